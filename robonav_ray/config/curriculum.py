@@ -1,0 +1,99 @@
+"""The curriculum: stages, their gates and their exploration."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from robonav_ray.config.base import Section
+from robonav_ray.config.worlds import LevelConfig
+
+
+class EpsilonConfig(Section):
+    """epsilon = max(end, start * decay ** episodes of this stage)."""
+
+    start: float = Field(1.0, ge=0.0, le=1.0)
+    end: float = Field(0.05, ge=0.0, le=1.0)
+    decay: float = Field(0.995, gt=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _end_not_above_start(self) -> EpsilonConfig:
+        if self.end > self.start:
+            raise ValueError(f"end ({self.end}) must not be above start ({self.start})")
+        return self
+
+
+class GateConfig(Section):
+    """Criteria over the window; all must hold. None switches a criterion off."""
+
+    min_success_frac: float | None = Field(0.7, ge=0.0, le=1.0)
+    """Success rate of the window must be at least this."""
+    min_return: float | None = None
+    """Mean task return of the window must be above this."""
+    max_collision_frac: float | None = Field(None, gt=0.0, le=1.0)
+    """Collision rate of the window must be below this."""
+
+
+class StageConfig(Section):
+    """One rung: what the worlds are like, how greedy to act, when it is passed."""
+
+    name: str = Field(min_length=1)
+    level: LevelConfig = LevelConfig()
+    epsilon: EpsilonConfig = EpsilonConfig()
+    gate: GateConfig = GateConfig()
+    min_episodes: int = Field(0, ge=0)
+    """Episodes (that count for the gate) before the stage may be passed."""
+
+
+def _default_stages() -> tuple[StageConfig, ...]:
+    return (
+        StageConfig(
+            name="basic_navigation",
+            level=LevelConfig(num_static=3, num_dynamic=0, num_goals=1, max_steps=200),
+            epsilon=EpsilonConfig(start=1.0, end=0.3, decay=0.995),
+            gate=GateConfig(min_success_frac=0.7, min_return=5.0, max_collision_frac=0.3),
+        ),
+        StageConfig(
+            name="obstacle_avoidance",
+            level=LevelConfig(num_static=0, num_dynamic=5, num_goals=1, max_steps=200),
+            epsilon=EpsilonConfig(start=0.5, end=0.1, decay=0.995),
+            gate=GateConfig(min_success_frac=0.7, min_return=8.0, max_collision_frac=0.2),
+        ),
+        StageConfig(
+            name="multi_goal_planning",
+            level=LevelConfig(num_static=0, num_dynamic=5, num_goals=3, max_steps=300),
+            epsilon=EpsilonConfig(start=0.3, end=0.05, decay=0.997),
+            gate=GateConfig(min_success_frac=0.7, min_return=12.0, max_collision_frac=0.2),
+        ),
+        StageConfig(
+            name="full_challenge",
+            level=LevelConfig(num_static=0, num_dynamic=7, num_goals=4, max_steps=400),
+            epsilon=EpsilonConfig(start=0.2, end=0.01, decay=0.998),
+            gate=GateConfig(min_success_frac=0.6, min_return=15.0, max_collision_frac=0.25),
+        ),
+    )
+
+
+class CurriculumConfig(Section):
+    """Stages in order. An environment without outcomes gets one open stage gated on return."""
+
+    stages: tuple[StageConfig, ...] = Field(default_factory=_default_stages, min_length=1)
+    window: int = Field(50, ge=1)
+    """Episodes over which a gate looks, in the order in which they started; empties at a transition."""
+    gate_ladder_frac: float = Field(0.5, gt=0.0, le=1.0)
+    """Part of the worlds (the least exploring ones) whose episodes count for the gate."""
+    start_stage: int = Field(0, ge=0)
+    """Stage to begin with."""
+    force_stage: int | None = Field(None, ge=0)
+    """Stay in this stage for the whole run; its gate is reported but moves nothing on."""
+
+    @model_validator(mode="after")
+    def _stages_exist(self) -> CurriculumConfig:
+        names = [s.name for s in self.stages]
+        twice = {n for n in names if names.count(n) > 1}
+        if twice:
+            raise ValueError(f"stages: the name {sorted(twice)[0]!r} stands twice; names must differ")
+        for key in ("start_stage", "force_stage"):
+            value = getattr(self, key)
+            if value is not None and value >= len(self.stages):
+                raise ValueError(f"{key}: there is no stage {value}; the stages are 0 to {len(self.stages) - 1}")
+        return self

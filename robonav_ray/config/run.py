@@ -1,0 +1,59 @@
+"""The whole of a run's config, and the checks that cross rooms."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.base import Section
+from robonav_ray.config.curriculum import CurriculumConfig
+from robonav_ray.config.evaluation import EvaluationConfig
+from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.config.replay import ReplayConfig
+from robonav_ray.config.rollout import RolloutConfig
+from robonav_ray.config.runtime import BudgetConfig, CheckpointConfig, RuntimeConfig
+from robonav_ray.config.tracking import TrackingConfig
+from robonav_ray.config.worlds import EnvConfig
+
+
+class RunConfig(Section):
+    """Every knob of one training run."""
+
+    name: str = Field("curriculum", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
+    """Run directories are ``output_dir/NAME-TIMESTAMP``."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """All randomness is derived from (seed, role, index)."""
+    output_dir: str = "runs"
+    """Where run directories are made."""
+    env: EnvConfig = EnvConfig()
+    algo: AlgoConfig = AlgoConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    replay: ReplayConfig = ReplayConfig()
+    learner: LearnerConfig = LearnerConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
+    budget: BudgetConfig = BudgetConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _across_rooms(self) -> RunConfig:
+        if self.learner.batch_size % self.learner.num_ranks:
+            raise ValueError(
+                f"learner.batch_size ({self.learner.batch_size}) must be a multiple of learner.num_ranks ({self.learner.num_ranks})"
+            )
+        if self.replay.capacity < self.replay.num_shards:
+            raise ValueError(f"replay.capacity ({self.replay.capacity}) must be at least replay.num_shards ({self.replay.num_shards})")
+        if self.replay.min_size > self.replay.capacity:
+            raise ValueError(
+                f"replay.min_size ({self.replay.min_size}) must not be above replay.capacity ({self.replay.capacity}): "
+                "learning would never begin"
+            )
+        if self.replay.min_size < self.learner.batch_size:
+            raise ValueError(
+                f"replay.min_size ({self.replay.min_size}) must be at least learner.batch_size ({self.learner.batch_size})"
+            )
+        if self.evaluation.seed == self.seed:
+            raise ValueError(f"evaluation.seed ({self.evaluation.seed}) must differ from seed, or the worlds would not be held out")
+        return self

@@ -1,0 +1,50 @@
+"""Budget, checkpoints and the cluster that a run uses."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from robonav_ray.config.base import Section
+
+
+class BudgetConfig(Section):
+    """When training ends: when the curriculum is passed and ``time_s`` is used, whichever is later, or at a hard limit."""
+
+    time_s: float = Field(300.0, ge=0.0)
+    """Seconds of training (from the first learner step) that are used even when the curriculum is passed earlier."""
+    max_time_s: float | None = Field(None, gt=0.0)
+    """Hard limit in seconds from the start of the command (``--time-limit``); commits and exits with 75 if unfinished."""
+    max_env_steps: int | None = Field(None, ge=1)
+    """Hard limit in env steps."""
+
+
+class CheckpointConfig(Section):
+    """Committed directories under ``RUN/checkpoints``."""
+
+    interval_s: float = Field(60.0, gt=0.0)
+    """Seconds between two checkpoints."""
+    keep: int = Field(2, ge=1)
+    """Newest checkpoints that are kept."""
+    replay: bool = True
+    """Whether the rows of the replay are saved too (needed for an exact resume)."""
+
+
+class RuntimeConfig(Section):
+    """What is asked of Ray."""
+
+    address: str | None = None
+    """Cluster to join (``auto``, ``host:port``); None joins RAY_ADDRESS or the running local cluster, else starts one."""
+    num_cpus: int | None = Field(None, ge=1)
+    """CPUs of a cluster that we start ourselves; None takes the machine's (container limit included)."""
+    auth_mode: Literal["token", "disabled"] = "token"
+    """Ray's authentication, always set explicitly."""
+    object_store_bytes: int = Field(268_435_456, ge=78_643_200)
+    """Object store of a cluster that we start ourselves."""
+    cpus_per_rollout_worker: float = Field(0.5, gt=0.0)
+    """CPUs that one rollout worker reserves."""
+    cpus_per_shard: float = Field(0.2, gt=0.0)
+    """CPUs that one replay shard reserves."""
+    start_timeout_s: float = Field(120.0, gt=0.0)
+    """Seconds after which a start that does not come up is given up with a message."""

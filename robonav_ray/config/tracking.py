@@ -1,0 +1,22 @@
+"""Where metrics go and how often."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from robonav_ray.config.base import Section
+
+
+class TrackingConfig(Section):
+    """Backends are written by the driver; nothing in the hot loops waits for them."""
+
+    backends: tuple[Literal["jsonl", "tensorboard"], ...] = ("jsonl", "tensorboard")
+    """Which trackers to open."""
+    interval_s: float = Field(2.0, gt=0.0)
+    """Seconds between two logged points."""
+    prometheus: bool = True
+    """Also export as Ray metrics (Prometheus), where the wiring runs on Ray."""
+    panel: Literal["auto", "live", "plain", "off"] = "auto"
+    """``auto``: a live panel in a terminal, plain lines otherwise."""

@@ -1,0 +1,127 @@
+"""The arrows of the drawing, one Protocol each.
+
+Rooms never import each other: they meet here, and ``runtime/`` introduces them by passing handles. Every protocol has a
+plain implementation (same process) and a Ray one (``*/remote.py``); the contract tests run the same suite on both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from robonav_ray.records import Assignment, CommandBatch, EpisodeResults, Fragment, Metrics, PolicySnapshot, ReplaySample
+
+
+@runtime_checkable
+class AssignmentSource(Protocol):
+    """curriculum <-> rollout."""
+
+    def next_assignment(self, worker: int) -> Assignment:
+        """Return what ``worker`` shall practise now. Does not block on other workers."""
+        ...
+
+    def report(self, results: EpisodeResults) -> None:
+        """Hand over finished episodes (possibly none: the watermark alone moves the gate on)."""
+        ...
+
+
+@runtime_checkable
+class TransitionSink(Protocol):
+    """rollout -> replay."""
+
+    def insert(self, fragment: Fragment) -> None:
+        """Store the fragment once, however often it is retried. Waits while rollouts are too far ahead of the learner."""
+        ...
+
+
+@runtime_checkable
+class BatchSource(Protocol):
+    """replay -> learner."""
+
+    def sample(self, batch_size: int, num_batches: int) -> list[ReplaySample] | None:
+        """Return ``num_batches`` batches of ``batch_size`` rows drawn from all shards.
+
+        Waits while the replay is too empty or the learner too far ahead, but never for long: None means "not yet", and the
+        caller looks at its commands before it asks again.
+        """
+        ...
+
+
+@runtime_checkable
+class PrioritySink(Protocol):
+    """learner -> replay."""
+
+    def update_priorities(self, item_id: np.ndarray, priority: np.ndarray) -> int:
+        """Set the priorities (B,) float32, |td_error| before the exponent, of the items (B,) int64.
+
+        Returns how many updates were dropped because the item had been overwritten. A remote implementation answers at
+        once and returns the number that has become known since the last call.
+        """
+        ...
+
+
+@runtime_checkable
+class WeightSink(Protocol):
+    """learner -> weights."""
+
+    def publish(self, snapshot: PolicySnapshot) -> None:
+        """Make the snapshot the newest; ValueError when its version does not rise."""
+        ...
+
+
+@runtime_checkable
+class WeightSource(Protocol):
+    """weights -> rollout, evaluation."""
+
+    def newer_than(self, version: int) -> PolicySnapshot | None:
+        """Return the newest snapshot if its version is greater than ``version``, else None. Does not block."""
+        ...
+
+
+@runtime_checkable
+class CommandChannel(Protocol):
+    """learner <-> runtime."""
+
+    def exchange(self, metrics: Metrics) -> CommandBatch:
+        """Hand over the newest metrics and take the commands that wait. Never blocks for long."""
+        ...
+
+    def reply(self, command_id: int, value: str) -> None:
+        """Answer a command; ``value`` starts with ``error:`` when it failed."""
+        ...
+
+
+@runtime_checkable
+class GoalFunctions(Protocol):
+    """worlds -> hindsight in rollout: pure and vectorised over (achieved, desired), each (B, goal_dim) float32."""
+
+    def reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+        """Return the (B,) float32 reward."""
+        ...
+
+    def terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+        """Return (B,) bool."""
+        ...
+
+    def goal_features(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+        """Return the goal-dependent part of the observation, (B, F) float32."""
+        ...
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """runtime -> disk and dashboards."""
+
+    def log(self, metrics: Metrics, step: int) -> None:
+        """Record metrics at ``step`` (env steps so far)."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Keep a file with the run (a picture, a report)."""
+        ...
+
+    def close(self) -> None:
+        """Flush and end; further calls raise RuntimeError."""
+        ...

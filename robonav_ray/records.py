@@ -1,0 +1,262 @@
+"""Nouns on the wire: the only things that travel between rooms (and between processes).
+
+Everything here is a frozen dataclass or named tuple of NumPy arrays with the shape and dtype of each field written down.
+Batched arrays are named in the singular: ``reward`` has shape (B,). This module imports NumPy and nothing else heavy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+"""Rises when the meaning of a column changes; stored in checkpoints and checked when rows are inserted."""
+
+
+class Outcome(IntEnum):
+    """How an episode ended. ``NONE`` is for environments that know only terminated and truncated."""
+
+    NONE = 0
+    SUCCESS = 1
+    COLLISION_STATIC = 2
+    COLLISION_DYNAMIC = 3
+    COLLISION_WALL = 4
+    COLLISION_ROBOT = 5
+    TIMEOUT = 6
+
+    @property
+    def is_collision(self) -> bool:
+        """True for the four kinds of collision."""
+        return Outcome.COLLISION_STATIC <= self <= Outcome.COLLISION_ROBOT
+
+
+class ColumnSpec(NamedTuple):
+    """One column of a transition: ``dtype`` as a NumPy string, ``shape`` of one row."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TransitionSpec:
+    """The columns of a transition, in wire order; made from the environment's spaces and the algorithm.
+
+    Standard columns: ``obs`` and ``next_obs`` (observation shape), ``action`` (int32), ``reward`` (float32; the n-step
+    return, sum of gamma**i r_i), ``discount`` (float32; gamma**n, 0 after a true termination, never after truncation) and
+    ``policy_version`` (int32; the version that chose the action).
+    """
+
+    columns: tuple[ColumnSpec, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    @classmethod
+    def for_discrete(cls, obs_shape: tuple[int, ...], obs_dtype: str = "float32") -> TransitionSpec:
+        """Return the columns for a Box observation of ``obs_shape`` and Discrete actions."""
+        return cls(
+            (
+                ColumnSpec("obs", obs_dtype, obs_shape),
+                ColumnSpec("action", "int32", ()),
+                ColumnSpec("reward", "float32", ()),
+                ColumnSpec("next_obs", obs_dtype, obs_shape),
+                ColumnSpec("discount", "float32", ()),
+                ColumnSpec("policy_version", "int32", ()),
+            )
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in wire order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return sum(np.dtype(c.dtype).itemsize * int(np.prod(c.shape, dtype=np.int64)) for c in self.columns)
+
+    def index(self, name: str) -> int:
+        """Return the position of column ``name``; KeyError names the columns that exist."""
+        for i, column in enumerate(self.columns):
+            if column.name == name:
+                return i
+        raise KeyError(f"no column {name!r}; there are {', '.join(self.names)}")
+
+    def allocate(self, num_rows: int) -> tuple[np.ndarray, ...]:
+        """Return one zeroed array (num_rows, *shape) per column."""
+        return tuple(np.zeros((num_rows, *c.shape), dtype=c.dtype) for c in self.columns)
+
+    def check_columns(self, columns: tuple[np.ndarray, ...]) -> int:
+        """Return the number of rows; ValueError when count, dtype or shape of a column is not as specified."""
+        if len(columns) != len(self.columns):
+            raise ValueError(f"expected {len(self.columns)} columns {self.names}, got {len(columns)}")
+        num_rows = len(columns[0])
+        for spec, array in zip(self.columns, columns, strict=True):
+            if array.dtype != np.dtype(spec.dtype) or array.shape != (num_rows, *spec.shape):
+                raise ValueError(
+                    f"column {spec.name!r}: expected {spec.dtype} ({num_rows}, *{spec.shape}), got {array.dtype} {array.shape}"
+                )
+        return num_rows
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """Transitions that one rollout worker ships in one call.
+
+    ``(worker, incarnation, sequence)`` names the fragment, so that a retried insert is not stored twice.
+    """
+
+    worker: int
+    incarnation: int
+    sequence: int
+    columns: tuple[np.ndarray, ...]
+    """One array (rows, *shape) per column of the TransitionSpec."""
+    priority: np.ndarray
+    """(rows,) float32, >= 0: initial priorities |td_error| before the exponent (Ape-X, Horgan et al. 2018)."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in the fragment."""
+        return len(self.priority)
+
+
+# An item id packs (shard, incarnation, sequence) into one non-negative int64: 8 + 15 + 40 bits.
+_SEQUENCE_BITS = 40
+_INCARNATION_BITS = 15
+MAX_SHARDS = 1 << 8
+MAX_INCARNATION = 1 << _INCARNATION_BITS
+
+
+class ItemIdParts(NamedTuple):
+    """The parts of item ids, each (B,) int64."""
+
+    shard: np.ndarray
+    incarnation: np.ndarray
+    sequence: np.ndarray
+
+
+def pack_item_id(shard: int, incarnation: int, sequence: np.ndarray) -> np.ndarray:
+    """Return the (B,) int64 ids of ``sequence`` (B,) int64 in one life of one shard; ids are never reused."""
+    if not (0 <= shard < MAX_SHARDS and 0 <= incarnation < MAX_INCARNATION):
+        raise ValueError(f"shard {shard} or incarnation {incarnation} out of range")
+    prefix = (shard << (_INCARNATION_BITS + _SEQUENCE_BITS)) | (incarnation << _SEQUENCE_BITS)
+    return np.int64(prefix) | sequence.astype(np.int64)
+
+
+def unpack_item_id(item_id: np.ndarray) -> ItemIdParts:
+    """Return shard, incarnation and sequence of (B,) int64 ids."""
+    return ItemIdParts(
+        item_id >> (_INCARNATION_BITS + _SEQUENCE_BITS),
+        (item_id >> _SEQUENCE_BITS) & (MAX_INCARNATION - 1),
+        item_id & ((1 << _SEQUENCE_BITS) - 1),
+    )
+
+
+@dataclass(frozen=True)
+class ReplaySample:
+    """One batch drawn from the whole replay (all shards)."""
+
+    columns: tuple[np.ndarray, ...]
+    """One array (B, *shape) per column of the TransitionSpec."""
+    item_id: np.ndarray
+    """(B,) int64; see ``pack_item_id``."""
+    probability: np.ndarray
+    """(B,) float64: the probability with which the item was really drawn."""
+    importance_weight: np.ndarray
+    """(B,) float32: (N P(i))**-importance_exponent, normalised by the largest weight in the whole replay."""
+
+
+@dataclass(frozen=True)
+class PolicySnapshot:
+    """Network weights with a version that only rises."""
+
+    version: int
+    learner_step: int
+    names: tuple[str, ...]
+    """Parameter names as in ``state_dict``."""
+    arrays: tuple[np.ndarray, ...]
+    """One float32 array per name."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(a.nbytes for a in self.arrays)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a rollout worker practises next: the curriculum's word to it."""
+
+    level: int
+    """Index of the stage; worlds switch to it at their next reset."""
+    epsilon: float
+    """The stage's epsilon now; a world's own epsilon is a pure function of it and the world's global index."""
+    clock: int
+    """Steps that each world has made under this level so far, as the curriculum knows; a (re)started worker begins here."""
+    serial: int
+    """Rises whenever anything in the assignment changed."""
+
+
+@dataclass(frozen=True)
+class EpisodeResults:
+    """Finished episodes of one worker, (E,) arrays, plus how far its unfinished ones go back."""
+
+    worker: int
+    level: np.ndarray
+    """(E,) int32: stage under which the episode ran."""
+    world: np.ndarray
+    """(E,) int32: global index of the world (of the lane, with several robots in a world)."""
+    started_at: np.ndarray
+    """(E,) int64: the world's clock under that level when the episode began; gives the order of starting."""
+    length: np.ndarray
+    """(E,) int32: env steps."""
+    outcome: np.ndarray
+    """(E,) int8: see ``Outcome``."""
+    task_return: np.ndarray
+    """(E,) float32: undiscounted sum of the task terms only (goals, finish, collision); what gates look at."""
+    total_return: np.ndarray
+    """(E,) float32: undiscounted sum of everything that was paid, shaping included."""
+    goals_reached: np.ndarray
+    """(E,) int32."""
+    path_length_m: np.ndarray
+    """(E,) float32; 0 for environments without a path."""
+    shortest_path_length_m: np.ndarray
+    """(E,) float32: straight legs from start through the goals."""
+    min_clearance_m: np.ndarray
+    """(E,) float32."""
+    on_gate: np.ndarray
+    """(E,) bool: the world is on the low-epsilon part of the ladder, so its episodes count for the gate."""
+    watermark: int
+    """Smallest ``started_at`` among this worker's running episodes that count for the gate at ``watermark_level``."""
+    watermark_level: int
+    """Level that ``watermark`` speaks of (the worker's current assignment)."""
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes in the record."""
+        return len(self.length)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One request from the runtime to the learner."""
+
+    id: int
+    op: str
+    """``save`` | ``load`` | ``committed`` | ``hyperparameters`` | ``pause`` | ``resume`` | ``stop``."""
+    argument: str = ""
+    """A path, or JSON, depending on ``op``; small and plain so that it broadcasts to every rank."""
+
+
+@dataclass(frozen=True)
+class CommandBatch:
+    """What ``exchange`` returns: commands in order, and whether to stop at this step boundary."""
+
+    commands: tuple[Command, ...] = ()
+    stop: bool = False
+
+
+Metrics = dict[str, float]
+"""``room/quantity_unit`` -> value; the one place where a plain mapping travels, because dashboards want exactly that."""
