@@ -1,0 +1,275 @@
+"""From YAML and ``a.b=c`` overrides to a checked RunConfig, with messages that name file, line, key and what to do.
+
+YAML is read by the rules of YAML 1.2 (``1e-4`` is a number, ``no`` is a string, ``1:30`` is a string), from a safe node tree:
+no tags, no anchors, no duplicate keys, bounded size and depth.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Union, cast, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from robonav_ray.config.run import RunConfig
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 24
+
+_NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
+_BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
+_INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$|^0x[0-9a-fA-F]+$|^0o[0-7]+$")
+_FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+_INF_NAN = re.compile(r"^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$")
+
+Path_ = tuple["str | int", ...]
+
+
+class ConfigError(ValueError):
+    """The user's config is wrong; the message names file, line, key and what to do."""
+
+
+class _NodeLoader(yaml.SafeLoader):
+    """Composes nodes; scalars stay text, because this module resolves them itself."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own class attribute)
+
+
+def _scalar(text: str) -> Any:
+    """Return the value of a plain scalar by YAML 1.2's core schema."""
+    if _NULL.match(text):
+        return None
+    if _BOOL.match(text):
+        return text.lower() == "true"
+    if _INT.match(text):
+        return int(text.replace("_", ""), 0)
+    if _FLOAT.match(text):
+        return float(text.replace("_", ""))
+    if _INF_NAN.match(text):
+        return float(text.lower().replace(".", "", 1))
+    return text
+
+
+class _Document:
+    """A parsed YAML text: its data, and the line on which each key stands."""
+
+    def __init__(self, text: str, source: str) -> None:
+        self.source = source
+        self.lines: dict[Path_, int] = {}
+        if len(text.encode()) > MAX_BYTES:
+            raise ConfigError(f"{source}: larger than {MAX_BYTES} bytes; this cannot be a config")
+        try:
+            events = list(yaml.parse(text, Loader=yaml.SafeLoader))
+            for event in events:
+                if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                    line = event.start_mark.line + 1
+                    raise ConfigError(f"{source}:{line}: anchors and aliases are not read; write the value out")
+            node = yaml.compose(text, Loader=_NodeLoader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{source}:{mark.line + 1}" if mark else source
+            raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        except RecursionError:
+            raise ConfigError(f"{source}: nested deeper than {MAX_DEPTH} levels") from None
+        self.data: Any = None if node is None else self._value(node, ())
+
+    def _value(self, node: yaml.Node, path: Path_) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(path, line)
+        if len(path) > MAX_DEPTH:
+            raise ConfigError(f"{self.source}:{line}: nested deeper than {MAX_DEPTH} levels")
+        if isinstance(node, yaml.ScalarNode):
+            if node.tag not in ("tag:yaml.org,2002:str", "!"):
+                raise ConfigError(f"{self.source}:{line}: the tag {node.tag!r} is not read; write a plain value")
+            try:
+                return node.value if node.style in ("'", '"', "|", ">") else _scalar(node.value)
+            except ValueError as error:  # an integer of absurd length
+                raise ConfigError(f"{self.source}:{line}: {error}") from None
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(child, (*path, i)) for i, child in enumerate(node.value)]
+        result: dict[str, Any] = {}
+        for key_node, value_node in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
+            key_line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(f"{self.source}:{key_line}: a key must be a plain word")
+            key = str(key_node.value)
+            if key in result:
+                raise ConfigError(f"{self.source}:{key_line}: the key {key!r} stands twice in one section; keep one")
+            self.lines[(*path, key)] = key_line
+            result[key] = self._value(value_node, (*path, key))
+        return result
+
+
+def load_run_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the checked config: defaults, then the file at ``path``, then ``overrides`` of the form ``a.b=c`` in order.
+
+    Raises:
+        ConfigError: for anything wrong, with one clear message that lists every problem found.
+    """
+    source, lines, data = "defaults", {}, {}
+    if path is not None:
+        source = str(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: no such file{_nearest_file(path)}") from None
+        except IsADirectoryError:
+            raise ConfigError(f"{path}: is a directory; name a YAML file in it") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+        document = _Document(text, source)
+        lines = document.lines
+        data = {} if document.data is None else document.data
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path}: a config is a mapping of sections, not {_kind(data)}")
+    origin: dict[Path_, str] = {}
+    for override in overrides:
+        target = _apply_override(data, override)
+        origin[target] = f"override {override!r}"
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, source, lines, origin)) from None
+
+
+def dump_config(config: BaseModel) -> str:
+    """Return the whole config as YAML that ``load_run_config`` reads back to an equal config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _apply_override(data: dict[str, Any], override: str) -> Path_:
+    """Write one ``a.b=c`` into ``data`` and return the path that it set."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip() or any(not part for part in key.strip().split(".")):
+        raise ConfigError(f"override {override!r}: write it as section.key=value, for instance learner.batch_size=256")
+    value = _Document(text, f"override {override!r}").data
+    path: Path_ = tuple(int(p) if p.isdigit() else p for p in key.strip().split("."))
+    node: Any = data
+    for depth, part in enumerate(path[:-1]):
+        if isinstance(node, dict):
+            if part not in node or node[part] is None:
+                node[part] = _default_list(data, path[: depth + 1]) if isinstance(path[depth + 1], int) else {}
+            node = node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        else:
+            raise ConfigError(f"override {override!r}: {_dotted(path[: depth + 1])} is not there to be changed")
+    last = path[-1]
+    if isinstance(node, dict):
+        node[last] = value
+    elif isinstance(node, list) and isinstance(last, int) and last < len(node):
+        node[last] = value
+    else:
+        raise ConfigError(f"override {override!r}: {_dotted(path[:-1])} is {_kind(node)}, not a section")
+    return path
+
+
+def _default_list(data: dict[str, Any], path: Path_) -> Any:
+    """Return the default of a list that an override indexes into (``curriculum.stages.0.name=x``)."""
+    try:
+        node: Any = RunConfig.model_validate(data).model_dump(mode="json")
+    except ValidationError:
+        return {}
+    for part in path:
+        if not isinstance(node, dict) or part not in node:
+            return {}
+        node = node[part]
+    return node
+
+
+def _explain(error: ValidationError, source: str, lines: dict[Path_, int], origin: dict[Path_, str]) -> str:
+    texts: dict[Path_, list[str]] = {}
+    problems = error.errors(include_url=False, include_context=True)
+    paths = [_known_path(tuple(problem["loc"]), RunConfig) for problem in problems]
+    for problem, path in zip(problems, paths, strict=True):
+        if problem["type"] == "too_short" and any(len(p) > len(path) and p[: len(path)] == path for p in paths):
+            continue  # pydantic's echo of a broken item inside the list
+        texts.setdefault(path, []).append(_problem_text(dict(problem), path))
+    return "\n".join(
+        f"{_where(path, source, lines, origin)}: {_dotted(path) + ': ' if path else ''}{' or '.join(dict.fromkeys(said))}"
+        for path, said in texts.items()
+    )
+
+
+def _problem_text(problem: dict[str, Any], path: Path_) -> str:
+    """Return one problem in words that a user can act on."""
+    kind, message = problem["type"], str(problem["msg"])
+    if kind == "extra_forbidden":
+        names = _fields_at(RunConfig, path[:-1])
+        near = difflib.get_close_matches(str(path[-1]), names, n=1, cutoff=0.5)
+        return "unknown key" + (f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(names)}")
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    if kind == "model_type":
+        return f"is a section with the keys {', '.join(_fields_at(RunConfig, path))}"
+    if kind == "missing":
+        return "is missing; give it a value"
+    given = repr(problem["input"])
+    return f"{message[0].lower()}{message[1:]}, not {given if len(given) <= 60 else given[:57] + '...'}"
+
+
+def _where(path: Path_, source: str, lines: dict[Path_, int], origin: dict[Path_, str]) -> str:
+    for target, name in origin.items():
+        if target[: len(path)] == path or path[: len(target)] == target:
+            return name
+    for end in range(len(path), 0, -1):
+        if path[:end] in lines:
+            return f"{source}:{lines[path[:end]]}"
+    return source
+
+
+def _known_path(loc: Path_, model: type[BaseModel]) -> Path_:
+    """Drop the tags that pydantic adds for unions; keep an unknown last key."""
+    result: list[str | int] = []
+    kind: Any = model
+    for part in loc:
+        if isinstance(part, str) and isinstance(kind, type) and issubclass(kind, BaseModel):
+            result.append(part)
+            field = kind.model_fields.get(part)
+            kind = _inner(field.annotation) if field else None
+        elif isinstance(part, int):
+            result.append(part)
+        elif kind is None or get_origin(kind) is dict:
+            result.append(part)
+    return tuple(result)
+
+
+def _inner(annotation: Any) -> Any:
+    """Return the model inside tuples, lists and optionals; the annotation itself otherwise."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (tuple, list, Union, types.UnionType):
+        for argument in get_args(annotation):
+            inner = _inner(argument)
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                return inner
+    return annotation
+
+
+def _fields_at(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
+    kind: Any = model
+    for part in path:
+        if isinstance(part, str) and isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
+            kind = _inner(kind.model_fields[part].annotation)
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _dotted(path: Iterable[str | int]) -> str:
+    return ".".join(str(part) for part in path)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "a mapping", list: "a list", str: "a text", bool: "a truth value", int: "a number", float: "a number"}
+    return "nothing" if value is None else names.get(type(value), type(value).__name__)
+
+
+def _nearest_file(path: Path) -> str:
+    folder = path.parent if path.parent.is_dir() else Path("configs")
+    names = [str(p) for p in folder.rglob("*.yaml")] if folder.is_dir() else []
+    near = difflib.get_close_matches(str(path), names, n=1, cutoff=0.3)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,86 @@
+"""The weight store as a Ray actor.
+
+The actor owns the object that holds the newest snapshot, so it outlives the learner that published it; readers fetch the
+object itself, zero-copy on the same node.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+
+from robonav_ray.records import PolicySnapshot
+
+
+class _Store:
+    """Holds a reference to the newest snapshot, not the arrays."""
+
+    def __init__(self) -> None:
+        self._version = -1
+        self._ref: ray.ObjectRef | None = None
+
+    def publish(self, snapshot: PolicySnapshot) -> bool:
+        if snapshot.version <= self._version:
+            return False
+        self._ref, self._version = ray.put(snapshot), snapshot.version
+        return True
+
+    def newer_than(self, version: int) -> list[ray.ObjectRef]:
+        # Inside a list the reference travels as a reference; bare, Ray would fetch it for us.
+        return [self._ref] if self._ref is not None and self._version > version else []
+
+    def version(self) -> int:
+        return self._version
+
+
+class RemoteWeights:
+    """Client of the store; implements WeightSink and WeightSource; may be sent to other actors.
+
+    Both directions are pipelined: ``newer_than`` answers from the request that the previous call sent, so a reader never waits for
+    a round trip, and sees a version at most one call later than it could.
+    """
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+        self._asked: ray.ObjectRef | None = None
+        self._publishing: ray.ObjectRef | None = None
+
+    def __reduce__(self) -> tuple[type[RemoteWeights], tuple[Any]]:
+        return (RemoteWeights, (self._actor,))
+
+    def publish(self, snapshot: PolicySnapshot) -> None:
+        """Send the snapshot and return at once; ValueError if the previous one was refused because its version did not rise."""
+        if self._publishing is not None and not ray.get(self._publishing):
+            self._publishing = None
+            raise ValueError(f"the version before {snapshot.version} did not rise above the store's")
+        self._publishing = self._actor.publish.remote(snapshot)
+
+    def newer_than(self, version: int) -> PolicySnapshot | None:
+        """Return a newer snapshot if the store had one when it was last asked; asks again for the next call."""
+        found: PolicySnapshot | None = None
+        if self._asked is not None:
+            ready, _ = ray.wait([self._asked], timeout=0)
+            if not ready:
+                return None
+            refs = ray.get(self._asked)
+            if refs:
+                snapshot: PolicySnapshot = ray.get(refs[0])
+                found = snapshot if snapshot.version > version else None
+        self._asked = self._actor.newer_than.remote(found.version if found else version)
+        return found
+
+    def wait_newer_than(self, version: int) -> PolicySnapshot | None:
+        """Ask now and wait for the answer (one round trip); for those who have nothing to act with yet."""
+        refs = ray.get(self._actor.newer_than.remote(version))
+        return ray.get(refs[0]) if refs else None
+
+    def version(self) -> int:
+        """Return the newest version in the store, -1 when empty (one round trip)."""
+        return ray.get(self._actor.version.remote())
+
+
+def start_weight_store() -> tuple[Any, RemoteWeights]:
+    """Start the actor (no CPU reserved) and return it with its client."""
+    actor = ray.remote(num_cpus=0)(_Store).remote()
+    return actor, RemoteWeights(actor)
