@@ -1,7 +1,7 @@
 """The weight store as a Ray actor.
 
 The actor owns the object that holds the newest snapshot, so it outlives the learner that published it; readers fetch the
-object itself, zero-copy on the same node.
+object itself, zero-copy on the same node. A store that dies comes back empty, and the next publish fills it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ class _Store:
         self._ref: ray.ObjectRef | None = None
 
     def publish(self, snapshot: PolicySnapshot) -> bool:
-        if snapshot.version <= self._version:
+        if snapshot.version == self._version:  # Ray retried the call
+            return True
+        if snapshot.version < self._version:
             return False
         self._ref, self._version = ray.put(snapshot), snapshot.version
         return True
@@ -82,5 +84,5 @@ class RemoteWeights:
 
 def start_weight_store() -> tuple[Any, RemoteWeights]:
     """Start the actor (no CPU reserved) and return it with its client."""
-    actor = ray.remote(num_cpus=0)(_Store).remote()
+    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Store).remote()
     return actor, RemoteWeights(actor)

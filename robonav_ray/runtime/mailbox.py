@@ -1,0 +1,215 @@
+"""The mailbox between the driver and rank 0 of the learner: commands one way, the newest metrics the other.
+
+::
+
+    driver  --call(op, argument)-->  [ commands ]  --exchange-->  learner
+            <----- answer ---------                <---reply----
+            <----- latest() -------  [ metrics  ]  <--exchange--
+
+Neither side waits for the other to be fast: metrics overwrite each other, commands are handed over at the learner's next look.
+What a call waits for is its reply; what ends the wait otherwise is its timeout, a restart of the learner (``attach``), or the end of
+the learner (``fail``): then the call raises, so nobody hangs on a rank that died between taking a command and answering it.
+Metrics carry the generation of the learner that sent them, and are dropped after a restart or a ``load``, so that nobody ever
+reads a figure from before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ray
+from ray.exceptions import RayActorError
+
+from robonav_ray.records import Command, CommandBatch, Metrics
+
+COMMAND_OPS = ("save", "load", "committed", "hyperparameters", "pause", "resume", "stop")
+
+
+class LearnerCallError(RuntimeError):
+    """A command was not carried out: the learner refused it, restarted, ended, or did not answer in time."""
+
+
+class MetricsPost(NamedTuple):
+    """The newest metrics: ``number`` rises with every post, ``generation`` with every (re)start of the learner."""
+
+    generation: int
+    number: int
+    metrics: Metrics
+
+
+class Mailbox:
+    """The plain mailbox; all methods run on one event loop and none of them blocks it."""
+
+    def __init__(self) -> None:
+        self._generation = 0
+        self._next_id = 0
+        self._waiting: list[Command] = []
+        self._answers: dict[int, asyncio.Future[str]] = {}
+        self._post: MetricsPost | None = None
+        self._number = 0
+        self._stop = False
+        self._ended: str | None = None
+
+    async def attach(self) -> int:
+        """Rank 0 begins (again): calls that an earlier life took and never answered fail. Returns the generation to sign with."""
+        self._generation += 1
+        self._post = None
+        delivered = set(self._answers) - {command.id for command in self._waiting}
+        for command_id in delivered:
+            self._settle(command_id, "error: the learner restarted before it answered")
+        return self._generation
+
+    async def exchange(self, generation: int, metrics: Metrics) -> CommandBatch:
+        """Keep the metrics as the newest and hand over the commands that wait; an earlier generation gets ``stop``."""
+        if generation != self._generation:
+            return CommandBatch(stop=True)
+        self._number += 1
+        self._post = MetricsPost(generation, self._number, metrics)
+        commands, self._waiting = tuple(self._waiting), []
+        return CommandBatch(commands, self._stop)
+
+    async def reply(self, generation: int, command_id: int, value: str) -> None:
+        """Answer a command; the answer of an earlier generation, or one that came after its timeout, is dropped."""
+        if generation == self._generation:
+            self._settle(command_id, value)
+
+    async def call(self, op: str, argument: str, timeout_s: float) -> str:
+        """Send a command and wait for its answer, which starts with ``error:`` when there is none within ``timeout_s``."""
+        if op not in COMMAND_OPS:
+            return f"error: unknown command {op!r}; known: {', '.join(COMMAND_OPS)}"
+        if self._ended is not None:
+            return f"error: {self._ended}"
+        self._next_id += 1
+        command = Command(self._next_id, op, argument)
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._answers[command.id] = answer
+        self._waiting.append(command)
+        try:
+            value = await asyncio.wait_for(answer, timeout_s)
+        except TimeoutError:
+            return f"error: no answer to {op!r} within {timeout_s:g} s"
+        finally:
+            self._answers.pop(command.id, None)
+            self._waiting = [c for c in self._waiting if c.id != command.id]
+        if op == "load":
+            self._post = None
+        return value
+
+    async def latest(self) -> MetricsPost | None:
+        """Return the newest metrics of the present generation, None before its first."""
+        return self._post
+
+    async def stop(self) -> None:
+        """Ask the learner to stop at its next look; stays asked, also across a restart of the learner."""
+        self._stop = True
+
+    async def fail(self, reason: str) -> None:
+        """The learner has ended: every call that waits, and every later one, fails with ``reason``."""
+        self._ended = reason
+        for command_id in list(self._answers):
+            self._settle(command_id, f"error: {reason}")
+
+    def _settle(self, command_id: int, value: str) -> None:
+        answer = self._answers.get(command_id)
+        if answer is not None and not answer.done():
+            answer.set_result(value)
+
+
+class RemoteCommandChannel:
+    """The learner's end; implements CommandChannel; attaches itself at its first exchange in a process."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+        self._generation: int | None = None
+
+    def __reduce__(self) -> tuple[type[RemoteCommandChannel], tuple[Any]]:
+        return (RemoteCommandChannel, (self._actor,))
+
+    def exchange(self, metrics: Metrics) -> CommandBatch:
+        """Hand over metrics and take commands; one round trip of about a millisecond."""
+        return ray.get(self._actor.exchange.remote(self._attached(), metrics))
+
+    def reply(self, command_id: int, value: str) -> None:
+        """Answer a command and wait until the answer has arrived."""
+        ray.get(self._actor.reply.remote(self._attached(), command_id, value))
+
+    def _attached(self) -> int:
+        if self._generation is None:
+            self._generation = ray.get(self._actor.attach.remote())
+        return self._generation
+
+
+class MailboxHandle:
+    """The driver's end."""
+
+    def __init__(self, learner_ended: Callable[[], str | None] = lambda: None) -> None:
+        """Start the actor. ``learner_ended`` returns why the learner is gone, or None while it lives."""
+        self.actor = ray.remote(num_cpus=0, max_concurrency=64)(Mailbox).remote()
+        self._learner_ended = learner_ended
+
+    def watch(self, learner_ended: Callable[[], str | None]) -> None:
+        """Set how to find out that the learner has ended, once there is a learner."""
+        self._learner_ended = learner_ended
+
+    def channel(self) -> RemoteCommandChannel:
+        """Return the learner's end, to be sent to it."""
+        return RemoteCommandChannel(self.actor)
+
+    def call(self, op: str, argument: str = "", timeout_s: float = 60.0) -> str:
+        """Send a command and return its answer.
+
+        Raises:
+            LearnerCallError: when the learner refused, restarted, ended or did not answer within ``timeout_s``.
+        """
+        pending = self.actor.call.remote(op, argument, timeout_s)
+        while True:
+            ready, _ = ray.wait([pending], timeout=0.25)
+            if ready:
+                break
+            reason = self._learner_ended()
+            if reason is not None:
+                self.actor.fail.remote(reason)
+        try:
+            value: str = ray.get(pending)
+        except RayActorError as error:
+            raise LearnerCallError(f"the mailbox is gone: {error}") from None
+        if value.startswith("error:"):
+            raise LearnerCallError(f"{op}: {value.removeprefix('error:').strip()}")
+        return value
+
+    def latest(self) -> MetricsPost | None:
+        """Return the newest metrics, None before the learner's first."""
+        return ray.get(self.actor.latest.remote())
+
+    def stop(self) -> None:
+        """Ask the learner to stop at its next step boundary."""
+        ray.get(self.actor.stop.remote())
+
+
+class LocalMailbox:
+    """The same channel inside one process: the wiring puts commands in and finds the answers."""
+
+    def __init__(self) -> None:
+        self.metrics: Metrics = {}
+        self.answers: dict[int, str] = {}
+        self._waiting: list[Command] = []
+        self._next_id = 0
+        self._stop = False
+
+    def post(self, op: str, argument: str = "") -> int:
+        """Queue a command; returns the id under which its answer will stand in ``answers``."""
+        self._next_id += 1
+        self._waiting.append(Command(self._next_id, op, argument))
+        return self._next_id
+
+    def exchange(self, metrics: Metrics) -> CommandBatch:
+        """Keep the metrics and hand over the waiting commands."""
+        self.metrics = metrics
+        commands, self._waiting = tuple(self._waiting), []
+        return CommandBatch(commands, self._stop)
+
+    def reply(self, command_id: int, value: str) -> None:
+        """Keep an answer."""
+        self.answers[command_id] = value
