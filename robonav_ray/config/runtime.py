@@ -40,6 +40,8 @@ class RuntimeConfig(Section):
     """CPUs of a cluster that we start ourselves; None takes the machine's (container limit included)."""
     auth_mode: Literal["token", "disabled"] = "token"
     """Ray's authentication, always set explicitly."""
+    dashboard: bool = False
+    """Whether a cluster that we start ourselves serves the Ray dashboard (slower start, about 300 MB)."""
     object_store_bytes: int = Field(268_435_456, ge=78_643_200)
     """Object store of a cluster that we start ourselves."""
     cpus_per_rollout_worker: float = Field(0.5, gt=0.0)

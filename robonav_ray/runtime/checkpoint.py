@@ -98,13 +98,11 @@ class CheckpointWriter:
         _sync(manifest_path)
         for directory in {p.parent for p in files} | {self.path}:
             _sync(directory)
-        if self.final.exists():  # the same env step again, for instance a final save right after a periodic one
-            replaced = self._folder / f"{_ASIDE}replaced-{time.time_ns()}"
-            self.final.rename(replaced)
-            self.path.rename(self.final)
-            shutil.rmtree(replaced)
-        else:
-            self.path.rename(self.final)
+        repeat = 0
+        while self.final.exists():  # the same env step again, for instance a final save right after a periodic one
+            repeat += 1
+            self.final = self._folder / f"env-{self._counters.env_steps:012d}-{repeat:04d}"
+        self.path.rename(self.final)
         _sync(self._folder)
         return Checkpoint(self.final, self._counters, created)
 

@@ -1,0 +1,46 @@
+# `make` alone lists the targets. Every target sets itself up in .venv, from nothing but Python 3.11 or 3.12.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test check bench slow clean-runs
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 12) else "robonav_ray needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[human,multiagent,test,dev,bench]'
+	$(BIN)/python -m pip install -q -c constraints.txt --no-deps pyrvo
+	@touch $@
+
+setup: $(VENV)/.dev ## install everything, development tools included
+
+train: $(VENV)/.core ## train the four-stage curriculum, then evaluate and draw it (ARGS="seed=1 --time-limit 20m")
+	$(BIN)/robonav train $(ARGS)
+
+test: $(VENV)/.dev ## run the default test suite (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -m "not slow and not gpu and not perf" $(ARGS)
+
+slow: $(VENV)/.dev ## run the slow proofs
+	$(BIN)/python -m pytest -m "slow" $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, types and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## measure the speed of every part (minutes)
+	$(BIN)/python scripts/bench_worlds.py
+	$(BIN)/python scripts/bench_rollout.py
+	$(BIN)/python scripts/bench_replay.py
+	$(BIN)/python scripts/bench_learner.py

@@ -1,0 +1,142 @@
+"""Finding or starting Ray, with authentication always said explicitly.
+
+Consumes: RuntimeConfig. Produces: a connected driver and what the cluster has. Waits for: Ray to answer, bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from robonav_ray.config.runtime import RuntimeConfig
+
+
+class ClusterError(ValueError):
+    """No usable cluster: cannot be reached, or too small; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """What the cluster has, and how we came to it."""
+
+    address: str
+    started_here: bool
+    num_nodes: int
+    num_cpus: float
+    num_gpus: float
+    free_cpus: float
+    memory_bytes: int
+    """Memory of the smallest node."""
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        origin = "started a local Ray" if self.started_here else f"joined Ray at {self.address}"
+        nodes = "1 node" if self.num_nodes == 1 else f"{self.num_nodes} nodes"
+        return f"{origin}: {nodes}, {self.num_cpus:g} CPUs ({self.free_cpus:g} free), {self.num_gpus:g} GPUs"
+
+
+def prepare_environment(config: RuntimeConfig) -> None:
+    """Set what Ray reads from the environment; must run before ``ray`` is imported.
+
+    The mode of authentication is always explicit (a value that the user set wins), so that neither a token left over by an earlier
+    Ray nor its absence changes how this one starts.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", config.auth_mode)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the default of the next Ray; silences its warning
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    # One torch/BLAS thread per process: ranks and workers share the cores by number, not by fighting.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def ensure_token() -> None:
+    """Make sure that a token exists where Ray looks for it, readable by the owner only."""
+    if os.environ["RAY_AUTH_MODE"].lower() != "token" or os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if path.is_file() and path.read_text(encoding="utf-8").strip():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(uuid.uuid4().hex)
+
+
+@contextlib.contextmanager
+def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
+    """Join the cluster that there is, or start one; leave it (and stop what was started here) at the end.
+
+    Raises:
+        ClusterError: when a cluster was named but does not answer.
+    """
+    prepare_environment(config)
+    import ray
+
+    given = config.address or os.environ.get("RAY_ADDRESS")
+    address = given or _running_local_cluster()
+    try:
+        if address is None:
+            ensure_token()
+            ray.init(
+                address="local",
+                num_cpus=config.num_cpus,
+                object_store_memory=config.object_store_bytes,
+                include_dashboard=config.dashboard,
+                logging_level=logging.WARNING,
+                log_to_driver=True,
+                _system_config={"object_timeout_milliseconds": 100},
+            )
+        else:
+            ray.init(address=address, logging_level=logging.WARNING)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = "runtime.address" if config.address else "RAY_ADDRESS"
+        raise ClusterError(
+            f"{where}: no Ray cluster answers at {address!r} ({_first_line(error)}). Is it up (`ray status`), and does "
+            f"RAY_AUTH_MODE={os.environ['RAY_AUTH_MODE']} with its token fit it? Without an address a local one is started"
+        ) from None
+    try:
+        yield _facts(started_here=address is None)
+    finally:
+        ray.shutdown()
+
+
+def _running_local_cluster() -> str | None:
+    """Return the address of a cluster that `ray start` has running on this machine, if it answers."""
+    from ray._private.services import canonicalize_bootstrap_address
+
+    address = canonicalize_bootstrap_address(None)
+    if address is None:
+        return None
+    import socket
+
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=2.0):
+            return address
+    except OSError:
+        return None  # a stale note of a cluster that is gone
+
+
+def _facts(started_here: bool) -> ClusterFacts:
+    import ray
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    total, free = ray.cluster_resources(), ray.available_resources()
+    return ClusterFacts(
+        address=ray.get_runtime_context().gcs_address,
+        started_here=started_here,
+        num_nodes=len(nodes),
+        num_cpus=total.get("CPU", 0.0),
+        num_gpus=total.get("GPU", 0.0),
+        free_cpus=free.get("CPU", 0.0),
+        memory_bytes=int(min(node["Resources"].get("memory", 0.0) for node in nodes)),
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
