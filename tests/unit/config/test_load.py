@@ -1,0 +1,104 @@
+"""Config: every mistake gets one message with file, line, key and what to do; every shipped YAML loads."""
+
+import random
+import string
+from pathlib import Path
+
+import pytest
+
+from robonav_ray.config import RunConfig
+from robonav_ray.config.load import ConfigError, dump_config, load_run_config
+
+ROOT = Path(__file__).parents[3]
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_round_trip_through_yaml(tmp_path: Path) -> None:
+    config = load_run_config(None, ["seed=5", "learner.learning_rate=3e-4", "curriculum.stages.1.gate.min_return=7.5"])
+    assert config.curriculum.stages[1].gate.min_return == 7.5
+    assert config.curriculum.stages[0] == RunConfig().curriculum.stages[0]
+    assert load_run_config(write(tmp_path, dump_config(config))) == config
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "run").glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_run_configs_load(path: Path) -> None:
+    load_run_config(path)
+    assert path.read_text().startswith("#"), "a shipped config opens with the question that the run answers"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "curriculum").glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_curricula_load(path: Path) -> None:
+    load_run_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("learner:\n  batchsize: 3\n", ["run.yaml:2", "learner.batchsize", "did you mean 'batch_size'"]),
+        ("learner:\n  device: cpux\n", ["run.yaml:2", "learner.device", "'auto', 'cpu' or 'cuda'", "cpux"]),
+        ("seed: 1\nseed: 2\n", ["run.yaml:2", "'seed'", "twice"]),
+        ("seed: &a 1\n", ["run.yaml:1", "anchors"]),
+        ("seed: !!python/object:os.system x\n", ["run.yaml:1", "tag"]),
+        ("learner: [1\n", ["run.yaml", "not valid YAML"]),
+        ("- 1\n", ["a config is a mapping", "a list"]),
+        ("curriculum:\n  start_stage: 7\n", ["run.yaml", "start_stage", "there is no stage 7"]),
+        ("learner: {num_ranks: 3}\n", ["learner.batch_size (512)", "learner.num_ranks (3)"]),
+        ("replay: {min_size: 999999999}\n", ["replay.min_size", "learning would never begin"]),
+        ("evaluation: {seed: 0}\n", ["evaluation.seed", "held out"]),
+        ("rollout: {num_workers: no}\n", ["rollout.num_workers", "'auto'"]),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, parts: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_run_config(write(tmp_path, text))
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, "seed: -1\nlearner:\n  learning_rate: 0\n")
+    with pytest.raises(ConfigError) as caught:
+        load_run_config(path, ["replay.capcity=3"])
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("override", ["foo", "=3", "a..b=3", "learner.batch_size.x=3", "curriculum.stages.9.name=x", "learner=3"])
+def test_bad_overrides(override: str) -> None:
+    with pytest.raises(ConfigError, match="override"):
+        load_run_config(None, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-4", 1e-4), ("no", "no"), ("1:30", "1:30"), ("0x10", 16), ("true", True), ("", None), ("1_000", 1000)]
+)
+def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
+    assert load_run_config(None, ["env.id=CartPole-v1", f"env.kwargs.x={text}"]).env.kwargs["x"] == value
+
+
+def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    write(tmp_path, "seed: 1\n")
+    with pytest.raises(ConfigError, match=r"did you mean .*run\.yaml"):
+        load_run_config(tmp_path / "runn.yaml")
+
+
+def test_fuzzed_configs_never_end_in_a_traceback(tmp_path: Path) -> None:
+    """A thousand damaged copies of the full config: each loads, or is refused with a ConfigError."""
+    rng = random.Random(7)
+    base = dump_config(RunConfig())
+    refused = 0
+    for _ in range(1000):
+        text = list(base)
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(text))
+            text[at : at + rng.randint(0, 6)] = rng.choice(["", "-1", "nan", ": ", "\n", "[", "{}", "null", rng.choice(string.printable)])
+        try:
+            load_run_config(write(tmp_path, "".join(text)))
+        except ConfigError as error:
+            refused += 1
+            assert str(error)
+    assert refused > 300
