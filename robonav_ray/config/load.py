@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from robonav_ray.config.run import RunConfig
+from robonav_ray.errors import UserError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 24
@@ -30,7 +31,7 @@ _INF_NAN = re.compile(r"^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$")
 Path_ = tuple["str | int", ...]
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """The user's config is wrong; the message names file, line, key and what to do."""
 
 
@@ -160,9 +161,7 @@ def _apply_override(data: dict[str, Any], override: str) -> Path_:
         else:
             raise ConfigError(f"override {override!r}: {_dotted(path[: depth + 1])} is not there to be changed")
     last = path[-1]
-    if isinstance(node, dict):
-        node[last] = value
-    elif isinstance(node, list) and isinstance(last, int) and last < len(node):
+    if isinstance(node, dict) or (isinstance(node, list) and isinstance(last, int) and last < len(node)):
         node[last] = value
     else:
         raise ConfigError(f"override {override!r}: {_dotted(path[:-1])} is {_kind(node)}, not a section")
@@ -232,9 +231,7 @@ def _known_path(loc: Path_, model: type[BaseModel]) -> Path_:
             result.append(part)
             field = kind.model_fields.get(part)
             kind = _inner(field.annotation) if field else None
-        elif isinstance(part, int):
-            result.append(part)
-        elif kind is None or get_origin(kind) is dict:
+        elif isinstance(part, int) or kind is None or get_origin(kind) is dict:
             result.append(part)
     return tuple(result)
 

@@ -24,5 +24,3 @@ class RolloutConfig(Section):
     """alpha of the Ape-X ladder: world i of N acts with epsilon ** (1 + alpha * i / (N - 1)) (Horgan et al. 2018, eq. 1)."""
     max_restarts: int = Field(100, ge=0)
     """How many dead workers are replaced in a run before it gives up."""
-    torch_threads: int = Field(1, ge=1)
-    """Intra-op threads of a worker."""

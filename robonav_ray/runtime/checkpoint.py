@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.errors import UserError
+
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 _ASIDE = ".aside-"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint is missing or damaged; the message names the file and what to do."""
 
 
@@ -125,7 +127,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
         files: dict[str, dict[str, Any]] = manifest["files"]
         version, created = int(manifest["format_version"]), float(manifest["created"])
     except FileNotFoundError:
-        raise CheckpointError(f"{manifest_path}: is missing, so {path.name} was never committed; use another checkpoint") from None
+        raise CheckpointError(
+            f"{manifest_path}: is missing, so {path.name} was never committed; use another checkpoint"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{manifest_path}: is damaged ({error}); use another checkpoint") from None
     if version != FORMAT_VERSION:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robonav_ray.config.runtime import RuntimeConfig
+from robonav_ray.errors import UserError
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError):
     """No usable cluster: cannot be reached, or too small; the message says what to do."""
 
 

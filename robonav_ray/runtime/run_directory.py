@@ -25,12 +25,13 @@ from typing import Any, Literal
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
+from robonav_ray.errors import UserError
 
 Status = Literal["running", "unfinished", "finished", "failed"]
 _PACKAGES = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium", "pydantic", "safetensors")
 
 
-class RunDirectoryError(ValueError):
+class RunDirectoryError(UserError):
     """A run directory exists already, or does not exist, or is not one; the message says what to do."""
 
 
@@ -111,7 +112,9 @@ def create_run(config: RunConfig, directory: Path | None = None) -> RunDirectory
         else:
             raise RunDirectoryError(f"output_dir: {path} and 99 more exist already; choose another name")
     except OSError as error:
-        raise RunDirectoryError(f"output_dir: cannot make {path}: {error.strerror}; set output_dir to a folder you may write") from None
+        raise RunDirectoryError(
+            f"output_dir: cannot make {path}: {error.strerror}; set output_dir to a folder you may write"
+        ) from None
     (candidate / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     return RunDirectory(candidate)
 
@@ -156,8 +159,8 @@ def resume_command(run: RunDirectory) -> str:
 
 def _git_revision() -> str | None:
     try:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],
             capture_output=True,
             text=True,
             timeout=5,

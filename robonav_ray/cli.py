@@ -1,0 +1,185 @@
+"""The door: verbs that parse, call one function and print.
+
+Exit codes: 0 done, 1 failed, 2 your input is wrong (one message says what and where), 75 stopped before the end: resume.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from robonav_ray import __version__
+
+if TYPE_CHECKING:
+    from robonav_ray.config import RunConfig
+
+app = typer.Typer(
+    name="robonav",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Distributed reinforcement learning for mobile-robot navigation, on Ray.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Look at a config, or check one.")
+app.add_typer(config_app, name="config")
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CONFIG.yaml] [section.key=value ...]", help="A YAML file with what differs from the defaults, then overrides."
+    ),
+]
+
+
+@app.command(
+    epilog="Examples:\n\n`robonav train`\n\n`robonav train configs/run/quick.yaml seed=3`\n\n`robonav train env.id=CartPole-v1 --local`\n\n"
+    "`robonav train --resume latest --time-limit 20m`"
+)
+def train(
+    arguments: Overrides = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            help="`auto` (the newest unfinished run, else a fresh one), `latest` (the newest run), or a run or checkpoint directory."
+        ),
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Stop, with a checkpoint, after this long: `90s`, `20m`, `1.5h`.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Short for `seed=N`.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory of this run; must not exist yet.")] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="One process, without Ray: slower, and the same bits every time.")
+    ] = False,
+) -> None:
+    """Train the curriculum, evaluate the result and draw it."""
+    path, overrides = _split(arguments)
+    if seed is not None:
+        overrides.append(f"seed={seed}")
+    if time_limit is not None:
+        overrides.append(f"budget.max_time_s={parse_duration(time_limit)}")
+    from robonav_ray.runtime.train import train_command
+
+    raise typer.Exit(train_command(path, overrides, resume=resume, directory=out, local=local))
+
+
+@app.command(epilog="Example: `robonav evaluate runs/curriculum-20261122-181500 --episodes 1000`")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run directory, or one of its checkpoints.")],
+    episodes: Annotated[int | None, typer.Option(help="Episodes per stage (default: evaluation.num_episodes).")] = None,
+    stages: Annotated[str | None, typer.Option(help="Stages, for instance `0,3`; default: all.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the held-out worlds (default: evaluation.seed).")] = None,
+) -> None:
+    """Judge the policy of a run on worlds that training never saw: rates with Wilson intervals, a table, evaluation.json."""
+    from robonav_ray.runtime.judge import evaluate_command
+
+    raise typer.Exit(evaluate_command(run, episodes=episodes, stages=_stages(stages), seed=seed))
+
+
+@app.command(epilog="Example: `robonav play runs/curriculum-20261122-181500 --stage 3 --output robot.gif`")
+def play(
+    run: Annotated[Path, typer.Argument(help="A run directory, or one of its checkpoints.")],
+    output: Annotated[Path | None, typer.Option(help="GIF to write (default: play.gif in the run directory).")] = None,
+    window: Annotated[
+        bool, typer.Option("--window", help="Show a window instead (needs `pip install robonav_ray[human]`).")
+    ] = False,
+    stage: Annotated[int | None, typer.Option(help="Stage to play (default: the last).")] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes one after another.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the worlds.")] = 7,
+) -> None:
+    """Watch the policy of a run drive: as a GIF, or in a window."""
+    from robonav_ray.runtime.judge import play_command
+
+    raise typer.Exit(play_command(run, output=output, window=window, stage=stage, episodes=episodes, seed=seed))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at the machine, the packages, Ray and the GPU, and say what would stand in the way."""
+    from robonav_ray.runtime.doctor import doctor_command
+
+    raise typer.Exit(doctor_command())
+
+
+@config_app.command("show", epilog="Example: `robonav config show configs/run/quick.yaml learner.batch_size=256`")
+def config_show(arguments: Overrides = None) -> None:
+    """Print the whole resolved config as YAML."""
+    from robonav_ray.config.load import dump_config
+
+    typer.echo(dump_config(_load(arguments)), nl=False)
+
+
+@config_app.command("validate", epilog="Example: `robonav config validate configs/run/quick.yaml`")
+def config_validate(arguments: Overrides = None) -> None:
+    """Check a config, the environment that it names included."""
+    from robonav_ray.runtime.task import describe_task
+
+    task = describe_task(_load(arguments))
+    typer.echo(f"valid: {task.describe()}")
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds of ``90``, ``90s``, ``20m`` or ``1.5h``; ConfigError otherwise."""
+    from robonav_ray.config.load import ConfigError
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise ConfigError(f"--time-limit {text!r}: write a positive duration such as 90s, 20m or 1.5h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _split(arguments: list[str] | None) -> tuple[Path | None, list[str]]:
+    """Tell the config file from the overrides."""
+    from robonav_ray.config.load import ConfigError
+
+    files = [a for a in arguments or [] if "=" not in a]
+    if len(files) > 1:
+        raise ConfigError(f"one config file at most, not {', '.join(files)}; overrides are written section.key=value")
+    return (Path(files[0]) if files else None), [a for a in arguments or [] if "=" in a]
+
+
+def _load(arguments: list[str] | None) -> RunConfig:
+    from robonav_ray.config.load import load_run_config
+
+    path, overrides = _split(arguments)
+    return load_run_config(path, overrides)
+
+
+def _stages(text: str | None) -> tuple[int, ...] | None:
+    from robonav_ray.config.load import ConfigError
+
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() for part in parts):
+        raise ConfigError(f"--stages {text!r}: write stage numbers with commas, for instance 0,3")
+    return tuple(int(part) for part in parts)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"robonav_ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; the user's mistakes end with one message and exit code 2."""
+    from robonav_ray.errors import UserError
+
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"robonav: {error}", err=True)
+        raise SystemExit(2) from None

@@ -1,0 +1,153 @@
+"""Keeping book of the episodes that run side by side in one worker: when each began, what it has been paid, how it ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from robonav_ray.records import EpisodeResults, Outcome
+
+_NOT_RUNNING = np.iinfo(np.int64).max
+
+_FIELDS: tuple[tuple[str, type], ...] = (
+    ("level", np.int32),
+    ("world", np.int32),
+    ("started_at", np.int64),
+    ("length", np.int32),
+    ("outcome", np.int8),
+    ("task_return", np.float32),
+    ("total_return", np.float32),
+    ("goals_reached", np.int32),
+    ("path_length_m", np.float32),
+    ("shortest_path_length_m", np.float32),
+    ("min_clearance_m", np.float32),
+    ("on_gate", np.bool_),
+)
+_FROM_ENV = ("outcome", "task_return", "goals_reached", "path_length_m", "shortest_path_length_m", "min_clearance_m")
+
+
+class EpisodeLedger:
+    """The running episode of every lane, and the finished ones since the last ``take``.
+
+    The clock counts the vector steps that the worker has made under the present level; an episode is ordered by the clock at which
+    it began, and belongs to the level that was assigned at that moment.
+    """
+
+    def __init__(self, worker: int, world_index: np.ndarray, on_gate: np.ndarray) -> None:
+        """Start with one episode per lane. ``world_index`` (L,) int64 global indices, ``on_gate`` (L,) bool."""
+        num_lanes = len(world_index)
+        self._worker = worker
+        self._world_index = world_index
+        self._on_gate = on_gate
+        self.level = 0
+        self.clock = 0
+        self._lane_level = np.zeros(num_lanes, np.int32)
+        self._started_at = np.zeros(num_lanes, np.int64)
+        self._length = np.zeros(num_lanes, np.int32)
+        self._total_return = np.zeros(num_lanes, np.float64)
+        self._finished: dict[str, list[np.ndarray]] = {name: [] for name, _ in _FIELDS}
+
+    def begin_level(self, level: int, clock: int, running_too: bool = False) -> None:
+        """The worker is assigned another level; episodes that begin from now on belong to it (with ``running_too`` those of now too)."""
+        self.level, self.clock = level, clock
+        if running_too:
+            self._lane_level[:] = level
+            self._started_at[:] = clock
+
+    def step(
+        self,
+        reward: np.ndarray,
+        ended: np.ndarray,
+        active: np.ndarray | None,
+        now_active: np.ndarray | None,
+        final_info: dict[str, Any],
+    ) -> None:
+        """Book one vector step.
+
+        Args:
+            reward: (L,) float.
+            ended: (L,) bool: episodes that ended in this step.
+            active: (L,) bool: lanes that took part in this step; None means all.
+            now_active: (L,) bool: lanes that take part in the next one; None means all.
+            final_info: Arrays (L,) of the environment about the episodes that ended; may be empty.
+        """
+        if active is None:
+            self._length += 1
+            self._total_return += reward
+        else:
+            self._length += active
+            self._total_return += np.where(active, reward, 0.0)
+        self.clock += 1
+        if ended.any():
+            lanes = np.flatnonzero(ended)
+            self._finish(lanes, final_info)
+            self._started_at[lanes] = self.clock if now_active is None else _NOT_RUNNING
+            self._begin(lanes)
+        if now_active is not None:
+            waking = np.flatnonzero(now_active & (self._started_at == _NOT_RUNNING))
+            self._started_at[waking] = self.clock
+            self._begin(waking)
+
+    def take(self) -> EpisodeResults:
+        """Return the finished episodes and the watermark, and forget the episodes."""
+        columns = {
+            name: np.concatenate(self._finished[name]) if self._finished[name] else np.zeros(0, dtype) for name, dtype in _FIELDS
+        }
+        self._finished = {name: [] for name, _ in _FIELDS}
+        return EpisodeResults(worker=self._worker, watermark=self.watermark, watermark_level=self.level, **columns)
+
+    @property
+    def watermark(self) -> int:
+        """Smallest clock at which a running episode of this level that counts began; the clock itself when there is none."""
+        counts = self._on_gate & (self._lane_level == self.level)
+        return min(self.clock, int(self._started_at[counts].min(initial=_NOT_RUNNING)))
+
+    def _begin(self, lanes: np.ndarray) -> None:
+        self._lane_level[lanes] = self.level
+        self._length[lanes] = 0
+        self._total_return[lanes] = 0.0
+
+    def _finish(self, lanes: np.ndarray, final_info: dict[str, Any]) -> None:
+        known = {
+            "level": self._lane_level[lanes],
+            "world": self._world_index[lanes],
+            "started_at": self._started_at[lanes],
+            "length": self._length[lanes],
+            "total_return": self._total_return[lanes],
+            "on_gate": self._on_gate[lanes],
+        }
+        for name, dtype in _FIELDS:
+            if name in _FROM_ENV and name in final_info:
+                value = np.asarray(final_info[name])[lanes]
+            elif name == "task_return":
+                value = known["total_return"]  # an environment without task terms: everything it pays is the task
+            elif name == "outcome":
+                value = np.full(len(lanes), Outcome.NONE)
+            else:
+                value = known.get(name, np.zeros(len(lanes)))
+            self._finished[name].append(value.astype(dtype))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return copies of the running episodes; finished ones must have been taken."""
+        if self._finished["level"]:
+            raise ValueError("take() the finished episodes before saving")
+        return {
+            "book_level": np.array([self.level]),
+            "book_clock": np.array([self.clock]),
+            "book_lane_level": self._lane_level.copy(),
+            "book_started_at": self._started_at.copy(),
+            "book_length": self._length.copy(),
+            "book_total_return": self._total_return.copy(),
+        }
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Restore what ``state_dict`` returned; ValueError when keys or shapes differ."""
+        mine = self.state_dict()
+        if state.keys() != mine.keys() or any(state[k].shape != mine[k].shape for k in mine):
+            raise ValueError(f"expected the arrays {sorted(mine)} of {len(self._length)} lanes, got {sorted(state)}")
+        self.level, self.clock = int(state["book_level"][0]), int(state["book_clock"][0])
+        self._lane_level[:] = state["book_lane_level"]
+        self._started_at[:] = state["book_started_at"]
+        self._length[:] = state["book_length"]
+        self._total_return[:] = state["book_total_return"]

@@ -1,0 +1,226 @@
+"""The rollout worker: many worlds stepped with one batched policy, folded into n-step transitions, shipped in fragments.
+
+::
+
+    assignments --next_assignment--> [ collect ] --insert--> sink        waits here while too far ahead of the learner
+    weights ------newer_than-------> [ collect ] --report--> assignments
+
+Everything that differs between worlds (random stream, exploration noise, rung on the ladder) depends on the world's own global
+index, so sharing the worlds out over more workers changes nothing that happens in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from robonav_ray.algo.exploration import epsilon_greedy, exploration_key, is_on_gate, ladder_epsilon
+from robonav_ray.algo.n_step import NStepFolder
+from robonav_ray.algo.policy import Policy
+from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.rollout import RolloutConfig
+from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
+from robonav_ray.records import Assignment, Fragment, TransitionSpec
+from robonav_ray.rollout.episodes import EpisodeLedger
+
+
+class RolloutStats(NamedTuple):
+    """What one or more fragments came to."""
+
+    env_steps: int = 0
+    rows: int = 0
+    fragments: int = 0
+    episodes: int = 0
+    policy_version: int = -1
+    policy_lag: int = 0
+    """Versions that the policy was behind when newer weights were last found."""
+
+    def plus(self, other: RolloutStats) -> RolloutStats:
+        """Return the sum; the later version, the larger lag."""
+        return RolloutStats(
+            self.env_steps + other.env_steps,
+            self.rows + other.rows,
+            self.fragments + other.fragments,
+            self.episodes + other.episodes,
+            max(self.policy_version, other.policy_version),
+            max(self.policy_lag, other.policy_lag),
+        )
+
+
+class RolloutWorker:
+    """Worlds ``first_world ... first_world + L`` of a run; plain, no Ray."""
+
+    def __init__(
+        self,
+        *,
+        worker: int,
+        incarnation: int,
+        env: VectorEnv[Any, Any, Any],
+        policy: Policy,
+        algo: AlgoConfig,
+        rollout: RolloutConfig,
+        seed: int,
+        first_world: int,
+        num_lanes_total: int,
+        gate_ladder_frac: float,
+        assignments: AssignmentSource,
+        sink: TransitionSink,
+        weights: WeightSource,
+    ) -> None:
+        """Reset the worlds under the first assignment.
+
+        Args:
+            worker: Index of the worker.
+            incarnation: Its life; fragments of different lives never share a name.
+            env: SAME_STEP vector environment with flat observations; one lane per (world, robot).
+            policy: Acts; shaped for ``env``.
+            algo: n-step and gamma.
+            rollout: Fragment length and ladder.
+            seed: Of the exploration noise, together with each lane's global index.
+            first_world: Global index of the first lane.
+            num_lanes_total: Lanes over all workers (the length of the ladder).
+            gate_ladder_frac: Part of the lanes, the least exploring, whose episodes count for the gate.
+            assignments: What to practise; gets the episodes.
+            sink: Gets the transitions.
+            weights: Has the newest policy.
+        """
+        num_lanes = env.num_envs
+        self._worker, self._incarnation = worker, incarnation
+        self._env, self._policy = env, policy
+        self._assignments, self._sink, self._weights = assignments, sink, weights
+        self._num_steps = rollout.steps_per_fragment
+        self._ladder_exponent, self._num_lanes_total = rollout.ladder_exponent, num_lanes_total
+        self.spec = TransitionSpec.for_discrete((policy.obs_dim,))
+        self._world_index = np.arange(first_world, first_world + num_lanes, dtype=np.int64)
+        on_gate = is_on_gate(self._world_index, num_lanes_total, gate_ladder_frac)
+        self._book = EpisodeLedger(worker, self._world_index, on_gate)
+        self._folder = NStepFolder(num_lanes, policy.obs_dim, algo.n_step, algo.gamma)
+        self._key = exploration_key(seed)
+        self._step_count = np.zeros(num_lanes, np.int64)
+        self._sequence = 0
+        self._action = np.zeros(num_lanes, np.int32)
+        self._q_taken = np.zeros(num_lanes, np.float32)
+        self._q_max = np.zeros(num_lanes, np.float32)
+        self._final_q_max = np.zeros(num_lanes, np.float32)
+        self._active: np.ndarray | None = None
+        self._set_level: Callable[[int], None] | None = getattr(env, "set_level", None)
+        self._env_resumes = hasattr(env, "state_dict")
+        self._begin(assignments.next_assignment(worker))
+
+    def _begin(self, assignment: Assignment) -> None:
+        if self._set_level is not None:
+            self._set_level(assignment.level)
+        self._book.begin_level(assignment.level, assignment.clock, running_too=True)
+        obs, info = self._env.reset()
+        self._obs = np.array(obs, dtype=np.float32)
+        self._note_parked(info)
+
+    def collect(self) -> RolloutStats:
+        """Make one fragment: look for newer weights and the assignment, step, ship, report. Waits in the sink's ``insert``."""
+        epsilon = self._practise(self._assignments.next_assignment(self._worker))
+        lag = self._update_policy()
+        max_rows = self._folder.max_rows(self._num_steps)
+        columns, priority = self.spec.allocate(max_rows), np.zeros(max_rows, np.float32)
+        row, env_steps = 0, 0
+        for _ in range(self._num_steps):
+            row, stepped = self._step(epsilon, columns, priority, row)
+            env_steps += stepped
+        fragment = Fragment(
+            self._worker, self._incarnation, self._sequence, tuple(column[:row] for column in columns), priority[:row]
+        )
+        self._sequence += 1
+        self._sink.insert(fragment)
+        episodes = self._book.take()
+        self._assignments.report(episodes)
+        return RolloutStats(env_steps, row, 1, episodes.num_episodes, self._policy.version, lag)
+
+    def _practise(self, assignment: Assignment) -> np.ndarray:
+        """Switch levels when told to, and return each lane's epsilon."""
+        if assignment.level != self._book.level:
+            if self._set_level is not None:
+                self._set_level(assignment.level)
+            self._book.begin_level(assignment.level, assignment.clock)
+        return ladder_epsilon(assignment.epsilon, self._world_index, self._num_lanes_total, self._ladder_exponent)
+
+    def _update_policy(self) -> int:
+        snapshot = self._weights.newer_than(self._policy.version)
+        if snapshot is None:
+            return 0
+        lag = snapshot.version - self._policy.version
+        self._policy.load(snapshot)
+        return lag
+
+    def _step(self, epsilon: np.ndarray, columns: tuple[np.ndarray, ...], priority: np.ndarray, row: int) -> tuple[int, int]:
+        obs, active = self._obs, self._active
+        q = self._policy.q_values(obs)
+        epsilon_greedy(q, epsilon, self._key, self._world_index, self._step_count, self._action, self._q_taken, self._q_max)
+        next_obs, reward, terminated, truncated, info = self._env.step(self._action)
+        final_obs = self._final_obs(next_obs, terminated, truncated, info)
+        reward = reward.astype(np.float32, copy=False)
+        row = self._folder.push(
+            obs, self._action, reward, terminated, truncated, self._q_taken, self._q_max,
+            final_obs, self._final_q_max, self._policy.version, columns, priority, row, active,
+        )  # fmt: skip
+        self._step_count += 1
+        np.copyto(self._obs, next_obs)
+        self._note_parked(info)
+        self._book.step(reward, terminated | truncated, active, self._active, info.get("final_info", {}))
+        return row, self._env.num_envs if active is None else int(active.sum())
+
+    def _final_obs(self, next_obs: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        """Return (L, D) with the last observation of each episode that ended; also values those that were truncated."""
+        if not (terminated.any() or truncated.any()):
+            return next_obs
+        final = info["final_obs"]
+        if final.dtype == object:  # Gymnasium's own vector environments: one array, or None, per lane
+            rows = np.zeros_like(next_obs, dtype=np.float32)
+            for lane in np.flatnonzero(info["_final_obs"]):
+                rows[lane] = final[lane]
+            final = rows
+        cut = np.flatnonzero(truncated & ~terminated)
+        if len(cut):
+            self._final_q_max[cut] = self._policy.q_values(np.ascontiguousarray(final[cut])).max(axis=1)
+        return final
+
+    def _note_parked(self, info: dict[str, Any]) -> None:
+        parked = info.get("parked")
+        self._active = None if parked is None else ~parked
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return what is needed to go on with the same bits (between two fragments; weights come from their source).
+
+        An environment that cannot be saved (any but ours) begins new episodes on resume.
+        """
+        state = {"step_count": self._step_count.copy(), "sequence": np.array([self._sequence])}
+        if not self._env_resumes:
+            return state
+        state["obs"] = self._obs.copy()
+        state["active"] = np.ones(len(self._obs), np.bool_) if self._active is None else self._active.copy()
+        state |= {f"folder_{name}": array for name, array in self._folder.state_dict().items()}
+        state |= {f"env_{name}": array for name, array in self._env.state_dict().items()}  # type: ignore[attr-defined]
+        return state | self._book.state_dict()
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Restore what ``state_dict`` returned; ValueError for a state of another shape."""
+        if ("obs" in state) != self._env_resumes or state["step_count"].shape != self._step_count.shape:
+            raise ValueError(
+                f"the state is of another environment or of {len(state['step_count'])} lanes, not {len(self._step_count)}"
+            )
+        self._step_count[:] = state["step_count"]
+        self._sequence = int(state["sequence"][0])
+        if not self._env_resumes:
+            return
+
+        def part(prefix: str) -> dict[str, np.ndarray]:
+            return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
+
+        self._folder.load_state_dict(part("folder_"))
+        self._env.load_state_dict(part("env_"))  # type: ignore[attr-defined]
+        self._book.load_state_dict({name: array for name, array in state.items() if name.startswith("book_")})
+        if self._set_level is not None:
+            self._set_level(self._book.level)
+        self._obs[:] = state["obs"]
+        self._active = None if self._active is None else state["active"].copy()
