@@ -11,9 +11,9 @@ from robonav_ray.config.worlds import LevelConfig
 class EpsilonConfig(Section):
     """epsilon = max(end, start * decay ** episodes of this stage)."""
 
-    start: float = Field(1.0, ge=0.0, le=1.0)
-    end: float = Field(0.05, ge=0.0, le=1.0)
-    decay: float = Field(0.995, gt=0.0, le=1.0)
+    start: float = Field(default=1.0, ge=0.0, le=1.0)
+    end: float = Field(default=0.05, ge=0.0, le=1.0)
+    decay: float = Field(default=0.995, gt=0.0, le=1.0)
 
     @model_validator(mode="after")
     def _end_not_above_start(self) -> EpsilonConfig:
@@ -25,11 +25,11 @@ class EpsilonConfig(Section):
 class GateConfig(Section):
     """Criteria over the window; all must hold. None switches a criterion off."""
 
-    min_success_frac: float | None = Field(0.7, ge=0.0, le=1.0)
+    min_success_frac: float | None = Field(default=0.7, ge=0.0, le=1.0)
     """Success rate of the window must be at least this."""
     min_return: float | None = None
     """Mean task return of the window must be above this."""
-    max_collision_frac: float | None = Field(None, gt=0.0, le=1.0)
+    max_collision_frac: float | None = Field(default=None, gt=0.0, le=1.0)
     """Collision rate of the window must be below this."""
 
 
@@ -40,7 +40,7 @@ class StageConfig(Section):
     level: LevelConfig = LevelConfig()
     epsilon: EpsilonConfig = EpsilonConfig()
     gate: GateConfig = GateConfig()
-    min_episodes: int = Field(0, ge=0)
+    min_episodes: int = Field(default=0, ge=0)
     """Episodes (that count for the gate) before the stage may be passed."""
 
 
@@ -73,18 +73,26 @@ def _default_stages() -> tuple[StageConfig, ...]:
     )
 
 
+def open_stage(min_return: float | None = None) -> StageConfig:
+    """Return the one stage of an environment that knows no outcomes: gated on the mean return only, or (None) on nothing."""
+    gate = GateConfig(min_success_frac=None, min_return=min_return, max_collision_frac=None)
+    return StageConfig(name="open", gate=gate, epsilon=EpsilonConfig(start=1.0, end=0.05, decay=0.99))
+
+
 class CurriculumConfig(Section):
     """Stages in order. An environment without outcomes gets one open stage gated on return."""
 
     stages: tuple[StageConfig, ...] = Field(default_factory=_default_stages, min_length=1)
-    window: int = Field(50, ge=1)
+    window: int = Field(default=50, ge=1)
     """Episodes over which a gate looks, in the order in which they started; empties at a transition."""
-    gate_ladder_frac: float = Field(0.5, gt=0.0, le=1.0)
+    gate_ladder_frac: float = Field(default=0.5, gt=0.0, le=1.0)
     """Part of the worlds (the least exploring ones) whose episodes count for the gate."""
-    start_stage: int = Field(0, ge=0)
+    start_stage: int = Field(default=0, ge=0)
     """Stage to begin with."""
-    force_stage: int | None = Field(None, ge=0)
-    """Stay in this stage for the whole run; its gate is reported but moves nothing on."""
+    force_stage: int | None = Field(default=None, ge=0)
+    """Stay in this stage for the whole run; its gate moves nothing on, but when it opens the run counts as passed."""
+    max_pending: int = Field(default=100_000, ge=1)
+    """Finished episodes that may wait for earlier-started ones before the gate stops waiting (a frozen worker)."""
 
     @model_validator(mode="after")
     def _stages_exist(self) -> CurriculumConfig:
@@ -97,3 +105,22 @@ class CurriculumConfig(Section):
             if value is not None and value >= len(self.stages):
                 raise ValueError(f"{key}: there is no stage {value}; the stages are 0 to {len(self.stages) - 1}")
         return self
+
+    def stages_for(self, has_outcomes: bool) -> tuple[StageConfig, ...]:
+        """Return the stages that a run uses: an environment without outcomes that was given none gets one open stage."""
+        return self.stages if has_outcomes or self.stages != _default_stages() else (open_stage(),)
+
+    def check_passable(self, goal_reward: float, finish_reward: float) -> None:
+        """Raise ValueError for a stage whose gate our worlds can never open.
+
+        An episode is paid at most ``goal_reward`` per goal and ``finish_reward`` when all are reached, and the mean must be
+        *above* ``min_return``. Only for our worlds: what another environment can pay is not known.
+        """
+        for i, stage in enumerate(self.stages):
+            most = goal_reward * stage.level.num_goals + finish_reward
+            if stage.gate.min_return is not None and stage.gate.min_return >= most:
+                raise ValueError(
+                    f"curriculum.stages.{i}.gate.min_return: stage {stage.name!r} can never be passed: its mean return "
+                    f"would have to be above {stage.gate.min_return:g}, but {stage.level.num_goals} goals pay at most {most:g} "
+                    f"({goal_reward:g} each, {finish_reward:g} for all); lower it or give the stage more goals"
+                )

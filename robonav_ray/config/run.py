@@ -56,4 +56,6 @@ class RunConfig(Section):
             )
         if self.evaluation.seed == self.seed:
             raise ValueError(f"evaluation.seed ({self.evaluation.seed}) must differ from seed, or the worlds would not be held out")
+        if self.env.is_native:
+            self.curriculum.check_passable(self.env.world.reward.goal, self.env.world.reward.finish)
         return self

@@ -1,0 +1,284 @@
+"""The ladder of stages: hands out assignments, listens to episodes, climbs when a gate opens."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from robonav_ray.config.curriculum import CurriculumConfig, GateConfig, StageConfig
+from robonav_ray.curriculum.gates import GateEpisode, GateWindow, StartOrder, WindowFigures, is_gate_met
+from robonav_ray.curriculum.progress import CurriculumProgress, StageTotals, StageTransition, write_progress
+from robonav_ray.records import Assignment, EpisodeResults, Outcome
+
+STATE_VERSION = 1
+_NOBODY = GateEpisode(-1, -1, -1, -1, 0, 0.0)
+
+
+@dataclass
+class _Totals:
+    """Running sums of one stage; the mutable twin of ``StageTotals``."""
+
+    num_episodes: int = 0
+    num_env_steps: int = 0
+    num_successes: int = 0
+    num_collisions: int = 0
+    return_sum: float = 0.0
+
+    def add(self, results: EpisodeResults, mine: np.ndarray) -> None:
+        outcome = results.outcome[mine]
+        self.num_episodes += int(mine.sum())
+        self.num_env_steps += int(results.length[mine].sum(dtype=np.int64))
+        self.num_successes += int((outcome == Outcome.SUCCESS).sum())
+        self.num_collisions += int(((outcome >= Outcome.COLLISION_STATIC) & (outcome <= Outcome.COLLISION_ROBOT)).sum())
+        self.return_sum += float(results.task_return[mine].sum(dtype=np.float64))
+
+
+class Curriculum:
+    """Stages, gates and exploration of one run; an ``AssignmentSource``.
+
+    A worker is live from its first ``next_assignment`` until ``worker_lost``. The gate sees the episodes of live workers that
+    count (``on_gate``), belong to the current stage, and in the order in which they started; it is evaluated at every one that
+    enters, so that neither the size of reports nor the number of workers changes where it opens. Clocks are per level: every
+    live worker enters a level at the same clock, one that joins later at the highest watermark known.
+
+    epsilon = max(end, start * decay ** episodes), over all finished episodes of the stage.
+    """
+
+    def __init__(self, config: CurriculumConfig, has_outcomes: bool = True, clock: Callable[[], float] = time.monotonic):
+        self.config = config
+        self.has_outcomes = has_outcomes
+        self.stages: tuple[StageConfig, ...] = config.stages_for(has_outcomes)
+        """The stages really used: one open stage for an environment without outcomes that was given none of its own."""
+        self._clock = clock
+        self._began = clock()
+        self._forced = config.force_stage is not None
+        self._stage = self._checked(config.start_stage if config.force_stage is None else config.force_stage)
+        self._passed = False
+        self._serial = 0
+        self._num_gate_episodes = 0
+        self._totals = [_Totals() for _ in self.stages]
+        self._level_clock = [0] * len(self.stages)
+        self._joined_at: dict[int, int] = {}
+        self._window = GateWindow(config.window)
+        self._order = StartOrder(config.max_pending)
+        self._history: list[StageTransition] = []
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate of the last stage (or of ``force_stage``) has ever opened; stays true."""
+        return self._passed
+
+    @property
+    def epsilon(self) -> float:
+        """The stage's epsilon now."""
+        schedule = self.stages[self._stage].epsilon
+        return max(schedule.end, schedule.start * schedule.decay ** self._totals[self._stage].num_episodes)
+
+    def next_assignment(self, worker: int) -> Assignment:
+        """Return what ``worker`` shall practise now; the first call makes it live."""
+        if worker not in self._joined_at:
+            self._joined_at[worker] = self._order.join(worker)
+        return self.assignment_of(worker)
+
+    def assignment_of(self, worker: int) -> Assignment:
+        """Return the assignment of ``worker`` without making it live."""
+        clock = self._joined_at.get(worker, self._order.clock)
+        return Assignment(level=self._stage, epsilon=self.epsilon, clock=clock, serial=self._serial)
+
+    def report(self, results: EpisodeResults) -> None:
+        """Take finished episodes; climbs when they (or the watermark alone) open the gate.
+
+        Episodes of other stages and of workers that are not live are counted, but the gate does not see them.
+        """
+        if results.num_episodes and not 0 <= results.level.min() <= results.level.max() < len(self.stages):
+            raise ValueError(
+                f"worker {results.worker} reports level {results.level.tolist()}; there are {len(self.stages)} stages"
+            )
+        epsilon = self.epsilon
+        for level in np.unique(results.level).tolist():
+            self._totals[level].add(results, results.level == level)
+        if self.epsilon != epsilon:
+            self._serial += 1
+        for i in np.flatnonzero(results.on_gate & (results.level == self._stage)).tolist():
+            self._order.add(
+                results.worker,
+                int(results.started_at[i]),
+                int(results.world[i]),
+                int(results.outcome[i]),
+                float(results.task_return[i]),
+            )
+        if results.watermark_level == self._stage:
+            self._order.advance(results.worker, results.watermark)
+        self._let_enter()
+
+    def worker_lost(self, worker: int) -> None:
+        """Stop waiting for ``worker``; its replacement joins as a late one. Unknown workers are fine."""
+        self._joined_at.pop(worker, None)
+        self._order.leave(worker)
+        self._let_enter()
+
+    def forget_workers(self) -> None:
+        """All workers are lost (a run resumed with new ones)."""
+        for worker in self._order.workers:
+            self.worker_lost(worker)
+
+    def force(self, stage: int | None) -> None:
+        """Go to ``stage`` now and stay there, or (None) let the gates decide again from the current stage."""
+        self._forced = stage is not None
+        if stage is not None and self._checked(stage) != self._stage:
+            self._enter(stage, "forced", _NOBODY)
+
+    def _checked(self, stage: int) -> int:
+        if not 0 <= stage < len(self.stages):
+            raise ValueError(f"there is no stage {stage}; the stages are 0 to {len(self.stages) - 1}")
+        return stage
+
+    def _let_enter(self) -> None:
+        for episode in self._order.pop_ready():
+            self._window.add(episode.outcome, episode.task_return)
+            self._num_gate_episodes += 1
+            if self._is_gate_met():
+                self._climb(episode)
+
+    def _is_gate_met(self) -> bool:
+        stage = self.stages[self._stage]
+        if not self._window.is_full or self._num_gate_episodes < stage.min_episodes:
+            return False
+        return is_gate_met(self._window.figures(), stage.gate, self.has_outcomes)
+
+    def _climb(self, episode: GateEpisode) -> None:
+        is_last = self._stage == len(self.stages) - 1
+        if not self._forced and not is_last:
+            self._enter(self._stage + 1, "gate", episode)
+        elif not self._passed and (is_last or self._stage == self.config.force_stage):
+            self._passed = True
+            self._remember(self._stage, "passed", episode)
+
+    def _enter(self, stage: int, reason: Literal["gate", "forced"], episode: GateEpisode) -> None:
+        self._remember(stage, reason, episode)
+        self._level_clock[self._stage] = self._order.clock
+        self._stage = stage
+        self._serial += 1
+        self._num_gate_episodes = 0
+        self._window.clear()
+        self._order.begin_level(self._level_clock[stage])
+        self._joined_at = dict.fromkeys(self._joined_at, self._level_clock[stage])
+
+    def _remember(self, to_stage: int, reason: Literal["gate", "forced", "passed"], episode: GateEpisode) -> None:
+        self._history.append(
+            StageTransition(
+                from_stage=self._stage,
+                to_stage=to_stage,
+                from_name=self.stages[self._stage].name,
+                to_name=self.stages[to_stage].name,
+                reason=reason,
+                env_steps=sum(t.num_env_steps for t in self._totals),
+                num_episodes=sum(t.num_episodes for t in self._totals),
+                num_stage_episodes=self._totals[self._stage].num_episodes,
+                num_gate_episodes=self._num_gate_episodes,
+                window=self._window.figures(),
+                world=episode.world,
+                started_at=episode.started_at,
+                elapsed_s=self._clock() - self._began,
+            )
+        )
+
+    def progress(self) -> CurriculumProgress:
+        """Return where the curriculum stands."""
+        gate = self.stages[self._stage].gate
+        if not self.has_outcomes:
+            gate = GateConfig(min_success_frac=None, min_return=gate.min_return, max_collision_frac=None)
+        return CurriculumProgress(
+            stage=self._stage,
+            stage_name=self.stages[self._stage].name,
+            num_stages=len(self.stages),
+            forced=self._forced,
+            passed=self._passed,
+            epsilon=self.epsilon,
+            elapsed_s=self._clock() - self._began,
+            env_steps=sum(t.num_env_steps for t in self._totals),
+            num_episodes=sum(t.num_episodes for t in self._totals),
+            num_gate_episodes=self._num_gate_episodes,
+            num_pending=self._order.num_pending,
+            num_workers=len(self._order.workers),
+            window=self._window.figures(),
+            window_size=self._window.size,
+            min_success_frac=gate.min_success_frac,
+            min_return=gate.min_return,
+            max_collision_frac=gate.max_collision_frac,
+            stages=tuple(StageTotals(s.name, **asdict(t)) for s, t in zip(self.stages, self._totals, strict=True)),
+            transitions=tuple(self._history),
+        )
+
+    def summary_text(self) -> str:
+        """Return the progress as a few plain lines."""
+        return self.progress().summary_text()
+
+    def write_progress(self, path: Path) -> None:
+        """Write the progress as JSON, aside and then renamed."""
+        write_progress(self.progress(), path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs, as JSON takes it."""
+        return {
+            "version": STATE_VERSION,
+            "stage_names": [s.name for s in self.stages],
+            "stage": self._stage,
+            "forced": self._forced,
+            "passed": self._passed,
+            "serial": self._serial,
+            "elapsed_s": self._clock() - self._began,
+            "num_gate_episodes": self._num_gate_episodes,
+            "totals": [asdict(t) for t in self._totals],
+            "level_clock": list(self._level_clock),
+            "joined_at": sorted([worker, clock] for worker, clock in self._joined_at.items()),
+            "window": self._window.state_dict(),
+            "order": self._order.state_dict(),
+            "history": [asdict(t) for t in self._history],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` gave; ValueError (and nothing changed) when it is of another shape or other stages.
+
+        ``force_stage`` of the config wins over the saved stage.
+        """
+        _check_keys("the curriculum's state", state, self.state_dict())
+        if state["version"] != STATE_VERSION:
+            raise ValueError(f"the curriculum's state has version {state['version']}, this program reads {STATE_VERSION}")
+        names = [s.name for s in self.stages]
+        if state["stage_names"] != names:
+            raise ValueError(
+                f"the curriculum's state is of the stages {state['stage_names']}, the config has {names}; resume with those"
+            )
+        window, order = GateWindow(self.config.window), StartOrder(self.config.max_pending)
+        window.load_state_dict(state["window"])
+        order.load_state_dict(state["order"])
+        stage = self._checked(int(state["stage"]))
+        totals = [_Totals(**t) for t in state["totals"]]
+        history = [_transition_from(t) for t in state["history"]]
+        self._stage, self._totals, self._history, self._window, self._order = stage, totals, history, window, order
+        self._forced, self._passed = bool(state["forced"]), bool(state["passed"])
+        self._serial = int(state["serial"]) if self._serial <= int(state["serial"]) else self._serial + 1
+        self._num_gate_episodes = int(state["num_gate_episodes"])
+        self._level_clock = [int(c) for c in state["level_clock"]]
+        self._joined_at = {int(worker): int(clock) for worker, clock in state["joined_at"]}
+        self._began = self._clock() - float(state["elapsed_s"])
+        if self.config.force_stage is not None:
+            self.force(self.config.force_stage)
+
+
+def _transition_from(state: dict[str, Any]) -> StageTransition:
+    _check_keys("a transition", state, {f.name for f in dataclasses.fields(StageTransition)})
+    return StageTransition(**{**state, "window": WindowFigures(**state["window"])})
+
+
+def _check_keys(what: str, state: dict[str, Any], expected: object) -> None:
+    if set(state) != set(expected):  # type: ignore[call-overload]
+        differing = sorted(set(state) ^ set(expected))  # type: ignore[call-overload]
+        raise ValueError(f"{what} does not fit this program: unknown or missing {', '.join(differing)}")

@@ -1,0 +1,148 @@
+"""What the curriculum tells the outside: where it stands, what it has seen, how it got there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from robonav_ray.curriculum.gates import WindowFigures
+from robonav_ray.records import Metrics
+
+PROGRESS_FILE = "curriculum_progress.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StageTotals:
+    """Everything a stage has seen since the run began, gate or not."""
+
+    name: str
+    num_episodes: int = 0
+    num_env_steps: int = 0
+    """Env steps in finished episodes."""
+    num_successes: int = 0
+    num_collisions: int = 0
+    return_sum: float = 0.0
+    """Sum of task returns."""
+
+    @property
+    def success_frac(self) -> float:
+        """Successes per episode; 0 without episodes."""
+        return self.num_successes / max(1, self.num_episodes)
+
+
+@dataclass(frozen=True)
+class StageTransition:
+    """One change of stage, or the passing of the last one."""
+
+    from_stage: int
+    to_stage: int
+    """Equal to ``from_stage`` when ``reason`` is ``passed``."""
+    from_name: str
+    to_name: str
+    reason: Literal["gate", "forced", "passed"]
+    env_steps: int
+    """Env steps in finished episodes, over all stages."""
+    num_episodes: int
+    """Finished episodes, over all stages."""
+    num_stage_episodes: int
+    """Finished episodes of ``from_stage``."""
+    num_gate_episodes: int
+    """Episodes that had entered the window since the stage was entered."""
+    window: WindowFigures
+    world: int
+    """World of the episode that opened the gate; -1 when forced."""
+    started_at: int
+    """When that episode had begun on its world's clock; -1 when forced."""
+    elapsed_s: float
+    """Seconds since the curriculum began, pauses between sessions not counted."""
+
+
+@dataclass(frozen=True)
+class CurriculumProgress:
+    """A snapshot of the curriculum for panels, trackers and files."""
+
+    stage: int
+    stage_name: str
+    num_stages: int
+    forced: bool
+    passed: bool
+    epsilon: float
+    elapsed_s: float
+    env_steps: int
+    num_episodes: int
+    num_gate_episodes: int
+    """Episodes that entered the window since this stage was entered."""
+    num_pending: int
+    """Finished episodes that wait for earlier-started ones."""
+    num_workers: int
+    """Live workers."""
+    window: WindowFigures
+    window_size: int
+    min_success_frac: float | None
+    """Criteria of this stage that apply; None where there is none."""
+    min_return: float | None
+    max_collision_frac: float | None
+    stages: tuple[StageTotals, ...]
+    transitions: tuple[StageTransition, ...]
+
+    @property
+    def success_frac(self) -> float:
+        """Successes per episode over the whole run."""
+        return sum(s.num_successes for s in self.stages) / max(1, self.num_episodes)
+
+    def metrics(self) -> Metrics:
+        """Return the figures that are worth a curve."""
+        metrics: Metrics = {
+            "curriculum/stage": float(self.stage),
+            "curriculum/passed": float(self.passed),
+            "curriculum/epsilon": self.epsilon,
+            "curriculum/env_steps": float(self.env_steps),
+            "curriculum/episodes": float(self.num_episodes),
+            "curriculum/gate_episodes": float(self.num_gate_episodes),
+            "curriculum/gate_pending": float(self.num_pending),
+        }
+        if self.window.num_episodes:
+            metrics |= {
+                "curriculum/success_frac": self.window.success_frac,
+                "curriculum/collision_frac": self.window.collision_frac,
+                "curriculum/return_mean": self.window.mean_return,
+            }
+        return metrics
+
+    def summary_text(self) -> str:
+        """Return the progress as a few plain lines: one per stage, then how each was left."""
+        verdict = "passed" if self.passed else f"in stage {self.stage + 1} of {self.num_stages}"
+        lines = [
+            f"curriculum {verdict}{' (forced)' if self.forced else ''}: {self.num_episodes:,} episodes, "
+            f"{self.env_steps:,} env steps, {self.elapsed_s:.0f} s, success {self.success_frac:.1%} overall"
+        ]
+        for i, stage in enumerate(self.stages):
+            mark = ">" if i == self.stage else " "
+            lines.append(
+                f" {mark} {i + 1} {stage.name:<22} {stage.num_episodes:>9,} episodes {stage.num_env_steps:>12,} env steps "
+                f"success {stage.success_frac:>6.1%}"
+            )
+        for t in self.transitions:
+            what = f"{t.from_name} passed" if t.reason == "passed" else f"{t.from_name} -> {t.to_name} ({t.reason})"
+            w = t.window
+            lines.append(
+                f"   at {t.elapsed_s:7.1f} s, {t.env_steps:>10,} env steps: {what}; window of {w.num_episodes}: "
+                f"success {w.success_frac:.0%}, collisions {w.collision_frac:.0%}, return {w.mean_return:.2f}"
+            )
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the progress as JSON takes it."""
+        return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self), "success_frac": self.success_frac}
+
+
+def write_progress(progress: CurriculumProgress, path: Path) -> None:
+    """Write the progress as JSON, aside and then renamed: a reader never sees half a file."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(progress.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    aside.replace(path)
