@@ -1,0 +1,58 @@
+"""The drawing holds: imports point one way, light rooms stay light, every room says what flows through it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "robonav_ray"
+ROOMS = sorted(p.parent.name for p in PACKAGE.glob("*/__init__.py"))
+
+
+def loaded_by(module: str) -> set[str]:
+    """Return the names of all modules that a fresh interpreter holds after importing ``module``."""
+    code = f"import sys, {module}; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_import_contracts_hold() -> None:
+    done = subprocess.run([sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", ["robonav_ray", "robonav_ray.cli", "robonav_ray.config", "robonav_ray.worlds", "robonav_ray.records"])
+def test_light_imports(module: str) -> None:
+    heavy = loaded_by(module) & {"torch", "ray", "tensorboard", "matplotlib"}
+    assert not heavy
+
+
+@pytest.mark.parametrize("module", ["robonav_ray.replay.shard", "robonav_ray.curriculum.ladder", "robonav_ray.rollout.worker"])
+def test_processes_that_must_stay_small_never_load_torch(module: str) -> None:
+    assert not loaded_by(module) & {"torch", "ray"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_says_what_it_consumes_produces_and_waits_for(room: str) -> None:
+    text = (PACKAGE / room / "__init__.py").read_text()
+    for word in ("Consumes:", "Produces:", "Waits for:"):
+        assert word in text, f"{room}/__init__.py"
+
+
+def test_remote_calls_stay_in_remote_files() -> None:
+    allowed = re.compile(r"(remote\.py|runtime/.*)$")
+    guilty = [p for p in PACKAGE.rglob("*.py") if not allowed.search(p.as_posix()) and ".remote(" in p.read_text()]
+    assert guilty == []
+
+
+def test_no_file_has_outgrown_the_head() -> None:
+    long = {p.relative_to(ROOT).as_posix(): n for p in PACKAGE.rglob("*.py") if (n := len(p.read_text().splitlines())) > 420}
+    assert long == {}
+
+
+def test_nothing_is_pickled_to_disk() -> None:
+    guilty = [p for p in PACKAGE.rglob("*.py") if re.search(r"\b(import pickle|torch\.load\(|allow_pickle=True)", p.read_text())]
+    assert guilty == []
