@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from robonav_ray.config.base import Section
 
@@ -18,6 +18,8 @@ class ReplayConfig(Section):
     """Ray actors that hold the rows."""
     sampler: Literal["prioritized", "uniform"] = "prioritized"
     """``uniform`` ignores priorities; importance weights are then 1."""
+    stratified: bool = False
+    """Draw one row from each equal part of a shard's mass (PER, section 3.3) instead of independently."""
     priority_exponent: float = Field(0.6, ge=0.0, le=1.0)
     """alpha of the PER paper, applied once, inside the shard."""
     importance_exponent: float = Field(0.4, ge=0.0, le=1.0)
@@ -36,3 +38,13 @@ class ReplayConfig(Section):
     """How far (in drawn rows) the balance may stray; None computes the least that cannot block, times two."""
     max_memory_frac: float = Field(0.5, gt=0.0, le=0.9)
     """Part of the machine's memory (container limit included) that the rows may take; more is refused at the start."""
+    shard_timeout_s: float = Field(2.0, gt=0.0)
+    """Seconds after which a batch is drawn without a shard that does not answer."""
+    lease_s: float = Field(60.0, gt=0.0)
+    """Seconds after which rows reserved by a client that never reported back are no longer counted."""
+
+    @model_validator(mode="after")
+    def _stratified_needs_priorities(self) -> ReplayConfig:
+        if self.stratified and self.sampler == "uniform":
+            raise ValueError("replay.stratified has no effect with replay.sampler = uniform: drop one of them")
+        return self

@@ -1,0 +1,188 @@
+"""The whole replay in one process: shards, ledger and mixing wired together, deterministic to the bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robonav_ray.config.replay import ReplayConfig
+from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
+from robonav_ray.records import Fragment, ReplaySample, TransitionSpec, unpack_item_id
+from robonav_ray.replay.memory import shard_capacities
+from robonav_ray.replay.mixing import Annealing, MixedDraw, min_probability, shard_probability, split_by_mass
+from robonav_ray.replay.pacing import SamplesPerInsertLedger
+from robonav_ray.replay.row_layout import RowLayout
+from robonav_ray.replay.shard import Draw, ReplayShard, ShardStats
+
+MIXER_INDEX = 1 << 16
+"""Index of a mixer's random stream under ROLE_REPLAY; shards have the indices 0..255. Rank k's mixer has MIXER_INDEX + k."""
+
+
+def make_shard(config: ReplayConfig, spec: TransitionSpec, seed: int, index: int, incarnation: int = 0) -> ReplayShard:
+    """Return shard ``index`` of a replay with this config and run seed."""
+    return ReplayShard(
+        index,
+        spec,
+        shard_capacities(config)[index],
+        seed_for(seed, ROLE_REPLAY, index + (incarnation << 20)),
+        incarnation=incarnation,
+        sampler=config.sampler,
+        priority_exponent=config.priority_exponent,
+        priority_epsilon=config.priority_epsilon,
+        stratified=config.stratified,
+    )
+
+
+def make_ledger(config: ReplayConfig, max_insert_rows: int, max_sample_rows: int) -> SamplesPerInsertLedger:
+    """Return the ledger of a replay with this config (see ``SamplesPerInsertLedger``)."""
+    return SamplesPerInsertLedger(
+        config.samples_per_insert, config.min_size, config.error_buffer, max_insert_rows, max_sample_rows
+    )
+
+
+def make_annealing(config: ReplayConfig) -> Annealing:
+    """Return the schedule of beta; uniform samples have weights of exactly 1, so there beta is 0."""
+    if config.sampler == "uniform":
+        return Annealing(0.0, 0.0, 1)
+    return Annealing(config.importance_exponent, config.importance_exponent_final, config.importance_anneal_steps)
+
+
+class ReplayBuffer:
+    """TransitionSink, BatchSource and PrioritySink of ``runtime/local.py``."""
+
+    def __init__(self, config: ReplayConfig, spec: TransitionSpec, seed: int, max_insert_rows: int, max_sample_rows: int) -> None:
+        """Allocate all shards.
+
+        ``max_insert_rows`` is the largest fragment, ``max_sample_rows`` the largest batch_size x num_batches of one call.
+        """
+        self.spec = spec
+        self.shards = [make_shard(config, spec, seed, i) for i in range(config.num_shards)]
+        self.ledger = make_ledger(config, max_insert_rows, max_sample_rows)
+        self._layout = RowLayout(spec)
+        self._rng = np.random.default_rng(seed_for(seed, ROLE_REPLAY, MIXER_INDEX))
+        self._annealing = make_annealing(config)
+
+    def stats(self) -> list[ShardStats]:
+        """Return the figures of every shard."""
+        return [shard.stats() for shard in self.shards]
+
+    def can_insert(self, rows: int) -> bool:
+        """Return whether ``insert`` of ``rows`` would be admitted now; if not, sample first."""
+        return self.ledger.can_insert(rows)
+
+    def insert(self, fragment: Fragment) -> None:
+        """Store the fragment once. RuntimeError where the Ray version would wait: ask ``can_insert`` first."""
+        reservation = self.ledger.reserve_insert(fragment.num_rows)
+        if reservation is None:
+            raise RuntimeError("rollouts are too far ahead of the learner: ask can_insert() and sample before inserting more")
+        stored = 0
+        try:
+            stored = self.shards[(fragment.worker + fragment.sequence) % len(self.shards)].insert(fragment)
+        finally:
+            self.ledger.settle(reservation, stored)
+
+    def sample(self, batch_size: int, num_batches: int) -> list[ReplaySample] | None:
+        """Return ``num_batches`` batches of ``batch_size`` rows, or None when more must be inserted first."""
+        num = batch_size * num_batches
+        reservation = self.ledger.reserve_sample(num)
+        if reservation is None:
+            return None
+        mixed = self._draw(num)
+        self.ledger.settle(reservation)
+        return mixed.batches(batch_size, self._annealing.next_exponents(num_batches))
+
+    def set_learner_step(self, step: int) -> None:
+        """Say which learner step the next batch is for; needed after a restore only (see ``mixing.Annealing``)."""
+        self._annealing.learner_step = step
+
+    def update_priorities(self, item_id: np.ndarray, priority: np.ndarray) -> int:
+        """Set priorities (B,), |td_error| before the exponent, of items (B,); return how many came too late."""
+        shard = unpack_item_id(item_id).shard
+        num_stale = 0
+        for index in np.unique(shard):
+            mine = shard == index
+            num_stale += self.shards[index].update_priorities(item_id[mine], priority[mine])
+        return num_stale
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything, rngs included."""
+        return self._scalars() | {"shards": [shard.state_dict() for shard in self.shards]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue exactly where ``state`` was taken; ValueError when it does not fit."""
+        if set(state) != {*self._scalars(), "shards"} or len(state["shards"]) != len(self.shards):
+            raise ValueError(
+                f"replay state: expected {len(self.shards)} shards and keys {sorted(self._scalars())}, got {sorted(state)}"
+            )
+        for shard, part in zip(self.shards, state["shards"], strict=True):
+            shard.load_state_dict(part)
+        self._load_scalars({name: state[name] for name in self._scalars()})
+
+    def save(self, directory: Path) -> list[str]:
+        """Write everything into ``directory``; return the files' names relative to it."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "replay.json").write_text(json.dumps(self._scalars()), encoding="utf-8")
+        files = ["replay.json"]
+        for shard in self.shards:
+            name = shard_directory_name(shard.index)
+            files += [f"{name}/{file}" for file in shard.save(str(directory / name))]
+        return files
+
+    def load(self, directory: Path) -> None:
+        """Restore what ``save`` wrote; ValueError names what is missing, damaged or different."""
+        path = directory / "replay.json"
+        try:
+            scalars = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"cannot restore the replay: {path} is missing or damaged ({error}); choose another checkpoint"
+            ) from error
+        if not isinstance(scalars, dict) or set(scalars) != set(self._scalars()):
+            raise ValueError(f"cannot restore the replay: {path} does not have the keys {sorted(self._scalars())}")
+        if scalars["num_shards"] != len(self.shards):
+            raise ValueError(
+                f"{path} has {scalars['num_shards']} shards, replay.num_shards is {len(self.shards)}: set it to that"
+            )
+        for shard in self.shards:
+            shard.load(str(directory / shard_directory_name(shard.index)))
+        self._load_scalars(scalars)
+
+    def check_valid(self) -> None:
+        """AssertionError unless every shard is sound."""
+        for shard in self.shards:
+            shard.check_valid()
+
+    def _draw(self, num: int) -> MixedDraw:
+        stats = self.stats()
+        shard_prob = shard_probability(np.array([s.mass for s in stats]))
+        counts = split_by_mass(shard_prob, num, self._rng)
+        position = np.split(self._rng.permutation(num), np.cumsum(counts)[:-1])
+        columns = self._layout.empty_columns(num)
+        item_id, probability = np.empty(num, np.int64), np.empty(num)
+        for s, shard in enumerate(self.shards):
+            draw: Draw = shard.draw(int(counts[s]))
+            shard.spread(draw.slot, columns, position[s])
+            item_id[position[s]] = draw.item_id
+            probability[position[s]] = draw.probability * shard_prob[s]
+        return MixedDraw(columns, item_id, probability, min_probability(shard_prob, stats))
+
+    def _scalars(self) -> dict[str, Any]:
+        return {
+            "num_shards": len(self.shards),
+            "ledger": self.ledger.state_dict(),
+            "mixer_rng": self._rng.bit_generator.state,
+            "learner_step": self._annealing.learner_step,
+        }
+
+    def _load_scalars(self, scalars: dict[str, Any]) -> None:
+        self.ledger.load_state_dict(scalars["ledger"])
+        self._rng.bit_generator.state = scalars["mixer_rng"]
+        self._annealing.learner_step = scalars["learner_step"]
+
+
+def shard_directory_name(index: int) -> str:
+    """Return the name of shard ``index``'s directory inside a saved replay."""
+    return f"shard_{index:03d}"

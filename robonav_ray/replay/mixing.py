@@ -1,0 +1,88 @@
+"""From draws inside shards to batches of one global distribution.
+
+Row i of shard s is drawn with P = q_s * p(i | s), where q_s is the mass by which the shard was chosen and p(i | s) the
+probability inside it. When all masses are fresh this is exactly leaf_i / (sum of all leaves), so any number of shards samples as
+one buffer. When a mass is a little old, P is still the probability with which the row was really drawn, and the importance weight uses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robonav_ray.records import ReplaySample
+from robonav_ray.replay.shard import ShardStats
+
+
+def shard_probability(mass: np.ndarray) -> np.ndarray:
+    """Return q (S,), the probability of each shard, from masses (S,) >= 0; ValueError when all are 0."""
+    total = float(mass.sum())
+    if not total > 0.0:
+        raise ValueError("no shard holds any mass: nothing can be drawn")
+    return mass / total
+
+
+def split_by_mass(probability: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
+    """Return (S,) int64 draws per shard, multinomial: together with a random order, ``num`` independent global draws."""
+    return rng.multinomial(num, probability)
+
+
+def importance_exponent_at(step: int, start: float, final: float, anneal_steps: int) -> float:
+    """Return beta at learner step ``step``: linear from ``start`` to ``final`` over ``anneal_steps``, then constant (PER, 3.4)."""
+    return start + (final - start) * min(max(step, 0) / anneal_steps, 1.0)
+
+
+def min_probability(shard_prob: np.ndarray, stats: list[ShardStats]) -> float:
+    """Return the probability of the least likely live row of the whole replay: the row with the largest importance weight."""
+    return min(q * s.min_leaf / s.mass for q, s in zip(shard_prob, stats, strict=True) if q > 0.0 and s.mass > 0.0)
+
+
+def importance_weight(probability: np.ndarray, least: float, exponent: float) -> np.ndarray:
+    """Return w (B,) float32 = (N P)**-beta / max over the whole replay of (N P)**-beta = (P / P_min)**-beta; N cancels (PER, 3.4)."""
+    return np.minimum((probability / least) ** -exponent, 1.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class MixedDraw:
+    """Rows of several batches in their final, random order, before beta is known."""
+
+    columns: tuple[np.ndarray, ...]
+    """(N, *shape) each."""
+    item_id: np.ndarray
+    """(N,) int64."""
+    probability: np.ndarray
+    """(N,) float64: with which the row was drawn."""
+    min_probability: float
+    """Of the least likely live row of the whole replay at the time of drawing."""
+
+    def batches(self, batch_size: int, exponents: list[float]) -> list[ReplaySample]:
+        """Cut into ``len(exponents)`` batches of ``batch_size`` rows (views, no copies), batch j weighted with beta ``exponents[j]``."""
+        samples: list[ReplaySample] = []
+        for j, exponent in enumerate(exponents):
+            part = slice(j * batch_size, (j + 1) * batch_size)
+            probability = self.probability[part]
+            weight = importance_weight(probability, self.min_probability, exponent)
+            samples.append(ReplaySample(tuple(c[part] for c in self.columns), self.item_id[part], probability, weight))
+        return samples
+
+
+class Annealing:
+    """beta of every batch handed out, by the learner step that will use it.
+
+    One batch is one learner step, so the step is counted here, as batches are handed out (not as they are drawn: batches
+    that wait in a prefetch queue get the beta of the step that uses them). Only a restored learner has to say where it is.
+    """
+
+    def __init__(self, start: float, final: float, anneal_steps: int) -> None:
+        """Begin at learner step 0."""
+        self._start, self._final, self._anneal_steps = start, final, anneal_steps
+        self.learner_step = 0
+
+    def next_exponents(self, num_batches: int) -> list[float]:
+        """Return beta for the next ``num_batches`` learner steps, and count them."""
+        first = self.learner_step
+        self.learner_step += num_batches
+        return [
+            importance_exponent_at(s, self._start, self._final, self._anneal_steps) for s in range(first, first + num_batches)
+        ]

@@ -1,0 +1,313 @@
+"""One shard: a ring of packed rows, their ids and the tree that draws them. A plain class; ``remote.py`` makes an actor of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from robonav_ray.records import MAX_INCARNATION, Fragment, TransitionSpec, pack_item_id, unpack_item_id
+from robonav_ray.replay.duplicates import DuplicateFilter
+from robonav_ray.replay.row_layout import RowLayout
+from robonav_ray.replay.shard_files import STATE_ARRAYS, load_shard_state, save_shard_state
+from robonav_ray.replay.sum_tree import SumTree
+
+Sampler = Literal["prioritized", "uniform"]
+
+
+class ShardStats(NamedTuple):
+    """What a shard says of itself with every answer."""
+
+    shard: int
+    incarnation: int
+    mass: float
+    """Sum of leaves, that is of priority ** priority_exponent; the number of rows when the sampler is uniform."""
+    min_leaf: float
+    """Smallest leaf of a live row; inf when empty."""
+    size: int
+    """Live rows."""
+    num_inserted: int
+    """Rows ever stored."""
+    num_duplicates: int
+    """Fragments dropped because they had been stored before."""
+    num_stale: int
+    """Priority updates dropped because the row had been overwritten or lost."""
+
+
+class Draw(NamedTuple):
+    """Rows chosen but not yet copied; valid until the next insert."""
+
+    slot: np.ndarray
+    """(B,) int64."""
+    item_id: np.ndarray
+    """(B,) int64."""
+    probability: np.ndarray
+    """(B,) float64: within this shard."""
+    stats: ShardStats
+
+
+@dataclass(frozen=True)
+class ShardSample:
+    """Rows drawn from one shard, as they travel: packed, to be spread into columns by the receiver."""
+
+    rows: np.ndarray
+    """(B,) of ``RowLayout(spec).dtype``; B is 0 when the shard is empty."""
+    item_id: np.ndarray
+    """(B,) int64."""
+    probability: np.ndarray
+    """(B,) float64: within this shard."""
+    stats: ShardStats
+
+
+class ReplayShard:
+    """A ring of ``capacity`` rows, drawn in proportion to (priority + epsilon) ** priority_exponent (Schaul et al. 2016).
+
+    The exponent is applied once, here, when a priority is written; nothing else in the package applies it. A row's slot is
+    ``sequence % capacity``; its id says which row it is, so a late priority for an overwritten row is counted and dropped.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        spec: TransitionSpec,
+        capacity: int,
+        seed: int,
+        *,
+        incarnation: int = 0,
+        sampler: Sampler = "prioritized",
+        priority_exponent: float = 0.6,
+        priority_epsilon: float = 1e-3,
+        stratified: bool = False,
+    ) -> None:
+        """Allocate everything up front; ``memory.shard_bytes`` says how much that is."""
+        if sampler not in ("prioritized", "uniform"):
+            raise ValueError(f"sampler must be 'prioritized' or 'uniform', got {sampler!r}")
+        pack_item_id(index, incarnation, np.zeros(1, np.int64))
+        self.index, self.spec, self.capacity, self.incarnation = index, spec, capacity, incarnation
+        self._sampler, self._exponent, self._epsilon = sampler, priority_exponent, priority_epsilon
+        self._stratified = stratified
+        self._layout = RowLayout(spec)
+        self._rows = self._layout.allocate(capacity)
+        self._item_id = np.full(capacity, -1, np.int64)
+        self._tree = SumTree(capacity if sampler == "prioritized" else 1)
+        self._rng = np.random.default_rng(seed)
+        self._seen = DuplicateFilter()
+        self._next_sequence = 0
+        self._max_leaf = 1.0
+        self._num_duplicates = 0
+        self._num_stale = 0
+
+    @property
+    def size(self) -> int:
+        """Live rows; they are in slots 0..size-1."""
+        return min(self._next_sequence, self.capacity)
+
+    def stats(self) -> ShardStats:
+        """Return the shard's figures as they are now."""
+        uniform = self._sampler == "uniform"
+        return ShardStats(
+            shard=self.index,
+            incarnation=self.incarnation,
+            mass=float(self.size) if uniform else self._tree.total,
+            min_leaf=(1.0 if self.size else np.inf) if uniform else self._tree.min_leaf,
+            size=self.size,
+            num_inserted=self._next_sequence,
+            num_duplicates=self._num_duplicates,
+            num_stale=self._num_stale,
+        )
+
+    def insert(self, fragment: Fragment) -> int:
+        """Store the fragment's rows once, over the oldest; return how many were stored (0 for a fragment seen before).
+
+        A priority of inf means "the highest that was ever written here", for workers that compute none. ValueError when a
+        column does not fit the spec, a priority is negative or NaN, or the fragment is larger than the shard.
+        """
+        num = self.spec.check_columns(fragment.columns)
+        if num != fragment.num_rows:
+            raise ValueError(f"fragment has {num} rows but {fragment.num_rows} priorities")
+        if num > self.capacity:
+            raise ValueError(
+                f"a fragment of {num} rows does not fit a shard of {self.capacity}: raise replay.capacity, or lower "
+                "replay.num_shards or rollout.steps_per_fragment"
+            )
+        leaf = self._leaf_of(fragment.priority, allow_inf=True)
+        if not self._seen.is_new(fragment.worker, fragment.incarnation, fragment.sequence):
+            self._num_duplicates += 1
+            return 0
+        sequence = np.arange(self._next_sequence, self._next_sequence + num)
+        slot = sequence % self.capacity
+        first = int(self._next_sequence % self.capacity)
+        head = min(num, self.capacity - first)
+        self._layout.pack(tuple(c[:head] for c in fragment.columns), self._rows[first : first + head])
+        self._layout.pack(tuple(c[head:] for c in fragment.columns), self._rows[: num - head])
+        self._item_id[slot] = pack_item_id(self.index, self.incarnation, sequence)
+        if self._sampler == "prioritized":
+            self._set_leaves(slot, leaf)
+        self._next_sequence += num
+        return num
+
+    def draw(self, num: int) -> Draw:
+        """Choose ``num`` rows, independently and in proportion to their leaves; none at all when the shard is empty.
+
+        With ``stratified`` the i-th draw falls into the i-th of ``num`` equal parts of the mass (PER, section 3.3): each row
+        is still drawn ``num * p`` times on average.
+        """
+        stats = self.stats()
+        if num == 0 or self.size == 0:
+            empty = np.empty(0, np.int64)
+            return Draw(empty, empty, np.empty(0), stats)
+        if self._sampler == "uniform":
+            slot = self._rng.integers(0, self.size, num)
+            return Draw(slot, self._item_id[slot], np.full(num, 1.0 / self.size), stats)
+        uniform = self._rng.random(num)
+        if self._stratified:
+            uniform = np.minimum((uniform + np.arange(num)) / num, np.nextafter(1.0, 0.0))
+        slot = self._tree.sample(uniform)
+        return Draw(slot, self._item_id[slot], self._tree.leaf[slot] / stats.mass, stats)
+
+    def sample(self, num: int) -> ShardSample:
+        """Draw ``num`` rows and return them packed, with ids, probabilities within the shard and the shard's figures."""
+        draw = self.draw(num)
+        return ShardSample(self._layout.gather(self._rows, draw.slot), draw.item_id, draw.probability, draw.stats)
+
+    def spread(self, slot: np.ndarray, columns: tuple[np.ndarray, ...], position: np.ndarray) -> None:
+        """Copy the rows at ``slot`` (B,) into rows ``position`` (B,) of ``columns`` (see ``RowLayout.spread``)."""
+        self._layout.spread(self._rows, slot, columns, position)
+
+    def update_priorities(self, item_id: np.ndarray, priority: np.ndarray) -> int:
+        """Set priorities (B,) float32, |td_error| before the exponent, of items (B,) int64; return how many were too late.
+
+        ValueError when an id is of another shard, or a priority is negative or not finite.
+        """
+        leaf = self._leaf_of(priority, allow_inf=False)
+        parts = unpack_item_id(item_id)
+        if (parts.shard != self.index).any():
+            raise ValueError(f"shard {self.index} was sent priorities for items of shards {np.unique(parts.shard).tolist()}")
+        slot = parts.sequence % self.capacity
+        live = self._item_id[slot] == item_id
+        num_stale = len(live) - int(np.count_nonzero(live))
+        self._num_stale += num_stale
+        if self._sampler == "prioritized":
+            self._set_leaves(slot[live] if num_stale else slot, leaf[live] if num_stale else leaf)
+        return num_stale
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything, rng included; the arrays are copies, the rest is plain enough for JSON."""
+        state = self._state_views()
+        return state | {name: state[name].copy() for name in STATE_ARRAYS}
+
+    def load_state_dict(self, state: dict[str, Any], incarnation: int | None = None) -> None:
+        """Become the shard that ``state`` was taken from.
+
+        With ``incarnation`` the rows keep their ids and new rows get ids of that life, so that no id is used twice even when
+        the shard had gone on after the snapshot; without, the shard continues exactly. ValueError when keys, settings,
+        columns or sizes differ from this shard's, or ``incarnation`` is not above the one in ``state``; nothing has changed then.
+        """
+        self._check_state(state, incarnation)
+        size = len(state["item_id"])
+        self._rows[:size] = state["rows"]
+        self._item_id[:] = -1
+        self._item_id[:size] = state["item_id"]
+        if self._sampler == "prioritized":
+            self._tree = SumTree(self.capacity)
+            self._tree.set(np.arange(size), np.ascontiguousarray(state["leaf"]))
+        self.incarnation = state["incarnation"] if incarnation is None else incarnation
+        self._next_sequence = state["next_sequence"]
+        self._max_leaf = state["max_leaf"]
+        self._num_duplicates = state["num_duplicates"]
+        self._num_stale = state["num_stale"]
+        self._seen.load_state_dict(state["seen"])
+        self._rng.bit_generator.state = state["rng"]
+
+    def save(self, directory: str) -> list[str]:
+        """Write the live rows and all other state into ``directory`` (made if missing); return the names of the files."""
+        return save_shard_state(Path(directory), self._state_views())
+
+    def load(self, directory: str, incarnation: int | None = None) -> None:
+        """Restore what ``save`` wrote (see ``load_state_dict``); ValueError names the file that is missing or damaged."""
+        self.load_state_dict(load_shard_state(Path(directory), self._layout.dtype), incarnation)
+
+    def check_valid(self) -> None:
+        """AssertionError unless ids, slots, leaves and sizes agree."""
+        size = self.size
+        live = self._item_id[:size]
+        parts = unpack_item_id(live)
+        assert (self._item_id[size:] == -1).all(), "a slot behind the last live row has an id"
+        assert (parts.shard == self.index).all(), "an id of another shard"
+        assert (parts.sequence % self.capacity == np.arange(size)).all(), "a row is not in the slot of its sequence"
+        oldest = self._next_sequence - size
+        assert np.array_equal(np.sort(parts.sequence), np.arange(oldest, self._next_sequence)), "live sequences have gaps"
+        assert (parts.incarnation <= self.incarnation).all(), "a row of a life to come"
+        if self._sampler == "prioritized":
+            self._tree.check_valid()
+            assert (self._tree.leaf[:size] > 0).all(), "a live row can never be drawn"
+            assert not self._tree.leaf[size:].any(), "a slot without a row can be drawn"
+
+    def _state_views(self) -> dict[str, Any]:
+        """Return ``state_dict`` with views in place of copies: the live rows may be most of the machine's memory."""
+        size = self.size
+        return {
+            "settings": self._settings(),
+            "incarnation": self.incarnation,
+            "next_sequence": self._next_sequence,
+            "max_leaf": self._max_leaf,
+            "num_duplicates": self._num_duplicates,
+            "num_stale": self._num_stale,
+            "seen": self._seen.state_dict(),
+            "rng": self._rng.bit_generator.state,
+            "rows": self._rows[:size],
+            "item_id": self._item_id[:size],
+            "leaf": self._tree.leaf[:size] if self._sampler == "prioritized" else np.empty(0),
+        }
+
+    def _check_state(self, state: dict[str, Any], incarnation: int | None) -> None:
+        """ValueError unless ``state`` fits this shard."""
+        expected = set(self._state_views())
+        if set(state) != expected:
+            raise ValueError(
+                f"shard state: missing keys {sorted(expected - set(state))}, unknown keys {sorted(set(state) - expected)}"
+            )
+        for name, mine in self._settings().items():
+            theirs = state["settings"].get(name)
+            if theirs != mine:
+                raise ValueError(
+                    f"shard state was saved with {name} = {theirs}, this shard has {mine}: restore with the settings that the run "
+                    "was saved with, or start without its replay"
+                )
+        size = min(state["next_sequence"], self.capacity)
+        sizes = {name: len(state[name]) for name in STATE_ARRAYS}
+        if sizes != {"rows": size, "item_id": size, "leaf": size if self._sampler == "prioritized" else 0}:
+            raise ValueError(f"shard state: expected {size} live rows, got {sizes}")
+        if state["rows"].dtype != self._layout.dtype:
+            raise ValueError(f"shard state: rows are {state['rows'].dtype}, expected {self._layout.dtype}")
+        if incarnation is not None and not state["incarnation"] < incarnation < MAX_INCARNATION:
+            raise ValueError(f"incarnation must be above {state['incarnation']} and below {MAX_INCARNATION}, got {incarnation}")
+
+    def _leaf_of(self, priority: np.ndarray, allow_inf: bool) -> np.ndarray:
+        """Return (priority + epsilon) ** exponent as float64; the highest leaf so far where ``priority`` is inf."""
+        is_inf = np.isinf(priority)
+        if not (priority >= 0).all() or (is_inf.any() and not allow_inf):
+            raise ValueError("priorities must be finite and not negative; look for NaN or Inf in td_error")
+        leaf = (priority.astype(np.float64) + self._epsilon) ** self._exponent
+        if is_inf.any():
+            leaf[is_inf] = max(self._max_leaf, leaf[~is_inf].max(initial=0.0))
+        return leaf
+
+    def _set_leaves(self, slot: np.ndarray, leaf: np.ndarray) -> None:
+        if len(leaf):
+            self._max_leaf = max(self._max_leaf, float(leaf.max()))
+            self._tree.set(slot, leaf)
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be equal for a state to fit."""
+        return {
+            "shard": self.index,
+            "capacity": self.capacity,
+            "schema_version": self.spec.schema_version,
+            "columns": [[c.name, c.dtype, list(c.shape)] for c in self.spec.columns],
+            "sampler": self._sampler,
+            "priority_exponent": self._exponent,
+            "priority_epsilon": self._epsilon,
+        }

@@ -1,0 +1,48 @@
+"""A shard's state on disk: one .npy per array and one JSON file for the rest; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+STATE_ARRAYS = ("rows", "item_id", "leaf")
+_JSON_NAME = "shard.json"
+
+
+def save_shard_state(directory: Path, state: dict[str, Any]) -> list[str]:
+    """Write ``state`` (see ``ReplayShard.state_dict``) into ``directory``; return the names of the files.
+
+    The caller commits them (hashes, manifest, rename); a half-written directory is only recognised as such by that manifest.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in STATE_ARRAYS:
+        np.save(directory / f"{name}.npy", state[name], allow_pickle=False)
+    plain = {name: value for name, value in state.items() if name not in STATE_ARRAYS}
+    (directory / _JSON_NAME).write_text(json.dumps(plain), encoding="utf-8")
+    return [*(f"{name}.npy" for name in STATE_ARRAYS), _JSON_NAME]
+
+
+def load_shard_state(directory: Path, row_dtype: np.dtype) -> dict[str, Any]:
+    """Read what ``save_shard_state`` wrote; arrays are memory-mapped, so rows are read once, straight into the ring.
+
+    ValueError names the file that is missing, damaged or of another dtype.
+    """
+    path = directory / _JSON_NAME
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for name, dtype in zip(STATE_ARRAYS, (row_dtype, np.dtype(np.int64), np.dtype(np.float64)), strict=True):
+            path = directory / f"{name}.npy"
+            array = np.load(path, mmap_mode="r", allow_pickle=False) if path.stat().st_size else None
+            if array is None or array.dtype != dtype or array.ndim != 1:
+                raise ValueError(f"expected a flat array of {dtype}")
+            state[name] = array
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"cannot restore a replay shard: {path} is missing or damaged ({error}); choose another checkpoint"
+        ) from error
+    if not isinstance(state, dict):
+        raise ValueError(f"cannot restore a replay shard: {path} does not hold an object")
+    return state
