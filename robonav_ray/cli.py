@@ -183,3 +183,7 @@ def main() -> None:
     except UserError as error:
         typer.echo(f"robonav: {error}", err=True)
         raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What the controller needs of a wiring, whether it runs over Ray or in one process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from robonav_ray.config import RunConfig
+from robonav_ray.curriculum.progress import CurriculumProgress
+from robonav_ray.records import Metrics
+from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters
+from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.runtime.task import Task
+
+
+@dataclass(frozen=True)
+class Session:
+    """One life of a run: what it is, where it lives, what it begins from."""
+
+    config: RunConfig
+    task: Task
+    run: RunDirectory
+    checkpoint: Checkpoint | None
+    """Where to go on from; None for a fresh run."""
+    began: float
+    """``time.monotonic()`` at which the command began (the process's start)."""
+
+    @property
+    def counters(self) -> Counters:
+        """Counters at the beginning of this session."""
+        return self.checkpoint.counters if self.checkpoint else Counters()
+
+
+@dataclass(frozen=True)
+class WiringFacts:
+    """Where a run stands; counts are over all of its sessions."""
+
+    env_steps: int
+    learner_steps: int
+    progress: CurriculumProgress
+    num_workers: int
+    num_replaced: int = 0
+    metrics: Metrics = field(default_factory=dict)
+    message: str = ""
+    """The last thing that a person should know (a worker replaced, a rank restarted)."""
+
+
+class Wiring(Protocol):
+    """The parts of a run, joined and running."""
+
+    def poll(self, timeout_s: float) -> WiringFacts:
+        """Let the parts work (or do their work) for about ``timeout_s`` and say where the run stands.
+
+        Raises:
+            RuntimeError: When a part has failed for good.
+        """
+        ...
+
+    def save(self, writer: CheckpointWriter) -> None:
+        """Write every part's state into ``writer.path``, at one cut."""
+        ...
+
+    def committed(self, path: Path) -> None:
+        """Tell the parts that the checkpoint at ``path`` is theirs to come back to."""
+        ...
+
+    def close(self) -> None:
+        """End all parts; nothing is saved. A second call does nothing."""
+        ...

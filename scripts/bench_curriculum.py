@@ -1,0 +1,62 @@
+"""From the command's start on an idle 2-core machine: how long until all four stages are passed, over Ray.
+
+Each seed is one `robonav train` process with an empty budget, so that it ends when the curriculum is passed; seconds are counted from
+just before the process is started.
+
+    python scripts/bench_curriculum.py --seeds 3 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def run_once(seed: int, overrides: list[str], limit_s: float, directory: Path, quiet: bool) -> dict[str, float | None]:
+    """Train with ``seed`` until passed, and return its seconds and env steps (None when it was not passed in time)."""
+    run = directory / f"seed-{seed}"
+    command = [sys.executable, "-m", "robonav_ray.cli", "train", f"seed={seed}", "budget.time_s=0", "evaluation.num_episodes=1",
+               f"budget.max_time_s={limit_s}", "tracking.panel=plain", *overrides, "--out", str(run)]  # fmt: skip
+    began = time.time()
+    done = subprocess.run(command, stdout=subprocess.DEVNULL if quiet else sys.stderr, stderr=subprocess.STDOUT, check=False)
+    if done.returncode not in (0, 75):
+        raise SystemExit(f"`{' '.join(command)}` ended with {done.returncode}")
+    summary = json.loads((run / "summary.json").read_text())
+    passed_at = summary["passed_at"]
+    return {
+        "seconds_to_pass": None if passed_at is None else round(passed_at - began, 1),
+        "env_steps": summary["env_steps_to_pass"],
+        "seconds_to_first_learner_step": round(summary["first_learner_step_at"] - began, 1),
+        "samples_per_insert": summary["samples_per_insert"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3, help="how many runs, with the seeds 0, 1, ...")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--limit-s", type=float, default=600.0, help="give one run up after this long")
+    parser.add_argument("--json", action="store_true", help="print only the JSON line")
+    parser.add_argument("overrides", nargs="*", help="section.key=value, passed on to the run")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="robonav-bench-") as folder:
+        seeds = range(args.first_seed, args.first_seed + args.seeds)
+        runs = [run_once(seed, args.overrides, args.limit_s, Path(folder), args.json) for seed in seeds]
+    seconds = [run["seconds_to_pass"] for run in runs]
+    known = [s for s in seconds if s is not None]
+    result = {key: [run[key] for run in runs] for key in runs[0]}
+    result["median_seconds_to_pass"] = statistics.median(known) if len(known) == len(seconds) else None
+    if not args.json:
+        for seed, run in zip(seeds, runs, strict=True):
+            print(f"seed {seed}: {run}")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
