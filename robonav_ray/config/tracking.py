@@ -14,7 +14,7 @@ class TrackingConfig(Section):
 
     backends: tuple[Literal["jsonl", "tensorboard"], ...] = ("jsonl", "tensorboard")
     """Which trackers to open."""
-    interval_s: float = Field(2.0, gt=0.0)
+    interval_s: float = Field(default=2.0, gt=0.0)
     """Seconds between two logged points."""
     prometheus: bool = True
     """Also export as Ray metrics (Prometheus), where the wiring runs on Ray."""

@@ -1,0 +1,166 @@
+"""Backends: what is written reads back, a resume leaves no (step, tag) twice, a broken backend does not break the run."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from robonav_ray.config.tracking import TrackingConfig
+from robonav_ray.interfaces import Tracker
+from robonav_ray.tracking.fanout import FanoutTracker, TrackerError, open_trackers
+from robonav_ray.tracking.jsonl import JsonlTracker, read_metrics
+from robonav_ray.tracking.tensorboard import TensorboardTracker
+
+
+def pairs(path: Path) -> list[tuple[int, str]]:
+    return [(line["step"], tag) for line in read_metrics(path) for tag in line if tag not in ("step", "time")]
+
+
+def test_jsonl_lines_read_back(tmp_path):
+    tracker = JsonlTracker(tmp_path, now=lambda: 12.3456)
+    tracker.log({"a/x": 1.5, "a/nan": float("nan"), "a/inf": float("inf")}, 10)
+    assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 10, "time": 12.346, "a/x": 1.5, "a/nan": None, "a/inf": None}]
+    tracker.close()
+    tracker.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        tracker.log({"a/x": 1.0}, 11)
+
+
+def test_jsonl_never_repeats_a_step_and_tag(tmp_path):
+    tracker = JsonlTracker(tmp_path)
+    tracker.log({"a/x": 1.0}, 10)
+    tracker.log({"a/x": 2.0, "a/y": 3.0}, 10)
+    tracker.log({"a/x": 4.0}, 10)
+    tracker.close()
+    assert pairs(tmp_path / "metrics.jsonl") == [(10, "a/x"), (10, "a/y")]
+    assert tracker.num_skipped == 2
+
+
+def test_jsonl_needs_a_resume_step_for_an_existing_file(tmp_path):
+    JsonlTracker(tmp_path).close()
+    with pytest.raises(ValueError, match="resume"):
+        JsonlTracker(tmp_path)
+
+
+@pytest.mark.parametrize("tear", ["", '{"step": 40, "ti', "\x00\x00\n"])
+def test_jsonl_resumes_at_a_step_and_keeps_what_it_superseded(tmp_path, tear):
+    tracker = JsonlTracker(tmp_path)
+    for step in (10, 20, 30):
+        tracker.log({"a/x": float(step)}, step)
+    tracker.close()
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text() + tear)
+    for _ in range(2):
+        resumed = JsonlTracker(tmp_path, resume_step=20)
+        resumed.log({"a/x": -1.0, "a/late": 5.0}, 20)
+        resumed.log({"a/x": 25.0}, 25)
+        resumed.close()
+    assert pairs(path) == [(10, "a/x"), (20, "a/x"), (20, "a/late"), (25, "a/x")]
+    superseded = (tmp_path / "metrics.superseded.jsonl").read_text()
+    assert json.loads(superseded.splitlines()[0])["step"] == 30
+    assert '"step": 25' in superseded
+
+
+def tensorboard_scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(directory))
+    events.Reload()
+    tags = events.Tags()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags["scalars"]} | {
+        tag: [(e.step, 0.0) for e in events.Images(tag)] for tag in tags["images"]
+    }
+
+
+def test_tensorboard_scalars_pictures_and_purge_on_resume(tmp_path):
+    tracker = TensorboardTracker(tmp_path)
+    for step in (10, 20, 30):
+        tracker.log({"a/x": float(step)}, step)
+    tracker.log({"a/x": 99.0}, 30)
+    tracker.close()
+    assert tensorboard_scalars(tmp_path / "tensorboard") == {"a/x": [(10, 10.0), (20, 20.0), (30, 30.0)]}
+    resumed = TensorboardTracker(tmp_path, resume_step=20)
+    resumed.log({"a/x": -1.0}, 20)
+    resumed.log({"a/x": 25.0}, 25)
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "curves.png")
+    (tmp_path / "note.bin").write_bytes(b"no picture")
+    resumed.save(tmp_path / "curves.png")
+    resumed.save(tmp_path / "note.bin")
+    resumed.close()
+    got = tensorboard_scalars(tmp_path / "tensorboard")
+    assert got["a/x"] == [(10, 10.0), (20, 20.0), (25, 25.0)]
+    assert got["curves"] == [(25, 0.0)]
+    with pytest.raises(RuntimeError, match="closed"):
+        resumed.log({"a/x": 1.0}, 30)
+
+
+class Recorder:
+    """A backend that fails at its n-th line."""
+
+    def __init__(self, fails_at: int = -1, error: Exception | None = None):
+        self.steps: list[int] = []
+        self.seen: set[str] = set()
+        self.saved: list[Path] = []
+        self.closed = False
+        self.fails_at, self.error = fails_at, error
+
+    def log(self, metrics, step):
+        if len(self.steps) == self.fails_at and self.error:
+            raise self.error
+        self.steps.append(step)
+        self.seen |= set(metrics)
+
+    def save(self, path):
+        self.saved.append(path)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize("error", [OSError("no space left on device"), TrackerError("the server is gone")])
+def test_a_failing_backend_is_switched_off_with_one_warning(caplog, error):
+    good, bad = Recorder(), Recorder(2, error)
+    fanout = FanoutTracker([bad, good])
+    assert isinstance(fanout, Tracker)
+    with caplog.at_level(logging.WARNING):
+        for step in range(6):
+            fanout.log({"a/x": 0.0}, step)
+        fanout.save(Path("p.png"))
+        fanout.close()
+        fanout.close()
+    assert (good.steps, bad.steps) == ([0, 1, 2, 3, 4, 5], [0, 1])
+    assert len(caplog.records) == 1
+    assert str(error) in caplog.text
+    assert fanout.num_failed == 1
+    assert "tracking/backends_failed" in good.seen
+    assert (good.closed, bad.closed, good.saved, bad.saved) == (True, False, [Path("p.png")], [])
+    with pytest.raises(RuntimeError, match="closed"):
+        fanout.log({"a/x": 0.0}, 7)
+
+
+def test_a_bug_in_a_backend_is_not_swallowed():
+    fanout = FanoutTracker([Recorder(0, KeyError("bug"))])
+    with pytest.raises(KeyError):
+        fanout.log({"a/x": 0.0}, 0)
+
+
+def test_open_trackers_opens_what_is_configured_and_resumes(tmp_path):
+    extra = Recorder()
+    config = TrackingConfig(backends=("jsonl", "tensorboard"))
+    with pytest.raises(ValueError, match="jsonl"):
+        TrackingConfig(backends=("csv",))  # pyright: ignore[reportArgumentType]
+    tracker = open_trackers(config, tmp_path, extra=[extra])
+    tracker.log({"a/x": 1.0}, 5)
+    tracker.close()
+    resumed = open_trackers(config, tmp_path, resume_step=5)
+    resumed.log({"a/x": 1.0}, 5)
+    resumed.log({"a/x": 2.0}, 6)
+    resumed.close()
+    assert pairs(tmp_path / "metrics.jsonl") == [(5, "a/x"), (6, "a/x")]
+    assert tensorboard_scalars(tmp_path / "tensorboard") == {"a/x": [(5, 1.0), (6, 2.0)]}
+    assert extra.steps == [5]
