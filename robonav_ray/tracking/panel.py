@@ -1,0 +1,271 @@
+"""The panel that a person watches while a run trains: live in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel as Frame
+from rich.table import Table
+from rich.text import Text
+
+from robonav_ray.tracking.status import RunStatus
+
+MIN_LIVE_WIDTH = 50
+_MAX_WIDTH = 96
+_TWO_COLUMNS_WIDTH = 68
+_SPARKS, _ASCII_SPARKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
+
+
+class StatusView(Protocol):
+    """Shows a run; a context manager that ends the view."""
+
+    def update(self, status: RunStatus) -> None:
+        """Show ``status``; cheap enough to call several times a second."""
+        ...
+
+    def close(self) -> None:
+        """End the view, leaving the last state on the screen; a second call does nothing."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None: ...
+
+
+class _View:
+    """The context manager that all views share."""
+
+    def close(self) -> None:
+        """End the view."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None:
+        self.close()
+
+
+def format_count(value: float) -> str:
+    """Return a count in at most 6 characters: 950, 12.3k, 1.24M."""
+    for limit, divisor, unit in ((1e3, 1.0, ""), (999.5e3, 1e3, "k"), (999.5e6, 1e6, "M"), (float("inf"), 1e9, "G")):
+        if abs(value) < limit:
+            scaled = value / divisor
+            return f"{scaled:.0f}" if not unit else f"{scaled:.3g}{unit}" if scaled < 99.95 else f"{scaled:.0f}{unit}"
+    return str(value)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return 75 as 1:15 and 3700 as 1:01:40."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+def sparkline(values: Sequence[float], low: float = 0.0, high: float = 1.0, ascii_only: bool = False) -> str:
+    """Return one character per value, its height within [low, high]."""
+    marks = _ASCII_SPARKS if ascii_only else _SPARKS
+    scale = (len(marks) - 1) / (high - low)
+    return "".join(marks[round(min(max(v - low, 0.0), high - low) * scale)] for v in values)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _number(value: float | None, form: str = ".1f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def plain_line(status: RunStatus) -> str:
+    """Return the whole status on one line."""
+    parts = [
+        f"[{format_seconds(status.elapsed_s)}/{format_seconds(status.budget_s)}]",
+        f"stage {status.stage + 1}/{len(status.stage_names)} {status.stage_name}{' passed' if status.passed else ''}",
+        f"success {_percent(status.success_frac)}",
+        f"return {_number(status.mean_return)}",
+        f"collisions {_percent(status.collision_frac)}",
+        f"env {format_count(status.env_steps)} ({_rate(status.env_steps_per_s)})",
+        f"learner {format_count(status.learner_steps)} ({_rate(status.learner_steps_per_s)})",
+        f"samples/insert {_number(status.samples_per_insert, '.2f')}/{_number(status.samples_per_insert_target, '.2f')}",
+        f"lag {_number(status.policy_lag_mean)}/{_number(status.policy_lag_max, '.0f')}",
+        f"replay {status.replay_fill_frac:.0%}",
+        f"workers {status.workers_alive}/{status.workers_total}",
+        f"ETA {'-' if status.eta_s is None else format_seconds(status.eta_s)}",
+    ]
+    return " | ".join(parts) + (f" | {status.message}" if status.message else "")
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{format_count(value)}/s"
+
+
+class LivePanel(_View):
+    """One block that is drawn over itself; fits 80 x 24 and shrinks with the terminal."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._ascii = not console.encoding.lower().startswith("utf")
+        self._success: deque[float] = deque(maxlen=200)
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._live.start()
+
+    def update(self, status: RunStatus) -> None:
+        """Draw ``status``."""
+        if status.success_frac is not None:
+            self._success.append(status.success_frac)
+        self._live.update(self.render(status), refresh=True)
+
+    def close(self) -> None:
+        """Leave the last drawing on the screen."""
+        self._live.stop()
+
+    def render(self, status: RunStatus) -> RenderableType:
+        """Return the block for ``status``."""
+        width = min(self._console.width, _MAX_WIDTH)
+        left = f"{format_seconds(status.elapsed_s)} of {format_seconds(status.budget_s)}"
+        eta = "" if status.eta_s is None else f" {'-' if self._ascii else '·'} about {format_seconds(status.eta_s)} to go"
+        rows: list[RenderableType] = [
+            self._stages(status, width - 4),
+            Text(),
+            self._gate(status, width - 4),
+            Text(),
+            self._figures(status, width - 4),
+        ]
+        if status.message:
+            rows += [Text(), Text(status.message, style="dim", no_wrap=True, overflow="ellipsis")]
+        return Frame(
+            Group(*rows),
+            title=Text(f"{status.run} ({status.wiring})", style="bold", overflow="ellipsis"),
+            title_align="left",
+            subtitle=Text(left + eta),
+            subtitle_align="right",
+            border_style="green" if status.passed else "cyan",
+            width=width,
+        )
+
+    def _bar(self, frac: float, width: int, style: str) -> Text:
+        full, empty = ("#", "-") if self._ascii else ("━", "─")
+        filled = round(min(max(frac, 0.0), 1.0) * width)
+        return Text.assemble((full * filled, style), (empty * (width - filled), "dim"))
+
+    def _stages(self, status: RunStatus, width: int) -> Table:
+        table = Table.grid(padding=(0, 2), expand=False)
+        name_width = min(24, max(len(name) for name in status.stage_names) + 2)
+        bar_width = max(6, width - name_width - 14)
+        for i, name in enumerate(status.stage_names):
+            if i < status.stage or (status.passed and i == status.stage):
+                frac, style, word = 1.0, "green", "passed"
+            elif i == status.stage:
+                frac, style, word = status.gate_frac, "cyan", f"{status.gate_frac:.0%}"
+            else:
+                frac, style, word = 0.0, "dim", ""
+            label = Text(f"{i + 1} {name}", style="bold" if i == status.stage else "", no_wrap=True, overflow="ellipsis")
+            label.truncate(name_width)
+            table.add_row(label, self._bar(frac, bar_width, style), Text(word, style=style))
+        return table
+
+    def _gate(self, status: RunStatus, width: int) -> Table:
+        at_least = ">=" if self._ascii else "≥"
+        table = Table.grid(padding=(0, 2))
+        table.add_column()
+        table.add_column(justify="right")
+        table.add_column(no_wrap=True)
+        spark = sparkline(list(self._success)[-max(8, width - 34) :], ascii_only=self._ascii)
+        needed = "" if status.min_success_frac is None else f"{at_least} {status.min_success_frac:.0%}"
+        table.add_row(
+            "success", Text(_percent(status.success_frac), style="bold"), Text.assemble(f"{needed:<7}", (spark, "green"))
+        )
+        needed = "" if status.min_return is None else f"> {status.min_return:g}"
+        episodes = f"window {status.window_episodes}/{status.window_size}, {format_count(status.num_episodes)} episodes"
+        table.add_row("return", _number(status.mean_return), Text.assemble(f"{needed:<7}", (episodes, "dim")))
+        needed = "" if status.max_collision_frac is None else f"< {status.max_collision_frac:.0%}"
+        epsilon = "" if status.epsilon is None else f"epsilon {status.epsilon:.3f}"
+        table.add_row("collisions", _percent(status.collision_frac), Text.assemble(f"{needed:<7}", (epsilon, "dim")))
+        return table
+
+    def _figures(self, status: RunStatus, width: int) -> Table:
+        ratio = f"{_number(status.samples_per_insert, '.2f')} of {_number(status.samples_per_insert_target, '.2f')}"
+        lag = f"mean {_number(status.policy_lag_mean)}, max {_number(status.policy_lag_max, '.0f')}"
+        replaced = f", {status.workers_replaced} replaced" if status.workers_replaced else ""
+        workers = f"{status.workers_alive} of {status.workers_total}{replaced}"
+        left = [
+            ("env steps", format_count(status.env_steps), _rate(status.env_steps_per_s)),
+            ("learner", format_count(status.learner_steps), _rate(status.learner_steps_per_s)),
+            ("replay", format_count(status.replay_size), f"{status.replay_fill_frac:.0%}"),
+        ]
+        right = [("samples/insert", ratio), ("policy lag", lag), ("workers", workers)]
+        table = Table.grid(padding=(0, 2))
+        if width < _TWO_COLUMNS_WIDTH:
+            for label, count, rate in left:
+                table.add_row(label, f"{count}, {rate}")
+            for label, value in right:
+                table.add_row(label, value)
+            return table
+        for justify in ("left", "right", "right", "left", "left"):
+            table.add_column(justify=justify, no_wrap=True)
+        for one, other in zip(left, right, strict=True):
+            table.add_row(*one, *other)
+        return table
+
+
+class PlainPanel(_View):
+    """One line every ``interval_s`` seconds, and at once when the stage or the message changes; for logs and pipes."""
+
+    def __init__(self, write: Callable[[str], object], interval_s: float = 10.0, now: Callable[[], float] = time.monotonic):
+        self._write = write
+        self._interval_s = interval_s
+        self._now = now
+        self._last_s = float("-inf")
+        self._last: RunStatus | None = None
+        self._shown: RunStatus | None = None
+
+    def update(self, status: RunStatus) -> None:
+        """Write a line when one is due."""
+        self._last = status
+        shown = self._shown
+        news = shown is None or (shown.stage, shown.passed, shown.message) != (status.stage, status.passed, status.message)
+        if news or self._now() - self._last_s >= self._interval_s:
+            self._show(status)
+
+    def close(self) -> None:
+        """Write the last status if it has not been written."""
+        if self._last is not None and self._last is not self._shown:
+            self._show(self._last)
+
+    def _show(self, status: RunStatus) -> None:
+        self._last_s, self._shown = self._now(), status
+        self._write(plain_line(status) + "\n")
+
+
+class NoPanel(_View):
+    """Shows nothing."""
+
+    def update(self, status: RunStatus) -> None:
+        """Do nothing."""
+
+
+def make_panel(kind: Literal["auto", "live", "plain", "off"] = "auto", console: Console | None = None) -> StatusView:
+    """Return the view that ``config.tracking.panel`` asks for.
+
+    ``auto`` is live in a terminal at least ``MIN_LIVE_WIDTH`` wide that can move its cursor, plain lines elsewhere. Colours
+    follow ``NO_COLOR``.
+    """
+    if kind == "off":
+        return NoPanel()
+    console = console or Console(file=sys.stdout)
+    can_draw = console.is_terminal and not console.is_dumb_terminal and console.width >= MIN_LIVE_WIDTH
+    if kind == "live" or (kind == "auto" and can_draw):
+        return LivePanel(console)
+
+    def write(line: str) -> None:
+        console.file.write(line)
+        console.file.flush()
+
+    return PlainPanel(write)

@@ -1,0 +1,179 @@
+"""The panel fits its terminal, speaks ASCII where it must, and is quiet where nobody watches."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import pytest
+from rich.console import Console
+
+from robonav_ray.tracking.panel import (
+    LivePanel,
+    NoPanel,
+    PlainPanel,
+    format_count,
+    format_seconds,
+    make_panel,
+    plain_line,
+    sparkline,
+)
+from robonav_ray.tracking.status import RunStatus, estimate_remaining_s
+
+STATUS = RunStatus(
+    run="curriculum-20261122-181500",
+    wiring="ray",
+    stage=2,
+    stage_names=("basic_navigation", "obstacle_avoidance", "multi_goal_planning", "full_challenge"),
+    passed=False,
+    elapsed_s=133.0,
+    budget_s=300.0,
+    eta_s=167.0,
+    window_episodes=50,
+    success_frac=0.62,
+    mean_return=10.4,
+    collision_frac=0.24,
+    min_success_frac=0.7,
+    min_return=12.0,
+    max_collision_frac=0.2,
+    epsilon=0.212,
+    num_episodes=12034,
+    env_steps=1_234_567,
+    env_steps_per_s=13456.0,
+    learner_steps=23456,
+    learner_steps_per_s=211.0,
+    samples_per_insert=8.02,
+    samples_per_insert_target=8.0,
+    policy_lag_mean=1.4,
+    policy_lag_max=4.0,
+    replay_size=241_000,
+    replay_capacity=400_000,
+    workers_alive=2,
+    workers_total=2,
+    workers_replaced=1,
+    message="checkpoint env-1200000 committed",
+)
+EMPTY = RunStatus(run="r", wiring="local", stage=0, stage_names=("open",), passed=False, elapsed_s=0.0, budget_s=0.0)
+
+
+def drawn(status: RunStatus, width: int = 80, encoding: str = "utf-8", colour: bool = False, updates: int = 1) -> list[str]:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding)
+    console = Console(file=file, width=width, height=24, force_terminal=colour, color_system="standard" if colour else None)
+    panel = LivePanel(console)
+    for _ in range(updates):
+        panel.update(status)
+    console.print(panel.render(status))
+    panel.close()
+    file.flush()
+    return raw.getvalue().decode(encoding).splitlines()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("status", [STATUS, EMPTY, dataclasses.replace(STATUS, stage=3, passed=True)])
+def test_the_block_fits_the_terminal(width, status):
+    lines = drawn(status, width)
+    block = lines[: len(lines) // 2]
+    assert max(map(len, lines)) <= width
+    assert len(block) <= 23
+    assert any(status.run[:8] in line for line in block)
+
+
+def test_the_block_says_what_matters():
+    text = "\n".join(drawn(STATUS))
+    for word in ("62%", "≥ 70%", "10.4", "> 12", "24%", "< 20%", "1.23M", "13.5k/s", "211/s", "8.02 of 8.00", "mean 1.4, max 4",
+                 "60%", "2 of 2, 1 replaced", "2:13 of 5:00", "2:47", "multi_goal_planning", "committed", "passed"):  # fmt: skip
+        assert word in text, word
+
+
+def test_ascii_terminals_get_ascii_only():
+    lines = drawn(STATUS, encoding="ascii", updates=5)
+    assert "".join(lines).isascii()
+    assert any("#" in line for line in lines)
+
+
+def test_sparkline_shows_the_history():
+    assert sparkline([0.0, 0.5, 1.0, 2.0, -1.0]) == "▁▅██▁"
+    text = "\n".join(drawn(STATUS, updates=12))
+    assert "▅" * 10 in text
+
+
+def test_no_color_is_obeyed(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert any("\x1b[1;36m" in line or "\x1b[36m" in line for line in drawn(STATUS, colour=True))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not any("\x1b[36m" in line or "\x1b[32m" in line for line in drawn(STATUS, colour=True))
+
+
+def test_plain_lines_come_at_intervals_and_with_news():
+    now, lines = [0.0], []
+    panel = PlainPanel(lines.append, interval_s=10.0, now=lambda: now[0])
+    for second in range(25):
+        now[0] = float(second)
+        panel.update(STATUS)
+    assert len(lines) == 3
+    panel.update(dataclasses.replace(STATUS, stage=3))
+    assert len(lines) == 4
+    assert "stage 4/4 full_challenge" in lines[-1]
+    panel.update(dataclasses.replace(STATUS, stage=3, env_steps=9))
+    panel.close()
+    panel.close()
+    assert len(lines) == 5
+    assert all(line.endswith("\n") and "\n" not in line[:-1] for line in lines)
+    assert plain_line(EMPTY).startswith("[0:00/0:00] | stage 1/1 open | success - |")
+
+
+@pytest.mark.parametrize(
+    ("kind", "terminal", "width", "expected"),
+    [
+        ("auto", True, 80, LivePanel),
+        ("auto", True, 30, PlainPanel),
+        ("auto", False, 80, PlainPanel),
+        ("plain", True, 80, PlainPanel),
+        ("live", False, 80, LivePanel),
+        ("off", True, 80, NoPanel),
+    ],
+)
+def test_factory(monkeypatch, kind, terminal, width, expected):
+    monkeypatch.setenv("TERM", "xterm")
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width)
+    with make_panel(kind, console) as panel:
+        assert isinstance(panel, expected)
+        panel.update(STATUS)
+    if expected is PlainPanel:
+        assert "multi_goal_planning" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (999, "999"), (1000, "1k"), (12345, "12.3k"), (999_499, "999k"), (1_234_567, "1.23M"), (2e9, "2G")],
+)
+def test_counts(value, text):
+    assert format_count(value) == text
+
+
+def test_seconds():
+    assert [format_seconds(s) for s in (0, 75, 3700)] == ["0:00", "1:15", "1:01:40"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"elapsed_s": 10, "stage": 0, "passed": False, "stage_began_s": 0}, 290),
+        ({"elapsed_s": 310, "stage": 0, "passed": False, "stage_began_s": 0}, None),
+        ({"elapsed_s": 310, "stage": 0, "passed": False, "stage_began_s": 0, "limit_s": 400}, 90),
+        ({"elapsed_s": 310, "stage": 2, "passed": False, "stage_began_s": 300}, 290),
+        ({"elapsed_s": 900, "stage": 2, "passed": False, "stage_began_s": 300}, 150),
+        ({"elapsed_s": 310, "stage": 3, "passed": True, "stage_began_s": 300}, 0),
+        ({"elapsed_s": 100, "stage": 3, "passed": True, "stage_began_s": 90, "limit_s": 150}, 50),
+    ],
+)
+def test_remaining_time(arguments, expected):
+    assert estimate_remaining_s(budget_s=300, num_stages=4, **arguments) == expected
+
+
+def test_gate_nearness_is_the_worst_criterion_times_the_filled_window():
+    assert STATUS.gate_frac == pytest.approx(0.2 / 0.24)
+    half = dataclasses.replace(STATUS, window_episodes=25, success_frac=0.35, collision_frac=0.0)
+    assert half.gate_frac == pytest.approx(0.25)
+    assert EMPTY.gate_frac == 0.0
