@@ -20,11 +20,19 @@ def loaded_by(module: str) -> set[str]:
 
 
 def test_import_contracts_hold() -> None:
-    done = subprocess.run([sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("module", ["robonav_ray", "robonav_ray.cli", "robonav_ray.config", "robonav_ray.worlds", "robonav_ray.records"])
+@pytest.mark.parametrize(
+    "module", ["robonav_ray", "robonav_ray.cli", "robonav_ray.config", "robonav_ray.worlds", "robonav_ray.records"]
+)
 def test_light_imports(module: str) -> None:
     heavy = loaded_by(module) & {"torch", "ray", "tensorboard", "matplotlib"}
     assert not heavy

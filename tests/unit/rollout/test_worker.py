@@ -1,0 +1,262 @@
+"""Rollout: rows say where they come from, splitting worlds changes nothing, a saved worker goes on with the same bits."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from robonav_ray.algo.policy import Policy, parameter_shapes
+from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.rollout import RolloutConfig
+from robonav_ray.records import Assignment, EpisodeResults, Fragment, Outcome, PolicySnapshot
+from robonav_ray.rollout.episodes import EpisodeLedger
+from robonav_ray.rollout.worker import RolloutWorker
+
+OBS_DIM, NUM_ACTIONS = 6, 4
+ALGO = AlgoConfig(hidden_dims=(16,), n_step=3, gamma=0.9)
+
+
+class TellingEnv(VectorEnv[Any, Any, Any]):
+    """obs = (world, episode, step in the episode, last action, level, 1); world w's episodes last 3 + w % 5 steps.
+
+    Even episodes end by termination, odd ones by truncation; the reward is the step's number.
+    """
+
+    def __init__(self, first_world: int, num_envs: int) -> None:
+        self.num_envs = num_envs
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (OBS_DIM,), np.float32)
+        self.single_action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
+        self.world = np.arange(first_world, first_world + num_envs)
+        self.episode = np.zeros(num_envs, np.int64)
+        self.t = np.zeros(num_envs, np.int64)
+        self.level = np.zeros(num_envs, np.int64)
+        self.next_level = 0
+
+    def set_level(self, level: int) -> None:
+        self.next_level = level
+
+    def _obs(self, action: np.ndarray) -> np.ndarray:
+        ones = np.ones(self.num_envs)
+        return np.stack([self.world, self.episode, self.t, action, self.level, ones], axis=1).astype(np.float32)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        self.level[:] = self.next_level
+        return self._obs(np.zeros(self.num_envs)), {}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        self.t += 1
+        reward = self.t.astype(np.float32)
+        obs = self._obs(actions)
+        ended = self.t == 3 + self.world % 5
+        terminated, truncated = ended & (self.episode % 2 == 0), ended & (self.episode % 2 == 1)
+        info: dict[str, Any] = {}
+        if ended.any():
+            info["final_obs"], info["_final_obs"] = obs.copy(), ended
+            outcome = np.where(terminated, Outcome.SUCCESS, Outcome.TIMEOUT).astype(np.int8)
+            info["final_info"] = {"outcome": outcome, "task_return": np.full(self.num_envs, 7.0, np.float32)}
+            self.episode[ended] += 1
+            self.t[ended] = 0
+            self.level[ended] = self.next_level
+            obs[ended] = self._obs(np.zeros(self.num_envs))[ended]
+        return obs, reward, terminated, truncated, info
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return {k: getattr(self, k).copy() for k in ("episode", "t", "level")}
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        for k, v in state.items():
+            getattr(self, k)[:] = v
+
+
+class Ears:
+    """Assignments, sink and weights in one: keeps what it hears."""
+
+    def __init__(self, snapshot: PolicySnapshot | None = None) -> None:
+        self.assignment = Assignment(level=0, epsilon=0.5, clock=0, serial=0)
+        self.fragments: list[Fragment] = []
+        self.results: list[EpisodeResults] = []
+        self.snapshot = snapshot
+
+    def next_assignment(self, worker: int) -> Assignment:
+        return self.assignment
+
+    def report(self, results: EpisodeResults) -> None:
+        self.results.append(results)
+
+    def insert(self, fragment: Fragment) -> None:
+        self.fragments.append(fragment)
+
+    def newer_than(self, version: int) -> PolicySnapshot | None:
+        return self.snapshot if self.snapshot and self.snapshot.version > version else None
+
+
+def snapshot(seed: int = 0, version: int = 1) -> PolicySnapshot:
+    rng = np.random.default_rng(seed)
+    shapes = parameter_shapes(OBS_DIM, NUM_ACTIONS, ALGO)
+    return PolicySnapshot(version, 0, tuple(shapes), tuple(rng.standard_normal(s).astype(np.float32) for s in shapes.values()))
+
+
+def make(ears: Ears, first: int = 0, num: int = 8, total: int = 8, steps: int = 5, worker: int = 0) -> RolloutWorker:
+    return RolloutWorker(
+        worker=worker, incarnation=0, env=TellingEnv(first, num), policy=Policy(OBS_DIM, NUM_ACTIONS, ALGO), algo=ALGO,
+        rollout=RolloutConfig(steps_per_fragment=steps), seed=3, first_world=first, num_lanes_total=total, gate_ladder_frac=0.5,
+        assignments=ears, sink=ears, weights=ears,
+    )  # fmt: skip
+
+
+def rows_of(ears: Ears) -> dict[str, np.ndarray]:
+    names = ("obs", "action", "reward", "next_obs", "discount", "policy_version")
+    return {n: np.concatenate([f.columns[i] for f in ears.fragments]) for i, n in enumerate(names)}
+
+
+def test_every_row_is_a_window_of_one_episode() -> None:
+    ears = Ears(snapshot())
+    worker = make(ears)
+    for _ in range(30):
+        worker.collect()
+    rows = rows_of(ears)
+    assert len(rows["reward"]) > 1000
+    for obs, action, reward, next_obs, discount in zip(
+        *(rows[k] for k in ("obs", "action", "reward", "next_obs", "discount")), strict=True
+    ):
+        world, episode, t = obs[:3].astype(int)
+        assert tuple(next_obs[:2]) == (world, episode), "a row never crosses an episode's end"
+        length = int(next_obs[2]) - t
+        assert 1 <= length <= ALGO.n_step
+        assert reward == pytest.approx(sum(0.9**i * (t + 1 + i) for i in range(length)), rel=1e-6)
+        end = 3 + world % 5
+        terminated = next_obs[2] == end and episode % 2 == 0
+        assert discount == (0.0 if terminated else pytest.approx(0.9**length))
+        if length < ALGO.n_step:
+            assert next_obs[2] == end, "only an episode's end makes a window short"
+        assert 0 <= action < NUM_ACTIONS
+
+
+def test_each_env_step_becomes_exactly_one_row() -> None:
+    ears = Ears(snapshot())
+    worker = make(ears)
+    for _ in range(20):
+        worker.collect()
+    keys = rows_of(ears)["obs"][:, :3]
+    assert len(np.unique(keys, axis=0)) == len(keys)
+
+
+def test_priorities_are_td_errors_of_the_acting_policy() -> None:
+    ears = Ears(snapshot())
+    worker, judge = make(ears), Policy(OBS_DIM, NUM_ACTIONS, ALGO)
+    judge.load(snapshot())
+    for _ in range(4):
+        worker.collect()
+    rows = rows_of(ears)
+    q = judge.q_values(rows["obs"])[np.arange(len(rows["action"])), rows["action"]]
+    target = rows["reward"] + rows["discount"] * judge.q_values(rows["next_obs"]).max(axis=1)
+    priority = np.concatenate([f.priority for f in ears.fragments])
+    np.testing.assert_allclose(priority, np.abs(target - q), rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("num_workers", [2, 4])
+def test_sharing_worlds_out_differently_changes_nothing(num_workers: int) -> None:
+    def rows_sorted(workers: int) -> tuple[np.ndarray, ...]:
+        ears = Ears(snapshot())
+        each = 8 // workers
+        for w in range(workers):
+            worker = make(ears, first=w * each, num=each, worker=w)
+            for _ in range(12):
+                worker.collect()
+        rows = rows_of(ears)
+        order = np.lexsort(rows["obs"][:, :3].T)
+        return tuple(rows[k][order] for k in ("obs", "action", "reward", "next_obs", "discount"))
+
+    for one, many in zip(rows_sorted(1), rows_sorted(num_workers), strict=True):
+        np.testing.assert_array_equal(one, many)
+
+
+def test_a_saved_worker_goes_on_with_the_same_bits() -> None:
+    straight, first, second = Ears(snapshot()), Ears(snapshot()), Ears(snapshot())
+    worker = make(straight)
+    for _ in range(10):
+        worker.collect()
+    half = make(first)
+    for _ in range(5):
+        half.collect()
+    rest = make(second)
+    rest.load_state_dict(half.state_dict())
+    for _ in range(5):
+        rest.collect()
+    for a, b in zip(straight.fragments[5:], second.fragments, strict=True):
+        assert a.sequence == b.sequence
+        for x, y in zip((*a.columns[:5], a.priority), (*b.columns[:5], b.priority), strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_a_state_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="8 lanes"):
+        make(Ears(snapshot()), num=4).load_state_dict(make(Ears(snapshot())).state_dict())
+
+
+def test_running_episodes_finish_under_the_old_level() -> None:
+    ears = Ears(snapshot())
+    worker = make(ears, steps=4)
+    worker.collect()
+    ears.assignment = Assignment(level=1, epsilon=0.1, clock=0, serial=1)
+    for _ in range(5):
+        worker.collect()
+    rows = rows_of(ears)
+    assert np.all(rows["obs"][:, 4] == rows["next_obs"][:, 4])
+    level = np.concatenate([r.level for r in ears.results])
+    started = np.concatenate([r.started_at for r in ears.results])
+    assert set(level) == {0, 1}
+    assert started[level == 1].min() >= 0
+    assert ears.results[1].watermark_level == 1
+
+
+def test_watermark_never_passes_a_running_gate_episode() -> None:
+    ears = Ears(snapshot())
+    worker = make(ears, steps=1)
+    seen: set[tuple[int, int]] = set()
+    for _ in range(60):
+        worker.collect()
+    watermark = 0
+    for result in ears.results:
+        assert result.watermark >= watermark, "the watermark only rises within a level"
+        for world, started, gate in zip(result.world, result.started_at, result.on_gate, strict=True):
+            if gate:
+                assert started >= watermark, "an episode that had begun before the watermark would have been missed"
+            assert (world, started) not in seen
+            seen.add((int(world), int(started)))
+        watermark = result.watermark
+    assert watermark > 40
+
+
+def test_parked_lanes_make_no_rows_and_wait_for_their_world() -> None:
+    book = EpisodeLedger(0, np.arange(2), np.array([True, True]))
+    both, first = np.array([True, True]), np.array([True, False])
+    book.step(np.ones(2), np.array([False, True]), both, first, {})  # lane 1 ends and is parked
+    book.step(np.ones(2), np.array([False, False]), first, first, {})
+    book.step(np.ones(2), np.array([True, False]), first, both, {})  # lane 0 ends, the world begins again for both
+    result = book.take()
+    assert result.length.tolist() == [1, 3]
+    assert result.total_return.tolist() == [1.0, 3.0]
+    assert book.watermark == 3
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1"])
+def test_a_gymnasium_environment_of_somebody_else(name: str) -> None:
+    env = gymnasium.make_vec(name, 4, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP})
+    algo = AlgoConfig(hidden_dims=(8,))
+    shapes = parameter_shapes(4, 2, algo)
+    weights = PolicySnapshot(1, 0, tuple(shapes), tuple(np.ones(s, np.float32) for s in shapes.values()))
+    ears = Ears(weights)
+    worker = RolloutWorker(
+        worker=0, incarnation=0, env=env, policy=Policy(4, 2, algo), algo=algo, rollout=RolloutConfig(steps_per_fragment=50),
+        seed=1, first_world=0, num_lanes_total=4, gate_ladder_frac=0.5, assignments=ears, sink=ears, weights=ears,
+    )  # fmt: skip
+    for _ in range(4):
+        worker.collect()
+    returns = np.concatenate([r.task_return for r in ears.results])
+    assert len(returns) > 10
+    np.testing.assert_array_equal(returns, np.concatenate([r.length for r in ears.results]))
+    assert set(np.concatenate([r.outcome for r in ears.results])) == {Outcome.NONE}
