@@ -1,0 +1,198 @@
+"""Where everything lies: the arrays of the simulator and the columns within them.
+
+The state is a handful of arrays, world first, so that what one step of one world touches lies together in memory. The last
+axis holds named columns (the constants below), which kernels and tests use alike.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# robot (N, R, ROBOT_COLS) float32. V, W: twist (v, omega), for a holonomic drive the body-frame velocity.
+X, Y, YAW, COS, SIN, V, W = 0, 1, 2, 3, 4, 5, 6
+VX, VY = 7, 8  # velocity in the world frame
+CMD0, CMD1, EXEC0, EXEC1 = 9, 10, 11, 12  # command asked for last; command that was executed last
+OLD_X, OLD_Y = 13, 14  # position before the step
+ACC_X, ACC_Y = 15, 16
+GAIN0, GAIN1 = 17, 18
+DRIFT_X, DRIFT_Y, DRIFT_YAW = 19, 20, 21
+BLIND_COS, BLIND_SIN = 22, 23  # middle of the blind sector in the body frame
+CLEARANCE = 24  # after the step, to the nearest obstacle, robot or wall
+ROBOT_COLS = 25
+
+# lane (N, R, LANE_COLS) int32
+GOAL_INDEX, OUTCOME, STEP, ENDED, FREEZE_LEFT, BLACKOUT_LEFT, HEAD = 0, 1, 2, 3, 4, 5, 6
+LANE_COLS = 7
+
+# circle (N, M, CIRCLE_COLS) float32: obstacles. TX, TY: where a moving one goes.
+C_X, C_Y, C_VX, C_VY, C_RADIUS, C_SPEED, C_TX, C_TY, C_OLD_X, C_OLD_Y = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+C_NEXT_VX, C_NEXT_VY = 10, 11  # velocity that steering chose for the coming step
+CIRCLE_COLS = 12
+
+# circle_kind (N, M, 2) int32: KIND, and whether it sees the robots.
+KIND, REACTS = 0, 1
+STATIC, WAYPOINT, BOUNCE, INTERCEPT, ORCA, SOCIAL_FORCE = 0, 1, 2, 3, 4, 5
+BEHAVIOURS = ("static", "waypoint", "bounce", "intercept", "orca", "social_force")
+
+# goal (N, R, G, GOAL_COLS) float32: position, and the length of the legs that follow it.
+G_X, G_Y, LEGS_AFTER = 0, 1, 2
+GOAL_COLS = 3
+
+# world (N, WORLD_COLS) int64
+EPISODE, LEVEL, NEXT_LEVEL, NUM_CIRCLES = 0, 1, 2, 3
+WORLD_COLS = 4
+
+# stream (N, NUM_STREAMS, 2) uint64: key of this episode, numbers drawn so far. One stream per purpose, so that switching a
+# fault on changes nothing else in the episode.
+LAYOUT_STREAM, MOTION_STREAM, SENSOR_STREAM, ACTUATOR_STREAM = 0, 1, 2, 3
+NUM_STREAMS = 4
+
+# tally (N, R, TALLY_COLS) float32: what is added up over an episode.
+(
+    T_TASK,
+    T_TOTAL,
+    T_PATH,
+    T_SHORTEST,
+    T_CLEARANCE,
+    T_TTC,
+    T_SPEED,
+    T_MAX_ACC,
+    T_JERK,
+    T_DANGER,
+    T_POTENTIAL,
+) = range(11)
+T_TERMS = 11
+TASK_TERMS = ("goal", "finish", "collision")
+STEP_TERMS = ("progress", "discomfort", "time", "effort")
+REWARD_TERMS = TASK_TERMS + STEP_TERMS
+"""Names of the reward terms; the task terms alone make ``task_return``."""
+TALLY_COLS = T_TERMS + len(REWARD_TERMS)
+
+# const (CONST_COLS,) float32: what all worlds share.
+(
+    DT,
+    HALF_SIDE,
+    WALLS,
+    RADIUS,
+    MAX_SPEED,
+    MAX_TURN,
+    MAX_ACC,
+    MAX_TURN_ACC,
+    HOLONOMIC,
+    RANGE_MAX,
+    ANGLE_MIN,
+    ANGLE_INCREMENT,
+    GAMMA,
+    R_GOAL,
+    R_FINISH,
+    R_COLLISION,
+    R_PROGRESS,
+    R_DISCOMFORT,
+    DISCOMFORT_DISTANCE,
+    R_TIME,
+    R_EFFORT,
+    GOAL_TOLERANCE,
+    MIN_GOAL_DISTANCE,
+    START_CLEARANCE,
+    RADIUS_MIN,
+    RADIUS_MAX,
+    SPEED_MIN,
+    SPEED_MAX,
+    ORCA_HORIZON,
+    REACTS_PROB,
+    CIRCLE_CROSSING,
+    STATE_OBS,
+    STACK,
+) = range(33)
+CONST_COLS = 33
+
+GOAL_SCALE_M = 10.0
+"""Goal distances are shown in this unit."""
+GOALS_SCALE = 4.0
+"""The number of goals left is shown in this unit."""
+SELF_STATE, HUMAN_STATE = 6, 7
+"""Columns of the true-state observation: the robot's own, and per circle."""
+
+
+class State(NamedTuple):
+    """Everything that a step reads and writes; N worlds, R robots, M circles, G goals, H scans of B beams."""
+
+    robot: np.ndarray
+    """(N, R, ROBOT_COLS) float32."""
+    lane: np.ndarray
+    """(N, R, LANE_COLS) int32."""
+    circle: np.ndarray
+    """(N, M, CIRCLE_COLS) float32; the first ``world[w, NUM_CIRCLES]`` exist."""
+    circle_kind: np.ndarray
+    """(N, M, 2) int32."""
+    goal: np.ndarray
+    """(N, R, G, GOAL_COLS) float32."""
+    world: np.ndarray
+    """(N, WORLD_COLS) int64."""
+    world_key: np.ndarray
+    """(N,) uint64: key of the world over all episodes."""
+    stream: np.ndarray
+    """(N, NUM_STREAMS, 2) uint64."""
+    tally: np.ndarray
+    """(N, R, TALLY_COLS) float32."""
+    scan: np.ndarray
+    """(N, R, H, B) float32: sensed ranges / range_max in a ring; ``lane[..., HEAD]`` is the newest."""
+    obs_queue: np.ndarray
+    """(N, R, Q, D) float32: the last observations, for observation latency."""
+    command_queue: np.ndarray
+    """(N, R, A, 2) float32: the last commands, for action latency."""
+
+
+class Params(NamedTuple):
+    """What a step only reads."""
+
+    const: np.ndarray
+    """(CONST_COLS,) float32."""
+    level: np.ndarray
+    """(num_levels, LEVEL_COLS) float32; columns in ``randomization.py``."""
+    behaviour: np.ndarray
+    """(num_levels, 8) int32: kinds that moving circles take in turn."""
+    beam: np.ndarray
+    """(2, B) float32: cos and sin of the beam angles in the body frame."""
+    wall: np.ndarray
+    """(S, 4) float32: inner walls (x0, y0, x1, y1)."""
+    box: np.ndarray
+    """(K, 4) float32: boxes (x_min, y_min, x_max, y_max), used to place nothing inside."""
+
+
+class Scratch(NamedTuple):
+    """Working memory of the kernels, overwritten for every robot."""
+
+    dirs: np.ndarray
+    """(2, B) float32: beam directions in the world frame."""
+    neighbor: np.ndarray
+    """(M + R, NEIGHBOR_COLS) float32; see ``orca.py``."""
+    line: np.ndarray
+    """(2, M + R + 4, 4) float32: half-planes of ORCA."""
+    fresh: np.ndarray
+    """(D,) float32: an observation before latency."""
+
+
+class Output(NamedTuple):
+    """Buffers that a step writes; L = N * R lanes, world first."""
+
+    obs: np.ndarray
+    """(L, D) float32."""
+    reward: np.ndarray
+    """(L,) float32."""
+    terminated: np.ndarray
+    """(L,) bool."""
+    truncated: np.ndarray
+    """(L,) bool."""
+    parked: np.ndarray
+    """(L,) bool: the robot had ended before this step, so the row is padding."""
+    finished: np.ndarray
+    """(L,) bool: the episode ended in this step; the three below hold its last values."""
+    final_obs: np.ndarray
+    """(L, D) float32."""
+    final_tally: np.ndarray
+    """(L, TALLY_COLS) float32."""
+    final_lane: np.ndarray
+    """(L, 5) int32: outcome, length, goals reached, number of goals, level."""

@@ -1,0 +1,197 @@
+"""What a robot sees: named slices of a flat vector, egocentric, without world coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robonav_ray.config.worlds import WorldConfig
+from robonav_ray.worlds.draws import normal
+from robonav_ray.worlds.kernel import F0, F1, HALF, kernel
+from robonav_ray.worlds.layout import (
+    C_RADIUS,
+    C_VX,
+    C_VY,
+    C_X,
+    C_Y,
+    CMD0,
+    CMD1,
+    COS,
+    DRIFT_X,
+    DRIFT_Y,
+    DRIFT_YAW,
+    ENDED,
+    G_X,
+    G_Y,
+    GOAL_INDEX,
+    GOAL_SCALE_M,
+    GOALS_SCALE,
+    HEAD,
+    HOLONOMIC,
+    HUMAN_STATE,
+    MAX_SPEED,
+    MAX_TURN,
+    NUM_CIRCLES,
+    RADIUS,
+    SELF_STATE,
+    SENSOR_STREAM,
+    SIN,
+    STEP,
+    VX,
+    VY,
+    V,
+    W,
+    X,
+    Y,
+)
+from robonav_ray.worlds.orca import insert_neighbor
+from robonav_ray.worlds.randomization import MAX_STEPS, NUM_GOALS, ODOMETRY_DRIFT, ODOMETRY_NOISE
+
+_GOAL_UNIT, _GOALS_UNIT = np.float32(1.0 / GOAL_SCALE_M), np.float32(1.0 / GOALS_SCALE)
+_TINY, _MOST, _QUARTER, _FASTEST = np.float32(1e-6), np.float32(10.0), np.float32(0.25), np.float32(2.0)
+_LIDAR_TAIL: tuple[tuple[str, int], ...] = (
+    ("goal", 3),
+    ("next_goal", 3),
+    ("twist", 2),
+    ("previous_action", 2),
+    ("goals_left", 1),
+    ("time_left", 1),
+)
+
+
+@dataclass(frozen=True)
+class ObservationLayout:
+    """The parts of a flat observation, in order."""
+
+    slices: dict[str, slice]
+    """``lidar``: ranges / range_max, newest scan first, beams from ``angle_min`` counter-clockwise; ``goal`` and ``next_goal``:
+    distance / 10 m, cos, sin of the bearing (zeros when there is no next goal); ``twist`` and ``previous_action``: parts of their
+    range; ``goals_left``: number / 4; ``time_left``: part of max_steps. True-state observations have ``robot`` (goal distance,
+    greatest speed, yaw relative to the goal's bearing, radius, v_x, v_y) and ``circles`` (p_x, p_y, v_x, v_y, radius, distance, sum of radii; nearest
+    first, zeros where there is none), all in a frame that looks from the robot to its goal, in SI units.
+    """
+    size: int
+    """Length of the vector."""
+
+    @classmethod
+    def of(cls, world: WorldConfig, num_circles: int) -> ObservationLayout:
+        """Return the layout for ``world`` when the largest level has ``num_circles`` circles."""
+        if world.observation == "state":
+            parts = (("robot", SELF_STATE), ("circles", HUMAN_STATE * (num_circles + world.num_robots - 1)))
+        else:
+            parts = (("lidar", world.lidar.stack * world.lidar.num_beams), *_LIDAR_TAIL)
+        slices, start = {}, 0
+        for name, size in parts:
+            slices[name] = slice(start, start + size)
+            start += size
+        return cls(slices, start)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (low, high), each (size,) float32, that every observation keeps."""
+        low, high = np.full(self.size, -1.0, np.float32), np.ones(self.size, np.float32)
+        if "robot" in self.slices:
+            low[:], high[:] = -1000.0, 1000.0
+            return low, high
+        for name in ("lidar", "goals_left", "time_left"):
+            low[self.slices[name]] = 0.0
+        for name in ("goal", "next_goal"):
+            low[self.slices[name].start], high[self.slices[name].start] = 0.0, _MOST
+        low[self.slices["twist"]], high[self.slices["twist"]] = -_FASTEST, _FASTEST
+        high[self.slices["goals_left"]] = 16.0 / GOALS_SCALE
+        return low, high
+
+
+@kernel
+def write_goal(x, y, c, s, gx, gy, out, at):
+    """Write distance / 10 m, cos and sin of the bearing of a point seen from the pose (x, y, yaw with cos c and sin s)."""
+    dx, dy = gx - x, gy - y
+    distance = np.sqrt(dx * dx + dy * dy)
+    inverse = F1 / max(distance, _TINY)
+    out[at] = min(distance * _GOAL_UNIT, _MOST)
+    out[at + 1] = min(max((c * dx + s * dy) * inverse, -F1), F1)
+    out[at + 2] = min(max((c * dy - s * dx) * inverse, -F1), F1)
+
+
+@kernel
+def perceived_pose(robot, stream, level, const_dt, w, r, k):
+    """Return (x, y, cos, sin) as odometry has it; its drift walks on by the distance driven in the step."""
+    x, y, c, s = robot[w, r, X], robot[w, r, Y], robot[w, r, COS], robot[w, r, SIN]
+    noise, drift = level[k, ODOMETRY_NOISE], level[k, ODOMETRY_DRIFT]
+    if noise <= F0 and drift <= F0:
+        return x, y, c, s
+    turn = F0
+    if drift > F0:
+        driven = np.sqrt(robot[w, r, VX] ** 2 + robot[w, r, VY] ** 2) * const_dt
+        size = drift * np.sqrt(np.float32(driven))
+        robot[w, r, DRIFT_X] += size * normal(stream, w, SENSOR_STREAM)
+        robot[w, r, DRIFT_Y] += size * normal(stream, w, SENSOR_STREAM)
+        robot[w, r, DRIFT_YAW] += _QUARTER * size * normal(stream, w, SENSOR_STREAM)
+        x, y, turn = x + robot[w, r, DRIFT_X], y + robot[w, r, DRIFT_Y], robot[w, r, DRIFT_YAW]
+    if noise > F0:
+        x += noise * normal(stream, w, SENSOR_STREAM)
+        y += noise * normal(stream, w, SENSOR_STREAM)
+        turn += HALF * noise * normal(stream, w, SENSOR_STREAM)
+    tc, ts = np.cos(turn), np.sin(turn)
+    return np.float32(x), np.float32(y), np.float32(c * tc - s * ts), np.float32(s * tc + c * ts)
+
+
+@kernel
+def write_lidar_obs(robot, lane, goal, stream, scan, const, level, dt, w, r, k, out):
+    """Write the observation of robot (w, r) into ``out`` (D,)."""
+    stack, beams = scan.shape[2], scan.shape[3]
+    slot, at = np.int64(lane[w, r, HEAD]), 0
+    for _ in range(stack):
+        for j in range(beams):
+            out[at + j] = scan[w, r, slot, j]
+        at += beams
+        slot = slot - 1 if slot > 0 else stack - 1
+    x, y, c, s = perceived_pose(robot, stream, level, dt, w, r, k)
+    num_goals = np.int64(level[k, NUM_GOALS])
+    reached = np.int64(lane[w, r, GOAL_INDEX])
+    g = min(reached, num_goals - 1)
+    write_goal(x, y, c, s, goal[w, r, g, G_X], goal[w, r, g, G_Y], out, at)
+    if g + 1 < num_goals:
+        write_goal(x, y, c, s, goal[w, r, g + 1, G_X], goal[w, r, g + 1, G_Y], out, at + 3)
+    else:
+        out[at + 3], out[at + 4], out[at + 5] = F0, F0, F0
+    scale0 = F1 / const[MAX_SPEED]
+    scale1 = scale0 if const[HOLONOMIC] > F0 else F1 / const[MAX_TURN]
+    out[at + 6] = min(max(robot[w, r, V] * scale0, -_FASTEST), _FASTEST)
+    out[at + 7] = min(max(robot[w, r, W] * scale1, -_FASTEST), _FASTEST)
+    out[at + 8] = min(max(robot[w, r, CMD0] * scale0, -F1), F1)
+    out[at + 9] = min(max(robot[w, r, CMD1] * scale1, -F1), F1)
+    out[at + 10] = np.float32(num_goals - reached) * _GOALS_UNIT
+    out[at + 11] = F1 - np.float32(lane[w, r, STEP]) / level[k, MAX_STEPS]
+
+
+@kernel
+def write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out):
+    """Write the true state of the robot and of all circles, rotated so that x looks to the goal (Chen et al. 2019, eq. 1)."""
+    out[:] = F0
+    x, y = robot[w, r, X], robot[w, r, Y]
+    g = min(np.int64(lane[w, r, GOAL_INDEX]), np.int64(level[k, NUM_GOALS]) - 1)
+    dx, dy = goal[w, r, g, G_X] - x, goal[w, r, g, G_Y] - y
+    distance = np.sqrt(dx * dx + dy * dy)
+    c, s = F1, F0
+    if distance > _TINY:
+        c, s = dx / distance, dy / distance
+    rc, rs = robot[w, r, COS], robot[w, r, SIN]
+    vx, vy, radius = robot[w, r, VX], robot[w, r, VY], const[RADIUS]
+    out[0], out[1], out[2], out[3] = distance, const[MAX_SPEED], np.arctan2(rs * c - rc * s, rc * c + rs * s), radius
+    out[4], out[5] = c * vx + s * vy, c * vy - s * vx
+    num = 0
+    for i in range(world[w, NUM_CIRCLES]):
+        ox, oy = circle[w, i, C_X] - x, circle[w, i, C_Y] - y
+        num = insert_neighbor(neighbor, num, ox * ox + oy * oy, ox, oy, circle[w, i, C_VX], circle[w, i, C_VY], circle[w, i, C_RADIUS], F1)
+    for q in range(robot.shape[1]):
+        if q != r and lane[w, q, ENDED] == 0:
+            ox, oy = robot[w, q, X] - x, robot[w, q, Y] - y
+            num = insert_neighbor(neighbor, num, ox * ox + oy * oy, ox, oy, robot[w, q, VX], robot[w, q, VY], radius, F1)
+    at = SELF_STATE
+    for i in range(num):
+        ox, oy, ux, uy, other = neighbor[i, 1], neighbor[i, 2], neighbor[i, 3], neighbor[i, 4], neighbor[i, 5]
+        out[at], out[at + 1] = c * ox + s * oy, c * oy - s * ox
+        out[at + 2], out[at + 3] = c * ux + s * uy, c * uy - s * ux
+        out[at + 4], out[at + 5], out[at + 6] = other, np.sqrt(neighbor[i, 0]), radius + other
+        at += HUMAN_STATE
