@@ -1,0 +1,170 @@
+"""The evaluation for people and for programs: a table in the terminal, evaluation.json, evaluation.md, one line of verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from robonav_ray.evaluation.statistics import Mean, Rate, Summary
+
+FORMAT_VERSION = 1
+JSON_FILE, MARKDOWN_FILE = "evaluation.json", "evaluation.md"
+
+
+@dataclass(frozen=True)
+class LevelReport:
+    """One policy on one level."""
+
+    level: str
+    """Name of the stage, or of the environment where it has none."""
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """One policy on several levels, with what one must know to read the figures."""
+
+    policy: str
+    """What was evaluated: a run, a checkpoint, a planner."""
+    knows: str
+    """What the policy is shown: ``lidar only``, ``true state``, ..."""
+    env_id: str
+    seed: int
+    """Seed of the held-out worlds."""
+    levels: tuple[LevelReport, ...]
+    env_steps: int | None = None
+    """Env steps of training behind the policy; None for a planner."""
+    policy_version: int | None = None
+
+
+def _rate_text(rate: Rate | None) -> str:
+    return "-" if rate is None else f"{rate.frac:.1%} ({rate.low:.1%} to {rate.high:.1%})"
+
+
+def _mean_text(mean: Mean | None, unit: str = "", digits: int = 2) -> str:
+    if mean is None or mean.value is None:
+        return "-"
+    text = f"{mean.value:.{digits}f}{unit}"
+    return text if mean.low is None or mean.high is None else f"{text} ({mean.low:.{digits}f} to {mean.high:.{digits}f})"
+
+
+def _rows(summary: Summary) -> list[tuple[str, str]]:
+    """Return (what, figure) of everything that is known, in reading order."""
+    kinds = (summary.collision_by_kind or {}).items()
+    danger = "-" if summary.danger_frac is None else f"{summary.danger_frac:.1%}"
+    rows = [
+        ("episodes", f"{summary.num_episodes:,}"),
+        ("success", _rate_text(summary.success)),
+        ("collision", _rate_text(summary.collision)),
+        *((f"  with {'a wall' if kind == 'wall' else f'a {kind} obstacle' if kind != 'robot' else 'a robot'}", _rate_text(r))
+          for kind, r in kinds if r.count),
+        ("timeout", _rate_text(summary.timeout)),
+        ("success weighted by path length", _mean_text(summary.spl, digits=3)),
+        ("time of successes", _mean_text(summary.time_success_s, " s")),
+        ("time, failures at the limit", _mean_text(summary.time_imputed_s, " s")),
+        ("path over shortest path", _mean_text(summary.path_ratio, digits=3)),
+        ("smallest clearance", _mean_text(summary.min_clearance_m, " m", 3)),
+        ("closer than 0.2 m at some time", _rate_text(summary.close_call)),
+        ("steps closer than 0.2 m", danger),
+        ("goals reached", _mean_text(summary.goals_reached)),
+        ("task return", _mean_text(summary.task_return)),
+        ("total return", _mean_text(summary.total_return)),
+        ("length in steps", _mean_text(summary.length, digits=1)),
+    ]  # fmt: skip
+    return [(what, text) for what, text in rows if text != "-"]
+
+
+def verdict(level: LevelReport) -> str:
+    """Return what the level's evaluation says, in one line."""
+    s = level.summary
+    if s.success is None or s.collision is None or s.timeout is None:
+        return f"{level.level}: mean return {_mean_text(s.total_return)} over {s.num_episodes:,} unseen episodes"
+    return (
+        f"{level.level}: success in {s.success.frac:.1%} of {s.num_episodes:,} unseen worlds "
+        f"({s.confidence:.0%} interval {s.success.low:.1%} to {s.success.high:.1%}), "
+        f"{s.collision.frac:.1%} collisions, {s.timeout.frac:.1%} timeouts"
+    )
+
+
+def print_report(report: EvaluationReport, console: Console) -> None:
+    """Show the report as one table, a column per level, and the verdicts."""
+    table = Table(title=_title(report), title_justify="left", caption=_caption(report), caption_justify="left")
+    table.add_column("")
+    for level in report.levels:
+        table.add_column(level.level, justify="right")
+    for cells in _merged(report.levels):
+        table.add_row(*cells)
+    console.print(table)
+    for level in report.levels:
+        console.print(verdict(level), highlight=False)
+
+
+def to_markdown(report: EvaluationReport) -> str:
+    """Return the report as Markdown."""
+    names = [level.level for level in report.levels]
+    lines = [
+        f"# {_title(report)}",
+        "",
+        *(f"* {verdict(level)}" for level in report.levels),
+        "",
+        "| | " + " | ".join(names) + " |",
+        "|---|" + "---:|" * len(names),
+        *("| " + " | ".join(cell.strip() for cell in cells) + " |" for cells in _merged(report.levels)),
+        "",
+        _caption(report),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def to_dict(report: EvaluationReport) -> dict[str, Any]:
+    """Return the report as JSON takes it."""
+    return {
+        "format_version": FORMAT_VERSION,
+        **dataclasses.asdict(report),
+        "verdict": [verdict(level) for level in report.levels],
+    }
+
+
+def write_report(report: EvaluationReport, directory: Path) -> tuple[Path, Path]:
+    """Write ``evaluation.json`` and ``evaluation.md`` (aside, then renamed) and return their paths."""
+    paths = directory / JSON_FILE, directory / MARKDOWN_FILE
+    texts = json.dumps(to_dict(report), indent=2, allow_nan=False) + "\n", to_markdown(report)
+    for path, text in zip(paths, texts, strict=True):
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    return paths
+
+
+def _title(report: EvaluationReport) -> str:
+    trained = "" if report.env_steps is None else f" after {report.env_steps:,} env steps"
+    return f"{report.policy}{trained} ({report.knows})"
+
+
+def _caption(report: EvaluationReport) -> str:
+    confidence = report.levels[0].summary.confidence if report.levels else 0.95
+    return (
+        f"{report.env_id}, greedy, held-out seed {report.seed}; in brackets {confidence:.0%} intervals "
+        "(rates: Wilson; means: Student's t)."
+    )
+
+
+def _merged(levels: Sequence[LevelReport]) -> list[list[str]]:
+    """Return rows [what, figure of each level]; the first level that knows a row decides where it stands."""
+    columns = [dict(_rows(level.summary)) for level in levels]
+    order: list[str] = []
+    for column in columns:
+        for i, what in enumerate(column):
+            if what not in order:
+                before = [order.index(w) for w in list(column)[:i] if w in order]
+                order.insert(max(before, default=-1) + 1, what)
+    return [[what, *(column.get(what, "-") for column in columns)] for what in order]
