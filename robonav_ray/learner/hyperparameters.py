@@ -1,0 +1,48 @@
+"""Which of the learner's settings may change while it runs, and the check of a change."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from robonav_ray.config.learner import LearnerConfig
+
+CHANGEABLE = (
+    "learning_rate",
+    "adam_eps",
+    "max_grad_norm",
+    "target_update",
+    "target_tau",
+    "target_interval",
+    "publish_interval",
+    "report_interval",
+)
+
+
+def parse_changes(text: str) -> dict[str, Any]:
+    """Return the changes in a JSON object ``{"learning_rate": 3e-4, ...}``.
+
+    Raises:
+        ValueError: When it is no JSON object, or names something that is unknown or fixed for the run.
+    """
+    try:
+        changes = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"hyperparameters must be a JSON object: {error}") from None
+    if not isinstance(changes, dict):
+        raise ValueError(f"hyperparameters must be a JSON object, got {type(changes).__name__}")
+    unknown = sorted(set(changes) - set(CHANGEABLE))
+    if unknown:
+        raise ValueError(f"hyperparameter {unknown[0]!r} cannot be changed while running; these can: {', '.join(CHANGEABLE)}")
+    return changes
+
+
+def changed(config: LearnerConfig, changes: dict[str, Any]) -> LearnerConfig:
+    """Return ``config`` with the changes; ValueError names the first value that is out of range."""
+    try:
+        return LearnerConfig.model_validate({**config.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}, got {first['input']!r}") from None

@@ -1,0 +1,119 @@
+"""All that the learner is: online and target network, Adam's moments, counters. Saved as safetensors and JSON, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from robonav_ray.algo.networks import make_q_network
+from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.records import PolicySnapshot
+
+TENSORS_FILE = "learner.safetensors"
+COUNTERS_FILE = "learner.json"
+_COUNTERS = ("learner_step", "policy_version", "samples")
+
+
+class LearnerState:
+    """What a learner takes along when it moves, restarts or resumes."""
+
+    def __init__(
+        self,
+        obs_dim: int,
+        num_actions: int,
+        algo: AlgoConfig,
+        learner: LearnerConfig,
+        seed: int,
+        device: torch.device | None = None,
+    ) -> None:
+        """Build fresh networks, a function of ``seed`` alone; the target starts as a copy of the online network."""
+        self.device = device or torch.device("cpu")
+        self.online = make_q_network(obs_dim, num_actions, algo, seed).to(self.device)
+        self.target = make_q_network(obs_dim, num_actions, algo, seed).to(self.device).requires_grad_(False)
+        parameters = list(self.online.parameters())
+        self.optimizer = torch.optim.Adam(parameters, lr=learner.learning_rate, eps=learner.adam_eps, fused=True)
+        for parameter in parameters:  # as Adam would at its first step; made now so that the state always has the same keys
+            self.optimizer.state[parameter] = {
+                "step": torch.zeros((), dtype=torch.float32, device=self.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+        self.learner_step = 0
+        """Gradient steps that changed the weights."""
+        self.policy_version = 0
+        """Version of the newest published weights; 0 before the first."""
+        self.samples = 0
+        """Rows used, over all ranks."""
+        self.overrides: dict[str, Any] = {}
+        """Hyper-parameters that were changed by command since the start; what a restarted rank must take up again."""
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return every tensor of the state under its name (the tensors themselves, not copies)."""
+        out = {f"online.{name}": t for name, t in self.online.state_dict().items()}
+        out |= {f"target.{name}": t for name, t in self.target.state_dict().items()}
+        for name, parameter in self.online.named_parameters():
+            out |= {f"adam.{key}.{name}": t for key, t in self.optimizer.state[parameter].items()}
+        return out
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of the tensors, and the counters."""
+        tensors = {name: t.detach().to("cpu", copy=True) for name, t in self.tensors().items()}
+        return {"tensors": tensors, "counters": self.counters(), "overrides": dict(self.overrides)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned; ValueError when keys, shapes or dtypes differ, and nothing is changed then."""
+        own = self.tensors()
+        if set(state) != {"tensors", "counters", "overrides"}:
+            raise ValueError(f"learner state: expected the keys tensors, counters and overrides, got {sorted(state)}")
+        found, counters = state["tensors"], state["counters"]
+        if set(counters) != set(_COUNTERS):
+            raise ValueError(f"learner state: expected the counters {', '.join(_COUNTERS)}, got {sorted(counters)}")
+        expected_form = {name: (tuple(t.shape), t.dtype) for name, t in own.items()}
+        found_form = {name: (tuple(t.shape), t.dtype) for name, t in found.items()}
+        if expected_form != found_form:
+            names = sorted({name for name, _ in set(expected_form.items()) ^ set(found_form.items())})
+            raise ValueError(f"learner state: does not fit the network of this config; look at {', '.join(names[:4])}")
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(found[name])
+        for name in _COUNTERS:
+            setattr(self, name, int(counters[name]))
+        self.overrides = dict(state["overrides"])
+
+    def counters(self) -> dict[str, int]:
+        """Return learner_step, policy_version and samples."""
+        return {name: getattr(self, name) for name in _COUNTERS}
+
+    def save(self, directory: Path) -> list[str]:
+        """Write the state into ``directory`` (made if missing) and return the names of the files."""
+        directory.mkdir(parents=True, exist_ok=True)
+        state = self.state_dict()
+        save_file({name: t.contiguous() for name, t in state["tensors"].items()}, directory / TENSORS_FILE)
+        document = {"counters": state["counters"], "overrides": state["overrides"]}
+        (directory / COUNTERS_FILE).write_text(json.dumps(document, indent=1), encoding="utf-8")
+        return [TENSORS_FILE, COUNTERS_FILE]
+
+    def load(self, directory: Path) -> None:
+        """Restore what ``save`` wrote; ValueError naming the file that is missing, damaged or of another network."""
+        try:
+            document = json.loads((directory / COUNTERS_FILE).read_text(encoding="utf-8"))
+            tensors = load_file(directory / TENSORS_FILE)
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"{error.filename or directory / TENSORS_FILE}: missing; this is not a learner's checkpoint"
+            ) from None
+        except (json.JSONDecodeError, SafetensorError) as error:
+            raise ValueError(f"{directory}: the learner's files are damaged ({error}); take an older checkpoint") from None
+        self.load_state_dict({"tensors": tensors, **document})
+
+    def snapshot(self) -> PolicySnapshot:
+        """Return a copy of the online weights under ``policy_version``."""
+        state = self.online.state_dict()
+        arrays = tuple(t.detach().to("cpu", torch.float32, copy=True).numpy() for t in state.values())
+        return PolicySnapshot(self.policy_version, self.learner_step, tuple(state), arrays)

@@ -1,0 +1,176 @@
+"""The loop: what it publishes, obeys, survives and learns."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from robonav_ray.algo.policy import Policy
+from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.learner.loop import LearnerLoop
+from robonav_ray.learner.state import LearnerState
+from robonav_ray.records import Command, TransitionSpec
+from tests.fakes import FakeReplay, FakeWeights, ScriptedCommands
+from tests.unit.learner.conftest import CONFIG, NUM_ACTIONS, OBS_DIM, make_bench, make_state
+
+
+def test_publishes_at_the_start_and_every_interval():
+    bench = make_bench(until=lambda metrics: metrics["learner/learner_step"] >= 40)
+    bench.loop.run()
+    versions = [s.version for s in bench.weights.snapshots]
+    assert versions == list(range(1, len(versions) + 1))
+    steps = [s.learner_step for s in bench.weights.snapshots]
+    assert steps == list(range(0, bench.state.learner_step + 1, CONFIG.publish_interval))
+    assert bench.state.samples == bench.state.learner_step * CONFIG.batch_size
+    assert bench.replay.learner_step == bench.state.learner_step
+
+
+def test_priorities_reach_the_items_they_were_computed_for(bench):
+    bench.loop.advance(1)
+    seen = np.flatnonzero(~np.isnan(bench.replay.priority))
+    fresh = make_state()
+    obs, action, reward, next_obs, discount, _ = (torch.from_numpy(c[seen].copy()) for c in bench.replay.columns)
+    with torch.inference_mode():
+        best = fresh.online(next_obs).argmax(1, keepdim=True)
+        goal = reward + discount * fresh.target(next_obs).gather(1, best).squeeze(1)
+        error = goal - fresh.online(obs).gather(1, action.long().unsqueeze(1)).squeeze(1)
+    np.testing.assert_allclose(bench.replay.priority[seen], error.abs().numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_one_priority_call_per_chunk_and_exact_advance(bench):
+    assert bench.loop.advance(6) == 6
+    assert bench.replay.calls == [(32, 4), (32, 2)]
+    assert bench.replay.updates == [128, 64]
+    bench.replay.dry_for = 1
+    assert bench.loop.advance(3) == 0
+    assert bench.loop.advance(3) == 3
+
+
+def test_metrics():
+    replay = FakeReplay(OBS_DIM, NUM_ACTIONS, policy_version=-2)
+    bench = make_bench(until=lambda metrics: metrics["learner/learner_step"] >= 16, replay=replay)
+    bench.loop.run()
+    metrics = next(m for m in bench.commands.metrics if "learner/loss" in m)
+    for name in ("loss", "td_error_mean", "q_mean", "grad_norm", "steps_per_s", "samples", "wait_frac", "stale_priorities"):
+        assert np.isfinite(metrics[f"learner/{name}"]), name
+    assert 0.0 <= metrics["learner/wait_frac"] <= 1.0
+    assert metrics["learner/policy_lag_max"] >= metrics["learner/policy_lag_mean"] >= 3.0
+
+
+def test_saves_pauses_resumes_and_stops_on_command(tmp_path):
+    script = ([Command(1, "pause")], [Command(2, "save", str(tmp_path / "a"))], [], [Command(3, "resume"), Command(4, "stop")])
+    bench = make_bench(*script)
+    bench.loop.run()
+    saved = json.loads(bench.commands.answers[2])
+    assert saved["learner_step"] == int(bench.commands.answers[1]) == int(bench.commands.answers[3]) > 0
+    assert all((tmp_path / "a" / name).is_file() for name in saved["files"])
+    assert bench.commands.answers[4] == str(bench.state.learner_step)
+    other = make_state(seed=9)
+    other.load(tmp_path / "a")
+    assert other.policy_version == saved["policy_version"]
+
+
+def test_load_takes_the_weights_but_no_version_back(tmp_path):
+    donor = make_bench(seed=4)
+    donor.loop.advance(2)
+    donor.state.save(tmp_path / "donor")
+    bench = make_bench([Command(1, "load", str(tmp_path / "donor")), Command(2, "stop")])
+    bench.state.policy_version = 41
+    bench.loop.run()
+    answer = json.loads(bench.commands.answers[1])
+    assert answer["learner_step"] == 2
+    assert bench.weights.snapshots[-1].version == answer["policy_version"] + 1 > 42
+    assert np.array_equal(bench.weights.snapshots[-1].arrays[0], donor.state.snapshot().arrays[0])
+
+
+def test_hyperparameters_are_checked_taken_over_and_remembered(tmp_path):
+    changes = {"learning_rate": 7e-5, "publish_interval": 3}
+    script = [
+        Command(1, "hyperparameters", json.dumps(changes)),
+        Command(2, "hyperparameters", '{"learning_rat": 1}'),
+        Command(3, "hyperparameters", '{"learning_rate": -1, "target_tau": 0.5}'),
+        Command(4, "hyperparameters", "[1]"),
+        Command(5, "save", str(tmp_path)),
+    ]
+    bench = make_bench(script)
+    bench.loop.run()
+    answers = bench.commands.answers
+    assert json.loads(answers[1])["learning_rate"] == 7e-5
+    assert answers[2].startswith("error:")
+    assert "learning_rate" in answers[2]
+    assert answers[3].startswith("error: learning_rate")
+    assert answers[4].startswith("error:")
+    assert bench.state.optimizer.param_groups[0]["lr"] == 7e-5
+    assert json.loads((tmp_path / "learner.json").read_text())["overrides"] == changes
+
+
+def test_a_command_that_fails_is_answered_and_the_loop_goes_on(tmp_path):
+    (tmp_path / "file").write_text("")
+    script = [
+        Command(1, "fly"),
+        Command(2, "load", str(tmp_path / "nowhere")),
+        Command(3, "save", str(tmp_path / "file" / "below")),
+    ]
+    bench = make_bench(script, until=lambda metrics: metrics["learner/learner_step"] >= 24)
+    bench.loop.run()
+    assert bench.state.learner_step >= 24
+    assert all(bench.commands.answers[i].startswith("error:") for i in (1, 2, 3))
+
+
+def test_committed_reaches_the_hook():
+    heard = []
+    bench = make_bench([Command(1, "committed", "/some/where")], on_committed=heard.append)
+    bench.loop.run()
+    assert heard == ["/some/where"]
+    assert bench.commands.answers[1] == "ok"
+
+
+def test_a_starved_learner_still_obeys(monkeypatch):
+    monkeypatch.setattr("robonav_ray.learner.loop.LOOK_S", 0.0)
+    bench = make_bench([], [Command(1, "stop")])
+    bench.replay.dry_for = 10**9
+    bench.loop.run()
+    assert bench.commands.answers[1] == "0"
+    assert "learner/loss" not in bench.commands.metrics[0]
+
+
+def test_poison_is_dropped_and_counted():
+    bench = make_bench(until=lambda metrics: metrics["learner/learner_step"] >= 16)
+    bench.replay.poison_for = 2
+    bench.loop.run()
+    assert bench.commands.metrics[-1]["learner/bad_updates"] == 2
+    assert all(np.isfinite(a).all() for a in bench.weights.snapshots[-1].arrays)
+    bench = make_bench()
+    bench.replay.poison_for = 10**6
+    with pytest.raises(FloatingPointError):
+        bench.loop.run()
+
+
+@pytest.mark.parametrize(("double", "dueling"), [(True, True), (False, False)])
+def test_learns_a_chain(double, dueling):
+    """Known answer: five cells, right at the end pays 1; Q*(s, right) = gamma ** (cells still to go)."""
+    length, gamma = 5, 0.9
+    algo = AlgoConfig(gamma=gamma, hidden_dims=(32,), double=double, dueling=dueling)
+    config = LearnerConfig(batch_size=64, learning_rate=3e-3, target_tau=0.05)
+    cell, action = (a.ravel() for a in np.meshgrid(np.arange(length), np.arange(2), indexing="ij"))
+    to = np.clip(cell + np.where(action == 1, 1, -1), 0, length)
+    columns = TransitionSpec.for_discrete((length + 1,)).allocate(2 * length)
+    columns[0][:], columns[3][:] = np.eye(length + 1)[cell], np.eye(length + 1)[to]
+    columns[1][:], columns[2][:] = action, to == length
+    columns[4][:] = np.where(to == length, 0.0, gamma)
+    replay = FakeReplay(length + 1, 2, columns=columns, seed=5)
+    learner = LearnerState(length + 1, 2, algo, config, seed=0)
+    weights, commands = FakeWeights(), ScriptedCommands()
+    loop = LearnerLoop(learner, algo, config, replay.spec, source=replay, priorities=replay, weights=weights, commands=commands)
+    loop.advance(1500)
+    policy = Policy(length + 1, 2, algo)
+    policy.load(learner.snapshot())
+    q = policy.q_values(np.eye(length + 1, dtype=np.float32)[:length])
+    right = gamma ** np.arange(length - 1, -1, -1)
+    left = gamma * np.concatenate([right[:1], right[:-1]])
+    np.testing.assert_allclose(q[:, 1], right, atol=0.03)
+    np.testing.assert_allclose(q[:, 0], left, atol=0.03)

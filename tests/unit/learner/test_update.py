@@ -1,0 +1,126 @@
+"""One update against a whole slow one: NumPy forward, numerical gradient, clipping and Adam by the book."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.learner.state import LearnerState
+from robonav_ray.learner.update import Update
+from tests.fakes import FakeReplay
+from tests.oracles_algo import naive_adam_step, naive_forward, naive_huber, naive_td_target
+
+
+def arrays_of(module):
+    return {k: v.detach().numpy().astype(np.float64).copy() for k, v in module.state_dict().items()}
+
+
+def naive_goal(online, target, sample, algo):
+    _, _, reward, next_obs, discount, _ = sample.columns
+    next_q = [naive_forward(params, next_obs, algo.dueling) for params in (online, target)]
+    return naive_td_target(reward, discount, *next_q, algo.double)
+
+
+def weighted_huber(params, goal, sample, algo):
+    obs, action = sample.columns[0], sample.columns[1]
+    q = naive_forward(params, obs, algo.dueling)[np.arange(len(action)), action]
+    return float(
+        np.mean([w * naive_huber(y - v, algo.huber_delta) for w, y, v in zip(sample.importance_weight, goal, q, strict=True)])
+    )
+
+
+@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("dueling", [True, False])
+def test_a_step_is_the_published_one(double, dueling):
+    algo = AlgoConfig(hidden_dims=(5,), double=double, dueling=dueling, huber_delta=0.7)
+    config = LearnerConfig(batch_size=12, learning_rate=0.01, max_grad_norm=0.05, adam_eps=1e-4, target_tau=0.1)
+    state = LearnerState(3, 4, algo, config, seed=1)
+    replay = FakeReplay(3, 4, num_rows=40, seed=2)
+    replay.columns[0][:, 0] *= 0.02
+    replay.columns[3][:, 0] *= 0.02
+    update = Update(state, algo, config, replay.spec)
+    moments = {k: (np.zeros_like(v), np.zeros_like(v)) for k, v in arrays_of(state.online).items()}
+    rng = np.random.default_rng(0)
+    for step in range(1, 4):
+        (sample,) = replay.sample(12, 1)
+        sample.importance_weight[:] = rng.random(12).astype(np.float32)
+        params, target = arrays_of(state.online), arrays_of(state.target)
+        goal = naive_goal(params, target, sample, algo)
+        grads = {}
+        for name, value in params.items():
+            grads[name] = np.zeros_like(value)
+            for index in np.ndindex(value.shape):
+                sides = []
+                for h in (1e-6, -1e-6):
+                    value[index] += h
+                    sides.append(weighted_huber(params, goal, sample, algo))
+                    value[index] -= h
+                grads[name][index] = (sides[0] - sides[1]) / 2e-6
+        norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
+        assert norm > config.max_grad_norm, "the clipping must be at work"
+        for name, value in params.items():
+            clipped = grads[name] * config.max_grad_norm / norm
+            params[name], *rest = naive_adam_step(value, clipped, *moments[name], step, 0.01, 1e-4)
+            moments[name] = tuple(rest)
+        q = naive_forward(arrays_of(state.online), sample.columns[0], dueling)[np.arange(12), sample.columns[1]]
+        priority = update(sample)
+        assert priority is not None
+        assert priority.dtype == np.float32
+        np.testing.assert_allclose(priority, np.abs(goal - q), rtol=1e-4, atol=1e-5)
+        for name, value in arrays_of(state.online).items():
+            np.testing.assert_allclose(value, params[name], rtol=2e-3, atol=2e-5, err_msg=name)
+            moved = 0.9 * target[name] + 0.1 * value
+            np.testing.assert_allclose(arrays_of(state.target)[name], moved, rtol=1e-5, atol=1e-6)
+    means = update.take_means()
+    assert means is not None
+    assert means.grad_norm > config.max_grad_norm
+    assert update.take_means() is None
+
+
+def test_hard_target_copies_at_its_interval():
+    algo, config = AlgoConfig(hidden_dims=(4,)), LearnerConfig(batch_size=8, target_update="hard", target_interval=3)
+    state, replay = LearnerState(3, 2, algo, config, 0), FakeReplay(3, 2)
+    update = Update(state, algo, config, replay.spec)
+    same = []
+    for _ in range(6):
+        update(replay.sample(8, 1)[0])
+        pairs = zip(state.online.parameters(), state.target.parameters(), strict=True)
+        same.append(all(torch.equal(a, b) for a, b in pairs))
+    assert same == [False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize(("column", "value"), [("reward", np.nan), ("reward", np.inf), ("obs", np.nan), ("next_obs", np.inf)])
+def test_bad_numbers_change_no_weight_and_three_in_a_row_are_too_many(column, value):
+    algo, config = AlgoConfig(hidden_dims=(4,)), LearnerConfig(batch_size=8)
+    state, replay = LearnerState(3, 2, algo, config, 0), FakeReplay(3, 2)
+    update = Update(state, algo, config, replay.spec)
+    index = replay.spec.index(column)
+
+    def bad():
+        (sample,) = replay.sample(8, 1)
+        sample.columns[index].flags.writeable = True
+        sample.columns[index][3] = value
+        return sample
+
+    def good():
+        return replay.sample(8, 1)[0]
+
+    assert update(good()) is not None
+    before = state.state_dict()
+    assert update(bad()) is None
+    assert update(bad()) is None
+    after = state.state_dict()
+    assert before["counters"] == after["counters"]
+    assert all(torch.equal(t, after["tensors"][k]) for k, t in before["tensors"].items())
+    assert update(good()) is not None
+    assert update.num_bad == 2
+    means = update.take_means()
+    assert means is not None
+    assert np.isfinite(means).all()
+    update(bad())
+    update(bad())
+    with pytest.raises(FloatingPointError, match="learning_rate"):
+        update(bad())
