@@ -64,7 +64,9 @@ def _machine() -> list[Finding]:
             f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}",
             "a default run takes about 3 GiB; close something, or lower replay.capacity",
         ),
-        Finding("disk", disk.free > 2 * 2**30, f"{disk.free / 2**30:.1f} GiB free here", "a run keeps checkpoints of about 1 GiB"),
+        Finding(
+            "disk", disk.free > 2 * 2**30, f"{disk.free / 2**30:.1f} GiB free here", "a run keeps checkpoints of about 1 GiB"
+        ),
     ]
 
 

@@ -1,0 +1,216 @@
+"""The driver's loop around a wiring: progress, tracking, checkpoints, budgets and signals, for both wirings alike.
+
+::
+
+    wiring --poll--> [ controller ] --log--> trackers, panel
+           <--save--                --commit--> RUN/checkpoints
+
+The controller waits only in ``poll`` (bounded) and while a checkpoint is cut; it owns no part of the learning.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+from robonav_ray.curriculum.progress import PROGRESS_FILE, write_progress
+from robonav_ray.interfaces import Tracker
+from robonav_ray.records import Metrics
+from robonav_ray.runtime.budget import Budget, StopReason
+from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, prune_checkpoints
+from robonav_ray.runtime.mailbox import LearnerCallError
+from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.wiring import Session, Wiring, WiringFacts
+from robonav_ray.tracking.panel import StatusView
+from robonav_ray.tracking.status import RunStatus, estimate_remaining_s
+
+logger = logging.getLogger(__name__)
+POLL_S = 0.25
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a session ended."""
+
+    reason: StopReason
+    facts: WiringFacts
+    train_s: float
+    saved: bool
+    """Whether the final checkpoint was committed."""
+
+
+class Controller:
+    """Drives one session of a run to its end."""
+
+    def __init__(
+        self, session: Session, wiring: Wiring, trackers: Tracker, panel: StatusView, stop: StopRequest, wiring_name: str
+    ) -> None:
+        self._session, self._wiring, self._trackers, self._panel, self._stop = session, wiring, trackers, panel, stop
+        self._wiring_name = wiring_name
+        self._budget = Budget(session.config.budget)
+        self._first_step_at: float | None = None
+        self._rates = _Rates()
+        self._stage = -1
+        self._stage_began_s = 0.0
+        self._last_save = time.monotonic()
+        self._last_log = 0.0
+        self._failed_saves = 0
+        self._passed_at: float | None = None
+        self._env_steps_to_pass: int | None = None
+
+    def run(self) -> Ending:
+        """Poll until there is a reason to stop; then save a last time."""
+        while True:
+            facts = self._wiring.poll(POLL_S)
+            self._note(facts)
+            reason = self._reason(facts)
+            self._show(facts)
+            now = time.monotonic()
+            if reason is not None:
+                self._log(facts)
+                saved = self._save(facts)
+                return Ending(reason, facts, self._train_s(), saved)
+            if now - self._last_log >= self._session.config.tracking.interval_s:
+                self._log(facts)
+            if now - self._last_save >= self._session.config.checkpoint.interval_s and self._first_step_at is not None:
+                self._save(facts)
+
+    def _train_s(self) -> float:
+        here = 0.0 if self._first_step_at is None else time.monotonic() - self._first_step_at
+        return self._session.counters.train_seconds + here
+
+    def _reason(self, facts: WiringFacts) -> StopReason | None:
+        if self._stop:
+            return StopReason.SIGNAL
+        return self._budget.stop_reason(
+            train_s=self._train_s(),
+            session_s=time.monotonic() - self._session.began,
+            env_steps=facts.env_steps,
+            passed=facts.progress.passed,
+        )
+
+    def _note(self, facts: WiringFacts) -> None:
+        if self._first_step_at is None and facts.learner_steps > self._session.counters.learner_steps:
+            self._first_step_at = time.monotonic()
+        if facts.progress.stage != self._stage:
+            self._stage, self._stage_began_s = facts.progress.stage, self._train_s()
+        if self._passed_at is None and facts.progress.passed:
+            self._passed_at, self._env_steps_to_pass = time.time(), facts.env_steps
+        self._rates.update(facts)
+
+    def _log(self, facts: WiringFacts) -> None:
+        self._last_log = time.monotonic()
+        metrics: Metrics = {
+            **facts.metrics,
+            **facts.progress.metrics(),
+            "rollout/env_steps_per_s": self._rates.env_steps_per_s,
+            "rollout/workers_replaced": float(facts.num_replaced),
+            "learner/step": float(facts.learner_steps),
+            "learner/steps_per_s": self._rates.learner_steps_per_s,
+            "runtime/train_s": self._train_s(),
+            "runtime/failed_saves": float(self._failed_saves),
+        }
+        self._trackers.log(metrics, facts.env_steps)
+        write_progress(facts.progress, self._session.run.path / PROGRESS_FILE)
+        wall = time.time() - time.monotonic()
+        self._session.run.write_json(
+            "summary.json",
+            {
+                "env_steps": facts.env_steps,
+                "learner_steps": facts.learner_steps,
+                "train_s": self._train_s(),
+                "passed": facts.progress.passed,
+                "passed_at": self._passed_at,
+                "env_steps_to_pass": self._env_steps_to_pass,
+                "session_began_at": wall + self._session.began,
+                "first_learner_step_at": None if self._first_step_at is None else wall + self._first_step_at,
+                "samples_per_insert": facts.metrics.get("replay/samples_per_insert"),
+                "workers_replaced": facts.num_replaced,
+            },
+        )
+
+    def _save(self, facts: WiringFacts) -> bool:
+        """Cut and commit a checkpoint; a failure is said, counted, and does not end the training."""
+        self._last_save = time.monotonic()
+        before = self._session.counters
+        counters = Counters(facts.env_steps, facts.learner_steps, self._train_s(), before.incarnation + 1)
+        writer: CheckpointWriter | None = None
+        try:
+            writer = CheckpointWriter(self._session.run.checkpoints, counters)
+            self._wiring.save(writer)
+            checkpoint = writer.commit()
+        except (OSError, LearnerCallError, ValueError) as error:
+            self._failed_saves += 1
+            logger.warning("no checkpoint this time (%s); the previous one is intact", error)
+            if writer is not None:
+                writer.discard()
+            return False
+        self._wiring.committed(checkpoint.path)
+        prune_checkpoints(self._session.run.checkpoints, self._session.config.checkpoint.keep)
+        return True
+
+    def _show(self, facts: WiringFacts) -> None:
+        config, progress, metrics = self._session.config, facts.progress, facts.metrics
+        train_s = self._train_s()
+        window = progress.window
+        seen = window.num_episodes > 0
+        self._panel.update(
+            RunStatus(
+                run=self._session.run.path.name,
+                wiring=self._wiring_name,
+                stage=progress.stage,
+                stage_names=self._session.task.level_names,
+                passed=progress.passed,
+                elapsed_s=train_s,
+                budget_s=config.budget.time_s,
+                eta_s=estimate_remaining_s(
+                    train_s, config.budget.time_s, progress.stage, progress.num_stages, progress.passed, self._stage_began_s
+                ),
+                window_episodes=window.num_episodes,
+                window_size=progress.window_size,
+                success_frac=window.success_frac if seen else None,
+                mean_return=window.mean_return if seen else None,
+                collision_frac=window.collision_frac if seen else None,
+                min_success_frac=progress.min_success_frac,
+                min_return=progress.min_return,
+                max_collision_frac=progress.max_collision_frac,
+                epsilon=progress.epsilon,
+                num_episodes=progress.num_episodes,
+                env_steps=facts.env_steps,
+                env_steps_per_s=self._rates.env_steps_per_s,
+                learner_steps=facts.learner_steps,
+                learner_steps_per_s=self._rates.learner_steps_per_s,
+                samples_per_insert=metrics.get("replay/samples_per_insert"),
+                samples_per_insert_target=config.replay.samples_per_insert,
+                policy_lag_mean=metrics.get("learner/policy_lag_mean"),
+                policy_lag_max=metrics.get("learner/policy_lag_max"),
+                replay_size=int(metrics.get("replay/size", 0)),
+                replay_capacity=config.replay.capacity,
+                workers_alive=facts.num_workers,
+                workers_total=facts.num_workers,
+                workers_replaced=facts.num_replaced,
+                message=facts.message,
+            )
+        )
+
+
+class _Rates:
+    """Steps per second over the last few seconds."""
+
+    WINDOW_S = 4.0
+
+    def __init__(self) -> None:
+        self._points: list[tuple[float, int, int]] = []
+        self.env_steps_per_s = 0.0
+        self.learner_steps_per_s = 0.0
+
+    def update(self, facts: WiringFacts) -> None:
+        now = time.monotonic()
+        self._points.append((now, facts.env_steps, facts.learner_steps))
+        while len(self._points) > 2 and now - self._points[1][0] >= self.WINDOW_S:
+            del self._points[0]
+        then, env_steps, learner_steps = self._points[0]
+        if now > then:
+            self.env_steps_per_s = (facts.env_steps - env_steps) / (now - then)
+            self.learner_steps_per_s = (facts.learner_steps - learner_steps) / (now - then)

@@ -1,0 +1,187 @@
+"""After training: evaluate a run's policy on held-out worlds, draw its curves, let it drive for a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gymnasium.vector import VectorEnv
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from safetensors.numpy import load_file
+
+from robonav_ray.algo.policy import Policy
+from robonav_ray.config import RunConfig
+from robonav_ray.config.load import ConfigError
+from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
+from robonav_ray.evaluation.episodes import evaluate_policy
+from robonav_ray.evaluation.picture import draw_curves
+from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
+from robonav_ray.evaluation.statistics import summarize
+from robonav_ray.records import PolicySnapshot
+from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, newest_good_checkpoint, open_checkpoint
+from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, open_run
+from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.task import Task, describe_task
+from robonav_ray.runtime.wiring import Session
+from robonav_ray.worlds.make import make_vector_env
+
+
+def evaluate_command(path: Path, *, episodes: int | None, stages: tuple[int, ...] | None, seed: int | None) -> int:
+    """``robonav evaluate``: print the table, write evaluation.json and evaluation.md into the run."""
+    run, checkpoint = find_policy(path)
+    config = run.config
+    changes = {"num_episodes": episodes, "levels": stages, "seed": seed}
+    evaluation = config.evaluation.model_validate(
+        config.evaluation.model_dump() | {key: value for key, value in changes.items() if value is not None}
+    )
+    config = RunConfig.model_validate(config.model_dump() | {"evaluation": evaluation.model_dump()})
+    console = Console()
+    report = evaluate_run(run, checkpoint, config, console, evaluation.levels)
+    print_report(report, console)
+    console.print(f"written: {', '.join(str(p) for p in write_report(report, run.path))}", highlight=False)
+    return 0
+
+
+def play_command(path: Path, *, output: Path | None, window: bool, stage: int | None, episodes: int, seed: int) -> int:
+    """``robonav play``: write a GIF, or show a window."""
+    run, checkpoint = find_policy(path)
+    config = run.config
+    task = describe_task(config)
+    level = _checked_levels(task, None if stage is None else (stage,))[-1]
+    policy = load_policy(checkpoint, config, task)
+    console = Console()
+    if window:
+        from robonav_ray.worlds.play import play_window
+
+        play_window(policy.greedy, config.env, task.levels, level=level, seed=seed, gamma=config.algo.gamma, title=run.path.name)
+        return 0
+    target = output or run.path / "play.gif"
+    draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed)
+    console.print(f"written: {target}", highlight=False)
+    return 0
+
+
+def finish_run(session: Session, console: Console, stop: StopRequest) -> None:
+    """Evaluate, draw and say what to type next; a stop request skips what is left."""
+    run, config, task = session.run, session.config, session.task
+    run, checkpoint = find_policy(run.path)
+    report = evaluate_run(run, checkpoint, config, console, config.evaluation.levels or (len(task.levels) - 1,))
+    print_report(report, console)
+    write_report(report, run.path)
+    draw_curves(run.path)
+    if not stop and task.has_outcomes:
+        draw_gif(run.path / "play.gif", load_policy(checkpoint, config, task), config, task, level=len(task.levels) - 1)
+    console.print(
+        f"\n[bold]{run.path}[/] holds curves.png, {'play.gif, ' if task.has_outcomes else ''}evaluation.md, metrics.jsonl and the checkpoints. "
+        f"What to type next:\n"
+        f"  robonav evaluate {run.path}            all stages on held-out worlds\n"
+        f"  robonav play {run.path}                another GIF (--window to watch live)\n"
+        f"  robonav train --resume {run.path} budget.time_s={2 * config.budget.time_s + 300:g}   train longer\n"
+        f"  tensorboard --logdir {run.path.parent}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def evaluate_run(
+    run: RunDirectory, checkpoint: Checkpoint, config: RunConfig, console: Console, levels: tuple[int, ...] | None
+) -> EvaluationReport:
+    """Play ``evaluation.num_episodes`` greedy episodes on every one of ``levels`` (None: all)."""
+    task = describe_task(config)
+    policy = load_policy(checkpoint, config, task)
+    chosen = _checked_levels(task, levels)
+    reports: list[LevelReport] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        for level in chosen:
+            bar = progress.add_task(f"evaluating {task.level_names[level]}", total=config.evaluation.num_episodes)
+            table = evaluate_policy(
+                policy.greedy,
+                lambda first, count, level=level: _held_out(config, task, level, first, count),
+                config.evaluation.num_episodes,
+                num_worlds=config.evaluation.num_worlds,
+                step_s=config.env.world.dt_s if task.has_outcomes else 1.0,
+                max_steps=task.levels[level].max_steps if task.has_outcomes else None,
+                progress=lambda done, _total, bar=bar: progress.update(bar, completed=done),
+            )
+            reports.append(LevelReport(task.level_names[level], summarize(table, config.evaluation.confidence)))
+    knows = "lidar only" if config.env.world.observation == "lidar" else "true state"
+    return EvaluationReport(
+        policy=run.path.name,
+        knows=knows if task.has_outcomes else "the environment's observation",
+        env_id=task.env_id,
+        seed=config.evaluation.seed,
+        levels=tuple(reports),
+        env_steps=checkpoint.counters.env_steps,
+        policy_version=policy.version,
+    )
+
+
+def draw_gif(
+    path: Path, policy: Policy, config: RunConfig, task: Task, *, level: int, num_episodes: int = 3, seed: int = 7
+) -> None:
+    """Let the policy drive ``num_episodes`` episodes and write them as one GIF."""
+    if not task.has_outcomes:
+        raise ConfigError(f"env.id: only our own worlds can be drawn, not {task.env_id!r}; use its own render mode")
+    from robonav_ray.worlds.play import record_episodes
+    from robonav_ray.worlds.render import save_gif
+
+    frames = record_episodes(
+        policy.greedy, config.env, task.levels, level=level, seed=seed, gamma=config.algo.gamma, num_episodes=num_episodes,
+        title=task.level_names[level],
+    )  # fmt: skip
+    save_gif(frames, path, fps=round(1 / config.env.world.dt_s))
+
+
+def find_policy(path: Path) -> tuple[RunDirectory, Checkpoint]:
+    """Return the run and the checkpoint that ``path`` (a run or a checkpoint directory) names.
+
+    Raises:
+        RunDirectoryError: When it is neither.
+        CheckpointError: When there is no whole checkpoint.
+    """
+    if path.parent.name == "checkpoints":
+        return open_run(path.parent.parent), open_checkpoint(path)
+    run = open_run(path)
+    checkpoint, damaged = newest_good_checkpoint(run.checkpoints)
+    if checkpoint is None:
+        raise CheckpointError(f"{run.checkpoints}: holds no whole checkpoint" + (f": {damaged[0]}" if damaged else ""))
+    return run, checkpoint
+
+
+def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy:
+    """Return the online network of a checkpoint, ready to act."""
+    arrays = {
+        name.removeprefix("online."): array
+        for name, array in load_file(checkpoint.learner / "learner.safetensors").items()
+        if name.startswith("online.")
+    }
+    counters = json.loads((checkpoint.learner / "learner.json").read_text(encoding="utf-8"))
+    policy = Policy(task.obs_dim, task.num_actions, config.algo)
+    version = max(1, int(counters["policy_version"]))
+    try:
+        policy.load(PolicySnapshot(version, int(counters["learner_step"]), tuple(arrays), tuple(arrays.values())))
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.learner}: does not fit the run's config: {error}") from None
+    return policy
+
+
+def _held_out(config: RunConfig, task: Task, level: int, first: int, count: int) -> VectorEnv[Any, Any, Any]:
+    seed = seed_for(config.evaluation.seed, ROLE_EVALUATION, level)
+    env = make_vector_env(config.env, task.levels, num_envs=count, first_world=first, seed=seed, gamma=config.algo.gamma)
+    if hasattr(env, "set_level"):
+        env.set_level(level)  # type: ignore[attr-defined]
+    return env
+
+
+def _checked_levels(task: Task, levels: Sequence[int] | None) -> tuple[int, ...]:
+    chosen = tuple(range(len(task.levels))) if levels is None else tuple(levels)
+    for level in chosen:
+        if not 0 <= level < len(task.levels):
+            raise RunDirectoryError(
+                f"stage {level}: the run has the stages 0 to {len(task.levels) - 1} ({', '.join(task.level_names)})"
+            )
+    return chosen

@@ -1,0 +1,152 @@
+"""The wiring in one process, without Ray: deterministic to the bit, and where bugs are reproduced first.
+
+::
+
+    repeat: worker.collect()   while the ledger admits a fragment
+            learner.advance()  until the ledger admits no batch
+
+One round depends on what is in the parts and on nothing else (no clock, no thread), and a checkpoint is cut between two rounds; so
+the same seed gives the same bits, and stop + resume gives the same bits as not stopping.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
+from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.learner.devices import pick_device, set_threads
+from robonav_ray.learner.loop import LearnerLoop
+from robonav_ray.learner.state import LearnerState
+from robonav_ray.records import PolicySnapshot
+from robonav_ray.replay.buffer import ReplayBuffer
+from robonav_ray.rollout.remote import RolloutWiring, make_worker
+from robonav_ray.rollout.worker import RolloutStats
+from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
+from robonav_ray.runtime.mailbox import LearnerCallError, LocalMailbox
+from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
+from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
+from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.weights.store import WeightStore
+
+
+class LocalWiring:
+    """All parts of a run as plain objects; implements Wiring."""
+
+    def __init__(self, session: Session) -> None:
+        """Build everything, or take it up from the session's checkpoint."""
+        config, task = session.config, session.task
+        set_threads(config.learner.torch_threads)
+        self._session = session
+        self._mailbox = LocalMailbox()
+        self._weights = WeightStore()
+        self.curriculum = Curriculum(config.curriculum, task.has_outcomes)
+        self._max_rows = max_fragment_rows(config, config.rollout.num_worlds)
+        self.replay = ReplayBuffer(config.replay, task.spec, config.seed, self._max_rows, max_sample_rows(config))
+        self.learner_state = LearnerState(
+            task.obs_dim, task.num_actions, config.algo, config.learner, seed_for(config.seed, ROLE_NETWORK),
+            pick_device(config.learner.device),
+        )  # fmt: skip
+        self.loop = LearnerLoop(
+            self.learner_state, config.algo, config.learner, task.spec,
+            source=self.replay, priorities=self.replay, weights=self._weights, commands=self._mailbox,
+        )  # fmt: skip
+        if session.checkpoint is None:
+            self.loop.publish()
+        else:
+            self._load_shared(session.checkpoint)
+        self.worker = make_worker(
+            RolloutWiring(
+                config=config, levels=task.levels, worker=0, incarnation=0, first_world=0, num_worlds=config.rollout.num_worlds,
+                assignments=self.curriculum, sink=self.replay, weights=self._weights,
+            )
+        )  # fmt: skip
+        if session.checkpoint is not None:
+            self._load_worker(session.checkpoint)
+        self._stats = RolloutStats()
+
+    def poll(self, timeout_s: float) -> WiringFacts:
+        """Work for about ``timeout_s``."""
+        until = time.monotonic() + timeout_s
+        while True:
+            self.round()
+            if time.monotonic() >= until:
+                break
+        self.loop.look()
+        ledger = self.replay.ledger.stats()
+        return WiringFacts(
+            env_steps=self._session.counters.env_steps + self._stats.env_steps,
+            learner_steps=self.learner_state.learner_step,
+            progress=self.curriculum.progress(),
+            num_workers=1,
+            metrics={**self._mailbox.metrics, **replay_metrics(ledger, self.replay.stats()), **rollout_metrics(self._stats)},
+        )
+
+    def round(self) -> None:
+        """One fragment if it is admitted, then every update that is."""
+        if self.replay.can_insert(self._max_rows):
+            self._stats = self._stats.plus(self.worker.collect())
+        while self.loop.advance(self._session.config.learner.batches_per_call):
+            pass
+
+    def save(self, writer: CheckpointWriter) -> None:
+        """Write every part, between two rounds."""
+        self._command("save", str(writer.path / "learner"))
+        newest = self._weights.newer_than(-1)
+        assert newest is not None
+        rollout = writer.path / "rollout"
+        rollout.mkdir()
+        save_file(dict(zip(newest.names, newest.arrays, strict=True)), rollout / "weights.safetensors")
+        header = {"version": newest.version, "learner_step": newest.learner_step, "names": newest.names}
+        (rollout / "weights.json").write_text(json.dumps(header), encoding="utf-8")
+        np.savez(rollout / "worker.npz", **self.worker.state_dict())
+        if self._session.config.checkpoint.replay:
+            self.replay.save(writer.path / "replay")
+        writer.write_json("curriculum.json", self.curriculum.state_dict())
+
+    def committed(self, path: Path) -> None:
+        """Tell the learner."""
+        self._command("committed", str(path))
+
+    def close(self) -> None:
+        """Nothing runs by itself here."""
+
+    def _command(self, op: str, argument: str) -> str:
+        command_id = self._mailbox.post(op, argument)
+        self.loop.look()
+        answer = self._mailbox.answers.pop(command_id)
+        if answer.startswith("error:"):
+            raise LearnerCallError(f"{op}: {answer.removeprefix('error:').strip()}")
+        return answer
+
+    def _load_shared(self, checkpoint: Checkpoint) -> None:
+        """Take up nets, curriculum, replay and the published weights."""
+        self.learner_state.load(checkpoint.learner)
+        self.curriculum.load_state_dict(checkpoint.read_json("curriculum.json"))
+        if checkpoint.replay.is_dir():
+            self.replay.load(checkpoint.replay)
+        weights = checkpoint.rollout / "weights.safetensors"
+        if not weights.is_file():  # saved by the Ray wiring, which has no exact continuation
+            self.loop.publish()
+            return
+        header = checkpoint.read_json("rollout/weights.json")
+        arrays = load_file(weights)
+        names = tuple(header["names"])
+        self._weights.publish(PolicySnapshot(header["version"], header["learner_step"], names, tuple(arrays[n] for n in names)))
+
+    def _load_worker(self, checkpoint: Checkpoint) -> None:
+        path = checkpoint.rollout / "worker.npz"
+        if not path.is_file():
+            return
+        with np.load(path, allow_pickle=False) as arrays:
+            try:
+                self.worker.load_state_dict({name: arrays[name] for name in arrays.files})
+            except ValueError as error:
+                raise CheckpointError(
+                    f"{path}: does not fit this config ({error}); resume with the rollout section it was saved under"
+                ) from None

@@ -1,0 +1,35 @@
+"""Names and units for what the parts return: ``room/quantity_unit``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from robonav_ray.records import Metrics
+from robonav_ray.replay.pacing import LedgerStats
+from robonav_ray.replay.shard import ShardStats
+from robonav_ray.rollout.worker import RolloutStats
+
+
+def replay_metrics(ledger: LedgerStats, shards: Sequence[ShardStats]) -> Metrics:
+    """Return the replay's figures; those of shards that did not answer are missing from the sums."""
+    return {
+        "replay/size": float(sum(s.size for s in shards)),
+        "replay/priority_mass": float(sum(s.mass for s in shards)),
+        "replay/rows_inserted": float(ledger.num_inserted),
+        "replay/rows_sampled": float(ledger.num_sampled),
+        "replay/rows_lost": float(ledger.num_lost_insert_rows),
+        "replay/samples_per_insert": ledger.achieved_samples_per_insert,
+        "replay/balance_rows": ledger.balance,
+        "replay/duplicate_fragments": float(sum(s.num_duplicates for s in shards)),
+        "replay/stale_priorities": float(sum(s.num_stale for s in shards)),
+    }
+
+
+def rollout_metrics(stats: RolloutStats) -> Metrics:
+    """Return the rollout's figures of this session."""
+    return {
+        "rollout/fragments": float(stats.fragments),
+        "rollout/episodes": float(stats.episodes),
+        "rollout/policy_version": float(stats.policy_version),
+        "rollout/policy_lag_max": float(stats.policy_lag),
+    }

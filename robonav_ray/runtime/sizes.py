@@ -1,0 +1,33 @@
+"""How large the pieces are that travel between the parts, checked before anything is made or started."""
+
+from __future__ import annotations
+
+from robonav_ray.config import RunConfig
+from robonav_ray.config.load import ConfigError
+from robonav_ray.records import TransitionSpec
+from robonav_ray.replay.buffer import make_ledger
+from robonav_ray.replay.memory import check_memory
+
+
+def max_fragment_rows(config: RunConfig, num_worlds: int) -> int:
+    """Return the most rows that one fragment of a worker with ``num_worlds`` worlds can have."""
+    lanes = num_worlds * config.env.world.num_robots
+    return lanes * (config.rollout.steps_per_fragment + config.algo.n_step)
+
+
+def max_sample_rows(config: RunConfig) -> int:
+    """Return the most rows that all ranks together draw in one round of calls."""
+    return config.learner.batch_size * config.learner.batches_per_call
+
+
+def check_sizes(config: RunConfig, spec: TransitionSpec) -> None:
+    """Refuse a replay that does not fit into memory, and a pacing that could block both sides.
+
+    Raises:
+        ConfigError: with the figures and the keys to change.
+    """
+    try:
+        check_memory(spec, config.replay)
+        make_ledger(config.replay, max_fragment_rows(config, config.rollout.num_worlds), max_sample_rows(config))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

@@ -1,0 +1,185 @@
+"""The wiring over Ray, on one screen: which actors there are, and who holds a handle to whom.
+
+::
+
+    curriculum <--assignments, episodes-- rollout workers --fragments--> shards --batches--> learner ranks (TorchTrainer)
+        ^                                     |     ^                     ^  ^                  |   |        ^
+        | progress                reservations|     |weights              |  +--- priorities ---+   |        | commands
+        |                                     v     |                     |                         v        |
+     driver ---- polls ---------------->  ledger    +------------------------------- weight store   |     mailbox <--> driver
+                                                                                           ^-----publish
+
+Everything that can block has a bound: rollouts and learner wait at the ledger (long polls), the driver waits in ``poll``. A rollout
+worker or shard that dies is replaced and counted; ranks are brought back by Ray Train from the last committed checkpoint. The
+mailbox, the ledger, the curriculum and the weight store are small actors without a CPU of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
+from robonav_ray.curriculum.remote import start_curriculum
+from robonav_ray.learner.remote import LearnerWiring, start_learner
+from robonav_ray.records import Metrics
+from robonav_ray.replay.remote import start_replay
+from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
+from robonav_ray.rollout.worker import RolloutStats
+from robonav_ray.runtime.checkpoint import CheckpointWriter
+from robonav_ray.runtime.mailbox import LearnerCallError, MailboxHandle
+from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
+from robonav_ray.runtime.resources import Plan
+from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
+from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.weights.remote import start_weight_store
+
+logger = logging.getLogger(__name__)
+REPLAY_STATS_INTERVAL_S = 1.0
+LIVES_PER_SESSION = 128
+"""Identities of workers rise by this much from session to session; so many deaths of one worker keep them apart."""
+
+
+class RayWiring:
+    """All parts of a run as Ray actors; implements Wiring. Needs a connected driver."""
+
+    def __init__(self, session: Session, plan: Plan) -> None:
+        """Start everything at once and return without waiting for it to be up."""
+        config, task, checkpoint = session.config, session.task, session.checkpoint
+        self._session, self._plan = session, plan
+        self._began = time.monotonic()
+        self._stats = RolloutStats()
+        self._learner_metrics: Metrics = {}
+        self._replay_metrics: Metrics = {}
+        self._replay_asked = 0.0
+        self._shards_replaced = 0
+        self._message = ""
+        self._last_commit: Path | None = checkpoint.path if checkpoint else None
+        self._closed = False
+
+        self._mailbox = MailboxHandle()
+        self._store, self._weights = start_weight_store()
+        self.curriculum = start_curriculum(config.curriculum, task.has_outcomes)
+        self.replay = start_replay(
+            config.replay, task.spec, config.seed,
+            max_insert_rows=max_fragment_rows(config, max(n for _, n in plan.worlds)),
+            max_sample_rows=max_sample_rows(config), cpus_per_shard=plan.cpus_per_shard,
+        )  # fmt: skip
+        if checkpoint is not None:
+            self.curriculum.load(checkpoint.read_json("curriculum.json"))
+            if checkpoint.replay.is_dir():
+                self.replay.load(checkpoint.replay)
+        self.learner = start_learner(
+            LearnerWiring(
+                algo=config.algo,
+                learner=config.learner,
+                spec=task.spec,
+                num_actions=task.num_actions,
+                seed=seed_for(config.seed, ROLE_NETWORK),
+                sources=tuple(self.replay.batch_source(rank, config.learner.prefetch_calls) for rank in range(plan.num_ranks)),
+                priorities=self.replay.priority_sink(),
+                weights=self._weights,
+                commands=self._mailbox.channel(),
+                resume_path=str(checkpoint.path) if checkpoint else None,
+            ),
+            use_gpu=plan.gpus_per_rank > 0,
+            storage_path=session.run.path / "ray_train",
+        )
+        self._mailbox.watch(lambda: self.learner.ended)
+        self.fleet = RolloutFleet(
+            [
+                RolloutWiring(
+                    config=config, levels=task.levels, worker=worker, incarnation=session.counters.incarnation * LIVES_PER_SESSION,
+                    first_world=first, num_worlds=num_worlds, assignments=self.curriculum.source(),
+                    sink=self.replay.transition_sink(config.rollout.max_in_flight), weights=self._weights,
+                )
+                for worker, (first, num_worlds) in enumerate(plan.worlds)
+            ],
+            cpus_per_worker=plan.cpus_per_worker, max_restarts=config.rollout.max_restarts, on_lost=self.curriculum.worker_lost,
+        )  # fmt: skip
+
+    def poll(self, timeout_s: float) -> WiringFacts:
+        """Hear from the workers for up to ``timeout_s``, then look at everybody else."""
+        self._stats = self._stats.plus(self.fleet.poll(timeout_s))
+        self._check_learner()
+        post = self._mailbox.latest()
+        if post is not None:
+            self._learner_metrics = post.metrics
+        if time.monotonic() - self._replay_asked >= REPLAY_STATS_INTERVAL_S:
+            self._look_at_replay()
+        counters = self._session.counters
+        learner_steps = int(self._learner_metrics.get("learner/learner_step", counters.learner_steps))
+        return WiringFacts(
+            env_steps=counters.env_steps + self._stats.env_steps,
+            learner_steps=learner_steps,
+            progress=self.curriculum.progress(),
+            num_workers=self.fleet.num_workers,
+            num_replaced=self.fleet.num_replaced + self._shards_replaced,
+            metrics={**self._learner_metrics, **self._replay_metrics, **rollout_metrics(self._stats)},
+            message=self._message or self.fleet.last_loss or self._waiting_for(learner_steps),
+        )
+
+    def save(self, writer: CheckpointWriter) -> None:
+        """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody writes, both go on."""
+        self._mailbox.call("pause")
+        try:
+            self.replay.pause()
+            try:
+                self._mailbox.call("save", str(writer.path / "learner"))
+                if self._session.config.checkpoint.replay:
+                    self.replay.save(writer.path / "replay")
+                writer.write_json("curriculum.json", self.curriculum.state())
+            finally:
+                self.replay.resume()
+        finally:
+            self._mailbox.call("resume")
+
+    def committed(self, path: Path) -> None:
+        """From now on a restarted rank or shard comes back from ``path``."""
+        self._last_commit = path
+        try:
+            self._mailbox.call("committed", str(path))
+        except LearnerCallError as error:  # it is restarting; the checkpoint stays valid for the next session
+            logger.warning("the learner has not heard of the checkpoint %s: %s", path.name, error)
+
+    def close(self) -> None:
+        """Stop the learner cooperatively (Ray Train then removes its placement group itself) and end all actors."""
+        if self._closed:
+            return
+        self._closed = True
+        self._mailbox.stop()
+        self.fleet.kill()
+        self.learner.join(timeout_s=30.0)
+        self.replay.shutdown()
+        self.curriculum.stop()
+
+    def _check_learner(self) -> None:
+        ended = self.learner.ended
+        if ended is not None and not self._closed:
+            raise RuntimeError(f"the learner ended: {ended}")
+
+    def _look_at_replay(self) -> None:
+        self._replay_asked = time.monotonic()
+        stats = self.replay.stats()
+        self._replay_metrics = replay_metrics(stats.ledger, stats.shards)
+        if len(stats.shards) < self._plan.num_shards:
+            for index in self.replay.dead_shards():
+                self._replace_shard(index)
+
+    def _replace_shard(self, index: int) -> None:
+        saved = self._last_commit / "replay" if self._last_commit else None
+        rows = self.replay.replace_shard(index, saved if saved is not None and saved.is_dir() else None)
+        self._shards_replaced += 1
+        self._message = f"replay shard {index} died and was replaced with {rows:,} rows"
+        logger.warning("%s", self._message)
+
+    def _waiting_for(self, learner_steps: int) -> str:
+        if learner_steps > self._session.counters.learner_steps:
+            return ""
+        waited = time.monotonic() - self._began
+        if waited > self._session.config.runtime.start_timeout_s:
+            raise RuntimeError(
+                f"the learner has not made a step within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
+            )
+        return f"starting: the learner is coming up ({waited:.0f} s)"
