@@ -1,0 +1,196 @@
+"""The learning curves of a run as one picture, drawn from its metrics.jsonl alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CURVES_FILE = "curves.png"
+_METRICS_FILE, _PROGRESS_FILE = "metrics.jsonl", "curriculum_progress.json"
+
+_INK, _FAINT, _GRID = "#22313f", "#7f8c9a", "#e6e9ed"
+_GREEN, _RED, _BLUE, _ORANGE, _VIOLET = "#1a9a6c", "#d1495b", "#2d6fb4", "#e08e24", "#7a5ba6"
+_BANDS = ("#f2f6fb", "#e6eef8", "#d9e6f4", "#cbdcef")
+
+_SMALL_AXES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    ("task return (gate window)", (("curriculum/return_mean", "", _BLUE),)),
+    ("env steps per second", (("rollout/env_steps_per_s", "", _GREEN),)),
+    ("learner steps per second", (("learner/steps_per_s", "", _VIOLET),)),
+    ("samples per insert", (("replay/samples_per_insert", "", _ORANGE),)),
+    ("policy lag (versions)", (("learner/policy_lag_max", "max", _FAINT), ("learner/policy_lag_mean", "mean", _RED))),
+    ("|TD error|, Q", (("learner/td_error_mean", "|TD error|", _RED), ("learner/q_mean", "Q", _BLUE))),
+)
+"""Title, and (metric, label, colour) of each line; axes without data are left out."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a run logged, by metric: (steps, values), both (P,) float64, without gaps."""
+
+    series: dict[str, tuple[np.ndarray, np.ndarray]]
+    stage_names: tuple[str, ...]
+
+    @property
+    def last_step(self) -> float:
+        """Last env step that anything was logged at."""
+        return max((float(steps[-1]) for steps, _ in self.series.values()), default=0.0)
+
+
+def load_curves(run: Path) -> Curves:
+    """Read ``metrics.jsonl`` (lines that a crash tore are left out) and, if it is there, the stages' names.
+
+    Raises:
+        ValueError: when the run has logged nothing.
+    """
+    path = run / _METRICS_FILE
+    points: dict[str, list[tuple[float, float]]] = {}
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        line = _parsed(text)
+        for name, value in line.items():
+            if name not in ("step", "time") and isinstance(value, int | float):
+                points.setdefault(name, []).append((line["step"], value))
+    if not points:
+        raise ValueError(f"{path} holds no metrics, so there is nothing to draw; switch the jsonl tracker on (tracking.backends)")
+    series = {name: (np.array(rows, np.float64)[:, 0], np.array(rows, np.float64)[:, 1]) for name, rows in points.items()}
+    return Curves(series, _stage_names(run / _PROGRESS_FILE))
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except json.JSONDecodeError:
+        return {}
+    return line if isinstance(line, dict) and "step" in line else {}
+
+
+def _stage_names(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        return ()
+    return tuple(str(stage["name"]) for stage in json.loads(path.read_text(encoding="utf-8")).get("stages", ()))
+
+
+def stage_spans(steps: np.ndarray, stage: np.ndarray, last_step: float) -> list[tuple[int, float, float]]:
+    """Return (stage, first step, last step) of each stretch of equal ``stage``; the first begins at 0, all are adjacent."""
+    changes = [0, *(np.flatnonzero(np.diff(stage)) + 1).tolist()]
+    begins = [0.0, *(float(steps[i]) for i in changes[1:])]
+    return [(int(stage[i]), a, b) for i, a, b in zip(changes, begins, [*begins[1:], last_step], strict=True)]
+
+
+def smoothed(value: np.ndarray, num_points: int = 9) -> np.ndarray:
+    """Return the centred moving mean of ``value`` (P,), over fewer points at the ends."""
+    half = min(num_points, len(value)) // 2
+    total = np.concatenate([[0.0], np.cumsum(value)])
+    low = np.maximum(np.arange(len(value)) - half, 0)
+    high = np.minimum(np.arange(len(value)) + half + 1, len(value))
+    return (total[high] - total[low]) / (high - low)
+
+
+def smoothed_by_stage(steps: np.ndarray, value: np.ndarray, spans: Sequence[tuple[int, float, float]]) -> np.ndarray:
+    """Return ``value`` (P,) smoothed within each stage: the drop at a transition is real and must stay sharp."""
+    borders = np.searchsorted(steps, [begin for _, begin, _ in spans[1:]])
+    return np.concatenate([smoothed(part) if len(part) else part for part in np.split(value, borders)])
+
+
+def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -> Path:
+    """Draw ``run``'s curves into ``path`` (``RUN/curves.png`` if None; aside, then renamed) and return where they are."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    curves = load_curves(run)
+    small = [(name, lines) for name, lines in _SMALL_AXES if any(metric in curves.series for metric, _, _ in lines)]
+    num_rows = -(-len(small) // 3)
+    figure = Figure(figsize=(12, 3.6 + 2.1 * num_rows), dpi=120, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(1 + num_rows, 3, height_ratios=[1.6, *[1.0] * num_rows])
+    spans = _spans(curves)
+    _draw_gate(figure.add_subplot(grid[0, :]), curves, spans)
+    for i, (name, lines) in enumerate(small):
+        _draw_small(figure.add_subplot(grid[1 + i // 3, i % 3]), curves, spans, name, lines)
+    figure.suptitle(title or run.name, x=0.012, ha="left", fontsize=14, fontweight="bold", color=_INK)
+    path = path or run / CURVES_FILE
+    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    figure.savefig(aside)
+    aside.replace(path)
+    return path
+
+
+def _spans(curves: Curves) -> list[tuple[int, float, float]]:
+    if "curriculum/stage" not in curves.series:
+        return []
+    return stage_spans(*curves.series["curriculum/stage"], curves.last_step)
+
+
+def _draw_gate(axes: Any, curves: Curves, spans: Sequence[tuple[int, float, float]]) -> None:
+    """Success and collisions of the gate's window over env steps, with the stages behind them."""
+    from matplotlib.ticker import PercentFormatter
+
+    _prepare(axes, curves, spans)
+    for metric, label, colour in (
+        ("curriculum/success_frac", "success", _GREEN),
+        ("curriculum/collision_frac", "collisions", _RED),
+    ):
+        if metric in curves.series:
+            steps, value = curves.series[metric]
+            axes.plot(steps, value, color=colour, alpha=0.25, linewidth=0.9)
+            axes.plot(steps, smoothed_by_stage(steps, value, spans), color=colour, linewidth=2.0, label=label)
+    axes.set_ylim(0.0, 1.0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("env steps", color=_FAINT, fontsize=9)
+    last = max(curves.last_step, 1.0)
+    for stage, begin, end in spans:
+        if (end - begin) / last > 0.06:
+            name = curves.stage_names[stage].replace("_", " ") if stage < len(curves.stage_names) else f"stage {stage + 1}"
+            text = name if (end - begin) / last > 0.0085 * len(name) else str(stage + 1)
+            middle, where = (begin + end) / 2, axes.get_xaxis_transform()
+            axes.text(middle, 1.02, text, ha="center", va="bottom", fontsize=9, color=_FAINT, transform=where)
+    _draw_passed(axes, curves)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.07), frameon=False, fontsize=9, ncols=3, labelcolor=_INK)
+
+
+def _draw_passed(axes: Any, curves: Curves) -> None:
+    if "curriculum/passed" not in curves.series:
+        return
+    steps, passed = curves.series["curriculum/passed"]
+    if passed.any():
+        axes.axvline(
+            steps[int(np.argmax(passed > 0))], color=_GREEN, linewidth=1.4, linestyle=(0, (4, 3)), label="curriculum passed"
+        )
+
+
+def _draw_small(
+    axes: Any, curves: Curves, spans: Sequence[tuple[int, float, float]], name: str, lines: Sequence[tuple[str, str, str]]
+) -> None:
+    _prepare(axes, curves, spans)
+    for metric, label, colour in lines:
+        if metric in curves.series:
+            steps, value = curves.series[metric]
+            axes.plot(steps, value, color=colour, alpha=0.3, linewidth=0.8)
+            axes.plot(steps, smoothed_by_stage(steps, value, spans), color=colour, linewidth=1.6, label=label or None)
+    axes.set_title(name, fontsize=10, color=_INK, loc="left")
+    axes.margins(y=0.15)
+    if any(label for _, label, _ in lines):
+        axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
+
+
+def _prepare(axes: Any, curves: Curves, spans: Sequence[tuple[int, float, float]]) -> None:
+    """Bands of the stages, a light grid, step counts as 200k and 1.2M, no box."""
+    from matplotlib.ticker import EngFormatter
+
+    for stage, begin, end in spans:
+        axes.axvspan(begin, end, color=_BANDS[stage % len(_BANDS)], linewidth=0, zorder=0)
+    for _, begin, _ in spans[1:]:
+        axes.axvline(begin, color="white", linewidth=1.5, zorder=0.5)
+    axes.set_xlim(0.0, max(curves.last_step, 1.0))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_FAINT, labelsize=8, length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,83 @@
+"""The picture is drawn from whatever a run logged, torn lines and missing metrics included."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from robonav_ray.evaluation.picture import draw_curves, load_curves, smoothed, smoothed_by_stage, stage_spans
+
+NAMES = ("basic_navigation", "obstacle_avoidance", "multi_goal_planning", "full_challenge")
+
+
+def write_run(run: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(150):
+        stage = min(3, i // 30)
+        progress = min(1.0, 0.3 + (i % 30) / 60 + (0.2 if i > 120 else 0.0))
+        noise = rng.normal(0.0, 0.05)
+        lines.append({
+            "step": 8000 * i, "time": 2.0 * i, "curriculum/stage": stage, "curriculum/passed": float(i > 130),
+            "curriculum/success_frac": float(np.clip(progress + noise, 0, 1)),
+            "curriculum/collision_frac": float(np.clip(0.9 - progress - noise, 0, 1)),
+            "curriculum/return_mean": 10 * progress * (stage + 1) / 2, "rollout/env_steps_per_s": 9000 + 800 * noise,
+            "learner/steps_per_s": 200 + 100 * noise, "replay/samples_per_insert": 8 + noise, "learner/policy_lag_mean": 2 + noise,
+            "learner/policy_lag_max": 6 + 10 * noise, "learner/td_error_mean": 0.5 - 0.2 * progress, "learner/q_mean": None,
+        })  # fmt: skip
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (run / "metrics.jsonl").write_text(text + '{"step": 99, "cur')
+    (run / "curriculum_progress.json").write_text(json.dumps({"stages": [{"name": n} for n in NAMES]}))
+
+
+def test_draws_a_picture_beside_the_metrics(tmp_path):
+    write_run(tmp_path)
+    path = draw_curves(tmp_path, title="a run")
+    assert path == tmp_path / "curves.png"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curriculum_progress.json", "curves.png", "metrics.jsonl"]
+    with Image.open(path) as image:
+        assert image.size[0] == 1440
+        pixels = np.asarray(image.convert("RGB"))
+    for colour in ((0x1A, 0x9A, 0x6C), (0xD1, 0x49, 0x5B), (0x2D, 0x6F, 0xB4)):
+        assert (np.abs(pixels.astype(int) - colour).sum(axis=2) < 12).sum() > 50, colour
+
+
+def test_one_point_and_one_metric_are_enough(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 10, "time": 1.0, "learner/steps_per_s": 3.0}\n')
+    assert draw_curves(tmp_path, tmp_path / "x.png").stat().st_size > 1000
+
+
+def test_nothing_to_draw_is_said(tmp_path):
+    with pytest.raises(ValueError, match=r"tracking\.backends"):
+        load_curves(tmp_path)
+
+
+def test_values_that_are_missing_are_left_out(tmp_path):
+    write_run(tmp_path)
+    curves = load_curves(tmp_path)
+    assert "learner/q_mean" not in curves.series
+    assert curves.last_step == 8000 * 149
+    assert curves.stage_names[3] == "full_challenge"
+
+
+def test_spans_are_adjacent():
+    steps, stage = np.array([10.0, 20.0, 30.0, 40.0]), np.array([0.0, 0.0, 1.0, 0.0])
+    assert stage_spans(steps, stage, 50.0) == [(0, 0.0, 30.0), (1, 30.0, 40.0), (0, 40.0, 50.0)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 40])
+def test_smoothing_agrees_with_its_slow_twin(n):
+    value = np.random.default_rng(n).normal(size=n)
+    half = min(9, n) // 2
+    slow = [value[max(0, i - half) : i + half + 1].mean() for i in range(n)]
+    np.testing.assert_allclose(smoothed(value), slow, atol=1e-12)
+
+
+def test_smoothing_does_not_cross_a_transition():
+    steps, value = np.arange(20.0), np.repeat([1.0, 0.0], 10)
+    np.testing.assert_array_equal(smoothed_by_stage(steps, value, [(0, 0.0, 10.0), (1, 10.0, 20.0)]), value)
+    assert smoothed_by_stage(steps, value, [])[9] < 1.0
