@@ -14,6 +14,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -90,11 +91,13 @@ def bench_remote(spec: TransitionSpec, num_rows: int, batch: int, num_shards: in
         )
         batches_per_call = 8
         replay = start_replay(config, spec, 0, max_insert_rows=FRAGMENT_ROWS, max_sample_rows=batch * batches_per_call)
+        replay.wait_ready(60.0)
         sink = replay.transition_sink(max_in_flight=4)
+        template = make_fragment(spec, 0, rng)
         start = time.perf_counter()
         num_fragments = num_rows // FRAGMENT_ROWS
         for sequence in range(num_fragments):
-            sink.insert(make_fragment(spec, sequence, rng))
+            sink.insert(replace(template, sequence=sequence))
         sink.flush()
         insert_rows_per_s = num_fragments * FRAGMENT_ROWS / (time.perf_counter() - start)
         source, priorities = replay.batch_source(rank=0, prefetch_calls=2), replay.priority_sink()

@@ -12,28 +12,29 @@ from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
 from robonav_ray.records import Fragment, ReplaySample, TransitionSpec, unpack_item_id
 from robonav_ray.replay.memory import shard_capacities
-from robonav_ray.replay.mixing import Annealing, MixedDraw, min_probability, shard_probability, split_by_mass
+from robonav_ray.replay.mixing import Annealing, MixedDraw, mix, shard_probability, split_by_mass
 from robonav_ray.replay.pacing import SamplesPerInsertLedger
 from robonav_ray.replay.row_layout import RowLayout
-from robonav_ray.replay.shard import Draw, ReplayShard, ShardStats
+from robonav_ray.replay.shard import ReplayShard, ShardStats
 
+_JSON_NAME = "replay.json"
 MIXER_INDEX = 1 << 16
 """Index of a mixer's random stream under ROLE_REPLAY; shards have the indices 0..255. Rank k's mixer has MIXER_INDEX + k."""
 
 
-def make_shard(config: ReplayConfig, spec: TransitionSpec, seed: int, index: int, incarnation: int = 0) -> ReplayShard:
-    """Return shard ``index`` of a replay with this config and run seed."""
-    return ReplayShard(
-        index,
-        spec,
-        shard_capacities(config)[index],
-        seed_for(seed, ROLE_REPLAY, index + (incarnation << 20)),
-        incarnation=incarnation,
-        sampler=config.sampler,
-        priority_exponent=config.priority_exponent,
-        priority_epsilon=config.priority_epsilon,
-        stratified=config.stratified,
-    )
+def shard_arguments(config: ReplayConfig, spec: TransitionSpec, seed: int, index: int, incarnation: int = 0) -> dict[str, Any]:
+    """Return the constructor's arguments for shard ``index`` of a replay with this config and run seed."""
+    return {
+        "index": index,
+        "spec": spec,
+        "capacity": shard_capacities(config)[index],
+        "seed": seed_for(seed, ROLE_REPLAY, index + (incarnation << 20)),
+        "incarnation": incarnation,
+        "sampler": config.sampler,
+        "priority_exponent": config.priority_exponent,
+        "priority_epsilon": config.priority_epsilon,
+        "stratified": config.stratified,
+    }
 
 
 def make_ledger(config: ReplayConfig, max_insert_rows: int, max_sample_rows: int) -> SamplesPerInsertLedger:
@@ -59,7 +60,7 @@ class ReplayBuffer:
         ``max_insert_rows`` is the largest fragment, ``max_sample_rows`` the largest batch_size x num_batches of one call.
         """
         self.spec = spec
-        self.shards = [make_shard(config, spec, seed, i) for i in range(config.num_shards)]
+        self.shards = [ReplayShard(**shard_arguments(config, spec, seed, i)) for i in range(config.num_shards)]
         self.ledger = make_ledger(config, max_insert_rows, max_sample_rows)
         self._layout = RowLayout(spec)
         self._rng = np.random.default_rng(seed_for(seed, ROLE_REPLAY, MIXER_INDEX))
@@ -123,9 +124,7 @@ class ReplayBuffer:
 
     def save(self, directory: Path) -> list[str]:
         """Write everything into ``directory``; return the files' names relative to it."""
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "replay.json").write_text(json.dumps(self._scalars()), encoding="utf-8")
-        files = ["replay.json"]
+        files = [write_replay_json(directory, self._scalars())]
         for shard in self.shards:
             name = shard_directory_name(shard.index)
             files += [f"{name}/{file}" for file in shard.save(str(directory / name))]
@@ -133,19 +132,7 @@ class ReplayBuffer:
 
     def load(self, directory: Path) -> None:
         """Restore what ``save`` wrote; ValueError names what is missing, damaged or different."""
-        path = directory / "replay.json"
-        try:
-            scalars = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"cannot restore the replay: {path} is missing or damaged ({error}); choose another checkpoint"
-            ) from error
-        if not isinstance(scalars, dict) or set(scalars) != set(self._scalars()):
-            raise ValueError(f"cannot restore the replay: {path} does not have the keys {sorted(self._scalars())}")
-        if scalars["num_shards"] != len(self.shards):
-            raise ValueError(
-                f"{path} has {scalars['num_shards']} shards, replay.num_shards is {len(self.shards)}: set it to that"
-            )
+        scalars = read_replay_json(directory, set(self._scalars()), len(self.shards))
         for shard in self.shards:
             shard.load(str(directory / shard_directory_name(shard.index)))
         self._load_scalars(scalars)
@@ -156,18 +143,14 @@ class ReplayBuffer:
             shard.check_valid()
 
     def _draw(self, num: int) -> MixedDraw:
-        stats = self.stats()
-        shard_prob = shard_probability(np.array([s.mass for s in stats]))
+        shard_prob = shard_probability(np.array([s.mass for s in self.stats()]))
         counts = split_by_mass(shard_prob, num, self._rng)
-        position = np.split(self._rng.permutation(num), np.cumsum(counts)[:-1])
-        columns = self._layout.empty_columns(num)
-        item_id, probability = np.empty(num, np.int64), np.empty(num)
-        for s, shard in enumerate(self.shards):
-            draw: Draw = shard.draw(int(counts[s]))
-            shard.spread(draw.slot, columns, position[s])
-            item_id[position[s]] = draw.item_id
-            probability[position[s]] = draw.probability * shard_prob[s]
-        return MixedDraw(columns, item_id, probability, min_probability(shard_prob, stats))
+        draws = [shard.draw(int(count)) for shard, count in zip(self.shards, counts, strict=True)]
+
+        def copy_rows(s: int, columns: tuple[np.ndarray, ...], position: np.ndarray) -> None:
+            self.shards[s].spread(draws[s].slot, columns, position)
+
+        return mix(self._layout, shard_prob, draws, copy_rows, self._rng)
 
     def _scalars(self) -> dict[str, Any]:
         return {
@@ -186,3 +169,30 @@ class ReplayBuffer:
 def shard_directory_name(index: int) -> str:
     """Return the name of shard ``index``'s directory inside a saved replay."""
     return f"shard_{index:03d}"
+
+
+def write_replay_json(directory: Path, saved: dict[str, Any]) -> str:
+    """Write what belongs to no shard into ``directory`` (made if missing); return the file's name."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / _JSON_NAME).write_text(json.dumps(saved), encoding="utf-8")
+    return _JSON_NAME
+
+
+def read_replay_json(directory: Path, keys: set[str], num_shards: int) -> dict[str, Any]:
+    """Return what ``write_replay_json`` wrote; ValueError unless it has these keys (one is ``num_shards``) and that many shards."""
+    path = directory / _JSON_NAME
+    try:
+        saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"cannot restore the replay: {path} is missing or damaged ({error}); choose another checkpoint"
+        ) from error
+    if not isinstance(saved, dict) or set(saved) != keys:
+        raise ValueError(
+            f"cannot restore the replay: {path} must have the keys {sorted(keys)}; it was saved by another wiring or version"
+        )
+    if saved["num_shards"] != num_shards:
+        raise ValueError(
+            f"{path} has {saved['num_shards']} shards, replay.num_shards is {num_shards}: set it to {saved['num_shards']}"
+        )
+    return saved

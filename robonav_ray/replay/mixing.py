@@ -7,11 +7,14 @@ one buffer. When a mass is a little old, P is still the probability with which t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from robonav_ray.records import ReplaySample
+from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.shard import ShardStats
 
 
@@ -65,6 +68,41 @@ class MixedDraw:
             weight = importance_weight(probability, self.min_probability, exponent)
             samples.append(ReplaySample(tuple(c[part] for c in self.columns), self.item_id[part], probability, weight))
         return samples
+
+
+class _Drawn(Protocol):
+    """What ``Draw`` and ``ShardSample`` have in common."""
+
+    @property
+    def item_id(self) -> np.ndarray: ...
+    @property
+    def probability(self) -> np.ndarray: ...
+    @property
+    def stats(self) -> ShardStats: ...
+
+
+def mix(
+    layout: RowLayout,
+    shard_prob: np.ndarray,
+    draws: Sequence[_Drawn],
+    copy_rows: Callable[[int, tuple[np.ndarray, ...], np.ndarray], None],
+    rng: np.random.Generator,
+) -> MixedDraw:
+    """Put the draws of all shards into one random order.
+
+    ``shard_prob`` (S,) is what the shards were chosen by; ``copy_rows(s, columns, position)`` copies the rows of draw s to the
+    given positions of the columns. Multinomial counts in a random order are independent draws from the mixture.
+    """
+    counts = [len(d.item_id) for d in draws]
+    num = sum(counts)
+    position = np.split(rng.permutation(num), np.cumsum(counts)[:-1])
+    columns = layout.empty_columns(num)
+    item_id, probability = np.empty(num, np.int64), np.empty(num)
+    for s, draw in enumerate(draws):
+        copy_rows(s, columns, position[s])
+        item_id[position[s]] = draw.item_id
+        probability[position[s]] = draw.probability * shard_prob[s]
+    return MixedDraw(columns, item_id, probability, min_probability(shard_prob, [d.stats for d in draws]))
 
 
 class Annealing:

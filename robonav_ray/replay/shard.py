@@ -229,6 +229,12 @@ class ReplayShard:
         """Restore what ``save`` wrote (see ``load_state_dict``); ValueError names the file that is missing or damaged."""
         self.load_state_dict(load_shard_state(Path(directory), self._layout.dtype), incarnation)
 
+    def restore(self, directory: str, least_incarnation: int) -> int:
+        """Load ``directory`` in a new life, numbered at least ``least_incarnation``; return the number."""
+        state = load_shard_state(Path(directory), self._layout.dtype)
+        self.load_state_dict(state, max(least_incarnation, state["incarnation"] + 1))
+        return self.incarnation
+
     def check_valid(self) -> None:
         """AssertionError unless ids, slots, leaves and sizes agree."""
         size = self.size

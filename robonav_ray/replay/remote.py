@@ -1,0 +1,469 @@
+"""The replay over Ray: shards and ledger as actors, and the clients that rollouts and learners hold.
+
+    rollout  --reserve-->  ledger          learner --reserve-->  ledger
+             --insert--->  one shard               --sample--->  every shard
+             (settled by the insert's result)      --update--->  the shards of the items
+
+Clients can be pickled and handed to other actors; a copy starts with nothing in flight. Who the shards are is asked of the
+ledger, so a replaced shard is found by everyone. The ledger lives on the node of whoever started the replay: losing it ends the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, ObjectLostError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from robonav_ray.config.replay import ReplayConfig
+from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
+from robonav_ray.records import Fragment, ReplaySample, TransitionSpec
+from robonav_ray.replay.buffer import (
+    MIXER_INDEX,
+    make_annealing,
+    make_ledger,
+    read_replay_json,
+    shard_arguments,
+    shard_directory_name,
+    write_replay_json,
+)
+from robonav_ray.replay.ledger_service import Admission, LedgerService
+from robonav_ray.replay.mixing import MixedDraw
+from robonav_ray.replay.outbox import PriorityOutbox
+from robonav_ray.replay.pacing import LedgerStats, Reservation, Side
+from robonav_ray.replay.prefetch import Prefetcher
+from robonav_ray.replay.row_layout import RowLayout
+from robonav_ray.replay.shard import ReplayShard, ShardSample, ShardStats
+from robonav_ray.replay.shard_view import ShardedDraw, ShardView
+
+_SHARD_GONE = (ActorDiedError, ObjectLostError)
+_WAIT_S = 0.5
+"""How long one question to the ledger, or one look at what is in flight, may wait."""
+_MAX_ATTEMPTS = 40
+"""How often a fragment is sent, or a call drawn, before it is given up."""
+
+
+class _Shards(ShardView):
+    """A ShardView that asks the ledger who the shards are."""
+
+    def __init__(self, ledger: Any) -> None:
+        super().__init__()
+        self.ledger = ledger
+        self._question: Any = None
+        self._asked_at = 0.0
+
+    def refresh(self) -> None:
+        """Ask, and wait for the answer."""
+        self.take(*ray.get(self.ledger.shards.remote()))
+
+    def look(self) -> None:
+        """Ask now and then, and take the answer when it is there; never waits."""
+        if self._question is not None and ray.wait([self._question], timeout=0)[0]:
+            self.take(*ray.get(self._question))
+            self._question = None
+        if self._question is None and time.monotonic() - self._asked_at > _WAIT_S:
+            self._question, self._asked_at = self.ledger.shards.remote(), time.monotonic()
+
+    def answer(self, index: int, ref: Any, slow_s: float) -> Any:
+        """Return what shard ``index`` has answered, or None: it is then left alone, for ``slow_s`` seconds unless it is dead."""
+        try:
+            return ray.get(ref, timeout=0)
+        except _SHARD_GONE:
+            self.block(index)
+        except (GetTimeoutError, ActorUnavailableError):
+            self.block(index, slow_s)
+        return None
+
+    def reserve(self, side: Side, rows: int) -> Reservation | None:
+        """Ask the ledger once, for at most ``_WAIT_S``; notices on the way when shards were replaced."""
+        admission: Admission = ray.get(self.ledger.reserve.remote(side, rows, _WAIT_S))
+        if admission.generation != self.generation:
+            self.refresh()
+        return admission.reservation
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Tell the ledger that nothing came of a reservation."""
+        self.ledger.settle.remote(reservation, 0)
+
+
+class _Client:
+    """What the clients share: a view of the shards, and pickling as a fresh client with the same arguments."""
+
+    def __init__(self, ledger: Any, *arguments: Any) -> None:
+        self._shards = _Shards(ledger)
+        self._arguments = (ledger, *arguments)
+
+    def __reduce__(self) -> Any:
+        return type(self), self._arguments
+
+
+@dataclass(eq=False)
+class _Sent:
+    """A fragment on its way."""
+
+    fragment: Fragment
+    reservation: Reservation
+    shard: int = -1
+    attempts: int = 0
+    inserted: Any = None
+    settled: Any = None
+
+
+class RemoteTransitionSink(_Client):
+    """TransitionSink of a rollout worker.
+
+    A fragment goes to one shard, chosen by its sequence; at most ``max_in_flight`` are under way, and their arrays must not be
+    changed meanwhile. When a shard is unavailable the insert is repeated there (it stores nothing twice); when it is dead the
+    fragment goes to another one. Rows that no shard took are given back to the ledger and counted in ``num_lost_rows``.
+    """
+
+    def __init__(self, ledger: Any, max_in_flight: int) -> None:
+        """``ledger`` is the handle of a LedgerService actor."""
+        super().__init__(ledger, max_in_flight)
+        self._max_in_flight = max_in_flight
+        self._sent: dict[Any, _Sent] = {}
+        self.num_lost_rows = 0
+
+    def insert(self, fragment: Fragment) -> None:
+        """Send the fragment; waits while too many are in flight, or rollouts are too far ahead. ValueError for a bad fragment.
+
+        What an insert finds wrong is raised by a later call, or by ``flush``.
+        """
+        self._reap(self._max_in_flight - 1)
+        while (reservation := self._shards.reserve("insert", fragment.num_rows)) is None:
+            self._reap(self._max_in_flight)
+        self._send(_Sent(fragment, reservation))
+
+    def flush(self) -> None:
+        """Wait until nothing is in flight."""
+        self._reap(0)
+
+    def _send(self, sent: _Sent) -> None:
+        if not self._shards.live():
+            self._shards.refresh()
+        live = self._shards.live()
+        sent.attempts += 1
+        if not live or sent.attempts > _MAX_ATTEMPTS:
+            self._shards.give_back(sent.reservation)
+            self.num_lost_rows += sent.fragment.num_rows
+            return
+        if sent.shard not in live:
+            sent.shard = sorted(live)[(sent.fragment.worker + sent.fragment.sequence) % len(live)]
+        sent.inserted = live[sent.shard].insert.remote(sent.fragment)
+        # Ray calls settle with the insert's result as soon as there is one, also when this worker is busy by then.
+        sent.settled = self._shards.ledger.settle.remote(sent.reservation, sent.inserted)
+        self._sent[sent.settled] = sent
+
+    def _reap(self, most: int) -> None:
+        """Wait until at most ``most`` fragments are in flight, and deal with what has failed."""
+        while self._sent:
+            ready, _ = ray.wait(list(self._sent), num_returns=1, timeout=_WAIT_S if len(self._sent) > most else 0)
+            for ref in ready:
+                self._finish(self._sent.pop(ref))
+            if not ready and len(self._sent) <= most:
+                return
+
+    def _finish(self, sent: _Sent) -> None:
+        try:
+            ray.get(sent.inserted)
+        except ActorUnavailableError:
+            # It may have stored the fragment, so no other shard may get it: ask the same one until it answers or is declared dead.
+            time.sleep(_WAIT_S)
+            self._send(sent)
+        except _SHARD_GONE:
+            self._shards.block(sent.shard)
+            self._send(sent)
+        except RayError:
+            self._shards.give_back(sent.reservation)
+            raise
+        else:
+            ray.get(sent.settled)
+
+
+class _Call(NamedTuple):
+    reservation: Reservation
+    mixed: MixedDraw
+
+
+class RemoteBatchSource(_Client):
+    """BatchSource of one learner rank: a background thread keeps ``prefetch_calls`` calls ready, copied out of the object store.
+
+    A shard that is dead, or does not answer within ``replay.shard_timeout_s``, is left out, its mass with it. Masses are those
+    of the previous answers, at most ``prefetch_calls`` + 1 calls old. Rows count as sampled when they are handed out. beta
+    follows the batches that this rank handed out (see ``mixing.Annealing``), whatever waits in the queue.
+    """
+
+    def __init__(
+        self, ledger: Any, config: ReplayConfig, spec: TransitionSpec, seed: int, rank: int, prefetch_calls: int
+    ) -> None:
+        """Nothing is started before the first ``sample``."""
+        super().__init__(ledger, config, spec, seed, rank, prefetch_calls)
+        self._timeout_s, self._prefetch_calls = config.shard_timeout_s, prefetch_calls
+        self._draws = ShardedDraw(RowLayout(spec), seed_for(seed, ROLE_REPLAY, MIXER_INDEX + rank))
+        self._annealing = make_annealing(config)
+        self._prefetcher: Prefetcher[_Call] | None = None
+        self._num_rows = 0
+
+    def set_learner_step(self, step: int) -> None:
+        """Say which learner step the next batch is for; needed after a restore only."""
+        self._annealing.learner_step = step
+
+    def sample(self, batch_size: int, num_batches: int) -> list[ReplaySample] | None:
+        """Return ``num_batches`` batches of ``batch_size`` rows, or None when there are none within half a second.
+
+        Raises what went wrong in the background thread. Changing the number of rows drops what was prefetched.
+        """
+        if self._prefetcher is None or batch_size * num_batches != self._num_rows:
+            self.close()
+            self._num_rows = batch_size * num_batches
+            self._prefetcher = Prefetcher(self._make_call, self._prefetch_calls)
+        call = self._prefetcher.get(_WAIT_S)
+        if call is None:
+            return None
+        self._shards.ledger.settle.remote(call.reservation)
+        return call.mixed.batches(batch_size, self._annealing.next_exponents(num_batches))
+
+    def close(self) -> None:
+        """Stop the thread and give back what nobody took; ``sample`` starts it again."""
+        if self._prefetcher is not None:
+            for call in self._prefetcher.close():
+                self._shards.give_back(call.reservation)
+            self._prefetcher = None
+
+    def _make_call(self) -> _Call | None:
+        reservation = self._shards.reserve("sample", self._num_rows)
+        if reservation is None:
+            return None
+        for _ in range(3):
+            mixed = self._draws.draw(self._num_rows, self._shards.live(), self._ask)
+            if mixed is not None:
+                return _Call(reservation, mixed)
+        self._shards.give_back(reservation)
+        self._shards.refresh()
+        time.sleep(0.05)
+        return None
+
+    def _ask(self, wanted: dict[int, int]) -> dict[int, ShardSample]:
+        """Return the answers by shard; shards without one are left alone from now on."""
+        live = self._shards.live()
+        refs = {i: live[i].sample.remote(num) for i, num in wanted.items() if i in live}
+        ray.wait(list(refs.values()), num_returns=len(refs), timeout=self._timeout_s)
+        answers = {i: self._shards.answer(i, ref, self._timeout_s) for i, ref in refs.items()}
+        return {i: answer for i, answer in answers.items() if answer is not None}
+
+
+class RemotePrioritySink(_Client):
+    """PrioritySink of a learner rank: sends without waiting, ``calls_per_send`` updates together, at most ``max_in_flight`` per shard.
+
+    When a shard cannot keep up, the oldest waiting updates are dropped beyond ``max_waiting`` of them; those for a dead shard
+    are dropped at once. Dropped rows are counted in ``num_dropped_rows``.
+    """
+
+    def __init__(self, ledger: Any, calls_per_send: int = 4, max_in_flight: int = 4, max_waiting: int = 64) -> None:
+        """``ledger`` is the handle of a LedgerService actor."""
+        super().__init__(ledger, calls_per_send, max_in_flight, max_waiting)
+        self._calls_per_send, self._max_in_flight = calls_per_send, max_in_flight
+        self._outbox = PriorityOutbox(max_waiting)
+        self._sent: dict[Any, tuple[int, int]] = {}
+        self._num_calls = 0
+        self._num_lost_rows = 0
+
+    @property
+    def num_dropped_rows(self) -> int:
+        """Rows whose updates never reached a shard."""
+        return self._outbox.num_dropped_rows + self._num_lost_rows
+
+    def update_priorities(self, item_id: np.ndarray, priority: np.ndarray) -> int:
+        """Take priorities (B,) of items (B,); return how many earlier ones have turned out to be too late since the last call.
+
+        ValueError (from the shard, at a later call) for priorities that are not finite.
+        """
+        self._outbox.add(item_id, priority)
+        self._num_calls += 1
+        if self._num_calls % self._calls_per_send == 0:
+            self._send()
+        return self._collect(timeout_s=0)
+
+    def flush(self, timeout_s: float = 10.0) -> int:
+        """Send everything, wait for the answers up to ``timeout_s``, and return the stale updates not yet reported."""
+        deadline, stale = time.monotonic() + timeout_s, 0
+        self._send()
+        while (self._sent or self._outbox.shards()) and time.monotonic() < deadline:
+            stale += self._collect(timeout_s=_WAIT_S)
+            self._send()
+        return stale
+
+    def _send(self) -> None:
+        if self._shards.generation < 0:
+            self._shards.refresh()
+        self._shards.look()
+        live = self._shards.live()
+        under_way = Counter(shard for shard, _ in self._sent.values())
+        for index in self._outbox.shards():
+            if index not in live:
+                self._outbox.drop(index)
+            elif under_way[index] < self._max_in_flight:
+                item_id, priority = self._outbox.take(index)
+                self._sent[live[index].update_priorities.remote(item_id, priority)] = (index, len(item_id))
+
+    def _collect(self, timeout_s: float) -> int:
+        if not self._sent:
+            return 0
+        stale = 0
+        ready, _ = ray.wait(list(self._sent), num_returns=1 if timeout_s else len(self._sent), timeout=timeout_s)
+        for ref in ready:
+            index, rows = self._sent.pop(ref)
+            answer = self._shards.answer(index, ref, _WAIT_S)
+            self._num_lost_rows += rows if answer is None else 0
+            stale += answer or 0
+        return stale
+
+
+class ReplayStats(NamedTuple):
+    """Figures of the whole replay."""
+
+    shards: list[ShardStats]
+    """Of the shards that answered."""
+    ledger: LedgerStats
+    num_restarts: int
+    """Shards replaced so far."""
+
+
+class ReplayHandles:
+    """The running replay, in the hands of the runtime."""
+
+    def __init__(self, config: ReplayConfig, spec: TransitionSpec, seed: int, cpus_per_shard: float, ledger: Any) -> None:
+        """Made by ``start_replay``."""
+        self.config, self.spec, self.seed, self.ledger = config, spec, seed, ledger
+        shard_class: Any = ray.remote(ReplayShard)
+        self._shard_class = shard_class.options(num_cpus=cpus_per_shard, max_restarts=0)
+        self._incarnations = [0] * config.num_shards
+        self.shards = [self._start_shard(i) for i in range(config.num_shards)]
+        self.num_restarts = 0
+        self._view = _Shards(ledger)
+        self._known = ledger.set_shards.remote(self.shards)
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Wait until every actor runs; RuntimeError says what did not come up."""
+        refs = {"the ledger": self._known} | {f"shard {i}": s.stats.remote() for i, s in enumerate(self.shards)}
+        ray.wait(list(refs.values()), num_returns=len(refs), timeout=timeout_s)
+        late = [name for name, ref in refs.items() if not ray.wait([ref], timeout=0)[0]]
+        if late:
+            raise RuntimeError(
+                f"the replay did not start within {timeout_s:g} s: {', '.join(late)} is not running. The cluster may be too small: "
+                "lower replay.num_shards or runtime.cpus_per_shard, or raise runtime.start_timeout_s"
+            )
+        ray.get(list(refs.values()))
+
+    def transition_sink(self, max_in_flight: int) -> RemoteTransitionSink:
+        """Return a client for one rollout worker."""
+        return RemoteTransitionSink(self.ledger, max_in_flight)
+
+    def batch_source(self, rank: int, prefetch_calls: int) -> RemoteBatchSource:
+        """Return a client for one learner rank."""
+        return RemoteBatchSource(self.ledger, self.config, self.spec, self.seed, rank, prefetch_calls)
+
+    def priority_sink(self) -> RemotePrioritySink:
+        """Return a client for one learner rank."""
+        return RemotePrioritySink(self.ledger)
+
+    def stats(self, timeout_s: float = 2.0) -> ReplayStats:
+        """Return the figures; shards that do not answer in time, or are dead, are left out."""
+        return ReplayStats(self._ask_shards(timeout_s), ray.get(self.ledger.stats.remote()), self.num_restarts)
+
+    def dead_shards(self) -> list[int]:
+        """Return the shards whose actor has died; a slow one is not dead."""
+        self._ask_shards(_WAIT_S)
+        return [i for i in range(len(self.shards)) if self._view.is_dead(i)]
+
+    def replace_shard(self, index: int, directory: Path | None = None) -> int:
+        """Start shard ``index`` anew in a new life, from its part of the replay saved in ``directory`` if given; return its rows.
+
+        Rows that it had got since are lost; their ids never come back. Clients find the new shard at their next reservation.
+        """
+        ray.kill(self.shards[index])
+        self.num_restarts += 1
+        self._incarnations[index] += 1
+        shard = self._start_shard(index)
+        if directory is not None:
+            path = str(directory / shard_directory_name(index))
+            [self._incarnations[index]] = ray.get([shard.restore.remote(path, self._incarnations[index])])
+        self.shards[index] = shard
+        ray.get(self.ledger.set_shards.remote(self.shards))
+        stats: ShardStats = ray.get([shard.stats.remote()])[0]
+        return stats.size
+
+    def pause(self, drain_s: float = 2.0) -> LedgerStats:
+        """Set the mark for a checkpoint: nothing is admitted until ``resume``; see ``LedgerService.pause``."""
+        return ray.get(self.ledger.pause.remote(drain_s))
+
+    def resume(self) -> None:
+        """Admit again."""
+        ray.get(self.ledger.resume.remote())
+
+    def save(self, directory: Path) -> list[str]:
+        """Write ledger and shards (in parallel, each on its own node) into ``directory``; return the files' relative names.
+
+        Call between ``pause`` and ``resume``. In: every fragment whose insert had settled when ``pause`` returned, the rows
+        handed to the learner by then, all priorities that had reached the shards, the shards' rngs. Out: fragments in flight
+        that did not settle (not counted in the saved ledger; should one still land before its shard is written, its rows are in
+        and not counted: at most ``open_insert_rows`` of them), prefetched batches, priorities in flight.
+        Raises the actor's error when a shard is dead: replace it first.
+        """
+        saved = {"num_shards": len(self.shards), "ledger": ray.get(self.ledger.state_dict.remote())}
+        files = [write_replay_json(directory, saved)]
+        names = [shard_directory_name(i) for i in range(len(self.shards))]
+        parts = ray.get([s.save.remote(str(directory / n)) for s, n in zip(self.shards, names, strict=True)])
+        return files + [f"{name}/{file}" for name, part in zip(names, parts, strict=True) for file in part]
+
+    def load(self, directory: Path) -> None:
+        """Restore what ``save`` wrote, in new lives, before any client is used. ValueError names what is missing or different."""
+        saved = read_replay_json(directory, {"num_shards", "ledger"}, len(self.shards))
+        paths = [str(directory / shard_directory_name(i)) for i in range(len(self.shards))]
+        refs = [s.restore.remote(p, k + 1) for s, p, k in zip(self.shards, paths, self._incarnations, strict=True)]
+        self._incarnations = ray.get(refs)
+        ray.get(self.ledger.load_state_dict.remote(saved["ledger"]))
+
+    def shutdown(self) -> None:
+        """End all actors; clients that still ask get ActorDiedError."""
+        for actor in (*self.shards, self.ledger):
+            ray.kill(actor)
+
+    def _start_shard(self, index: int) -> Any:
+        return self._shard_class.remote(**shard_arguments(self.config, self.spec, self.seed, index, self._incarnations[index]))
+
+    def _ask_shards(self, timeout_s: float) -> list[ShardStats]:
+        """Return the figures of the shards that answer in time."""
+        self._view.refresh()
+        refs = [shard.stats.remote() for shard in self.shards]
+        ray.wait(refs, num_returns=len(refs), timeout=timeout_s)
+        answers = [self._view.answer(i, ref, slow_s=0.0) for i, ref in enumerate(refs)]
+        return [answer for answer in answers if answer is not None]
+
+
+def start_replay(
+    config: ReplayConfig,
+    spec: TransitionSpec,
+    seed: int,
+    *,
+    max_insert_rows: int,
+    max_sample_rows: int,
+    cpus_per_shard: float = 0.2,
+) -> ReplayHandles:
+    """Start ledger and shards in parallel and return at once; ``wait_ready`` waits for them.
+
+    ``max_insert_rows`` is the largest fragment; ``max_sample_rows`` the rows of one call of one rank times the ranks. ValueError
+    for a pacing that could block for ever. Memory is checked by the caller (``memory.check_memory``), who knows the nodes.
+    """
+    make_ledger(config, max_insert_rows, max_sample_rows)  # refuses here, not in an actor
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    ledger_class: Any = ray.remote(LedgerService)
+    options = {"num_cpus": 0, "max_concurrency": 1000, "scheduling_strategy": here}
+    ledger = ledger_class.options(**options).remote(config, max_insert_rows, max_sample_rows)
+    return ReplayHandles(config, spec, seed, cpus_per_shard, ledger)
