@@ -1,0 +1,59 @@
+"""Stages that can never be passed are refused at load; the examples load and name their question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from robonav_ray.config.curriculum import CurriculumConfig, GateConfig, StageConfig, open_stage
+from robonav_ray.config.load import ConfigError, load_run_config
+from robonav_ray.config.worlds import LevelConfig
+from robonav_ray.curriculum.ladder import Curriculum
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "configs" / "curriculum").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_examples_load_and_open_with_their_question(path):
+    assert path.read_text().startswith("# Question: ")
+    config = load_run_config(path)
+    assert config.name == path.stem
+    curriculum = Curriculum(config.curriculum, has_outcomes=config.env.is_native)
+    assert curriculum.next_assignment(0).level in range(len(config.curriculum.stages))
+
+
+def test_the_examples_are_there():
+    assert len(EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("curriculum.stages.2.gate.min_return=20", ["curriculum.stages.2.gate.min_return", "multi_goal_planning", "at most 20"]),
+        ("curriculum.stages.0.gate.max_collision_frac=0", ["curriculum.stages.0.gate.max_collision_frac"]),
+        ("curriculum.stages.0.gate.min_success_frac=1.2", ["curriculum.stages.0.gate.min_success_frac"]),
+        ("curriculum.stages.3.level.num_goals=1", ["curriculum.stages.3.gate.min_return", "full_challenge"]),
+        ("env.world.reward.finish=0", ["basic_navigation", "at most 5"]),
+        ("curriculum.force_stage=4", ["force_stage", "0 to 3"]),
+    ],
+)
+def test_a_stage_that_cannot_be_passed_is_refused_by_name(override, said):
+    with pytest.raises(ConfigError) as error:
+        load_run_config(None, [override])
+    for word in said:
+        assert word in str(error.value)
+
+
+def test_what_just_can_be_passed_is_accepted():
+    stage = StageConfig(name="a", level=LevelConfig(num_goals=3), gate=GateConfig(min_return=19.9))
+    CurriculumConfig(stages=(stage,)).check_passable(5.0, 5.0)
+    with pytest.raises(ValueError, match="never be passed"):
+        CurriculumConfig(stages=(stage,)).check_passable(4.0, 5.0)
+
+
+def test_another_environment_has_its_own_scale_of_returns():
+    config = load_run_config(None, ["env.id=CartPole-v1", "curriculum.stages.0.gate.min_return=450"])
+    assert config.curriculum.stages_for(False) == config.curriculum.stages
+    assert CurriculumConfig().stages_for(False) == (open_stage(),)
+    assert CurriculumConfig().stages_for(True) == CurriculumConfig().stages
