@@ -12,33 +12,33 @@ from robonav_ray.config.base import Section
 class LearnerConfig(Section):
     """One DDP rank per ``num_ranks``; batch sizes are global."""
 
-    num_ranks: int = Field(1, ge=1)
+    num_ranks: int = Field(default=1, ge=1)
     """DDP ranks (workers of the TorchTrainer)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` takes a GPU when the cluster has one for every rank."""
-    batch_size: int = Field(512, ge=1)
+    batch_size: int = Field(default=512, ge=1)
     """Rows per gradient step over all ranks; each rank draws its part."""
-    batches_per_call: int = Field(8, ge=1)
+    batches_per_call: int = Field(default=8, ge=1)
     """Batches that travel together from replay to a rank."""
-    prefetch_calls: int = Field(2, ge=1)
+    prefetch_calls: int = Field(default=2, ge=1)
     """Calls that may wait, ready, in front of a rank (the bound of that queue)."""
-    learning_rate: float = Field(1e-3, gt=0.0)
+    learning_rate: float = Field(default=1e-3, gt=0.0)
     """Adam's step size."""
-    adam_eps: float = Field(1e-5, gt=0.0)
+    adam_eps: float = Field(default=1e-5, gt=0.0)
     """Adam's epsilon."""
-    max_grad_norm: float = Field(10.0, gt=0.0)
+    max_grad_norm: float = Field(default=10.0, gt=0.0)
     """Global norm at which gradients are clipped."""
     target_update: Literal["polyak", "hard"] = "polyak"
     """``polyak`` moves the target net by ``target_tau`` every step; ``hard`` copies it every ``target_interval`` steps."""
-    target_tau: float = Field(0.005, gt=0.0, le=1.0)
+    target_tau: float = Field(default=0.005, gt=0.0, le=1.0)
     """Polyak coefficient."""
-    target_interval: int = Field(250, ge=1)
+    target_interval: int = Field(default=250, ge=1)
     """Learner steps between hard copies."""
-    publish_interval: int = Field(20, ge=1)
+    publish_interval: int = Field(default=20, ge=1)
     """Learner steps between two published versions of the weights."""
-    report_interval: int = Field(50, ge=1)
+    report_interval: int = Field(default=50, ge=1)
     """Learner steps between two looks at the mailbox (metrics out, commands in)."""
-    max_restarts: int = Field(3, ge=0)
+    max_restarts: int = Field(default=3, ge=0)
     """How often Ray Train may restart the ranks after a failure."""
-    torch_threads: int = Field(1, ge=1)
+    torch_threads: int = Field(default=1, ge=1)
     """Intra-op threads of a rank."""

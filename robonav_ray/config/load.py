@@ -4,6 +4,9 @@ YAML is read by the rules of YAML 1.2 (``1e-4`` is a number, ``no`` is a string,
 no tags, no anchors, no duplicate keys, bounded size and depth.
 """
 
+# pyright: standard
+# (PyYAML has no types, and what comes out of a file has none either until pydantic has seen it.)
+
 from __future__ import annotations
 
 import difflib
@@ -150,7 +153,7 @@ def _apply_override(data: dict[str, Any], override: str) -> Path_:
         raise ConfigError(f"override {override!r}: write it as section.key=value, for instance learner.batch_size=256")
     value = _Document(text, f"override {override!r}").data
     path: Path_ = tuple(int(p) if p.isdigit() else p for p in key.strip().split("."))
-    node: Any = data
+    node: Any = cast(Any, data)
     for depth, part in enumerate(path[:-1]):
         if isinstance(node, dict):
             if part not in node or node[part] is None:

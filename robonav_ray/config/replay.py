@@ -12,35 +12,35 @@ from robonav_ray.config.base import Section
 class ReplayConfig(Section):
     """Prioritised experience replay (Schaul et al. 2016) over several shards, sampled as if it were one buffer."""
 
-    capacity: int = Field(400_000, ge=1)
+    capacity: int = Field(default=400_000, ge=1)
     """Rows over all shards; allocated up front."""
-    num_shards: int = Field(2, ge=1, le=256)
+    num_shards: int = Field(default=2, ge=1, le=256)
     """Ray actors that hold the rows."""
     sampler: Literal["prioritized", "uniform"] = "prioritized"
     """``uniform`` ignores priorities; importance weights are then 1."""
     stratified: bool = False
     """Draw one row from each equal part of a shard's mass (PER, section 3.3) instead of independently."""
-    priority_exponent: float = Field(0.6, ge=0.0, le=1.0)
+    priority_exponent: float = Field(default=0.6, ge=0.0, le=1.0)
     """alpha of the PER paper, applied once, inside the shard."""
-    importance_exponent: float = Field(0.4, ge=0.0, le=1.0)
+    importance_exponent: float = Field(default=0.4, ge=0.0, le=1.0)
     """beta of the PER paper at the start."""
-    importance_exponent_final: float = Field(1.0, ge=0.0, le=1.0)
+    importance_exponent_final: float = Field(default=1.0, ge=0.0, le=1.0)
     """beta at the end of the annealing."""
-    importance_anneal_steps: int = Field(20_000, ge=1)
+    importance_anneal_steps: int = Field(default=20_000, ge=1)
     """Learner steps over which beta grows linearly."""
-    priority_epsilon: float = Field(1e-3, gt=0.0)
+    priority_epsilon: float = Field(default=1e-3, gt=0.0)
     """Added to every |td_error| so that no item starves."""
-    min_size: int = Field(5_000, ge=1)
+    min_size: int = Field(default=5_000, ge=1)
     """Rows over all shards before the first batch is drawn (warm-up)."""
-    samples_per_insert: float = Field(8.0, gt=0.0)
+    samples_per_insert: float = Field(default=8.0, gt=0.0)
     """Rows drawn per row inserted, cumulatively since warm-up."""
-    error_buffer: float | None = Field(None, gt=0.0)
+    error_buffer: float | None = Field(default=None, gt=0.0)
     """How far (in drawn rows) the balance may stray; None computes the least that cannot block, times two."""
-    max_memory_frac: float = Field(0.5, gt=0.0, le=0.9)
+    max_memory_frac: float = Field(default=0.5, gt=0.0, le=0.9)
     """Part of the machine's memory (container limit included) that the rows may take; more is refused at the start."""
-    shard_timeout_s: float = Field(2.0, gt=0.0)
+    shard_timeout_s: float = Field(default=2.0, gt=0.0)
     """Seconds after which a batch is drawn without a shard that does not answer."""
-    lease_s: float = Field(60.0, gt=0.0)
+    lease_s: float = Field(default=60.0, gt=0.0)
     """Seconds after which rows reserved by a client that never reported back are no longer counted."""
 
     @model_validator(mode="after")

@@ -12,15 +12,15 @@ from robonav_ray.config.base import Section
 class RolloutConfig(Section):
     """Worlds are numbered globally; how many workers share them does not change what happens in them."""
 
-    num_worlds: int = Field(64, ge=1)
+    num_worlds: int = Field(default=64, ge=1)
     """Worlds (environments) over all workers."""
     num_workers: int | Literal["auto"] = "auto"
     """Ray actors; ``auto`` takes what the cluster has left beside ranks and shards."""
-    steps_per_fragment: int = Field(32, ge=1)
+    steps_per_fragment: int = Field(default=32, ge=1)
     """Vector steps between two shipments."""
-    max_in_flight: int = Field(2, ge=1)
+    max_in_flight: int = Field(default=2, ge=1)
     """Fragments of one worker that may be under way to the replay (the bound of that queue)."""
-    ladder_exponent: float = Field(7.0, ge=0.0)
+    ladder_exponent: float = Field(default=7.0, ge=0.0)
     """alpha of the Ape-X ladder: world i of N acts with epsilon ** (1 + alpha * i / (N - 1)) (Horgan et al. 2018, eq. 1)."""
-    max_restarts: int = Field(100, ge=0)
+    max_restarts: int = Field(default=100, ge=0)
     """How many dead workers are replaced in a run before it gives up."""

@@ -19,9 +19,9 @@ from robonav_ray.config.worlds import EnvConfig
 class RunConfig(Section):
     """Every knob of one training run."""
 
-    name: str = Field("curriculum", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
+    name: str = Field(default="curriculum", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
     """Run directories are ``output_dir/NAME-TIMESTAMP``."""
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     """All randomness is derived from (seed, role, index)."""
     output_dir: str = "runs"
     """Where run directories are made."""
@@ -44,7 +44,9 @@ class RunConfig(Section):
                 f"learner.batch_size ({self.learner.batch_size}) must be a multiple of learner.num_ranks ({self.learner.num_ranks})"
             )
         if self.replay.capacity < self.replay.num_shards:
-            raise ValueError(f"replay.capacity ({self.replay.capacity}) must be at least replay.num_shards ({self.replay.num_shards})")
+            raise ValueError(
+                f"replay.capacity ({self.replay.capacity}) must be at least replay.num_shards ({self.replay.num_shards})"
+            )
         if self.replay.min_size > self.replay.capacity:
             raise ValueError(
                 f"replay.min_size ({self.replay.min_size}) must not be above replay.capacity ({self.replay.capacity}): "
@@ -55,7 +57,9 @@ class RunConfig(Section):
                 f"replay.min_size ({self.replay.min_size}) must be at least learner.batch_size ({self.learner.batch_size})"
             )
         if self.evaluation.seed == self.seed:
-            raise ValueError(f"evaluation.seed ({self.evaluation.seed}) must differ from seed, or the worlds would not be held out")
+            raise ValueError(
+                f"evaluation.seed ({self.evaluation.seed}) must differ from seed, or the worlds would not be held out"
+            )
         if self.env.is_native:
             self.curriculum.check_passable(self.env.world.reward.goal, self.env.world.reward.finish)
         return self

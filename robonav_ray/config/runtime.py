@@ -12,20 +12,20 @@ from robonav_ray.config.base import Section
 class BudgetConfig(Section):
     """When training ends: when the curriculum is passed and ``time_s`` is used, whichever is later, or at a hard limit."""
 
-    time_s: float = Field(300.0, ge=0.0)
+    time_s: float = Field(default=300.0, ge=0.0)
     """Seconds of training (from the first learner step) that are used even when the curriculum is passed earlier."""
-    max_time_s: float | None = Field(None, gt=0.0)
+    max_time_s: float | None = Field(default=None, gt=0.0)
     """Hard limit in seconds from the start of the command (``--time-limit``); commits and exits with 75 if unfinished."""
-    max_env_steps: int | None = Field(None, ge=1)
+    max_env_steps: int | None = Field(default=None, ge=1)
     """Hard limit in env steps."""
 
 
 class CheckpointConfig(Section):
     """Committed directories under ``RUN/checkpoints``."""
 
-    interval_s: float = Field(60.0, gt=0.0)
+    interval_s: float = Field(default=60.0, gt=0.0)
     """Seconds between two checkpoints."""
-    keep: int = Field(2, ge=1)
+    keep: int = Field(default=2, ge=1)
     """Newest checkpoints that are kept."""
     replay: bool = True
     """Whether the rows of the replay are saved too (needed for an exact resume)."""
@@ -36,17 +36,17 @@ class RuntimeConfig(Section):
 
     address: str | None = None
     """Cluster to join (``auto``, ``host:port``); None joins RAY_ADDRESS or the running local cluster, else starts one."""
-    num_cpus: int | None = Field(None, ge=1)
+    num_cpus: int | None = Field(default=None, ge=1)
     """CPUs of a cluster that we start ourselves; None takes the machine's (container limit included)."""
     auth_mode: Literal["token", "disabled"] = "token"
     """Ray's authentication, always set explicitly."""
     dashboard: bool = False
     """Whether a cluster that we start ourselves serves the Ray dashboard (slower start, about 300 MB)."""
-    object_store_bytes: int = Field(268_435_456, ge=78_643_200)
+    object_store_bytes: int = Field(default=268_435_456, ge=78_643_200)
     """Object store of a cluster that we start ourselves."""
-    cpus_per_rollout_worker: float = Field(0.5, gt=0.0)
+    cpus_per_rollout_worker: float = Field(default=0.5, gt=0.0)
     """CPUs that one rollout worker reserves."""
-    cpus_per_shard: float = Field(0.2, gt=0.0)
+    cpus_per_shard: float = Field(default=0.2, gt=0.0)
     """CPUs that one replay shard reserves."""
-    start_timeout_s: float = Field(120.0, gt=0.0)
+    start_timeout_s: float = Field(default=120.0, gt=0.0)
     """Seconds after which a start that does not come up is given up with a message."""

@@ -97,7 +97,7 @@ class RolloutFleet:
     ) -> None:
         """Start one actor per wiring; ``on_lost(worker)`` is called before a dead one is replaced."""
         self._wirings = wirings
-        self._actor_class = ray.remote(num_cpus=cpus_per_worker, max_restarts=0)(_WorkerActor)
+        self._actor_class: Any = ray.remote(num_cpus=cpus_per_worker, max_restarts=0)(_WorkerActor)
         self._max_restarts = max_restarts
         self._on_lost = on_lost
         self.num_replaced = 0

@@ -110,7 +110,7 @@ def _running_local_cluster() -> str | None:
     """Return the address of a cluster that `ray start` has running on this machine, if it answers."""
     from ray._private.services import canonicalize_bootstrap_address
 
-    address = canonicalize_bootstrap_address(None)
+    address = canonicalize_bootstrap_address(None)  # pyright: ignore[reportArgumentType]  (its docstring says None)
     if address is None:
         return None
     import socket

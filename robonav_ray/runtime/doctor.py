@@ -14,7 +14,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from robonav_ray.config import RunConfig
+from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.cluster import connected
 from robonav_ray.runtime.resources import make_plan
@@ -95,7 +95,7 @@ def _gpu() -> Finding:
 
 
 def _ray() -> list[Finding]:
-    config = RunConfig()
+    config = load_run_config()
     began = time.monotonic()
     try:
         with connected(config.runtime) as cluster:

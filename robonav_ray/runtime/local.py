@@ -104,7 +104,7 @@ class LocalWiring:
         save_file(dict(zip(newest.names, newest.arrays, strict=True)), rollout / "weights.safetensors")
         header = {"version": newest.version, "learner_step": newest.learner_step, "names": newest.names}
         (rollout / "weights.json").write_text(json.dumps(header), encoding="utf-8")
-        np.savez(rollout / "worker.npz", **self.worker.state_dict())
+        np.savez(rollout / "worker.npz", allow_pickle=False, **self.worker.state_dict())
         if self._session.config.checkpoint.replay:
             self.replay.save(writer.path / "replay")
         writer.write_json("curriculum.json", self.curriculum.state_dict())

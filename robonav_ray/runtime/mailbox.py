@@ -136,9 +136,10 @@ class RemoteCommandChannel:
         ray.get(self._actor.reply.remote(self._attached(), command_id, value))
 
     def _attached(self) -> int:
-        if self._generation is None:
-            self._generation = ray.get(self._actor.attach.remote())
-        return self._generation
+        generation = self._generation
+        if generation is None:
+            generation = self._generation = int(ray.get(self._actor.attach.remote()))
+        return generation
 
 
 class MailboxHandle:
@@ -146,7 +147,8 @@ class MailboxHandle:
 
     def __init__(self, learner_ended: Callable[[], str | None] = lambda: None) -> None:
         """Start the actor. ``learner_ended`` returns why the learner is gone, or None while it lives."""
-        self.actor = ray.remote(num_cpus=0, max_concurrency=64)(Mailbox).remote()
+        actor_class: Any = ray.remote(Mailbox)
+        self.actor = actor_class.options(num_cpus=0, max_concurrency=64).remote()
         self._learner_ended = learner_ended
 
     def watch(self, learner_ended: Callable[[], str | None]) -> None:

@@ -75,18 +75,24 @@ class RayWiring:
                 algo=config.algo,
                 learner=config.learner,
                 spec=task.spec,
+                obs_dim=task.obs_dim,
                 num_actions=task.num_actions,
                 seed=seed_for(config.seed, ROLE_NETWORK),
                 sources=tuple(self.replay.batch_source(rank, config.learner.prefetch_calls) for rank in range(plan.num_ranks)),
                 priorities=self.replay.priority_sink(),
                 weights=self._weights,
                 commands=self._mailbox.channel(),
-                resume_path=str(checkpoint.path) if checkpoint else None,
+                device="cuda" if plan.gpus_per_rank else "cpu",
+                resume_from=str(checkpoint.learner) if checkpoint else None,
             ),
+            run_name=f"session-{session.counters.incarnation}-{time.time_ns()}",
+            storage_path=str((session.run.path / "ray_train").absolute()),
+            num_ranks=plan.num_ranks,
             use_gpu=plan.gpus_per_rank > 0,
-            storage_path=session.run.path / "ray_train",
+            max_restarts=config.learner.max_restarts,
+            start_timeout_s=config.runtime.start_timeout_s / 2,
         )
-        self._mailbox.watch(lambda: self.learner.ended)
+        self._mailbox.watch(self.learner.ended_because)
         self.fleet = RolloutFleet(
             [
                 RolloutWiring(
@@ -150,14 +156,14 @@ class RayWiring:
         self._closed = True
         self._mailbox.stop()
         self.fleet.kill()
-        self.learner.join(timeout_s=30.0)
+        self.learner.join(timeout=30.0)
         self.replay.shutdown()
         self.curriculum.stop()
 
     def _check_learner(self) -> None:
-        ended = self.learner.ended
-        if ended is not None and not self._closed:
-            raise RuntimeError(f"the learner ended: {ended}")
+        reason = self.learner.ended_because()
+        if reason is not None:
+            raise RuntimeError(reason) from self.learner.error
 
     def _look_at_replay(self) -> None:
         self._replay_asked = time.monotonic()

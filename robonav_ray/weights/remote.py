@@ -84,5 +84,6 @@ class RemoteWeights:
 
 def start_weight_store() -> tuple[Any, RemoteWeights]:
     """Start the actor (no CPU reserved) and return it with its client."""
-    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Store).remote()
+    actor_class: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Store)
+    actor = actor_class.remote()
     return actor, RemoteWeights(actor)
