@@ -148,7 +148,7 @@ class BatchedWorlds:
         )
         self._command = np.zeros((num_worlds, self.num_robots, 2), np.float32)
         self._action = np.zeros(self.num_lanes, np.int64)
-        self._all = np.ones(num_worlds, np.bool_)
+        self._all, self._everyone = np.ones(num_worlds, np.bool_), np.ones(self.num_lanes, np.bool_)
         self._begin(self.seed)
 
     def _make_params(self) -> lay.Params:
@@ -156,7 +156,9 @@ class BatchedWorlds:
         angle = const[lay.ANGLE_MIN] + const[lay.ANGLE_INCREMENT] * np.arange(world.lidar.num_beams, dtype=np.float32)
         self.beam_angle = angle.astype(np.float32)
         wall = np.array(world.wall_lines(), dtype=np.float32).reshape(-1, 4)
-        box = [(b.x_m - b.width_m / 2, b.y_m - b.height_m / 2, b.x_m + b.width_m / 2, b.y_m + b.height_m / 2) for b in world.boxes]
+        box = [
+            (b.x_m - b.width_m / 2, b.y_m - b.height_m / 2, b.x_m + b.width_m / 2, b.y_m + b.height_m / 2) for b in world.boxes
+        ]
         return lay.Params(
             const,
             np.stack([rnd.level_row(level) for level in self.levels]),
@@ -227,7 +229,7 @@ class BatchedWorlds:
         chosen = self._all if mask is None else np.asarray(mask, np.bool_)
         if chosen.shape != (self.num_worlds,):
             raise ValueError(f"mask must have shape ({self.num_worlds},), one entry per world, got {chosen.shape}")
-        reset_batch(self.state, self.params, self._scratch, self.out, chosen)
+        reset_batch(self.state, self.params, self._scratch, self.out, chosen, self._everyone)
         return self.out.obs
 
     def step(self, action: np.ndarray, autoreset: int = SAME_STEP) -> int:
@@ -254,7 +256,7 @@ class BatchedWorlds:
 
     def _step(self, autoreset: int) -> int:
         clamp_commands(self._command, self.params.const)
-        return step_batch(self.state, self.params, self._scratch, self._command, self.out, autoreset)
+        return step_batch(self.state, self.params, self._scratch, self._command, self.out, autoreset, self._everyone)
 
     def _decode_continuous(self, action: np.ndarray) -> None:
         if action.shape != (self.num_lanes, 2):

@@ -17,7 +17,7 @@ def uniform(stream, w, k):
     """Return the next number of stream ``k`` of world ``w``: float32 in [0, 1]."""
     draw = stream[w, k, 1]
     stream[w, k, 1] = draw + np.uint64(1)
-    return np.float32(uniform01(stream[w, k, 0], np.int64(draw)))
+    return np.float32(uniform01(stream[w, k, 0], np.int64(draw)))  # pyright: ignore[reportArgumentType]
 
 
 @kernel
@@ -39,13 +39,13 @@ def fill_world_keys(seed, first_world, out):
     """Write the key of world ``first_world + i`` under ``seed`` into ``out`` (N,) uint64."""
     base = derive_key(mix64(np.uint64(seed)), ROLE_WORLD)
     for i in range(out.shape[0]):
-        out[i] = derive_key(base, np.int64(first_world + i))
+        out[i] = derive_key(base, np.int64(first_world + i))  # pyright: ignore[reportArgumentType]
 
 
 @kernel
 def start_streams(world_key, episode, stream, w):
     """Begin the streams of one episode of world ``w``."""
-    base = derive_key(world_key[w], np.int64(episode))
+    base = derive_key(world_key[w], np.int64(episode))  # pyright: ignore[reportArgumentType]
     for k in range(NUM_STREAMS):
-        stream[w, k, 0] = derive_key(base, np.int64(k))
+        stream[w, k, 0] = derive_key(base, np.int64(k))  # pyright: ignore[reportArgumentType]
         stream[w, k, 1] = np.uint64(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.worlds.draws import normal, uniform
-from robonav_ray.worlds.kernel import F0, F1, HALF, kernel
+from robonav_ray.worlds.kernel import F0, F1, HALF, hot_kernel, kernel
 from robonav_ray.worlds.layout import (
     BLACKOUT_LEFT,
     BLIND_COS,
@@ -67,7 +67,7 @@ def scan_wall(dirs, x0, y0, x1, y1, out):
         out[j] = t if hit else out[j]
 
 
-@kernel
+@hot_kernel
 def scan(robot, lane, circle, world, wall, const, beam, dirs, w, r, out, out_slot):
     """Write the true ranges of robot (w, r), as parts of range_max, into ``out[w, r, out_slot]``; ``dirs`` (2, B) is scratch.
 
@@ -111,7 +111,8 @@ def sensor_faults(robot, lane, stream, level, const, beam, scan, w, r, k, slot, 
         return
     if lane[w, r, FREEZE_LEFT] > 0 and previous >= 0:
         lane[w, r, FREEZE_LEFT] -= 1
-        row[:] = scan[w, r, previous]
+        for j in range(row.shape[0]):
+            row[j] = scan[w, r, previous, j]
         return
     noise, dropout = level[k, RANGE_NOISE] / const[RANGE_MAX], level[k, BEAM_DROPOUT]
     edge = np.cos(HALF * level[k, BLIND_SECTOR])

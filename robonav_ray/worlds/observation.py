@@ -66,10 +66,12 @@ class ObservationLayout:
 
     slices: dict[str, slice]
     """``lidar``: ranges / range_max, newest scan first, beams from ``angle_min`` counter-clockwise; ``goal`` and ``next_goal``:
-    distance / 10 m, cos, sin of the bearing (zeros when there is no next goal); ``twist`` and ``previous_action``: parts of their
-    range; ``goals_left``: number / 4; ``time_left``: part of max_steps. True-state observations have ``robot`` (goal distance,
-    greatest speed, yaw relative to the goal's bearing, radius, v_x, v_y) and ``circles`` (p_x, p_y, v_x, v_y, radius, distance, sum of radii; nearest
-    first, zeros where there is none), all in a frame that looks from the robot to its goal, in SI units.
+    distance / 10 m, cos and sin of the bearing (zeros when there is no next goal); ``twist`` and ``previous_action``: parts of
+    their range; ``goals_left``: number / 4; ``time_left``: part of max_steps.
+
+    True-state observations, in a frame that looks from the robot to its goal, in SI units: ``robot`` (goal distance, greatest
+    speed, yaw relative to the goal's bearing, radius, v_x, v_y); ``circles``, nearest first, zeros where there is none (p_x,
+    p_y, v_x, v_y, radius, distance, sum of radii).
     """
     size: int
     """Length of the vector."""
@@ -103,14 +105,14 @@ class ObservationLayout:
 
 
 @kernel
-def write_goal(x, y, c, s, gx, gy, out, at):
+def write_goal(x, y, c, s, gx, gy, out, i, at):
     """Write distance / 10 m, cos and sin of the bearing of a point seen from the pose (x, y, yaw with cos c and sin s)."""
     dx, dy = gx - x, gy - y
     distance = np.sqrt(dx * dx + dy * dy)
     inverse = F1 / max(distance, _TINY)
-    out[at] = min(distance * _GOAL_UNIT, _MOST)
-    out[at + 1] = min(max((c * dx + s * dy) * inverse, -F1), F1)
-    out[at + 2] = min(max((c * dy - s * dx) * inverse, -F1), F1)
+    out[i, at] = min(distance * _GOAL_UNIT, _MOST)
+    out[i, at + 1] = min(max((c * dx + s * dy) * inverse, -F1), F1)
+    out[i, at + 2] = min(max((c * dy - s * dx) * inverse, -F1), F1)
 
 
 @kernel
@@ -137,38 +139,38 @@ def perceived_pose(robot, stream, level, const_dt, w, r, k):
 
 
 @kernel
-def write_lidar_obs(robot, lane, goal, stream, scan, const, level, dt, w, r, k, out):
-    """Write the observation of robot (w, r) into ``out`` (D,)."""
+def write_lidar_obs(robot, lane, goal, stream, scan, const, level, dt, w, r, k, out, i):
+    """Write the observation of robot (w, r) into ``out[i]`` (D,)."""
     stack, beams = scan.shape[2], scan.shape[3]
     slot, at = np.int64(lane[w, r, HEAD]), 0
     for _ in range(stack):
         for j in range(beams):
-            out[at + j] = scan[w, r, slot, j]
+            out[i, at + j] = scan[w, r, slot, j]
         at += beams
         slot = slot - 1 if slot > 0 else stack - 1
     x, y, c, s = perceived_pose(robot, stream, level, dt, w, r, k)
     num_goals = np.int64(level[k, NUM_GOALS])
     reached = np.int64(lane[w, r, GOAL_INDEX])
     g = min(reached, num_goals - 1)
-    write_goal(x, y, c, s, goal[w, r, g, G_X], goal[w, r, g, G_Y], out, at)
+    write_goal(x, y, c, s, goal[w, r, g, G_X], goal[w, r, g, G_Y], out, i, at)
     if g + 1 < num_goals:
-        write_goal(x, y, c, s, goal[w, r, g + 1, G_X], goal[w, r, g + 1, G_Y], out, at + 3)
+        write_goal(x, y, c, s, goal[w, r, g + 1, G_X], goal[w, r, g + 1, G_Y], out, i, at + 3)
     else:
-        out[at + 3], out[at + 4], out[at + 5] = F0, F0, F0
+        out[i, at + 3], out[i, at + 4], out[i, at + 5] = F0, F0, F0
     scale0 = F1 / const[MAX_SPEED]
     scale1 = scale0 if const[HOLONOMIC] > F0 else F1 / const[MAX_TURN]
-    out[at + 6] = min(max(robot[w, r, V] * scale0, -_FASTEST), _FASTEST)
-    out[at + 7] = min(max(robot[w, r, W] * scale1, -_FASTEST), _FASTEST)
-    out[at + 8] = min(max(robot[w, r, CMD0] * scale0, -F1), F1)
-    out[at + 9] = min(max(robot[w, r, CMD1] * scale1, -F1), F1)
-    out[at + 10] = np.float32(num_goals - reached) * _GOALS_UNIT
-    out[at + 11] = F1 - np.float32(lane[w, r, STEP]) / level[k, MAX_STEPS]
+    out[i, at + 6] = min(max(robot[w, r, V] * scale0, -_FASTEST), _FASTEST)
+    out[i, at + 7] = min(max(robot[w, r, W] * scale1, -_FASTEST), _FASTEST)
+    out[i, at + 8] = min(max(robot[w, r, CMD0] * scale0, -F1), F1)
+    out[i, at + 9] = min(max(robot[w, r, CMD1] * scale1, -F1), F1)
+    out[i, at + 10] = np.float32(num_goals - reached) * _GOALS_UNIT
+    out[i, at + 11] = F1 - np.float32(lane[w, r, STEP]) / level[k, MAX_STEPS]
 
 
 @kernel
-def write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out):
+def write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i):
     """Write the true state of the robot and of all circles, rotated so that x looks to the goal (Chen et al. 2019, eq. 1)."""
-    out[:] = F0
+    out[i, :] = F0
     x, y = robot[w, r, X], robot[w, r, Y]
     g = min(np.int64(lane[w, r, GOAL_INDEX]), np.int64(level[k, NUM_GOALS]) - 1)
     dx, dy = goal[w, r, g, G_X] - x, goal[w, r, g, G_Y] - y
@@ -178,20 +180,22 @@ def write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w,
         c, s = dx / distance, dy / distance
     rc, rs = robot[w, r, COS], robot[w, r, SIN]
     vx, vy, radius = robot[w, r, VX], robot[w, r, VY], const[RADIUS]
-    out[0], out[1], out[2], out[3] = distance, const[MAX_SPEED], np.arctan2(rs * c - rc * s, rc * c + rs * s), radius
-    out[4], out[5] = c * vx + s * vy, c * vy - s * vx
+    out[i, 0], out[i, 1], out[i, 2], out[i, 3] = distance, const[MAX_SPEED], np.arctan2(rs * c - rc * s, rc * c + rs * s), radius
+    out[i, 4], out[i, 5] = c * vx + s * vy, c * vy - s * vx
     num = 0
-    for i in range(world[w, NUM_CIRCLES]):
-        ox, oy = circle[w, i, C_X] - x, circle[w, i, C_Y] - y
-        num = insert_neighbor(neighbor, num, ox * ox + oy * oy, ox, oy, circle[w, i, C_VX], circle[w, i, C_VY], circle[w, i, C_RADIUS], F1)
+    for j in range(world[w, NUM_CIRCLES]):
+        ox, oy = circle[w, j, C_X] - x, circle[w, j, C_Y] - y
+        num = insert_neighbor(
+            neighbor, num, ox * ox + oy * oy, ox, oy, circle[w, j, C_VX], circle[w, j, C_VY], circle[w, j, C_RADIUS], F1
+        )
     for q in range(robot.shape[1]):
         if q != r and lane[w, q, ENDED] == 0:
             ox, oy = robot[w, q, X] - x, robot[w, q, Y] - y
             num = insert_neighbor(neighbor, num, ox * ox + oy * oy, ox, oy, robot[w, q, VX], robot[w, q, VY], radius, F1)
     at = SELF_STATE
-    for i in range(num):
-        ox, oy, ux, uy, other = neighbor[i, 1], neighbor[i, 2], neighbor[i, 3], neighbor[i, 4], neighbor[i, 5]
-        out[at], out[at + 1] = c * ox + s * oy, c * oy - s * ox
-        out[at + 2], out[at + 3] = c * ux + s * uy, c * uy - s * ux
-        out[at + 4], out[at + 5], out[at + 6] = other, np.sqrt(neighbor[i, 0]), radius + other
+    for j in range(num):
+        ox, oy, ux, uy, other = neighbor[j, 1], neighbor[j, 2], neighbor[j, 3], neighbor[j, 4], neighbor[j, 5]
+        out[i, at], out[i, at + 1] = c * ox + s * oy, c * oy - s * ox
+        out[i, at + 2], out[i, at + 3] = c * ux + s * uy, c * uy - s * ux
+        out[i, at + 4], out[i, at + 5], out[i, at + 6] = other, np.sqrt(neighbor[j, 0]), radius + other
         at += HUMAN_STATE

@@ -155,7 +155,7 @@ def steer_circles(robot, lane, circle, circle_kind, world, stream, const, neighb
         nx, ny = circle[w, i, C_VX], circle[w, i, C_VY]
         if kind == INTERCEPT:
             nx, ny = intercept(robot, lane, circle, w, i)
-        elif kind == ORCA or kind == SOCIAL_FORCE:
+        elif kind >= ORCA:  # or SOCIAL_FORCE
             num = gather_neighbors(robot, lane, circle, circle_kind, world, const, neighbor, w, i)
             if kind == SOCIAL_FORCE:
                 nx, ny = social_force(circle, const, neighbor, num, w, i)

@@ -21,7 +21,8 @@ def insert_neighbor(neighbor, num, distance2, x, y, vx, vy, radius, share):
     """Insert a row into ``neighbor`` (its first ``num`` rows are sorted by distance); return the new number of rows."""
     i = num
     while i > 0 and neighbor[i - 1, 0] > distance2:
-        neighbor[i, :] = neighbor[i - 1, :]
+        for j in range(NEIGHBOR_COLS):
+            neighbor[i, j] = neighbor[i - 1, j]
         i -= 1
     neighbor[i, 0], neighbor[i, 1], neighbor[i, 2] = distance2, x, y
     neighbor[i, 3], neighbor[i, 4], neighbor[i, 5], neighbor[i, 6] = vx, vy, radius, share
@@ -105,10 +106,9 @@ def best_on_line(line, side, k, top, ox, oy, direction_only):
             left = max(left, t)
         if left > right:
             return False, F0, F0
+    t = min(max(dx * (ox - px) + dy * (oy - py), left), right)
     if direction_only:
         t = right if ox * dx + oy * dy > F0 else left
-    else:
-        t = min(max(dx * (ox - px) + dy * (oy - py), left), right)
     return True, px + t * dx, py + t * dy
 
 
@@ -139,7 +139,7 @@ def least_violation(line, num_hard, begin, num, top, vx, vy):
             continue
         px, py, dx, dy = line[0, i, 0], line[0, i, 1], line[0, i, 2], line[0, i, 3]
         for j in range(num_hard):
-            line[1, j, :] = line[0, j, :]
+            set_line(line, 1, j, line[0, j, 0], line[0, j, 1], line[0, j, 2], line[0, j, 3])
         count = num_hard
         for j in range(num_hard, i):
             qx, qy, ex, ey = line[0, j, 0], line[0, j, 1], line[0, j, 2], line[0, j, 3]

@@ -1,4 +1,7 @@
-"""One step of a batch of worlds, and their resets: the only kernels that the rest of the package calls in a loop."""
+"""One step of a batch of worlds, and their resets: the only kernels that the rest of the package calls in a loop.
+
+Kernels that run per robot take arrays, not the tuples of ``layout.py``: passing those costs more than the physics.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import numpy as np
 
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.hazards import hazards
-from robonav_ray.worlds.kernel import F0, kernel
+from robonav_ray.worlds.kernel import F0, hot_kernel, kernel
 from robonav_ray.worlds.layout import (
     CLEARANCE,
     CMD0,
@@ -34,59 +37,75 @@ NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
 _NONE, _TIMEOUT = np.int32(Outcome.NONE), np.int32(Outcome.TIMEOUT)
 
 
-@kernel
-def sense(state, params, scratch, w, r, k):
+@hot_kernel
+def sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, dirs, w, r, k):
     """Take a new scan into the ring, faults included."""
-    level, lane = params.level, state.lane
-    stack = state.scan.shape[2]
+    stack = scans.shape[2]
     previous = np.int64(lane[w, r, HEAD])
-    slot = previous + 1 if previous + 1 < stack else 0
     first = lane[w, r, STEP] == 0
-    if first:
-        slot = 0
-    scan(
-        state.robot, lane, state.circle, state.world, params.wall, params.const, params.beam, scratch.dirs, w, r, state.scan, slot
-    )
+    slot = 0 if first or previous + 1 == stack else previous + 1
+    scan(robot, lane, circle, world, wall, const, beam, dirs, w, r, scans, slot)
     if level[k, SENSOR_FAULTS] > F0:
-        sensor_faults(
-            state.robot, lane, state.stream, level, params.const, params.beam, state.scan, w, r, k, slot, -1 if first else previous
-        )
+        sensor_faults(robot, lane, stream, level, const, beam, scans, w, r, k, slot, -1 if first else previous)
     if first:
         for h in range(1, stack):
-            state.scan[w, r, h, :] = state.scan[w, r, 0, :]
+            for j in range(scans.shape[3]):
+                scans[w, r, h, j] = scans[w, r, 0, j]
     lane[w, r, HEAD] = slot
 
 
-@kernel
-def write_fresh(state, params, scratch, w, r, k, out):
-    """Write what the robot would see without latency into ``out`` (D,)."""
-    const, level = params.const, params.level
+@hot_kernel
+def observe(
+    robot, lane, circle, goal, world, stream, scans, queue, wall, const, level, beam, dirs, neighbor, fresh, w, r, k, out, i
+):
+    """Sense and write the observation of robot (w, r) into ``out[i]``, as old as the level's latency."""
+    latency = np.int64(level[k, OBS_LATENCY])
     if const[STATE_OBS] > F0:
-        write_state_obs(
-            state.robot, state.lane, state.circle, state.goal, state.world, const, level, scratch.neighbor, w, r, k, out
-        )
+        write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i)
     else:
-        write_lidar_obs(state.robot, state.lane, state.goal, state.stream, state.scan, const, level, const[DT], w, r, k, out)
+        sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, dirs, w, r, k)
+        write_lidar_obs(robot, lane, goal, stream, scans, const, level, const[DT], w, r, k, out, i)
+    if latency > 0:
+        step, size = np.int64(lane[w, r, STEP]), queue.shape[2]
+        old = max(step - latency, 0) % size
+        for j in range(out.shape[1]):
+            queue[w, r, step % size, j] = out[i, j]
+            out[i, j] = queue[w, r, old, j]
 
 
 @kernel
-def observe(state, params, scratch, w, r, k, out, lane_index):
-    """Sense and write the observation of robot (w, r) into ``out[lane_index]``, as old as the level's latency."""
-    if params.const[STATE_OBS] <= F0:
-        sense(state, params, scratch, w, r, k)
-    latency = np.int64(params.level[k, OBS_LATENCY])
-    if latency == 0:
-        write_fresh(state, params, scratch, w, r, k, out[lane_index])
-        return
-    step, size = np.int64(state.lane[w, r, STEP]), state.obs_queue.shape[2]
-    write_fresh(state, params, scratch, w, r, k, scratch.fresh)
-    state.obs_queue[w, r, step % size, :] = scratch.fresh
-    out[lane_index, :] = state.obs_queue[w, r, max(step - latency, 0) % size, :]
+def observe_world(state, params, scratch, w, only, out):
+    """Write the observations of world ``w`` into ``out`` (L, D), for robots with ``only`` (L,) bool."""
+    num_robots = state.robot.shape[1]
+    for r in range(num_robots):
+        if only[w * num_robots + r]:
+            observe(
+                state.robot,
+                state.lane,
+                state.circle,
+                state.goal,
+                state.world,
+                state.stream,
+                state.scan,
+                state.obs_queue,
+                params.wall,
+                params.const,
+                params.level,
+                params.beam,
+                scratch.dirs,
+                scratch.neighbor,
+                scratch.fresh,
+                w,
+                r,
+                state.world[w, LEVEL],
+                out,
+                w * num_robots + r,
+            )
 
 
 @kernel
-def reset_world(state, params, scratch, out, w):
-    """Begin the next episode of world ``w`` and write its first observations."""
+def reset_world(state, params, w):
+    """Begin the next episode of world ``w``, without its first observations."""
     draw_world(
         state.robot,
         state.lane,
@@ -104,100 +123,117 @@ def reset_world(state, params, scratch, out, w):
         params.box,
         w,
     )
-    k = state.world[w, LEVEL]
-    num_robots = state.robot.shape[1]
-    for r in range(num_robots):
-        hazards(state.robot, state.lane, state.circle, state.circle_kind, state.world, state.tally, params.wall, params.const, w, r)
+    for r in range(state.robot.shape[1]):
+        hazards(
+            state.robot, state.lane, state.circle, state.circle_kind, state.world, state.tally, params.wall, params.const, w, r
+        )
         state.tally[w, r, T_CLEARANCE] = state.robot[w, r, CLEARANCE]
-        observe(state, params, scratch, w, r, k, out.obs, w * num_robots + r)
 
 
 @kernel
-def reset_batch(state, params, scratch, out, mask):
-    """Reset the worlds with ``mask`` (N,) bool."""
+def reset_batch(state, params, scratch, out, mask, everyone):
+    """Reset the worlds with ``mask`` (N,) bool; ``everyone`` (L,) is all True."""
     for w in range(mask.shape[0]):
         if mask[w]:
-            reset_world(state, params, scratch, out, w)
+            reset_world(state, params, w)
+            observe_world(state, params, scratch, w, everyone, out.obs)
 
 
 @kernel
-def keep_final(state, params, out, w, r, k, lane_index):
-    """Copy the last observation and sums of an episode to where the caller finds them."""
-    lane = state.lane
-    for j in range(out.obs.shape[1]):
-        out.final_obs[lane_index, j] = out.obs[lane_index, j]
-    for j in range(out.final_tally.shape[1]):
-        out.final_tally[lane_index, j] = state.tally[w, r, j]
-    out.final_lane[lane_index, 0] = lane[w, r, OUTCOME]
-    out.final_lane[lane_index, 1] = lane[w, r, STEP]
-    out.final_lane[lane_index, 2] = lane[w, r, GOAL_INDEX]
-    out.final_lane[lane_index, 3] = np.int32(params.level[k, NUM_GOALS])
-    out.final_lane[lane_index, 4] = k
-
-
-@kernel
-def advance(state, params, scratch, command, out, w, k):
-    """Move everything in world ``w`` for one step; return how many robots ended in it."""
-    robot, lane, circle, kind, world = state.robot, state.lane, state.circle, state.circle_kind, state.world
-    stream, tally, const, level = state.stream, state.tally, params.const, params.level
-    num_robots = robot.shape[1]
-    steer_circles(robot, lane, circle, kind, world, stream, const, scratch.neighbor, scratch.line, w)
+def end_world(state, params, scratch, out, w):
+    """Copy the last observation and sums of the robots of world ``w`` that ended in this step to where the caller finds them."""
+    lane, num_robots = state.lane, state.robot.shape[1]
     for r in range(num_robots):
         i = w * num_robots + r
-        out.parked[i] = lane[w, r, ENDED] != 0
-        out.reward[i], out.terminated[i], out.truncated[i], out.finished[i] = F0, False, False, False
-        if not out.parked[i]:
-            old0, old1 = robot[w, r, CMD0], robot[w, r, CMD1]
-            move_robot(robot, lane, state.command_queue, stream, tally, command, const, level, w, r, k)
-            out.reward[i] = command_change(robot, const, w, r, old0, old1)  # until the reward is known
-    move_circles(circle, kind, world, stream, const, params.wall, params.box, w)
-    num_ended = 0
+        if out.finished[i]:
+            lane[w, r, ENDED] = 1
+    observe_world(state, params, scratch, w, out.finished, out.final_obs)
     for r in range(num_robots):
         i = w * num_robots + r
-        if not out.parked[i]:
-            hit = hazards(robot, lane, circle, kind, world, tally, params.wall, const, w, r)
-            out.reward[i] = pay(robot, lane, state.goal, tally, const, level, w, r, k, hit, out.reward[i])
-            outcome = lane[w, r, OUTCOME]
-            out.truncated[i] = outcome == _TIMEOUT
-            out.terminated[i] = outcome != _NONE and outcome != _TIMEOUT
-            out.finished[i] = outcome != _NONE
-            num_ended += outcome != _NONE
-    if num_ended > 0:
-        for r in range(num_robots):
-            if out.finished[w * num_robots + r]:
-                lane[w, r, ENDED] = 1
-    for r in range(num_robots):
-        i = w * num_robots + r
-        if not out.parked[i]:
-            observe(state, params, scratch, w, r, k, out.obs, i)
-            if out.finished[i]:
-                keep_final(state, params, out, w, r, k, i)
-    return num_ended
+        if out.finished[i]:
+            for j in range(out.obs.shape[1]):
+                out.obs[i, j] = out.final_obs[i, j]
+            for j in range(out.final_tally.shape[1]):
+                out.final_tally[i, j] = state.tally[w, r, j]
+            out.final_lane[i, 0] = lane[w, r, OUTCOME]
+            out.final_lane[i, 1] = lane[w, r, STEP]
+            out.final_lane[i, 2] = lane[w, r, GOAL_INDEX]
+            out.final_lane[i, 3] = np.int32(params.level[state.world[w, LEVEL], NUM_GOALS])
+            out.final_lane[i, 4] = state.world[w, LEVEL]
 
 
 @kernel
 def all_ended(lane, w):
     """Return True when no robot of world ``w`` is under way any more."""
+    ended = True
     for r in range(lane.shape[1]):
-        if lane[w, r, ENDED] == 0:
-            return False
-    return True
+        ended &= lane[w, r, ENDED] != 0
+    return ended
+
+
+@hot_kernel
+def move_world(
+    robot, lane, circle, kind, goal, world, stream, tally, queue, wall, box, const, level, neighbor, line, command,
+    reward, terminated, truncated, parked, finished, w, k,
+):  # fmt: skip
+    """Move everything in world ``w`` for one step and pay for it; return how many robots ended in it."""
+    num_robots, num_ended = robot.shape[1], 0
+    steer_circles(robot, lane, circle, kind, world, stream, const, neighbor, line, w)
+    for r in range(num_robots):
+        i = w * num_robots + r
+        parked[i] = lane[w, r, ENDED] != 0
+        reward[i], terminated[i], truncated[i], finished[i] = F0, False, False, False
+        if not parked[i]:
+            old0, old1 = robot[w, r, CMD0], robot[w, r, CMD1]
+            move_robot(robot, lane, queue, stream, tally, command, const, level, w, r, k)
+            reward[i] = command_change(robot, const, w, r, old0, old1)  # until the reward is known
+    move_circles(circle, kind, world, stream, const, wall, box, w)
+    for r in range(num_robots):
+        i = w * num_robots + r
+        if not parked[i]:
+            hit = hazards(robot, lane, circle, kind, world, tally, wall, const, w, r)
+            reward[i] = pay(robot, lane, goal, tally, const, level, w, r, k, hit, reward[i])
+            outcome = lane[w, r, OUTCOME]
+            if outcome != _NONE:
+                truncated[i], terminated[i], finished[i] = outcome == _TIMEOUT, outcome != _TIMEOUT, True
+                num_ended += 1
+    return num_ended
 
 
 @kernel
-def step_batch(state, params, scratch, command, out, autoreset):
+def step_batch(state, params, scratch, command, out, autoreset, everyone):
     """Step all worlds with ``command`` (N, R, 2) in SI units; return how many episodes ended."""
-    num_ended = 0
-    num_worlds, num_robots = state.robot.shape[0], state.robot.shape[1]
+    robot, lane, circle, kind, goal = state.robot, state.lane, state.circle, state.circle_kind, state.goal
+    world, stream, tally, scans = state.world, state.stream, state.tally, state.scan
+    obs_queue, command_queue = state.obs_queue, state.command_queue
+    const, level, beam, wall, box = params.const, params.level, params.beam, params.wall, params.box
+    dirs, neighbor, line, fresh = scratch.dirs, scratch.neighbor, scratch.line, scratch.fresh
+    obs, reward, terminated, truncated = out.obs, out.reward, out.terminated, out.truncated
+    parked, finished = out.parked, out.finished
+    num_worlds, num_robots, num_ended = robot.shape[0], robot.shape[1], 0
     for w in range(num_worlds):
-        if autoreset == NEXT_STEP and all_ended(state.lane, w):
-            reset_world(state, params, scratch, out, w)
+        if autoreset == NEXT_STEP and all_ended(lane, w):
+            reset_world(state, params, w)
+            observe_world(state, params, scratch, w, everyone, obs)
             for i in range(w * num_robots, (w + 1) * num_robots):
-                out.reward[i], out.terminated[i], out.truncated[i] = F0, False, False
-                out.finished[i], out.parked[i] = False, False
+                reward[i], terminated[i], truncated[i], finished[i], parked[i] = F0, False, False, False, False
             continue
-        ended = advance(state, params, scratch, command, out, w, state.world[w, LEVEL])
-        num_ended += ended
-        if autoreset == SAME_STEP and ended > 0 and all_ended(state.lane, w):
-            reset_world(state, params, scratch, out, w)
+        k = world[w, LEVEL]
+        ended = move_world(
+            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, const, level, neighbor, line, command,
+            reward, terminated, truncated, parked, finished, w, k,
+        )  # fmt: skip
+        if ended > 0:
+            num_ended += ended
+            end_world(state, params, scratch, out, w)
+            if autoreset == SAME_STEP and all_ended(lane, w):
+                reset_world(state, params, w)
+                observe_world(state, params, scratch, w, everyone, obs)
+                continue
+        for r in range(num_robots):
+            if lane[w, r, ENDED] == 0:
+                observe(
+                    robot, lane, circle, goal, world, stream, scans, obs_queue, wall, const, level, beam, dirs, neighbor, fresh,
+                    w, r, k, obs, w * num_robots + r,
+                )  # fmt: skip
     return num_ended
