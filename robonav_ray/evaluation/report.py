@@ -73,7 +73,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         ("path over shortest path", _mean_text(summary.path_ratio, digits=3)),
         ("smallest clearance", _mean_text(summary.min_clearance_m, " m", 3)),
         ("closer than 0.2 m at some time", _rate_text(summary.close_call)),
-        ("steps closer than 0.2 m", danger),
+        ("steps within the discomfort distance", danger),
         ("goals reached", _mean_text(summary.goals_reached)),
         ("task return", _mean_text(summary.task_return)),
         ("total return", _mean_text(summary.total_return)),

@@ -13,8 +13,8 @@ from robonav_ray.records import Outcome
 
 CLOSE_M = 0.2
 """Clearance below which a robot is close to a collision: the discomfort distance of CrowdNav (Chen et al. 2019)."""
-DANGER_COLUMN = "danger_steps"
-"""Extra column that an environment may tell: env steps of the episode with a clearance below ``CLOSE_M``."""
+DANGER_COLUMN = "danger_frac"
+"""Extra column that an environment may tell: part of the episode's steps with a clearance below its discomfort distance."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Summary:
     close_call: Rate | None = None
     """Episodes whose clearance fell below ``CLOSE_M``."""
     danger_frac: float | None = None
-    """Part of all env steps with a clearance below ``CLOSE_M``, where the environment counts them."""
+    """Part of all env steps with a clearance below the discomfort distance, where the environment counts them."""
     goals_reached: Mean | None = None
 
 
@@ -160,4 +160,4 @@ def summarize(table: EpisodeTable, confidence: float = 0.95) -> Summary:
 
 def _danger_frac(table: EpisodeTable) -> float | None:
     danger = table.extra.get(DANGER_COLUMN)
-    return None if danger is None else float(np.nansum(danger) / max(1, int(table.length.sum())))
+    return None if danger is None else float(np.average(danger, weights=table.length))

@@ -53,7 +53,7 @@ def test_shell_climbs_forces_and_resumes(ray_session):
     for _ in range(100):
         source.next_assignment(0)
     assert time.monotonic() - started < 5.0
-    assert len(source._pending) <= 2
+    assert len(source._in_flight) <= 2
 
     handle.force(2)
     wait_for(lambda: source.next_assignment(0).level == 2)
@@ -85,4 +85,40 @@ def test_two_workers_share_the_gate_and_a_lost_one_lets_go(ray_session):
     assert handle.progress().stage == 0
     handle.worker_lost(1)
     assert handle.progress().stage == 1
+    handle.stop()
+
+
+def test_merged_reports_say_the_same_as_single_ones():
+    from robonav_ray.curriculum.ladder import Curriculum
+    from robonav_ray.curriculum.remote import merge_results
+
+    reports = [successes(0, 0, 20 * i, n) for i, n in enumerate((4, 0, 4, 1))]
+    merged = merge_results(reports)
+    assert merged.num_episodes == 9
+    assert (merged.watermark, merged.watermark_level) == (reports[-1].watermark, 0)
+    np.testing.assert_array_equal(merged.started_at, np.concatenate([r.started_at for r in reports]))
+    assert merge_results(reports[:1]) is reports[0]
+    single, together = Curriculum(CONFIG), Curriculum(CONFIG)
+    single.next_assignment(0), together.next_assignment(0)
+    for r in reports:
+        single.report(r)
+    together.report(merged)
+    assert together.progress().window == single.progress().window
+    assert together.progress().stages == single.progress().stages
+
+
+def test_many_reports_make_few_calls(ray_session):
+    from robonav_ray.curriculum.remote import start_curriculum
+
+    handle = start_curriculum(CONFIG)
+    source = handle.source(interval_s=0.2)
+    source.next_assignment(0)
+    started = time.monotonic()
+    for i in range(300):
+        source.report(successes(0, 2, 5 * i, 1))
+        source.next_assignment(0)
+    assert time.monotonic() - started < 3.0
+    time.sleep(0.2)
+    source.next_assignment(0)
+    wait_for(lambda: handle.progress().num_episodes == 300)
     handle.stop()

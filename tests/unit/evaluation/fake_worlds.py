@@ -65,7 +65,7 @@ class FakeWorlds(VectorEnv):
                 "path_length_m": (garbage + 6.0).astype(np.float32),
                 "shortest_path_length_m": (garbage + 5.0).astype(np.float32),
                 "min_clearance_m": (garbage + 0.01 * length).astype(np.float32),
-                "danger_steps": (garbage + 2).astype(np.float32),
+                "danger_frac": (garbage + 2).astype(np.float32),
                 "_length": ended,
             }
             info = {"final_obs": self._obs(), "_final_obs": ended}

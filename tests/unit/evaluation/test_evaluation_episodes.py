@@ -35,7 +35,7 @@ def test_rows_are_the_first_episode_of_each_world():
     np.testing.assert_array_equal(table.task_return, task_return)
     np.testing.assert_array_equal(table.total_return, length)
     np.testing.assert_allclose(table.min_clearance_m, 0.01 * length, rtol=1e-6)
-    np.testing.assert_array_equal(table.extra["danger_steps"], 2.0)
+    np.testing.assert_array_equal(table.extra["danger_frac"], 2.0)
     assert "_length" not in table.extra
     assert seen[-1] == (100, 100)
     assert all(a < b for (a, _), (b, _) in itertools.pairwise(seen))

@@ -99,7 +99,7 @@ def test_summary_known_answers():
         shortest_path_length_m=[5.0, 5.0, 5.0, 5.0],
         min_clearance_m=[0.5, 0.1, 0.0, 0.4],
         goals_reached=[4, 4, 1, 2],
-        extra={"danger_steps": np.array([0.0, 20.0, 3.0, 48.0])},
+        extra={"danger_frac": np.array([0.0, 0.1, 0.3, 0.12])},
     )
     s = summarize(table)
     assert s.success == rate(np.array([True, True, False, False]))
