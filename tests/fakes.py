@@ -74,6 +74,8 @@ class FakeReplay:
         assert priority.dtype == np.float32
         assert item_id.shape == priority.shape
         assert np.isfinite(priority).all()
+        if not self.priority.flags.writeable:  # this copy came out of Ray's object store
+            self.priority = self.priority.copy()
         self.updates.append(len(item_id))
         self.priority[item_id] = priority
         return 1

@@ -138,6 +138,9 @@ class LearnerLoop:
     def look(self) -> None:
         """Hand the metrics over and obey the commands that wait. A collective with several ranks."""
         metrics = self._meters.report(self.state, self._update, self._ranks)
+        exponent = getattr(self._source, "importance_exponent", None)
+        if exponent is not None:
+            metrics["learner/importance_exponent"] = float(exponent)
         batch = self._commands.exchange(metrics) if self._ranks.rank == 0 else CommandBatch()
         batch = self._ranks.broadcast(batch)
         for command in batch.commands:

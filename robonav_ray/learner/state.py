@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from robonav_ray.algo.networks import make_q_network
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.learner.adam import Adam
 from robonav_ray.records import PolicySnapshot
 
 TENSORS_FILE = "learner.safetensors"
@@ -36,14 +37,7 @@ class LearnerState:
         self.device = device or torch.device("cpu")
         self.online = make_q_network(obs_dim, num_actions, algo, seed).to(self.device)
         self.target = make_q_network(obs_dim, num_actions, algo, seed).to(self.device).requires_grad_(False)
-        parameters = list(self.online.parameters())
-        self.optimizer = torch.optim.Adam(parameters, lr=learner.learning_rate, eps=learner.adam_eps, fused=True)
-        for parameter in parameters:  # as Adam would at its first step; made now so that the state always has the same keys
-            self.optimizer.state[parameter] = {
-                "step": torch.zeros((), dtype=torch.float32, device=self.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
+        self.optimizer = Adam(self.online.parameters(), learner.learning_rate, learner.adam_eps)
         self.learner_step = 0
         """Gradient steps that changed the weights."""
         self.policy_version = 0
@@ -57,8 +51,9 @@ class LearnerState:
         """Return every tensor of the state under its name (the tensors themselves, not copies)."""
         out = {f"online.{name}": t for name, t in self.online.state_dict().items()}
         out |= {f"target.{name}": t for name, t in self.target.state_dict().items()}
-        for name, parameter in self.online.named_parameters():
-            out |= {f"adam.{key}.{name}": t for key, t in self.optimizer.state[parameter].items()}
+        names = [name for name, _ in self.online.named_parameters()]
+        for key in ("steps", "exp_avg", "exp_avg_sq"):
+            out |= {f"adam.{key}.{name}": t for name, t in zip(names, getattr(self.optimizer, key), strict=True)}
         return out
 
     def state_dict(self) -> dict[str, Any]:

@@ -96,8 +96,7 @@ class Update:
     def configure(self, learner: LearnerConfig) -> None:
         """Take over learning rate, epsilon, clipping and target update from ``learner``."""
         self._config = learner
-        for group in self.state.optimizer.param_groups:
-            group["lr"], group["eps"] = learner.learning_rate, learner.adam_eps
+        self.state.optimizer.learning_rate, self.state.optimizer.eps = learner.learning_rate, learner.adam_eps
 
     def __call__(self, sample: ReplaySample) -> np.ndarray | None:
         """Make one step and return the new |td_error| (B,) float32; None when the update was dropped.
@@ -133,7 +132,7 @@ class Update:
                 target = double_q_target(batch.reward, batch.discount, self.state.online(batch.next_obs), next_q)
             else:
                 target = q_target(batch.reward, batch.discount, next_q)
-        self.state.optimizer.zero_grad(set_to_none=True)
+        self.state.optimizer.zero_grad()
         q = self._model(batch.obs)
         error = td_error(q, batch.action, target)
         loss = (batch.importance_weight * huber_loss(error, self._huber_delta)).mean()

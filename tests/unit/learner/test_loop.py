@@ -104,7 +104,7 @@ def test_hyperparameters_are_checked_taken_over_and_remembered(tmp_path):
     assert "learning_rate" in answers[2]
     assert answers[3].startswith("error: learning_rate")
     assert answers[4].startswith("error:")
-    assert bench.state.optimizer.param_groups[0]["lr"] == 7e-5
+    assert bench.state.optimizer.learning_rate == 7e-5
     assert json.loads((tmp_path / "learner.json").read_text())["overrides"] == changes
 
 

@@ -39,7 +39,7 @@ def test_adam_moments_and_step_travel(tmp_path):
     bench = make_bench()
     bench.loop.advance(3)
     tensors = bench.state.state_dict()["tensors"]
-    assert tensors["adam.step.head.bias"].item() == 3
+    assert tensors["adam.steps.head.bias"].item() == 3
     assert tensors["adam.exp_avg_sq.hidden.0.weight"].abs().sum() > 0
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.learner.adam import Adam
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.learner.update import Update
 from tests.fakes import FakeReplay
@@ -124,3 +129,25 @@ def test_bad_numbers_change_no_weight_and_three_in_a_row_are_too_many(column, va
     update(bad())
     with pytest.raises(FloatingPointError, match="learning_rate"):
         update(bad())
+
+
+def test_adam_is_torchs_own_bit_for_bit():
+    generator = torch.Generator().manual_seed(0)
+    ours = [torch.randn(shape, generator=generator, requires_grad=True) for shape in ((7, 5), (5,))]
+    theirs = [p.detach().clone().requires_grad_() for p in ours]
+    adam, reference = Adam(ours, 3e-3, 1e-5), torch.optim.Adam(theirs, lr=3e-3, eps=1e-5, fused=True)
+    for _ in range(5):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=generator)
+            b.grad = a.grad.clone()
+        adam.step()
+        reference.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_a_learner_starts_without_the_compiler_of_torch():
+    code = (
+        "import sys, torch\nfrom tests.unit.learner.conftest import make_bench\nmake_bench().loop.advance(2)\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

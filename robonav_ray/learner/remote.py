@@ -1,0 +1,322 @@
+"""The learner as a Ray Train ``TorchTrainer``: every Train worker is one rank and runs the plain loop of ``loop.py``.
+
+::
+
+    driver --start_learner--> thread: TorchTrainer.fit() --> controller --> rank 0 .. N-1: train_loop --> LearnerLoop.run()
+           <--LearnerHandle.error, is_alive, join--
+
+What fit() waits for: the ranks to start (bounded by ``RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S``, then retried as often as
+``controller_failure_limit`` allows) and the loop to end, which the mailbox's ``stop`` brings about. A rank that dies takes the others
+down with it; Train starts all of them again, up to ``max_restarts`` times, and they take up the last *committed* checkpoint.
+
+Our checkpoints are the only truth. What ``ray.train.report`` gets is a directory that holds nothing but the path of one, so
+that Train's own retention, upload and restart machinery works and no weight is stored twice.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink
+from robonav_ray.records import TransitionSpec
+
+POINTER_FILE = "robonav_checkpoint.json"
+LEARNER_PART = "learner"
+CONTROLLER_FAILURES = 3
+
+TRAIN_ENVIRONMENT = {
+    # Seconds between two polls of the ranks: how late a death, a report or the end is noticed (Ray's default is 2).
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # One process less; a preempted node is noticed like any other that dies.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # We print nothing in the ranks, so print need not be patched.
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+}
+
+
+@dataclass(frozen=True)
+class LearnerWiring:
+    """All that a rank needs to begin; picklable, and small enough to travel with the training function."""
+
+    algo: AlgoConfig
+    learner: LearnerConfig
+    spec: TransitionSpec
+    obs_dim: int
+    num_actions: int
+    seed: int
+    """Of the fresh network (already derived for its role)."""
+    sources: tuple[BatchSource, ...]
+    """One per rank."""
+    priorities: PrioritySink
+    weights: Any
+    """WeightSink and WeightSource in one."""
+    commands: CommandChannel
+    device: str = "cpu"
+    """``cpu`` or ``cuda``, decided by who knows the cluster."""
+    resume_from: str | None = None
+    """Directory that ``LearnerState.save`` wrote; None begins afresh."""
+
+
+def train_loop(config: dict[str, Any]) -> None:
+    """Run one rank until it is told to stop; ``config["wiring"]`` is a LearnerWiring."""
+    import ray.train
+
+    from robonav_ray.learner.devices import pick_device, set_threads
+    from robonav_ray.learner.loop import LearnerLoop
+    from robonav_ray.learner.ranks import OneRank, ProcessGroupRanks
+    from robonav_ray.learner.state import LearnerState
+
+    wiring: LearnerWiring = config["wiring"]
+    context = ray.train.get_context()
+    set_threads(wiring.learner.torch_threads)
+    device = pick_device(wiring.device, context.get_local_rank())
+    ranks = ProcessGroupRanks() if context.get_world_size() > 1 else OneRank()
+    state = LearnerState(wiring.obs_dim, wiring.num_actions, wiring.algo, wiring.learner, wiring.seed, device)
+    take_up(state, wiring, ranks)
+    source = wiring.sources[ranks.rank]
+    loop = LearnerLoop(
+        state,
+        wiring.algo,
+        wiring.learner,
+        wiring.spec,
+        source=source,
+        priorities=wiring.priorities,
+        weights=wiring.weights,
+        commands=wiring.commands,
+        ranks=ranks,
+        model=data_parallel(state) if ranks.world_size > 1 else None,
+        on_committed=report_committed,
+    )
+    try:
+        loop.run()
+    finally:
+        close: Callable[[], None] | None = getattr(source, "close", None)
+        if close is not None:
+            close()
+
+
+def data_parallel(state: Any) -> Any:
+    """Return the online network wrapped so that gradients are averaged over ranks."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    device_ids = [state.device] if state.device.type == "cuda" else None
+    return DistributedDataParallel(state.online, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def take_up(state: Any, wiring: LearnerWiring, ranks: Any) -> None:
+    """Load the last committed checkpoint after a restart, else ``resume_from``, else keep the fresh state.
+
+    The policy version continues from the weight store, so that it never falls however old the checkpoint is.
+    """
+    from robonav_ray.learner.commands import load_shared
+
+    committed = ranks.broadcast(last_committed())
+    if committed is not None:
+        load_shared(state, Path(committed), ranks, take_overrides=True)
+    elif wiring.resume_from is not None:
+        load_shared(state, Path(wiring.resume_from), ranks)
+    if ranks.rank == 0:
+        # A remote store answers newer_than from an earlier question, of which there is none yet.
+        ask = getattr(wiring.weights, "wait_newer_than", wiring.weights.newer_than)
+        newest = ask(state.policy_version)
+        if newest is not None:
+            state.policy_version = newest.version
+    state.policy_version = ranks.broadcast(state.policy_version)
+
+
+def last_committed() -> str | None:
+    """Return the learner's directory in the checkpoint that Train remembers; None when there is none."""
+    import ray.train
+
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return None
+    with checkpoint.as_directory() as directory:
+        path = Path(json.loads((Path(directory) / POINTER_FILE).read_text(encoding="utf-8"))["path"])
+    part = path / LEARNER_PART
+    return str(part if part.is_dir() else path)
+
+
+def report_committed(path: str) -> None:
+    """Tell Train that ``path`` is the checkpoint to restart from; every rank must call it."""
+    import ray.train
+
+    with tempfile.TemporaryDirectory(prefix="robonav-pointer-") as directory:
+        (Path(directory) / POINTER_FILE).write_text(json.dumps({"path": path}), encoding="utf-8")
+        rank0 = ray.train.get_context().get_world_rank() == 0
+        ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(directory) if rank0 else None)
+
+
+class LearnerHandle:
+    """A learner that runs, or has ended."""
+
+    def __init__(self, fit: Callable[[], None]) -> None:
+        """Call ``fit`` in a daemon thread."""
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(fit,), name="learner-fit", daemon=True)
+        self._thread.start()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the learner; None while it runs and after it stopped as told."""
+        return self._error
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether fit() has not returned yet."""
+        return self._thread.is_alive()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until fit() has returned; False when it had not within ``timeout`` seconds."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def ended_because(self) -> str | None:
+        """Return why the learner is gone in one line, None while it runs."""
+        if self._thread.is_alive():
+            return None
+        return "the learner has stopped" if self._error is None else f"the learner failed: {self._error}"
+
+    def _run(self, fit: Callable[[], None]) -> None:
+        try:
+            fit()
+        except BaseException as error:  # noqa: BLE001  the thread's only way to hand on what ended it; the runtime raises it
+            self._error = error
+
+
+def preload() -> threading.Thread:
+    """Import Train and torch in a background thread, for a driver that has something else to wait for; returns the thread."""
+    thread = threading.Thread(target=importlib.import_module, args=("ray.train.torch",), name="learner-preload", daemon=True)
+    thread.start()
+    return thread
+
+
+def lean_trainer_class() -> Any:
+    """Return TorchTrainer without two helper processes that cost a small machine seconds at every start.
+
+    * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where there is
+      none. ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job.
+    * AutoscalingCoordinator (of Ray Data, a detached actor) shares a cluster between Train and Data runs. An autoscaling cluster
+      grows for the ranks all the same, because their placement group is pending.
+    """
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+    from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+
+    class FixedRanks(FixedScalingPolicy):
+        def _send_resource_request(self) -> None:
+            """Nobody to ask."""
+
+        _maybe_send_resource_request = _cancel_resource_request = _send_resource_request
+
+    class LeanTorchTrainer(TorchTrainer):
+        def _create_default_callbacks(self) -> list[Any]:
+            callbacks = super()._create_default_callbacks()
+            return [callback for callback in callbacks if not isinstance(callback, PlacementGroupCleanerCallback)]
+
+        def _initialize_and_run_controller(self, **arguments: Any) -> Any:
+            return super()._initialize_and_run_controller(**{**arguments, "scaling_policy": FixedRanks(self.scaling_config)})
+
+    return LeanTorchTrainer
+
+
+def make_trainer(
+    wiring: LearnerWiring,
+    *,
+    num_ranks: int,
+    cpus_per_rank: float,
+    use_gpu: bool,
+    run_name: str,
+    storage_path: str,
+    max_restarts: int,
+) -> Any:
+    """Return the TorchTrainer; ``num_ranks`` 0 makes fit() run one rank in this very process, for tests.
+
+    Train's own messages go to files only (``SESSION/logs/train/``, all levels); errors still reach the terminal.
+
+    One rank on a CPU has nobody to form a process group with, so it gets Train's empty backend: the controller then need not import
+    torch.
+    """
+    from ray import train
+    from ray.train.backend import BackendConfig
+    from ray.train.torch import TorchConfig
+    from ray.train.v2.api.config import LoggingConfig
+
+    backend: Any = TorchConfig()
+    if num_ranks <= 1 and not use_gpu:
+        backend = BackendConfig()
+        backend.backend = "none"  # TorchTrainer fills in an empty name
+    return lean_trainer_class()(
+        train_loop,
+        train_loop_config={"wiring": wiring},
+        torch_config=backend,
+        scaling_config=train.ScalingConfig(
+            num_workers=num_ranks,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": cpus_per_rank} | ({"GPU": 1} if use_gpu else {}),
+        ),
+        run_config=train.RunConfig(
+            name=run_name,
+            storage_path=storage_path,
+            failure_config=train.FailureConfig(max_failures=max_restarts, controller_failure_limit=CONTROLLER_FAILURES),
+            checkpoint_config=train.CheckpointConfig(num_to_keep=2),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def start_learner(
+    wiring: LearnerWiring,
+    *,
+    run_name: str,
+    storage_path: str,
+    num_ranks: int = 1,
+    cpus_per_rank: float = 1.0,
+    use_gpu: bool = False,
+    max_restarts: int = 3,
+    start_timeout_s: float = 60.0,
+) -> LearnerHandle:
+    """Start the learner and return at once; importing Train and torch happens in the background thread.
+
+    Args:
+        wiring: Clients and config; picklable.
+        run_name: Must never have been used under ``storage_path``: Train would silently resume the old run.
+        storage_path: Where Train keeps its notes (a few kB); shared by all nodes that may hold rank 0.
+        num_ranks: DDP ranks.
+        cpus_per_rank: CPUs that each reserves.
+        use_gpu: One GPU per rank, and NCCL.
+        max_restarts: How often a failed group of ranks is started again.
+        start_timeout_s: How long the ranks' resources may take to become free before Train tries anew.
+
+    Raises:
+        ValueError: When ``run_name`` has been used, or ``wiring`` has not one source per rank.
+    """
+    if len(wiring.sources) != max(num_ranks, 1):
+        raise ValueError(f"{len(wiring.sources)} batch sources for {num_ranks} ranks; there must be one for each")
+    if (Path(storage_path) / run_name).exists():
+        raise ValueError(f"{Path(storage_path) / run_name} exists: Train would resume it; choose a run_name that was never used")
+    for key, value in {**TRAIN_ENVIRONMENT, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(start_timeout_s)}.items():
+        os.environ.setdefault(key, value)
+
+    def fit() -> None:
+        make_trainer(
+            wiring,
+            num_ranks=num_ranks,
+            cpus_per_rank=cpus_per_rank,
+            use_gpu=use_gpu,
+            run_name=run_name,
+            storage_path=storage_path,
+            max_restarts=max_restarts,
+        ).fit()
+
+    return LearnerHandle(fit)
