@@ -45,6 +45,9 @@ class EvaluationReport:
     policy_version: int | None = None
 
 
+_KINDS = {"static": "a static obstacle", "dynamic": "a moving obstacle", "wall": "a wall", "robot": "another robot"}
+
+
 def _rate_text(rate: Rate | None) -> str:
     return "-" if rate is None else f"{rate.frac:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
@@ -57,15 +60,14 @@ def _mean_text(mean: Mean | None, unit: str = "", digits: int = 2) -> str:
 
 
 def _rows(summary: Summary) -> list[tuple[str, str]]:
-    """Return (what, figure) of everything that is known, in reading order."""
-    kinds = (summary.collision_by_kind or {}).items()
+    """Return (what, figure) in reading order, always the same rows; a figure that is not known is a dash."""
+    kinds = {kind: rate for kind, rate in (summary.collision_by_kind or {}).items() if rate.count}
     danger = "-" if summary.danger_frac is None else f"{summary.danger_frac:.1%}"
-    rows = [
+    return [
         ("episodes", f"{summary.num_episodes:,}"),
         ("success", _rate_text(summary.success)),
         ("collision", _rate_text(summary.collision)),
-        *((f"  with {'a wall' if kind == 'wall' else f'a {kind} obstacle' if kind != 'robot' else 'a robot'}", _rate_text(r))
-          for kind, r in kinds if r.count),
+        *((f"  with {what}", _rate_text(kinds.get(kind))) for kind, what in _KINDS.items()),
         ("timeout", _rate_text(summary.timeout)),
         ("success weighted by path length", _mean_text(summary.spl, digits=3)),
         ("time of successes", _mean_text(summary.time_success_s, " s")),
@@ -79,7 +81,6 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         ("total return", _mean_text(summary.total_return)),
         ("length in steps", _mean_text(summary.length, digits=1)),
     ]  # fmt: skip
-    return [(what, text) for what, text in rows if text != "-"]
 
 
 def verdict(level: LevelReport) -> str:
@@ -159,12 +160,7 @@ def _caption(report: EvaluationReport) -> str:
 
 
 def _merged(levels: Sequence[LevelReport]) -> list[list[str]]:
-    """Return rows [what, figure of each level]; the first level that knows a row decides where it stands."""
-    columns = [dict(_rows(level.summary)) for level in levels]
-    order: list[str] = []
-    for column in columns:
-        for i, what in enumerate(column):
-            if what not in order:
-                before = [order.index(w) for w in list(column)[:i] if w in order]
-                order.insert(max(before, default=-1) + 1, what)
-    return [[what, *(column.get(what, "-") for column in columns)] for what in order]
+    """Return rows [what, figure of each level], without those that no level knows."""
+    columns = [_rows(level.summary) for level in levels]
+    rows = [[what, *(column[i][1] for column in columns)] for i, (what, _) in enumerate(columns[0])] if columns else []
+    return [row for row in rows if any(cell != "-" for cell in row[1:])]

@@ -40,7 +40,7 @@ def test_table_for_the_terminal(width):
 
 def test_kinds_that_never_happened_are_left_out_and_unknown_cells_are_dashes():
     text = to_markdown(make_report(NAVIGATION, OPEN))
-    assert "with a dynamic obstacle" in text
+    assert "with a moving obstacle" in text
     assert "with a wall" not in text
     row = next(line for line in text.splitlines() if line.startswith("| success |"))
     assert row == "| success | 78.3% (75.6% to 80.7%) | - |"
