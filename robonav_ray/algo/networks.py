@@ -31,8 +31,8 @@ class QNetwork(nn.Module):
         dims = (obs_dim, *hidden_dims)
         self.hidden = nn.ModuleList(nn.Linear(i, o, device="meta") for i, o in pairwise(dims))
         self.head = nn.Linear(dims[-1], num_actions + 1 if dueling else num_actions, device="meta")
-        self.mix: torch.Tensor | None
-        self.register_buffer("mix", dueling_mix(num_actions) if dueling else None, persistent=False)
+        # A constant, and no buffer: DDP would broadcast a buffer before every forward pass.
+        self._mix = dueling_mix(num_actions) if dueling else None
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         """Return the Q values (B, A) of ``obs`` (B, D) float32."""
@@ -40,7 +40,11 @@ class QNetwork(nn.Module):
         for layer in self.hidden:
             x = torch.relu(layer(x))
         x = self.head(x)
-        return x if self.mix is None else nn.functional.linear(x, self.mix)
+        if self._mix is None:
+            return x
+        if self._mix.device != x.device:
+            self._mix = self._mix.to(x.device)
+        return nn.functional.linear(x, self._mix)
 
 
 def make_q_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int) -> QNetwork:

@@ -110,7 +110,7 @@ def data_parallel(state: Any) -> Any:
     from torch.nn.parallel import DistributedDataParallel
 
     device_ids = [state.device] if state.device.type == "cuda" else None
-    return DistributedDataParallel(state.online, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+    return DistributedDataParallel(state.online, device_ids=device_ids, gradient_as_bucket_view=True)
 
 
 def take_up(state: Any, wiring: LearnerWiring, ranks: Any) -> None:

@@ -1,0 +1,158 @@
+"""Two ranks on half batches are one process on the whole batch, and stay equal to each other."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import socket
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed as dist
+
+from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.learner.commands import load_shared
+from robonav_ray.learner.loop import LearnerLoop
+from robonav_ray.learner.ranks import ProcessGroupRanks
+from robonav_ray.learner.remote import data_parallel
+from robonav_ray.learner.update import Update
+from robonav_ray.records import Command, ReplaySample
+from tests.fakes import FakeReplay, FakeWeights, ScriptedCommands
+from tests.unit.learner.conftest import ALGO, NUM_ACTIONS, OBS_DIM, make_state
+
+WHOLE = LearnerConfig(batch_size=32, learning_rate=3e-3, batches_per_call=2, publish_interval=5, report_interval=4)
+
+
+def half(sample: ReplaySample, rank: int) -> ReplaySample:
+    part = slice(rank * 16, rank * 16 + 16)
+    columns = tuple(c[part] for c in sample.columns)
+    return ReplaySample(columns, sample.item_id[part], sample.probability[part], sample.importance_weight[part])
+
+
+def test_gradients_of_halves_average_to_the_whole():
+    """The same in one process: no process group, just the mean of two gradients."""
+    replay = FakeReplay(OBS_DIM, NUM_ACTIONS, seed=3)
+    (sample,) = replay.sample(32, 1)
+    sample.importance_weight[:] = np.random.default_rng(0).random(32)
+    gradients = []
+    for part in (sample, half(sample, 0), half(sample, 1)):
+        state = make_state()
+        update = Update(state, ALGO, WHOLE, replay.spec)
+        update.gradients(update._stage.load(part))
+        gradients.append([p.grad.clone() for p in state.online.parameters()])
+    for whole, first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close((first + second) / 2, whole, rtol=1e-5, atol=1e-6)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def rank_main(rank: int, port: int, directory: str) -> None:
+    """One of two gloo processes; leaves what it found in ``directory``."""
+    try:
+        torch.set_num_threads(1)
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+        result = parity(rank) | lockstep(rank, Path(directory))
+        dist.destroy_process_group()
+    except BaseException:  # noqa: BLE001  the parent shows it
+        result = {"error": traceback.format_exc()}
+    (Path(directory) / f"rank{rank}.json").write_text(json.dumps(result))
+
+
+def parity(rank: int) -> dict:
+    """Ten updates on halves; how far rank's weights are from those of one process, and a fingerprint of them."""
+    state, alone = make_state(), make_state()
+    replay = FakeReplay(OBS_DIM, NUM_ACTIONS, seed=3)
+    update = Update(state, ALGO, WHOLE, replay.spec, data_parallel(state))
+    reference = Update(alone, ALGO, WHOLE, replay.spec)
+    for _ in range(10):
+        (sample,) = replay.sample(32, 1)
+        reference(sample)
+        assert update(half(sample, rank)) is not None
+    off = max(
+        float((a - b).detach().abs().max()) for a, b in zip(state.online.parameters(), alone.online.parameters(), strict=True)
+    )
+    before = fingerprint(state)
+    sample = replay.sample(32, 1)[0]
+    if rank == 1:  # one rank's bad row makes both drop the update
+        sample.columns[2].flags.writeable = True
+        sample.columns[2][20] = np.inf
+    dropped = update(half(sample, rank)) is None
+    return {"off": off, "parity": fingerprint(state), "dropped": dropped, "unchanged": before == fingerprint(state)}
+
+
+def lockstep(rank: int, directory: Path) -> dict:
+    """The loop with a rank that is dry at times, commands from rank 0, and a load that only rank 0 can see."""
+    ranks = ProcessGroupRanks(timeout_s=60.0)
+    donor = make_state(seed=8)
+    if rank == 0:
+        donor.save(directory / "donor")
+    script = [[], [Command(1, "pause")], [Command(2, "resume"), Command(3, "hyperparameters", '{"learning_rate": 1e-4}')]]
+    script += [[Command(4, "load", str(directory / ("donor" if rank == 0 else "not here")))], [], []]
+    commands = ScriptedCommands(*script, until=lambda m: m["learner/learner_step"] >= 12)
+    state, replay, weights = make_state(seed=rank), FakeReplay(OBS_DIM, NUM_ACTIONS, seed=rank), FakeWeights()
+    ranks.broadcast_tensors(list(state.tensors().values()))
+    replay.dry_for = 3 * rank
+    loop = LearnerLoop(
+        state, ALGO, WHOLE, replay.spec, source=replay, priorities=replay, weights=weights, commands=commands,
+        ranks=ranks, model=data_parallel(state),
+    )  # fmt: skip
+    loop.run()
+    try:
+        load_shared(state, directory / "nowhere", ranks)
+    except ValueError as error:
+        refusal = str(error)
+    return {
+        "weights": fingerprint(state),
+        "counters": state.counters(),
+        "learning_rate": state.optimizer.learning_rate,
+        "batch": replay.calls[-1][0],
+        "published": len(weights.snapshots),
+        "answers": commands.answers,
+        "refusal": refusal,
+    }
+
+
+def fingerprint(state) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.tensors().items()):
+        digest.update(name.encode() + tensor.detach().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def test_two_real_ranks(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    port = free_port()
+    processes = [context.Process(target=rank_main, args=(rank, port, str(tmp_path))) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(90)
+        assert process.exitcode == 0
+    zero, one = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
+    assert "error" not in zero, zero["error"]
+    assert "error" not in one, one["error"]
+    assert zero["off"] < 1e-5
+    assert zero["parity"] == one["parity"]
+    assert zero["dropped"]
+    assert one["dropped"]
+    assert zero["unchanged"]
+    assert zero["weights"] == one["weights"]
+    assert zero["counters"] == one["counters"]
+    assert zero["counters"]["samples"] == 32 * zero["counters"]["learner_step"] > 0
+    assert zero["learning_rate"] == one["learning_rate"] == pytest.approx(1e-4)
+    assert zero["batch"] == one["batch"] == 16
+    assert zero["published"] > 1
+    assert one["published"] == 0
+    assert not [a for a in zero["answers"].values() if a.startswith("error")]
+    assert one["answers"] == {}
+    assert "missing" in zero["refusal"]
+    assert zero["refusal"] == one["refusal"]
