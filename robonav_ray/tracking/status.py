@@ -87,10 +87,9 @@ def estimate_remaining_s(
 ) -> float | None:
     """Return the estimated seconds to the end of training, or None when nothing is known yet.
 
-    Training ends when the curriculum is passed and the budget is used, whichever is later, or at the hard limit. Every
-    stage to come, and the current one, is expected to take as long as the mean stage passed in this run so far
-    (``stage_began_s / stage``); a current stage that has already taken longer is expected to end now. A rough guess:
-    later stages are harder.
+    Training ends when the curriculum is passed and the budget is used, whichever is later, or at the hard limit. The
+    current stage is expected to take as long as the mean stage passed so far (``stage_began_s / stage``), or to end now
+    if it has already taken longer; every stage to come, as long as the longer of the two. A rough guess.
 
     Args:
         elapsed_s: Seconds of training so far.
@@ -108,7 +107,8 @@ def estimate_remaining_s(
             remaining = by_budget or None
         else:
             per_stage = stage_began_s / stage
-            to_pass = max(0.0, per_stage - (elapsed_s - stage_began_s)) + per_stage * (num_stages - stage - 1)
+            here = elapsed_s - stage_began_s
+            to_pass = max(0.0, per_stage - here) + max(per_stage, here) * (num_stages - stage - 1)
             remaining = max(by_budget, to_pass)
     if limit_s is None:
         return remaining

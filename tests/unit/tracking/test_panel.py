@@ -163,7 +163,7 @@ def test_seconds():
         ({"elapsed_s": 310, "stage": 0, "passed": False, "stage_began_s": 0}, None),
         ({"elapsed_s": 310, "stage": 0, "passed": False, "stage_began_s": 0, "limit_s": 400}, 90),
         ({"elapsed_s": 310, "stage": 2, "passed": False, "stage_began_s": 300}, 290),
-        ({"elapsed_s": 900, "stage": 2, "passed": False, "stage_began_s": 300}, 150),
+        ({"elapsed_s": 900, "stage": 2, "passed": False, "stage_began_s": 300}, 600),
         ({"elapsed_s": 310, "stage": 3, "passed": True, "stage_began_s": 300}, 0),
         ({"elapsed_s": 100, "stage": 3, "passed": True, "stage_began_s": 90, "limit_s": 150}, 50),
     ],
