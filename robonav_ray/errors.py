@@ -1,5 +1,9 @@
-"""The user's mistakes: one family of errors, shown as one message without a traceback, with exit code 2."""
+"""Errors that more than one room must know by name."""
 
 
 class UserError(ValueError):
-    """Something that only the user can put right; the message names what, where and what to do."""
+    """Something that only the user can put right; shown as one message (what, where, what to do) with exit code 2."""
+
+
+class LearnerCallError(RuntimeError):
+    """A command was not carried out: the learner refused it, restarted, ended, or did not answer in time."""

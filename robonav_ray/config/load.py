@@ -153,7 +153,7 @@ def _apply_override(data: dict[str, Any], override: str) -> Path_:
         raise ConfigError(f"override {override!r}: write it as section.key=value, for instance learner.batch_size=256")
     value = _Document(text, f"override {override!r}").data
     path: Path_ = tuple(int(p) if p.isdigit() else p for p in key.strip().split("."))
-    node: Any = cast(Any, data)
+    node: Any = data
     for depth, part in enumerate(path[:-1]):
         if isinstance(node, dict):
             if part not in node or node[part] is None:
@@ -164,10 +164,9 @@ def _apply_override(data: dict[str, Any], override: str) -> Path_:
         else:
             raise ConfigError(f"override {override!r}: {_dotted(path[: depth + 1])} is not there to be changed")
     last = path[-1]
-    if isinstance(node, dict) or (isinstance(node, list) and isinstance(last, int) and last < len(node)):
-        node[last] = value
-    else:
+    if not isinstance(node, dict | list) or (isinstance(node, list) and not (isinstance(last, int) and last < len(node))):
         raise ConfigError(f"override {override!r}: {_dotted(path[:-1])} is {_kind(node)}, not a section")
+    cast(Any, node)[last] = value
     return path
 
 

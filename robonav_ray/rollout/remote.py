@@ -47,7 +47,7 @@ def make_worker(wiring: RolloutWiring) -> RolloutWorker:
     env = make_vector_env(
         config.env,
         wiring.levels,
-        num_envs=wiring.num_worlds,
+        num_envs=wiring.num_worlds * robots,
         first_world=wiring.first_world,
         seed=seed_for(config.seed, ROLE_WORLD, wiring.incarnation),
         gamma=config.algo.gamma,

@@ -91,7 +91,7 @@ class RolloutWorker:
         self._worker, self._incarnation = worker, incarnation
         self._env, self._policy = env, policy
         self._assignments, self._sink, self._weights = assignments, sink, weights
-        self._num_steps = rollout.steps_per_fragment
+        self._num_steps, self._reward_scale = rollout.steps_per_fragment, algo.reward_scale
         self._ladder_exponent, self._num_lanes_total = rollout.ladder_exponent, num_lanes_total
         self.spec = TransitionSpec.for_discrete((policy.obs_dim,))
         self._world_index = np.arange(first_world, first_world + num_lanes, dtype=np.int64)
@@ -159,9 +159,8 @@ class RolloutWorker:
         epsilon_greedy(q, epsilon, self._key, self._world_index, self._step_count, self._action, self._q_taken, self._q_max)
         next_obs, reward, terminated, truncated, info = self._env.step(self._action)
         final_obs = self._final_obs(next_obs, terminated, truncated, info)
-        reward = reward.astype(np.float32, copy=False)
         row = self._folder.push(
-            obs, self._action, reward, terminated, truncated, self._q_taken, self._q_max,
+            obs, self._action, (reward * self._reward_scale).astype(np.float32, copy=False), terminated, truncated, self._q_taken, self._q_max,
             final_obs, self._final_q_max, self._policy.version, columns, priority, row, active,
         )  # fmt: skip
         self._step_count += 1

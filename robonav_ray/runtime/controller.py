@@ -15,11 +15,11 @@ import time
 from dataclasses import dataclass
 
 from robonav_ray.curriculum.progress import PROGRESS_FILE, write_progress
+from robonav_ray.errors import LearnerCallError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
 from robonav_ray.runtime.budget import Budget, StopReason
 from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, prune_checkpoints
-from robonav_ray.runtime.mailbox import LearnerCallError
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import Session, Wiring, WiringFacts
 from robonav_ray.tracking.panel import StatusView

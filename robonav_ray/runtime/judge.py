@@ -171,7 +171,8 @@ def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy
 
 def _held_out(config: RunConfig, task: Task, level: int, first: int, count: int) -> VectorEnv[Any, Any, Any]:
     seed = seed_for(config.evaluation.seed, ROLE_EVALUATION, level)
-    env = make_vector_env(config.env, task.levels, num_envs=count, first_world=first, seed=seed, gamma=config.algo.gamma)
+    lanes = count * config.env.world.num_robots
+    env = make_vector_env(config.env, task.levels, num_envs=lanes, first_world=first, seed=seed, gamma=config.algo.gamma)
     if hasattr(env, "set_level"):
         env.set_level(level)  # type: ignore[attr-defined]
     return env

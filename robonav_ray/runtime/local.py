@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.errors import LearnerCallError
 from robonav_ray.learner.devices import pick_device, set_threads
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
@@ -28,7 +29,7 @@ from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.rollout.remote import RolloutWiring, make_worker
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
-from robonav_ray.runtime.mailbox import LearnerCallError, LocalMailbox
+from robonav_ray.runtime.mailbox import LocalMailbox
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import Session, WiringFacts

@@ -22,13 +22,10 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import RayActorError
 
+from robonav_ray.errors import LearnerCallError
 from robonav_ray.records import Command, CommandBatch, Metrics
 
 COMMAND_OPS = ("save", "load", "committed", "hyperparameters", "pause", "resume", "stop")
-
-
-class LearnerCallError(RuntimeError):
-    """A command was not carried out: the learner refused it, restarted, ended, or did not answer in time."""
 
 
 class MetricsPost(NamedTuple):

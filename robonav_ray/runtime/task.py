@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import gymnasium
+
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError
 from robonav_ray.config.worlds import LevelConfig
@@ -44,6 +46,8 @@ def describe_task(config: RunConfig) -> Task:
         env = describe_env(config.env, all_levels)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    except (gymnasium.error.Error, TypeError) as error:  # not installed, or env.kwargs that it does not take
+        raise ConfigError(f"env.id={config.env.id!r} cannot be made with env.kwargs={config.env.kwargs}: {error}") from None
     stages = config.curriculum.stages_for(env.has_outcomes)
     return Task(
         env_id=config.env.id,

@@ -22,13 +22,14 @@ from pathlib import Path
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.remote import start_curriculum
+from robonav_ray.errors import LearnerCallError
 from robonav_ray.learner.remote import LearnerWiring, start_learner
 from robonav_ray.records import Metrics
 from robonav_ray.replay.remote import start_replay
 from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runtime.checkpoint import CheckpointWriter
-from robonav_ray.runtime.mailbox import LearnerCallError, MailboxHandle
+from robonav_ray.runtime.mailbox import MailboxHandle
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows

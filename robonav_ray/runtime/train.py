@@ -144,9 +144,8 @@ def _run_local(session: Session, stop: StopRequest) -> Ending:
 
 
 def _run_on_ray(session: Session, stop: StopRequest, console: Console) -> Ending:
-    from robonav_ray.runtime.cluster import connected, prepare_environment
+    from robonav_ray.runtime.cluster import connected
 
-    prepare_environment(session.config.runtime)
     with connected(session.config.runtime) as cluster:
         from robonav_ray.runtime.resources import make_plan
         from robonav_ray.runtime.topology import RayWiring
