@@ -82,7 +82,7 @@ def stage_spans(steps: np.ndarray, stage: np.ndarray, last_step: float) -> list[
     return [(int(stage[i]), a, b) for i, a, b in zip(changes, begins, [*begins[1:], last_step], strict=True)]
 
 
-def smoothed(value: np.ndarray, num_points: int = 9) -> np.ndarray:
+def smoothed(value: np.ndarray, num_points: int) -> np.ndarray:
     """Return the centred moving mean of ``value`` (P,), over fewer points at the ends."""
     half = min(num_points, len(value)) // 2
     total = np.concatenate([[0.0], np.cumsum(value)])
@@ -94,7 +94,8 @@ def smoothed(value: np.ndarray, num_points: int = 9) -> np.ndarray:
 def smoothed_by_stage(steps: np.ndarray, value: np.ndarray, spans: Sequence[tuple[int, float, float]]) -> np.ndarray:
     """Return ``value`` (P,) smoothed within each stage: the drop at a transition is real and must stay sharp."""
     borders = np.searchsorted(steps, [begin for _, begin, _ in spans[1:]])
-    return np.concatenate([smoothed(part) if len(part) else part for part in np.split(value, borders)])
+    num_points = max(3, len(value) // 25)
+    return np.concatenate([smoothed(part, num_points) if len(part) else part for part in np.split(value, borders)])
 
 
 def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -> Path:
@@ -146,7 +147,7 @@ def _draw_gate(axes: Any, curves: Curves, spans: Sequence[tuple[int, float, floa
     for stage, begin, end in spans:
         if (end - begin) / last > 0.06:
             name = curves.stage_names[stage].replace("_", " ") if stage < len(curves.stage_names) else f"stage {stage + 1}"
-            text = name if (end - begin) / last > 0.0085 * len(name) else str(stage + 1)
+            text = name if (end - begin) / last > 0.0068 * len(name) else str(stage + 1)
             middle, where = (begin + end) / 2, axes.get_xaxis_transform()
             axes.text(middle, 1.02, text, ha="center", va="bottom", fontsize=9, color=_FAINT, transform=where)
     _draw_passed(axes, curves)
@@ -174,9 +175,18 @@ def _draw_small(
             axes.plot(steps, value, color=colour, alpha=0.3, linewidth=0.8)
             axes.plot(steps, smoothed_by_stage(steps, value, spans), color=colour, linewidth=1.6, label=label or None)
     axes.set_title(name, fontsize=10, color=_INK, loc="left")
-    axes.margins(y=0.15)
+    settled = np.concatenate([_settled(*curves.series[metric]) for metric, _, _ in lines if metric in curves.series])
+    low, high = float(settled.min()), float(settled.max())
+    margin = 0.15 * (high - low) or 0.1 * abs(high) or 1.0
+    axes.set_ylim(low - margin, high + margin)
     if any(label for _, label, _ in lines):
         axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
+
+
+def _settled(steps: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return ``value`` without the first tenth of the steps, whose start-up extremes would flatten the rest."""
+    late = value[steps >= 0.1 * steps[-1]]
+    return late if len(late) >= 3 else value
 
 
 def _prepare(axes: Any, curves: Curves, spans: Sequence[tuple[int, float, float]]) -> None:

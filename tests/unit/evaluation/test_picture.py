@@ -74,7 +74,7 @@ def test_smoothing_agrees_with_its_slow_twin(n):
     value = np.random.default_rng(n).normal(size=n)
     half = min(9, n) // 2
     slow = [value[max(0, i - half) : i + half + 1].mean() for i in range(n)]
-    np.testing.assert_allclose(smoothed(value), slow, atol=1e-12)
+    np.testing.assert_allclose(smoothed(value, 9), slow, atol=1e-12)
 
 
 def test_smoothing_does_not_cross_a_transition():
