@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -278,7 +278,7 @@ def _transition_from(state: dict[str, Any]) -> StageTransition:
     return StageTransition(**{**state, "window": WindowFigures(**state["window"])})
 
 
-def _check_keys(what: str, state: dict[str, Any], expected: object) -> None:
-    if set(state) != set(expected):  # type: ignore[call-overload]
-        differing = sorted(set(state) ^ set(expected))  # type: ignore[call-overload]
-        raise ValueError(f"{what} does not fit this program: unknown or missing {', '.join(differing)}")
+def _check_keys(what: str, state: dict[str, Any], expected: Iterable[str]) -> None:
+    differing = set(state) ^ set(expected)
+    if differing:
+        raise ValueError(f"{what} does not fit this program: unknown or missing {', '.join(sorted(differing))}")
