@@ -76,6 +76,7 @@ def bench_remote(spec: TransitionSpec, num_rows: int, batch: int, num_shards: in
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
+
     from robonav_ray.replay.remote import start_replay
 
     rng = np.random.default_rng(0)

@@ -49,7 +49,10 @@ class NaiveLedger:
         self.inserted = self.sampled = 0
 
     def insert(self, rows: int) -> bool:
-        ok = self.inserted < self.min_size or self.ratio * (self.inserted + rows - self.min_size) - self.sampled <= self.error_buffer
+        ok = (
+            self.inserted < self.min_size
+            or self.ratio * (self.inserted + rows - self.min_size) - self.sampled <= self.error_buffer
+        )
         self.inserted += rows * ok
         return ok
 
@@ -60,7 +63,9 @@ class NaiveLedger:
         return ok
 
 
-def serial_fragment(sequence: int, rows: int, *, worker: int = 0, incarnation: int = 0, priority: np.ndarray | None = None) -> Fragment:
+def serial_fragment(
+    sequence: int, rows: int, *, worker: int = 0, incarnation: int = 0, priority: np.ndarray | None = None
+) -> Fragment:
     """Return a fragment whose every column encodes the row's own number: worker * 1e5 + sequence * rows + row."""
     number = worker * 100_000 + sequence * rows + np.arange(rows)
     columns = SPEC.allocate(rows)

@@ -1,0 +1,220 @@
+"""The Ray shells: several workers at once, dead shards, dead workers, bad input. What is common to both wirings is in contracts/."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robonav_ray.config.replay import ReplayConfig
+from robonav_ray.records import ReplaySample, unpack_item_id
+from tests.oracles_replay import SPEC, check_serial_columns, serial_fragment
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(90)]
+
+CONFIG = ReplayConfig(capacity=4000, num_shards=2, min_size=100, samples_per_insert=4.0, shard_timeout_s=1.0, lease_s=1.0)
+ROWS, BATCH, CALL = 20, 32, 4
+
+
+@pytest.fixture
+def start(ray_session: None) -> Iterator[Callable[..., Any]]:
+    from robonav_ray.replay.remote import start_replay
+
+    started = []
+
+    def make(config: ReplayConfig = CONFIG, **options: Any) -> Any:
+        options = {"max_insert_rows": ROWS, "max_sample_rows": BATCH * CALL, "cpus_per_shard": 0.1} | options
+        started.append(start_replay(config, SPEC, 0, **options))
+        return started[-1]
+
+    yield make
+    for replay in started:
+        replay.shutdown()
+
+
+def until_batch(source: Any, num_batches: int = CALL) -> list[ReplaySample]:
+    deadline = time.monotonic() + 20
+    while (samples := source.sample(BATCH, num_batches)) is None:
+        assert time.monotonic() < deadline, "no batch within 20 s"
+    return samples
+
+
+def test_many_workers_and_a_learner_at_once(start: Callable[..., Any], tmp_path: Path) -> None:
+    import ray
+
+    class Worker:
+        """A rollout that only ships."""
+
+        def __init__(self, sink: Any, worker: int) -> None:
+            self.sink, self.worker = sink, worker
+
+        def ship(self, first: int, num: int) -> int:
+            for sequence in range(first, first + num):
+                self.sink.insert(serial_fragment(sequence, ROWS, worker=self.worker))
+                if sequence % 3 == 0:
+                    self.sink.insert(serial_fragment(sequence, ROWS, worker=self.worker))
+            self.sink.flush()
+            return self.sink.num_lost_rows
+
+    replay = start()
+    replay.wait_ready(60)
+    no_torch = ray.get([s.__ray_call__.remote(lambda _: "torch" not in __import__("sys").modules) for s in replay.shards])
+    assert all(no_torch), "a shard's process holds torch"
+
+    worker_class: Any = ray.remote(num_cpus=0.1)(Worker)
+    workers = [worker_class.remote(replay.transition_sink(2), i) for i in range(3)]
+    running = [w.ship.remote(0, 60) for w in workers]
+    source, priorities = replay.batch_source(0, 2), replay.priority_sink()
+    stale = 0
+    while ray.wait(running, num_returns=3, timeout=0)[1]:
+        for batch in source.sample(BATCH, CALL) or []:
+            check_serial_columns(batch.columns)
+            assert (batch.importance_weight <= 1).all()
+            stale += priorities.update_priorities(batch.item_id, np.ones(BATCH, np.float32))
+    assert ray.get(running) == [0, 0, 0]
+    stale += priorities.flush()
+    assert priorities.num_dropped_rows == 0
+
+    stats = replay.stats()
+    assert sum(s.num_inserted for s in stats.shards) == 3 * 60 * ROWS == stats.ledger.num_inserted
+    assert sum(s.num_duplicates for s in stats.shards) == 3 * 20
+    assert sum(s.num_stale for s in stats.shards) == stale == 0
+    least = (4.0 * ROWS + BATCH * CALL) / 2
+    assert abs(stats.ledger.balance) <= 2 * least
+    assert stats.ledger.achieved_samples_per_insert == pytest.approx(4.0, rel=0.05)
+
+    mark = replay.pause()
+    assert mark.open_insert_rows == 0
+    blocked = workers[0].ship.remote(100, 1)
+    files = replay.save(tmp_path)
+    assert not ray.wait([blocked], timeout=0.3)[0], "admitted while paused"
+    assert len(files) == 1 + 2 * 4
+    replay.resume()
+    while not ray.wait([blocked], timeout=0)[0]:
+        source.sample(BATCH, CALL)
+    source.close()
+    before = replay.stats().ledger.num_inserted
+    replay.load(tmp_path)
+    stats = replay.stats()
+    assert stats.ledger.num_inserted == mark.num_inserted == before - ROWS
+    assert [s.incarnation for s in stats.shards] == [1, 1]
+    assert stats.ledger.num_sampled == mark.num_sampled
+    for batch in until_batch(source):
+        check_serial_columns(batch.columns)
+        assert (unpack_item_id(batch.item_id).incarnation == 0).all()
+
+
+def test_a_dead_shard_is_left_out_and_comes_back_from_its_snapshot(start: Callable[..., Any], tmp_path: Path) -> None:
+    import ray
+
+    replay = start(CONFIG.model_copy(update={"error_buffer": 1e9}))
+    sink, source, priorities = replay.transition_sink(2), replay.batch_source(0, 1), replay.priority_sink()
+    for sequence in range(10):
+        sink.insert(serial_fragment(sequence, ROWS))
+    sink.flush()
+    old_ids = np.concatenate([b.item_id for b in until_batch(source)])
+    replay.pause()
+    replay.save(tmp_path)
+    replay.resume()
+    for sequence in range(10, 20):
+        sink.insert(serial_fragment(sequence, ROWS))
+    sink.flush()
+    lost_ids = np.concatenate([b.item_id for _ in range(4) for b in until_batch(source)])
+
+    ray.kill(replay.shards[1])
+    for sequence in range(20, 30):
+        sink.insert(serial_fragment(sequence, ROWS))
+    sink.flush()
+    assert sink.num_lost_rows == 0
+    assert replay.dead_shards() == [1]
+    for _ in range(3):
+        until_batch(source)
+    for batch in until_batch(source):
+        check_serial_columns(batch.columns)
+        assert (unpack_item_id(batch.item_id).shard == 0).all()
+    priorities.update_priorities(old_ids, np.ones(len(old_ids), np.float32))
+    priorities.flush()
+    assert priorities.num_dropped_rows == int((unpack_item_id(old_ids).shard == 1).sum())
+
+    assert replay.replace_shard(1, tmp_path) == 5 * ROWS
+    assert replay.dead_shards() == []
+    for sequence in range(30, 40):
+        sink.insert(serial_fragment(sequence, ROWS))
+    sink.flush()
+    shards: set[int] = set()
+    lives: set[int] = set()
+    for _ in range(10):
+        for batch in until_batch(source):
+            check_serial_columns(batch.columns)
+            parts = unpack_item_id(batch.item_id)
+            shards |= set(parts.shard.tolist())
+            lives |= set(parts.incarnation[parts.shard == 1].tolist())
+    assert shards == {0, 1}
+    assert lives == {0, 1}, "restored rows keep their ids, new ones get ids of the new life"
+    in_lost = (unpack_item_id(lost_ids).shard == 1) & (unpack_item_id(lost_ids).sequence >= 5 * ROWS)
+    assert in_lost.any()
+    time.sleep(0.6)
+    priorities.update_priorities(lost_ids[in_lost], np.full(int(in_lost.sum()), 5.0, np.float32))
+    priorities.flush()
+    time.sleep(0.6)
+    priorities.update_priorities(lost_ids[in_lost], np.full(int(in_lost.sum()), 5.0, np.float32))
+    assert priorities.flush() == int(in_lost.sum()), "ids of lost rows must be stale in the new life"
+    stats = replay.stats()
+    assert stats.num_restarts == 1
+    assert stats.ledger.open_insert_rows == 0
+    assert stats.ledger.num_inserted == 40 * ROWS
+    ray.get([s.check_valid.remote() for s in replay.shards])
+    source.close()
+
+
+def test_a_worker_that_dies_with_a_reservation_blocks_nobody(start: Callable[..., Any]) -> None:
+    import ray
+
+    replay = start()
+    replay.wait_ready(60)
+    while ray.get(replay.ledger.reserve.remote("insert", ROWS, 0.0)).reservation is not None:
+        pass
+    assert replay.stats().ledger.open_insert_rows >= CONFIG.min_size
+    sink, source = replay.transition_sink(1), replay.batch_source(0, 1)
+    for sequence in range(5):
+        sink.insert(serial_fragment(sequence, ROWS))
+    sink.flush()
+    until_batch(source)
+    source.close()
+
+
+def test_bad_input_reaches_the_one_who_sent_it(start: Callable[..., Any]) -> None:
+    import ray
+
+    replay = start()
+    sink, source, priorities = replay.transition_sink(1), replay.batch_source(0, 1), replay.priority_sink()
+    sink.insert(serial_fragment(0, ROWS, priority=np.full(ROWS, np.nan)))
+    with pytest.raises(ValueError, match="NaN or Inf"):
+        sink.flush()
+    with pytest.raises(ValueError, match="at most 20"):
+        sink.insert(serial_fragment(0, ROWS + 1))
+    for sequence in range(5):
+        sink.insert(serial_fragment(sequence, ROWS))
+    sink.flush()
+    assert replay.stats().ledger.num_inserted == 5 * ROWS
+    ids = until_batch(source)[0].item_id
+    priorities.update_priorities(ids, np.full(BATCH, np.inf, np.float32))
+    with pytest.raises(ValueError, match="NaN or Inf"):
+        priorities.flush()
+    with pytest.raises(ValueError, match="at most 128"):
+        until_batch(source, CALL + 1)
+    source.close()
+    ray.kill(replay.ledger)
+    with pytest.raises(ray.exceptions.RayActorError):
+        until_batch(source)
+
+
+def test_a_cluster_too_small_is_told_so(start: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"replay\.error_buffer"):
+        start(CONFIG.model_copy(update={"error_buffer": 1.0}))
+    with pytest.raises(RuntimeError, match=r"shard 0, shard 1 is not running.*runtime\.cpus_per_shard"):
+        start(cpus_per_shard=1000).wait_ready(2.0)
