@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -85,6 +87,19 @@ class FakeReplay:
 
     def close(self) -> None:
         self.closed = True
+
+
+class MarkedReplay(FakeReplay):
+    """Writes down which process draws from it, and gives no more than 1,000 batches a second."""
+
+    def __init__(self, obs_dim: int, num_actions: int, pid_file: str) -> None:
+        super().__init__(obs_dim, num_actions)
+        self.pid_file = Path(pid_file)
+
+    def sample(self, batch_size: int, num_batches: int) -> list[ReplaySample] | None:
+        self.pid_file.write_text(str(os.getpid()))
+        time.sleep(0.001 * num_batches)
+        return super().sample(batch_size, num_batches)
 
 
 class FakeWeights:
