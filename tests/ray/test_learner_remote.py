@@ -1,0 +1,146 @@
+"""The learner under Ray Train: in this process, and as a real worker that is killed and comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.learner.remote import LearnerWiring, make_trainer, start_learner
+from robonav_ray.learner.state import LearnerState
+from robonav_ray.records import Command
+from tests.fakes import FakeReplay, FakeWeights, MarkedReplay, ScriptedCommands
+
+OBS_DIM, NUM_ACTIONS = 6, 3
+ALGO = AlgoConfig(hidden_dims=(16,))
+CONFIG = LearnerConfig(batch_size=32, batches_per_call=4, publish_interval=5, report_interval=20)
+
+
+def make_wiring(replay, weights, commands, resume_from=None, num_ranks=1) -> LearnerWiring:
+    return LearnerWiring(
+        algo=ALGO,
+        learner=CONFIG,
+        spec=replay.spec,
+        obs_dim=OBS_DIM,
+        num_actions=NUM_ACTIONS,
+        seed=7,
+        sources=(replay,) * num_ranks,
+        priorities=replay,
+        weights=weights,
+        commands=commands,
+        resume_from=resume_from,
+    )
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> object:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if (value := condition()) is not None and value is not False:
+            return value
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+def run_here(wiring: LearnerWiring, directory: Path) -> None:
+    make_trainer(
+        wiring, num_ranks=0, cpus_per_rank=1.0, use_gpu=False, run_name="here", storage_path=str(directory), max_restarts=0
+    ).fit()
+
+
+def test_one_rank_in_this_process(tmp_path):
+    replay, weights = FakeReplay(OBS_DIM, NUM_ACTIONS), FakeWeights(version=30)
+    saved = [Command(1, "save", str(tmp_path / "learner")), Command(2, "committed", str(tmp_path))]
+    commands = ScriptedCommands([], saved, until=lambda m: m["learner/learner_step"] >= 40)
+    run_here(make_wiring(replay, weights, commands), tmp_path)
+    assert commands.answers[2] == "ok"
+    assert weights.snapshots[0].version == 31
+    assert replay.closed
+    step = json.loads(commands.answers[1])["learner_step"]
+    assert step > 0
+
+    again = FakeWeights(version=500)
+    commands = ScriptedCommands([Command(1, "pause"), Command(2, "stop")])
+    run_here(make_wiring(replay, again, commands, resume_from=str(tmp_path / "learner")), tmp_path)
+    assert again.snapshots[0].version == 501
+    assert again.snapshots[0].learner_step == step
+
+
+def test_what_cannot_work_is_refused_before_anything_starts(tmp_path):
+    replay = FakeReplay(OBS_DIM, NUM_ACTIONS)
+    wiring = make_wiring(replay, FakeWeights(), ScriptedCommands())
+    with pytest.raises(ValueError, match="one for each"):
+        start_learner(wiring, run_name="a", storage_path=str(tmp_path), num_ranks=2)
+    (tmp_path / "used").mkdir()
+    with pytest.raises(ValueError, match="never used"):
+        start_learner(wiring, run_name="used", storage_path=str(tmp_path))
+
+
+@pytest.mark.ray
+def test_a_killed_rank_comes_back_from_the_last_committed_checkpoint(ray_session, tmp_path):
+    from robonav_ray.runtime.mailbox import MailboxHandle
+    from robonav_ray.weights.remote import start_weight_store
+
+    mailbox = MailboxHandle()
+    store, weights = start_weight_store()
+    replay = MarkedReplay(OBS_DIM, NUM_ACTIONS, str(tmp_path / "pid"))
+    wiring = make_wiring(replay, weights, mailbox.channel())
+    handle = start_learner(
+        wiring, run_name=f"run-{time.time_ns()}", storage_path=str(tmp_path / "train"), cpus_per_rank=0.5, max_restarts=1
+    )
+    mailbox.watch(handle.ended_because)
+
+    def step() -> float:
+        assert handle.error is None
+        post = mailbox.latest()
+        return -1.0 if post is None else post.metrics["learner/learner_step"]
+
+    wait_for(lambda: step() > 40)
+    mailbox.call("pause")
+    saved = json.loads(mailbox.call("save", str(tmp_path / "checkpoint" / "learner")))
+    assert mailbox.call("committed", str(tmp_path / "checkpoint")) == "ok"
+    mailbox.call("hyperparameters", '{"learning_rate": 1e-5}')
+    assert mailbox.call("resume") == str(saved["learner_step"])
+    wait_for(lambda: step() > saved["learner_step"] + 100)
+    pid, version = int((tmp_path / "pid").read_text()), weights.version()
+    assert version > saved["policy_version"]
+    os.kill(pid, signal.SIGKILL)
+
+    wait_for(lambda: int((tmp_path / "pid").read_text() or 0) not in (0, pid))
+    first = wait_for(lambda: weights.wait_newer_than(version))
+    wait_for(lambda: step() > 0)
+    assert first.version > version
+    assert json.loads(mailbox.call("hyperparameters", "{}"))["learning_rate"] == CONFIG.learning_rate
+    assert saved["learner_step"] <= first.learner_step <= step()
+    mailbox.stop()
+    assert handle.join(30.0)
+    assert handle.error is None
+    assert not handle.is_alive
+    assert handle.ended_because() == "the learner has stopped"
+    state = LearnerState(OBS_DIM, NUM_ACTIONS, ALGO, CONFIG, 0)
+    state.load(tmp_path / "checkpoint" / "learner")
+    assert state.learner_step == saved["learner_step"]
+    del store
+
+
+@pytest.mark.ray
+def test_an_error_in_the_loop_reaches_the_handle(ray_session, tmp_path):
+    commands = ScriptedCommands(until=lambda m: False)
+    replay = FakeReplay(OBS_DIM, NUM_ACTIONS)
+    replay.poison_for = 10**9
+    handle = start_learner(
+        make_wiring(replay, FakeWeights(), commands),
+        run_name=f"run-{time.time_ns()}",
+        storage_path=str(tmp_path),
+        cpus_per_rank=0.5,
+        max_restarts=0,
+    )
+    assert handle.join(90.0)
+    assert "not finite" in str(handle.error)
+    assert "not finite" in (handle.ended_because() or "")
