@@ -2,13 +2,15 @@
 
 Consumes: actions (lanes,), a level per world. Produces: observations, rewards, endings, episode sums. Waits for: nothing.
 
-Importing this package registers ``robonav_ray/Nav-v0`` with Gymnasium and nothing else; the parts are in ``batched.py`` (the plain
-class), ``vector_env.py``, ``gym_env.py``, ``goal_env.py``, ``parallel_env.py`` (faces) and ``make.py`` (from the config).
+Importing this package registers ``robonav_ray/Nav-v0`` and ``robonav_ray/NavGoal-v0`` with Gymnasium and does nothing else; the parts
+are in ``batched.py`` (the plain class), ``vector_env.py``, ``gym_env.py``, ``goal_env.py``, ``parallel_env.py`` (faces) and ``make.py``
+(from the config).
 """
 
 import gymnasium as _gym
 
 ENV_ID = "robonav_ray/Nav-v0"
+GOAL_ENV_ID = "robonav_ray/NavGoal-v0"
 
 if ENV_ID not in _gym.registry:
     _gym.register(
@@ -17,3 +19,6 @@ if ENV_ID not in _gym.registry:
         vector_entry_point="robonav_ray.worlds.vector_env:NavVectorEnv",
         order_enforce=False,
     )
+
+if GOAL_ENV_ID not in _gym.registry:
+    _gym.register(GOAL_ENV_ID, entry_point="robonav_ray.worlds.goal_env:NavGoalEnv", order_enforce=False)

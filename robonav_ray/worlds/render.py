@@ -11,9 +11,12 @@ from PIL import Image, ImageDraw
 from robonav_ray.records import Outcome
 from robonav_ray.worlds import palette as col
 from robonav_ray.worlds.batched import Scene
+from robonav_ray.worlds.film import contact_sheet, save_gif, save_png
 from robonav_ray.worlds.layout import STATIC
 from robonav_ray.worlds.palette import Color, mix, robot_color
 from robonav_ray.worlds.render_text import OVERSAMPLE, draw_hud, font_of, outcome_text, outcome_tone
+
+__all__ = ["SceneRenderer", "Trail", "contact_sheet", "render_scene", "save_gif", "save_png"]
 
 MIN_SIZE_PX = 96
 _MARGIN_FRAC = 0.02
@@ -232,7 +235,7 @@ def _draw_tour(canvas: _Canvas, scene: Scene) -> None:
     """Draw the goals: passed ones pale, the current one full with a halo, later ones as rings on a dotted way."""
     size = _goal_marker_m(canvas)
     for r in range(len(scene.robot_pose)):
-        if scene.robot_ended[r] and scene.outcome[r] != Outcome.SUCCESS and len(scene.robot_pose) > 1:
+        if not _shows_goals(scene, r):
             continue
         color, now, goals = _goal_color(scene, r), int(scene.goal_index[r]), scene.goals[r]
         for a, b in zip(goals[now:-1], goals[now + 1 :], strict=True):
@@ -246,6 +249,11 @@ def _draw_tour(canvas: _Canvas, scene: Scene) -> None:
                 canvas.disc(x, y, size, color, col.WHITE, 2 * canvas.thin)
             else:
                 canvas.disc(x, y, size, mix(col.FLOOR, color, 0.12), color, 2 * canvas.thin)
+
+
+def _shows_goals(scene: Scene, r: int) -> bool:
+    """Among several robots, the goals of one that failed are of no interest any more."""
+    return len(scene.robot_pose) == 1 or not scene.robot_ended[r] or scene.outcome[r] == Outcome.SUCCESS
 
 
 def _draw_dotted(canvas: _Canvas, a: np.ndarray, b: np.ndarray, color: Color) -> None:
@@ -322,7 +330,7 @@ def _label_goals(canvas: _Canvas, scene: Scene) -> None:
         return
     font = font_of(max(8, round(1.25 * _goal_marker_m(canvas) * canvas.scale)))
     for r in range(len(scene.robot_pose)):
-        if scene.robot_ended[r]:
+        if not _shows_goals(scene, r):
             continue
         for g in range(int(scene.goal_index[r]), scene.goals.shape[1]):
             ink = col.WHITE if g == scene.goal_index[r] else _goal_color(scene, r)

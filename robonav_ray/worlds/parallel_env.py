@@ -1,0 +1,121 @@
+"""PettingZoo's ``ParallelEnv``: several robots in one world, each an agent of its own. Needs the extra ``multiagent``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from robonav_ray.config.worlds import WorldConfig
+from robonav_ray.worlds.actions import action_space
+from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
+from robonav_ray.worlds.camera import Camera, metadata_of
+from robonav_ray.worlds.gym_env import LevelLike, WorldLike, as_levels, as_world, begin_episode, episode_facts
+from robonav_ray.worlds.layout import EPISODE
+
+try:
+    from pettingzoo import ParallelEnv
+except ImportError as _error:
+    raise gym.error.DependencyNotInstalled("several agents need PettingZoo: pip install robonav_ray[multiagent]") from _error
+
+DEFAULT_NUM_ROBOTS = 4
+
+
+class NavParallelEnv(ParallelEnv[str, np.ndarray, Any]):
+    """Agents ``robot_0``, ``robot_1``, ... that see each other as circles; each has its own goals and its own end.
+
+    An agent leaves ``agents`` in the step in which its episode ends; the info of that step holds ``EPISODE_INFO`` as plain numbers and
+    ``outcome_name``. A robot that ended is out of the world: the others do not see it any more.
+    Seeds, ``options`` and ``gamma`` are as in ``NavEnv``.
+    """
+
+    metadata = metadata_of(0.1, name="robonav_nav_v0", is_parallelizable=True)
+
+    def __init__(
+        self,
+        *,
+        world: WorldLike | None = None,
+        levels: LevelLike | Sequence[LevelLike] | None = None,
+        gamma: float = 0.99,
+        seed: int | None = None,
+        world_index: int = 0,
+        render_mode: str | None = None,
+        size_px: int = 480,
+        title: str = "",
+    ) -> None:
+        """Make one world; ``world`` None, or a mapping without ``num_robots``, has four robots."""
+        config = as_world(world if isinstance(world, WorldConfig) else {"num_robots": DEFAULT_NUM_ROBOTS, **(world or {})})
+        self.worlds = BatchedWorlds(config, as_levels(levels, config), 1, seed or 0, gamma, world_index)
+        self.possible_agents = [f"robot_{r}" for r in range(config.num_robots)]
+        self.agents: list[str] = []
+        # one object per agent: seeding the space of one must not seed the others
+        self.observation_spaces = {
+            agent: gym.spaces.Box(*self.worlds.layout.bounds(), dtype=np.float32) for agent in self.possible_agents
+        }
+        self.action_spaces = {agent: action_space(config.robot) for agent in self.possible_agents}
+        self.metadata = metadata_of(config.dt_s, name="robonav_nav_v0", is_parallelizable=True)
+        self.render_mode = render_mode
+        self._camera = Camera(self.worlds, render_mode, size_px, title)
+        self._lane = {agent: r for r, agent in enumerate(self.possible_agents)}
+        self._action = np.zeros((config.num_robots, *self.worlds.action_space.shape), self.worlds.action_space.dtype)  # type: ignore[misc]
+        self._seed, self._started = seed, False
+
+    def observation_space(self, agent: str) -> gym.Space:
+        """Return the space of ``agent``, the same object every time."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> gym.Space:
+        """Return the space of ``agent``, the same object every time."""
+        return self.action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+        """Begin an episode with all agents; infos hold ``level`` and ``episode_index``.
+
+        Of ``options`` only ``level`` and ``episode`` are looked at: PettingZoo's own test asks that others be let through.
+        """
+        options = {name: value for name, value in (options or {}).items() if name in ("level", "episode")}
+        if seed is None and not self._started:
+            seed = self._seed if self._seed is not None else int(np.random.default_rng().integers(1 << 31))
+        obs = begin_episode(self.worlds, seed, options)
+        self._started, self.agents = True, list(self.possible_agents)
+        self._camera.follow()
+        info = {"level": int(self.worlds.level[0]), "episode_index": int(self.worlds.state.world[0, EPISODE])}
+        return {agent: obs[r].copy() for agent, r in self._lane.items()}, {agent: dict(info) for agent in self.agents}
+
+    def step(
+        self, actions: dict[str, Any]
+    ) -> tuple[
+        dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
+    ]:  # fmt: skip
+        """Act for dt seconds with one action per agent in ``agents``; ValueError when one is missing or too many."""
+        if not self.agents:
+            raise gym.error.ResetNeeded("no agent is under way: call reset()")
+        if set(actions) != set(self.agents):
+            wrong = sorted(set(actions) ^ set(self.agents))
+            raise ValueError(f"actions must hold one action for each of {self.agents}; missing or too many: {wrong}")
+        for agent, action in actions.items():
+            self._action[self._lane[agent]] = action
+        self.worlds.step(self._action, DISABLED)
+        self._camera.follow()
+        out, lanes = self.worlds.out, {agent: self._lane[agent] for agent in self.agents}
+        obs = {agent: out.obs[r].copy() for agent, r in lanes.items()}
+        reward = {agent: float(out.reward[r]) for agent, r in lanes.items()}
+        terminated = {agent: bool(out.terminated[r]) for agent, r in lanes.items()}
+        truncated = {agent: bool(out.truncated[r]) for agent, r in lanes.items()}
+        infos = {agent: episode_facts(self.worlds, r) if out.finished[r] else {} for agent, r in lanes.items()}
+        self.agents = [agent for agent, r in lanes.items() if not out.finished[r]]
+        return obs, reward, terminated, truncated, infos
+
+    def render(self) -> np.ndarray | None:
+        """Return a picture (H, W, 3) uint8 in "rgb_array" mode; "human" mode shows by itself."""
+        if not self._started:
+            raise gym.error.ResetNeeded("call reset() before render()")
+        return self._camera.render()
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        self._camera.close()

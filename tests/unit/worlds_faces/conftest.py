@@ -1,0 +1,5 @@
+"""Everything here runs without a display."""
+
+import os
+
+os.environ["SDL_VIDEODRIVER"] = "dummy"
