@@ -89,11 +89,11 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
                 object_store_memory=config.object_store_bytes,
                 include_dashboard=config.dashboard,
                 logging_level=logging.WARNING,
-                log_to_driver=True,
+                log_to_driver=False,  # the panel owns the terminal; what actors print is in Ray's session logs
                 _system_config={"object_timeout_milliseconds": 100},
             )
         else:
-            ray.init(address=address, logging_level=logging.WARNING)
+            ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = "runtime.address" if config.address else "RAY_ADDRESS"
         raise ClusterError(

@@ -71,12 +71,12 @@ def finish_run(session: Session, console: Console, stop: StopRequest) -> None:
     report = evaluate_run(run, checkpoint, config, console, config.evaluation.levels or (len(task.levels) - 1,))
     print_report(report, console)
     write_report(report, run.path)
-    draw_curves(run.path)
+    if "jsonl" in config.tracking.backends:
+        draw_curves(run.path)
     if not stop and task.has_outcomes:
         draw_gif(run.path / "play.gif", load_policy(checkpoint, config, task), config, task, level=len(task.levels) - 1)
-    pictures = "curves.png, play.gif" if task.has_outcomes else "curves.png"
     console.print(
-        f"\n[bold]{run.path}[/] holds {pictures}, evaluation.md, metrics.jsonl and the checkpoints. What to type next:\n"
+        f"\n[bold]{run.path}[/] holds the curves, the pictures, the evaluation and the checkpoints. What to type next:\n"
         f"  robonav evaluate {run.path}            all stages on held-out worlds\n"
         f"  robonav play {run.path}                another GIF (--window to watch live)\n"
         f"  robonav train --resume {run.path} budget.time_s={2 * config.budget.time_s + 300:g}   train longer\n"

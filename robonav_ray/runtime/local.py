@@ -35,6 +35,8 @@ from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import Session, WiringFacts
 from robonav_ray.weights.store import WeightStore
 
+WORKER_FILE = "worker.npz"
+
 
 class LocalWiring:
     """All parts of a run as plain objects; implements Wiring."""
@@ -61,6 +63,8 @@ class LocalWiring:
             self.loop.publish()
         else:
             self._load_shared(session.checkpoint)
+            if not _has_worker(session.checkpoint):
+                self.curriculum.forget_workers()  # the gate would wait for workers that are gone
         self.worker = make_worker(
             RolloutWiring(
                 config=config, levels=task.levels, worker=0, incarnation=0, first_world=0, num_worlds=config.rollout.num_worlds,
@@ -85,7 +89,7 @@ class LocalWiring:
             learner_steps=self.learner_state.learner_step,
             progress=self.curriculum.progress(),
             num_workers=1,
-            metrics={**self._mailbox.metrics, **replay_metrics(ledger, self.replay.stats()), **rollout_metrics(self._stats)},
+            metrics={**self._mailbox.metrics, **replay_metrics(ledger, self.replay.stats()), **rollout_metrics(self._stats, self._stats.policy_lag)},
         )
 
     def round(self) -> None:
@@ -105,7 +109,7 @@ class LocalWiring:
         save_file(dict(zip(newest.names, newest.arrays, strict=True)), rollout / "weights.safetensors")
         header = {"version": newest.version, "learner_step": newest.learner_step, "names": newest.names}
         (rollout / "weights.json").write_text(json.dumps(header), encoding="utf-8")
-        np.savez(rollout / "worker.npz", allow_pickle=False, **self.worker.state_dict())
+        np.savez(rollout / WORKER_FILE, allow_pickle=False, **self.worker.state_dict())
         if self._session.config.checkpoint.replay:
             self.replay.save(writer.path / "replay")
         writer.write_json("curriculum.json", self.curriculum.state_dict())
@@ -141,8 +145,8 @@ class LocalWiring:
         self._weights.publish(PolicySnapshot(header["version"], header["learner_step"], names, tuple(arrays[n] for n in names)))
 
     def _load_worker(self, checkpoint: Checkpoint) -> None:
-        path = checkpoint.rollout / "worker.npz"
-        if not path.is_file():
+        path = checkpoint.rollout / WORKER_FILE
+        if not _has_worker(checkpoint):
             return
         with np.load(path, allow_pickle=False) as arrays:
             try:
@@ -151,3 +155,8 @@ class LocalWiring:
                 raise CheckpointError(
                     f"{path}: does not fit this config ({error}); resume with the rollout section it was saved under"
                 ) from None
+
+
+def _has_worker(checkpoint: Checkpoint) -> bool:
+    """Whether the checkpoint holds running worlds; one of the Ray wiring does not."""
+    return (checkpoint.rollout / WORKER_FILE).is_file()

@@ -25,11 +25,11 @@ def replay_metrics(ledger: LedgerStats, shards: Sequence[ShardStats]) -> Metrics
     }
 
 
-def rollout_metrics(stats: RolloutStats) -> Metrics:
-    """Return the rollout's figures of this session."""
+def rollout_metrics(stats: RolloutStats, policy_lag: int) -> Metrics:
+    """Return the rollout's figures of this session; ``policy_lag`` is the largest since the last look, in versions."""
     return {
         "rollout/fragments": float(stats.fragments),
         "rollout/episodes": float(stats.episodes),
         "rollout/policy_version": float(stats.policy_version),
-        "rollout/policy_lag_max": float(stats.policy_lag),
+        "rollout/policy_lag": float(policy_lag),
     }

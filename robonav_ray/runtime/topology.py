@@ -51,6 +51,7 @@ class RayWiring:
         self._session, self._plan = session, plan
         self._began = time.monotonic()
         self._stats = RolloutStats()
+        self._lag = 0
         self._learner_metrics: Metrics = {}
         self._replay_metrics: Metrics = {}
         self._replay_asked = 0.0
@@ -108,7 +109,10 @@ class RayWiring:
 
     def poll(self, timeout_s: float) -> WiringFacts:
         """Hear from the workers for up to ``timeout_s``, then look at everybody else."""
-        self._stats = self._stats.plus(self.fleet.poll(timeout_s))
+        news = self.fleet.poll(timeout_s)
+        self._stats = self._stats.plus(news)
+        if news.fragments:
+            self._lag = news.policy_lag
         self._check_learner()
         post = self._mailbox.latest()
         if post is not None:
@@ -123,7 +127,7 @@ class RayWiring:
             progress=self.curriculum.progress(),
             num_workers=self.fleet.num_workers,
             num_replaced=self.fleet.num_replaced + self._shards_replaced,
-            metrics={**self._learner_metrics, **self._replay_metrics, **rollout_metrics(self._stats)},
+            metrics={**self._learner_metrics, **self._replay_metrics, **rollout_metrics(self._stats, self._lag)},
             message=self._message or self.fleet.last_loss or self._waiting_for(learner_steps),
         )
 
@@ -189,4 +193,4 @@ class RayWiring:
             raise RuntimeError(
                 f"the learner has not made a step within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
             )
-        return f"starting: the learner is coming up ({waited:.0f} s)"
+        return "starting: the learner is coming up"

@@ -41,9 +41,10 @@ class RunStatus:
     samples_per_insert: float | None = None
     """Achieved, cumulatively since warm-up."""
     samples_per_insert_target: float | None = None
-    policy_lag_mean: float | None = None
-    """In published versions, as is the next."""
-    policy_lag_max: float | None = None
+    policy_lag: float | None = None
+    """Published versions that acting policies were behind when they last looked."""
+    sample_lag: float | None = None
+    """Mean age, in published versions, of the rows that the learner is given: how off-policy it learns."""
     replay_size: int = 0
     """Rows."""
     replay_capacity: int = 0
