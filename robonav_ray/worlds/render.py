@@ -84,11 +84,11 @@ class SceneRenderer:
         arena = canvas.image.reduce(OVERSAMPLE)
         _label_goals(_Canvas(arena, canvas.view_half_m), scene)
         if not self.hud_height:
-            return np.asarray(arena)
+            return np.array(arena)
         picture = Image.new("RGB", (self.size_px, self.size_px + self.hud_height), col.PAPER)
         picture.paste(arena, (0, self.hud_height))
         picture.paste(draw_hud(scene, self.size_px, self.hud_height, self.title, self.max_steps), (0, 0))
-        return np.asarray(picture)
+        return np.array(picture)
 
     def _view_half(self, scene: Scene) -> float:
         """Return half the side of what is shown: the arena, or without walls what the episode began with and a little around."""
