@@ -144,7 +144,6 @@ class BatchedWorlds:
             np.zeros((2, world.lidar.num_beams), np.float32),
             np.zeros((self.max_circles + self.num_robots + 1, NEIGHBOR_COLS), np.float32),
             np.zeros((2, self.max_circles + self.num_robots + 5, 4), np.float32),
-            np.zeros(self.obs_dim, np.float32),
         )
         self._command = np.zeros((num_worlds, self.num_robots, 2), np.float32)
         self._action = np.zeros(self.num_lanes, np.int64)
@@ -169,14 +168,15 @@ class BatchedWorlds:
         )
 
     def _make_state(self) -> lay.State:
+        columns = max(self.max_circles, 1)
         n, r, beams, stack = self.num_worlds, self.num_robots, self.config.lidar.num_beams, self.config.lidar.stack
         obs_queue = 1 + int(self.params.level[:, rnd.OBS_LATENCY].max())
         command_queue = 1 + int(self.params.level[:, rnd.ACTION_LATENCY].max())
         return lay.State(
             robot=np.zeros((n, r, lay.ROBOT_COLS), np.float32),
             lane=np.zeros((n, r, lay.LANE_COLS), np.int32),
-            circle=np.zeros((n, self.max_circles + 1, lay.CIRCLE_COLS), np.float32),
-            circle_kind=np.zeros((n, self.max_circles + 1, 2), np.int32),
+            circle=np.zeros((n, lay.CIRCLE_COLS, columns), np.float32),
+            circle_kind=np.zeros((n, 2, columns), np.int32),
             goal=np.zeros((n, r, self.max_goals, lay.GOAL_COLS), np.float32),
             world=np.zeros((n, lay.WORLD_COLS), np.int64),
             world_key=np.zeros(n, np.uint64),
@@ -251,7 +251,10 @@ class BatchedWorlds:
 
     def step_command(self, command: np.ndarray, autoreset: int = SAME_STEP) -> int:
         """As ``step``, with (L, 2) float32 commands (v, omega) or body-frame (v_x, v_y) in SI units, clipped to the robot's range."""
-        self._command[:] = np.asarray(command, np.float32).reshape(self._command.shape)
+        given = np.asarray(command, np.float32).reshape(self._command.shape)
+        if not np.isfinite(given).all():
+            raise ValueError("command holds a value that is not finite")
+        self._command[:] = given
         return self._step(autoreset)
 
     def _step(self, autoreset: int) -> int:
@@ -261,6 +264,8 @@ class BatchedWorlds:
     def _decode_continuous(self, action: np.ndarray) -> None:
         if action.shape != (self.num_lanes, 2):
             raise ValueError(f"action must have shape ({self.num_lanes}, 2), got {action.shape}")
+        if not np.isfinite(action).all():
+            raise ValueError("action holds a value that is not finite")
         robot, flat = self.config.robot, self._command.reshape(-1, 2)
         np.clip(action, -1.0, 1.0, out=flat)
         if robot.drive == "unicycle":
@@ -296,7 +301,7 @@ class BatchedWorlds:
         """Return what a picture of ``world`` needs."""
         s, num = self.state, int(self.state.world[world, lay.NUM_CIRCLES])
         level = int(s.world[world, lay.LEVEL])
-        rows = s.circle[world, :num]
+        rows = s.circle[world, :, :num]
         head = s.lane[world, :, lay.HEAD]
         return Scene(
             half_side_m=self.config.side_m / 2,
@@ -306,8 +311,8 @@ class BatchedWorlds:
             robot_ended=s.lane[world, :, lay.ENDED] != 0,
             goals=s.goal[world, :, : self.levels[level].num_goals, :2].copy(),
             goal_index=s.lane[world, :, lay.GOAL_INDEX].copy(),
-            circles=rows[:, (lay.C_X, lay.C_Y, lay.C_RADIUS, lay.C_VX, lay.C_VY)].copy(),
-            circle_kind=s.circle_kind[world, :num, lay.KIND].copy(),
+            circles=rows[[lay.C_X, lay.C_Y, lay.C_RADIUS, lay.C_VX, lay.C_VY]].T.copy(),
+            circle_kind=s.circle_kind[world, lay.KIND, :num].copy(),
             inner_walls=self.params.wall.copy(),
             ranges=s.scan[world, np.arange(self.num_robots), head] * self.config.lidar.range_max_m,
             range_max_m=self.config.lidar.range_max_m,
@@ -324,15 +329,15 @@ class BatchedWorlds:
         for name, array in s._asdict().items():
             if array.dtype == np.float32 and not np.isfinite(array).all():
                 raise ValueError(f"state.{name} holds a value that is not finite")
-        there = np.arange(s.circle.shape[1]) < s.world[:, lay.NUM_CIRCLES, None]
-        reach = np.abs(s.circle[..., :2]).max(axis=-1) + s.circle[..., lay.C_RADIUS]
+        there = np.arange(s.circle.shape[2]) < s.world[:, lay.NUM_CIRCLES, None]
+        reach = np.abs(s.circle[:, :2]).max(axis=1) + s.circle[:, lay.C_RADIUS]
         if self.config.placement == "arena" and (there & (reach > half + 1e-4)).any():
             raise ValueError(f"a circle in world {int(np.argmax((there & (reach > half + 1e-4)).any(axis=1)))} leaves the arena")
         heading = np.hypot(s.robot[..., lay.COS], s.robot[..., lay.SIN])
         if np.abs(heading - 1.0).max() > 1e-3:
             raise ValueError("a heading is not of unit length")
-        offset = s.robot[:, :, None, :2] - s.circle[:, None, :, :2]
-        space = np.linalg.norm(offset, axis=-1) - s.circle[:, None, :, lay.C_RADIUS] - self.config.robot.radius_m
+        offset = s.robot[:, :, :2, None] - s.circle[:, None, :2]
+        space = np.linalg.norm(offset, axis=2) - s.circle[:, None, lay.C_RADIUS] - self.config.robot.radius_m
         start = (s.lane[..., lay.STEP] == 0)[:, :, None] & there[:, None, :]
         if (start & (space < self.config.obstacles.start_clearance_m - 1e-4)).any():
             raise ValueError("a circle is too near to a robot at the start")

@@ -13,7 +13,7 @@ import numpy as np
 from robonav_ray import counter_rng
 
 _CONSTANTS = ("layout.py", "randomization.py", "kernel.py")
-_FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
+_FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn", "nnan"}
 
 
 def _source_fingerprint() -> str:
@@ -32,7 +32,8 @@ _FINGERPRINT = _source_fingerprint()
 def kernel(function: Callable[..., Any], inline: str = "never") -> Callable[..., Any]:
     """Compile ``function``: serial, cached, float errors as in NumPy.
 
-    Infinities and NaN keep their meaning (no ``ninf``, ``nnan``). Without ``_nrt`` (Numba's reference counting) no kernel can
+    Infinities keep their meaning (no ``ninf``); NaN never
+    enters: commands are checked before. Without ``_nrt`` (Numba's reference counting) no kernel can
     allocate, and none pays for counting its arguments, which took half of all time. Numba's cache looks at a function's own file
     only; kernels call each other across files, so its stamp here covers the sources of all of them.
     """

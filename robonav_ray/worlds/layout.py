@@ -26,12 +26,13 @@ ROBOT_COLS = 25
 GOAL_INDEX, OUTCOME, STEP, ENDED, FREEZE_LEFT, BLACKOUT_LEFT, HEAD = 0, 1, 2, 3, 4, 5, 6
 LANE_COLS = 7
 
-# circle (N, M, CIRCLE_COLS) float32: obstacles. TX, TY: where a moving one goes.
+# circle (N, CIRCLE_COLS, M) float32: obstacles; those that do not exist are FAR away.
+# TX, TY: where a moving one goes.
 C_X, C_Y, C_VX, C_VY, C_RADIUS, C_SPEED, C_TX, C_TY, C_OLD_X, C_OLD_Y = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 C_NEXT_VX, C_NEXT_VY = 10, 11  # velocity that steering chose for the coming step
 CIRCLE_COLS = 12
 
-# circle_kind (N, M, 2) int32: KIND, and whether it sees the robots.
+# circle_kind (N, 2, M) int32: KIND, and whether it sees the robots.
 KIND, REACTS = 0, 1
 STATIC, WAYPOINT, BOUNCE, INTERCEPT, ORCA, SOCIAL_FORCE = 0, 1, 2, 3, 4, 5
 BEHAVIOURS = ("static", "waypoint", "bounce", "intercept", "orca", "social_force")
@@ -41,8 +42,8 @@ G_X, G_Y, LEGS_AFTER = 0, 1, 2
 GOAL_COLS = 3
 
 # world (N, WORLD_COLS) int64
-EPISODE, LEVEL, NEXT_LEVEL, NUM_CIRCLES = 0, 1, 2, 3
-WORLD_COLS = 4
+EPISODE, LEVEL, NEXT_LEVEL, NUM_CIRCLES, NUM_STEERED = 0, 1, 2, 3, 4
+WORLD_COLS = 5
 
 # stream (N, NUM_STREAMS, 2) uint64: key of this episode, numbers drawn so far. One stream per purpose, so that switching a
 # fault on changes nothing else in the episode.
@@ -124,9 +125,9 @@ class State(NamedTuple):
     lane: np.ndarray
     """(N, R, LANE_COLS) int32."""
     circle: np.ndarray
-    """(N, M, CIRCLE_COLS) float32; the first ``world[w, NUM_CIRCLES]`` exist."""
+    """(N, CIRCLE_COLS, M) float32; the first ``world[w, NUM_CIRCLES]`` exist."""
     circle_kind: np.ndarray
-    """(N, M, 2) int32."""
+    """(N, 2, M) int32."""
     goal: np.ndarray
     """(N, R, G, GOAL_COLS) float32."""
     world: np.ndarray
@@ -171,8 +172,6 @@ class Scratch(NamedTuple):
     """(M + R, NEIGHBOR_COLS) float32; see ``orca.py``."""
     line: np.ndarray
     """(2, M + R + 4, 4) float32: half-planes of ORCA."""
-    fresh: np.ndarray
-    """(D,) float32: an observation before latency."""
 
 
 class Output(NamedTuple):

@@ -28,6 +28,8 @@ from robonav_ray.worlds.layout import (
 )
 from robonav_ray.worlds.randomization import BEAM_DROPOUT, BLACKOUT, BLIND_SECTOR, FAULT_STEPS, FROZEN_SCAN, RANGE_NOISE
 
+_TINY = np.float32(1e-12)
+
 
 @kernel
 def scan_arena(dirs, x, y, half, range_max, out):
@@ -61,6 +63,7 @@ def scan_wall(dirs, x0, y0, x1, y1, out):
     for j in range(out.shape[0]):
         c, s = dirs[0, j], dirs[1, j]
         det = c * uy - s * ux
+        det = det if abs(det) > _TINY else _TINY
         t = cross / det
         k = (x0 * s - y0 * c) / det
         hit = (t > F0) & (k >= F0) & (k <= F1) & (t < out[j])
@@ -85,7 +88,7 @@ def scan(robot, lane, circle, world, wall, const, beam, dirs, w, r, out, out_slo
     else:
         row[:] = range_max
     for i in range(world[w, NUM_CIRCLES]):
-        dx, dy, radius = circle[w, i, C_X] - x, circle[w, i, C_Y] - y, circle[w, i, C_RADIUS]
+        dx, dy, radius = circle[w, C_X, i] - x, circle[w, C_Y, i] - y, circle[w, C_RADIUS, i]
         reach = range_max + radius
         if dx * dx + dy * dy < reach * reach:
             scan_circle(dirs, dx, dy, radius, row)

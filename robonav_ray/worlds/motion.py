@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.worlds.draws import uniform
-from robonav_ray.worlds.kernel import F0, F1, HALF, kernel
+from robonav_ray.worlds.kernel import F0, F1, HALF, hot_kernel, kernel
 from robonav_ray.worlds.layout import (
     ACC_X,
     ACC_Y,
@@ -79,7 +79,7 @@ def limited(target, now, most):
     return min(max(target, now - most), now + most)
 
 
-@kernel
+@hot_kernel
 def move_robot(robot, lane, queue, stream, tally, command, const, level, w, r, k):
     """Carry out one command (v, omega) or (v_x, v_y) for one step: pose, twist, and the sums that depend on them.
 
@@ -123,7 +123,7 @@ def move_robot(robot, lane, queue, stream, tally, command, const, level, w, r, k
     tally_motion(robot, tally, vx, vy, dt, w, r)
 
 
-@kernel
+@hot_kernel
 def tally_motion(robot, tally, vx, vy, dt, w, r):
     """Add up path, speed, acceleration and jerk of the step, and keep the new velocity."""
     speed = np.sqrt(vx * vx + vy * vy)
@@ -138,13 +138,11 @@ def tally_motion(robot, tally, vx, vy, dt, w, r):
 
 @kernel
 def clamp_commands(command, const):
-    """Bring commands (N, R, 2) into the robot's range, in place; NaN becomes 0."""
+    """Bring commands (N, R, 2) into the robot's range, in place."""
     top, turn, holonomic = const[MAX_SPEED], const[MAX_TURN], const[HOLONOMIC] > F0
     for w in range(command.shape[0]):
         for r in range(command.shape[1]):
             a, b = command[w, r, 0], command[w, r, 1]
-            if np.isnan(a) or np.isnan(b):
-                a, b = F0, F0
             if holonomic:
                 speed = np.sqrt(a * a + b * b)
                 scale = top / speed if speed > top else F1

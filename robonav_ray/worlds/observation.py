@@ -8,7 +8,7 @@ import numpy as np
 
 from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.worlds.draws import normal
-from robonav_ray.worlds.kernel import F0, F1, HALF, kernel
+from robonav_ray.worlds.kernel import F0, F1, HALF, hot_kernel, kernel
 from robonav_ray.worlds.layout import (
     C_RADIUS,
     C_VX,
@@ -138,7 +138,7 @@ def perceived_pose(robot, stream, level, const_dt, w, r, k):
     return np.float32(x), np.float32(y), np.float32(c * tc - s * ts), np.float32(s * tc + c * ts)
 
 
-@kernel
+@hot_kernel
 def write_lidar_obs(robot, lane, goal, stream, scan, const, level, dt, w, r, k, out, i):
     """Write the observation of robot (w, r) into ``out[i]`` (D,)."""
     stack, beams = scan.shape[2], scan.shape[3]
@@ -184,9 +184,9 @@ def write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w,
     out[i, 4], out[i, 5] = c * vx + s * vy, c * vy - s * vx
     num = 0
     for j in range(world[w, NUM_CIRCLES]):
-        ox, oy = circle[w, j, C_X] - x, circle[w, j, C_Y] - y
+        ox, oy = circle[w, C_X, j] - x, circle[w, C_Y, j] - y
         num = insert_neighbor(
-            neighbor, num, ox * ox + oy * oy, ox, oy, circle[w, j, C_VX], circle[w, j, C_VY], circle[w, j, C_RADIUS], F1
+            neighbor, num, ox * ox + oy * oy, ox, oy, circle[w, C_VX, j], circle[w, C_VY, j], circle[w, C_RADIUS, j], F1
         )
     for q in range(robot.shape[1]):
         if q != r and lane[w, q, ENDED] == 0:

@@ -6,7 +6,7 @@ import numpy as np
 
 from robonav_ray.worlds.draws import between
 from robonav_ray.worlds.geometry import inner_wall_clearance
-from robonav_ray.worlds.kernel import F0, F1, FAR, HALF, kernel
+from robonav_ray.worlds.kernel import F0, F1, FAR, HALF, hot_kernel, kernel
 from robonav_ray.worlds.layout import (
     BOUNCE,
     C_NEXT_VX,
@@ -29,7 +29,6 @@ from robonav_ray.worlds.layout import (
     KIND,
     MOTION_STREAM,
     NUM_CIRCLES,
-    ORCA,
     ORCA_HORIZON,
     RADIUS,
     REACTS,
@@ -56,19 +55,19 @@ _TINY = np.float32(1e-6)
 @kernel
 def draw_waypoint(circle, stream, const, w, i):
     """Draw where circle ``i`` goes next and set its velocity towards it."""
-    room = max(const[HALF_SIDE] - circle[w, i, C_RADIUS], F0)
-    circle[w, i, C_TX] = between(stream, w, MOTION_STREAM, -room, room)
-    circle[w, i, C_TY] = between(stream, w, MOTION_STREAM, -room, room)
-    dx, dy = circle[w, i, C_TX] - circle[w, i, C_X], circle[w, i, C_TY] - circle[w, i, C_Y]
-    scale = circle[w, i, C_SPEED] / max(np.sqrt(dx * dx + dy * dy), _TINY)
-    circle[w, i, C_VX], circle[w, i, C_VY] = dx * scale, dy * scale
+    room = max(const[HALF_SIDE] - circle[w, C_RADIUS, i], F0)
+    circle[w, C_TX, i] = between(stream, w, MOTION_STREAM, -room, room)
+    circle[w, C_TY, i] = between(stream, w, MOTION_STREAM, -room, room)
+    dx, dy = circle[w, C_TX, i] - circle[w, C_X, i], circle[w, C_TY, i] - circle[w, C_Y, i]
+    scale = circle[w, C_SPEED, i] / max(np.sqrt(dx * dx + dy * dy), _TINY)
+    circle[w, C_VX, i], circle[w, C_VY, i] = dx * scale, dy * scale
 
 
 @kernel
 def wanted_velocity(circle, w, i):
     """Return the velocity towards the target, slower within its last metre (as CrowdNav's humans)."""
-    dx, dy = circle[w, i, C_TX] - circle[w, i, C_X], circle[w, i, C_TY] - circle[w, i, C_Y]
-    scale = circle[w, i, C_SPEED] / max(np.sqrt(dx * dx + dy * dy), F1)
+    dx, dy = circle[w, C_TX, i] - circle[w, C_X, i], circle[w, C_TY, i] - circle[w, C_Y, i]
+    scale = circle[w, C_SPEED, i] / max(np.sqrt(dx * dx + dy * dy), F1)
     return dx * scale, dy * scale
 
 
@@ -76,16 +75,16 @@ def wanted_velocity(circle, w, i):
 def gather_neighbors(robot, lane, circle, circle_kind, world, const, neighbor, w, i):
     """Collect whom circle ``i`` avoids into ``neighbor``, nearest first; return how many."""
     num = 0
-    x, y = circle[w, i, C_X], circle[w, i, C_Y]
+    x, y = circle[w, C_X, i], circle[w, C_Y, i]
     for j in range(world[w, NUM_CIRCLES]):
         if j != i:
-            ox, oy = circle[w, j, C_X], circle[w, j, C_Y]
+            ox, oy = circle[w, C_X, j], circle[w, C_Y, j]
             d2 = (ox - x) * (ox - x) + (oy - y) * (oy - y)
             if d2 < NEIGHBOR_DISTANCE_2:
-                share = F1 if circle_kind[w, j, KIND] == STATIC else HALF
-                radius = circle[w, j, C_RADIUS] + ORCA_MARGIN
-                num = insert_neighbor(neighbor, num, d2, ox, oy, circle[w, j, C_VX], circle[w, j, C_VY], radius, share)
-    if circle_kind[w, i, REACTS] > 0:
+                share = F1 if circle_kind[w, KIND, j] == STATIC else HALF
+                radius = circle[w, C_RADIUS, j] + ORCA_MARGIN
+                num = insert_neighbor(neighbor, num, d2, ox, oy, circle[w, C_VX, j], circle[w, C_VY, j], radius, share)
+    if circle_kind[w, REACTS, i] > 0:
         for r in range(robot.shape[1]):
             if lane[w, r, ENDED] == 0:
                 ox, oy = robot[w, r, X], robot[w, r, Y]
@@ -99,8 +98,8 @@ def gather_neighbors(robot, lane, circle, circle_kind, world, const, neighbor, w
 @kernel
 def social_force(circle, const, neighbor, num, w, i):
     """Return the next velocity under the social force model (Helbing and Molnar 1995), without its view angle."""
-    x, y, radius, speed = circle[w, i, C_X], circle[w, i, C_Y], circle[w, i, C_RADIUS], circle[w, i, C_SPEED]
-    vx, vy = circle[w, i, C_VX], circle[w, i, C_VY]
+    x, y, radius, speed = circle[w, C_X, i], circle[w, C_Y, i], circle[w, C_RADIUS, i], circle[w, C_SPEED, i]
+    vx, vy = circle[w, C_VX, i], circle[w, C_VY, i]
     wx, wy = wanted_velocity(circle, w, i)
     ax, ay = (wx - vx) / _RELAX, (wy - vy) / _RELAX
     for n in range(num):
@@ -120,7 +119,7 @@ def social_force(circle, const, neighbor, num, w, i):
 @kernel
 def intercept(robot, lane, circle, w, i):
     """Return the velocity towards where the nearest robot will be when the circle gets there (at most 2 s ahead)."""
-    x, y, speed = circle[w, i, C_X], circle[w, i, C_Y], circle[w, i, C_SPEED]
+    x, y, speed = circle[w, C_X, i], circle[w, C_Y, i], circle[w, C_SPEED, i]
     near, target = FAR, -1
     for r in range(robot.shape[1]):
         if lane[w, r, ENDED] == 0:
@@ -137,77 +136,79 @@ def intercept(robot, lane, circle, w, i):
 
 
 @kernel
-def steer_circles(robot, lane, circle, circle_kind, world, stream, const, neighbor, line, w):
-    """Choose the velocity of every moving circle from the state before the step."""
-    dt = const[DT]
-    for i in range(world[w, NUM_CIRCLES]):
-        kind = circle_kind[w, i, KIND]
-        if kind == STATIC:
-            continue
-        if kind != BOUNCE and kind != INTERCEPT and const[CIRCLE_CROSSING] <= F0:
-            dx, dy = circle[w, i, C_TX] - circle[w, i, C_X], circle[w, i, C_TY] - circle[w, i, C_Y]
-            near = circle[w, i, C_SPEED] * dt if kind == WAYPOINT else HALF
-            if dx * dx + dy * dy <= near * near:
-                vx, vy = circle[w, i, C_VX], circle[w, i, C_VY]
-                draw_waypoint(circle, stream, const, w, i)
-                if kind != WAYPOINT:
-                    circle[w, i, C_VX], circle[w, i, C_VY] = vx, vy
-        nx, ny = circle[w, i, C_VX], circle[w, i, C_VY]
-        if kind == INTERCEPT:
-            nx, ny = intercept(robot, lane, circle, w, i)
-        elif kind >= ORCA:  # or SOCIAL_FORCE
-            num = gather_neighbors(robot, lane, circle, circle_kind, world, const, neighbor, w, i)
-            if kind == SOCIAL_FORCE:
-                nx, ny = social_force(circle, const, neighbor, num, w, i)
-            else:
-                wx, wy = wanted_velocity(circle, w, i)
-                half = const[HALF_SIDE] if const[WALLS] > F0 else F0
-                radius, top = circle[w, i, C_RADIUS] + ORCA_MARGIN, circle[w, i, C_SPEED]
-                nx, ny = orca_velocity(
-                    circle[w, i, C_X],
-                    circle[w, i, C_Y],
-                    circle[w, i, C_VX],
-                    circle[w, i, C_VY],
-                    radius,
-                    wx,
-                    wy,
-                    top,
-                    neighbor,
-                    num,
-                    half,
-                    const[ORCA_HORIZON],
-                    dt,
-                    line,
-                )
-        circle[w, i, C_NEXT_VX], circle[w, i, C_NEXT_VY] = nx, ny
+def choose_velocity(robot, lane, circle, circle_kind, world, const, neighbor, line, w, i):
+    """Return the next velocity of one circle that looks at others."""
+    kind = circle_kind[w, KIND, i]
+    if kind == INTERCEPT:
+        return intercept(robot, lane, circle, w, i)
+    num = gather_neighbors(robot, lane, circle, circle_kind, world, const, neighbor, w, i)
+    if kind == SOCIAL_FORCE:
+        return social_force(circle, const, neighbor, num, w, i)
+    wx, wy = wanted_velocity(circle, w, i)
+    half = const[HALF_SIDE] if const[WALLS] > F0 else F0
+    radius, top = circle[w, C_RADIUS, i] + ORCA_MARGIN, circle[w, C_SPEED, i]
+    x, y, vx, vy = circle[w, C_X, i], circle[w, C_Y, i], circle[w, C_VX, i], circle[w, C_VY, i]
+    horizon, dt = const[ORCA_HORIZON], const[DT]
+    return orca_velocity(x, y, vx, vy, radius, wx, wy, top, neighbor, num, half, horizon, dt, line)
 
 
 @kernel
-def move_circles(circle, circle_kind, world, stream, const, wall, box, w):
-    """Move every circle for one step; all of them stay wholly inside the arena and out of inner walls."""
-    dt = const[DT]
+def steer_circles(robot, lane, circle, circle_kind, world, const, neighbor, line, w):
+    """Choose the velocity of every circle that looks at others, all from the state before the step."""
     for i in range(world[w, NUM_CIRCLES]):
-        kind = circle_kind[w, i, KIND]
-        x, y = circle[w, i, C_X], circle[w, i, C_Y]
-        circle[w, i, C_OLD_X], circle[w, i, C_OLD_Y] = x, y
-        if kind == STATIC:
+        if circle_kind[w, KIND, i] >= INTERCEPT:
+            vx, vy = choose_velocity(robot, lane, circle, circle_kind, world, const, neighbor, line, w, i)
+            circle[w, C_NEXT_VX, i], circle[w, C_NEXT_VY, i] = vx, vy
+    for i in range(world[w, NUM_CIRCLES]):
+        if circle_kind[w, KIND, i] >= INTERCEPT:
+            circle[w, C_VX, i], circle[w, C_VY, i] = circle[w, C_NEXT_VX, i], circle[w, C_NEXT_VY, i]
+
+
+@kernel
+def redirect_circles(circle, circle_kind, world, stream, const, w):
+    """Give a new target to every circle that is at its own."""
+    for i in range(world[w, NUM_CIRCLES]):
+        dx, dy = circle[w, C_TX, i] - circle[w, C_X, i], circle[w, C_TY, i] - circle[w, C_Y, i]
+        reach = circle[w, C_SPEED, i] * const[DT]
+        if dx * dx + dy * dy <= reach * reach and circle_kind[w, KIND, i] != STATIC:
+            vx, vy = circle[w, C_VX, i], circle[w, C_VY, i]
+            draw_waypoint(circle, stream, const, w, i)
+            if circle_kind[w, KIND, i] != WAYPOINT:
+                circle[w, C_VX, i], circle[w, C_VY, i] = vx, vy
+
+
+@hot_kernel
+def move_circles(circle, circle_kind, world, stream, const, wall, box, w):
+    """Move every circle for one step; all of them stay wholly inside the arena. One that arrives gets a new target."""
+    dt, half, arrived = const[DT], const[HALF_SIDE], F0
+    for i in range(world[w, NUM_CIRCLES]):
+        x, y, vx, vy = circle[w, C_X, i], circle[w, C_Y, i], circle[w, C_VX, i], circle[w, C_VY, i]
+        circle[w, C_OLD_X, i], circle[w, C_OLD_Y, i] = x, y
+        room = half - circle[w, C_RADIUS, i]
+        nx, ny = x + vx * dt, y + vy * dt
+        bounce = circle_kind[w, KIND, i] == BOUNCE
+        circle[w, C_VX, i] = -vx if bounce & (abs(nx) > room) else vx
+        circle[w, C_VY, i] = -vy if bounce & (abs(ny) > room) else vy
+        nx, ny = min(max(nx, -room), room), min(max(ny, -room), room)
+        circle[w, C_X, i], circle[w, C_Y, i] = nx, ny
+        dx, dy, reach = circle[w, C_TX, i] - nx, circle[w, C_TY, i] - ny, circle[w, C_SPEED, i] * dt
+        arrived = max(arrived, reach * reach - dx * dx - dy * dy)
+    if arrived > F0 and const[CIRCLE_CROSSING] <= F0:
+        redirect_circles(circle, circle_kind, world, stream, const, w)
+    if wall.shape[0] > 0:
+        turn_at_walls(circle, circle_kind, world, stream, const, wall, box, w)
+
+
+@kernel
+def turn_at_walls(circle, circle_kind, world, stream, const, wall, box, w):
+    """Undo the step of every circle that would touch an inner wall and send it elsewhere."""
+    for i in range(world[w, NUM_CIRCLES]):
+        kind = circle_kind[w, KIND, i]
+        if kind == STATIC or inner_wall_clearance(wall, box, circle[w, C_X, i], circle[w, C_Y, i]) >= circle[w, C_RADIUS, i]:
             continue
-        radius = circle[w, i, C_RADIUS]
-        room = const[HALF_SIDE] - radius
-        vx, vy = circle[w, i, C_NEXT_VX], circle[w, i, C_NEXT_VY]
-        nx, ny = min(max(x + vx * dt, -room), room), min(max(y + vy * dt, -room), room)
-        if kind == BOUNCE:
-            if abs(x + vx * dt) > room:
-                vx = -vx
-            if abs(y + vy * dt) > room:
-                vy = -vy
-        if wall.shape[0] > 0 and inner_wall_clearance(wall, box, nx, ny) < radius:
-            nx, ny, vx, vy = x, y, -vx, -vy
-            if kind == WAYPOINT:
-                draw_waypoint(circle, stream, const, w, i)
-                vx, vy = circle[w, i, C_VX], circle[w, i, C_VY]
-            elif kind != BOUNCE:
-                draw_waypoint(circle, stream, const, w, i)
-                vx, vy = F0, F0
-        circle[w, i, C_X], circle[w, i, C_Y] = nx, ny
-        circle[w, i, C_VX], circle[w, i, C_VY] = vx, vy
+        circle[w, C_X, i], circle[w, C_Y, i] = circle[w, C_OLD_X, i], circle[w, C_OLD_Y, i]
+        vx, vy = -circle[w, C_VX, i], -circle[w, C_VY, i]
+        if kind != BOUNCE and kind != INTERCEPT:
+            draw_waypoint(circle, stream, const, w, i)
+        if kind != WAYPOINT:
+            circle[w, C_VX, i], circle[w, C_VY, i] = vx, vy

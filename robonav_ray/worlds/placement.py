@@ -31,6 +31,7 @@ from robonav_ray.worlds.layout import (
     GAIN0,
     GAIN1,
     HALF_SIDE,
+    INTERCEPT,
     KIND,
     LAYOUT_STREAM,
     LEGS_AFTER,
@@ -39,6 +40,7 @@ from robonav_ray.worlds.layout import (
     MIN_GOAL_DISTANCE,
     NEXT_LEVEL,
     NUM_CIRCLES,
+    NUM_STEERED,
     OLD_X,
     OLD_Y,
     R_PROGRESS,
@@ -124,11 +126,11 @@ def add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, kind,
             slack = min(slack, apart - const[START_CLEARANCE])
         if slack >= F0:
             found = True
-            circle[w, i, :] = F0
-            circle[w, i, C_X], circle[w, i, C_Y], circle[w, i, C_RADIUS] = x, y, radius
+            circle[w, C_X, i], circle[w, C_Y, i], circle[w, C_RADIUS, i] = x, y, radius
             break
-    circle_kind[w, i, KIND], circle_kind[w, i, REACTS] = kind, reacts
-    circle[w, i, C_SPEED] = speed if kind != STATIC else F0
+    if found:
+        circle_kind[w, KIND, i], circle_kind[w, REACTS, i] = kind, reacts
+        circle[w, C_SPEED, i] = speed if kind != STATIC else F0
     return found
 
 
@@ -142,8 +144,11 @@ def place_dynamic(robot, circle, circle_kind, world, stream, const, behaviour, l
         i = world[w, NUM_CIRCLES]
         if add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, kind, reacts, speed, size):
             draw_waypoint(circle, stream, const, w, i)
-            if kind != WAYPOINT and kind != BOUNCE:
-                circle[w, i, C_VX], circle[w, i, C_VY] = F0, F0
+            if kind not in (WAYPOINT, BOUNCE):
+                circle[w, C_VX, i], circle[w, C_VY, i] = F0, F0
+                world[w, NUM_STEERED] += 1
+            if kind in (BOUNCE, INTERCEPT):
+                circle[w, C_TX, i], circle[w, C_TY, i] = FAR, FAR
             world[w, NUM_CIRCLES] += 1
 
 
@@ -153,7 +158,7 @@ def goal_slack(circle, goal, world, const, wall, box, w, r, g, x, y):
     need = const[RADIUS] + _GAP
     slack = min(inner_wall_clearance(wall, box, x, y), const[HALF_SIDE] - max(abs(x), abs(y))) - need
     for i in range(world[w, NUM_CIRCLES]):
-        slack = min(slack, distance(x, y, circle[w, i, C_X], circle[w, i, C_Y]) - circle[w, i, C_RADIUS] - need)
+        slack = min(slack, distance(x, y, circle[w, C_X, i], circle[w, C_Y, i]) - circle[w, C_RADIUS, i] - need)
     for q in range(r):
         slack = min(slack, distance(x, y, goal[w, q, g, G_X], goal[w, q, g, G_Y]) - need - need)
     return slack
@@ -219,15 +224,15 @@ def place_crossing(robot, circle, circle_kind, goal, world, stream, const, w, nu
             y = radius * np.sin(angle) + (uniform(stream, w, LAYOUT_STREAM) - HALF) * speed
             slack = min(distance(x, y, F0, -radius), distance(x, y, F0, radius)) - own - const[RADIUS] - gap
             for j in range(i):
-                other = own + circle[w, j, C_RADIUS] + gap
-                slack = min(slack, distance(x, y, circle[w, j, C_X], circle[w, j, C_Y]) - other)
-                slack = min(slack, distance(x, y, circle[w, j, C_TX], circle[w, j, C_TY]) - other)
+                other = own + circle[w, C_RADIUS, j] + gap
+                slack = min(slack, distance(x, y, circle[w, C_X, j], circle[w, C_Y, j]) - other)
+                slack = min(slack, distance(x, y, circle[w, C_TX, j], circle[w, C_TY, j]) - other)
             if slack >= F0:
-                circle[w, i, :] = F0
-                circle[w, i, C_X], circle[w, i, C_Y], circle[w, i, C_TX], circle[w, i, C_TY] = x, y, -x, -y
-                circle[w, i, C_RADIUS], circle[w, i, C_SPEED] = own, speed
-                circle_kind[w, i, KIND], circle_kind[w, i, REACTS] = kind, reacts
+                circle[w, C_X, i], circle[w, C_Y, i], circle[w, C_TX, i], circle[w, C_TY, i] = x, y, -x, -y
+                circle[w, C_RADIUS, i], circle[w, C_SPEED, i] = own, speed
+                circle_kind[w, KIND, i], circle_kind[w, REACTS, i] = kind, reacts
                 world[w, NUM_CIRCLES] += 1
+                world[w, NUM_STEERED] += 1
                 break
 
 
@@ -241,13 +246,25 @@ def varied_count(base, change, u):
 
 
 @kernel
+def clear_circles(circle, circle_kind, world, w):
+    """Put every circle where it touches nothing: loops run over all columns, whether a circle is there or not."""
+    for c in range(circle.shape[1]):
+        circle[w, c, :] = F0
+    for c in (C_X, C_Y, C_OLD_X, C_OLD_Y, C_TX, C_TY):
+        circle[w, c, :] = FAR
+    circle_kind[w, KIND, :], circle_kind[w, REACTS, :] = STATIC, 0
+    world[w, NUM_CIRCLES], world[w, NUM_STEERED] = 0, 0
+
+
+@kernel
 def draw_world(robot, lane, circle, circle_kind, goal, world, world_key, stream, tally, const, level, behaviour, wall, box, w):
     """Begin the next episode of world ``w`` under its next level: place everything and clear all sums."""
     k = world[w, NEXT_LEVEL]
-    world[w, LEVEL], world[w, NUM_CIRCLES] = k, 0
+    world[w, LEVEL] = k
     world[w, EPISODE] += 1
     start_streams(world_key, world[w, EPISODE], stream, w)
     robot[w], lane[w], tally[w], goal[w] = F0, 0, F0, F0
+    clear_circles(circle, circle_kind, world, w)
     speed = level[k, SPEED_LO] * (level[k, SPEED_HI] / level[k, SPEED_LO]) ** uniform(stream, w, LAYOUT_STREAM)
     size = level[k, SIZE_LO] * (level[k, SIZE_HI] / level[k, SIZE_LO]) ** uniform(stream, w, LAYOUT_STREAM)
     num_static = varied_count(level[k, NUM_STATIC], level[k, OBSTACLE_COUNT], uniform(stream, w, LAYOUT_STREAM))
@@ -265,7 +282,7 @@ def draw_world(robot, lane, circle, circle_kind, goal, world, world_key, stream,
             robot, circle, circle_kind, world, stream, const, behaviour, level, wall, box, w, k, num_dynamic, speed, size
         )
     for i in range(world[w, NUM_CIRCLES]):
-        circle[w, i, C_OLD_X], circle[w, i, C_OLD_Y] = circle[w, i, C_X], circle[w, i, C_Y]
+        circle[w, C_OLD_X, i], circle[w, C_OLD_Y, i] = circle[w, C_X, i], circle[w, C_Y, i]
     for r in range(robot.shape[1]):
         start_robot(robot, goal, stream, tally, const, level, w, r, k)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.records import Outcome
-from robonav_ray.worlds.kernel import F0, F1, kernel
+from robonav_ray.worlds.kernel import F0, F1, hot_kernel, kernel
 from robonav_ray.worlds.layout import (
     CLEARANCE,
     CMD0,
@@ -50,7 +50,7 @@ def goal_distance(robot, goal, w, r, g):
     return np.sqrt(dx * dx + dy * dy)
 
 
-@kernel
+@hot_kernel
 def command_change(robot, const, w, r, old0, old1):
     """Return the squared change of the command as a part of its range."""
     a = (robot[w, r, CMD0] - old0) / const[MAX_SPEED]
@@ -58,7 +58,7 @@ def command_change(robot, const, w, r, old0, old1):
     return a * a + b * b
 
 
-@kernel
+@hot_kernel
 def pay(robot, lane, goal, tally, const, level, w, r, k, hit, change):
     """Add up the reward terms of the step, move on to the next goal, and write OUTCOME when the episode ends; return the reward.
 

@@ -19,6 +19,7 @@ from robonav_ray.worlds.layout import (
     GOAL_INDEX,
     HEAD,
     LEVEL,
+    NUM_STEERED,
     OUTCOME,
     STATE_OBS,
     STEP,
@@ -55,9 +56,7 @@ def sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, d
 
 
 @hot_kernel
-def observe(
-    robot, lane, circle, goal, world, stream, scans, queue, wall, const, level, beam, dirs, neighbor, fresh, w, r, k, out, i
-):
+def observe(robot, lane, circle, goal, world, stream, scans, queue, wall, const, level, beam, dirs, neighbor, w, r, k, out, i):
     """Sense and write the observation of robot (w, r) into ``out[i]``, as old as the level's latency."""
     latency = np.int64(level[k, OBS_LATENCY])
     if const[STATE_OBS] > F0:
@@ -94,7 +93,6 @@ def observe_world(state, params, scratch, w, only, out):
                 params.beam,
                 scratch.dirs,
                 scratch.neighbor,
-                scratch.fresh,
                 w,
                 r,
                 state.world[w, LEVEL],
@@ -178,7 +176,8 @@ def move_world(
 ):  # fmt: skip
     """Move everything in world ``w`` for one step and pay for it; return how many robots ended in it."""
     num_robots, num_ended = robot.shape[1], 0
-    steer_circles(robot, lane, circle, kind, world, stream, const, neighbor, line, w)
+    if world[w, NUM_STEERED] > 0:
+        steer_circles(robot, lane, circle, kind, world, const, neighbor, line, w)
     for r in range(num_robots):
         i = w * num_robots + r
         parked[i] = lane[w, r, ENDED] != 0
@@ -207,7 +206,7 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
     world, stream, tally, scans = state.world, state.stream, state.tally, state.scan
     obs_queue, command_queue = state.obs_queue, state.command_queue
     const, level, beam, wall, box = params.const, params.level, params.beam, params.wall, params.box
-    dirs, neighbor, line, fresh = scratch.dirs, scratch.neighbor, scratch.line, scratch.fresh
+    dirs, neighbor, line = scratch.dirs, scratch.neighbor, scratch.line
     obs, reward, terminated, truncated = out.obs, out.reward, out.terminated, out.truncated
     parked, finished = out.parked, out.finished
     num_worlds, num_robots, num_ended = robot.shape[0], robot.shape[1], 0
@@ -233,7 +232,7 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
         for r in range(num_robots):
             if lane[w, r, ENDED] == 0:
                 observe(
-                    robot, lane, circle, goal, world, stream, scans, obs_queue, wall, const, level, beam, dirs, neighbor, fresh,
+                    robot, lane, circle, goal, world, stream, scans, obs_queue, wall, const, level, beam, dirs, neighbor,
                     w, r, k, obs, w * num_robots + r,
                 )  # fmt: skip
     return num_ended

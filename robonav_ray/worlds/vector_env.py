@@ -36,7 +36,7 @@ EPISODE_INFO = (
     *(f"reward_{term}" for term in lay.REWARD_TERMS),
 )
 """Keys of an episode's info, each an (N,) array: ``outcome`` int8 (``records.Outcome``), the counts int32, the rest float32 in SI
-units. ``time_to_collision_s`` is the least one to a disc at constant velocities, 1000 when there never was any;
+units. ``min_clearance_m`` and ``time_to_collision_s`` (least, at constant velocities) look at discs within 3 m; 1000 is never;
 ``danger_frac`` the part of the steps with a clearance below the discomfort distance."""
 
 
