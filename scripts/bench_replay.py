@@ -91,7 +91,9 @@ def bench_remote(spec: TransitionSpec, num_rows: int, batch: int, num_shards: in
             priority_exponent=ALPHA,
         )
         batches_per_call = 8
-        replay = start_replay(config, spec, 0, max_insert_rows=FRAGMENT_ROWS, max_sample_rows=batch * batches_per_call)
+        replay = start_replay(
+            config, spec, 0, max_insert_rows=FRAGMENT_ROWS, max_sample_rows=batch * batches_per_call, cpus_per_shard=0.2
+        )
         replay.wait_ready(60.0)
         sink = replay.transition_sink(max_in_flight=4)
         template = make_fragment(spec, 0, rng)

@@ -125,16 +125,15 @@ class ReplayBuffer:
     def save(self, directory: Path) -> list[str]:
         """Write everything into ``directory``; return the files' names relative to it."""
         files = [write_replay_json(directory, self._scalars())]
-        for shard in self.shards:
-            name = shard_directory_name(shard.index)
-            files += [f"{name}/{file}" for file in shard.save(str(directory / name))]
+        for shard, path in zip(self.shards, shard_directories(directory, len(self.shards)), strict=True):
+            files += [f"{Path(path).name}/{file}" for file in shard.save(path)]
         return files
 
     def load(self, directory: Path) -> None:
         """Restore what ``save`` wrote; ValueError names what is missing, damaged or different."""
         scalars = read_replay_json(directory, set(self._scalars()), len(self.shards))
-        for shard in self.shards:
-            shard.load(str(directory / shard_directory_name(shard.index)))
+        for shard, path in zip(self.shards, shard_directories(directory, len(self.shards)), strict=True):
+            shard.load(path)
         self._load_scalars(scalars)
 
     def check_valid(self) -> None:
@@ -166,9 +165,9 @@ class ReplayBuffer:
         self._annealing.learner_step = scalars["learner_step"]
 
 
-def shard_directory_name(index: int) -> str:
-    """Return the name of shard ``index``'s directory inside a saved replay."""
-    return f"shard_{index:03d}"
+def shard_directories(directory: Path, num_shards: int) -> list[str]:
+    """Return where each shard lies inside a saved replay."""
+    return [str(directory / f"shard_{index:03d}") for index in range(num_shards)]
 
 
 def write_replay_json(directory: Path, saved: dict[str, Any]) -> str:

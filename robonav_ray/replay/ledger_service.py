@@ -87,7 +87,10 @@ class LedgerService:
     async def pause(self, drain_s: float) -> LedgerStats:
         """Admit nothing more, wait up to ``drain_s`` seconds for open inserts to settle, and return the figures.
 
-        Everything settled by then is before the mark. Inserts still open and batches not yet handed to the learner are after it.
+        The cut of a checkpoint that is written between ``pause`` and ``resume``: in are the fragments whose inserts have settled
+        when this returns, the rows handed to the learner by then, the priorities that have reached the shards, the shards' rngs.
+        Out are prefetched batches, priorities in flight and inserts that did not settle in time. Those are not counted in the saved
+        ledger; should one land all the same before its shard is written, its rows are in and not counted: at most ``open_insert_rows``.
         """
         self.ledger.pause()
         deadline = time.monotonic() + drain_s
@@ -100,10 +103,6 @@ class LedgerService:
         """Admit again."""
         self.ledger.resume()
         self._admit()
-
-    async def restart_warm_up(self) -> None:
-        """See ``SamplesPerInsertLedger.restart_warm_up``."""
-        self.ledger.restart_warm_up()
 
     async def stats(self) -> LedgerStats:
         """Return the ledger's figures."""

@@ -171,10 +171,6 @@ class SamplesPerInsertLedger:
         """Admit again."""
         self.paused = False
 
-    def restart_warm_up(self) -> None:
-        """Ask for ``min_size`` new rows before the next sample and count the ratio from there: the rows were not restored."""
-        self._baseline_inserted, self._baseline_sampled = self._inserted + self.min_size, self._sampled
-
     def state_dict(self) -> dict[str, Any]:
         """Return settled counts only: what is open at the cut is after it (its rows are not in, its batches will be drawn anew)."""
         stats = self.stats()

@@ -10,11 +10,11 @@ ledger, so a replaced shard is found by everyone. The ledger lives on the node o
 
 from __future__ import annotations
 
+import math
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import ray
@@ -24,15 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
 from robonav_ray.records import Fragment, ReplaySample, TransitionSpec
-from robonav_ray.replay.buffer import (
-    MIXER_INDEX,
-    make_annealing,
-    make_ledger,
-    read_replay_json,
-    shard_arguments,
-    shard_directory_name,
-    write_replay_json,
-)
+from robonav_ray.replay import buffer
 from robonav_ray.replay.ledger_service import Admission, LedgerService
 from robonav_ray.replay.mixing import MixedDraw
 from robonav_ray.replay.outbox import PriorityOutbox
@@ -40,13 +32,11 @@ from robonav_ray.replay.pacing import LedgerStats, Reservation, Side
 from robonav_ray.replay.prefetch import Prefetcher
 from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.shard import ReplayShard, ShardSample, ShardStats
-from robonav_ray.replay.shard_view import ShardedDraw, ShardView
+from robonav_ray.replay.shard_view import ReplayStats, ShardedDraw, ShardView
 
 _SHARD_GONE = (ActorDiedError, ObjectLostError)
-_WAIT_S = 0.5
-"""How long one question to the ledger, or one look at what is in flight, may wait."""
-_MAX_ATTEMPTS = 40
-"""How often a fragment is sent, or a call drawn, before it is given up."""
+_WAIT_S, _MAX_ATTEMPTS = 0.5, 40
+"""How long one question or look may wait, and how often a fragment is sent before it is given up."""
 
 
 class _Shards(ShardView):
@@ -55,30 +45,22 @@ class _Shards(ShardView):
     def __init__(self, ledger: Any) -> None:
         super().__init__()
         self.ledger = ledger
-        self._question: Any = None
-        self._asked_at = 0.0
+        self._asked_at = -math.inf
 
-    def refresh(self) -> None:
-        """Ask, and wait for the answer."""
-        self.take(*ray.get(self.ledger.shards.remote()))
-
-    def look(self) -> None:
-        """Ask now and then, and take the answer when it is there; never waits."""
-        if self._question is not None and ray.wait([self._question], timeout=0)[0]:
-            self.take(*ray.get(self._question))
-            self._question = None
-        if self._question is None and time.monotonic() - self._asked_at > _WAIT_S:
-            self._question, self._asked_at = self.ledger.shards.remote(), time.monotonic()
+    def refresh(self, older_than_s: float = 0.0) -> dict[int, Any]:
+        """Ask who the shards are, unless that was asked less than ``older_than_s`` seconds ago; return the live ones."""
+        if time.monotonic() - self._asked_at >= older_than_s:
+            self._asked_at = time.monotonic()
+            self.take(*ray.get(self.ledger.shards.remote()))
+        return self.live()
 
     def answer(self, index: int, ref: Any, slow_s: float) -> Any:
         """Return what shard ``index`` has answered, or None: it is then left alone, for ``slow_s`` seconds unless it is dead."""
         try:
             return ray.get(ref, timeout=0)
-        except _SHARD_GONE:
-            self.block(index)
-        except (GetTimeoutError, ActorUnavailableError):
-            self.block(index, slow_s)
-        return None
+        except (*_SHARD_GONE, GetTimeoutError, ActorUnavailableError) as error:
+            self.block(index, math.inf if isinstance(error, _SHARD_GONE) else slow_s)
+            return None
 
     def reserve(self, side: Side, rows: int) -> Reservation | None:
         """Ask the ledger once, for at most ``_WAIT_S``; notices on the way when shards were replaced."""
@@ -86,10 +68,6 @@ class _Shards(ShardView):
         if admission.generation != self.generation:
             self.refresh()
         return admission.reservation
-
-    def give_back(self, reservation: Reservation) -> None:
-        """Tell the ledger that nothing came of a reservation."""
-        self.ledger.settle.remote(reservation, 0)
 
 
 class _Client:
@@ -145,12 +123,12 @@ class RemoteTransitionSink(_Client):
         self._reap(0)
 
     def _send(self, sent: _Sent) -> None:
-        if not self._shards.live():
-            self._shards.refresh()
-        live = self._shards.live()
+        while not (live := self._shards.live() or self._shards.refresh()) and sent.attempts < _MAX_ATTEMPTS:
+            sent.attempts += 1
+            time.sleep(_WAIT_S)
         sent.attempts += 1
         if not live or sent.attempts > _MAX_ATTEMPTS:
-            self._shards.give_back(sent.reservation)
+            self._shards.ledger.settle.remote(sent.reservation, 0)
             self.num_lost_rows += sent.fragment.num_rows
             return
         if sent.shard not in live:
@@ -180,15 +158,10 @@ class RemoteTransitionSink(_Client):
             self._shards.block(sent.shard)
             self._send(sent)
         except RayError:
-            self._shards.give_back(sent.reservation)
+            self._shards.ledger.settle.remote(sent.reservation, 0)
             raise
         else:
             ray.get(sent.settled)
-
-
-class _Call(NamedTuple):
-    reservation: Reservation
-    mixed: MixedDraw
 
 
 class RemoteBatchSource(_Client):
@@ -205,9 +178,9 @@ class RemoteBatchSource(_Client):
         """Nothing is started before the first ``sample``."""
         super().__init__(ledger, config, spec, seed, rank, prefetch_calls)
         self._timeout_s, self._prefetch_calls = config.shard_timeout_s, prefetch_calls
-        self._draws = ShardedDraw(RowLayout(spec), seed_for(seed, ROLE_REPLAY, MIXER_INDEX + rank))
-        self._annealing = make_annealing(config)
-        self._prefetcher: Prefetcher[_Call] | None = None
+        self._draws = ShardedDraw(RowLayout(spec), seed_for(seed, ROLE_REPLAY, buffer.MIXER_INDEX + rank))
+        self._annealing = buffer.make_annealing(config)
+        self._prefetcher: Prefetcher[tuple[Reservation, MixedDraw]] | None = None
         self._num_rows = 0
 
     def set_learner_step(self, step: int) -> None:
@@ -226,25 +199,26 @@ class RemoteBatchSource(_Client):
         call = self._prefetcher.get(_WAIT_S)
         if call is None:
             return None
-        self._shards.ledger.settle.remote(call.reservation)
-        return call.mixed.batches(batch_size, self._annealing.next_exponents(num_batches))
+        reservation, mixed = call
+        self._shards.ledger.settle.remote(reservation)
+        return mixed.batches(batch_size, self._annealing.next_exponents(num_batches))
 
     def close(self) -> None:
         """Stop the thread and give back what nobody took; ``sample`` starts it again."""
         if self._prefetcher is not None:
-            for call in self._prefetcher.close():
-                self._shards.give_back(call.reservation)
+            for reservation, _ in self._prefetcher.close():
+                self._shards.ledger.settle.remote(reservation, 0)
             self._prefetcher = None
 
-    def _make_call(self) -> _Call | None:
+    def _make_call(self) -> tuple[Reservation, MixedDraw] | None:
         reservation = self._shards.reserve("sample", self._num_rows)
         if reservation is None:
             return None
         for _ in range(3):
             mixed = self._draws.draw(self._num_rows, self._shards.live(), self._ask)
             if mixed is not None:
-                return _Call(reservation, mixed)
-        self._shards.give_back(reservation)
+                return reservation, mixed
+        self._shards.ledger.settle.remote(reservation, 0)
         self._shards.refresh()
         time.sleep(0.05)
         return None
@@ -262,7 +236,7 @@ class RemotePrioritySink(_Client):
     """PrioritySink of a learner rank: sends without waiting, ``calls_per_send`` updates together, at most ``max_in_flight`` per shard.
 
     When a shard cannot keep up, the oldest waiting updates are dropped beyond ``max_waiting`` of them; those for a dead shard
-    are dropped at once. Dropped rows are counted in ``num_dropped_rows``.
+    are dropped at once. Dropped rows are counted in ``num_dropped_rows``. A priority that is not finite raises ValueError at a later call.
     """
 
     def __init__(self, ledger: Any, calls_per_send: int = 4, max_in_flight: int = 4, max_waiting: int = 64) -> None:
@@ -272,18 +246,14 @@ class RemotePrioritySink(_Client):
         self._outbox = PriorityOutbox(max_waiting)
         self._sent: dict[Any, tuple[int, int]] = {}
         self._num_calls = 0
-        self._num_lost_rows = 0
 
     @property
     def num_dropped_rows(self) -> int:
         """Rows whose updates never reached a shard."""
-        return self._outbox.num_dropped_rows + self._num_lost_rows
+        return self._outbox.num_dropped_rows
 
     def update_priorities(self, item_id: np.ndarray, priority: np.ndarray) -> int:
-        """Take priorities (B,) of items (B,); return how many earlier ones have turned out to be too late since the last call.
-
-        ValueError (from the shard, at a later call) for priorities that are not finite.
-        """
+        """Take priorities (B,) of items (B,); return how many earlier ones have turned out to be too late since the last call."""
         self._outbox.add(item_id, priority)
         self._num_calls += 1
         if self._num_calls % self._calls_per_send == 0:
@@ -300,15 +270,14 @@ class RemotePrioritySink(_Client):
         return stale
 
     def _send(self) -> None:
-        if self._shards.generation < 0:
-            self._shards.refresh()
-        self._shards.look()
         live = self._shards.live()
-        under_way = Counter(shard for shard, _ in self._sent.values())
+        if not set(self._outbox.shards()) <= set(live):
+            live = self._shards.refresh(older_than_s=_WAIT_S)
+        under_way = [shard for shard, _ in self._sent.values()]
         for index in self._outbox.shards():
             if index not in live:
                 self._outbox.drop(index)
-            elif under_way[index] < self._max_in_flight:
+            elif under_way.count(index) < self._max_in_flight:
                 item_id, priority = self._outbox.take(index)
                 self._sent[live[index].update_priorities.remote(item_id, priority)] = (index, len(item_id))
 
@@ -320,19 +289,9 @@ class RemotePrioritySink(_Client):
         for ref in ready:
             index, rows = self._sent.pop(ref)
             answer = self._shards.answer(index, ref, _WAIT_S)
-            self._num_lost_rows += rows if answer is None else 0
+            self._outbox.num_dropped_rows += rows if answer is None else 0
             stale += answer or 0
         return stale
-
-
-class ReplayStats(NamedTuple):
-    """Figures of the whole replay."""
-
-    shards: list[ShardStats]
-    """Of the shards that answered."""
-    ledger: LedgerStats
-    num_restarts: int
-    """Shards replaced so far."""
 
 
 class ReplayHandles:
@@ -341,8 +300,7 @@ class ReplayHandles:
     def __init__(self, config: ReplayConfig, spec: TransitionSpec, seed: int, cpus_per_shard: float, ledger: Any) -> None:
         """Made by ``start_replay``."""
         self.config, self.spec, self.seed, self.ledger = config, spec, seed, ledger
-        shard_class: Any = ray.remote(ReplayShard)
-        self._shard_class = shard_class.options(num_cpus=cpus_per_shard, max_restarts=0)
+        self._shard_class: Any = ray.remote(num_cpus=cpus_per_shard, max_restarts=0)(ReplayShard)
         self._incarnations = [0] * config.num_shards
         self.shards = [self._start_shard(i) for i in range(config.num_shards)]
         self.num_restarts = 0
@@ -392,12 +350,11 @@ class ReplayHandles:
         self._incarnations[index] += 1
         shard = self._start_shard(index)
         if directory is not None:
-            path = str(directory / shard_directory_name(index))
+            path = buffer.shard_directories(directory, len(self.shards))[index]
             [self._incarnations[index]] = ray.get([shard.restore.remote(path, self._incarnations[index])])
         self.shards[index] = shard
         ray.get(self.ledger.set_shards.remote(self.shards))
-        stats: ShardStats = ray.get([shard.stats.remote()])[0]
-        return stats.size
+        return ray.get([shard.stats.remote()])[0].size
 
     def pause(self, drain_s: float = 2.0) -> LedgerStats:
         """Set the mark for a checkpoint: nothing is admitted until ``resume``; see ``LedgerService.pause``."""
@@ -410,22 +367,18 @@ class ReplayHandles:
     def save(self, directory: Path) -> list[str]:
         """Write ledger and shards (in parallel, each on its own node) into ``directory``; return the files' relative names.
 
-        Call between ``pause`` and ``resume``. In: every fragment whose insert had settled when ``pause`` returned, the rows
-        handed to the learner by then, all priorities that had reached the shards, the shards' rngs. Out: fragments in flight
-        that did not settle (not counted in the saved ledger; should one still land before its shard is written, its rows are in
-        and not counted: at most ``open_insert_rows`` of them), prefetched batches, priorities in flight.
-        Raises the actor's error when a shard is dead: replace it first.
+        Call between ``pause`` and ``resume``; see ``LedgerService.pause`` for what is in. Replace dead shards first.
         """
-        saved = {"num_shards": len(self.shards), "ledger": ray.get(self.ledger.state_dict.remote())}
-        files = [write_replay_json(directory, saved)]
-        names = [shard_directory_name(i) for i in range(len(self.shards))]
-        parts = ray.get([s.save.remote(str(directory / n)) for s, n in zip(self.shards, names, strict=True)])
-        return files + [f"{name}/{file}" for name, part in zip(names, parts, strict=True) for file in part]
+        ledger = ray.get(self.ledger.state_dict.remote())
+        files = [buffer.write_replay_json(directory, {"num_shards": len(self.shards), "ledger": ledger})]
+        paths = buffer.shard_directories(directory, len(self.shards))
+        parts = ray.get([shard.save.remote(path) for shard, path in zip(self.shards, paths, strict=True)])
+        return files + [f"{Path(path).name}/{file}" for path, part in zip(paths, parts, strict=True) for file in part]
 
     def load(self, directory: Path) -> None:
         """Restore what ``save`` wrote, in new lives, before any client is used. ValueError names what is missing or different."""
-        saved = read_replay_json(directory, {"num_shards", "ledger"}, len(self.shards))
-        paths = [str(directory / shard_directory_name(i)) for i in range(len(self.shards))]
+        saved = buffer.read_replay_json(directory, {"num_shards", "ledger"}, len(self.shards))
+        paths = buffer.shard_directories(directory, len(self.shards))
         refs = [s.restore.remote(p, k + 1) for s, p, k in zip(self.shards, paths, self._incarnations, strict=True)]
         self._incarnations = ray.get(refs)
         ray.get(self.ledger.load_state_dict.remote(saved["ledger"]))
@@ -436,7 +389,9 @@ class ReplayHandles:
             ray.kill(actor)
 
     def _start_shard(self, index: int) -> Any:
-        return self._shard_class.remote(**shard_arguments(self.config, self.spec, self.seed, index, self._incarnations[index]))
+        return self._shard_class.remote(
+            **buffer.shard_arguments(self.config, self.spec, self.seed, index, self._incarnations[index])
+        )
 
     def _ask_shards(self, timeout_s: float) -> list[ShardStats]:
         """Return the figures of the shards that answer in time."""
@@ -448,22 +403,17 @@ class ReplayHandles:
 
 
 def start_replay(
-    config: ReplayConfig,
-    spec: TransitionSpec,
-    seed: int,
-    *,
-    max_insert_rows: int,
-    max_sample_rows: int,
-    cpus_per_shard: float = 0.2,
+    config: ReplayConfig, spec: TransitionSpec, seed: int, *, max_insert_rows: int, max_sample_rows: int, cpus_per_shard: float
 ) -> ReplayHandles:
     """Start ledger and shards in parallel and return at once; ``wait_ready`` waits for them.
 
     ``max_insert_rows`` is the largest fragment; ``max_sample_rows`` the rows of one call of one rank times the ranks. ValueError
     for a pacing that could block for ever. Memory is checked by the caller (``memory.check_memory``), who knows the nodes.
     """
-    make_ledger(config, max_insert_rows, max_sample_rows)  # refuses here, not in an actor
+    buffer.make_ledger(config, max_insert_rows, max_sample_rows)  # refuses here, not in an actor
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     ledger_class: Any = ray.remote(LedgerService)
-    options = {"num_cpus": 0, "max_concurrency": 1000, "scheduling_strategy": here}
-    ledger = ledger_class.options(**options).remote(config, max_insert_rows, max_sample_rows)
+    ledger = ledger_class.options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote(
+        config, max_insert_rows, max_sample_rows
+    )
     return ReplayHandles(config, spec, seed, cpus_per_shard, ledger)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from robonav_ray.replay.mixing import MixedDraw, mix, shard_probability, split_by_mass
+from robonav_ray.replay.pacing import LedgerStats
 from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.shard import ShardSample, ShardStats
+
+
+class ReplayStats(NamedTuple):
+    """Figures of the whole replay."""
+
+    shards: list[ShardStats]
+    """Of the shards that answered."""
+    ledger: LedgerStats
+    num_restarts: int
+    """Shards replaced so far."""
 
 
 class ShardView:
