@@ -1,0 +1,4 @@
+"""Classical navigation baselines behind the same ``act(obs)`` as a policy.
+
+Consumes: observations, or the true state of the worlds (each planner says which). Produces: actions. Waits for: nothing.
+"""

@@ -1,0 +1,109 @@
+"""ORCA as the robot (van den Berg et al. 2011): a planner that knows the true state of everything around it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robonav_ray.worlds import layout as lay
+from robonav_ray.worlds.batched import BatchedWorlds
+from robonav_ray.worlds.kernel import F0, F1, HALF, kernel
+from robonav_ray.worlds.obstacles import NEIGHBOR_DISTANCE_2, ORCA_MARGIN
+from robonav_ray.worlds.orca import NEIGHBOR_COLS, insert_neighbor, orca_velocity
+
+KNOWS = "true state"
+"""Label for tables of results."""
+
+
+@kernel
+def _gather(robot, lane, circle, circle_kind, world, radius, margin, share, neighbor, w, r):
+    """Collect everybody that robot (w, r) avoids, nearest first; return how many."""
+    num, x, y = 0, robot[w, r, lay.X], robot[w, r, lay.Y]
+    for j in range(world[w, lay.NUM_CIRCLES]):
+        ox, oy = circle[w, lay.C_X, j], circle[w, lay.C_Y, j]
+        d2 = (ox - x) * (ox - x) + (oy - y) * (oy - y)
+        if d2 < NEIGHBOR_DISTANCE_2:
+            part = F1 if circle_kind[w, lay.KIND, j] == lay.STATIC else share
+            vx, vy = circle[w, lay.C_VX, j], circle[w, lay.C_VY, j]
+            num = insert_neighbor(neighbor, num, d2, ox, oy, vx, vy, circle[w, lay.C_RADIUS, j] + margin, part)
+    for q in range(robot.shape[1]):
+        if q != r and lane[w, q, lay.ENDED] == 0:
+            ox, oy = robot[w, q, lay.X], robot[w, q, lay.Y]
+            d2 = (ox - x) * (ox - x) + (oy - y) * (oy - y)
+            num = insert_neighbor(neighbor, num, d2, ox, oy, robot[w, q, lay.VX], robot[w, q, lay.VY], radius + margin, HALF)
+    return num
+
+
+@kernel
+def _orca_commands(state, const, level, margin, share, horizon, gain, neighbor, line, command):
+    """Write the command (N, R, 2) of every robot: the ORCA velocity, steered towards by a unicycle."""
+    robot, lane, goal = state.robot, state.lane, state.goal
+    half = const[lay.HALF_SIDE] if const[lay.WALLS] > F0 else F0
+    for w in range(robot.shape[0]):
+        num_goals = np.int64(level[state.world[w, lay.LEVEL], 2])
+        for r in range(robot.shape[1]):
+            x, y, top = robot[w, r, lay.X], robot[w, r, lay.Y], const[lay.MAX_SPEED]
+            g = min(np.int64(lane[w, r, lay.GOAL_INDEX]), num_goals - 1)
+            dx, dy = goal[w, r, g, lay.G_X] - x, goal[w, r, g, lay.G_Y] - y
+            scale = top / max(np.sqrt(dx * dx + dy * dy), F1)
+            num = _gather(
+                robot, lane, state.circle, state.circle_kind, state.world, const[lay.RADIUS], margin, share, neighbor, w, r
+            )
+            radius, dt = const[lay.RADIUS] + margin, const[lay.DT]
+            vx, vy, wx, wy = robot[w, r, lay.VX], robot[w, r, lay.VY], dx * scale, dy * scale
+            ux, uy = orca_velocity(x, y, vx, vy, radius, wx, wy, top, neighbor, num, half, horizon, dt, line)
+            c, s = robot[w, r, lay.COS], robot[w, r, lay.SIN]
+            ahead, left = c * ux + s * uy, c * uy - s * ux
+            if const[lay.HOLONOMIC] > F0:
+                command[w, r, 0], command[w, r, 1] = ahead, left
+            else:
+                command[w, r, 0] = max(ahead, F0)
+                command[w, r, 1] = gain * np.arctan2(left, ahead) if ux * ux + uy * uy > np.float32(1e-6) else F0
+
+
+class OrcaPlanner:
+    """Drives every robot of ``worlds`` by ORCA; ``act`` returns the nearest action of the worlds' action set.
+
+    The robot's and the others' radii grow by .01 m + ``safety_space_m`` each, as in CrowdNav. ``share`` is the part of the avoidance
+    that the robot takes on: .5 as in the paper (and CrowdNav), 1 among those who do not look at it. A unicycle turns
+    to the chosen velocity with ``heading_gain`` (1/s) and drives its forward part.
+    """
+
+    def __init__(
+        self,
+        worlds: BatchedWorlds,
+        safety_space_m: float = 0.0,
+        share: float = 0.5,
+        horizon_s: float = 5.0,
+        heading_gain: float = 4.0,
+    ) -> None:
+        """Plan for ``worlds``, whose state is read at every call."""
+        if safety_space_m < 0.0 or not 0.0 < share <= 1.0 or horizon_s <= 0.0:
+            raise ValueError("safety_space_m must not be negative, share in (0, 1] and horizon_s above 0")
+        self.worlds = worlds
+        self._args = tuple(np.float32(v) for v in (float(ORCA_MARGIN) + safety_space_m, share, horizon_s, heading_gain))
+        rows = worlds.max_circles + worlds.num_robots + 1
+        self._neighbor = np.zeros((rows, NEIGHBOR_COLS), np.float32)
+        self._line = np.zeros((2, rows + 4, 4), np.float32)
+        self._command = np.zeros((worlds.num_worlds, worlds.num_robots, 2), np.float32)
+
+    def command(self) -> np.ndarray:
+        """Return (L, 2) float32 commands in SI units for ``BatchedWorlds.step_command``; overwritten by the next call."""
+        params = self.worlds.params
+        _orca_commands(self.worlds.state, params.const, params.level, *self._args, self._neighbor, self._line, self._command)
+        return self._command.reshape(-1, 2)
+
+    def act(self, obs: np.ndarray | None = None) -> np.ndarray:
+        """Return (L,) int64 actions, or (L, 2) for continuous ones; ``obs`` is not looked at (the true state is)."""
+        del obs
+        worlds, command, robot = self.worlds, self.command(), self.worlds.config.robot
+        second = robot.max_turn_rate if robot.drive == "unicycle" else robot.max_speed
+        scale = np.array([robot.max_speed, second], np.float32)
+        part = np.clip(command / scale, -1.0, 1.0)
+        table = worlds.action_table
+        if table is None:
+            return np.stack([2 * part[:, 0] - 1, part[:, 1]], axis=1) if robot.drive == "unicycle" else part
+        options = table / scale
+        if robot.actions == "increments9":
+            now = worlds.state.robot[..., (lay.CMD0, lay.CMD1)].reshape(-1, 1, 2) / scale
+            options = np.clip(now + options, -1.0, 1.0)
+        return np.square(part[:, None] - options).sum(axis=-1).argmin(axis=1)
