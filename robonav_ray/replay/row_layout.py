@@ -75,6 +75,22 @@ def _spread(
                 _copy_bytes(column_address[c] + target[i] * column_bytes[c], address + column_begin[c], column_bytes[c])
 
 
+@numba.njit(cache=True)
+def _gather_columns(
+    row_address: int,
+    row_bytes: int,
+    num_rows: int,
+    column_address: np.ndarray,
+    column_begin: np.ndarray,
+    column_bytes: np.ndarray,
+) -> None:
+    """Copy row i of every column into packed row i."""
+    for i in range(num_rows):
+        address = row_address + i * row_bytes
+        for c in range(column_address.shape[0]):
+            _copy_bytes(address + column_begin[c], column_address[c] + i * column_bytes[c], column_bytes[c])
+
+
 class RowLayout:
     """Packed rows of one TransitionSpec: a structured dtype without padding, ``spec.row_bytes`` bytes a row."""
 
@@ -93,9 +109,16 @@ class RowLayout:
         return np.zeros(num_rows, self.dtype)
 
     def pack(self, columns: tuple[np.ndarray, ...], rows: np.ndarray) -> None:
-        """Write ``columns``, (B, *shape) each, into the packed ``rows`` (B,)."""
-        for name, column in zip(self.spec.names, columns, strict=True):
-            rows[name] = column
+        """Write ``columns``, (B, *shape) each, into the packed ``rows`` (B,); ValueError when they do not fit."""
+        num = self.spec.check_columns(columns)
+        if num != len(rows) or rows.dtype != self.dtype or not rows.flags.c_contiguous or not rows.flags.writeable:
+            raise ValueError(
+                f"rows must be {num} contiguous, writeable ones of dtype {self.dtype}, got {len(rows)} of {rows.dtype}"
+            )
+        # The list also keeps the copies of columns that were not contiguous alive while their addresses are used.
+        whole = [np.ascontiguousarray(column) for column in columns]
+        address = np.array([column.ctypes.data for column in whole], np.int64)
+        _gather_columns(rows.ctypes.data, self.dtype.itemsize, num, address, self._begin, self._bytes)
 
     def gather(self, rows: np.ndarray, slot: np.ndarray) -> np.ndarray:
         """Return the packed rows at ``slot`` (B,) int64 as a new (B,) array."""

@@ -19,6 +19,11 @@ def test_gather_and_spread_agree_with_fancy_indexing(spec: TransitionSpec, num: 
     rows = layout.allocate(50)
     layout.pack(columns, rows)
     assert rows.nbytes == 50 * spec.row_bytes
+    for name, column in zip(spec.names, columns, strict=True):
+        np.testing.assert_array_equal(rows[name], column)
+    backwards = layout.allocate(50)
+    layout.pack(tuple(column[::-1] for column in columns), backwards)
+    np.testing.assert_array_equal(backwards, rows[::-1])
     source, target = rng.integers(0, 50, num), rng.permutation(num)
     gathered = layout.gather(rows, source)
     np.testing.assert_array_equal(gathered, rows[source])
@@ -38,5 +43,7 @@ def test_nothing_is_touched_when_an_index_or_array_does_not_fit() -> None:
         layout.spread(rows, i[:2], tuple(c[::2] for c in out), i[:2])
     with pytest.raises(ValueError, match="rows must be"):
         layout.gather(rows[::2], i[:1])
+    with pytest.raises(ValueError, match="rows must be 4"):
+        layout.pack(out, rows[:3])
     with pytest.raises(ValueError, match="expected"):
         layout.spread(rows, i, out[::-1], i)
