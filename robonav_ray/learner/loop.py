@@ -109,7 +109,7 @@ class LearnerLoop:
         """Publish the weights as they are, then train until a command says stop; raises what the parts raise."""
         self.publish()
         while not self.stopping:
-            batches = None if self._obedience.paused else self._kept or self._draw()
+            batches = None if self._obedience.paused else self._kept or self._draw(self._batches_per_call)
             train, look = self._ranks.agree(batches is not None, self._wants_look())
             if train and batches is not None:
                 self._kept = None
@@ -128,7 +128,7 @@ class LearnerLoop:
         """
         made = 0
         while made < max_updates and not self._obedience.paused:
-            batches = self._source.sample(self._rows_per_rank, min(self._batches_per_call, max_updates - made))
+            batches = self._draw(min(self._batches_per_call, max_updates - made))
             if batches is None:
                 break
             self._train_on(batches)
@@ -161,9 +161,9 @@ class LearnerLoop:
             return waited >= PAUSED_LOOK_S
         return waited >= LOOK_S or self.state.learner_step - self._looked_step >= self._obedience.config.report_interval
 
-    def _draw(self) -> list[ReplaySample] | None:
+    def _draw(self, num_batches: int) -> list[ReplaySample] | None:
         start = time.perf_counter()
-        batches = self._source.sample(self._rows_per_rank, self._batches_per_call)
+        batches = self._source.sample(self._rows_per_rank, num_batches)
         self._meters.waited_s += time.perf_counter() - start
         return batches
 

@@ -99,6 +99,7 @@ def train_loop(config: dict[str, Any]) -> None:
     )
     try:
         loop.run()
+        ranks.barrier()  # no rank leaves the group while another is still in its last collective
     finally:
         close: Callable[[], None] | None = getattr(source, "close", None)
         if close is not None:

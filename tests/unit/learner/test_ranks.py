@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import socket
 import traceback
 from pathlib import Path
@@ -59,10 +60,12 @@ def rank_main(rank: int, port: int, directory: str) -> None:
         torch.set_num_threads(1)
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
         result = parity(rank) | lockstep(rank, Path(directory))
+        dist.barrier()
         dist.destroy_process_group()
     except BaseException:  # noqa: BLE001  the parent shows it
         result = {"error": traceback.format_exc()}
     (Path(directory) / f"rank{rank}.json").write_text(json.dumps(result))
+    os._exit(0)  # gloo's threads now and then abort an interpreter that is tearing itself down
 
 
 def parity(rank: int) -> dict:
