@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def play_command(path: Path, *, output: Path | None, window: bool, stage: int | 
     if window:
         from robonav_ray.worlds.play import play_window
 
-        play_window(policy.greedy, config.env, task.levels, level=level, seed=seed, gamma=config.algo.gamma, title=run.path.name)
+        play_window(policy.greedy, config.env, task.levels, level=level, seed=seed, gamma=config.algo.gamma, title=task.level_names[level])
         return 0
     target = output or run.path / "play.gif"
     draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed)
@@ -126,13 +125,19 @@ def draw_gif(
     """Let the policy drive ``num_episodes`` episodes and write them as one GIF."""
     if not task.has_outcomes:
         raise ConfigError(f"env.id: only our own worlds can be drawn, not {task.env_id!r}; use its own render mode")
-    from robonav_ray.worlds.play import record_episodes
+    from robonav_ray.worlds.play import film_episodes
     from robonav_ray.worlds.render import save_gif
 
-    frames = record_episodes(
-        policy.greedy, config.env, task.levels, level=level, seed=seed, gamma=config.algo.gamma, num_episodes=num_episodes,
+    frames = film_episodes(
+        policy.greedy,
+        config.env,
+        task.levels,
+        level=level,
+        seed=seed,
+        gamma=config.algo.gamma,
+        num_episodes=num_episodes,
         title=task.level_names[level],
-    )  # fmt: skip
+    )
     save_gif(frames, path, fps=round(1 / config.env.world.dt_s))
 
 
@@ -159,7 +164,7 @@ def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy
         for name, array in load_file(checkpoint.learner / "learner.safetensors").items()
         if name.startswith("online.")
     }
-    counters = json.loads((checkpoint.learner / "learner.json").read_text(encoding="utf-8"))
+    counters = checkpoint.read_json("learner/learner.json")["counters"]
     policy = Policy(task.obs_dim, task.num_actions, config.algo)
     version = max(1, int(counters["policy_version"]))
     try:

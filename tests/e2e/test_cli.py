@@ -1,0 +1,147 @@
+"""The command line: the user's mistakes get one message and exit code 2, a short run leaves a whole run directory."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.e2e.test_local_wiring import SMALL
+
+from robonav_ray.runtime.checkpoint import list_checkpoints, newest_good_checkpoint
+
+QUICK = [*SMALL, "evaluation.num_episodes=8", "evaluation.num_worlds=8", "tracking.interval_s=0.2", "tracking.panel=plain"]
+
+
+def robonav(*arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "robonav_ray.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the one-process wiring that reached its limit of env steps."""
+    folder = tmp_path_factory.mktemp("cli")
+    done = robonav("train", "--local", "--out", str(folder / "run"), *QUICK, "budget.max_env_steps=4000", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "run"
+
+
+def test_a_run_directory_is_whole(finished: Path) -> None:
+    names = {p.name for p in finished.iterdir()}
+    assert names >= {
+        "config.yaml", "run.json", "status.json", "summary.json", "metrics.jsonl", "tensorboard", "checkpoints", "log.txt",
+        "curriculum_progress.json", "evaluation.json", "evaluation.md", "curves.png", "play.gif",
+    }  # fmt: skip
+    facts = json.loads((finished / "run.json").read_text())["sessions"][0]
+    assert facts["seed"] == 0
+    assert facts["packages"]["ray"]
+    assert json.loads((finished / "status.json").read_text())["status"] == "finished"
+    assert newest_good_checkpoint(finished / "checkpoints")[0] is not None
+
+
+def test_evaluate_and_play_a_run(finished: Path, tmp_path: Path) -> None:
+    done = robonav("evaluate", str(finished), "--episodes", "6", "--stages", "0,1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "basic_navigation" in done.stdout
+    report = json.loads((finished / "evaluation.json").read_text())
+    assert [level["summary"]["num_episodes"] for level in report["levels"]] == [6, 6]
+    done = robonav("play", str(finished), "--output", "x.gif", "--episodes", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "x.gif").read_bytes()[:3] == b"GIF"
+
+
+MISTAKES = [
+    (["train", "learner.batchsize=3"], ["learner.batchsize", "did you mean 'batch_size'"]),
+    (["train", "learner.batch_size=big"], ["learner.batch_size", "integer"]),
+    (["train", "missing.yaml"], ["missing.yaml", "no such file"]),
+    (["train", "env.id=CartPool-v1"], ["env.id", "CartPole"]),
+    (["train", "env.id=Pendulum-v1"], ["env.id", "action space", "Discrete"]),
+    (["train", "env.id=FrozenLake-v1"], ["env.id", "observation space"]),
+    (["train", "replay.capacity=2000000000"], ["replay.capacity", "GB"]),
+    (["train", "replay.error_buffer=1"], ["replay.error_buffer", "for ever"]),
+    (["train", "curriculum.stages.0.gate.min_return=99"], ["basic_navigation", "min_return"]),
+    (["train", "--resume", "nowhere"], ["nowhere", "no such directory"]),
+    (["train", "--resume", "latest"], ["no run with checkpoints"]),
+    (["train", "--time-limit", "soon"], ["--time-limit", "20m"]),
+    (["evaluate", "nowhere"], ["nowhere", "not a run directory"]),
+    (["play", "nowhere"], ["nowhere", "not a run directory"]),
+    (["config", "validate", "replay.sampler=best"], ["replay.sampler", "'prioritized' or 'uniform'"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "parts"), MISTAKES, ids=[" ".join(a) for a, _ in MISTAKES])
+def test_mistakes_end_with_one_message_and_code_2(tmp_path: Path, arguments: list[str], parts: list[str]) -> None:
+    done = robonav(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part in done.stderr
+    assert not (tmp_path / "runs").exists(), "nothing may be made when the input is wrong"
+
+
+def test_a_run_is_never_overwritten(finished: Path) -> None:
+    before = (finished / "config.yaml").read_bytes()
+    done = robonav("train", "--local", "--out", str(finished), *QUICK, cwd=finished.parent)
+    assert done.returncode == 2
+    assert "never overwritten" in done.stderr
+    assert (finished / "config.yaml").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_named_and_left_alone(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    for checkpoint in list_checkpoints(copy / "checkpoints"):
+        tensors = checkpoint / "learner" / "learner.safetensors"
+        data = bytearray(tensors.read_bytes())
+        data[len(data) // 2] ^= 1
+        tensors.write_bytes(bytes(data))
+    for arguments in (["evaluate", str(copy)], ["train", "--local", "--resume", str(copy)]):
+        done = robonav(*arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "learner.safetensors" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_resume_under_another_task_is_refused(finished: Path) -> None:
+    done = robonav("train", "--local", "--resume", str(finished), "algo.n_step=5", cwd=finished.parent)
+    assert done.returncode == 2
+    assert "`algo` section" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_a_checkpoint_and_resume_goes_on(tmp_path: Path, number: int) -> None:
+    run = tmp_path / "runs" / "x"
+    command = [sys.executable, "-m", "robonav_ray.cli", "train", "--local", "--out", str(run), *QUICK]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    metrics = run / "metrics.jsonl"
+    until = time.monotonic() + 100
+    while time.monotonic() < until and not (metrics.exists() and "learner/loss" in metrics.read_text()):
+        time.sleep(0.1)
+    os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 75, output
+    assert f"robonav train --resume {run}" in output
+    first = newest_good_checkpoint(run / "checkpoints")[0]
+    assert first is not None
+    assert first.counters.learner_steps > 0
+    limit = first.counters.env_steps + 2000
+    done = robonav("train", "--local", "--resume", str(run), f"budget.max_env_steps={limit}", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"at {first.counters.env_steps:,} env steps" in done.stdout
+    last = newest_good_checkpoint(run / "checkpoints")[0]
+    assert last is not None
+    assert last.counters.env_steps >= limit
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert steps == sorted(set(steps)), "no step may stand twice in the metrics after a resume"
+
+
+def test_resume_auto_starts_afresh_when_there_is_nothing(tmp_path: Path) -> None:
+    done = robonav("train", "--local", "--resume", "auto", *QUICK, "budget.max_env_steps=1000", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "starting afresh" in done.stdout
+    assert len(list((tmp_path / "runs").iterdir())) == 1
