@@ -61,13 +61,13 @@ def inner_wall_clearance(wall, box, x, y):
 @kernel
 def time_to_collision(x, y, vx, vy, reach):
     """Return when |p + v t| = reach for the relative position p and velocity v; FAR when never."""
+    gap = x * x + y * y - reach * reach
+    if gap <= F0:
+        return F0
     closing = x * vx + y * vy
     if closing >= F0:
         return FAR
     a = vx * vx + vy * vy
-    gap = x * x + y * y - reach * reach
-    if gap <= F0:
-        return F0
     disc = closing * closing - a * gap
     if disc <= F0:
         return FAR

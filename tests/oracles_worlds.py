@@ -1,0 +1,84 @@
+"""Slow and obvious twins of the simulator's kernels, in float64 and plain Python."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def ray_circle(x: float, y: float, angle: float, cx: float, cy: float, radius: float) -> float:
+    """Distance along a ray from (x, y) to a circle, by the quadratic formula; infinite when it misses."""
+    dx, dy = math.cos(angle), math.sin(angle)
+    fx, fy = x - cx, y - cy
+    b, c = 2 * (fx * dx + fy * dy), fx * fx + fy * fy - radius * radius
+    disc = b * b - 4 * c
+    if disc <= 0:
+        return math.inf
+    t = (-b - math.sqrt(disc)) / 2
+    return t if t > 0 else math.inf
+
+
+def ray_segment(x: float, y: float, angle: float, wall: np.ndarray) -> float:
+    """Distance along a ray to a segment, by solving the 2 x 2 system; infinite when it misses."""
+    x0, y0, x1, y1 = (float(v) for v in wall)
+    system = np.array([[math.cos(angle), x0 - x1], [math.sin(angle), y0 - y1]])
+    if abs(np.linalg.det(system)) < 1e-12:
+        return math.inf
+    t, k = np.linalg.solve(system, [x0 - x, y0 - y])
+    return float(t) if t > 0 and 0 <= k <= 1 else math.inf
+
+
+def lidar(pose: np.ndarray, angles: np.ndarray, circles: np.ndarray, walls: np.ndarray, range_max: float) -> np.ndarray:
+    """Ranges of every beam against circles (C, 3) and wall segments (S, 4), at most ``range_max``."""
+    x, y, yaw = (float(v) for v in pose)
+    ranges = []
+    for angle in angles:
+        hits = [ray_circle(x, y, yaw + angle, *(float(v) for v in c)) for c in circles]
+        hits += [ray_segment(x, y, yaw + angle, wall) for wall in walls]
+        ranges.append(min([range_max, *hits]))
+    return np.array(ranges)
+
+
+def arena_walls(half: float) -> np.ndarray:
+    """The four walls of a square arena as segments."""
+    return np.array(
+        [(-half, -half, half, -half), (half, -half, half, half), (half, half, -half, half), (-half, half, -half, -half)]
+    )
+
+
+def swept_distance(a: np.ndarray, b: np.ndarray, samples: int = 20001) -> float:
+    """Least length of the vector on its way from a to b, by looking at many points of the way."""
+    t = np.linspace(0.0, 1.0, samples)[:, None]
+    return float(np.linalg.norm(a + t * (b - a), axis=1).min())
+
+
+def unicycle(pose: np.ndarray, v: float, omega: float, dt: float) -> np.ndarray:
+    """One midpoint step, from the definition."""
+    x, y, yaw = pose
+    middle = yaw + omega * dt / 2
+    yaw = yaw + omega * dt
+    return np.array([x + v * dt * math.cos(middle), y + v * dt * math.sin(middle), math.atan2(math.sin(yaw), math.cos(yaw))])
+
+
+def tour_length(position: np.ndarray, goals: np.ndarray, index: int) -> float:
+    """Distance to the current goal and along all legs that follow."""
+    points = np.vstack([position, goals[index:]])
+    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+
+
+def orca_reference(
+    agent: np.ndarray, want: np.ndarray, top: float, others: np.ndarray, horizon: float, dt: float
+) -> tuple[float, float]:
+    """The RVO2 library's own answer for one agent (x, y, vx, vy, radius) among others (n, 5)."""
+    import pyrvo
+
+    sim = pyrvo.RVOSimulator(dt, 100.0, len(others) + 1, horizon, horizon, 0.3, top)
+    for row in np.vstack([agent[None], others]):
+        x, y, vx, vy, radius = (float(v) for v in row)
+        sim.add_agent((x, y), 100.0, len(others) + 1, horizon, horizon, radius, top, (vx, vy))
+        sim.set_agent_pref_velocity(sim.get_num_agents() - 1, (0.0, 0.0))
+    sim.set_agent_pref_velocity(0, (float(want[0]), float(want[1])))
+    sim.do_step()
+    velocity = sim.get_agent_velocity(0)
+    return float(velocity.x), float(velocity.y)
