@@ -11,14 +11,17 @@ from robonav_ray.worlds.layout import (
     C_OLD_X,
     C_OLD_Y,
     C_RADIUS,
+    C_SPEED,
     C_VX,
     C_VY,
     C_X,
     C_Y,
     CLEARANCE,
+    DT,
     ENDED,
     HALF_SIDE,
     KIND,
+    MAX_SPEED,
     NUM_CIRCLES,
     OLD_X,
     OLD_Y,
@@ -35,9 +38,10 @@ from robonav_ray.worlds.layout import (
 _HIT_STATIC, _HIT_DYNAMIC = np.int32(Outcome.COLLISION_STATIC), np.int32(Outcome.COLLISION_DYNAMIC)
 _HIT_WALL, _HIT_ROBOT = np.int32(Outcome.COLLISION_WALL), np.int32(Outcome.COLLISION_ROBOT)
 _NOTHING = np.int32(Outcome.NONE)
-SIGHT_M = np.float32(3.0)
-"""Centre distance (m) up to which clearance and time to collision are looked at."""
-_SIGHT_2 = np.float32(9.0)
+SIGHT_M = np.float32(1.0)
+"""Space (m) between edges up to which clearance and time to collision are looked at."""
+_FASTER = np.float32(1.5)
+"""Actuator gain and slip make a robot faster than its greatest speed by less than this."""
 
 
 @hot_kernel
@@ -45,14 +49,16 @@ def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, w, r):
     """Write the clearance of robot (w, r) and its least time to collision; return what it hit in this step (``Outcome``).
 
     The clearance is the least one during the step. Of several hits the deepest counts. All motion within a step is straight
-    (the midpoint rule's chord). Discs that are more than ``SIGHT_M`` away at the end of the step are not looked at.
+    (the midpoint rule's chord). Discs that stay farther away than ``SIGHT_M`` are not looked at.
     """
     x, y, ox, oy = robot[w, r, X], robot[w, r, Y], robot[w, r, OLD_X], robot[w, r, OLD_Y]
     vx, vy, radius = robot[w, r, VX], robot[w, r, VY], const[RADIUS]
-    near, hit, ttc = SIGHT_M - radius, _NOTHING, tally[w, r, T_TTC]
+    near, hit, ttc, dt = SIGHT_M, _NOTHING, tally[w, r, T_TTC], const[DT]
+    sight = SIGHT_M + radius + _FASTER * const[MAX_SPEED] * dt
     for i in range(world[w, NUM_CIRCLES]):
         bx, by = circle[w, C_X, i] - x, circle[w, C_Y, i] - y
-        if bx * bx + by * by < _SIGHT_2:
+        far = sight + circle[w, C_RADIUS, i] + circle[w, C_SPEED, i] * dt
+        if bx * bx + by * by < far * far:
             reach = circle[w, C_RADIUS, i] + radius
             gap = swept_distance(circle[w, C_OLD_X, i] - ox, circle[w, C_OLD_Y, i] - oy, bx, by) - reach
             ttc = min(ttc, time_to_collision(bx, by, circle[w, C_VX, i] - vx, circle[w, C_VY, i] - vy, reach))

@@ -31,7 +31,7 @@ from robonav_ray.worlds.randomization import BEAM_DROPOUT, BLACKOUT, BLIND_SECTO
 _TINY = np.float32(1e-12)
 
 
-@kernel
+@hot_kernel
 def scan_arena(dirs, x, y, half, range_max, out):
     """Write the distance to the four walls along ``dirs`` (2, B), at most ``range_max``, into ``out`` (B,)."""
     for j in range(out.shape[0]):
@@ -41,7 +41,7 @@ def scan_arena(dirs, x, y, half, range_max, out):
         out[j] = min(min(tx, ty), range_max)
 
 
-@kernel
+@hot_kernel
 def scan_circle(dirs, x, y, radius, out):
     """Shorten ``out`` (B,) to the first hit with a circle at (x, y) relative to the sensor."""
     r2 = radius * radius

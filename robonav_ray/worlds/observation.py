@@ -104,7 +104,7 @@ class ObservationLayout:
         return low, high
 
 
-@kernel
+@hot_kernel
 def write_goal(x, y, c, s, gx, gy, out, i, at):
     """Write distance / 10 m, cos and sin of the bearing of a point seen from the pose (x, y, yaw with cos c and sin s)."""
     dx, dy = gx - x, gy - y

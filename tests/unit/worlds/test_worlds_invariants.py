@@ -137,7 +137,7 @@ def test_swept_collision_sees_what_happens_between_two_steps() -> None:
     s = worlds.state
     s.robot[0, 0, [lay.X, lay.Y, lay.YAW, lay.COS, lay.SIN]] = (0, 0, 0, 1, 0)
     s.goal[0, 0, 0, :2] = (4, 4)
-    s.circle[0, [lay.C_X, lay.C_Y, lay.C_VX, lay.C_VY, lay.C_RADIUS], 0] = (0, 1.5, 0, -3.0, 0.3)
+    s.circle[0, [lay.C_X, lay.C_Y, lay.C_VX, lay.C_VY, lay.C_SPEED, lay.C_RADIUS], 0] = (0, 1.5, 0, -3.0, 3.0, 0.3)
     worlds.step_command(np.zeros((1, 2)), autoreset=2)
     assert worlds.out.terminated[0]
     assert worlds.out.final_lane[0, 0] == Outcome.COLLISION_DYNAMIC
