@@ -9,6 +9,7 @@ from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernel import F0, F1, HALF, kernel
 from robonav_ray.worlds.obstacles import NEIGHBOR_DISTANCE_2, ORCA_MARGIN
 from robonav_ray.worlds.orca import NEIGHBOR_COLS, insert_neighbor, orca_velocity
+from robonav_ray.worlds.randomization import NUM_GOALS
 
 KNOWS = "true state"
 """Label for tables of results."""
@@ -39,7 +40,7 @@ def _orca_commands(state, const, level, margin, share, horizon, gain, neighbor, 
     robot, lane, goal = state.robot, state.lane, state.goal
     half = const[lay.HALF_SIDE] if const[lay.WALLS] > F0 else F0
     for w in range(robot.shape[0]):
-        num_goals = np.int64(level[state.world[w, lay.LEVEL], 2])
+        num_goals = np.int64(level[state.world[w, lay.LEVEL], NUM_GOALS])
         for r in range(robot.shape[1]):
             x, y, top = robot[w, r, lay.X], robot[w, r, lay.Y], const[lay.MAX_SPEED]
             g = min(np.int64(lane[w, r, lay.GOAL_INDEX]), num_goals - 1)

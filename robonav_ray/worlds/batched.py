@@ -96,7 +96,6 @@ def constants(world: WorldConfig, gamma: float) -> np.ndarray:
         lay.REACTS_PROB: circles.orca_reacts_prob,
         lay.CIRCLE_CROSSING: world.placement == "circle_crossing",
         lay.STATE_OBS: world.observation == "state",
-        lay.STACK: lidar.stack,
     }
     row = np.zeros(lay.CONST_COLS, dtype=np.float32)
     for column, number in value.items():

@@ -105,9 +105,8 @@ TALLY_COLS = T_TERMS + len(REWARD_TERMS)
     REACTS_PROB,
     CIRCLE_CROSSING,
     STATE_OBS,
-    STACK,
-) = range(33)
-CONST_COLS = 33
+) = range(32)
+CONST_COLS = 32
 
 GOAL_SCALE_M = 10.0
 """Goal distances are shown in this unit."""

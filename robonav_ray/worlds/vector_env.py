@@ -37,8 +37,7 @@ EPISODE_INFO = (
 )
 """Keys of an episode's info, each an (N,) array: ``outcome`` int8 (``records.Outcome``), the counts int32, the rest float32 in SI
 units. ``min_clearance_m`` and ``time_to_collision_s`` (the least one, at constant velocities) look at what comes within 1 m; farther
-reads as 1 m and 1000 s;
-``danger_frac`` the part of the steps with a clearance below the discomfort distance."""
+reads as 1 m and 1000 s. ``danger_frac`` is the part of the steps with a clearance below the discomfort distance."""
 
 
 def default_levels(world: WorldConfig) -> tuple[LevelConfig, ...]:
