@@ -22,5 +22,5 @@ class AlgoConfig(Section):
     """Widths of the hidden layers."""
     huber_delta: float = Field(default=1.0, gt=0.0)
     """Where the Huber loss turns from squared to linear."""
-    reward_scale: float = Field(default=1.0, gt=0.0)
+    reward_scale: float = Field(default=0.2, gt=0.0)
     """Factor on every reward that is learned from (Q values near 1 suit Adam and the Huber loss); returns are reported unscaled."""

@@ -16,7 +16,7 @@ class LearnerConfig(Section):
     """DDP ranks (workers of the TorchTrainer)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` takes a GPU when the cluster has one for every rank."""
-    batch_size: int = Field(default=512, ge=1)
+    batch_size: int = Field(default=256, ge=1)
     """Rows per gradient step over all ranks; each rank draws its part."""
     batches_per_call: int = Field(default=8, ge=1)
     """Batches that travel together from replay to a rank."""
@@ -24,13 +24,13 @@ class LearnerConfig(Section):
     """Calls that may wait, ready, in front of a rank (the bound of that queue)."""
     learning_rate: float = Field(default=1e-3, gt=0.0)
     """Adam's step size."""
-    adam_eps: float = Field(default=1e-5, gt=0.0)
+    adam_eps: float = Field(default=1e-8, gt=0.0)
     """Adam's epsilon."""
     max_grad_norm: float = Field(default=10.0, gt=0.0)
     """Global norm at which gradients are clipped."""
     target_update: Literal["polyak", "hard"] = "polyak"
     """``polyak`` moves the target net by ``target_tau`` every step; ``hard`` copies it every ``target_interval`` steps."""
-    target_tau: float = Field(default=0.005, gt=0.0, le=1.0)
+    target_tau: float = Field(default=0.01, gt=0.0, le=1.0)
     """Polyak coefficient."""
     target_interval: int = Field(default=250, ge=1)
     """Learner steps between hard copies."""

@@ -32,7 +32,7 @@ class ReplayConfig(Section):
     """Added to every |td_error| so that no item starves."""
     min_size: int = Field(default=5_000, ge=1)
     """Rows over all shards before the first batch is drawn (warm-up)."""
-    samples_per_insert: float = Field(default=8.0, gt=0.0)
+    samples_per_insert: float = Field(default=2.0, gt=0.0)
     """Rows drawn per row inserted, cumulatively since warm-up."""
     error_buffer: float | None = Field(default=None, gt=0.0)
     """How far (in drawn rows) the balance may stray; None computes the least that cannot block, times two."""

@@ -139,12 +139,14 @@ class RewardConfig(Section):
     collision: float = -5.0
     """Paid at a collision."""
     progress_per_m: float = Field(default=0.5, ge=0.0)
-    """w of the potential Phi = -w (distance to the goal + remaining legs); gamma Phi(s') - Phi(s) is paid."""
+    """w of the potential Phi = w (offset - distance to the goal - remaining legs); gamma Phi(s') - Phi(s) is paid."""
+    progress_offset_m: float = Field(default=10.0, ge=0.0)
+    """The offset; about the mean of what lies ahead, so that a collision, where Phi drops to 0, does not pay the way not gone."""
     discomfort: float = -0.1
     """Paid per step at clearance 0, falling linearly to nothing at ``discomfort_distance_m``."""
     discomfort_distance_m: float = Field(default=0.2, gt=0.0)
-    time: float = 0.0
-    """Paid per step."""
+    time: float = -0.03
+    """Paid per step: standing still is no way out."""
     effort: float = 0.0
     """Paid per step times the squared change of the command, as a part of its range."""
 

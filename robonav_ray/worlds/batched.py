@@ -81,6 +81,7 @@ def constants(world: WorldConfig, gamma: float) -> np.ndarray:
         lay.R_FINISH: reward.finish,
         lay.R_COLLISION: reward.collision,
         lay.R_PROGRESS: reward.progress_per_m,
+        lay.PROGRESS_OFFSET: reward.progress_offset_m,
         lay.R_DISCOMFORT: reward.discomfort,
         lay.DISCOMFORT_DISTANCE: reward.discomfort_distance_m,
         lay.R_TIME: reward.time,

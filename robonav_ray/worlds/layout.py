@@ -90,6 +90,7 @@ TALLY_COLS = T_TERMS + len(REWARD_TERMS)
     R_FINISH,
     R_COLLISION,
     R_PROGRESS,
+    PROGRESS_OFFSET,
     R_DISCOMFORT,
     DISCOMFORT_DISTANCE,
     R_TIME,
@@ -105,8 +106,8 @@ TALLY_COLS = T_TERMS + len(REWARD_TERMS)
     REACTS_PROB,
     CIRCLE_CROSSING,
     STATE_OBS,
-) = range(32)
-CONST_COLS = 32
+) = range(33)
+CONST_COLS = 33
 
 GOAL_SCALE_M = 10.0
 """Goal distances are shown in this unit."""

@@ -43,6 +43,7 @@ from robonav_ray.worlds.layout import (
     NUM_STEERED,
     OLD_X,
     OLD_Y,
+    PROGRESS_OFFSET,
     R_PROGRESS,
     RADIUS,
     RADIUS_MAX,
@@ -300,7 +301,7 @@ def start_robot(robot, goal, stream, tally, const, level, w, r, k):
         if g > 0:
             x0, y0 = goal[w, r, g - 1, G_X], goal[w, r, g - 1, G_Y]
         after += distance(x0, y0, goal[w, r, g, G_X], goal[w, r, g, G_Y])
-    tally[w, r, T_SHORTEST], tally[w, r, T_POTENTIAL] = after, -const[R_PROGRESS] * after
+    tally[w, r, T_SHORTEST], tally[w, r, T_POTENTIAL] = after, const[R_PROGRESS] * (const[PROGRESS_OFFSET] - after)
     tally[w, r, T_CLEARANCE], tally[w, r, T_TTC] = FAR, FAR
     gain = level[k, ACTUATOR_GAIN]
     robot[w, r, GAIN0] = F1 + between(stream, w, ACTUATOR_STREAM, -gain, gain)

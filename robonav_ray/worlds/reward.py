@@ -21,6 +21,7 @@ from robonav_ray.worlds.layout import (
     MAX_SPEED,
     MAX_TURN,
     OUTCOME,
+    PROGRESS_OFFSET,
     R_COLLISION,
     R_DISCOMFORT,
     R_EFFORT,
@@ -62,7 +63,7 @@ def command_change(robot, const, w, r, old0, old1):
 def pay(robot, lane, goal, tally, const, level, w, r, k, hit, change):
     """Add up the reward terms of the step, move on to the next goal, and write OUTCOME when the episode ends; return the reward.
 
-    Progress pays gamma Phi(s') - Phi(s) with Phi = -w (|p - g_k| + remaining legs) and Phi(terminal) = 0 (Ng et al. 1999).
+    Progress pays gamma Phi(s') - Phi(s) with Phi = w (offset - |p - g_k| - remaining legs) and Phi(terminal) = 0 (Ng et al. 1999).
     """
     lane[w, r, STEP] += 1
     g, num_goals = np.int64(lane[w, r, GOAL_INDEX]), np.int64(level[k, NUM_GOALS])
@@ -80,7 +81,7 @@ def pay(robot, lane, goal, tally, const, level, w, r, k, hit, change):
             distance = goal_distance(robot, goal, w, r, g)
     potential = F0
     if outcome == _NONE:
-        potential = -const[R_PROGRESS] * (distance + goal[w, r, g, LEGS_AFTER])
+        potential = const[R_PROGRESS] * (const[PROGRESS_OFFSET] - distance - goal[w, r, g, LEGS_AFTER])
     progress = const[GAMMA] * potential - tally[w, r, T_POTENTIAL]
     tally[w, r, T_POTENTIAL] = potential
     near = robot[w, r, CLEARANCE]

@@ -111,10 +111,10 @@ def test_acceleration_limits_hold() -> None:
 
 
 def test_shaping_telescopes_and_is_the_potential() -> None:
-    gamma, weight = 0.95, 0.5
+    gamma, weight, offset = 0.95, 0.5, 10.0
     worlds = make(level={"num_static": 3, "num_dynamic": 3, "num_goals": 3, "max_steps": 150}, n=32, gamma=gamma)
     scenes = [worlds.scene(w) for w in range(32)]
-    start = np.array([-weight * oracle.tour_length(s.robot_pose[0, :2], s.goals[0], 0) for s in scenes])
+    start = np.array([weight * (offset - oracle.tour_length(s.robot_pose[0, :2], s.goals[0], 0)) for s in scenes])
     np.testing.assert_allclose(worlds.state.tally[:, 0, lay.T_POTENTIAL], start, rtol=1e-5)
     shaped, last, discount = np.zeros(32), np.zeros(32), np.ones(32)
     rng = np.random.default_rng(3)
@@ -127,7 +127,8 @@ def test_shaping_telescopes_and_is_the_potential() -> None:
     for w in range(32):
         scene = worlds.scene(w)
         if worlds.out.final_lane[w, 0] == 6:  # truncated: the potential of the last state stays
-            last[w] = -weight * oracle.tour_length(scene.robot_pose[0, :2], scene.goals[0], int(scene.goal_index[0]))
+            ahead = oracle.tour_length(scene.robot_pose[0, :2], scene.goals[0], int(scene.goal_index[0]))
+            last[w] = weight * (offset - ahead)
     np.testing.assert_allclose(shaped, discount * last - start, atol=2e-4)
     assert len(set(worlds.out.final_lane[:, 0])) > 1
 
