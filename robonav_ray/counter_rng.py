@@ -47,6 +47,10 @@ ROLE_WORLD, ROLE_EXPLORATION, ROLE_REPLAY, ROLE_NETWORK, ROLE_EVALUATION = 1, 2,
 
 
 @numba.njit(cache=True)
+def _seed_for(seed: int, role: int, index: int) -> np.int64:
+    return np.int64(derive_key(derive_key(mix64(np.uint64(seed)), role), index) >> np.uint64(1))
+
+
 def seed_for(seed: int, role: int, index: int = 0) -> int:
     """Return the non-negative 63-bit seed of one (role, index) under the run's ``seed``."""
-    return np.int64(derive_key(derive_key(mix64(np.uint64(seed)), role), index) >> np.uint64(1))
+    return int(_seed_for(seed, role, index))

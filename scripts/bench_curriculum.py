@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 
 def run_once(seed: int, overrides: list[str], limit_s: float, directory: Path, quiet: bool) -> dict[str, float | None]:
     """Train with ``seed`` until passed, and return its seconds and env steps (None when it was not passed in time)."""
@@ -24,9 +26,13 @@ def run_once(seed: int, overrides: list[str], limit_s: float, directory: Path, q
     command = [sys.executable, "-m", "robonav_ray.cli", "train", f"seed={seed}", "budget.time_s=0", "evaluation.num_episodes=1",
                f"budget.max_time_s={limit_s}", "tracking.panel=plain", *overrides, "--out", str(run)]  # fmt: skip
     began = time.time()
-    done = subprocess.run(command, stdout=subprocess.DEVNULL if quiet else sys.stderr, stderr=subprocess.STDOUT, check=False)
-    if done.returncode not in (0, 75):
-        raise SystemExit(f"`{' '.join(command)}` ended with {done.returncode}")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else sys.stderr, stderr=subprocess.STDOUT)
+    peak_pss = 0
+    while process.poll() is None:
+        peak_pss = max(peak_pss, proportional_set_bytes(process.pid))
+        time.sleep(2.0)
+    if process.returncode not in (0, 75):
+        raise SystemExit(f"`{' '.join(command)}` ended with {process.returncode}")
     summary = json.loads((run / "summary.json").read_text())
     passed_at = summary["passed_at"]
     return {
@@ -34,7 +40,31 @@ def run_once(seed: int, overrides: list[str], limit_s: float, directory: Path, q
         "env_steps": summary["env_steps_to_pass"],
         "seconds_to_first_learner_step": round(summary["first_learner_step_at"] - began, 1),
         "samples_per_insert": summary["samples_per_insert"],
+        "peak_pss_gb": round(peak_pss / 1e9, 2),
+        "spilled": spilled(),
     }
+
+
+def proportional_set_bytes(pid: int) -> int:
+    """Return the proportional set size of a process and all its descendants (shared memory, the object store included, once)."""
+    total = 0
+    try:
+        tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    for process in tree:
+        try:
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended meanwhile
+        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def spilled() -> bool:
+    """Return whether Ray's newest session has written any object to disk (the raylet logs every spill)."""
+    logs = Path("/tmp/ray/session_latest/logs")
+    return any("Spilled " in path.read_text(errors="replace") for path in logs.glob("raylet.*"))
 
 
 def main() -> None:

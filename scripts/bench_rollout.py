@@ -18,12 +18,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
-from robonav_ray.worlds.make import make_vector_env
 
 from robonav_ray.algo.policy import Policy, parameter_shapes
 from robonav_ray.config.load import load_run_config
 from robonav_ray.records import Assignment, EpisodeResults, Fragment, PolicySnapshot
 from robonav_ray.rollout.worker import RolloutWorker
+from robonav_ray.worlds.make import make_vector_env
 
 
 class Fixed:

@@ -159,8 +159,9 @@ class RolloutWorker:
         epsilon_greedy(q, epsilon, self._key, self._world_index, self._step_count, self._action, self._q_taken, self._q_max)
         next_obs, reward, terminated, truncated, info = self._env.step(self._action)
         final_obs = self._final_obs(next_obs, terminated, truncated, info)
+        learned_from = (reward * self._reward_scale).astype(np.float32, copy=False)
         row = self._folder.push(
-            obs, self._action, (reward * self._reward_scale).astype(np.float32, copy=False), terminated, truncated, self._q_taken, self._q_max,
+            obs, self._action, learned_from, terminated, truncated, self._q_taken, self._q_max,
             final_obs, self._final_q_max, self._policy.version, columns, priority, row, active,
         )  # fmt: skip
         self._step_count += 1

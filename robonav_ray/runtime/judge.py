@@ -55,7 +55,9 @@ def play_command(path: Path, *, output: Path | None, window: bool, stage: int | 
     if window:
         from robonav_ray.worlds.play import play_window
 
-        play_window(policy.greedy, config.env, task.levels, level=level, seed=seed, gamma=config.algo.gamma, title=task.level_names[level])
+        play_window(
+            policy.greedy, config.env, task.levels, level=level, seed=seed, gamma=config.algo.gamma, title=task.level_names[level]
+        )
         return 0
     target = output or run.path / "play.gif"
     draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed)

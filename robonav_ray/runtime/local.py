@@ -89,7 +89,11 @@ class LocalWiring:
             learner_steps=self.learner_state.learner_step,
             progress=self.curriculum.progress(),
             num_workers=1,
-            metrics={**self._mailbox.metrics, **replay_metrics(ledger, self.replay.stats()), **rollout_metrics(self._stats, self._stats.policy_lag)},
+            metrics={
+                **self._mailbox.metrics,
+                **replay_metrics(ledger, self.replay.stats()),
+                **rollout_metrics(self._stats, self._stats.policy_lag),
+            },
         )
 
     def round(self) -> None:

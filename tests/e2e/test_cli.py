@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.e2e.test_local_wiring import SMALL
 
 from robonav_ray.runtime.checkpoint import list_checkpoints, newest_good_checkpoint
+from tests.e2e.test_local_wiring import SMALL
 
 QUICK = [*SMALL, "evaluation.num_episodes=8", "evaluation.num_worlds=8", "tracking.interval_s=0.2", "tracking.panel=plain"]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import ray
-from tests.e2e.test_local_wiring import SMALL
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
@@ -18,6 +17,7 @@ from robonav_ray.runtime.run_directory import RunDirectory, create_run
 from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.topology import RayWiring
 from robonav_ray.runtime.wiring import Session, WiringFacts
+from tests.e2e.test_local_wiring import SMALL
 
 pytestmark = pytest.mark.ray
 CONFIG = load_run_config(None, [*SMALL, "rollout.num_workers=2", "replay.samples_per_insert=4", "learner.publish_interval=5"])

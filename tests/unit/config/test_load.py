@@ -47,7 +47,7 @@ def test_shipped_curricula_load(path: Path) -> None:
         ("learner: [1\n", ["run.yaml", "not valid YAML"]),
         ("- 1\n", ["a config is a mapping", "a list"]),
         ("curriculum:\n  start_stage: 7\n", ["run.yaml", "start_stage", "there is no stage 7"]),
-        ("learner: {num_ranks: 3}\n", ["learner.batch_size (512)", "learner.num_ranks (3)"]),
+        ("learner: {num_ranks: 3}\n", ["learner.batch_size (256)", "learner.num_ranks (3)"]),
         ("replay: {min_size: 999999999}\n", ["replay.min_size", "learning would never begin"]),
         ("evaluation: {seed: 0}\n", ["evaluation.seed", "held out"]),
         ("rollout: {num_workers: no}\n", ["rollout.num_workers", "'auto'"]),
