@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.logging import RichHandler
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
+from robonav_ray.errors import UserError
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, newest_good_checkpoint, open_checkpoint
 from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.run_directory import (
@@ -52,6 +54,10 @@ def train_command(
     with stop_on_signals() as stop:
         try:
             ending = _run_local(session, stop) if local else _run_on_ray(session, stop, console)
+        except UserError:  # a cluster that is too small, or cannot be reached: nothing has begun
+            if session.checkpoint is None:
+                shutil.rmtree(session.run.path)
+            raise
         except BaseException:
             session.run.write_status(
                 "unfinished" if session.checkpoint or list(session.run.checkpoints.glob("env-*")) else "failed"
