@@ -187,8 +187,7 @@ class Controller:
                 sample_lag=metrics.get("learner/policy_lag_mean"),
                 replay_size=int(metrics.get("replay/size", 0)),
                 replay_capacity=config.replay.capacity,
-                workers_alive=facts.num_workers,
-                workers_total=facts.num_workers,
+                num_workers=facts.num_workers,
                 workers_replaced=facts.num_replaced,
                 message=facts.message,
             )

@@ -96,7 +96,7 @@ def plain_line(status: RunStatus) -> str:
         f"samples/insert {_number(status.samples_per_insert, '.2f')}/{_number(status.samples_per_insert_target, '.2f')}",
         f"policy lag {_number(status.policy_lag, '.0f')}",
         f"replay {status.replay_fill_frac:.0%}",
-        f"workers {status.workers_alive}/{status.workers_total}",
+        f"workers {status.num_workers}",
         f"ETA {'-' if status.eta_s is None else format_seconds(status.eta_s)}",
     ]
     return " | ".join(parts) + (f" | {status.message}" if status.message else "")
@@ -194,7 +194,7 @@ class LivePanel(_View):
         ratio = f"{_number(status.samples_per_insert, '.2f')} of {_number(status.samples_per_insert_target, '.2f')}"
         lag = f"{_number(status.policy_lag, '.0f')} (of samples {_number(status.sample_lag, '.0f')})"
         replaced = f", {status.workers_replaced} replaced" if status.workers_replaced else ""
-        workers = f"{status.workers_alive} of {status.workers_total}{replaced}"
+        workers = f"{status.num_workers}{replaced}"
         left = [
             ("env steps", format_count(status.env_steps), _rate(status.env_steps_per_s)),
             ("learner", format_count(status.learner_steps), _rate(status.learner_steps_per_s)),

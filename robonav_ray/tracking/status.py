@@ -48,9 +48,10 @@ class RunStatus:
     replay_size: int = 0
     """Rows."""
     replay_capacity: int = 0
-    workers_alive: int = 0
-    workers_total: int = 0
+    num_workers: int = 0
+    """Rollout workers: all of them act, because one that dies is replaced."""
     workers_replaced: int = 0
+    """Workers and replay shards replaced so far in this session."""
     message: str = ""
     """The last thing that happened."""
 

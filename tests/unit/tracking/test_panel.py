@@ -48,8 +48,7 @@ STATUS = RunStatus(
     sample_lag=4.0,
     replay_size=241_000,
     replay_capacity=400_000,
-    workers_alive=2,
-    workers_total=2,
+    num_workers=2,
     workers_replaced=1,
     message="checkpoint env-1200000 committed",
 )
@@ -82,7 +81,7 @@ def test_the_block_fits_the_terminal(width, status):
 def test_the_block_says_what_matters():
     text = "\n".join(drawn(STATUS))
     for word in ("62%", "≥ 70%", "10.4", "> 12", "24%", "< 20%", "1.23M", "13.5k/s", "211/s", "8.02 of 8.00", "1 (of samples 4)",
-                 "60%", "2 of 2, 1 replaced", "2:13 of 5:00", "2:47", "multi_goal_planning", "committed", "passed"):  # fmt: skip
+                 "60%", "workers         2, 1 replaced", "2:13 of 5:00", "2:47", "multi_goal_planning", "committed", "passed"):  # fmt: skip
         assert word in text, word
 
 
