@@ -6,17 +6,16 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from robonav_ray.config.curriculum import CurriculumConfig, GateConfig, StageConfig
 from robonav_ray.curriculum.gates import GateEpisode, GateWindow, StartOrder, WindowFigures, is_gate_met
-from robonav_ray.curriculum.progress import CurriculumProgress, StageTotals, StageTransition, write_progress
+from robonav_ray.curriculum.progress import CurriculumProgress, StageTotals, StageTransition
 from robonav_ray.records import Assignment, EpisodeResults, Outcome
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 _NOBODY = GateEpisode(-1, -1, -1, -1, 0, 0.0)
 
 
@@ -71,7 +70,7 @@ class Curriculum:
 
     @property
     def passed(self) -> bool:
-        """Whether the gate of the last stage (or of ``force_stage``) has ever opened; stays true."""
+        """Whether the gate of the last stage, or of the one that it is held in, has ever opened; holding and releasing look again."""
         return self._passed
 
     @property
@@ -129,10 +128,14 @@ class Curriculum:
             self.worker_lost(worker)
 
     def force(self, stage: int | None) -> None:
-        """Go to ``stage`` now and stay there, or (None) let the gates decide again from the current stage."""
-        self._forced = stage is not None
+        """Go to ``stage`` now and stay there, or (None) let the gates decide again from the current stage.
+
+        While it stays, the stage's own gate decides whether the curriculum counts as passed.
+        """
         if stage is not None and self._checked(stage) != self._stage:
             self._enter(stage, "forced", _NOBODY)
+        self._forced = stage is not None
+        self._passed = self._has_passed()
 
     def _checked(self, stage: int) -> int:
         if not 0 <= stage < len(self.stages):
@@ -156,9 +159,14 @@ class Curriculum:
         is_last = self._stage == len(self.stages) - 1
         if not self._forced and not is_last:
             self._enter(self._stage + 1, "gate", episode)
-        elif not self._passed and (is_last or self._stage == self.config.force_stage):
+        elif not self._passed:
             self._passed = True
             self._remember(self._stage, "passed", episode)
+
+    def _has_passed(self) -> bool:
+        """Whether the history holds the passing of the last stage, or of the one that it is held in now."""
+        goals = {len(self.stages) - 1, self._stage if self._forced else len(self.stages) - 1}
+        return any(t.reason == "passed" and t.to_stage in goals for t in self._history)
 
     def _enter(self, stage: int, reason: Literal["gate", "forced"], episode: GateEpisode) -> None:
         self._remember(stage, reason, episode)
@@ -216,22 +224,13 @@ class Curriculum:
             transitions=tuple(self._history),
         )
 
-    def summary_text(self) -> str:
-        """Return the progress as a few plain lines."""
-        return self.progress().summary_text()
-
-    def write_progress(self, path: Path) -> None:
-        """Write the progress as JSON, aside and then renamed."""
-        write_progress(self.progress(), path)
-
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs, as JSON takes it."""
         return {
             "version": STATE_VERSION,
             "stage_names": [s.name for s in self.stages],
+            "window_size": self._window.size,
             "stage": self._stage,
-            "forced": self._forced,
-            "passed": self._passed,
             "serial": self._serial,
             "elapsed_s": self._clock() - self._began,
             "num_gate_episodes": self._num_gate_episodes,
@@ -246,16 +245,13 @@ class Curriculum:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what ``state_dict`` gave; ValueError (and nothing changed) when it is of another shape or other stages.
 
-        ``force_stage`` of the config wins over the saved stage.
+        Whether a stage is held is the config's to say: ``force_stage`` wins over the saved stage, and without it a saved hold is
+        released.
         """
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(f"the curriculum's state has version {state.get('version')}, this program reads {STATE_VERSION}")
         _check_keys("the curriculum's state", state, self.state_dict())
-        if state["version"] != STATE_VERSION:
-            raise ValueError(f"the curriculum's state has version {state['version']}, this program reads {STATE_VERSION}")
-        names = [s.name for s in self.stages]
-        if state["stage_names"] != names:
-            raise ValueError(
-                f"the curriculum's state is of the stages {state['stage_names']}, the config has {names}; resume with those"
-            )
+        self._check_same_ladder(state)
         window, order = GateWindow(self.config.window), StartOrder(self.config.max_pending)
         window.load_state_dict(state["window"])
         order.load_state_dict(state["order"])
@@ -263,14 +259,25 @@ class Curriculum:
         totals = [_Totals(**t) for t in state["totals"]]
         history = [_transition_from(t) for t in state["history"]]
         self._stage, self._totals, self._history, self._window, self._order = stage, totals, history, window, order
-        self._forced, self._passed = bool(state["forced"]), bool(state["passed"])
         self._serial = int(state["serial"]) if self._serial <= int(state["serial"]) else self._serial + 1
         self._num_gate_episodes = int(state["num_gate_episodes"])
         self._level_clock = [int(c) for c in state["level_clock"]]
         self._joined_at = {int(worker): int(clock) for worker, clock in state["joined_at"]}
         self._began = self._clock() - float(state["elapsed_s"])
-        if self.config.force_stage is not None:
-            self.force(self.config.force_stage)
+        self.force(self.config.force_stage)
+
+    def _check_same_ladder(self, state: dict[str, Any]) -> None:
+        names = [s.name for s in self.stages]
+        if state["stage_names"] != names:
+            raise ValueError(
+                f"curriculum.stages: the saved state is of the stages {', '.join(state['stage_names'])}, the config has "
+                f"{', '.join(names)}; resume with those it was saved under, or start a new run"
+            )
+        if state["window_size"] != self._window.size:
+            raise ValueError(
+                f"curriculum.window: the saved state has a window of {state['window_size']}, the config one of {self._window.size}; "
+                f"resume with curriculum.window={state['window_size']}, or start a new run"
+            )
 
 
 def _transition_from(state: dict[str, Any]) -> StageTransition:

@@ -11,6 +11,7 @@ from made_up_episodes import Worker, World, episode, make_results
 from robonav_ray.config.curriculum import CurriculumConfig, EpsilonConfig, GateConfig, StageConfig
 from robonav_ray.curriculum.gates import GateWindow, is_gate_met
 from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.curriculum.progress import write_progress
 from robonav_ray.interfaces import AssignmentSource
 from robonav_ray.records import Outcome
 
@@ -136,20 +137,54 @@ def test_forcing_stays_until_released_and_force_stage_passes_at_its_own_gate():
     curriculum = Curriculum(CONFIG)
     curriculum.next_assignment(0)
     curriculum.force(1)
-    feed(curriculum, 100, 1)
+    feed(curriculum, 49, 1)
+    assert not curriculum.passed
+    feed(curriculum, 51, 1, start=490)
     progress = curriculum.progress()
-    assert (progress.stage, progress.forced, progress.passed) == (1, True, False)
-    assert progress.transitions[0].reason == "forced"
+    assert (progress.stage, progress.forced, progress.passed) == (1, True, True), "the stage that it is held in is the whole task"
+    assert [t.reason for t in progress.transitions] == ["forced", "passed"]
     curriculum.force(None)
+    assert not curriculum.passed, "released, the last stage is the task again"
     feed(curriculum, 1, 1, start=1000)
     assert curriculum.progress().stage == 2
+    before = curriculum.state_dict()
     with pytest.raises(ValueError, match="0 to 2"):
         curriculum.force(3)
+    assert curriculum.state_dict()["history"] == before["history"]
+    assert not curriculum.progress().forced
 
     forced = Curriculum(CurriculumConfig(stages=CONFIG.stages, force_stage=1))
     forced.next_assignment(0)
     feed(forced, 100, 1)
     assert (forced.progress().stage, forced.passed) == (1, True)
+
+
+def with_config(state: dict, **changes) -> Curriculum:
+    """A curriculum under another config that takes over ``state``."""
+    curriculum = Curriculum(CONFIG.model_copy(update=changes))
+    curriculum.load_state_dict(json.loads(json.dumps(state)))
+    return curriculum
+
+
+def test_a_resume_holds_or_releases_as_its_own_config_says():
+    held = Curriculum(CONFIG.model_copy(update={"force_stage": 1}))
+    held.next_assignment(0)
+    feed(held, 60, 1)
+    assert with_config(held.state_dict(), force_stage=1).passed
+    released = with_config(held.state_dict())
+    assert (released.progress().stage, released.progress().forced, released.passed) == (1, False, False)
+    feed(released, 1, 1, start=600)
+    assert released.progress().stage == 2, "the window it was saved with counts"
+    moved = with_config(held.state_dict(), force_stage=2)
+    assert (moved.progress().stage, moved.progress().forced, moved.passed) == (2, True, False)
+
+    at_run_time = Curriculum(CONFIG)
+    at_run_time.force(2)
+    assert not with_config(at_run_time.state_dict()).progress().forced
+
+    through = play(2, 0)
+    assert with_config(through.state_dict()).passed
+    assert with_config(through.state_dict(), force_stage=0).passed, "who has passed the last stage has passed"
 
 
 def test_going_back_to_a_stage_ignores_what_began_in_the_first_visit():
@@ -232,9 +267,13 @@ def test_state_of_another_shape_or_other_stages_is_refused_and_changes_nothing()
         {**state, "stage_names": ["a"]},
         {**state, "version": 99},
         {**state, "order": {}},
+        {},
     ):
         with pytest.raises(ValueError, match=r"state|saved|version"):
             fresh.load_state_dict(broken)
+    for key, changes in (("curriculum.window", {"window": 60}), ("curriculum.stages", {"stages": CONFIG.stages[:2]})):
+        with pytest.raises(ValueError, match=rf"{key}: the saved state .* start a new run"):
+            with_config(state, **changes)
     assert {k: v for k, v in fresh.state_dict().items() if k != "elapsed_s"} == before
 
 
@@ -272,14 +311,14 @@ def test_a_level_that_does_not_exist_is_refused():
 def test_progress_is_written_aside_and_reads_as_json(tmp_path):
     curriculum = play(2, 0)
     path = tmp_path / "curriculum_progress.json"
-    curriculum.write_progress(path)
+    write_progress(curriculum.progress(), path)
     data = json.loads(path.read_text())
     assert data["passed"] is True
     assert data["stages"][2]["name"] == "s2"
     assert len(data["transitions"]) == 3
     assert data["transitions"][0]["window"]["num_episodes"] == 50
     assert [p.name for p in tmp_path.iterdir()] == ["curriculum_progress.json"]
-    text = curriculum.summary_text()
+    text = curriculum.progress().summary_text()
     assert "s0 -> s1 (gate)" in text
     assert "s2 passed" in text
     metrics = curriculum.progress().metrics()
