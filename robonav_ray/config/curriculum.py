@@ -104,6 +104,11 @@ class CurriculumConfig(Section):
             value = getattr(self, key)
             if value is not None and value >= len(self.stages):
                 raise ValueError(f"{key}: there is no stage {value}; the stages are 0 to {len(self.stages) - 1}")
+        if self.force_stage is not None and self.start_stage != 0:
+            raise ValueError(
+                f"start_stage ({self.start_stage}) would be ignored: with force_stage ({self.force_stage}) the run stays in that "
+                "stage; leave one of the two out"
+            )
         return self
 
     def stages_for(self, has_outcomes: bool) -> tuple[StageConfig, ...]:

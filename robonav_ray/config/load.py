@@ -29,6 +29,7 @@ _NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 _INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$|^0x[0-9a-fA-F]+$|^0o[0-7]+$")
 _FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+_KEY = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)*")
 _INF_NAN = re.compile(r"^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$")
 
 Path_ = tuple["str | int", ...]
@@ -191,10 +192,12 @@ def _explain(error: ValidationError, source: str, lines: dict[Path_, int], origi
         if problem["type"] == "too_short" and any(len(p) > len(path) and p[: len(path)] == path for p in paths):
             continue  # pydantic's echo of a broken item inside the list
         texts.setdefault(path, []).append(_problem_text(dict(problem), path))
-    return "\n".join(
-        f"{_where(path, source, lines, origin)}: {_dotted(path) + ': ' if path else ''}{' or '.join(dict.fromkeys(said))}"
-        for path, said in texts.items()
-    )
+    answers: list[str] = []
+    for path, said in texts.items():
+        text = " or ".join(dict.fromkeys(said))
+        where = _where(path, source, lines, origin) if path else _where_named(text, source, lines, origin)
+        answers.append(f"{where}: {_dotted(path) + ': ' if path else ''}{text}")
+    return "\n".join(answers)
 
 
 def _problem_text(problem: dict[str, Any], path: Path_) -> str:
@@ -221,6 +224,18 @@ def _where(path: Path_, source: str, lines: dict[Path_, int], origin: dict[Path_
     for end in range(len(path), 0, -1):
         if path[:end] in lines:
             return f"{source}:{lines[path[:end]]}"
+    return source
+
+
+def _where_named(text: str, source: str, lines: dict[Path_, int], origin: dict[Path_, str]) -> str:
+    """Return where the first key that ``text`` names was set; for problems between sections, which have no place of their own."""
+    paths = [tuple(int(p) if p.isdigit() else p for p in key.split(".")) for key in _KEY.findall(text)]
+    for path in paths:
+        for target, name in origin.items():
+            if target[: len(path)] == path:
+                return name
+        if path in lines:
+            return f"{source}:{lines[path]}"
     return source
 
 

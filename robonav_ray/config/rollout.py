@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ class RolloutConfig(Section):
 
     num_worlds: int = Field(default=64, ge=1)
     """Worlds (environments) over all workers."""
-    num_workers: int | Literal["auto"] = "auto"
+    num_workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Ray actors; ``auto`` takes what the cluster has left beside ranks and shards."""
     steps_per_fragment: int = Field(default=32, ge=1)
     """Vector steps between two shipments."""
@@ -22,5 +22,5 @@ class RolloutConfig(Section):
     """Fragments of one worker that may be under way to the replay (the bound of that queue)."""
     ladder_exponent: float = Field(default=7.0, ge=0.0)
     """alpha of the Ape-X ladder: world i of N acts with epsilon ** (1 + alpha * i / (N - 1)) (Horgan et al. 2018, eq. 1)."""
-    max_restarts: int = Field(default=100, ge=0)
+    max_restarts: int = Field(default=100, ge=0, le=100)
     """How many dead workers are replaced in a run before it gives up."""

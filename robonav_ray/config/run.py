@@ -63,3 +63,51 @@ class RunConfig(Section):
         if self.env.is_native:
             self.curriculum.check_passable(self.env.world.reward.goal, self.env.world.reward.finish)
         return self
+
+    @model_validator(mode="after")
+    def _stages_exist(self) -> RunConfig:
+        names = [stage.name for stage in self.curriculum.stages_for(self.env.is_native)]
+        keys = {
+            "curriculum.start_stage": (self.curriculum.start_stage,),
+            "curriculum.force_stage": () if self.curriculum.force_stage is None else (self.curriculum.force_stage,),
+            "evaluation.levels": self.evaluation.levels or (),
+        }
+        for key, stages in keys.items():
+            for stage in stages:
+                if stage >= len(names):
+                    known = f"the stages are {', '.join(f'{i} ({name})' for i, name in enumerate(names))}"
+                    if not self.env.is_native and names == ["open"]:
+                        known = (
+                            f"{self.env.id} has no stages of its own, so there is the one open stage 0; give it curriculum.stages"
+                        )
+                    raise ValueError(f"{key}: there is no stage {stage}; {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_ignored(self) -> RunConfig:
+        """Refuse a setting that another one switches off; one that stands at its default, as in a resolved config, is fine."""
+        for holds, why, section, keys in (
+            (self.learner.target_update == "polyak", "learner.target_update is polyak", "learner", ("target_interval",)),
+            (self.learner.target_update == "hard", "learner.target_update is hard", "learner", ("target_tau",)),
+            (self.replay.sampler == "uniform", "replay.sampler is uniform", "replay", _PRIORITY_KEYS),
+            (self.runtime.address is not None, "runtime.address names a running cluster", "runtime", _OWN_CLUSTER_KEYS),
+        ):
+            values: Section = getattr(self, section)
+            for key in keys if holds else ():
+                value: object = getattr(values, key)
+                default: object = type(values).model_fields[key].default
+                if value != default:
+                    raise ValueError(
+                        f"{section}.{key} ({value}) would be ignored, because {why}: leave it out (or at its default, {default})"
+                    )
+        return self
+
+
+_PRIORITY_KEYS = (
+    "priority_exponent",
+    "priority_epsilon",
+    "importance_exponent",
+    "importance_exponent_final",
+    "importance_anneal_steps",
+)
+_OWN_CLUSTER_KEYS = ("num_cpus", "object_store_bytes", "dashboard")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from robonav_ray.config.base import Section
 
@@ -20,3 +20,11 @@ class TrackingConfig(Section):
     """Also export as Ray metrics (Prometheus), where the wiring runs on Ray."""
     panel: Literal["auto", "live", "plain", "off"] = "auto"
     """``auto``: a live panel in a terminal, plain lines otherwise."""
+
+    @field_validator("backends")
+    @classmethod
+    def _each_once(cls, backends: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in backends if backends.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]!r} stands twice; name every backend once")
+        return backends

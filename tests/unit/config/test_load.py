@@ -51,6 +51,37 @@ def test_shipped_curricula_load(path: Path) -> None:
         ("replay: {min_size: 999999999}\n", ["replay.min_size", "learning would never begin"]),
         ("evaluation: {seed: 0}\n", ["evaluation.seed", "held out"]),
         ("rollout: {num_workers: no}\n", ["rollout.num_workers", "'auto'"]),
+        ("rollout: {num_workers: 0}\n", ["rollout.num_workers", "greater than or equal to 1", "'auto'"]),
+        ("rollout: {max_restarts: 101}\n", ["rollout.max_restarts", "less than or equal to 100"]),
+        ("tracking: {backends: [jsonl, jsonl]}\n", ["tracking.backends", "'jsonl'", "twice"]),
+        ("evaluation:\n  levels: [0, 0]\n", ["run.yaml:2", "evaluation.levels", "stage 0 stands twice"]),
+        ("evaluation: {levels: []}\n", ["evaluation.levels", "at least 1"]),
+        ("evaluation: {levels: [-1]}\n", ["evaluation.levels", "greater than or equal to 0"]),
+        (
+            "seed: 3\nevaluation:\n  levels: [3, 4]\n",
+            ["run.yaml:3", "evaluation.levels: there is no stage 4", "3 (full_challenge)"],
+        ),
+        ("evaluation: {weights: mean}\n", ["evaluation.weights", "'averaged' or 'online'"]),
+        ("curriculum: {start_stage: 1, force_stage: 2}\n", ["start_stage (1)", "force_stage (2)", "leave one of the two out"]),
+        (
+            "env: {id: CartPole-v1}\ncurriculum: {force_stage: 1}\n",
+            ["curriculum.force_stage: there is no stage 1", "open stage 0"],
+        ),
+        (
+            "env: {id: CartPole-v1}\ncurriculum: {start_stage: 3}\n",
+            ["curriculum.start_stage: there is no stage 3", "CartPole-v1"],
+        ),
+        ("env: {id: CartPole-v1}\nevaluation: {levels: [1]}\n", ["evaluation.levels: there is no stage 1", "curriculum.stages"]),
+        ("learner: {target_interval: 100}\n", ["learner.target_interval (100)", "target_update is polyak", "leave it out"]),
+        ("learner: {target_update: hard, target_tau: 0.1}\n", ["learner.target_tau (0.1)", "target_update is hard"]),
+        ("replay: {sampler: uniform, priority_exponent: 0.5}\n", ["replay.priority_exponent (0.5)", "sampler is uniform"]),
+        ("replay: {sampler: uniform, priority_epsilon: 0.5}\n", ["replay.priority_epsilon (0.5)"]),
+        ("replay: {sampler: uniform, importance_exponent: 0.5}\n", ["replay.importance_exponent (0.5)"]),
+        ("replay: {sampler: uniform, importance_exponent_final: 0.9}\n", ["replay.importance_exponent_final (0.9)"]),
+        ("replay: {sampler: uniform, importance_anneal_steps: 9}\n", ["replay.importance_anneal_steps (9)"]),
+        ("runtime: {address: auto, num_cpus: 4}\n", ["runtime.num_cpus (4)", "runtime.address", "leave it out"]),
+        ("runtime: {address: auto, object_store_bytes: 100000000}\n", ["runtime.object_store_bytes (100000000)"]),
+        ("runtime: {address: auto, dashboard: true}\n", ["runtime.dashboard (True)"]),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, parts: list[str]) -> None:
@@ -58,6 +89,31 @@ def test_mistakes_are_named(tmp_path: Path, text: str, parts: list[str]) -> None
         load_run_config(write(tmp_path, text))
     for part in parts:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["learner.target_update=hard", "learner.target_interval=100"],
+        ["learner.target_tau=0.1"],
+        ["replay.sampler=uniform"],
+        ["runtime.address=auto", "runtime.auth_mode=token"],
+        ["curriculum.force_stage=2", "curriculum.start_stage=0"],
+        ["evaluation.levels=[0, 3]", "rollout.num_workers=1"],
+        ["env.id=CartPole-v1", "evaluation.levels=[0]"],
+    ],
+)
+def test_a_resolved_config_with_every_key_written_out_loads(tmp_path: Path, overrides: list[str]) -> None:
+    config = load_run_config(None, overrides)
+    assert load_run_config(write(tmp_path, dump_config(config))) == config
+
+
+def test_a_problem_between_sections_is_found_where_its_key_was_set(tmp_path: Path) -> None:
+    path = write(tmp_path, "name: x\nlearner:\n  num_ranks: 3\n")
+    with pytest.raises(ConfigError, match=r"run\.yaml:3: learner\.batch_size"):
+        load_run_config(path, ["seed=5"])
+    with pytest.raises(ConfigError, match=r"override 'learner\.batch_size=100': learner\.batch_size"):
+        load_run_config(path, ["seed=5", "learner.batch_size=100"])
 
 
 def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
