@@ -69,7 +69,7 @@ def train(
 @app.command(epilog="Example: `robonav evaluate runs/curriculum-20261122-181500 --episodes 1000`")
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run directory, or one of its checkpoints.")],
-    episodes: Annotated[int | None, typer.Option(help="Episodes per stage (default: evaluation.num_episodes).")] = None,
+    episodes: Annotated[int | None, typer.Option(min=1, help="Episodes per stage (default: evaluation.num_episodes).")] = None,
     stages: Annotated[str | None, typer.Option(help="Stages, for instance `0,3`; default: all.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the held-out worlds (default: evaluation.seed).")] = None,
 ) -> None:
@@ -115,9 +115,12 @@ def config_show(arguments: Overrides = None) -> None:
 @config_app.command("validate", epilog="Example: `robonav config validate configs/run/quick.yaml`")
 def config_validate(arguments: Overrides = None) -> None:
     """Check a config, the environment that it names included."""
+    from robonav_ray.runtime.sizes import check_sizes
     from robonav_ray.runtime.task import describe_task
 
-    task = describe_task(_load(arguments))
+    config = _load(arguments)
+    task = describe_task(config)
+    check_sizes(config, task.spec)
     typer.echo(f"valid: {task.describe()}")
 
 

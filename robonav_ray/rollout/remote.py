@@ -75,6 +75,10 @@ class _WorkerActor:
 
     def __init__(self, wiring: RolloutWiring) -> None:
         self._worker = make_worker(wiring)
+        ask = getattr(wiring.weights, "wait_newer_than", wiring.weights.newer_than)
+        newest = ask(0)
+        if newest is not None:  # a later life, or a resumed run: never a step with an empty policy
+            self._worker.use(newest)
 
     def run(self, seconds: float) -> RolloutStats:
         total = RolloutStats()
@@ -127,10 +131,10 @@ class RolloutFleet:
             try:
                 total = total.plus(ray.get(ref))
                 self._calls[index] = self._actors[index].run.remote(SLICE_S)
+            except RayTaskError as error:  # first: an error about somebody else's death is a RayActorError too
+                raise RuntimeError(f"rollout worker {index} failed: {error.cause!r}") from error
             except RayActorError as error:
                 self._replace(index, error)
-            except RayTaskError as error:
-                raise RuntimeError(f"rollout worker {index} failed: {error.cause!r}") from error
         return total
 
     def kill(self) -> None:

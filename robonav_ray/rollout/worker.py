@@ -23,7 +23,7 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
-from robonav_ray.records import Assignment, Fragment, TransitionSpec
+from robonav_ray.records import Assignment, Fragment, PolicySnapshot, TransitionSpec
 from robonav_ray.rollout.episodes import EpisodeLedger
 
 
@@ -136,6 +136,10 @@ class RolloutWorker:
         episodes = self._book.take()
         self._assignments.report(episodes)
         return RolloutStats(env_steps, row, 1, episodes.num_episodes, self._policy.version, lag)
+
+    def use(self, snapshot: PolicySnapshot) -> None:
+        """Act with ``snapshot`` from now on."""
+        self._policy.load(snapshot)
 
     def _practise(self, assignment: Assignment) -> np.ndarray:
         """Switch levels when told to, and return each lane's epsilon."""

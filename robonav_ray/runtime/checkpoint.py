@@ -73,7 +73,8 @@ class CheckpointWriter:
     def __init__(self, folder: Path, counters: Counters) -> None:
         """Make the directory aside. ``folder`` is ``RUN/checkpoints``."""
         self._folder = folder
-        self._counters = counters
+        self.counters = counters
+        """Written by ``commit``; may be replaced until then."""
         self.final = folder / f"env-{counters.env_steps:012d}"
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{_ASIDE}{counters.env_steps:012d}-{os.getpid()}-{time.time_ns()}"
@@ -85,7 +86,7 @@ class CheckpointWriter:
 
     def commit(self) -> Checkpoint:
         """Hash every file, write the manifest, flush to disk and rename; returns the checkpoint."""
-        self.write_json("counters.json", vars(self._counters))
+        self.write_json("counters.json", vars(self.counters))
         files = sorted(p for p in self.path.rglob("*") if p.is_file())
         created = time.time()
         manifest = {
@@ -103,10 +104,10 @@ class CheckpointWriter:
         repeat = 0
         while self.final.exists():  # the same env step again, for instance a final save right after a periodic one
             repeat += 1
-            self.final = self._folder / f"env-{self._counters.env_steps:012d}-{repeat:04d}"
+            self.final = self._folder / f"env-{self.counters.env_steps:012d}-{repeat:04d}"
         self.path.rename(self.final)
         _sync(self._folder)
-        return Checkpoint(self.final, self._counters, created)
+        return Checkpoint(self.final, self.counters, created)
 
     def discard(self) -> None:
         """Remove what was written aside."""
@@ -160,6 +161,12 @@ def newest_good_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         except CheckpointError as error:
             damaged.append(str(error))
     return None, damaged
+
+
+def set_newer_aside(folder: Path, checkpoint: Path) -> list[Path]:
+    """Rename the checkpoints after ``checkpoint``, which a resume from it leaves behind, so that they stop counting; returns them."""
+    newer = [path for path in list_checkpoints(folder) if path.name > checkpoint.name]
+    return [path.rename(folder / f"superseded-{path.name}-{time.time_ns()}") for path in newer]
 
 
 def prune_checkpoints(folder: Path, keep: int) -> list[Path]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ class ClusterFacts:
     num_gpus: float
     free_cpus: float
     memory_bytes: int
-    """Memory of the smallest node."""
+    """Memory of all nodes, as Ray counts it."""
 
     def describe(self) -> str:
         """Return one line for people."""
@@ -50,7 +52,7 @@ def prepare_environment(config: RuntimeConfig) -> None:
     os.environ.setdefault("RAY_AUTH_MODE", config.auth_mode)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the default of the next Ray; silences its warning
-    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call after the end must not start a Ray of its own
     # One torch/BLAS thread per process: ranks and workers share the cores by number, not by fighting.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -80,6 +82,7 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
 
     given = config.address or os.environ.get("RAY_ADDRESS")
     address = given or _running_local_cluster()
+    before = signal.getsignal(signal.SIGTERM)
     try:
         if address is None:
             ensure_token()
@@ -95,13 +98,18 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
         else:
             ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if address is None:
+            raise ClusterError(f"a local Ray could not be started: {_first_line(error)}; `robonav doctor` looks closer") from None
         where = "runtime.address" if config.address else "RAY_ADDRESS"
         raise ClusterError(
             f"{where}: no Ray cluster answers at {address!r} ({_first_line(error)}). Is it up (`ray status`), and does "
             f"RAY_AUTH_MODE={os.environ['RAY_AUTH_MODE']} with its token fit it? Without an address a local one is started"
         ) from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray has put its own in, which exits without a checkpoint
     try:
-        yield _facts(started_here=address is None)
+        yield look_at_cluster(started_here=address is None)
     finally:
         ray.shutdown()
 
@@ -123,7 +131,8 @@ def _running_local_cluster() -> str | None:
         return None  # a stale note of a cluster that is gone
 
 
-def _facts(started_here: bool) -> ClusterFacts:
+def look_at_cluster(started_here: bool) -> ClusterFacts:
+    """Return what the connected cluster has now."""
     import ray
 
     nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -135,7 +144,7 @@ def _facts(started_here: bool) -> ClusterFacts:
         num_cpus=total.get("CPU", 0.0),
         num_gpus=total.get("GPU", 0.0),
         free_cpus=free.get("CPU", 0.0),
-        memory_bytes=int(min(node["Resources"].get("memory", 0.0) for node in nodes)),
+        memory_bytes=int(total.get("memory", 0.0)),
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from robonav_ray.curriculum.progress import PROGRESS_FILE, write_progress
 from robonav_ray.errors import LearnerCallError
@@ -56,8 +56,10 @@ class Controller:
         self._last_save = time.monotonic()
         self._last_log = 0.0
         self._failed_saves = 0
-        self._passed_at: float | None = None
-        self._env_steps_to_pass: int | None = None
+        self._failed_writes = 0
+        before = session.run.read_json("summary.json") if session.checkpoint else {}
+        self._passed_at: float | None = before.get("passed_at")
+        self._env_steps_to_pass: int | None = before.get("env_steps_to_pass")
 
     def run(self) -> Ending:
         """Poll until there is a reason to stop; then save a last time."""
@@ -69,12 +71,16 @@ class Controller:
             now = time.monotonic()
             if reason is not None:
                 self._log(facts)
-                saved = self._save(facts)
+                saved = self._save(facts) if self._has_news(facts) else self._session.checkpoint is not None
                 return Ending(reason, facts, self._train_s(), saved)
             if now - self._last_log >= self._session.config.tracking.interval_s:
                 self._log(facts)
             if now - self._last_save >= self._session.config.checkpoint.interval_s and self._first_step_at is not None:
                 self._save(facts)
+
+    def _has_news(self, facts: WiringFacts) -> bool:
+        """Whether there is something that the last checkpoint does not hold."""
+        return self._first_step_at is not None and facts.learner_steps > self._session.counters.learner_steps
 
     def _train_s(self) -> float:
         here = 0.0 if self._first_step_at is None else time.monotonic() - self._first_step_at
@@ -106,13 +112,21 @@ class Controller:
             **facts.progress.metrics(),
             "rollout/env_steps_per_s": self._rates.env_steps_per_s,
             "rollout/workers_replaced": float(facts.num_replaced),
-            "learner/step": float(facts.learner_steps),
             "learner/steps_per_s": self._rates.learner_steps_per_s,
             "runtime/train_s": self._train_s(),
             "runtime/failed_saves": float(self._failed_saves),
+            "runtime/failed_writes": float(self._failed_writes),
         }
         self._trackers.log(metrics, facts.env_steps)
-        write_progress(facts.progress, self._session.run.path / PROGRESS_FILE)
+        try:
+            write_progress(facts.progress, self._session.run.path / PROGRESS_FILE)
+            self._write_summary(facts)
+        except OSError as error:  # a full disk: the training is worth more than its notes
+            self._failed_writes += 1
+            if self._failed_writes == 1:
+                logger.warning("the run's progress cannot be written (%s); training goes on", error)
+
+    def _write_summary(self, facts: WiringFacts) -> None:
         wall = time.time() - time.monotonic()
         self._session.run.write_json(
             "summary.json",
@@ -138,8 +152,9 @@ class Controller:
         writer: CheckpointWriter | None = None
         try:
             writer = CheckpointWriter(self._session.run.checkpoints, counters)
-            self._wiring.save(writer)
+            writer.counters = replace(counters, learner_steps=self._wiring.save(writer))
             checkpoint = writer.commit()
+            prune_checkpoints(self._session.run.checkpoints, self._session.config.checkpoint.keep)
         except (OSError, LearnerCallError, ValueError) as error:
             self._failed_saves += 1
             logger.warning("no checkpoint this time (%s); the previous one is intact", error)
@@ -147,7 +162,6 @@ class Controller:
                 writer.discard()
             return False
         self._wiring.committed(checkpoint.path)
-        prune_checkpoints(self._session.run.checkpoints, self._session.config.checkpoint.keep)
         return True
 
     def _show(self, facts: WiringFacts) -> None:
@@ -183,7 +197,7 @@ class Controller:
                 learner_steps_per_s=self._rates.learner_steps_per_s,
                 samples_per_insert=metrics.get("replay/samples_per_insert"),
                 samples_per_insert_target=config.replay.samples_per_insert,
-                policy_lag=metrics.get("rollout/policy_lag"),
+                policy_lag=metrics.get("rollout/policy_lag_max"),
                 sample_lag=metrics.get("learner/policy_lag_mean"),
                 replay_size=int(metrics.get("replay/size", 0)),
                 replay_capacity=config.replay.capacity,

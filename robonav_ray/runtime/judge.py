@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import VectorEnv
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from safetensors.numpy import load_file
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
@@ -19,8 +20,8 @@ from robonav_ray.evaluation.episodes import evaluate_policy
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
-from robonav_ray.records import PolicySnapshot
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, newest_good_checkpoint, open_checkpoint
+from robonav_ray.runtime.policies import load_policy
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, open_run
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.task import Task, describe_task
@@ -29,18 +30,17 @@ from robonav_ray.worlds.make import make_vector_env
 
 
 def evaluate_command(path: Path, *, episodes: int | None, stages: tuple[int, ...] | None, seed: int | None) -> int:
-    """``robonav evaluate``: print the table, write evaluation.json and evaluation.md into the run."""
+    """``robonav evaluate``: print the table, write evaluation.json and evaluation.md into a new folder of the run."""
     run, checkpoint = find_policy(path)
     config = run.config
-    changes = {"num_episodes": episodes, "levels": stages, "seed": seed}
-    evaluation = config.evaluation.model_validate(
-        config.evaluation.model_dump() | {key: value for key, value in changes.items() if value is not None}
-    )
-    config = RunConfig.model_validate(config.model_dump() | {"evaluation": evaluation.model_dump()})
+    changes = {"num_episodes": episodes, "levels": None if stages is None else list(stages), "seed": seed}
+    config = run.resumed_config([f"evaluation.{key}={value}" for key, value in changes.items() if value is not None])
     console = Console()
-    report = evaluate_run(run, checkpoint, config, console, evaluation.levels)
+    report = evaluate_run(run, checkpoint, config, console, config.evaluation.levels)
     print_report(report, console)
-    console.print(f"written: {', '.join(str(p) for p in write_report(report, run.path))}", highlight=False)
+    folder = run.path / "evaluations" / time.strftime("%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True)
+    console.print(f"written: {', '.join(str(p) for p in write_report(report, folder))}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -52,14 +52,27 @@ def play_command(path: Path, *, output: Path | None, window: bool, stage: int | 
     level = _checked_levels(task, None if stage is None else (stage,))[-1]
     policy = load_policy(checkpoint, config, task)
     console = Console()
+    if not task.has_outcomes:
+        raise ConfigError(f"env.id: only our own worlds can be drawn, not {task.env_id!r}; use its own render mode")
     if window:
+        if output is not None:
+            raise ConfigError("--output goes with a GIF; leave it away together with --window")
         from robonav_ray.worlds.play import play_window
 
-        play_window(
-            policy.greedy, config.env, task.levels, level=level, seed=seed, gamma=config.algo.gamma, title=task.level_names[level]
-        )
+        try:
+            play_window(
+                policy.greedy,
+                config.env,
+                task.levels,
+                level=level,
+                seed=seed,
+                gamma=config.algo.gamma,
+                title=task.level_names[level],
+            )
+        except DependencyNotInstalled as error:
+            raise ConfigError(str(error)) from None
         return 0
-    target = output or run.path / "play.gif"
+    target = output or run.path / f"play-stage{level}-seed{seed}.gif"
     draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed)
     console.print(f"written: {target}", highlight=False)
     return 0
@@ -67,6 +80,8 @@ def play_command(path: Path, *, output: Path | None, window: bool, stage: int | 
 
 def finish_run(session: Session, console: Console, stop: StopRequest) -> None:
     """Evaluate, draw and say what to type next; a stop request skips what is left."""
+    if stop:
+        return
     run, config, task = session.run, session.config, session.task
     run, checkpoint = find_policy(run.path)
     report = evaluate_run(run, checkpoint, config, console, config.evaluation.levels or (len(task.levels) - 1,))
@@ -77,10 +92,10 @@ def finish_run(session: Session, console: Console, stop: StopRequest) -> None:
     if not stop and task.has_outcomes:
         draw_gif(run.path / "play.gif", load_policy(checkpoint, config, task), config, task, level=len(task.levels) - 1)
     console.print(
-        f"\n[bold]{run.path}[/] holds the curves, the pictures, the evaluation and the checkpoints. What to type next:\n"
-        f"  robonav evaluate {run.path}            all stages on held-out worlds\n"
-        f"  robonav play {run.path}                another GIF (--window to watch live)\n"
-        f"  robonav train --resume {run.path} budget.time_s={2 * config.budget.time_s + 300:g}   train longer\n"
+        f"\n[bold]{run.shown}[/] holds the curves, the pictures, the evaluation and the checkpoints. What to type next:\n"
+        f"  robonav evaluate {run.shown}            all stages on held-out worlds\n"
+        f"  robonav play {run.shown}                another GIF (--window to watch live)\n"
+        f"  robonav train --resume {run.shown} budget.time_s={2 * config.budget.time_s + 300:g}   train longer\n"
         f"  tensorboard --logdir {run.path.parent}",
         highlight=False,
         soft_wrap=True,
@@ -125,8 +140,6 @@ def draw_gif(
     path: Path, policy: Policy, config: RunConfig, task: Task, *, level: int, num_episodes: int = 3, seed: int = 7
 ) -> None:
     """Let the policy drive ``num_episodes`` episodes and write them as one GIF."""
-    if not task.has_outcomes:
-        raise ConfigError(f"env.id: only our own worlds can be drawn, not {task.env_id!r}; use its own render mode")
     from robonav_ray.worlds.play import film_episodes
     from robonav_ray.worlds.render import save_gif
 
@@ -157,23 +170,6 @@ def find_policy(path: Path) -> tuple[RunDirectory, Checkpoint]:
     if checkpoint is None:
         raise CheckpointError(f"{run.checkpoints}: holds no whole checkpoint" + (f": {damaged[0]}" if damaged else ""))
     return run, checkpoint
-
-
-def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy:
-    """Return the online network of a checkpoint, ready to act."""
-    arrays = {
-        name.removeprefix("online."): array
-        for name, array in load_file(checkpoint.learner / "learner.safetensors").items()
-        if name.startswith("online.")
-    }
-    counters = checkpoint.read_json("learner/learner.json")["counters"]
-    policy = Policy(task.obs_dim, task.num_actions, config.algo)
-    version = max(1, int(counters["policy_version"]))
-    try:
-        policy.load(PolicySnapshot(version, int(counters["learner_step"]), tuple(arrays), tuple(arrays.values())))
-    except ValueError as error:
-        raise CheckpointError(f"{checkpoint.learner}: does not fit the run's config: {error}") from None
-    return policy
 
 
 def _held_out(config: RunConfig, task: Task, level: int, first: int, count: int) -> VectorEnv[Any, Any, Any]:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
@@ -103,20 +104,24 @@ class LocalWiring:
         while self.loop.advance(self._session.config.learner.batches_per_call):
             pass
 
-    def save(self, writer: CheckpointWriter) -> None:
+    def save(self, writer: CheckpointWriter) -> int:
         """Write every part, between two rounds."""
         self._command("save", str(writer.path / "learner"))
         newest = self._weights.newer_than(-1)
         assert newest is not None
         rollout = writer.path / "rollout"
         rollout.mkdir()
-        save_file(dict(zip(newest.names, newest.arrays, strict=True)), rollout / "weights.safetensors")
+        try:
+            save_file(dict(zip(newest.names, newest.arrays, strict=True)), rollout / "weights.safetensors")
+        except SafetensorError as error:
+            raise OSError(f"{rollout}: {error}") from error
         header = {"version": newest.version, "learner_step": newest.learner_step, "names": newest.names}
         (rollout / "weights.json").write_text(json.dumps(header), encoding="utf-8")
         np.savez(rollout / WORKER_FILE, allow_pickle=False, **self.worker.state_dict())
         if self._session.config.checkpoint.replay:
             self.replay.save(writer.path / "replay")
         writer.write_json("curriculum.json", self.curriculum.state_dict())
+        return self.learner_state.learner_step
 
     def committed(self, path: Path) -> None:
         """Tell the learner."""
@@ -135,10 +140,13 @@ class LocalWiring:
 
     def _load_shared(self, checkpoint: Checkpoint) -> None:
         """Take up nets, curriculum, replay and the published weights."""
-        self.learner_state.load(checkpoint.learner)
-        self.curriculum.load_state_dict(checkpoint.read_json("curriculum.json"))
-        if checkpoint.replay.is_dir():
-            self.replay.load(checkpoint.replay)
+        try:
+            self.learner_state.load(checkpoint.learner)
+            self.curriculum.load_state_dict(checkpoint.read_json("curriculum.json"))
+            if checkpoint.replay.is_dir():
+                self.replay.load(checkpoint.replay)
+        except ValueError as error:
+            raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {error}") from None
         weights = checkpoint.rollout / "weights.safetensors"
         if not weights.is_file():  # saved by the Ray wiring, which has no exact continuation
             self.loop.publish()

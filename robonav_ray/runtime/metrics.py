@@ -31,5 +31,5 @@ def rollout_metrics(stats: RolloutStats, policy_lag: int) -> Metrics:
         "rollout/fragments": float(stats.fragments),
         "rollout/episodes": float(stats.episodes),
         "rollout/policy_version": float(stats.policy_version),
-        "rollout/policy_lag": float(policy_lag),
+        "rollout/policy_lag_max": float(policy_lag),
     }

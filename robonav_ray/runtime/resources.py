@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from robonav_ray.config import RunConfig
-from robonav_ray.runtime.cluster import ClusterError, ClusterFacts
+from robonav_ray.runtime.cluster import ClusterError, ClusterFacts, look_at_cluster
 
 WORLDS_PER_WORKER_MIN = 16
 """``rollout.num_workers: auto`` never splits finer than this: below it the batched forward pass stops paying."""
+
+FREE_WAIT_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,19 @@ def make_plan(config: RunConfig, cluster: ClusterFacts) -> Plan:
         cpus_per_shard=runtime.cpus_per_shard,
         cpus=cpus,
     )
+
+
+def plan_when_free(config: RunConfig, cluster: ClusterFacts) -> Plan:
+    """As ``make_plan``; on a cluster that we share, waits up to FREE_WAIT_S for a session that has just ended to give back its CPUs."""
+    until = time.monotonic() + (0.0 if cluster.started_here else FREE_WAIT_S)
+    while True:
+        try:
+            return make_plan(config, cluster)
+        except ClusterError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(1.0)
+        cluster = look_at_cluster(started_here=False)
 
 
 def split_worlds(num_worlds: int, num_workers: int) -> tuple[tuple[int, int], ...]:

@@ -4,24 +4,32 @@
 
     runs/curriculum-20261122-181500/
       config.yaml                 the resolved config; loads back to an equal one
+      config-session-002.yaml     that of a later session, when it was resumed with changes
       run.json                    versions, git revision, seeds, command, one entry per session
-      metrics.jsonl  tensorboard/ curriculum_progress.json  curves.png  evaluation.json  play.gif
+      status.json  summary.json   running | unfinished | finished | failed; figures of the run so far
+      metrics.jsonl  tensorboard/  curriculum_progress.json  log.txt
+      curves.png  play.gif  evaluation.json  evaluation.md      of the end of training
+      evaluations/                what `robonav evaluate` found, one folder a call
       checkpoints/env-.../        see checkpoint.py
-      status.json                 running | unfinished | finished | failed
+      ray_train/                  Ray Train's own notes
+      .lock                       held by the session that is writing
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
@@ -37,9 +45,14 @@ class RunDirectoryError(UserError):
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths inside one run."""
+    """Paths inside one run. ``path`` is absolute: actors have working directories of their own."""
 
     path: Path
+
+    @property
+    def shown(self) -> str:
+        """The path as a person would type it here."""
+        return os.path.relpath(self.path) if self.path.is_relative_to(Path.cwd()) else str(self.path)
 
     @property
     def checkpoints(self) -> Path:
@@ -48,16 +61,54 @@ class RunDirectory:
 
     @property
     def config(self) -> RunConfig:
-        """The resolved config that the run was started with."""
-        return load_run_config(self.path / "config.yaml")
+        """The resolved config of the newest session; a time limit was that session's own and is left out."""
+        return self.resumed_config(())
+
+    def resumed_config(self, overrides: Sequence[str]) -> RunConfig:
+        """The same with ``overrides`` on top."""
+        later = sorted(self.path.glob("config-session-*.yaml"))
+        return load_run_config(later[-1] if later else self.path / "config.yaml", ["budget.max_time_s=null", *overrides])
 
     @property
     def status(self) -> Status:
         """What the last session left; ``running`` also after a crash that could not say so."""
+        return self.read_json("status.json").get("status", "unfinished")
+
+    def keep_config(self, config: RunConfig) -> None:
+        """Write down the config of a resumed session when it differs from the one before."""
+        if config.model_copy(update={"budget": config.budget.model_copy(update={"max_time_s": None})}) != self.config:
+            number = len(list(self.path.glob("config-session-*.yaml"))) + 2
+            (self.path / f"config-session-{number:03d}.yaml").write_text(dump_config(config), encoding="utf-8")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for one session.
+
+        Raises:
+            RunDirectoryError: When another process holds it.
+        """
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunDirectoryError(f"{self.shown}: another process is training this run; wait for it, or stop it") from None
+            yield
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether another process is training this run."""
         try:
-            return json.loads((self.path / "status.json").read_text(encoding="utf-8"))["status"]
-        except (FileNotFoundError, ValueError, KeyError):
-            return "unfinished"
+            with self.locked():
+                return False
+        except RunDirectoryError:
+            return True
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return the JSON object ``name``; empty when there is none."""
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
 
     def write_status(self, status: Status, **facts: Any) -> None:
         """Replace ``status.json``."""
@@ -71,9 +122,8 @@ class RunDirectory:
 
     def add_session(self, command: list[str], wiring: str) -> None:
         """Append who ran what, with which versions and when, to ``run.json``."""
-        path = self.path / "run.json"
-        facts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"sessions": []}
-        facts["sessions"].append(
+        facts = self.read_json("run.json")
+        facts.setdefault("sessions", []).append(
             {
                 "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 "command": command,
@@ -95,7 +145,7 @@ def create_run(config: RunConfig, directory: Path | None = None) -> RunDirectory
         RunDirectoryError: when ``directory`` exists, or ``output_dir`` cannot be written.
     """
     name = f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    path = directory or Path(config.output_dir) / name
+    path = (directory or Path(config.output_dir) / name).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(100):
@@ -105,10 +155,7 @@ def create_run(config: RunConfig, directory: Path | None = None) -> RunDirectory
                 break
             except FileExistsError:
                 if directory is not None:
-                    raise RunDirectoryError(
-                        f"{directory}: exists already and is never overwritten; "
-                        f"continue it with `robonav train --resume {directory}`, or choose another directory"
-                    ) from None
+                    refuse_existing(directory)
         else:
             raise RunDirectoryError(f"output_dir: {path} and 99 more exist already; choose another name")
     except OSError as error:
@@ -119,22 +166,36 @@ def create_run(config: RunConfig, directory: Path | None = None) -> RunDirectory
     return RunDirectory(candidate)
 
 
+def refuse_existing(directory: Path) -> NoReturn:
+    """Raise the RunDirectoryError of a directory that is there already."""
+    raise RunDirectoryError(
+        f"{directory}: exists already and is never overwritten; "
+        f"continue it with `robonav train --resume {directory}`, or choose another directory"
+    ) from None
+
+
 def open_run(path: Path) -> RunDirectory:
     """Return the run at ``path``; RunDirectoryError when it is not a run directory."""
     if not (path / "config.yaml").is_file():
         known = [p.parent.name for p in sorted(path.parent.glob("*/config.yaml"))][-3:] if path.parent.is_dir() else []
         hint = f"; runs beside it: {', '.join(known)}" if known else "; `robonav train` makes one"
         raise RunDirectoryError(f"{path}: is not a run directory (it has no config.yaml){hint}")
-    return RunDirectory(path)
+    return RunDirectory(path.absolute())
 
 
 def find_latest_run(output_dir: Path, *, unfinished_only: bool, name: str | None = None) -> RunDirectory | None:
-    """Return the newest run under ``output_dir`` (by last change of its status), or None."""
-    runs = [RunDirectory(p.parent) for p in output_dir.glob("*/config.yaml")] if output_dir.is_dir() else []
-    runs = [r for r in runs if (name is None or r.path.name.startswith(f"{name}-")) and r.checkpoints.is_dir()]
-    if unfinished_only:
-        runs = [r for r in runs if r.status in ("running", "unfinished")]
-    return max(runs, key=lambda run: (run.path / "config.yaml").stat().st_mtime_ns, default=None)
+    """Return the run under ``output_dir`` that was started last and has checkpoints, or None.
+
+    ``unfinished_only`` leaves out what has ended well, and what another process is training; ``name`` is ``config.name``.
+    """
+    starts = list(output_dir.absolute().glob("*/config.yaml")) if output_dir.is_dir() else []
+    for start in sorted(starts, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        run = RunDirectory(start.parent)
+        if not run.checkpoints.is_dir() or (name is not None and run.config.name != name):
+            continue
+        if not unfinished_only or (run.status in ("running", "unfinished") and not run.is_locked):
+            return run
+    return None
 
 
 def check_same_task(run: RunDirectory, config: RunConfig) -> None:
@@ -144,17 +205,23 @@ def check_same_task(run: RunDirectory, config: RunConfig) -> None:
         ConfigError: naming the first section that differs.
     """
     saved = run.config
+    advice = "resume without changing it, or start a new run"
     for key in ("seed", "env", "algo", "replay"):
         if getattr(saved, key) != getattr(config, key):
             raise ConfigError(
-                f"{run.path}/config.yaml: the run to resume has another `{key}` section than asked for now; "
-                f"resume without changing it, or start a new run"
+                f"{run.shown}/config.yaml: the run to resume has another `{key}` section than asked for now; {advice}"
             )
+    levels, saved_levels = ([(s.name, s.level) for s in c.curriculum.stages] for c in (config, saved))
+    if levels != saved_levels or config.curriculum.window != saved.curriculum.window:
+        raise ConfigError(
+            f"{run.shown}/config.yaml: the run to resume has other curriculum.stages or another curriculum.window; {advice} "
+            "(epsilon, gate and forcing may change)"
+        )
 
 
 def resume_command(run: RunDirectory) -> str:
     """Return what to type to go on with this run."""
-    return f"robonav train --resume {run.path}"
+    return f"robonav train --resume {run.shown}"
 
 
 def _git_revision() -> str | None:

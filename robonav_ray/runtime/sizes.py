@@ -20,14 +20,21 @@ def max_sample_rows(config: RunConfig) -> int:
     return config.learner.batch_size * config.learner.batches_per_call
 
 
-def check_sizes(config: RunConfig, spec: TransitionSpec) -> None:
-    """Refuse a replay that does not fit into memory, and a pacing that could block both sides.
+def check_sizes(config: RunConfig, spec: TransitionSpec, memory_bytes: int | None = None) -> None:
+    """Refuse a replay that does not fit into memory (``memory_bytes``; None: this machine's), and a pacing that could block both sides.
 
     Raises:
         ConfigError: with the figures and the keys to change.
     """
+    rows = max_fragment_rows(config, config.rollout.num_worlds)
+    shard = config.replay.capacity // config.replay.num_shards
+    if rows > shard:
+        raise ConfigError(
+            f"replay.capacity ({config.replay.capacity}): a shard has {shard} rows, but one fragment can have {rows} (rollout.num_worlds x "
+            "(steps_per_fragment + n_step)); raise replay.capacity, or lower rollout.num_worlds or rollout.steps_per_fragment"
+        )
     try:
-        check_memory(spec, config.replay)
-        make_ledger(config.replay, max_fragment_rows(config, config.rollout.num_worlds), max_sample_rows(config))
+        check_memory(spec, config.replay, memory_bytes)
+        make_ledger(config.replay, rows, max_sample_rows(config))
     except ValueError as error:
         raise ConfigError(str(error)) from None

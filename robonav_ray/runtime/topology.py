@@ -16,9 +16,12 @@ mailbox, the ledger, the curriculum and the weight store are small actors withou
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
+
+from ray.exceptions import RayError, RayTaskError
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.remote import start_curriculum
@@ -28,9 +31,10 @@ from robonav_ray.records import Metrics
 from robonav_ray.replay.remote import start_replay
 from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
 from robonav_ray.rollout.worker import RolloutStats
-from robonav_ray.runtime.checkpoint import CheckpointWriter
+from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
 from robonav_ray.runtime.mailbox import MailboxHandle
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
+from robonav_ray.runtime.policies import read_policy
 from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import Session, WiringFacts
@@ -38,6 +42,9 @@ from robonav_ray.weights.remote import start_weight_store
 
 logger = logging.getLogger(__name__)
 REPLAY_STATS_INTERVAL_S = 1.0
+CALL_TIMEOUT_S = 20.0
+"""Longest wait for the learner's answer to a command; it looks every quarter of a second."""
+JOIN_TIMEOUT_S = 20.0
 LIVES_PER_SESSION = 128
 """Identities of workers rise by this much from session to session; so many deaths of one worker keep them apart."""
 
@@ -52,6 +59,7 @@ class RayWiring:
         self._began = time.monotonic()
         self._stats = RolloutStats()
         self._lag = 0
+        self._learner_up = False
         self._learner_metrics: Metrics = {}
         self._replay_metrics: Metrics = {}
         self._replay_asked = 0.0
@@ -69,9 +77,7 @@ class RayWiring:
             max_sample_rows=max_sample_rows(config), cpus_per_shard=plan.cpus_per_shard,
         )  # fmt: skip
         if checkpoint is not None:
-            self.curriculum.load(checkpoint.read_json("curriculum.json"))
-            if checkpoint.replay.is_dir():
-                self.replay.load(checkpoint.replay)
+            self._take_up(checkpoint)
         self.learner = start_learner(
             LearnerWiring(
                 algo=config.algo,
@@ -116,7 +122,8 @@ class RayWiring:
         self._check_learner()
         post = self._mailbox.latest()
         if post is not None:
-            self._learner_metrics = post.metrics
+            self._learner_metrics, self._learner_up = post.metrics, True
+        waiting = self._waiting_for_learner()
         if time.monotonic() - self._replay_asked >= REPLAY_STATS_INTERVAL_S:
             self._look_at_replay()
         counters = self._session.counters
@@ -128,23 +135,38 @@ class RayWiring:
             num_workers=self.fleet.num_workers,
             num_replaced=self.fleet.num_replaced + self._shards_replaced,
             metrics={**self._learner_metrics, **self._replay_metrics, **rollout_metrics(self._stats, self._lag)},
-            message=self._message or self.fleet.last_loss or self._waiting_for(learner_steps),
+            message=waiting or self._message or self.fleet.last_loss,
         )
 
-    def save(self, writer: CheckpointWriter) -> None:
+    def save(self, writer: CheckpointWriter) -> int:
         """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody writes, both go on."""
-        self._mailbox.call("pause")
+        self._look_at_replay()  # replaces dead shards
         try:
-            self.replay.pause()
             try:
-                self._mailbox.call("save", str(writer.path / "learner"))
+                self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
+                self.replay.pause()
+                answer = json.loads(self._mailbox.call("save", str(writer.path / "learner"), timeout_s=CALL_TIMEOUT_S))
                 if self._session.config.checkpoint.replay:
                     self.replay.save(writer.path / "replay")
                 writer.write_json("curriculum.json", self.curriculum.state())
             finally:
-                self.replay.resume()
-        finally:
-            self._mailbox.call("resume")
+                self._go_on()
+        except RayError as error:
+            raise LearnerCallError(f"a part did not answer while the checkpoint was cut: {error}") from error
+        missing = [name for name in answer["files"] if not (writer.path / "learner" / name).is_file()]
+        if missing:
+            raise OSError(
+                f"{writer.path}: the learner wrote {missing[0]} where the driver cannot see it; output_dir must be on shared storage"
+            )
+        return int(answer["learner_step"])
+
+    def _go_on(self) -> None:
+        """Undo the pauses, whatever became of the save; asking twice does no harm."""
+        self.replay.resume()
+        try:
+            self._mailbox.call("resume", timeout_s=CALL_TIMEOUT_S)
+        except LearnerCallError as error:  # it is restarting, and starts unpaused
+            logger.warning("the learner did not answer to resume: %s", error)
 
     def committed(self, path: Path) -> None:
         """From now on a restarted rank or shard comes back from ``path``."""
@@ -159,11 +181,26 @@ class RayWiring:
         if self._closed:
             return
         self._closed = True
-        self._mailbox.stop()
-        self.fleet.kill()
-        self.learner.join(timeout=30.0)
-        self.replay.shutdown()
-        self.curriculum.stop()
+        for end in (self._mailbox.stop, self.fleet.kill, self._join_learner, self.replay.shutdown, self.curriculum.stop):
+            try:
+                end()
+            except RayError as error:  # one part that is gone already must not keep the others alive
+                logger.warning("while closing: %s", error)
+
+    def _join_learner(self) -> None:
+        if not self.learner.join(timeout=JOIN_TIMEOUT_S):
+            logger.warning("the learner has not ended within %.0f s; Ray ends it with the session", JOIN_TIMEOUT_S)
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        """Load curriculum and replay, and publish the policy, so that no worker acts without one while the learner comes up."""
+        try:
+            self.curriculum.load(checkpoint.read_json("curriculum.json"))
+            if checkpoint.replay.is_dir():
+                self.replay.load(checkpoint.replay)
+        except (ValueError, RayTaskError) as error:
+            cause = error.cause if isinstance(error, RayTaskError) else error
+            raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {cause}") from None
+        self._weights.publish(read_policy(checkpoint, "online"))
 
     def _check_learner(self) -> None:
         reason = self.learner.ended_because()
@@ -185,12 +222,12 @@ class RayWiring:
         self._message = f"replay shard {index} died and was replaced with {rows:,} rows"
         logger.warning("%s", self._message)
 
-    def _waiting_for(self, learner_steps: int) -> str:
-        if learner_steps > self._session.counters.learner_steps:
+    def _waiting_for_learner(self) -> str:
+        if self._learner_up:
             return ""
         waited = time.monotonic() - self._began
         if waited > self._session.config.runtime.start_timeout_s:
             raise RuntimeError(
-                f"the learner has not made a step within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
+                f"the learner has not come up within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
             )
         return "starting: the learner is coming up"

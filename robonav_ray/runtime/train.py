@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -14,8 +14,14 @@ from rich.logging import RichHandler
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
-from robonav_ray.errors import UserError
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, newest_good_checkpoint, open_checkpoint
+from robonav_ray.interfaces import Tracker
+from robonav_ray.runtime.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    newest_good_checkpoint,
+    open_checkpoint,
+    set_newer_aside,
+)
 from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.run_directory import (
     RunDirectory,
@@ -25,46 +31,43 @@ from robonav_ray.runtime.run_directory import (
     create_run,
     find_latest_run,
     open_run,
+    refuse_existing,
     resume_command,
 )
 from robonav_ray.runtime.signals import StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.task import describe_task
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.task import Task, describe_task
+from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.panel import make_panel
 
+logger = logging.getLogger(__name__)
 EXIT_FAILED, EXIT_RESUME = 1, 75
 
 
 def train_command(
     config_path: Path | None, overrides: Sequence[str], *, resume: str | None, directory: Path | None, local: bool
 ) -> int:
-    """Train to the end (or to the limit, or to a signal) and return the exit code: 0 finished, 75 resume me, 1 a final save failed."""
+    """Train to the end (or to the limit, or to a signal) and return the exit code.
+
+    0: finished; 75: stopped before the end, resume; 1: the final checkpoint could not be written. Mistakes of the user raise UserError
+    before anything is made.
+    """
     began = time.monotonic() - (time.time() - psutil.Process().create_time())
     console = Console(soft_wrap=True)
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True), show_path=False)]
     )
-    session = open_session(config_path, overrides, resume, directory, began, console)
-    _log_to_file(session.run)
-    session.run.add_session(command_line(), "local" if local else "ray")
-    console.print(f"[bold]{session.run.path}[/]  {session.task.describe()}", highlight=False)
-    session.run.write_status("running")
+    opening = resolve_opening(config_path, overrides, resume, directory, began, console)
     with stop_on_signals() as stop:
-        try:
-            ending = _run_local(session, stop) if local else _run_on_ray(session, stop, console)
-        except UserError:  # a cluster that is too small, or cannot be reached: nothing has begun
-            if session.checkpoint is None:
-                shutil.rmtree(session.run.path)
-            raise
-        except BaseException:
-            session.run.write_status(
-                "unfinished" if session.checkpoint or list(session.run.checkpoints.glob("env-*")) else "failed"
-            )
-            raise
-        session.run.write_status("finished" if ending.reason.finished else "unfinished", reason=ending.reason.name)
+        if local:
+            session, ending = _live(opening, stop, console, "local", _start_local)
+        else:
+            session, ending = _live_on_ray(opening, stop, console)
         console.print(_ending_text(session, ending), highlight=False)
+        if not ending.reason.finished and not ending.saved and not session.run.checkpoints.is_dir():
+            console.print("nothing has been learned yet, so there is nothing to resume: start again", highlight=False)
+            return EXIT_RESUME
         if not ending.saved:
             console.print("[red]the final checkpoint could not be written; the one before is intact[/]")
             return EXIT_FAILED
@@ -77,57 +80,83 @@ def train_command(
     return 0
 
 
-def open_session(
+@dataclass(frozen=True)
+class Opening:
+    """What a session will be, before anything is made or started."""
+
+    config: RunConfig
+    task: Task
+    directory: Path | None
+    """Where a fresh run shall be; None for a new name under ``output_dir``."""
+    resumed: tuple[RunDirectory, Checkpoint] | None
+    began: float
+
+    def begin(self) -> Session:
+        """Make the run directory, or set aside what the resumed checkpoint leaves behind."""
+        if self.resumed is None:
+            return Session(self.config, self.task, create_run(self.config, self.directory), None, self.began)
+        run, checkpoint = self.resumed
+        return Session(self.config, self.task, run, checkpoint, self.began)
+
+
+def resolve_opening(
     config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None, began: float, console: Console
-) -> Session:
-    """Resolve config, run directory and checkpoint; nothing is created when anything is wrong."""
+) -> Opening:
+    """Resolve config, run and checkpoint; makes nothing. UserError for anything that is wrong."""
     if resume is not None and resume not in ("auto", "latest") and not Path(resume).exists():
         raise RunDirectoryError(f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)")
     config = load_run_config(config_path, overrides)
-    found = _find_resumed(config, resume)
-    if found is None:
+    resumed = _find_resumed(config, resume, directory)
+    if resumed is None:
         if resume == "auto":
             console.print("nothing to resume; starting afresh", style="dim")
-        task = describe_task(config)
-        check_sizes(config, task.spec)
-        return Session(config, task, create_run(config, directory), None, began)
-    run, checkpoint = found
-    if directory is not None:
-        raise RunDirectoryError(f"--out {directory}: a resumed run stays in its own directory ({run.path}); leave --out away")
-    if config_path is None:
-        config = load_run_config(run.path / "config.yaml", overrides)
-    check_same_task(run, config)
-    console.print(
-        f"resuming [bold]{run.path}[/] at {checkpoint.counters.env_steps:,} env steps ({checkpoint.path.name})", highlight=False
-    )
+        if directory is not None and directory.exists():
+            refuse_existing(directory)
+    else:
+        run, checkpoint = resumed
+        if config_path is None:
+            config = run.resumed_config(overrides)
+        check_same_task(run, config)
+        console.print(
+            f"resuming [bold]{run.shown}[/] at {checkpoint.counters.env_steps:,} env steps ({checkpoint.path.name})",
+            highlight=False,
+        )
     task = describe_task(config)
     check_sizes(config, task.spec)
-    return Session(config, task, run, checkpoint, began)
+    return Opening(config, task, directory, resumed, began)
 
 
-def _find_resumed(config: RunConfig, resume: str | None) -> tuple[RunDirectory, Checkpoint] | None:
+def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None) -> tuple[RunDirectory, Checkpoint] | None:
     if resume is None:
         return None
-    if resume in ("auto", "latest"):
-        output_dir = Path(config.output_dir)
-        run = find_latest_run(output_dir, unfinished_only=resume == "auto", name=config.name if resume == "auto" else None)
-        if run is None:
-            if resume == "auto":
-                return None
+    if resume == "auto" and directory is not None:  # the same command again and again, as a job queue would
+        if not (directory / "config.yaml").is_file():
+            return None
+        run = open_run(directory)
+    elif directory is not None:
+        raise RunDirectoryError(f"--out {directory}: a resumed run stays in its own directory; leave --out away")
+    elif resume in ("auto", "latest"):
+        found = find_latest_run(
+            Path(config.output_dir), unfinished_only=resume == "auto", name=config.name if resume == "auto" else None
+        )
+        if found is None and resume == "auto":
+            return None
+        if found is None:
             raise RunDirectoryError(
-                f"--resume latest: there is no run with checkpoints under {output_dir}; start one with `robonav train`"
+                f"--resume latest: there is no run with checkpoints under {config.output_dir}; start one with `robonav train`"
             )
+        run = found
     else:
-        path = Path(resume)
+        path = Path(resume).absolute()
         if path.parent.name == "checkpoints":
             return open_run(path.parent.parent), open_checkpoint(path)
         run = open_run(path)
     checkpoint, damaged = newest_good_checkpoint(run.checkpoints)
     for message in damaged:
-        logging.getLogger(__name__).warning("%s", message)
+        logger.warning("%s", message)
     if checkpoint is not None:
         return run, checkpoint
-    if resume == "auto" and not damaged:
+    if resume == "auto" and directory is None and not damaged:
         return None
     raise CheckpointError(
         f"{run.checkpoints}: holds no whole checkpoint to resume from"
@@ -135,42 +164,74 @@ def _find_resumed(config: RunConfig, resume: str | None) -> tuple[RunDirectory, 
     )
 
 
-def _run_local(session: Session, stop: StopRequest) -> Ending:
+StartWiring = Callable[[Session], tuple[Wiring, list[Tracker]]]
+"""Starts the parts for a session; also returns the trackers that only this wiring has."""
+
+
+def _start_local(session: Session) -> tuple[Wiring, list[Tracker]]:
     from robonav_ray.runtime.local import LocalWiring
 
-    wiring = LocalWiring(session)
-    resume_step = session.counters.env_steps if session.checkpoint else None
-    trackers = open_trackers(session.config.tracking, session.run.path, resume_step)
-    try:
-        with make_panel(session.config.tracking.panel) as panel:
-            return Controller(session, wiring, trackers, panel, stop, "local").run()
-    finally:
-        wiring.close()
-        trackers.close()
+    return LocalWiring(session), []
 
 
-def _run_on_ray(session: Session, stop: StopRequest, console: Console) -> Ending:
+def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple[Session, Ending]:
     from robonav_ray.runtime.cluster import connected
 
-    with connected(session.config.runtime) as cluster:
-        from robonav_ray.runtime.resources import make_plan
+    config = opening.config
+    with connected(config.runtime) as cluster:
+        from robonav_ray.runtime.resources import plan_when_free
         from robonav_ray.runtime.topology import RayWiring
         from robonav_ray.tracking.remote import PrometheusTracker
 
-        plan = make_plan(session.config, cluster)
+        plan = plan_when_free(config, cluster)
+        if not cluster.started_here:
+            check_sizes(config, opening.task.spec, cluster.memory_bytes)
         console.print(f"{cluster.describe()}\n{plan.describe()}", highlight=False)
-        wiring = RayWiring(session, plan)
+
+        def start(session: Session) -> tuple[Wiring, list[Tracker]]:
+            extra: list[Tracker] = [PrometheusTracker(session.run.path.name)] if config.tracking.prometheus else []
+            return RayWiring(session, plan), extra
+
+        return _live(opening, stop, console, "ray", start)
+
+
+def _live(opening: Opening, stop: StopRequest, console: Console, wiring_name: str, start: StartWiring) -> tuple[Session, Ending]:
+    """One session, from the run directory to its status."""
+    session = opening.begin()
+    run = session.run
+    with run.locked():
+        if session.checkpoint is not None:
+            set_newer_aside(run.checkpoints, session.checkpoint.path)
+            run.keep_config(session.config)
+        log_file = _log_to_file(run)
+        run.add_session(command_line(), wiring_name)
+        run.write_status("running")
+        console.print(f"[bold]{run.shown}[/]  {session.task.describe()}", highlight=False)
         try:
-            resume_step = session.counters.env_steps if session.checkpoint else None
-            extra = [PrometheusTracker(session.run.path.name)] if session.config.tracking.prometheus else []
-            trackers = open_trackers(session.config.tracking, session.run.path, resume_step, extra)
-            try:
-                with make_panel(session.config.tracking.panel) as panel:
-                    return Controller(session, wiring, trackers, panel, stop, "ray").run()
-            finally:
-                trackers.close()
+            ending = _drive(session, stop, wiring_name, start)
+        except BaseException:
+            has_checkpoint = newest_good_checkpoint(run.checkpoints)[0] is not None
+            run.write_status("unfinished" if has_checkpoint else "failed")
+            raise
         finally:
-            wiring.close()
+            logging.getLogger().removeHandler(log_file)
+            log_file.close()
+        run.write_status("finished" if ending.reason.finished and ending.saved else "unfinished", reason=ending.reason.name)
+    return session, ending
+
+
+def _drive(session: Session, stop: StopRequest, wiring_name: str, start: StartWiring) -> Ending:
+    wiring, extra = start(session)
+    try:
+        resume_step = session.counters.env_steps if session.checkpoint else None
+        trackers = open_trackers(session.config.tracking, session.run.path, resume_step, extra)
+        try:
+            with make_panel(session.config.tracking.panel) as panel:
+                return Controller(session, wiring, trackers, panel, stop, wiring_name).run()
+        finally:
+            trackers.close()
+    finally:
+        wiring.close()
 
 
 def _ending_text(session: Session, ending: Ending) -> str:
@@ -181,7 +242,8 @@ def _ending_text(session: Session, ending: Ending) -> str:
     )
 
 
-def _log_to_file(run: RunDirectory) -> None:
+def _log_to_file(run: RunDirectory) -> logging.Handler:
     handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
+    return handler

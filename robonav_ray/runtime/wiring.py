@@ -57,8 +57,12 @@ class Wiring(Protocol):
         """
         ...
 
-    def save(self, writer: CheckpointWriter) -> None:
-        """Write every part's state into ``writer.path``, at one cut."""
+    def save(self, writer: CheckpointWriter) -> int:
+        """Write every part's state into ``writer.path``, at one cut; return the learner step of the cut.
+
+        Raises:
+            OSError, LearnerCallError, ValueError: When a part could not; all parts go on working.
+        """
         ...
 
     def committed(self, path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import ray
+from ray.exceptions import ObjectLostError
 
 from robonav_ray.records import PolicySnapshot
 
@@ -65,21 +66,26 @@ class RemoteWeights:
             ready, _ = ray.wait([self._asked], timeout=0)
             if not ready:
                 return None
-            refs = ray.get(self._asked)
-            if refs:
-                snapshot: PolicySnapshot = ray.get(refs[0])
-                found = snapshot if snapshot.version > version else None
+            found = _fetch(ray.get(self._asked), version)
         self._asked = self._actor.newer_than.remote(found.version if found else version)
         return found
 
     def wait_newer_than(self, version: int) -> PolicySnapshot | None:
         """Ask now and wait for the answer (one round trip); for those who have nothing to act with yet."""
-        refs = ray.get(self._actor.newer_than.remote(version))
-        return ray.get(refs[0]) if refs else None
+        return _fetch(ray.get(self._actor.newer_than.remote(version)), version)
 
     def version(self) -> int:
         """Return the newest version in the store, -1 when empty (one round trip)."""
         return ray.get(self._actor.version.remote())
+
+
+def _fetch(refs: list[Any], version: int) -> PolicySnapshot | None:
+    """Return what the store's answer refers to if it is newer than ``version``."""
+    try:
+        snapshot: PolicySnapshot | None = ray.get(refs[0]) if refs else None
+    except ObjectLostError:  # the store died after it had answered; its next life is filled by the next publish
+        return None
+    return snapshot if snapshot is not None and snapshot.version > version else None
 
 
 def start_weight_store() -> tuple[Any, RemoteWeights]:

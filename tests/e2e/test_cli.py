@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from robonav_ray.runtime.checkpoint import list_checkpoints, newest_good_checkpoint
+from robonav_ray.runtime.run_directory import open_run
 from tests.e2e.test_local_wiring import SMALL
 
 QUICK = [*SMALL, "evaluation.num_episodes=8", "evaluation.num_worlds=8", "tracking.interval_s=0.2", "tracking.panel=plain"]
@@ -48,7 +49,8 @@ def test_evaluate_and_play_a_run(finished: Path, tmp_path: Path) -> None:
     done = robonav("evaluate", str(finished), "--episodes", "6", "--stages", "0,1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "basic_navigation" in done.stdout
-    report = json.loads((finished / "evaluation.json").read_text())
+    (folder,) = (finished / "evaluations").iterdir()
+    report = json.loads((folder / "evaluation.json").read_text())
     assert [level["summary"]["num_episodes"] for level in report["levels"]] == [6, 6]
     done = robonav("play", str(finished), "--output", "x.gif", "--episodes", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -65,12 +67,17 @@ MISTAKES = [
     (["train", "replay.capacity=2000000000"], ["replay.capacity", "GB"]),
     (["train", "replay.error_buffer=1"], ["replay.error_buffer", "for ever"]),
     (["train", "curriculum.stages.0.gate.min_return=99"], ["basic_navigation", "min_return"]),
+    (["train", "rollout.num_workers=0"], ["rollout.num_workers"]),
+    (["train", "rollout.num_worlds=20000"], ["replay.capacity", "fragment"]),
+    (["train", "env.id=CartPole-v1", "curriculum.start_stage=2"], ["stage"]),
+    (["train", "evaluation.levels=[9]"], ["evaluation.levels"]),
     (["train", "--resume", "nowhere"], ["nowhere", "no such directory"]),
     (["train", "--resume", "latest"], ["no run with checkpoints"]),
     (["train", "--time-limit", "soon"], ["--time-limit", "20m"]),
     (["evaluate", "nowhere"], ["nowhere", "not a run directory"]),
     (["play", "nowhere"], ["nowhere", "not a run directory"]),
     (["config", "validate", "replay.sampler=best"], ["replay.sampler", "'prioritized' or 'uniform'"]),
+    (["config", "validate", "replay.capacity=2000000000"], ["replay.capacity", "GB"]),
 ]
 
 
@@ -125,7 +132,7 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_goes_on(tmp_path: Path, numb
     os.kill(process.pid, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 75, output
-    assert f"robonav train --resume {run}" in output
+    assert "robonav train --resume runs/x" in output
     first = newest_good_checkpoint(run / "checkpoints")[0]
     assert first is not None
     assert first.counters.learner_steps > 0
@@ -138,6 +145,35 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_goes_on(tmp_path: Path, numb
     assert last.counters.env_steps >= limit
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert steps == sorted(set(steps)), "no step may stand twice in the metrics after a resume"
+
+
+def test_one_process_at_a_time_writes_a_run(finished: Path) -> None:
+    run = open_run(finished)
+    with run.locked():
+        assert run.is_locked
+        done = robonav("train", "--local", "--resume", str(finished), "budget.max_env_steps=99999", cwd=finished.parent)
+    assert done.returncode == 2
+    assert "another process" in done.stderr
+    assert not run.is_locked
+
+
+def test_resume_from_an_older_checkpoint_sets_the_newer_ones_aside(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    oldest, newest = list_checkpoints(copy / "checkpoints")[0], list_checkpoints(copy / "checkpoints")[-1]
+    later = newest.with_name("env-000099999999")
+    shutil.copytree(newest, later)
+    limit = newest_good_checkpoint(copy / "checkpoints")[0]
+    assert limit is not None
+    steps = limit.counters.env_steps + 1500
+    done = robonav("train", "--local", "--resume", str(oldest), f"budget.max_env_steps={steps}", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not later.exists()
+    assert list((copy / "checkpoints").glob("superseded-env-000099999999-*"))
+    last = newest_good_checkpoint(copy / "checkpoints")[0]
+    assert last is not None
+    assert last.counters.env_steps >= steps
+    assert (copy / "config-session-002.yaml").exists(), "a resume with changes writes its config down"
 
 
 def test_resume_auto_starts_afresh_when_there_is_nothing(tmp_path: Path) -> None:

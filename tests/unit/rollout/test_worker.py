@@ -15,7 +15,7 @@ from robonav_ray.rollout.episodes import EpisodeLedger
 from robonav_ray.rollout.worker import RolloutWorker
 
 OBS_DIM, NUM_ACTIONS = 6, 4
-ALGO = AlgoConfig(hidden_dims=(16,), n_step=3, gamma=0.9)
+ALGO = AlgoConfig(hidden_dims=(16,), n_step=3, gamma=0.9, reward_scale=0.5)
 
 
 class TellingEnv(VectorEnv[Any, Any, Any]):
@@ -126,7 +126,7 @@ def test_every_row_is_a_window_of_one_episode() -> None:
         assert tuple(next_obs[:2]) == (world, episode), "a row never crosses an episode's end"
         length = int(next_obs[2]) - t
         assert 1 <= length <= ALGO.n_step
-        assert reward == pytest.approx(sum(0.9**i * (t + 1 + i) for i in range(length)), rel=1e-6)
+        assert reward == pytest.approx(0.5 * sum(0.9**i * (t + 1 + i) for i in range(length)), rel=1e-6)
         end = 3 + world % 5
         terminated = next_obs[2] == end and episode % 2 == 0
         assert discount == (0.0 if terminated else pytest.approx(0.9**length))
