@@ -72,7 +72,8 @@ class LearnerLoop:
             algo: The learning rule.
             learner: Optimiser and intervals; ``batch_size`` is global, each rank draws its part.
             spec: Columns of the samples.
-            source: Batches for this rank; told ``set_learner_step(step)`` after every chunk where it has that method.
+            source: Batches for this rank; told ``set_learner_step(step)`` before every draw where it has that method, so that what
+                depends on the step (the importance exponent) goes on after a restart, a resume or a ``load``.
             priorities: Gets |td_error| of every chunk.
             weights: Gets snapshots, from rank 0.
             commands: The mailbox, seen by rank 0.
@@ -162,6 +163,8 @@ class LearnerLoop:
         return waited >= LOOK_S or self.state.learner_step - self._looked_step >= self._obedience.config.report_interval
 
     def _draw(self, num_batches: int) -> list[ReplaySample] | None:
+        if self._tell_step is not None:
+            self._tell_step(self.state.learner_step)
         start = time.perf_counter()
         batches = self._source.sample(self._rows_per_rank, num_batches)
         self._meters.waited_s += time.perf_counter() - start
@@ -184,5 +187,3 @@ class LearnerLoop:
         if errors:
             stale = self._priorities.update_priorities(np.concatenate(item_ids), np.concatenate(errors))
             self._meters.num_stale += stale
-        if self._tell_step is not None:
-            self._tell_step(self.state.learner_step)

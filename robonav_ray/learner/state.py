@@ -86,10 +86,14 @@ class LearnerState:
         return {name: getattr(self, name) for name in _COUNTERS}
 
     def save(self, directory: Path) -> list[str]:
-        """Write the state into ``directory`` (made if missing) and return the names of the files."""
+        """Write the state into ``directory`` (made if missing) and return the names of the files; OSError when that fails."""
         directory.mkdir(parents=True, exist_ok=True)
         state = self.state_dict()
-        save_file({name: t.contiguous() for name, t in state["tensors"].items()}, directory / TENSORS_FILE)
+        path = directory / TENSORS_FILE
+        try:
+            save_file({name: t.contiguous() for name, t in state["tensors"].items()}, path)
+        except SafetensorError as error:  # a full disk is one, and it is no OSError
+            raise OSError(f"{path}: {error}") from error
         document = {"counters": state["counters"], "overrides": state["overrides"]}
         (directory / COUNTERS_FILE).write_text(json.dumps(document, indent=1), encoding="utf-8")
         return [TENSORS_FILE, COUNTERS_FILE]

@@ -26,7 +26,6 @@ def test_publishes_at_the_start_and_every_interval():
     steps = [s.learner_step for s in bench.weights.snapshots]
     assert steps == list(range(0, bench.state.learner_step + 1, CONFIG.publish_interval))
     assert bench.state.samples == bench.state.learner_step * CONFIG.batch_size
-    assert bench.replay.learner_step == bench.state.learner_step
 
 
 def test_priorities_reach_the_items_they_were_computed_for(bench):
@@ -72,6 +71,47 @@ def test_saves_pauses_resumes_and_stops_on_command(tmp_path):
     other = make_state(seed=9)
     other.load(tmp_path / "a")
     assert other.policy_version == saved["policy_version"]
+
+
+def test_the_source_hears_the_step_before_every_draw_also_after_a_restore_and_a_load(tmp_path, monkeypatch):
+    donor = make_bench(seed=4)
+    donor.loop.advance(2)
+    donor.state.save(tmp_path)
+    bench = make_bench([], [Command(1, "load", str(tmp_path))], until=lambda metrics: 8 <= metrics["learner/learner_step"] < 900)
+    bench.state.learner_step = 1000
+    draws, sample = [], bench.replay.sample
+
+    def heard(batch_size, num_batches):
+        draws.append((bench.replay.learner_step, bench.state.learner_step))
+        return sample(batch_size, num_batches)
+
+    monkeypatch.setattr(bench.replay, "sample", heard)
+    bench.loop.run()
+    assert all(told == step for told, step in draws)
+    assert {1000, 2} <= {told for told, _ in draws}
+
+
+@pytest.mark.parametrize("late", [0, 3])
+def test_a_pause_that_came_late_and_a_resume_leave_the_loop_running(late):
+    """The driver may have given up waiting for the pause and sent resume: both are obeyed, in that order, together or apart."""
+    script = (
+        [[Command(1, "pause"), Command(2, "resume")]]
+        if not late
+        else [[Command(1, "pause")], *([[]] * late), [Command(2, "resume")]]
+    )
+    bench = make_bench(*script, until=lambda metrics: metrics["learner/learner_step"] >= 40)
+    bench.loop.run()
+    assert bench.commands.answers[1] == bench.commands.answers[2]
+    assert bench.state.learner_step >= 40 > int(bench.commands.answers[2])
+
+
+@pytest.mark.parametrize("how", ["command", "mailbox"])
+def test_stop_ends_a_paused_loop(how):
+    """Through the command, and through the mailbox's own flag that outlives a restart."""
+    bench = make_bench([Command(1, "pause")], [], [Command(2, "stop")] if how == "command" else [])
+    bench.loop.run()
+    assert bench.loop.stopping
+    assert str(bench.state.learner_step) == bench.commands.answers[1]
 
 
 def test_load_takes_the_weights_but_no_version_back(tmp_path):

@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.learner.state import COUNTERS_FILE, TENSORS_FILE
+from robonav_ray.records import Command
 from tests.unit.learner.conftest import ALGO, NUM_ACTIONS, OBS_DIM, make_bench, make_state
 
 
@@ -69,6 +71,21 @@ def test_what_does_not_fit_is_refused_and_nothing_changes(tmp_path, spoil, messa
     with pytest.raises(ValueError, match=message):
         state.load(tmp_path)
     assert all(torch.equal(t, state.tensors()[k]) for k, t in before["tensors"].items())
+
+
+def test_a_disk_that_is_full_is_an_os_error_that_names_the_file(tmp_path, monkeypatch):
+    """And as the answer to the command ``save``, which then changes nothing."""
+
+    def full(*_):
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("robonav_ray.learner.state.save_file", full)
+    with pytest.raises(OSError, match=rf"{TENSORS_FILE}: No space left"):
+        make_state().save(tmp_path)
+    bench = make_bench([Command(1, "save", str(tmp_path))], until=lambda metrics: metrics["learner/learner_step"] >= 16)
+    bench.loop.run()
+    assert bench.commands.answers[1].startswith("error:")
+    assert "No space left" in bench.commands.answers[1]
 
 
 def test_snapshot_is_a_copy_that_acts_like_the_network():
