@@ -99,6 +99,12 @@ class LedgerService:
             self.ledger.expire(time.monotonic())
         return self.ledger.stats()
 
+    async def rebase(self, size: int) -> bool:
+        """Start the warm-up anew if only ``size`` rows are left and that is too few (see ``SamplesPerInsertLedger.rebase``)."""
+        rebased = self.ledger.rebase(size)
+        self._admit()
+        return rebased
+
     async def resume(self) -> None:
         """Admit again."""
         self.ledger.resume()

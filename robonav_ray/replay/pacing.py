@@ -163,6 +163,18 @@ class SamplesPerInsertLedger:
             self.cancel(reservation)
         return len(late)
 
+    def rebase(self, size: int) -> bool:
+        """Start the warm-up anew if only ``size`` rows, fewer than ``min_size``, are left in the replay; return whether it did.
+
+        Needed when rows were lost with a shard: the balance may say that it is the learner's turn while there is nothing to
+        draw. The ratio counts from the end of the new warm-up; what is open now counts when it settles.
+        """
+        if size >= self.min_size:
+            return False
+        self._baseline_inserted = self._inserted - self.open_rows("insert") + self.min_size - size
+        self._baseline_sampled = self._sampled - self.open_rows("sample")
+        return True
+
     def pause(self) -> None:
         """Admit nothing until ``resume``: the mark at which a checkpoint is cut."""
         self.paused = True

@@ -90,6 +90,25 @@ def test_pause_drains_open_inserts_then_declares_them_late() -> None:
     asyncio.run(story())
 
 
+def test_an_insert_that_waits_for_the_learner_goes_in_when_the_rows_are_lost() -> None:
+    async def story() -> None:
+        service = make_service()
+        while (admission := await service.reserve("insert", 10, 0.0)).reservation is not None:
+            await service.settle(admission.reservation)
+        waiting = asyncio.create_task(service.reserve("insert", 10, 5.0))
+        await asyncio.sleep(0)
+        assert not await service.rebase(10)
+        assert not waiting.done()
+        assert await service.rebase(0)
+        assert (await service.reserve("sample", 10, 0.0)).reservation is None
+        reservation = (await waiting).reservation
+        assert reservation is not None
+        await service.settle(reservation)
+        assert (await service.reserve("sample", 10, 0.0)).reservation is not None
+
+    asyncio.run(story())
+
+
 def test_a_call_that_was_not_announced_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="at most 10"):
         asyncio.run(make_service().reserve("sample", 11, 1.0))

@@ -121,6 +121,12 @@ class BothSides(RuleBasedStateMachine):
         self.open.clear()
         assert self.ledger.state_dict() == state
 
+    @rule(part=st.floats(0, 1.2))
+    def shards_are_lost(self, part: float) -> None:
+        """Whatever is left, a new warm-up leads back to a ratio that both sides can keep."""
+        size = math.floor(part * self.ledger.min_size)
+        assert self.ledger.rebase(size) == (size < self.ledger.min_size)
+
     @invariant()
     def counts_are_what_was_done(self) -> None:
         if hasattr(self, "ledger"):
@@ -144,6 +150,32 @@ def test_samples_wait_for_rows_that_are_really_stored() -> None:
     assert not ledger.can_sample(1)
     ledger.settle(reservation)
     assert ledger.can_sample(10)
+
+
+@pytest.mark.parametrize("left", [0, 37])
+def test_when_the_rows_are_lost_the_warm_up_starts_anew(left: int) -> None:
+    """Without ``rebase`` both sides would wait for ever: the learner for rows, the rollouts for the learner."""
+    ledger = SamplesPerInsertLedger(2.0, 100, 200.0, 20, 50)
+    while (reservation := ledger.reserve_insert(20)) is not None:
+        ledger.settle(reservation)
+    assert not ledger.rebase(100)
+    assert not ledger.can_insert(20)
+    in_flight = ledger.reserve_sample(50)
+    assert in_flight is not None
+    assert ledger.rebase(left)
+    ledger.settle(in_flight, 0)
+    stored = left
+    while stored < 100:
+        assert not ledger.can_sample(1)
+        reservation = ledger.reserve_insert(1)
+        assert reservation is not None
+        ledger.settle(reservation)
+        stored += 1
+    assert ledger.balance == 0.0
+    assert ledger.can_sample(50)
+    again = SamplesPerInsertLedger(2.0, 100, 200.0, 20, 50)
+    again.load_state_dict(ledger.state_dict())
+    assert again.balance == 0.0
 
 
 def test_lost_and_duplicate_rows_do_not_count() -> None:
