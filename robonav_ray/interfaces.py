@@ -123,5 +123,5 @@ class Tracker(Protocol):
         ...
 
     def close(self) -> None:
-        """Flush and end; further calls raise RuntimeError."""
+        """Flush and end; further calls raise RuntimeError, but for another ``close``, which does nothing."""
         ...

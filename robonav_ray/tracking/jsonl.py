@@ -39,8 +39,7 @@ class JsonlTracker:
 
     def log(self, metrics: Metrics, step: int) -> None:
         """Append one line with the metrics that are new at ``step``."""
-        if self._file.closed:
-            raise RuntimeError("the tracker is closed")
+        self._check_open()
         fresh = {name: value for name, value in metrics.items() if self._last_step.get(name, -1) < step}
         self.num_skipped += len(metrics) - len(fresh)
         if not fresh:
@@ -52,6 +51,7 @@ class JsonlTracker:
 
     def save(self, path: Path) -> None:
         """Do nothing: files of the run already lie beside the metrics."""
+        self._check_open()
 
     def close(self) -> None:
         """Flush to the disk and end."""
@@ -59,6 +59,10 @@ class JsonlTracker:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+
+    def _check_open(self) -> None:
+        if self._file.closed:
+            raise RuntimeError("the tracker is closed")
 
     def _rewind(self, resume_step: int) -> None:
         kept, moved = [], []

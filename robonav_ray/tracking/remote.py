@@ -29,8 +29,7 @@ class PrometheusTracker:
 
     def log(self, metrics: Metrics, step: int) -> None:
         """Set the gauges, and ``robonav_env_step`` to ``step``."""
-        if self._closed:
-            raise RuntimeError("the tracker is closed")
+        self._check_open()
         for metric, value in {**metrics, "env_step": float(step)}.items():
             if metric not in self._gauges:
                 gauge = Gauge(gauge_name(metric), description=metric, tag_keys=("run",))
@@ -40,7 +39,12 @@ class PrometheusTracker:
 
     def save(self, path: Path) -> None:
         """Do nothing: gauges keep no files."""
+        self._check_open()
 
     def close(self) -> None:
         """End; the gauges keep their last value until the driver goes."""
         self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the tracker is closed")
