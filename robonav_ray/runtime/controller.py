@@ -169,6 +169,7 @@ class Controller:
         train_s = self._train_s()
         window = progress.window
         seen = window.num_episodes > 0
+        judged = seen and self._session.task.has_outcomes
         self._panel.update(
             RunStatus(
                 run=self._session.run.path.name,
@@ -183,9 +184,9 @@ class Controller:
                 ),
                 window_episodes=window.num_episodes,
                 window_size=progress.window_size,
-                success_frac=window.success_frac if seen else None,
+                success_frac=window.success_frac if judged else None,
                 mean_return=window.mean_return if seen else None,
-                collision_frac=window.collision_frac if seen else None,
+                collision_frac=window.collision_frac if judged else None,
                 min_success_frac=progress.min_success_frac,
                 min_return=progress.min_return,
                 max_collision_frac=progress.max_collision_frac,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import VectorEnv
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
@@ -91,15 +93,18 @@ def finish_run(session: Session, console: Console, stop: StopRequest) -> None:
         draw_curves(run.path)
     if not stop and task.has_outcomes:
         draw_gif(run.path / "play.gif", load_policy(checkpoint, config, task), config, task, level=len(task.levels) - 1)
+    longer = f"budget.time_s={2 * config.budget.time_s + 300:g}"
+    table = Table.grid(padding=(0, 3))
+    table.add_row(f"  robonav evaluate {run.shown}", "all stages on held-out worlds")
+    if task.has_outcomes:
+        table.add_row(f"  robonav play {run.shown}", "another GIF (--window to watch live)")
+    table.add_row(f"  robonav train --resume {run.shown} {longer}", "train longer")
+    table.add_row(f"  tensorboard --logdir {os.path.relpath(run.path.parent)}", "all curves")
     console.print(
-        f"\n[bold]{run.shown}[/] holds the curves, the pictures, the evaluation and the checkpoints. What to type next:\n"
-        f"  robonav evaluate {run.shown}            all stages on held-out worlds\n"
-        f"  robonav play {run.shown}                another GIF (--window to watch live)\n"
-        f"  robonav train --resume {run.shown} budget.time_s={2 * config.budget.time_s + 300:g}   train longer\n"
-        f"  tensorboard --logdir {run.path.parent}",
+        f"\n[bold]{run.shown}[/] holds the curves, the pictures, the evaluation and the checkpoints. What to type next:",
         highlight=False,
-        soft_wrap=True,
     )
+    console.print(table, highlight=False)
 
 
 def evaluate_run(
