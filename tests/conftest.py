@@ -18,6 +18,13 @@ def ray_session() -> Iterator[None]:
     """A local Ray with more logical CPUs than the machine has, so that small actors always fit."""
     import ray
 
-    ray.init(address="local", num_cpus=8, include_dashboard=False, object_store_memory=150_000_000, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=8,
+        include_dashboard=False,
+        object_store_memory=150_000_000,
+        log_to_driver=False,
+        _system_config={"metrics_report_interval_ms": 1000},  # 10 s by default; a test waits for what is exported
+    )
     yield
     ray.shutdown()

@@ -17,7 +17,8 @@ class TrackingConfig(Section):
     interval_s: float = Field(default=2.0, gt=0.0)
     """Seconds between two logged points."""
     prometheus: bool = True
-    """Also export as Ray metrics (Prometheus), where the wiring runs on Ray."""
+    """Also export as Ray metrics ``ray_robonav_...``, where the wiring runs on Ray: every node serves them for Prometheus at its
+    ``MetricsExportPort`` (``ray start --metrics-export-port`` fixes it), with or without the dashboard."""
     panel: Literal["auto", "live", "plain", "off"] = "auto"
     """``auto``: a live panel in a terminal, plain lines otherwise."""
 
