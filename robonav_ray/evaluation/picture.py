@@ -23,7 +23,7 @@ _SMALL_AXES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ("env steps per second", (("rollout/env_steps_per_s", "", _GREEN),)),
     ("learner steps per second", (("learner/steps_per_s", "", _VIOLET),)),
     ("samples per insert", (("replay/samples_per_insert", "", _ORANGE),)),
-    ("policy lag (versions)", (("learner/policy_lag_max", "max", _FAINT), ("learner/policy_lag_mean", "mean", _RED))),
+    ("age of samples (policy versions)", (("learner/policy_lag_max", "max", _FAINT), ("learner/policy_lag_mean", "mean", _RED))),
     ("|TD error|, Q", (("learner/td_error_mean", "|TD error|", _RED), ("learner/q_mean", "Q", _BLUE))),
 )
 """Title, and (metric, label, colour) of each line; axes without data are left out."""

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.config.worlds import CROWDNAV_LEVEL, LevelConfig, WorldConfig
 from robonav_ray.planners.orca import OrcaPlanner
 from robonav_ray.records import Outcome
@@ -113,19 +114,16 @@ def test_orca_robot_on_crowdnav_as_published(space: float, success: float, colli
     assert worlds.state.lane[outcome == Outcome.SUCCESS, 0, lay.STEP].mean() * 0.25 == pytest.approx(time_s, abs=0.3)
 
 
-@pytest.mark.parametrize(
-    ("num_static", "num_dynamic", "num_goals", "max_steps", "prototype"), [(3, 0, 1, 200, 1.0), (0, 7, 4, 400, 0.89)]
-)
-def test_stages_are_as_hard_as_the_prototype(
-    num_static: int, num_dynamic: int, num_goals: int, max_steps: int, prototype: float
-) -> None:
-    level = LevelConfig(num_static=num_static, num_dynamic=num_dynamic, num_goals=num_goals, max_steps=max_steps)
-    worlds = BatchedWorlds(WorldConfig(), (level,), 300, 0, 0.99)
+@pytest.mark.parametrize(("stage", "success_frac"), [(0, 0.99), (1, 0.98), (2, 0.95), (3, 0.89)])
+def test_stages_are_as_hard_as_they_were_measured(stage: int, success_frac: float) -> None:
+    """The figures of ``scripts/feasibility_orca.py`` over 1,000 worlds: a world that became unwinnable would show here."""
+    level = CurriculumConfig().stages[stage].level
+    worlds = BatchedWorlds(WorldConfig(), (level,), 1000, 0, 0.99)
     planner = OrcaPlanner(worlds, safety_space_m=0.05, share=1.0, horizon_s=2.0)
     worlds.reset()
     while (worlds.state.lane[..., lay.ENDED] == 0).any():
         worlds.step_command(planner.command(), DISABLED)
-    assert (worlds.state.lane[:, 0, lay.OUTCOME] == Outcome.SUCCESS).mean() == pytest.approx(prototype, abs=0.06)
+    assert (worlds.state.lane[:, 0, lay.OUTCOME] == Outcome.SUCCESS).mean() == pytest.approx(success_frac, abs=0.03)
 
 
 @pytest.mark.parametrize(
