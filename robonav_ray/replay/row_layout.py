@@ -51,7 +51,7 @@ _prefetch: Any = intrinsic(_emit_prefetch)
 _copy_bytes: Any = intrinsic(_emit_copy_bytes)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _spread(
     row_address: int,
     row_bytes: int,
@@ -75,7 +75,7 @@ def _spread(
                 _copy_bytes(column_address[c] + target[i] * column_bytes[c], address + column_begin[c], column_bytes[c])
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _gather_columns(
     row_address: int,
     row_bytes: int,
