@@ -6,7 +6,7 @@ ARGS ?=
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check bench slow clean-runs
+.PHONY: help setup train test check bench slow
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,3 +44,4 @@ bench: $(VENV)/.dev ## measure the speed of every part (minutes)
 	$(BIN)/python scripts/bench_rollout.py
 	$(BIN)/python scripts/bench_replay.py
 	$(BIN)/python scripts/bench_learner.py
+	$(BIN)/python scripts/bench_curriculum.py --seeds 3

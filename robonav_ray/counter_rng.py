@@ -36,13 +36,6 @@ def uniform01(key: np.uint64, draw: int) -> float:
     return (mix64(np.uint64(key) + np.uint64(draw + 1) * _GOLDEN) >> _S11) * _TO_UNIT
 
 
-@numba.njit(cache=True)
-def derive_key_array(key: np.uint64, part: np.ndarray, out: np.ndarray) -> None:
-    """Write ``derive_key(key, part[i])`` into ``out`` (N,) uint64."""
-    for i in range(part.shape[0]):
-        out[i] = derive_key(key, part[i])
-
-
 ROLE_WORLD, ROLE_EXPLORATION, ROLE_REPLAY, ROLE_NETWORK, ROLE_EVALUATION = 1, 2, 3, 4, 5
 
 
