@@ -18,6 +18,10 @@ from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.shard import ReplayShard, ShardStats
 
 _JSON_NAME = "replay.json"
+SHARED_KEYS = ("num_shards", "ledger")
+"""What replay.json holds whoever wrote it."""
+LOCAL_KEYS = ("mixer_rng", "learner_step")
+"""What only a replay in one process adds, for its exact continuation; over Ray these live in the clients and begin afresh."""
 MIXER_INDEX = 1 << 16
 """Index of a mixer's random stream under ROLE_REPLAY; shards have the indices 0..255. Rank k's mixer has MIXER_INDEX + k."""
 
@@ -96,8 +100,22 @@ class ReplayBuffer:
         return mixed.batches(batch_size, self._annealing.next_exponents(num_batches))
 
     def set_learner_step(self, step: int) -> None:
-        """Say which learner step the next batch is for; needed after a restore only (see ``mixing.Annealing``)."""
+        """Say which learner step the next batch is for (see ``mixing.Annealing``)."""
         self._annealing.learner_step = step
+
+    @property
+    def importance_exponent(self) -> float:
+        """Beta of the next batch."""
+        return self._annealing.exponent
+
+    def forget_writers(self) -> None:
+        """Take any fragment for a new one from here on.
+
+        To be called after a restore whose workers were not restored: new workers start counting at zero, under the names of
+        those that wrote the checkpoint, and what they send would pass for stored already.
+        """
+        for shard in self.shards:
+            shard.forget_writers()
 
     def update_priorities(self, item_id: np.ndarray, priority: np.ndarray) -> int:
         """Set priorities (B,), |td_error| before the exponent, of items (B,); return how many came too late."""
@@ -130,8 +148,11 @@ class ReplayBuffer:
         return files
 
     def load(self, directory: Path) -> None:
-        """Restore what ``save`` wrote; ValueError names what is missing, damaged or different."""
-        scalars = read_replay_json(directory, set(self._scalars()), len(self.shards))
+        """Restore what ``save`` wrote, here or over Ray; ValueError names what is missing, damaged or different.
+
+        What was written over Ray has no ``LOCAL_KEYS``: the mixer's rng then stays as it is, and the learner says its step.
+        """
+        scalars = read_replay_json(directory, len(self.shards))
         for shard, path in zip(self.shards, shard_directories(directory, len(self.shards)), strict=True):
             shard.load(path)
         self._load_scalars(scalars)
@@ -161,8 +182,8 @@ class ReplayBuffer:
 
     def _load_scalars(self, scalars: dict[str, Any]) -> None:
         self.ledger.load_state_dict(scalars["ledger"])
-        self._rng.bit_generator.state = scalars["mixer_rng"]
-        self._annealing.learner_step = scalars["learner_step"]
+        self._rng.bit_generator.state = scalars.get("mixer_rng", self._rng.bit_generator.state)
+        self._annealing.learner_step = scalars.get("learner_step", self._annealing.learner_step)
 
 
 def shard_directories(directory: Path, num_shards: int) -> list[str]:
@@ -177,8 +198,17 @@ def write_replay_json(directory: Path, saved: dict[str, Any]) -> str:
     return _JSON_NAME
 
 
-def read_replay_json(directory: Path, keys: set[str], num_shards: int) -> dict[str, Any]:
-    """Return what ``write_replay_json`` wrote; ValueError unless it has these keys (one is ``num_shards``) and that many shards."""
+def check_visible(directory: Path, files: list[str]) -> list[str]:
+    """Return ``files``, which other processes say they have written below ``directory``; OSError unless all are there for this one."""
+    if not all((directory / file).is_file() for file in files):
+        raise OSError(
+            f"{directory}: what the shards wrote is not visible from the driver; output_dir must be on storage that all nodes share"
+        )
+    return files
+
+
+def read_replay_json(directory: Path, num_shards: int) -> dict[str, Any]:
+    """Return what ``write_replay_json`` wrote in this wiring or the other; ValueError unless it has the keys and that many shards."""
     path = directory / _JSON_NAME
     try:
         saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -186,9 +216,10 @@ def read_replay_json(directory: Path, keys: set[str], num_shards: int) -> dict[s
         raise ValueError(
             f"cannot restore the replay: {path} is missing or damaged ({error}); choose another checkpoint"
         ) from error
-    if not isinstance(saved, dict) or set(saved) != keys:
+    if not isinstance(saved, dict) or set(saved) - set(LOCAL_KEYS) != set(SHARED_KEYS):
         raise ValueError(
-            f"cannot restore the replay: {path} must have the keys {sorted(keys)}; it was saved by another wiring or version"
+            f"cannot restore the replay: {path} must have the keys {', '.join(SHARED_KEYS)} and may have {', '.join(LOCAL_KEYS)}; "
+            "it was saved by another version: choose another checkpoint"
         )
     if saved["num_shards"] != num_shards:
         raise ValueError(

@@ -109,13 +109,19 @@ class Annealing:
     """beta of every batch handed out, by the learner step that will use it.
 
     One batch is one learner step, so the step is counted here, as batches are handed out (not as they are drawn: batches
-    that wait in a prefetch queue get the beta of the step that uses them). Only a restored learner has to say where it is.
+    that wait in a prefetch queue get the beta of the step that uses them). The learner says where it is before it draws, which
+    makes a difference after a restore and after updates that were dropped.
     """
 
     def __init__(self, start: float, final: float, anneal_steps: int) -> None:
         """Begin at learner step 0."""
         self._start, self._final, self._anneal_steps = start, final, anneal_steps
         self.learner_step = 0
+
+    @property
+    def exponent(self) -> float:
+        """Beta at the present learner step."""
+        return importance_exponent_at(self.learner_step, self._start, self._final, self._anneal_steps)
 
     def next_exponents(self, num_batches: int) -> list[float]:
         """Return beta for the next ``num_batches`` learner steps, and count them."""

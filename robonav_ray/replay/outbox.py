@@ -1,8 +1,9 @@
-"""Priority updates that wait to be sent, by shard, with a bound."""
+"""Priority updates that wait to be sent or answered, by shard, with bounds."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Container
 
 import numpy as np
 
@@ -10,11 +11,15 @@ from robonav_ray.records import unpack_item_id
 
 
 class PriorityOutbox:
-    """Splits updates by shard and keeps at most ``max_waiting`` of them per shard; beyond that the oldest are dropped."""
+    """Splits updates by shard and keeps at most ``max_waiting`` of them per shard; beyond that the oldest are dropped.
 
-    def __init__(self, max_waiting: int) -> None:
+    At most ``max_in_flight`` sends per shard are under way; what they carry has left the outbox.
+    """
+
+    def __init__(self, max_waiting: int, max_in_flight: int) -> None:
         """Start empty."""
-        self._max_waiting = max_waiting
+        self._max_waiting, self._max_in_flight = max_waiting, max_in_flight
+        self._in_flight: Counter[int] = Counter()
         self._waiting: dict[int, deque[tuple[np.ndarray, np.ndarray]]] = {}
         self.num_dropped_rows = 0
 
@@ -32,11 +37,26 @@ class PriorityOutbox:
         """Return the shards for which something waits."""
         return [index for index, waiting in self._waiting.items() if waiting]
 
-    def take(self, shard: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return and forget all that waits for ``shard``: items (B,) and priorities (B,), oldest first."""
-        item_id, priority = (np.concatenate(parts) for parts in zip(*self._waiting.pop(shard), strict=True))
-        return item_id, priority
+    def take_due(self, live: Container[int]) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """Return and forget what may be sent now, per shard: index, items (B,), priorities (B,), oldest first.
 
-    def drop(self, shard: int) -> None:
-        """Forget what waits for ``shard``, and count it."""
-        self.num_dropped_rows += len(self.take(shard)[0])
+        What waits for shards that are not ``live`` is dropped and counted. Each send that is returned must be ``answered``.
+        """
+        due = []
+        for index in self.shards():
+            if index in live and self._in_flight[index] >= self._max_in_flight:
+                continue
+            item_id, priority = (np.concatenate(parts) for parts in zip(*self._waiting.pop(index), strict=True))
+            if index in live:
+                self._in_flight[index] += 1
+                due.append((index, item_id, priority))
+            else:
+                self.num_dropped_rows += len(item_id)
+        return due
+
+    def answered(self, shard: int, rows: int, stale: int | None) -> int:
+        """Close one send of ``rows``: ``stale`` of them came too late, or all are lost (None); return the stale ones."""
+        self._in_flight[shard] -= 1
+        if stale is None:
+            self.num_dropped_rows += rows
+        return stale or 0

@@ -10,6 +10,7 @@ ledger, so a replaced shard is found by everyone. The ledger lives on the node o
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass
@@ -23,20 +24,23 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
-from robonav_ray.records import Fragment, ReplaySample, TransitionSpec
+from robonav_ray.records import Fragment, TransitionSpec
 from robonav_ray.replay import buffer
 from robonav_ray.replay.ledger_service import Admission, LedgerService
 from robonav_ray.replay.mixing import MixedDraw
 from robonav_ray.replay.outbox import PriorityOutbox
 from robonav_ray.replay.pacing import LedgerStats, Reservation, Side
-from robonav_ray.replay.prefetch import Prefetcher
+from robonav_ray.replay.prefetched_source import PrefetchedSource
 from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.shard import ReplayShard, ShardSample, ShardStats
 from robonav_ray.replay.shard_view import ReplayStats, ShardedDraw, ShardView
 
+logger = logging.getLogger(__name__)
 _SHARD_GONE = (ActorDiedError, ObjectLostError)
 _WAIT_S, _MAX_ATTEMPTS = 0.5, 40
 """How long one question or look may wait, and how often a fragment is sent before it is given up."""
+_LEDGER_S, _RESTORE_S = 30.0, 60.0
+"""How long the driver waits for the ledger, and for a shard that restores itself; frozen processes answer never."""
 
 
 class _Shards(ShardView):
@@ -47,11 +51,11 @@ class _Shards(ShardView):
         self.ledger = ledger
         self._asked_at = -math.inf
 
-    def refresh(self, older_than_s: float = 0.0) -> dict[int, Any]:
+    def refresh(self, older_than_s: float = 0.0, timeout_s: float | None = None) -> dict[int, Any]:
         """Ask who the shards are, unless that was asked less than ``older_than_s`` seconds ago; return the live ones."""
         if time.monotonic() - self._asked_at >= older_than_s:
             self._asked_at = time.monotonic()
-            self.take(*ray.get(self.ledger.shards.remote()))
+            self.take(*ray.get(self.ledger.shards.remote(), timeout=timeout_s))
         return self.live()
 
     def answer(self, index: int, ref: Any, slow_s: float) -> Any:
@@ -164,51 +168,21 @@ class RemoteTransitionSink(_Client):
             ray.get(sent.settled)
 
 
-class RemoteBatchSource(_Client):
+class RemoteBatchSource(_Client, PrefetchedSource):
     """BatchSource of one learner rank: a background thread keeps ``prefetch_calls`` calls ready, copied out of the object store.
 
     A shard that is dead, or does not answer within ``replay.shard_timeout_s``, is left out, its mass with it. Masses are those
-    of the previous answers, at most ``prefetch_calls`` + 1 calls old. Rows count as sampled when they are handed out. beta
-    follows the batches that this rank handed out (see ``mixing.Annealing``), whatever waits in the queue.
+    of the previous answers, at most ``prefetch_calls`` + 1 calls old. beta follows the batches that this rank handed out.
     """
 
     def __init__(
         self, ledger: Any, config: ReplayConfig, spec: TransitionSpec, seed: int, rank: int, prefetch_calls: int
     ) -> None:
         """Nothing is started before the first ``sample``."""
-        super().__init__(ledger, config, spec, seed, rank, prefetch_calls)
-        self._timeout_s, self._prefetch_calls = config.shard_timeout_s, prefetch_calls
+        _Client.__init__(self, ledger, config, spec, seed, rank, prefetch_calls)
+        PrefetchedSource.__init__(self, buffer.make_annealing(config), prefetch_calls, _WAIT_S)
+        self._timeout_s = config.shard_timeout_s
         self._draws = ShardedDraw(RowLayout(spec), seed_for(seed, ROLE_REPLAY, buffer.MIXER_INDEX + rank))
-        self._annealing = buffer.make_annealing(config)
-        self._prefetcher: Prefetcher[tuple[Reservation, MixedDraw]] | None = None
-        self._num_rows = 0
-
-    def set_learner_step(self, step: int) -> None:
-        """Say which learner step the next batch is for; needed after a restore only."""
-        self._annealing.learner_step = step
-
-    def sample(self, batch_size: int, num_batches: int) -> list[ReplaySample] | None:
-        """Return ``num_batches`` batches of ``batch_size`` rows, or None when there are none within half a second.
-
-        Raises what went wrong in the background thread. Changing the number of rows drops what was prefetched.
-        """
-        if self._prefetcher is None or batch_size * num_batches != self._num_rows:
-            self.close()
-            self._num_rows = batch_size * num_batches
-            self._prefetcher = Prefetcher(self._make_call, self._prefetch_calls)
-        call = self._prefetcher.get(_WAIT_S)
-        if call is None:
-            return None
-        reservation, mixed = call
-        self._shards.ledger.settle.remote(reservation)
-        return mixed.batches(batch_size, self._annealing.next_exponents(num_batches))
-
-    def close(self) -> None:
-        """Stop the thread and give back what nobody took; ``sample`` starts it again."""
-        if self._prefetcher is not None:
-            for reservation, _ in self._prefetcher.close():
-                self._shards.ledger.settle.remote(reservation, 0)
-            self._prefetcher = None
 
     def _make_call(self) -> tuple[Reservation, MixedDraw] | None:
         reservation = self._shards.reserve("sample", self._num_rows)
@@ -218,10 +192,13 @@ class RemoteBatchSource(_Client):
             mixed = self._draws.draw(self._num_rows, self._shards.live(), self._ask)
             if mixed is not None:
                 return reservation, mixed
-        self._shards.ledger.settle.remote(reservation, 0)
+        self._settle(reservation, 0)
         self._shards.refresh()
         time.sleep(0.05)
         return None
+
+    def _settle(self, reservation: Reservation, rows_done: int | None) -> None:
+        self._shards.ledger.settle.remote(reservation, rows_done)
 
     def _ask(self, wanted: dict[int, int]) -> dict[int, ShardSample]:
         """Return the answers by shard; shards without one are left alone from now on."""
@@ -242,10 +219,9 @@ class RemotePrioritySink(_Client):
     def __init__(self, ledger: Any, calls_per_send: int = 4, max_in_flight: int = 4, max_waiting: int = 64) -> None:
         """``ledger`` is the handle of a LedgerService actor."""
         super().__init__(ledger, calls_per_send, max_in_flight, max_waiting)
-        self._calls_per_send, self._max_in_flight = calls_per_send, max_in_flight
-        self._outbox = PriorityOutbox(max_waiting)
+        self._calls_per_send, self._num_calls = calls_per_send, 0
+        self._outbox = PriorityOutbox(max_waiting, max_in_flight)
         self._sent: dict[Any, tuple[int, int]] = {}
-        self._num_calls = 0
 
     @property
     def num_dropped_rows(self) -> int:
@@ -273,29 +249,22 @@ class RemotePrioritySink(_Client):
         live = self._shards.live()
         if not set(self._outbox.shards()) <= set(live):
             live = self._shards.refresh(older_than_s=_WAIT_S)
-        under_way = [shard for shard, _ in self._sent.values()]
-        for index in self._outbox.shards():
-            if index not in live:
-                self._outbox.drop(index)
-            elif under_way.count(index) < self._max_in_flight:
-                item_id, priority = self._outbox.take(index)
-                self._sent[live[index].update_priorities.remote(item_id, priority)] = (index, len(item_id))
+        for index, item_id, priority in self._outbox.take_due(live):
+            self._sent[live[index].update_priorities.remote(item_id, priority)] = (index, len(item_id))
 
     def _collect(self, timeout_s: float) -> int:
         if not self._sent:
             return 0
-        stale = 0
         ready, _ = ray.wait(list(self._sent), num_returns=1 if timeout_s else len(self._sent), timeout=timeout_s)
-        for ref in ready:
-            index, rows = self._sent.pop(ref)
-            answer = self._shards.answer(index, ref, _WAIT_S)
-            self._outbox.num_dropped_rows += rows if answer is None else 0
-            stale += answer or 0
-        return stale
+        sent = [(ref, *self._sent.pop(ref)) for ref in ready]
+        return sum(self._outbox.answered(i, rows, self._shards.answer(i, ref, _WAIT_S)) for ref, i, rows in sent)
 
 
 class ReplayHandles:
-    """The running replay, in the hands of the runtime."""
+    """The running replay, in the hands of the runtime.
+
+    Every call is bounded. What does not answer in time raises GetTimeoutError, a RayError like that of an actor that has died.
+    """
 
     def __init__(self, config: ReplayConfig, spec: TransitionSpec, seed: int, cpus_per_shard: float, ledger: Any) -> None:
         """Made by ``start_replay``."""
@@ -303,6 +272,7 @@ class ReplayHandles:
         self._shard_class: Any = ray.remote(num_cpus=cpus_per_shard, max_restarts=0)(ReplayShard)
         self._incarnations = [0] * config.num_shards
         self.shards = [self._start_shard(i) for i in range(config.num_shards)]
+        self._coming: dict[int, Any] = {}
         self.num_restarts = 0
         self._view = _Shards(ledger)
         self._known = ledger.set_shards.remote(self.shards)
@@ -333,59 +303,89 @@ class ReplayHandles:
 
     def stats(self, timeout_s: float = 2.0) -> ReplayStats:
         """Return the figures; shards that do not answer in time, or are dead, are left out."""
-        return ReplayStats(self._ask_shards(timeout_s), ray.get(self.ledger.stats.remote()), self.num_restarts)
+        return ReplayStats(self._ask_shards(timeout_s), ray.get(self.ledger.stats.remote(), timeout=_LEDGER_S), self.num_restarts)
 
     def dead_shards(self) -> list[int]:
         """Return the shards whose actor has died; a slow one is not dead."""
         self._ask_shards(_WAIT_S)
         return [i for i in range(len(self.shards)) if self._view.is_dead(i)]
 
-    def replace_shard(self, index: int, directory: Path | None = None) -> int:
+    def replace_shard(self, index: int, directory: Path | None = None, timeout_s: float = 10.0) -> int:
         """Start shard ``index`` anew in a new life, from its part of the replay saved in ``directory`` if given; return its rows.
 
-        Rows that it had got since are lost; their ids never come back. Clients find the new shard at their next reservation.
+        Rows that it had got since are lost; their ids never come back. Clients find the new shard at their next reservation. When
+        the whole replay is now below ``replay.min_size``, the warm-up begins anew. A shard that cannot be restored begins empty,
+        which is logged. When its actor is not up within ``timeout_s`` (no node has room) that is logged and 0 returned: the
+        shard stays dead, and the next call goes on waiting for the same actor.
         """
-        ray.kill(self.shards[index])
-        self.num_restarts += 1
-        self._incarnations[index] += 1
-        shard = self._start_shard(index)
+        if index not in self._coming:
+            ray.kill(self.shards[index])
+            self._incarnations[index] += 1
+            self._coming[index] = self._start_shard(index)
+        shard = self._coming[index]
+        try:
+            ray.get(shard.stats.remote(), timeout=timeout_s)
+        except RayError as error:
+            if not isinstance(error, GetTimeoutError):
+                del self._coming[index]
+            logger.warning("replay shard %d does not come up, the others go on without it: %s", index, error)
+            return 0
         if directory is not None:
             path = buffer.shard_directories(directory, len(self.shards))[index]
-            [self._incarnations[index]] = ray.get([shard.restore.remote(path, self._incarnations[index])])
-        self.shards[index] = shard
-        ray.get(self.ledger.set_shards.remote(self.shards))
-        return ray.get([shard.stats.remote()])[0].size
+            try:
+                [self._incarnations[index]] = ray.get([shard.restore.remote(path, self._incarnations[index])], timeout=_RESTORE_S)
+            except RayError as error:
+                logger.warning("replay shard %d begins empty, it cannot be restored from %s: %s", index, path, error)
+                self.shards[index] = self._coming.pop(index)  # it may be half restored, so it goes as well
+                return self.replace_shard(index, None, timeout_s)
+        self.shards[index] = self._coming.pop(index)
+        self.num_restarts += 1
+        ray.get(self.ledger.set_shards.remote(self.shards), timeout=_LEDGER_S)
+        sizes = {stats.shard: stats.size for stats in self._ask_shards(self.config.shard_timeout_s)}
+        ray.get(self.ledger.rebase.remote(sum(sizes.values())), timeout=_LEDGER_S)
+        return sizes.get(index, 0)
 
     def pause(self, drain_s: float = 2.0) -> LedgerStats:
         """Set the mark for a checkpoint: nothing is admitted until ``resume``; see ``LedgerService.pause``."""
-        return ray.get(self.ledger.pause.remote(drain_s))
+        return ray.get(self.ledger.pause.remote(drain_s), timeout=drain_s + _LEDGER_S)
 
     def resume(self) -> None:
         """Admit again."""
-        ray.get(self.ledger.resume.remote())
+        ray.get(self.ledger.resume.remote(), timeout=_LEDGER_S)
 
-    def save(self, directory: Path) -> list[str]:
+    def save(self, directory: Path, timeout_s: float = 60.0) -> list[str]:
         """Write ledger and shards (in parallel, each on its own node) into ``directory``; return the files' relative names.
 
-        Call between ``pause`` and ``resume``; see ``LedgerService.pause`` for what is in. Replace dead shards first.
+        Call between ``pause`` and ``resume``; see ``LedgerService.pause`` for what is in. Replace dead shards first. RayError when a
+        shard fails, or is not done within ``timeout_s`` seconds; OSError when what it wrote cannot be seen from here.
         """
-        ledger = ray.get(self.ledger.state_dict.remote())
+        ledger = ray.get(self.ledger.state_dict.remote(), timeout=_LEDGER_S)
         files = [buffer.write_replay_json(directory, {"num_shards": len(self.shards), "ledger": ledger})]
         paths = buffer.shard_directories(directory, len(self.shards))
-        parts = ray.get([shard.save.remote(path) for shard, path in zip(self.shards, paths, strict=True)])
-        return files + [f"{Path(path).name}/{file}" for path, part in zip(paths, parts, strict=True) for file in part]
+        parts = ray.get([shard.save.remote(path) for shard, path in zip(self.shards, paths, strict=True)], timeout=timeout_s)
+        files += [f"{Path(path).name}/{file}" for path, part in zip(paths, parts, strict=True) for file in part]
+        return buffer.check_visible(directory, files)
 
-    def load(self, directory: Path) -> None:
-        """Restore what ``save`` wrote, in new lives, before any client is used. ValueError names what is missing or different."""
-        saved = buffer.read_replay_json(directory, {"num_shards", "ledger"}, len(self.shards))
+    def load(self, directory: Path, timeout_s: float = 120.0) -> None:
+        """Restore what ``save`` wrote, here or in one process, in new lives, before any client is used.
+
+        ValueError names what is missing or different; RuntimeError when the shards are not up and restored within ``timeout_s``.
+        """
+        saved = buffer.read_replay_json(directory, len(self.shards))
         paths = buffer.shard_directories(directory, len(self.shards))
         refs = [s.restore.remote(p, k + 1) for s, p, k in zip(self.shards, paths, self._incarnations, strict=True)]
-        self._incarnations = ray.get(refs)
-        ray.get(self.ledger.load_state_dict.remote(saved["ledger"]))
+        try:
+            self._incarnations = ray.get(refs, timeout=timeout_s)
+            ray.get(self.ledger.load_state_dict.remote(saved["ledger"]), timeout=timeout_s)
+        except GetTimeoutError:
+            raise RuntimeError(
+                f"the replay was not restored from {directory} within {timeout_s:g} s; `ray status` shows whether its shards have "
+                "found room: lower replay.num_shards or runtime.cpus_per_shard"
+            ) from None
 
     def shutdown(self) -> None:
         """End all actors; clients that still ask get ActorDiedError."""
-        for actor in (*self.shards, self.ledger):
+        for actor in (*self.shards, *self._coming.values(), self.ledger):
             ray.kill(actor)
 
     def _start_shard(self, index: int) -> Any:
@@ -395,7 +395,7 @@ class ReplayHandles:
 
     def _ask_shards(self, timeout_s: float) -> list[ShardStats]:
         """Return the figures of the shards that answer in time."""
-        self._view.refresh()
+        self._view.refresh(timeout_s=_LEDGER_S)
         refs = [shard.stats.remote() for shard in self.shards]
         ray.wait(refs, num_returns=len(refs), timeout=timeout_s)
         answers = [self._view.answer(i, ref, slow_s=0.0) for i, ref in enumerate(refs)]

@@ -235,6 +235,10 @@ class ReplayShard:
         self.load_state_dict(state, max(least_incarnation, state["incarnation"] + 1))
         return self.incarnation
 
+    def forget_writers(self) -> None:
+        """Take any fragment for a new one from here on (see ``ReplayBuffer.forget_writers``)."""
+        self._seen = DuplicateFilter()
+
     def check_valid(self) -> None:
         """AssertionError unless ids, slots, leaves and sizes agree."""
         size = self.size

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +16,8 @@ import pytest
 
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.records import ReplaySample, unpack_item_id
+from robonav_ray.replay.buffer import ReplayBuffer
+from robonav_ray.replay.shard_view import ShardView
 from tests.oracles_replay import SPEC, check_serial_columns, serial_fragment
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(90)]
@@ -184,6 +189,112 @@ def test_a_dead_shard_is_left_out_and_comes_back_from_its_snapshot(start: Callab
     rescue.join()
     assert sink.num_lost_rows == 0, "with no shard at all the sink waits for one"
     assert replay.stats().shards[0].num_inserted == ROWS
+
+
+def pid_of(shard: Any) -> int:
+    import ray
+
+    return ray.get([shard.__ray_call__.remote(lambda _: __import__("os").getpid())])[0]
+
+
+def test_a_frozen_shard_holds_nobody_for_longer_than_was_said(start: Callable[..., Any], tmp_path: Path) -> None:
+    from ray.exceptions import GetTimeoutError
+
+    replay = start()
+    replay.wait_ready(60)
+    pid = pid_of(replay.shards[1])
+    replay.pause()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(GetTimeoutError):
+            replay.save(tmp_path / "frozen", timeout_s=0.5)
+        with pytest.raises(RuntimeError, match=r"not restored.*within 0\.5 s"):
+            replay.load(tmp_path / "frozen", timeout_s=0.5)
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    replay.resume()
+    replay.pause()
+    assert len(replay.save(tmp_path / "thawed")) == 1 + 2 * 4
+    replay.resume()
+
+
+def test_the_only_shard_comes_back_empty_and_the_run_goes_on(
+    start: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its snapshot is missing, and the rollouts were waiting for the learner: without a new warm-up both would wait for ever."""
+    import ray
+
+    replay = start(CONFIG.model_copy(update={"num_shards": 1, "capacity": 1000}))
+    sink, source = replay.transition_sink(1), replay.batch_source(0, 1)
+    sequence = 0
+    while (admission := ray.get(replay.ledger.reserve.remote("insert", ROWS, 0.2))).reservation is not None:
+        ray.get(replay.ledger.settle.remote(admission.reservation, 0))
+        sink.insert(serial_fragment(sequence, ROWS))
+        sequence += 1
+    sink.flush()
+    assert replay.stats().ledger.num_inserted == sequence * ROWS >= CONFIG.min_size
+    ray.kill(replay.shards[0])
+    with caplog.at_level(logging.WARNING):
+        assert replay.replace_shard(0, tmp_path / "nowhere") == 0
+    assert "replay shard 0 begins empty" in caplog.text
+    assert "missing or damaged" in caplog.text
+    assert source.sample(BATCH, CALL) is None
+    for more in range(CONFIG.min_size // ROWS):
+        sink.insert(serial_fragment(sequence + more, ROWS))
+    sink.flush()
+    for batch in until_batch(source):
+        assert (check_serial_columns(batch.columns) >= sequence * ROWS).all()
+    source.close()
+
+
+def test_a_shard_that_finds_no_room_is_waited_for_a_little_at_a_time(
+    start: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    import ray
+
+    replay = start(cpus_per_shard=3.0)
+    replay.wait_ready(60)
+    blocker_class: Any = ray.remote(num_cpus=3)(ShardView)
+    ray.kill(replay.shards[1])
+    blocker = blocker_class.remote()
+    ray.get(blocker.live.remote())
+    with caplog.at_level(logging.WARNING):
+        assert replay.replace_shard(1, timeout_s=0.3) == 0
+    assert "replay shard 1 does not come up" in caplog.text
+    assert replay.dead_shards() == [1]
+    assert replay.stats().num_restarts == 0
+    ray.kill(blocker)
+    assert replay.replace_shard(1, timeout_s=30.0) == 0
+    assert replay.dead_shards() == []
+    stats = replay.stats()
+    assert stats.num_restarts == 1
+    assert [s.incarnation for s in stats.shards] == [0, 1], "it was the actor that had been waiting"
+
+
+def test_either_wiring_takes_up_what_the_other_has_saved(start: Callable[..., Any], tmp_path: Path) -> None:
+    replay = start()
+    sink = replay.transition_sink(2)
+    for sequence in range(6):
+        sink.insert(serial_fragment(sequence, ROWS))
+    sink.flush()
+    replay.pause()
+    replay.save(tmp_path / "ray")
+    local = ReplayBuffer(CONFIG, SPEC, 0, ROWS, BATCH * CALL)
+    local.load(tmp_path / "ray")
+    local.forget_writers()
+    assert sum(s.size for s in local.stats()) == 6 * ROWS
+    local.insert(serial_fragment(0, ROWS))
+    samples = local.sample(BATCH, CALL)
+    assert samples is not None
+    for batch in samples:
+        check_serial_columns(batch.columns)
+    local.save(tmp_path / "local")
+    replay.load(tmp_path / "local")
+    stats = replay.stats()
+    assert [s.size for s in stats.shards] == [s.size for s in local.stats()]
+    assert stats.ledger == local.ledger.stats()
 
 
 def test_dead_workers_and_bad_input_block_nobody(start: Callable[..., Any]) -> None:

@@ -1,6 +1,7 @@
 """Is the one-process replay deterministic, does it come back bit for bit, and does it ask for memory before it takes it?"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.records import TransitionSpec
 from robonav_ray.replay import memory
-from robonav_ray.replay.buffer import ReplayBuffer
+from robonav_ray.replay.buffer import ReplayBuffer, check_visible
 from robonav_ray.replay.memory import check_memory, machine_memory_bytes, replay_bytes, shard_capacities
 from tests.oracles_replay import SPEC, serial_fragment
 
@@ -69,6 +70,50 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         (tmp_path / "replay.json").write_text(bad)
         with pytest.raises(ValueError, match=r"replay\.json"):
             make_buffer().load(tmp_path)
+
+
+def test_takes_up_what_was_saved_over_ray(tmp_path: Path) -> None:
+    """There the mixer's rng and the learner's step are not in replay.json; rows, priorities and ledger are the same."""
+    buffer = make_buffer()
+    play(buffer, 0, 30)
+    buffer.save(tmp_path)
+    saved = json.loads((tmp_path / "replay.json").read_text())
+    (tmp_path / "replay.json").write_text(json.dumps({name: saved[name] for name in ("num_shards", "ledger")}))
+    again = make_buffer()
+    again.set_learner_step(7)
+    again.load(tmp_path)
+    assert again.stats() == buffer.stats()
+    assert again.ledger.state_dict() == buffer.ledger.state_dict()
+    assert again.importance_exponent == pytest.approx(0.4 + 0.6 * 7 / 20_000)
+    (tmp_path / "replay.json").write_text(json.dumps({"ledger": saved["ledger"]}))
+    with pytest.raises(ValueError, match="must have the keys num_shards, ledger"):
+        again.load(tmp_path)
+
+
+def test_new_workers_under_old_names_are_heard_when_the_old_ones_are_forgotten(tmp_path: Path) -> None:
+    buffer, again = make_buffer(), make_buffer()
+    for incarnation in (0, 3):
+        for sequence in range(4):
+            buffer.insert(replace(serial_fragment(sequence, 10), incarnation=incarnation))
+            buffer.sample(16, 3)
+    buffer.save(tmp_path)
+    again.load(tmp_path)
+    again.ledger.rebase(0)
+    again.insert(serial_fragment(0, 10))
+    assert sum(s.num_duplicates for s in again.stats()) == 1
+    again.forget_writers()
+    for sequence in range(4):
+        again.insert(serial_fragment(sequence, 10))
+        again.insert(serial_fragment(sequence, 10))
+    assert sum(s.num_inserted for s in again.stats()) == sum(s.num_inserted for s in buffer.stats()) + 40
+    assert sum(s.num_duplicates for s in again.stats()) == 5
+
+
+def test_what_is_written_elsewhere_must_be_seen_here(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    assert check_visible(tmp_path, ["a"]) == ["a"]
+    with pytest.raises(OSError, match=rf"^{tmp_path}: .*output_dir must be on storage that all nodes share$"):
+        check_visible(tmp_path, ["a", "shard_000/rows.npy"])
 
 
 def test_insert_refuses_where_it_would_have_to_wait() -> None:

@@ -162,19 +162,25 @@ def test_prefetcher_says_not_yet_and_raises_what_went_wrong() -> None:
 
 
 def test_outbox_splits_by_shard_and_drops_the_oldest() -> None:
-    outbox = PriorityOutbox(max_waiting=2)
+    outbox = PriorityOutbox(max_waiting=2, max_in_flight=1)
     ids = {s: pack_item_id(s, 0, np.arange(3)) for s in (0, 4)}
     both = np.concatenate([ids[0], ids[4]])[[0, 3, 1, 4, 2, 5]]
     for k in range(3):
         outbox.add(both, np.array([0, 10, 1, 11, 2, 12], np.float32) + 100 * k)
     assert outbox.num_dropped_rows == 6
     assert outbox.shards() == [0, 4]
-    item_id, priority = outbox.take(4)
+    [(index, item_id, priority)] = outbox.take_due({4})
+    assert index == 4
     np.testing.assert_array_equal(item_id, np.tile(ids[4], 2))
     np.testing.assert_array_equal(priority, [110, 111, 112, 210, 211, 212])
-    outbox.drop(0)
-    assert outbox.num_dropped_rows == 12
+    assert outbox.num_dropped_rows == 12, "what waits for a dead shard is dropped"
     assert outbox.shards() == []
+    outbox.add(ids[4], np.zeros(3, np.float32))
+    assert outbox.take_due({4}) == [], "one send is under way already"
+    assert outbox.answered(4, 6, 5) == 5
+    assert len(outbox.take_due({4})) == 1
+    assert outbox.answered(4, 3, None) == 0
+    assert outbox.num_dropped_rows == 15
 
 
 def test_view_trusts_a_replaced_shard_again() -> None:
