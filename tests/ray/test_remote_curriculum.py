@@ -63,7 +63,7 @@ def test_shell_climbs_forces_and_resumes(ray_session):
     resumed = start_curriculum(CONFIG)
     resumed.load(state)
     progress = resumed.progress()
-    assert (progress.stage, progress.forced, progress.num_workers) == (2, True, 0)
+    assert (progress.stage, progress.forced, progress.num_workers) == (2, False, 0), "a resume holds what its config holds"
     with pytest.raises(ValueError, match="0 to 2"):
         resumed.force(9)
     late = resumed.source()
