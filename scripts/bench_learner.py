@@ -99,7 +99,7 @@ def timed_updates(make_updates, num_updates: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=LearnerConfig().batch_size, help="rows per update (default: the config's)")
     parser.add_argument("--obs-dim", type=int, default=122)
     parser.add_argument("--num-actions", type=int, default=15)
     parser.add_argument("--items", type=int, default=200_000)

@@ -172,12 +172,13 @@ class LearnerLoop:
 
     def _train_on(self, batches: Sequence[ReplaySample]) -> None:
         """Update once per batch, publishing where it is due, and send the new priorities of all of them in one call."""
+        versions = np.concatenate([sample.columns[self._version_column] for sample in batches])
+        self._meters.note_lag(self.state.policy_version, versions)
         item_ids: list[np.ndarray] = []
         errors: list[np.ndarray] = []
         for sample in batches:
             error = self._update(sample)
             self.state.samples += self._rows_global
-            self._meters.note_lag(self.state.policy_version, sample.columns[self._version_column])
             if error is None:
                 continue
             item_ids.append(sample.item_id)

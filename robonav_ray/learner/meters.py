@@ -24,13 +24,16 @@ class LearnerMeters:
         """Start the sums anew."""
         self._began, self._first_step = time.perf_counter(), learner_step
         self.waited_s = 0.0
-        self._lag_sum, self._lag_max, self._num_batches = 0.0, 0, 0
+        self._lag_sum, self._lag_max, self._num_chunks = 0.0, 0, 0
 
     def note_lag(self, own_version: int, sampled_version: np.ndarray) -> None:
-        """Take note of how old the policies were that chose a batch's actions."""
+        """Take note of how old the policies were that chose the actions (B,) of a chunk.
+
+        Once per chunk: between two updates the interpreter's and numpy's code is cold, and a few small calls cost 2 % of an update.
+        """
         self._lag_sum += own_version - float(sampled_version.mean())
         self._lag_max = max(self._lag_max, own_version - int(sampled_version.min()))
-        self._num_batches += 1
+        self._num_chunks += 1
 
     def report(self, state: LearnerState, update: Update, ranks: OneRank) -> Metrics:
         """Return the metrics since the last report and start anew. A collective with several ranks.
@@ -49,8 +52,8 @@ class LearnerMeters:
             "learner/wait_frac": self.waited_s / elapsed,
             "learner/stale_priorities": float(self.num_stale * ranks.world_size),
         }
-        if self._num_batches:
-            over_ranks["learner/policy_lag_mean"] = self._lag_sum / self._num_batches
+        if self._num_chunks:
+            over_ranks["learner/policy_lag_mean"] = self._lag_sum / self._num_chunks
             over_ranks["learner/policy_lag_max"] = float(self._lag_max)
         means = update.take_means()
         if means is not None:

@@ -41,8 +41,11 @@ def min_probability(shard_prob: np.ndarray, stats: list[ShardStats]) -> float:
     return min(q * s.min_leaf / s.mass for q, s in zip(shard_prob, stats, strict=True) if q > 0.0 and s.mass > 0.0)
 
 
-def importance_weight(probability: np.ndarray, least: float, exponent: float) -> np.ndarray:
-    """Return w (B,) float32 = (N P)**-beta / max over the whole replay of (N P)**-beta = (P / P_min)**-beta; N cancels (PER, 3.4)."""
+def importance_weight(probability: np.ndarray, least: float, exponent: float | np.ndarray) -> np.ndarray:
+    """Return w (B,) float32 = (N P)**-beta / max over the whole replay of (N P)**-beta = (P / P_min)**-beta; N cancels (PER, 3.4).
+
+    ``exponent`` is beta, one for all rows or (B,).
+    """
     return np.minimum((probability / least) ** -exponent, 1.0).astype(np.float32)
 
 
@@ -61,13 +64,12 @@ class MixedDraw:
 
     def batches(self, batch_size: int, exponents: list[float]) -> list[ReplaySample]:
         """Cut into ``len(exponents)`` batches of ``batch_size`` rows (views, no copies), batch j weighted with beta ``exponents[j]``."""
-        samples: list[ReplaySample] = []
-        for j, exponent in enumerate(exponents):
-            part = slice(j * batch_size, (j + 1) * batch_size)
-            probability = self.probability[part]
-            weight = importance_weight(probability, self.min_probability, exponent)
-            samples.append(ReplaySample(tuple(c[part] for c in self.columns), self.item_id[part], probability, weight))
-        return samples
+        weight = importance_weight(self.probability, self.min_probability, np.repeat(exponents, batch_size))
+        parts = [slice(j * batch_size, (j + 1) * batch_size) for j in range(len(exponents))]
+        return [
+            ReplaySample(tuple(c[part] for c in self.columns), self.item_id[part], self.probability[part], weight[part])
+            for part in parts
+        ]
 
 
 class _Drawn(Protocol):

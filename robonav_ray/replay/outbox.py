@@ -26,7 +26,7 @@ class PriorityOutbox:
     def add(self, item_id: np.ndarray, priority: np.ndarray) -> None:
         """Take priorities (B,) for items (B,)."""
         shard = unpack_item_id(item_id).shard
-        for index in np.unique(shard).tolist():
+        for index in np.flatnonzero(np.bincount(shard)).tolist():
             mine = shard == index
             waiting = self._waiting.setdefault(index, deque())
             waiting.append((item_id[mine], priority[mine]))
