@@ -195,7 +195,6 @@ class LocalMailbox:
         self.answers: dict[int, str] = {}
         self._waiting: list[Command] = []
         self._next_id = 0
-        self._stop = False
 
     def post(self, op: str, argument: str = "") -> int:
         """Queue a command; returns the id under which its answer will stand in ``answers``."""
@@ -207,7 +206,7 @@ class LocalMailbox:
         """Keep the metrics and hand over the waiting commands."""
         self.metrics = metrics
         commands, self._waiting = tuple(self._waiting), []
-        return CommandBatch(commands, self._stop)
+        return CommandBatch(commands)
 
     def reply(self, command_id: int, value: str) -> None:
         """Keep an answer."""

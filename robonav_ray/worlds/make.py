@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,13 @@ def _check_spaces(env_id: str, observation: gym.Space, action: gym.Space) -> tup
 
 
 def _check_known(env_id: str) -> None:
-    if env_id in gym.registry:
+    module, colon, _ = env_id.partition(":")
+    if colon:  # Gymnasium's way to name an environment that a module registers when it is imported
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"env.id={env_id!r}: the module {module!r} cannot be imported ({error})") from None
+    if env_id.rpartition(":")[2] in gym.registry:
         return
     near = difflib.get_close_matches(env_id, list(gym.registry), n=1, cutoff=0.0)
     raise ValueError(f"env.id={env_id!r} is not registered with Gymnasium; the nearest is {near[0] if near else 'none'!r}")

@@ -62,6 +62,7 @@ MISTAKES = [
     (["train", "learner.batch_size=big"], ["learner.batch_size", "integer"]),
     (["train", "missing.yaml"], ["missing.yaml", "no such file"]),
     (["train", "env.id=CartPool-v1"], ["env.id", "CartPole"]),
+    (["train", "env.id=no_such_module:Env-v0"], ["env.id", "no_such_module"]),
     (["train", "env.id=Pendulum-v1"], ["env.id", "action space", "Discrete"]),
     (["train", "env.id=FrozenLake-v1"], ["env.id", "observation space"]),
     (["train", "replay.capacity=2000000000"], ["replay.capacity", "GB"]),
