@@ -2,8 +2,10 @@
 
 ``updates_per_s`` is the whole loop of a rank: prioritised batches drawn from Ray actors, copied to tensors, the update, new priorities
 sent back, weights published to the store, the mailbox. ``bare_updates_per_s`` makes the same update on one batch that stays in memory.
-``ratio`` is the median over rounds of the one to the other. ``cpu_ratio`` is the same in CPU seconds of the learner's thread, which other
-processes on the machine disturb less; ``wait_frac`` is the part of the time in which the learner waited for a batch.
+``ratio`` is the median over rounds of the one to the other. Two more say what it would be on a machine that does nothing else:
+``undisturbed_ratio`` leaves out the time in which the learner's thread could have run but had no core (``stolen_frac`` of it, also when
+it was the replay's own processes that had it), ``cpu_ratio`` also the time in which it waited for batches or for the interpreter.
+``wait_frac`` is the part of the time in which the learner waited for a batch.
 """
 
 from __future__ import annotations
@@ -12,8 +14,12 @@ import argparse
 import json
 import os
 import statistics
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -28,7 +34,7 @@ from robonav_ray.algo.losses import double_q_target, huber_loss, polyak_update, 
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.config.replay import ReplayConfig
-from robonav_ray.learner.devices import set_threads
+from robonav_ray.learner.devices import set_threads, share_interpreter
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.records import CommandBatch, Fragment, Metrics, TransitionSpec
@@ -89,11 +95,27 @@ def fill(replay: ReplayHandles, spec: TransitionSpec, num_rows: int, num_actions
     sink.flush()
 
 
-def timed_updates(make_updates, num_updates: int) -> tuple[float, float]:
-    """Return updates per second of wall time, and per second of this thread's CPU."""
-    start, cpu = time.perf_counter(), time.thread_time()
+class Pace(NamedTuple):
+    """Seconds per update."""
+
+    wall: float
+    cpu: float
+    """Of the learner's thread."""
+    stolen: float
+    """In which the thread could have run, but had no core."""
+
+
+def thread_delay() -> float:
+    """Return the seconds in which this thread waited for a core so far (Linux; 0 elsewhere)."""
+    path = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+    return int(path.read_text().split()[1]) / 1e9 if path.is_file() else 0.0
+
+
+def timed_updates(make_updates: Callable[[int], None], num_updates: int) -> Pace:
+    start = (time.perf_counter(), time.thread_time(), thread_delay())
     make_updates(num_updates)
-    return num_updates / (time.perf_counter() - start), num_updates / (time.thread_time() - cpu)
+    end = (time.perf_counter(), time.thread_time(), thread_delay())
+    return Pace(*((b - a) / num_updates for a, b in zip(start, end, strict=True)))
 
 
 def main() -> None:
@@ -108,6 +130,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=160, help="updates per round and side")
     args = parser.parse_args()
     set_threads(1)
+    share_interpreter()
     algo, config = AlgoConfig(), LearnerConfig(batch_size=args.batch)
     spec = TransitionSpec.for_discrete((args.obs_dim,))
     ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=250_000_000, log_to_driver=False)
@@ -141,24 +164,26 @@ def main() -> None:
             for _ in range(num_updates):
                 bare_update()
 
-        rates: dict[str, list[tuple[float, float]]] = {"learner": [], "bare": []}
+        paces: dict[str, list[Pace]] = {"learner": [], "bare": []}
         waits: list[float] = []
         for _ in range(args.rounds):
             learner(4 * config.batches_per_call)  # what was prefetched while the other side ran does not count
-            rates["learner"].append(timed_updates(learner, args.updates))
+            paces["learner"].append(timed_updates(learner, args.updates))
             waits.append(mailbox.metrics["learner/wait_frac"])
             bare(8)
-            rates["bare"].append(timed_updates(bare, args.updates))
+            paces["bare"].append(timed_updates(bare, args.updates))
         source.close()
         replay.shutdown()
     finally:
         ray.shutdown()
-    pairs = list(zip(rates["learner"], rates["bare"], strict=True))
+    pairs = list(zip(paces["learner"], paces["bare"], strict=True))
     result = {
-        "updates_per_s": round(statistics.median(wall for wall, _ in rates["learner"]), 1),
-        "bare_updates_per_s": round(statistics.median(wall for wall, _ in rates["bare"]), 1),
-        "ratio": round(statistics.median(a[0] / b[0] for a, b in pairs), 3),
-        "cpu_ratio": round(statistics.median(a[1] / b[1] for a, b in pairs), 3),
+        "updates_per_s": round(1 / statistics.median(p.wall for p in paces["learner"]), 1),
+        "bare_updates_per_s": round(1 / statistics.median(p.wall for p in paces["bare"]), 1),
+        "ratio": round(statistics.median(bare.wall / p.wall for p, bare in pairs), 3),
+        "undisturbed_ratio": round(statistics.median((bare.wall - bare.stolen) / (p.wall - p.stolen) for p, bare in pairs), 3),
+        "cpu_ratio": round(statistics.median(bare.cpu / p.cpu for p, bare in pairs), 3),
+        "stolen_frac": round(statistics.median(p.stolen / p.wall for p, _ in pairs), 3),
         "wait_frac": round(statistics.median(waits), 3),
         "batch": args.batch,
         "shards": args.shards,

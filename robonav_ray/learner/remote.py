@@ -71,7 +71,7 @@ def train_loop(config: dict[str, Any]) -> None:
     """Run one rank until it is told to stop; ``config["wiring"]`` is a LearnerWiring."""
     import ray.train
 
-    from robonav_ray.learner.devices import pick_device, set_threads
+    from robonav_ray.learner.devices import pick_device, set_threads, share_interpreter
     from robonav_ray.learner.loop import LearnerLoop
     from robonav_ray.learner.ranks import OneRank, ProcessGroupRanks
     from robonav_ray.learner.state import LearnerState
@@ -79,6 +79,7 @@ def train_loop(config: dict[str, Any]) -> None:
     wiring: LearnerWiring = config["wiring"]
     context = ray.train.get_context()
     set_threads(wiring.learner.torch_threads)
+    share_interpreter()
     device = pick_device(wiring.device, context.get_local_rank())
     ranks = ProcessGroupRanks() if context.get_world_size() > 1 else OneRank()
     state = LearnerState(wiring.obs_dim, wiring.num_actions, wiring.algo, wiring.learner, wiring.seed, device)
