@@ -141,7 +141,8 @@ class BatchedWorlds:
         self.state = self._make_state()
         self.out = self._make_output()
         self._scratch = lay.Scratch(
-            np.zeros((2, world.lidar.num_beams), np.float32),
+            np.zeros((3, world.lidar.num_beams), np.float32),
+            np.zeros(self.max_circles + 1, np.int64),
             np.zeros((self.max_circles + self.num_robots + 1, NEIGHBOR_COLS), np.float32),
             np.zeros((2, self.max_circles + self.num_robots + 5, 4), np.float32),
         )

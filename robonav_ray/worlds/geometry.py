@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from robonav_ray.worlds.kernel import F0, F1, FAR, kernel
+from robonav_ray.worlds.kernel import F0, F1, FAR, hot_kernel, kernel
+from robonav_ray.worlds.layout import C_RADIUS, C_SPEED, C_X, C_Y, NUM_CIRCLES
 
 _TINY = np.float32(1e-12)
 
@@ -56,6 +57,21 @@ def inner_wall_clearance(wall, box, x, y):
         if box[i, 0] < x < box[i, 2] and box[i, 1] < y < box[i, 3]:
             near = -near
     return near
+
+
+@hot_kernel
+def near_circles(circle, world, x, y, sight, ahead, near, w):
+    """List in ``near`` the circles of world ``w`` that are, or come within ``ahead`` s, within ``sight`` of (x, y); return how many.
+
+    No branch: which circles are near is past guessing, and a wrong guess costs a processor more than the circle does.
+    """
+    num = 0
+    for i in range(world[w, NUM_CIRCLES]):
+        dx, dy = circle[w, C_X, i] - x, circle[w, C_Y, i] - y
+        reach = sight + circle[w, C_RADIUS, i] + circle[w, C_SPEED, i] * ahead
+        near[num] = i
+        num += np.int64(dx * dx + dy * dy < reach * reach)
+    return num
 
 
 @kernel

@@ -56,8 +56,8 @@ def begin_episode(worlds: BatchedWorlds, seed: int | None, options: Mapping[str,
 
 def episode_facts(worlds: BatchedWorlds, lane: int) -> dict[str, Any]:
     """Return what is known about the episode of ``lane`` that ended in this step: ``EPISODE_INFO`` and ``outcome_name``."""
-    info = episode_info(worlds.out.final_lane[lane : lane + 1], worlds.out.final_tally[lane : lane + 1])
-    facts: dict[str, Any] = {name: values[0].item() for name, values in info.items()}
+    info = episode_info(worlds.out.final_lane, worlds.out.final_tally, np.array([lane]))
+    facts: dict[str, Any] = {name: values[lane].item() for name, values in info.items()}
     return {**facts, "outcome_name": Outcome(facts["outcome"]).name.lower()}
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.records import Outcome
-from robonav_ray.worlds.geometry import segment_segment_distance, swept_distance, time_to_collision
+from robonav_ray.worlds.geometry import near_circles, segment_segment_distance, swept_distance, time_to_collision
 from robonav_ray.worlds.kernel import F0, hot_kernel
 from robonav_ray.worlds.layout import (
     C_OLD_X,
     C_OLD_Y,
     C_RADIUS,
-    C_SPEED,
     C_VX,
     C_VY,
     C_X,
@@ -22,7 +21,6 @@ from robonav_ray.worlds.layout import (
     HALF_SIDE,
     KIND,
     MAX_SPEED,
-    NUM_CIRCLES,
     OLD_X,
     OLD_Y,
     RADIUS,
@@ -45,7 +43,7 @@ _FASTER = np.float32(1.5)
 
 
 @hot_kernel
-def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, w, r):
+def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, close, w, r):
     """Write the clearance of robot (w, r) and its least time to collision; return what it hit in this step (``Outcome``).
 
     The clearance is the least one during the step. Of several hits the deepest counts. All motion within a step is straight
@@ -55,15 +53,14 @@ def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, w, r):
     vx, vy, radius = robot[w, r, VX], robot[w, r, VY], const[RADIUS]
     near, hit, ttc, dt = SIGHT_M, _NOTHING, tally[w, r, T_TTC], const[DT]
     sight = SIGHT_M + radius + _FASTER * const[MAX_SPEED] * dt
-    for i in range(world[w, NUM_CIRCLES]):
+    for n in range(near_circles(circle, world, x, y, sight, dt, close, w)):
+        i = close[n]
         bx, by = circle[w, C_X, i] - x, circle[w, C_Y, i] - y
-        far = sight + circle[w, C_RADIUS, i] + circle[w, C_SPEED, i] * dt
-        if bx * bx + by * by < far * far:
-            reach = circle[w, C_RADIUS, i] + radius
-            gap = swept_distance(circle[w, C_OLD_X, i] - ox, circle[w, C_OLD_Y, i] - oy, bx, by) - reach
-            ttc = min(ttc, time_to_collision(bx, by, circle[w, C_VX, i] - vx, circle[w, C_VY, i] - vy, reach))
-            if gap < near:
-                near, hit = gap, (_HIT_STATIC if circle_kind[w, KIND, i] == STATIC else _HIT_DYNAMIC)
+        reach = circle[w, C_RADIUS, i] + radius
+        gap = swept_distance(circle[w, C_OLD_X, i] - ox, circle[w, C_OLD_Y, i] - oy, bx, by) - reach
+        ttc = min(ttc, time_to_collision(bx, by, circle[w, C_VX, i] - vx, circle[w, C_VY, i] - vy, reach))
+        if gap < near:
+            near, hit = gap, (_HIT_STATIC if circle_kind[w, KIND, i] == STATIC else _HIT_DYNAMIC)
     for q in range(robot.shape[1]):
         if q != r and lane[w, q, ENDED] == 0:
             bx, by, reach = robot[w, q, X] - x, robot[w, q, Y] - y, radius + radius

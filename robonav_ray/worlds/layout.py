@@ -166,8 +166,10 @@ class Params(NamedTuple):
 class Scratch(NamedTuple):
     """Working memory of the kernels, overwritten for every robot."""
 
-    dirs: np.ndarray
-    """(2, B) float32: beam directions in the world frame."""
+    rays: np.ndarray
+    """(3, B) float32: beam directions in the world frame, and the distance along each."""
+    near: np.ndarray
+    """(M + 1,) int64: the circles near a robot; every candidate is written, so one more than there are."""
     neighbor: np.ndarray
     """(M + R, NEIGHBOR_COLS) float32; see ``orca.py``."""
     line: np.ndarray

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.worlds.draws import normal, uniform
+from robonav_ray.worlds.geometry import near_circles
 from robonav_ray.worlds.kernel import F0, F1, HALF, hot_kernel, kernel
 from robonav_ray.worlds.layout import (
     BLACKOUT_LEFT,
@@ -17,7 +18,6 @@ from robonav_ray.worlds.layout import (
     ENDED,
     FREEZE_LEFT,
     HALF_SIDE,
-    NUM_CIRCLES,
     RADIUS,
     RANGE_MAX,
     SENSOR_STREAM,
@@ -32,74 +32,72 @@ _TINY = np.float32(1e-12)
 
 
 @hot_kernel
-def scan_arena(dirs, x, y, half, range_max, out):
-    """Write the distance to the four walls along ``dirs`` (2, B), at most ``range_max``, into ``out`` (B,)."""
-    for j in range(out.shape[0]):
-        c, s = dirs[0, j], dirs[1, j]
+def scan_arena(rays, x, y, half, range_max):
+    """Write the distance to the four walls, at most ``range_max``, into the last row of ``rays`` (3, B)."""
+    for j in range(rays.shape[1]):
+        c, s = rays[0, j], rays[1, j]
         tx = (np.copysign(half, c) - x) / c
         ty = (np.copysign(half, s) - y) / s
-        out[j] = min(min(tx, ty), range_max)
+        rays[2, j] = min(min(tx, ty), range_max)
 
 
 @hot_kernel
-def scan_circle(dirs, x, y, radius, out):
-    """Shorten ``out`` (B,) to the first hit with a circle at (x, y) relative to the sensor."""
+def scan_circle(rays, x, y, radius):
+    """Shorten the distances in ``rays`` (3, B) to the first hit with a circle at (x, y) relative to the sensor."""
     r2 = radius * radius
-    for j in range(out.shape[0]):
-        c, s = dirs[0, j], dirs[1, j]
+    for j in range(rays.shape[1]):
+        c, s, old = rays[0, j], rays[1, j], rays[2, j]
         ahead = x * c + y * s
         aside = x * s - y * c
         disc = r2 - aside * aside
         t = ahead - np.sqrt(max(disc, F0))
-        hit = (disc > F0) & (ahead > F0) & (t < out[j])
-        out[j] = t if hit else out[j]
+        hit = (disc > F0) & (ahead > F0) & (t < old)
+        rays[2, j] = t if hit else old
 
 
 @kernel
-def scan_wall(dirs, x0, y0, x1, y1, out):
-    """Shorten ``out`` (B,) to the first hit with a segment whose ends are relative to the sensor."""
+def scan_wall(rays, x0, y0, x1, y1):
+    """Shorten the distances in ``rays`` (3, B) to the first hit with a segment whose ends are relative to the sensor."""
     ux, uy = x1 - x0, y1 - y0
     cross = x0 * uy - y0 * ux
-    for j in range(out.shape[0]):
-        c, s = dirs[0, j], dirs[1, j]
+    for j in range(rays.shape[1]):
+        c, s, old = rays[0, j], rays[1, j], rays[2, j]
         det = c * uy - s * ux
         det = det if abs(det) > _TINY else _TINY
         t = cross / det
         k = (x0 * s - y0 * c) / det
-        hit = (t > F0) & (k >= F0) & (k <= F1) & (t < out[j])
-        out[j] = t if hit else out[j]
+        hit = (t > F0) & (k >= F0) & (k <= F1) & (t < old)
+        rays[2, j] = t if hit else old
 
 
 @hot_kernel
-def scan(robot, lane, circle, world, wall, const, beam, dirs, w, r, out, out_slot):
-    """Write the true ranges of robot (w, r), as parts of range_max, into ``out[w, r, out_slot]``; ``dirs`` (2, B) is scratch.
+def scan(robot, lane, circle, world, wall, const, beam, rays, near, w, r, out, out_slot):
+    """Write the true ranges of robot (w, r), as parts of range_max, into ``out[w, r, out_slot]``.
 
     Circles in the outer loop, beams inside; what lies beyond the range is skipped; the beam table is turned by the heading.
+    ``rays`` (3, B) and ``near`` are scratch. Directions and distances lie in one array: of two, a compiler has to expect overlap.
     """
     x, y, c, s = robot[w, r, X], robot[w, r, Y], robot[w, r, COS], robot[w, r, SIN]
     range_max = const[RANGE_MAX]
-    for j in range(dirs.shape[1]):
+    for j in range(rays.shape[1]):
         bc, bs = beam[0, j], beam[1, j]
-        dirs[0, j] = c * bc - s * bs
-        dirs[1, j] = s * bc + c * bs
-    row = out[w, r, out_slot]
+        rays[0, j] = c * bc - s * bs
+        rays[1, j] = s * bc + c * bs
     if const[WALLS] > F0:
-        scan_arena(dirs, x, y, const[HALF_SIDE], range_max, row)
+        scan_arena(rays, x, y, const[HALF_SIDE], range_max)
     else:
-        row[:] = range_max
-    for i in range(world[w, NUM_CIRCLES]):
-        dx, dy, radius = circle[w, C_X, i] - x, circle[w, C_Y, i] - y, circle[w, C_RADIUS, i]
-        reach = range_max + radius
-        if dx * dx + dy * dy < reach * reach:
-            scan_circle(dirs, dx, dy, radius, row)
+        rays[2, :] = range_max
+    for n in range(near_circles(circle, world, x, y, range_max, F0, near, w)):
+        i = near[n]
+        scan_circle(rays, circle[w, C_X, i] - x, circle[w, C_Y, i] - y, circle[w, C_RADIUS, i])
     for q in range(robot.shape[1]):
         if q != r and lane[w, q, ENDED] == 0:
-            scan_circle(dirs, robot[w, q, X] - x, robot[w, q, Y] - y, const[RADIUS], row)
+            scan_circle(rays, robot[w, q, X] - x, robot[w, q, Y] - y, const[RADIUS])
     for i in range(wall.shape[0]):
-        scan_wall(dirs, wall[i, 0] - x, wall[i, 1] - y, wall[i, 2] - x, wall[i, 3] - y, row)
-    scale = F1 / range_max
-    for j in range(row.shape[0]):
-        row[j] = min(max(row[j] * scale, F0), F1)
+        scan_wall(rays, wall[i, 0] - x, wall[i, 1] - y, wall[i, 2] - x, wall[i, 3] - y)
+    scale, row = F1 / range_max, out[w, r, out_slot]
+    for j in range(rays.shape[1]):
+        row[j] = min(max(rays[2, j] * scale, F0), F1)
 
 
 @kernel

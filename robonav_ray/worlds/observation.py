@@ -144,8 +144,9 @@ def write_lidar_obs(robot, lane, goal, stream, scan, const, level, dt, w, r, k, 
     stack, beams = scan.shape[2], scan.shape[3]
     slot, at = np.int64(lane[w, r, HEAD]), 0
     for _ in range(stack):
+        old, shown = scan[w, r, slot], out[i, at : at + beams]
         for j in range(beams):
-            out[i, at + j] = scan[w, r, slot, j]
+            shown[j] = old[j]
         at += beams
         slot = slot - 1 if slot > 0 else stack - 1
     x, y, c, s = perceived_pose(robot, stream, level, dt, w, r, k)

@@ -39,13 +39,13 @@ _NONE, _TIMEOUT = np.int32(Outcome.NONE), np.int32(Outcome.TIMEOUT)
 
 
 @hot_kernel
-def sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, dirs, w, r, k):
+def sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, rays, near, w, r, k):
     """Take a new scan into the ring, faults included."""
     stack = scans.shape[2]
     previous = np.int64(lane[w, r, HEAD])
     first = lane[w, r, STEP] == 0
     slot = 0 if first or previous + 1 == stack else previous + 1
-    scan(robot, lane, circle, world, wall, const, beam, dirs, w, r, scans, slot)
+    scan(robot, lane, circle, world, wall, const, beam, rays, near, w, r, scans, slot)
     if level[k, SENSOR_FAULTS] > F0:
         sensor_faults(robot, lane, stream, level, const, beam, scans, w, r, k, slot, -1 if first else previous)
     if first:
@@ -56,13 +56,15 @@ def sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, d
 
 
 @hot_kernel
-def observe(robot, lane, circle, goal, world, stream, scans, queue, wall, const, level, beam, dirs, neighbor, w, r, k, out, i):
+def observe(
+    robot, lane, circle, goal, world, stream, scans, queue, wall, const, level, beam, rays, near, neighbor, w, r, k, out, i
+):
     """Sense and write the observation of robot (w, r) into ``out[i]``, as old as the level's latency."""
     latency = np.int64(level[k, OBS_LATENCY])
     if const[STATE_OBS] > F0:
         write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i)
     else:
-        sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, dirs, w, r, k)
+        sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, rays, near, w, r, k)
         write_lidar_obs(robot, lane, goal, stream, scans, const, level, const[DT], w, r, k, out, i)
     if latency > 0:
         step, size = np.int64(lane[w, r, STEP]), queue.shape[2]
@@ -91,7 +93,8 @@ def observe_world(state, params, scratch, w, only, out):
                 params.const,
                 params.level,
                 params.beam,
-                scratch.dirs,
+                scratch.rays,
+                scratch.near,
                 scratch.neighbor,
                 w,
                 r,
@@ -102,7 +105,7 @@ def observe_world(state, params, scratch, w, only, out):
 
 
 @kernel
-def reset_world(state, params, w):
+def reset_world(state, params, scratch, w):
     """Begin the next episode of world ``w``, without its first observations."""
     draw_world(
         state.robot,
@@ -123,7 +126,17 @@ def reset_world(state, params, w):
     )
     for r in range(state.robot.shape[1]):
         hazards(
-            state.robot, state.lane, state.circle, state.circle_kind, state.world, state.tally, params.wall, params.const, w, r
+            state.robot,
+            state.lane,
+            state.circle,
+            state.circle_kind,
+            state.world,
+            state.tally,
+            params.wall,
+            params.const,
+            scratch.near,
+            w,
+            r,
         )
         state.tally[w, r, T_CLEARANCE] = state.robot[w, r, CLEARANCE]
 
@@ -133,7 +146,7 @@ def reset_batch(state, params, scratch, out, mask, everyone):
     """Reset the worlds with ``mask`` (N,) bool; ``everyone`` (L,) is all True."""
     for w in range(mask.shape[0]):
         if mask[w]:
-            reset_world(state, params, w)
+            reset_world(state, params, scratch, w)
             observe_world(state, params, scratch, w, everyone, out.obs)
 
 
@@ -171,7 +184,7 @@ def all_ended(lane, w):
 
 @hot_kernel
 def move_world(
-    robot, lane, circle, kind, goal, world, stream, tally, queue, wall, box, const, level, neighbor, line, command,
+    robot, lane, circle, kind, goal, world, stream, tally, queue, wall, box, const, level, near, neighbor, line, command,
     reward, terminated, truncated, parked, finished, w, k,
 ):  # fmt: skip
     """Move everything in world ``w`` for one step and pay for it; return how many robots ended in it."""
@@ -190,7 +203,7 @@ def move_world(
     for r in range(num_robots):
         i = w * num_robots + r
         if not parked[i]:
-            hit = hazards(robot, lane, circle, kind, world, tally, wall, const, w, r)
+            hit = hazards(robot, lane, circle, kind, world, tally, wall, const, near, w, r)
             reward[i] = pay(robot, lane, goal, tally, const, level, w, r, k, hit, reward[i])
             outcome = lane[w, r, OUTCOME]
             if outcome != _NONE:
@@ -206,33 +219,33 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
     world, stream, tally, scans = state.world, state.stream, state.tally, state.scan
     obs_queue, command_queue = state.obs_queue, state.command_queue
     const, level, beam, wall, box = params.const, params.level, params.beam, params.wall, params.box
-    dirs, neighbor, line = scratch.dirs, scratch.neighbor, scratch.line
+    rays, near, neighbor, line = scratch.rays, scratch.near, scratch.neighbor, scratch.line
     obs, reward, terminated, truncated = out.obs, out.reward, out.terminated, out.truncated
     parked, finished = out.parked, out.finished
     num_worlds, num_robots, num_ended = robot.shape[0], robot.shape[1], 0
     for w in range(num_worlds):
         if autoreset == NEXT_STEP and all_ended(lane, w):
-            reset_world(state, params, w)
+            reset_world(state, params, scratch, w)
             observe_world(state, params, scratch, w, everyone, obs)
             for i in range(w * num_robots, (w + 1) * num_robots):
                 reward[i], terminated[i], truncated[i], finished[i], parked[i] = F0, False, False, False, False
             continue
         k = world[w, LEVEL]
         ended = move_world(
-            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, const, level, neighbor, line, command,
+            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, const, level, near, neighbor, line, command,
             reward, terminated, truncated, parked, finished, w, k,
         )  # fmt: skip
         if ended > 0:
             num_ended += ended
             end_world(state, params, scratch, out, w)
             if autoreset == SAME_STEP and all_ended(lane, w):
-                reset_world(state, params, w)
+                reset_world(state, params, scratch, w)
                 observe_world(state, params, scratch, w, everyone, obs)
                 continue
         for r in range(num_robots):
             if lane[w, r, ENDED] == 0:
                 observe(
-                    robot, lane, circle, goal, world, stream, scans, obs_queue, wall, const, level, beam, dirs, neighbor,
-                    w, r, k, obs, w * num_robots + r,
+                    robot, lane, circle, goal, world, stream, scans, obs_queue, wall, const, level, beam, rays, near,
+                    neighbor, w, r, k, obs, w * num_robots + r,
                 )  # fmt: skip
     return num_ended

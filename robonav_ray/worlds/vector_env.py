@@ -25,15 +25,15 @@ _SUMS = {
     "max_acceleration": lay.T_MAX_ACC,
 }
 _MEANS = {"mean_speed": lay.T_SPEED, "mean_jerk": lay.T_JERK, "danger_frac": lay.T_DANGER}
+_COLUMNS = {**_SUMS, **_MEANS, **{f"reward_{term}": lay.T_TERMS + i for i, term in enumerate(lay.REWARD_TERMS)}}
+_MEAN_COLUMNS = list(_MEANS.values())
 EPISODE_INFO = (
     "outcome",
     "length",
     "goals_reached",
     "num_goals",
     "level",
-    *_SUMS,
-    *_MEANS,
-    *(f"reward_{term}" for term in lay.REWARD_TERMS),
+    *_COLUMNS,
 )
 """Keys of an episode's info, each an (N,) array: ``outcome`` int8 (``records.Outcome``), the counts int32, the rest float32 in SI
 units. ``min_clearance_m`` and ``time_to_collision_s`` (the least one, at constant velocities) look at what comes within 1 m; farther
@@ -45,15 +45,16 @@ def default_levels(world: WorldConfig) -> tuple[LevelConfig, ...]:
     return (CROWDNAV_LEVEL,) if world.profile == "crowdnav" else (LevelConfig(),)
 
 
-def episode_info(final_lane: np.ndarray, final_tally: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the ``EPISODE_INFO`` arrays of lanes from ``out.final_lane`` and ``out.final_tally``; valid where finished."""
-    length = np.maximum(final_lane[:, 1], 1).astype(np.float32)
-    info: dict[str, np.ndarray] = {"outcome": final_lane[:, 0].astype(np.int8)}
-    for i, name in enumerate(("length", "goals_reached", "num_goals", "level"), start=1):
-        info[name] = final_lane[:, i].copy()
-    info.update({name: final_tally[:, column].copy() for name, column in _SUMS.items()})
-    info.update({name: final_tally[:, column] / length for name, column in _MEANS.items()})
-    info.update({f"reward_{term}": final_tally[:, lay.T_TERMS + i].copy() for i, term in enumerate(lay.REWARD_TERMS)})
+def episode_info(final_lane: np.ndarray, final_tally: np.ndarray, lanes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the ``EPISODE_INFO`` arrays (L,) from ``out.final_lane`` and ``out.final_tally``; 0 but for the indices ``lanes``."""
+    counts = np.zeros((final_lane.shape[1], len(final_lane)), np.int32)
+    sums = np.zeros((final_tally.shape[1], len(final_tally)), np.float32)
+    ended, tally = final_lane[lanes], final_tally[lanes]
+    tally[:, _MEAN_COLUMNS] /= np.maximum(ended[:, 1:2], 1).astype(np.float32)
+    counts[:, lanes], sums[:, lanes] = ended.T, tally.T
+    info: dict[str, np.ndarray] = {"outcome": counts[0].astype(np.int8)}
+    info.update(zip(EPISODE_INFO[1:5], counts[1:], strict=True))
+    info.update({name: sums[column] for name, column in _COLUMNS.items()})
     return info
 
 
@@ -141,7 +142,7 @@ class NavVectorEnv(VectorEnv):
         infos: dict[str, Any] = {}
         if num_ended:
             mask = out.finished.copy()
-            info = episode_info(out.final_lane, out.final_tally)
+            info = episode_info(out.final_lane, out.final_tally, np.flatnonzero(mask))
             info.update({f"_{name}": mask for name in EPISODE_INFO})
             if self._mode == SAME_STEP:
                 final_obs = out.final_obs.copy() if self.copy else out.final_obs
