@@ -122,6 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--batch", type=int, default=LearnerConfig().batch_size, help="rows per update (default: the config's)")
+    parser.add_argument("--batches-per-call", type=int, default=LearnerConfig().batches_per_call)
     parser.add_argument("--obs-dim", type=int, default=122)
     parser.add_argument("--num-actions", type=int, default=15)
     parser.add_argument("--items", type=int, default=200_000)
@@ -131,7 +132,7 @@ def main() -> None:
     args = parser.parse_args()
     set_threads(1)
     share_interpreter()
-    algo, config = AlgoConfig(), LearnerConfig(batch_size=args.batch)
+    algo, config = AlgoConfig(), LearnerConfig(batch_size=args.batch, batches_per_call=args.batches_per_call)
     spec = TransitionSpec.for_discrete((args.obs_dim,))
     ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=250_000_000, log_to_driver=False)
     try:
@@ -186,6 +187,7 @@ def main() -> None:
         "stolen_frac": round(statistics.median(p.stolen / p.wall for p, _ in pairs), 3),
         "wait_frac": round(statistics.median(waits), 3),
         "batch": args.batch,
+        "batches_per_call": args.batches_per_call,
         "shards": args.shards,
         "rounds": args.rounds,
     }

@@ -24,7 +24,7 @@ class Prefetcher(Generic[T]):
 
     def get(self, timeout_s: float) -> T | None:
         """Return the next result, or None when there is none within ``timeout_s``; raises what ``produce`` raised."""
-        if not wait([self._futures[0]], timeout_s).done:
+        if not self._futures[0].done() and not wait([self._futures[0]], timeout_s).done:
             return None
         self._futures.append(self._executor.submit(self._produce))
         return self._futures.popleft().result()
