@@ -18,7 +18,7 @@ class LearnerConfig(Section):
     """``auto`` takes a GPU when the cluster has one for every rank."""
     batch_size: int = Field(default=256, ge=1)
     """Rows per gradient step over all ranks; each rank draws its part."""
-    batches_per_call: int = Field(default=8, ge=1)
+    batches_per_call: int = Field(default=16, ge=1)
     """Batches that travel together from replay to a rank."""
     prefetch_calls: int = Field(default=2, ge=1)
     """Calls that may wait, ready, in front of a rank (the bound of that queue)."""

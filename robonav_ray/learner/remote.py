@@ -15,7 +15,6 @@ that Train's own retention, upload and restart machinery works and no weight is 
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import tempfile
@@ -194,13 +193,6 @@ class LearnerHandle:
             fit()
         except BaseException as error:  # noqa: BLE001  the thread's only way to hand on what ended it; the runtime raises it
             self._error = error
-
-
-def preload() -> threading.Thread:
-    """Import Train and torch in a background thread, for a driver that has something else to wait for; returns the thread."""
-    thread = threading.Thread(target=importlib.import_module, args=("ray.train.torch",), name="learner-preload", daemon=True)
-    thread.start()
-    return thread
 
 
 def lean_trainer_class() -> Any:

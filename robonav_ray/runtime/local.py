@@ -145,6 +145,8 @@ class LocalWiring:
             self.curriculum.load_state_dict(checkpoint.read_json("curriculum.json"))
             if checkpoint.replay.is_dir():
                 self.replay.load(checkpoint.replay)
+                if not _has_worker(checkpoint):
+                    self.replay.forget_writers()  # the new worker begins its fragments at 0 again
         except ValueError as error:
             raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {error}") from None
         weights = checkpoint.rollout / "weights.safetensors"

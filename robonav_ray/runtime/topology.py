@@ -140,8 +140,8 @@ class RayWiring:
 
     def save(self, writer: CheckpointWriter) -> int:
         """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody writes, both go on."""
-        self._look_at_replay()  # replaces dead shards
         try:
+            self._look_at_replay()  # replaces dead shards
             try:
                 self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
                 self.replay.pause()
@@ -217,7 +217,11 @@ class RayWiring:
 
     def _replace_shard(self, index: int) -> None:
         saved = self._last_commit / "replay" if self._last_commit else None
+        replaced = self.replay.num_restarts
         rows = self.replay.replace_shard(index, saved if saved is not None and saved.is_dir() else None)
+        if self.replay.num_restarts == replaced:
+            self._message = f"replay shard {index} died and its replacement is not up yet; the others go on"
+            return
         self._shards_replaced += 1
         self._message = f"replay shard {index} died and was replaced with {rows:,} rows"
         logger.warning("%s", self._message)
