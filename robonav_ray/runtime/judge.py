@@ -12,7 +12,6 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import VectorEnv
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
@@ -94,17 +93,16 @@ def finish_run(session: Session, console: Console, stop: StopRequest) -> None:
     if not stop and task.has_outcomes:
         draw_gif(run.path / "play.gif", load_policy(checkpoint, config, task), config, task, level=len(task.levels) - 1)
     longer = f"budget.time_s={2 * config.budget.time_s + 300:g}"
-    table = Table.grid(padding=(0, 3))
-    table.add_row(f"  robonav evaluate {run.shown}", "all stages on held-out worlds")
+    lines = [(f"robonav evaluate {run.shown}", "all stages on held-out worlds")]
     if task.has_outcomes:
-        table.add_row(f"  robonav play {run.shown}", "another GIF (--window to watch live)")
-    table.add_row(f"  robonav train --resume {run.shown} {longer}", "train longer")
-    table.add_row(f"  tensorboard --logdir {os.path.relpath(run.path.parent)}", "all curves")
+        lines.append((f"robonav play {run.shown}", "another GIF (--window to watch live)"))
+    lines.append((f"robonav train --resume {run.shown} {longer}", "train longer"))
+    lines.append((f"tensorboard --logdir {os.path.relpath(run.path.parent)}", "all curves"))
     console.print(
-        f"\n[bold]{run.shown}[/] holds the curves, the pictures, the evaluation and the checkpoints. What to type next:",
-        highlight=False,
+        f"\n[bold]{run.shown}[/] holds curves, pictures, evaluation and checkpoints. What to type next:", highlight=False
     )
-    console.print(table, highlight=False)
+    for command, what in lines:  # one line each however narrow the terminal, to be copied
+        console.print(f"  {command}   [dim]# {what}[/]", highlight=False, soft_wrap=True)
 
 
 def evaluate_run(
