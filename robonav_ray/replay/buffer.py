@@ -202,7 +202,7 @@ def check_visible(directory: Path, files: list[str]) -> list[str]:
     """Return ``files``, which other processes say they have written below ``directory``; OSError unless all are there for this one."""
     if not all((directory / file).is_file() for file in files):
         raise OSError(
-            f"{directory}: what the shards wrote is not visible from the driver; output_dir must be on storage that all nodes share"
+            f"{directory}: what another process wrote is not visible from the driver; output_dir must be on storage that all nodes share"
         )
     return files
 

@@ -28,6 +28,7 @@ from robonav_ray.curriculum.remote import start_curriculum
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.learner.remote import LearnerWiring, start_learner
 from robonav_ray.records import Metrics
+from robonav_ray.replay.buffer import check_visible
 from robonav_ray.replay.remote import start_replay
 from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
 from robonav_ray.rollout.worker import RolloutStats
@@ -63,7 +64,6 @@ class RayWiring:
         self._learner_metrics: Metrics = {}
         self._replay_metrics: Metrics = {}
         self._replay_asked = 0.0
-        self._shards_replaced = 0
         self._message = ""
         self._last_commit: Path | None = checkpoint.path if checkpoint else None
         self._closed = False
@@ -133,7 +133,7 @@ class RayWiring:
             learner_steps=learner_steps,
             progress=self.curriculum.progress(),
             num_workers=self.fleet.num_workers,
-            num_replaced=self.fleet.num_replaced + self._shards_replaced,
+            num_replaced=self.fleet.num_replaced + self.replay.num_restarts,
             metrics={**self._learner_metrics, **self._replay_metrics, **rollout_metrics(self._stats, self._lag)},
             message=waiting or self._message or self.fleet.last_loss,
         )
@@ -153,20 +153,18 @@ class RayWiring:
                 self._go_on()
         except RayError as error:
             raise LearnerCallError(f"a part did not answer while the checkpoint was cut: {error}") from error
-        missing = [name for name in answer["files"] if not (writer.path / "learner" / name).is_file()]
-        if missing:
-            raise OSError(
-                f"{writer.path}: the learner wrote {missing[0]} where the driver cannot see it; output_dir must be on shared storage"
-            )
+        check_visible(writer.path / "learner", answer["files"])
         return int(answer["learner_step"])
 
     def _go_on(self) -> None:
         """Undo the pauses, whatever became of the save; asking twice does no harm."""
-        self.replay.resume()
         try:
-            self._mailbox.call("resume", timeout_s=CALL_TIMEOUT_S)
-        except LearnerCallError as error:  # it is restarting, and starts unpaused
-            logger.warning("the learner did not answer to resume: %s", error)
+            self.replay.resume()
+        finally:  # a ledger that does not answer must not keep the learner paused
+            try:
+                self._mailbox.call("resume", timeout_s=CALL_TIMEOUT_S)
+            except LearnerCallError as error:  # it is restarting, and starts unpaused
+                logger.warning("the learner did not answer to resume: %s", error)
 
     def committed(self, path: Path) -> None:
         """From now on a restarted rank or shard comes back from ``path``."""
@@ -222,7 +220,6 @@ class RayWiring:
         if self.replay.num_restarts == replaced:
             self._message = f"replay shard {index} died and its replacement is not up yet; the others go on"
             return
-        self._shards_replaced += 1
         self._message = f"replay shard {index} died and was replaced with {rows:,} rows"
         logger.warning("%s", self._message)
 
