@@ -10,7 +10,8 @@ What fit() waits for: the ranks to start (bounded by ``RAY_TRAIN_WORKER_GROUP_ST
 down with it; Train starts all of them again, up to ``max_restarts`` times, and they take up the last *committed* checkpoint.
 
 Our checkpoints are the only truth. What ``ray.train.report`` gets is a directory that holds nothing but the path of one, so
-that Train's own retention, upload and restart machinery works and no weight is stored twice.
+that Train's own retention, upload and restart machinery works and no weight is stored twice. Train hears of a report only when it next
+polls, and forgets one whose rank died before that: so rank 0 first writes the path beside Train's notes, and a restart reads it there.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ def train_loop(config: dict[str, Any]) -> None:
     device = pick_device(wiring.device, context.get_local_rank())
     ranks = ProcessGroupRanks() if context.get_world_size() > 1 else OneRank()
     state = LearnerState(wiring.obs_dim, wiring.num_actions, wiring.algo, wiring.learner, wiring.seed, device)
-    take_up(state, wiring, ranks)
+    pointer = Path(config["pointer"])
+    take_up(state, wiring, ranks, last_committed(pointer))
     source = wiring.sources[ranks.rank]
     loop = LearnerLoop(
         state,
@@ -95,7 +97,7 @@ def train_loop(config: dict[str, Any]) -> None:
         commands=wiring.commands,
         ranks=ranks,
         model=data_parallel(state) if ranks.world_size > 1 else None,
-        on_committed=report_committed,
+        on_committed=lambda path: report_committed(path, pointer),
     )
     try:
         loop.run()
@@ -114,14 +116,15 @@ def data_parallel(state: Any) -> Any:
     return DistributedDataParallel(state.online, device_ids=device_ids, gradient_as_bucket_view=True)
 
 
-def take_up(state: Any, wiring: LearnerWiring, ranks: Any) -> None:
-    """Load the last committed checkpoint after a restart, else ``resume_from``, else keep the fresh state.
+def take_up(state: Any, wiring: LearnerWiring, ranks: Any, committed: str | None) -> None:
+    """Load the last ``committed`` checkpoint after a restart, else ``resume_from``, else keep the fresh state.
 
-    The policy version continues from the weight store, so that it never falls however old the checkpoint is.
+    Rank 0 decides what was committed. The policy version continues from the weight store, so that it never falls however old the
+    checkpoint is.
     """
     from robonav_ray.learner.commands import load_shared
 
-    committed = ranks.broadcast(last_committed())
+    committed = ranks.broadcast(committed)
     if committed is not None:
         load_shared(state, Path(committed), ranks, take_overrides=True)
     elif wiring.resume_from is not None:
@@ -135,26 +138,27 @@ def take_up(state: Any, wiring: LearnerWiring, ranks: Any) -> None:
     state.policy_version = ranks.broadcast(state.policy_version)
 
 
-def last_committed() -> str | None:
-    """Return the learner's directory in the checkpoint that Train remembers; None when there is none."""
-    import ray.train
-
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
+def last_committed(pointer: Path) -> str | None:
+    """Return the learner's directory in the checkpoint that ``pointer`` names; None when none was committed since the start."""
+    if not pointer.exists():
         return None
-    with checkpoint.as_directory() as directory:
-        path = Path(json.loads((Path(directory) / POINTER_FILE).read_text(encoding="utf-8"))["path"])
+    path = Path(json.loads(pointer.read_text(encoding="utf-8"))["path"])
     part = path / LEARNER_PART
     return str(part if part.is_dir() else path)
 
 
-def report_committed(path: str) -> None:
-    """Tell Train that ``path`` is the checkpoint to restart from; every rank must call it."""
+def report_committed(path: str, pointer: Path) -> None:
+    """Make ``path`` the checkpoint to restart from, and tell Train; every rank must call it."""
     import ray.train
 
+    rank0 = ray.train.get_context().get_world_rank() == 0
     with tempfile.TemporaryDirectory(prefix="robonav-pointer-") as directory:
-        (Path(directory) / POINTER_FILE).write_text(json.dumps({"path": path}), encoding="utf-8")
-        rank0 = ray.train.get_context().get_world_rank() == 0
+        document = Path(directory) / POINTER_FILE
+        document.write_text(json.dumps({"path": path}), encoding="utf-8")
+        if rank0:
+            aside = pointer.with_suffix(".new")
+            aside.write_bytes(document.read_bytes())
+            aside.replace(pointer)
         ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(directory) if rank0 else None)
 
 
@@ -246,13 +250,15 @@ def make_trainer(
     from ray.train.torch import TorchConfig
     from ray.train.v2.api.config import LoggingConfig
 
+    pointer = Path(storage_path) / f"{run_name}.committed.json"
+    pointer.parent.mkdir(parents=True, exist_ok=True)
     backend: Any = TorchConfig()
     if num_ranks <= 1 and not use_gpu:
         backend = BackendConfig()
         backend.backend = "none"  # TorchTrainer fills in an empty name
     return lean_trainer_class()(
         train_loop,
-        train_loop_config={"wiring": wiring},
+        train_loop_config={"wiring": wiring, "pointer": str(pointer)},
         torch_config=backend,
         scaling_config=train.ScalingConfig(
             num_workers=num_ranks,

@@ -1,4 +1,4 @@
-"""One gradient step: double, dueling, n-step, importance-weighted DQN."""
+"""One gradient step on one batch: objective, gradients, clipping, optimiser, target network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robonav_ray.algo.losses import double_q_target, hard_update, huber_loss, polyak_update, q_target, td_error
+from robonav_ray.algo.losses import hard_update, polyak_update
+from robonav_ray.algo.objective import Batch, make_objective
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.state import LearnerState
@@ -22,17 +23,6 @@ _STAGED = (
     ("next_obs", torch.float32),
     ("discount", torch.float32),
 )
-
-
-class Batch(NamedTuple):
-    """A batch on the learner's device: obs and next_obs (B, D), all others (B,)."""
-
-    obs: Tensor
-    action: Tensor
-    reward: Tensor
-    next_obs: Tensor
-    discount: Tensor
-    importance_weight: Tensor
 
 
 class StepMeans(NamedTuple):
@@ -84,7 +74,7 @@ class Update:
         self._model = model if model is not None else state.online
         self._online = list(state.online.parameters())
         self._target = list(state.target.parameters())
-        self._double, self._huber_delta = algo.double, algo.huber_delta
+        self._objective = make_objective(algo)
         self._stage = BatchStage(spec, state.device)
         self.configure(learner)
         self.num_bad = 0
@@ -121,26 +111,18 @@ class Update:
         return error.abs().cpu().numpy()
 
     def gradients(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Fill the gradients of the online network with those of ``mean(w * huber(delta))``.
+        """Fill the gradients of the online network with those of ``mean(w * row loss)``.
 
         Returns:
             The td errors (B,), and loss, mean |td_error| and mean Q as scalars.
         """
-        with torch.no_grad():
-            next_q = self.state.target(batch.next_obs)
-            if self._double:
-                target = double_q_target(batch.reward, batch.discount, self.state.online(batch.next_obs), next_q)
-            else:
-                target = q_target(batch.reward, batch.discount, next_q)
         self.state.optimizer.zero_grad()
-        q = self._model(batch.obs)
-        error = td_error(q, batch.action, target)
-        loss = (batch.importance_weight * huber_loss(error, self._huber_delta)).mean()
+        rows = self._objective.rows(self._model, self.state.online, self.state.target, batch)
+        loss = (batch.importance_weight * rows.loss).mean()
         value = loss.detach()
         # Huber's slope is bounded, so an infinite error would pass for a finite gradient: inf - inf makes it NaN on every rank.
         (loss * (1.0 + (value - value))).backward()
-        error = error.detach()
-        return error, (value, error.abs().mean(), q.detach().mean())
+        return rows.td_error, (value, rows.td_error.abs().mean(), rows.q.mean())
 
     def take_means(self) -> StepMeans | None:
         """Return the means since the last call and start anew; None when there was no update."""

@@ -107,7 +107,7 @@ def test_a_killed_rank_comes_back_from_the_last_committed_checkpoint(ray_session
     assert mailbox.call("committed", str(tmp_path / "checkpoint")) == "ok"
     mailbox.call("hyperparameters", '{"learning_rate": 1e-5}')
     assert mailbox.call("resume") == str(saved["learner_step"])
-    wait_for(lambda: step() > saved["learner_step"] + 100)
+    wait_for(lambda: step() > saved["learner_step"])
     pid, version = int((tmp_path / "pid").read_text()), weights.version()
     assert version > saved["policy_version"]
     os.kill(pid, signal.SIGKILL)

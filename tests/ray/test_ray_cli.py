@@ -70,8 +70,11 @@ def test_sigterm_over_ray_commits_and_resume_finishes(tmp_path: Path) -> None:
     assert last.counters.env_steps >= limit
     assert last.counters.learner_steps > first.counters.learner_steps
     assert json.loads((run / "status.json").read_text())["status"] == "finished"
-    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert steps == sorted(set(steps))
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines]
+    points = [(line["step"], tag) for line in lines for tag in line.keys() - {"step", "time"}]
+    assert steps == sorted(steps)
+    assert len(points) == len(set(points)), "a tag stands once at a step, also where the resumed run begins"
 
 
 @pytest.mark.timeout(120)
