@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from robonav_ray.config.base import Section
@@ -9,17 +11,41 @@ from robonav_ray.config.worlds import LevelConfig
 
 
 class EpsilonConfig(Section):
-    """epsilon = max(end, start * decay ** episodes of this stage)."""
+    """How the stage's epsilon falls from ``start`` to ``end``: with its finished episodes, or with the env steps in them."""
 
     start: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Epsilon when the stage begins."""
     end: float = Field(default=0.05, ge=0.0, le=1.0)
+    """Epsilon never falls below this."""
+    schedule: Literal["exponential", "linear"] = "exponential"
+    """``exponential``: max(end, start * decay ** episodes). ``linear``: from start to end over ``steps`` (Mnih et al. 2015)."""
     decay: float = Field(default=0.995, gt=0.0, le=1.0)
+    """Factor per finished episode of this stage; for ``exponential``."""
+    steps: int | None = Field(default=None, ge=1)
+    """Env steps (in finished episodes of this stage, over all worlds) after which ``end`` is reached; for ``linear``."""
 
     @model_validator(mode="after")
     def _end_not_above_start(self) -> EpsilonConfig:
         if self.end > self.start:
             raise ValueError(f"end ({self.end}) must not be above start ({self.start})")
         return self
+
+    @model_validator(mode="after")
+    def _schedule_has_what_it_needs(self) -> EpsilonConfig:
+        if self.schedule == "linear":
+            if self.steps is None:
+                raise ValueError("schedule is linear: say over how many env steps with `steps`")
+            if self.decay != type(self).model_fields["decay"].default:
+                raise ValueError(f"decay ({self.decay:g}) would be ignored, because schedule is linear: leave it out")
+        elif self.steps is not None:
+            raise ValueError(f"steps ({self.steps}) would be ignored, because schedule is exponential: leave it out")
+        return self
+
+    def value(self, num_episodes: int, num_env_steps: int) -> float:
+        """Return epsilon after that many finished episodes of the stage, with that many env steps in them."""
+        if self.steps is not None:
+            return max(self.end, self.start + (self.end - self.start) * min(1.0, num_env_steps / self.steps))
+        return max(self.end, self.start * self.decay**num_episodes)
 
 
 class GateConfig(Section):

@@ -46,7 +46,8 @@ class Curriculum:
     enters, so that neither the size of reports nor the number of workers changes where it opens. Clocks are per level: every
     live worker enters a level at the same clock, one that joins later at the highest watermark known.
 
-    epsilon = max(end, start * decay ** episodes), over all finished episodes of the stage.
+    epsilon follows the stage's schedule, a function of the finished episodes of the stage and the env steps in them
+    (``EpsilonConfig.value``), whoever reports them and in whatever portions.
     """
 
     def __init__(self, config: CurriculumConfig, has_outcomes: bool = True, clock: Callable[[], float] = time.monotonic):
@@ -67,6 +68,8 @@ class Curriculum:
         self._window = GateWindow(config.window)
         self._order = StartOrder(config.max_pending)
         self._history: list[StageTransition] = []
+        self.listeners: list[Callable[[EpisodeResults], None]] = []
+        """Called with every report, in this process: a study that keeps the return of every episode adds itself here."""
 
     @property
     def passed(self) -> bool:
@@ -76,8 +79,8 @@ class Curriculum:
     @property
     def epsilon(self) -> float:
         """The stage's epsilon now."""
-        schedule = self.stages[self._stage].epsilon
-        return max(schedule.end, schedule.start * schedule.decay ** self._totals[self._stage].num_episodes)
+        totals = self._totals[self._stage]
+        return self.stages[self._stage].epsilon.value(totals.num_episodes, totals.num_env_steps)
 
     def next_assignment(self, worker: int) -> Assignment:
         """Return what ``worker`` shall practise now; the first call makes it live."""
@@ -115,6 +118,8 @@ class Curriculum:
         if results.watermark_level == self._stage:
             self._order.advance(results.worker, results.watermark)
         self._let_enter()
+        for listener in self.listeners:
+            listener(results)
 
     def worker_lost(self, worker: int) -> None:
         """Stop waiting for ``worker``; its replacement joins as a late one. Unknown workers are fine."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robonav_ray.config.curriculum import CurriculumConfig, GateConfig, StageConfig, open_stage
+from robonav_ray.config.curriculum import CurriculumConfig, EpsilonConfig, GateConfig, StageConfig, open_stage
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.curriculum.ladder import Curriculum
@@ -57,3 +57,23 @@ def test_another_environment_has_its_own_scale_of_returns():
     assert config.curriculum.stages_for(False) == config.curriculum.stages
     assert CurriculumConfig().stages_for(False) == (open_stage(),)
     assert CurriculumConfig().stages_for(True) == CurriculumConfig().stages
+
+
+def test_epsilon_falls_exponentially_with_episodes_or_linearly_with_env_steps():
+    exponential = EpsilonConfig(start=1.0, end=0.1, decay=0.5)
+    assert [exponential.value(n, 10**6) for n in (0, 1, 2, 9)] == [1.0, 0.5, 0.25, 0.1]
+    linear = EpsilonConfig(start=1.0, end=0.2, schedule="linear", steps=1000)
+    assert [linear.value(10**6, n) for n in (0, 250, 1000, 10**9)] == pytest.approx([1.0, 0.8, 0.2, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "said"),
+    [
+        ({"schedule": "linear"}, "`steps`"),
+        ({"steps": 100}, "schedule is exponential"),
+        ({"schedule": "linear", "steps": 100, "decay": 0.9}, "schedule is linear"),
+    ],
+)
+def test_a_setting_of_the_other_schedule_is_refused(epsilon, said):
+    with pytest.raises(ValueError, match=said):
+        EpsilonConfig.model_validate(epsilon)

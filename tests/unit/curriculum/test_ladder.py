@@ -324,3 +324,31 @@ def test_progress_is_written_aside_and_reads_as_json(tmp_path):
     metrics = curriculum.progress().metrics()
     assert all(isinstance(v, float) for v in metrics.values())
     assert metrics["curriculum/passed"] == 1.0
+
+
+def linear_curriculum() -> Curriculum:
+    epsilon = EpsilonConfig(start=1.0, end=0.1, schedule="linear", steps=20_000)
+    return Curriculum(CurriculumConfig(stages=(StageConfig(name="only", gate=GateConfig(min_return=1e9), epsilon=epsilon),)))
+
+
+@pytest.mark.parametrize(("num_workers", "seed"), [(1, 0), (2, 1), (8, 2)])
+def test_a_linear_epsilon_depends_on_the_env_steps_alone(num_workers, seed):
+    curriculum, serials = linear_curriculum(), []
+
+    def check(_results: object) -> None:
+        env_steps = curriculum.progress().env_steps
+        assert curriculum.epsilon == pytest.approx(max(0.1, 1.0 - 0.9 * env_steps / 20_000), rel=1e-12)
+        serials.append(curriculum.assignment_of(0).serial)
+
+    curriculum.listeners.append(check)
+    play(num_workers, seed, num_rounds=300, curriculum=curriculum)
+    assert curriculum.epsilon < 1.0
+    assert serials == sorted(serials)
+    assert len(set(serials)) > 10, "a worker is told that epsilon has changed"
+
+
+def test_listeners_hear_every_report_once():
+    curriculum, heard = Curriculum(CONFIG), []
+    curriculum.listeners.append(lambda results: heard.append(results.num_episodes))
+    play(2, 3, num_rounds=100, curriculum=curriculum)
+    assert sum(heard) == curriculum.progress().num_episodes > 0
