@@ -256,6 +256,8 @@ class CommandBatch:
 
     commands: tuple[Command, ...] = ()
     stop: bool = False
+    budget_frac: float | None = None
+    """Part of the run's budget that is used, 0 to 1; None where nobody has said so."""
 
 
 Metrics = dict[str, float]

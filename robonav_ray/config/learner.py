@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from robonav_ray.config.base import Section
 
@@ -23,7 +23,16 @@ class LearnerConfig(Section):
     prefetch_calls: int = Field(default=2, ge=1)
     """Calls that may wait, ready, in front of a rank (the bound of that queue)."""
     learning_rate: float = Field(default=1e-3, gt=0.0)
-    """Adam's step size."""
+    """Adam's step size; with a schedule, the highest."""
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls after the warm-up (``cosine``: Loshchilov and Hutter 2017, without restarts)."""
+    lr_warmup_steps: int = Field(default=0, ge=0)
+    """Learner steps over which the learning rate first rises in a straight line (Goyal et al. 2017, section 2.2)."""
+    lr_final_frac: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Part of ``learning_rate`` that is left at the end of the schedule, and kept from then on."""
+    lr_schedule_steps: int | None = Field(default=None, ge=1)
+    """Learner steps, warm-up included, at which the schedule ends: exact. None follows the run's budget (``budget.time_s`` of training
+    or ``budget.max_env_steps``, whichever is further), so that a run bounded by time decays over just that time."""
     adam_eps: float = Field(default=1e-8, gt=0.0)
     """Adam's epsilon."""
     max_grad_norm: float = Field(default=10.0, gt=0.0)
@@ -42,3 +51,22 @@ class LearnerConfig(Section):
     """How often Ray Train may restart the ranks after a failure."""
     torch_threads: int = Field(default=1, ge=1)
     """Intra-op threads of a rank."""
+
+    @property
+    def follows_budget(self) -> bool:
+        """Whether the runtime has to tell the learner what part of the budget is used."""
+        return self.lr_schedule != "constant" and self.lr_schedule_steps is None
+
+    @model_validator(mode="after")
+    def _schedule_ends_after_its_warmup(self) -> LearnerConfig:
+        if self.lr_schedule == "constant" and self.lr_schedule_steps is not None:
+            raise ValueError(
+                f"learner.lr_schedule_steps ({self.lr_schedule_steps}) would be ignored, because learner.lr_schedule is constant: "
+                "leave it out, or take learner.lr_schedule=linear or cosine"
+            )
+        if self.lr_schedule_steps is not None and self.lr_schedule_steps <= self.lr_warmup_steps:
+            raise ValueError(
+                f"learner.lr_schedule_steps ({self.lr_schedule_steps}) must be above learner.lr_warmup_steps "
+                f"({self.lr_warmup_steps}), which it includes"
+            )
+        return self

@@ -60,6 +60,11 @@ class RunConfig(Section):
             raise ValueError(
                 f"evaluation.seed ({self.evaluation.seed}) must differ from seed, or the worlds would not be held out"
             )
+        if self.learner.follows_budget and self.budget.time_s == 0.0 and self.budget.max_env_steps is None:
+            raise ValueError(
+                f"learner.lr_schedule={self.learner.lr_schedule} has no end to run towards: set learner.lr_schedule_steps, "
+                "budget.time_s or budget.max_env_steps"
+            )
         if self.env.is_native:
             self.curriculum.check_passable(self.env.world.reward.goal, self.env.world.reward.finish)
         return self
@@ -89,6 +94,7 @@ class RunConfig(Section):
         for holds, why, section, keys in (
             (self.learner.target_update == "polyak", "learner.target_update is polyak", "learner", ("target_interval",)),
             (self.learner.target_update == "hard", "learner.target_update is hard", "learner", ("target_tau",)),
+            (self.learner.lr_schedule == "constant", "learner.lr_schedule is constant", "learner", ("lr_final_frac",)),
             (self.replay.sampler == "uniform", "replay.sampler is uniform", "replay", _PRIORITY_KEYS),
             (self.runtime.address is not None, "runtime.address names a running cluster", "runtime", _OWN_CLUSTER_KEYS),
         ):

@@ -144,6 +144,8 @@ class LearnerLoop:
             metrics["learner/importance_exponent"] = float(exponent)
         batch = self._commands.exchange(metrics) if self._ranks.rank == 0 else CommandBatch()
         batch = self._ranks.broadcast(batch)
+        if batch.budget_frac is not None:
+            self.state.budget_frac = batch.budget_frac
         for command in batch.commands:
             answer = self._obedience.obey(command)
             if self._ranks.rank == 0:

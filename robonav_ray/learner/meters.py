@@ -46,6 +46,7 @@ class LearnerMeters:
             "learner/policy_version": float(state.policy_version),
             "learner/samples": float(state.samples),
             "learner/steps_per_s": (state.learner_step - self._first_step) / elapsed,
+            "learner/learning_rate": state.optimizer.learning_rate,
             "learner/bad_updates": float(update.num_bad),
         }
         over_ranks = {

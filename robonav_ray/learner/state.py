@@ -18,7 +18,7 @@ from robonav_ray.records import PolicySnapshot
 
 TENSORS_FILE = "learner.safetensors"
 COUNTERS_FILE = "learner.json"
-_COUNTERS = ("learner_step", "policy_version", "samples")
+_COUNTERS = {"learner_step": int, "policy_version": int, "samples": int, "budget_frac": float}
 
 
 class LearnerState:
@@ -44,6 +44,8 @@ class LearnerState:
         """Version of the newest published weights; 0 before the first."""
         self.samples = 0
         """Rows used, over all ranks."""
+        self.budget_frac = 0.0
+        """Part of the run's budget that is used, as the runtime last said; a learning-rate schedule may follow it."""
         self.overrides: dict[str, Any] = {}
         """Hyper-parameters that were changed by command since the start; what a restarted rank must take up again."""
 
@@ -77,12 +79,12 @@ class LearnerState:
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(found[name])
-        for name in _COUNTERS:
-            setattr(self, name, int(counters[name]))
+        for name, kind in _COUNTERS.items():
+            setattr(self, name, kind(counters[name]))
         self.overrides = dict(state["overrides"])
 
-    def counters(self) -> dict[str, int]:
-        """Return learner_step, policy_version and samples."""
+    def counters(self) -> dict[str, float]:
+        """Return learner_step, policy_version, samples and budget_frac."""
         return {name: getattr(self, name) for name in _COUNTERS}
 
     def save(self, directory: Path) -> list[str]:

@@ -12,6 +12,7 @@ from robonav_ray.algo.losses import hard_update, polyak_update
 from robonav_ray.algo.objective import Batch, make_objective
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.learner.schedule import is_scheduled, learning_rate
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.records import ReplaySample, TransitionSpec
 
@@ -86,7 +87,9 @@ class Update:
     def configure(self, learner: LearnerConfig) -> None:
         """Take over learning rate, epsilon, clipping and target update from ``learner``."""
         self._config = learner
-        self.state.optimizer.learning_rate, self.state.optimizer.eps = learner.learning_rate, learner.adam_eps
+        self.state.optimizer.eps = learner.adam_eps
+        self._is_scheduled = is_scheduled(learner)
+        self._set_learning_rate()
 
     def __call__(self, sample: ReplaySample) -> np.ndarray | None:
         """Make one step and return the new |td_error| (B,) float32; None when the update was dropped.
@@ -103,6 +106,8 @@ class Update:
             self._drop()
             return None
         self._bad_in_a_row = 0
+        if self._is_scheduled:
+            self._set_learning_rate()
         self.state.optimizer.step()
         self.state.learner_step += 1
         self._update_target()
@@ -132,6 +137,9 @@ class Update:
         self._sums.zero_()
         self._num_summed = 0
         return means
+
+    def _set_learning_rate(self) -> None:
+        self.state.optimizer.learning_rate = learning_rate(self._config, self.state.learner_step, self.state.budget_frac)
 
     def _update_target(self) -> None:
         if self._config.target_update == "polyak":

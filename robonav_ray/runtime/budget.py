@@ -28,6 +28,15 @@ class Budget:
 
     config: BudgetConfig
 
+    def used_frac(self, *, train_s: float, env_steps: int) -> float:
+        """Return what part of the budget is used, 0 to 1: of ``time_s`` or of ``max_env_steps``, whichever is further; 0 without either.
+
+        ``max_time_s`` is no part of it: a run that meets it is resumed.
+        """
+        of_time = train_s / self.config.time_s if self.config.time_s > 0.0 else 0.0
+        of_steps = env_steps / self.config.max_env_steps if self.config.max_env_steps is not None else 0.0
+        return min(1.0, max(of_time, of_steps))
+
     def stop_reason(self, *, train_s: float, session_s: float, env_steps: int, passed: bool) -> StopReason | None:
         """Return why to stop now, or None.
 

@@ -66,6 +66,8 @@ class Controller:
         while True:
             facts = self._wiring.poll(POLL_S)
             self._note(facts)
+            if self._session.config.learner.follows_budget:
+                self._wiring.tell_budget(self._budget.used_frac(train_s=self._train_s(), env_steps=facts.env_steps))
             reason = self._reason(facts)
             self._show(facts)
             now = time.monotonic()

@@ -76,17 +76,23 @@ class LocalWiring:
             self._load_worker(session.checkpoint)
         self._stats = RolloutStats()
 
+    @property
+    def env_steps(self) -> int:
+        """Env steps over all sessions of the run."""
+        return self._session.counters.env_steps + self._stats.env_steps
+
     def poll(self, timeout_s: float) -> WiringFacts:
-        """Work for about ``timeout_s``."""
+        """Work for about ``timeout_s``, but not beyond the round that uses up ``budget.max_env_steps``."""
         until = time.monotonic() + timeout_s
+        most = self._session.config.budget.max_env_steps
         while True:
             self.round()
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or (most is not None and self.env_steps >= most):
                 break
         self.loop.look()
         ledger = self.replay.ledger.stats()
         return WiringFacts(
-            env_steps=self._session.counters.env_steps + self._stats.env_steps,
+            env_steps=self.env_steps,
             learner_steps=self.learner_state.learner_step,
             progress=self.curriculum.progress(),
             num_workers=1,
@@ -122,6 +128,10 @@ class LocalWiring:
             self.replay.save(writer.path / "replay")
         writer.write_json("curriculum.json", self.curriculum.state_dict())
         return self.learner_state.learner_step
+
+    def tell_budget(self, used_frac: float) -> None:
+        """Hand it over at the next look."""
+        self._mailbox.budget_frac = used_frac
 
     def committed(self, path: Path) -> None:
         """Tell the learner."""

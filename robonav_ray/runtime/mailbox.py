@@ -47,6 +47,7 @@ class Mailbox:
         self._post: MetricsPost | None = None
         self._number = 0
         self._stop = False
+        self._budget_frac: float | None = None
         self._ended: str | None = None
 
     async def attach(self) -> int:
@@ -65,7 +66,7 @@ class Mailbox:
         self._number += 1
         self._post = MetricsPost(generation, self._number, metrics)
         commands, self._waiting = tuple(self._waiting), []
-        return CommandBatch(commands, self._stop)
+        return CommandBatch(commands, self._stop, self._budget_frac)
 
     async def reply(self, generation: int, command_id: int, value: str) -> None:
         """Answer a command; the answer of an earlier generation, or one that came after its timeout, is dropped."""
@@ -101,6 +102,10 @@ class Mailbox:
     async def stop(self) -> None:
         """Ask the learner to stop at its next look; stays asked, also across a restart of the learner."""
         self._stop = True
+
+    async def tell_budget(self, used_frac: float) -> None:
+        """Hand ``used_frac`` over at every look from now on."""
+        self._budget_frac = used_frac
 
     async def fail(self, reason: str) -> None:
         """The learner has ended: every call that waits, and every later one, fails with ``reason``."""
@@ -182,6 +187,10 @@ class MailboxHandle:
         """Return the newest metrics, None before the learner's first."""
         return ray.get(self.actor.latest.remote())
 
+    def tell_budget(self, used_frac: float) -> None:
+        """Let the learner know what part of the run's budget is used; does not wait."""
+        self.actor.tell_budget.remote(used_frac)
+
     def stop(self) -> None:
         """Ask the learner to stop at its next step boundary."""
         ray.get(self.actor.stop.remote())
@@ -193,6 +202,8 @@ class LocalMailbox:
     def __init__(self) -> None:
         self.metrics: Metrics = {}
         self.answers: dict[int, str] = {}
+        self.budget_frac: float | None = None
+        """Handed over at every look; what ``tell_budget`` of the other mailbox sets."""
         self._waiting: list[Command] = []
         self._next_id = 0
 
@@ -206,7 +217,7 @@ class LocalMailbox:
         """Keep the metrics and hand over the waiting commands."""
         self.metrics = metrics
         commands, self._waiting = tuple(self._waiting), []
-        return CommandBatch(commands)
+        return CommandBatch(commands, budget_frac=self.budget_frac)
 
     def reply(self, command_id: int, value: str) -> None:
         """Keep an answer."""

@@ -166,6 +166,10 @@ class RayWiring:
             except LearnerCallError as error:  # it is restarting, and starts unpaused
                 logger.warning("the learner did not answer to resume: %s", error)
 
+    def tell_budget(self, used_frac: float) -> None:
+        """Through the mailbox."""
+        self._mailbox.tell_budget(used_frac)
+
     def committed(self, path: Path) -> None:
         """From now on a restarted rank or shard comes back from ``path``."""
         self._last_commit = path

@@ -57,6 +57,10 @@ class Wiring(Protocol):
         """
         ...
 
+    def tell_budget(self, used_frac: float) -> None:
+        """Let the learner know what part of the run's budget is used, 0 to 1; it hears of it at its next look."""
+        ...
+
     def save(self, writer: CheckpointWriter) -> int:
         """Write every part's state into ``writer.path``, at one cut; return the learner step of the cut.
 
