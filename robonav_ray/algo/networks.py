@@ -6,12 +6,16 @@ import math
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
+from robonav_ray.algo.categorical import categorical_mean
+from robonav_ray.algo.draws import cosine_features, midpoints
+from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.config.algo import AlgoConfig
 
 
-def dueling_mix(num_actions: int) -> torch.Tensor:
+def dueling_mix(num_actions: int) -> Tensor:
     """Return M (A, A + 1) with ``q = M @ (v, a_1 .. a_A)``: Q = V + A - mean(A) (Wang et al. 2016, eq. 9) as one product."""
     mix = torch.full((num_actions, num_actions + 1), -1.0 / num_actions)
     mix[:, 0] = 1.0
@@ -19,46 +23,197 @@ def dueling_mix(num_actions: int) -> torch.Tensor:
     return mix
 
 
-class QNetwork(nn.Module):
-    """An MLP with ReLU whose last layer is ``num_actions`` values, or value and advantages in one product when dueling.
+class NoisyLinear(nn.Linear):
+    """A dense layer whose weights and biases are mu + sigma * noise, factorised (Fortunato et al. 2018, eq. 10-11).
 
-    Parameters are named ``hidden.i.weight``, ``hidden.i.bias``, ``head.weight``, ``head.bias``. The head of a dueling network has
-    A + 1 rows: the state value first, then the advantages.
+    ``weight`` and ``bias`` are mu, ``weight_sigma`` and ``bias_sigma`` sigma; without noise it is a dense layer of mu.
     """
 
-    def __init__(self, obs_dim: int, num_actions: int, hidden_dims: tuple[int, ...], dueling: bool) -> None:
-        super().__init__()
-        dims = (obs_dim, *hidden_dims)
-        self.hidden = nn.ModuleList(nn.Linear(i, o, device="meta") for i, o in pairwise(dims))
-        self.head = nn.Linear(dims[-1], num_actions + 1 if dueling else num_actions, device="meta")
-        # A constant, and no buffer: DDP would broadcast a buffer before every forward pass.
-        self._mix = dueling_mix(num_actions) if dueling else None
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, device="meta")
+        self.weight_sigma = nn.Parameter(torch.empty(out_features, in_features, device="meta"))
+        self.bias_sigma = nn.Parameter(torch.empty(out_features, device="meta"))
 
-    def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        """Return the Q values (B, A) of ``obs`` (B, D) float32."""
-        x = obs
-        for layer in self.hidden:
-            x = torch.relu(layer(x))
-        x = self.head(x)
+    @property
+    def num_noise(self) -> int:
+        """Noise that a pass takes: f(epsilon) of the inputs, then of the outputs."""
+        return self.in_features + self.out_features
+
+    def perturbed(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return the layer's outputs under ``noise`` (num_noise,)."""
+        of_input, of_output = noise[: self.in_features], noise[self.in_features :]
+        weight = self.weight + self.weight_sigma * torch.outer(of_output, of_input)
+        return functional.linear(x, weight, self.bias + self.bias_sigma * of_output)
+
+
+class LidarConv(nn.Module):
+    """Convolutions around a lidar's circle, the stacked scans as channels; ReLU behind each. The rest of the row passes by."""
+
+    def __init__(self, ring: LidarRing, algo: AlgoConfig) -> None:
+        super().__init__()
+        self.ring = ring
+        channels = (ring.num_scans, *algo.conv_channels)
+        self.layers = nn.ModuleList(
+            nn.Conv1d(i, o, algo.conv_kernel, algo.conv_stride, device="meta") for i, o in pairwise(channels)
+        )
+        self._margin = algo.conv_kernel // 2
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Return (B, places * channels + D - ring.size) of ``obs`` (B, D): places in order, then the columns that are no scan."""
+        ring = self.ring
+        x = obs[:, ring.start : ring.start + ring.size].unflatten(1, (ring.num_scans, ring.num_beams))
+        for layer in self.layers:
+            x = torch.relu(layer(functional.pad(x, (self._margin, self._margin), mode="circular")))
+        return torch.cat((x.transpose(1, 2).flatten(1), obs[:, : ring.start], obs[:, ring.start + ring.size :]), dim=1)
+
+
+class QNetwork(nn.Module):
+    """Hidden layers with ReLU and a head, put together by the switches of AlgoConfig.
+
+    The head has (1 + A) * Z rows when dueling, else A * Z: the state value first, then the actions, Z values for each (atoms,
+    quantiles, or 1). Parameters are named ``conv.layers.i``, ``hidden.i``, ``norm.i``, ``embedding`` and ``head``, each with ``.weight``
+    and ``.bias``; noisy layers have ``.weight_sigma`` and ``.bias_sigma`` too.
+
+    IQN multiplies the last hidden layer's outputs with the embedding of tau. With the head behind it linear in that product, the mean over
+    many tau is one pass with the mean embedding: the greedy choice costs no more than that of DQN.
+    """
+
+    def __init__(self, obs_dim: int, num_actions: int, algo: AlgoConfig, lidar: LidarRing | None = None) -> None:
+        super().__init__()
+        self.algo, self.num_actions = algo, num_actions
+        self.conv = None
+        if algo.encoder == "lidar_conv":
+            if lidar is None:
+                raise ValueError("encoder=lidar_conv needs a lidar that looks all around")
+            self.conv = LidarConv(lidar, algo)
+            obs_dim += algo.ring_lengths(lidar.num_beams)[-1] * algo.conv_channels[-1] - lidar.size
+        dims = (obs_dim, *algo.hidden_dims)
+        num_outputs = (num_actions + algo.dueling) * algo.values_per_action
+        self.hidden = nn.ModuleList(_dense(i, o, algo.noisy) for i, o in pairwise(dims))
+        self.norm = nn.ModuleList(nn.LayerNorm(o, device="meta") for o in algo.hidden_dims) if algo.layer_norm else None
+        self.embedding = nn.Linear(algo.tau_embedding_dim, dims[-1], device="meta") if algo.distribution == "iqn" else None
+        self.head = _dense(dims[-1], num_outputs, algo.noisy)
+        # A constant, and no buffer: DDP would broadcast a buffer before every forward pass.
+        self._mix = dueling_mix(num_actions) if algo.dueling else None
+
+    @property
+    def num_noise(self) -> int:
+        """F: noise of one pass; 0 without noisy layers."""
+        return sum(layer.num_noise for layer in (*self.hidden, self.head) if isinstance(layer, NoisyLinear))
+
+    @property
+    def num_dropout(self) -> int:
+        """Units that dropout may leave out; 0 without dropout."""
+        return sum(self.algo.hidden_dims) if self.algo.dropout > 0.0 else 0
+
+    def forward(self, obs: Tensor, tau: Tensor | None = None, noise: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
+        """Return what the head says of ``obs`` (B, D) float32.
+
+        Args:
+            obs: Observations.
+            tau: iqn: (B, N) fractions.
+            noise: (num_noise,) of noisy layers; None takes their means.
+            keep: (B, num_dropout) factors on the hidden layers' outputs; None leaves them.
+
+        Returns:
+            Q values (B, A); with a distribution (B, A, Z): logits of the atoms (c51) or values of the quantiles (qr; iqn, at ``tau``).
+        """
+        return self.outputs(self.features(obs, noise, keep), tau, noise)
+
+    def features(self, obs: Tensor, noise: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
+        """Return the outputs (B, H) of the last hidden layer; arguments as in ``forward``."""
+        x = obs if self.conv is None else self.conv(obs)
+        used, kept = 0, 0
+        for i, layer in enumerate(self.hidden):
+            x, used = _apply(layer, x, noise, used)
+            if self.norm is not None:
+                x = self.norm[i](x)
+            x = torch.relu(x)
+            if keep is not None:
+                x = x * keep[:, kept : kept + x.shape[1]]
+                kept += x.shape[1]
+        return x
+
+    def outputs(self, features: Tensor, tau: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """Return the head's values as ``forward`` does, of the outputs (B, H) of the hidden layers."""
+        if self.embedding is not None:
+            if tau is None:
+                raise ValueError("iqn needs tau (B, N)")
+            embedded = torch.relu(self.embedding(cosine_features(tau, self.algo.tau_embedding_dim)))
+            return self._mixed(self._head(features.unsqueeze(1) * embedded, noise)).transpose(1, 2)
+        x = self._head(features, noise)
+        if self.algo.distribution == "none":
+            return self._mixed(x)
+        x = x.unflatten(1, (-1, self.algo.values_per_action))
+        if self.algo.dueling:
+            advantage = x[:, 1:]
+            x = x[:, :1] + (advantage - advantage.mean(dim=1, keepdim=True))
+        return x
+
+    def means(self, outputs: Tensor) -> Tensor:
+        """Return Q (B, A) of outputs (B, A, Z), or of (B, A), which it is already."""
+        if self.algo.distribution == "c51":
+            return categorical_mean(outputs, self.algo.v_min, self.algo.v_max)
+        return outputs if self.algo.distribution == "none" else outputs.mean(dim=2)
+
+    def q_values(self, obs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return Q (B, A) of ``obs`` (B, D); with iqn the mean over ``num_acting_tau`` midpoints."""
+        return self.q_of_features(self.features(obs, noise), noise)
+
+    def q_of_features(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return Q (B, A) of the outputs (B, H) of the hidden layers."""
+        if self.embedding is None:
+            return self.means(self.outputs(features, None, noise))
+        tau = midpoints(self.algo.num_acting_tau, features.device)
+        embedded = torch.relu(self.embedding(cosine_features(tau, self.algo.tau_embedding_dim))).mean(dim=0)
+        return self._mixed(self._head(features * embedded, noise))
+
+    def _head(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        return _apply(
+            self.head, x, noise, 0 if noise is None else noise.shape[0] - self.head.in_features - self.head.out_features
+        )[0]
+
+    def _mixed(self, x: Tensor) -> Tensor:
         if self._mix is None:
             return x
         if self._mix.device != x.device:
             self._mix = self._mix.to(x.device)
-        return nn.functional.linear(x, self._mix)
+        return functional.linear(x, self._mix)
 
 
-def make_q_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int) -> QNetwork:
+def _dense(num_inputs: int, num_outputs: int, noisy: bool) -> nn.Linear:
+    return NoisyLinear(num_inputs, num_outputs) if noisy else nn.Linear(num_inputs, num_outputs, device="meta")
+
+
+def _apply(layer: nn.Module, x: Tensor, noise: Tensor | None, used: int) -> tuple[Tensor, int]:
+    """Return the layer's outputs, and how much of ``noise`` is used up after it."""
+    if noise is None or not isinstance(layer, NoisyLinear):
+        return layer(x), used
+    return layer.perturbed(x, noise[used : used + layer.num_noise]), used + layer.num_noise
+
+
+def make_q_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int, lidar: LidarRing | None = None) -> QNetwork:
     """Return a network whose parameters are a function of ``seed`` alone; torch's global generator is neither read nor moved.
 
-    Hidden weights are He-uniform for ReLU, U(+-sqrt(6 / fan_in)) (He et al. 2015); the head is U(+-1 / sqrt(fan_in)), so
-    that first Q values are small; biases are zero.
+    Weights in front of a ReLU are He-uniform, U(+-sqrt(6 / fan_in)) (He et al. 2015); the head is U(+-1 / sqrt(fan_in)), so
+    that first Q values are small; biases are zero. Noisy layers begin with sigma_0 / sqrt(fan_in) (Fortunato et al. 2018, section 3.2).
     """
-    network = QNetwork(obs_dim, num_actions, algo.hidden_dims, algo.dueling)
+    network = QNetwork(obs_dim, num_actions, algo, lidar)
     generator = torch.Generator().manual_seed(seed)
-    for layer in (*network.hidden, network.head):
-        assert isinstance(layer, nn.Linear)
-        bound = math.sqrt((1.0 if layer is network.head else 6.0) / layer.in_features)
-        weight = torch.empty(layer.out_features, layer.in_features).uniform_(-bound, bound, generator=generator)
-        layer.weight = nn.Parameter(weight)
-        layer.bias = nn.Parameter(torch.zeros(layer.out_features))
+    convolutions = () if network.conv is None else tuple(network.conv.layers)
+    embedding = () if network.embedding is None else (network.embedding,)
+    for layer in (*network.hidden, network.head, *convolutions, *embedding):
+        assert isinstance(layer, nn.Linear | nn.Conv1d)
+        shape = tuple(layer.weight.shape)
+        fan_in = math.prod(shape[1:])
+        bound = math.sqrt((1.0 if layer is network.head else 6.0) / fan_in)
+        layer.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+        layer.bias = nn.Parameter(torch.zeros(shape[0]))
+        if isinstance(layer, NoisyLinear):
+            sigma = algo.noisy_sigma / math.sqrt(fan_in)
+            layer.weight_sigma = nn.Parameter(torch.full(shape, sigma))
+            layer.bias_sigma = nn.Parameter(torch.full(shape[:1], sigma))
+    for norm in network.norm or ():
+        norm.weight = nn.Parameter(torch.ones(norm.normalized_shape))
+        norm.bias = nn.Parameter(torch.zeros(norm.normalized_shape))
     return network
