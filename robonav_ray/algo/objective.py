@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -62,8 +61,10 @@ class Objective(NamedTuple):
     """How ``algo`` turns a batch into losses."""
 
     rows: Rows
-    num_uniform: Callable[[QNetwork], int]
-    """U of ``Draws.rows`` for a network; 0 where no row draws anything."""
+    is_random: bool
+    """Whether an update draws anything at all."""
+    num_tau: int
+    """Fractions that each row draws."""
 
     def draw(
         self,
@@ -76,17 +77,17 @@ class Objective(NamedTuple):
         world_size: int = 1,
     ) -> Draws:
         """Return the random numbers of the update that follows ``learner_step`` steps, for this rank's ``num_rows`` rows."""
-        num_uniform, num_noise = self.num_uniform(online), online.num_noise
-        if num_uniform == 0 and num_noise == 0:
+        if not self.is_random:
             return NO_DRAWS
-        return make_draws(num_uniform, num_noise, seed, learner_step, num_rows, device, rank, world_size)
+        num_uniform = self.num_tau + online.num_dropout
+        return make_draws(num_uniform, online.num_noise, seed, learner_step, num_rows, device, rank, world_size)
 
 
 def make_objective(algo: AlgoConfig) -> Objective:
     """Return the objective that the switches of ``algo`` ask for."""
     make_rows = {"none": _q_rows, "c51": _categorical_rows, "qr": _quantile_rows, "iqn": _quantile_rows}[algo.distribution]
     num_tau = algo.num_tau + algo.num_target_tau if algo.distribution == "iqn" else 0
-    return Objective(make_rows(algo), lambda online: num_tau + online.num_dropout)
+    return Objective(make_rows(algo), num_tau > 0 or algo.noisy or algo.dropout > 0.0, num_tau)
 
 
 def _pass_noise(algo: AlgoConfig, draws: Draws) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

@@ -85,7 +85,7 @@ class LearnerLoop:
         self._ranks = ranks or OneRank()
         self._source, self._priorities, self._weights, self._commands = source, priorities, weights, commands
         self._tell_step: Callable[[int], None] | None = getattr(source, "set_learner_step", None)
-        self._update = Update(state, algo, learner, spec, model)
+        self._update = Update(state, algo, learner, spec, model, self._ranks.rank, self._ranks.world_size)
         self._obedience = Obedience(state, learner, self._update, self._ranks, on_committed)
         self._rows_per_rank = learner.batch_size // self._ranks.world_size
         self._rows_global = self._rows_per_rank * self._ranks.world_size

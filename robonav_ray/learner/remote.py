@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink
@@ -63,6 +64,8 @@ class LearnerWiring:
     commands: CommandChannel
     device: str = "cpu"
     """``cpu`` or ``cuda``, decided by who knows the cluster."""
+    lidar: LidarRing | None = None
+    """The lidar's ring in the observations, where there is one."""
     resume_from: str | None = None
     """Directory that ``LearnerState.save`` wrote; None begins afresh."""
 
@@ -82,7 +85,7 @@ def train_loop(config: dict[str, Any]) -> None:
     share_interpreter()
     device = pick_device(wiring.device, context.get_local_rank())
     ranks = ProcessGroupRanks() if context.get_world_size() > 1 else OneRank()
-    state = LearnerState(wiring.obs_dim, wiring.num_actions, wiring.algo, wiring.learner, wiring.seed, device)
+    state = LearnerState(wiring.obs_dim, wiring.num_actions, wiring.algo, wiring.learner, wiring.seed, device, wiring.lidar)
     pointer = Path(config["pointer"])
     take_up(state, wiring, ranks, last_committed(pointer))
     source = wiring.sources[ranks.rank]

@@ -69,9 +69,12 @@ class Update:
         learner: LearnerConfig,
         spec: TransitionSpec,
         model: nn.Module | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         """``model`` is ``state.online`` wrapped so that its gradients are averaged over ranks; None with one rank."""
         self.state = state
+        self._rank, self._world_size = rank, world_size
         self._model = model if model is not None else state.online
         self._online = list(state.online.parameters())
         self._target = list(state.target.parameters())
@@ -122,7 +125,11 @@ class Update:
             The td errors (B,), and loss, mean |td_error| and mean Q as scalars.
         """
         self.state.optimizer.zero_grad()
-        rows = self._objective.rows(self._model, self.state.online, self.state.target, batch)
+        state = self.state
+        draws = self._objective.draw(
+            state.online, state.seed, state.learner_step, len(batch.reward), state.device, self._rank, self._world_size
+        )
+        rows = self._objective.rows(self._model, state.online, state.target, batch, draws)
         loss = (batch.importance_weight * rows.loss).mean()
         value = loss.detach()
         # Huber's slope is bounded, so an infinite error would pass for a finite gradient: inf - inf makes it NaN on every rank.
