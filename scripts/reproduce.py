@@ -1,0 +1,142 @@
+"""Run published results again and say whether ours keep up.
+
+    python scripts/reproduce.py list
+    python scripts/reproduce.py run cleanrl_dqn_cartpole --seeds 3
+    python scripts/reproduce.py run all --parallel 2 --write-docs
+
+Trainings run side by side on Ray, one process and one core each, with the learner wired up in that process ("local wiring"); what
+needs a Ray of its own or the whole machine runs afterwards, alone. Finished trials are kept in the output directory and not run
+again; an interrupted training continues from its last checkpoint, an interrupted command starts anew.
+
+Exit codes: 0 when every entry is reproduced, 1 when one is missed or failed, 2 for a name that does not exist, 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from reproduction.curves import draw_overview
+from reproduction.docs import write_docs
+from reproduction.entries import ENTRIES, UnknownEntryError, chosen_entries, with_seeds
+from reproduction.entry import Command, Entry
+from reproduction.progress import Board
+from reproduction.report import Row, make_row, write_report
+from reproduction.schedule import run_all
+from reproduction.store import Trial, trial_of
+from rich.console import Console
+from rich.table import Table
+
+OK, MISSED, BAD_NAME, INTERRUPTED = 0, 1, 2, 130
+
+
+def list_entries(console: Console) -> None:
+    """Print every entry: what is published, by whom, and what ours must keep."""
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    for column in ("name", "group", "published", "by", "must be", "seeds", "minutes"):
+        justify, no_wrap = ("right" if column in ("seeds", "minutes") else "left"), column in ("name", "published")
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=no_wrap)
+    for entry in ENTRIES:
+        seeds = "-" if isinstance(entry.task, Command) else str(len(entry.seeds))
+        must = f"{entry.bound} {entry.shown(entry.threshold)}"
+        table.add_row(entry.name, entry.group, entry.published, entry.source, must, seeds, f"{entry.minutes:g}")
+    console.print(table)
+    total = sum(entry.minutes * len(entry.seeds) for entry in ENTRIES)
+    console.print(f"minutes are for one seed on one core; all together about {total:.0f} core minutes", style="dim")
+
+
+def run(entries: Sequence[Entry], args: argparse.Namespace, console: Console) -> int:
+    """Run what is not finished, report on all of ``entries``."""
+    output: Path = args.output
+    output.mkdir(parents=True, exist_ok=True)
+    plan: list[tuple[Entry, list[Trial]]] = [
+        (entry, [trial_of(entry, seed, output) for seed in with_seeds(entry, args.seeds)]) for entry in entries
+    ]
+    trials = [trial for _, group in plan for trial in group]
+    for trial in trials if args.fresh else ():
+        shutil.rmtree(trial.folder, ignore_errors=True)
+    failed: dict[str, str] = {}
+    interrupted = False
+    with Board(trials, console) as board:
+        try:
+            failed = run_all(trials, args.parallel, board.look)
+        except KeyboardInterrupt:
+            interrupted = True
+    rows = [make_row(entry, group, failed) for entry, group in plan]
+    written = write_report(rows, output, command_line(args))
+    picture = draw_overview([(row, group) for row, (_, group) in zip(rows, plan, strict=True)], output / "curves.png")
+    written += [picture] if picture else []
+    if args.write_docs:
+        written += write_docs(output, command_line(args))
+    print_rows(rows, console)
+    for name, error in failed.items():
+        console.print(f"\n{name} failed:\n{error}", style="red", highlight=False, markup=False)
+    console.print("written: " + ", ".join(os.path.relpath(path) for path in written), highlight=False, soft_wrap=True)
+    if interrupted:
+        console.print("interrupted; the same command goes on where this one stopped")
+        return INTERRUPTED
+    return OK if all(row.verdict == "reproduced" for row in rows) else MISSED
+
+
+def print_rows(rows: Sequence[Row], console: Console) -> None:
+    """Print the table of published against ours."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("entry", "published", "ours", "must be", "wiring", "verdict"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        entry = row.entry
+        style = {"reproduced": "green", "missed": "red", "failed": "red"}.get(row.verdict, "dim")
+        must = f"{entry.bound} {entry.shown(entry.threshold)}"
+        table.add_row(entry.name, entry.published, row.ours, must, entry.wiring, f"[{style}]{row.verdict}[/]")
+    console.print(table)
+
+
+def command_line(args: argparse.Namespace) -> str:
+    """Return the command as one would type it from the repository's root."""
+    seeds = f" --seeds {args.seeds}" if args.seeds else ""
+    return f"python scripts/reproduce.py run {' '.join(args.names)}{seeds}"
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", help="what there is, by whom it is published, how long it takes")
+    runner = verbs.add_parser("run", help="run entries, or the finished ones' table again")
+    runner.add_argument("names", nargs="+", metavar="NAME", help="entries, groups, or all")
+    runner.add_argument("--seeds", type=_positive, help="seeds 1 ... N instead of each entry's own")
+    runner.add_argument("--output", type=Path, default=Path("runs/reproduce"), help="where trials live (default: %(default)s)")
+    runner.add_argument(
+        "--parallel", type=_positive, default=max(1, os.cpu_count() or 1), help="trials at a time (default: %(default)s)"
+    )
+    runner.add_argument("--fresh", action="store_true", help="forget what is finished or begun, and run it again")
+    runner.add_argument("--write-docs", action="store_true", help="bring docs/results.md and its picture up to date")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = make_parser().parse_args(arguments)
+    console = Console()
+    if args.verb == "list":
+        list_entries(console)
+        return OK
+    try:
+        entries = chosen_entries(args.names)
+    except UnknownEntryError as error:
+        print(error, file=sys.stderr)
+        return BAD_NAME
+    return run(entries, args, console)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""What came out, held against what is published: a table in JSON, in Markdown and for docs/results.md."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from reproduction.entry import Command, Entry
+from reproduction.store import Trial, TrialResult, git_revision, write_json
+
+Verdict = Literal["reproduced", "missed", "incomplete", "failed", "not run"]
+HEADER = "| Entry | Published | By | Ours | Must be | Verdict |\n|---|---|---|---|---|---|"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry with its trials."""
+
+    entry: Entry
+    verdict: Verdict
+    values: dict[int, float]
+    """Figure of each seed that is finished."""
+    num_seeds: int
+    seconds: float
+    """Mean over the finished trials."""
+    error: str = ""
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds; NaN without any."""
+        return statistics.fmean(self.values.values()) if self.values else math.nan
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation over the seeds; None for fewer than two."""
+        return statistics.stdev(self.values.values()) if len(self.values) > 1 else None
+
+    @property
+    def ours(self) -> str:
+        """Mean and deviation as the table shows them."""
+        if not self.values:
+            return "–"
+        text = self.entry.shown(self.mean)
+        return text if self.std is None else f"{text} ± {self.entry.shown(self.std)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as JSON takes it."""
+        entry = self.entry
+        return {
+            "name": entry.name,
+            "published": entry.published,
+            "source": entry.source,
+            "bound": entry.bound,
+            "threshold": entry.threshold,
+            "tolerance": entry.tolerance,
+            "measured": entry.measured,
+            "wiring": entry.wiring,
+            "setting": entry.setting,
+            "verdict": self.verdict,
+            "mean": None if math.isnan(self.mean) else self.mean,
+            "std": self.std,
+            "values": {str(seed): None if math.isnan(value) else value for seed, value in self.values.items()},
+            "num_seeds": self.num_seeds,
+            "seconds_per_trial": round(self.seconds, 1),
+            "error": self.error,
+        }
+
+
+def make_row(entry: Entry, trials: Sequence[Trial], failed: Mapping[str, str]) -> Row:
+    """Judge an entry by its trials: the mean over the seeds is held against the bound, once all of them are finished."""
+    results: dict[int, TrialResult] = {t.seed: found for t in trials if (found := t.result) is not None}
+    values = {seed: result.value for seed, result in results.items()}
+    errors = [failed[t.name] for t in trials if t.name in failed]
+    verdict: Verdict
+    if errors:
+        verdict = "failed"
+    elif not values:
+        verdict = "not run"
+    elif len(values) < len(trials):
+        verdict = "incomplete"
+    else:
+        verdict = "reproduced" if entry.holds(statistics.fmean(values.values())) else "missed"
+    seconds = statistics.fmean(r.seconds for r in results.values()) if results else 0.0
+    return Row(entry, verdict, values, len(trials), seconds, errors[0] if errors else "")
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Return one line per entry."""
+    lines = [HEADER]
+    for row in rows:
+        entry = row.entry
+        must = f"{entry.bound} {entry.shown(entry.threshold)} ({entry.tolerance})"
+        lines.append(
+            f"| `{entry.name}` | {entry.published} | {entry.source} | {row.ours} | {must} | "
+            f"{'**' if row.verdict == 'missed' else ''}{row.verdict}{'**' if row.verdict == 'missed' else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def markdown_notes(rows: Sequence[Row]) -> str:
+    """Return how each figure is measured, with which wiring, on how many seeds, in which time."""
+    lines = [
+        "| Entry | Measured | Seeds | Wiring | Minutes per trial | Differs from the published setting |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        entry = row.entry
+        seeds = "–" if isinstance(entry.task, Command) else f"{len(row.values)} of {row.num_seeds}"
+        minutes = f"{row.seconds / 60:.1f}" if row.values else "–"
+        lines.append(
+            f"| `{entry.name}` | {entry.measured} | {seeds} | {entry.wiring} | {minutes} | {entry.setting or 'nothing known'} |"
+        )
+    return "\n".join(lines)
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures were measured on."""
+    packages = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium")
+    return {
+        "cpu": _cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in packages},
+    }
+
+
+def machine_text() -> str:
+    """Return the machine as one sentence."""
+    found = machine()
+    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items() if name != "robonav_ray")
+    return (
+        f"{found['cpus']} cores of {found['cpu']}, {found['memory_gb']} GB memory, no GPU used; "
+        f"{found['system']}, Python {found['python']}, {packages}"
+    )
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def write_report(rows: Sequence[Row], output: Path, command: str) -> list[Path]:
+    """Write ``results.json`` and ``results.md`` into ``output`` and return their paths."""
+    data = {"command": command, "revision": git_revision(), "machine": machine(), "entries": [row.to_dict() for row in rows]}
+    write_json(output / "results.json", data)
+    text = f"`{command}` on {machine_text()}.\n\n{markdown_table(rows)}\n\n{markdown_notes(rows)}\n"
+    (output / "results.md").write_text(text, encoding="utf-8")
+    return [output / "results.json", output / "results.md"]
