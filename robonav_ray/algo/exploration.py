@@ -30,6 +30,29 @@ def exploration_key(seed: int) -> np.uint64:
     return np.uint64(seed_for(seed, ROLE_EXPLORATION))
 
 
+_NOISE_STREAM = 1 << 40
+"""Part of the key beside which no world's stream can stand."""
+
+
+@numba.njit(cache=True)
+def parameter_noise(key: np.uint64, step: int, out: np.ndarray) -> None:
+    """Write f(x) = sgn(x) sqrt(|x|) of normal numbers, (F,) float32 (Fortunato et al. 2018, below eq. 11; Box and Muller 1958).
+
+    A function of the run's key and the vector step only, so that all workers of a run perturb their policies alike.
+
+    Args:
+        key: From ``exploration_key``.
+        step: Vector steps that the run's worlds have made.
+        out: Written.
+    """
+    stream = derive_key(derive_key(key, _NOISE_STREAM), step)
+    for i in range(out.shape[0]):
+        size = np.sqrt(-2.0 * np.log(1.0 - uniform01(stream, 2 * (i // 2))))
+        angle = 2.0 * np.pi * uniform01(stream, 2 * (i // 2) + 1)
+        normal = size * (np.cos(angle) if i % 2 == 0 else np.sin(angle))
+        out[i] = np.sign(normal) * np.sqrt(np.abs(normal))
+
+
 @numba.njit(cache=True)
 def epsilon_greedy(
     q: np.ndarray,

@@ -1,4 +1,4 @@
-"""One dense layer for batched acting: a Numba kernel that needs no BLAS, no threads and no torch.
+"""The layers of batched acting: Numba kernels that need no BLAS, no threads and no torch.
 
 A row's result has the same bits whatever else is in the batch and wherever the row stands, because each row takes the same path;
 BLAS libraries do not promise this (OpenBLAS and MKL choose kernels by the number of rows and by the place in a tile), and a decision
@@ -13,7 +13,8 @@ import numpy as np
 ROW_UNIT = 4
 """Rows of ``out`` must be a multiple of this."""
 
-_ZERO = np.float32(0.0)
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+_NORM_EPS = np.float32(1e-5)
 
 
 @numba.njit(cache=True, fastmath={"contract"}, error_model="numpy")
@@ -62,3 +63,140 @@ def dense(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, relu: bool, out: 
                 y1[o] = max(y1[o], _ZERO)
                 y2[o] = max(y2[o], _ZERO)
                 y3[o] = max(y3[o], _ZERO)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def layer_norm_relu(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
+    """Overwrite each row of ``x`` (B, O) with max(0, (x - mean) / sqrt(variance + 1e-5) * weight + bias) (Ba et al. 2016, eq. 4)."""
+    num = x.shape[1]
+    for row in range(x.shape[0]):
+        mean = 0.0
+        for o in range(num):
+            mean += x[row, o]
+        mean /= num
+        variance = 0.0
+        for o in range(num):
+            variance += (x[row, o] - mean) * (x[row, o] - mean)
+        centre, scale = np.float32(mean), np.float32(1.0) / np.sqrt(np.float32(variance / num) + _NORM_EPS)
+        for o in range(num):
+            x[row, o] = max((x[row, o] - centre) * scale * weight[o] + bias[o], _ZERO)
+
+
+@numba.njit(cache=True)
+def ring_patches(
+    x: np.ndarray,
+    start: int,
+    channel_stride: int,
+    place_stride: int,
+    num_channels: int,
+    num_places: int,
+    kernel: int,
+    stride: int,
+    out: np.ndarray,
+) -> None:
+    """Write what each place of a convolution around a circle sees, so that ``dense`` can do the rest.
+
+    Value (channel c, place p) of row b is ``x[b, start + c * channel_stride + p * place_stride]``.
+
+    Args:
+        x: (B, D) float32.
+        start: First column.
+        channel_stride: Columns from one channel to the next.
+        place_stride: Columns from one place to the next.
+        num_channels: Channels C.
+        num_places: Places on the circle L.
+        kernel: Places that are seen at once; odd.
+        stride: Places from one patch to the next.
+        out: (B * ceil(L / stride), C * kernel) float32, written; columns by channel, then place.
+    """
+    num_patches = (num_places + stride - 1) // stride
+    half = kernel // 2
+    for b in range(x.shape[0]):
+        for i in range(num_patches):
+            row = b * num_patches + i
+            for c in range(num_channels):
+                base = start + c * channel_stride
+                for j in range(kernel):
+                    place = (i * stride + j - half) % num_places
+                    out[row, c * kernel + j] = x[b, base + place * place_stride]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def categorical_means(logits: np.ndarray, v_min: float, v_max: float, q: np.ndarray) -> None:
+    """Write Q = sum_i z_i softmax(logits)_i (Bellemare et al. 2017, algorithm 1).
+
+    Args:
+        logits: (at least B, A * Z) float32, the Z atoms of an action side by side.
+        v_min: Least value of the support.
+        v_max: Greatest value of the support.
+        q: (B, A) float32, written.
+    """
+    num_actions = q.shape[1]
+    num_atoms = logits.shape[1] // num_actions
+    step = (v_max - v_min) / (num_atoms - 1)
+    for b in range(q.shape[0]):
+        for a in range(num_actions):
+            first = a * num_atoms
+            top = logits[b, first]
+            for i in range(1, num_atoms):
+                top = max(top, logits[b, first + i])
+            total, weighted = 0.0, 0.0
+            for i in range(num_atoms):
+                mass = np.float64(np.exp(logits[b, first + i] - top))
+                total += mass
+                weighted += mass * i
+            q[b, a] = v_min + step * (weighted / total)
+
+
+@numba.njit(cache=True)
+def perturb(mean: np.ndarray, sigma: np.ndarray, of_input: np.ndarray, of_output: np.ndarray, out: np.ndarray) -> None:
+    """Write mean + sigma * of_input * of_output, (I + 1, O): a noisy layer's weights, and its bias as the last row.
+
+    Fortunato et al. 2018, eq. 10-11; ``of_input`` (I,) and ``of_output`` (O,) are f(epsilon).
+    """
+    num_inputs = of_input.shape[0]
+    for i in range(mean.shape[0]):
+        factor = of_input[i] if i < num_inputs else _ONE
+        for o in range(mean.shape[1]):
+            out[i, o] = mean[i, o] + sigma[i, o] * (factor * of_output[o])
+
+
+@numba.njit(cache=True)
+def perturb_head(
+    mean: np.ndarray,
+    sigma: np.ndarray,
+    of_input: np.ndarray,
+    of_output: np.ndarray,
+    gain: np.ndarray,
+    dueling: bool,
+    out: np.ndarray,
+) -> None:
+    """Write the noisy head that is folded as ``mean`` is: V + A - mean(A) when dueling, the mean over Z where only that counts.
+
+    Args:
+        mean: (I + 1, A * Y) float32: the folded head without noise, its bias as the last row; Y is Z or 1.
+        sigma: (I + 1, P, Z) float32, not folded; P is A + 1 when dueling, else A.
+        of_input: (I,) f(epsilon).
+        of_output: (P, Z) f(epsilon).
+        gain: (I,) factor on the inputs that is folded into ``mean``.
+        dueling: Whether the first of P is the state value.
+        out: As ``mean``, written.
+    """
+    num_inputs, num_parts, num_values = of_input.shape[0], sigma.shape[1], sigma.shape[2]
+    first = 1 if dueling else 0
+    num_actions = num_parts - first
+    kept = mean.shape[1] // num_actions
+    share = _ONE / np.float32(num_values // kept)
+    for i in range(mean.shape[0]):
+        factor = of_input[i] * gain[i] * share if i < num_inputs else share
+        for o in range(mean.shape[1]):
+            out[i, o] = mean[i, o]
+        for z in range(num_values):
+            base = _ZERO
+            if dueling:
+                for a in range(num_actions):
+                    base += sigma[i, a + 1, z] * of_output[a + 1, z]
+                base = sigma[i, 0, z] * of_output[0, z] - base / np.float32(num_actions)
+            at = z if kept > 1 else 0
+            for a in range(num_actions):
+                out[i, a * kept + at] += factor * (base + sigma[i, a + first, z] * of_output[a + first, z])

@@ -12,6 +12,7 @@ from torch.nn import functional
 from robonav_ray.algo.categorical import categorical_mean
 from robonav_ray.algo.draws import cosine_features, midpoints
 from robonav_ray.algo.lidar_ring import LidarRing
+from robonav_ray.algo.parameters import first_dim
 from robonav_ray.config.algo import AlgoConfig
 
 
@@ -82,12 +83,9 @@ class QNetwork(nn.Module):
         super().__init__()
         self.algo, self.num_actions = algo, num_actions
         self.conv = None
-        if algo.encoder == "lidar_conv":
-            if lidar is None:
-                raise ValueError("encoder=lidar_conv needs a lidar that looks all around")
+        dims = (first_dim(obs_dim, algo, lidar), *algo.hidden_dims)
+        if algo.encoder == "lidar_conv" and lidar is not None:
             self.conv = LidarConv(lidar, algo)
-            obs_dim += algo.ring_lengths(lidar.num_beams)[-1] * algo.conv_channels[-1] - lidar.size
-        dims = (obs_dim, *algo.hidden_dims)
         num_outputs = (num_actions + algo.dueling) * algo.values_per_action
         self.hidden = nn.ModuleList(_dense(i, o, algo.noisy) for i, o in pairwise(dims))
         self.norm = nn.ModuleList(nn.LayerNorm(o, device="meta") for o in algo.hidden_dims) if algo.layer_norm else None

@@ -159,6 +159,7 @@ class RolloutWorker:
 
     def _step(self, epsilon: np.ndarray, columns: tuple[np.ndarray, ...], priority: np.ndarray, row: int) -> tuple[int, int]:
         obs, active = self._obs, self._active
+        self._policy.resample_noise(self._key, int(self._step_count[0]))
         q = self._policy.q_values(obs)
         epsilon_greedy(q, epsilon, self._key, self._world_index, self._step_count, self._action, self._q_taken, self._q_max)
         next_obs, reward, terminated, truncated, info = self._env.step(self._action)

@@ -54,7 +54,7 @@ class LocalWiring:
         self.replay = ReplayBuffer(config.replay, task.spec, config.seed, self._max_rows, max_sample_rows(config))
         self.learner_state = LearnerState(
             task.obs_dim, task.num_actions, config.algo, config.learner, seed_for(config.seed, ROLE_NETWORK),
-            pick_device(config.learner.device),
+            pick_device(config.learner.device), task.lidar,
         )  # fmt: skip
         self.loop = LearnerLoop(
             self.learner_state, config.algo, config.learner, task.spec,

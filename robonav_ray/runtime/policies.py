@@ -32,7 +32,7 @@ def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy
     Raises:
         CheckpointError: When it does not fit the run's config.
     """
-    policy = Policy(task.obs_dim, task.num_actions, config.algo)
+    policy = Policy(task.obs_dim, task.num_actions, config.algo, task.lidar)
     try:
         policy.load(read_policy(checkpoint, config.evaluation.weights))
     except ValueError as error:

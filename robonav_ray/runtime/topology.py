@@ -85,6 +85,7 @@ class RayWiring:
                 spec=task.spec,
                 obs_dim=task.obs_dim,
                 num_actions=task.num_actions,
+                lidar=task.lidar,
                 seed=seed_for(config.seed, ROLE_NETWORK),
                 sources=tuple(self.replay.batch_source(rank, config.learner.prefetch_calls) for rank in range(plan.num_ranks)),
                 priorities=self.replay.priority_sink(),
