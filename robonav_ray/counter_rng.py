@@ -36,7 +36,7 @@ def uniform01(key: np.uint64, draw: int) -> float:
     return (mix64(np.uint64(key) + np.uint64(draw + 1) * _GOLDEN) >> _S11) * _TO_UNIT
 
 
-ROLE_WORLD, ROLE_EXPLORATION, ROLE_REPLAY, ROLE_NETWORK, ROLE_EVALUATION = 1, 2, 3, 4, 5
+ROLE_WORLD, ROLE_EXPLORATION, ROLE_REPLAY, ROLE_NETWORK, ROLE_EVALUATION, ROLE_HINDSIGHT = 1, 2, 3, 4, 5, 6
 
 
 @numba.njit(cache=True)

@@ -6,6 +6,7 @@ plain implementation (same process) and a Ray one (``*/remote.py``); the contrac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -93,15 +94,26 @@ class CommandChannel(Protocol):
         ...
 
 
+StepInfo = Mapping[str, np.ndarray]
+"""What the environment told about each of B steps beside the goals: name -> (B,) array."""
+
+
 @runtime_checkable
 class GoalFunctions(Protocol):
-    """worlds -> hindsight in rollout: pure and vectorised over (achieved, desired), each (B, goal_dim) float32."""
+    """worlds -> hindsight in rollout: pure and vectorised over (achieved, desired), each (B, goal_dim) float32.
 
-    def reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    ``achieved_goal`` is what was achieved *after* the step that is judged; ``info`` tells what else counts in it and has nothing to do
+    with the goal (a collision).
+    """
+
+    columns: np.ndarray
+    """(F,) int64: where ``goal_features`` stand in a flat observation."""
+
+    def reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo | None = None) -> np.ndarray:
         """Return the (B,) float32 reward."""
         ...
 
-    def terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    def terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo | None = None) -> np.ndarray:
         """Return (B,) bool."""
         ...
 

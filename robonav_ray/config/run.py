@@ -8,6 +8,7 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.base import Section
 from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.config.evaluation import EvaluationConfig
+from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.config.rollout import RolloutConfig
@@ -28,6 +29,7 @@ class RunConfig(Section):
     env: EnvConfig = EnvConfig()
     algo: AlgoConfig = AlgoConfig()
     rollout: RolloutConfig = RolloutConfig()
+    hindsight: HindsightConfig = HindsightConfig()
     replay: ReplayConfig = ReplayConfig()
     learner: LearnerConfig = LearnerConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
@@ -42,6 +44,11 @@ class RunConfig(Section):
         if self.learner.batch_size % self.learner.num_ranks:
             raise ValueError(
                 f"learner.batch_size ({self.learner.batch_size}) must be a multiple of learner.num_ranks ({self.learner.num_ranks})"
+            )
+        if self.learner.batch_size % (self.learner.num_ranks * self.learner.accumulation_steps):
+            raise ValueError(
+                f"learner.batch_size ({self.learner.batch_size}) must be a multiple of learner.num_ranks x learner.accumulation_steps "
+                f"({self.learner.num_ranks} x {self.learner.accumulation_steps})"
             )
         if self.replay.capacity < self.replay.num_shards:
             raise ValueError(
@@ -95,6 +102,8 @@ class RunConfig(Section):
             (self.learner.target_update == "polyak", "learner.target_update is polyak", "learner", ("target_interval",)),
             (self.learner.target_update == "hard", "learner.target_update is hard", "learner", ("target_tau",)),
             (self.learner.lr_schedule == "constant", "learner.lr_schedule is constant", "learner", ("lr_final_frac",)),
+            (self.hindsight.strategy == "none", "hindsight.strategy is none", "hindsight", ("num_goals", "max_segment")),
+            (self.hindsight.strategy == "final", "hindsight.strategy is final", "hindsight", ("num_goals",)),
             (self.replay.sampler == "uniform", "replay.sampler is uniform", "replay", _PRIORITY_KEYS),
             (self.runtime.address is not None, "runtime.address names a running cluster", "runtime", _OWN_CLUSTER_KEYS),
         ):

@@ -105,6 +105,19 @@ class LidarConfig(Section):
     """A full circle is divided into ``num_beams``; a smaller sector has a beam on either edge."""
     stack: int = Field(default=3, ge=1, le=16)
     """Scans in one observation, newest first: a single one hides how obstacles move."""
+    stack_interval: int = Field(default=1, ge=1, le=32)
+    """Steps between two scans of the stack: the longer, the further obstacles have moved between them."""
+    align: bool = False
+    """Show the older scans as their points lie seen from where the robot is now, so that what stands still looks the same in
+    all of them and what moves does not. Full-circle lidars only; the robot's own motion is taken from its odometry."""
+
+    @model_validator(mode="after")
+    def _nothing_ignored(self) -> LidarConfig:
+        if self.stack == 1 and (self.stack_interval != 1 or self.align):
+            raise ValueError("stack_interval and align are about older scans: raise stack above 1, or leave them out")
+        if self.align and self.field_of_view_rad < 2.0 * math.pi - 1e-6:
+            raise ValueError("align needs a lidar that looks all around: leave field_of_view_rad out, or set align to false")
+        return self
 
 
 class ObstacleConfig(Section):
@@ -132,6 +145,8 @@ class ObstacleConfig(Section):
 class RewardConfig(Section):
     """Weights of the reward terms; each term is summed up per episode. The first three are the task terms."""
 
+    mode: Literal["shaped", "sparse"] = "shaped"
+    """``sparse`` pays the task terms only, so that hindsight can tell what another goal would have paid (Andrychowicz et al. 2017)."""
     goal: float = 5.0
     """Paid for every goal."""
     finish: float = 5.0
@@ -149,6 +164,24 @@ class RewardConfig(Section):
     """Paid per step: standing still is no way out."""
     effort: float = 0.0
     """Paid per step times the squared change of the command, as a part of its range."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sparse_defaults(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or data.get("mode") != "sparse":  # pyright: ignore[reportUnknownMemberType]
+            return data  # pyright: ignore[reportUnknownVariableType]
+        given: dict[str, Any] = dict(data)  # pyright: ignore[reportUnknownArgumentType]
+        return dict.fromkeys(_SHAPING_TERMS, 0.0) | given
+
+    @model_validator(mode="after")
+    def _sparse_is_sparse(self) -> RewardConfig:
+        paid = [f"{name} ({value:g})" for name in _SHAPING_TERMS if (value := float(getattr(self, name)))]
+        if self.mode == "sparse" and paid:
+            raise ValueError(f"mode=sparse pays the task terms only: leave out {', '.join(paid)}, or set mode=shaped")
+        return self
+
+
+_SHAPING_TERMS = ("progress_per_m", "discomfort", "time", "effort")
 
 
 class WallSegment(Section):
@@ -279,11 +312,15 @@ class WorldConfig(Section):
         return lines
 
 
+NATIVE_ENV_ID = "robonav_ray/Nav-v0"
+"""Our own worlds."""
+
+
 class EnvConfig(Section):
     """Which environment the rollout workers run."""
 
-    id: str = "robonav_ray/Nav-v0"
-    """A Gymnasium id: ours, or any other with a flat Box observation and Discrete actions."""
+    id: str = NATIVE_ENV_ID
+    """A Gymnasium id: ours, or any other with Discrete actions and a flat Box observation, or the Dict of a goal-env."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of ``gymnasium.make`` for an environment that is not ours."""
     world: WorldConfig = WorldConfig()
@@ -292,7 +329,7 @@ class EnvConfig(Section):
     @property
     def is_native(self) -> bool:
         """True for our own worlds, which have levels and outcomes."""
-        return self.id == "robonav_ray/Nav-v0"
+        return self.id == NATIVE_ENV_ID
 
     @model_validator(mode="after")
     def _no_ignored_setting(self) -> EnvConfig:

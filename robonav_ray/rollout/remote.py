@@ -14,14 +14,13 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from robonav_ray.algo.lidar_ring import lidar_ring
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.counter_rng import ROLE_EXPLORATION, ROLE_WORLD, seed_for
 from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
-from robonav_ray.rollout.worker import RolloutStats, RolloutWorker
-from robonav_ray.worlds.make import make_vector_env
+from robonav_ray.rollout.worker import HindsightTask, RolloutStats, RolloutWorker
+from robonav_ray.worlds.make import make_goal_functions, make_vector_env
 
 SLICE_S = 0.5
 """Seconds of work per call: how often the fleet hears from a worker."""
@@ -45,6 +44,9 @@ class RolloutWiring:
 def make_worker(wiring: RolloutWiring) -> RolloutWorker:
     """Build the plain worker. Each life draws other worlds and other noise; life 0 draws those that the run's seed names."""
     config, robots = wiring.config, wiring.config.env.world.num_robots
+    hindsight = None
+    if config.hindsight.strategy != "none":
+        hindsight = HindsightTask(make_goal_functions(config.env), config.hindsight, config.replay.sampler != "uniform")
     env = make_vector_env(
         config.env,
         wiring.levels,
@@ -52,13 +54,14 @@ def make_worker(wiring: RolloutWiring) -> RolloutWorker:
         first_world=wiring.first_world,
         seed=seed_for(config.seed, ROLE_WORLD, wiring.incarnation),
         gamma=config.algo.gamma,
+        tell_goals=hindsight is not None,
     )
     obs_dim, num_actions = int(env.single_observation_space.shape[0]), int(env.single_action_space.n)  # type: ignore[index,attr-defined]
     return RolloutWorker(
         worker=wiring.worker,
         incarnation=wiring.incarnation,
         env=env,
-        policy=Policy(obs_dim, num_actions, config.algo, lidar_ring(config.env)),
+        policy=Policy(obs_dim, num_actions, config.algo),
         algo=config.algo,
         rollout=config.rollout,
         seed=seed_for(config.seed, ROLE_EXPLORATION, wiring.incarnation),
@@ -68,6 +71,7 @@ def make_worker(wiring: RolloutWiring) -> RolloutWorker:
         assignments=wiring.assignments,
         sink=wiring.sink,
         weights=wiring.weights,
+        hindsight=hindsight,
     )
 
 

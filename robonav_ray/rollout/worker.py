@@ -21,10 +21,12 @@ from robonav_ray.algo.exploration import epsilon_greedy, exploration_key, is_on_
 from robonav_ray.algo.n_step import NStepFolder
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.rollout import RolloutConfig
-from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
+from robonav_ray.interfaces import AssignmentSource, GoalFunctions, TransitionSink, WeightSource
 from robonav_ray.records import Assignment, Fragment, PolicySnapshot, TransitionSpec
 from robonav_ray.rollout.episodes import EpisodeLedger
+from robonav_ray.rollout.hindsight import Hindsight
 
 
 class RolloutStats(NamedTuple):
@@ -50,6 +52,15 @@ class RolloutStats(NamedTuple):
         )
 
 
+class HindsightTask(NamedTuple):
+    """What a worker that relabels is handed besides a goal vector environment."""
+
+    goals: GoalFunctions
+    config: HindsightConfig
+    computed_priority: bool
+    """Whether relabelled rows enter with their |td_error|, else at the highest priority."""
+
+
 class RolloutWorker:
     """Worlds ``first_world ... first_world + L`` of a run; plain, no Ray."""
 
@@ -69,6 +80,7 @@ class RolloutWorker:
         assignments: AssignmentSource,
         sink: TransitionSink,
         weights: WeightSource,
+        hindsight: HindsightTask | None = None,
     ) -> None:
         """Reset the worlds under the first assignment.
 
@@ -86,6 +98,7 @@ class RolloutWorker:
             assignments: What to practise; gets the episodes.
             sink: Gets the transitions.
             weights: Has the newest policy.
+            hindsight: None relabels nothing; else ``env`` must be a goal vector environment.
         """
         num_lanes = env.num_envs
         self._worker, self._incarnation = worker, incarnation
@@ -99,6 +112,12 @@ class RolloutWorker:
         self._book = EpisodeLedger(worker, self._world_index, on_gate)
         self._folder = NStepFolder(num_lanes, policy.obs_dim, algo.n_step, algo.gamma)
         self._key = exploration_key(seed)
+        self._hindsight: Hindsight | None = None
+        self._rows_per_step = 1
+        if hindsight is not None:
+            value = policy.q_values if hindsight.computed_priority else None
+            self._hindsight = Hindsight(hindsight.goals, hindsight.config, algo, self._world_index, seed, value)
+            self._rows_per_step += hindsight.config.rows_per_step
         self._step_count = np.zeros(num_lanes, np.int64)
         self._sequence = 0
         self._action = np.zeros(num_lanes, np.int32)
@@ -117,17 +136,21 @@ class RolloutWorker:
         obs, info = self._env.reset()
         self._obs = np.array(obs, dtype=np.float32)
         self._note_parked(info)
+        if self._hindsight is not None:
+            self._hindsight.begin(self._obs, info["achieved_goal"])
 
     def collect(self) -> RolloutStats:
         """Make one fragment: look for newer weights and the assignment, step, ship, report. Waits in the sink's ``insert``."""
         epsilon = self._practise(self._assignments.next_assignment(self._worker))
         lag = self._update_policy()
-        max_rows = self._folder.max_rows(self._num_steps)
+        max_rows = self._folder.max_rows(self._num_steps) * self._rows_per_step
         columns, priority = self.spec.allocate(max_rows), np.zeros(max_rows, np.float32)
         row, env_steps = 0, 0
         for _ in range(self._num_steps):
             row, stepped = self._step(epsilon, columns, priority, row)
             env_steps += stepped
+        if self._hindsight is not None:
+            row = self._hindsight.write(columns, priority, row)
         fragment = Fragment(
             self._worker, self._incarnation, self._sequence, tuple(column[:row] for column in columns), priority[:row]
         )
@@ -169,6 +192,10 @@ class RolloutWorker:
             obs, self._action, learned_from, terminated, truncated, self._q_taken, self._q_max,
             final_obs, self._final_q_max, self._policy.version, columns, priority, row, active,
         )  # fmt: skip
+        if self._hindsight is not None:
+            self._hindsight.record(
+                obs, self._action, final_obs, terminated | truncated, info, self._policy.version, self._step_count, active
+            )
         self._step_count += 1
         np.copyto(self._obs, next_obs)
         self._note_parked(info)
@@ -206,6 +233,8 @@ class RolloutWorker:
         state["active"] = np.ones(len(self._obs), np.bool_) if self._active is None else self._active.copy()
         state |= {f"folder_{name}": array for name, array in self._folder.state_dict().items()}
         state |= {f"env_{name}": array for name, array in self._env.state_dict().items()}  # type: ignore[attr-defined]
+        if self._hindsight is not None:
+            state |= {f"hindsight_{name}": array for name, array in self._hindsight.state_dict().items()}
         return state | self._book.state_dict()
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
@@ -222,6 +251,12 @@ class RolloutWorker:
         def part(prefix: str) -> dict[str, np.ndarray]:
             return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
 
+        if any(name.startswith("hindsight_") for name in state) != (self._hindsight is not None):
+            raise ValueError(
+                "hindsight is on here and was off there, or the other way round: resume with the hindsight section as it was"
+            )
+        if self._hindsight is not None:
+            self._hindsight.load_state_dict(part("hindsight_"))
         self._folder.load_state_dict(part("folder_"))
         self._env.load_state_dict(part("env_"))  # type: ignore[attr-defined]
         self._book.load_state_dict({name: array for name, array in state.items() if name.startswith("book_")})

@@ -53,7 +53,7 @@ def play_command(path: Path, *, output: Path | None, window: bool, stage: int | 
     level = _checked_levels(task, None if stage is None else (stage,))[-1]
     policy = load_policy(checkpoint, config, task)
     console = Console()
-    if not task.has_outcomes:
+    if not task.is_native:
         raise ConfigError(f"env.id: only our own worlds can be drawn, not {task.env_id!r}; use its own render mode")
     if window:
         if output is not None:
@@ -90,11 +90,11 @@ def finish_run(session: Session, console: Console, stop: StopRequest) -> None:
     write_report(report, run.path)
     if "jsonl" in config.tracking.backends:
         draw_curves(run.path)
-    if not stop and task.has_outcomes:
+    if not stop and task.is_native:
         draw_gif(run.path / "play.gif", load_policy(checkpoint, config, task), config, task, level=len(task.levels) - 1)
     longer = f"budget.time_s={2 * config.budget.time_s + 300:g}"
     lines = [(f"robonav evaluate {run.shown}", "all stages on held-out worlds")]
-    if task.has_outcomes:
+    if task.is_native:
         lines.append((f"robonav play {run.shown}", "another GIF (--window to watch live)"))
     lines.append((f"robonav train --resume {run.shown} {longer}", "train longer"))
     lines.append((f"tensorboard --logdir {os.path.relpath(run.path.parent)}", "all curves"))
@@ -122,15 +122,15 @@ def evaluate_run(
                 lambda first, count, level=level: _held_out(config, task, level, first, count),
                 config.evaluation.num_episodes,
                 num_worlds=config.evaluation.num_worlds,
-                step_s=config.env.world.dt_s if task.has_outcomes else 1.0,
-                max_steps=task.levels[level].max_steps if task.has_outcomes else None,
+                step_s=config.env.world.dt_s if task.is_native else 1.0,
+                max_steps=task.levels[level].max_steps if task.is_native else None,
                 progress=lambda done, _total, bar=bar: progress.update(bar, completed=done),
             )
             reports.append(LevelReport(task.level_names[level], summarize(table, config.evaluation.confidence)))
     knows = "lidar only" if config.env.world.observation == "lidar" else "true state"
     return EvaluationReport(
         policy=run.path.name,
-        knows=knows if task.has_outcomes else "the environment's observation",
+        knows=knows if task.is_native else "the environment's observation",
         env_id=task.env_id,
         seed=config.evaluation.seed,
         levels=tuple(reports),

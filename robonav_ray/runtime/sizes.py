@@ -12,7 +12,7 @@ from robonav_ray.replay.memory import check_memory
 def max_fragment_rows(config: RunConfig, num_worlds: int) -> int:
     """Return the most rows that one fragment of a worker with ``num_worlds`` worlds can have."""
     lanes = num_worlds * config.env.world.num_robots
-    return lanes * (config.rollout.steps_per_fragment + config.algo.n_step)
+    return lanes * (config.rollout.steps_per_fragment + config.algo.n_step) * (1 + config.hindsight.rows_per_step)
 
 
 def max_sample_rows(config: RunConfig) -> int:
@@ -31,7 +31,8 @@ def check_sizes(config: RunConfig, spec: TransitionSpec, memory_bytes: int | Non
     if rows > shard:
         raise ConfigError(
             f"replay.capacity ({config.replay.capacity}): a shard has {shard} rows, but one fragment can have {rows} (rollout.num_worlds x "
-            "(steps_per_fragment + n_step)); raise replay.capacity, or lower rollout.num_worlds or rollout.steps_per_fragment"
+            "(steps_per_fragment + n_step), and hindsight.num_goals times as many more); raise replay.capacity, or lower "
+            "rollout.num_worlds or rollout.steps_per_fragment"
         )
     try:
         check_memory(spec, config.replay, memory_bytes)

@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.interfaces import StepInfo
 from robonav_ray.records import Outcome
 from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.gym_env import LevelLike, NavEnv, WorldLike, as_levels, as_world
@@ -30,7 +31,8 @@ class LegGoals:
     """``interfaces.GoalFunctions`` of one leg: the way to one goal, taken as the last one of its episode.
 
     ``achieved_goal`` and ``desired_goal`` are (B, 3) float32 poses (x, y, yaw); the yaw of the desired one is ignored. The reward is
-    sparse: the task terms ``goal + finish`` when the goal is reached, else 0; a collision is not the goal's business.
+    sparse: the task terms ``goal + finish`` when the goal is reached, else 0. A collision, which ``info["collided"]`` (B,) bool tells of,
+    is one whatever the goal: it pays ``collision`` alone, and ends the leg.
     """
 
     def __init__(self, world: WorldConfig) -> None:
@@ -42,18 +44,21 @@ class LegGoals:
         """(F,) int64: where ``goal_features`` stand in a flat observation."""
         self._tolerance = np.float32(world.goal_tolerance_m)
         self._pay = np.float32(world.reward.goal + world.reward.finish)
+        self._collision = np.float32(world.reward.collision)
 
     def reached(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
         """Return (B,) bool: nearer than the goal tolerance."""
         return _distance(achieved_goal, desired_goal) < self._tolerance
 
-    def reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    def reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo | None = None) -> np.ndarray:
         """Return the (B,) float32 reward."""
-        return self.reached(achieved_goal, desired_goal) * self._pay
+        paid = self.reached(achieved_goal, desired_goal) * self._pay
+        return paid if info is None or "collided" not in info else np.where(info["collided"], self._collision, paid)
 
-    def terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
-        """Return (B,) bool: the leg ends where the goal is reached."""
-        return self.reached(achieved_goal, desired_goal)
+    def terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo | None = None) -> np.ndarray:
+        """Return (B,) bool: the leg ends where the goal is reached, or the robot hits something."""
+        reached = self.reached(achieved_goal, desired_goal)
+        return reached if info is None or "collided" not in info else reached | info["collided"]
 
     def goal_features(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
         """Return (B, F = 7) float32: distance / 10 m, cos and sin of the bearing, no next goal (three zeros), goals left / 4."""
@@ -122,7 +127,6 @@ class NavGoalEnv(gym.Env[dict[str, np.ndarray], Any]):
             world=config, levels=chosen, gamma=gamma, seed=seed, world_index=world_index,
             render_mode=render_mode, size_px=size_px, title=title,
         )  # fmt: skip
-        self._collision = np.float32(config.reward.collision)
         flat = self.nav.worlds.observation_space
         self._rest = np.delete(np.arange(flat.shape[0]), self.goals.columns)
         # where there are no walls, as far as a robot can get
@@ -158,12 +162,11 @@ class NavGoalEnv(gym.Env[dict[str, np.ndarray], Any]):
 
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Info) -> np.ndarray:
         """Return () or (B,) float32: ``goal + finish`` when the goal is reached, ``collision`` when the robot hit something, else 0."""
-        collided = _entry(info, "collided")
-        return np.where(collided, self._collision, self.goals.reward(achieved_goal, desired_goal))
+        return self.goals.reward(achieved_goal, desired_goal, {"collided": _entry(info, "collided")})
 
     def compute_terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Info) -> np.ndarray:
         """Return () or (B,) bool: the goal is reached, or the robot hit something."""
-        return _entry(info, "collided") | self.goals.terminated(achieved_goal, desired_goal)
+        return self.goals.terminated(achieved_goal, desired_goal, {"collided": _entry(info, "collided")})
 
     def compute_truncated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Info) -> np.ndarray:
         """Return () or (B,) bool: the time is up, and nothing else ended the episode."""

@@ -13,7 +13,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.counter_rng import ROLE_WORLD, seed_for
+from robonav_ray.interfaces import GoalFunctions
 from robonav_ray.worlds.actions import action_space
+from robonav_ray.worlds.goal_env import LegGoals
+from robonav_ray.worlds.goal_vector import ComputedGoals, FlatGoalVector, NavGoalVectorEnv, ResumableGoalVector, flat_goal_space
 from robonav_ray.worlds.observation import ObservationLayout
 from robonav_ray.worlds.randomization import check_levels, max_circles
 from robonav_ray.worlds.vector_env import NavVectorEnv
@@ -29,12 +32,19 @@ class EnvDescription:
     obs_dtype: str
     num_actions: int
     has_outcomes: bool
-    """True for our worlds: ``final_info`` holds outcomes, and ``set_level`` exists."""
+    """Whether ``final_info`` holds outcomes: that of our worlds, and of goal-envs that tell ``is_success``."""
+    is_goal_env: bool = False
+    """Whether goals can be exchanged: a Dict observation, or our worlds with a lidar."""
 
 
 def _check_spaces(env_id: str, observation: gym.Space, action: gym.Space) -> tuple[gym.spaces.Box, gym.spaces.Discrete]:
+    """Return the flat observation space (of a goal-env: observation and desired goal) and the action space."""
+    if isinstance(observation, gym.spaces.Dict):
+        observation = flat_goal_space(env_id, observation)[0]
     if not isinstance(observation, gym.spaces.Box) or len(observation.shape) != 1:
-        raise ValueError(f"env.id={env_id!r} has observation space {observation}; supported is a flat Box (one axis)")
+        raise ValueError(
+            f"env.id={env_id!r} has observation space {observation}; supported is a flat Box (one axis), or the Dict of a goal-env"
+        )
     if not isinstance(action, gym.spaces.Discrete) or int(action.start) != 0:
         raise ValueError(f"env.id={env_id!r} has action space {action}; supported is Discrete(n) that starts at 0")
     return observation, action
@@ -68,14 +78,30 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
         size = ObservationLayout.of(env.world, max(max_circles(level) for level in levels)).size
         actions = action_space(env.world.robot)
         assert isinstance(actions, gym.spaces.Discrete)
-        return EnvDescription((size,), "float32", int(actions.n), True)
+        return EnvDescription((size,), "float32", int(actions.n), True, env.world.observation == "lidar")
     _check_known(env.id)
     single = gym.make(env.id, **env.kwargs)
     try:
         observation, action = _check_spaces(env.id, single.observation_space, single.action_space)
-        return EnvDescription(observation.shape, str(observation.dtype), int(action.n), False)
+        is_goal_env = isinstance(single.observation_space, gym.spaces.Dict)
+        tells = is_goal_env and _tells_success(single)
+        return EnvDescription(observation.shape, str(observation.dtype), int(action.n), tells, is_goal_env)
     finally:
         single.close()
+
+
+def _tells_success(env: gym.Env) -> bool:
+    """Look for ``is_success`` in the info of one step, where goal-envs have it."""
+    env.reset(seed=0)
+    return "is_success" in env.step(0)[4]
+
+
+def make_goal_functions(env: EnvConfig) -> GoalFunctions:
+    """Return the goal functions of an environment, for hindsight. ValueError when it is no goal-env."""
+    if env.is_native:
+        return LegGoals(env.world)
+    _check_known(env.id)
+    return ComputedGoals(gym.make(env.id, **env.kwargs), env.id)
 
 
 class DenseFinalObs(VectorWrapper):
@@ -93,18 +119,32 @@ class DenseFinalObs(VectorWrapper):
 
 
 def make_vector_env(
-    env: EnvConfig, levels: tuple[LevelConfig, ...], *, num_envs: int, first_world: int, seed: int, gamma: float
+    env: EnvConfig,
+    levels: tuple[LevelConfig, ...],
+    *,
+    num_envs: int,
+    first_world: int,
+    seed: int,
+    gamma: float,
+    tell_goals: bool = False,
 ) -> VectorEnv:
     """Return ``num_envs`` lanes in SAME_STEP mode, seeded by their global index; call ``reset()`` without a seed.
 
     With R robots per world ``num_envs`` counts worlds x R lanes, and ``first_world`` worlds. Another environment than ours
     is made through ``gymnasium.make_vec(vectorization_mode="sync")``; it has no levels: ``env.is_native`` tells which it is,
-    and ``levels`` and ``gamma`` are not used.
+    and ``levels`` and ``gamma`` are not used. With ``tell_goals`` it is a goal vector environment (see ``goal_vector``), for hindsight.
     """
     if env.is_native:
         _check_discrete(env)
-        return NavVectorEnv(num_envs, world=env.world, levels=levels, seed=seed, gamma=gamma, first_world=first_world)
+        nav = NavGoalVectorEnv if tell_goals else NavVectorEnv
+        return nav(num_envs, world=env.world, levels=levels, seed=seed, gamma=gamma, first_world=first_world)
     _check_known(env.id)
+    spec = gym.spec(env.id)
+    if spec.namespace == "robonav_ray" and spec.vector_entry_point is not None:  # ours know their worlds, and can be saved
+        own = gym.make_vec(
+            env.id, num_envs, vectorization_mode="vector_entry_point", seed=seed, first_world=first_world, **env.kwargs
+        )
+        return ResumableGoalVector(own, env.id, tell_goals)
     envs = gym.make_vec(
         env.id, num_envs, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}, **env.kwargs
     )
@@ -115,4 +155,6 @@ def make_vector_env(
         raise
     seeds: list[int | None] = [int(seed_for(seed, ROLE_WORLD, first_world + i)) & _SEED_BITS for i in range(num_envs)]
     envs.reset(seed=seeds)  # type: ignore[arg-type]  # SyncVectorEnv takes one seed per environment
+    if isinstance(envs.single_observation_space, gym.spaces.Dict):
+        return FlatGoalVector(envs, env.id, tell_goals)
     return DenseFinalObs(envs)
