@@ -14,6 +14,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from robonav_ray.algo.lidar_ring import lidar_ring
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
@@ -61,7 +62,7 @@ def make_worker(wiring: RolloutWiring) -> RolloutWorker:
         worker=wiring.worker,
         incarnation=wiring.incarnation,
         env=env,
-        policy=Policy(obs_dim, num_actions, config.algo),
+        policy=Policy(obs_dim, num_actions, config.algo, lidar_ring(config.env)),
         algo=config.algo,
         rollout=config.rollout,
         seed=seed_for(config.seed, ROLE_EXPLORATION, wiring.incarnation),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import gymnasium
 
+from robonav_ray.algo.lidar_ring import LidarRing, lidar_ring
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError
 from robonav_ray.config.worlds import NATIVE_ENV_ID, LevelConfig
@@ -22,6 +23,8 @@ class Task:
     level_names: tuple[str, ...]
     obs_dim: int
     num_actions: int
+    lidar: LidarRing | None
+    """The lidar's ring in the observations, where there is one."""
     has_outcomes: bool
     """Whether the episodes that the curriculum sees end as a success or not."""
 
@@ -70,5 +73,6 @@ def describe_task(config: RunConfig) -> Task:
         level_names=tuple(stage.name for stage in stages),
         obs_dim=int(env.obs_shape[0]),
         num_actions=env.num_actions,
+        lidar=lidar_ring(config.env),
         has_outcomes=has_outcomes,
     )
