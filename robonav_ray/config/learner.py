@@ -49,13 +49,38 @@ class LearnerConfig(Section):
     """Learner steps between two looks at the mailbox (metrics out, commands in)."""
     max_restarts: int = Field(default=3, ge=0)
     """How often Ray Train may restart the ranks after a failure."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Format of matrix products (Micikevicius et al. 2018); weights, gradients and losses stay float32. ``bf16`` on a GPU from compute
+    capability 8.0 or a CPU with AVX-512; ``fp16``, with scaled losses, on a GPU only."""
+    accumulation_steps: int = Field(default=1, ge=1)
+    """Pieces in which a rank goes through its part of a batch: the gradient of the whole in the memory of one piece."""
+    compile: Literal["off", "default", "reduce-overhead"] = "off"
+    """torch.compile of the losses (Ansel et al. 2024); ``reduce-overhead`` also captures them as a CUDA graph, on a GPU."""
     torch_threads: int = Field(default=1, ge=1)
     """Intra-op threads of a rank."""
+
+    def check_device(self, device: str) -> None:
+        """Refuse what a device of the kind ``cpu`` or ``cuda`` cannot do; ValueError with the alternatives."""
+        if device == "cpu" and self.precision == "fp16":
+            raise ValueError(
+                "learner.precision=fp16 needs a GPU, and the learner computes on a CPU: take learner.precision=bf16 where the processor "
+                "has it, or float32"
+            )
+        if device == "cpu" and self.compile == "reduce-overhead":
+            raise ValueError(
+                "learner.compile=reduce-overhead captures CUDA graphs, and the learner computes on a CPU: take learner.compile=default "
+                "or off"
+            )
 
     @property
     def follows_budget(self) -> bool:
         """Whether the runtime has to tell the learner what part of the budget is used."""
         return self.lr_schedule != "constant" and self.lr_schedule_steps is None
+
+    @model_validator(mode="after")
+    def _device_can(self) -> LearnerConfig:
+        self.check_device(self.device)
+        return self
 
     @model_validator(mode="after")
     def _schedule_ends_after_its_warmup(self) -> LearnerConfig:

@@ -18,6 +18,8 @@ class Adam:
     def __init__(self, parameters: Iterable[Tensor], learning_rate: float, eps: float, betas: tuple[float, float] = (0.9, 0.999)):
         """Start with zero moments for ``parameters``, which live on one device."""
         self.parameters = list(parameters)
+        self.param_groups = [{"params": self.parameters}]
+        """The parameters again, where torch's GradScaler looks for them."""
         self.learning_rate, self.eps, self.betas = learning_rate, eps, betas
         self.exp_avg = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
         self.exp_avg_sq = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]

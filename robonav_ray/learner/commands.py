@@ -128,10 +128,13 @@ def load_shared(state: LearnerState, directory: Path, ranks: OneRank, *, take_ov
             state.load(directory)
         except (ValueError, OSError) as error:
             problem = str(error)
-    problem, counters, loaded_overrides = ranks.broadcast((problem, state.counters(), dict(state.overrides)))
+    problem, counters, loaded_overrides, precision = ranks.broadcast(
+        (problem, state.counters(), dict(state.overrides), state.precision.state_dict())
+    )
     if problem is not None:
         raise ValueError(problem)
     ranks.broadcast_tensors(list(state.tensors().values()))
+    state.precision.load_state_dict(precision)
     for name, value in counters.items():
         setattr(state, name, value)
     state.policy_version = max(version, state.policy_version)

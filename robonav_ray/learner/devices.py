@@ -7,6 +7,12 @@ import sys
 
 import torch
 
+from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.errors import UserError
+from robonav_ray.learner.compilation import check_compile
+from robonav_ray.learner.precision import check_precision
+from robonav_ray.learner.ranks import OneRank
+
 SWITCH_INTERVAL_S = 2e-4
 
 
@@ -18,13 +24,33 @@ def pick_device(wanted: str, local_rank: int = 0) -> torch.device:
         local_rank: Rank within the node; chooses among the visible GPUs.
 
     Raises:
-        ValueError: When ``cuda`` is wanted and no GPU is visible.
+        UserError: When ``cuda`` is wanted and no GPU is visible.
     """
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise ValueError("learner.device is 'cuda' but this process sees no GPU; set learner.device=cpu or auto")
+        raise UserError("learner.device is 'cuda' but this process sees no GPU; set learner.device=cpu or auto")
     return torch.device("cuda", local_rank % torch.cuda.device_count())
+
+
+def check_features(learner: LearnerConfig, device: torch.device) -> None:
+    """Refuse settings that ``device`` or this machine cannot do; UserError with the key and the alternatives."""
+    check_precision(learner.precision, device)
+    check_compile(learner.compile, device)
+
+
+def pick_device_of_all(learner: LearnerConfig, wanted: str, local_rank: int, ranks: OneRank) -> torch.device:
+    """Return this rank's device; UserError on every rank when one of them cannot do what ``learner`` asks. A collective."""
+    device, problem = torch.device("cpu"), None
+    try:
+        device = pick_device(wanted, local_rank)
+        check_features(learner, device)
+    except UserError as error:
+        problem = str(error)
+    first = next((text for text in ranks.broadcast(ranks.gather(problem)) if text is not None), None)
+    if first is not None:
+        raise UserError(first)
+    return device
 
 
 def set_threads(num_threads: int) -> None:

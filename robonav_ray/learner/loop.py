@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -64,6 +65,7 @@ class LearnerLoop:
         ranks: OneRank | None = None,
         model: nn.Module | None = None,
         on_committed: Callable[[str], None] | None = None,
+        dump_directory: Path | None = None,
     ) -> None:
         """Wire the loop; nothing runs yet.
 
@@ -80,12 +82,13 @@ class LearnerLoop:
             ranks: None for a learner of one process.
             model: ``state.online`` wrapped for gradient averaging; None with one rank.
             on_committed: Called on every rank with the path of a checkpoint that has become real.
+            dump_directory: Where the batch is kept that ends the run because nothing in it is finite; None for nowhere.
         """
         self.state = state
         self._ranks = ranks or OneRank()
         self._source, self._priorities, self._weights, self._commands = source, priorities, weights, commands
         self._tell_step: Callable[[int], None] | None = getattr(source, "set_learner_step", None)
-        self._update = Update(state, algo, learner, spec, model, self._ranks.rank, self._ranks.world_size)
+        self._update = Update(state, algo, learner, spec, model, self._ranks, dump_directory)
         self._obedience = Obedience(state, learner, self._update, self._ranks, on_committed)
         self._rows_per_rank = learner.batch_size // self._ranks.world_size
         self._rows_global = self._rows_per_rank * self._ranks.world_size

@@ -49,6 +49,9 @@ class LearnerMeters:
             "learner/learning_rate": state.optimizer.learning_rate,
             "learner/bad_updates": float(update.num_bad),
         }
+        if state.precision.scaler is not None:
+            metrics["learner/loss_scale"] = state.precision.loss_scale
+            metrics["learner/loss_overflows"] = float(state.precision.num_overflows)
         over_ranks = {
             "learner/wait_frac": self.waited_s / elapsed,
             "learner/stale_priorities": float(self.num_stale * ranks.world_size),

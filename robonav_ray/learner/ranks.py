@@ -40,6 +40,10 @@ class OneRank:
         """Return the mean over ranks of each value."""
         return list(values)
 
+    def gather(self, value: Any) -> list[Any] | None:
+        """Return every rank's ``value`` (small, plain data) in the order of ranks on rank 0, None elsewhere. A collective."""
+        return [value]
+
     def barrier(self) -> None:
         """Wait for every rank."""
 
@@ -80,6 +84,12 @@ class ProcessGroupRanks(OneRank):
         words = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(words, group=self._group)
         return (words / self.world_size).tolist()
+
+    def gather(self, value: Any) -> list[Any] | None:
+        """One gather of the pickled values between our own processes."""
+        box: list[Any] | None = [None] * self.world_size if self.rank == 0 else None
+        dist.gather_object(value, box, dst=0, group=self._group)
+        return box
 
     def barrier(self) -> None:
         """Wait for every rank."""

@@ -28,6 +28,7 @@ from typing import Any
 from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.errors import UserError
 from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink
 from robonav_ray.records import TransitionSpec
 
@@ -68,25 +69,40 @@ class LearnerWiring:
     """The lidar's ring in the observations, where there is one."""
     resume_from: str | None = None
     """Directory that ``LearnerState.save`` wrote; None begins afresh."""
+    dump_directory: str | None = None
+    """Where a batch is kept that ends the run, on storage that every node and the driver see; None for nowhere."""
 
 
 def train_loop(config: dict[str, Any]) -> None:
-    """Run one rank until it is told to stop; ``config["wiring"]`` is a LearnerWiring."""
+    """Run one rank until it is told to stop; ``config["wiring"]`` is a LearnerWiring.
+
+    What trying again would not mend (numbers that are not finite, a device that cannot do what is asked) is written down for the
+    driver and ends the ranks as if they had been told to stop, so that Train does not start them again.
+    """
     import ray.train
 
-    from robonav_ray.learner.devices import pick_device, set_threads, share_interpreter
+    try:
+        _run_rank(config["wiring"], Path(config["pointer"]))
+    except (FloatingPointError, UserError) as error:  # raised by all ranks alike
+        if ray.train.get_context().get_world_rank() == 0:
+            kind = "user" if isinstance(error, UserError) else "numbers"
+            _write_json(_ended_file(Path(config["pointer"])), {"kind": kind, "text": str(error)})
+
+
+def _run_rank(wiring: LearnerWiring, pointer: Path) -> None:
+    import ray.train
+
+    from robonav_ray.learner.devices import pick_device_of_all, set_threads, share_interpreter
     from robonav_ray.learner.loop import LearnerLoop
     from robonav_ray.learner.ranks import OneRank, ProcessGroupRanks
     from robonav_ray.learner.state import LearnerState
 
-    wiring: LearnerWiring = config["wiring"]
     context = ray.train.get_context()
     set_threads(wiring.learner.torch_threads)
     share_interpreter()
-    device = pick_device(wiring.device, context.get_local_rank())
     ranks = ProcessGroupRanks() if context.get_world_size() > 1 else OneRank()
+    device = pick_device_of_all(wiring.learner, wiring.device, context.get_local_rank(), ranks)
     state = LearnerState(wiring.obs_dim, wiring.num_actions, wiring.algo, wiring.learner, wiring.seed, device, wiring.lidar)
-    pointer = Path(config["pointer"])
     take_up(state, wiring, ranks, last_committed(pointer))
     source = wiring.sources[ranks.rank]
     loop = LearnerLoop(
@@ -101,6 +117,7 @@ def train_loop(config: dict[str, Any]) -> None:
         ranks=ranks,
         model=data_parallel(state) if ranks.world_size > 1 else None,
         on_committed=lambda path: report_committed(path, pointer),
+        dump_directory=Path(wiring.dump_directory) if wiring.dump_directory is not None else None,
     )
     try:
         loop.run()
@@ -113,10 +130,28 @@ def train_loop(config: dict[str, Any]) -> None:
 
 def data_parallel(state: Any) -> Any:
     """Return the online network wrapped so that gradients are averaged over ranks."""
-    from torch.nn.parallel import DistributedDataParallel
+    from robonav_ray.learner.parallel import average_over_ranks
 
-    device_ids = [state.device] if state.device.type == "cuda" else None
-    return DistributedDataParallel(state.online, device_ids=device_ids, gradient_as_bucket_view=True)
+    return average_over_ranks(state.online, state.device)
+
+
+def _ended_file(pointer: Path) -> Path:
+    return pointer.with_suffix(".ended.json")
+
+
+def _write_json(path: Path, document: dict[str, str]) -> None:
+    """Write ``document`` so that whoever reads ``path`` finds all of it or none."""
+    aside = path.with_suffix(".new")
+    aside.write_text(json.dumps(document), encoding="utf-8")
+    aside.replace(path)
+
+
+def raise_what_ended(pointer: Path) -> None:
+    """Raise what a rank wrote down when it ended for good; nothing when it was told to stop."""
+    path = _ended_file(pointer)
+    if path.exists():
+        ended = json.loads(path.read_text(encoding="utf-8"))
+        raise UserError(ended["text"]) if ended["kind"] == "user" else FloatingPointError(ended["text"])
 
 
 def take_up(state: Any, wiring: LearnerWiring, ranks: Any, committed: str | None) -> None:
@@ -141,6 +176,11 @@ def take_up(state: Any, wiring: LearnerWiring, ranks: Any, committed: str | None
     state.policy_version = ranks.broadcast(state.policy_version)
 
 
+def committed_pointer(storage_path: str, run_name: str) -> Path:
+    """Return the file beside Train's notes that names the last committed checkpoint."""
+    return Path(storage_path) / f"{run_name}.committed.json"
+
+
 def last_committed(pointer: Path) -> str | None:
     """Return the learner's directory in the checkpoint that ``pointer`` names; None when none was committed since the start."""
     if not pointer.exists():
@@ -159,9 +199,7 @@ def report_committed(path: str, pointer: Path) -> None:
         document = Path(directory) / POINTER_FILE
         document.write_text(json.dumps({"path": path}), encoding="utf-8")
         if rank0:
-            aside = pointer.with_suffix(".new")
-            aside.write_bytes(document.read_bytes())
-            aside.replace(pointer)
+            _write_json(pointer, {"path": path})
         ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(directory) if rank0 else None)
 
 
@@ -253,7 +291,7 @@ def make_trainer(
     from ray.train.torch import TorchConfig
     from ray.train.v2.api.config import LoggingConfig
 
-    pointer = Path(storage_path) / f"{run_name}.committed.json"
+    pointer = committed_pointer(storage_path, run_name)
     pointer.parent.mkdir(parents=True, exist_ok=True)
     backend: Any = TorchConfig()
     if num_ranks <= 1 and not use_gpu:
@@ -321,5 +359,6 @@ def start_learner(
             storage_path=storage_path,
             max_restarts=max_restarts,
         ).fit()
+        raise_what_ended(committed_pointer(storage_path, run_name))
 
     return LearnerHandle(fit)

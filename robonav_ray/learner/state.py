@@ -15,6 +15,7 @@ from robonav_ray.algo.networks import make_q_network
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.adam import Adam
+from robonav_ray.learner.precision import Precision
 from robonav_ray.records import PolicySnapshot
 
 TENSORS_FILE = "learner.safetensors"
@@ -42,6 +43,7 @@ class LearnerState:
         self.online = make_q_network(obs_dim, num_actions, algo, seed, lidar).to(self.device)
         self.target = make_q_network(obs_dim, num_actions, algo, seed, lidar).to(self.device).requires_grad_(False)
         self.optimizer = Adam(self.online.parameters(), learner.learning_rate, learner.adam_eps)
+        self.precision = Precision(learner.precision, self.device)
         self.learner_step = 0
         """Gradient steps that changed the weights."""
         self.policy_version = 0
@@ -65,13 +67,18 @@ class LearnerState:
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the tensors, and the counters."""
         tensors = {name: t.detach().to("cpu", copy=True) for name, t in self.tensors().items()}
-        return {"tensors": tensors, "counters": self.counters(), "overrides": dict(self.overrides)}
+        return {
+            "tensors": tensors,
+            "counters": self.counters(),
+            "overrides": dict(self.overrides),
+            "precision": self.precision.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned; ValueError when keys, shapes or dtypes differ, and nothing is changed then."""
         own = self.tensors()
-        if set(state) != {"tensors", "counters", "overrides"}:
-            raise ValueError(f"learner state: expected the keys tensors, counters and overrides, got {sorted(state)}")
+        if set(state) != {"tensors", "counters", "overrides", "precision"}:
+            raise ValueError(f"learner state: expected the keys tensors, counters, overrides and precision, got {sorted(state)}")
         found, counters = state["tensors"], state["counters"]
         if set(counters) != set(_COUNTERS):
             raise ValueError(f"learner state: expected the counters {', '.join(_COUNTERS)}, got {sorted(counters)}")
@@ -80,6 +87,7 @@ class LearnerState:
         if expected_form != found_form:
             names = sorted({name for name, _ in set(expected_form.items()) ^ set(found_form.items())})
             raise ValueError(f"learner state: does not fit the network of this config; look at {', '.join(names[:4])}")
+        self.precision.load_state_dict(state["precision"])
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(found[name])
@@ -100,7 +108,7 @@ class LearnerState:
             save_file({name: t.contiguous() for name, t in state["tensors"].items()}, path)
         except SafetensorError as error:  # a full disk is one, and it is no OSError
             raise OSError(f"{path}: {error}") from error
-        document = {"counters": state["counters"], "overrides": state["overrides"]}
+        document = {name: part for name, part in state.items() if name != "tensors"}
         (directory / COUNTERS_FILE).write_text(json.dumps(document, indent=1), encoding="utf-8")
         return [TENSORS_FILE, COUNTERS_FILE]
 
@@ -115,6 +123,8 @@ class LearnerState:
             ) from None
         except (json.JSONDecodeError, SafetensorError) as error:
             raise ValueError(f"{directory}: the learner's files are damaged ({error}); take an older checkpoint") from None
+        if "precision" not in document:  # saved by a version that had neither schedules nor scaled losses
+            document = {**document, "precision": {}, "counters": {"budget_frac": 0.0, **document["counters"]}}
         self.load_state_dict({"tensors": tensors, **document})
 
     def snapshot(self) -> PolicySnapshot:

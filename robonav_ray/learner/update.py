@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robonav_ray.algo.draws import Draws
 from robonav_ray.algo.losses import hard_update, polyak_update
 from robonav_ray.algo.objective import Batch, make_objective
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.learner.accumulation import averaged, pieces
+from robonav_ray.learner.bad_batches import BadBatches
+from robonav_ray.learner.batch_stage import BatchStage
+from robonav_ray.learner.compilation import compiled
+from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.schedule import is_scheduled, learning_rate
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.records import ReplaySample, TransitionSpec
-
-MAX_BAD_IN_A_ROW = 3
-_STAGED = (
-    ("obs", torch.float32),
-    ("action", torch.int64),
-    ("reward", torch.float32),
-    ("next_obs", torch.float32),
-    ("discount", torch.float32),
-)
 
 
 class StepMeans(NamedTuple):
@@ -35,28 +34,13 @@ class StepMeans(NamedTuple):
     grad_norm: float
 
 
-class BatchStage:
-    """Copies samples (which may be read-only views of shared memory) into one set of tensors that is used again and again."""
+class Losses(NamedTuple):
+    """What the forward pass of some rows gives: td errors (B,), the rest scalars; ``loss`` has the gradient."""
 
-    def __init__(self, spec: TransitionSpec, device: torch.device) -> None:
-        self._columns = tuple((spec.index(name), dtype) for name, dtype in _STAGED)
-        self._device = device
-        self._host: tuple[Tensor, ...] = ()
-        self._views: tuple[np.ndarray, ...] = ()
-
-    def load(self, sample: ReplaySample) -> Batch:
-        """Return the sample's columns as tensors; they are overwritten by the next ``load``."""
-        sources = (*(sample.columns[i] for i, _ in self._columns), sample.importance_weight)
-        if tuple(s.shape for s in sources) != tuple(v.shape for v in self._views):
-            dtypes = (*(dtype for _, dtype in self._columns), torch.float32)
-            pin = self._device.type == "cuda"
-            self._host = tuple(torch.empty(s.shape, dtype=d, pin_memory=pin) for s, d in zip(sources, dtypes, strict=True))
-            self._views = tuple(t.numpy() for t in self._host)
-        for view, source in zip(self._views, sources, strict=True):
-            np.copyto(view, source, casting="same_kind")
-        if self._device.type == "cpu":
-            return Batch(*self._host)
-        return Batch(*(t.to(self._device, non_blocking=True) for t in self._host))
+    loss: Tensor
+    td_error: Tensor
+    mean_td_error: Tensor
+    mean_q: Tensor
 
 
 class Update:
@@ -69,23 +53,39 @@ class Update:
         learner: LearnerConfig,
         spec: TransitionSpec,
         model: nn.Module | None = None,
-        rank: int = 0,
-        world_size: int = 1,
+        ranks: OneRank | None = None,
+        dump_directory: Path | None = None,
     ) -> None:
-        """``model`` is ``state.online`` wrapped so that its gradients are averaged over ranks; None with one rank."""
+        """Make ready.
+
+        Args:
+            state: What is trained.
+            algo: The learning rule.
+            learner: Optimiser, precision, accumulation, compilation.
+            spec: Columns of the samples.
+            model: ``state.online`` wrapped so that its gradients are averaged over ranks; None with one rank.
+            ranks: None with one rank.
+            dump_directory: Where a batch that ends the run is kept; None for nowhere.
+        """
         self.state = state
-        self._rank, self._world_size = rank, world_size
+        self._ranks = ranks or OneRank()
         self._model = model if model is not None else state.online
         self._online = list(state.online.parameters())
         self._target = list(state.target.parameters())
         self._objective = make_objective(algo)
+        self._losses = compiled(self._forward, learner.compile)
+        self._must_copy = learner.compile == "reduce-overhead"  # a captured graph writes its outputs to the same place every time
+        self._num_pieces = learner.accumulation_steps
         self._stage = BatchStage(spec, state.device)
         self.configure(learner)
-        self.num_bad = 0
-        """Updates that were dropped because a gradient was not finite."""
-        self._bad_in_a_row = 0
+        self._bad = BadBatches(spec, self._ranks, dump_directory)
         self._sums = torch.zeros(4, device=state.device)
         self._num_summed = 0
+
+    @property
+    def num_bad(self) -> int:
+        """Updates that were dropped because a loss or gradient was not finite."""
+        return self._bad.num_bad
 
     def configure(self, learner: LearnerConfig) -> None:
         """Take over learning rate, epsilon, clipping and target update from ``learner``."""
@@ -98,43 +98,57 @@ class Update:
         """Make one step and return the new |td_error| (B,) float32; None when the update was dropped.
 
         An update whose loss or gradient is not finite leaves weights and moments as they are and is counted; with several ranks all
-        of them drop it, since one rank's NaN reaches the others through the averaged gradient.
+        of them drop it, since one rank's NaN reaches the others through the averaged gradient. In fp16 an overflow that the scale of
+        the loss explains is skipped without being counted as bad.
 
         Raises:
-            FloatingPointError: After ``MAX_BAD_IN_A_ROW`` such updates in a row.
+            FloatingPointError: After ``bad_batches.MAX_BAD_IN_A_ROW`` such updates in a row.
         """
+        state = self.state
         error, stats = self.gradients(self._stage.load(sample))
+        state.precision.unscale(state.optimizer)
         norm = nn.utils.clip_grad_norm_(self._online, self._config.max_grad_norm, foreach=True)
         if not np.isfinite(norm.item()):
-            self._drop()
+            self._skip(sample, float(stats[0]))
             return None
-        self._bad_in_a_row = 0
+        self._bad.in_a_row = 0
         if self._is_scheduled:
             self._set_learning_rate()
-        self.state.optimizer.step()
-        self.state.learner_step += 1
+        state.precision.step(state.optimizer)
+        state.learner_step += 1
         self._update_target()
         self._sums += torch.stack((*stats, norm))
         self._num_summed += 1
         return error.abs().cpu().numpy()
 
     def gradients(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Fill the gradients of the online network with those of ``mean(w * row loss)``.
+        """Fill the gradients of the online network with those of ``mean(w * row loss)``, times the scale of the loss in fp16.
 
         Returns:
             The td errors (B,), and loss, mean |td_error| and mean Q as scalars.
         """
-        self.state.optimizer.zero_grad()
         state = self.state
+        state.optimizer.zero_grad()
         draws = self._objective.draw(
-            state.online, state.seed, state.learner_step, len(batch.reward), state.device, self._rank, self._world_size
+            state.online,
+            state.seed,
+            state.learner_step,
+            len(batch.reward),
+            state.device,
+            self._ranks.rank,
+            self._ranks.world_size,
         )
-        rows = self._objective.rows(self._model, state.online, state.target, batch, draws)
-        loss = (batch.importance_weight * rows.loss).mean()
-        value = loss.detach()
-        # Huber's slope is bounded, so an infinite error would pass for a finite gradient: inf - inf makes it NaN on every rank.
-        (loss * (1.0 + (value - value))).backward()
-        return rows.td_error, (value, rows.td_error.abs().mean(), rows.q.mean())
+        if self._num_pieces == 1:
+            found = self._backward(batch, draws, 1.0)
+            return found.td_error, (found.loss, found.mean_td_error, found.mean_q)
+        errors, sums = [], torch.zeros(3, device=state.device)
+        for piece in pieces(len(batch.reward), self._num_pieces):
+            part = Batch(*(column[piece.start : piece.stop] for column in batch))
+            with averaged(self._model, piece.is_last):
+                found = self._backward(part, draws.part(piece.start, piece.stop), piece.weight)
+            errors.append(found.td_error)
+            sums += piece.weight * torch.stack((found.loss, found.mean_td_error, found.mean_q))
+        return torch.cat(errors), (sums[0], sums[1], sums[2])
 
     def take_means(self) -> StepMeans | None:
         """Return the means since the last call and start anew; None when there was no update."""
@@ -145,6 +159,24 @@ class Update:
         self._num_summed = 0
         return means
 
+    def _forward(self, batch: Batch, draws: Draws) -> Losses:
+        state = self.state
+        with state.precision.autocast():
+            rows = self._objective.rows(self._model, state.online, state.target, batch, draws)
+        loss = (batch.importance_weight * rows.loss).mean()
+        return Losses(loss, rows.td_error, rows.td_error.abs().mean(), rows.q.mean())
+
+    def _backward(self, batch: Batch, draws: Draws, weight: float) -> Losses:
+        """Add the gradients of ``weight`` times the mean loss of these rows; the loss that is returned has none."""
+        if self._must_copy:
+            torch.compiler.cudagraph_mark_step_begin()
+        found = self._losses(batch, draws)
+        value = found.loss.detach()
+        # Huber's slope is bounded, so an infinite error would pass for a finite gradient: inf - inf makes it NaN on every rank.
+        self.state.precision.backward(found.loss * (weight + (value - value)))
+        kept = found._replace(loss=value)
+        return Losses(*(t.clone() for t in kept)) if self._must_copy else kept
+
     def _set_learning_rate(self) -> None:
         self.state.optimizer.learning_rate = learning_rate(self._config, self.state.learner_step, self.state.budget_frac)
 
@@ -154,11 +186,9 @@ class Update:
         elif self.state.learner_step % self._config.target_interval == 0:
             hard_update(self._target, self._online)
 
-    def _drop(self) -> None:
-        self.num_bad += 1
-        self._bad_in_a_row += 1
-        if self._bad_in_a_row >= MAX_BAD_IN_A_ROW:
-            raise FloatingPointError(
-                f"{self._bad_in_a_row} updates in a row had a loss or gradient that is not finite (learner step "
-                f"{self.state.learner_step}); lower learner.learning_rate or learner.max_grad_norm, or look for NaN in the observations"
-            )
+    def _skip(self, sample: ReplaySample, loss: float) -> None:
+        finite = math.isfinite(loss)
+        if self.state.precision.scaler is not None:  # all ranks must call it the same; their losses differ
+            finite = self._ranks.mean([float(not finite)])[0] == 0.0
+        if not self.state.precision.skip(finite):
+            self._bad.drop(sample, self.state, loss)

@@ -25,7 +25,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.remote import start_curriculum
-from robonav_ray.errors import LearnerCallError
+from robonav_ray.errors import LearnerCallError, UserError
 from robonav_ray.learner.remote import LearnerWiring, start_learner
 from robonav_ray.records import Metrics
 from robonav_ray.replay.buffer import check_visible
@@ -93,6 +93,7 @@ class RayWiring:
                 commands=self._mailbox.channel(),
                 device="cuda" if plan.gpus_per_rank else "cpu",
                 resume_from=str(checkpoint.learner) if checkpoint else None,
+                dump_directory=str(session.run.path.absolute()),
             ),
             run_name=f"session-{session.counters.incarnation}-{time.time_ns()}",
             storage_path=str((session.run.path / "ray_train").absolute()),
@@ -208,6 +209,8 @@ class RayWiring:
     def _check_learner(self) -> None:
         reason = self.learner.ended_because()
         if reason is not None:
+            if isinstance(self.learner.error, UserError):
+                raise self.learner.error
             raise RuntimeError(reason) from self.learner.error
 
     def _look_at_replay(self) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from robonav_ray.config import RunConfig
-from robonav_ray.config.load import load_run_config
+from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.interfaces import Tracker
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
@@ -184,6 +184,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
         from robonav_ray.tracking.remote import PrometheusTracker
 
         plan = plan_when_free(config, cluster)
+        _check_device(config, "cuda" if plan.gpus_per_rank else "cpu")
         if not cluster.started_here:
             check_sizes(config, opening.task.spec, cluster.memory_bytes)
         console.print(f"{cluster.describe()}\n{plan.describe()}", highlight=False)
@@ -193,6 +194,14 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
             return RayWiring(session, plan), extra
 
         return _live(opening, stop, console, "ray", start)
+
+
+def _check_device(config: RunConfig, kind: str) -> None:
+    """Refuse what the learner's device, of a kind that is known by now, cannot do."""
+    try:
+        config.learner.check_device(kind)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _live(opening: Opening, stop: StopRequest, console: Console, wiring_name: str, start: StartWiring) -> tuple[Session, Ending]:
