@@ -111,6 +111,8 @@ class CurriculumConfig(Section):
     stages: tuple[StageConfig, ...] = Field(default_factory=_default_stages, min_length=1)
     window: int = Field(default=50, ge=1)
     """Episodes over which a gate looks, in the order in which they started; empties at a transition."""
+    epsilon_scale: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Factor on the epsilon of every stage; 0 for noisy nets, which explore by themselves (Fortunato et al. 2018, section 3.3)."""
     gate_ladder_frac: float = Field(default=0.5, gt=0.0, le=1.0)
     """Part of the worlds (the least exploring ones) whose episodes count for the gate."""
     start_stage: int = Field(default=0, ge=0)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
 from pydantic import Field, model_validator
 
 from robonav_ray.config.algo import AlgoConfig
@@ -10,6 +14,7 @@ from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.config.evaluation import EvaluationConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.config.preset import load_preset, merged
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.config.runtime import BudgetConfig, CheckpointConfig, RuntimeConfig
@@ -20,6 +25,8 @@ from robonav_ray.config.worlds import EnvConfig
 class RunConfig(Section):
     """Every knob of one training run."""
 
+    preset: str | None = None
+    """Shipped settings that lie under the others (docs/algorithms.md); None takes the defaults."""
     name: str = Field(default="curriculum", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
     """Run directories are ``output_dir/NAME-TIMESTAMP``."""
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -38,6 +45,45 @@ class RunConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_lies_under(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        given = cast("Mapping[str, Any]", data)
+        name = given.get("preset")
+        return merged(load_preset(name), given) if isinstance(name, str) else given
+
+    @model_validator(mode="after")
+    def _explores_once(self) -> RunConfig:
+        epsilons = [stage.epsilon.start for stage in self.curriculum.stages_for(self.env.is_native)]
+        if self.algo.noisy and self.curriculum.epsilon_scale * max(epsilons) > 0.0:
+            raise ValueError(
+                f"algo.noisy explores by itself, and a stage begins with epsilon {max(epsilons):g}: set curriculum.epsilon_scale=0 "
+                "(as preset=rainbow does), or algo.noisy=false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _encoder_fits_the_observation(self) -> RunConfig:
+        if self.algo.encoder == "mlp":
+            return self
+        world = self.env.world
+        if not self.env.is_native or world.observation != "lidar" or world.lidar.field_of_view_rad < 2.0 * math.pi - 1e-6:
+            what = "an environment without a lidar" if not self.env.is_native else f"env.world.observation={world.observation}"
+            if self.env.is_native and world.observation == "lidar":
+                what = f"env.world.lidar.field_of_view_rad={world.lidar.field_of_view_rad:.4g}"
+            raise ValueError(
+                f"algo.encoder=lidar_conv goes around a lidar that looks all around (2 pi), and this is {what}: set algo.encoder=mlp"
+            )
+        lengths = self.algo.ring_lengths(world.lidar.num_beams)
+        if self.algo.conv_kernel // 2 > min(lengths[:-1]):
+            raise ValueError(
+                f"algo.conv_kernel ({self.algo.conv_kernel}) is wider than the circle of {min(lengths[:-1])} places that a convolution "
+                f"sees (env.world.lidar.num_beams={world.lidar.num_beams}): take a smaller kernel or algo.conv_stride, or more beams"
+            )
+        return self
 
     @model_validator(mode="after")
     def _across_rooms(self) -> RunConfig:
@@ -74,7 +120,25 @@ class RunConfig(Section):
             )
         if self.env.is_native:
             self.curriculum.check_passable(self.env.world.reward.goal, self.env.world.reward.finish)
+            self._check_hindsight_in_our_worlds()
         return self
+
+    def _check_hindsight_in_our_worlds(self) -> None:
+        """Refuse hindsight where what another goal would have shown and paid cannot be told."""
+        on, world = f"hindsight.strategy={self.hindsight.strategy}", self.env.world
+        if self.hindsight.strategy == "none":
+            return
+        if world.reward.mode != "sparse":
+            raise ValueError(f"{on} needs rewards that can be computed anew for another goal: set env.world.reward.mode=sparse")
+        if world.observation != "lidar":
+            raise ValueError(f"{on} exchanges goals in lidar observations only: set env.world.observation=lidar")
+        for i, stage in enumerate(self.curriculum.stages):
+            for name in ("odometry_noise", "odometry_drift", "observation_latency"):
+                if getattr(stage.level.randomization, name):
+                    raise ValueError(
+                        f"curriculum.stages.{i}.level.randomization.{name}: {on} computes the features of other goals from the true pose of "
+                        "now; set it to 0, or hindsight.strategy=none"
+                    )
 
     @model_validator(mode="after")
     def _stages_exist(self) -> RunConfig:

@@ -80,7 +80,7 @@ class Curriculum:
     def epsilon(self) -> float:
         """The stage's epsilon now."""
         totals = self._totals[self._stage]
-        return self.stages[self._stage].epsilon.value(totals.num_episodes, totals.num_env_steps)
+        return self.config.epsilon_scale * self.stages[self._stage].epsilon.value(totals.num_episodes, totals.num_env_steps)
 
     def next_assignment(self, worker: int) -> Assignment:
         """Return what ``worker`` shall practise now; the first call makes it live."""

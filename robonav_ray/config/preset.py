@@ -1,0 +1,43 @@
+"""Shipped settings that have a name: ``preset: rainbow`` lies under what the user's file and overrides say."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, cast
+
+import yaml
+
+_FOLDER = resources.files("robonav_ray.config") / "presets"
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the shipped names, sorted."""
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml")))
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """Return the settings of a preset.
+
+    Raises:
+        ValueError: When there is none of that name; names the nearest and all that there are.
+    """
+    names = preset_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ";"
+        raise ValueError(f"preset: there is no {name!r}{hint} the presets are {', '.join(names)}")
+    return cast("dict[str, Any]", yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``over`` with what only ``under`` has added, section by section; lists and everything else are taken whole."""
+    result = {**under, **over}
+    for key in under.keys() & over.keys():
+        low, high = under[key], over[key]
+        if isinstance(low, Mapping) and isinstance(high, Mapping):
+            result[key] = merged(cast("Mapping[str, Any]", low), cast("Mapping[str, Any]", high))
+        elif isinstance(low, Mapping) and high is None:  # an empty section of a YAML file
+            result[key] = low
+    return result
