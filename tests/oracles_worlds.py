@@ -82,3 +82,34 @@ def orca_reference(
     sim.do_step()
     velocity = sim.get_agent_velocity(0)
     return float(velocity.x), float(velocity.y)
+
+
+def aligned_scan(old: np.ndarray, pose: np.ndarray, now: np.ndarray, range_max_m: float, join_m: float) -> np.ndarray:
+    """Return (B,) the scan ``old`` (B,), taken at ``pose`` (x, y, yaw), as its points look from ``now``: every ray against every line.
+
+    Points of neighbouring beams nearer than ``join_m`` are joined by a line; every point also counts for the beam nearest to it.
+    """
+    beams = len(old)
+    angle = -np.pi + 2 * np.pi / beams * np.arange(beams)
+    far = old.astype(np.float64) * range_max_m
+    world = pose[:2] + far[:, None] * np.stack([np.cos(pose[2] + angle), np.sin(pose[2] + angle)], axis=1)
+    c, s = np.cos(now[2]), np.sin(now[2])
+    point = (world - now[:2]) @ np.array([[c, -s], [s, c]])
+    shown = np.ones(beams)
+    for i in range(beams):
+        if old[i] >= 1.0:
+            continue
+        p, q = point[i], point[(i + 1) % beams]
+        b = int(np.floor((np.arctan2(p[1], p[0]) + np.pi) * beams / (2 * np.pi) + 0.5)) % beams
+        shown[b] = min(shown[b], np.hypot(*p) / range_max_m)
+        if old[(i + 1) % beams] >= 1.0 or np.hypot(*(q - p)) >= join_m:
+            continue
+        for k in range(beams):
+            d = np.array([np.cos(angle[k]), np.sin(angle[k])])
+            matrix = np.stack([d, p - q], axis=1)
+            if abs(np.linalg.det(matrix)) < 1e-9:
+                continue
+            t, along = np.linalg.solve(matrix, p)
+            if t > 0 and 0 <= along <= 1:
+                shown[k] = min(shown[k], t / range_max_m)
+    return shown

@@ -97,6 +97,9 @@ def constants(world: WorldConfig, gamma: float) -> np.ndarray:
         lay.REACTS_PROB: circles.orca_reacts_prob,
         lay.CIRCLE_CROSSING: world.placement == "circle_crossing",
         lay.STATE_OBS: world.observation == "state",
+        lay.STACK: lidar.stack,
+        lay.STACK_INTERVAL: lidar.stack_interval,
+        lay.ALIGN: lidar.align,
     }
     row = np.zeros(lay.CONST_COLS, dtype=np.float32)
     for column, number in value.items():
@@ -170,7 +173,8 @@ class BatchedWorlds:
 
     def _make_state(self) -> lay.State:
         columns = max(self.max_circles, 1)
-        n, r, beams, stack = self.num_worlds, self.num_robots, self.config.lidar.num_beams, self.config.lidar.stack
+        n, r, lidar = self.num_worlds, self.num_robots, self.config.lidar
+        scans = (lidar.stack - 1) * lidar.stack_interval + 1
         obs_queue = 1 + int(self.params.level[:, rnd.OBS_LATENCY].max())
         command_queue = 1 + int(self.params.level[:, rnd.ACTION_LATENCY].max())
         return lay.State(
@@ -183,7 +187,8 @@ class BatchedWorlds:
             world_key=np.zeros(n, np.uint64),
             stream=np.zeros((n, lay.NUM_STREAMS, 2), np.uint64),
             tally=np.zeros((n, r, lay.TALLY_COLS), np.float32),
-            scan=np.ones((n, r, stack, beams), np.float32),
+            scan=np.ones((n, r, scans, lidar.num_beams), np.float32),
+            scan_pose=np.zeros((n, r, scans, 4), np.float32),
             obs_queue=np.zeros((n, r, obs_queue, self.obs_dim if obs_queue > 1 else 1), np.float32),
             command_queue=np.zeros((n, r, command_queue, 2), np.float32),
         )

@@ -106,8 +106,11 @@ TALLY_COLS = T_TERMS + len(REWARD_TERMS)
     REACTS_PROB,
     CIRCLE_CROSSING,
     STATE_OBS,
-) = range(33)
-CONST_COLS = 33
+    STACK,
+    STACK_INTERVAL,
+    ALIGN,
+) = range(36)
+CONST_COLS = 36
 
 GOAL_SCALE_M = 10.0
 """Goal distances are shown in this unit."""
@@ -118,7 +121,7 @@ SELF_STATE, HUMAN_STATE = 6, 7
 
 
 class State(NamedTuple):
-    """Everything that a step reads and writes; N worlds, R robots, M circles, G goals, H scans of B beams."""
+    """Everything that a step reads and writes; N worlds, R robots, M circles, G goals, a ring of H scans of B beams."""
 
     robot: np.ndarray
     """(N, R, ROBOT_COLS) float32."""
@@ -140,6 +143,8 @@ class State(NamedTuple):
     """(N, R, TALLY_COLS) float32."""
     scan: np.ndarray
     """(N, R, H, B) float32: sensed ranges / range_max in a ring; ``lane[..., HEAD]`` is the newest."""
+    scan_pose: np.ndarray
+    """(N, R, H, 4) float32: x, y, cos, sin of the robot at each scan, as its odometry had them."""
     obs_queue: np.ndarray
     """(N, R, Q, D) float32: the last observations, for observation latency."""
     command_queue: np.ndarray

@@ -10,6 +10,7 @@ from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.worlds.draws import normal
 from robonav_ray.worlds.kernel import F0, F1, HALF, hot_kernel, kernel
 from robonav_ray.worlds.layout import (
+    ALIGN,
     C_RADIUS,
     C_VX,
     C_VY,
@@ -34,9 +35,12 @@ from robonav_ray.worlds.layout import (
     MAX_TURN,
     NUM_CIRCLES,
     RADIUS,
+    RANGE_MAX,
     SELF_STATE,
     SENSOR_STREAM,
     SIN,
+    STACK,
+    STACK_INTERVAL,
     STEP,
     VX,
     VY,
@@ -50,6 +54,9 @@ from robonav_ray.worlds.randomization import MAX_STEPS, NUM_GOALS, ODOMETRY_DRIF
 
 _GOAL_UNIT, _GOALS_UNIT = np.float32(1.0 / GOAL_SCALE_M), np.float32(1.0 / GOALS_SCALE)
 _TINY, _MOST, _QUARTER, _FASTEST = np.float32(1e-6), np.float32(10.0), np.float32(0.25), np.float32(2.0)
+_TURNS, _HALF_TURN = np.float32(0.5 / np.pi), np.float32(np.pi)
+_JOIN_M = np.float32(0.6)
+"""Points of neighbouring beams farther apart than this belong to different things."""
 _LIDAR_TAIL: tuple[tuple[str, int], ...] = (
     ("goal", 3),
     ("next_goal", 3),
@@ -138,18 +145,79 @@ def perceived_pose(robot, stream, level, const_dt, w, r, k):
     return np.float32(x), np.float32(y), np.float32(c * tc - s * ts), np.float32(s * tc + c * ts)
 
 
+@kernel
+def note_scan_pose(scan_pose, first, x, y, c, s, w, r, slot):
+    """Remember where the scan in ring position ``slot`` was taken (all of them, with the first scan of an episode)."""
+    for h in range(scan_pose.shape[2]):
+        if first or h == slot:
+            scan_pose[w, r, h, 0], scan_pose[w, r, h, 1], scan_pose[w, r, h, 2], scan_pose[w, r, h, 3] = x, y, c, s
+
+
+@kernel
+def align_scan(old, pose, x, y, c, s, range_max, beam, shown):
+    """Write what the points of the scan ``old`` (B,), taken at ``pose`` (4,), are as a scan from (x, y) with heading (c, s).
+
+    Points of neighbouring beams that lie near each other are joined by a line, so that the rays between them hit it; a ray
+    that meets nothing gets 1 (the greatest range).
+    """
+    beams = old.shape[0]
+    dx, dy = pose[0] - x, pose[1] - y
+    tx, ty = c * dx + s * dy, c * dy - s * dx  # where the scan was taken, in the present frame
+    tc, ts = pose[2] * c + pose[3] * s, pose[3] * c - pose[2] * s
+    per_beam = np.float32(beams) * _TURNS
+    for j in range(beams):
+        shown[j] = F1
+    px, py, at, hit = F0, F0, F0, False
+    for j in range(beams + 1):
+        q = j if j < beams else 0
+        bc, bs, far = beam[0, q], beam[1, q], old[q] * range_max
+        qx, qy = tx + far * (tc * bc - ts * bs), ty + far * (ts * bc + tc * bs)
+        q_at, q_hit = (np.arctan2(qy, qx) + _HALF_TURN) * per_beam, old[q] < F1
+        if q_hit:
+            near = np.int64(q_at + HALF) % beams
+            shown[near] = min(shown[near], np.sqrt(qx * qx + qy * qy) / range_max)
+            if hit and (qx - px) * (qx - px) + (qy - py) * (qy - py) < _JOIN_M * _JOIN_M:
+                draw_line(px, py, qx, qy, at, q_at, range_max, beam, shown)
+        px, py, at, hit = qx, qy, q_at, q_hit
+
+
+@kernel
+def draw_line(px, py, qx, qy, p_at, q_at, range_max, beam, shown):
+    """Shorten the rays of ``shown`` (B,) that meet the line from p to q, which are seen at the beams ``p_at`` and ``q_at``."""
+    beams = shown.shape[0]
+    low, high = min(p_at, q_at), max(p_at, q_at)
+    if high - low > HALF * np.float32(beams):  # across the seam behind the robot
+        low, high = high - np.float32(beams), low
+    ux, uy = qx - px, qy - py
+    cross = px * uy - py * ux
+    for j in range(np.int64(np.ceil(low)), np.int64(np.floor(high)) + 1):
+        b = j % beams
+        det = beam[0, b] * uy - beam[1, b] * ux
+        if abs(det) > _TINY:
+            t = cross / det
+            if t > F0:
+                shown[b] = min(shown[b], t / range_max)
+
+
 @hot_kernel
-def write_lidar_obs(robot, lane, goal, stream, scan, const, level, dt, w, r, k, out, i):
+def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, beam, dt, w, r, k, out, i):
     """Write the observation of robot (w, r) into ``out[i]`` (D,)."""
-    stack, beams = scan.shape[2], scan.shape[3]
-    slot, at = np.int64(lane[w, r, HEAD]), 0
-    for _ in range(stack):
-        old, shown = scan[w, r, slot], out[i, at : at + beams]
-        for j in range(beams):
-            shown[j] = old[j]
-        at += beams
-        slot = slot - 1 if slot > 0 else stack - 1
     x, y, c, s = perceived_pose(robot, stream, level, dt, w, r, k)
+    ring, beams = scan.shape[2], scan.shape[3]
+    stack, back = np.int64(const[STACK]), np.int64(const[STACK_INTERVAL])
+    slot, at = np.int64(lane[w, r, HEAD]), 0
+    aligned = const[ALIGN] > F0
+    if aligned:
+        note_scan_pose(scan_pose, lane[w, r, STEP] == 0, x, y, c, s, w, r, slot)
+    for h in range(stack):
+        old, shown = scan[w, r, slot], out[i, at : at + beams]
+        if aligned and h > 0:
+            align_scan(old, scan_pose[w, r, slot], x, y, c, s, const[RANGE_MAX], beam, shown)
+        else:
+            for j in range(beams):
+                shown[j] = old[j]
+        at += beams
+        slot = slot - back if slot >= back else slot - back + ring
     num_goals = np.int64(level[k, NUM_GOALS])
     reached = np.int64(lane[w, r, GOAL_INDEX])
     g = min(reached, num_goals - 1)

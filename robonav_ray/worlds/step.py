@@ -57,7 +57,27 @@ def sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, r
 
 @hot_kernel
 def observe(
-    robot, lane, circle, goal, world, stream, scans, queue, wall, const, level, beam, rays, near, neighbor, w, r, k, out, i
+    robot,
+    lane,
+    circle,
+    goal,
+    world,
+    stream,
+    scans,
+    scan_pose,
+    queue,
+    wall,
+    const,
+    level,
+    beam,
+    rays,
+    near,
+    neighbor,
+    w,
+    r,
+    k,
+    out,
+    i,
 ):
     """Sense and write the observation of robot (w, r) into ``out[i]``, as old as the level's latency."""
     latency = np.int64(level[k, OBS_LATENCY])
@@ -65,7 +85,7 @@ def observe(
         write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i)
     else:
         sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, rays, near, w, r, k)
-        write_lidar_obs(robot, lane, goal, stream, scans, const, level, const[DT], w, r, k, out, i)
+        write_lidar_obs(robot, lane, goal, stream, scans, scan_pose, const, level, beam, const[DT], w, r, k, out, i)
     if latency > 0:
         step, size = np.int64(lane[w, r, STEP]), queue.shape[2]
         old = max(step - latency, 0) % size
@@ -88,6 +108,7 @@ def observe_world(state, params, scratch, w, only, out):
                 state.world,
                 state.stream,
                 state.scan,
+                state.scan_pose,
                 state.obs_queue,
                 params.wall,
                 params.const,
@@ -245,7 +266,7 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
         for r in range(num_robots):
             if lane[w, r, ENDED] == 0:
                 observe(
-                    robot, lane, circle, goal, world, stream, scans, obs_queue, wall, const, level, beam, rays, near,
+                    robot, lane, circle, goal, world, stream, scans, state.scan_pose, obs_queue, wall, const, level, beam, rays, near,
                     neighbor, w, r, k, obs, w * num_robots + r,
                 )  # fmt: skip
     return num_ended

@@ -116,7 +116,7 @@ def test_orca_robot_on_crowdnav_as_published(space: float, success: float, colli
 
 @pytest.mark.parametrize(("stage", "success_frac"), [(0, 0.99), (1, 0.98), (2, 0.95), (3, 0.89)])
 def test_stages_are_as_hard_as_they_were_measured(stage: int, success_frac: float) -> None:
-    """The figures of ``scripts/feasibility_orca.py`` over 1,000 worlds: a world that became unwinnable would show here."""
+    """The figures of ``scripts/feasibility.py`` over 1,000 worlds: a world that became unwinnable would show here."""
     level = CurriculumConfig().stages[stage].level
     worlds = BatchedWorlds(WorldConfig(), (level,), 1000, 0, 0.99)
     planner = OrcaPlanner(worlds, safety_space_m=0.05, share=1.0, horizon_s=2.0)
