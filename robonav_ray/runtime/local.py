@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.errors import LearnerCallError
-from robonav_ray.learner.devices import pick_device, set_threads
+from robonav_ray.learner.devices import check_features, pick_device, set_threads
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.records import PolicySnapshot
@@ -43,8 +43,14 @@ class LocalWiring:
     """All parts of a run as plain objects; implements Wiring."""
 
     def __init__(self, session: Session) -> None:
-        """Build everything, or take it up from the session's checkpoint."""
+        """Build everything, or take it up from the session's checkpoint.
+
+        Raises:
+            UserError: When the learner's device cannot do what the config asks of it.
+        """
         config, task = session.config, session.task
+        device = pick_device(config.learner.device)
+        check_features(config.learner, device)
         set_threads(config.learner.torch_threads)
         self._session = session
         self._mailbox = LocalMailbox()
@@ -54,11 +60,12 @@ class LocalWiring:
         self.replay = ReplayBuffer(config.replay, task.spec, config.seed, self._max_rows, max_sample_rows(config))
         self.learner_state = LearnerState(
             task.obs_dim, task.num_actions, config.algo, config.learner, seed_for(config.seed, ROLE_NETWORK),
-            pick_device(config.learner.device), task.lidar,
+            device, task.lidar,
         )  # fmt: skip
         self.loop = LearnerLoop(
             self.learner_state, config.algo, config.learner, task.spec,
             source=self.replay, priorities=self.replay, weights=self._weights, commands=self._mailbox,
+            dump_directory=session.run.path,
         )  # fmt: skip
         if session.checkpoint is None:
             self.loop.publish()

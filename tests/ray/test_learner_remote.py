@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,7 +14,8 @@ import pytest
 
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
-from robonav_ray.learner.remote import LearnerWiring, make_trainer, start_learner
+from robonav_ray.errors import UserError
+from robonav_ray.learner.remote import LearnerWiring, committed_pointer, make_trainer, raise_what_ended, start_learner
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.records import Command
 from tests.fakes import FakeReplay, FakeWeights, MarkedReplay, ScriptedCommands
@@ -130,17 +132,30 @@ def test_a_killed_rank_comes_back_from_the_last_committed_checkpoint(ray_session
 
 
 @pytest.mark.ray
-def test_an_error_in_the_loop_reaches_the_handle(ray_session, tmp_path):
+def test_three_bad_batches_end_the_run_at_once_and_the_last_is_kept(ray_session, tmp_path):
+    """Not tried again by Train, which would wrap the reason in errors of its own."""
     commands = ScriptedCommands(until=lambda m: False)
     replay = FakeReplay(OBS_DIM, NUM_ACTIONS)
     replay.poison_for = 10**9
     handle = start_learner(
-        make_wiring(replay, FakeWeights(), commands),
+        dataclasses.replace(make_wiring(replay, FakeWeights(), commands), dump_directory=str(tmp_path / "run")),
         run_name=f"run-{time.time_ns()}",
-        storage_path=str(tmp_path),
+        storage_path=str(tmp_path / "train"),
         cpus_per_rank=0.5,
-        max_restarts=0,
+        max_restarts=3,
     )
     assert handle.join(90.0)
-    assert "not finite" in str(handle.error)
+    assert type(handle.error) is FloatingPointError
+    kept = tmp_path / "run" / "bad_batch_rank0.npz"
+    assert kept.is_file()
+    assert f"reward (1 NaN, 0 infinite, first in row 0). The last batch is in {kept}" in str(handle.error)
     assert "not finite" in (handle.ended_because() or "")
+
+
+def test_what_the_device_cannot_do_is_the_users_to_change(tmp_path):
+    replay = FakeReplay(OBS_DIM, NUM_ACTIONS)
+    wiring = make_wiring(replay, FakeWeights(), ScriptedCommands())
+    run_here(dataclasses.replace(wiring, learner=CONFIG.model_copy(update={"compile": "reduce-overhead"})), tmp_path)
+    with pytest.raises(UserError, match=r"learner\.compile=reduce-overhead captures CUDA graphs"):
+        raise_what_ended(committed_pointer(str(tmp_path), "here"))
+    raise_what_ended(committed_pointer(str(tmp_path), "another"))

@@ -59,7 +59,7 @@ def rank_main(rank: int, port: int, directory: str) -> None:
     try:
         torch.set_num_threads(1)
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-        result = parity(rank) | lockstep(rank, Path(directory))
+        result = parity(rank) | lockstep(rank, Path(directory)) | give_up(rank, Path(directory))
         dist.barrier()
         dist.destroy_process_group()
     except BaseException:  # noqa: BLE001  the parent shows it
@@ -87,7 +87,39 @@ def parity(rank: int) -> dict:
         sample.columns[2].flags.writeable = True
         sample.columns[2][20] = np.inf
     dropped = update(half(sample, rank)) is None
-    return {"off": off, "parity": fingerprint(state), "dropped": dropped, "unchanged": before == fingerprint(state)}
+    unchanged = before == fingerprint(state)
+    return {"off": off, "parity": fingerprint(state), "dropped": dropped, "unchanged": unchanged, **in_pieces(rank)}
+
+
+def in_pieces(rank: int) -> dict:
+    """The same with every half in four pieces, whose gradients are averaged once; and how often that was."""
+    state, alone = make_state(), make_state()
+    replay = FakeReplay(OBS_DIM, NUM_ACTIONS, seed=5)
+    model, counts = data_parallel(state), []
+    model.register_comm_hook(None, lambda _, bucket: (counts.append(1), dist.all_reduce(
+        bucket.buffer().div_(2), async_op=True).get_future().then(lambda f: f.value()[0]))[1])  # fmt: skip
+    update = Update(state, ALGO, WHOLE.model_copy(update={"accumulation_steps": 4}), replay.spec, model)
+    reference = Update(alone, ALGO, WHOLE, replay.spec)
+    for _ in range(5):
+        (sample,) = replay.sample(32, 1)
+        reference(sample)
+        update(half(sample, rank))
+    pairs = zip(state.online.parameters(), alone.online.parameters(), strict=True)
+    return {"off_in_pieces": max(float((a - b).detach().abs().max()) for a, b in pairs), "averaged": len(counts)}
+
+
+def give_up(rank: int, directory: Path) -> dict:
+    """One rank's third bad batch ends both, with the same reason and a file of each."""
+    replay = FakeReplay(OBS_DIM, NUM_ACTIONS, seed=6)
+    state = make_state()
+    update = Update(state, ALGO, WHOLE, replay.spec, data_parallel(state), ProcessGroupRanks(60.0), directory / "run")
+    replay.poison_for = 3 * rank
+    try:
+        for _ in range(3):
+            update(replay.sample(16, 1)[0])
+    except FloatingPointError as error:
+        return {"given_up": str(error)}
+    return {}
 
 
 def lockstep(rank: int, directory: Path) -> dict:
@@ -145,6 +177,13 @@ def test_two_real_ranks(tmp_path):
     assert "error" not in one, one["error"]
     assert zero["off"] < 1e-5
     assert zero["parity"] == one["parity"]
+    assert zero["off_in_pieces"] < 1e-5
+    assert zero["averaged"] == 5
+    assert "rank 1: not finite in the batch: reward (1 NaN" in zero["given_up"]
+    assert "given_up" in one
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+        f"bad_batch_rank{r}.{kind}" for r in (0, 1) for kind in ("npz", "json")
+    }
     assert zero["dropped"]
     assert one["dropped"]
     assert zero["unchanged"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -127,8 +128,50 @@ def test_bad_numbers_change_no_weight_and_three_in_a_row_are_too_many(column, va
     assert np.isfinite(means).all()
     update(bad())
     update(bad())
-    with pytest.raises(FloatingPointError, match="learning_rate"):
+    with pytest.raises(FloatingPointError, match=rf"in the batch: {column} \(\d NaN, \d infinite, first in row 3"):
         update(bad())
+
+
+@pytest.mark.parametrize("where", ["batch", "weights", "too large"])
+def test_the_batch_that_ends_a_run_is_kept_with_what_is_wrong_in_it(tmp_path, where):
+    algo, config = AlgoConfig(hidden_dims=(4,)), LearnerConfig(batch_size=8)
+    state, replay = LearnerState(3, 2, algo, config, 0), FakeReplay(3, 2)
+    update = Update(state, algo, config, replay.spec, dump_directory=tmp_path / "run")
+    (sample,) = replay.sample(8, 1)
+    sample.columns[0].flags.writeable = True
+    if where == "batch":
+        sample.columns[0][5, 1], sample.columns[0][6, :] = np.nan, -np.inf
+    elif where == "weights":
+        with torch.no_grad():
+            state.target.head.weight[0, 0] = np.nan
+    else:
+        sample.columns[0][:] = 3e38
+    update(sample)
+    update(sample)
+    with pytest.raises(FloatingPointError, match=r"bad_batch_rank0\.npz") as caught:
+        update(sample)
+    with np.load(tmp_path / "run" / "bad_batch_rank0.npz", allow_pickle=False) as kept:
+        assert {*replay.spec.names, "item_id", "probability", "importance_weight"} == set(kept.files)
+        np.testing.assert_array_equal(kept["obs"], sample.columns[0])
+        np.testing.assert_array_equal(kept["item_id"], sample.item_id)
+    found = json.loads((tmp_path / "run" / "bad_batch_rank0.json").read_text())
+    assert found["columns"] == ({"obs": {"num_nan": 1, "num_inf": 3, "rows": [5, 6], "num_rows": 2}} if where == "batch" else {})
+    assert found["target_weights"] == (["head.weight"] if where == "weights" else [])
+    assert {"batch": "first in row 5", "weights": "the weights are not: head.weight", "too large": "too large"}[where] in str(
+        caught.value
+    )
+
+
+def test_a_run_that_ends_on_a_full_disk_still_says_why(tmp_path):
+    (tmp_path / "file").write_text("")
+    algo, config = AlgoConfig(hidden_dims=(4,)), LearnerConfig(batch_size=8)
+    replay = FakeReplay(3, 2)
+    update = Update(LearnerState(3, 2, algo, config, 0), algo, config, replay.spec, dump_directory=tmp_path / "file" / "below")
+    replay.poison_for = 3
+    samples = replay.sample(8, 3)
+    assert [update(sample) for sample in samples[:2]] == [None, None]
+    with pytest.raises(FloatingPointError, match=r"reward \(1 NaN.*not written"):
+        update(samples[2])
 
 
 def test_adam_is_torchs_own_bit_for_bit():
