@@ -63,6 +63,11 @@ class RunConfig(Section):
                 f"algo.noisy explores by itself, and a stage begins with epsilon {max(epsilons):g}: set curriculum.epsilon_scale=0 "
                 "(as preset=rainbow does), or algo.noisy=false"
             )
+        if self.curriculum.epsilon_scale == 0.0 and not self.algo.noisy:
+            raise ValueError(
+                "curriculum.epsilon_scale (0) leaves nothing that explores, because algo.noisy is false: set algo.noisy=true, or "
+                "curriculum.epsilon_scale=1"
+            )
         return self
 
     @model_validator(mode="after")
@@ -136,8 +141,8 @@ class RunConfig(Section):
             for name in ("odometry_noise", "odometry_drift", "observation_latency"):
                 if getattr(stage.level.randomization, name):
                     raise ValueError(
-                        f"curriculum.stages.{i}.level.randomization.{name}: {on} computes the features of other goals from the true pose of "
-                        "now; set it to 0, or hindsight.strategy=none"
+                        f"curriculum.stages.{i}.level.randomization.{name}: {on} computes the features of other goals from the true pose "
+                        "of now; set it to 0, or hindsight.strategy=none"
                     )
 
     @model_validator(mode="after")
