@@ -95,9 +95,7 @@ def test_stop_and_resume_is_as_if_never_stopped(tmp_path: Path, path: Path | Non
         rest.round()
     assert straight.learner_state.learner_step > 20
     assert_same_bits(bits(straight), bits(rest))
-    facts = straight.poll(0.0)
-    rows = facts.metrics["replay/size_rows"] if "replay/size_rows" in facts.metrics else straight.replay.stats()[0].num_inserted
-    assert rows > facts.env_steps, "relabelled rows must have been stored"
+    assert sum(s.num_inserted for s in straight.replay.stats()) > 2 * straight.env_steps, "relabelled rows must be among them"
 
 
 def test_in_our_worlds_a_collision_stays_one_under_any_goal(tmp_path: Path) -> None:
@@ -124,7 +122,7 @@ def test_a_fragment_has_room_for_the_relabelled_rows() -> None:
         (["env.id=CartPole-v1", "hindsight.strategy=future"], "hindsight.strategy=future needs a goal-env, and env.id='CartPole-v1'"),
         (["hindsight.strategy=future"], r"env\.world\.reward\.mode=sparse"),
         (["hindsight.strategy=futur"], "future"),
-        (["hindsight.strategy=final", "hindsight.num_goals=3"], "would be ignored"),
+        ([*SPARSE, "hindsight.strategy=final", "hindsight.num_goals=3"], "would be ignored"),
         (["hindsight.max_segment=50"], "hindsight.strategy is none"),
         (["env.world.reward.mode=sparse", "env.world.reward.time=-0.1"], "task terms only"),
         ([*SPARSE, "env.world.observation=state"], "env.world.observation=lidar"),
