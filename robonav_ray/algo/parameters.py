@@ -72,7 +72,14 @@ def fold_head(weight: np.ndarray, bias: np.ndarray, gain: np.ndarray, algo: Algo
         if algo.distribution != "c51":
             rows = rows.mean(axis=1, dtype=np.float64)
         folded.append(rows.reshape(-1, *part.shape[1:]))
-    return np.concatenate((folded[0].T, folded[1][None]), dtype=np.float32)
+    return stacked(folded[0], folded[1])
+
+
+def stacked(weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return (I + 1, O) float32, row by row in memory: a layer's weights (O, I) transposed, and its bias (O,) as the last row."""
+    layer = np.empty((weight.shape[1] + 1, weight.shape[0]), np.float32)
+    layer[:-1], layer[-1] = weight.T, bias
+    return layer
 
 
 def mean_embedding(weight: np.ndarray, bias: np.ndarray, num_tau: int) -> np.ndarray:

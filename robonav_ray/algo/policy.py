@@ -11,7 +11,7 @@ import numpy as np
 from robonav_ray.algo.exploration import parameter_noise
 from robonav_ray.algo.forward import ROW_UNIT, categorical_means, dense, layer_norm_relu, perturb, perturb_head
 from robonav_ray.algo.lidar_ring import LidarRing
-from robonav_ray.algo.parameters import first_dim, fold_head, mean_embedding, parameter_shapes
+from robonav_ray.algo.parameters import first_dim, fold_head, mean_embedding, parameter_shapes, stacked
 from robonav_ray.algo.ring_encoder import RingEncoder
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.records import PolicySnapshot
@@ -76,10 +76,10 @@ class Policy:
         if algo.distribution == "iqn":
             self._gain = mean_embedding(arrays["embedding.weight"], arrays["embedding.bias"], algo.num_acting_tau)
         head = fold_head(arrays["head.weight"], arrays["head.bias"], self._gain, algo)
-        self._means = [_stacked(arrays, name) for name in hidden] + [head]
+        self._means = [stacked(arrays[f"{name}.weight"], arrays[f"{name}.bias"]) for name in hidden] + [head]
         if algo.noisy:
-            parts = _stacked(arrays, "head", "_sigma").reshape(len(self._gain) + 1, -1, algo.values_per_action)
-            self._sigmas = [_stacked(arrays, name, "_sigma") for name in hidden] + [parts]
+            self._sigmas = [stacked(arrays[f"{name}.weight_sigma"], arrays[f"{name}.bias_sigma"]) for name in (*hidden, "head")]
+            self._sigmas[-1] = self._sigmas[-1].reshape(len(head), -1, algo.values_per_action)
         self._use(self._means)
         self._perturb()
         self._version = snapshot.version
@@ -143,8 +143,3 @@ class Policy:
                 perturb(mean, sigma, of_input, of_output, out)
             else:
                 perturb_head(mean, sigma, of_input, of_output.reshape(outputs), self._gain, self._algo.dueling, out)
-
-
-def _stacked(arrays: dict[str, np.ndarray], name: str, suffix: str = "") -> np.ndarray:
-    """Return (I + 1, O) float32: a layer's weights (O, I) transposed, and its bias as the last row."""
-    return np.concatenate((arrays[f"{name}.weight{suffix}"].T, arrays[f"{name}.bias{suffix}"][None]), dtype=np.float32)
