@@ -194,7 +194,8 @@ def make_q_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int, 
     """Return a network whose parameters are a function of ``seed`` alone; torch's global generator is neither read nor moved.
 
     Weights in front of a ReLU are He-uniform, U(+-sqrt(6 / fan_in)) (He et al. 2015); the head is U(+-1 / sqrt(fan_in)), so
-    that first Q values are small; biases are zero. Noisy layers begin with sigma_0 / sqrt(fan_in) (Fortunato et al. 2018, section 3.2).
+    that first Q values are small; biases are zero. With ``initializer=lecun`` all weights and biases are U(+-1 / sqrt(fan_in)).
+    Noisy layers begin with sigma_0 / sqrt(fan_in) (Fortunato et al. 2018, section 3.2).
     """
     network = QNetwork(obs_dim, num_actions, algo, lidar)
     generator = torch.Generator().manual_seed(seed)
@@ -204,9 +205,11 @@ def make_q_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int, 
         assert isinstance(layer, nn.Linear | nn.Conv1d)
         shape = tuple(layer.weight.shape)
         fan_in = math.prod(shape[1:])
-        bound = math.sqrt((1.0 if layer is network.head else 6.0) / fan_in)
+        is_small = layer is network.head or algo.initializer == "lecun"
+        bound = math.sqrt((1.0 if is_small else 6.0) / fan_in)
         layer.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
-        layer.bias = nn.Parameter(torch.zeros(shape[0]))
+        bias = torch.zeros(shape[0])
+        layer.bias = nn.Parameter(bias.uniform_(-bound, bound, generator=generator) if algo.initializer == "lecun" else bias)
         if isinstance(layer, NoisyLinear):
             sigma = algo.noisy_sigma / math.sqrt(fan_in)
             layer.weight_sigma = nn.Parameter(torch.full(shape, sigma))

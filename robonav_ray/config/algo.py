@@ -58,6 +58,9 @@ class AlgoConfig(Section):
     """Hidden layers; None takes the length of ``hidden_dims``."""
     hidden_dims: tuple[Width, ...] = Field(default=(256, 256), min_length=1, max_length=8)
     """Widths of the hidden layers; one number stands for ``num_layers`` (or 2) layers of that width."""
+    initializer: Literal["he", "lecun"] = "he"
+    """First weights: ``he`` is U(+-sqrt(6 / fan_in)) in front of a ReLU, with biases of 0 (He et al. 2015). ``lecun`` is
+    U(+-1 / sqrt(fan_in)) for all weights and biases, PyTorch's default and so that of CleanRL and Stable-Baselines3."""
     layer_norm: bool = False
     """Layer normalisation in front of every ReLU of the hidden layers (Ba et al. 2016)."""
     dropout: float = Field(default=0.0, ge=0.0, le=0.9)
