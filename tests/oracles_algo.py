@@ -76,3 +76,94 @@ def naive_adam_step(param, grad, m, v, step, lr, eps, beta1=0.9, beta2=0.999):
     m = beta1 * m + (1 - beta1) * grad
     v = beta2 * v + (1 - beta2) * grad * grad
     return param - lr * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + eps), m, v
+
+
+def naive_projection(reward, discount, next_probability, v_min, v_max) -> np.ndarray:
+    """Bellemare et al. 2017, algorithm 1, one atom at a time."""
+    num_atoms = next_probability.shape[1]
+    support = np.linspace(v_min, v_max, num_atoms)
+    gap = (v_max - v_min) / (num_atoms - 1)
+    out = np.zeros(next_probability.shape)
+    for row in range(len(reward)):
+        for j in range(num_atoms):
+            place = (min(max(float(reward[row]) + float(discount[row]) * support[j], v_min), v_max) - v_min) / gap
+            for i in range(num_atoms):  # eq. 7: [1 - |T z_j - z_i| / gap] clipped to [0, 1]
+                out[row, i] += min(max(1.0 - abs(place - i), 0.0), 1.0) * next_probability[row, j]
+    return out
+
+
+def naive_softmax(x) -> np.ndarray:
+    mass = np.exp(np.asarray(x, np.float64) - np.max(x))
+    return mass / mass.sum()
+
+
+def naive_quantile_huber(quantile, tau, target, kappa) -> float:
+    """Dabney et al. 2018b, eq. 3, of one row: sum over quantiles, mean over targets."""
+    total = 0.0
+    for theta, fraction in zip(quantile, tau, strict=True):
+        for y in target:
+            u = float(y) - float(theta)
+            total += abs(float(fraction) - (1.0 if u < 0 else 0.0)) * naive_huber(u, kappa) / kappa / len(target)
+    return total
+
+
+def naive_log_policy(q, tau) -> np.ndarray:
+    """tau * log softmax(q / tau) of one row."""
+    return tau * np.log(np.maximum(naive_softmax(np.asarray(q, np.float64) / tau), 1e-300))
+
+
+def naive_munchausen_value(q, tau) -> float:
+    """sum_a pi(a) (q(a) - tau log pi(a)) of one row; equal to tau log sum exp(q / tau)."""
+    log_policy = naive_log_policy(q, tau)
+    return sum(p * (value - lp) for p, value, lp in zip(naive_softmax(np.asarray(q) / tau), q, log_policy, strict=True))
+
+
+def naive_layers(arrays, obs, algo, noise=None, ring=None) -> np.ndarray:
+    """The head's outputs (B, P * Z) (for iqn: the last hidden layer's), in float64, layer by layer, every weight perturbed by hand."""
+    used = 0
+    x = np.asarray(obs, np.float64)
+    if ring is not None:
+        x = np.stack([naive_ring(arrays, row, algo, ring) for row in x])
+    names = [f"hidden.{i}" for i in range(len(algo.hidden_dims))] + ([] if algo.distribution == "iqn" else ["head"])
+    for i, name in enumerate(names):
+        weight, bias = arrays[f"{name}.weight"].astype(np.float64), arrays[f"{name}.bias"].astype(np.float64)
+        if noise is not None:
+            of_input, of_output = np.split(noise[used : used + sum(weight.shape)], [weight.shape[1]])
+            used += sum(weight.shape)
+            for o in range(weight.shape[0]):
+                bias[o] += arrays[f"{name}.bias_sigma"][o] * of_output[o]
+                weight[o] += arrays[f"{name}.weight_sigma"][o] * of_output[o] * of_input
+        x = x @ weight.T + bias
+        if name != "head":
+            if algo.layer_norm:
+                x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+                x = x * arrays[f"norm.{i}.weight"] + arrays[f"norm.{i}.bias"]
+            x = np.maximum(x, 0.0)
+    return x
+
+
+def naive_ring(arrays, row, algo, ring) -> np.ndarray:
+    """Convolutions around the circle of one observation, place by place."""
+    x = row[ring.start : ring.start + ring.size].reshape(ring.num_scans, ring.num_beams)
+    for layer in range(len(algo.conv_channels)):
+        weight, bias = arrays[f"conv.layers.{layer}.weight"], arrays[f"conv.layers.{layer}.bias"]
+        places = range(0, x.shape[1], algo.conv_stride)
+        out = np.zeros((len(weight), len(places)))
+        for o in range(len(weight)):
+            for i, middle in enumerate(places):
+                seen = [(middle + j - algo.conv_kernel // 2) % x.shape[1] for j in range(algo.conv_kernel)]
+                out[o, i] = max(0.0, bias[o] + sum(float(weight[o, c] @ x[c, seen]) for c in range(x.shape[0])))
+        x = out
+    return np.concatenate((x.T.ravel(), row[: ring.start], row[ring.start + ring.size :]))
+
+
+def naive_iqn(arrays, features, tau, num_actions, dueling) -> np.ndarray:
+    """Quantile values (B, A, N) of iqn at tau (B, N): cosines, embedding, product, head (without noise)."""
+    out = np.zeros((len(features), num_actions, tau.shape[1]))
+    for b in range(len(features)):
+        for j, fraction in enumerate(tau[b]):
+            cosines = np.array([np.cos(np.pi * i * fraction) for i in range(arrays["embedding.weight"].shape[1])])
+            embedded = np.maximum(arrays["embedding.weight"] @ cosines + arrays["embedding.bias"], 0.0)
+            x = arrays["head.weight"] @ (features[b] * embedded) + arrays["head.bias"]
+            out[b, :, j] = x[0] + x[1:] - x[1:].mean() if dueling else x
+    return out
