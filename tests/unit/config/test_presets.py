@@ -1,0 +1,120 @@
+"""Presets lie under what the user says; what does not go together is refused with the alternatives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from robonav_ray.config import RunConfig
+from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.load import ConfigError, dump_config, load_run_config
+from robonav_ray.config.preset import load_preset, merged, preset_names
+
+ROOT = Path(__file__).parents[3]
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_promised_presets_are_shipped():
+    assert set(preset_names()) >= {"dqn", "double_dueling", "rainbow", "qr_dqn", "iqn", "munchausen", "navigation"}
+
+
+@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("env", ["robonav_ray/Nav-v0", "CartPole-v1"])
+def test_a_preset_loads_and_its_resolved_config_reloads_to_itself(name, env, tmp_path):
+    config = load_run_config(None, [f"preset={name}", f"env.id={env}", "algo.hidden_dims=64", "seed=3"])
+    assert config.preset == name
+    assert config.algo.hidden_dims == (64, 64)
+    for section, values in load_preset(name).items():
+        for key, value in values.items():
+            assert getattr(getattr(config, section), key) == value, f"{section}.{key}"
+    assert load_run_config(written(tmp_path, dump_config(config))) == config
+    assert RunConfig.model_validate(config.model_dump()) == config
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_says_where_it_comes_from(name):
+    first = (ROOT / "robonav_ray" / "config" / "presets" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ")
+
+
+def test_file_and_overrides_win_over_the_preset(tmp_path):
+    path = written(tmp_path, "preset: rainbow\nalgo:\n  n_step: 5\nreplay:\nlearner: {batch_size: 512}\n")
+    config = load_run_config(path, ["algo.num_atoms=21", "replay.priority_exponent=.7"])
+    algo = config.algo
+    assert (algo.n_step, algo.num_atoms, algo.distribution, algo.noisy) == (5, 21, "c51", True)
+    assert config.replay.priority_exponent == 0.7
+    assert config.learner.batch_size == 512
+    assert config.curriculum.epsilon_scale == 0.0
+    assert RunConfig(preset="rainbow").algo.distribution == "c51"
+
+
+def test_merging_goes_section_by_section_and_takes_lists_whole():
+    under, over = {"a": {"x": 1, "y": [1, 2]}, "b": 1, "c": {"z": 1}}, {"a": {"y": [3]}, "b": None, "c": None}
+    assert merged(under, over) == {"a": {"x": 1, "y": [3]}, "b": None, "c": {"z": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("seed: 1\npreset: rainbo\n", ["run.yaml:2", "no 'rainbo'", "did you mean 'rainbow'", "munchausen, navigation"]),
+        ("preset: 7\n", ["run.yaml:1", "preset", "string"]),
+        ("algo:\n  noisy: true\n", ["run.yaml:2", "algo.noisy", "epsilon 1", "curriculum.epsilon_scale=0", "algo.noisy=false"]),
+        ("preset: rainbow\ncurriculum: {epsilon_scale: 0.5}\n", ["algo.noisy", "curriculum.epsilon_scale=0"]),
+        ("preset: rainbow\nalgo: {noisy: false}\n", ["curriculum.epsilon_scale (0)", "algo.noisy=true"]),
+        ("algo: {munchausen: true}\n", ["munchausen does not go with double", "double=false"]),
+        ("preset: munchausen\nalgo: {distribution: c51}\n", ["distribution=c51", "none, qr or iqn"]),
+        ("algo: {distribution: c52}\n", ["run.yaml:1", "algo.distribution", "'none', 'c51', 'qr' or 'iqn'", "c52"]),
+        ("algo: {v_min: -3}\n", ["v_min (-3.0) would be ignored", "distribution=c51"]),
+        ("algo: {num_quantiles: 3}\n", ["num_quantiles (3)", "distribution=qr"]),
+        ("algo: {num_tau: 3}\n", ["num_tau (3)", "distribution=iqn"]),
+        ("algo: {noisy_sigma: 0.3}\n", ["noisy_sigma (0.3)", "noisy=true"]),
+        ("algo: {munchausen_tau: 0.3}\n", ["munchausen_tau (0.3)", "munchausen=true"]),
+        ("algo: {conv_kernel: 3}\n", ["conv_kernel (3)", "encoder=lidar_conv"]),
+        ("preset: rainbow\nalgo: {huber_delta: 2}\n", ["huber_delta (2.0)", "c51"]),
+        ("preset: rainbow\nalgo: {v_min: 20}\n", ["v_min (20.0) must be below v_max (10.0)"]),
+        ("algo: {num_layers: 3, hidden_dims: [64, 64]}\n", ["num_layers (3)", "[64, 64]", "2 layers"]),
+        ("algo: {hidden_dims: 0}\n", ["hidden_dims", "greater than or equal to 1"]),
+        ("algo: {dropout: 1.0}\n", ["algo.dropout", "less than or equal to 0.9"]),
+        ("algo: {encoder: lidar_conv, conv_kernel: 4}\n", ["conv_kernel (4) must be odd"]),
+        (
+            "algo: {encoder: lidar_conv}\nenv: {id: CartPole-v1}\n",
+            ["algo.encoder=lidar_conv", "without a lidar", "algo.encoder=mlp"],
+        ),
+        ("algo: {encoder: lidar_conv}\nenv: {world: {observation: state}}\n", ["env.world.observation=state"]),
+        (
+            "algo: {encoder: lidar_conv}\nenv: {world: {lidar: {field_of_view_rad: 3.0}}}\n",
+            ["env.world.lidar.field_of_view_rad=3", "algo.encoder=mlp"],
+        ),
+        (
+            "algo: {encoder: lidar_conv, conv_kernel: 9}\nenv: {world: {lidar: {num_beams: 6}}}\n",
+            ["algo.conv_kernel (9)", "env.world.lidar.num_beams=6"],
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(text, parts, tmp_path):
+    with pytest.raises(ConfigError) as error:
+        load_run_config(written(tmp_path, text))
+    for part in parts:
+        assert part in str(error.value), f"{part!r} is not in: {error.value}"
+
+
+@pytest.mark.parametrize(
+    ("given", "dims"),
+    [
+        ({}, (256, 256)),
+        ({"hidden_dims": 64}, (64, 64)),
+        ({"hidden_dims": 64, "num_layers": 3}, (64, 64, 64)),
+        ({"num_layers": 1}, (256,)),
+        ({"hidden_dims": [120, 84]}, (120, 84)),
+        ({"hidden_dims": [120, 84], "num_layers": 2}, (120, 84)),
+    ],
+)
+def test_layers_by_number_or_by_list(given, dims):
+    assert AlgoConfig(**given).hidden_dims == dims
+    assert AlgoConfig(**AlgoConfig(**given).model_dump()).hidden_dims == dims
