@@ -23,7 +23,7 @@ from pathlib import Path
 from reproduction.curves import draw_overview
 from reproduction.docs import write_docs
 from reproduction.entries import ENTRIES, UnknownEntryError, chosen_entries, with_seeds
-from reproduction.entry import Command, Entry
+from reproduction.entry import Entry, Training
 from reproduction.progress import Board
 from reproduction.report import Row, make_row, write_report
 from reproduction.schedule import run_all
@@ -35,18 +35,19 @@ OK, MISSED, BAD_NAME, INTERRUPTED = 0, 1, 2, 130
 
 
 def list_entries(console: Console) -> None:
-    """Print every entry: what is published, by whom, and what ours must keep."""
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    for column in ("name", "group", "published", "by", "must be", "seeds", "minutes"):
-        justify, no_wrap = ("right" if column in ("seeds", "minutes") else "left"), column in ("name", "published")
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=no_wrap)
+    """Print every entry: what is published, by whom, what ours must keep, how long it takes."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "published", "must be", "minutes"):
+        table.add_column(column, justify="right" if column == "minutes" else "left", overflow="fold", no_wrap=column == "name")
     for entry in ENTRIES:
-        seeds = "-" if isinstance(entry.task, Command) else str(len(entry.seeds))
-        must = f"{entry.bound} {entry.shown(entry.threshold)}"
-        table.add_row(entry.name, entry.group, entry.published, entry.source, must, seeds, f"{entry.minutes:g}")
-    console.print(table)
-    total = sum(entry.minutes * len(entry.seeds) for entry in ENTRIES)
-    console.print(f"minutes are for one seed on one core; all together about {total:.0f} core minutes", style="dim")
+        times = f"{len(entry.seeds)} x {entry.minutes:g}" if isinstance(entry.task, Training) else f"{entry.minutes:g}"
+        must = f"{entry.statistic} " * (entry.statistic == "median") + f"{entry.bound} {entry.shown(entry.threshold)}"
+        published = f"{entry.published}\n[dim]{entry.source}[/]"
+        table.add_row(entry.name, published, f"{must}\n[dim]{entry.tolerance}[/]", times)
+    console.print(table, highlight=False)
+    groups = ", ".join(dict.fromkeys(entry.group for entry in ENTRIES))
+    total = sum(entry.minutes * (len(entry.seeds) if isinstance(entry.task, Training) else 1) for entry in ENTRIES)
+    console.print(f"groups: {groups}; all together about {total:.0f} minutes of one core", highlight=False)
 
 
 def run(entries: Sequence[Entry], args: argparse.Namespace, console: Console) -> int:

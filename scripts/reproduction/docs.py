@@ -20,7 +20,8 @@ _PAGE = """\
 ```
 
 on {machine}. The bound that ours must keep was fixed before the runs and stands in `scripts/reproduction/entries.py`; the figure held
-against it is the mean over the seeds.
+against it is the mean over the seeds, or the median where the table says so (there the published figure is of one agent, so a mean over
+seeds has no counterpart).
 
 ![Learning curves: each seed thin, their mean thick, the published level as a line](pictures/results.png)
 

@@ -9,6 +9,7 @@ from reproduction.entry import Command, Entry, Measure, Training
 
 _CLEANRL = "CleanRL (Huang et al. 2022), docs/rl-algorithms"
 _ZOO = "RL Baselines3 Zoo (Raffin 2020), benchmark.md"
+_FIVE = (1, 2, 3, 4, 5)
 _STD = "published mean minus one standard deviation"
 
 CARTPOLE = (
@@ -40,21 +41,76 @@ CARTPOLE = (
         level=488.69,
     ),
     Entry(
+        name="cleanrl_c51_cartpole",
+        group="cartpole",
+        published="481.20 ± 20.53",
+        source=f"{_CLEANRL}/c51",
+        bound="at least",
+        threshold=481.20 - 20.53,
+        tolerance=_STD,
+        task=Training("configs/reproduce/cleanrl_c51_cartpole.yaml", Measure("last_training_episodes")),
+        minutes=6,
+        seeds=(1, 2, 3),
+        level=481.20,
+    ),
+    Entry(
         name="zoo_dqn_cartpole",
         group="cartpole",
-        published="500.00 ± 0.00",
+        published="500.00 ± 0.00 (one agent)",
         source=_ZOO,
         bound="at least",
         threshold=500.0,
         tolerance=f"{_STD}, which is 0",
         task=Training("configs/reproduce/zoo_dqn_cartpole.yaml", Measure("greedy_return")),
         minutes=1,
-        seeds=(1, 2, 3),
+        seeds=_FIVE,
         level=500.0,
+        statistic="median",
+    ),
+    Entry(
+        name="zoo_qrdqn_cartpole",
+        group="cartpole",
+        published="500.00 ± 0.00 (one agent)",
+        source=_ZOO,
+        bound="at least",
+        threshold=500.0,
+        tolerance=f"{_STD}, which is 0",
+        task=Training("configs/reproduce/zoo_qrdqn_cartpole.yaml", Measure("greedy_return")),
+        minutes=1.5,
+        seeds=_FIVE,
+        level=500.0,
+        statistic="median",
     ),
 )
 
-ENTRIES: tuple[Entry, ...] = CARTPOLE
+_HER = "Andrychowicz et al. 2017 (arXiv 1707.01495), section 3.1 and figure 1"
+_BITS_HER, _BITS_PLAIN = (13, 15, 20, 25, 30), (20, 25, 30)
+
+
+def _bit_flip(num_bits: int, hindsight: bool) -> Entry:
+    overrides = (f"env.kwargs.num_bits={num_bits}", *_BUDGET, *(() if hindsight else ("hindsight.strategy=none",)))
+    return Entry(
+        name=f"her_bitflip_{num_bits}" if hindsight else f"dqn_bitflip_{num_bits}",
+        group="her_bitflip",
+        published=f"DQN with HER solves {num_bits} bits" if hindsight else f"DQN fails at {num_bits} bits",
+        source=_HER,
+        bound="at least" if hindsight else "at most",
+        threshold=0.95 if hindsight else 0.05,
+        tolerance="solved is at least 95 % of 200 episodes" if hindsight else "failing is at most 5 % of 200 episodes",
+        task=Training("configs/run/bitflip.yaml", Measure("greedy_success"), overrides),
+        minutes=1 if hindsight else 2,
+        seeds=(1, 2, 3),
+        unit="success",
+        setting=f"{_SETTING}; at most 600 k env steps" + ("" if hindsight else ", as with HER"),
+    )
+
+
+_BUDGET = ("budget.max_env_steps=600_000", "curriculum.stages.0.gate.min_success_frac=1.0")
+"""It also ends when all of the last 200 training episodes (of the less exploring half of the worlds) were won."""
+_SETTING = "double Q-learning, 32 environments, batch and replay ratio of our own"
+BIT_FLIP = (*(_bit_flip(n, True) for n in _BITS_HER), *(_bit_flip(n, False) for n in _BITS_PLAIN))
+
+ENTRIES: tuple[Entry, ...] = (*CARTPOLE, *BIT_FLIP)
 
 
 class UnknownEntryError(ValueError):

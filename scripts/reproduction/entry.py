@@ -80,7 +80,7 @@ class Entry:
     """By whom, where."""
     bound: Bound
     threshold: float
-    """Held against the mean over the seeds."""
+    """Held against ``statistic``."""
     tolerance: str
     """Why just this threshold."""
     task: Training | Command
@@ -89,6 +89,8 @@ class Entry:
     seeds: tuple[int, ...] = (1,)
     level: float | None = None
     """The published figure, as a line in the curves."""
+    statistic: Literal["mean", "median"] = "mean"
+    """Of the seeds' figures, held against the bound. ``median`` where the published figure is of one agent, not of several seeds."""
     unit: Literal["return", "success", "tests", "factor"] = "return"
     setting: str = ""
     """What of the setting differs from the published one; empty where nothing does."""

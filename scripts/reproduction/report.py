@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -40,16 +40,23 @@ class Row:
         return statistics.fmean(self.values.values()) if self.values else math.nan
 
     @property
+    def figure(self) -> float:
+        """What is held against the bound: the entry's statistic over the seeds; NaN without any."""
+        return statistics.median(self.values.values()) if self.values and self.entry.statistic == "median" else self.mean
+
+    @property
     def std(self) -> float | None:
         """Sample standard deviation over the seeds; None for fewer than two."""
         return statistics.stdev(self.values.values()) if len(self.values) > 1 else None
 
     @property
     def ours(self) -> str:
-        """Mean and deviation as the table shows them."""
+        """Mean and deviation as the table shows them; with the median as statistic that, and all seeds."""
         if not self.values:
             return "–"
-        text = self.entry.shown(self.mean)
+        text = self.entry.shown(self.figure)
+        if self.entry.statistic == "median" and len(self.values) > 1:
+            return f"{text} (median of {', '.join(self.entry.shown(v) for v in sorted(self.values.values()))})"
         return text if self.std is None else f"{text} ± {self.entry.shown(self.std)}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,6 +73,8 @@ class Row:
             "wiring": entry.wiring,
             "setting": entry.setting,
             "verdict": self.verdict,
+            "statistic": entry.statistic,
+            "figure": None if math.isnan(self.figure) else self.figure,
             "mean": None if math.isnan(self.mean) else self.mean,
             "std": self.std,
             "values": {str(seed): None if math.isnan(value) else value for seed, value in self.values.items()},
@@ -76,7 +85,7 @@ class Row:
 
 
 def make_row(entry: Entry, trials: Sequence[Trial], failed: Mapping[str, str]) -> Row:
-    """Judge an entry by its trials: the mean over the seeds is held against the bound, once all of them are finished."""
+    """Judge an entry by its trials: their statistic is held against the bound, once all of them are finished."""
     results: dict[int, TrialResult] = {t.seed: found for t in trials if (found := t.result) is not None}
     values = {seed: result.value for seed, result in results.items()}
     errors = [failed[t.name] for t in trials if t.name in failed]
@@ -85,12 +94,13 @@ def make_row(entry: Entry, trials: Sequence[Trial], failed: Mapping[str, str]) -
         verdict = "failed"
     elif not values:
         verdict = "not run"
-    elif len(values) < len(trials):
-        verdict = "incomplete"
     else:
-        verdict = "reproduced" if entry.holds(statistics.fmean(values.values())) else "missed"
+        verdict = "incomplete"
     seconds = statistics.fmean(r.seconds for r in results.values()) if results else 0.0
-    return Row(entry, verdict, values, len(trials), seconds, errors[0] if errors else "")
+    row = Row(entry, verdict, values, len(trials), seconds, errors[0] if errors else "")
+    if errors or len(values) < len(trials):
+        return row
+    return replace(row, verdict="reproduced" if entry.holds(row.figure) else "missed")
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
