@@ -174,6 +174,7 @@ class RunConfig(Section):
             (self.hindsight.strategy == "none", "hindsight.strategy is none", "hindsight", ("num_goals", "max_segment")),
             (self.hindsight.strategy == "final", "hindsight.strategy is final", "hindsight", ("num_goals",)),
             (self.replay.sampler == "uniform", "replay.sampler is uniform", "replay", _PRIORITY_KEYS),
+            (self.replay.sampler == "rank", "replay.sampler is rank", "replay", ("priority_epsilon",)),
             (self.runtime.address is not None, "runtime.address names a running cluster", "runtime", _OWN_CLUSTER_KEYS),
         ):
             values: Section = getattr(self, section)
@@ -188,6 +189,7 @@ class RunConfig(Section):
 
 
 _PRIORITY_KEYS = (
+    "initial_priority",
     "priority_exponent",
     "priority_epsilon",
     "importance_exponent",

@@ -38,6 +38,8 @@ def shard_arguments(config: ReplayConfig, spec: TransitionSpec, seed: int, index
         "priority_exponent": config.priority_exponent,
         "priority_epsilon": config.priority_epsilon,
         "stratified": config.stratified,
+        "initial_priority": config.initial_priority,
+        "num_shards": config.num_shards,
     }
 
 

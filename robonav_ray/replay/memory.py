@@ -8,6 +8,7 @@ import psutil
 
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.records import TransitionSpec
+from robonav_ray.replay.rank_heap import RankHeap
 from robonav_ray.replay.sum_tree import SumTree
 
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -20,9 +21,9 @@ def shard_capacities(config: ReplayConfig) -> list[int]:
 
 
 def shard_bytes(spec: TransitionSpec, capacity: int, sampler: str = "prioritized") -> int:
-    """Return the bytes of one shard: packed rows, ids, and the tree when it has one."""
-    tree = SumTree.num_bytes(capacity) if sampler == "prioritized" else 0
-    return capacity * (spec.row_bytes + 8) + tree
+    """Return the bytes of one shard: packed rows, ids, and what it draws by (a tree, a heap, nothing)."""
+    index = {"prioritized": SumTree.num_bytes, "rank": RankHeap.num_bytes}.get(sampler)
+    return capacity * (spec.row_bytes + 8) + (index(capacity) if index else 0)
 
 
 def replay_bytes(spec: TransitionSpec, config: ReplayConfig) -> int:

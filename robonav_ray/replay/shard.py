@@ -10,11 +10,12 @@ import numpy as np
 
 from robonav_ray.records import MAX_INCARNATION, Fragment, TransitionSpec, pack_item_id, unpack_item_id
 from robonav_ray.replay.duplicates import DuplicateFilter
+from robonav_ray.replay.rank_heap import RankHeap
 from robonav_ray.replay.row_layout import RowLayout
-from robonav_ray.replay.shard_files import STATE_ARRAYS, load_shard_state, save_shard_state
+from robonav_ray.replay.shard_files import load_shard_state, save_shard_state, state_arrays
 from robonav_ray.replay.sum_tree import SumTree
 
-Sampler = Literal["prioritized", "uniform"]
+Sampler = Literal["prioritized", "rank", "uniform"]
 
 
 class ShardStats(NamedTuple):
@@ -23,9 +24,9 @@ class ShardStats(NamedTuple):
     shard: int
     incarnation: int
     mass: float
-    """Sum of leaves, that is of priority ** priority_exponent; the number of rows when the sampler is uniform."""
+    """Sum of what rows are drawn by: priority ** priority_exponent, rank ** -priority_exponent, or 1 when the sampler is uniform."""
     min_leaf: float
-    """Smallest leaf of a live row; inf when empty."""
+    """The least that a live row is drawn by; inf when empty."""
     size: int
     """Live rows."""
     num_inserted: int
@@ -64,8 +65,9 @@ class ShardSample:
 class ReplayShard:
     """A ring of ``capacity`` rows, drawn in proportion to (priority + epsilon) ** priority_exponent (Schaul et al. 2016).
 
-    The exponent is applied once, here, when a priority is written; nothing else in the package applies it. A row's slot is
-    ``sequence % capacity``; its id says which row it is, so a late priority for an overwritten row is counted and dropped.
+    The exponent is applied once, here, when a priority is written; nothing else in the package applies it. With ``rank`` rows are
+    drawn in proportion to rank ** -priority_exponent (see ``RankHeap``). A row's slot is ``sequence % capacity``; its id says which
+    row it is, so a late priority for an overwritten row is counted and dropped.
     """
 
     def __init__(
@@ -80,18 +82,25 @@ class ReplayShard:
         priority_exponent: float = 0.6,
         priority_epsilon: float = 1e-3,
         stratified: bool = False,
+        initial_priority: Literal["computed", "max"] = "computed",
+        num_shards: int = 1,
     ) -> None:
-        """Allocate everything up front; ``memory.shard_bytes`` says how much that is."""
-        if sampler not in ("prioritized", "uniform"):
-            raise ValueError(f"sampler must be 'prioritized' or 'uniform', got {sampler!r}")
+        """Allocate everything up front; ``memory.shard_bytes`` says how much that is.
+
+        With ``initial_priority`` max all rows enter at the highest priority so far, whatever their fragments say. ``num_shards`` share the
+        rows evenly, which ranks have to know.
+        """
+        if sampler not in ("prioritized", "rank", "uniform"):
+            raise ValueError(f"sampler must be 'prioritized', 'rank' or 'uniform', got {sampler!r}")
         pack_item_id(index, incarnation, np.zeros(1, np.int64))
         self.index, self.spec, self.capacity, self.incarnation = index, spec, capacity, incarnation
         self._sampler, self._exponent, self._epsilon = sampler, priority_exponent, priority_epsilon
-        self._stratified = stratified
+        self._stratified, self._enter_at_max = stratified, initial_priority == "max"
         self._layout = RowLayout(spec)
         self._rows = self._layout.allocate(capacity)
         self._item_id = np.full(capacity, -1, np.int64)
-        self._tree = SumTree(capacity if sampler == "prioritized" else 1)
+        self._num_shards = num_shards
+        self._index = self._make_index()
         self._rng = np.random.default_rng(seed)
         self._seen = DuplicateFilter()
         self._next_sequence = 0
@@ -106,12 +115,12 @@ class ReplayShard:
 
     def stats(self) -> ShardStats:
         """Return the shard's figures as they are now."""
-        uniform = self._sampler == "uniform"
+        index = self._index
         return ShardStats(
             shard=self.index,
             incarnation=self.incarnation,
-            mass=float(self.size) if uniform else self._tree.total,
-            min_leaf=(1.0 if self.size else np.inf) if uniform else self._tree.min_leaf,
+            mass=float(self.size) if index is None else index.total,
+            min_leaf=(1.0 if self.size else np.inf) if index is None else index.min_leaf,
             size=self.size,
             num_inserted=self._next_sequence,
             num_duplicates=self._num_duplicates,
@@ -132,7 +141,7 @@ class ReplayShard:
                 f"a fragment of {num} rows does not fit a shard of {self.capacity}: raise replay.capacity, or lower "
                 "replay.num_shards or rollout.steps_per_fragment"
             )
-        leaf = self._leaf_of(fragment.priority, allow_inf=True)
+        leaf = self._leaf_of(np.full_like(fragment.priority, np.inf) if self._enter_at_max else fragment.priority, allow_inf=True)
         if not self._seen.is_new(fragment.worker, fragment.incarnation, fragment.sequence):
             self._num_duplicates += 1
             return 0
@@ -143,8 +152,7 @@ class ReplayShard:
         self._layout.pack(tuple(c[:head] for c in fragment.columns), self._rows[first : first + head])
         self._layout.pack(tuple(c[head:] for c in fragment.columns), self._rows[: num - head])
         self._item_id[slot] = pack_item_id(self.index, self.incarnation, sequence)
-        if self._sampler == "prioritized":
-            self._set_leaves(slot, leaf)
+        self._set_leaves(slot, leaf)
         self._next_sequence += num
         return num
 
@@ -158,14 +166,14 @@ class ReplayShard:
         if num == 0 or self.size == 0:
             empty = np.empty(0, np.int64)
             return Draw(empty, empty, np.empty(0), stats)
-        if self._sampler == "uniform":
+        if self._index is None:
             slot = self._rng.integers(0, self.size, num)
             return Draw(slot, self._item_id[slot], np.full(num, 1.0 / self.size), stats)
         uniform = self._rng.random(num)
         if self._stratified:
             uniform = np.minimum((uniform + np.arange(num)) / num, np.nextafter(1.0, 0.0))
-        slot = self._tree.sample(uniform)
-        return Draw(slot, self._item_id[slot], self._tree.leaf[slot] / stats.mass, stats)
+        slot = self._index.sample(uniform)
+        return Draw(slot, self._item_id[slot], self._index.weight_of(slot) / stats.mass, stats)
 
     def sample(self, num: int) -> ShardSample:
         """Draw ``num`` rows and return them packed, with ids, probabilities within the shard and the shard's figures."""
@@ -189,14 +197,13 @@ class ReplayShard:
         live = self._item_id[slot] == item_id
         num_stale = len(live) - int(np.count_nonzero(live))
         self._num_stale += num_stale
-        if self._sampler == "prioritized":
-            self._set_leaves(slot[live] if num_stale else slot, leaf[live] if num_stale else leaf)
+        self._set_leaves(slot[live] if num_stale else slot, leaf[live] if num_stale else leaf)
         return num_stale
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything, rng included; the arrays are copies, the rest is plain enough for JSON."""
         state = self._state_views()
-        return state | {name: state[name].copy() for name in STATE_ARRAYS}
+        return state | {name: state[name].copy() for name in state_arrays(self._sampler)}
 
     def load_state_dict(self, state: dict[str, Any], incarnation: int | None = None) -> None:
         """Become the shard that ``state`` was taken from.
@@ -210,9 +217,11 @@ class ReplayShard:
         self._rows[:size] = state["rows"]
         self._item_id[:] = -1
         self._item_id[:size] = state["item_id"]
-        if self._sampler == "prioritized":
-            self._tree = SumTree(self.capacity)
-            self._tree.set(np.arange(size), np.ascontiguousarray(state["leaf"]))
+        self._index = self._make_index()
+        if self._index is not None:
+            self._index.set(np.arange(size), np.ascontiguousarray(state["leaf"]))
+        if isinstance(self._index, RankHeap):
+            self._index.place(state["order"], state["num_writes"])
         self.incarnation = state["incarnation"] if incarnation is None else incarnation
         self._next_sequence = state["next_sequence"]
         self._max_leaf = state["max_leaf"]
@@ -250,10 +259,23 @@ class ReplayShard:
         oldest = self._next_sequence - size
         assert np.array_equal(np.sort(parts.sequence), np.arange(oldest, self._next_sequence)), "live sequences have gaps"
         assert (parts.incarnation <= self.incarnation).all(), "a row of a life to come"
-        if self._sampler == "prioritized":
-            self._tree.check_valid()
-            assert (self._tree.leaf[:size] > 0).all(), "a live row can never be drawn"
-            assert not self._tree.leaf[size:].any(), "a slot without a row can be drawn"
+        if self._index is not None:
+            self._index.check_valid()
+            assert not self._index.leaf[size:].any(), "a slot without a row can be drawn"
+        if isinstance(self._index, SumTree):
+            assert (self._index.leaf[:size] > 0).all(), "a live row can never be drawn"
+        elif self._index is not None:
+            assert self._index.size == size, "a live row has no rank"
+
+    def _make_index(self) -> SumTree | RankHeap | None:
+        """Return what rows are drawn by; None when all are alike."""
+        if self._sampler == "uniform":
+            return None
+        return (
+            SumTree(self.capacity)
+            if self._sampler == "prioritized"
+            else RankHeap(self.capacity, self._exponent, self._num_shards)
+        )
 
     def _state_views(self) -> dict[str, Any]:
         """Return ``state_dict`` with views in place of copies: the live rows may be most of the machine's memory."""
@@ -269,26 +291,26 @@ class ReplayShard:
             "rng": self._rng.bit_generator.state,
             "rows": self._rows[:size],
             "item_id": self._item_id[:size],
-            "leaf": self._tree.leaf[:size] if self._sampler == "prioritized" else np.empty(0),
-        }
+            "leaf": np.empty(0) if self._index is None else self._index.leaf[:size],
+        } | ({"order": self._index.order, "num_writes": self._index.num_writes} if isinstance(self._index, RankHeap) else {})
 
     def _check_state(self, state: dict[str, Any], incarnation: int | None) -> None:
         """ValueError unless ``state`` fits this shard."""
-        expected = set(self._state_views())
-        if set(state) != expected:
-            raise ValueError(
-                f"shard state: missing keys {sorted(expected - set(state))}, unknown keys {sorted(set(state) - expected)}"
-            )
         for name, mine in self._settings().items():
-            theirs = state["settings"].get(name)
+            theirs = state.get("settings", {}).get(name, mine)
             if theirs != mine:
                 raise ValueError(
                     f"shard state was saved with {name} = {theirs}, this shard has {mine}: restore with the settings that the run "
                     "was saved with, or start without its replay"
                 )
+        expected = set(self._state_views())
+        if set(state) != expected:
+            raise ValueError(
+                f"shard state: missing keys {sorted(expected - set(state))}, unknown keys {sorted(set(state) - expected)}"
+            )
         size = min(state["next_sequence"], self.capacity)
-        sizes = {name: len(state[name]) for name in STATE_ARRAYS}
-        if sizes != {"rows": size, "item_id": size, "leaf": size if self._sampler == "prioritized" else 0}:
+        sizes = {name: len(state[name]) for name in state_arrays(self._sampler)}
+        if any(num != (0 if name == "leaf" and self._index is None else size) for name, num in sizes.items()):
             raise ValueError(f"shard state: expected {size} live rows, got {sizes}")
         if state["rows"].dtype != self._layout.dtype:
             raise ValueError(f"shard state: rows are {state['rows'].dtype}, expected {self._layout.dtype}")
@@ -296,19 +318,21 @@ class ReplayShard:
             raise ValueError(f"incarnation must be above {state['incarnation']} and below {MAX_INCARNATION}, got {incarnation}")
 
     def _leaf_of(self, priority: np.ndarray, allow_inf: bool) -> np.ndarray:
-        """Return (priority + epsilon) ** exponent as float64; the highest leaf so far where ``priority`` is inf."""
+        """Return (priority + epsilon) ** exponent (for ranks: priority) as float64; the highest one so far where ``priority`` is inf."""
         is_inf = np.isinf(priority)
         if not (priority >= 0).all() or (is_inf.any() and not allow_inf):
             raise ValueError("priorities must be finite and not negative; look for NaN or Inf in td_error")
-        leaf = (priority.astype(np.float64) + self._epsilon) ** self._exponent
+        leaf = priority.astype(np.float64)
+        if self._sampler != "rank":
+            leaf = (leaf + self._epsilon) ** self._exponent
         if is_inf.any():
             leaf[is_inf] = max(self._max_leaf, leaf[~is_inf].max(initial=0.0))
         return leaf
 
     def _set_leaves(self, slot: np.ndarray, leaf: np.ndarray) -> None:
-        if len(leaf):
+        if len(leaf) and self._index is not None:
             self._max_leaf = max(self._max_leaf, float(leaf.max()))
-            self._tree.set(slot, leaf)
+            self._index.set(slot, leaf)
 
     def _settings(self) -> dict[str, Any]:
         """What must be equal for a state to fit."""

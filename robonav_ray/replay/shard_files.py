@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 
-STATE_ARRAYS = ("rows", "item_id", "leaf")
 _JSON_NAME = "shard.json"
+
+
+def state_arrays(sampler: str) -> tuple[str, ...]:
+    """Return which entries of a shard's state are arrays."""
+    return ("rows", "item_id", "leaf", "order") if sampler == "rank" else ("rows", "item_id", "leaf")
 
 
 def save_shard_state(directory: Path, state: dict[str, Any]) -> list[str]:
@@ -18,11 +22,12 @@ def save_shard_state(directory: Path, state: dict[str, Any]) -> list[str]:
     The caller commits them (hashes, manifest, rename); a half-written directory is only recognised as such by that manifest.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for name in STATE_ARRAYS:
+    arrays = state_arrays(state["settings"]["sampler"])
+    for name in arrays:
         np.save(directory / f"{name}.npy", state[name], allow_pickle=False)
-    plain = {name: value for name, value in state.items() if name not in STATE_ARRAYS}
+    plain = {name: value for name, value in state.items() if name not in arrays}
     (directory / _JSON_NAME).write_text(json.dumps(plain), encoding="utf-8")
-    return [*(f"{name}.npy" for name in STATE_ARRAYS), _JSON_NAME]
+    return [*(f"{name}.npy" for name in arrays), _JSON_NAME]
 
 
 def load_shard_state(directory: Path, row_dtype: np.dtype) -> dict[str, Any]:
@@ -33,8 +38,11 @@ def load_shard_state(directory: Path, row_dtype: np.dtype) -> dict[str, Any]:
     path = directory / _JSON_NAME
     try:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for name, dtype in zip(STATE_ARRAYS, (row_dtype, np.dtype(np.int64), np.dtype(np.float64)), strict=True):
-            path = directory / f"{name}.npy"
+        if not isinstance(state, dict) or not isinstance(settings := state.get("settings"), dict):
+            raise ValueError("it does not hold a shard's settings")
+        dtypes = {"rows": row_dtype, "item_id": np.dtype(np.int64), "leaf": np.dtype(np.float64), "order": np.dtype(np.int64)}
+        for name in state_arrays(str(settings.get("sampler"))):
+            path, dtype = directory / f"{name}.npy", dtypes[name]
             array = np.load(path, mmap_mode="r", allow_pickle=False) if path.stat().st_size else None
             if array is None or array.dtype != dtype or array.ndim != 1:
                 raise ValueError(f"expected a flat array of {dtype}")
@@ -43,6 +51,4 @@ def load_shard_state(directory: Path, row_dtype: np.dtype) -> dict[str, Any]:
         raise ValueError(
             f"cannot restore a replay shard: {path} is missing or damaged ({error}); choose another checkpoint"
         ) from error
-    if not isinstance(state, dict):
-        raise ValueError(f"cannot restore a replay shard: {path} does not hold an object")
     return state

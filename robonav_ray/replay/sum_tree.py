@@ -163,6 +163,10 @@ class SumTree:
         _descend(self._sums, self._offset, uniform, np.empty(len(uniform)), slot)
         return slot
 
+    def weight_of(self, slot: np.ndarray) -> np.ndarray:
+        """Return the (B,) float64 weights that slots (B,) are drawn by."""
+        return self.leaf[slot]
+
     def check_valid(self) -> None:
         """AssertionError unless every node equals its children's sum and minimum, and no leaf is negative or not finite."""
         leaf = self.leaf

@@ -47,7 +47,8 @@ def make_worker(wiring: RolloutWiring) -> RolloutWorker:
     config, robots = wiring.config, wiring.config.env.world.num_robots
     hindsight = None
     if config.hindsight.strategy != "none":
-        hindsight = HindsightTask(make_goal_functions(config.env), config.hindsight, config.replay.sampler != "uniform")
+        computed = config.replay.sampler != "uniform" and config.replay.initial_priority == "computed"
+        hindsight = HindsightTask(make_goal_functions(config.env), config.hindsight, computed)
     env = make_vector_env(
         config.env,
         wiring.levels,

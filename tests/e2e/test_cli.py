@@ -77,7 +77,7 @@ MISTAKES = [
     (["train", "--time-limit", "soon"], ["--time-limit", "20m"]),
     (["evaluate", "nowhere"], ["nowhere", "not a run directory"]),
     (["play", "nowhere"], ["nowhere", "not a run directory"]),
-    (["config", "validate", "replay.sampler=best"], ["replay.sampler", "'prioritized' or 'uniform'"]),
+    (["config", "validate", "replay.sampler=best"], ["replay.sampler", "'prioritized', 'rank' or 'uniform'"]),
     (["config", "validate", "replay.capacity=2000000000"], ["replay.capacity", "GB"]),
 ]
 

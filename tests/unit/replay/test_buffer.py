@@ -142,7 +142,7 @@ def test_capacity_is_shared_out_and_its_bytes_are_counted() -> None:
     assert shard_capacities(config) == [26, 25, 25, 25]
     big = ReplayConfig(capacity=100_000, num_shards=3)
     buffer = ReplayBuffer(big, SPEC, 0, 10, 10)
-    arrays = [a for s in buffer.shards for a in (s._rows, s._item_id, s._tree._sums, s._tree._mins, s._tree._dirty)]
+    arrays = [a for s in buffer.shards for a in (s._rows, s._item_id, s._index._sums, s._index._mins, s._index._dirty)]
     assert replay_bytes(SPEC, big) == sum(a.nbytes for a in arrays)
 
 

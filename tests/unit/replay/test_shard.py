@@ -121,7 +121,7 @@ def play(shard: ReplayShard, seed: int, first: int) -> list[bytes]:
     return log
 
 
-@pytest.mark.parametrize("sampler", ["prioritized", "uniform"])
+@pytest.mark.parametrize("sampler", ["prioritized", "rank", "uniform"])
 @pytest.mark.parametrize("through", ["state_dict", "disk"])
 def test_round_trip_continues_bit_for_bit(sampler: Any, through: str, tmp_path: Path) -> None:
     shard, again = make_shard(sampler=sampler), ReplayShard(3, SPEC, 64, 99, sampler=sampler)
