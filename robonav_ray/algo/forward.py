@@ -116,9 +116,10 @@ def ring_patches(
             row = b * num_patches + i
             for c in range(num_channels):
                 base = start + c * channel_stride
+                place = (i * stride - half) % num_places
                 for j in range(kernel):
-                    place = (i * stride + j - half) % num_places
                     out[row, c * kernel + j] = x[b, base + place * place_stride]
+                    place = place + 1 if place + 1 < num_places else 0
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -187,16 +188,24 @@ def perturb_head(
     num_actions = num_parts - first
     kept = mean.shape[1] // num_actions
     share = _ONE / np.float32(num_values // kept)
+    per_action = _ONE / np.float32(num_actions)
+    base = np.zeros(num_values, np.float32)
     for i in range(mean.shape[0]):
         factor = of_input[i] * gain[i] * share if i < num_inputs else share
-        for o in range(mean.shape[1]):
-            out[i, o] = mean[i, o]
-        for z in range(num_values):
-            base = _ZERO
-            if dueling:
-                for a in range(num_actions):
-                    base += sigma[i, a + 1, z] * of_output[a + 1, z]
-                base = sigma[i, 0, z] * of_output[0, z] - base / np.float32(num_actions)
-            at = z if kept > 1 else 0
-            for a in range(num_actions):
-                out[i, a * kept + at] += factor * (base + sigma[i, a + first, z] * of_output[a + first, z])
+        if dueling:
+            base[:] = _ZERO
+            for a in range(1, num_parts):
+                for z in range(num_values):
+                    base[z] += sigma[i, a, z] * of_output[a, z]
+            for z in range(num_values):
+                base[z] = sigma[i, 0, z] * of_output[0, z] - base[z] * per_action
+        for a in range(num_actions):
+            at = a * kept
+            if kept > 1:
+                for z in range(num_values):
+                    out[i, at + z] = mean[i, at + z] + factor * (base[z] + sigma[i, a + first, z] * of_output[a + first, z])
+            else:
+                total = _ZERO
+                for z in range(num_values):
+                    total += base[z] + sigma[i, a + first, z] * of_output[a + first, z]
+                out[i, at] = mean[i, at] + factor * total

@@ -92,9 +92,18 @@ def test_categorical_mean():
 def test_quantile_huber_loss_is_the_published_one(kappa, drawn):
     theta, goal = rng().standard_normal((9, 5)) * 2, rng().standard_normal((9, 4)) * 2
     tau = rng().random((9, 5)) if drawn else np.broadcast_to((np.arange(5) + 0.5) / 5, (9, 5))
-    got = quantile.quantile_huber_loss(tensor(theta), tensor(tau if drawn else tau[0]), tensor(goal), kappa)
+    leaf = tensor(theta).requires_grad_()
+    got = quantile.quantile_huber_loss(leaf, tensor(tau if drawn else tau[0]), tensor(goal), kappa)
     expected = [naive_quantile_huber(*row, kappa) for row in zip(theta, tau, goal, strict=True)]
-    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-4)
+    np.testing.assert_allclose(got.detach().numpy(), expected, rtol=1e-4)
+    (slope,) = torch.autograd.grad((got * torch.arange(1.0, 10.0)).sum(), leaf)
+    for i in range(5):
+        sides = []
+        for h in (1e-6, -1e-6):
+            moved = theta + h * np.eye(5)[i]
+            sides.append(np.array([naive_quantile_huber(*row, kappa) for row in zip(moved, tau, goal, strict=True)]))
+        numeric = (sides[0] - sides[1]) / 2e-6 * np.arange(1, 10)
+        np.testing.assert_allclose(slope.numpy()[:, i], numeric, rtol=1e-3, atol=1e-4)
 
 
 def test_quantile_loss_is_least_at_the_quantiles():
