@@ -44,4 +44,4 @@ def categorical_loss(log_probability: Tensor, target_probability: Tensor) -> Ten
 def categorical_mean(logits: Tensor, v_min: float, v_max: float) -> Tensor:
     """Return Q = sum_i z_i softmax(logits)_i over the last axis (Bellemare et al. 2017, algorithm 1)."""
     support = torch.linspace(v_min, v_max, logits.shape[-1], device=logits.device)
-    return functional.softmax(logits, dim=-1) @ support
+    return (functional.softmax(logits, dim=-1) * support).sum(dim=-1)  # no product of matrices: autocast would round it

@@ -214,7 +214,6 @@ def make_q_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int, 
             sigma = algo.noisy_sigma / math.sqrt(fan_in)
             layer.weight_sigma = nn.Parameter(torch.full(shape, sigma))
             layer.bias_sigma = nn.Parameter(torch.full(shape[:1], sigma))
-    for norm in network.norm or ():
-        norm.weight = nn.Parameter(torch.ones(norm.normalized_shape))
-        norm.bias = nn.Parameter(torch.zeros(norm.normalized_shape))
+    for norm, width in zip(network.norm or (), algo.hidden_dims, strict=False):
+        norm.weight, norm.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
     return network
