@@ -15,6 +15,27 @@ What runs around what::
 
 Each word is a folder beside this file; each arrow is a Protocol in ``interfaces.py``; ``runtime/`` joins them, once over
 Ray (``topology.py``) and once in a single process (``local.py``). ``cli.py`` is the door.
+
+The classes below are fronts over these rooms for training loops of one's own. They are imported when they are first asked for.
 """
 
+from importlib import import_module
+
 __version__ = "0.1.0"
+
+_FRONTS = {
+    "CurriculumLearningSystem": "robonav_ray.curriculum.system",
+    "DeviceManager": "robonav_ray.learner.device_manager",
+    "DistributedTrainer": "robonav_ray.learner.distributed_trainer",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a front on first use."""
+    if name not in _FRONTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_FRONTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_FRONTS])

@@ -15,10 +15,15 @@ def has_process_group() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def average_over_ranks(module: nn.Module, device: torch.device) -> DistributedDataParallel:
-    """Return ``module`` wrapped so that a backward pass leaves the mean gradient of all ranks (Li et al. 2020)."""
+def average_over_ranks(module: nn.Module, device: torch.device, find_unused_parameters: bool = False) -> DistributedDataParallel:
+    """Return ``module`` wrapped so that a backward pass leaves the mean gradient of all ranks (Li et al. 2020).
+
+    ``find_unused_parameters`` is for modules that do not use every parameter in every pass, and costs a walk through the graph.
+    """
     device_ids = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(module, device_ids=device_ids, gradient_as_bucket_view=True)
+    return DistributedDataParallel(
+        module, device_ids=device_ids, gradient_as_bucket_view=True, find_unused_parameters=find_unused_parameters
+    )
 
 
 def spread_over_gpus(module: nn.Module) -> DataParallel[nn.Module]:

@@ -1,0 +1,5 @@
+from robonav_ray.curriculum.system import CurriculumLearningSystem as CurriculumLearningSystem
+from robonav_ray.learner.device_manager import DeviceManager as DeviceManager
+from robonav_ray.learner.distributed_trainer import DistributedTrainer as DistributedTrainer
+
+__version__: str
