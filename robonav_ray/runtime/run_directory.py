@@ -65,7 +65,17 @@ class RunDirectory:
         return self.resumed_config(())
 
     def resumed_config(self, overrides: Sequence[str]) -> RunConfig:
-        """The same with ``overrides`` on top."""
+        """The same with ``overrides`` on top.
+
+        Raises:
+            ConfigError: When they are wrong, or name a preset: it would lie under settings that are all written down.
+        """
+        for override in overrides:
+            if override.partition("=")[0].strip() == "preset":
+                raise ConfigError(
+                    f"override {override!r}: a run that is resumed has every setting written down, so a preset would change nothing; "
+                    "change the settings themselves (algo.n_step=5), or begin a new run"
+                )
         later = sorted(self.path.glob("config-session-*.yaml"))
         return load_run_config(later[-1] if later else self.path / "config.yaml", ["budget.max_time_s=null", *overrides])
 
