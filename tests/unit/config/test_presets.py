@@ -10,6 +10,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
 from robonav_ray.config.preset import load_preset, merged, preset_names
+from robonav_ray.runtime.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[3]
 
@@ -118,3 +119,11 @@ def test_what_does_not_go_together_is_refused(text, parts, tmp_path):
 def test_layers_by_number_or_by_list(given, dims):
     assert AlgoConfig(**given).hidden_dims == dims
     assert AlgoConfig(**AlgoConfig(**given).model_dump()).hidden_dims == dims
+
+
+def test_a_resumed_run_takes_no_preset(tmp_path):
+    (tmp_path / "config.yaml").write_text(dump_config(load_run_config(None, ["preset=rainbow"])))
+    run = RunDirectory(tmp_path)
+    assert run.resumed_config(["algo.n_step=5"]).preset == "rainbow"
+    with pytest.raises(ConfigError, match=r"preset=dqn.*every setting written down"):
+        run.resumed_config(["algo.n_step=5", "preset=dqn"])
