@@ -43,14 +43,14 @@ def assert_same(got: list[Row], expected: list[Row]) -> None:
         np.testing.assert_allclose([a.reward, a.discount, a.priority], [b.reward, b.discount, b.priority], rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.parametrize("steps_per_fragment", [1, 2, 7])
 @pytest.mark.parametrize(("n_step", "end_prob"), [(1, 0.2), (3, 0.15), (5, 0.05), (4, 0.6)])
-def test_rows_equal_the_plain_lists_with_parked_lanes_and_fragments(n_step, end_prob):
+def test_rows_equal_the_plain_lists_with_parked_lanes_and_fragments(n_step, end_prob, steps_per_fragment):
     rng = np.random.default_rng(n_step)
     num_lanes, gamma = 6, 0.9
     folder = NStepFolder(num_lanes, OBS_DIM, n_step, gamma)
     lanes = [NaiveNStepLane(n_step, gamma) for _ in range(num_lanes)]
     spec = TransitionSpec.for_discrete((OBS_DIM,))
-    steps_per_fragment = 7
     pushed = emitted = 0
     for fragment in range(20):
         columns, priority, row = spec.allocate(folder.max_rows(steps_per_fragment)), None, 0
@@ -129,3 +129,34 @@ def test_bad_use_is_refused_and_changes_nothing():
         folder.load_state_dict({k: v for k, v in state.items() if k != "obs"})
     with pytest.raises(ValueError, match="obs"):
         folder.load_state_dict(state | {"obs": state["obs"][:2]})
+
+
+@pytest.mark.parametrize("n_step", [1, 3, 5])
+@pytest.mark.parametrize("steps_per_fragment", [1, 2, 4, 100])
+def test_rows_of_known_episodes_wherever_fragments_are_cut(n_step, steps_per_fragment):
+    """One lane, episodes of 1 to 7 steps ending in turn by termination and truncation, reward = step: every row can be written down."""
+    gamma, spec = 0.5, TransitionSpec.for_discrete((2,))
+    folder, rows, expected = NStepFolder(1, 2, n_step, gamma), [], []
+    columns, priority, row, in_fragment = spec.allocate(200), np.zeros(200, np.float32), 0, 0
+    none, zero = np.zeros(1, np.bool_), np.zeros(1, np.float32)
+    for episode in range(14):
+        length, terminated = 1 + episode % 7, episode % 2 == 0
+        for t in range(length):
+            obs, last = np.array([[episode, t]], np.float32), t + 1 == length
+            final = np.array([[episode, length]], np.float32) if last else np.full((1, 2), np.nan, np.float32)
+            row = folder.push(
+                obs, np.array([t], np.int32), np.array([t], np.float32), ~none if last and terminated else none,
+                ~none if last and not terminated else none, zero, zero, final, zero, 0, columns, priority, row,
+            )  # fmt: skip
+            in_fragment += 1
+            if in_fragment == steps_per_fragment:  # the fragment travels, the next one begins with empty columns
+                rows += [tuple(column[i].tolist() for column in columns) for i in range(row)]
+                columns, priority, row, in_fragment = spec.allocate(200), np.zeros(200, np.float32), 0, 0
+        for t in range(length):
+            m = min(n_step, length - t)
+            total = sum(gamma**i * (t + i) for i in range(m))
+            discount = 0.0 if terminated and t + m == length else gamma**m
+            expected.append(([episode, t], t, total, [episode, t + m], discount, 0))
+    rows += [tuple(column[i].tolist() for column in columns) for i in range(row)]
+    assert folder.num_waiting == 0
+    assert rows == expected
