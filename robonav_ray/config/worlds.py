@@ -105,19 +105,14 @@ class LidarConfig(Section):
     """A full circle is divided into ``num_beams``; a smaller sector has a beam on either edge."""
     stack: int = Field(default=3, ge=1, le=16)
     """Scans in one observation, newest first: a single one hides how obstacles move."""
-    stack_interval: int = Field(default=1, ge=1, le=32)
+    stack_interval: int = Field(default=4, ge=1, le=32)
     """Steps between two scans of the stack: the longer, the further obstacles have moved between them."""
-    align: bool = False
-    """Show the older scans as their points lie seen from where the robot is now, so that what stands still looks the same in
-    all of them and what moves does not. Full-circle lidars only; the robot's own motion is taken from its odometry."""
-
-    @model_validator(mode="after")
-    def _nothing_ignored(self) -> LidarConfig:
-        if self.stack == 1 and (self.stack_interval != 1 or self.align):
-            raise ValueError("stack_interval and align are about older scans: raise stack above 1, or leave them out")
-        if self.align and self.field_of_view_rad < 2.0 * math.pi - 1e-6:
-            raise ValueError("align needs a lidar that looks all around: leave field_of_view_rad out, or set align to false")
-        return self
+    encoding: Literal["range", "proximity"] = "proximity"
+    """How a range r is shown: ``range`` as r / range_max, ``proximity`` as (R / r - R / range_max) / (1 - R / range_max) with R the
+    robot's radius: 1 at contact, 0 at the greatest range, and finest where a decision hangs on centimetres."""
+    align: bool = True
+    """Show the older scans as their points lie seen from where the robot is now (by its odometry), so that what stands still
+    looks the same in all of them and what moves does not."""
 
 
 class ObstacleConfig(Section):

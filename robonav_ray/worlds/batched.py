@@ -100,6 +100,7 @@ def constants(world: WorldConfig, gamma: float) -> np.ndarray:
         lay.STACK: lidar.stack,
         lay.STACK_INTERVAL: lidar.stack_interval,
         lay.ALIGN: lidar.align,
+        lay.PROXIMITY: lidar.encoding == "proximity",
     }
     row = np.zeros(lay.CONST_COLS, dtype=np.float32)
     for column, number in value.items():
@@ -144,7 +145,7 @@ class BatchedWorlds:
         self.state = self._make_state()
         self.out = self._make_output()
         self._scratch = lay.Scratch(
-            np.zeros((3, world.lidar.num_beams), np.float32),
+            np.zeros((4, world.lidar.num_beams), np.float32),
             np.zeros(self.max_circles + 1, np.int64),
             np.zeros((self.max_circles + self.num_robots + 1, NEIGHBOR_COLS), np.float32),
             np.zeros((2, self.max_circles + self.num_robots + 5, 4), np.float32),

@@ -109,8 +109,9 @@ TALLY_COLS = T_TERMS + len(REWARD_TERMS)
     STACK,
     STACK_INTERVAL,
     ALIGN,
-) = range(36)
-CONST_COLS = 36
+    PROXIMITY,
+) = range(37)
+CONST_COLS = 37
 
 GOAL_SCALE_M = 10.0
 """Goal distances are shown in this unit."""
@@ -172,7 +173,7 @@ class Scratch(NamedTuple):
     """Working memory of the kernels, overwritten for every robot."""
 
     rays: np.ndarray
-    """(3, B) float32: beam directions in the world frame, and the distance along each."""
+    """(4, B) float32: beam directions in the world frame, the distance along each, and a scan seen from elsewhere."""
     near: np.ndarray
     """(M + 1,) int64: the circles near a robot; every candidate is written, so one more than there are."""
     neighbor: np.ndarray

@@ -33,7 +33,7 @@ _TINY = np.float32(1e-12)
 
 @hot_kernel
 def scan_arena(rays, x, y, half, range_max):
-    """Write the distance to the four walls, at most ``range_max``, into the last row of ``rays`` (3, B)."""
+    """Write the distance to the four walls, at most ``range_max``, into the third row of ``rays`` (4, B)."""
     for j in range(rays.shape[1]):
         c, s = rays[0, j], rays[1, j]
         tx = (np.copysign(half, c) - x) / c
@@ -43,7 +43,7 @@ def scan_arena(rays, x, y, half, range_max):
 
 @hot_kernel
 def scan_circle(rays, x, y, radius):
-    """Shorten the distances in ``rays`` (3, B) to the first hit with a circle at (x, y) relative to the sensor."""
+    """Shorten the distances in ``rays`` (4, B) to the first hit with a circle at (x, y) relative to the sensor."""
     r2 = radius * radius
     for j in range(rays.shape[1]):
         c, s, old = rays[0, j], rays[1, j], rays[2, j]
@@ -57,7 +57,7 @@ def scan_circle(rays, x, y, radius):
 
 @kernel
 def scan_wall(rays, x0, y0, x1, y1):
-    """Shorten the distances in ``rays`` (3, B) to the first hit with a segment whose ends are relative to the sensor."""
+    """Shorten the distances in ``rays`` (4, B) to the first hit with a segment whose ends are relative to the sensor."""
     ux, uy = x1 - x0, y1 - y0
     cross = x0 * uy - y0 * ux
     for j in range(rays.shape[1]):
@@ -75,7 +75,7 @@ def scan(robot, lane, circle, world, wall, const, beam, rays, near, w, r, out, o
     """Write the true ranges of robot (w, r), as parts of range_max, into ``out[w, r, out_slot]``.
 
     Circles in the outer loop, beams inside; what lies beyond the range is skipped; the beam table is turned by the heading.
-    ``rays`` (3, B) and ``near`` are scratch. Directions and distances lie in one array: of two, a compiler has to expect overlap.
+    ``rays`` (4, B) and ``near`` are scratch. Directions and distances lie in one array: of two, a compiler has to expect overlap.
     """
     x, y, c, s = robot[w, r, X], robot[w, r, Y], robot[w, r, COS], robot[w, r, SIN]
     range_max = const[RANGE_MAX]

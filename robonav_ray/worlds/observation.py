@@ -11,6 +11,8 @@ from robonav_ray.worlds.draws import normal
 from robonav_ray.worlds.kernel import F0, F1, HALF, hot_kernel, kernel
 from robonav_ray.worlds.layout import (
     ALIGN,
+    ANGLE_INCREMENT,
+    ANGLE_MIN,
     C_RADIUS,
     C_VX,
     C_VY,
@@ -22,6 +24,7 @@ from robonav_ray.worlds.layout import (
     DRIFT_X,
     DRIFT_Y,
     DRIFT_YAW,
+    DT,
     ENDED,
     G_X,
     G_Y,
@@ -34,6 +37,7 @@ from robonav_ray.worlds.layout import (
     MAX_SPEED,
     MAX_TURN,
     NUM_CIRCLES,
+    PROXIMITY,
     RADIUS,
     RANGE_MAX,
     SELF_STATE,
@@ -54,7 +58,8 @@ from robonav_ray.worlds.randomization import MAX_STEPS, NUM_GOALS, ODOMETRY_DRIF
 
 _GOAL_UNIT, _GOALS_UNIT = np.float32(1.0 / GOAL_SCALE_M), np.float32(1.0 / GOALS_SCALE)
 _TINY, _MOST, _QUARTER, _FASTEST = np.float32(1e-6), np.float32(10.0), np.float32(0.25), np.float32(2.0)
-_TURNS, _HALF_TURN = np.float32(0.5 / np.pi), np.float32(np.pi)
+_TURN, _HALF_TURN, _QUARTER_TURN = np.float32(2 * np.pi), np.float32(np.pi), np.float32(np.pi / 2)
+_A0, _A1, _A2, _A3, _A4 = (np.float32(a) for a in (0.9998660, -0.3302995, 0.1801410, -0.0851330, 0.0208351))
 _JOIN_M = np.float32(0.6)
 """Points of neighbouring beams farther apart than this belong to different things."""
 _LIDAR_TAIL: tuple[tuple[str, int], ...] = (
@@ -72,9 +77,9 @@ class ObservationLayout:
     """The parts of a flat observation, in order."""
 
     slices: dict[str, slice]
-    """``lidar``: ranges / range_max, newest scan first, beams from ``angle_min`` counter-clockwise; ``goal`` and ``next_goal``:
-    distance / 10 m, cos and sin of the bearing (zeros when there is no next goal); ``twist`` and ``previous_action``: parts of
-    their range; ``goals_left``: number / 4; ``time_left``: part of max_steps.
+    """``lidar``: ranges in ``LidarConfig.encoding``, newest scan first, beams from ``angle_min`` counter-clockwise; ``goal`` and
+    ``next_goal``: distance / 10 m, cos and sin of the bearing (zeros when there is no next goal); ``twist`` and
+    ``previous_action``: parts of their range; ``goals_left``: number / 4; ``time_left``: part of max_steps.
 
     True-state observations, in a frame that looks from the robot to its goal, in SI units: ``robot`` (goal distance, greatest
     speed, yaw relative to the goal's bearing, radius, v_x, v_y); ``circles``, nearest first, zeros where there is none (p_x,
@@ -123,24 +128,29 @@ def write_goal(x, y, c, s, gx, gy, out, i, at):
 
 
 @kernel
-def perceived_pose(robot, stream, level, const_dt, w, r, k):
+def odometry_pose(robot, stream, level, const_dt, w, r, k):
     """Return (x, y, cos, sin) as odometry has it; its drift walks on by the distance driven in the step."""
     x, y, c, s = robot[w, r, X], robot[w, r, Y], robot[w, r, COS], robot[w, r, SIN]
-    noise, drift = level[k, ODOMETRY_NOISE], level[k, ODOMETRY_DRIFT]
-    if noise <= F0 and drift <= F0:
+    drift = level[k, ODOMETRY_DRIFT]
+    if drift <= F0:
         return x, y, c, s
-    turn = F0
-    if drift > F0:
-        driven = np.sqrt(robot[w, r, VX] ** 2 + robot[w, r, VY] ** 2) * const_dt
-        size = drift * np.sqrt(np.float32(driven))
-        robot[w, r, DRIFT_X] += size * normal(stream, w, SENSOR_STREAM)
-        robot[w, r, DRIFT_Y] += size * normal(stream, w, SENSOR_STREAM)
-        robot[w, r, DRIFT_YAW] += _QUARTER * size * normal(stream, w, SENSOR_STREAM)
-        x, y, turn = x + robot[w, r, DRIFT_X], y + robot[w, r, DRIFT_Y], robot[w, r, DRIFT_YAW]
-    if noise > F0:
-        x += noise * normal(stream, w, SENSOR_STREAM)
-        y += noise * normal(stream, w, SENSOR_STREAM)
-        turn += HALF * noise * normal(stream, w, SENSOR_STREAM)
+    driven = np.sqrt(robot[w, r, VX] ** 2 + robot[w, r, VY] ** 2) * const_dt
+    size = drift * np.sqrt(np.float32(driven))
+    robot[w, r, DRIFT_X] += size * normal(stream, w, SENSOR_STREAM)
+    robot[w, r, DRIFT_Y] += size * normal(stream, w, SENSOR_STREAM)
+    robot[w, r, DRIFT_YAW] += _QUARTER * size * normal(stream, w, SENSOR_STREAM)
+    tc, ts = np.cos(robot[w, r, DRIFT_YAW]), np.sin(robot[w, r, DRIFT_YAW])
+    return np.float32(x + robot[w, r, DRIFT_X]), np.float32(y + robot[w, r, DRIFT_Y]), c * tc - s * ts, s * tc + c * ts
+
+
+@kernel
+def noisy_pose(stream, noise, x, y, c, s, w):
+    """Return the pose with white noise of ``noise`` m, and half as much in rad: the error of a localisation."""
+    if noise <= F0:
+        return x, y, c, s
+    x += noise * normal(stream, w, SENSOR_STREAM)
+    y += noise * normal(stream, w, SENSOR_STREAM)
+    turn = HALF * noise * normal(stream, w, SENSOR_STREAM)
     tc, ts = np.cos(turn), np.sin(turn)
     return np.float32(x), np.float32(y), np.float32(c * tc - s * ts), np.float32(s * tc + c * ts)
 
@@ -153,71 +163,97 @@ def note_scan_pose(scan_pose, first, x, y, c, s, w, r, slot):
             scan_pose[w, r, h, 0], scan_pose[w, r, h, 1], scan_pose[w, r, h, 2], scan_pose[w, r, h, 3] = x, y, c, s
 
 
+@hot_kernel
+def bearing(x, y):
+    """Return atan2(y, x) with an error below 2e-5 rad, in arithmetic that vectorises (Abramowitz and Stegun 1964, 4.4.49)."""
+    ax, ay = abs(x), abs(y)
+    z = min(ax, ay) / max(max(ax, ay), _TINY)
+    z2 = z * z
+    a = z * (_A0 + z2 * (_A1 + z2 * (_A2 + z2 * (_A3 + z2 * _A4))))
+    a = _QUARTER_TURN - a if ay > ax else a
+    a = _HALF_TURN - a if x < F0 else a
+    return -a if y < F0 else a
+
+
 @kernel
-def align_scan(old, pose, x, y, c, s, range_max, beam, shown):
+def align_scan(old, pose, x, y, c, s, const, beam, rays, shown):
     """Write what the points of the scan ``old`` (B,), taken at ``pose`` (4,), are as a scan from (x, y) with heading (c, s).
 
     Points of neighbouring beams that lie near each other are joined by a line, so that the rays between them hit it; a ray
-    that meets nothing gets 1 (the greatest range).
+    that meets nothing gets 1 (the greatest range). The first rows of ``rays`` (4, B) are scratch: x, y and beam of every point in
+    the present frame.
     """
-    beams = old.shape[0]
+    beams, range_max, per_beam = old.shape[0], const[RANGE_MAX], F1 / const[ANGLE_INCREMENT]
+    around = per_beam * _TURN  # beams in a full circle
+    wraps, last, inverse = around < np.float32(beams) + HALF, np.float32(beams - 1), F1 / range_max
     dx, dy = pose[0] - x, pose[1] - y
     tx, ty = c * dx + s * dy, c * dy - s * dx  # where the scan was taken, in the present frame
     tc, ts = pose[2] * c + pose[3] * s, pose[3] * c - pose[2] * s
-    per_beam = np.float32(beams) * _TURNS
     for j in range(beams):
+        bc, bs, far = beam[0, j], beam[1, j], old[j] * range_max
+        px, py = tx + far * (tc * bc - ts * bs), ty + far * (ts * bc + tc * bs)
+        rays[0, j], rays[1, j], rays[2, j] = px, py, (bearing(px, py) - const[ANGLE_MIN]) * per_beam
         shown[j] = F1
-    px, py, at, hit = F0, F0, F0, False
-    for j in range(beams + 1):
-        q = j if j < beams else 0
-        bc, bs, far = beam[0, q], beam[1, q], old[q] * range_max
-        qx, qy = tx + far * (tc * bc - ts * bs), ty + far * (ts * bc + tc * bs)
-        q_at, q_hit = (np.arctan2(qy, qx) + _HALF_TURN) * per_beam, old[q] < F1
-        if q_hit:
-            near = np.int64(q_at + HALF) % beams
-            shown[near] = min(shown[near], np.sqrt(qx * qx + qy * qy) / range_max)
-            if hit and (qx - px) * (qx - px) + (qy - py) * (qy - py) < _JOIN_M * _JOIN_M:
-                draw_line(px, py, qx, qy, at, q_at, range_max, beam, shown)
-        px, py, at, hit = qx, qy, q_at, q_hit
-
-
-@kernel
-def draw_line(px, py, qx, qy, p_at, q_at, range_max, beam, shown):
-    """Shorten the rays of ``shown`` (B,) that meet the line from p to q, which are seen at the beams ``p_at`` and ``q_at``."""
-    beams = shown.shape[0]
-    low, high = min(p_at, q_at), max(p_at, q_at)
-    if high - low > HALF * np.float32(beams):  # across the seam behind the robot
-        low, high = high - np.float32(beams), low
-    ux, uy = qx - px, qy - py
-    cross = px * uy - py * ux
-    for j in range(np.int64(np.ceil(low)), np.int64(np.floor(high)) + 1):
-        b = j % beams
-        det = beam[0, b] * uy - beam[1, b] * ux
-        if abs(det) > _TINY:
-            t = cross / det
+    for j in range(beams):
+        if old[j] >= F1:
+            continue
+        px, py, at = rays[0, j], rays[1, j], rays[2, j]
+        if wraps or (at > -HALF and at < last + HALF):
+            near = np.int64(at + HALF)
+            near = near - beams if near >= beams else near
+            shown[near] = min(shown[near], np.sqrt(px * px + py * py) * inverse)
+        q = j + 1
+        if q == beams:
+            if not wraps:
+                break
+            q = 0
+        qx, qy, q_at = rays[0, q], rays[1, q], rays[2, q]
+        ux, uy = qx - px, qy - py
+        if old[q] >= F1 or ux * ux + uy * uy >= _JOIN_M * _JOIN_M:
+            continue
+        low, high = min(at, q_at), max(at, q_at)
+        if high - low > HALF * around:  # across the seam behind the robot
+            if not wraps:
+                continue
+            low, high = high - around, low
+        if not wraps:
+            low, high = max(low, F0), min(high, last)
+        cross = px * uy - py * ux
+        for k in range(np.int64(np.ceil(low)), np.int64(np.floor(high)) + 1):
+            b = k + beams if k < 0 else k
+            b = b - beams if b >= beams else b
+            det = beam[0, b] * uy - beam[1, b] * ux
+            t = cross / (det if abs(det) > _TINY else _TINY)
             if t > F0:
-                shown[b] = min(shown[b], t / range_max)
+                shown[b] = min(shown[b], t * inverse)
 
 
 @hot_kernel
-def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, beam, dt, w, r, k, out, i):
+def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, beam, rays, w, r, k, out, i):
     """Write the observation of robot (w, r) into ``out[i]`` (D,)."""
-    x, y, c, s = perceived_pose(robot, stream, level, dt, w, r, k)
+    x, y, c, s = odometry_pose(robot, stream, level, const[DT], w, r, k)
     ring, beams = scan.shape[2], scan.shape[3]
     stack, back = np.int64(const[STACK]), np.int64(const[STACK_INTERVAL])
     slot, at = np.int64(lane[w, r, HEAD]), 0
-    aligned = const[ALIGN] > F0
+    aligned, contact = const[ALIGN] > F0, const[RADIUS] / const[RANGE_MAX]
+    scale = F1 / (F1 - contact)
+    offset = contact * scale
     if aligned:
         note_scan_pose(scan_pose, lane[w, r, STEP] == 0, x, y, c, s, w, r, slot)
     for h in range(stack):
         old, shown = scan[w, r, slot], out[i, at : at + beams]
         if aligned and h > 0:
-            align_scan(old, scan_pose[w, r, slot], x, y, c, s, const[RANGE_MAX], beam, shown)
+            align_scan(old, scan_pose[w, r, slot], x, y, c, s, const, beam, rays, rays[3])
+            old = rays[3]
+        if const[PROXIMITY] > F0:
+            for j in range(beams):
+                shown[j] = contact / max(old[j], contact) * scale - offset
         else:
             for j in range(beams):
                 shown[j] = old[j]
         at += beams
         slot = slot - back if slot >= back else slot - back + ring
+    x, y, c, s = noisy_pose(stream, level[k, ODOMETRY_NOISE], x, y, c, s, w)
     num_goals = np.int64(level[k, NUM_GOALS])
     reached = np.int64(lane[w, r, GOAL_INDEX])
     g = min(reached, num_goals - 1)

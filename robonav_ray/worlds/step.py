@@ -14,7 +14,6 @@ from robonav_ray.worlds.layout import (
     CLEARANCE,
     CMD0,
     CMD1,
-    DT,
     ENDED,
     GOAL_INDEX,
     HEAD,
@@ -85,7 +84,7 @@ def observe(
         write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i)
     else:
         sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, rays, near, w, r, k)
-        write_lidar_obs(robot, lane, goal, stream, scans, scan_pose, const, level, beam, const[DT], w, r, k, out, i)
+        write_lidar_obs(robot, lane, goal, stream, scans, scan_pose, const, level, beam, rays, w, r, k, out, i)
     if latency > 0:
         step, size = np.int64(lane[w, r, STEP]), queue.shape[2]
         old = max(step - latency, 0) % size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from robonav_ray.config.worlds import LevelConfig, LidarConfig, WorldConfig
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
@@ -15,7 +14,7 @@ MOVING = LevelConfig(num_static=0, num_dynamic=6, num_goals=2, max_steps=400)
 
 
 def make(level: LevelConfig, num: int = 16, **lidar: object) -> BatchedWorlds:
-    world = WorldConfig(lidar=LidarConfig.model_validate(lidar))
+    world = WorldConfig(lidar=LidarConfig.model_validate({"encoding": "range", **lidar}))
     worlds = BatchedWorlds(world, (level,), num, 5, 0.99)
     worlds.reset()
     return worlds
@@ -36,7 +35,7 @@ def drive(worlds: BatchedWorlds, steps: int, v: float, omega: float) -> list[np.
 
 
 def test_the_stack_reaches_back_by_the_interval() -> None:
-    far, near = make(MOVING, stack=3, stack_interval=4), make(MOVING, stack=1)
+    far, near = make(MOVING, stack=3, stack_interval=4, align=False), make(MOVING, stack=1)
     shown, fresh = drive(far, 15, 0.0, 0.0), drive(near, 15, 0.0, 0.0)
     for t in range(16):
         for h in range(3):
@@ -53,7 +52,7 @@ def test_a_robot_that_stands_sees_the_old_scans_as_they_were() -> None:
 @pytest.mark.parametrize(("v", "omega"), [(0.0, 1.5), (1.0, 0.0), (0.8, -1.0)])
 def test_what_stands_still_looks_the_same_in_all_aligned_scans(v: float, omega: float) -> None:
     worlds = make(STATIC, num=32, num_beams=180, stack=2, stack_interval=4, align=True)
-    plain = make(STATIC, num=32, num_beams=180, stack=2, stack_interval=4)
+    plain = make(STATIC, num=32, num_beams=180, stack=2, stack_interval=4, align=False)
     shown, raw = drive(worlds, 8, v, omega)[-1], drive(plain, 8, v, omega)[-1]
     both = (shown < 1.0).all(axis=1)
     off = np.abs(shown[:, 1] - shown[:, 0])[both] * 5.0
@@ -84,9 +83,23 @@ def test_alignment_survives_a_checkpoint() -> None:
     np.testing.assert_array_equal(drive(a, 5, 0.3, -1.0)[-1], drive(b, 5, 0.3, -1.0)[-1])
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"stack": 1, "align": True}, {"stack": 1, "stack_interval": 2}, {"align": True, "field_of_view_rad": 3.0}]
-)
-def test_settings_that_would_do_nothing_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match=r"stack|looks all around"):
-        LidarConfig.model_validate(wrong)
+def test_a_lidar_that_looks_ahead_only_keeps_what_it_saw_in_its_sector() -> None:
+    sector = {"num_beams": 91, "field_of_view_rad": np.pi, "stack": 2, "stack_interval": 4}
+    standing = [drive(make(MOVING, align=on, **sector), 8, 0.0, 0.0)[-1] for on in (True, False)]
+    np.testing.assert_allclose(standing[0], standing[1], atol=2e-3)
+    shown = drive(make(STATIC, num=32, **sector), 8, 0.0, 1.5)[-1]  # turned left by .6 rad since the older scan
+    both = (shown < 1.0).all(axis=1)
+    assert np.median(np.abs(shown[:, 1] - shown[:, 0])[both] * 5.0) < 0.01
+    unseen = 91 - int(0.6 / np.pi * 90) + 2
+    assert (shown[:, 1, unseen:] == 1.0).all(), "what the older scan did not cover is shown as nothing"
+
+
+def test_proximity_is_finest_near_contact() -> None:
+    shown, raw = (
+        drive(make(MOVING, stack_interval=2, align=True, encoding=kind), 10, 0.5, 0.5)[-1] for kind in ("proximity", "range")
+    )
+    contact = 0.25 / 5.0
+    want = (contact / np.maximum(raw, contact) - contact) / (1.0 - contact)
+    np.testing.assert_allclose(shown, want, atol=2e-6)
+    assert shown.min() >= 0.0
+    assert shown.max() <= 1.0
