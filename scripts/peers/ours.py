@@ -1,0 +1,65 @@
+"""Ours on one stage, as a user starts it: ``robonav train curriculum.force_stage=K`` over Ray; its checkpoints are judged afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from peers.track import POINTS, Point, Task, parse_task, write_point
+from robonav_ray.runtime.checkpoint import list_checkpoints, open_checkpoint
+from robonav_ray.runtime.policies import load_policy
+from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.runtime.task import describe_task
+
+_MARGIN = 0.08
+"""The run ends when the gate's window wins this much more often than asked for: it is small, and half of the target are held out."""
+
+
+def overrides(task: Task) -> Sequence[str]:
+    """Return what differs from the defaults: the stage alone, from full exploration, until it is won often enough."""
+    stage = f"curriculum.stages.{task.stage}"
+    return (
+        f"seed={task.seed}",
+        f"curriculum.force_stage={task.stage}",
+        f"{stage}.epsilon.start=1.0",
+        f"{stage}.gate.min_success_frac={min(0.99, task.target + _MARGIN)}",
+        f"{stage}.gate.min_return=null",
+        f"{stage}.gate.max_collision_frac=null",
+        "curriculum.window=200",
+        "budget.time_s=0",
+        f"budget.max_time_s={task.limit_s}",
+        "checkpoint.interval_s=4",
+        "checkpoint.keep=10000",
+        "checkpoint.replay=false",
+        "evaluation.num_episodes=1",
+        "tracking.panel=plain",
+    )
+
+
+def main() -> None:
+    task = parse_task(__doc__)
+    run = RunDirectory((task.output / "run").absolute())
+    command = [sys.executable, "-m", "robonav_ray.cli", "train", *overrides(task), "--out", str(run.path)]
+    task.output.mkdir(parents=True, exist_ok=True)
+    environment = {key: value for key, value in os.environ.items() if key not in ("RAY_AUTH_MODE", "RAY_ADDRESS")}
+    with (task.output / "train.txt").open("w") as log:
+        began = time.time()
+        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False)
+    if done.returncode not in (0, 75):
+        raise SystemExit(f"`{' '.join(command)}` ended with {done.returncode}; see {log.name}")
+    shapes = describe_task(run.config)
+    with (task.output / POINTS).open("w", encoding="utf-8") as file:
+        for path in list_checkpoints(run.checkpoints):
+            checkpoint = open_checkpoint(path)
+            policy = load_policy(checkpoint, run.config, shapes)
+            counters = checkpoint.counters
+            success = task.held_out_success(policy.greedy)
+            point = Point(round(checkpoint.created - began, 2), counters.env_steps, counters.learner_steps, success)
+            write_point(file, point)
+
+
+if __name__ == "__main__":
+    main()
