@@ -46,11 +46,13 @@ def parameter_noise(key: np.uint64, step: int, out: np.ndarray) -> None:
         out: Written.
     """
     stream = derive_key(derive_key(key, _NOISE_STREAM), step)
-    for i in range(out.shape[0]):
-        size = np.sqrt(-2.0 * np.log(1.0 - uniform01(stream, 2 * (i // 2))))
-        angle = 2.0 * np.pi * uniform01(stream, 2 * (i // 2) + 1)
-        normal = size * (np.cos(angle) if i % 2 == 0 else np.sin(angle))
-        out[i] = np.sign(normal) * np.sqrt(np.abs(normal))
+    for i in range(0, out.shape[0], 2):
+        size = np.sqrt(-2.0 * np.log(1.0 - uniform01(stream, i)))
+        angle = 2.0 * np.pi * uniform01(stream, i + 1)
+        even, odd = size * np.cos(angle), size * np.sin(angle)
+        out[i] = np.sign(even) * np.sqrt(np.abs(even))
+        if i + 1 < out.shape[0]:
+            out[i + 1] = np.sign(odd) * np.sqrt(np.abs(odd))
 
 
 @numba.njit(cache=True)

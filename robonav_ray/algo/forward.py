@@ -122,9 +122,19 @@ def ring_patches(
                     place = place + 1 if place + 1 < num_places else 0
 
 
-@numba.njit(cache=True, error_model="numpy")
+_LOG2_E = np.float32(1.4426950408889634)
+_LOWEST = np.float32(-126.0)
+# 2**f on [0, 1), within 2e-7 (least squares in relative error; the first is 1)
+_C1, _C2, _C3 = np.float32(0.693147028177), np.float32(0.240229400521), np.float32(0.055485320724)
+_C4, _C5, _C6 = np.float32(0.009674549892), np.float32(0.001248284004), np.float32(0.000215406697)
+
+
+@numba.njit(cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
 def categorical_means(logits: np.ndarray, v_min: float, v_max: float, q: np.ndarray) -> None:
     """Write Q = sum_i z_i softmax(logits)_i (Bellemare et al. 2017, algorithm 1).
+
+    The exponential is 2**k 2**f with k written into the exponent of a float and a polynomial in f: loops without calls, which vectorise
+    as ``np.exp`` does not.
 
     Args:
         logits: (at least B, A * Z) float32, the Z atoms of an action side by side.
@@ -134,19 +144,28 @@ def categorical_means(logits: np.ndarray, v_min: float, v_max: float, q: np.ndar
     """
     num_actions = q.shape[1]
     num_atoms = logits.shape[1] // num_actions
-    step = (v_max - v_min) / (num_atoms - 1)
+    step = np.float32((v_max - v_min) / (num_atoms - 1))
+    bits, fraction = np.empty(num_atoms, np.int32), np.empty(num_atoms, np.float32)
+    power = bits.view(np.float32)
+    place = np.arange(num_atoms).astype(np.float32)
     for b in range(q.shape[0]):
         for a in range(num_actions):
-            first = a * num_atoms
-            top = logits[b, first]
+            row = logits[b, a * num_atoms : (a + 1) * num_atoms]
+            top = row[0]
             for i in range(1, num_atoms):
-                top = max(top, logits[b, first + i])
-            total, weighted = 0.0, 0.0
+                top = max(top, row[i])
             for i in range(num_atoms):
-                mass = np.float64(np.exp(logits[b, first + i] - top))
+                t = max((row[i] - top) * _LOG2_E, _LOWEST)
+                whole = np.floor(t)
+                f = t - whole
+                bits[i] = (np.int32(whole) + np.int32(127)) << np.int32(23)
+                fraction[i] = _ONE + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * _C6)))))
+            total, weighted = _ZERO, _ZERO
+            for i in range(num_atoms):
+                mass = fraction[i] * power[i]
                 total += mass
-                weighted += mass * i
-            q[b, a] = v_min + step * (weighted / total)
+                weighted += mass * place[i]
+            q[b, a] = np.float32(v_min) + step * (weighted / total)
 
 
 @numba.njit(cache=True)

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from robonav_ray.algo.exploration import exploration_key
+from robonav_ray.algo.forward import categorical_means
 from robonav_ray.algo.networks import make_q_network
 from robonav_ray.algo.policy import Policy, parameter_shapes
 from robonav_ray.records import PolicySnapshot
+from tests.oracles_algo import naive_softmax
 from tests.unit.algo.variants import NUM_ACTIONS, OBS_DIM, RING, VARIANTS
 
 KEY = exploration_key(3)
@@ -148,3 +150,13 @@ def test_convolutions_without_a_ring_are_refused():
     for build in (make_q_network, lambda o, a, algo, seed: Policy(o, a, algo)):
         with pytest.raises(ValueError, match=r"algo\.encoder=mlp"):
             build(OBS_DIM, NUM_ACTIONS, VARIANTS["lidar_conv"], 0)
+
+
+def test_means_of_atoms_are_right_for_every_size_of_logits():
+    rng = np.random.default_rng(0)
+    for scale in (0.01, 1.0, 10.0, 100.0, 1000.0):
+        logits = (rng.standard_normal((20, 3 * 51)) * scale).astype(np.float32)
+        q = np.empty((20, 3), np.float32)
+        categorical_means(logits, -10.0, 10.0, q)
+        expected = [[naive_softmax(a) @ np.linspace(-10, 10, 51) for a in row] for row in logits.reshape(20, 3, 51)]
+        np.testing.assert_allclose(q, expected, atol=2e-5)
