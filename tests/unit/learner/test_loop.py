@@ -12,6 +12,7 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.loop import LearnerLoop
+from robonav_ray.learner.precision import has_bf16
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.records import Command, TransitionSpec
 from tests.fakes import FakeReplay, FakeWeights, ScriptedCommands
@@ -190,12 +191,25 @@ def test_poison_is_dropped_and_counted():
         bench.loop.run()
 
 
-@pytest.mark.parametrize(("double", "dueling"), [(True, True), (False, False)])
-def test_learns_a_chain(double, dueling):
+@pytest.mark.parametrize(
+    ("double", "dueling", "features", "tolerance"),
+    [
+        (True, True, {}, 0.03),
+        (False, False, {}, 0.03),
+        pytest.param(
+            True,
+            True,
+            {"precision": "bf16", "accumulation_steps": 2, "lr_schedule": "cosine", "lr_schedule_steps": 1500},
+            0.05,
+            marks=pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this CPU has no bf16"),
+        ),
+    ],
+)
+def test_learns_a_chain(double, dueling, features, tolerance):
     """Known answer: five cells, right at the end pays 1; Q*(s, right) = gamma ** (cells still to go)."""
     length, gamma = 5, 0.9
     algo = AlgoConfig(gamma=gamma, hidden_dims=(32,), double=double, dueling=dueling)
-    config = LearnerConfig(batch_size=64, learning_rate=3e-3, target_tau=0.05)
+    config = LearnerConfig(batch_size=64, learning_rate=3e-3, target_tau=0.05, **features)
     cell, action = (a.ravel() for a in np.meshgrid(np.arange(length), np.arange(2), indexing="ij"))
     to = np.clip(cell + np.where(action == 1, 1, -1), 0, length)
     columns = TransitionSpec.for_discrete((length + 1,)).allocate(2 * length)
@@ -212,5 +226,5 @@ def test_learns_a_chain(double, dueling):
     q = policy.q_values(np.eye(length + 1, dtype=np.float32)[:length])
     right = gamma ** np.arange(length - 1, -1, -1)
     left = gamma * np.concatenate([right[:1], right[:-1]])
-    np.testing.assert_allclose(q[:, 1], right, atol=0.03)
-    np.testing.assert_allclose(q[:, 0], left, atol=0.03)
+    np.testing.assert_allclose(q[:, 1], right, atol=tolerance)
+    np.testing.assert_allclose(q[:, 0], left, atol=tolerance)
