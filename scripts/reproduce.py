@@ -87,7 +87,7 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
     """Print the table of published against ours."""
     table = Table(box=None, pad_edge=False)
     for column in ("entry", "published", "ours", "must be", "wiring", "verdict"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in ("entry", "ours", "verdict"))
     for row in rows:
         entry = row.entry
         style = {"reproduced": "green", "missed": "red", "failed": "red"}.get(row.verdict, "dim")

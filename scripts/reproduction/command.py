@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from reproduction.entry import ROOT, Command
 from reproduction.store import Trial, TrialResult, write_json
@@ -64,8 +65,17 @@ def _read_json(log: Path, task: Command, code: int) -> tuple[float, dict[str, ob
         raise CommandError(f"`{' '.join(task.arguments)}` ended with {code}:\n{text[-2000:]}")
     try:
         found = json.loads(text.rpartition("\n")[2])
-        return float(found[task.key]), {"output": found}
-    except (ValueError, KeyError, TypeError) as error:
-        raise CommandError(
-            f"`{' '.join(task.arguments)}`: the last line is no JSON object with a number {task.key!r}: {error}"
-        ) from None
+        return read_figure(found, task.key), {"output": found}
+    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise CommandError(f"`{' '.join(task.arguments)}`: the last line is no JSON object with {task.key!r}: {error}") from None
+
+
+def read_figure(found: Any, key: str) -> float:
+    """Return the number at ``a.b.c`` in nested JSON objects, or the ratio ``a.b / c.d`` of two; KeyError where there is none."""
+    figures = []
+    for path in key.split(" / "):
+        node = found
+        for part in path.split("."):
+            node = node[part]
+        figures.append(float(node))
+    return figures[0] / figures[1] if len(figures) == 2 else figures[0]

@@ -110,7 +110,106 @@ _BUDGET = ("budget.max_env_steps=600_000", "curriculum.stages.0.gate.min_success
 _SETTING = "double Q-learning, 32 environments, batch and replay ratio of our own"
 BIT_FLIP = (*(_bit_flip(n, True) for n in _BITS_HER), *(_bit_flip(n, False) for n in _BITS_PLAIN))
 
-ENTRIES: tuple[Entry, ...] = (*CARTPOLE, *BIT_FLIP)
+_CLIFFWALK = ("scripts/blind_cliffwalk.py", "--states", "4", "6", "8", "10", "12", "14", "16", "--seeds", "5", "--json")
+
+
+def _cliffwalk(kind: str) -> Entry:
+    return Entry(
+        name=f"per_cliffwalk_{kind}",
+        group="per_cliffwalk",
+        published="about ten times fewer updates than uniform replay at 16 states (131 k transitions)",
+        source="Schaul et al. 2016 (arXiv 1511.05952), figures 1 and 2, read off",
+        bound="at least",
+        threshold=10.0,
+        tolerance="the factor as read off",
+        task=Command(
+            (*_CLIFFWALK, "--kinds", "uniform", "oracle", kind),
+            "json",
+            f"num_updates_median.16.uniform / num_updates_median.16.{kind}",
+            measured="median updates over 5 seeds until the values are known, uniform over prioritised, 16 states",
+        ),
+        minutes=1,
+        unit="factor",
+    )
+
+
+def _suite(name: str, published: str, source: str, *tests: str) -> Entry:
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not gpu", *(f"tests/unit/{test}" for test in tests))
+    return Entry(
+        name=name,
+        group="suites",
+        published=published,
+        source=source,
+        bound="at least",
+        threshold=1.0,
+        tolerance="every test passes; each states its own tolerance",
+        task=Command(command, "pytest"),
+        minutes=1,
+        unit="tests",
+    )
+
+
+CLIFFWALK = (_cliffwalk("proportional"), _cliffwalk("rank"))
+SUITES = (
+    _suite(
+        "sampling_statistics",
+        "P(i) = p**alpha / sum p**alpha; weights unbiased at beta = 1",
+        "Schaul et al. 2016, equations 1 and 2; S shards as one buffer, ids never mistaken",
+        "replay/test_mixing.py::test_any_number_of_shards_samples_as_one_buffer",
+        "replay/test_mixing.py::test_weighted_mean_is_unbiased_at_beta_one",
+        "replay/test_mixing.py::test_probability_is_that_of_the_draw_when_masses_are_old",
+        "replay/test_shard.py::test_exponent_is_applied_once",
+        "replay/test_shard.py::test_frequencies_are_priority_to_the_exponent",
+        "replay/test_shard.py::test_late_priority_never_lands_on_the_newer_item",
+        "replay/test_shard.py::test_inf_enters_at_the_highest_priority_so_far",
+        "replay/test_rank_heap.py::test_rows_are_drawn_as_told_and_their_weighted_mean_is_unbiased",
+        "replay/test_rank_heap.py::test_shards_are_near_to_one_buffer",
+    ),
+    _suite(
+        "ddp_parity",
+        "gradients of 2 ranks on half batches = 1 process on the whole batch",
+        "PyTorch DDP's contract (Li et al. 2020, arXiv 2006.15704)",
+        "learner/test_ranks.py::test_gradients_of_halves_average_to_the_whole",
+        "learner/test_ranks.py::test_two_real_ranks",
+        "learner/test_distributed_trainer.py::test_two_ranks_are_one_process_on_all_rows",
+    ),
+    _suite(
+        "accumulation_parity",
+        "k micro-batches = one batch",
+        "PyTorch's contract of gradient accumulation",
+        "learner/test_features.py::test_pieces_add_up_to_one_batch",
+        "learner/test_distributed_trainer.py::test_accumulated_calls_are_one_step_on_all_their_rows",
+    ),
+    _suite(
+        "amp_parity",
+        "bf16 and fp16 near float32; loss scaling changes nothing",
+        "Micikevicius et al. 2018 (arXiv 1710.03740)",
+        "learner/test_features.py::test_bf16_gradients_are_those_of_float32_within_five_percent",
+        "learner/test_features.py::test_weights_moments_and_priorities_stay_float32_in_bf16",
+        "learner/test_features.py::test_fp16_gradients_do_not_depend_on_the_scale",
+        "learner/test_distributed_trainer.py::test_mixed_precision_is_near_and_gives_the_criterion_float32",
+    ),
+)
+PEERS = Entry(
+    name="peers",
+    group="peers",
+    published="seconds to 70 % success of Stable-Baselines3's and RLlib's DQN, run beside ours",
+    source="scripts/bench_peers.py; stages 1 to 4, each from scratch",
+    bound="at least",
+    threshold=10.0,
+    tolerance="ten times fewer seconds than the faster of the two, on every stage",
+    task=Command(
+        ("scripts/bench_peers.py", "--json", "--output", "{output}"),
+        "json",
+        "least_factor",
+        alone=True,
+        measured="seconds of the faster peer over ours (at most 12 times ours are waited for), the least of the stages",
+    ),
+    minutes=120,
+    unit="factor",
+)
+
+ENTRIES: tuple[Entry, ...] = (*CARTPOLE, *BIT_FLIP, *CLIFFWALK, *SUITES, PEERS)
 
 
 class UnknownEntryError(ValueError):

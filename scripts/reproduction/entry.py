@@ -56,8 +56,9 @@ class Command:
     arguments: tuple[str, ...]
     """After the Python interpreter, which runs in the repository's root; ``{output}`` stands for the trial's folder."""
     reads: Literal["pytest", "json"]
-    """``pytest``: the figure is the part of the tests that pass. ``json``: ``key`` of the JSON object on the last line."""
+    """``pytest``: the figure is the part of the tests that pass. ``json``: what ``key`` names in the JSON object on the last line."""
     key: str = ""
+    """``a.b.c``, or the ratio ``a.b / c.d`` of two numbers."""
     alone: bool = False
     """Whether it starts a Ray of its own or measures seconds, so that nothing may run beside it."""
     measured: str = ""
