@@ -61,6 +61,7 @@ def train_command(
     opening = resolve_opening(config_path, overrides, resume, directory, began, console)
     with stop_on_signals() as stop:
         if local:
+            _check_own_device(opening.config)
             session, ending = _live(opening, stop, console, "local", _start_local)
         else:
             session, ending = _live_on_ray(opening, stop, console)
@@ -194,6 +195,13 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
             return RayWiring(session, plan), extra
 
         return _live(opening, stop, console, "ray", start)
+
+
+def _check_own_device(config: RunConfig) -> None:
+    """As ``_check_device``, for a learner in this very process, whose device can be asked."""
+    from robonav_ray.learner.devices import check_features, pick_device
+
+    check_features(config.learner, pick_device(config.learner.device))
 
 
 def _check_device(config: RunConfig, kind: str) -> None:

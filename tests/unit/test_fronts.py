@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_the_snippet_runs_as_written(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "cpu" in printed
     assert "> 1 basic_navigation" in printed
+
+
+def test_the_example_of_the_page_runs_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "distributed_training.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    for epoch in (0, 1):
+        known: dict = {}
+        exec(compile(example, "distributed_training.md", "exec"), known)
+        assert known["epoch"] == epoch
+    assert known["trainer"].num_steps == 4
+    assert "'optimizer_step': 1.0" in capsys.readouterr().out
 
 
 def test_importing_the_package_imports_nothing_heavy():

@@ -19,6 +19,7 @@ from robonav_ray.learner.precision import Precision, check_precision, has_bf16, 
 from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.learner.update import Update
+from robonav_ray.runtime.train import train_command
 from tests.fakes import FakeReplay
 
 OBS_DIM, NUM_ACTIONS, ROWS = 20, 5, 48
@@ -269,3 +270,10 @@ def test_what_depends_on_the_cluster_is_refused_once_it_is_known():
     config.check_device("cuda")
     with pytest.raises(ValueError, match="bf16"):
         config.check_device("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU that is here can")
+def test_a_local_run_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(UserError, match=r"learner\.precision=fp16 needs a GPU"):
+        train_command(None, ["learner.precision=fp16", f"output_dir={tmp_path}/runs"], resume=None, directory=None, local=True)
+    assert not (tmp_path / "runs").exists()
