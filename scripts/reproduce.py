@@ -115,7 +115,7 @@ def make_parser() -> argparse.ArgumentParser:
     verbs.add_parser("list", help="what there is, by whom it is published, how long it takes")
     runner = verbs.add_parser("run", help="run entries, or the finished ones' table again")
     runner.add_argument("names", nargs="+", metavar="NAME", help="entries, groups, or all")
-    runner.add_argument("--seeds", type=_positive, help="seeds 1 ... N instead of each entry's own")
+    runner.add_argument("--seeds", type=_positive, help="N seeds, from the entry's first on, instead of its own")
     runner.add_argument("--output", type=Path, default=Path("runs/reproduce"), help="where trials live (default: %(default)s)")
     runner.add_argument(
         "--parallel", type=_positive, default=max(1, os.cpu_count() or 1), help="trials at a time (default: %(default)s)"

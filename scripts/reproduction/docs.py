@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from reproduction.curves import draw_overview
 from reproduction.entries import ENTRIES
 from reproduction.entry import ROOT
-from reproduction.report import machine_text, make_row, markdown_notes, markdown_table
+from reproduction.report import Row, machine_text, make_row, markdown_notes, markdown_table
 from reproduction.store import trial_of
 
 PAGE, PICTURE = ROOT / "docs" / "results.md", ROOT / "docs" / "pictures" / "results.png"
@@ -19,9 +20,10 @@ _PAGE = """\
 {command}
 ```
 
-on {machine}. The bound that ours must keep was fixed before the runs and stands in `scripts/reproduction/entries.py`; the figure held
-against it is the mean over the seeds, or the median where the table says so (there the published figure is of one agent, so a mean over
-seeds has no counterpart).
+on {machine}.
+
+The bound that ours must keep stands in `scripts/reproduction/entries.py`. It is held against the mean over the seeds, or against the median
+where the table says so: there the published figure is of one agent.
 
 ![Learning curves: each seed thin, their mean thick, the published level as a line](pictures/results.png)
 
@@ -31,12 +33,24 @@ seeds has no counterpart).
 
 {notes}
 
-*Local wiring*: collecting, replay and learning take turns in one process, deterministic to the bit, with the same parts that run as
-Ray actors otherwise. *Ray*: started as a user starts it, with `robonav train`.
+{changes}*Local wiring*: collecting, replay and learning take turns in one process, deterministic to the bit, with the same parts that
+run as Ray actors otherwise. *Ray*: started as a user starts it, with `robonav train`.
 
 `python scripts/reproduce.py list` shows what there is, `python scripts/reproduce.py run NAME` runs one of them. This page is written
 by `--write-docs`.
 """
+
+
+def _changes(rows: Sequence[Row]) -> str:
+    """Return what was changed after a first look at results, one paragraph for the entries that share it."""
+    shared: dict[str, list[str]] = {}
+    for row in rows:
+        if row.entry.changed:
+            shared.setdefault(row.entry.changed, []).append(f"`{row.entry.name}`")
+    if not shared:
+        return ""
+    lines = "\n".join(f"* {', '.join(names)}: {text}." for text, names in shared.items())
+    return f"## Changed after a first look\n\nBounds and measures were fixed before the runs, except:\n\n{lines}\n\n"
 
 
 def write_docs(output: Path, command: str) -> list[Path]:
@@ -45,7 +59,9 @@ def write_docs(output: Path, command: str) -> list[Path]:
     judged = [(make_row(entry, trials, {}), trials) for entry, trials in plan]
     judged = [(row, trials) for row, trials in judged if row.values]
     rows = [row for row, _ in judged]
-    text = _PAGE.format(command=command, machine=machine_text(), table=markdown_table(rows), notes=markdown_notes(rows))
+    text = _PAGE.format(
+        command=command, machine=machine_text(), table=markdown_table(rows), notes=markdown_notes(rows), changes=_changes(rows)
+    )
     PAGE.write_text(text, encoding="utf-8")
     picture = draw_overview(judged, PICTURE)
     return [PAGE, PICTURE] if picture else [PAGE]

@@ -63,9 +63,11 @@ CARTPOLE = (
         tolerance=f"{_STD}, which is 0",
         task=Training("configs/reproduce/zoo_dqn_cartpole.yaml", Measure("greedy_return")),
         minutes=1,
-        seeds=_FIVE,
+        seeds=(11, 12, 13, 14, 15),
         level=500.0,
         statistic="median",
+        changed="the median of five seeds in place of the mean of three: Stable-Baselines3 itself, with these settings and the seeds "
+        "1 to 3, gave 500, 500 and 192 here, ours with 1 to 5 gave 242 and four times 500; judged on five other seeds",
     ),
     Entry(
         name="zoo_qrdqn_cartpole",
@@ -99,14 +101,19 @@ def _bit_flip(num_bits: int, hindsight: bool) -> Entry:
         tolerance="solved is at least 95 % of 200 episodes" if hindsight else "failing is at most 5 % of 200 episodes",
         task=Training("configs/run/bitflip.yaml", Measure("greedy_success"), overrides),
         minutes=1 if hindsight else 2,
-        seeds=(1, 2, 3),
+        seeds=(11, 12, 13),
         unit="success",
         setting=f"{_SETTING}; at most 600 k env steps" + ("" if hindsight else ", as with HER"),
+        changed=_LONGER if hindsight else "",
     )
 
 
 _BUDGET = ("budget.max_env_steps=600_000", "curriculum.stages.0.gate.min_success_frac=1.0")
 """It also ends when all of the last 200 training episodes (of the less exploring half of the worlds) were won."""
+_LONGER = (
+    "a first look (seed 1: 97.0 %, 94.5 %, 91.5 % with 13, 20, 30 bits) ended training once 95 % of 200 training episodes were won, now "
+    "all of 200 must be; judged on other seeds"
+)
 _SETTING = "double Q-learning, 32 environments, batch and replay ratio of our own"
 BIT_FLIP = (*(_bit_flip(n, True) for n in _BITS_HER), *(_bit_flip(n, False) for n in _BITS_PLAIN))
 
@@ -122,6 +129,7 @@ def _cliffwalk(kind: str) -> Entry:
         bound="at least",
         threshold=10.0,
         tolerance="the factor as read off",
+        changed="the factor was read off the figures when a run of the script (about 15) was known",
         task=Command(
             (*_CLIFFWALK, "--kinds", "uniform", "oracle", kind),
             "json",
@@ -231,5 +239,7 @@ def chosen_entries(names: Sequence[str], entries: Sequence[Entry] = ENTRIES) -> 
 
 
 def with_seeds(entry: Entry, num_seeds: int | None) -> tuple[int, ...]:
-    """Return the seeds to run: the entry's own, or 1 ... ``num_seeds``; a command judges itself once."""
-    return entry.seeds if num_seeds is None or isinstance(entry.task, Command) else tuple(range(1, num_seeds + 1))
+    """Return the seeds to run: the entry's own, or ``num_seeds`` from its first on; a command judges itself once."""
+    if num_seeds is None or isinstance(entry.task, Command):
+        return entry.seeds
+    return tuple(range(entry.seeds[0], entry.seeds[0] + num_seeds))

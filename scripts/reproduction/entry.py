@@ -95,6 +95,8 @@ class Entry:
     unit: Literal["return", "success", "tests", "factor"] = "return"
     setting: str = ""
     """What of the setting differs from the published one; empty where nothing does."""
+    changed: str = ""
+    """What of the measuring was changed after a first look at results, and why; such an entry is judged on seeds not seen before."""
 
     @property
     def wiring(self) -> str:

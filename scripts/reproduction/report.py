@@ -72,6 +72,7 @@ class Row:
             "measured": entry.measured,
             "wiring": entry.wiring,
             "setting": entry.setting,
+            "changed": entry.changed,
             "verdict": self.verdict,
             "statistic": entry.statistic,
             "figure": None if math.isnan(self.figure) else self.figure,
