@@ -51,14 +51,12 @@ def main() -> None:
     if done.returncode not in (0, 75):
         raise SystemExit(f"`{' '.join(command)}` ended with {done.returncode}; see {log.name}")
     shapes = describe_task(run.config)
-    with (task.output / POINTS).open("w", encoding="utf-8") as file:
-        for path in list_checkpoints(run.checkpoints):
-            checkpoint = open_checkpoint(path)
-            policy = load_policy(checkpoint, run.config, shapes)
-            counters = checkpoint.counters
-            success = task.held_out_success(policy.greedy)
-            point = Point(round(checkpoint.created - began, 2), counters.env_steps, counters.learner_steps, success)
-            write_point(file, point)
+    (task.output / POINTS).write_text("", encoding="utf-8")
+    for path in list_checkpoints(run.checkpoints):
+        checkpoint = open_checkpoint(path)
+        success = task.held_out_success(load_policy(checkpoint, run.config, shapes).greedy)
+        counters = checkpoint.counters
+        write_point(task.output, Point(round(checkpoint.created - began, 2), counters.env_steps, counters.learner_steps, success))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ class Track:
         self._began = psutil.Process().create_time()
         self._away_s, self._due_s = 0.0, _FIRST_S
         task.output.mkdir(parents=True, exist_ok=True)
-        self._file = (task.output / POINTS).open("w", encoding="utf-8", buffering=1)
+        (task.output / POINTS).write_text("", encoding="utf-8")
 
     @property
     def seconds(self) -> float:
@@ -91,15 +91,16 @@ class Track:
             return False
         start = time.time()
         point = Point(round(seconds, 2), env_steps, updates, self._task.held_out_success(act))
-        write_point(self._file, point)
+        write_point(self._task.output, point)
         self._away_s += time.time() - start
         self._due_s = max(seconds * _GROWTH, seconds + _FIRST_S / 4)
         return point.success >= self._task.target or seconds >= self._task.limit_s
 
 
-def write_point(file: Any, point: Point) -> None:
+def write_point(output: Path, point: Point) -> None:
     """Append one line."""
-    file.write(json.dumps(asdict(point)) + "\n")
+    with (output / POINTS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(point)) + "\n")
 
 
 def read_points(output: Path) -> list[Point]:

@@ -27,7 +27,7 @@ def run_command(trial: Trial) -> TrialResult:
     assert isinstance(task, Command)
     trial.folder.mkdir(parents=True, exist_ok=True)
     write_json(trial.folder / "progress.json", {"what": "running"})
-    arguments = [part.format(output=trial.folder, seed=trial.seed) for part in task.arguments]
+    arguments = [part.replace("{output}", str(trial.folder)) for part in task.arguments]
     log = trial.folder / "log.txt"
     began = time.monotonic()
     with log.open("w", encoding="utf-8") as file:
