@@ -16,7 +16,7 @@ from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.task import describe_task
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("curriculum.md", "cluster.md", "algorithms.md", "distributed_training.md")
+NAMES = ("curriculum.md", "cluster.md", "algorithms.md", "replay_and_hindsight.md", "distributed_training.md")
 PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in NAMES}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 WITH_VALUE = {"--resume", "--time-limit", "--seed", "--out"}
