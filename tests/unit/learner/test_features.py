@@ -15,6 +15,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.learner import compilation, devices
 from robonav_ray.learner.accumulation import pieces
 from robonav_ray.learner.compilation import check_compile, cxx_compiler
+from robonav_ray.learner.meters import LearnerMeters
 from robonav_ray.learner.precision import Precision, check_precision, has_bf16, to_float32
 from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState
@@ -127,6 +128,14 @@ def test_the_scale_is_saved_and_may_meet_another_precision(tmp_path):
         other.precision.load_state_dict({"scale": 1.0})
 
 
+def test_the_scale_is_reported_where_there_is_one():
+    for state, update, expected in ((*fp16_update(256.0), 256.0), (*make_update(), None)):
+        update(samples(1)[0])
+        metrics = LearnerMeters(0).report(state, update, OneRank())
+        assert metrics.get("learner/loss_scale") == expected
+        assert metrics.get("learner/loss_overflows") == (None if expected is None else 0.0)
+
+
 def test_half_precision_answers_become_float32_and_nothing_else_changes():
     half, whole = torch.ones(2, dtype=torch.bfloat16), torch.ones(2, dtype=torch.int64)
     out = to_float32({"a": (half, whole), "b": [half], "c": "text"})
@@ -208,6 +217,7 @@ def test_what_is_compiled_is_what_is_run(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about its own imports
 @pytest.mark.skipif(cxx_compiler() is None, reason="no C++ compiler for torch.compile")
 @pytest.mark.parametrize("name", VARIANTS)
 def test_compiled_updates_are_the_same(name):

@@ -22,7 +22,11 @@ from robonav_ray.learner.update import Update
 from tests.fakes import FakeReplay
 from tests.unit.learner.test_features import NUM_ACTIONS, OBS_DIM, VARIANTS, compile_parity, gradient, make_update, off, samples
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use"),
+    pytest.mark.filterwarnings("ignore"),  # torch's compiler and NCCL warn about themselves, each version about something else
+]
 GPU = torch.device("cuda", 0)
 needs_compiler = pytest.mark.skipif(
     cxx_compiler() is None or importlib.util.find_spec("triton") is None, reason="torch.compile needs a C++ compiler and Triton"

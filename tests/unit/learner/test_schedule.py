@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import torch
 from torch.optim import lr_scheduler
@@ -12,7 +14,7 @@ from robonav_ray.config.runtime import BudgetConfig
 from robonav_ray.learner.schedule import learning_rate, warmup_factor
 from robonav_ray.records import CommandBatch
 from robonav_ray.runtime.budget import Budget
-from robonav_ray.runtime.mailbox import LocalMailbox
+from robonav_ray.runtime.mailbox import LocalMailbox, Mailbox
 from tests.fakes import ScriptedCommands
 from tests.unit.learner.conftest import make_bench
 
@@ -126,6 +128,17 @@ def test_the_local_mailbox_hands_the_budget_over():
     assert mailbox.exchange({}).budget_frac is None
     mailbox.budget_frac = 0.25
     assert mailbox.exchange({}).budget_frac == 0.25
+
+
+def test_the_mailbox_over_ray_says_it_at_every_look_also_to_a_restarted_learner():
+    async def scenario() -> None:
+        mailbox = Mailbox()
+        assert (await mailbox.exchange(await mailbox.attach(), {})).budget_frac is None
+        await mailbox.tell_budget(0.5)
+        assert [(await mailbox.exchange(1, {})).budget_frac for _ in range(2)] == [0.5, 0.5]
+        assert (await mailbox.exchange(await mailbox.attach(), {})).budget_frac == 0.5
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,17 @@ def test_fresh_state_saves_and_loads(tmp_path):
     assert_equal(one, two)
 
 
+def test_what_was_saved_before_there_were_schedules_and_loss_scales_still_loads(tmp_path):
+    bench, other = make_bench(), make_state(seed=2)
+    bench.loop.advance(3)
+    bench.state.save(tmp_path)
+    document = json.loads((tmp_path / COUNTERS_FILE).read_text())
+    del document["precision"], document["counters"]["budget_frac"]
+    (tmp_path / COUNTERS_FILE).write_text(json.dumps(document))
+    other.load(tmp_path)
+    assert_equal(bench.state, other)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
