@@ -139,7 +139,7 @@ def make_vector_env(
         nav = NavGoalVectorEnv if tell_goals else NavVectorEnv
         return nav(num_envs, world=env.world, levels=levels, seed=seed, gamma=gamma, first_world=first_world)
     _check_known(env.id)
-    spec = gym.spec(env.id)
+    spec = gym.spec(env.id.rpartition(":")[2])  # _check_known has imported the module in front of it
     if spec.namespace == "robonav_ray" and spec.vector_entry_point is not None:  # ours know their worlds, and can be saved
         own = gym.make_vec(
             env.id, num_envs, vectorization_mode="vector_entry_point", seed=seed, first_world=first_world, **env.kwargs

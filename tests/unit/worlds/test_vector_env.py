@@ -188,3 +188,21 @@ def test_unsupported_environments_are_refused(env_id: str, message: str) -> None
     ):
         with pytest.raises(ValueError, match=message):
             call(EnvConfig(id=env_id))
+
+
+def test_an_environment_that_a_module_registers(tmp_path, monkeypatch) -> None:
+    (tmp_path / "my_envs.py").write_text(
+        "import gymnasium as gym\n"
+        "gym.register('MyCartPole-v0', entry_point='gymnasium.envs.classic_control:CartPoleEnv', max_episode_steps=7)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = EnvConfig(id="my_envs:MyCartPole-v0")
+    assert describe_env(config, ()).obs_shape == (4,)
+    envs = make_vector_env(config, (), num_envs=2, first_world=0, seed=0, gamma=0.99)
+    try:
+        envs.reset()
+        ended = [bool((envs.step(np.array([i % 2, i % 2]))[3]).all()) for i in range(7)]
+        assert ended == [False] * 6 + [True]
+    finally:
+        envs.close()
+        del gym.registry["MyCartPole-v0"]
