@@ -49,9 +49,10 @@ class LearnerConfig(Section):
     """Learner steps between two looks at the mailbox (metrics out, commands in)."""
     max_restarts: int = Field(default=3, ge=0)
     """How often Ray Train may restart the ranks after a failure."""
-    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    precision: Literal["float32", "bf16", "fp16", "auto"] = "float32"
     """Format of matrix products (Micikevicius et al. 2018); weights, gradients and losses stay float32. ``bf16`` on a GPU from compute
-    capability 8.0 or a CPU with AVX-512; ``fp16``, with scaled losses, on a GPU only."""
+    capability 8.0 or a CPU with AVX-512; ``fp16``, with scaled losses, on a GPU only; ``auto`` is bf16 where the device has
+    instructions of its own for it, else float32."""
     accumulation_steps: int = Field(default=1, ge=1)
     """Pieces in which a rank goes through its part of a batch: the gradient of the whole in the memory of one piece."""
     compile: Literal["off", "default", "reduce-overhead"] = "off"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robonav_ray.errors import UserError
 
+AUTO = "auto"
 DTYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 MIN_LOSS_SCALE = 1.0
 """Where a gradient that is still not finite is no longer put down to the scale of the loss."""
@@ -33,9 +34,11 @@ class Precision:
     """
 
     def __init__(self, name: str = "float32", device: torch.device | None = None, *, init_scale: float = 65536.0) -> None:
-        """Choose ``float32``, ``bf16`` or ``fp16``; whether ``device`` can is ``devices.check_precision``'s to say."""
-        self.name, self.dtype, self.device = name, DTYPES[name], device or torch.device("cpu")
-        self.scaler = torch.amp.GradScaler(self.device.type, init_scale=init_scale) if name == "fp16" else None
+        """Choose ``float32``, ``bf16``, ``fp16`` or ``auto``; whether ``device`` can is ``check_precision``'s to say."""
+        self.device = device or torch.device("cpu")
+        self.name = choose_precision(name, self.device)
+        self.dtype = DTYPES[self.name]
+        self.scaler = torch.amp.GradScaler(self.device.type, init_scale=init_scale) if self.name == "fp16" else None
         self.num_overflows = 0
         """Gradients that were skipped because the scale was too high."""
 
@@ -109,14 +112,22 @@ def to_float32(value: Any) -> Any:
     return value
 
 
+def choose_precision(name: str, device: torch.device) -> str:
+    """Return ``name``, or for ``auto`` bf16 where ``device`` has instructions for it (AVX512-BF16 on a CPU), else float32."""
+    if name != AUTO:
+        return name
+    native = has_bf16(device) and (device.type == "cuda" or torch.cpu._is_avx512_bf16_supported())
+    return "bf16" if native else "float32"
+
+
 def check_precision(name: str, device: torch.device, key: str = "learner.precision") -> None:
     """Refuse a precision that ``device`` does not have; ``key`` is what the user wrote it under.
 
     Raises:
         UserError: with the alternatives.
     """
-    if name not in DTYPES:
-        raise UserError(f"{key}: there is no precision {name!r}; choose {', '.join(DTYPES)}")
+    if name not in (*DTYPES, AUTO):
+        raise UserError(f"{key}: there is no precision {name!r}; choose {', '.join(DTYPES)} or {AUTO}")
     if name == "fp16" and device.type != "cuda":
         raise UserError(
             f"{key}=fp16 needs a GPU, and this learner computes on {device}: take {key}=bf16 where the processor has it, or float32"

@@ -64,6 +64,16 @@ def test_bf16_gradients_are_those_of_float32_within_five_percent(name):
     assert 1e-5 < off(found, expected) < 0.05
 
 
+def test_auto_is_bf16_only_where_the_processor_has_instructions_for_it(monkeypatch):
+    monkeypatch.setattr("robonav_ray.learner.precision.has_bf16", lambda device: True)
+    for native, name in ((True, "bf16"), (False, "float32")):
+        monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda native=native: native)
+        assert Precision("auto", CPU).name == name
+    monkeypatch.setattr("robonav_ray.learner.precision.has_bf16", lambda device: False)
+    assert Precision("auto", CPU).dtype is None
+    check_precision("auto", CPU)
+
+
 @needs_bf16
 def test_weights_moments_and_priorities_stay_float32_in_bf16():
     state, update = make_update(precision="bf16")
@@ -264,7 +274,7 @@ def test_what_a_device_has_not_is_refused_with_the_alternatives(monkeypatch):
     [
         (["learner.precision=fp16", "learner.device=cpu"], "learner.precision=fp16 needs a GPU"),
         (["learner.compile=reduce-overhead", "learner.device=cpu"], "CUDA graphs"),
-        (["learner.precision=half"], "'float32', 'bf16' or 'fp16'"),
+        (["learner.precision=half"], "'float32', 'bf16', 'fp16' or 'auto'"),
         (["learner.compile=max-autotune"], "'off', 'default' or 'reduce-overhead'"),
         (["learner.accumulation_steps=3"], r"multiple of learner.num_ranks x learner.accumulation_steps \(1 x 3\)"),
         (["learner.accumulation_steps=0"], "greater than or equal to 1"),
