@@ -80,7 +80,13 @@ def _draw_training(axis: Any, row: Row, trials: Sequence[Trial]) -> None:
     seen = np.isfinite(curves)
     total = np.where(seen, curves, 0.0).sum(axis=0)
     mean = np.divide(total, seen.sum(axis=0), out=np.full(len(grid), np.nan), where=seen.any(axis=0))
-    axis.plot(grid / 1000, mean, color=_INK, linewidth=2.2, label=f"training, mean of {len(curves)} seeds")
+    axis.plot(
+        grid / 1000,
+        mean,
+        color=_INK,
+        linewidth=2.2,
+        label="training" if len(curves) == 1 else f"training, mean of {len(curves)} seeds",
+    )
     if entry.level is not None:
         axis.axhline(entry.level, color=_LEVEL, linewidth=1.2, label=f"published: {entry.published}")
     if entry.threshold != entry.level:
@@ -95,6 +101,8 @@ def _draw_bits(axis: Any, rows: Sequence[Row]) -> None:
     sizes = sorted({int(row.entry.name.rpartition("_")[2]) for row in rows})
     for offset, prefix, label, colour in ((-0.2, "her_", "with HER", _INK), (0.2, "dqn_", "without", _OTHER)):
         mine = {int(row.entry.name.rpartition("_")[2]): row.mean for row in rows if row.entry.name.startswith(prefix)}
+        if not mine:
+            continue
         places = [sizes.index(n) + offset for n in mine]
         axis.bar(places, [max(value, 0.005) for value in mine.values()], 0.4, color=colour, label=label)
     axis.axhline(0.95, color=_BOUND, linewidth=0.9, linestyle="--", label="solved: 95 %")
