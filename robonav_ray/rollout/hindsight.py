@@ -11,7 +11,7 @@ rows of the episodes that end together, ``lanes x max_segment x rows_per_step``,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,8 @@ class Hindsight:
         self,
         obs: np.ndarray,
         action: np.ndarray,
-        last_obs: np.ndarray,
+        next_obs: np.ndarray,
+        final_obs: np.ndarray,
         ended: np.ndarray,
         infos: dict[str, Any],
         policy_version: int,
@@ -109,7 +110,8 @@ class Hindsight:
         Args:
             obs: (L, D) float32: what the actions were chosen on.
             action: (L,) int32.
-            last_obs: (L, D): what came after the step; of episodes that ended, their last observation.
+            next_obs: (L, D): what came after the step.
+            final_obs: (L, D): last observation of the episodes that ended in this step; other rows are not read.
             ended: (L,) bool.
             infos: Of a goal vector environment (see ``worlds.goal_vector``): ``achieved_goal``, ``final_achieved_goal``, ``goal_info``.
             policy_version: That chose the actions.
@@ -124,16 +126,13 @@ class Hindsight:
         self._write(lane, at, obs, self._achieved)
         self._running["action"][lane, at] = action[lane]
         self._running["policy_version"][lane, at] = policy_version
-        for name, told in infos["goal_info"].items():
-            array = self._running.get(_INFO + name)
-            if array is None:
-                array = self._running[_INFO + name] = np.zeros_like(self._running["action"], told.dtype)
-            array[lane, at] = told[lane]
+        self._write_info(lane, at, infos["goal_info"])
         self._length[lane] = at + 1
         closing = ended | (self._length >= self._max_segment)
         if closing.any():
-            achieved = infos["achieved_goal"]
+            last_obs, achieved = next_obs, infos["achieved_goal"]
             if ended.any():
+                last_obs = np.where(ended[:, None], final_obs, next_obs)
                 achieved = np.where(ended[:, None], infos["final_achieved_goal"], achieved)
             self._close(np.flatnonzero(closing), last_obs, achieved)
         self._achieved[:] = infos["achieved_goal"]
@@ -187,6 +186,16 @@ class Hindsight:
     def _write(self, lane: np.ndarray, at: np.ndarray, obs: np.ndarray, achieved: np.ndarray) -> None:
         self._running["obs"][lane, at] = obs[lane]
         self._running["achieved_goal"][lane, at] = achieved[lane]
+
+    def _write_info(self, lane: np.ndarray, at: np.ndarray, goal_info: Mapping[str, np.ndarray]) -> None:
+        """Keep what was told; what is told of some steps only is 0 in the others."""
+        for name, told in goal_info.items():
+            if _INFO + name not in self._running:
+                self._running[_INFO + name] = np.zeros_like(self._running["action"], told.dtype)
+        for name, array in self._running.items():
+            if name.startswith(_INFO):
+                told = goal_info.get(name.removeprefix(_INFO))
+                array[lane, at] = 0 if told is None else told[lane]
 
     def _close(self, lanes: np.ndarray, last_obs: np.ndarray, achieved: np.ndarray) -> None:
         """Let the episodes of ``lanes`` wait for ``write``, and forget them here."""

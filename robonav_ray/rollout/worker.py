@@ -194,7 +194,15 @@ class RolloutWorker:
         )  # fmt: skip
         if self._hindsight is not None:
             self._hindsight.record(
-                obs, self._action, final_obs, terminated | truncated, info, self._policy.version, self._step_count, active
+                obs,
+                self._action,
+                next_obs,
+                final_obs,
+                terminated | truncated,
+                info,
+                self._policy.version,
+                self._step_count,
+                active,
             )
         self._step_count += 1
         np.copyto(self._obs, next_obs)
