@@ -21,7 +21,7 @@ _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "length": (np.int32, 0),
     "task_return": (np.float32, np.nan),
     "total_return": (np.float32, np.nan),
-    "goals_reached": (np.int32, 0),
+    "goals_reached": (np.float32, np.nan),
     "path_length_m": (np.float32, np.nan),
     "shortest_path_length_m": (np.float32, np.nan),
     "min_clearance_m": (np.float32, np.nan),
@@ -43,15 +43,15 @@ class EpisodeTable:
     total_return: np.ndarray
     """(E,) float32: undiscounted, everything."""
     goals_reached: np.ndarray
-    """(E,) int32."""
+    """(E,) float32."""
     path_length_m: np.ndarray
     """(E,) float32."""
     shortest_path_length_m: np.ndarray
     """(E,) float32: straight legs from the start through the goals."""
     min_clearance_m: np.ndarray
     """(E,) float32."""
-    step_s: float
-    """Seconds per env step."""
+    step_s: float | None
+    """Seconds per env step; None where a step has no duration."""
     max_steps: int | None = None
     """Steps at which an episode is cut off; None when there is no limit."""
     extra: dict[str, np.ndarray] = field(default_factory=dict)
@@ -66,6 +66,12 @@ class EpisodeTable:
     def has_outcomes(self) -> bool:
         """Whether the environment says how an episode ended."""
         return bool((self.outcome != Outcome.NONE).any())
+
+    @property
+    def tells_failures(self) -> bool:
+        """Whether an outcome also says how an episode failed: the environment measures clearances, or told of a collision."""
+        collided = (self.outcome >= Outcome.COLLISION_STATIC) & (self.outcome <= Outcome.COLLISION_ROBOT)
+        return bool(collided.any() or np.isfinite(self.min_clearance_m).any())
 
 
 class _FirstEpisodes:
@@ -107,7 +113,7 @@ def evaluate_policy(
     num_episodes: int,
     *,
     num_worlds: int = 256,
-    step_s: float = 1.0,
+    step_s: float | None = None,
     max_steps: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> EpisodeTable:
@@ -121,7 +127,7 @@ def evaluate_policy(
         make_env: Makes the environment of a range of worlds; it is reset once, without a seed, and closed.
         num_episodes: Episodes to play.
         num_worlds: Worlds side by side.
-        step_s: Seconds per env step, kept in the table.
+        step_s: Seconds per env step, kept in the table; None where a step has no duration.
         max_steps: Limit of an episode, kept in the table; an episode that runs on beyond it is a RuntimeError.
         progress: Called with (episodes through, ``num_episodes``) whenever the first number grows.
 

@@ -60,7 +60,7 @@ def _mean_text(mean: Mean | None, unit: str = "", digits: int = 2) -> str:
 
 
 def _rows(summary: Summary) -> list[tuple[str, str]]:
-    """Return (what, figure) in reading order, always the same rows; a figure that is not known is a dash."""
+    """Return (what, figure) in reading order, always the same rows; a figure that is not known, or says nothing new, is a dash."""
     kinds = {kind: rate for kind, rate in (summary.collision_by_kind or {}).items() if rate.count}
     danger = "-" if summary.danger_frac is None else f"{summary.danger_frac:.1%}"
     return [
@@ -77,7 +77,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         ("closer than 0.2 m at some time", _rate_text(summary.close_call)),
         ("steps within the discomfort distance", danger),
         ("goals reached", _mean_text(summary.goals_reached)),
-        ("task return", _mean_text(summary.task_return)),
+        ("task return", "-" if summary.task_return == summary.total_return else _mean_text(summary.task_return)),
         ("total return", _mean_text(summary.total_return)),
         ("length in steps", _mean_text(summary.length, digits=1)),
     ]  # fmt: skip
@@ -86,11 +86,13 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
 def verdict(level: LevelReport) -> str:
     """Return what the level's evaluation says, in one line."""
     s = level.summary
-    if s.success is None or s.collision is None or s.timeout is None:
+    if s.success is None:
         return f"{level.level}: mean return {_mean_text(s.total_return)} over {s.num_episodes:,} unseen episodes"
+    interval = f"({s.confidence:.0%} interval {s.success.low:.1%} to {s.success.high:.1%})"
+    if s.collision is None or s.timeout is None:
+        return f"{level.level}: success in {s.success.frac:.1%} of {s.num_episodes:,} unseen episodes {interval}"
     return (
-        f"{level.level}: success in {s.success.frac:.1%} of {s.num_episodes:,} unseen worlds "
-        f"({s.confidence:.0%} interval {s.success.low:.1%} to {s.success.high:.1%}), "
+        f"{level.level}: success in {s.success.frac:.1%} of {s.num_episodes:,} unseen worlds {interval}, "
         f"{s.collision.frac:.1%} collisions, {s.timeout.frac:.1%} timeouts"
     )
 

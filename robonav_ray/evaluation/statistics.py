@@ -50,7 +50,7 @@ class Summary:
     length: Mean
     """In env steps."""
     success: Rate | None = None
-    """``success``, ``collision`` and ``timeout`` sum to 1."""
+    """``success``, ``collision`` and ``timeout`` sum to 1; the latter are None where success is all that is told."""
     collision: Rate | None = None
     collision_by_kind: dict[str, Rate] | None = None
     """static, dynamic, wall, robot; they sum to ``collision``."""
@@ -136,25 +136,26 @@ def summarize(table: EpisodeTable, confidence: float = 0.95) -> Summary:
     ratio = table.path_length_m[success] / np.maximum(table.shortest_path_length_m[success], 1e-6)
     spl = success_weighted_path_length(success, table.path_length_m, table.shortest_path_length_m)
     has_clearance = ~np.isnan(table.min_clearance_m).any()
-    limit = table.max_steps
+    limit, step_s = table.max_steps, table.step_s
+    if table.tells_failures:
+        kinds = {kind.name.removeprefix("COLLISION_").lower(): outcome == kind for kind in Outcome if kind.is_collision}
+        bare = replace(
+            bare,
+            collision=rate(np.any(list(kinds.values()), axis=0), confidence),
+            collision_by_kind={kind: rate(mask, confidence) for kind, mask in kinds.items()},
+            timeout=rate(outcome == Outcome.TIMEOUT, confidence),
+        )
     return replace(
         bare,
         success=rate(success, confidence),
-        collision=rate((outcome >= Outcome.COLLISION_STATIC) & (outcome <= Outcome.COLLISION_ROBOT), confidence),
-        collision_by_kind={
-            kind.name.removeprefix("COLLISION_").lower(): rate(outcome == kind, confidence)
-            for kind in Outcome
-            if kind.is_collision
-        },
-        timeout=rate(outcome == Outcome.TIMEOUT, confidence),
         spl=mean(spl, confidence) if has_path else None,
-        time_success_s=mean(table.length[success] * table.step_s, confidence),
-        time_imputed_s=mean(imputed_time_s(success, table.length, table.step_s, limit), confidence) if limit else None,
+        time_success_s=mean(table.length[success] * step_s, confidence) if step_s else None,
+        time_imputed_s=mean(imputed_time_s(success, table.length, step_s, limit), confidence) if limit and step_s else None,
         path_ratio=mean(ratio, confidence) if has_path else None,
         min_clearance_m=mean(table.min_clearance_m, confidence) if has_clearance else None,
         close_call=rate(table.min_clearance_m < CLOSE_M, confidence) if has_clearance else None,
         danger_frac=_danger_frac(table),
-        goals_reached=mean(table.goals_reached, confidence),
+        goals_reached=mean(table.goals_reached, confidence) if np.isfinite(table.goals_reached).any() else None,
     )
 
 

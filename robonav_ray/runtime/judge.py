@@ -122,7 +122,7 @@ def evaluate_run(
                 lambda first, count, level=level: _held_out(config, task, level, first, count),
                 config.evaluation.num_episodes,
                 num_worlds=config.evaluation.num_worlds,
-                step_s=config.env.world.dt_s if task.is_native else 1.0,
+                step_s=config.env.world.dt_s if task.is_native else None,
                 max_steps=task.levels[level].max_steps if task.is_native else None,
                 progress=lambda done, _total, bar=bar: progress.update(bar, completed=done),
             )

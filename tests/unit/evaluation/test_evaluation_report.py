@@ -15,6 +15,13 @@ from robonav_ray.evaluation.statistics import summarize
 
 NAVIGATION = LevelReport("full_challenge", summarize(make_table([1] * 783 + [3] * 201 + [6] * 16)))
 OPEN = LevelReport("open", summarize(make_table([0] * 20, total_return=np.full(20, 480.0, np.float32))))
+_UNKNOWN = np.full(20, np.nan, np.float32)
+GOAL_ENV = LevelReport(
+    "open",
+    summarize(
+        make_table([1] * 18 + [6] * 2, goals_reached=_UNKNOWN, path_length_m=_UNKNOWN, min_clearance_m=_UNKNOWN, step_s=None)
+    ),
+)
 
 
 def make_report(*levels: LevelReport) -> EvaluationReport:
@@ -45,6 +52,13 @@ def test_kinds_that_never_happened_are_left_out_and_unknown_cells_are_dashes():
     row = next(line for line in text.splitlines() if line.startswith("| success |"))
     assert row == "| success | 78.3% (75.6% to 80.7%) | - |"
     assert "after 1,200,000 env steps" in text
+
+
+def test_an_environment_that_tells_success_alone_has_no_rows_of_navigation():
+    text = to_markdown(make_report(GOAL_ENV))
+    shown = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ") and line[2] != "|"]
+    assert shown == ["episodes", "success", "total return", "length in steps"]
+    assert verdict(GOAL_ENV) == "open: success in 90.0% of 20 unseen episodes (95% interval 69.9% to 97.2%)"
 
 
 def test_files_are_written_and_read_back(tmp_path):
