@@ -270,6 +270,11 @@ class WorldConfig(Section):
         half = 0.5 * self.side_m
         if half - self.robot.radius_m <= max(self.obstacles.radius_max_m, self.robot.radius_m):
             raise ValueError(f"arena_size_m ({self.side_m}) is too small for the robot and obstacles of obstacles.radius_max_m")
+        if self.lidar.range_max_m <= self.robot.radius_m:
+            raise ValueError(
+                f"lidar.range_max_m ({self.lidar.range_max_m}) must be above robot.radius_m ({self.robot.radius_m}): the lidar stands in "
+                "the robot's centre, and would see nothing but the robot"
+            )
         if self.placement == "arena" and self.min_goal_distance_m > 0.5 * self.side_m:
             raise ValueError(f"min_goal_distance_m ({self.min_goal_distance_m}) must be at most half of the arena ({half} m)")
         if self.placement == "circle_crossing" and self.num_robots != 1:

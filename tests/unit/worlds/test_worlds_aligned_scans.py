@@ -103,3 +103,9 @@ def test_proximity_is_finest_near_contact() -> None:
     np.testing.assert_allclose(shown, want, atol=2e-6)
     assert shown.min() >= 0.0
     assert shown.max() <= 1.0
+
+
+def test_a_lidar_that_ends_inside_the_robot_is_refused() -> None:
+    for range_max_m in (0.2, 0.25):
+        with pytest.raises(ValueError, match=r"lidar\.range_max_m .* must be above robot\.radius_m"):
+            WorldConfig(lidar=LidarConfig(range_max_m=range_max_m))
