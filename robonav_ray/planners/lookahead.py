@@ -150,7 +150,7 @@ def _lookahead(state, const, level, table, piece, dt, margin, nearness, ahead, p
 
 
 class LookaheadPlanner:
-    """Drives every robot of ``worlds``, unicycles with discrete actions; robots do not look at each other, nor at inner walls.
+    """Drives the robot of each of ``worlds``, a unicycle with discrete actions, in an arena without inner walls.
 
     Nearness below ``margin_m`` costs up to ``nearness_m_per_s`` metres of way per second.
     """
