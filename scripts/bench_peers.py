@@ -106,11 +106,13 @@ def factor(ours: Race, peers: Sequence[Race]) -> tuple[float, bool]:
 
 
 def run_race(learner: str, task: Task) -> Race:
-    """Run one learner's process unless it has finished before with this task."""
+    """Run one learner's process unless it has finished before with this task: at the target, or after as long as it is given now."""
     done = task.output / "done.json"
     asked = {"target": task.target, "num_episodes": task.num_episodes, "stage": task.stage, "seed": task.seed}
     if done.is_file() and json.loads(done.read_text()) == asked:
-        return Race(learner, task.stage + 1, task.seed, tuple(read_points(task.output)), task.target)
+        before = Race(learner, task.stage + 1, task.seed, tuple(read_points(task.output)), task.target)
+        if before.reached or learner == OURS or before.lasted >= task.limit_s:
+            return before
     if task.output.exists():
         task.output.rename(task.output.with_name(f"{task.output.name}-{os.urandom(3).hex()}"))
     task.output.mkdir(parents=True)

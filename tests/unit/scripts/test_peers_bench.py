@@ -108,7 +108,13 @@ def test_what_has_run_is_not_run_again_unless_something_else_is_asked(tmp_path, 
         assert run_race("rllib", wanted).seconds == 3.0
     wanted = task(tmp_path / "rllib", target=0.8)
     run_race("rllib", wanted)
-    assert calls == ["peers.rllib_dqn", "peers.rllib_dqn"]
+    assert calls == ["peers.rllib_dqn"] * 2
+    for limit_s, again in ((2.0, False), (30.0, True)):  # not reached in 3 s: more time is another question, less is not
+        wanted = task(tmp_path / "rllib", target=0.95, limit_s=limit_s)
+        run_race("rllib", wanted)
+        del calls[:]
+        run_race("rllib", wanted)
+        assert bool(calls) is again
 
 
 def test_a_process_that_fails_is_an_error_with_its_output(tmp_path, monkeypatch):
