@@ -60,8 +60,8 @@ def describe_task(config: RunConfig) -> Task:
     if config.hindsight.strategy != "none" and not env.is_goal_env:
         raise ConfigError(
             f"hindsight.strategy={config.hindsight.strategy} needs a goal-env, and env.id={config.env.id!r} is none: set "
-            "hindsight.strategy=none, or take an environment with a Dict observation (observation, achieved_goal, desired_goal), "
-            "such as robonav_ray/BitFlip-v0, or our worlds (robonav_ray/Nav-v0) "
+            "hindsight.strategy=none, or take an environment with a Dict observation (observation, achieved_goal, desired_goal) "
+            "and compute_reward, such as robonav_ray/BitFlip-v0, or our worlds (robonav_ray/Nav-v0) "
             "with env.world.observation=lidar and env.world.reward.mode=sparse"
         )
     # An environment of somebody else that was given no stages of its own has one that is open, whatever its episodes tell.

@@ -34,7 +34,7 @@ class EnvDescription:
     has_outcomes: bool
     """Whether ``final_info`` holds outcomes: that of our worlds, and of goal-envs that tell ``is_success``."""
     is_goal_env: bool = False
-    """Whether goals can be exchanged: a Dict observation, or our worlds with a lidar."""
+    """Whether goals can be exchanged: a Dict observation and ``compute_reward``, or our worlds with a lidar."""
 
 
 def _check_spaces(env_id: str, observation: gym.Space, action: gym.Space) -> tuple[gym.spaces.Box, gym.spaces.Discrete]:
@@ -83,8 +83,9 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
     single = gym.make(env.id, **env.kwargs)
     try:
         observation, action = _check_spaces(env.id, single.observation_space, single.action_space)
-        is_goal_env = isinstance(single.observation_space, gym.spaces.Dict)
-        tells = is_goal_env and _tells_success(single)
+        has_goals = isinstance(single.observation_space, gym.spaces.Dict)
+        is_goal_env = has_goals and callable(getattr(single.unwrapped, "compute_reward", None))
+        tells = has_goals and _tells_success(single)
         return EnvDescription(observation.shape, str(observation.dtype), int(action.n), tells, is_goal_env)
     finally:
         single.close()

@@ -42,7 +42,17 @@ class Endless(BitFlipEnv):
         return self._observation(), 0.0, False, self._step >= self.num_bits, {}
 
 
-for name, entry in (("RowGoals-v0", RowGoals), ("EndlessGoals-v0", Endless)):
+class NoReward(BitFlipEnv):
+    """A Dict of goals, but nothing that says what another goal would have paid."""
+
+    compute_reward: Any = None
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._step += 1
+        return self._observation(), 0.0, False, self._step >= self.num_bits, {}
+
+
+for name, entry in (("RowGoals-v0", RowGoals), ("EndlessGoals-v0", Endless), ("NoReward-v0", NoReward)):
     gym.register(name, entry_point=entry, disable_env_checker=True)
 
 
@@ -235,6 +245,7 @@ def test_hindsight_with_the_goal_really_desired_is_what_happened() -> None:
 def test_what_is_no_goal_env_is_refused() -> None:
     with pytest.raises(ValueError, match="no goal-env"):
         make_goal_functions(EnvConfig(id="CartPole-v1"))
+    assert not describe_env(EnvConfig(id="NoReward-v0"), SHORT).is_goal_env, "hindsight is refused at load, not in the worker"
     dicts = gym.spaces.Dict({"image": gym.spaces.Box(0, 1, (2,)), "state": gym.spaces.Box(0, 1, (2,))})
     gym.register("OddDict-v0", entry_point=lambda: _odd(dicts), disable_env_checker=True)
     with pytest.raises(ValueError, match=r"env\.id='OddDict-v0' has a Dict observation of image, state"):
