@@ -25,7 +25,7 @@ $(VENV)/.dev: $(VENV)/.core
 setup: $(VENV)/.dev ## install everything, development tools included
 
 train: $(VENV)/.core ## train the four-stage curriculum, then evaluate and draw it (ARGS="seed=1 --time-limit 20m")
-	$(BIN)/robonav train $(ARGS)
+	$(BIN)/robonav train preset=navigation $(ARGS)
 
 test: $(VENV)/.dev ## run the default test suite (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow and not gpu and not perf" $(ARGS)

@@ -42,7 +42,9 @@ def main() -> None:
     parser.add_argument("--dynamic", type=int, default=7)
     parser.add_argument("--behaviour", default="waypoint")
     parser.add_argument("--stack", type=int, default=3)
-    parser.add_argument("--align", action="store_true", help="show older scans from where the robot is now, as the default config does")
+    parser.add_argument(
+        "--align", action="store_true", help="show older scans from where the robot is now, as the default config does"
+    )
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--cpu-time", action="store_true", help="count the process's CPU time")

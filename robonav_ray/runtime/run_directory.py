@@ -68,16 +68,20 @@ class RunDirectory:
         """The same with ``overrides`` on top.
 
         Raises:
-            ConfigError: When they are wrong, or name a preset: it would lie under settings that are all written down.
+            ConfigError: When they are wrong, or name another preset: it would lie under settings that are all written down.
         """
+        later = sorted(self.path.glob("config-session-*.yaml"))
+        written = later[-1] if later else self.path / "config.yaml"
+        changes = [override for override in overrides if override.partition("=")[0].strip() != "preset"]
+        config = load_run_config(written, ["budget.max_time_s=null", *changes])
         for override in overrides:
-            if override.partition("=")[0].strip() == "preset":
+            key, _, name = (part.strip() for part in override.partition("="))
+            if key == "preset" and name != config.preset:
                 raise ConfigError(
                     f"override {override!r}: a run that is resumed has every setting written down, so a preset would change nothing; "
                     "change the settings themselves (algo.n_step=5), or begin a new run"
                 )
-        later = sorted(self.path.glob("config-session-*.yaml"))
-        return load_run_config(later[-1] if later else self.path / "config.yaml", ["budget.max_time_s=null", *overrides])
+        return config
 
     @property
     def status(self) -> Status:
