@@ -178,7 +178,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; the user's mistakes end with one message and exit code 2."""
+    """Run the command line; the user's mistakes end with one message and exit code 2, numbers that are not finite with one and 1."""
     from robonav_ray.errors import UserError
 
     try:
@@ -186,6 +186,9 @@ def main() -> None:
     except UserError as error:
         typer.echo(f"robonav: {error}", err=True)
         raise SystemExit(2) from None
+    except FloatingPointError as error:  # the learner has given up, and says which batch shows why
+        typer.echo(f"robonav: {error}", err=True)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

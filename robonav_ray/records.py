@@ -114,7 +114,8 @@ class Fragment:
     columns: tuple[np.ndarray, ...]
     """One array (rows, *shape) per column of the TransitionSpec."""
     priority: np.ndarray
-    """(rows,) float32, >= 0: initial priorities |td_error| before the exponent (Ape-X, Horgan et al. 2018)."""
+    """(rows,) float32, >= 0: initial priorities |td_error| before the exponent (Ape-X, Horgan et al. 2018); inf is the highest so far,
+    where none was computed or the error is not finite."""
 
     @property
     def num_rows(self) -> int:

@@ -11,7 +11,7 @@ def categorical_projection(reward: Tensor, discount: Tensor, next_probability: T
     """Return the projection of R + discount * z onto the support (Bellemare et al. 2017, eq. 7 and algorithm 1), (B, Z).
 
     Each shifted value (T z)_j = clip(R + discount * z_j, v_min, v_max) gives its probability to its two neighbours on the support,
-    to each in proportion to how near it is.
+    to each in proportion to how near it is. A row whose reward is not finite gets NaN.
 
     Args:
         reward: (B,) n-step return.
@@ -23,10 +23,11 @@ def categorical_projection(reward: Tensor, discount: Tensor, next_probability: T
     num_atoms = next_probability.shape[1]
     support = torch.linspace(v_min, v_max, num_atoms, device=reward.device)
     shifted = (reward.unsqueeze(1) + discount.unsqueeze(1) * support).clamp_(v_min, v_max)
-    place = (shifted - v_min) * ((num_atoms - 1) / (v_max - v_min))
+    # Clipping would hide an infinite reward; inf - inf is NaN, and a finite reward adds 0.
+    place = (shifted - v_min) * ((num_atoms - 1) / (v_max - v_min)) + (reward - reward).unsqueeze(1)
     lower = place.floor().clamp_(0, num_atoms - 2)
     upper_share = (place - lower).clamp_(0.0, 1.0)
-    index = lower.to(torch.int64)
+    index = lower.nan_to_num_(0.0).to(torch.int64)
     projected = torch.zeros_like(next_probability)
     projected.scatter_add_(1, index, next_probability * (1.0 - upper_share))
     return projected.scatter_add_(1, index + 1, next_probability * upper_share)

@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A frozen config section. Unknown keys are refused; ``load.py`` turns the refusal into a message with the nearest name."""
+    """A frozen config section: unknown keys, and numbers that are not finite, are refused (``load.py`` names the nearest key)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )

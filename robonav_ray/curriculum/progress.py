@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from robonav_ray.curriculum.gates import WindowFigures
 from robonav_ray.records import Metrics
@@ -137,8 +138,18 @@ class CurriculumProgress:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, object]:
-        """Return the progress as JSON takes it."""
-        return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self), "success_frac": self.success_frac}
+        """Return the progress as JSON takes it; a figure that is not finite is None."""
+        told = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self), "success_frac": self.success_frac}
+        return {name: _finite(value) for name, value in told.items()}
+
+
+def _finite(value: Any) -> Any:
+    """Return ``value`` with None in place of numbers that are not finite, also inside of dicts, lists and tuples."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_progress(progress: CurriculumProgress, path: Path) -> None:

@@ -151,9 +151,9 @@ class RolloutWorker:
             env_steps += stepped
         if self._hindsight is not None:
             row = self._hindsight.write(columns, priority, row)
-        fragment = Fragment(
-            self._worker, self._incarnation, self._sequence, tuple(column[:row] for column in columns), priority[:row]
-        )
+        priority = priority[:row]
+        priority[~np.isfinite(priority)] = np.inf  # the learner shall meet such a row soon: it says what is wrong with it
+        fragment = Fragment(self._worker, self._incarnation, self._sequence, tuple(column[:row] for column in columns), priority)
         self._sequence += 1
         self._sink.insert(fragment)
         episodes = self._book.take()

@@ -209,7 +209,7 @@ class RayWiring:
     def _check_learner(self) -> None:
         reason = self.learner.ended_because()
         if reason is not None:
-            if isinstance(self.learner.error, UserError):
+            if isinstance(self.learner.error, UserError | FloatingPointError):
                 raise self.learner.error
             raise RuntimeError(reason) from self.learner.error
 

@@ -92,6 +92,36 @@ def test_mistakes_end_with_one_message_and_code_2(tmp_path: Path, arguments: lis
     assert not (tmp_path / "runs").exists(), "nothing may be made when the input is wrong"
 
 
+NAN_ENV = """
+import gymnasium, numpy as np
+
+class NanReward(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(3, np.float32), float("nan"), True, False, {}
+
+gymnasium.register("NanReward-v0", NanReward, disable_env_checker=True)
+"""
+
+
+def test_numbers_that_are_not_finite_end_with_one_message_and_the_batch(tmp_path: Path) -> None:
+    (tmp_path / "nan_reward.py").write_text(NAN_ENV)
+    done = robonav(
+        "train", "--local", "--out", "run", "env.id=nan_reward:NanReward-v0", "rollout.num_worlds=4", "replay.capacity=2000",
+        "replay.min_size=256", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "not finite in the batch: reward (256 NaN" in done.stderr
+    assert (tmp_path / "run" / "bad_batch_rank0.npz").is_file()
+
+
 def test_a_run_is_never_overwritten(finished: Path) -> None:
     before = (finished / "config.yaml").read_bytes()
     done = robonav("train", "--local", "--out", str(finished), *QUICK, cwd=finished.parent)

@@ -108,6 +108,12 @@ def test_a_resolved_config_with_every_key_written_out_loads(tmp_path: Path, over
     assert load_run_config(write(tmp_path, dump_config(config))) == config
 
 
+@pytest.mark.parametrize("override", ["algo.v_max=.inf", "algo.v_min=.nan", "env.world.reward.goal=.nan", "budget.time_s=.inf"])
+def test_numbers_that_are_not_finite_are_refused(override: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{override.partition('=')[0]}: input should be a finite number"):
+        load_run_config(None, ["algo.distribution=c51", override])
+
+
 def test_a_problem_between_sections_is_found_where_its_key_was_set(tmp_path: Path) -> None:
     path = write(tmp_path, "name: x\nlearner:\n  num_ranks: 3\n")
     with pytest.raises(ConfigError, match=r"run\.yaml:3: learner\.batch_size"):

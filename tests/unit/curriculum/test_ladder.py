@@ -326,6 +326,16 @@ def test_progress_is_written_aside_and_reads_as_json(tmp_path):
     assert metrics["curriculum/passed"] == 1.0
 
 
+def test_a_return_that_is_not_finite_is_written_as_null(tmp_path):
+    curriculum = Curriculum(CONFIG)
+    curriculum.next_assignment(0)
+    feed(curriculum, 1, 0, task_return=float("nan"))
+    write_progress(curriculum.progress(), tmp_path / "progress.json")
+    told = json.loads((tmp_path / "progress.json").read_text(), parse_constant=lambda word: pytest.fail(word))
+    assert told["stages"][0]["return_sum"] is None
+    assert told["stages"][0]["num_episodes"] == 1
+
+
 def linear_curriculum() -> Curriculum:
     epsilon = EpsilonConfig(start=1.0, end=0.1, schedule="linear", steps=20_000)
     return Curriculum(CurriculumConfig(stages=(StageConfig(name="only", gate=GateConfig(min_return=1e9), epsilon=epsilon),)))

@@ -98,9 +98,10 @@ def test_hard_target_copies_at_its_interval():
     assert same == [False, False, True, False, False, True]
 
 
+@pytest.mark.parametrize("distribution", ["none", "c51", "qr", "iqn"])
 @pytest.mark.parametrize(("column", "value"), [("reward", np.nan), ("reward", np.inf), ("obs", np.nan), ("next_obs", np.inf)])
-def test_bad_numbers_change_no_weight_and_three_in_a_row_are_too_many(column, value):
-    algo, config = AlgoConfig(hidden_dims=(4,)), LearnerConfig(batch_size=8)
+def test_bad_numbers_change_no_weight_and_three_in_a_row_are_too_many(column, value, distribution):
+    algo, config = AlgoConfig(hidden_dims=(4,), distribution=distribution), LearnerConfig(batch_size=8)
     state, replay = LearnerState(3, 2, algo, config, 0), FakeReplay(3, 2)
     update = Update(state, algo, config, replay.spec)
     index = replay.spec.index(column)

@@ -157,6 +157,27 @@ def test_priorities_are_td_errors_of_the_acting_policy() -> None:
     np.testing.assert_allclose(priority, np.abs(target - q), rtol=2e-4, atol=2e-4)
 
 
+def test_a_row_with_an_error_that_is_not_finite_enters_at_the_highest_priority() -> None:
+    """So that the learner meets it, which counts it and says what is wrong; a shard would refuse NaN."""
+    ears = Ears(snapshot())
+    worker = make(ears)
+    step = worker._env.step
+
+    def bad_step(actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any, Any, dict[str, Any]]:
+        obs, reward, *rest = step(actions)
+        reward[1], reward[2], obs[3, 2] = np.nan, np.inf, np.nan
+        return obs, reward, *rest
+
+    worker._env.step = bad_step
+    for _ in range(3):
+        worker.collect()
+    rows, priority = rows_of(ears), np.concatenate([f.priority for f in ears.fragments])
+    finite = np.isfinite(rows["reward"]) & np.isfinite(rows["obs"]).all(axis=1) & np.isfinite(rows["next_obs"]).all(axis=1)
+    assert 0 < finite.sum() < len(finite)
+    np.testing.assert_array_equal(np.isfinite(priority), finite)
+    assert (priority >= 0.0).all()
+
+
 @pytest.mark.parametrize("num_workers", [2, 4])
 def test_sharing_worlds_out_differently_changes_nothing(num_workers: int) -> None:
     def rows_sorted(workers: int) -> tuple[np.ndarray, ...]:
