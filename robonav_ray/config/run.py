@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -19,7 +18,7 @@ from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.config.runtime import BudgetConfig, CheckpointConfig, RuntimeConfig
 from robonav_ray.config.tracking import TrackingConfig
-from robonav_ray.config.worlds import EnvConfig
+from robonav_ray.config.worlds import EnvConfig, LidarConfig
 
 
 class RunConfig(Section):
@@ -75,7 +74,7 @@ class RunConfig(Section):
         if self.algo.encoder == "mlp":
             return self
         world = self.env.world
-        if not self.env.is_native or world.observation != "lidar" or world.lidar.field_of_view_rad < 2.0 * math.pi - 1e-6:
+        if not self.env.has_lidar_ring:
             what = "an environment without a lidar" if not self.env.is_native else f"env.world.observation={world.observation}"
             if self.env.is_native and world.observation == "lidar":
                 what = f"env.world.lidar.field_of_view_rad={world.lidar.field_of_view_rad:.4g}"
@@ -92,7 +91,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _across_rooms(self) -> RunConfig:
-        if self.learner.batch_size % self.learner.num_ranks:
+        if self.learner.batch_size % self.learner.num_ranks:  # the next check too would refuse it, less plainly
             raise ValueError(
                 f"learner.batch_size ({self.learner.batch_size}) must be a multiple of learner.num_ranks ({self.learner.num_ranks})"
             )
@@ -185,6 +184,11 @@ class RunConfig(Section):
                     raise ValueError(
                         f"{section}.{key} ({value}) would be ignored, because {why}: leave it out (or at its default, {default})"
                     )
+        if self.env.world.observation == "state" and self.env.world.lidar != LidarConfig():
+            raise ValueError(
+                "env.world.lidar would be ignored, because env.world.observation is state: leave its keys out, or set "
+                "env.world.observation=lidar"
+            )
         return self
 
 

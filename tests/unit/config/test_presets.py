@@ -88,6 +88,7 @@ def test_merging_goes_section_by_section_and_takes_lists_whole():
             ["algo.encoder=lidar_conv", "without a lidar", "algo.encoder=mlp"],
         ),
         ("algo: {encoder: lidar_conv}\nenv: {world: {observation: state}}\n", ["env.world.observation=state"]),
+        ("env: {world: {observation: state, lidar: {num_beams: 72}}}\n", ["env.world.lidar would be ignored"]),
         (
             "algo: {encoder: lidar_conv}\nenv: {world: {lidar: {field_of_view_rad: 3.0}}}\n",
             ["env.world.lidar.field_of_view_rad=3", "algo.encoder=mlp"],
