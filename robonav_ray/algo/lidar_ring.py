@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from robonav_ray.config.worlds import EnvConfig
@@ -28,6 +27,4 @@ def lidar_ring(env: EnvConfig) -> LidarRing | None:
     Our worlds put the scans first (``worlds.observation.ObservationLayout``).
     """
     lidar = env.world.lidar
-    if not env.is_native or env.world.observation != "lidar" or lidar.field_of_view_rad < 2.0 * math.pi - 1e-6:
-        return None
-    return LidarRing(0, lidar.stack, lidar.num_beams)
+    return LidarRing(0, lidar.stack, lidar.num_beams) if env.has_lidar_ring else None

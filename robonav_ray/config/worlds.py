@@ -331,6 +331,12 @@ class EnvConfig(Section):
         """True for our own worlds, which have levels and outcomes."""
         return self.id == NATIVE_ENV_ID
 
+    @property
+    def has_lidar_ring(self) -> bool:
+        """True where observations hold the scans of a lidar that looks all around."""
+        full_circle = self.world.lidar.field_of_view_rad >= 2.0 * math.pi - 1e-6
+        return self.is_native and self.world.observation == "lidar" and full_circle
+
     @model_validator(mode="after")
     def _no_ignored_setting(self) -> EnvConfig:
         if self.is_native and self.kwargs:

@@ -110,7 +110,7 @@ class DeviceManager:
         Raises:
             UserError: When an argument is out of range, or not even ``min_batch_size`` fits.
         """
-        _check_range(input_shape, make_inputs, min_batch_size, max_batch_size, memory_frac, search_s)
+        _check_range(input_shape, make_inputs, min_batch_size, max_batch_size, memory_frac, max_step_s, search_s)
         home = _device_of(model)
         at = torch.device(device) if device is not None else home
         check_precision(precision, at, "precision")
@@ -134,6 +134,7 @@ def _check_range(
     min_batch_size: int,
     max_batch_size: int,
     memory_frac: float,
+    max_step_s: float | None,
     search_s: float,
 ) -> None:
     if (input_shape is None) == (make_inputs is None):
@@ -144,6 +145,8 @@ def _check_range(
         raise UserError(f"min_batch_size ({min_batch_size}) must be from 1 to max_batch_size ({max_batch_size})")
     if not 0.0 < memory_frac <= 1.0:
         raise UserError(f"memory_frac ({memory_frac}) must be above 0 and at most 1")
+    if max_step_s is not None and not max_step_s > 0.0:
+        raise UserError(f"max_step_s ({max_step_s}) must be above 0; None takes the device's own limit")
     if search_s <= 0.0:
         raise UserError(f"search_s ({search_s}) must be above 0")
 

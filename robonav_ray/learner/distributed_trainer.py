@@ -135,7 +135,8 @@ class DistributedTrainer:
             it moved), ``skipped`` (1 when it should have and did not, because something was not finite), ``loss_scale``.
 
         Raises:
-            FloatingPointError: On every rank, after three steps in a row that had to be skipped for another reason than the scale of fp16.
+            FloatingPointError: After three steps in a row that had to be skipped for another reason than the scale of fp16; with ``ddp``
+                on every rank.
             ValueError: When the batch is none of those that the class describes.
         """
         inputs, targets = (_to_device(part, self.device) for part in _parts_of(batch))
@@ -259,7 +260,7 @@ class DistributedTrainer:
         self.close()
 
     def _step(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Clip and move; False when the gradients are not finite, the same on every rank because they are averaged."""
+        """Clip and move; False when the gradients are not finite: with ``ddp`` the same on every rank, because they are averaged."""
         self._pending = 0
         self._precision.unscale(optimizer)
         self._grad_norm = self.clip(self.max_grad_norm)
@@ -269,8 +270,10 @@ class DistributedTrainer:
             self._bad_in_a_row = 0
             return True
         self.num_skipped += 1
-        all_finite = self._ranks.mean([float(not self._loss_is_finite)])[0] == 0.0
-        if not self._precision.skip(all_finite):
+        bad = float(not self._loss_is_finite)
+        if self.strategy == "ddp":  # all ranks are here, and must call it the same; without shared gradients each is by itself
+            (bad,) = self._ranks.mean([bad])
+        if not self._precision.skip(bad == 0.0):
             self._bad_in_a_row += 1
         if self._bad_in_a_row >= MAX_BAD_IN_A_ROW:
             raise FloatingPointError(

@@ -140,6 +140,7 @@ def test_inputs_of_its_own_and_models_that_cannot_be_trained():
         ({"input_shape": (4,), "min_batch_size": 9, "max_batch_size": 8}, "min_batch_size"),
         ({"input_shape": (4,), "memory_frac": 0.0}, "memory_frac"),
         ({"input_shape": (4,), "search_s": 0.0}, "search_s"),
+        ({"input_shape": (4,), "max_step_s": 0.0}, "max_step_s"),
         ({"input_shape": (4,), "precision": "fp16"}, "needs a GPU"),
     ],
 )

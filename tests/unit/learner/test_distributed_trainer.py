@@ -147,6 +147,20 @@ def test_bad_numbers_move_nothing_and_three_in_a_row_end_it():
         trainer.training_step(bad, optimizer, nn.CrossEntropyLoss(), 9)
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "none"])
+def test_a_skipped_step_waits_for_other_ranks_only_where_they_skip_it_too(strategy, monkeypatch):
+    """Without averaged gradients one rank may skip while the others move: a collective of its own would meet another one of theirs."""
+    model, calls = make_model(), []
+    trainer = DistributedTrainer(model, device="cpu")
+    trainer.strategy = strategy
+    monkeypatch.setattr(trainer._ranks, "mean", lambda values: calls.append(len(values)) or list(values))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    bad = (torch.full((4, 10), math.nan), torch.zeros(4, dtype=torch.int64))
+    assert trainer.training_step(bad, optimizer, nn.CrossEntropyLoss(), 0)["skipped"] == 1.0
+    metrics = len(trainer.training_step(batches(1)[0], optimizer, nn.CrossEntropyLoss(), 1))
+    assert calls == ([1, metrics, metrics] if strategy == "ddp" else [metrics, metrics])
+
+
 def test_overflows_of_fp16_are_skipped_until_the_scale_fits():
     model, data = make_model(), batches(1)
     trainer = DistributedTrainer(model, device="cpu")
