@@ -22,6 +22,7 @@ def test_an_update_is_one_graph(name):
     batch, objective = make_batch(8), make_objective(algo)
     draws = objective.draw(online, 3, 8, 8, CPU)
     expected = objective.rows(online, online, target, batch, draws)
+    torch.compiler.reset()  # only so many variants of one function are traced
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's tracer warns about its own imports
         traced = torch.compile(lambda b, d: objective.rows(online, online, target, b, d), backend="eager", fullgraph=True)
