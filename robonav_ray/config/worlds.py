@@ -114,6 +114,14 @@ class LidarConfig(Section):
     """Show the older scans as their points lie seen from where the robot is now (by its odometry), so that what stands still
     looks the same in all of them and what moves does not."""
 
+    @model_validator(mode="after")
+    def _one_scan_has_no_older_ones(self) -> LidarConfig:
+        for key in ("stack_interval", "align") if self.stack == 1 else ():
+            value, default = getattr(self, key), type(self).model_fields[key].default
+            if value != default:
+                raise ValueError(f"{key} ({value}) would be ignored, because stack is 1: leave it out, or take stack=2 or more")
+        return self
+
 
 class ObstacleConfig(Section):
     """Circles other than robots."""

@@ -6,7 +6,8 @@
             learner.advance()  until the ledger admits no batch
 
 One round depends on what is in the parts and on nothing else (no clock, no thread), and a checkpoint is cut between two rounds; so
-the same seed gives the same bits, and stop + resume gives the same bits as not stopping.
+the same seed gives the same bits, and stop + resume gives the same bits as not stopping. The one exception is asked for by name: a
+learning rate that follows the run's budget (``learner.lr_schedule`` without ``lr_schedule_steps``) hangs on the clock.
 """
 
 from __future__ import annotations

@@ -79,6 +79,11 @@ def test_shipped_curricula_load(path: Path) -> None:
         ("replay: {sampler: uniform, importance_exponent: 0.5}\n", ["replay.importance_exponent (0.5)"]),
         ("replay: {sampler: uniform, importance_exponent_final: 0.9}\n", ["replay.importance_exponent_final (0.9)"]),
         ("replay: {sampler: uniform, importance_anneal_steps: 9}\n", ["replay.importance_anneal_steps (9)"]),
+        (
+            "env: {world: {lidar: {stack: 1, align: false}}}\n",
+            ["env.world.lidar", "align (False) would be ignored", "stack is 1"],
+        ),
+        ("env: {world: {lidar: {stack: 1, stack_interval: 2}}}\n", ["stack_interval (2) would be ignored"]),
         ("runtime: {address: auto, num_cpus: 4}\n", ["runtime.num_cpus (4)", "runtime.address", "leave it out"]),
         ("runtime: {address: auto, object_store_bytes: 100000000}\n", ["runtime.object_store_bytes (100000000)"]),
         ("runtime: {address: auto, dashboard: true}\n", ["runtime.dashboard (True)"]),
