@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from reproduction import docs
-from reproduction.command import CommandError, read_figure, run_command
+from reproduction.command import read_figure, run_command
 from reproduction.curves import draw_overview, make_panels
 from reproduction.entries import ENTRIES, chosen_entries
 from reproduction.entry import ROOT, Command, Entry
@@ -97,10 +97,10 @@ def test_a_command_is_run_read_and_kept(tmp_path):
 def test_a_command_that_fails_is_an_error_with_its_output(tmp_path, arguments, reads, said):
     entry = replace(SUITE, task=replace(SUITE.task, arguments=arguments, reads=reads))
     trial = trial_of(entry, 1, tmp_path)
-    with pytest.raises(CommandError, match=said):
-        run_command(trial)
+    error = run_trial(trial) or ""
+    assert "CommandError" in error
+    assert said in error
     assert trial.result is None
-    assert said in (run_trial(trial) or "")
 
 
 def test_the_figure_of_a_suite_is_the_part_that_passes(tmp_path):
