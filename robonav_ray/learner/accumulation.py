@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -27,6 +28,21 @@ def pieces(num_rows: int, num_pieces: int) -> Iterator[Piece]:
     edges = [i * num_rows // num_pieces for i in range(num_pieces + 1)]
     for i in range(num_pieces):
         yield Piece(edges[i], edges[i + 1], (edges[i + 1] - edges[i]) / num_rows, i == num_pieces - 1)
+
+
+def begin_gradients(parameters: Iterable[Tensor], in_place: bool) -> None:
+    """Drop the gradients, so that the first backward pass makes them; ``in_place`` sets them to 0 in memory of their own instead.
+
+    A captured CUDA graph makes gradients in its own memory, which its next run overwrites: with several pieces they must not live there
+    (pytorch/pytorch#169545).
+    """
+    for parameter in parameters:
+        if not in_place:
+            parameter.grad = None
+        elif parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        else:
+            parameter.grad.zero_()
 
 
 def averaged(model: nn.Module, is_last: bool) -> AbstractContextManager[Any]:

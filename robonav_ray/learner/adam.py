@@ -25,11 +25,6 @@ class Adam:
         self.exp_avg_sq = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
         self.steps = [torch.zeros((), dtype=torch.float32, device=p.device) for p in self.parameters]
 
-    def zero_grad(self) -> None:
-        """Drop the gradients; the next backward pass makes new ones."""
-        for parameter in self.parameters:
-            parameter.grad = None
-
     @torch.no_grad()
     def step(self) -> None:
         """Move every parameter by its gradient; all of them must have one."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from robonav_ray.errors import UserError
-from robonav_ray.learner.accumulation import averaged
+from robonav_ray.learner.accumulation import averaged, begin_gradients
 from robonav_ray.learner.bad_batches import MAX_BAD_IN_A_ROW
 from robonav_ray.learner.compilation import check_compile, compiled
 from robonav_ray.learner.devices import pick_device
@@ -142,7 +142,8 @@ class DistributedTrainer:
         inputs, targets = (_to_device(part, self.device) for part in _parts_of(batch))
         is_last = (step + 1) % self.gradient_accumulation_steps == 0
         if self._pending == 0:
-            optimizer.zero_grad(set_to_none=True)
+            parameters = (p for group in optimizer.param_groups for p in group["params"])
+            begin_gradients(parameters, in_place=self._must_mark and self.gradient_accumulation_steps > 1)
             self._loss_is_finite = True
         if self._must_mark:
             torch.compiler.cudagraph_mark_step_begin()

@@ -15,7 +15,7 @@ from robonav_ray.algo.losses import hard_update, polyak_update
 from robonav_ray.algo.objective import Batch, make_objective
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
-from robonav_ray.learner.accumulation import averaged, pieces
+from robonav_ray.learner.accumulation import averaged, begin_gradients, pieces
 from robonav_ray.learner.bad_batches import BadBatches
 from robonav_ray.learner.batch_stage import BatchStage
 from robonav_ray.learner.compilation import compiled
@@ -128,7 +128,7 @@ class Update:
             The td errors (B,), and loss, mean |td_error| and mean Q as scalars.
         """
         state = self.state
-        state.optimizer.zero_grad()
+        begin_gradients(self._online, in_place=self._must_copy and self._num_pieces > 1)
         draws = self._objective.draw(
             state.online,
             state.seed,

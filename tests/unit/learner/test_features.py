@@ -218,6 +218,20 @@ def compile_parity(device: torch.device, mode: str, algo: AlgoConfig, **changes)
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_gradients_of_several_pieces_do_not_live_in_the_memory_of_a_captured_graph(steps, monkeypatch):
+    """Its next run overwrites them, so with several pieces autograd must add to tensors that were there before."""
+    monkeypatch.setattr("robonav_ray.learner.update.compiled", lambda f, mode: f)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: None)
+    state, update = make_update(compile="reduce-overhead", accumulation_steps=steps)
+    first, second = samples(2)
+    gradient(state, update, first)
+    own = [p.grad for p in state.online.parameters()]
+    found = gradient(state, update, second)
+    torch.testing.assert_close(found, gradient(*make_update(), second))
+    assert all((a is p.grad) == (steps > 1) for a, p in zip(own, state.online.parameters(), strict=True))
+
+
 def test_what_is_compiled_is_what_is_run(monkeypatch):
     """Traced by the compiler's front end and run without its back end, which needs no C++ compiler and no minute."""
     monkeypatch.setattr(compilation, "compiled", lambda f, mode: f if mode == "off" else torch.compile(f, backend="eager"))
