@@ -85,7 +85,7 @@ def main() -> None:
                 table[f"{planner}/{difficulty}/{stage.name}"] = rates
                 shown = "  ".join(f"{name} {rate:.3f}" for name, rate in rates.items() if rate > 0)
                 print(
-                    f"{planner:9s} {difficulty:9s} {stage.name:20s} (before: {MEASURED[planner][difficulty][i]:.2f})  {shown}",
+                    f"{planner:9s} {difficulty:9s} {stage.name:20s} (before: {dict(enumerate(MEASURED[planner][difficulty])).get(i, '-')})  {shown}",
                     flush=True,
                 )
     if args.json:
