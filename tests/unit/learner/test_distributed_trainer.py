@@ -380,12 +380,13 @@ def test_torchrun_starts_it(tmp_path):
     """The trainer joins the group that torchrun prepared, and leaves it."""
     script = tmp_path / "train.py"
     script.write_text(
-        "import torch\nfrom torch import nn\nfrom robonav_ray import DistributedTrainer\n"
+        "import os\nimport torch\nfrom torch import nn\nfrom robonav_ray import DistributedTrainer\n"
         "model = nn.Linear(4, 2)\n"
         "with DistributedTrainer(model, device='cpu') as trainer:\n"
         "    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
         "    trainer.training_step((torch.ones(3, 4), torch.zeros(3, 2)), optimizer, nn.MSELoss(), 0)\n"
-        "    print('rank', trainer.rank, 'of', trainer.world_size, trainer.strategy, flush=True)\n"
+        "    line = f'rank {trainer.rank} of {trainer.world_size} {trainer.strategy}\\n'\n"
+        "    os.write(1, line.encode())  # in one piece: both ranks write here\n"
         "assert not torch.distributed.is_initialized()\n"
     )
     done = subprocess.run(
