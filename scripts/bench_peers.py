@@ -1,8 +1,9 @@
 """Ours, Stable-Baselines3's DQN and RLlib's DQN on the same worlds: seconds and env steps to the same greedy success rate.
 
-For every stage and seed, one process after the other, each from scratch with the whole machine: ours first (``robonav train`` over Ray, as
-a user starts it), then each peer for at most ``--cap-factor`` times our seconds. Seconds count from the start of the process. The
-success rate is that of greedy episodes on the same held-out worlds. A peer that does not get there gives a lower bound.
+For every stage and seed, one process after the other, each from scratch with the whole machine: ours first, as a user starts it, over
+Ray and in one process (``robonav train --local``), then each peer for at most ``--cap-factor`` times the seconds of our faster one.
+Seconds count from the start of the process. The success rate is that of greedy episodes on the same held-out worlds. A peer that does
+not get there gives a lower bound.
 
     pip install -c constraints.txt -e '.[bench]'
     python scripts/bench_peers.py --stages 1 2 3 4 --seeds 1 --target 0.7 --output runs/peers
@@ -31,10 +32,16 @@ from peers.track import POINTS, Point, Task, read_points
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
 SCRIPTS = Path(__file__).parent
-OURS, PEERS = "robonav_ray", ("stable_baselines3", "rllib")
-MODULES = {OURS: "peers.ours", "stable_baselines3": "peers.sb3_dqn", "rllib": "peers.rllib_dqn"}
+OURS, OURS_LOCAL, PEERS = "robonav_ray", "robonav_ray_local", ("stable_baselines3", "rllib")
+WIRINGS = {"ray": OURS, "local": OURS_LOCAL}
+MODULES = {OURS: "peers.ours", OURS_LOCAL: "peers.ours_local", "stable_baselines3": "peers.sb3_dqn", "rllib": "peers.rllib_dqn"}
 NEEDS = {"stable_baselines3": ("stable_baselines3",), "rllib": ("ray.rllib", "lz4", "tree")}
-NAMES = {OURS: "robonav_ray (Ray wiring)", "stable_baselines3": "Stable-Baselines3 DQN", "rllib": "RLlib DQN"}
+NAMES = {
+    OURS: "robonav_ray (Ray wiring)",
+    OURS_LOCAL: "robonav_ray (one process)",
+    "stable_baselines3": "Stable-Baselines3 DQN",
+    "rllib": "RLlib DQN",
+}
 
 
 class BenchError(RuntimeError):
@@ -105,13 +112,18 @@ def factor(ours: Race, peers: Sequence[Race]) -> tuple[float, bool]:
     return best / ours.seconds, False
 
 
+def faster(races: Sequence[Race]) -> Race:
+    """Return the first of our races to reach the target."""
+    return min((race for race in races if race.learner in WIRINGS.values()), key=lambda race: race.seconds)
+
+
 def run_race(learner: str, task: Task) -> Race:
     """Run one learner's process unless it has finished before with this task: at the target, or after as long as it is given now."""
     done = task.output / "done.json"
     asked = {"target": task.target, "num_episodes": task.num_episodes, "stage": task.stage, "seed": task.seed}
     if done.is_file() and json.loads(done.read_text()) == asked:
         before = Race(learner, task.stage + 1, task.seed, tuple(read_points(task.output)), task.target)
-        if before.reached or learner == OURS or before.lasted >= task.limit_s:
+        if before.reached or learner in WIRINGS.values() or before.lasted >= task.limit_s:
             return before
     if task.output.exists():
         task.output.rename(task.output.with_name(f"{task.output.name}-{os.urandom(3).hex()}"))
@@ -151,9 +163,11 @@ def run_stage(stage: int, seed: int, args: argparse.Namespace) -> list[Race]:
         folder = args.output.absolute() / f"stage-{stage}" / f"seed-{seed}" / learner
         return Task(stage - 1, seed, args.target, round(limit_s, 1), args.episodes, folder)
 
-    ours = run_race(OURS, task(OURS, args.our_limit_s))
-    say(ours)
-    races = [ours]
+    races = []
+    for wiring in args.wirings:
+        races.append(run_race(WIRINGS[wiring], task(WIRINGS[wiring], args.our_limit_s)))
+        say(races[-1])
+    ours = faster(races)
     cap = args.cap_factor * (ours.lasted if math.isinf(ours.seconds) else ours.seconds)
     for peer in args.peers:
         races.append(run_race(peer, task(peer, cap)))
@@ -178,8 +192,8 @@ def summarize(races: Sequence[Race], peers: Sequence[str]) -> dict[str, Any]:
     for stage in sorted({race.stage for race in races}):
         found = []
         for seed in sorted({race.seed for race in races if race.stage == stage}):
-            here = {race.learner: race for race in races if (race.stage, race.seed) == (stage, seed)}
-            found.append(factor(here[OURS], [here[p] for p in peers]))
+            here = [race for race in races if (race.stage, race.seed) == (stage, seed)]
+            found.append(factor(faster(here), [race for race in here if race.learner in peers]))
         middle = statistics.median(value for value, _ in found)
         stages[str(stage)] = {"factor": round(middle, 2), "is_lower_bound": any(bound for _, bound in found)}
     return {"least_factor": min(s["factor"] for s in stages.values()), "stages": stages}
@@ -201,7 +215,9 @@ def markdown(races: Sequence[Race], summary: Mapping[str, Any]) -> str:
         )
     for stage, found in summary["stages"].items():
         sign = "at least " if found["is_lower_bound"] else ""
-        lines.append(f"\nStage {stage}: the faster of the two needs {sign}{found['factor']:.1f} times our seconds.")
+        lines.append(
+            f"\nStage {stage}: the faster peer needs {sign}{found['factor']:.1f} times the seconds of our faster wiring."
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -213,7 +229,7 @@ def draw(races: Sequence[Race], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     stages = sorted({race.stage for race in races})
-    colours = {OURS: "#1f5f8b", "stable_baselines3": "#c0792b", "rllib": "#7a4fa3"}
+    colours = {OURS: "#1f5f8b", OURS_LOCAL: "#4ba3c3", "stable_baselines3": "#c0792b", "rllib": "#7a4fa3"}
     figure, axes = plt.subplots(len(stages), 2, figsize=(9, 2.7 * len(stages)), squeeze=False, layout="constrained", sharey=True)
     for row, stage in zip(axes, stages, strict=True):
         for axis, what, label in zip(
@@ -253,6 +269,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=int, default=200, help="held-out worlds per evaluation")
     parser.add_argument("--cap-factor", type=float, default=12.0, help="a peer stops after this many times our seconds")
     parser.add_argument("--our-limit-s", type=float, default=1200.0, help="ours stops after this long")
+    parser.add_argument("--wirings", nargs="+", choices=list(WIRINGS), default=list(WIRINGS), help="of ours")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--output", type=Path, default=Path("runs/peers"))
     parser.add_argument("--json", action="store_true", help="print only the JSON line")

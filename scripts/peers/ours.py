@@ -1,4 +1,4 @@
-"""Ours on one stage, as a user starts it: ``robonav train curriculum.force_stage=K`` over Ray; its checkpoints are judged afterwards."""
+"""Ours on one stage: ``robonav train preset=navigation curriculum.force_stage=K``; its checkpoints are judged afterwards."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ _MARGIN = 0.08
 
 
 def overrides(task: Task) -> Sequence[str]:
-    """Return what differs from the defaults: the stage alone, from full exploration, until it is won often enough."""
+    """Return what differs from the defaults: the preset, and the stage alone, from full exploration, until it is won often enough."""
     stage = f"curriculum.stages.{task.stage}"
     return (
+        "preset=navigation",
+        "learner.lr_schedule=constant",  # a run that ends when it is good enough has no end to fall towards
+        "learner.lr_final_frac=0.1",
         f"seed={task.seed}",
         f"curriculum.force_stage={task.stage}",
         f"{stage}.epsilon.start=1.0",
@@ -39,10 +42,11 @@ def overrides(task: Task) -> Sequence[str]:
     )
 
 
-def main() -> None:
+def main(*flags: str) -> None:
+    """Run it, ``flags`` added to its command."""
     task = parse_task(__doc__)
     run = RunDirectory((task.output / "run").absolute())
-    command = [sys.executable, "-m", "robonav_ray.cli", "train", *overrides(task), "--out", str(run.path)]
+    command = [sys.executable, "-m", "robonav_ray.cli", "train", *overrides(task), *flags, "--out", str(run.path)]
     task.output.mkdir(parents=True, exist_ok=True)
     environment = {key: value for key, value in os.environ.items() if key not in ("RAY_AUTH_MODE", "RAY_ADDRESS")}
     with (task.output / "train.txt").open("w") as log:

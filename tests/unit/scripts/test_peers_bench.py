@@ -50,7 +50,7 @@ def test_the_least_of_the_stages_is_the_result():
     }
     assert summary["least_factor"] == 4.0
     text = markdown(races, summary)
-    assert "Stage 4: the faster of the two needs at least 4.0 times our seconds." in text
+    assert "Stage 4: the faster peer needs at least 4.0 times the seconds of our faster wiring." in text
     assert "| 1 | 1 | RLlib DQN | > 110 | – |" in text
 
 
