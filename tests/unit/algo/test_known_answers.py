@@ -11,6 +11,7 @@ from robonav_ray.algo.networks import QNetwork, make_q_network
 from robonav_ray.algo.objective import Batch, make_objective
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.learner.accumulation import begin_gradients
 from robonav_ray.learner.adam import Adam
 from robonav_ray.records import PolicySnapshot
 from tests.oracles_algo import naive_log_policy, naive_munchausen_value
@@ -63,7 +64,7 @@ def train(algo: AlgoConfig, batches, obs_dim: int, num_actions: int, num_steps: 
     objective, optimizer = make_objective(algo), Adam(online.parameters(), learning_rate, 1e-8)
     for step in range(num_steps):
         batch = batches(step)
-        optimizer.zero_grad()
+        begin_gradients(online.parameters(), in_place=False)
         optimizer.learning_rate = learning_rate * (1.0 - step / num_steps)
         draws = objective.draw(online, 0, step, len(batch.reward), torch.device("cpu"))
         objective.rows(online, online, target, batch, draws).loss.mean().backward()
