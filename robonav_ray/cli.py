@@ -52,7 +52,10 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Short for `seed=N`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of this run; must not exist yet.")] = None,
     local: Annotated[
-        bool, typer.Option("--local", help="One process, without Ray: the same bits every time, unless the learning rate follows the clock.")
+        bool,
+        typer.Option(
+            "--local", help="One process, without Ray: the same bits every time, unless the learning rate follows the clock."
+        ),
     ] = False,
 ) -> None:
     """Train the curriculum, evaluate the result and draw it."""
