@@ -239,7 +239,7 @@ def draw(races: Sequence[Race], path: Path) -> None:
                 shown = {NAMES[race.learner]} - {line.get_label() for line in axis.get_lines()}
                 axis.plot(
                     [getattr(p, what) for p in race.points], [p.success for p in race.points],
-                    color=colours[race.learner], linewidth=1.5, label=next(iter(shown), None),
+                    color=colours[race.learner], linewidth=1.5, marker=".", label=next(iter(shown), None),
                 )  # fmt: skip
             axis.axhline(races[0].target, color="#444444", linewidth=1.0, linestyle="--")
             axis.set_xscale("log")
