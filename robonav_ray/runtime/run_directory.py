@@ -72,11 +72,10 @@ class RunDirectory:
         """
         later = sorted(self.path.glob("config-session-*.yaml"))
         written = later[-1] if later else self.path / "config.yaml"
-        changes = [override for override in overrides if override.partition("=")[0].strip() != "preset"]
-        config = load_run_config(written, ["budget.max_time_s=null", *changes])
-        for override in overrides:
-            key, _, name = (part.strip() for part in override.partition("="))
-            if key == "preset" and name != config.preset:
+        presets = {override for override in overrides if override.partition("=")[0].strip() == "preset"}
+        config = load_run_config(written, ["budget.max_time_s=null", *(o for o in overrides if o not in presets)])
+        for override in presets:
+            if override.partition("=")[2].strip() != config.preset:
                 raise ConfigError(
                     f"override {override!r}: a run that is resumed has every setting written down, so a preset would change nothing; "
                     "change the settings themselves (algo.n_step=5), or begin a new run"

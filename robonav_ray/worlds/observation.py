@@ -158,9 +158,9 @@ def noisy_pose(stream, noise, x, y, c, s, w):
 @kernel
 def note_scan_pose(scan_pose, first, x, y, c, s, w, r, slot):
     """Remember where the scan in ring position ``slot`` was taken (all of them, with the first scan of an episode)."""
-    for h in range(scan_pose.shape[2]):
-        if first or h == slot:
-            scan_pose[w, r, h, 0], scan_pose[w, r, h, 1], scan_pose[w, r, h, 2], scan_pose[w, r, h, 3] = x, y, c, s
+    begin, end = (0, scan_pose.shape[2]) if first else (slot, slot + 1)
+    for h in range(begin, end):
+        scan_pose[w, r, h, 0], scan_pose[w, r, h, 1], scan_pose[w, r, h, 2], scan_pose[w, r, h, 3] = x, y, c, s
 
 
 @hot_kernel
