@@ -31,8 +31,9 @@ class LearnerConfig(Section):
     lr_final_frac: float = Field(default=0.1, ge=0.0, le=1.0)
     """Part of ``learning_rate`` that is left at the end of the schedule, and kept from then on."""
     lr_schedule_steps: int | None = Field(default=None, ge=1)
-    """Learner steps, warm-up included, at which the schedule ends: exact. None follows the run's budget (``budget.time_s`` of training
-    or ``budget.max_env_steps``, whichever is further), so that a run bounded by time decays over just that time."""
+    """Learner steps, warm-up included, at which the schedule ends: exact. None follows the run's budget (what is left of
+    ``budget.time_s`` once the curriculum is passed, or ``budget.max_env_steps``, whichever is further), so that a run bounded by time
+    decays over just that time, and one on a slow machine keeps its rate until it has passed."""
     adam_eps: float = Field(default=1e-8, gt=0.0)
     """Adam's epsilon."""
     max_grad_norm: float = Field(default=10.0, gt=0.0)

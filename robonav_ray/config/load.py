@@ -12,14 +12,15 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from robonav_ray.config.run import RunConfig
+from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.errors import UserError
 
 MAX_BYTES = 1_000_000
@@ -33,6 +34,7 @@ _KEY = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)*")
 _INF_NAN = re.compile(r"^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$")
 
 Path_ = tuple["str | int", ...]
+Config = TypeVar("Config", bound=BaseModel)
 
 
 class ConfigError(UserError):
@@ -116,6 +118,27 @@ def load_run_config(path: Path | None = None, overrides: Sequence[str] = ()) -> 
     Raises:
         ConfigError: for anything wrong, with one clear message that lists every problem found.
     """
+    return _load(RunConfig, path, overrides)
+
+
+def load_tuning_config(path: Path | None, overrides: Sequence[str] = ()) -> TuningConfig:
+    """Return the checked config of a search, by the same rules. What its trials have in common (``run``) is not checked here.
+
+    Raises:
+        ConfigError: for anything wrong, with one clear message that lists every problem found.
+    """
+    return _load(TuningConfig, path, overrides)
+
+
+def check_run_config(data: Mapping[str, Any], source: str) -> RunConfig:
+    """Return ``data`` (a config that was put together, not read) as a checked RunConfig; ConfigError, naming ``source``, otherwise."""
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(RunConfig, error, source, {}, {})) from None
+
+
+def _load(model: type[Config], path: Path | None, overrides: Sequence[str]) -> Config:
     source, lines, data = "defaults", {}, {}
     if path is not None:
         source = str(path)
@@ -134,12 +157,12 @@ def load_run_config(path: Path | None = None, overrides: Sequence[str] = ()) -> 
             raise ConfigError(f"{path}: a config is a mapping of sections, not {_kind(data)}")
     origin: dict[Path_, str] = {}
     for override in overrides:
-        target = _apply_override(data, override)
+        target = _apply_override(model, data, override)
         origin[target] = f"override {override!r}"
     try:
-        return RunConfig.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(error, source, lines, origin)) from None
+        raise ConfigError(_explain(model, error, source, lines, origin)) from None
 
 
 def dump_config(config: BaseModel) -> str:
@@ -147,18 +170,22 @@ def dump_config(config: BaseModel) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _apply_override(data: dict[str, Any], override: str) -> Path_:
+def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str) -> Path_:
     """Write one ``a.b=c`` into ``data`` and return the path that it set."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip() or any(not part for part in key.strip().split(".")):
         raise ConfigError(f"override {override!r}: write it as section.key=value, for instance learner.batch_size=256")
     value = _Document(text, f"override {override!r}").data
-    path: Path_ = tuple(int(p) if p.isdigit() else p for p in key.strip().split("."))
+    parts = key.strip().split(".")
+    field = model.model_fields.get(parts[0])
+    if field is not None and _section_of_mapping(field.annotation) is not None and len(parts) > 1:
+        parts = [parts[0], ".".join(parts[1:])]  # its keys have dots of their own
+    path: Path_ = tuple(int(p) if p.isdigit() else p for p in parts)
     node: Any = data
     for depth, part in enumerate(path[:-1]):
         if isinstance(node, dict):
             if part not in node or node[part] is None:
-                node[part] = _default_list(data, path[: depth + 1]) if isinstance(path[depth + 1], int) else {}
+                node[part] = _default_list(model, data, path[: depth + 1]) if isinstance(path[depth + 1], int) else {}
             node = node[part]
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):
             node = node[part]
@@ -171,10 +198,10 @@ def _apply_override(data: dict[str, Any], override: str) -> Path_:
     return path
 
 
-def _default_list(data: dict[str, Any], path: Path_) -> Any:
+def _default_list(model: type[BaseModel], data: dict[str, Any], path: Path_) -> Any:
     """Return the default of a list that an override indexes into (``curriculum.stages.0.name=x``)."""
     try:
-        node: Any = RunConfig.model_validate(data).model_dump(mode="json")
+        node: Any = model.model_validate(data).model_dump(mode="json")
     except ValidationError:
         return {}
     for part in path:
@@ -184,14 +211,16 @@ def _default_list(data: dict[str, Any], path: Path_) -> Any:
     return node
 
 
-def _explain(error: ValidationError, source: str, lines: dict[Path_, int], origin: dict[Path_, str]) -> str:
+def _explain(
+    model: type[BaseModel], error: ValidationError, source: str, lines: dict[Path_, int], origin: dict[Path_, str]
+) -> str:
     texts: dict[Path_, list[str]] = {}
     problems = error.errors(include_url=False, include_context=True)
-    paths = [_known_path(tuple(problem["loc"]), RunConfig) for problem in problems]
+    paths = [_known_path(tuple(problem["loc"]), model) for problem in problems]
     for problem, path in zip(problems, paths, strict=True):
         if problem["type"] == "too_short" and any(len(p) > len(path) and p[: len(path)] == path for p in paths):
             continue  # pydantic's echo of a broken item inside the list
-        texts.setdefault(path, []).append(_problem_text(dict(problem), path))
+        texts.setdefault(path, []).append(_problem_text(model, dict(problem), path))
     answers: list[str] = []
     for path, said in texts.items():
         text = " or ".join(dict.fromkeys(said))
@@ -200,17 +229,17 @@ def _explain(error: ValidationError, source: str, lines: dict[Path_, int], origi
     return "\n".join(answers)
 
 
-def _problem_text(problem: dict[str, Any], path: Path_) -> str:
+def _problem_text(model: type[BaseModel], problem: dict[str, Any], path: Path_) -> str:
     """Return one problem in words that a user can act on."""
     kind, message = problem["type"], str(problem["msg"])
     if kind == "extra_forbidden":
-        names = _fields_at(RunConfig, path[:-1])
+        names = _fields_at(model, path[:-1])
         near = difflib.get_close_matches(str(path[-1]), names, n=1, cutoff=0.5)
         return "unknown key" + (f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(names)}")
     if kind == "value_error":
         return message.removeprefix("Value error, ")
     if kind == "model_type":
-        return f"is a section with the keys {', '.join(_fields_at(RunConfig, path))}"
+        return f"is a section with the keys {', '.join(_fields_at(model, path))}"
     if kind == "missing":
         return "is missing; give it a value"
     given = repr(problem["input"])
@@ -250,6 +279,7 @@ def _known_path(loc: Path_, model: type[BaseModel]) -> Path_:
             kind = _inner(field.annotation) if field else None
         elif isinstance(part, int) or kind is None or get_origin(kind) is dict:
             result.append(part)
+            kind = _section_of_mapping(kind) or kind
     return tuple(result)
 
 
@@ -265,11 +295,19 @@ def _inner(annotation: Any) -> Any:
     return annotation
 
 
+def _section_of_mapping(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that the values of an annotated mapping are; None for any other annotation."""
+    value = get_args(annotation)[-1] if get_origin(annotation) is dict else None
+    return value if isinstance(value, type) and issubclass(value, BaseModel) else None
+
+
 def _fields_at(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
     kind: Any = model
     for part in path:
         if isinstance(part, str) and isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
             kind = _inner(kind.model_fields[part].annotation)
+        else:
+            kind = _section_of_mapping(kind) or kind
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
 
 

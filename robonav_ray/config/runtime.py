@@ -46,6 +46,8 @@ class RuntimeConfig(Section):
     """Object store of a cluster that we start ourselves."""
     cpus_per_rollout_worker: float = Field(default=0.5, gt=0.0)
     """CPUs that one rollout worker reserves."""
+    cpus_per_rank: float = Field(default=1.0, gt=0.0)
+    """CPUs that one learner rank reserves."""
     cpus_per_shard: float = Field(default=0.2, gt=0.0)
     """CPUs that one replay shard reserves."""
     start_timeout_s: float = Field(default=120.0, gt=0.0)

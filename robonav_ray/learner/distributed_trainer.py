@@ -221,7 +221,7 @@ class DistributedTrainer:
         with numbers derived from the steps made and their rank; where there are fewer, the rest is left. All else is the same for all.
 
         Raises:
-            ValueError: On every rank, when the file is missing, damaged, or of another model or optimiser.
+            ValueError: On every rank, when the file is missing, damaged, or of another model or optimiser; nothing is changed then.
         """
         tree, problem = None, None
         if self.is_main_process:
@@ -231,11 +231,13 @@ class DistributedTrainer:
                 problem = ("user", str(error))
         tree, problem = self._ranks.broadcast((tree, problem))
         _raise(problem)
+        before = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
         try:
             self.module.load_state_dict(tree["model"])
             if optimizer is not None:
                 optimizer.load_state_dict(tree["optimizer"])
         except (RuntimeError, ValueError) as error:  # torch's own words say which weights differ
+            self.module.load_state_dict(before)
             raise ValueError(f"{path}: is of another model or optimizer: {error}") from None
         if scheduler is not None:
             scheduler.load_state_dict(tree["scheduler"])

@@ -274,7 +274,7 @@ def make_trainer(
     *,
     num_ranks: int,
     cpus_per_rank: float,
-    use_gpu: bool,
+    gpus_per_rank: float,
     run_name: str,
     storage_path: str,
     max_restarts: int,
@@ -294,6 +294,7 @@ def make_trainer(
     pointer = committed_pointer(storage_path, run_name)
     pointer.parent.mkdir(parents=True, exist_ok=True)
     backend: Any = TorchConfig()
+    use_gpu = gpus_per_rank > 0.0
     if num_ranks <= 1 and not use_gpu:
         backend = BackendConfig()
         backend.backend = "none"  # TorchTrainer fills in an empty name
@@ -304,7 +305,7 @@ def make_trainer(
         scaling_config=train.ScalingConfig(
             num_workers=num_ranks,
             use_gpu=use_gpu,
-            resources_per_worker={"CPU": cpus_per_rank} | ({"GPU": 1} if use_gpu else {}),
+            resources_per_worker={"CPU": cpus_per_rank} | ({"GPU": gpus_per_rank} if use_gpu else {}),
         ),
         run_config=train.RunConfig(
             name=run_name,
@@ -323,7 +324,7 @@ def start_learner(
     storage_path: str,
     num_ranks: int = 1,
     cpus_per_rank: float = 1.0,
-    use_gpu: bool = False,
+    gpus_per_rank: float = 0.0,
     max_restarts: int = 3,
     start_timeout_s: float = 60.0,
 ) -> LearnerHandle:
@@ -335,7 +336,7 @@ def start_learner(
         storage_path: Where Train keeps its notes (a few kB); shared by all nodes that may hold rank 0.
         num_ranks: DDP ranks.
         cpus_per_rank: CPUs that each reserves.
-        use_gpu: One GPU per rank, and NCCL.
+        gpus_per_rank: GPUs that each reserves (a fraction shares one with others); above 0 means NCCL.
         max_restarts: How often a failed group of ranks is started again.
         start_timeout_s: How long the ranks' resources may take to become free before Train tries anew.
 
@@ -354,7 +355,7 @@ def start_learner(
             wiring,
             num_ranks=num_ranks,
             cpus_per_rank=cpus_per_rank,
-            use_gpu=use_gpu,
+            gpus_per_rank=gpus_per_rank,
             run_name=run_name,
             storage_path=storage_path,
             max_restarts=max_restarts,

@@ -115,10 +115,7 @@ class RolloutFleet:
         self.last_loss = ""
         self._actors: list[Any] = []
         self._calls: list[ray.ObjectRef] = []
-        for wiring in wirings:
-            actor = self._actor_class.remote(wiring)
-            self._actors.append(actor)
-            self._calls.append(actor.run.remote(SLICE_S))
+        self._start()
 
     @property
     def num_workers(self) -> int:
@@ -143,6 +140,16 @@ class RolloutFleet:
             except RayActorError as error:
                 self._replace(index, error)
         return total
+
+    def restart(self) -> None:
+        """Begin a new life of every worker: what they have not shipped is lost, and they ask for an assignment anew."""
+        self.kill()
+        self._wirings = [replace(wiring, incarnation=wiring.incarnation + 1) for wiring in self._wirings]
+        self._start()
+
+    def _start(self) -> None:
+        self._actors = [self._actor_class.remote(wiring) for wiring in self._wirings]
+        self._calls = [actor.run.remote(SLICE_S) for actor in self._actors]
 
     def kill(self) -> None:
         """End all workers at once; what they have not shipped is lost, which costs at most a fragment each."""

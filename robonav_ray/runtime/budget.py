@@ -28,12 +28,21 @@ class Budget:
 
     config: BudgetConfig
 
-    def used_frac(self, *, train_s: float, env_steps: int) -> float:
+    def used_frac(self, *, train_s: float, env_steps: int, passed_s: float | None) -> float:
         """Return what part of the budget is used, 0 to 1: of ``time_s`` or of ``max_env_steps``, whichever is further; 0 without either.
 
-        ``max_time_s`` is no part of it: a run that meets it is resumed.
+        Seconds end a run only once the curriculum is passed, so only those after ``passed_s`` count: until then nothing of ``time_s`` is
+        used, however slow the machine. ``max_time_s`` is no part of it: a run that meets it is resumed.
+
+        Args:
+            train_s: Seconds since the first learner step, over all sessions of the run.
+            env_steps: Over all sessions.
+            passed_s: ``train_s`` at which the curriculum was passed; None before.
         """
-        of_time = train_s / self.config.time_s if self.config.time_s > 0.0 else 0.0
+        of_time = 0.0
+        if passed_s is not None:
+            left_s = self.config.time_s - passed_s
+            of_time = (train_s - passed_s) / left_s if left_s > 0.0 else 1.0
         of_steps = env_steps / self.config.max_env_steps if self.config.max_env_steps is not None else 0.0
         return min(1.0, max(of_time, of_steps))
 

@@ -19,7 +19,7 @@ from robonav_ray.errors import LearnerCallError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
 from robonav_ray.runtime.budget import Budget, StopReason
-from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, prune_checkpoints
+from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters, prune_checkpoints
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import Session, Wiring, WiringFacts
 from robonav_ray.tracking.panel import StatusView
@@ -55,19 +55,25 @@ class Controller:
         self._stage_began_s = 0.0
         self._last_save = time.monotonic()
         self._last_log = 0.0
+        self.facts: WiringFacts | None = None
+        """Where the run stood when it was last looked at."""
+        self.last_saved: Checkpoint | None = None
+        """The newest checkpoint of this session."""
         self._failed_saves = 0
         self._failed_writes = 0
         before = session.run.read_json("summary.json") if session.checkpoint else {}
         self._passed_at: float | None = before.get("passed_at")
+        self._passed_train_s: float | None = before.get("passed_train_s")
         self._env_steps_to_pass: int | None = before.get("env_steps_to_pass")
 
-    def run(self) -> Ending:
-        """Poll until there is a reason to stop; then save a last time."""
+    def advance(self, until_env_steps: int | None = None) -> Ending | None:
+        """Poll until there is a reason to stop, then save a last time; or until ``until_env_steps``, then return None."""
         while True:
-            facts = self._wiring.poll(POLL_S)
+            facts = self.facts = self._wiring.poll(POLL_S, until_env_steps)
             self._note(facts)
             if self._session.config.learner.follows_budget:
-                self._wiring.tell_budget(self._budget.used_frac(train_s=self._train_s(), env_steps=facts.env_steps))
+                used = self._budget.used_frac(train_s=self._train_s(), env_steps=facts.env_steps, passed_s=self._passed_train_s)
+                self._wiring.tell_budget(used)
             reason = self._reason(facts)
             self._show(facts)
             now = time.monotonic()
@@ -79,6 +85,12 @@ class Controller:
                 self._log(facts)
             if now - self._last_save >= self._session.config.checkpoint.interval_s and self._first_step_at is not None:
                 self._save(facts)
+            if until_env_steps is not None and facts.env_steps >= until_env_steps:
+                return None
+
+    def save(self) -> Checkpoint | None:
+        """Cut and commit a checkpoint now and return it; None when that failed, which is said and counted."""
+        return self.last_saved if self.facts is not None and self._save(self.facts) else None
 
     def _has_news(self, facts: WiringFacts) -> bool:
         """Whether there is something that the last checkpoint does not hold."""
@@ -103,6 +115,10 @@ class Controller:
             self._first_step_at = time.monotonic()
         if facts.progress.stage != self._stage:
             self._stage, self._stage_began_s = facts.progress.stage, self._train_s()
+        if not facts.progress.passed:  # also where the checkpoint that is resumed lies before the passing
+            self._passed_train_s = None
+        elif self._passed_train_s is None:
+            self._passed_train_s = self._train_s()
         if self._passed_at is None and facts.progress.passed:
             self._passed_at, self._env_steps_to_pass = time.time(), facts.env_steps
         self._rates.update(facts)
@@ -138,6 +154,7 @@ class Controller:
                 "train_s": self._train_s(),
                 "passed": facts.progress.passed,
                 "passed_at": self._passed_at,
+                "passed_train_s": self._passed_train_s,
                 "env_steps_to_pass": self._env_steps_to_pass,
                 "session_began_at": wall + self._session.began,
                 "first_learner_step_at": None if self._first_step_at is None else wall + self._first_step_at,
@@ -155,7 +172,7 @@ class Controller:
         try:
             writer = CheckpointWriter(self._session.run.checkpoints, counters)
             writer.counters = replace(counters, learner_steps=self._wiring.save(writer))
-            checkpoint = writer.commit()
+            checkpoint = self.last_saved = writer.commit()
             prune_checkpoints(self._session.run.checkpoints, self._session.config.checkpoint.keep)
         except (OSError, LearnerCallError, ValueError) as error:
             self._failed_saves += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError
 from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
-from robonav_ray.evaluation.episodes import evaluate_policy
+from robonav_ray.evaluation.episodes import EpisodeTable, evaluate_policy
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
@@ -117,14 +117,8 @@ def evaluate_run(
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         for level in chosen:
             bar = progress.add_task(f"evaluating {task.level_names[level]}", total=config.evaluation.num_episodes)
-            table = evaluate_policy(
-                policy.greedy,
-                lambda first, count, level=level: _held_out(config, task, level, first, count),
-                config.evaluation.num_episodes,
-                num_worlds=config.evaluation.num_worlds,
-                step_s=config.env.world.dt_s if task.is_native else None,
-                max_steps=task.levels[level].max_steps if task.is_native else None,
-                progress=lambda done, _total, bar=bar: progress.update(bar, completed=done),
+            table = judge_stage(
+                policy, config, task, level, lambda done, _total, bar=bar: progress.update(bar, completed=done)
             )
             reports.append(LevelReport(task.level_names[level], summarize(table, config.evaluation.confidence)))
     knows = "lidar only" if config.env.world.observation == "lidar" else "true state"
@@ -136,6 +130,21 @@ def evaluate_run(
         levels=tuple(reports),
         env_steps=checkpoint.counters.env_steps,
         policy_version=policy.version,
+    )
+
+
+def judge_stage(
+    policy: Policy, config: RunConfig, task: Task, level: int, progress: Callable[[int, int], None] | None = None
+) -> EpisodeTable:
+    """Play ``evaluation.num_episodes`` greedy episodes of ``policy`` on the held-out worlds of one stage."""
+    return evaluate_policy(
+        policy.greedy,
+        lambda first, count: _held_out(config, task, level, first, count),
+        config.evaluation.num_episodes,
+        num_worlds=config.evaluation.num_worlds,
+        step_s=config.env.world.dt_s if task.is_native else None,
+        max_steps=task.levels[level].max_steps if task.is_native else None,
+        progress=progress,
     )
 
 

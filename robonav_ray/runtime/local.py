@@ -89,10 +89,11 @@ class LocalWiring:
         """Env steps over all sessions of the run."""
         return self._session.counters.env_steps + self._stats.env_steps
 
-    def poll(self, timeout_s: float) -> WiringFacts:
-        """Work for about ``timeout_s``, but not beyond the round that uses up ``budget.max_env_steps``."""
+    def poll(self, timeout_s: float, until_env_steps: int | None = None) -> WiringFacts:
+        """Work for about ``timeout_s``, but not beyond the round that reaches ``until_env_steps`` or ``budget.max_env_steps``."""
         until = time.monotonic() + timeout_s
-        most = self._session.config.budget.max_env_steps
+        limits = [limit for limit in (until_env_steps, self._session.config.budget.max_env_steps) if limit is not None]
+        most = min(limits, default=None)
         while True:
             self.round()
             if time.monotonic() >= until or (most is not None and self.env_steps >= most):
@@ -136,6 +137,10 @@ class LocalWiring:
             self.replay.save(writer.path / "replay")
         writer.write_json("curriculum.json", self.curriculum.state_dict())
         return self.learner_state.learner_step
+
+    def save_replay(self, directory: Path) -> None:
+        """Write the rows alone, between two rounds."""
+        self.replay.save(directory)
 
     def tell_budget(self, used_frac: float) -> None:
         """Hand it over at the next look."""

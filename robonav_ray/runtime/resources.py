@@ -26,6 +26,7 @@ class Plan:
     """(first world, number of worlds) of each worker."""
     cpus_per_worker: float
     cpus_per_shard: float
+    cpus_per_rank: float
     cpus: float
     """CPUs that the run reserves in all."""
 
@@ -48,7 +49,7 @@ def make_plan(config: RunConfig, cluster: ClusterFacts) -> Plan:
     rollout, runtime = config.rollout, config.runtime
     num_ranks, num_shards = config.learner.num_ranks, config.replay.num_shards
     gpus_per_rank = _gpus_per_rank(config, cluster)
-    fixed = num_ranks + num_shards * runtime.cpus_per_shard
+    fixed = num_ranks * runtime.cpus_per_rank + num_shards * runtime.cpus_per_shard
     left = cluster.free_cpus - fixed
     most = max(1, rollout.num_worlds // WORLDS_PER_WORKER_MIN)
     if rollout.num_workers == "auto":
@@ -67,7 +68,8 @@ def make_plan(config: RunConfig, cluster: ClusterFacts) -> Plan:
         raise ClusterError(
             f"the cluster is too small: {num_ranks} ranks, {num_shards} shards and {num_workers} rollout workers need {cpus:g} CPUs, "
             f"{cluster.free_cpus:g} of {cluster.num_cpus:g} are free. Lower learner.num_ranks, replay.num_shards or "
-            "rollout.num_workers, lower runtime.cpus_per_rollout_worker, or free the cluster (`ray status` shows who holds it)"
+            "rollout.num_workers, lower runtime.cpus_per_rollout_worker or runtime.cpus_per_rank, or free the cluster (`ray status` "
+            "shows who holds it)"
         )
     return Plan(
         num_ranks=num_ranks,
@@ -77,6 +79,7 @@ def make_plan(config: RunConfig, cluster: ClusterFacts) -> Plan:
         worlds=split_worlds(rollout.num_worlds, num_workers),
         cpus_per_worker=runtime.cpus_per_rollout_worker,
         cpus_per_shard=runtime.cpus_per_shard,
+        cpus_per_rank=runtime.cpus_per_rank,
         cpus=cpus,
     )
 

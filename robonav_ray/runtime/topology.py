@@ -19,7 +19,9 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ray.exceptions import RayError, RayTaskError
 
@@ -46,7 +48,7 @@ REPLAY_STATS_INTERVAL_S = 1.0
 CALL_TIMEOUT_S = 20.0
 """Longest wait for the learner's answer to a command; it looks every quarter of a second."""
 JOIN_TIMEOUT_S = 20.0
-LIVES_PER_SESSION = 128
+LIVES_PER_SESSION = 1024
 """Identities of workers rise by this much from session to session; so many deaths of one worker keep them apart."""
 
 
@@ -98,7 +100,8 @@ class RayWiring:
             run_name=f"session-{session.counters.incarnation}-{time.time_ns()}",
             storage_path=str((session.run.path / "ray_train").absolute()),
             num_ranks=plan.num_ranks,
-            use_gpu=plan.gpus_per_rank > 0,
+            cpus_per_rank=plan.cpus_per_rank,
+            gpus_per_rank=plan.gpus_per_rank,
             max_restarts=config.learner.max_restarts,
             start_timeout_s=config.runtime.start_timeout_s / 2,
         )
@@ -115,8 +118,8 @@ class RayWiring:
             cpus_per_worker=plan.cpus_per_worker, max_restarts=config.rollout.max_restarts, on_lost=self.curriculum.worker_lost,
         )  # fmt: skip
 
-    def poll(self, timeout_s: float) -> WiringFacts:
-        """Hear from the workers for up to ``timeout_s``, then look at everybody else."""
+    def poll(self, timeout_s: float, until_env_steps: int | None = None) -> WiringFacts:
+        """Hear from the workers for up to ``timeout_s``, then look at everybody else; the parts never wait for that."""
         news = self.fleet.poll(timeout_s)
         self._stats = self._stats.plus(news)
         if news.fragments:
@@ -158,6 +161,18 @@ class RayWiring:
         check_visible(writer.path / "learner", answer["files"])
         return int(answer["learner_step"])
 
+    def save_replay(self, directory: Path) -> None:
+        """Cut and write the rows; the learner waits meanwhile, as it finds nothing admitted."""
+        try:
+            self._look_at_replay()  # replaces dead shards
+            self.replay.pause()
+            try:
+                self.replay.save(directory)
+            finally:
+                self.replay.resume()
+        except RayError as error:
+            raise LearnerCallError(f"a part did not answer while the rows were saved: {error}") from error
+
     def _go_on(self) -> None:
         """Undo the pauses, whatever became of the save; asking twice does no harm."""
         try:
@@ -171,6 +186,19 @@ class RayWiring:
     def tell_budget(self, used_frac: float) -> None:
         """Through the mailbox."""
         self._mailbox.tell_budget(used_frac)
+
+    def take_over(self, donor: Checkpoint, changes: Mapping[str, Any]) -> None:
+        """The learner pauses at a step boundary, loads and publishes; workers begin new lives under the donor's stage."""
+        try:
+            self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
+            self._mailbox.call("hyperparameters", json.dumps(dict(changes)), timeout_s=CALL_TIMEOUT_S)
+            self._mailbox.call("load", str(donor.learner), timeout_s=CALL_TIMEOUT_S)
+            self.curriculum.load(donor.read_json("curriculum.json"))
+            self.fleet.restart()
+        except RayError as error:
+            raise LearnerCallError(f"a part did not answer while another run's checkpoint was taken over: {error}") from error
+        finally:
+            self._go_on()
 
     def committed(self, path: Path) -> None:
         """From now on a restarted rank or shard comes back from ``path``."""

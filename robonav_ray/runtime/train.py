@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 from rich.console import Console
@@ -20,9 +21,9 @@ from robonav_ray.runtime.checkpoint import (
     CheckpointError,
     newest_good_checkpoint,
     open_checkpoint,
-    set_newer_aside,
 )
-from robonav_ray.runtime.controller import Controller, Ending
+from robonav_ray.runtime.controller import Ending
+from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
 from robonav_ray.runtime.run_directory import (
     RunDirectory,
     RunDirectoryError,
@@ -38,11 +39,10 @@ from robonav_ray.runtime.signals import StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
-from robonav_ray.tracking.fanout import open_trackers
-from robonav_ray.tracking.panel import make_panel
 
 logger = logging.getLogger(__name__)
 EXIT_FAILED, EXIT_RESUME = 1, 75
+Wirings = Literal["ray", "local"]
 
 
 def train_command(
@@ -62,7 +62,7 @@ def train_command(
     with stop_on_signals() as stop:
         if local:
             _check_own_device(opening.config)
-            session, ending = _live(opening, stop, console, "local", _start_local)
+            session, ending = _live(opening, stop, console, "local", start_local)
         else:
             session, ending = _live_on_ray(opening, stop, console)
         console.print(_ending_text(session, ending), highlight=False)
@@ -165,16 +165,6 @@ def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None)
     )
 
 
-StartWiring = Callable[[Session], tuple[Wiring, list[Tracker]]]
-"""Starts the parts for a session; also returns the trackers that only this wiring has."""
-
-
-def _start_local(session: Session) -> tuple[Wiring, list[Tracker]]:
-    from robonav_ray.runtime.local import LocalWiring
-
-    return LocalWiring(session), []
-
-
 def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple[Session, Ending]:
     from robonav_ray.runtime.cluster import connected
 
@@ -212,43 +202,12 @@ def _check_device(config: RunConfig, kind: str) -> None:
         raise ConfigError(str(error)) from None
 
 
-def _live(opening: Opening, stop: StopRequest, console: Console, wiring_name: str, start: StartWiring) -> tuple[Session, Ending]:
-    """One session, from the run directory to its status."""
+def _live(opening: Opening, stop: StopRequest, console: Console, wiring: Wirings, start: StartWiring) -> tuple[Session, Ending]:
+    """One session to its end."""
     session = opening.begin()
-    run = session.run
-    with run.locked():
-        if session.checkpoint is not None:
-            set_newer_aside(run.checkpoints, session.checkpoint.path)
-            run.keep_config(session.config)
-        log_file = _log_to_file(run)
-        run.add_session(command_line(), wiring_name)
-        run.write_status("running")
-        console.print(f"[bold]{run.shown}[/]  {session.task.describe()}", highlight=False)
-        try:
-            ending = _drive(session, stop, wiring_name, start)
-        except BaseException:
-            has_checkpoint = newest_good_checkpoint(run.checkpoints)[0] is not None
-            run.write_status("unfinished" if has_checkpoint else "failed")
-            raise
-        finally:
-            logging.getLogger().removeHandler(log_file)
-            log_file.close()
-        run.write_status("finished" if ending.reason.finished and ending.saved else "unfinished", reason=ending.reason.name)
-    return session, ending
-
-
-def _drive(session: Session, stop: StopRequest, wiring_name: str, start: StartWiring) -> Ending:
-    wiring, extra = start(session)
-    try:
-        resume_step = session.counters.env_steps if session.checkpoint else None
-        trackers = open_trackers(session.config.tracking, session.run.path, resume_step, extra)
-        try:
-            with make_panel(session.config.tracking.panel) as panel:
-                return Controller(session, wiring, trackers, panel, stop, wiring_name).run()
-        finally:
-            trackers.close()
-    finally:
-        wiring.close()
+    console.print(f"[bold]{session.run.shown}[/]  {session.task.describe()}", highlight=False)
+    with LiveRun(session, start, wiring_name=wiring, stop=stop, command=command_line()) as live:
+        return session, live.finish()
 
 
 def _ending_text(session: Session, ending: Ending) -> str:
@@ -257,10 +216,3 @@ def _ending_text(session: Session, ending: Ending) -> str:
         f"stopped because {ending.reason.value}: {facts.env_steps:,} env steps, {facts.learner_steps:,} learner steps, "
         f"{ending.train_s:.0f} s of training\n{facts.progress.summary_text()}"
     )
-
-
-def _log_to_file(run: RunDirectory) -> logging.Handler:
-    handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
-    return handler

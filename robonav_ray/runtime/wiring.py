@@ -49,8 +49,10 @@ class WiringFacts:
 class Wiring(Protocol):
     """The parts of a run, joined and running."""
 
-    def poll(self, timeout_s: float) -> WiringFacts:
+    def poll(self, timeout_s: float, until_env_steps: int | None = None) -> WiringFacts:
         """Let the parts work (or do their work) for about ``timeout_s`` and say where the run stands.
+
+        Parts that only work while they are polled stop as soon as ``until_env_steps`` is reached; others go on.
 
         Raises:
             RuntimeError: When a part has failed for good.
@@ -66,6 +68,14 @@ class Wiring(Protocol):
 
         Raises:
             OSError, LearnerCallError, ValueError: When a part could not; all parts go on working.
+        """
+        ...
+
+    def save_replay(self, directory: Path) -> None:
+        """Write the rows of the replay alone into ``directory``, at one cut.
+
+        Raises:
+            OSError, LearnerCallError: When a part could not; all parts go on working.
         """
         ...
 

@@ -34,7 +34,7 @@ def overrides(task: Task) -> Sequence[str]:
         "curriculum.window=200",
         "budget.time_s=0",
         f"budget.max_time_s={task.limit_s}",
-        "checkpoint.interval_s=4",
+        "checkpoint.interval_s=0.5",
         "checkpoint.keep=10000",
         "checkpoint.replay=false",
         "evaluation.num_episodes=1",

@@ -52,7 +52,7 @@ def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> object
 
 def run_here(wiring: LearnerWiring, directory: Path) -> None:
     make_trainer(
-        wiring, num_ranks=0, cpus_per_rank=1.0, use_gpu=False, run_name="here", storage_path=str(directory), max_restarts=0
+        wiring, num_ranks=0, cpus_per_rank=1.0, gpus_per_rank=0.0, run_name="here", storage_path=str(directory), max_restarts=0
     ).fit()
 
 

@@ -17,6 +17,7 @@ from robonav_ray.runtime.run_directory import RunDirectory, create_run
 from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.topology import RayWiring
 from robonav_ray.runtime.wiring import Session, WiringFacts
+from tests.e2e.test_hindsight_learns import BITFLIP
 from tests.e2e.test_local_wiring import SMALL
 
 pytestmark = pytest.mark.ray
@@ -89,3 +90,22 @@ def test_a_life_of_a_run_and_the_next_one(ray_session: None, tmp_path: Path) -> 
         assert facts.metrics["replay/size"] >= CONFIG.replay.min_size
     finally:
         again.close()
+
+
+@pytest.mark.timeout(300)
+def test_hindsight_over_shards_and_workers_solves_what_plain_replay_does_not(ray_session: None, tmp_path: Path) -> None:
+    """Bit flipping pays -1 a step until the goal: with 12 bits nearly no episode finds it, so what is learned comes from relabelling."""
+    config = load_run_config(
+        BITFLIP,
+        ["env.kwargs.num_bits=12", "algo.hidden_dims=[64]", "learner.batch_size=128", "replay.num_shards=2", "replay.capacity=100_000",
+         "replay.min_size=2_000", "rollout.num_workers=2", "checkpoint.replay=false"],
+    )  # fmt: skip
+    run = create_run(config, tmp_path / "run")
+    wiring = RayWiring(Session(config, describe_task(config), run, None, time.monotonic()), make_plan(config, EIGHT_CPUS))
+    try:
+        facts = poll_until(wiring, lambda f: f.progress.window.success_frac > 0.8 and f.progress.window.num_episodes >= 50, 150.0)
+        # a step is stored once as it was and num_goals times with another goal, less at the ends of episodes
+        assert facts.metrics["replay/rows_inserted"] > (1 + config.hindsight.num_goals / 2) * facts.env_steps
+        assert len(wiring.replay.shards) == 2
+    finally:
+        wiring.close()

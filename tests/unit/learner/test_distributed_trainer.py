@@ -268,6 +268,53 @@ def test_what_cannot_work_is_refused(arguments, message):
         DistributedTrainer(make_model(), device="cpu", **arguments)
 
 
+class Halves(nn.Module):
+    """What DataParallel does, on one CPU: each forward pass sends half of the rows through the module, and joins what comes back."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs):
+        return torch.cat([self.module(part) for part in inputs.chunk(2)])
+
+
+def test_rows_shared_out_within_a_process_are_one_batch(monkeypatch, tmp_path):
+    monkeypatch.setattr("robonav_ray.learner.distributed_trainer._chosen", lambda strategy, device: strategy)
+    monkeypatch.setattr("robonav_ray.learner.distributed_trainer.spread_over_gpus", Halves)
+    model, data = make_model(), batches(6)
+    trainer = DistributedTrainer(model, strategy="dp", device="cpu")
+    assert (trainer.strategy, type(trainer.model), trainer.module) == ("dp", Halves, model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for step, batch in enumerate(data):
+        trainer.training_step(batch, optimizer, nn.CrossEntropyLoss(), step)
+    torch.testing.assert_close(weights_of(model), plain_training(data), rtol=1e-5, atol=1e-7)
+    trainer.save_checkpoint(tmp_path / "dp", 1, optimizer)
+    alone = make_model(seed=5)
+    DistributedTrainer(alone, device="cpu").load_checkpoint(tmp_path / "dp")
+    assert torch.equal(weights_of(alone), weights_of(model)), "a checkpoint does not depend on how rows are shared out"
+
+
+def test_two_gpus_are_taken_without_a_process_group(monkeypatch):
+    from robonav_ray.learner.distributed_trainer import _chosen
+
+    for count, expected in ((1, "none"), (2, "dp")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        assert _chosen("auto", torch.device("cuda", 0)) == expected
+    assert _chosen("dp", torch.device("cuda", 0)) == "dp"
+
+
+def test_a_refused_checkpoint_leaves_model_and_optimizer_as_they_were(tmp_path):
+    model, other = make_model(), make_model(seed=5)
+    trainer = DistributedTrainer(model, device="cpu")
+    trainer.save_checkpoint(tmp_path / "adam", 1, torch.optim.Adam(model.parameters()))
+    before = weights_of(other)
+    groups = torch.optim.Adam([{"params": [p]} for p in other.parameters()])
+    with pytest.raises(ValueError, match="of another model or optimizer"):
+        DistributedTrainer(other, device="cpu").load_checkpoint(tmp_path / "adam", groups)
+    assert torch.equal(before, weights_of(other))
+
+
 def test_amp_where_there_is_none_and_sync_batch_norm_without_a_group(monkeypatch):
     monkeypatch.setattr("robonav_ray.learner.distributed_trainer.has_bf16", lambda device: False)
     with pytest.raises(UserError, match="take use_amp=False"):

@@ -133,6 +133,24 @@ def test_the_trainer_with_nccl_amp_and_sync_batch_norm(nccl, tmp_path, dtype):
     assert go(*other, 6, 12) == pytest.approx(expected, rel=1e-4), "dropout draws on from the GPU's generator"
 
 
+def test_data_parallel_on_its_gpus_is_one_model():
+    def train(strategy):
+        torch.manual_seed(0)
+        trainer = DistributedTrainer(
+            nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 4)), strategy=strategy, device="cuda"
+        )
+        optimizer = torch.optim.SGD(trainer.module.parameters(), lr=0.1)
+        generator = torch.Generator().manual_seed(1)
+        for step in range(5):
+            batch = (torch.randn(16, 10, generator=generator), torch.randint(0, 4, (16,), generator=generator))
+            trainer.training_step(batch, optimizer, nn.CrossEntropyLoss(), step)
+        return torch.cat([p.detach().flatten().cpu() for p in trainer.module.parameters()])
+
+    if torch.cuda.device_count() < 2:
+        pytest.skip("shares rows out over two GPUs")
+    torch.testing.assert_close(train("dp"), train("none"), rtol=1e-4, atol=1e-6)
+
+
 def test_the_batch_size_is_found_by_running_out_of_memory():
     class Hungry(nn.Module):
         def __init__(self) -> None:

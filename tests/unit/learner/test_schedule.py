@@ -72,10 +72,19 @@ def test_by_budget_the_rate_is_a_function_of_the_part_used(kind):
 
 def test_the_budget_that_is_further_counts():
     budget = Budget(BudgetConfig(time_s=100.0, max_env_steps=1000))
-    assert budget.used_frac(train_s=25.0, env_steps=100) == 0.25
-    assert budget.used_frac(train_s=25.0, env_steps=700) == 0.7
-    assert budget.used_frac(train_s=500.0, env_steps=0) == 1.0
-    assert Budget(BudgetConfig(time_s=0.0)).used_frac(train_s=9.0, env_steps=9) == 0.0
+    assert budget.used_frac(train_s=25.0, env_steps=100, passed_s=0.0) == 0.25
+    assert budget.used_frac(train_s=25.0, env_steps=700, passed_s=0.0) == 0.7
+    assert budget.used_frac(train_s=500.0, env_steps=0, passed_s=0.0) == 1.0
+    assert budget.used_frac(train_s=25.0, env_steps=700, passed_s=None) == 0.7
+
+
+def test_seconds_count_from_where_the_curriculum_was_passed():
+    budget = Budget(BudgetConfig(time_s=100.0))
+    assert budget.used_frac(train_s=500.0, env_steps=9, passed_s=None) == 0.0, "a slow machine keeps its rate until it has passed"
+    assert budget.used_frac(train_s=60.0, env_steps=9, passed_s=60.0) == 0.0
+    assert budget.used_frac(train_s=80.0, env_steps=9, passed_s=60.0) == 0.5
+    assert budget.used_frac(train_s=100.0, env_steps=9, passed_s=60.0) == 1.0
+    assert budget.used_frac(train_s=300.0, env_steps=9, passed_s=250.0) == 1.0, "it ends at once"
 
 
 def test_the_optimizer_follows_the_steps_and_resume_goes_on(tmp_path):

@@ -1,0 +1,111 @@
+"""One session of a run while it is alive: lock, status, log, wiring, trackers and controller, entered and left together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Literal, Self
+
+from robonav_ray.interfaces import Tracker
+from robonav_ray.runtime.checkpoint import newest_good_checkpoint, set_newer_aside
+from robonav_ray.runtime.controller import Controller, Ending
+from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.wiring import Session, Wiring
+from robonav_ray.tracking.fanout import open_trackers
+from robonav_ray.tracking.panel import make_panel
+
+StartWiring = Callable[[Session], tuple[Wiring, list[Tracker]]]
+"""Starts the parts for a session; also returns the trackers that only this wiring has."""
+
+
+def start_local(session: Session) -> tuple[Wiring, list[Tracker]]:
+    """Start the one-process wiring."""
+    from robonav_ray.runtime.local import LocalWiring
+
+    return LocalWiring(session), []
+
+
+class LiveRun:
+    """Holds a run for one session: entering starts all parts, leaving ends them and writes down what became of the run.
+
+    Whoever holds it calls ``finish`` (to the end), or ``advance`` and ``save`` as often as it likes.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        start: StartWiring,
+        *,
+        wiring_name: Literal["ray", "local"],
+        stop: StopRequest,
+        command: Sequence[str],
+    ) -> None:
+        """Nothing is started yet; ``command`` is written down as what began the session."""
+        self.session = session
+        self._start, self._wiring_name, self._stop, self._command = start, wiring_name, stop, command
+        self._exits = contextlib.ExitStack()
+        self.ending: Ending | None = None
+        """How the session ended; None while it goes on, and where it was broken off."""
+
+    def __enter__(self) -> Self:
+        session, run = self.session, self.session.run
+        with contextlib.ExitStack() as exits:
+            exits.enter_context(run.locked())
+            if session.checkpoint is not None:
+                set_newer_aside(run.checkpoints, session.checkpoint.path)
+                run.keep_config(session.config)
+            exits.enter_context(_log_in(run))
+            run.add_session(list(self._command), self._wiring_name)
+            run.write_status("running")
+            exits.push(self._leave_status)
+            self.wiring, extra = self._start(session)
+            exits.callback(self.wiring.close)
+            resume_step = session.counters.env_steps if session.checkpoint else None
+            trackers = open_trackers(session.config.tracking, run.path, resume_step, extra)
+            exits.callback(trackers.close)
+            panel = exits.enter_context(make_panel(session.config.tracking.panel))
+            self.controller = Controller(session, self.wiring, trackers, panel, self._stop, self._wiring_name)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._exits.__exit__(kind, error, traceback)
+
+    def finish(self) -> Ending:
+        """Go on until there is a reason to stop."""
+        while True:
+            ending = self.advance()
+            if ending is not None:
+                return ending
+
+    def advance(self, until_env_steps: int | None = None) -> Ending | None:
+        """Go on until ``until_env_steps`` (None: no such limit); return how the run ended when it did before."""
+        self.ending = self.controller.advance(until_env_steps)
+        return self.ending
+
+    def _leave_status(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        run, ending = self.session.run, self.ending
+        if ending is not None:
+            done = ending.reason.finished and ending.saved
+            run.write_status("finished" if done else "unfinished", reason=ending.reason.name)
+            return
+        has_checkpoint = newest_good_checkpoint(run.checkpoints)[0] is not None
+        run.write_status("unfinished" if has_checkpoint or kind is None else "failed")
+
+
+@contextlib.contextmanager
+def _log_in(run: RunDirectory) -> Iterator[None]:
+    """Write what is logged into the run's ``log.txt`` too."""
+    handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()

@@ -1,0 +1,210 @@
+"""What has happened in a search, one JSON line an event; all that a resume trusts, and all that tables, plots and reports read.
+
+``records.jsonl`` only grows. A line is flushed to the disk before what it says is acted on, and a last line that was cut off by a crash is
+left away. Tune's own state files are pickles and are never read (docs/decisions/0007-searches-resume-from-records.md).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from robonav_ray.errors import UserError
+
+RECORDS_FILE = "records.jsonl"
+State = Literal["pending", "running", "stopped", "finished", "failed"]
+
+
+class RecordsError(UserError):
+    """The records of a search are missing or damaged; the message names the file and the line."""
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """One evaluation of one trial."""
+
+    time: float
+    """Seconds since the epoch."""
+    session: int
+    iteration: int
+    """Number of the report within the trial, from 1, over all sessions."""
+    env_steps: int
+    """Env steps that this trial has made itself, over all sessions; only rises."""
+    learner_steps: int
+    """Updates behind the weights; after an exploit those of the donor and its own since."""
+    seconds: float
+    """Seconds that the trial has been at work, start included, over all sessions; only rises."""
+    stage: int
+    """Stage that the curriculum is in, from 0."""
+    stage_name: str
+    passed: bool
+    success_frac: float | None
+    """Part of the greedy held-out episodes that were won; None for an environment that knows no success."""
+    collision_frac: float | None
+    mean_return: float
+    objective: float
+    """What is maximised: comparable between trials in different stages."""
+    checkpoint: str
+    """Directory of the checkpoint that was judged, relative to the experiment's directory."""
+
+
+@dataclass(frozen=True)
+class Exploit:
+    """A trial that went on from another trial's weights with other values."""
+
+    time: float
+    env_steps: int
+    """Of the clone."""
+    objective: float
+    """Of the clone before."""
+    donor: str
+    """Id of the trial that was copied."""
+    donor_objective: float
+    donor_checkpoint: str
+    params_before: dict[str, Any]
+    params: dict[str, Any]
+    """Values that the clone goes on with."""
+
+
+@dataclass
+class TrialHistory:
+    """All that is known of one trial."""
+
+    id: str
+    """``00000``, ``00001``, ...: the same in every session."""
+    params: dict[str, Any]
+    """Values now, by dotted key of the run's config; a population's change."""
+    first_params: dict[str, Any]
+    state: State = "pending"
+    reports: list[TrialReport] = field(default_factory=list)
+    exploits: list[Exploit] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """What ended the trial's lives, one line each."""
+    reason: str = ""
+    """Why it ended."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended for good."""
+        return self.state in ("stopped", "finished", "failed")
+
+    @property
+    def last(self) -> TrialReport | None:
+        """The newest report."""
+        return self.reports[-1] if self.reports else None
+
+    @property
+    def best(self) -> TrialReport | None:
+        """The report with the highest objective; the earliest of equals."""
+        return max(self.reports, key=lambda report: report.objective, default=None)
+
+
+@dataclass
+class History:
+    """All that is known of a search."""
+
+    trials: dict[str, TrialHistory] = field(default_factory=dict)
+    num_sessions: int = 0
+    ended: bool = False
+    """Whether the search came to its end."""
+
+    @property
+    def best_trial(self) -> TrialHistory | None:
+        """The trial whose best report is the highest."""
+        judged = [trial for trial in self.trials.values() if trial.best is not None]
+        return max(judged, key=lambda trial: trial.best.objective, default=None)  # type: ignore[union-attr]
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps of all trials together."""
+        return sum(trial.last.env_steps for trial in self.trials.values() if trial.last is not None)
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Take one event; KeyError or TypeError when it is none of ours."""
+        kind, told = event["event"], {key: value for key, value in event.items() if key not in ("event", "trial")}
+        if kind == "session":
+            self.num_sessions = int(told["session"])
+            self.ended = False
+            return
+        if kind == "over":
+            self.ended = True
+            return
+        if kind == "trial":
+            self.trials[event["trial"]] = TrialHistory(event["trial"], dict(told["params"]), dict(told["params"]))
+            return
+        trial = self.trials[event["trial"]]
+        if kind == "started":
+            trial.state = "running"
+        elif kind == "report":
+            trial.state = "running"
+            trial.reports.append(TrialReport(**told))
+        elif kind == "exploit":
+            trial.exploits.append(Exploit(**told))
+            trial.params = dict(told["params"])
+        elif kind == "failure":
+            trial.failures.append(str(told["message"]))
+        elif kind == "end":
+            trial.state, trial.reason = told["state"], str(told["reason"])
+        else:
+            raise KeyError(kind)
+
+
+class Records:
+    """The file of one experiment, and what it comes to."""
+
+    def __init__(self, directory: Path) -> None:
+        """Read what is there already.
+
+        Raises:
+            RecordsError: When a line other than the last one is damaged.
+        """
+        self.path = directory / RECORDS_FILE
+        self.history = History()
+        whole = 0
+        for number, line in enumerate(self._lines(), start=1):
+            try:
+                self.history.take(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                if not line.endswith(b"\n"):
+                    break  # cut off by a crash while it was written
+                raise RecordsError(f"{self.path}:{number}: is damaged ({error}); restore the file from a copy") from None
+            whole += len(line) if line.endswith(b"\n") else 0
+        self._file_size = whole
+
+    def begin_session(self) -> int:
+        """Cut off what a crash left half written, note a new session and return its number, from 1."""
+        with self.path.open("ab") as file:
+            file.truncate(self._file_size)
+        session = self.history.num_sessions + 1
+        self.add("session", session=session)
+        return session
+
+    def add(self, event: str, *, trial: str | None = None, **told: Any) -> None:
+        """Append one event, on the disk when this returns. ``time`` is added where it is not given."""
+        document = {"event": event, **({} if trial is None else {"trial": trial}), **told}
+        if event in ("report", "exploit"):
+            document.setdefault("time", time.time())
+        line = json.dumps(document, allow_nan=False, default=_plain).encode() + b"\n"
+        with self.path.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self._file_size += len(line)
+        self.history.take(json.loads(line))
+
+    def _lines(self) -> Iterable[bytes]:
+        if not self.path.exists():
+            return []
+        return self.path.read_bytes().splitlines(keepends=True)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy as JSON takes them."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written into the records")
