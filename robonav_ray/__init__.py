@@ -13,6 +13,8 @@ What runs around what::
                                                            |
                                                            +---> evaluation
 
+A search (``tuning/``) runs many of these, each whole, and keeps the best.
+
 Each word is a folder beside this file; each arrow is a Protocol in ``interfaces.py``; ``runtime/`` joins them, once over
 Ray (``topology.py``) and once in a single process (``local.py``). ``cli.py`` is the door.
 
@@ -27,6 +29,8 @@ _FRONTS = {
     "CurriculumLearningSystem": "robonav_ray.curriculum.system",
     "DeviceManager": "robonav_ray.learner.device_manager",
     "DistributedTrainer": "robonav_ray.learner.distributed_trainer",
+    "OptunaOptimizer": "robonav_ray.tuning.optuna_optimizer",
+    "RayTuneOptimizer": "robonav_ray.tuning.ray_tune_optimizer",
 }
 
 

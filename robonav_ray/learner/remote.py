@@ -35,6 +35,9 @@ from robonav_ray.records import TransitionSpec
 POINTER_FILE = "robonav_checkpoint.json"
 LEARNER_PART = "learner"
 CONTROLLER_FAILURES = 3
+RANK_MEMORY_BYTES = 1_000_000.0
+GROUPS_SUFFIX = ".placement_groups"
+"""Of the file beside Train's notes that names the placement groups which Train made for a run."""
 
 TRAIN_ENVIRONMENT = {
     # Seconds between two polls of the ranks: how late a death, a report or the end is noticed (Ray's default is 2).
@@ -240,16 +243,18 @@ class LearnerHandle:
             self._error = error
 
 
-def lean_trainer_class() -> Any:
+def lean_trainer_class(groups: Path) -> Any:
     """Return TorchTrainer without two helper processes that cost a small machine seconds at every start.
 
     * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where there is
-      none. ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job.
+      none. ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job. Where a job
+      outlives a run that was killed (a search), whoever finds it dead removes the groups whose ids stand in the file ``groups``.
     * AutoscalingCoordinator (of Ray Data, a detached actor) shares a cluster between Train and Data runs. An autoscaling cluster
       grows for the ranks all the same, because their placement group is pending.
     """
     from ray.train.torch import TorchTrainer
     from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+    from ray.train.v2._internal.execution.callback import WorkerGroupCallback
     from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 
     class FixedRanks(FixedScalingPolicy):
@@ -258,10 +263,17 @@ def lean_trainer_class() -> Any:
 
         _maybe_send_resource_request = _cancel_resource_request = _send_resource_request
 
+    class NoteGroup(WorkerGroupCallback):
+        def after_worker_group_start(self, worker_group: Any) -> None:
+            """Append the id of the placement group that Train has just made."""
+            group = worker_group.get_worker_group_state().placement_group_handle.placement_group
+            with groups.open("a", encoding="utf-8") as file:
+                file.write(f"{group.id.hex()}\n")
+
     class LeanTorchTrainer(TorchTrainer):
         def _create_default_callbacks(self) -> list[Any]:
             callbacks = super()._create_default_callbacks()
-            return [callback for callback in callbacks if not isinstance(callback, PlacementGroupCleanerCallback)]
+            return [NoteGroup(), *(c for c in callbacks if not isinstance(c, PlacementGroupCleanerCallback))]
 
         def _initialize_and_run_controller(self, **arguments: Any) -> Any:
             return super()._initialize_and_run_controller(**{**arguments, "scaling_policy": FixedRanks(self.scaling_config)})
@@ -298,14 +310,14 @@ def make_trainer(
     if num_ranks <= 1 and not use_gpu:
         backend = BackendConfig()
         backend.backend = "none"  # TorchTrainer fills in an empty name
-    return lean_trainer_class()(
+    return lean_trainer_class(Path(storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}")(
         train_loop,
         train_loop_config={"wiring": wiring, "pointer": str(pointer)},
         torch_config=backend,
         scaling_config=train.ScalingConfig(
             num_workers=num_ranks,
             use_gpu=use_gpu,
-            resources_per_worker={"CPU": cpus_per_rank} | ({"GPU": gpus_per_rank} if use_gpu else {}),
+            resources_per_worker=rank_resources(cpus_per_rank, gpus_per_rank),
         ),
         run_config=train.RunConfig(
             name=run_name,
@@ -315,6 +327,12 @@ def make_trainer(
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
+
+
+def rank_resources(cpus: float, gpus: float) -> dict[str, float]:
+    """Return what a rank reserves of Ray: CPUs and GPUs; a little memory where somebody else has reserved its CPUs (a group needs something)."""
+    reserved = {"CPU": cpus, "GPU": gpus}
+    return {name: amount for name, amount in reserved.items() if amount > 0.0} or {"memory": RANK_MEMORY_BYTES}
 
 
 def start_learner(
@@ -335,7 +353,7 @@ def start_learner(
         run_name: Must never have been used under ``storage_path``: Train would silently resume the old run.
         storage_path: Where Train keeps its notes (a few kB); shared by all nodes that may hold rank 0.
         num_ranks: DDP ranks.
-        cpus_per_rank: CPUs that each reserves.
+        cpus_per_rank: CPUs that each reserves; 0 where the caller has reserved them itself.
         gpus_per_rank: GPUs that each reserves (a fraction shares one with others); above 0 means NCCL.
         max_restarts: How often a failed group of ranks is started again.
         start_timeout_s: How long the ranks' resources may take to become free before Train tries anew.

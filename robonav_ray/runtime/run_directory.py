@@ -136,19 +136,20 @@ class RunDirectory:
     def add_session(self, command: list[str], wiring: str) -> None:
         """Append who ran what, with which versions and when, to ``run.json``."""
         facts = self.read_json("run.json")
-        facts.setdefault("sessions", []).append(
-            {
-                "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-                "command": command,
-                "wiring": wiring,
-                "seed": self.config.seed,
-                "git_revision": _git_revision(),
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "packages": {name: _version(name) for name in _PACKAGES},
-            }
-        )
+        facts.setdefault("sessions", []).append({**session_facts(command), "wiring": wiring, "seed": self.config.seed})
         self.write_json("run.json", facts)
+
+
+def session_facts(command: list[str]) -> dict[str, Any]:
+    """Return who began something now: time, command, git revision and versions."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": command,
+        "git_revision": _git_revision(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
 
 
 def create_run(config: RunConfig, directory: Path | None = None) -> RunDirectory:

@@ -188,17 +188,26 @@ class RayWiring:
         self._mailbox.tell_budget(used_frac)
 
     def take_over(self, donor: Checkpoint, changes: Mapping[str, Any]) -> None:
-        """The learner pauses at a step boundary, loads and publishes; workers begin new lives under the donor's stage."""
+        """Go on from ``donor``, a checkpoint of another run on the same task, without starting the learner and the replay anew.
+
+        Weights, optimiser and curriculum become the donor's, and the learner's settings ``changes`` (those that may change while it runs)
+        are set anew. Workers begin new lives under the donor's stage; rows stay, and env steps go on being counted. The learner stays
+        paused until the next ``save``, so that just what was taken over is committed first.
+
+        Raises:
+            LearnerCallError, ValueError: When a part could not; the learner goes on as it can.
+        """
         try:
             self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
             self._mailbox.call("hyperparameters", json.dumps(dict(changes)), timeout_s=CALL_TIMEOUT_S)
             self._mailbox.call("load", str(donor.learner), timeout_s=CALL_TIMEOUT_S)
             self.curriculum.load(donor.read_json("curriculum.json"))
             self.fleet.restart()
-        except RayError as error:
-            raise LearnerCallError(f"a part did not answer while another run's checkpoint was taken over: {error}") from error
-        finally:
+        except BaseException as error:
             self._go_on()
+            if isinstance(error, RayError):
+                raise LearnerCallError(f"a part did not answer while another run's checkpoint was taken over: {error}") from error
+            raise
 
     def committed(self, path: Path) -> None:
         """From now on a restarted rank or shard comes back from ``path``."""

@@ -20,6 +20,7 @@ class TensorboardTracker:
     """
 
     def __init__(self, directory: Path, resume_step: int | None = None, flush_s: int = 10):
+        import torch  # noqa: F401  whole first: another thread may be at it, and two that begin at different ends meet half way
         from torch.utils.tensorboard import SummaryWriter  # seconds to import; only for those who want it
 
         purge_step = None if resume_step is None else resume_step + 1

@@ -167,13 +167,13 @@ class Records:
         self.history = History()
         whole = 0
         for number, line in enumerate(self._lines(), start=1):
+            if not line.endswith(b"\n"):
+                break  # cut off by a crash while it was written
             try:
                 self.history.take(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
-                if not line.endswith(b"\n"):
-                    break  # cut off by a crash while it was written
                 raise RecordsError(f"{self.path}:{number}: is damaged ({error}); restore the file from a copy") from None
-            whole += len(line) if line.endswith(b"\n") else 0
+            whole += len(line)
         self._file_size = whole
 
     def begin_session(self) -> int:

@@ -1,0 +1,31 @@
+"""What a killed run may leave behind: the placement group of its ranks, which Ray keeps until the job ends."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import ray
+from ray._raylet import PlacementGroupID
+from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
+
+from robonav_ray.learner.remote import GROUPS_SUFFIX
+
+logger = logging.getLogger(__name__)
+
+
+def remove_orphans(run_directory: Path) -> int:
+    """Remove the placement groups that Ray Train made for earlier sessions of the run in ``run_directory``; return how many there were.
+
+    The actors of a run end with its driver; where that was an actor itself, only this outlives it. Call it once that is gone and before the
+    next session.
+    """
+    if not ray.is_initialized():
+        return 0
+    noted = [line for path in (run_directory / "ray_train").glob(f"*{GROUPS_SUFFIX}") for line in path.read_text().split()]
+    table = placement_group_table()
+    alive = [group for group in noted if table.get(group, {}).get("state") not in (None, "REMOVED")]
+    for group in alive:
+        remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
+        logger.info("removed the placement group %s that %s had left behind", group, run_directory.name)
+    return len(alive)

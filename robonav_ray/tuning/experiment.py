@@ -1,0 +1,136 @@
+"""The directory of one search: made once, never overwritten, found again for a resume.
+
+::
+
+    runs/asha-20261124-181500/
+      tuning.yaml          the resolved config of the search
+      experiment.json      versions, git revision, command, one entry per session
+      records.jsonl        everything that happened; all that a resume trusts
+      trials/00000/ ...    a run directory each, as `robonav train` makes them
+      best_config.yaml     the best trial's whole config; `robonav train best_config.yaml` takes it
+      report.html  plots/  trials.parquet  reports.parquet
+      ray_tune/            Tune's own notes, one folder a session; nothing here is ever read again
+      .lock                held by the session that is at work
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robonav_ray.config import RunConfig
+from robonav_ray.config.load import dump_config, load_tuning_config
+from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.runtime.checkpoint import list_checkpoints
+from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, refuse_existing, session_facts
+from robonav_ray.tuning.space import trial_config
+
+CONFIG_FILE = "tuning.yaml"
+FOREVER_S = 1e9
+"""A trial's time budget: it ends by its env steps, not when its curriculum is passed."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Paths inside a search's directory, and its config. ``path`` is absolute, on storage that every node sees."""
+
+    path: Path
+    config: TuningConfig
+
+    @property
+    def shown(self) -> str:
+        """The path as a person would type it here."""
+        return RunDirectory(self.path).shown
+
+    @property
+    def trials(self) -> Path:
+        """Folder of the trials' run directories."""
+        return self.path / "trials"
+
+    def trial(self, trial: str) -> Path:
+        """Run directory of one trial."""
+        return self.trials / trial
+
+    def run_config(self, params: Mapping[str, Any]) -> RunConfig:
+        """Return the config of a trial with these values, as a run of its own would have it.
+
+        Raises:
+            ConfigError: When the values make no valid config.
+        """
+        return trial_config(self.config.run, params)
+
+    def trial_config(self, trial: str, params: Mapping[str, Any]) -> RunConfig:
+        """Return the same for the trial itself: ends by env steps, reports by checkpoints, prints nothing."""
+        config, search = self.run_config(params), self.config
+        holds_replay = search.scheduler.is_population and search.scheduler.clone_replay == "donor"
+        return config.model_copy(
+            update={
+                "name": f"{search.name[:48]}-{trial}",
+                "budget": config.budget.model_copy(
+                    update={"time_s": FOREVER_S, "max_time_s": None, "max_env_steps": search.trial.max_env_steps}
+                ),
+                "checkpoint": config.checkpoint.model_copy(
+                    update={"interval_s": FOREVER_S, "keep": 1_000_000, "replay": holds_replay}
+                ),
+                "tracking": config.tracking.model_copy(update={"panel": "off", "prometheus": False}),
+                "evaluation": config.evaluation.model_copy(
+                    update={"num_episodes": search.trial.evaluation_episodes, "levels": None}
+                ),
+            }
+        )
+
+    def add_session(self, command: list[str]) -> None:
+        """Append who searched what, with which versions and when, to ``experiment.json``."""
+        run = RunDirectory(self.path)
+        facts = run.read_json("experiment.json")
+        facts.setdefault("sessions", []).append({**session_facts(command), "seed": self.config.seed})
+        run.write_json("experiment.json", facts)
+
+    def remove_checkpoints(self, trial: str, keep: set[str], newest: int) -> None:
+        """Remove the trial's checkpoints but the ``newest`` and those named in ``keep``."""
+        for path in list_checkpoints(self.trial(trial) / "checkpoints")[:-newest]:
+            if path.name not in keep:
+                (path / "manifest.json").unlink(missing_ok=True)  # first it stops being a checkpoint, then it goes
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def create_experiment(config: TuningConfig, directory: Path | None = None) -> Experiment:
+    """Make a fresh directory and write the config into it.
+
+    Raises:
+        RunDirectoryError: when ``directory`` exists, or ``output_dir`` cannot be written.
+    """
+    path = (directory or Path(config.output_dir) / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+        (path / "trials").mkdir()
+    except FileExistsError:
+        if directory is not None:
+            refuse_existing(directory)
+        return create_experiment(config, path.with_name(f"{path.name}-{time.time_ns() % 1000:03d}"))
+    except OSError as error:
+        raise RunDirectoryError(
+            f"output_dir: cannot make {path}: {error.strerror}; set output_dir to a folder you may write"
+        ) from None
+    (path / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
+    return Experiment(path, config)
+
+
+def open_experiment(path: Path) -> Experiment:
+    """Return the search at ``path``; RunDirectoryError, naming those beside it, when it is none."""
+    if not (path / CONFIG_FILE).is_file():
+        known = sorted(p.parent.name for p in path.parent.glob(f"*/{CONFIG_FILE}"))[-3:] if path.parent.is_dir() else []
+        hint = f"; searches beside it: {', '.join(known)}" if known else "; `robonav tune configs/tuning/asha.yaml` makes one"
+        raise RunDirectoryError(f"{path}: is not the directory of a search (it has no {CONFIG_FILE}){hint}")
+    return Experiment(path.absolute(), load_tuning_config(path / CONFIG_FILE))
+
+
+def latest_experiment(output_dir: Path, name: str | None = None) -> Path | None:
+    """Return the search under ``output_dir`` that was begun last, or None; ``name`` is ``config.name``."""
+    found = sorted(output_dir.absolute().glob(f"*/{CONFIG_FILE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return next((p.parent for p in found if name is None or p.parent.name.startswith(f"{name}-")), None)

@@ -1,0 +1,18 @@
+"""What a search maximises: one number that compares trials in different stages."""
+
+from __future__ import annotations
+
+METRIC = "objective"
+TIME = "env_steps"
+"""What schedulers count time in: env steps that the trial has made itself."""
+
+
+def objective(stage: int, success_frac: float | None, mean_return: float) -> float:
+    """Return stage + held-out success on that stage, so that passing a stage never lowers it; 0 to the number of stages.
+
+    Args:
+        stage: Stage that the curriculum is in, from 0.
+        success_frac: Part of the greedy held-out episodes on that stage that were won; None where an environment knows no success.
+        mean_return: Mean task return of these episodes; the objective of an environment that knows no success.
+    """
+    return mean_return if success_frac is None else stage + success_frac

@@ -1,0 +1,271 @@
+"""``robonav tune``: many whole curriculum runs, the bad ones stopped early, the best configuration kept.
+
+::
+
+    sampler --values--> TrialStream --trials--> Tune --steps--> CurriculumTrial (a whole run each)
+       ^                    |                    |  <-reports--
+       |                    v                    v
+       +----objective--- records.jsonl <---- Recorder( scheduler ): asha, median, pbt, pb2, fifo
+                            |
+                            +--> table, report, best_config.yaml, and a later session
+
+What it waits for: Tune's trials. What ends it: no trial left, a signal, or the time limit; each leaves a search that a later session
+goes on with (docs/decisions/0007-searches-resume-from-records.md).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from robonav_ray.config.load import ConfigError, dump_config, load_tuning_config
+from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, command_line
+from robonav_ray.runtime.signals import StopRequest, stop_on_signals
+from robonav_ray.runtime.sizes import check_sizes
+from robonav_ray.runtime.task import describe_task
+from robonav_ray.tuning.experiment import CONFIG_FILE, Experiment, create_experiment, latest_experiment, open_experiment
+from robonav_ray.tuning.mutations import check_population
+from robonav_ray.tuning.records import Records, TrialHistory
+from robonav_ray.tuning.resources import plan_trials
+from robonav_ray.tuning.space import check_space
+from robonav_ray.tuning.table import Mode
+
+logger = logging.getLogger(__name__)
+EXIT_FAILED, EXIT_RESUME = 1, 75
+
+
+def tune_command(
+    config_path: Path | None,
+    overrides: Sequence[str],
+    *,
+    resume: str | None = None,
+    directory: Path | None = None,
+    time_limit_s: float | None = None,
+    table: str = "auto",
+) -> int:
+    """Search to the end (or to the limit, or to a signal) and return the exit code.
+
+    0: finished; 75: stopped before the end, resume; 1: every trial failed. Mistakes of the user raise UserError before anything is made.
+    """
+    if table not in get_args(Mode):
+        raise ConfigError(f"--table {table}: choose {', '.join(get_args(Mode))}")
+    console = Console(soft_wrap=True)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True), show_path=False)]
+    )
+    config, experiment = resolve_search(config_path, overrides, resume, directory)
+    check_search(config)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures stand in the table, the records and TRIAL-errors.txt
+    with stop_on_signals() as stop:
+        found = search(
+            config,
+            experiment,
+            directory=directory,
+            stop=stop,
+            time_limit_s=time_limit_s,
+            table=cast("Mode", table),
+            console=console,
+        )
+    return tell_end(found, console)
+
+
+def resolve_search(
+    config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None
+) -> tuple[TuningConfig, Experiment | None]:
+    """Return the config, and the experiment to go on with; makes nothing. UserError for anything that is wrong."""
+    example = "`robonav tune configs/tuning/asha.yaml`"
+    if resume is None:
+        if config_path is None and not overrides:
+            raise ConfigError(f"name the config of a search, for instance {example}")
+        if directory is not None and directory.exists():
+            raise RunDirectoryError(
+                f"{directory}: exists already and is never overwritten; continue it with `robonav tune --resume {directory}`, or choose "
+                "another directory"
+            )
+        return load_tuning_config(config_path, overrides), None
+    if resume in ("auto", "latest"):
+        asked = load_tuning_config(config_path, overrides) if config_path is not None else None
+        path = directory or latest_experiment(Path(asked.output_dir if asked else "runs"), asked.name if asked else None)
+        if path is None or not (path / CONFIG_FILE).is_file():
+            if resume == "auto" and asked is not None:
+                return asked, None
+            raise RunDirectoryError(f"--resume {resume}: there is no search under runs; start one with {example}")
+        return _same_search(open_experiment(path), asked)
+    if overrides or config_path is not None:
+        raise ConfigError(
+            f"--resume {resume}: a search goes on with the config that it was begun with; leave the config and overrides away"
+        )
+    return _same_search(open_experiment(Path(resume)), None)
+
+
+def _same_search(experiment: Experiment, asked: TuningConfig | None) -> tuple[TuningConfig, Experiment]:
+    if asked is not None and asked != experiment.config:
+        differing = [name for name in type(asked).model_fields if getattr(asked, name) != getattr(experiment.config, name)]
+        raise ConfigError(
+            f"{experiment.shown}/tuning.yaml: the search to resume has another {', '.join(differing)} than asked for now; resume without "
+            "changing it, or begin a new search"
+        )
+    return experiment.config, experiment
+
+
+def check_search(config: TuningConfig) -> None:
+    """Refuse a search that cannot work: its space, what its trials have in common, sizes; ConfigError with the key."""
+    check_space(config)
+    check_population(config)
+    run = Experiment(Path(), config).run_config({})
+    check_sizes(run, describe_task(run).spec)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a session of a search came to."""
+
+    experiment: Experiment
+    records: Records
+    interrupted: bool
+
+    @property
+    def best(self) -> TrialHistory | None:
+        """The trial with the highest objective."""
+        return self.records.history.best_trial
+
+
+def search(
+    config: TuningConfig,
+    experiment: Experiment | None,
+    *,
+    directory: Path | None,
+    stop: StopRequest,
+    time_limit_s: float | None,
+    table: Mode,
+    console: Console,
+) -> Found:
+    """Run one session: in a fresh directory, or going on with ``experiment``."""
+    from robonav_ray.runtime.cluster import connected
+
+    began = time.monotonic()
+    base = Experiment(Path(), config).run_config({})
+    _prepare_tune(config)
+    with connected(base.runtime) as cluster:
+        import ray
+
+        node_cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+        plan = plan_trials(config, base, cluster, node_cpus)
+        console.print(f"{cluster.describe()}\n{plan.describe()}", highlight=False)
+        experiment = experiment or create_experiment(config, directory)
+        with RunDirectory(experiment.path).locked():
+            from robonav_ray.tuning.session import SearchSession
+
+            console.print(f"[bold]{experiment.shown}[/]  {describe(config)}", highlight=False)
+            records = Records(experiment.path)
+            experiment.add_session(command_line())
+            limit = None if time_limit_s is None else began + time_limit_s
+            session = SearchSession(experiment, records, plan, stop, limit, table, console)
+            interrupted = session.run()
+            write_best(experiment, records)
+            return Found(experiment, records, interrupted)
+
+
+def describe(config: TuningConfig) -> str:
+    """Return one line for people."""
+    searcher = config.search.method if config.search.method != "optuna" else f"optuna ({config.search.sampler})"
+    return (
+        f"{config.num_trials} trials of {config.trial.max_env_steps:,} env steps, {searcher} over {len(config.space)} keys, "
+        f"{config.scheduler.kind}"
+    )
+
+
+def params_at_best(trial: TrialHistory) -> dict[str, Any]:
+    """Return the values that the trial had when it made its best report."""
+    best = trial.best
+    params = trial.first_params
+    for exploit in trial.exploits:
+        if best is not None and exploit.time <= best.time:
+            params = exploit.params
+    return dict(params)
+
+
+def write_best(experiment: Experiment, records: Records) -> None:
+    """Write ``best_config.yaml`` and ``best.json``; nothing before the first report."""
+    best = records.history.best_trial
+    if best is None or best.best is None:
+        return
+    params = params_at_best(best)
+    config = experiment.run_config(params)
+    head = (
+        f"# Trial {best.id} of {experiment.config.name}: objective {best.best.objective:.3f} after {best.best.env_steps:,} env steps.\n"
+        f"# robonav train {experiment.shown}/best_config.yaml\n"
+    )
+    aside = experiment.path / ".best_config.yaml"
+    aside.write_text(head + dump_config(config), encoding="utf-8")
+    aside.replace(experiment.path / "best_config.yaml")
+    RunDirectory(experiment.path).write_json(
+        "best.json",
+        {
+            "trial": best.id,
+            "params": params,
+            "checkpoint": f"trials/{best.id}/checkpoints/{best.best.checkpoint}",
+            **asdict(best.best),
+        },
+    )
+
+
+def tell_end(found: Found, console: Console) -> int:
+    """Say how it ended and what to type next; return the exit code."""
+    from robonav_ray.tuning.report import write_report
+
+    experiment, history = found.experiment, found.records.history
+    write_report(experiment.path, history, experiment.config, title=experiment.path.name)
+    best = found.best
+    if best is not None and best.best is not None:
+        console.print(
+            f"best: trial [bold]{best.id}[/], objective {best.best.objective:.3f} "
+            f"({best.best.stage_name}, {_percent(best.best.success_frac)}) after {best.best.env_steps:,} env steps; "
+            + ", ".join(f"{key}={_short(value)}" for key, value in params_at_best(best).items()),
+            highlight=False,
+        )
+    for failed in (trial for trial in history.trials.values() if trial.state == "failed"):
+        console.print(f"trial {failed.id} failed: {failed.reason}", style="red", highlight=False)
+    lines = [(f"robonav tune show {experiment.shown}", "all trials; writes report.html")]
+    if best is not None:
+        lines.append((f"robonav train {experiment.shown}/best_config.yaml", "the best values, in a run of their own"))
+        lines.append((f"robonav evaluate {experiment.shown}/trials/{best.id}", "the best trial as it is"))
+    if found.interrupted:
+        lines.insert(0, (f"robonav tune --resume {experiment.shown}", "go on"))
+    for command, what in lines:
+        console.print(f"  {command}   [dim]# {what}[/]", highlight=False, soft_wrap=True)
+    if found.interrupted:
+        return EXIT_RESUME
+    return EXIT_FAILED if best is None else 0
+
+
+def _percent(frac: float | None) -> str:
+    return "no success known" if frac is None else f"{frac:.0%} held-out success"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _prepare_tune(config: TuningConfig) -> None:
+    """Set what Tune reads from the environment; before ``ray.tune`` is imported here and in the trials."""
+    os.environ.update(
+        {
+            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl and the runs' own trackers hold it all
+            "TUNE_DISABLE_SIGINT_HANDLER": "1",  # a signal is ours to handle
+            "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never read again
+            "RAY_AIR_NEW_OUTPUT": "0",
+            "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        }
+    )
+    if config.scheduler.is_population:  # the whole population is there from the start, and takes turns
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(config.num_trials)

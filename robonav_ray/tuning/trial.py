@@ -1,0 +1,130 @@
+"""A trial as Tune sees it: a trainable whose step is one report of a whole curriculum run.
+
+::
+
+    Tune --step--> [ CurriculumTrial ] --> TrialRun: wiring, learner, replay, curriculum; checkpoints in EXPERIMENT/trials/ID
+         <-result-                     --save--> a Tune checkpoint: the path of ours (a few bytes)
+         --reset_config, load_checkpoint(another trial's)--> the clone takes over weights, optimiser, curriculum; values are the new ones
+
+What a step waits for: the run to come to its next report; what a stop waits for: Ray Train to end its ranks itself (seconds), so that
+nothing of a trial outlives it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from robonav_ray.interfaces import Tracker
+from robonav_ray.runtime.live import StartWiring, start_local
+from robonav_ray.runtime.resources import Plan
+from robonav_ray.runtime.wiring import Session, Wiring
+from robonav_ray.tuning.experiment import Experiment
+from robonav_ray.tuning.mutations import IN_FLIGHT, kind_of_change
+from robonav_ray.tuning.trial_run import TrialRun
+
+POINTER_FILE = "robonav_checkpoint.json"
+
+
+@dataclass(frozen=True)
+class TrialOrder:
+    """What every trial is told, whatever its values."""
+
+    experiment: Experiment
+    plan: Plan | None
+    """Sizes of a trial's parts; None for a trial in one process."""
+    command: tuple[str, ...]
+    """What began the search."""
+
+
+class CurriculumTrial(tune.Trainable):
+    """One trial. Its id, which is also its folder, stays the same in every session of the search."""
+
+    def setup(self, config: dict[str, Any], order: TrialOrder) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Keep the values; parts start with the first step."""
+        logging.getLogger().setLevel(logging.WARNING)
+        os.chdir(order.experiment.path)
+        self._order = order
+        self._params: dict[str, Any] = dict(config)
+        self._run: TrialRun | None = None
+
+    def step(self) -> dict[str, Any]:
+        """Train to the next report and return it."""
+        facts = self._opened().report()
+        result = dataclasses.asdict(facts)
+        if facts.done:
+            self._close()
+        return result
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write the path of the trial's newest checkpoint: ours is the only truth."""
+        run = self._opened()
+        document = {"trial": self.trial_id, "checkpoint": str(run.newest_path()), "params": self._params}
+        Path(checkpoint_dir, POINTER_FILE).write_text(json.dumps(document), encoding="utf-8")
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Go on from the trial's own newest checkpoint, or take over another trial's with the values that ``config`` has now."""
+        document = json.loads(Path(str(checkpoint), POINTER_FILE).read_text(encoding="utf-8"))
+        if document["trial"] == self.trial_id:
+            return  # opening finds what is newest
+        changes = in_flight_changes(document["params"], self._params)
+        self._opened().take_over(Path(document["checkpoint"]), self._config(), changes)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become another trial, or the same one with other values."""
+        if self._run is not None and self._run.directory.name != self.trial_id:
+            self._close()
+        self._params = dict(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        """End all parts."""
+        self._close()
+
+    def _config(self) -> Any:
+        return self._order.experiment.trial_config(self.trial_id, self._params)
+
+    def _opened(self) -> TrialRun:
+        if self._run is None:
+            search = self._order.experiment.config.trial
+            self._run = TrialRun(
+                self._order.experiment.trial(self.trial_id),
+                self._config(),
+                search.report_env_steps,
+                _starter(self._order.plan),
+                wiring_name=search.wiring,
+                command=self._order.command,
+            )
+        return self._run
+
+    def _close(self) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.close()
+
+
+def in_flight_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the learner's settings with which to go on from ``before`` under ``after``; None when the parts must be started anew."""
+    if kind_of_change(before, after) == "restart":
+        return None
+    return {key.removeprefix("learner."): value for key, value in after.items() if key in IN_FLIGHT}
+
+
+def _starter(plan: Plan | None) -> StartWiring:
+    if plan is None:
+        return start_local
+
+    def start(session: Session) -> tuple[Wiring, list[Tracker]]:
+        from robonav_ray.runtime.topology import RayWiring
+
+        return RayWiring(session, plan), []
+
+    return start

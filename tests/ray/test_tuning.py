@@ -1,0 +1,236 @@
+"""Searches as a user runs them: over Ray, killed, resumed, cloned; each in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from robonav_ray.config.load import load_run_config
+from robonav_ray.tuning.records import History, Records
+
+pytestmark = pytest.mark.ray
+SMALL = [
+    "run.algo.hidden_dims=[32]", "run.replay.capacity=20_000", "run.replay.min_size=500", "run.learner.batch_size=32",
+    "run.learner.batches_per_call=4", "run.rollout.num_worlds=16", "run.env.world.lidar.num_beams=12", "run.curriculum.window=10",
+    "run.runtime.auth_mode=disabled", "space.learner.learning_rate={loguniform: [1e-4, 1e-2]}", "trial.evaluation_episodes=16",
+]  # fmt: skip
+ASHA = [
+    *SMALL, "name=small", "num_trials=4", "scheduler={kind: asha, grace_env_steps: 5_000, reduction_factor: 2}",
+    "trial.wiring=local", "trial.max_env_steps=20_000", "trial.report_env_steps=5_000",
+]  # fmt: skip
+PBT = [
+    *SMALL, "name=population", "num_trials=4", "space.learner.target_tau={loguniform: [1e-3, 1e-1]}",
+    "scheduler={kind: pbt, perturbation_env_steps: 10_000, quantile_frac: 0.5}",
+    "trial.max_env_steps=50_000", "trial.report_env_steps=10_000", "resources.cpus_per_trial=0.45",
+]  # fmt: skip
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore", "-m", "robonav_ray.cli", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def run(*arguments: str, code: int = 0, timeout_s: float = 280.0) -> str:
+    process = start(*arguments)
+    try:
+        told, _ = process.communicate(timeout=timeout_s)
+    finally:
+        process.kill()
+    assert process.returncode == code, told
+    return told
+
+
+def history_at(directory: Path) -> History:
+    return Records(directory).history
+
+
+def num_reports(directory: Path) -> int:
+    return sum(len(trial.reports) for trial in history_at(directory).trials.values())
+
+
+def wait_for_reports(process: subprocess.Popen[str], directory: Path, count: int, timeout_s: float = 120.0) -> None:
+    until = time.monotonic() + timeout_s
+    while True:
+        if num_reports(directory) >= count:
+            return
+        assert process.poll() is None, process.stdout.read() if process.stdout else ""
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def assert_counters_only_rose(history: History) -> None:
+    for trial in history.trials.values():
+        for name in ("env_steps", "seconds", "iteration", "session"):
+            values = [getattr(report, name) for report in trial.reports]
+            assert values == sorted(values), (trial.id, name, values)
+        steps = [report.env_steps for report in trial.reports]
+        assert len(set(steps)) == len(steps), "no report stands there twice, and no trial began at 0 again"
+
+
+def test_the_bad_are_stopped_and_the_best_trains_on(tmp_path: Path) -> None:
+    told = run("tune", *ASHA, "--out", str(tmp_path / "search"))
+    history = history_at(tmp_path / "search")
+    assert history.ended
+    assert [trial.id for trial in history.trials.values()] == ["00000", "00001", "00002", "00003"]
+    assert {trial.state for trial in history.trials.values()} <= {"stopped", "finished"}
+    assert "stopped" in {trial.state for trial in history.trials.values()}
+    assert max(trial.last.env_steps for trial in history.trials.values()) >= 20_000
+    assert history.env_steps < 4 * 20_000
+    assert_counters_only_rose(history)
+    best = history.best_trial
+    assert f"best: trial {best.id}" in told
+    config = load_run_config(tmp_path / "search" / "best_config.yaml")
+    assert config.learner.learning_rate == pytest.approx(best.params["learner.learning_rate"])
+    assert config.budget.max_env_steps is None, "the search's own limits are no part of it"
+    shown = run("tune", "show", str(tmp_path / "search"))
+    assert "00003" in shown
+    assert "<html" in (tmp_path / "search" / "report.html").read_text()
+    best_config = str(tmp_path / "search" / "best_config.yaml")
+    run("train", best_config, "budget.time_s=0", "budget.max_env_steps=3000", "evaluation.num_episodes=2", "--local", "--out",
+        str(tmp_path / "again"))  # fmt: skip
+    run("evaluate", str(tmp_path / "search" / "trials" / best.id), "--episodes", "4", "--stages", "0")
+
+
+def test_killed_with_its_state_cut_off_and_resumed(tmp_path: Path) -> None:
+    search = tmp_path / "search"
+    process = start("tune", *ASHA, "--out", str(search))
+    wait_for_reports(process, search, 3)
+    kill(process)
+    before = history_at(search)
+    for file in (search / "ray_tune").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")  # also what Tune would resume from
+    with (search / "records.jsonl").open("ab") as file:
+        file.write(b'{"event": "report", "tri')
+    run("tune", "--resume", str(search))
+    after = history_at(search)
+    assert after.ended
+    assert after.num_sessions == 2
+    assert all(trial.is_over for trial in after.trials.values())
+    assert_counters_only_rose(after)
+    for trial, past in before.trials.items():
+        assert after.trials[trial].reports[: len(past.reports)] == past.reports
+        assert after.trials[trial].first_params == past.first_params
+    told = run("tune", "--resume", str(search))
+    assert "best: trial" in told, "there is nothing left to do, and that is no error"
+
+
+def test_a_time_limit_leaves_something_to_resume(tmp_path: Path) -> None:
+    search = tmp_path / "search"
+    told = run("tune", *ASHA, "trial.max_env_steps=2_000_000", "--time-limit", "25s", "--out", str(search), code=75)
+    assert f"robonav tune --resume {search}" in told
+    history = history_at(search)
+    assert not history.ended
+    assert "running" in {trial.state for trial in history.trials.values()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_clones_have_the_donors_weights_and_the_new_values(tmp_path: Path) -> None:
+    search = tmp_path / "search"
+    run("tune", *PBT, "--out", str(search), timeout_s=850)
+    history = history_at(search)
+    exploits = [(trial, exploit) for trial in history.trials.values() for exploit in trial.exploits]
+    assert len(exploits) >= 3
+    assert_counters_only_rose(history)
+    for trial in history.trials.values():
+        told = search / "trials" / trial.id / "take_overs.jsonl"
+        lines = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+        assert len(lines) == len(trial.exploits)
+        for line, exploit in zip(lines, trial.exploits, strict=True):
+            assert line["donor"].endswith(exploit.donor_checkpoint)
+            assert line["sha256"] == line["donor_sha256"], "weights, target weights and the optimiser's moments"
+            assert line["stage"] == line["donor_stage"]
+            assert line["learner"]["learning_rate"] == pytest.approx(exploit.params["learner.learning_rate"])
+            assert exploit.params != exploit.params_before
+        if trial.exploits:
+            metrics = (search / "trials" / trial.id / "metrics.jsonl").read_text().splitlines()
+            rates = [json.loads(line).get("learner/learning_rate") for line in metrics]
+            assert rates[-1] == pytest.approx(trial.params["learner.learning_rate"]), "the optimiser's own"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["asha", "pbt"])
+def test_killed_five_times_every_trial_finishes(tmp_path: Path, kind: str) -> None:
+    search = tmp_path / "search"
+    settings = ASHA if kind == "asha" else [*PBT, "trial.wiring=local"]
+    process = start("tune", *settings, "num_trials=6", "--out", str(search))
+    reports = 0
+    for number in range(5):
+        reports += 1 + (number * 7) % 3
+        wait_for_reports(process, search, reports, 200.0)
+        time.sleep(0.37 * number)
+        kill(process)
+        reports = num_reports(search)
+        process = start("tune", "--resume", str(search))
+    told, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    history = history_at(search)
+    assert history.ended
+    assert len(history.trials) == 6
+    assert all(trial.state in ("finished", "stopped") for trial in history.trials.values())
+    assert_counters_only_rose(history)
+    if kind == "pbt":
+        assert all(trial.state == "finished" for trial in history.trials.values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_killed_trial_goes_on_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    search = tmp_path / "search"
+    process = start("tune", *PBT, "num_trials=2", "scheduler={kind: fifo}", "--out", str(search))
+    wait_for_reports(process, search, 2, 200.0)
+    victims = subprocess.run(
+        ["pgrep", "-f", "ray::ResourceTrainable"], capture_output=True, text=True, check=False
+    ).stdout.split()
+    mine = [int(pid) for pid in victims if _descends(int(pid), process.pid)]
+    assert mine
+    os.kill(mine[0], signal.SIGKILL)
+    told, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, told
+    history = history_at(search)
+    assert sum(len(trial.failures) for trial in history.trials.values()) == 1
+    assert all(trial.state == "finished" for trial in history.trials.values())
+    assert_counters_only_rose(history)
+
+
+def _descends(pid: int, ancestor: int) -> bool:
+    import psutil
+
+    return ancestor in {parent.pid for parent in psutil.Process(pid).parents()}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "messages"),
+    [
+        (["space.learner.learning_rat={uniform: [0, 1]}"], ["space.learner.learning_rat", "learner.learning_rate"]),
+        (["space.algo.gamma={uniform: [0.9, 0.99]}", "scheduler={kind: pbt}"], ["space.algo.gamma", "already folded"]),
+        (["resources.cpus_per_trial=64"], ["CPUs", "resources.cpus_per_trial"]),
+        (["scheduler.kind=pbt", "scheduler.grace_env_steps=7"], ["would be ignored"]),
+        (["search.method=grid"], ["space.learner.learning_rate", "no end of values"]),
+        (["run.learner.batch_size=0"], ["batch_size"]),
+        (["num_trails=3"], ["did you mean 'num_trials'"]),
+    ],
+)
+def test_what_cannot_work_is_refused_and_leaves_nothing(tmp_path: Path, overrides: list[str], messages: list[str]) -> None:
+    base = [*SMALL, "trial.max_env_steps=200_000"]
+    told = run("tune", *base, *overrides, "--out", str(tmp_path / "search"), code=2)
+    flat = " ".join(told.split())
+    for message in messages:
+        assert message in flat, told
+    assert "Traceback" not in told
+    assert not (tmp_path / "search").exists()

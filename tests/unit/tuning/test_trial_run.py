@@ -1,0 +1,113 @@
+"""A trial, report by report, in one process: it goes on where it was, and takes over what another one learned."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.runtime.checkpoint import list_checkpoints, newest_good_checkpoint
+from robonav_ray.runtime.live import start_local
+from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.tuning.experiment import Experiment
+from robonav_ray.tuning.trial_run import ORDER_FILE, TAKE_OVERS_FILE, TrialRun, order_take_over
+
+RUN = {
+    "algo": {"hidden_dims": [32]},
+    "env": {"world": {"lidar": {"num_beams": 12}}},
+    "replay": {"capacity": 20_000, "min_size": 500},
+    "learner": {"batch_size": 32, "batches_per_call": 4},
+    "rollout": {"num_worlds": 16},
+    "curriculum": {"window": 4},
+}
+SEARCH = TuningConfig.model_validate(
+    {
+        "run": RUN,
+        "space": {"learner.learning_rate": {"uniform": [1e-4, 1e-2]}},
+        "trial": {"wiring": "local", "max_env_steps": 6_000, "report_env_steps": 2_000, "evaluation_episodes": 8},
+        "scheduler": {"kind": "fifo"},
+    }
+)
+
+
+def make(tmp_path: Path, trial: str, learning_rate: float = 1e-3) -> TrialRun:
+    config = Experiment(tmp_path, SEARCH).trial_config(trial, {"learner.learning_rate": learning_rate})
+    return TrialRun(tmp_path / trial, config, 2_000, start_local, wiring_name="local", command=("test",))
+
+
+def learner_hash(directory: Path, which: int = -1) -> str:
+    manifest = list_checkpoints(directory / "checkpoints")[which] / "manifest.json"
+    return json.loads(manifest.read_text())["files"]["learner/learner.safetensors"]["sha256"]
+
+
+def test_reports_come_at_multiples_and_the_last_says_done(tmp_path):
+    run = make(tmp_path, "00000")
+    found = [run.report() for _ in range(3)]
+    run.close()
+    assert [f.env_steps // 2_000 for f in found] == [1, 2, 3]
+    assert [f.env_steps % 2_000 < 16 * 32 + 1 for f in found] == [True] * 3
+    assert [f.done for f in found] == [False, False, True]
+    assert all(f.objective == pytest.approx(f.stage + f.success_frac) for f in found)
+    assert found[-1].checkpoint == list_checkpoints(tmp_path / "00000" / "checkpoints")[-1].name
+    assert RunDirectory(tmp_path / "00000").status == "finished"
+
+
+def test_a_later_life_goes_on_where_the_first_was_and_never_at_0(tmp_path):
+    run = make(tmp_path, "00000")
+    first = run.report()
+    run.close()
+    again = make(tmp_path, "00000")
+    second = again.report()
+    again.close()
+    assert second.env_steps > first.env_steps
+    assert second.learner_steps > first.learner_steps
+    assert RunDirectory(tmp_path / "00000").read_json("run.json")["sessions"][1]["command"] == ["test"]
+
+
+def test_a_life_that_left_no_checkpoint_is_begun_anew(tmp_path):
+    (tmp_path / "00000").mkdir()
+    (tmp_path / "00000" / "config.yaml").write_text("name: broken\n")
+    run = make(tmp_path, "00000")
+    assert run.report().env_steps >= 2_000
+    run.close()
+
+
+@pytest.mark.parametrize("how", ["live", "closed", "ordered", "fresh"])
+def test_a_clone_has_the_donors_learner_and_its_own_steps_and_values(tmp_path, how):
+    donor = make(tmp_path, "00001")
+    donor.report()
+    donor.report()
+    donor.close()
+    donor_path = list_checkpoints(tmp_path / "00001" / "checkpoints")[-1]
+    clone, before = make(tmp_path, "00000"), 0
+    if how != "fresh":
+        before = clone.report().env_steps
+    new = make(tmp_path, "00000", learning_rate=5e-3).config
+    if how == "live":
+        clone.take_over(donor_path, new, None)
+    elif how == "ordered":
+        clone.close()
+        order_take_over(tmp_path / "00000", donor_path)
+        clone = make(tmp_path, "00000", learning_rate=5e-3)
+        clone.open()
+        assert not (tmp_path / "00000" / ORDER_FILE).exists()
+    else:
+        clone.close()
+        clone = make(tmp_path, "00000", learning_rate=5e-3)
+        clone.take_over(donor_path, new, None)
+    assert learner_hash(tmp_path / "00000") == learner_hash(tmp_path / "00001")
+    (told,) = [json.loads(line) for line in (tmp_path / "00000" / TAKE_OVERS_FILE).read_text().splitlines()]
+    assert told["sha256"] == told["donor_sha256"] == learner_hash(tmp_path / "00001")
+    assert told["stage"] == told["donor_stage"]
+    assert told["learner"]["learning_rate"] == 5e-3
+    checkpoint, _ = newest_good_checkpoint(tmp_path / "00000" / "checkpoints")
+    assert checkpoint is not None
+    assert checkpoint.counters.env_steps == before
+    assert (checkpoint.path / "replay").is_dir() == (how == "live"), "its own rows stay where they were in memory"
+    after = clone.report()
+    assert after.env_steps > before
+    clone.close()
+    rates = [
+        json.loads(line).get("learner/learning_rate") for line in (tmp_path / "00000" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert rates[-1] == pytest.approx(5e-3)
