@@ -156,7 +156,7 @@ def tune_show(experiment: Annotated[Path, typer.Argument(help="The directory of 
     """Show a search's trials and its best values; writes its report.html, plots and tables anew."""
     from rich.console import Console
 
-    from robonav_ray.tuning.show import show_command
+    from robonav_ray.tuning.views.show import show_command
 
     raise typer.Exit(show_command(experiment, Console()))
 

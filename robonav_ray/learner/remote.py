@@ -330,7 +330,7 @@ def make_trainer(
 
 
 def rank_resources(cpus: float, gpus: float) -> dict[str, float]:
-    """Return what a rank reserves of Ray: CPUs and GPUs; a little memory where somebody else has reserved its CPUs (a group needs something)."""
+    """Return what a rank reserves of Ray: CPUs and GPUs; a little memory where its CPUs are somebody else's to reserve."""
     reserved = {"CPU": cpus, "GPU": gpus}
     return {name: amount for name, amount in reserved.items() if amount > 0.0} or {"memory": RANK_MEMORY_BYTES}
 

@@ -117,9 +117,7 @@ def evaluate_run(
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         for level in chosen:
             bar = progress.add_task(f"evaluating {task.level_names[level]}", total=config.evaluation.num_episodes)
-            table = judge_stage(
-                policy, config, task, level, lambda done, _total, bar=bar: progress.update(bar, completed=done)
-            )
+            table = judge_stage(policy, config, task, level, lambda done, _total, bar=bar: progress.update(bar, completed=done))
             reports.append(LevelReport(task.level_names[level], summarize(table, config.evaluation.confidence)))
     knows = "lidar only" if config.env.world.observation == "lidar" else "true state"
     return EvaluationReport(

@@ -36,8 +36,9 @@ from robonav_ray.tuning.experiment import CONFIG_FILE, Experiment, create_experi
 from robonav_ray.tuning.mutations import check_population
 from robonav_ray.tuning.records import Records, TrialHistory
 from robonav_ray.tuning.resources import plan_trials
-from robonav_ray.tuning.space import check_space
-from robonav_ray.tuning.table import Mode
+from robonav_ray.tuning.space import check_space, probes
+from robonav_ray.tuning.views.summary import params_at
+from robonav_ray.tuning.views.table import Mode
 
 logger = logging.getLogger(__name__)
 EXIT_FAILED, EXIT_RESUME = 1, 75
@@ -121,8 +122,12 @@ def check_search(config: TuningConfig) -> None:
     """Refuse a search that cannot work: its space, what its trials have in common, sizes; ConfigError with the key."""
     check_space(config)
     check_population(config)
-    run = Experiment(Path(), config).run_config({})
-    check_sizes(run, describe_task(run).spec)
+    spec = describe_task(Experiment(Path(), config).run_config({})).spec
+    for params, run in probes(config):
+        try:
+            check_sizes(run, spec)
+        except ConfigError as error:
+            raise ConfigError(f"space: {', '.join(f'{k}={v!r}' for k, v in params.items())} cannot work: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -186,12 +191,7 @@ def describe(config: TuningConfig) -> str:
 
 def params_at_best(trial: TrialHistory) -> dict[str, Any]:
     """Return the values that the trial had when it made its best report."""
-    best = trial.best
-    params = trial.first_params
-    for exploit in trial.exploits:
-        if best is not None and exploit.time <= best.time:
-            params = exploit.params
-    return dict(params)
+    return dict(trial.first_params if trial.best is None else params_at(trial, trial.best))
 
 
 def write_best(experiment: Experiment, records: Records) -> None:
@@ -221,10 +221,11 @@ def write_best(experiment: Experiment, records: Records) -> None:
 
 def tell_end(found: Found, console: Console) -> int:
     """Say how it ended and what to type next; return the exit code."""
-    from robonav_ray.tuning.report import write_report
+    from robonav_ray.tuning.views.report import write_report
+    from robonav_ray.tuning.views.show import next_commands
 
     experiment, history = found.experiment, found.records.history
-    write_report(experiment.path, history, experiment.config, title=experiment.path.name)
+    write_report(experiment.path, history, experiment.config, title=experiment.shown)
     best = found.best
     if best is not None and best.best is not None:
         console.print(
@@ -235,13 +236,8 @@ def tell_end(found: Found, console: Console) -> int:
         )
     for failed in (trial for trial in history.trials.values() if trial.state == "failed"):
         console.print(f"trial {failed.id} failed: {failed.reason}", style="red", highlight=False)
-    lines = [(f"robonav tune show {experiment.shown}", "all trials; writes report.html")]
-    if best is not None:
-        lines.append((f"robonav train {experiment.shown}/best_config.yaml", "the best values, in a run of their own"))
-        lines.append((f"robonav evaluate {experiment.shown}/trials/{best.id}", "the best trial as it is"))
-    if found.interrupted:
-        lines.insert(0, (f"robonav tune --resume {experiment.shown}", "go on"))
-    for command, what in lines:
+    console.print(f"  robonav tune show {experiment.shown}   [dim]# all trials[/]", highlight=False, soft_wrap=True)
+    for command, what in next_commands(history, experiment.shown):
         console.print(f"  {command}   [dim]# {what}[/]", highlight=False, soft_wrap=True)
     if found.interrupted:
         return EXIT_RESUME

@@ -16,7 +16,6 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from robonav_ray.runtime.live import StartWiring, start_local
 from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.tuning.experiment import Experiment
-from robonav_ray.tuning.mutations import IN_FLIGHT, kind_of_change
+from robonav_ray.tuning.mutations import in_flight_changes
 from robonav_ray.tuning.trial_run import TrialRun
 
 POINTER_FILE = "robonav_checkpoint.json"
@@ -54,6 +53,8 @@ class CurriculumTrial(tune.Trainable):
         os.chdir(order.experiment.path)
         self._order = order
         self._params: dict[str, Any] = dict(config)
+        self._running = self._params
+        """Values that the parts were last given."""
         self._run: TrialRun | None = None
 
     def step(self) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class CurriculumTrial(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the path of the trial's newest checkpoint: ours is the only truth."""
         run = self._opened()
-        document = {"trial": self.trial_id, "checkpoint": str(run.newest_path()), "params": self._params}
+        document = {"trial": self.trial_id, "checkpoint": str(run.newest_path())}
         Path(checkpoint_dir, POINTER_FILE).write_text(json.dumps(document), encoding="utf-8")
 
     def load_checkpoint(self, checkpoint: Any) -> None:
@@ -75,8 +76,9 @@ class CurriculumTrial(tune.Trainable):
         document = json.loads(Path(str(checkpoint), POINTER_FILE).read_text(encoding="utf-8"))
         if document["trial"] == self.trial_id:
             return  # opening finds what is newest
-        changes = in_flight_changes(document["params"], self._params)
-        self._opened().take_over(Path(document["checkpoint"]), self._config(), changes)
+        run = self._opened()
+        run.take_over(Path(document["checkpoint"]), self._config(), in_flight_changes(self._running, self._params))
+        self._running = self._params
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial, or the same one with other values."""
@@ -95,6 +97,7 @@ class CurriculumTrial(tune.Trainable):
     def _opened(self) -> TrialRun:
         if self._run is None:
             search = self._order.experiment.config.trial
+            self._running = self._params
             self._run = TrialRun(
                 self._order.experiment.trial(self.trial_id),
                 self._config(),
@@ -109,13 +112,6 @@ class CurriculumTrial(tune.Trainable):
         run, self._run = self._run, None
         if run is not None:
             run.close()
-
-
-def in_flight_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the learner's settings with which to go on from ``before`` under ``after``; None when the parts must be started anew."""
-    if kind_of_change(before, after) == "restart":
-        return None
-    return {key.removeprefix("learner."): value for key, value in after.items() if key in IN_FLIGHT}
 
 
 def _starter(plan: Plan | None) -> StartWiring:

@@ -1,0 +1,1 @@
+"""An Optuna study by itself, behind ``OptunaOptimizer``: storage, trials in threads, stale ones, results and plots. No Ray."""

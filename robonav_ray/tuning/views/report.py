@@ -1,0 +1,209 @@
+"""The report of a search: one self-contained HTML page, its pictures as PNG, and all trials and reports as Parquet."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.tracking.panel import format_count, format_seconds
+from robonav_ray.tuning.records import History
+from robonav_ray.tuning.views.drawing import written
+from robonav_ray.tuning.views.pictures import CAPTIONS, draw_pictures
+from robonav_ray.tuning.views.summary import (
+    number_text,
+    outcome_text,
+    params_at,
+    percent_text,
+    ranked,
+    short_names,
+    short_value,
+    stage_names,
+    stage_text,
+    summarize,
+)
+from robonav_ray.tuning.views.table import method_text
+
+PLOTS = "plots"
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;background:#fff;max-width:1180px;margin:2em auto;padding:0 1.2em}
+h1{font-size:1.7em;margin:0}h2{font-size:1.15em;margin:2em 0 .5em}p{margin:.4em 0}
+table{border-collapse:collapse;font-size:13px;width:100%}th{text-align:left;font-weight:600;border-bottom:2px solid #cfd8e0}
+th,td{padding:.28em .7em .28em 0;white-space:nowrap}td{border-bottom:1px solid #eceff2}td.n,th.n{text-align:right}
+tr.best td{background:#eaf6ee;font-weight:600}tr.stopped td,tr.pending td{color:#66727e}tr.failed td{color:#a3312a}
+code{background:#f2f4f6;padding:.1em .35em;border-radius:3px}img{max-width:100%;margin:.3em 0}
+.wide{overflow-x:auto}.note{color:#66727e}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.15em 1.2em;margin:.4em 0}dt{color:#66727e}dd{margin:0}
+"""
+
+
+def write_report(directory: Path, history: History, config: TuningConfig, *, title: str) -> list[Path]:
+    """Write report.html, plots/, trials.parquet and reports.parquet into ``directory``, each aside and then renamed; return their paths.
+
+    A search that is still running, or has not reported yet, has a report too.
+    """
+    pictures = draw_pictures(history, config, directory / PLOTS)
+    page = page_text(history, config, title, pictures)
+    trials, reports = trials_table(history, config), reports_table(history)
+    return [
+        written(directory / "report.html", lambda path: path.write_text(page, encoding="utf-8")),
+        written(directory / "trials.parquet", lambda path: parquet.write_table(trials, path)),
+        written(directory / "reports.parquet", lambda path: parquet.write_table(reports, path)),
+        *pictures,
+    ]
+
+
+def trials_table(history: History, config: TuningConfig) -> pa.Table:
+    """Return one row a trial: what became of it, its best and its last report, and its values as ``param/KEY``."""
+    rows = list(history.trials.values())
+    columns: dict[str, pa.Array] = {
+        "trial": pa.array([t.id for t in rows], pa.string()),
+        "state": pa.array([t.state for t in rows], pa.string()),
+        "reason": pa.array([outcome_text(t) for t in rows], pa.string()),
+        "num_reports": pa.array([len(t.reports) for t in rows], pa.int64()),
+        "num_exploits": pa.array([len(t.exploits) for t in rows], pa.int64()),
+        "num_failures": pa.array([len(t.failures) for t in rows], pa.int64()),
+    }
+    figures = {"env_steps": pa.int64(), "seconds": pa.float64(), "stage": pa.int64(), "objective": pa.float64(),
+               "success_frac": pa.float64(), "collision_frac": pa.float64(), "mean_return": pa.float64()}  # fmt: skip
+    for which in ("best", "last"):
+        reports = [getattr(trial, which) for trial in rows]
+        for name, kind in figures.items():
+            columns[f"{which}_{name}"] = pa.array([None if r is None else getattr(r, name) for r in reports], kind)
+        columns[f"{which}_checkpoint"] = pa.array(
+            [None if r is None else f"trials/{t.id}/checkpoints/{r.checkpoint}" for t, r in zip(rows, reports, strict=True)], pa.string()
+        )  # fmt: skip
+    for key in config.space:
+        columns[f"param/{key}"] = _param_column([trial.params.get(key) for trial in rows])
+    return pa.table(columns)
+
+
+def reports_table(history: History) -> pa.Table:
+    """Return one row a report."""
+    rows = [{"trial": trial.id, **asdict(report)} for trial in history.trials.values() for report in trial.reports]
+    names = ["trial", *(name for name in rows[0] if name != "trial")] if rows else ["trial"]
+    return pa.table({name: pa.array([row[name] for row in rows]) for name in names})
+
+
+def _param_column(values: Sequence[Any]) -> pa.Array:
+    """Return numbers as numbers; where values are lists or of several kinds, their JSON."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} or (len(kinds) == 1 and kinds <= {bool, str}):  # fmt: skip
+        return pa.array([float(v) if kinds == {int, float} and v is not None else v for v in values])
+    return pa.array([None if value is None else json.dumps(value) for value in values], pa.string())
+
+
+def page_text(history: History, config: TuningConfig, title: str, pictures: Sequence[Path]) -> str:
+    """Return the whole page; what comes from the user is escaped, pictures are inside, and nothing is loaded from anywhere."""
+    summary = summarize(history, config)
+    state = "ended" if history.ended else "not ended: this is how far it has come"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p class=note>{escape(method_text(config))} over {len(config.space)} keys; {escape(summary.counts_text)} trials; "
+        f"{format_count(summary.env_steps)} env steps, {format_seconds(summary.trial_s)} of trials at work, "
+        f"{history.num_sessions} session{'s' * (history.num_sessions != 1)}; {state}.</p>",
+        _best(history, config, title),
+        *(
+            f"<h2>{escape(path.stem.replace('_', ' ').capitalize())}</h2><p class=note>{escape(CAPTIONS[path.name])}</p>"
+            f'<img alt="{escape(CAPTIONS[path.name])}" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
+            for path in pictures
+        ),
+        _trials(history, config),
+        _lineage(history, config),
+        _failures(history),
+        "<h2>What was searched</h2>" + _list({k: _dimension(d.kind, getattr(d, d.kind)) for k, d in config.space.items()}),
+    ]
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style></head>'
+        f"<body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _best(history: History, config: TuningConfig, title: str) -> str:
+    trial = history.best_trial
+    if trial is None or trial.best is None:
+        return "<h2>Best trial</h2><p>No trial has reported yet.</p>"
+    best = trial.best
+    figures = {
+        "trial": trial.id,
+        "objective": number_text(best.objective),
+        "stage": stage_text(best, stage_names(config)),
+        "held-out success": percent_text(best.success_frac),
+        "mean return": number_text(best.mean_return),
+        "after": f"{format_count(best.env_steps)} env steps, {format_seconds(best.seconds)}",
+        **{key: short_value(value) for key, value in params_at(trial, best).items()},
+    }
+    return (
+        f"<h2>Best trial</h2>{_list(figures)}<p>In a run of its own: <code>robonav train {escape(title)}/best_config.yaml</code>; as it "
+        f"is: <code>robonav evaluate {escape(title)}/trials/{escape(trial.id)}</code></p>"
+    )
+
+
+def _trials(history: History, config: TuningConfig) -> str:
+    names, stages, best = short_names(config.space), stage_names(config), history.best_trial
+    heads = ["trial", "state", "stage", "success", "best", "env steps", "at work", *names.values()]
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    rows = []
+    for trial in ranked(history.trials.values()):
+        report = trial.best
+        cells = [
+            trial.id,
+            trial.state,
+            stage_text(report, stages),
+            percent_text(report.success_frac if report else None),
+            number_text(report.objective if report else None),
+            format_count(trial.last.env_steps) if trial.last else "-",
+            format_seconds(trial.last.seconds) if trial.last else "-",
+            *(short_value(trial.params.get(key)) for key in names),
+        ]
+        kind = "best" if best is not None and trial.id == best.id else trial.state
+        rows.append(f'<tr class="{kind}">{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>')
+    note = " Values of a population are those of now." if config.scheduler.is_population else ""
+    table = f"<div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+    return f"<h2>Trials</h2><p class=note>The best objective first.{note}</p>{table}"
+
+
+def _lineage(history: History, config: TuningConfig) -> str:
+    exploits = [(trial, exploit) for trial in history.trials.values() for exploit in trial.exploits]
+    if not exploits:
+        return ""
+    names = short_names(config.space)
+    rows = [
+        f"<tr><td>{escape(trial.id)}</td><td>{escape(e.donor)}</td><td>{format_count(e.env_steps)}</td><td>{number_text(e.objective)}</td>"
+        f"<td>{number_text(e.donor_objective)}</td>"
+        + "".join(
+            f"<td>{escape(short_value(e.params_before.get(k)))} → {escape(short_value(e.params.get(k)))}</td>" for k in names
+        )
+        + "</tr>"
+        for trial, e in sorted(exploits, key=lambda pair: pair[1].time)
+    ]
+    heads = ["trial", "goes on from", "at env steps", "objective", "donor's", *names.values()]
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    return f"<h2>Exploits</h2><div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+
+
+def _failures(history: History) -> str:
+    told = [(trial, failure) for trial in history.trials.values() for failure in trial.failures]
+    if not told:
+        return ""
+    rows = "".join(f"<tr class=failed><td>{escape(t.id)}</td><td>{escape(failure)}</td></tr>" for t, failure in told)
+    return f"<h2>Failures</h2><p class=note>Whole tracebacks: trials/ID-errors.txt</p><div class=wide><table>{rows}</table></div>"
+
+
+def _list(figures: dict[str, str]) -> str:
+    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in figures.items()) + "</dl>"
+
+
+def _dimension(kind: str, given: Sequence[Any]) -> str:
+    if kind == "choice":
+        return f"one of {', '.join(map(short_value, given))}"
+    words = {"uniform": "", "loguniform": ", logarithmic", "integer": ", whole", "log_integer": ", whole, logarithmic"}
+    return f"{short_value(given[0])} to {short_value(given[1])}{words[kind]}"

@@ -1,0 +1,129 @@
+"""What a person sees of made-up searches: tables that fit, a page that is escaped and whole, pictures, Parquet, one hparams run a trial."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from pyarrow import parquet
+from rich.console import Console
+
+from robonav_ray.tuning.records import History
+from robonav_ray.tuning.views.hparams import write_hparams
+from robonav_ray.tuning.views.report import write_report
+from robonav_ray.tuning.views.show import next_commands, print_history
+from robonav_ray.tuning.views.table import make_table
+from tests.unit.tuning import histories
+
+SEARCHES = {
+    "asha": (histories.asha_history, histories.asha_config),
+    "pbt": (histories.pbt_history, histories.pbt_config),
+    "failed": (histories.failed_history, histories.failed_config),
+    "empty": (History, histories.asha_config),
+}
+
+
+def search(name):
+    history, config = SEARCHES[name]
+    return history(), config()
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+@pytest.mark.parametrize("name", SEARCHES)
+def test_no_line_of_the_table_is_wider_than_the_terminal(name, width):
+    history, config = search(name)
+    out = io.StringIO()
+    print_history(history, config, "asha-20261124-181500", Console(file=out, width=width, force_terminal=False))
+    lines = out.getvalue().splitlines()
+    framed = [line for line in lines if line.startswith(("│", "╭", "╰"))]
+    assert framed
+    assert max(map(len, framed)) <= width
+    for trial in history.trials.values():
+        assert any(trial.id in line for line in lines)
+
+
+@pytest.mark.parametrize("mode", ["plain", "live", "off"])
+def test_tables_follow_a_search(mode):
+    history, config = search("asha")
+    out = io.StringIO()
+    with make_table(mode, config, "asha", Console(file=out, width=120, force_terminal=mode == "live")) as table:
+        table.update(History(), 0.0)
+        table.update(history, 100.0)
+    told = out.getvalue()
+    assert bool(told) == (mode != "off")
+    if mode == "plain":
+        assert sum("new best" in line for line in told.splitlines()) == 1
+        assert "stopped" in told
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_the_report_is_whole_and_holds_every_trial(tmp_path, name):
+    history, config = search(name)
+    paths = write_report(tmp_path, history, config, title="runs/asha-1")
+    page = (tmp_path / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert page.endswith("</html>\n")
+    assert "<script" not in page, "what comes from the user is escaped"
+    assert not re.search(r'(src|href)="(?!data:)', page), "nothing is loaded from anywhere"
+    pictures = [p for p in paths if p.suffix == ".png"]
+    assert page.count("data:image/png;base64,") == len(pictures)
+    for picture in pictures:
+        image = np.asarray(Image.open(picture).convert("L"))
+        assert min(image.shape) > 200
+        assert image.std() > 5, "something is drawn"
+        assert base64.b64encode(picture.read_bytes()).decode()[:200] in page
+    expected = {"asha": {"learning_curves", "rungs", "values"}, "pbt": {"learning_curves", "lineage", "values"}}
+    if name in expected:
+        assert {p.stem for p in pictures} == expected[name]
+    table = parquet.read_table(tmp_path / "trials.parquet").to_pylist()
+    assert [row["trial"] for row in table] == list(history.trials)
+    for row in table:
+        trial = history.trials[row["trial"]]
+        assert row["best_objective"] == (trial.best.objective if trial.best else None)
+        assert row["state"] == trial.state
+        for key, value in trial.params.items():
+            assert row[f"param/{key}"] in (value, str(value).replace("'", '"'), f'"{value}"'), key
+    reports = parquet.read_table(tmp_path / "reports.parquet")
+    assert reports.num_rows == sum(len(trial.reports) for trial in history.trials.values())
+    assert not list(tmp_path.glob(".*")), "nothing is left aside"
+
+
+def test_a_failure_stands_in_the_report_and_on_the_screen(tmp_path):
+    history, config = search("failed")
+    failure = next(failure for trial in history.trials.values() for failure in trial.failures)
+    write_report(tmp_path, history, config, title="x")
+    out = io.StringIO()
+    print_history(history, config, "x", Console(file=out, width=400))
+    assert failure in out.getvalue()
+    assert "Failures" in (tmp_path / "report.html").read_text()
+
+
+def test_what_to_type_next_depends_on_where_it_stands():
+    assert next_commands(History(), "runs/a")[0][0] == "robonav tune --resume runs/a"
+    history, _ = search("asha")
+    history.ended = True
+    assert next_commands(history, "runs/a")[0][0] == "robonav train runs/a/best_config.yaml"
+
+
+@pytest.mark.filterwarnings("ignore")  # tensorboard's readers warn about themselves
+@pytest.mark.parametrize("status", ["success", "failure"])
+def test_hparams_are_in_the_trials_own_run(tmp_path, status):
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path / "00003" / "tensorboard")) as writer:
+        writer.add_scalar("curriculum/stage", 1.0, 5)
+    write_hparams(tmp_path / "00003" / "tensorboard", {"a.b": 0.5, "c": [1, 2], "d": True}, {"objective": 1.5}, status)
+    runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path))
+    runs.Reload()
+    assert list(runs.Runs()) == ["00003/tensorboard"]
+    content = runs.GetAccumulator("00003/tensorboard").SummaryMetadata
+    start = HParamsPluginData.FromString(content("_hparams_/session_start_info").plugin_data.content).session_start_info
+    assert start.hparams["a.b"].number_value == 0.5
+    assert start.hparams["c"].string_value == "[1, 2]"
+    end = HParamsPluginData.FromString(content("_hparams_/session_end_info").plugin_data.content).session_end_info
+    assert end.status == {"success": 1, "failure": 2}[status]
+    assert [e.value for e in runs.Scalars("00003/tensorboard", "hparam/objective")] == [1.5]
