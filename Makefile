@@ -45,3 +45,4 @@ bench: $(VENV)/.dev ## measure the speed of every part (minutes)
 	$(BIN)/python scripts/bench_replay.py
 	$(BIN)/python scripts/bench_learner.py
 	$(BIN)/python scripts/bench_curriculum.py --seeds 3
+	$(BIN)/python scripts/bench_tune.py asha

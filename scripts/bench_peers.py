@@ -227,6 +227,7 @@ def draw(races: Sequence[Race], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     stages = sorted({race.stage for race in races})
     colours = {OURS: "#1f5f8b", OURS_LOCAL: "#4ba3c3", "stable_baselines3": "#c0792b", "rllib": "#7a4fa3"}
@@ -243,10 +244,11 @@ def draw(races: Sequence[Race], path: Path) -> None:
                 )  # fmt: skip
             axis.axhline(races[0].target, color="#444444", linewidth=1.0, linestyle="--")
             axis.set_xscale("log")
+            axis.xaxis.set_minor_formatter(NullFormatter())
             axis.set_xlabel(label, fontsize=9)
             axis.grid(alpha=0.25)
         row[0].set_ylabel(f"stage {stage}: success")
-    axes[0][0].legend(fontsize=7)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=9, frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

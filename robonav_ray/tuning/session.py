@@ -182,7 +182,10 @@ class SearchSession(tune.Callback):
         if best is not None and folder.parent.is_dir():
             figures = {"objective": best.objective, "mean_return": best.mean_return, "env_steps": float(best.env_steps)}
             status = "failure" if trial.state == "failed" else "success"
-            write_hparams(folder, trial.params, figures, status)
+            try:
+                write_hparams(folder, trial.params, figures, status)
+            except OSError as error:  # a full disk: the search is worth more than one tab of TensorBoard
+                logger.warning("the values of trial %s cannot be shown in TensorBoard: %s", trial.id, error)
 
     def _order_clones(self) -> None:
         """A clone that had not reported since its exploit when the last session ended takes it over (again)."""
