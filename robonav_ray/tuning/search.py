@@ -65,7 +65,6 @@ def tune_command(
     )
     config, experiment = resolve_search(config_path, overrides, resume, directory)
     check_search(config)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures stand in the table, the records and TRIAL-errors.txt
     with stop_on_signals() as stop:
         found = search(
             config,
@@ -254,6 +253,7 @@ def _short(value: Any) -> str:
 
 def _prepare_tune(config: TuningConfig) -> None:
     """Set what Tune reads from the environment; before ``ray.tune`` is imported here and in the trials."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures stand in the table, the records and TRIAL-errors.txt
     os.environ.update(
         {
             "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl and the runs' own trackers hold it all

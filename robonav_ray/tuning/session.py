@@ -94,9 +94,9 @@ class SearchSession(tune.Callback):
                 raise_on_failed_trial=False,
                 verbose=0,
             )
+            if not self._interrupted:
+                self._records.add("over")
             self._show()
-        if not self._interrupted:
-            self._records.add("over")
         return self._interrupted
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
