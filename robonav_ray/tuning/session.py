@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,9 @@ class SearchSession(tune.Callback):
         self._stop, self._limit = stop, limit
         self._interrupted = False
         self._lives: dict[str, tuple[float, float]] = {}
+        self._down: set[str] = set()
+        """Trials that have failed and do not run again yet."""
+        self._failed: Counter[str] = Counter()
         self._table = make_table(table, experiment.config, experiment.path.name, console)
         self._session = records.begin_session()
         self._order_clones()
@@ -67,6 +71,7 @@ class SearchSession(tune.Callback):
             history,
             config.num_trials,
             config.num_trials if config.scheduler.is_population else plan.max_concurrent,
+            is_population=config.scheduler.is_population,
             note_trial=lambda trial, params: self._records.add("trial", trial=trial, params=dict(params)),
             note_end=self._note_end,
         )
@@ -74,7 +79,8 @@ class SearchSession(tune.Callback):
     def run(self) -> bool:
         """Search until the end; return whether it was interrupted before."""
         config = self._experiment.config
-        if self._stream.is_finished() and not self._stream.total_samples:
+        if self._stream.is_finished():  # a session of a search that had come to its end already
+            self._records.add("over")
             return False
         order = TrialOrder(self._experiment, self._plan.plan, tuple(command_line()))
         trainable = tune.with_resources(tune.with_parameters(CurriculumTrial, order=order), _bundles(self._plan))
@@ -105,6 +111,8 @@ class SearchSession(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Write down that it is at work."""
+        self._down.discard(trial.trial_id)
+        trial.max_failures = trial.run_metadata.num_failures + self._failures_left(trial.trial_id)
         if self._history(trial.trial_id).state != "running":
             self._records.add("started", trial=trial.trial_id)
 
@@ -118,7 +126,17 @@ class SearchSession(tune.Callback):
         self._note_failure(trial)
 
     def _note_failure(self, trial: Trial) -> None:
-        """Write down why; the whole traceback goes into the trial's folder."""
+        """Write down why; the whole traceback goes into the trial's folder.
+
+        Tune counts the death of a trial's process twice, once for what it was asked and once for itself, so its limit is moved along with
+        what has really happened.
+        """
+        twice = trial.trial_id in self._down
+        trial.max_failures = trial.run_metadata.num_failures + self._failures_left(trial.trial_id)
+        if twice:
+            return
+        self._down.add(trial.trial_id)
+        self._failed[trial.trial_id] += 1
         text = "it failed, and Tune says no more"
         with contextlib.suppress(OSError, TypeError):
             text = Path(str(trial.error_file)).read_text(encoding="utf-8").strip()
@@ -126,6 +144,9 @@ class SearchSession(tune.Callback):
             folder.with_name(f"{folder.name}-errors.txt").write_text(text, encoding="utf-8")
         self._records.add("failure", trial=trial.trial_id, message=text.splitlines()[-1].strip()[:500])
         remove_orphans(self._experiment.trial(trial.trial_id))
+
+    def _failures_left(self, trial: str) -> int:
+        return self._experiment.config.trial.max_failures - self._failed[trial]
 
     def _note_report(self, trial: str, result: Mapping[str, Any]) -> None:
         """Write a report down once."""

@@ -33,6 +33,7 @@ class TrialStream(SearchAlgorithm):
         num_trials: int,
         most_at_once: int,
         *,
+        is_population: bool,
         note_trial: Callable[[str, Mapping[str, Any]], None],
         note_end: Callable[[str, Mapping[str, Any] | None, bool], None],
     ) -> None:
@@ -43,10 +44,13 @@ class TrialStream(SearchAlgorithm):
             history: As it is when the session begins.
             num_trials: Trials in all, over all sessions.
             most_at_once: Trials that may be there at once.
+            is_population: Trials go on from each other: the stream stays open until all are over, because Tune would otherwise end the
+                actor of a trial that is about to go on from another, and start all of its parts anew.
             note_trial: Called with (id, values) before a new trial is handed out; returns once that is on the disk.
             note_end: Called with (id, last result, whether it failed) when one is over.
         """
         self._sampler, self._num_trials, self._most_at_once = sampler, num_trials, most_at_once
+        self._is_population = is_population
         self._note_trial, self._note_end = note_trial, note_end
         self._params = {trial.id: dict(trial.first_params) for trial in history.trials.values()}
         self._waiting = [trial for trial in history.trials.values() if not trial.is_over]
@@ -87,7 +91,6 @@ class TrialStream(SearchAlgorithm):
         if self._waiting:
             return self._made(self._waiting.pop(0))
         if self._next >= self._num_trials:
-            self._finished = True
             return None
         params = self._sampler.ask(self._next)
         if params is None:
@@ -101,6 +104,8 @@ class TrialStream(SearchAlgorithm):
 
     def is_finished(self) -> bool:
         """Whether no trial will come any more."""
+        if self._is_population and self._at_work:
+            return self._finished
         return self._finished or (not self._waiting and self._next >= self._num_trials)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

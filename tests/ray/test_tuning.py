@@ -26,7 +26,7 @@ ASHA = [
 PBT = [
     *SMALL, "name=population", "num_trials=4", "space.learner.target_tau={loguniform: [1e-3, 1e-1]}",
     "scheduler={kind: pbt, perturbation_env_steps: 10_000, quantile_frac: 0.5}",
-    "trial.max_env_steps=50_000", "trial.report_env_steps=10_000", "resources.cpus_per_trial=0.45",
+    "trial.max_env_steps=120_000", "trial.report_env_steps=10_000", "resources.cpus_per_trial=0.45",
 ]  # fmt: skip
 
 
@@ -168,12 +168,12 @@ def test_clones_have_the_donors_weights_and_the_new_values(tmp_path: Path) -> No
 def test_killed_five_times_every_trial_finishes(tmp_path: Path, kind: str) -> None:
     search = tmp_path / "search"
     settings = ASHA if kind == "asha" else [*PBT, "trial.wiring=local"]
-    process = start("tune", *settings, "num_trials=6", "--out", str(search))
+    process = start("tune", *settings, "num_trials=8", "trial.max_env_steps=200_000", "--out", str(search))
     reports = 0
     for number in range(5):
         reports += 1 + (number * 7) % 3
         wait_for_reports(process, search, reports, 200.0)
-        time.sleep(0.37 * number)
+        time.sleep(0.17 * number)
         kill(process)
         reports = num_reports(search)
         process = start("tune", "--resume", str(search))
@@ -181,7 +181,8 @@ def test_killed_five_times_every_trial_finishes(tmp_path: Path, kind: str) -> No
     assert process.returncode == 0, told
     history = history_at(search)
     assert history.ended
-    assert len(history.trials) == 6
+    assert len(history.trials) == 8
+    assert history.num_sessions == 6
     assert all(trial.state in ("finished", "stopped") for trial in history.trials.values())
     assert_counters_only_rose(history)
     if kind == "pbt":
