@@ -50,7 +50,7 @@ class TrialReport:
     objective: float
     """What is maximised: comparable between trials in different stages."""
     checkpoint: str
-    """Directory of the checkpoint that was judged, relative to the experiment's directory."""
+    """Name of the checkpoint that was judged, in ``trials/ID/checkpoints``."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Exploit:
     """Id of the trial that was copied."""
     donor_objective: float
     donor_checkpoint: str
+    """Directory of the donor's checkpoint, relative to the experiment's directory."""
     params_before: dict[str, Any]
     params: dict[str, Any]
     """Values that the clone goes on with."""

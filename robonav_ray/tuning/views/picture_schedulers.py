@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from robonav_ray.config.tuning import TuningConfig
@@ -180,7 +181,8 @@ def _draw_arrow(axes: Any, history: History, rows: dict[str, int], clone: TrialH
     donor = history.trials.get(exploit.donor)
     if donor is None or donor.id not in rows:
         return
-    there = [report.env_steps for report in donor.reports if report.checkpoint == exploit.donor_checkpoint]
+    name = Path(exploit.donor_checkpoint).name
+    there = [report.env_steps for report in donor.reports if report.checkpoint == name]
     start = (there[0] if there else exploit.env_steps, rows[donor.id])
     end = (exploit.env_steps, rows[clone.id])
     style = {"arrowstyle": "-|>", "color": INK, "alpha": 0.75, "linewidth": 1.1, "shrinkA": 3, "shrinkB": 3}

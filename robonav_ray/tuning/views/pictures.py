@@ -108,7 +108,7 @@ def _draw_curve(axes: Any, trial: TrialHistory, colour: str, alpha: float, linew
 def _draw_stages(axes: Any, history: History, names: Sequence[str]) -> None:
     """Bands and lines: objective k to k + 1 is stage k, counted from 0."""
     highest = max(trial.best.objective for trial in history.trials.values() if trial.best)
-    top = max(math.ceil(highest + 1e-9), 1)
+    top = max(math.ceil(highest), 1)
     where = axes.get_yaxis_transform()
     for stage in range(top):
         axes.axhspan(stage, stage + 1, color=BANDS[stage % 2], linewidth=0, zorder=0)

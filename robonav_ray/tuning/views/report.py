@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.tracking.panel import format_count, format_seconds
-from robonav_ray.tuning.records import History
+from robonav_ray.tuning.records import History, TrialReport
 from robonav_ray.tuning.views.drawing import written
 from robonav_ray.tuning.views.pictures import CAPTIONS, draw_pictures
 from robonav_ray.tuning.views.summary import (
@@ -82,22 +82,31 @@ def trials_table(history: History, config: TuningConfig) -> pa.Table:
             [None if r is None else f"trials/{t.id}/checkpoints/{r.checkpoint}" for t, r in zip(rows, reports, strict=True)], pa.string()
         )  # fmt: skip
     for key in config.space:
-        columns[f"param/{key}"] = _param_column([trial.params.get(key) for trial in rows])
+        columns[f"param/{key}"] = _param_column([trial.params.get(key) for trial in rows], config.space[key])
     return pa.table(columns)
 
 
 def reports_table(history: History) -> pa.Table:
     """Return one row a report."""
     rows = [{"trial": trial.id, **asdict(report)} for trial in history.trials.values() for report in trial.reports]
-    names = ["trial", *(name for name in rows[0] if name != "trial")] if rows else ["trial"]
-    return pa.table({name: pa.array([row[name] for row in rows]) for name in names})
+    return pa.Table.from_pylist(rows, schema=_report_schema())
 
 
-def _param_column(values: Sequence[Any]) -> pa.Array:
-    """Return numbers as numbers; where values are lists or of several kinds, their JSON."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float} or (len(kinds) == 1 and kinds <= {bool, str}):  # fmt: skip
-        return pa.array([float(v) if kinds == {int, float} and v is not None else v for v in values])
+def _report_schema() -> pa.Schema:
+    """Return the columns of reports.parquet, the same for every search: also before the first report and where success is not known."""
+    kinds = {"int": pa.int64(), "float": pa.float64(), "float | None": pa.float64(), "bool": pa.bool_(), "str": pa.string()}
+    return pa.schema([("trial", pa.string()), *((field.name, kinds[str(field.type)]) for field in fields(TrialReport))])
+
+
+def _param_column(values: Sequence[Any], dimension: DimensionConfig) -> pa.Array:
+    """Return numbers as numbers; where what is searched are lists or values of several kinds, their JSON."""
+    whole = dimension.kind in ("integer", "log_integer")
+    possible = [0 if whole else 0.0] if dimension.choice is None else list(dimension.choice)
+    kinds = {type(value) for value in (*possible, *values) if value is not None}
+    if kinds <= {int, float}:
+        return pa.array(values, pa.float64() if float in kinds else pa.int64())
+    if len(kinds) == 1 and kinds <= {bool, str}:
+        return pa.array(values, pa.bool_() if bool in kinds else pa.string())
     return pa.array([None if value is None else json.dumps(value) for value in values], pa.string())
 
 

@@ -21,8 +21,11 @@ def show_command(directory: Path, console: Console) -> int:
     experiment = open_experiment(directory)
     history = Records(experiment.path).history
     print_history(history, experiment.config, experiment.path.name, console)
-    written = write_report(experiment.path, history, experiment.config, title=experiment.shown)
-    console.print(f"written: {written[0]} and {len(written) - 1} more", highlight=False, soft_wrap=True)
+    try:
+        written = write_report(experiment.path, history, experiment.config, title=experiment.shown)
+        console.print(f"written: {written[0]} and {len(written) - 1} more", highlight=False, soft_wrap=True)
+    except OSError as error:  # somebody else's search may be looked at all the same
+        console.print(f"no report is written: {error}", style="yellow", highlight=False, soft_wrap=True)
     for command, what in next_commands(history, experiment.shown):
         console.print(f"  {command}   [dim]# {what}[/]", highlight=False, soft_wrap=True)
     return 0

@@ -200,9 +200,8 @@ def make_table(mode: Mode, config: TuningConfig, name: str, console: Console | N
     """
     if mode == "off":
         return TrialTable(config, name)
-    is_notebook = console is None and _is_notebook()
     console = console or Console(file=sys.stdout)
-    if mode == "auto" and is_notebook:
+    if mode == "auto" and _is_notebook():
         return NotebookTable(config, name, console)
     can_draw = console.is_terminal and not console.is_dumb_terminal and console.width >= MIN_LIVE_WIDTH
     if mode == "live" or (mode == "auto" and can_draw):

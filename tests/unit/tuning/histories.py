@@ -48,7 +48,7 @@ def add_report(
         "stage_name": STAGES[stage] if success else "open", "passed": objective >= 3.95,
         "success_frac": objective - stage if success else None, "collision_frac": 0.1 if success else None,
         "mean_return": 3.0 * objective, "objective": objective,
-        "checkpoint": f"trials/{trial}/checkpoints/env-{env_steps:09d}",
+        "checkpoint": f"env-{env_steps:09d}",
     })  # fmt: skip
 
 
@@ -58,7 +58,8 @@ def add_exploit(history: History, clone: str, donor: str, params: dict[str, Any]
     assert other is not None
     history.take({
         "event": "exploit", "trial": clone, "time": trial.last.time + 1.0, "env_steps": trial.last.env_steps,
-        "objective": trial.last.objective, "donor": donor, "donor_objective": other.objective, "donor_checkpoint": other.checkpoint,
+        "objective": trial.last.objective, "donor": donor, "donor_objective": other.objective,
+        "donor_checkpoint": f"trials/{donor}/checkpoints/{other.checkpoint}",
         "params_before": trial.params, "params": params,
     })  # fmt: skip
 

@@ -1,8 +1,11 @@
 """What a person sees of made-up searches: tables that fit, a page that is escaped and whole, pictures, Parquet, one hparams run a trial."""
 
 import base64
+import dataclasses
 import io
 import re
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from rich.console import Console
 
 from robonav_ray.tuning.records import History
 from robonav_ray.tuning.views.hparams import write_hparams
+from robonav_ray.tuning.views.picture_schedulers import draw_lineage
+from robonav_ray.tuning.views.pictures import draw_learning_curves
 from robonav_ray.tuning.views.report import write_report
 from robonav_ray.tuning.views.show import next_commands, print_history
 from robonav_ray.tuning.views.table import make_table
@@ -127,3 +132,63 @@ def test_hparams_are_in_the_trials_own_run(tmp_path, status):
     end = HParamsPluginData.FromString(content("_hparams_/session_end_info").plugin_data.content).session_end_info
     assert end.status == {"success": 1, "failure": 2}[status]
     assert [e.value for e in runs.Scalars("00003/tensorboard", "hparam/objective")] == [1.5]
+
+
+@pytest.mark.filterwarnings("ignore")  # tensorboard's readers warn about themselves
+def test_later_hparams_take_the_place_of_earlier_ones(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    write_hparams(tmp_path, {"a": 1.0}, {"objective": 1.0}, "running")
+    write_hparams(tmp_path, {"a": 2.0}, {"objective": 2.0}, "success")
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    told = [HParamsPluginData.FromString(content) for content in events.PluginTagToContent("hparams").values()]
+    assert [data.session_start_info.hparams["a"].number_value for data in told if data.HasField("session_start_info")] == [2.0]
+    assert [data.session_end_info.status for data in told if data.HasField("session_end_info")] == [1]
+    assert [event.value for event in events.Scalars("hparam/objective")] == [2.0]
+
+
+def test_no_stage_is_drawn_beyond_the_last_one():
+    history, config = search("asha")
+    history.trials["00009"].reports[-1] = dataclasses.replace(
+        history.trials["00009"].reports[-1], objective=4.0, success_frac=1.0
+    )
+    axes = draw_learning_curves(history, config).axes[0]
+    assert axes.get_ylim() == (0.0, 4.0)
+
+
+def test_an_arrow_starts_where_the_donors_checkpoint_was_made():
+    history, config = search("pbt")
+    clone = next(trial for trial in history.trials.values() if trial.exploits)
+    donor = history.trials[clone.exploits[0].donor]
+    later = next(report for report in donor.reports if report.env_steps > clone.exploits[0].env_steps)
+    checkpoint = f"trials/{donor.id}/checkpoints/{later.checkpoint}"
+    exploit = dataclasses.replace(clone.exploits[0], donor_checkpoint=checkpoint)
+    for trial in history.trials.values():
+        trial.exploits[:] = [exploit] if trial is clone else []
+    arrows = [text for text in draw_lineage(history, config).axes[0].texts if text.arrow_patch is not None]
+    assert [arrow.xyann[0] for arrow in arrows] == [later.env_steps]
+
+
+def test_columns_of_the_tables_do_not_depend_on_what_has_happened(tmp_path):
+    for name in ("asha", "empty"):
+        history, config = search(name)
+        (tmp_path / name).mkdir()
+        write_report(tmp_path / name, history, config, title=name)
+    for table in ("trials", "reports"):
+        assert parquet.read_schema(tmp_path / "asha" / f"{table}.parquet") == parquet.read_schema(
+            tmp_path / "empty" / f"{table}.parquet"
+        )
+
+
+def test_a_notebook_gets_one_quiet_line(monkeypatch):
+    kernel = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=object()))
+    monkeypatch.setitem(sys.modules, "IPython", kernel)
+    history, config = search("asha")
+    out = io.StringIO()
+    with make_table("auto", config, "asha", Console(file=out, force_terminal=True)) as table:
+        for second in range(25):
+            table.update(history, float(second))
+    assert out.getvalue().count("\r") == 4, "at 0, 10 and 20 s, and at the end"
+    assert out.getvalue().count("\n") == 1
