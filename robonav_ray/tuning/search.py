@@ -64,6 +64,8 @@ def tune_command(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True), show_path=False)]
     )
     config, experiment = resolve_search(config_path, overrides, resume, directory)
+    if experiment is not None and RunDirectory(experiment.path).is_locked:
+        raise RunDirectoryError(f"{experiment.shown}: another process is at work on this search; wait for it, or stop it")
     check_search(config)
     with stop_on_signals() as stop:
         found = search(
@@ -253,7 +255,7 @@ def _short(value: Any) -> str:
 
 def _prepare_tune(config: TuningConfig) -> None:
     """Set what Tune reads from the environment; before ``ray.tune`` is imported here and in the trials."""
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures stand in the table, the records and TRIAL-errors.txt
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures stand in the table, the records and trials/ID/errors.txt
     os.environ.update(
         {
             "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl and the runs' own trackers hold it all

@@ -33,6 +33,8 @@ from robonav_ray.tuning.views.table import Mode, make_table
 
 logger = logging.getLogger(__name__)
 KEPT_CHECKPOINTS = 2
+ERRORS_FILE = "errors.txt"
+"""In the folder of a trial that failed: the tracebacks of this session."""
 
 
 class SearchSession(tune.Callback):
@@ -141,7 +143,8 @@ class SearchSession(tune.Callback):
         with contextlib.suppress(OSError, TypeError):
             text = Path(str(trial.error_file)).read_text(encoding="utf-8").strip()
             folder = self._experiment.trial(trial.trial_id)
-            folder.with_name(f"{folder.name}-errors.txt").write_text(text, encoding="utf-8")
+            folder.mkdir(exist_ok=True)
+            (folder / ERRORS_FILE).write_text(text, encoding="utf-8")
         self._records.add("failure", trial=trial.trial_id, message=text.splitlines()[-1].strip()[:500])
         remove_orphans(self._experiment.trial(trial.trial_id))
 

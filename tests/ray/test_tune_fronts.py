@@ -91,10 +91,23 @@ def test_a_function_of_the_users(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_never_reported_is_said(tmp_path: Path) -> None:
+    script = FUNCTION.replace('"objective": -abs', '"reward": -abs')
+    (tmp_path / "user.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "user.py"], capture_output=True, text=True, cwd=tmp_path, timeout=280, check=False,
+        env={**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "none reported 'objective'" in done.stderr
+
+
+@pytest.mark.slow
 def test_a_population_of_the_users_function(tmp_path: Path) -> None:
     assert "best" in run(tmp_path, POPULATION)
 
 
+@pytest.mark.slow
 def test_our_own_curriculum_runs(tmp_path: Path) -> None:
     run(tmp_path, CURRICULA)
     (directory,) = (tmp_path / "searches").iterdir()

@@ -128,6 +128,20 @@ def test_killed_with_its_state_cut_off_and_resumed(tmp_path: Path) -> None:
     assert "best: trial" in told, "there is nothing left to do, and that is no error"
 
 
+def test_a_trial_that_fails_is_tried_again_then_marked_and_the_others_go_on(tmp_path: Path) -> None:
+    search = tmp_path / "search"
+    changes = ["space.learner.learning_rate={choice: [1e-3, 1e30]}", "search.method=grid", "scheduler={kind: fifo}",
+               "trial.max_env_steps=10_000", "trial.max_failures=1", "run.learner.max_grad_norm=1e30"]  # fmt: skip
+    told = run("tune", *ASHA, *changes, "--out", str(search))
+    good, bad = history_at(search).trials.values()
+    assert (good.state, bad.state) == ("finished", "failed")
+    assert len(bad.failures) == 2
+    assert "not finite" in bad.reason
+    assert f"trial {bad.id} failed" in told
+    assert "Traceback" in (search / "trials" / bad.id / "errors.txt").read_text()
+
+
+@pytest.mark.slow
 def test_a_time_limit_leaves_something_to_resume(tmp_path: Path) -> None:
     search = tmp_path / "search"
     told = run("tune", *ASHA, "trial.max_env_steps=2_000_000", "--time-limit", "25s", "--out", str(search), code=75)

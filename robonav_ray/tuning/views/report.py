@@ -204,7 +204,7 @@ def _failures(history: History) -> str:
     if not told:
         return ""
     rows = "".join(f"<tr class=failed><td>{escape(t.id)}</td><td>{escape(failure)}</td></tr>" for t, failure in told)
-    return f"<h2>Failures</h2><p class=note>Whole tracebacks: trials/ID-errors.txt</p><div class=wide><table>{rows}</table></div>"
+    return f"<h2>Failures</h2><p class=note>Whole tracebacks: trials/ID/errors.txt</p><div class=wide><table>{rows}</table></div>"
 
 
 def _list(figures: dict[str, str]) -> str:
