@@ -66,6 +66,13 @@ class Controller:
         self._passed_train_s: float | None = before.get("passed_train_s")
         self._env_steps_to_pass: int | None = before.get("env_steps_to_pass")
 
+    def run(self) -> Ending:
+        """Poll until there is a reason to stop; then save a last time."""
+        while True:
+            ending = self.advance()
+            if ending is not None:
+                return ending
+
     def advance(self, until_env_steps: int | None = None) -> Ending | None:
         """Poll until there is a reason to stop, then save a last time; or until ``until_env_steps``, then return None."""
         while True:

@@ -76,10 +76,8 @@ class LiveRun:
 
     def finish(self) -> Ending:
         """Go on until there is a reason to stop."""
-        while True:
-            ending = self.advance()
-            if ending is not None:
-                return ending
+        self.ending = self.controller.run()
+        return self.ending
 
     def advance(self, until_env_steps: int | None = None) -> Ending | None:
         """Go on until ``until_env_steps`` (None: no such limit); return how the run ended when it did before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -83,10 +84,12 @@ def test_the_same_transitions_at_the_same_episodes(setup):
         alone.play(32)
     worlds = [World(i, i < 8) for i in range(16)]
     workers = [Worker(k, worlds[k::2], setup.make_source()) for k in range(2)]
-    for turn in range(4000):
+    deadline = time.monotonic() + 60.0  # by the clock: news travels every 50 ms, however many turns a machine makes in that time
+    for turn in itertools.count():
         workers[turn % 2].play(16 + turn % 7)
         if turn % 50 == 49 and setup.progress().passed:
             break
+        assert time.monotonic() < deadline
     got, expected = setup.progress().transitions, twin.progress().transitions
     assert [(t.world, t.started_at, t.num_gate_episodes) for t in got] == [
         (t.world, t.started_at, t.num_gate_episodes) for t in expected

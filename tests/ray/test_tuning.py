@@ -138,7 +138,7 @@ def test_a_trial_that_fails_is_tried_again_then_marked_and_the_others_go_on(tmp_
     assert len(bad.failures) == 2
     assert "not finite" in bad.reason
     assert f"trial {bad.id} failed" in told
-    assert "Traceback" in (search / "trials" / bad.id / "errors.txt").read_text()
+    assert "trial_run.py" in (search / "trials" / bad.id / "errors.txt").read_text()
 
 
 @pytest.mark.slow
