@@ -25,7 +25,7 @@ from ray.exceptions import RayActorError
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.records import Command, CommandBatch, Metrics
 
-COMMAND_OPS = ("save", "load", "committed", "hyperparameters", "pause", "resume", "stop")
+COMMAND_OPS = ("save", "begin_save", "poll_save", "load", "committed", "hyperparameters", "pause", "resume", "stop")
 
 
 class MetricsPost(NamedTuple):

@@ -30,8 +30,7 @@ from robonav_ray.curriculum.remote import start_curriculum
 from robonav_ray.errors import LearnerCallError, UserError
 from robonav_ray.learner.remote import LearnerWiring, start_learner
 from robonav_ray.records import Metrics
-from robonav_ray.replay.buffer import check_visible
-from robonav_ray.replay.remote import start_replay
+from robonav_ray.replay.remote import ReplaySave, start_replay
 from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
@@ -41,6 +40,7 @@ from robonav_ray.runtime.policies import read_policy
 from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.storage import FileEntry
 from robonav_ray.weights.remote import start_weight_store
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ REPLAY_STATS_INTERVAL_S = 1.0
 CALL_TIMEOUT_S = 20.0
 """Longest wait for the learner's answer to a command; it looks every quarter of a second."""
 JOIN_TIMEOUT_S = 20.0
+DRAIN_S = 1.0
+"""Longest wait for inserts under way when a checkpoint is cut; the learner stands meanwhile."""
 LIVES_PER_SESSION = 1024
 """Identities of workers rise by this much from session to session; so many deaths of one worker keep them apart."""
 
@@ -143,23 +145,39 @@ class RayWiring:
             message=waiting or self._message or self.fleet.last_loss,
         )
 
-    def save(self, writer: CheckpointWriter) -> int:
-        """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody writes, both go on."""
+    def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> RaySave:
+        """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody sets a mark; then both go on (not if ``last``).
+
+        At the cut are: nets, optimiser and counters of the learner after its step N; in every shard the rows of all inserts that were
+        settled when the ledger closed, their ids and priorities, and its rng; the ledger's counts of just those rows, and of the rows
+        handed to the learner; the curriculum's state while both stand. After the cut, so lost with a crash: prefetched batches,
+        priorities under way, fragments that workers hold back meanwhile, episodes not yet reported. The env steps of
+        ``writer.counters`` are those that workers had told the driver before it. An insert that is not settled within DRAIN_S may be in its
+        shard and not in the ledger's count (see ``LedgerService.pause``).
+        """
         try:
             self._look_at_replay()  # replaces dead shards
+            rows: ReplaySave | None = None
             try:
                 self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
-                self.replay.pause()
-                answer = json.loads(self._mailbox.call("save", str(writer.path / "learner"), timeout_s=CALL_TIMEOUT_S))
+                self.replay.pause(DRAIN_S)
+                answer = json.loads(self._mailbox.call("begin_save", str(writer.path / "learner"), timeout_s=CALL_TIMEOUT_S))
                 if self._session.config.checkpoint.replay:
-                    self.replay.save(writer.path / "replay")
-                writer.write_json("curriculum.json", self.curriculum.state())
+                    rows = self.replay.begin_save(writer.path / "replay")
+                curriculum = self.curriculum.state()
             finally:
-                self._go_on()
+                if not last:
+                    self._go_on()
         except RayError as error:
             raise LearnerCallError(f"a part did not answer while the checkpoint was cut: {error}") from error
-        check_visible(writer.path / "learner", answer["files"])
-        return int(answer["learner_step"])
+        return RaySave(writer, self._mailbox, rows, curriculum, int(answer["learner_step"]))
+
+    def save(self, writer: CheckpointWriter) -> int:
+        """As ``begin_save``, and wait until all is written; return the learner step of the cut."""
+        save = self.begin_save(writer)
+        while not save.poll(0.1):
+            pass
+        return save.learner_step
 
     def save_replay(self, directory: Path) -> None:
         """Cut and write the rows; the learner waits meanwhile, as it finds nothing admitted."""
@@ -277,3 +295,41 @@ class RayWiring:
                 f"the learner has not come up within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
             )
         return "starting: the learner is coming up"
+
+
+class RaySave:
+    """A cut that learner and shards are writing; implements PendingSave."""
+
+    def __init__(
+        self, writer: CheckpointWriter, mailbox: MailboxHandle, rows: ReplaySave | None, curriculum: Any, learner_step: int
+    ) -> None:
+        self._writer, self._mailbox, self._rows, self.learner_step = writer, mailbox, rows, learner_step
+        self._curriculum = curriculum
+        self._waits_for_learner, self._waits_for_rows = True, rows is not None
+
+    def poll(self, timeout_s: float) -> bool:
+        """Ask whoever has not yet said that it is done."""
+        until = time.monotonic() + timeout_s
+        try:
+            if self._waits_for_learner:
+                files = json.loads(self._mailbox.call("poll_save", timeout_s=CALL_TIMEOUT_S))["files"]
+                if files is not None:
+                    self._writer.add(FileEntry(*file).below("learner") for file in files)
+                    self._waits_for_learner = False
+            if self._waits_for_rows and self._rows is not None:
+                entries = self._rows.poll()
+                if entries is not None:
+                    self._writer.add(entry.below("replay") for entry in entries)
+                    self._waits_for_rows = False
+        except RayError as error:
+            raise LearnerCallError(f"a part did not say that its files are written: {error}") from error
+        if not self._waits_for_learner and not self._waits_for_rows:
+            self._writer.write_json("curriculum.json", self._curriculum)
+            return True
+        time.sleep(max(0.0, until - time.monotonic()))
+        return False
+
+    def abandon(self) -> None:
+        """Tell the shards; what the learner writes is small."""
+        if self._rows is not None:
+            self._rows.abandon()
