@@ -45,6 +45,8 @@ tune_app = typer.Typer(
     "`robonav tune --resume runs/asha-20261124-181500`\n\n`robonav tune show runs/asha-20261124-181500`",
 )
 app.add_typer(tune_app, name="tune")
+jobs_app = typer.Typer(no_args_is_help=True, help="Look at jobs on a cluster, or stop them (`robonav submit` starts them).")
+app.add_typer(jobs_app, name="jobs")
 
 Overrides = Annotated[
     list[str] | None,
@@ -159,6 +161,84 @@ def tune_show(experiment: Annotated[Path, typer.Argument(help="The directory of 
     from robonav_ray.tuning.views.show import show_command
 
     raise typer.Exit(show_command(experiment, Console()))
+
+
+Address = Annotated[
+    str | None,
+    typer.Option(help="The cluster's dashboard, `http://HEAD:8265` (default: RAY_API_SERVER_ADDRESS, else this machine's)."),
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's name, as `robonav jobs list` shows it.")]
+
+
+@app.command(
+    epilog="Examples:\n\n`robonav submit configs/run/cluster.yaml --address http://head:8265`\n\n"
+    "`robonav submit configs/run/cluster.yaml seed=3 --resume auto --env WANDB_API_KEY --no-follow`\n\n"
+    "`robonav submit --tune configs/tuning/asha.yaml`"
+)
+def submit(
+    arguments: Overrides = None,
+    address: Address = None,
+    working_dir: Annotated[
+        Path, typer.Option(help="Directory that the job is given; what .gitignore names stays here.")
+    ] = Path(),
+    env: Annotated[
+        list[str] | None, typer.Option(help="Variable for the job: `NAME` hands on its value here, `NAME=VALUE` sets it.")
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Show the log to the end, and end with the run's exit code.")] = True,
+    name: Annotated[str | None, typer.Option(help="Name of the job; must be new to the cluster.")] = None,
+    tune: Annotated[bool, typer.Option("--tune", help="A search (`robonav tune`) instead of a run.")] = False,
+    resume: Annotated[str | None, typer.Option(help="As for the run: `auto`, `latest`, or a directory on the cluster.")] = None,
+    time_limit: Annotated[str | None, typer.Option(help="As for the run: `90s`, `20m`, `1.5h`.")] = None,
+) -> None:
+    """Run on a cluster from any machine with its token: packs the directory, starts `robonav train` there, shows its log."""
+    from rich.console import Console
+
+    from robonav_ray.launch.submit import Submission, options_of, submit_command
+
+    path, overrides = _split(arguments)
+    if time_limit is not None:
+        parse_duration(time_limit)
+    submission = Submission(
+        verb="tune" if tune else "train", config=path, overrides=overrides, options=options_of(resume=resume, time_limit=time_limit),
+        working_dir=working_dir, env=env or (), name=name,
+    )  # fmt: skip
+    raise typer.Exit(submit_command(submission, address, follow=follow, console=Console(soft_wrap=True)))
+
+
+@jobs_app.command("list")
+def jobs_list(address: Address = None) -> None:
+    """Show the cluster's jobs."""
+    from rich.console import Console
+
+    from robonav_ray.launch.submit import list_command
+
+    raise typer.Exit(list_command(address, Console()))
+
+
+@jobs_app.command("logs", epilog="Example: `robonav jobs logs nightly --follow`")
+def jobs_logs(
+    job: JobId,
+    address: Address = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on to the end, and end with the run's exit code.")] = False,
+) -> None:
+    """Print the log of a job."""
+    from rich.console import Console
+
+    from robonav_ray.launch.submit import logs_command
+
+    raise typer.Exit(logs_command(job, address, follow=follow, console=Console(soft_wrap=True)))
+
+
+@jobs_app.command("stop", epilog="Example: `robonav jobs stop nightly`")
+def jobs_stop(
+    job: JobId, address: Address = None, wait: Annotated[bool, typer.Option(help="Return when it has stopped.")] = True
+) -> None:
+    """Stop a job with a last checkpoint; `robonav submit ... --resume auto` goes on."""
+    from rich.console import Console
+
+    from robonav_ray.launch.submit import stop_command
+
+    raise typer.Exit(stop_command(job, address, wait=wait, console=Console(soft_wrap=True)))
 
 
 @app.command()
