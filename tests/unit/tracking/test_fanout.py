@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_backend_that_is_down_for_a_while_catches_up(tmp_path, caplog, error):
         down.wait_for(2)
         assert down.steps == [1, 2]
         while tracker.num_failed == 0:
-            pass
+            time.sleep(0.01)
         tracker.log({"a/x": 0.0}, 31)
         good.wait_for(31)
         assert good.points[-1][1]["tracking/backends_failed"] == 1.0
