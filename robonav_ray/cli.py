@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from robonav_ray import __version__
+from robonav_ray.launch.job_verbs import Address, jobs_app
 
 if TYPE_CHECKING:
     from robonav_ray.config import RunConfig
@@ -45,8 +46,14 @@ tune_app = typer.Typer(
     "`robonav tune --resume runs/asha-20261124-181500`\n\n`robonav tune show runs/asha-20261124-181500`",
 )
 app.add_typer(tune_app, name="tune")
-jobs_app = typer.Typer(no_args_is_help=True, help="Look at jobs on a cluster, or stop them (`robonav submit` starts them).")
 app.add_typer(jobs_app, name="jobs")
+cluster_app = typer.Typer(
+    no_args_is_help=True,
+    help="One definition from a laptop to many nodes: start it here, or derive the files that start it elsewhere.",
+    epilog="Examples:\n\n`robonav cluster up`\n\n`robonav cluster up --nodes rollout=2,learner=1 local.network=namespaces`\n\n"
+    "`robonav cluster status`\n\n`robonav cluster down`",
+)
+app.add_typer(cluster_app, name="cluster")
 
 Overrides = Annotated[
     list[str] | None,
@@ -163,13 +170,6 @@ def tune_show(experiment: Annotated[Path, typer.Argument(help="The directory of 
     raise typer.Exit(show_command(experiment, Console()))
 
 
-Address = Annotated[
-    str | None,
-    typer.Option(help="The cluster's dashboard, `http://HEAD:8265` (default: RAY_API_SERVER_ADDRESS, else this machine's)."),
-]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's name, as `robonav jobs list` shows it.")]
-
-
 @app.command(
     epilog="Examples:\n\n`robonav submit configs/run/cluster.yaml --address http://head:8265`\n\n"
     "`robonav submit configs/run/cluster.yaml seed=3 --resume auto --env WANDB_API_KEY --no-follow`\n\n"
@@ -205,40 +205,77 @@ def submit(
     raise typer.Exit(submit_command(submission, address, follow=follow, console=Console(soft_wrap=True)))
 
 
-@jobs_app.command("list")
-def jobs_list(address: Address = None) -> None:
-    """Show the cluster's jobs."""
-    from rich.console import Console
-
-    from robonav_ray.launch.submit import list_command
-
-    raise typer.Exit(list_command(address, Console()))
+Definition = Annotated[Path, typer.Option(help="The cluster definition.")]
+DEFINITION = Path("cluster/cluster.yaml")
+ClusterName = Annotated[str | None, typer.Argument(help="Name of the local cluster (default: the only one).")]
+OfCluster = Annotated[str | None, typer.Option("--cluster", help="Name of the local cluster (default: the only one).")]
 
 
-@jobs_app.command("logs", epilog="Example: `robonav jobs logs nightly --follow`")
-def jobs_logs(
-    job: JobId,
-    address: Address = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on to the end, and end with the run's exit code.")] = False,
+@cluster_app.command(
+    "up",
+    epilog="Examples:\n\n`robonav cluster up`\n\n`robonav cluster up --nodes rollout=2,learner=0`\n\n"
+    "`sudo -E robonav cluster up local.network=namespaces`\n\n`robonav cluster up name=second groups.rollout.local.num_cpus=4`",
+)
+def cluster_up(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[section.key=value ...]", help="Overrides of the definition.")
+    ] = None,
+    definition: Definition = DEFINITION,
+    nodes: Annotated[str | None, typer.Option(help="Nodes per group on this machine: `rollout=2,learner=0`.")] = None,
 ) -> None:
-    """Print the log of a job."""
+    """Start the cluster on this machine, as real Ray nodes with token authentication; returns when all of them answer."""
     from rich.console import Console
 
-    from robonav_ray.launch.submit import logs_command
+    from robonav_ray.launch.commands import up_command
 
-    raise typer.Exit(logs_command(job, address, follow=follow, console=Console(soft_wrap=True)))
+    raise typer.Exit(up_command(definition, overrides or (), nodes, Console()))
 
 
-@jobs_app.command("stop", epilog="Example: `robonav jobs stop nightly`")
-def jobs_stop(
-    job: JobId, address: Address = None, wait: Annotated[bool, typer.Option(help="Return when it has stopped.")] = True
+@cluster_app.command("status", epilog="Example: `robonav cluster status`")
+def cluster_status(name: ClusterName = None) -> None:
+    """Show the nodes of a local cluster: alive or dead, what they offer, their processes, and the jobs that run."""
+    from rich.console import Console
+
+    from robonav_ray.launch.commands import status_command
+
+    raise typer.Exit(status_command(name, Console()))
+
+
+@cluster_app.command("down", epilog="Example: `robonav cluster down`")
+def cluster_down(
+    name: ClusterName = None,
+    force: Annotated[bool, typer.Option("--force", help="Also while jobs run; they end without a checkpoint.")] = False,
 ) -> None:
-    """Stop a job with a last checkpoint; `robonav submit ... --resume auto` goes on."""
+    """End a local cluster whole, dead and frozen nodes included, and see to it that nothing is left."""
     from rich.console import Console
 
-    from robonav_ray.launch.submit import stop_command
+    from robonav_ray.launch.commands import down_command
 
-    raise typer.Exit(stop_command(job, address, wait=wait, console=Console(soft_wrap=True)))
+    raise typer.Exit(down_command(name, force, Console()))
+
+
+@cluster_app.command("add", epilog="Example: `robonav cluster add rollout`")
+def cluster_add(
+    group: Annotated[str, typer.Argument(help="Group of the definition.")],
+    name: Annotated[str | None, typer.Option(help="Name of the node (default: GROUP-NUMBER).")] = None,
+    cluster: OfCluster = None,
+) -> None:
+    """Start one more node of a local cluster."""
+    from rich.console import Console
+
+    from robonav_ray.launch.commands import add_command
+
+    raise typer.Exit(add_command(group, name, cluster, Console()))
+
+
+@cluster_app.command("kill", epilog="Example: `robonav cluster kill rollout-1`")
+def cluster_kill(node: Annotated[str, typer.Argument(help="Name of the node.")], cluster: OfCluster = None) -> None:
+    """Kill a node of a local cluster as a power cut does, to see the run survive it."""
+    from rich.console import Console
+
+    from robonav_ray.launch.commands import kill_command
+
+    raise typer.Exit(kill_command(node, cluster, Console()))
 
 
 @app.command()
