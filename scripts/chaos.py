@@ -109,17 +109,14 @@ def report_on(
     facts = run_facts(config)
     facts["checkpoint_s"] = facts["interval_s"] + SAVING_S
     faults = [measured(fault, outcome, readings, events) for fault in outcome.faults]
-    error = pacing_error(readings, facts["samples_per_insert"])
-    inserted = max((r.rows_inserted or 0.0 for r in readings), default=0.0)
+    balance = largest_balance(readings)
     findings |= inspect_replay(run, config) | {
         "behind_commits": behind_commits(readings, commits),
         "repeated_tags": count_repeated_tags(run),
         "run_directories": sum(1 for path in output.iterdir() if (path / "config.yaml").is_file()),
-        "pacing_error": error,
-        "pacing_beyond": None
-        if error is None
-        else error - facts["error_buffer"] / (facts["samples_per_insert"] * max(inserted, 1.0)),
-        "largest_balance": largest_balance(readings),
+        "pacing_error": pacing_error([r for r in readings if r.time < outcome.stop_began], facts["samples_per_insert"]),
+        "largest_balance_rows": balance,
+        "balance_beyond": None if balance is None else balance - facts["balance_rows"],
         "duplicates_refused": max((r.duplicates or 0.0 for r in readings), default=0.0),
         "failed_saves": max((r.failed_saves or 0.0 for r in readings), default=0.0),
         "commits": len(commits),
@@ -135,7 +132,7 @@ def report_on(
     write_report(report, output / "chaos.json")
     struck = [fault for fault in report["faults"] if fault["victim"] != "nobody"]
     title = f"{len(struck)} faults in {about['seconds']:.0f} s on {args.nodes or 'one'} node{'s' * (args.nodes > 1)}"
-    draw_timeline(readings, struck, commits, output / "chaos.png", title)
+    draw_timeline([r for r in readings if r.time < outcome.stop_began], struck, commits, output / "chaos.png", title)
     return report
 
 
@@ -169,6 +166,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--namespaces", action="store_true", help="nodes in network namespaces, with addresses of their own (root)"
     )
+    parser.add_argument("--first-port", type=int, default=0, help="of the nodes' ports (default: free ones are found)")
     parser.add_argument(
         "--freeze-s", type=_positive, default=25.0, help="how long what is frozen stays so (default: %(default)s)"
     )

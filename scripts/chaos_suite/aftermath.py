@@ -62,7 +62,8 @@ def run_facts(config: RunConfig) -> dict[str, float]:
     ledger = make_ledger(config.replay, max_fragment_rows(config, worlds), max_sample_rows(config))
     return {
         "fragment_rows": float(max_fragment_rows(config, worlds)),
-        "error_buffer": float(ledger.error_buffer),
+        # What was drawn ahead and not used when a checkpoint was cut is drawn anew after a resume.
+        "balance_rows": float(ledger.error_buffer + config.learner.prefetch_calls * max_sample_rows(config)),
         "samples_per_insert": config.replay.samples_per_insert,
         "interval_s": config.checkpoint.interval_s,
     }

@@ -171,7 +171,11 @@ CHECKS: tuple[Check, ...] = (
         "bad_shards",
         lambda lines: not lines,
     ),
-    Check("samples per insert within the error buffer", "pacing_beyond", lambda x: x is not None and x <= 0.0),
+    Check(
+        "balance of inserts and samples never further off than the error buffer",
+        "balance_beyond",
+        lambda x: x is not None and x <= 0.0,
+    ),
     Check("CPUs all free within 60 s of the end", "free_s", lambda s: s is not None and s <= 60.0, speed=True),
     Check("no placement group left", "placement_groups", lambda n: n == 0),
     Check("no orphan process of the run", "orphans", lambda lines: not lines),
