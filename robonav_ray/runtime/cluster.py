@@ -17,6 +17,7 @@ from pathlib import Path
 
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
+from robonav_ray.runtime.placement import ROLE_LABEL, NodeFacts
 
 
 class ClusterError(UserError):
@@ -35,6 +36,8 @@ class ClusterFacts:
     free_cpus: float
     memory_bytes: int
     """Memory of all nodes, as Ray counts it."""
+    nodes: tuple[NodeFacts, ...] = ()
+    """What each living node has free; empty where parts are not to be placed one by one."""
 
     def describe(self) -> str:
         """Return one line for people."""
@@ -137,7 +140,7 @@ def look_at_cluster(started_here: bool) -> ClusterFacts:
     """Return what the connected cluster has now."""
     import ray
 
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = look_at_nodes()
     total, free = ray.cluster_resources(), ray.available_resources()
     return ClusterFacts(
         address=ray.get_runtime_context().gcs_address,
@@ -147,7 +150,32 @@ def look_at_cluster(started_here: bool) -> ClusterFacts:
         num_gpus=total.get("GPU", 0.0),
         free_cpus=free.get("CPU", 0.0),
         memory_bytes=int(total.get("memory", 0.0)),
+        nodes=nodes,
     )
+
+
+def look_at_nodes() -> tuple[NodeFacts, ...]:
+    """Return what each living node has free, the driver's first, then by address and id; one question to the head."""
+    import ray
+    from ray._private.state import available_resources_per_node
+
+    mine = ray.get_runtime_context().get_node_id()
+    free = available_resources_per_node()
+    nodes = [
+        NodeFacts(
+            node_id=node["NodeID"],
+            address=node["NodeManagerAddress"],
+            cpus=free[node["NodeID"]].get("CPU", 0.0),
+            gpus=free[node["NodeID"]].get("GPU", 0.0),
+            role=node.get("Labels", {}).get(ROLE_LABEL, ""),
+            is_driver=node["NodeID"] == mine,
+            total_cpus=node["Resources"].get("CPU", 0.0),
+            total_gpus=node["Resources"].get("GPU", 0.0),
+        )
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] in free
+    ]
+    return tuple(sorted(nodes, key=lambda node: (not node.is_driver, node.address, node.node_id)))
 
 
 def _first_line(error: BaseException) -> str:
