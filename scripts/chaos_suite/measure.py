@@ -12,8 +12,10 @@ from chaos_suite.record import Commit, Reading, times_of_change
 
 USUAL_S = 20.0
 """So long before a fault is looked at for what is usual."""
-STALL_S = 1.0
-"""From here on a learner that makes no steps counts as stalled: readings are up to half a second apart."""
+STALL_S = 2.0
+"""From here on a learner that makes no steps counts as stalled; the cut of a checkpoint takes less."""
+READING_S = 1.0
+"""What lies between two readings beyond this is no training."""
 COMMIT_SLACK_S = 2.0
 """A reading so soon after a commit may have been taken before it."""
 
@@ -136,13 +138,22 @@ def mean_rate(changes: Sequence[tuple[float, int]], begin: float, end: float) ->
 
 
 def redone(changes: Sequence[tuple[float, int]], begin: float, end: float) -> tuple[int, float]:
-    """Return the learner steps, and the seconds of training, between where the learner went back to and where it had been."""
+    """Return the learner steps, and the seconds of training, between where the learner went back to and where it had been.
+
+    Seconds in which it stood still, after an earlier fault, are no training.
+    """
     steps, seconds = 0, 0.0
-    for a, b in itertools.pairwise(changes):
-        if begin <= b[0] < end and b[1] < a[1]:
-            first = next(time for time, value in changes if value >= b[1])
-            steps, seconds = max(steps, a[1] - b[1]), max(seconds, min(a[0], begin) - first)
-    return steps, max(0.0, seconds)
+    for i in range(1, len(changes)):
+        (time, value), (_, had) = changes[i], changes[i - 1]
+        if not (begin <= time < end and value < had):
+            continue
+        trained = 0.0
+        for a, b in zip(changes[i - 2 :: -1], changes[i - 1 :: -1], strict=False):  # back through the last ascent
+            if b[1] <= value or a[1] > b[1]:
+                break
+            trained += min(b[0] - a[0], READING_S)
+        steps, seconds = max(steps, had - value), max(seconds, trained)
+    return steps, seconds
 
 
 def behind_commits(readings: Sequence[Reading], commits: Sequence[Commit]) -> list[str]:

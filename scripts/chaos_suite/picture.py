@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ _COLOURS = (
     "#c0392b", "#c0792b", "#7d3c98", "#2471a3", "#117a65", "#b7950b", "#5d6d7e", "#a04000", "#6c3483", "#1a5276", "#0e6251", "#7e5109",
     "#424949", "#922b21", "#1e8449", "#283747", "#943126",
 )  # fmt: skip
-_GRID_S, _WINDOW_S = 0.5, 2.0
+_GRID_S, _WINDOW_S, _LATE_S = 0.5, 2.0, 0.5
 
 
 def speeds(readings: Sequence[Reading], name: str, grid: np.ndarray) -> np.ndarray:
@@ -24,6 +25,10 @@ def speeds(readings: Sequence[Reading], name: str, grid: np.ndarray) -> np.ndarr
     changes = times_of_change(readings, name)
     if len(changes) < 2:
         return np.zeros_like(grid)
+    quiet = [
+        (b[0] - _LATE_S, a[1]) for a, b in pairwise(changes) if b[0] - a[0] > 2 * _LATE_S
+    ]  # it stood still, and then went on
+    changes = sorted([*changes, *quiet], key=lambda change: change[0])
     time, value = np.array([c[0] for c in changes]), np.array([c[1] for c in changes], np.float64)
     made = np.concatenate([[0.0], np.cumsum(np.maximum(np.diff(value), 0.0))])
     at = np.interp(np.concatenate([grid - _WINDOW_S / 2, grid + _WINDOW_S / 2]), time, made)

@@ -62,6 +62,14 @@ def test_what_a_restarted_learner_does_again_is_counted(tmp_path: Path) -> None:
     assert cost.stall_s == pytest.approx(5.0)
 
 
+def test_only_training_counts_as_done_again_and_only_once(tmp_path: Path) -> None:
+    """Two faults after one commit, at 15 s: at 20 s, back at 25 s; at 28 s, back at 31 s."""
+    lines = steady(20.0) + steady(28.0, begin=25.0, env=20_250, learner=1500) + steady(40.0, begin=31.0, env=24_000, learner=1500)
+    cost = cost_of(read_readings(write(tmp_path, lines)), BEGAN + 28.1, BEGAN + 40.0)
+    assert cost.redone_steps == 300
+    assert cost.redone_s == pytest.approx(3.0)
+
+
 def test_a_learner_that_never_goes_on_is_said_so(tmp_path: Path) -> None:
     cost = cost_of(read_readings(write(tmp_path, steady(20.0))), BEGAN + 15.0, BEGAN + 60.0)
     assert cost.stall_s == pytest.approx(40.0)
