@@ -16,6 +16,8 @@ Exit codes: 0 all promises kept, 1 some broken, or the run could not be kept up,
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shlex
 import sys
 import time
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos_suite.aftermath import inspect_replay, load_config, look_at_cluster, orphans, run_facts, survivors
+from chaos_suite.docs import NoSuchSectionError, check_section, write_docs
 from chaos_suite.fault import Fault
 from chaos_suite.kinds import GROUPS, KINDS, Kind, UnknownKindError, chosen_kinds
 from chaos_suite.measure import behind_commits, cost_of, largest_balance, pacing_error
@@ -42,7 +45,8 @@ from rich.table import Table
 OK, BROKEN, BAD_ARGUMENTS = 0, 1, 2
 SAVING_S = 5.0
 """Writing a checkpoint takes so long at most; what is learned meanwhile is in the next one only."""
-CONFIG = "configs/run/chaos.yaml"
+ROOT = Path(__file__).parents[1]
+CONFIG = str(ROOT / "configs" / "run" / "chaos.yaml")
 
 
 def list_kinds(console: Console) -> None:
@@ -83,7 +87,10 @@ def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Console) -> in
     print_report(report, console)
     for line in broken_lines(report, speed=True):
         console.print(f"broken: {line}", style="red", highlight=False, markup=False)
-    console.print(f"written: {output}/chaos.json, {output}/chaos.png", highlight=False)
+    written = [output / "chaos.json", output / "chaos.png"]
+    if args.write_docs:
+        written += write_docs(ROOT, args.write_docs, report, output / "chaos.png")
+    console.print("written: " + ", ".join(os.path.relpath(path) for path in written), highlight=False, soft_wrap=True)
     return OK if report["kept"] else BROKEN
 
 
@@ -120,11 +127,12 @@ def report_on(
         "duplicates_refused": max((r.duplicates or 0.0 for r in readings), default=0.0),
         "failed_saves": max((r.failed_saves or 0.0 for r in readings), default=0.0),
         "commits": len(commits),
+        "passed": bool(json.loads((run / "summary.json").read_text(encoding="utf-8")).get("passed")),
         "env_steps": max((r.env_steps for r in readings), default=0),
         "sessions": [asdict(session) for session in suite.sessions],
     }
     about = {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", *sys.argv]).replace(f"{ROOT}/", ""),
         "seconds": round(outcome.ended - outcome.began, 1),
         "nodes": args.nodes,
     }
@@ -174,7 +182,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--overlap", action="store_true", help="faults come by the clock, whether the run has got over the last or not"
     )
     parser.add_argument("--output", type=Path, help="a directory that does not exist yet (default: runs/chaos-TIME)")
-    parser.add_argument("--config", default=CONFIG, help="of the run (default: %(default)s)")
+    parser.add_argument("--write-docs", metavar="SECTION", help="bring this section of docs/chaos.md up to date")
+    parser.add_argument("--config", default=CONFIG, help="of the run (default: configs/run/chaos.yaml)")
     parser.add_argument("overrides", nargs="*", help="`list`, or section.key=value for the run")
     return parser
 
@@ -189,7 +198,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     try:
         kinds = chosen_kinds([name for name in args.faults.split(",") if name])
-    except UnknownKindError as error:
+        if args.write_docs:
+            check_section(ROOT, args.write_docs)
+    except (UnknownKindError, NoSuchSectionError) as error:
         parser.error(str(error))
     needs_nodes = [kind.name for kind in kinds if kind.action in ("kill_node", "freeze_node", "partition", "add_node")]
     if needs_nodes and args.nodes < 2:

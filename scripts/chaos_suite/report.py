@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from reproduction.report import machine_text
 from rich.console import Console
 from rich.table import Table
 
@@ -40,7 +40,7 @@ def make_report(
         {"text": c.text, "found": findings.get(c.figure), "kept": kept, "speed": c.speed} for c, kept in check_run(findings)
     ]
     return {
-        "about": {**about, "machine": platform.platform(), "python": platform.python_version()},
+        "about": {**about, "machine": machine_text()},
         "facts": dict(facts),
         "faults": [fault | {"figures": figures_of(fault, facts)} for fault in faults],
         "findings": dict(findings),
@@ -67,39 +67,55 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def fault_table(faults: Sequence[Mapping[str, Any]]) -> Table:
-    """Return one line per fault; kinds of which there are many are brought together."""
-    table = Table(box=None, pad_edge=False, title="faults (s; median and worst of each kind)", title_justify="left")
-    for column in (
-        "fault",
-        "num",
-        "back",
-        "learner stalled",
-        "at work again",
-        "env steps at least",
-        "rows lost",
-        "redone s",
-        "ended",
-    ):
-        table.add_column(column, justify="left" if column == "fault" else "right")
+FAULT_COLUMNS = (
+    "fault",
+    "times",
+    "back s",
+    "learner stalled s",
+    "at work again s",
+    "env steps at least",
+    "rows lost",
+    "redone s",
+    "ended",
+)
+
+
+def fault_rows(faults: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return one line per kind of fault (see FAULT_COLUMNS): median and worst, totals of what was lost."""
+    rows = []
     for kind in dict.fromkeys(fault["kind"] for fault in faults):
         mine = [fault for fault in faults if fault["kind"] == kind and fault["victim"] != "nobody"]
-        if not mine:
-            table.add_row(kind, "0", *["-"] * 7)
-            continue
         costs = [fault["cost"] for fault in mine]
-        table.add_row(
-            kind,
-            str(len(mine)),
-            _spread([fault["back_s"] for fault in mine]),
-            _spread([cost["stall_s"] for cost in costs]),
-            _spread([cost["resumed_s"] for cost in costs]),
-            _least([cost["env_dip_frac"] for cost in costs]),
-            _total([cost["rows_lost"] + cost["replay_rows_lost"] for cost in costs]),
-            _spread([cost["redone_s"] for cost in costs]),
-            str(sum(1 for fault in mine if fault["driver_exit"] is not None)),
+        rows.append(
+            [
+                kind,
+                str(len(mine)),
+                _spread([fault["back_s"] for fault in mine]),
+                _spread([cost["stall_s"] for cost in costs]),
+                _spread([cost["resumed_s"] for cost in costs]),
+                _least([cost["env_dip_frac"] for cost in costs]),
+                _total([cost["rows_lost"] + cost["replay_rows_lost"] for cost in costs]),
+                _spread([cost["redone_s"] for cost in costs]),
+                str(sum(1 for fault in mine if fault["driver_exit"] is not None)),
+            ]
         )
+    return rows
+
+
+def fault_table(faults: Sequence[Mapping[str, Any]]) -> Table:
+    """Return ``fault_rows`` for a terminal."""
+    table = Table(box=None, pad_edge=False, title="faults (median / worst of each kind)", title_justify="left")
+    for column in FAULT_COLUMNS:
+        table.add_column(column, justify="left" if column == "fault" else "right", no_wrap=column in ("fault", "back s"))
+    for row in fault_rows(faults):
+        table.add_row(*row)
     return table
+
+
+def fault_markdown(faults: Sequence[Mapping[str, Any]]) -> str:
+    """Return ``fault_rows`` for a page."""
+    lines = [FAULT_COLUMNS, ["---"] * len(FAULT_COLUMNS), *fault_rows(faults)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def promise_table(promises: Mapping[str, Any]) -> Table:
@@ -155,6 +171,8 @@ def _word(kept: bool) -> str:
 def _spread(values: Sequence[float | None]) -> str:
     """Median and worst; None is worse than anything."""
     known = [math.inf if value is None else value for value in values]
+    if not known:
+        return "-"
     return f"{_shown(statistics.median_high(known))} / {_shown(max(known))}"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import chaos
 import pytest
+from chaos_suite.docs import NoSuchSectionError, check_section, write_docs
 from chaos_suite.fault import choose, learner_flows, loss_of
 from chaos_suite.kinds import GROUPS, KINDS, UnknownKindError, chosen_kinds
 from chaos_suite.picture import draw_timeline
@@ -274,3 +275,32 @@ def test_arguments_that_make_no_sense_are_refused_before_anything_starts(
         assert says in capsys.readouterr().err
     assert chaos.main(["list"]) == 0
     assert "SIGKILL of a rollout worker" in capsys.readouterr().out
+
+
+def test_a_section_of_the_page_is_brought_up_to_date_and_the_rest_is_left(tmp_path: Path) -> None:
+    page = tmp_path / "docs" / "chaos.md"
+    page.parent.mkdir()
+    page.write_text(
+        "before\n<!-- figures of one -->\nold\n<!-- end of one -->\nafter\n<!-- figures of two -->\n<!-- end of two -->\n"
+    )
+    (tmp_path / "chaos.png").write_bytes(b"picture")
+    extra = {
+        "env_steps": 10, "commits": 2, "sessions": [{}], "passed": True, "pacing_error": 0.001, "duplicates_refused": 0.0,
+        "rows_inspected": 9,
+    }  # fmt: skip
+    found = make_report([fault("worker")], GOOD | extra, FACTS, {"command": "python scripts/chaos.py", "seconds": 9.0})
+    for _ in range(2):
+        assert write_docs(tmp_path, "one", found, tmp_path / "chaos.png")[0] == page
+    text = page.read_text()
+    assert "old" not in text
+    assert text.startswith("before\n<!-- figures of one -->\n```\npython scripts/chaos.py\n```")
+    assert text.endswith("<!-- end of one -->\nafter\n<!-- figures of two -->\n<!-- end of two -->\n")
+    assert text.count("| worker | 1 | 2.5 / 2.5 |") == 1
+    assert (page.parent / "pictures" / "chaos_one.png").read_bytes() == b"picture"
+    with pytest.raises(NoSuchSectionError, match="one, two"):
+        check_section(tmp_path, "three")
+
+
+def test_the_page_has_the_sections_that_its_commands_name() -> None:
+    for section in ("everything", "workers", "driver", "nodes"):
+        check_section(chaos.ROOT, section)
