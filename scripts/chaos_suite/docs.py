@@ -49,17 +49,18 @@ def section_text(section: str, report: Mapping[str, Any]) -> str:
     about, findings = report["about"], report["findings"]
     broken = [check["text"] for check in report["checks"] if not check["kept"]]
     whole = "all kept" if not broken else f"broken: {'; '.join(broken)}"
-    facts = (
-        f"{about['seconds']:,.0f} s, {findings['env_steps']:,} env steps, {findings['commits']} checkpoints, "
-        f"{len(findings['sessions'])} lives of the command; the curriculum was {'' if findings['passed'] else 'not '}passed; "
-        f"samples per insert off by {100 * (findings['pacing_error'] or 0.0):.2f} %; {findings['duplicates_refused']:,.0f} fragments "
-        f"came twice and were refused, {findings['rows_stored_twice']} rows of {findings['rows_inspected']:,} were stored twice. Of the whole run: {whole}."
-    )
+    facts = [
+        f"On {about['machine']}: {about['seconds']:,.0f} s, {findings['env_steps']:,} env steps, {findings['commits']} checkpoints, "
+        f"{len(findings['sessions'])} lives of the command; the curriculum was {'' if findings['passed'] else 'not '}passed.",
+        f"Samples per insert off by {100 * (findings['pacing_error'] or 0.0):.2f} %; {findings['duplicates_refused']:,.0f} fragments came "
+        f"twice and were refused; {findings['rows_stored_twice']} of {findings['rows_inspected']:,} rows were stored twice.",
+        f"Of the whole run: {whole}.",
+    ]
     picture = f"![What was broken, and how fast the run went](pictures/chaos_{section}.png)"
     return "\n\n".join(
         [
             f"```\n{about['command']}\n```",
-            f"On {about['machine']}: {facts}",
+            " ".join(facts),
             picture,
             fault_markdown(report["faults"]),
             markdown(report),
