@@ -16,10 +16,12 @@ polls, and forgets one whose rank died before that: so rank 0 first writes the p
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +39,7 @@ LEARNER_PART = "learner"
 CONTROLLER_FAILURES = 3
 RANK_MEMORY_BYTES = 1_000_000.0
 GROUPS_SUFFIX = ".placement_groups"
-"""Of the file beside Train's notes that names the placement groups which Train made for a run."""
+"""Of the empty file beside Train's notes whose stem begins the names of the placement groups that Train makes for a run."""
 
 TRAIN_ENVIRONMENT = {
     # Seconds between two polls of the ranks: how late a death, a report or the end is noticed (Ray's default is 2).
@@ -257,7 +259,8 @@ def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
 
     * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where there is
       none. ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job. Where a job
-      outlives a run that was killed (a search), whoever finds it dead removes the groups whose ids stand in the file ``groups``.
+      outlives a run that was killed, whoever finds it dead removes the groups whose names begin as the file ``groups`` is called: Train
+      gives them none, so ours does.
     * AutoscalingCoordinator (of Ray Data, a detached actor) shares a cluster between Train and Data runs. An autoscaling cluster
       grows for the ranks all the same, because their placement group is pending.
     """
@@ -276,17 +279,21 @@ def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
 
         _maybe_send_resource_request = _cancel_resource_request = _send_resource_request
 
-    class NoteGroup(WorkerGroupCallback):
-        def after_worker_group_start(self, worker_group: Any) -> None:
-            """Append the id of the placement group that Train has just made."""
-            group = worker_group.get_worker_group_state().placement_group_handle.placement_group
-            with groups.open("a", encoding="utf-8") as file:
-                file.write(f"{group.id.hex()}\n")
+    prefix = groups.name.removesuffix(GROUPS_SUFFIX)
+
+    class NameGroup(WorkerGroupCallback):
+        def before_worker_group_start(self, worker_group_context: Any) -> None:
+            """Let the group that Train is about to make, in this process, have a name."""
+            from ray.train.v2._internal.execution.worker_group import worker_group
+            from ray.util.placement_group import placement_group
+
+            module: Any = worker_group
+            module.placement_group = functools.partial(placement_group, name=f"{prefix}#{time.time_ns()}")
 
     class LeanTorchTrainer(TorchTrainer):
         def _create_default_callbacks(self) -> list[Any]:
             callbacks = super()._create_default_callbacks()
-            return [NoteGroup(), *(c for c in callbacks if not isinstance(c, PlacementGroupCleanerCallback))]
+            return [NameGroup(), *(c for c in callbacks if not isinstance(c, PlacementGroupCleanerCallback))]
 
         def _initialize_and_run_controller(self, **arguments: Any) -> Any:
             here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -326,14 +333,14 @@ def make_trainer(
 
     pointer = committed_pointer(storage_path, run_name)
     pointer.parent.mkdir(parents=True, exist_ok=True)
+    groups = Path(storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}"
+    groups.touch()
     backend: Any = TorchConfig()
     use_gpu = gpus_per_rank > 0.0
     if num_ranks <= 1 and not use_gpu:
         backend = BackendConfig()
         backend.backend = "none"  # TorchTrainer fills in an empty name
-    return lean_trainer_class(
-        Path(storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}", [] if controllers is None else controllers
-    )(
+    return lean_trainer_class(groups, [] if controllers is None else controllers)(
         train_loop,
         train_loop_config={"wiring": wiring, "pointer": str(pointer)},
         torch_config=backend,

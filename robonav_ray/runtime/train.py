@@ -24,6 +24,7 @@ from robonav_ray.runtime.checkpoint import (
     open_checkpoint,
 )
 from robonav_ray.runtime.controller import Ending
+from robonav_ray.runtime.job import place_output
 from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
 from robonav_ray.runtime.run_directory import (
     RunDirectory,
@@ -94,6 +95,15 @@ class Opening:
     resumed: tuple[RunDirectory, Checkpoint] | None
     began: float
 
+    @property
+    def folder(self) -> tuple[Path, str]:
+        """The folder in which the run's own lies or will lie, and the key that names it."""
+        if self.resumed is not None:
+            return self.resumed[0].path.parent, "--resume"
+        if self.directory is not None:
+            return self.directory.absolute().parent, "--out"
+        return Path(self.config.output_dir).absolute(), "output_dir"
+
     def begin(self) -> Session:
         """Make the run directory, or set aside what the resumed checkpoint leaves behind."""
         if self.resumed is None:
@@ -108,7 +118,7 @@ def resolve_opening(
     """Resolve config, run and checkpoint; makes nothing. UserError for anything that is wrong."""
     if resume is not None and resume not in ("auto", "latest") and not Path(resume).exists():
         raise RunDirectoryError(f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)")
-    config = load_run_config(config_path, overrides)
+    config = place_output(load_run_config(config_path, overrides), directory)
     resumed = _find_resumed(config, resume, directory)
     if resumed is None:
         if resume == "auto":
@@ -177,6 +187,10 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
         from robonav_ray.runtime.topology import RayWiring
         from robonav_ray.tracking.remote import PrometheusTracker
 
+        if cluster.num_nodes > 1:
+            from robonav_ray.runtime.shared_storage import check_shared
+
+            check_shared(*opening.folder)
         plan = plan_when_free(config, cluster)
         _check_device(config, "cuda" if plan.gpus_per_rank else "cpu")
         if not cluster.started_here:
