@@ -71,7 +71,8 @@ def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Console) -> in
     try:
         training = Training(output.absolute() / "run", [args.config, *args.overrides], site.environment, output / "command.log")
         suite = Suite(
-            site, training, num_nodes=args.nodes, freeze_s=args.freeze_s, overlap=args.overlap, console=console,
+            site, training, num_nodes=args.nodes, freeze_s=args.freeze_s, calm_s=args.period / 2, overlap=args.overlap,
+            console=console,
             log=output / "command.log",
         )  # fmt: skip
         try:

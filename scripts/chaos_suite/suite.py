@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from chaos_suite.aftermath import load_config
 from chaos_suite.fault import Fault, Loss, choose, learner_flows, loss_of, send
 from chaos_suite.processes import Look, Process, Watch
 from chaos_suite.record import Commits, Reading, Tail, times_of_change
@@ -58,11 +59,24 @@ class Suite:
     """Runs one schedule against one run."""
 
     def __init__(
-        self, site: Site, training: Training, *, num_nodes: int, freeze_s: float, overlap: bool, console: Console, log: Path
+        self,
+        site: Site,
+        training: Training,
+        *,
+        num_nodes: int,
+        freeze_s: float,
+        calm_s: float,
+        overlap: bool,
+        console: Console,
+        log: Path,
     ) -> None:
-        """``num_nodes`` are kept up; with ``overlap`` a fault does not wait until the run has got over the one before."""
+        """``num_nodes`` are kept up.
+
+        With ``overlap`` a fault does not wait until the run has got over the one before; otherwise one that had to wait comes ``calm_s``
+        after that.
+        """
         self._site, self._training, self._console, self._log = site, training, console, log
-        self._num_nodes, self._freeze_s, self._overlap = num_nodes, freeze_s, overlap
+        self._num_nodes, self._freeze_s, self._calm_s, self._overlap = num_nodes, freeze_s, calm_s, overlap
         self.watch, self.commits, self.tail = Watch(), Commits(), Tail(training.run)
         self.outcome = Outcome(time.time())
         self._look = Look(0.0, {})
@@ -88,8 +102,9 @@ class Suite:
             late_s, origin = 0.0, time.time()
             for planned in schedule:
                 self._wait(origin + planned.at_s + late_s)
-                if not self._overlap:
+                if not self._overlap and self._under_way:
                     self._until(self._is_over, 600.0, "does not get over a fault")
+                    self._wait(time.time() + self._calm_s)
                 late_s = max(late_s, time.time() - origin - planned.at_s)
                 self._inflict(planned)
             self._until(self._is_over, 600.0, "does not get over the last fault")
@@ -134,8 +149,12 @@ class Suite:
             undo = "thaw_node" if action == "freeze_node" else "heal"
             self._thaw.append((fault.time + self._freeze_s, lambda: self._act(undo, node), fault))
         elif action == "add_node":
-            loss.new_node = fault.node = fault.victim = self._act(action, None) or ""
+            fault.node = fault.victim = self._act(action, None) or ""
             self._num_nodes += 1
+            if load_config(self._training.run).rollout.num_workers == "auto":
+                loss.new_node = fault.node
+            else:
+                fault.note = "rollout.num_workers is fixed, so there is nothing for it to do"
         elif action in ("kill_driver", "stop_driver"):
             self._training.signal(signal.SIGKILL if action == "kill_driver" else signal.SIGTERM)
         else:
