@@ -37,6 +37,8 @@ class Fault:
     """Until the command had ended, where that was asked for."""
     driver_exit: int | None = None
     """Exit code of the command, where it ended."""
+    idle: bool = False
+    """Whether nothing was to come of it."""
     note: str = ""
 
     def record(self) -> dict[str, Any]:

@@ -75,7 +75,7 @@ PROMISES: dict[str, Promise] = {
         (Bound("fenced_s", 15.0, "fenced, or its replacement at work, within 15 s"), ONE_INTERVAL, RECOVERS, GOES_ON),
     ),
     "add": Promise(
-        "a node that joins during the run is used", (Bound("back_s", 60.0, "an actor of the run on it within 60 s"), GOES_ON)
+        "a node that joins during the run is used", (Bound("used_s", 60.0, "an actor of the run on it within 60 s"), GOES_ON)
     ),
     "driver": Promise(
         "the driver killed: `--resume auto` always finishes; counters never go behind the last commit; no duplicate (step, tag)",
@@ -123,6 +123,7 @@ def figures_of(fault: Mapping[str, Any], facts: Mapping[str, float]) -> dict[str
     resumed = cost["resumed_s"]
     return {
         "back_s": _or_never(fault["back_s"]),
+        "used_s": None if fault["idle"] else _or_never(fault["back_s"]),
         "stall_s": cost["stall_s"],
         "resumed_s": _or_never(resumed),
         "resumed_beyond_s": max(0.0, _or_never(resumed) - (45.0 if fault["held_rank"] else 30.0)),

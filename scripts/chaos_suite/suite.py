@@ -154,7 +154,7 @@ class Suite:
             if load_config(self._training.run).rollout.num_workers == "auto":
                 loss.new_node = fault.node
             else:
-                fault.note = "rollout.num_workers is fixed, so there is nothing for it to do"
+                fault.idle, fault.note = True, "rollout.num_workers is fixed, so there is nothing for it to do"
         elif action in ("kill_driver", "stop_driver"):
             self._training.signal(signal.SIGKILL if action == "kill_driver" else signal.SIGTERM)
         else:

@@ -165,7 +165,8 @@ def fault(kind: str, number: int = 0, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     record = {
         "number": number, "kind": kind, "planned_s": 1.0, "time": 1002.0 + number, "victim": f"{kind} 17", "node": None,
-        "held_rank": False, "back_s": 2.5, "resumed_s": 0.5, "thawed_s": None, "gone_s": None, "driver_exit": None, "note": "",
+        "held_rank": False, "back_s": 2.5, "resumed_s": 0.5, "thawed_s": None, "gone_s": None, "driver_exit": None, "idle": False,
+        "note": "",
     }  # fmt: skip
     mine = {key: value for key, value in changes.items() if key in cost}
     return record | {k: v for k, v in changes.items() if k not in cost} | {"cost": cost | mine}
@@ -199,6 +200,7 @@ def test_every_bound_speaks_of_a_figure_that_there_is() -> None:
         (fault("node", resumed_s=31.0), "within 30 s"),
         (fault("node", resumed_s=46.0, held_rank=True), "within 30 s"),
         (fault("freeze", back_s=26.0), "within 15 s"),
+        (fault("add", back_s=61.0), "on it within 60 s"),
         (fault("sigterm", driver_exit=0, gone_s=3.0), "exit code 75"),
         (fault("sigterm", driver_exit=75, gone_s=31.0), "gone within 30 s"),
     ],
@@ -213,6 +215,7 @@ def test_a_broken_promise_is_said(record: dict[str, Any], says: str) -> None:
     "record",
     [
         fault("worker", rows_lost=100.0),
+        fault("add", back_s=None, idle=True),
         fault("node", resumed_s=44.0, held_rank=True),
         fault("freeze", back_s=26.0, events=[{"time": 1012.0, "event": "fenced"}]),
         fault("sigterm", driver_exit=75, gone_s=3.0, resumed_s=20.0),
