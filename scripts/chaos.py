@@ -37,7 +37,7 @@ from chaos_suite.record import count_repeated_tags, read_events, read_readings
 from chaos_suite.report import broken_lines, make_report, print_report, write_report
 from chaos_suite.schedule import make_schedule
 from chaos_suite.site import Site, open_site
-from chaos_suite.suite import Outcome, Suite, SuiteError
+from chaos_suite.suite import Manner, Outcome, Suite, SuiteError
 from chaos_suite.training import Training
 from rich.console import Console
 from rich.table import Table
@@ -70,11 +70,8 @@ def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Console) -> in
     site = open_site(args.nodes, args.cpus, args.namespaces, args.first_port, lambda: training.pid if training else None)
     try:
         training = Training(output.absolute() / "run", [args.config, *args.overrides], site.environment, output / "command.log")
-        suite = Suite(
-            site, training, num_nodes=args.nodes, freeze_s=args.freeze_s, calm_s=args.period / 2, overlap=args.overlap,
-            console=console,
-            log=output / "command.log",
-        )  # fmt: skip
+        manner = Manner(args.nodes, args.freeze_s, args.period / 2, args.overlap, args.from_start)
+        suite = Suite(site, training, manner, console, output / "command.log")
         try:
             outcome = suite.run(schedule)
             findings = look_after(site, suite, outcome)
@@ -182,6 +179,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--overlap", action="store_true", help="faults come by the clock, whether the run has got over the last or not"
     )
+    parser.add_argument("--from-start", action="store_true", help="the first fault may come before the run has begun to learn")
     parser.add_argument("--output", type=Path, help="a directory that does not exist yet (default: runs/chaos-TIME)")
     parser.add_argument("--write-docs", metavar="SECTION", help="bring this section of docs/chaos.md up to date")
     parser.add_argument("--config", default=CONFIG, help="of the run (default: configs/run/chaos.yaml)")

@@ -55,28 +55,29 @@ class Outcome:
     final_code: int | None = None
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a schedule is carried out."""
+
+    num_nodes: int
+    """Nodes that are kept up."""
+    freeze_s: float
+    """How long what is frozen, or cut off, stays so."""
+    calm_s: float
+    """A fault that had to wait until the run had got over the one before comes so long after that."""
+    overlap: bool = False
+    """Faults come by the clock, whether the run has got over the one before or not."""
+    from_start: bool = False
+    """The clock of the schedule begins with the command; otherwise once it learns and has a checkpoint."""
+
+
 class Suite:
     """Runs one schedule against one run."""
 
-    def __init__(
-        self,
-        site: Site,
-        training: Training,
-        *,
-        num_nodes: int,
-        freeze_s: float,
-        calm_s: float,
-        overlap: bool,
-        console: Console,
-        log: Path,
-    ) -> None:
-        """``num_nodes`` are kept up.
-
-        With ``overlap`` a fault does not wait until the run has got over the one before; otherwise one that had to wait comes ``calm_s``
-        after that.
-        """
-        self._site, self._training, self._console, self._log = site, training, console, log
-        self._num_nodes, self._freeze_s, self._calm_s, self._overlap = num_nodes, freeze_s, calm_s, overlap
+    def __init__(self, site: Site, training: Training, manner: Manner, console: Console, log: Path) -> None:
+        """Nothing is started yet; ``log`` is where the command's output goes."""
+        self._site, self._training, self._manner, self._console, self._log = site, training, manner, console, log
+        self._num_nodes = manner.num_nodes
         self.watch, self.commits, self.tail = Watch(), Commits(), Tail(training.run)
         self.outcome = Outcome(time.time())
         self._look = Look(0.0, {})
@@ -97,14 +98,16 @@ class Suite:
         """Do everything; SuiteError when the run does not come up or stay up. The site is left running."""
         try:
             self._training.start()
-            self._until(self._is_well, START_LIMIT_S, "has not begun to learn")
-            self._say(f"the run is well after {time.time() - self.outcome.began:.0f} s; {len(schedule)} faults to come")
+            if not self._manner.from_start:
+                self._until(self._is_well, START_LIMIT_S, "has not begun to learn")
+                self._say("the run is well")
+            self._say(f"{len(schedule)} faults to come")
             late_s, origin = 0.0, time.time()
             for planned in schedule:
                 self._wait(origin + planned.at_s + late_s)
-                if not self._overlap and self._under_way:
+                if not self._manner.overlap and self._under_way:
                     self._until(self._is_over, 600.0, "does not get over a fault")
-                    self._wait(time.time() + self._calm_s)
+                    self._wait(time.time() + self._manner.calm_s)
                 late_s = max(late_s, time.time() - origin - planned.at_s)
                 self._inflict(planned)
             self._until(self._is_over, 600.0, "does not get over the last fault")
@@ -143,11 +146,11 @@ class Suite:
             if not send(process, signal.SIGKILL if action == "kill" else signal.SIGSTOP):
                 fault.note = "it was gone already"
             if action == "hang":
-                self._thaw.append((fault.time + self._freeze_s, lambda: send(process, signal.SIGCONT), fault))
+                self._thaw.append((fault.time + self._manner.freeze_s, lambda: send(process, signal.SIGCONT), fault))
         elif action in ("freeze_node", "partition"):
             self._act(action, node)
             undo = "thaw_node" if action == "freeze_node" else "heal"
-            self._thaw.append((fault.time + self._freeze_s, lambda: self._act(undo, node), fault))
+            self._thaw.append((fault.time + self._manner.freeze_s, lambda: self._act(undo, node), fault))
         elif action == "add_node":
             fault.node = fault.victim = self._act(action, None) or ""
             self._num_nodes += 1
