@@ -37,7 +37,7 @@ from chaos_suite.record import count_repeated_tags, read_events, read_readings
 from chaos_suite.report import broken_lines, make_report, print_report, write_report
 from chaos_suite.schedule import make_schedule
 from chaos_suite.site import Site, open_site
-from chaos_suite.suite import Manner, Outcome, Suite, SuiteError
+from chaos_suite.suite import Manner, Outcome, Suite
 from chaos_suite.training import Training
 from rich.console import Console
 from rich.table import Table
@@ -68,18 +68,17 @@ def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Console) -> in
     schedule = make_schedule(kinds, args.seed, args.period, num_faults)
     training: Training | None = None
     site = open_site(args.nodes, args.cpus, args.namespaces, args.first_port, lambda: training.pid if training else None)
+    training = Training(output.absolute() / "run", [args.config, *args.overrides], site.environment, output / "command.log")
+    manner = Manner(args.nodes, args.freeze_s, args.period / 2, args.overlap, args.from_start)
+    suite = Suite(site, training, manner, console, output / "command.log")
     try:
-        training = Training(output.absolute() / "run", [args.config, *args.overrides], site.environment, output / "command.log")
-        manner = Manner(args.nodes, args.freeze_s, args.period / 2, args.overlap, args.from_start)
-        suite = Suite(site, training, manner, console, output / "command.log")
-        try:
-            outcome = suite.run(schedule)
-            findings = look_after(site, suite, outcome)
-        finally:
-            site.stop()
-        findings["survivors"] = survivors(suite.watch)
-    except SuiteError as error:
-        console.print(f"[red]{error}[/]")
+        outcome = suite.run(schedule)
+        findings = look_after(site, suite, outcome)
+    finally:
+        site.stop()
+    findings["survivors"] = survivors(suite.watch)
+    if not suite.tail.readings:
+        console.print(f"[red]the run has not begun: {outcome.failure}[/]")
         return BROKEN
     report = report_on(args, suite, outcome, findings, training.run, output)
     print_report(report, console)
@@ -94,7 +93,7 @@ def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Console) -> in
 
 def look_after(site: Site, suite: Suite, outcome: Outcome) -> dict[str, Any]:
     """Return what is found when the run has ended and the cluster is still up."""
-    findings: dict[str, Any] = {"stop_s": outcome.stop_s, "final_code": outcome.final_code}
+    findings: dict[str, Any] = {"stop_s": outcome.stop_s, "final_code": outcome.final_code, "failure": outcome.failure}
     if site.address is not None:
         findings |= look_at_cluster(site.address, site.environment)
     else:  # the run's own Ray: nothing is left to ask

@@ -6,6 +6,14 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from robonav_ray.errors import UserError
+
+ATTEMPTS = 3
+
+
+class SiteError(RuntimeError):
+    """A node could not be added; the message says why."""
+
 
 class Site(Protocol):
     """The nodes, and what can be done to them."""
@@ -74,7 +82,7 @@ class Nodes:
     def act(self, action: str, node: str | None) -> str | None:
         """Passed on to the cluster."""
         if action == "add_node":
-            return self._cluster.add_node("cpu").name
+            return self._add_node()
         {
             "kill_node": self._cluster.kill_node,
             "freeze_node": self._cluster.freeze_node,
@@ -83,6 +91,16 @@ class Nodes:
             "heal": self._cluster.heal,
         }[action](node)
         return None
+
+    def _add_node(self) -> str:
+        """Start a node; a machine at its limit may be too slow for Ray's own patience, so once more."""
+        why = ""
+        for _ in range(ATTEMPTS):
+            try:
+                return self._cluster.add_node("cpu").name
+            except UserError as error:
+                why = str(error)
+        raise SiteError(f"no node could be added in {ATTEMPTS} attempts: {why}")
 
     def stop(self) -> None:
         """End the cluster."""

@@ -16,7 +16,7 @@ from chaos_suite.fault import Fault, Loss, choose, learner_flows, loss_of, send
 from chaos_suite.processes import Look, Process, Watch
 from chaos_suite.record import Commits, Reading, Tail, times_of_change
 from chaos_suite.schedule import Planned
-from chaos_suite.site import Site
+from chaos_suite.site import Site, SiteError
 from chaos_suite.training import RESUME, Session, Training
 
 TICK_S = 0.2
@@ -51,6 +51,8 @@ class Outcome:
     stop_began: float = 0.0
     """When the run was told to stop for good."""
     faults: list[Fault] = field(default_factory=list)
+    failure: str = ""
+    """Why the schedule was broken off; empty when it was not."""
     stop_s: float | None = None
     final_code: int | None = None
 
@@ -95,7 +97,7 @@ class Suite:
         return self._training.sessions
 
     def run(self, schedule: Sequence[Planned]) -> Outcome:
-        """Do everything; SuiteError when the run does not come up or stay up. The site is left running."""
+        """Do everything, as far as the run can be brought up and kept up. The site is left running."""
         try:
             self._training.start()
             if not self._manner.from_start:
@@ -113,11 +115,16 @@ class Suite:
             self._until(self._is_over, 600.0, "does not get over the last fault")
             self._wait(time.time() + 5.0)
             self._finish()
+        except (SuiteError, SiteError) as error:
+            self.outcome.failure = str(error)
+            self._say(f"broken off: {error}")
         finally:
+            self.outcome.stop_began = self.outcome.stop_began or time.time()
             for _, thaw, _ in self._thaw:
                 thaw()
             self._training.end()
             self._hands.shutdown()
+            self.outcome.ended = time.time()
         return self.outcome
 
     def _inflict(self, planned: Planned) -> None:
@@ -233,7 +240,7 @@ class Suite:
         most = max((reading.env_steps for reading in self.tail.readings), default=0)
         self._training.start(f"budget.max_env_steps={most + 1000}")
         self._until(lambda: self._training.poll() is not None, END_LIMIT_S, "does not finish")
-        self.outcome.final_code, self.outcome.ended = self._training.poll(), time.time()
+        self.outcome.final_code = self._training.poll()
         self._tick()
 
     def _is_well(self) -> bool:
