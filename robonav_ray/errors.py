@@ -7,3 +7,14 @@ class UserError(ValueError):
 
 class LearnerCallError(RuntimeError):
     """A command was not carried out: the learner refused it, restarted, ended, or did not answer in time."""
+
+
+class PartLostError(RuntimeError):
+    """A part that cannot be replaced while the others run (curriculum, ledger, mailbox, trainer) is gone or answers no more.
+
+    The session ends with it; the run goes on in a new one from its last committed checkpoint.
+    """
+
+
+class FencedError(RuntimeError):
+    """The caller was taken for dead and has been replaced; what it still sends is refused."""

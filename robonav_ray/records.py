@@ -263,3 +263,18 @@ class CommandBatch:
 
 Metrics = dict[str, float]
 """``room/quantity_unit`` -> value; the one place where a plain mapping travels, because dashboards want exactly that."""
+
+
+class PartEvent(NamedTuple):
+    """Something that happened to a part of a run, for ``RUN/events.jsonl``."""
+
+    event: str
+    """``lost``, ``fenced``, ``back``, ``restarted``, ``joined``, ``left``, ``saved`` or ``failed``."""
+    part: str
+    """``rollout/3``, ``replay/1``, ``learner``, ``curriculum``, ``ledger``, ``weights``, ``mailbox``, ``node/<address>``, ``session``."""
+    detail: str = ""
+    """For people."""
+    after_s: float | None = None
+    """Seconds from the loss to the recovery, where this is one."""
+    rows_lost: int | None = None
+    """Rows that went with the part, where known."""

@@ -19,6 +19,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.errors import UserError
@@ -130,6 +131,15 @@ def load_tuning_config(path: Path | None, overrides: Sequence[str] = ()) -> Tuni
     return _load(TuningConfig, path, overrides)
 
 
+def load_cluster_definition(path: Path, overrides: Sequence[str] = ()) -> ClusterDefinition:
+    """Return the checked cluster definition at ``path``, by the same rules.
+
+    Raises:
+        ConfigError: for anything wrong, with one clear message that lists every problem found.
+    """
+    return _load(ClusterDefinition, path, overrides)
+
+
 def check_run_config(data: Mapping[str, Any], source: str) -> RunConfig:
     """Return ``data`` (a config that was put together, not read) as a checked RunConfig; ConfigError, naming ``source``, otherwise."""
     try:
@@ -178,8 +188,10 @@ def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str)
     value = _Document(text, f"override {override!r}").data
     parts = key.strip().split(".")
     field = model.model_fields.get(parts[0])
-    if field is not None and _section_of_mapping(field.annotation) is not None and len(parts) > 1:
-        parts = [parts[0], ".".join(parts[1:])]  # its keys have dots of their own
+    section = None if field is None else _section_of_mapping(field.annotation)
+    if section is not None and len(parts) > 1:  # its keys may have dots of their own, up to a key of the section
+        end = next((i for i in range(2, len(parts)) if parts[i] in section.model_fields), len(parts))
+        parts = [parts[0], ".".join(parts[1:end]), *parts[end:]]
     path: Path_ = tuple(int(p) if p.isdigit() else p for p in parts)
     node: Any = data
     for depth, part in enumerate(path[:-1]):

@@ -22,5 +22,6 @@ class RolloutConfig(Section):
     """Fragments of one worker that may be under way to the replay (the bound of that queue)."""
     ladder_exponent: float = Field(default=7.0, ge=0.0)
     """alpha of the Ape-X ladder: world i of N acts with epsilon ** (1 + alpha * i / (N - 1)) (Horgan et al. 2018, eq. 1)."""
-    max_restarts: int = Field(default=100, ge=0, le=100)
-    """How many dead workers are replaced in a run before it gives up."""
+    max_restarts: int = Field(default=1000, ge=0)
+    """How many dead workers are replaced in a session before it gives up. One that dies several times in a row without having delivered
+    anything ends the session at once."""

@@ -52,3 +52,8 @@ class RuntimeConfig(Section):
     """CPUs that one replay shard reserves."""
     start_timeout_s: float = Field(default=120.0, gt=0.0)
     """Seconds after which a start that does not come up is given up with a message."""
+    heartbeat_timeout_s: float = Field(default=10.0, ge=2.0)
+    """Seconds of silence after which a part that had answered (a frozen process, a node that is cut off) is given up and replaced. Rollout
+    workers that take long over a fragment are given five times their longest."""
+    max_session_restarts: int = Field(default=5, ge=0)
+    """How often within an hour a run may begin again from its last checkpoint because a part was lost that cannot be replaced alone."""

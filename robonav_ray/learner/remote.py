@@ -16,10 +16,12 @@ polls, and forgets one whose rank died before that: so rank 0 first writes the p
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +39,13 @@ LEARNER_PART = "learner"
 CONTROLLER_FAILURES = 3
 RANK_MEMORY_BYTES = 1_000_000.0
 GROUPS_SUFFIX = ".placement_groups"
-"""Of the file beside Train's notes that names the placement groups which Train made for a run."""
+"""Of the empty file beside Train's notes whose stem begins the names of the placement groups that Train makes for a run."""
 
 TRAIN_ENVIRONMENT = {
     # Seconds between two polls of the ranks: how late a death, a report or the end is noticed (Ray's default is 2).
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # Seconds without an answer after which a rank counts as dead (Ray's default is 600): frozen, or on a node that is cut off.
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "15",
     # One process less; a preempted node is noticed like any other that dies.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # We print nothing in the ranks, so print need not be patched.
@@ -209,9 +213,10 @@ def report_committed(path: str, pointer: Path) -> None:
 class LearnerHandle:
     """A learner that runs, or has ended."""
 
-    def __init__(self, fit: Callable[[], None]) -> None:
-        """Call ``fit`` in a daemon thread."""
+    def __init__(self, fit: Callable[[], None], kill: Callable[[], None] = lambda: None) -> None:
+        """Call ``fit`` in a daemon thread; ``kill`` ends what it has started."""
         self._error: BaseException | None = None
+        self._kill = kill
         self._thread = threading.Thread(target=self._run, args=(fit,), name="learner-fit", daemon=True)
         self._thread.start()
 
@@ -230,6 +235,10 @@ class LearnerHandle:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def kill(self) -> None:
+        """End Train's controller and with it all ranks, at once; for a learner that does not stop as told."""
+        self._kill()
+
     def ended_because(self) -> str | None:
         """Return why the learner is gone in one line, None while it runs."""
         if self._thread.is_alive():
@@ -243,19 +252,26 @@ class LearnerHandle:
             self._error = error
 
 
-def lean_trainer_class(groups: Path) -> Any:
+def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
     """Return TorchTrainer without two helper processes that cost a small machine seconds at every start.
+
+    The handle of its controller is appended to ``controllers``, so that it can be ended from outside.
 
     * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where there is
       none. ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job. Where a job
-      outlives a run that was killed (a search), whoever finds it dead removes the groups whose ids stand in the file ``groups``.
+      outlives a run that was killed, whoever finds it dead removes the groups whose names begin as the file ``groups`` is called: Train
+      gives them none, so ours does.
     * AutoscalingCoordinator (of Ray Data, a detached actor) shares a cluster between Train and Data runs. An autoscaling cluster
       grows for the ranks all the same, because their placement group is pending.
     """
+    import ray
     from ray.train.torch import TorchTrainer
     from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+    from ray.train.v2._internal.constants import get_env_vars_to_propagate
     from ray.train.v2._internal.execution.callback import WorkerGroupCallback
+    from ray.train.v2._internal.execution.controller import TrainController
     from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     class FixedRanks(FixedScalingPolicy):
         def _send_resource_request(self) -> None:
@@ -263,20 +279,31 @@ def lean_trainer_class(groups: Path) -> Any:
 
         _maybe_send_resource_request = _cancel_resource_request = _send_resource_request
 
-    class NoteGroup(WorkerGroupCallback):
-        def after_worker_group_start(self, worker_group: Any) -> None:
-            """Append the id of the placement group that Train has just made."""
-            group = worker_group.get_worker_group_state().placement_group_handle.placement_group
-            with groups.open("a", encoding="utf-8") as file:
-                file.write(f"{group.id.hex()}\n")
+    prefix = groups.name.removesuffix(GROUPS_SUFFIX)
+
+    class NameGroup(WorkerGroupCallback):
+        def before_worker_group_start(self, worker_group_context: Any) -> None:
+            """Let the group that Train is about to make, in this process, have a name."""
+            from ray.train.v2._internal.execution.worker_group import worker_group
+            from ray.util.placement_group import placement_group
+
+            module: Any = worker_group
+            module.placement_group = functools.partial(placement_group, name=f"{prefix}#{time.time_ns()}")
 
     class LeanTorchTrainer(TorchTrainer):
         def _create_default_callbacks(self) -> list[Any]:
             callbacks = super()._create_default_callbacks()
-            return [NoteGroup(), *(c for c in callbacks if not isinstance(c, PlacementGroupCleanerCallback))]
+            return [NameGroup(), *(c for c in callbacks if not isinstance(c, PlacementGroupCleanerCallback))]
 
         def _initialize_and_run_controller(self, **arguments: Any) -> Any:
-            return super()._initialize_and_run_controller(**{**arguments, "scaling_policy": FixedRanks(self.scaling_config)})
+            here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+            controller_class: Any = ray.remote(
+                num_cpus=0, scheduling_strategy=here, runtime_env={"env_vars": get_env_vars_to_propagate()}
+            )(TrainController)
+            controller = controller_class.remote(**{**arguments, "scaling_policy": FixedRanks(self.scaling_config)})
+            controllers.append(controller)
+            ray.get(controller.run.remote())
+            return ray.get(controller.get_result.remote())
 
     return LeanTorchTrainer
 
@@ -290,6 +317,7 @@ def make_trainer(
     run_name: str,
     storage_path: str,
     max_restarts: int,
+    controllers: list[Any] | None = None,
 ) -> Any:
     """Return the TorchTrainer; ``num_ranks`` 0 makes fit() run one rank in this very process, for tests.
 
@@ -305,12 +333,14 @@ def make_trainer(
 
     pointer = committed_pointer(storage_path, run_name)
     pointer.parent.mkdir(parents=True, exist_ok=True)
+    groups = Path(storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}"
+    groups.touch()
     backend: Any = TorchConfig()
     use_gpu = gpus_per_rank > 0.0
     if num_ranks <= 1 and not use_gpu:
         backend = BackendConfig()
         backend.backend = "none"  # TorchTrainer fills in an empty name
-    return lean_trainer_class(Path(storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}")(
+    return lean_trainer_class(groups, [] if controllers is None else controllers)(
         train_loop,
         train_loop_config={"wiring": wiring, "pointer": str(pointer)},
         torch_config=backend,
@@ -368,6 +398,14 @@ def start_learner(
     for key, value in {**TRAIN_ENVIRONMENT, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(start_timeout_s)}.items():
         os.environ.setdefault(key, value)
 
+    controllers: list[Any] = []
+
+    def kill() -> None:
+        import ray
+
+        for controller in controllers:
+            ray.kill(controller)
+
     def fit() -> None:
         make_trainer(
             wiring,
@@ -377,7 +415,8 @@ def start_learner(
             run_name=run_name,
             storage_path=storage_path,
             max_restarts=max_restarts,
+            controllers=controllers,
         ).fit()
         raise_what_ended(committed_pointer(storage_path, run_name))
 
-    return LearnerHandle(fit)
+    return LearnerHandle(fit, kill)

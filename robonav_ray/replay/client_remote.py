@@ -23,7 +23,7 @@ from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
 from robonav_ray.records import Fragment, TransitionSpec
 from robonav_ray.replay import buffer
-from robonav_ray.replay.ledger_service import Admission
+from robonav_ray.replay.ledger_service import Admission, Writer
 from robonav_ray.replay.mixing import MixedDraw
 from robonav_ray.replay.outbox import PriorityOutbox
 from robonav_ray.replay.pacing import Reservation, Side
@@ -60,9 +60,9 @@ class RemoteShards(ShardView):
             self.block(index, math.inf if isinstance(error, _SHARD_GONE) else slow_s)
             return None
 
-    def reserve(self, side: Side, rows: int) -> Reservation | None:
+    def reserve(self, side: Side, rows: int, writer: Writer | None = None) -> Reservation | None:
         """Ask the ledger once, for at most ``WAIT_S``; notices on the way when shards were replaced."""
-        admission: Admission = ray.get(self.ledger.reserve.remote(side, rows, WAIT_S))
+        admission: Admission = ray.get(self.ledger.reserve.remote(side, rows, WAIT_S, writer))
         if admission.generation != self.generation:
             self.refresh()
         return admission.reservation
@@ -112,7 +112,8 @@ class RemoteTransitionSink(_Client):
         What an insert finds wrong is raised by a later call, or by ``flush``.
         """
         self._reap(self._max_in_flight - 1)
-        while (reservation := self._shards.reserve("insert", fragment.num_rows)) is None:
+        writer = Writer(fragment.worker, fragment.incarnation)
+        while (reservation := self._shards.reserve("insert", fragment.num_rows, writer)) is None:
             self._reap(self._max_in_flight)
         self._send(_Sent(fragment, reservation))
 

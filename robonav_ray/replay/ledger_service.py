@@ -1,4 +1,9 @@
-"""The ledger as a service for many clients: fair waiting with a time limit, leases, and the list of shards. Plain asyncio."""
+"""The ledger as a service for many clients: fair waiting with a time limit, leases, fences, and the list of shards. Plain asyncio.
+
+Every fragment passes here before it is stored, so this is where a writer that was given up is kept out (``fence``), and where one that
+has gone silent shows without a call of its own (``report``): a worker that waits asks again twice a second, one that works comes by with
+every fragment.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from robonav_ray.config.replay import ReplayConfig
+from robonav_ray.errors import FencedError
 from robonav_ray.replay.buffer import make_ledger
 from robonav_ray.replay.pacing import LedgerStats, Reservation, Side
 
@@ -32,9 +38,53 @@ class ShardList(NamedTuple):
     """Handles by shard index; what they are is the caller's business."""
 
 
+class Writer(NamedTuple):
+    """One life of a rollout worker."""
+
+    worker: int
+    incarnation: int
+
+
+class Quiet(NamedTuple):
+    """How long a writer has not been heard of."""
+
+    silent_s: float
+    """Seconds since its last call ended; 0 while one is open."""
+    longest_s: float
+    """The longest silence between two of its calls so far: what a fragment of it takes to make."""
+
+
+class LedgerReport(NamedTuple):
+    """What the runtime asks for once a second."""
+
+    stats: LedgerStats
+    quiet: dict[int, Quiet]
+    """By worker; those that have not been heard of in their present life are missing."""
+
+
 class _Waiter(NamedTuple):
     rows: int
     future: asyncio.Future[Reservation]
+    writer: Writer | None
+
+
+class _Heard:
+    """When a writer's last call began or ended."""
+
+    def __init__(self, now: float) -> None:
+        self.open_calls, self.last_s, self.longest_s = 0, now, 0.0
+
+    def begin(self, now: float) -> None:
+        if not self.open_calls:
+            self.longest_s = max(self.longest_s, now - self.last_s)
+        self.open_calls += 1
+
+    def end(self, now: float) -> None:
+        self.open_calls -= 1
+        self.last_s = now
+
+    def quiet(self, now: float) -> Quiet:
+        return Quiet(0.0 if self.open_calls else now - self.last_s, self.longest_s)
 
 
 class LedgerService:
@@ -50,6 +100,9 @@ class LedgerService:
         self._lease_s = config.lease_s
         self._waiting: dict[Side, deque[_Waiter]] = {"insert": deque(), "sample": deque()}
         self._shard_list = ShardList(0, [])
+        self._heard: dict[int, _Heard] = {}
+        self._fenced: dict[int, int] = {}
+        self._open_of: dict[int, tuple[Writer, Reservation]] = {}
 
     async def set_shards(self, shards: list[Any]) -> int:
         """Make ``shards`` the present ones; return the new generation."""
@@ -60,19 +113,36 @@ class LedgerService:
         """Return the present shards and their generation."""
         return self._shard_list
 
-    async def reserve(self, side: Side, rows: int, wait_s: float) -> Admission:
-        """Wait up to ``wait_s`` seconds for leave to insert or sample ``rows`` (see ``SamplesPerInsertLedger``)."""
+    async def reserve(self, side: Side, rows: int, wait_s: float, writer: Writer | None = None) -> Admission:
+        """Wait up to ``wait_s`` seconds for leave to insert or sample ``rows`` (see ``SamplesPerInsertLedger``).
+
+        Raises:
+            FencedError: When ``writer``, a life of a rollout worker, was given up; also when that happens while it waits.
+        """
         if side == "insert":
             self.ledger.can_insert(rows)  # raises for a call that is too large, before it can stand in the queue
         else:
             self.ledger.can_sample(rows)
-        waiter = _Waiter(rows, asyncio.get_running_loop().create_future())
+        if writer is None:
+            return await self._reserve(side, rows, wait_s, None)
+        self._check_fence(writer)
+        heard = self._heard.setdefault(writer.worker, _Heard(time.monotonic()))
+        heard.begin(time.monotonic())
+        try:
+            return await self._reserve(side, rows, wait_s, writer)
+        finally:
+            heard.end(time.monotonic())
+
+    async def _reserve(self, side: Side, rows: int, wait_s: float, writer: Writer | None) -> Admission:
+        waiter = _Waiter(rows, asyncio.get_running_loop().create_future(), writer)
         self._waiting[side].append(waiter)
         deadline = time.monotonic() + wait_s
         self._admit()
         while not waiter.future.done() and (left := deadline - time.monotonic()) > 0:
             await asyncio.wait({waiter.future}, timeout=min(left, _LOOK_S))
             self._admit()
+        if writer is not None:
+            self._check_fence(writer)
         if waiter.future.done():
             return Admission(waiter.future.result(), self._shard_list.generation)
         waiter.future.cancel()
@@ -81,8 +151,38 @@ class LedgerService:
 
     async def settle(self, reservation: Reservation, rows_done: int | None = None) -> None:
         """Close a reservation: ``rows_done`` (all by default) were inserted, or handed to the learner."""
+        self._open_of.pop(reservation.id, None)
         self.ledger.settle(reservation, rows_done)
         self._admit()
+
+    async def fence(self, worker: int, incarnation: int) -> int:
+        """Admit the lives of ``worker`` up to ``incarnation`` no more; return the rows that they had reserved and not stored.
+
+        These no longer count as inserted; should one of their inserts have arrived all the same, its result counts when it settles.
+        """
+        self._fenced[worker] = max(incarnation, self._fenced.get(worker, incarnation))
+        self._heard.pop(worker, None)
+        for queue in self._waiting.values():
+            for waiter in queue:
+                if waiter.writer is not None and self._is_fenced(waiter.writer):
+                    waiter.future.cancel()
+        mine = [(id_, reservation) for id_, (writer, reservation) in self._open_of.items() if self._is_fenced(writer)]
+        for id_, reservation in mine:
+            del self._open_of[id_]
+            self.ledger.cancel(reservation)
+        self._admit()
+        return sum(reservation.rows for _, reservation in mine)
+
+    async def announce(self, max_insert_rows: int) -> None:
+        """Let fragments be larger, or smaller, from now on (see ``SamplesPerInsertLedger.announce``)."""
+        self.ledger.announce(max_insert_rows)
+        self._admit()
+
+    async def report(self) -> LedgerReport:
+        """Return the figures, and who has been silent for how long."""
+        self._admit()
+        now = time.monotonic()
+        return LedgerReport(self.ledger.stats(), {worker: heard.quiet(now) for worker, heard in self._heard.items()})
 
     async def pause(self, drain_s: float) -> LedgerStats:
         """Admit nothing more, wait up to ``drain_s`` seconds for open inserts to settle, and return the figures.
@@ -124,6 +224,13 @@ class LedgerService:
         self.ledger.load_state_dict(state)
         self._admit()
 
+    def _is_fenced(self, writer: Writer) -> bool:
+        return writer.incarnation <= self._fenced.get(writer.worker, writer.incarnation - 1)
+
+    def _check_fence(self, writer: Writer) -> None:
+        if self._is_fenced(writer):
+            raise FencedError(f"rollout worker {writer.worker}, life {writer.incarnation}, was given up and replaced")
+
     def _admit(self) -> None:
         """Cancel expired leases, then let in whoever is first and may go."""
         now = time.monotonic()
@@ -134,6 +241,9 @@ class LedgerService:
                 if queue[0].future.done():
                     queue.popleft()
                 elif (reservation := reserve(queue[0].rows, now + self._lease_s)) is not None:
-                    queue.popleft().future.set_result(reservation)
+                    waiter = queue.popleft()
+                    if waiter.writer is not None:
+                        self._open_of[reservation.id] = (waiter.writer, reservation)
+                    waiter.future.set_result(reservation)
                 else:
                     break

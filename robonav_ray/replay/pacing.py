@@ -38,6 +38,8 @@ class LedgerStats(NamedTuple):
     paused: bool
     num_lost_insert_rows: int
     """Rows reserved but never stored: cancelled or expired."""
+    num_lost_inserts: int = 0
+    """Fragments of which that is true."""
 
 
 def least_error_buffer(samples_per_insert: float, max_insert_rows: int, max_sample_rows: int) -> float:
@@ -77,6 +79,8 @@ class SamplesPerInsertLedger:
         self.min_size, self.max_insert_rows, self.max_sample_rows = min_size, max_insert_rows, max_sample_rows
         self.paused = False
         self._inserted = self._sampled = self._lost = 0  # open reservations included in the first two
+        self._lost_inserts = 0
+        self._given_error_buffer = error_buffer
         self._baseline_inserted, self._baseline_sampled = min_size, 0
         self._next_id = 0
         self._open: dict[int, tuple[Reservation, float]] = {}
@@ -104,7 +108,24 @@ class SamplesPerInsertLedger:
             achieved_samples_per_insert=self.achieved_samples_per_insert,
             paused=self.paused,
             num_lost_insert_rows=self._lost,
+            num_lost_inserts=self._lost_inserts,
         )
+
+    def announce(self, max_insert_rows: int) -> None:
+        """Let fragments have up to ``max_insert_rows`` rows from now on; a computed error buffer follows.
+
+        Raises:
+            ValueError: When the error buffer was given, and is too small for that.
+        """
+        least = least_error_buffer(self.samples_per_insert, max_insert_rows, self.max_sample_rows)
+        if self._given_error_buffer is None:
+            self.error_buffer = 2 * least
+        elif self._given_error_buffer < least:
+            raise ValueError(
+                f"replay.error_buffer ({self._given_error_buffer:g}) is too small for fragments of {max_insert_rows} rows, which need at "
+                f"least {least:g}"
+            )
+        self.max_insert_rows = max_insert_rows
 
     def open_rows(self, side: str) -> int:
         """Return the rows of one side that are reserved and not yet settled."""
@@ -148,6 +169,7 @@ class SamplesPerInsertLedger:
         if reservation.side == "insert":
             self._inserted += change
             self._lost -= change
+            self._lost_inserts += (done == 0) - (not was_open)
         else:
             self._sampled += change
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from robonav_ray.config.replay import ReplayConfig
@@ -28,6 +30,20 @@ logger = logging.getLogger(__name__)
 _LEDGER_S, _RESTORE_S, _MARK_S = 30.0, 60.0, 10.0
 """How long the driver waits for the ledger, for a shard that restores itself, and for one that sets the mark of a snapshot or says how
 far it is; frozen processes answer never."""
+MAX_FRUITLESS_LIVES = 5
+"""Replacements of one shard in a row that may die while they come up: more of them do not come from outside."""
+
+
+@dataclass
+class _Coming:
+    """A replacement that is on its way up."""
+
+    actor: Any
+    ready: Any
+    """Its first answer: the incarnation that ``restore`` returns, or its figures where there is nothing to restore."""
+    directory: Path | None
+    deaths: int = 0
+    began: float = field(default_factory=time.monotonic)
 
 
 class ReplaySave:
@@ -66,13 +82,22 @@ class ReplayHandles:
     Every call is bounded. What does not answer in time raises GetTimeoutError, a RayError like that of an actor that has died.
     """
 
-    def __init__(self, config: ReplayConfig, spec: TransitionSpec, seed: int, cpus_per_shard: float, ledger: Any) -> None:
+    def __init__(
+        self,
+        config: ReplayConfig,
+        spec: TransitionSpec,
+        seed: int,
+        cpus_per_shard: float,
+        ledger: Any,
+        strategies: Sequence[Any] = (),
+    ) -> None:
         """Made by ``start_replay``."""
         self.config, self.spec, self.seed, self.ledger = config, spec, seed, ledger
+        self._strategies = list(strategies)
         self._shard_class: Any = ray.remote(num_cpus=cpus_per_shard, max_restarts=0)(ReplayShard)
         self._incarnations = [0] * config.num_shards
         self.shards = [self._start_shard(i) for i in range(config.num_shards)]
-        self._coming: dict[int, Any] = {}
+        self._coming: dict[int, _Coming] = {}
         self.num_restarts = 0
         self._view = RemoteShards(ledger)
         self._known = ledger.set_shards.remote(self.shards)
@@ -110,37 +135,72 @@ class ReplayHandles:
         self._ask_shards(WAIT_S)
         return [i for i in range(len(self.shards)) if self._view.is_dead(i)]
 
-    def replace_shard(self, index: int, directory: Path | None = None, timeout_s: float = 10.0) -> int:
-        """Start shard ``index`` anew in a new life, from its part of the replay saved in ``directory`` if given; return its rows.
+    def begin_replacing(self, index: int, directory: Path | None = None) -> None:
+        """Start shard ``index`` anew in a new life, from its part of the replay saved in ``directory`` if given; returns at once.
 
-        Rows that it had got since are lost; their ids never come back. Clients find the new shard at their next reservation. When
-        the whole replay is now below ``replay.min_size``, the warm-up begins anew. A shard that cannot be restored begins empty,
-        which is logged. When its actor is not up within ``timeout_s`` (no node has room) that is logged and 0 returned: the
-        shard stays dead, and the next call goes on waiting for the same actor.
+        Rows that it had got since are lost; their ids never come back. ``take_replaced`` puts it in its place once it is up. Nothing
+        happens when one is on its way already.
         """
         if index not in self._coming:
             ray.kill(self.shards[index])
             self._incarnations[index] += 1
-            self._coming[index] = self._start_shard(index)
-        shard = self._coming[index]
-        try:
-            ray.get(shard.stats.remote(), timeout=timeout_s)
-        except RayError as error:
-            if not isinstance(error, GetTimeoutError):
-                del self._coming[index]
-            logger.warning("replay shard %d does not come up, the others go on without it: %s", index, error)
-            return 0
-        if directory is not None:
-            path = buffer.shard_directories(directory, len(self.shards))[index]
+            self._coming[index] = self._start_coming(index, directory)
+
+    def take_replaced(self) -> list[int]:
+        """Put the replacements that are up in their places and return their indices; never waits.
+
+        Clients find them at their next reservation. One that cannot be restored begins empty, which is logged. Tell ``rebase`` the rows
+        of the whole replay afterwards. RuntimeError when a replacement has died ``MAX_FRUITLESS_LIVES`` times in a row.
+        """
+        done: list[int] = []
+        for index, coming in list(self._coming.items()):
+            if not ray.wait([coming.ready], timeout=0)[0]:
+                continue
             try:
-                [self._incarnations[index]] = ray.get([shard.restore.remote(path, self._incarnations[index])], timeout=_RESTORE_S)
+                answer = ray.get([coming.ready])[0]
+            except RayTaskError as error:
+                logger.warning("replay shard %d begins empty, it cannot be restored from %s: %s", index, coming.directory, error)
+                ray.kill(coming.actor)  # it may be half restored
+                self._come_again(index, None, coming.deaths)
+                continue
             except RayError as error:
-                logger.warning("replay shard %d begins empty, it cannot be restored from %s: %s", index, path, error)
-                self.shards[index] = self._coming.pop(index)  # it may be half restored, so it goes as well
-                return self.replace_shard(index, None, timeout_s)
-        self.shards[index] = self._coming.pop(index)
-        self.num_restarts += 1
-        ray.get(self.ledger.set_shards.remote(self.shards), timeout=_LEDGER_S)
+                if coming.deaths >= MAX_FRUITLESS_LIVES:
+                    raise RuntimeError(f"replay shard {index} dies again and again while it comes up; last: {error}") from error
+                self._come_again(index, coming.directory, coming.deaths + 1)
+                continue
+            if coming.directory is not None:
+                self._incarnations[index] = answer
+            self.shards[index] = self._coming.pop(index).actor
+            self.num_restarts += 1
+            done.append(index)
+        if done:
+            self._known = self.ledger.set_shards.remote(self.shards)
+        return done
+
+    def replacing_s(self, index: int) -> float | None:
+        """Return for how long a replacement of shard ``index`` has been on its way up; None when there is none."""
+        coming = self._coming.get(index)
+        return None if coming is None else time.monotonic() - coming.began
+
+    def rebase(self, size: int) -> None:
+        """Begin the warm-up anew when only ``size`` rows, less than ``replay.min_size``, are left; does not wait."""
+        self._known = self.ledger.rebase.remote(size)
+
+    def replace_shard(self, index: int, directory: Path | None = None, timeout_s: float = 10.0) -> int:
+        """``begin_replacing``, and wait for up to ``timeout_s`` seconds (a minute more when it restores itself); return its rows.
+
+        When the shard's actor is not up by then (no node has room) that is logged and 0 returned: it stays dead, and the next call goes
+        on waiting for the same actor.
+        """
+        self.begin_replacing(index, directory)
+        until = time.monotonic() + timeout_s + (_RESTORE_S if directory is not None else 0.0)
+        while index in self._coming and (left := until - time.monotonic()) > 0:
+            ray.wait([self._coming[index].ready], timeout=left)
+            self.take_replaced()
+        if index in self._coming:
+            logger.warning("replay shard %d does not come up, the others go on without it", index)
+            return 0
+        ray.get([self._known], timeout=_LEDGER_S)
         sizes = {stats.shard: stats.size for stats in self._ask_shards(self.config.shard_timeout_s)}
         ray.get(self.ledger.rebase.remote(sum(sizes.values())), timeout=_LEDGER_S)
         return sizes.get(index, 0)
@@ -197,13 +257,25 @@ class ReplayHandles:
 
     def shutdown(self) -> None:
         """End all actors; clients that still ask get ActorDiedError."""
-        for actor in (*self.shards, *self._coming.values(), self.ledger):
+        for actor in (*self.shards, *(coming.actor for coming in self._coming.values()), self.ledger):
             ray.kill(actor)
 
+    def _come_again(self, index: int, directory: Path | None, deaths: int) -> None:
+        self._incarnations[index] += 1
+        self._coming[index] = self._start_coming(index, directory, deaths)
+
+    def _start_coming(self, index: int, directory: Path | None, deaths: int = 0) -> _Coming:
+        actor = self._start_shard(index)
+        if directory is None:
+            return _Coming(actor, actor.stats.remote(), None, deaths)
+        path = buffer.shard_directories(directory, len(self.shards))[index]
+        return _Coming(actor, actor.restore.remote(path, self._incarnations[index]), directory, deaths)
+
     def _start_shard(self, index: int) -> Any:
-        return self._shard_class.remote(
-            **buffer.shard_arguments(self.config, self.spec, self.seed, index, self._incarnations[index])
-        )
+        shard_class = self._shard_class
+        if self._strategies:
+            shard_class = shard_class.options(scheduling_strategy=self._strategies[index])
+        return shard_class.remote(**buffer.shard_arguments(self.config, self.spec, self.seed, index, self._incarnations[index]))
 
     def _ask_shards(self, timeout_s: float) -> list[ShardStats]:
         """Return the figures of the shards that answer in time."""
@@ -215,12 +287,20 @@ class ReplayHandles:
 
 
 def start_replay(
-    config: ReplayConfig, spec: TransitionSpec, seed: int, *, max_insert_rows: int, max_sample_rows: int, cpus_per_shard: float
+    config: ReplayConfig,
+    spec: TransitionSpec,
+    seed: int,
+    *,
+    max_insert_rows: int,
+    max_sample_rows: int,
+    cpus_per_shard: float,
+    strategies: Sequence[Any] = (),
 ) -> ReplayHandles:
     """Start ledger and shards in parallel and return at once; ``wait_ready`` waits for them.
 
     ``max_insert_rows`` is the largest fragment; ``max_sample_rows`` the rows of one call of one rank times the ranks. ValueError
-    for a pacing that could block for ever. Memory is checked by the caller (``memory.check_memory``), who knows the nodes.
+    for a pacing that could block for ever. ``strategies`` are Ray's scheduling strategies of the shards. Memory is checked by the caller
+    (``memory.check_memory``), who knows the nodes.
     """
     buffer.make_ledger(config, max_insert_rows, max_sample_rows)  # refuses here, not in an actor
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -228,4 +308,4 @@ def start_replay(
     ledger = ledger_class.options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote(
         config, max_insert_rows, max_sample_rows
     )
-    return ReplayHandles(config, spec, seed, cpus_per_shard, ledger)
+    return ReplayHandles(config, spec, seed, cpus_per_shard, ledger, strategies)

@@ -1,14 +1,16 @@
 """Rollout workers as Ray actors, and the fleet that keeps their number.
 
-An actor makes fragments for a slice of a second per call and returns what they came to; the fleet keeps one call under way per worker,
-so that a dead one shows at once, is replaced by a new life of the same worker, and is counted.
+An actor makes fragments for a slice of a second per call and returns what they came to; the fleet keeps two calls under way per worker, so
+that none waits for the fleet to look, a dead one shows at once, is replaced by a new life of the same worker, and is counted. One that
+lives but has gone silent (frozen, or on a node that is) is given up by ``replace_silent``: fenced, then replaced in the same way.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -19,12 +21,19 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.counter_rng import ROLE_EXPLORATION, ROLE_WORLD, seed_for
+from robonav_ray.errors import PartLostError
 from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
+from robonav_ray.records import PartEvent
 from robonav_ray.rollout.worker import HindsightTask, RolloutStats, RolloutWorker
 from robonav_ray.worlds.make import make_goal_functions, make_vector_env
 
 SLICE_S = 0.5
 """Seconds of work per call: how often the fleet hears from a worker."""
+CALLS_PER_WORKER = 2
+MAX_FRUITLESS_LIVES = 5
+"""Lives of one worker in a row that may end before they return anything: more of them do not come from outside."""
+QUIET_FACTOR = 5.0
+"""A worker is silent when it has not been heard of for so many times its longest fragment (and for the time-out at least)."""
 
 
 @dataclass(frozen=True)
@@ -95,77 +104,161 @@ class _WorkerActor:
         return total
 
 
+@dataclass
+class _Life:
+    """One actor, as the fleet sees it."""
+
+    actor: Any
+    calls: deque[Any]
+    lost_at: float | None
+    """When the life before it was found lost; None for one that replaces nobody."""
+    began: float = field(default_factory=time.monotonic)
+    heard: float | None = None
+    """When a call last returned."""
+
+
 class RolloutFleet:
     """All rollout workers of a run."""
 
     def __init__(
         self,
-        wirings: list[RolloutWiring],
+        wirings: Sequence[RolloutWiring],
         *,
         cpus_per_worker: float,
         max_restarts: int,
-        on_lost: Callable[[int], None],
+        on_lost: Callable[[int, int], int],
+        note: Callable[[PartEvent], None] = lambda event: None,
+        strategies: Sequence[Any] = (),
     ) -> None:
-        """Start one actor per wiring; ``on_lost(worker)`` is called before a dead one is replaced."""
-        self._wirings = wirings
+        """Start one actor per wiring.
+
+        Args:
+            wirings: One per worker, in the order of their indices.
+            cpus_per_worker: CPUs that each reserves.
+            max_restarts: Dead workers that are replaced before the fleet gives up.
+            on_lost: Called with (worker, its last life) before a replacement starts; returns the rows that went with that life.
+            note: Gets what happens.
+            strategies: Ray's scheduling strategy of each worker; empty leaves all to Ray.
+        """
+        self._wirings, self._strategies = list(wirings), list(strategies)
         self._actor_class: Any = ray.remote(num_cpus=cpus_per_worker, max_restarts=0)(_WorkerActor)
         self._max_restarts = max_restarts
-        self._on_lost = on_lost
+        self._on_lost, self._note = on_lost, note
         self.num_replaced = 0
         self.last_loss = ""
-        self._actors: list[Any] = []
-        self._calls: list[ray.ObjectRef] = []
+        self._fruitless: dict[int, int] = {}
+        self._lives: list[_Life] = []
         self._start()
 
     @property
     def num_workers(self) -> int:
         """Workers that the fleet keeps alive."""
-        return len(self._actors)
+        return len(self._wirings)
+
+    @property
+    def num_running(self) -> int:
+        """Workers that have been heard of in their present life."""
+        return sum(life.heard is not None for life in self._lives)
 
     def poll(self, timeout_s: float) -> RolloutStats:
         """Wait up to ``timeout_s`` for news and return what has been done since the last poll; replaces the dead.
 
         Raises:
             RuntimeError: When a worker raised an error of its own, or more workers died than ``max_restarts`` allows.
+            PartLostError: When a worker met the death of a part that is not replaced.
         """
         total = RolloutStats()
-        ready, _ = ray.wait(self._calls, num_returns=len(self._calls), timeout=timeout_s)
+        index_of = {life.calls[0]: index for index, life in enumerate(self._lives)}
+        ready, _ = ray.wait(list(index_of), num_returns=len(index_of), timeout=timeout_s)
         for ref in ready:
-            index = self._calls.index(ref)
+            index = index_of[ref]
             try:
                 total = total.plus(ray.get(ref))
-                self._calls[index] = self._actors[index].run.remote(SLICE_S)
             except RayTaskError as error:  # first: an error about somebody else's death is a RayActorError too
+                if isinstance(error.cause, RayActorError):
+                    raise PartLostError(f"rollout worker {index} met a part that is gone: {error.cause}") from error
                 raise RuntimeError(f"rollout worker {index} failed: {error.cause!r}") from error
             except RayActorError as error:
-                self._replace(index, error)
+                self._replace(index, "lost", "died", error)
+            else:
+                self._heard(index)
         return total
+
+    def replace_silent(self, quiet_s: Callable[[int], tuple[float, float] | None], timeout_s: float) -> None:
+        """Give up the workers that have been silent for too long, and replace them.
+
+        ``quiet_s`` tells how long the ledger has not heard of a worker and how long its fragments take, None for one that it does not
+        know; a worker counts as silent only when its calls have not returned either, and never before its first has.
+        """
+        for index, life in enumerate(self._lives):
+            quiet = quiet_s(index)
+            if life.heard is None or quiet is None or ray.wait([life.calls[0]], timeout=0)[0]:
+                continue
+            silent_s = min(quiet[0], time.monotonic() - life.heard)
+            if silent_s > max(timeout_s, QUIET_FACTOR * quiet[1]):
+                ray.kill(life.actor)
+                self._replace(index, "fenced", f"was silent for {silent_s:.0f} s", None)
+
+    def resize(self, wirings: Sequence[RolloutWiring], strategies: Sequence[Any] = ()) -> None:
+        """Share the worlds out anew: every worker begins a new life as ``wirings`` say; what was not shipped is lost.
+
+        Workers may be more or fewer than before. The incarnation of each is above all that its index has had.
+        """
+        newest = max(wiring.incarnation for wiring in self._wirings) + 1
+        self._end_all()
+        self._wirings = [replace(wiring, incarnation=newest) for wiring in wirings]
+        self._strategies = list(strategies)
+        self._start()
 
     def restart(self) -> None:
         """Begin a new life of every worker: what they have not shipped is lost, and they ask for an assignment anew."""
-        self.kill()
-        self._wirings = [replace(wiring, incarnation=wiring.incarnation + 1) for wiring in self._wirings]
-        self._start()
-
-    def _start(self) -> None:
-        self._actors = [self._actor_class.remote(wiring) for wiring in self._wirings]
-        self._calls = [actor.run.remote(SLICE_S) for actor in self._actors]
+        self.resize(self._wirings, self._strategies)
 
     def kill(self) -> None:
         """End all workers at once; what they have not shipped is lost, which costs at most a fragment each."""
-        for actor in self._actors:
-            ray.kill(actor)
-        self._actors, self._calls = [], []
+        for life in self._lives:
+            ray.kill(life.actor)
+        self._lives = []
 
-    def _replace(self, index: int, error: RayActorError) -> None:
+    def _end_all(self) -> None:
+        self.kill()
+        for wiring in self._wirings:
+            self._on_lost(wiring.worker, wiring.incarnation)
+
+    def _start(self) -> None:
+        self._lives = [self._begin(index, None) for index in range(len(self._wirings))]
+
+    def _begin(self, index: int, lost_at: float | None) -> _Life:
+        actor_class = self._actor_class
+        if self._strategies:
+            actor_class = actor_class.options(scheduling_strategy=self._strategies[index])
+        actor = actor_class.remote(self._wirings[index])
+        return _Life(actor, deque(actor.run.remote(SLICE_S) for _ in range(CALLS_PER_WORKER)), lost_at)
+
+    def _heard(self, index: int) -> None:
+        life = self._lives[index]
+        life.calls.popleft()
+        life.calls.append(life.actor.run.remote(SLICE_S))
+        if life.heard is None and life.lost_at is not None:
+            after_s = time.monotonic() - life.lost_at
+            self._note(PartEvent("back", f"rollout/{index}", "delivers again", after_s=round(after_s, 3)))
+        life.heard = time.monotonic()
+        self._fruitless.pop(index, None)
+
+    def _replace(self, index: int, event: str, why: str, error: RayActorError | None) -> None:
+        life, wiring = self._lives[index], self._wirings[index]
         self.num_replaced += 1
-        self.last_loss = f"rollout worker {index} died and was replaced"
+        self.last_loss = f"rollout worker {index} {why} and was replaced"
+        self._fruitless[index] = self._fruitless.get(index, 0) + (life.heard is None)
         if self.num_replaced > self._max_restarts:
             raise RuntimeError(
                 f"{self.num_replaced} rollout workers died, more than rollout.max_restarts allows; last: {error}"
             ) from error
-        self._on_lost(index)
-        wiring = self._wirings[index]
+        if self._fruitless[index] > MAX_FRUITLESS_LIVES:
+            raise RuntimeError(
+                f"rollout worker {index} died {self._fruitless[index]} times in a row before it had delivered anything; last: {error}"
+            ) from error
+        rows = self._on_lost(index, wiring.incarnation)
+        self._note(PartEvent(event, f"rollout/{index}", why, rows_lost=rows))
         self._wirings[index] = replace(wiring, incarnation=wiring.incarnation + 1)
-        self._actors[index] = self._actor_class.remote(self._wirings[index])
-        self._calls[index] = self._actors[index].run.remote(SLICE_S)
+        self._lives[index] = self._begin(index, time.monotonic())

@@ -10,17 +10,17 @@ import logging
 import os
 import signal
 import threading
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
+from robonav_ray.runtime.auth import ensure_token
+from robonav_ray.runtime.job import current_job
+from robonav_ray.runtime.placement import ROLE_LABEL, NodeFacts
+from robonav_ray.runtime.probe import ClusterError, check_cluster, connect, split_address
 
-
-class ClusterError(UserError):
-    """No usable cluster: cannot be reached, or too small; the message says what to do."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class ClusterFacts:
     free_cpus: float
     memory_bytes: int
     """Memory of all nodes, as Ray counts it."""
+    nodes: tuple[NodeFacts, ...] = ()
+    """What each living node has free; empty where parts are not to be placed one by one."""
 
     def describe(self) -> str:
         """Return one line for people."""
@@ -59,61 +61,95 @@ def prepare_environment(config: RuntimeConfig) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def ensure_token() -> None:
-    """Make sure that a token exists where Ray looks for it, readable by the owner only."""
-    if os.environ["RAY_AUTH_MODE"].lower() != "token" or os.environ.get("RAY_AUTH_TOKEN"):
-        return
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-    if path.is_file() and path.read_text(encoding="utf-8").strip():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(uuid.uuid4().hex)
-
-
 @contextlib.contextmanager
 def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
     """Join the cluster that there is, or start one; leave it (and stop what was started here) at the end.
 
+    Inside a program that has called ``ray.init`` already (a notebook), its session is used and left as it was.
+
     Raises:
-        ClusterError: when a cluster was named but does not answer.
+        ClusterError, AuthError: within 15 s, when a cluster was named but does not answer, or does not let us in.
     """
     prepare_environment(config)
+    address, where = _named_address(config)
+    job = current_job()
+    if job is not None and (warning := job.warning()) is not None:
+        logger.warning("%s", warning)
     import ray
 
-    given = config.address or os.environ.get("RAY_ADDRESS")
-    address = given or _running_local_cluster()
+    if ray.is_initialized():
+        yield look_at_cluster(started_here=False)
+        return
+    if address in (None, "auto"):
+        address = _running_local_cluster() if address is None else _running_local_cluster() or _no_cluster(where)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        if address is None:
+        if address in (None, "local"):
             ensure_token()
-            ray.init(
-                address="local",
-                num_cpus=config.num_cpus,
-                object_store_memory=config.object_store_bytes,
-                include_dashboard=config.dashboard,
-                logging_level=logging.WARNING,
-                log_to_driver=False,  # the panel owns the terminal; what actors print is in Ray's session logs
-                _system_config={"object_timeout_milliseconds": 100},
-            )
+            with _on_loopback():
+                ray.init(
+                    address="local",
+                    num_cpus=config.num_cpus,
+                    object_store_memory=config.object_store_bytes,
+                    include_dashboard=config.dashboard,
+                    logging_level=logging.WARNING,
+                    log_to_driver=False,  # the panel owns the terminal; what actors print is in Ray's session logs
+                    _node_ip_address="127.0.0.1",
+                    _system_config={"object_timeout_milliseconds": 100},
+                )
         else:
+            check_cluster(address, where)
             ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        if address is None:
+        if isinstance(error, UserError):
+            raise
+        if address in (None, "local"):
             raise ClusterError(f"a local Ray could not be started: {_first_line(error)}; `robonav doctor` looks closer") from None
-        where = "runtime.address" if config.address else "RAY_ADDRESS"
         raise ClusterError(
-            f"{where}: no Ray cluster answers at {address!r} ({_first_line(error)}). Is it up (`ray status`), and does "
-            f"RAY_AUTH_MODE={os.environ['RAY_AUTH_MODE']} with its token fit it? Without an address a local one is started"
+            f"{where}: the cluster at {address!r} could not be joined ({_first_line(error)}). Is one of its nodes on this machine? A "
+            "driver outside of the cluster's machines is no part of it: submit the run with `robonav submit`"
         ) from None
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray has put its own in, which exits without a checkpoint
     try:
-        yield look_at_cluster(started_here=address is None)
+        yield look_at_cluster(started_here=address in (None, "local"))
     finally:
         ray.shutdown()
+
+
+def _named_address(config: RuntimeConfig) -> tuple[str | None, str]:
+    """Return the address that was asked for (None: any, or a cluster of our own) and the key or variable that says so."""
+    if config.address:
+        return config.address, "runtime.address"
+    return os.environ.get("RAY_ADDRESS") or None, "RAY_ADDRESS"
+
+
+def _no_cluster(where: str) -> str:
+    raise ClusterError(
+        f"{where}: auto means the cluster that runs on this machine, and there is none: start one, or leave it out"
+    )
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let what Ray starts meanwhile listen on 127.0.0.1 alone, GCS, raylet and workers included.
+
+    Ray has this for systems whose firewall asks about every port (``_private/services.py``, get_node_ip_address); the variable
+    reaches the processes that it starts, the constant those parts of Ray that are imported here already.
+    """
+    from ray._private import ray_constants
+
+    name, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    given = os.environ.get(name)
+    if given is None:
+        os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        if given is None:
+            del os.environ[name]
 
 
 def _running_local_cluster() -> str | None:
@@ -123,21 +159,18 @@ def _running_local_cluster() -> str | None:
     address = canonicalize_bootstrap_address(None)  # pyright: ignore[reportArgumentType]  (its docstring says None)
     if address is None:
         return None
-    import socket
-
-    host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), timeout=2.0):
-            return address
-    except OSError:
+        connect(*split_address(address, "RAY_ADDRESS"), "RAY_ADDRESS")
+    except ClusterError:
         return None  # a stale note of a cluster that is gone
+    return address
 
 
 def look_at_cluster(started_here: bool) -> ClusterFacts:
     """Return what the connected cluster has now."""
     import ray
 
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = look_at_nodes()
     total, free = ray.cluster_resources(), ray.available_resources()
     return ClusterFacts(
         address=ray.get_runtime_context().gcs_address,
@@ -147,7 +180,32 @@ def look_at_cluster(started_here: bool) -> ClusterFacts:
         num_gpus=total.get("GPU", 0.0),
         free_cpus=free.get("CPU", 0.0),
         memory_bytes=int(total.get("memory", 0.0)),
+        nodes=nodes,
     )
+
+
+def look_at_nodes() -> tuple[NodeFacts, ...]:
+    """Return what each living node has free, the driver's first, then by address and id; one question to the head."""
+    import ray
+    from ray._private.state import available_resources_per_node
+
+    mine = ray.get_runtime_context().get_node_id()
+    free = available_resources_per_node()
+    nodes = [
+        NodeFacts(
+            node_id=node["NodeID"],
+            address=node["NodeManagerAddress"],
+            cpus=free[node["NodeID"]].get("CPU", 0.0),
+            gpus=free[node["NodeID"]].get("GPU", 0.0),
+            role=node.get("Labels", {}).get(ROLE_LABEL, ""),
+            is_driver=node["NodeID"] == mine,
+            total_cpus=node["Resources"].get("CPU", 0.0),
+            total_gpus=node["Resources"].get("GPU", 0.0),
+        )
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] in free
+    ]
+    return tuple(sorted(nodes, key=lambda node: (not node.is_driver, node.address, node.node_id)))
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ reads a figure from before it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ from ray.exceptions import RayActorError
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.records import Command, CommandBatch, Metrics
 
+ANSWER_S = 10.0
+"""How long the driver waits for the mailbox itself, which answers at once unless its process is frozen."""
 COMMAND_OPS = ("save", "begin_save", "poll_save", "load", "committed", "hyperparameters", "pause", "resume", "stop")
 
 
@@ -147,10 +150,10 @@ class RemoteCommandChannel:
 class MailboxHandle:
     """The driver's end."""
 
-    def __init__(self, learner_ended: Callable[[], str | None] = lambda: None) -> None:
-        """Start the actor. ``learner_ended`` returns why the learner is gone, or None while it lives."""
+    def __init__(self, learner_ended: Callable[[], str | None] = lambda: None, **options: Any) -> None:
+        """Start the actor. ``learner_ended`` returns why the learner is gone, or None while it lives; ``options`` are Ray's."""
         actor_class: Any = ray.remote(Mailbox)
-        self.actor = actor_class.options(num_cpus=0, max_concurrency=64).remote()
+        self.actor = actor_class.options(num_cpus=0, max_concurrency=64, **options).remote()
         self._learner_ended = learner_ended
 
     def watch(self, learner_ended: Callable[[], str | None]) -> None:
@@ -168,10 +171,10 @@ class MailboxHandle:
             LearnerCallError: when the learner refused, restarted, ended or did not answer within ``timeout_s``.
         """
         pending = self.actor.call.remote(op, argument, timeout_s)
-        while True:
-            ready, _ = ray.wait([pending], timeout=0.25)
-            if ready:
-                break
+        until = time.monotonic() + timeout_s + ANSWER_S
+        while not ray.wait([pending], timeout=0.25)[0]:
+            if time.monotonic() > until:
+                raise LearnerCallError(f"{op}: the mailbox itself does not answer")
             reason = self._learner_ended()
             if reason is not None:
                 self.actor.fail.remote(reason)
@@ -185,7 +188,7 @@ class MailboxHandle:
 
     def latest(self) -> MetricsPost | None:
         """Return the newest metrics, None before the learner's first."""
-        return ray.get(self.actor.latest.remote())
+        return ray.get(self.actor.latest.remote(), timeout=ANSWER_S)
 
     def tell_budget(self, used_frac: float) -> None:
         """Let the learner know what part of the run's budget is used; does not wait."""
@@ -193,7 +196,7 @@ class MailboxHandle:
 
     def stop(self) -> None:
         """Ask the learner to stop at its next step boundary."""
-        ray.get(self.actor.stop.remote())
+        ray.get(self.actor.stop.remote(), timeout=ANSWER_S)
 
 
 class LocalMailbox:

@@ -18,6 +18,7 @@ def replay_metrics(ledger: LedgerStats, shards: Sequence[ShardStats]) -> Metrics
         "replay/rows_inserted": float(ledger.num_inserted),
         "replay/rows_sampled": float(ledger.num_sampled),
         "replay/rows_lost": float(ledger.num_lost_insert_rows),
+        "replay/fragments_lost": float(ledger.num_lost_inserts),
         "replay/samples_per_insert": ledger.achieved_samples_per_insert,
         "replay/balance_rows": ledger.balance,
         "replay/duplicate_fragments": float(sum(s.num_duplicates for s in shards)),

@@ -22,9 +22,9 @@ def remove_orphans(run_directory: Path) -> int:
     """
     if not ray.is_initialized():
         return 0
-    noted = [line for path in (run_directory / "ray_train").glob(f"*{GROUPS_SUFFIX}") for line in path.read_text().split()]
+    names = tuple(f"{path.name.removesuffix(GROUPS_SUFFIX)}#" for path in (run_directory / "ray_train").glob(f"*{GROUPS_SUFFIX}"))
     table = placement_group_table()
-    alive = [group for group in noted if table.get(group, {}).get("state") not in (None, "REMOVED")]
+    alive = [group for group, entry in table.items() if entry["name"].startswith(names) and entry["state"] != "REMOVED"]
     for group in alive:
         remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
         logger.info("removed the placement group %s that %s had left behind", group, run_directory.name)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from robonav_ray.config import RunConfig
 from robonav_ray.runtime.cluster import ClusterError, ClusterFacts, look_at_cluster
+from robonav_ray.runtime.placement import NodeFacts, NoRoomError, Placement, deal_workers, place_fixed
 
 WORLDS_PER_WORKER_MIN = 16
 """``rollout.num_workers: auto`` never splits finer than this: below it the batched forward pass stops paying."""
@@ -29,6 +30,8 @@ class Plan:
     cpus_per_rank: float
     cpus: float
     """CPUs that the run reserves in all."""
+    placement: Placement | None = None
+    """Which node each part shall be on; None leaves that to Ray, or to the placement group that the run is in."""
 
     def describe(self) -> str:
         """Return one line for people."""
@@ -51,13 +54,7 @@ def make_plan(config: RunConfig, cluster: ClusterFacts) -> Plan:
     gpus_per_rank = _gpus_per_rank(config, cluster)
     fixed = num_ranks * runtime.cpus_per_rank + num_shards * runtime.cpus_per_shard
     left = cluster.free_cpus - fixed
-    most = max(1, rollout.num_worlds // WORLDS_PER_WORKER_MIN)
-    if rollout.num_workers == "auto":
-        num_workers = min(most, max(1, int(left / runtime.cpus_per_rollout_worker + 1e-9)))
-        if num_workers > 1 and left >= 1.0:  # whole cores where there are some: half ones only keep a small machine going
-            num_workers = min(most, max(1, int(left)))
-    else:
-        num_workers = rollout.num_workers
+    num_workers = _auto_workers(config, left) if rollout.num_workers == "auto" else rollout.num_workers
     if num_workers > rollout.num_worlds:
         raise ClusterError(
             f"rollout.num_workers ({num_workers}) is more than rollout.num_worlds ({rollout.num_worlds}); "
@@ -71,6 +68,10 @@ def make_plan(config: RunConfig, cluster: ClusterFacts) -> Plan:
             "rollout.num_workers, lower runtime.cpus_per_rollout_worker or runtime.cpus_per_rank, or free the cluster (`ray status` "
             "shows who holds it)"
         )
+    placement = None
+    if cluster.nodes:
+        placement = _place(config, cluster.nodes, gpus_per_rank, num_workers, at_most=rollout.num_workers == "auto")
+        num_workers = len(placement.workers)
     return Plan(
         num_ranks=num_ranks,
         gpus_per_rank=gpus_per_rank,
@@ -80,8 +81,67 @@ def make_plan(config: RunConfig, cluster: ClusterFacts) -> Plan:
         cpus_per_worker=runtime.cpus_per_rollout_worker,
         cpus_per_shard=runtime.cpus_per_shard,
         cpus_per_rank=runtime.cpus_per_rank,
-        cpus=cpus,
+        cpus=fixed + num_workers * runtime.cpus_per_rollout_worker,
+        placement=placement,
     )
+
+
+def replan(config: RunConfig, plan: Plan, nodes: tuple[NodeFacts, ...]) -> Plan | None:
+    """Return ``plan`` with as many workers as there is room for on ``nodes``, and places for all parts anew.
+
+    ``nodes`` tell what is there for this run, what it holds already included. Never more workers than were asked for. None when not even
+    ranks, shards and one worker fit: the run then waits for what it has lost.
+    """
+    left = sum(node.cpus for node in nodes) - plan.num_ranks * plan.cpus_per_rank - plan.num_shards * plan.cpus_per_shard
+    asked = config.rollout.num_workers
+    num_workers = _auto_workers(config, left) if asked == "auto" else asked
+    try:
+        placement = _place(config, nodes, plan.gpus_per_rank, num_workers, at_most=True)
+    except ClusterError:
+        return None
+    num_workers = len(placement.workers)
+    cpus = plan.cpus + (num_workers - plan.num_workers) * plan.cpus_per_worker
+    worlds = split_worlds(config.rollout.num_worlds, num_workers)
+    return replace(plan, num_workers=num_workers, worlds=worlds, cpus=cpus, placement=placement)
+
+
+def _auto_workers(config: RunConfig, left: float) -> int:
+    """Return how many workers ``left`` CPUs are good for."""
+    most = max(1, config.rollout.num_worlds // WORLDS_PER_WORKER_MIN)
+    num_workers = min(most, max(1, int(left / config.runtime.cpus_per_rollout_worker + 1e-9)))
+    if num_workers > 1 and left >= 1.0:  # whole cores where there are some: half ones only keep a small machine going
+        num_workers = min(most, max(1, int(left)))
+    return num_workers
+
+
+def _place(
+    config: RunConfig, nodes: tuple[NodeFacts, ...], gpus_per_rank: float, num_workers: int, *, at_most: bool
+) -> Placement:
+    """Give every part a node; with ``at_most`` fewer workers (at least one) when not all fit.
+
+    Raises:
+        ClusterError: When a part fits on no single node, though the cluster as a whole is large enough.
+    """
+    runtime = config.runtime
+    try:
+        room, ranks, shards = place_fixed(
+            nodes,
+            num_ranks=config.learner.num_ranks,
+            cpus_per_rank=runtime.cpus_per_rank,
+            gpus_per_rank=gpus_per_rank,
+            num_shards=config.replay.num_shards,
+            cpus_per_shard=runtime.cpus_per_shard,
+        )
+        if at_most:
+            num_workers = max(1, min(num_workers, room.slots(runtime.cpus_per_rollout_worker)))
+        return Placement(ranks, shards, deal_workers(room, num_workers, runtime.cpus_per_rollout_worker))
+    except NoRoomError as error:
+        key = {"rank": "cpus_per_rank", "shard": "cpus_per_shard", "worker": "cpus_per_rollout_worker"}[error.part]
+        raise ClusterError(
+            f"the cluster's nodes are too small: no node has room for a {error.part} of {getattr(runtime, key):g} CPUs"
+            f"{' and a GPU' if error.part == 'rank' and gpus_per_rank else ''} beside what else is planned; the most that one has left is "
+            f"{error.widest:g} CPUs. Lower runtime.{key}, learner.num_ranks, replay.num_shards or rollout.num_workers"
+        ) from None
 
 
 def plan_when_free(config: RunConfig, cluster: ClusterFacts) -> Plan:

@@ -9,9 +9,11 @@
      driver ---- polls ---------------->  ledger    +------------------------------- weight store   |     mailbox <--> driver
                                                                                            ^-----publish
 
-Everything that can block has a bound: rollouts and learner wait at the ledger (long polls), the driver waits in ``poll``. A rollout
-worker or shard that dies is replaced and counted; ranks are brought back by Ray Train from the last committed checkpoint. The
-mailbox, the ledger, the curriculum and the weight store are small actors without a CPU of their own.
+Everything that can block has a bound: rollouts and learner wait at the ledger (long polls), the driver waits in ``poll`` for its workers
+and for nobody else. A rollout worker or shard that dies or goes silent is fenced, replaced and counted; ranks are brought back by Ray
+Train from the last committed checkpoint; when nodes join or leave, the worlds are shared out anew. The mailbox, the ledger, the
+curriculum and the weight store are small actors without a CPU of their own, on the driver's node: when one of the first three is gone,
+PartLostError ends the session, and the run goes on in a new one.
 """
 
 from __future__ import annotations
@@ -23,42 +25,48 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.exceptions import RayError, RayTaskError
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.remote import start_curriculum
-from robonav_ray.errors import LearnerCallError, UserError
+from robonav_ray.errors import LearnerCallError, PartLostError, UserError
 from robonav_ray.learner.remote import LearnerWiring, start_learner
-from robonav_ray.records import Metrics
+from robonav_ray.records import Metrics, PartEvent
+from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.replay.remote import ReplaySave, start_replay
 from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
-from robonav_ray.runtime.mailbox import MailboxHandle
+from robonav_ray.runtime.elastic import Elasticity
+from robonav_ray.runtime.events import EventLog
+from robonav_ray.runtime.mailbox import MailboxHandle, MetricsPost
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
+from robonav_ray.runtime.orphans import remove_orphans
+from robonav_ray.runtime.placement import NodeFacts
 from robonav_ray.runtime.policies import read_policy
+from robonav_ray.runtime.ray_save import CALL_TIMEOUT_S, RaySave
 from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
+from robonav_ray.runtime.supervision import ASK_INTERVAL_S, Supervisor, here, near
 from robonav_ray.runtime.wiring import Session, WiringFacts
-from robonav_ray.storage import FileEntry
 from robonav_ray.weights.remote import start_weight_store
 
 logger = logging.getLogger(__name__)
-REPLAY_STATS_INTERVAL_S = 1.0
-CALL_TIMEOUT_S = 20.0
-"""Longest wait for the learner's answer to a command; it looks every quarter of a second."""
+SHARDS_WAIT_S = 20.0
+"""Longest wait of a checkpoint for shards that are being replaced."""
 JOIN_TIMEOUT_S = 20.0
 DRAIN_S = 1.0
 """Longest wait for inserts under way when a checkpoint is cut; the learner stands meanwhile."""
-LIVES_PER_SESSION = 1024
+LIVES_PER_SESSION = 1 << 16
 """Identities of workers rise by this much from session to session; so many deaths of one worker keep them apart."""
 
 
 class RayWiring:
     """All parts of a run as Ray actors; implements Wiring. Needs a connected driver."""
 
-    def __init__(self, session: Session, plan: Plan) -> None:
-        """Start everything at once and return without waiting for it to be up."""
+    def __init__(self, session: Session, plan: Plan, nodes: tuple[NodeFacts, ...] = ()) -> None:
+        """Start everything at once and return without waiting for it to be up; ``nodes`` are those that ``plan`` was made for."""
         config, task, checkpoint = session.config, session.task, session.checkpoint
         self._session, self._plan = session, plan
         self._began = time.monotonic()
@@ -66,19 +74,22 @@ class RayWiring:
         self._lag = 0
         self._learner_up = False
         self._learner_metrics: Metrics = {}
-        self._replay_metrics: Metrics = {}
-        self._replay_asked = 0.0
+        self._generation = 0
+        self._posted_at = self._began
         self._message = ""
+        self.events = EventLog(session.run.path)
+        self._elasticity = Elasticity(config, plan, self.events.note, nodes=nodes)
         self._last_commit: Path | None = checkpoint.path if checkpoint else None
-        self._closed = False
+        self._closed = self._parts_lost = False
 
-        self._mailbox = MailboxHandle()
-        self._store, self._weights = start_weight_store()
-        self.curriculum = start_curriculum(config.curriculum, task.has_outcomes)
+        self._mailbox = MailboxHandle(scheduling_strategy=here())
+        self._store, self._weights = start_weight_store(scheduling_strategy=here())
+        self.curriculum = start_curriculum(config.curriculum, task.has_outcomes, scheduling_strategy=here())
         self.replay = start_replay(
             config.replay, task.spec, config.seed,
             max_insert_rows=max_fragment_rows(config, max(n for _, n in plan.worlds)),
             max_sample_rows=max_sample_rows(config), cpus_per_shard=plan.cpus_per_shard,
+            strategies=[near(node) for node in plan.placement.shards] if plan.placement else (),
         )  # fmt: skip
         if checkpoint is not None:
             self._take_up(checkpoint)
@@ -109,40 +120,71 @@ class RayWiring:
         )
         self._mailbox.watch(self.learner.ended_because)
         self.fleet = RolloutFleet(
-            [
-                RolloutWiring(
-                    config=config, levels=task.levels, worker=worker, incarnation=session.counters.incarnation * LIVES_PER_SESSION,
-                    first_world=first, num_worlds=num_worlds, assignments=self.curriculum.source(),
-                    sink=self.replay.transition_sink(config.rollout.max_in_flight), weights=self._weights,
-                )
-                for worker, (first, num_worlds) in enumerate(plan.worlds)
-            ],
-            cpus_per_worker=plan.cpus_per_worker, max_restarts=config.rollout.max_restarts, on_lost=self.curriculum.worker_lost,
-        )  # fmt: skip
+            self._rollout_wirings(plan),
+            cpus_per_worker=plan.cpus_per_worker,
+            max_restarts=config.rollout.max_restarts,
+            on_lost=self._worker_lost,
+            note=self.events.note,
+            strategies=[near(node) for node in plan.placement.workers] if plan.placement else (),
+        )
+        self._supervisor = Supervisor(
+            self.replay,
+            {
+                "curriculum": (self.curriculum.actor.progress.remote, 0.0),
+                "mailbox": (self._mailbox.actor.latest.remote, 0.0),
+                "ledger": (self.replay.ledger.report.remote, ASK_INTERVAL_S),
+                "weight store": (self._store.version.remote, ASK_INTERVAL_S),
+            },
+            timeout_s=config.runtime.heartbeat_timeout_s,
+            start_timeout_s=config.runtime.start_timeout_s,
+            note=self.events.note,
+        )
 
     def poll(self, timeout_s: float, until_env_steps: int | None = None) -> WiringFacts:
-        """Hear from the workers for up to ``timeout_s``, then look at everybody else; the parts never wait for that."""
+        """Hear from the workers for up to ``timeout_s``, then take in what everybody else has answered; the parts never wait for that."""
+        try:
+            return self._poll(timeout_s)
+        except PartLostError as error:
+            self._parts_lost = True
+            self.events.note(PartEvent("failed", "session", str(error)))
+            raise
+
+    def _poll(self, timeout_s: float) -> WiringFacts:
+        supervisor = self._supervisor
         news = self.fleet.poll(timeout_s)
         self._stats = self._stats.plus(news)
         if news.fragments:
             self._lag = news.policy_lag
         self._check_learner()
-        post = self._mailbox.latest()
-        if post is not None:
-            self._learner_metrics, self._learner_up = post.metrics, True
-        waiting = self._waiting_for_learner()
-        if time.monotonic() - self._replay_asked >= REPLAY_STATS_INTERVAL_S:
-            self._look_at_replay()
+        supervisor.look(self._saved_replay())
+        self._take_in(supervisor.answer("mailbox"))
+        ledger: LedgerReport = supervisor.first_answer("ledger")
+        quiet = ledger.quiet
+        self.fleet.replace_silent(quiet.get, self._session.config.runtime.heartbeat_timeout_s)
+        self._follow_the_nodes()
         counters = self._session.counters
         learner_steps = int(self._learner_metrics.get("learner/learner_step", counters.learner_steps))
+        messages = (
+            self._waiting_for_learner(),
+            self._elasticity.message,
+            supervisor.message,
+            self._message,
+            self.fleet.last_loss,
+        )
         return WiringFacts(
             env_steps=counters.env_steps + self._stats.env_steps,
             learner_steps=learner_steps,
-            progress=self.curriculum.progress(),
+            progress=supervisor.first_answer("curriculum"),
             num_workers=self.fleet.num_workers,
             num_replaced=self.fleet.num_replaced + self.replay.num_restarts,
-            metrics={**self._learner_metrics, **self._replay_metrics, **rollout_metrics(self._stats, self._lag)},
-            message=waiting or self._message or self.fleet.last_loss,
+            metrics={
+                **self._learner_metrics,
+                **replay_metrics(ledger.stats, supervisor.shard_stats()),
+                **rollout_metrics(self._stats, self._lag),
+                **self.events.metrics(),
+                "rollout/workers_running": float(self.fleet.num_running),
+            },
+            message=next(filter(None, messages), ""),
         )
 
     def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> RaySave:
@@ -156,7 +198,7 @@ class RayWiring:
         shard and not in the ledger's count (see ``LedgerService.pause``).
         """
         try:
-            self._look_at_replay()  # replaces dead shards
+            self._await_shards()
             rows: ReplaySave | None = None
             try:
                 self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
@@ -182,7 +224,7 @@ class RayWiring:
     def save_replay(self, directory: Path) -> None:
         """Cut and write the rows; the learner waits meanwhile, as it finds nothing admitted."""
         try:
-            self._look_at_replay()  # replaces dead shards
+            self._await_shards()
             self.replay.pause()
             try:
                 self.replay.save(directory)
@@ -230,8 +272,9 @@ class RayWiring:
     def committed(self, path: Path) -> None:
         """From now on a restarted rank or shard comes back from ``path``."""
         self._last_commit = path
+        self.events.note(PartEvent("saved", "session", path.name))
         try:
-            self._mailbox.call("committed", str(path))
+            self._mailbox.call("committed", str(path), timeout_s=CALL_TIMEOUT_S)
         except LearnerCallError as error:  # it is restarting; the checkpoint stays valid for the next session
             logger.warning("the learner has not heard of the checkpoint %s: %s", path.name, error)
 
@@ -247,8 +290,11 @@ class RayWiring:
                 logger.warning("while closing: %s", error)
 
     def _join_learner(self) -> None:
-        if not self.learner.join(timeout=JOIN_TIMEOUT_S):
-            logger.warning("the learner has not ended within %.0f s; Ray ends it with the session", JOIN_TIMEOUT_S)
+        if not self._parts_lost and self.learner.join(timeout=JOIN_TIMEOUT_S):
+            return
+        self.learner.kill()
+        removed = remove_orphans(self._session.run.path)
+        logger.warning("the learner was ended by force, and %d of its placement groups removed", removed)
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Load curriculum and replay, and publish the policy, so that no worker acts without one while the learner comes up."""
@@ -266,25 +312,70 @@ class RayWiring:
         if reason is not None:
             if isinstance(self.learner.error, UserError | FloatingPointError):
                 raise self.learner.error
-            raise RuntimeError(reason) from self.learner.error
+            raise PartLostError(reason) from self.learner.error
 
-    def _look_at_replay(self) -> None:
-        self._replay_asked = time.monotonic()
-        stats = self.replay.stats()
-        self._replay_metrics = replay_metrics(stats.ledger, stats.shards)
-        if len(stats.shards) < self._plan.num_shards:
-            for index in self.replay.dead_shards():
-                self._replace_shard(index)
+    def _rollout_wirings(self, plan: Plan) -> list[RolloutWiring]:
+        session, config = self._session, self._session.config
+        return [
+            RolloutWiring(
+                config=config, levels=session.task.levels, worker=worker, incarnation=session.counters.incarnation * LIVES_PER_SESSION,
+                first_world=first, num_worlds=num_worlds, assignments=self.curriculum.source(),
+                sink=self.replay.transition_sink(config.rollout.max_in_flight), weights=self._weights,
+            )
+            for worker, (first, num_worlds) in enumerate(plan.worlds)
+        ]  # fmt: skip
 
-    def _replace_shard(self, index: int) -> None:
-        saved = self._last_commit / "replay" if self._last_commit else None
-        replaced = self.replay.num_restarts
-        rows = self.replay.replace_shard(index, saved if saved is not None and saved.is_dir() else None)
-        if self.replay.num_restarts == replaced:
-            self._message = f"replay shard {index} died and its replacement is not up yet; the others go on"
+    def _worker_lost(self, worker: int, incarnation: int) -> int:
+        """Forget a worker's life everywhere, so that nothing waits for it and nothing that it may still send is taken."""
+        try:
+            [rows] = ray.get([self.replay.ledger.fence.remote(worker, incarnation)], timeout=CALL_TIMEOUT_S)
+            self.curriculum.worker_lost(worker)
+        except RayError as error:
+            raise PartLostError(f"a part did not answer while rollout worker {worker} was replaced: {error}") from error
+        return int(rows)
+
+    def _take_in(self, post: MetricsPost | None) -> None:
+        """Note what the learner has posted, and that it is back when this is a new life of it."""
+        if post is None:
             return
-        self._message = f"replay shard {index} died and was replaced with {rows:,} rows"
-        logger.warning("%s", self._message)
+        now = time.monotonic()
+        if self._generation and post.generation > self._generation:
+            self.events.note(PartEvent("back", "learner", "ranks were started again", after_s=round(now - self._posted_at, 3)))
+        if post.metrics is not self._learner_metrics:
+            self._posted_at = now
+        self._generation, self._learner_metrics, self._learner_up = post.generation, post.metrics, True
+
+    def _saved_replay(self) -> Path | None:
+        saved = self._last_commit / "replay" if self._last_commit else None
+        return saved if saved is not None and saved.is_dir() else None
+
+    def _await_shards(self) -> None:
+        """Wait, bounded, until no shard is missing: a checkpoint without one would lose its rows for good."""
+        until = time.monotonic() + SHARDS_WAIT_S
+        self._supervisor.look(self._saved_replay())
+        while self._supervisor.lost_shards:
+            if time.monotonic() > until:
+                raise LearnerCallError(f"replay shards {self._supervisor.lost_shards} are not back yet")
+            time.sleep(0.05)
+            self._supervisor.look(self._saved_replay())
+
+    def _follow_the_nodes(self) -> None:
+        """Share the worlds out anew when nodes have joined or left and another number of workers fits."""
+        plan = self._elasticity.look()
+        if plan is None or plan.placement is None:
+            return
+        rows = max_fragment_rows(self._session.config, max(n for _, n in plan.worlds))
+        try:
+            ray.get(self.replay.ledger.announce.remote(rows), timeout=CALL_TIMEOUT_S)
+        except RayTaskError as error:
+            logger.warning("the worlds stay with the workers that they have: %s", error.cause)
+            return
+        except RayError as error:
+            raise PartLostError(f"the ledger did not answer: {error}") from error
+        before, self._plan = self._plan.num_workers, plan
+        self._message = f"the nodes have changed: {plan.num_workers} rollout workers in place of {before}"
+        self.events.note(PartEvent("restarted", "rollout", self._message))
+        self.fleet.resize(self._rollout_wirings(plan), [near(node) for node in plan.placement.workers])
 
     def _waiting_for_learner(self) -> str:
         if self._learner_up:
@@ -295,41 +386,3 @@ class RayWiring:
                 f"the learner has not come up within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
             )
         return "starting: the learner is coming up"
-
-
-class RaySave:
-    """A cut that learner and shards are writing; implements PendingSave."""
-
-    def __init__(
-        self, writer: CheckpointWriter, mailbox: MailboxHandle, rows: ReplaySave | None, curriculum: Any, learner_step: int
-    ) -> None:
-        self._writer, self._mailbox, self._rows, self.learner_step = writer, mailbox, rows, learner_step
-        self._curriculum = curriculum
-        self._waits_for_learner, self._waits_for_rows = True, rows is not None
-
-    def poll(self, timeout_s: float) -> bool:
-        """Ask whoever has not yet said that it is done."""
-        until = time.monotonic() + timeout_s
-        try:
-            if self._waits_for_learner:
-                files = json.loads(self._mailbox.call("poll_save", timeout_s=CALL_TIMEOUT_S))["files"]
-                if files is not None:
-                    self._writer.add(FileEntry(*file).below("learner") for file in files)
-                    self._waits_for_learner = False
-            if self._waits_for_rows and self._rows is not None:
-                entries = self._rows.poll()
-                if entries is not None:
-                    self._writer.add(entry.below("replay") for entry in entries)
-                    self._waits_for_rows = False
-        except RayError as error:
-            raise LearnerCallError(f"a part did not say that its files are written: {error}") from error
-        if not self._waits_for_learner and not self._waits_for_rows:
-            self._writer.write_json("curriculum.json", self._curriculum)
-            return True
-        time.sleep(max(0.0, until - time.monotonic()))
-        return False
-
-    def abandon(self) -> None:
-        """Tell the shards; what the learner writes is small."""
-        if self._rows is not None:
-            self._rows.abandon()

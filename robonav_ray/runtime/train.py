@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from rich.logging import RichHandler
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, load_run_config
+from robonav_ray.errors import PartLostError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
@@ -23,6 +24,7 @@ from robonav_ray.runtime.checkpoint import (
     open_checkpoint,
 )
 from robonav_ray.runtime.controller import Ending
+from robonav_ray.runtime.job import place_output
 from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
 from robonav_ray.runtime.run_directory import (
     RunDirectory,
@@ -42,6 +44,7 @@ from robonav_ray.runtime.wiring import Session, Wiring
 
 logger = logging.getLogger(__name__)
 EXIT_FAILED, EXIT_RESUME = 1, 75
+RESTARTS_WINDOW_S = 3600.0
 Wirings = Literal["ray", "local"]
 
 
@@ -92,6 +95,15 @@ class Opening:
     resumed: tuple[RunDirectory, Checkpoint] | None
     began: float
 
+    @property
+    def folder(self) -> tuple[Path, str]:
+        """The folder in which the run's own lies or will lie, and the key that names it."""
+        if self.resumed is not None:
+            return self.resumed[0].path.parent, "--resume"
+        if self.directory is not None:
+            return self.directory.absolute().parent, "--out"
+        return Path(self.config.output_dir).absolute(), "output_dir"
+
     def begin(self) -> Session:
         """Make the run directory, or set aside what the resumed checkpoint leaves behind."""
         if self.resumed is None:
@@ -106,7 +118,7 @@ def resolve_opening(
     """Resolve config, run and checkpoint; makes nothing. UserError for anything that is wrong."""
     if resume is not None and resume not in ("auto", "latest") and not Path(resume).exists():
         raise RunDirectoryError(f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)")
-    config = load_run_config(config_path, overrides)
+    config = place_output(load_run_config(config_path, overrides), directory)
     resumed = _find_resumed(config, resume, directory)
     if resumed is None:
         if resume == "auto":
@@ -170,19 +182,28 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
 
     config = opening.config
     with connected(config.runtime) as cluster:
+        from robonav_ray.runtime.cluster import look_at_cluster
         from robonav_ray.runtime.resources import plan_when_free
         from robonav_ray.runtime.topology import RayWiring
         from robonav_ray.tracking.remote import PrometheusTracker
 
+        if cluster.num_nodes > 1:
+            from robonav_ray.runtime.shared_storage import check_shared
+
+            check_shared(*opening.folder)
         plan = plan_when_free(config, cluster)
         _check_device(config, "cuda" if plan.gpus_per_rank else "cpu")
         if not cluster.started_here:
             check_sizes(config, opening.task.spec, cluster.memory_bytes)
-        console.print(f"{cluster.describe()}\n{plan.describe()}", highlight=False)
+        spread = plan.placement.spread_text(cluster.nodes) if plan.placement is not None else ""
+        console.print("\n".join(filter(None, (cluster.describe(), plan.describe(), spread))), highlight=False)
 
         def start(session: Session) -> tuple[Wiring, list[Tracker]]:
             extra: list[Tracker] = [PrometheusTracker(session.run.path.name)] if config.tracking.prometheus else []
-            return RayWiring(session, plan), extra
+            if not session.goes_on:
+                return RayWiring(session, plan, cluster.nodes), extra
+            now = look_at_cluster(started_here=False)  # nodes may have gone with the parts that were lost
+            return RayWiring(session, plan_when_free(config, now), now.nodes), extra
 
         return _live(opening, stop, console, "ray", start)
 
@@ -203,11 +224,35 @@ def _check_device(config: RunConfig, kind: str) -> None:
 
 
 def _live(opening: Opening, stop: StopRequest, console: Console, wiring: Wirings, start: StartWiring) -> tuple[Session, Ending]:
-    """One session to its end."""
+    """The run to its end: one session, or several where a part was lost that cannot be replaced while the others run."""
     session = opening.begin()
     console.print(f"[bold]{session.run.shown}[/]  {session.task.describe()}", highlight=False)
-    with LiveRun(session, start, wiring_name=wiring, stop=stop, command=command_line()) as live:
-        return session, live.finish()
+    lost_at: list[float] = []
+    while True:
+        try:
+            with LiveRun(session, start, wiring_name=wiring, stop=stop, command=command_line()) as live:
+                return session, live.finish()
+        except PartLostError as error:
+            lost_at.append(time.monotonic())
+            session = _session_after(session, error, lost_at)
+            console.print(f"{error}; going on from {session.counters.env_steps:,} env steps", highlight=False)
+
+
+def _session_after(session: Session, error: PartLostError, lost_at: list[float]) -> Session:
+    """Return the session that goes on from the newest whole checkpoint after ``error``; raises ``error`` when that has been tried enough.
+
+    Enough is ``runtime.max_session_restarts`` within an hour, or twice in a row without a checkpoint in between.
+    """
+    recent = [moment for moment in lost_at if lost_at[-1] - moment < RESTARTS_WINDOW_S]
+    checkpoint, damaged = newest_good_checkpoint(session.run.checkpoints)
+    for message in damaged:
+        logger.warning("%s", message)
+    stuck = session.goes_on and (checkpoint.path if checkpoint else None) == (
+        session.checkpoint.path if session.checkpoint else None
+    )
+    if len(recent) > session.config.runtime.max_session_restarts or stuck:
+        raise error
+    return replace(session, checkpoint=checkpoint, goes_on=True)
 
 
 def _ending_text(session: Session, ending: Ending) -> str:

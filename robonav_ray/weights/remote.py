@@ -88,8 +88,8 @@ def _fetch(refs: list[Any], version: int) -> PolicySnapshot | None:
     return snapshot if snapshot is not None and snapshot.version > version else None
 
 
-def start_weight_store() -> tuple[Any, RemoteWeights]:
-    """Start the actor (no CPU reserved) and return it with its client."""
+def start_weight_store(**options: Any) -> tuple[Any, RemoteWeights]:
+    """Start the actor (no CPU reserved) and return it with its client; ``options`` are Ray's, for instance a scheduling strategy."""
     actor_class: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Store)
-    actor = actor_class.remote()
+    actor = actor_class.options(**options).remote()
     return actor, RemoteWeights(actor)

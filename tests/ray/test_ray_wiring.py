@@ -12,6 +12,7 @@ import ray
 from robonav_ray.config.load import load_run_config
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
 from robonav_ray.runtime.cluster import ClusterFacts
+from robonav_ray.runtime.events import read_events
 from robonav_ray.runtime.resources import make_plan
 from robonav_ray.runtime.run_directory import RunDirectory, create_run
 from robonav_ray.runtime.task import describe_task
@@ -61,18 +62,20 @@ def test_a_life_of_a_run_and_the_next_one(ray_session: None, tmp_path: Path) -> 
         assert facts.num_workers == 2
         checkpoint = save(wiring, run, facts)
 
-        kill_process_of(wiring.fleet._actors[0])
+        kill_process_of(wiring.fleet._lives[0].actor)
         facts = poll_until(wiring, lambda f: f.num_replaced == 1)
         steps = facts.env_steps
         poll_until(wiring, lambda f: f.env_steps > steps + 1000)
 
         kill_process_of(wiring.replay.shards[1])
         facts = poll_until(wiring, lambda f: f.num_replaced == 2)
-        assert "shard 1 died" in facts.message
+        assert "shard 1 came back" in facts.message
         steps = facts.learner_steps
         facts = poll_until(wiring, lambda f: f.learner_steps > steps + 200)
         ratio = facts.metrics["replay/samples_per_insert"]
         assert ratio == pytest.approx(4.0, rel=0.05)
+        happened = {(e["event"], e["part"]) for e in read_events(run.path)}
+        assert happened >= {("lost", "rollout/0"), ("back", "rollout/0"), ("lost", "replay/1"), ("back", "replay/1")}
         assert facts.metrics["rollout/policy_version"] > 10
         last = save(wiring, run, facts)
         versions = last.read_json("learner/learner.json")["counters"]["policy_version"]

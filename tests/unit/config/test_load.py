@@ -52,7 +52,7 @@ def test_shipped_curricula_load(path: Path) -> None:
         ("evaluation: {seed: 0}\n", ["evaluation.seed", "held out"]),
         ("rollout: {num_workers: no}\n", ["rollout.num_workers", "'auto'"]),
         ("rollout: {num_workers: 0}\n", ["rollout.num_workers", "greater than or equal to 1", "'auto'"]),
-        ("rollout: {max_restarts: 101}\n", ["rollout.max_restarts", "less than or equal to 100"]),
+        ("rollout: {max_restarts: -1}\n", ["rollout.max_restarts", "greater than or equal to 0"]),
         ("tracking: {backends: [jsonl, jsonl]}\n", ["tracking.backends", "'jsonl'", "twice"]),
         ("evaluation:\n  levels: [0, 0]\n", ["run.yaml:2", "evaluation.levels", "stage 0 stands twice"]),
         ("evaluation: {levels: []}\n", ["evaluation.levels", "at least 1"]),

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.replay import ReplayConfig
+from robonav_ray.errors import FencedError
 from robonav_ray.records import pack_item_id
-from robonav_ray.replay.ledger_service import LedgerService
+from robonav_ray.replay.ledger_service import LedgerService, Writer
 from robonav_ray.replay.outbox import PriorityOutbox
 from robonav_ray.replay.prefetch import Prefetcher
 from robonav_ray.replay.shard_view import ShardView
@@ -196,3 +197,63 @@ def test_view_trusts_a_replaced_shard_again() -> None:
     assert not view.is_dead(1)
     time.sleep(0.03)
     assert view.live() == {1: "b", 2: "d"}
+
+
+def test_a_writer_that_was_given_up_is_kept_out_and_what_it_had_reserved_is_given_back() -> None:
+    async def story() -> None:
+        service, old, new, other = make_service(), Writer(3, 7), Writer(3, 8), Writer(4, 1)
+        taken = (await service.reserve("insert", 10, 0.0, old)).reservation
+        assert taken is not None
+        while (await service.reserve("insert", 10, 0.0, other)).reservation is not None:
+            pass
+        waiting = asyncio.create_task(service.reserve("insert", 10, 60.0, old))
+        await asyncio.sleep(0.01)
+        before = await service.stats()
+        assert await service.fence(3, 7) == 10
+        with pytest.raises(FencedError, match="worker 3, life 7"):
+            await waiting
+        with pytest.raises(FencedError):
+            await service.reserve("insert", 10, 0.0, old)
+        with pytest.raises(FencedError):
+            await service.reserve("insert", 10, 0.0, Writer(3, 6))
+        stats = await service.stats()
+        assert stats.open_insert_rows == before.open_insert_rows - 10
+        assert (stats.num_lost_inserts, stats.num_lost_insert_rows) == (1, 10)
+        assert (await service.reserve("insert", 10, 0.5, new)).reservation is not None, "its successor takes the room"
+        await service.settle(taken)  # the insert had arrived after all
+        assert (await service.stats()).num_lost_inserts == 0
+        assert (await service.stats()).num_inserted == 10
+
+    asyncio.run(story())
+
+
+def test_silence_is_told_by_worker_and_a_waiting_worker_is_not_silent() -> None:
+    async def story() -> None:
+        service = make_service()
+        while (await service.reserve("insert", 10, 0.0, Writer(0, 1))).reservation is not None:
+            pass
+        waiting = asyncio.create_task(service.reserve("insert", 10, 60.0, Writer(1, 1)))
+        await asyncio.sleep(0.15)
+        quiet = (await service.report()).quiet
+        assert set(quiet) == {0, 1}
+        assert quiet[0].silent_s >= 0.15
+        assert quiet[1].silent_s == 0.0
+        assert (await service.reserve("insert", 10, 0.0, Writer(0, 1))).reservation is None
+        assert (await service.report()).quiet[0].longest_s >= 0.15
+        waiting.cancel()
+
+    asyncio.run(story())
+
+
+def test_larger_fragments_are_announced_and_the_error_buffer_follows() -> None:
+    async def story() -> None:
+        service = make_service()
+        with pytest.raises(ValueError, match="not announced"):
+            await service.reserve("insert", 11, 0.0)
+        await service.announce(40)
+        assert (await service.reserve("insert", 40, 0.0)).reservation is not None
+        given = LedgerService(ReplayConfig(capacity=1000, min_size=10, samples_per_insert=1.0, error_buffer=10.0), 10, 10)
+        with pytest.raises(ValueError, match="error_buffer"):
+            await given.announce(40)
+
+    asyncio.run(story())

@@ -1,0 +1,154 @@
+"""What ``robonav cluster`` does: one function for each verb, which prints and returns an exit code."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from robonav_ray.config.load import load_cluster_definition
+from robonav_ray.errors import UserError
+from robonav_ray.launch.dashboard import NodeFacts, ask_running_jobs
+from robonav_ray.launch.local_cluster import LocalCluster, local_clusters
+from robonav_ray.launch.local_state import LocalNode
+
+
+def up_command(definition: Path, overrides: Sequence[str], nodes: str | None, console: Console) -> int:
+    """Start the local cluster of a definition, and say how to use it."""
+    wanted = load_cluster_definition(definition, [*overrides, *_node_overrides(nodes)])
+    begin = time.monotonic()
+    with console.status(f"starting the local cluster {wanted.name} ..."):
+        cluster = LocalCluster.start(wanted)
+        facts = cluster.facts()
+    console.print(f"local cluster {cluster.name!r} is up after {time.monotonic() - begin:.0f} s", highlight=False)
+    _print_cluster(cluster, facts, console)
+    _print_next(cluster, console)
+    return 0
+
+
+def status_command(name: str | None, console: Console) -> int:
+    """Show the nodes of a local cluster; 1 when its head does not answer."""
+    if name is None and not local_clusters():
+        console.print("no local cluster runs; `robonav cluster up` starts one")
+        return 0
+    cluster = LocalCluster.find(_name(name))
+    facts = cluster.facts()
+    _print_cluster(cluster, facts, console)
+    if facts is None:
+        console.print(
+            f"the head does not answer at {cluster.dashboard_url}: `robonav cluster down` ends what is left", highlight=False
+        )
+        return 1
+    jobs = ask_running_jobs(cluster.dashboard_url, cluster.token_path)
+    console.print(f"jobs: {', '.join(jobs) if jobs else 'none run'}", highlight=False)
+    return 0
+
+
+def down_command(name: str | None, force: bool, console: Console) -> int:
+    """End a local cluster whole; UserError while jobs run on it, unless forced."""
+    if name is None and not local_clusters():
+        console.print("no local cluster runs")
+        return 0
+    cluster = LocalCluster.find(_name(name))
+    jobs = [] if force else ask_running_jobs(cluster.dashboard_url, cluster.token_path)
+    if jobs:
+        raise UserError(
+            f"on cluster {cluster.name!r} run the jobs {', '.join(jobs)}: `ray job stop ID` lets them commit a checkpoint first, "
+            "--force ends them where they are"
+        )
+    cluster.stop()
+    console.print(f"local cluster {cluster.name!r} has ended; no process, namespace or folder of it is left", highlight=False)
+    return 0
+
+
+def add_command(group: str, name: str | None, cluster_name: str | None, console: Console) -> int:
+    """Start one more node."""
+    cluster = LocalCluster.find(_name(cluster_name))
+    with console.status(f"starting one more node of {group} ..."):
+        node = cluster.add_node(group, name)
+    console.print(f"node {node.name!r} ({node.ip}) has joined", highlight=False)
+    return 0
+
+
+def kill_command(node: str, cluster_name: str | None, console: Console) -> int:
+    """SIGKILL a node, to see what happens."""
+    cluster = LocalCluster.find(_name(cluster_name))
+    cluster.kill_node(node)
+    console.print(f"node {node!r} is dead; Ray notices within 15 s", highlight=False)
+    return 0
+
+
+def _print_cluster(cluster: LocalCluster, facts: list[NodeFacts] | None, console: Console) -> None:
+    table = Table(title=f"{cluster.name}: {cluster.address}", title_justify="left")
+    for column in ("node", "address", "CPUs", "GPUs", "pid", "processes", "condition"):
+        table.add_column(column, justify="right" if column in ("CPUs", "GPUs", "pid", "processes") else "left", no_wrap=True)
+    known = {fact.name: fact for fact in facts or ()}
+    for node in cluster.all_nodes:
+        fact, count = known.get(node.name), len(cluster.processes(node.name))
+        has = fact.resources if fact else {}
+        table.add_row(
+            node.name,
+            node.ip,
+            f"{has.get('CPU', 0):g}",
+            f"{has.get('GPU', 0):g}",
+            str(node.pid),
+            str(count),
+            _condition(node, fact, count, answered=facts is not None),
+        )
+    console.print(table)
+
+
+def _condition(node: LocalNode, fact: NodeFacts | None, num_processes: int, *, answered: bool) -> str:
+    alive = "unknown to Ray" if fact is None else "alive" if fact.is_alive else "dead"
+    ray_says = alive if answered else "head silent"
+    if node.condition == "killed":
+        return f"killed ({ray_says})"
+    if num_processes == 0:
+        return f"gone ({ray_says})"
+    return ray_says if node.condition == "up" else f"{node.condition} ({ray_says})"
+
+
+def _print_next(cluster: LocalCluster, console: Console) -> None:
+    folder = shlex.quote(str(Path(__file__).parents[2]))
+    lines = [
+        f"dashboard  {cluster.dashboard_url}  (asks for the token)",
+        f"token      {cluster.token_path}  (mode 0600)",
+        "",
+        "A driver on this machine joins with",
+        "  export RAY_AUTH_MODE=token",
+        f"  export RAY_AUTH_TOKEN_PATH={shlex.quote(str(cluster.token_path))}",
+        f"  export RAY_ADDRESS={cluster.address}",
+        "  robonav train configs/run/quick.yaml",
+        "A job runs its driver on the head:",
+        f"  ray job submit --address {cluster.dashboard_url} --working-dir {folder} -- robonav train configs/run/quick.yaml",
+        "",
+        "robonav cluster status | add GROUP | kill NODE | down",
+    ]
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _node_overrides(text: str | None) -> list[str]:
+    """Return ``rollout=2,learner=0`` as overrides."""
+    answers: list[str] = []
+    for part in (text or "").split(",") if text else ():
+        group, equals, count = part.strip().partition("=")
+        if not equals or not count.isdigit():
+            raise UserError(f"--nodes {text!r}: write nodes per group, for instance rollout=2,learner=0")
+        answers.append(f"groups.{group}.local.count={count}")
+    return answers
+
+
+def _name(name: str | None) -> str:
+    """Return ``name``, or that of the only cluster."""
+    if name is not None:
+        return name
+    names = local_clusters()
+    if len(names) != 1:
+        raise UserError(
+            f"there are {len(names)} local clusters ({', '.join(names)}): name one" if names else "no local cluster runs"
+        )
+    return names[0]

@@ -1,0 +1,384 @@
+"""Several Ray nodes on this machine, as real processes that can be killed, frozen, cut off and added.
+
+Each node is ``ray start --block`` in a session of its own, with its own folder and ports, token authentication, and an address of its own:
+on the loopback, or in a network namespace. What is known of it stands in a file, so that another process goes on where this one ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from robonav_ray.config.cluster import ClusterDefinition
+from robonav_ray.errors import UserError
+from robonav_ray.launch import namespaces
+from robonav_ray.launch.dashboard import NodeFacts, ask_nodes
+from robonav_ray.launch.local_places import free_port_base, make_short_folder
+from robonav_ray.launch.local_state import (
+    LAST_PORT,
+    PORTS_PER_NODE,
+    SERVICES,
+    LocalGroup,
+    LocalNode,
+    LocalOptions,
+    LocalState,
+    StateFile,
+    local_options,
+    state_root,
+)
+from robonav_ray.launch.processes import MARK, Trace, find_processes, kill_processes, signal_processes
+
+__all__ = ["LocalCluster", "LocalGroup", "LocalNode", "LocalOptions", "local_options"]
+
+# Linux answers on all of 127.0.0.0/8, so each node has an address of its own; of 127.0.0.1 itself Ray makes the machine's outer address.
+LOOPBACK_NET = "127.77.0"
+_NOT_INHERITED = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_ID", "RAY_RAYLET_PID", "RAY_NODE_ID", MARK)
+
+
+class LocalCluster:
+    """A cluster on this machine. ``with LocalCluster.start(...) as cluster:`` stops it at the end."""
+
+    def __init__(self, name: str) -> None:
+        self._file = StateFile(name)
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._state = self._file.read()
+
+    @classmethod
+    def start(cls, what: ClusterDefinition | LocalOptions, timeout_s: float = 120.0) -> LocalCluster:
+        """Start all nodes and return when all of them answer; nothing is left behind when that fails.
+
+        Raises:
+            UserError: when a cluster of the name runs, ports are taken, namespaces are not allowed, or a node does not come up.
+        """
+        options = local_options(what) if isinstance(what, ClusterDefinition) else what
+        _check(options)
+        file = StateFile(options.name)
+        _clear_remains(file)
+        mark, bridge = secrets.token_hex(3), None
+        base = free_port_base(options)
+        if options.network == "namespaces":
+            bridge = namespaces.make_bridge(mark)
+        file.create()
+        state = LocalState(
+            options.name,
+            f"{os.getuid()}-{mark}",
+            make_short_folder(mark),
+            base,
+            options.groups,
+            options.environment,
+            bridge=bridge,
+        )
+        file.write(state)
+        cluster = cls(options.name)
+        try:
+            cluster._start_all(options, timeout_s)
+        except BaseException:
+            cluster.stop()
+            raise
+        return cluster
+
+    @classmethod
+    def find(cls, name: str) -> LocalCluster:
+        """Return the cluster that another process started; UserError when there is none of that name."""
+        return cls(name)
+
+    @property
+    def name(self) -> str:
+        """Name of the cluster."""
+        return self._state.name
+
+    @property
+    def address(self) -> str:
+        """``ip:port`` of the head, for RAY_ADDRESS and ``runtime.address``."""
+        return f"{self._state.head.ip}:{self._state.port(0, 'gcs')}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """URL of the dashboard, and of ``ray job submit``."""
+        return f"http://{self._state.head.ip}:{self._state.port(0, 'dashboard')}"
+
+    @property
+    def token_path(self) -> Path:
+        """File with the token, mode 0600."""
+        return self._file.token_path
+
+    @property
+    def nodes(self) -> list[LocalNode]:
+        """Every node that was not killed, the head first."""
+        return [node for node in self._state.nodes if node.condition != "killed"]
+
+    @property
+    def all_nodes(self) -> list[LocalNode]:
+        """Every node there was, the killed ones included."""
+        return list(self._state.nodes)
+
+    def node(self, name: str) -> LocalNode:
+        """Return the node of that name; UserError when there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise UserError(f"cluster {self.name!r} has no node {name!r}; its nodes are {', '.join(n.name for n in self.nodes)}")
+
+    def driver_environment(self) -> dict[str, str]:
+        """Return the variables with which a driver or `ray job` command on this machine reaches the cluster."""
+        return {"RAY_ADDRESS": self.address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_path)}
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """Return the live processes of a node, workers and drivers on it included."""
+        return find_processes([self._state.trace(next(n for n in self._state.nodes if n.name == name))])
+
+    def facts(self) -> list[NodeFacts] | None:
+        """Return what Ray knows of the nodes; None when the head does not answer."""
+        return ask_nodes(self.dashboard_url, self.token_path)
+
+    def add_node(self, group: str, name: str | None = None, timeout_s: float = 120.0) -> LocalNode:
+        """Start one more node of a group, and return when it answers."""
+        node = self._launch(group, name)
+        try:
+            self._wait_for([node], timeout_s)
+        except BaseException:
+            self.kill_node(node.name)
+            raise
+        return node
+
+    def kill_node(self, name: str) -> None:
+        """SIGKILL every process of the node at once, as a power cut does; its namespace goes too."""
+        node = self.node(name)
+        kill_processes([self._state.trace(node)])
+        self._reap(node.pid)
+        if self._state.bridge and node.index:
+            namespaces.remove_namespace(self._state.bridge, node.index)
+        shutil.rmtree(self._state.node_folder(node), ignore_errors=True)
+        self._set(replace(node, condition="killed"))
+
+    def freeze_node(self, name: str) -> None:
+        """SIGSTOP every process of the node: it neither answers nor closes a connection."""
+        signal_processes([self._state.trace(self.node(name))], signal.SIGSTOP)
+        self._set(replace(self.node(name), condition="frozen"))
+
+    def thaw_node(self, name: str) -> None:
+        """SIGCONT every process of the node. Ray ends a node that it has declared dead meanwhile."""
+        signal_processes([self._state.trace(self.node(name))], signal.SIGCONT)
+        self._set(replace(self.node(name), condition="up"))
+
+    def partition(self, name: str) -> None:
+        """Take the node's network away; UserError without namespaces, or for the head."""
+        self._set_link(name, up=False)
+
+    def heal(self, name: str) -> None:
+        """Give the node's network back."""
+        self._set_link(name, up=True)
+
+    def stop(self) -> None:
+        """End every process, namespace and folder of the cluster; RuntimeError names what could not be ended."""
+        with contextlib.suppress(UserError):  # the file may be gone, the processes not
+            self._state = self._file.read()
+        left = [f"process {process.pid}" for process in kill_processes(self._traces())]
+        for child in self._children.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=5.0)
+        if self._state.bridge:
+            left += [f"interface or namespace {name}" for name in namespaces.remove_bridge(self._state.bridge)]
+        shutil.rmtree(self._state.folder, ignore_errors=True)
+        if left:
+            raise RuntimeError(f"cluster {self.name!r} could not be ended whole; still there: {', '.join(left)}")
+        self._file.remove()
+
+    def __enter__(self) -> LocalCluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _start_all(self, options: LocalOptions, timeout_s: float) -> None:
+        head = self._launch(options.head, "head")
+        self._wait_for([head], timeout_s)
+        workers = [
+            self._launch(name, None) for name, group in options.groups.items() if name != options.head for _ in range(group.count)
+        ]
+        self._wait_for(workers, timeout_s)
+
+    def _launch(self, group: str, name: str | None) -> LocalNode:
+        """Start the processes of one node and write it down, before and after, so that no one loses sight of it."""
+        with self._file.locked():
+            self._state = self._file.read()
+            if group not in self._state.groups:
+                raise UserError(f"cluster {self.name!r} has no group {group!r}; its groups are {', '.join(self._state.groups)}")
+            number = sum(node.group == group for node in self._state.nodes) + 1
+            name = name or f"{group}-{number}"
+            if any(node.name == name for node in self._state.nodes):
+                raise UserError(f"cluster {self.name!r} has or had a node {name!r}: take another name")
+            if self._state.nodes and self._state.groups[group].role == "head":
+                raise UserError(f"cluster {self.name!r} has its head; another group can be added to")
+            index, bridge = self._state.free_index(), self._state.bridge
+            node = LocalNode(name, group, index, bridge.address(index) if bridge else f"{LOOPBACK_NET}.{index + 1}", 0)
+            self._file.write(self._state.changed(node))
+            if bridge and index:
+                namespaces.add_namespace(bridge, index)
+            folder = self._state.node_folder(node)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._state = self._state.changed(node)
+            with (Path(self._state.folder) / f"{name}.log").open("wb") as log:
+                child = subprocess.Popen(
+                    self._command(node),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    cwd=folder,
+                    env=self._environment(node),
+                )
+            self._children[child.pid] = child
+            node = replace(node, pid=child.pid, created_s=psutil.Process(child.pid).create_time())
+            self._state = self._state.changed(node)
+            self._file.write(self._state)
+        return node
+
+    def _command(self, node: LocalNode) -> list[str]:
+        state, group = self._state, self._state.groups[node.group]
+        first_worker_port = state.port(node.index, SERVICES[-1]) + 1
+        labels = {"robonav.group": node.group, "robonav.role": group.role, **group.labels}
+        words: dict[str, object] = {
+            "node-name": node.name,
+            "node-ip-address": node.ip,
+            "temp-dir": state.node_folder(node),
+            "num-cpus": group.num_cpus,
+            "num-gpus": group.num_gpus,
+            "memory": group.memory_bytes,
+            "object-store-memory": group.object_store_bytes,
+            "labels": ",".join(f"{key}={value}" for key, value in labels.items()),
+            "node-manager-port": state.port(node.index, "node_manager"),
+            "object-manager-port": state.port(node.index, "object_manager"),
+            "runtime-env-agent-port": state.port(node.index, "runtime_env_agent"),
+            "dashboard-agent-listen-port": state.port(node.index, "dashboard_agent"),
+            "dashboard-agent-grpc-port": state.port(node.index, "dashboard_agent_grpc"),
+            "metrics-export-port": state.port(node.index, "metrics"),
+            "min-worker-port": first_worker_port,
+            "max-worker-port": state.port_base + PORTS_PER_NODE * (node.index + 1) - 1,
+        }
+        if node.index == 0:
+            words |= {
+                "port": state.port(0, "gcs"),
+                "include-dashboard": "true",
+                "dashboard-host": node.ip,
+                "dashboard-port": state.port(0, "dashboard"),
+                "ray-client-server-port": state.port(0, "client"),
+            }
+        else:
+            words |= {"address": self.address}
+        inside = namespaces.in_namespace(state.bridge, node.index) if state.bridge and node.index else []
+        start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", "--log-color=false"]
+        return [*inside, *start, *(["--head"] if node.index == 0 else []), *(f"--{key}={value}" for key, value in words.items())]
+
+    def _environment(self, node: LocalNode) -> dict[str, str]:
+        bridge = self._state.bridge
+        interface = (bridge.name if node.index == 0 else namespaces.INTERFACE) if bridge else _LOOPBACK
+        return {
+            **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
+            **self._state.environment,
+            MARK: self._state.trace(node).mark,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self.token_path),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_TMPDIR": self._state.folder,  # Ray notes there which cluster is this host's; a driver elsewhere must not join it unasked
+            # A frozen node is declared dead 8 to 10 s after its last answer, not after a minute.
+            "RAY_health_check_period_ms": "1000",
+            "RAY_health_check_timeout_ms": "2000",
+            "RAY_health_check_failure_threshold": "3",
+            "RAY_JOB_STOP_WAIT_TIME_S": "45",  # `ray job stop` lets a run commit its checkpoint
+            "GLOO_SOCKET_IFNAME": interface,
+            "NCCL_SOCKET_IFNAME": interface,
+        }
+
+    def _wait_for(self, nodes: Sequence[LocalNode], timeout_s: float) -> None:
+        """Return when Ray counts all of ``nodes`` among the living."""
+        end, missing = time.monotonic() + timeout_s, {node.name for node in nodes}
+        while True:
+            missing -= {fact.name for fact in self.facts() or () if fact.is_alive}
+            if not missing:
+                return
+            for node in nodes:
+                code = self._children[node.pid].poll()
+                if code is not None:
+                    raise UserError(
+                        f"node {node.name!r} of cluster {self.name!r} ended at its start (exit code {code}):\n{self._tail(node)}"
+                    )
+            if time.monotonic() > end:
+                first = next(node for node in nodes if node.name in missing)
+                raise UserError(
+                    f"cluster {self.name!r}: {', '.join(sorted(missing))} did not answer within {timeout_s:g} s; the last lines of "
+                    f"{first.name}:\n{self._tail(first)}"
+                )
+            time.sleep(0.3)
+
+    def _tail(self, node: LocalNode) -> str:
+        path = Path(self._state.folder) / f"{node.name}.log"
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        return "\n".join(f"  {line}" for line in lines[-12:] if line.strip())
+
+    def _set(self, node: LocalNode) -> None:
+        with self._file.locked():
+            self._state = self._file.read().changed(node)
+            self._file.write(self._state)
+
+    def _set_link(self, name: str, *, up: bool) -> None:
+        node, bridge = self.node(name), self._state.bridge
+        if bridge is None:
+            raise UserError(f"cluster {self.name!r} has no network to cut: start it with local.network=namespaces")
+        if node.index == 0:
+            raise UserError("the head cannot be cut off: its address is on this machine's own bridge")
+        namespaces.set_link(bridge, node.index, up)
+        self._set(replace(node, condition="up" if up else "cut"))
+
+    def _traces(self) -> list[Trace]:
+        return [self._state.trace(node) for node in self._state.nodes]
+
+    def _reap(self, pid: int) -> None:
+        child = self._children.pop(pid, None)
+        if child is not None:
+            child.wait(timeout=10.0)
+
+
+_LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+
+
+def local_clusters() -> list[str]:
+    """Return the names of the clusters that are written down for this user."""
+    return sorted(path.parent.name for path in state_root().glob("*/cluster.json"))
+
+
+def _check(options: LocalOptions) -> None:
+    if not any(group.role == "head" for group in options.groups.values()):
+        raise UserError("groups: no node has the role head; one must")
+    num_nodes = sum(group.count for group in options.groups.values())
+    if options.port_base is not None and options.port_base + PORTS_PER_NODE * num_nodes > LAST_PORT:
+        raise UserError(
+            f"local.port_base ({options.port_base}): {num_nodes} nodes need {PORTS_PER_NODE} ports each below {LAST_PORT}; lower it"
+        )
+    if options.network == "namespaces":
+        namespaces.check_allowed()
+
+
+def _clear_remains(file: StateFile) -> None:
+    """Remove what a cluster of this name left when it did not end by itself; UserError when it runs."""
+    if not file.path.is_file():
+        file.remove()
+        return
+    old = LocalCluster(file.folder.name)
+    if find_processes(old._traces()):
+        raise UserError(
+            f"a local cluster {old.name!r} runs: `robonav cluster status` shows it, "
+            "`robonav cluster down` ends it, name=OTHER starts another"
+        )
+    old.stop()

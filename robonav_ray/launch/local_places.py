@@ -1,0 +1,52 @@
+"""Room for a local cluster: free ports, and a folder with a short name."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+from robonav_ray.errors import UserError
+from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, SERVICES, LocalOptions
+
+FIRST_PORT = 21_000
+_LONGEST_FOLDER = 38
+"""Characters of a node's folder: Ray puts sockets 64 characters below it, and Linux allows 107."""
+
+
+def free_port_base(options: LocalOptions) -> int:
+    """Return the first port of a row of free blocks; UserError when the ports that were asked for are taken."""
+    num_nodes = sum(group.count for group in options.groups.values())
+    if options.port_base is not None:
+        taken = _taken_port(options.port_base, num_nodes)
+        if taken is not None:
+            raise UserError(
+                f"local.port_base ({options.port_base}): port {taken} is taken; leave the key out, and free ports are found"
+            )
+        return options.port_base
+    for base in range(FIRST_PORT, LAST_PORT - PORTS_PER_NODE * num_nodes, PORTS_PER_NODE):
+        if _taken_port(base, num_nodes) is None:
+            return base
+    raise UserError(f"no free ports for {num_nodes} nodes between {FIRST_PORT} and {LAST_PORT}: end what uses them")
+
+
+def _taken_port(base: int, num_nodes: int) -> int | None:
+    for index in range(num_nodes):
+        for port in range(base + PORTS_PER_NODE * index, base + PORTS_PER_NODE * index + len(SERVICES)):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("0.0.0.0", port))
+                except OSError:
+                    return port
+    return None
+
+
+def make_short_folder(mark: str) -> str:
+    """Make a folder (0700) with a name short enough for Ray's sockets."""
+    for root in (os.environ.get("RAY_TMPDIR"), tempfile.gettempdir(), "/tmp"):
+        if root and len(root) + len("/rn-123456-12345678/250") <= _LONGEST_FOLDER:
+            Path(root).mkdir(parents=True, exist_ok=True)
+            return tempfile.mkdtemp(prefix=f"rn-{mark}-", dir=root)
+    raise UserError("no folder for temporary files with a short name: set TMPDIR to one of at most 15 characters")

@@ -1,0 +1,175 @@
+"""Who watches the parts: asks each of them all the time, never waits, and says what is dead, silent or back.
+
+::
+
+    shards, ledger, curriculum, mailbox, weight store --answers--> [ supervisor ] --events--> RUN/events.jsonl
+                                                                        |
+                                           a shard that is gone or silent: a new life of it from the last commit
+                                           another part that is:           PartLostError; the run goes on in a new session
+
+Rollout workers are watched by their fleet, which hears from each of them anyway, and learner ranks by Ray Train.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
+
+from robonav_ray.errors import PartLostError
+from robonav_ray.records import PartEvent
+from robonav_ray.replay.remote import ReplayHandles
+from robonav_ray.replay.shard import ShardStats
+from robonav_ray.runtime.question import Question
+
+ASK_INTERVAL_S = 0.5
+"""Seconds between two questions to a shard or the ledger."""
+PATIENCE_S = 20.0
+"""How long a replacement may be on its way before that is said."""
+
+
+class Supervisor:
+    """Watches the shards and the parts of which there is one each."""
+
+    def __init__(
+        self,
+        replay: ReplayHandles,
+        ask: Mapping[str, tuple[Callable[[], Any], float]],
+        *,
+        timeout_s: float,
+        start_timeout_s: float,
+        note: Callable[[PartEvent], None],
+    ) -> None:
+        """Begin to ask.
+
+        Args:
+            replay: Its shards are watched and replaced.
+            ask: By name, how to ask one of the other parts, and how many seconds apart.
+            timeout_s: Silence after which a part that had answered is given up.
+            start_timeout_s: The same before its first answer.
+            note: Gets what happens.
+        """
+        self._replay, self._note = replay, note
+        self._timeout_s, self._start_timeout_s = timeout_s, start_timeout_s
+        self._parts = {name: Question(call, interval_s) for name, (call, interval_s) in ask.items()}
+        self._shards = [self._ask_shard(index) for index in range(len(replay.shards))]
+        self._lost: dict[int, tuple[float, int]] = {}
+        self._rebase_due = False
+        self.message = ""
+
+    def answer(self, name: str) -> Any:
+        """Return the newest answer of a part; None before its first."""
+        return self._parts[name].answer
+
+    def first_answer(self, name: str) -> Any:
+        """Return the newest answer of a part, waiting for its first.
+
+        Raises:
+            PartLostError: When it does not come within the time-out of the start.
+        """
+        try:
+            return self._parts[name].wait(self._start_timeout_s)
+        except RayError as error:
+            raise PartLostError(f"the {name} did not come up: {error}") from error
+
+    def shard_stats(self) -> list[ShardStats]:
+        """Return the newest figures of the shards that live."""
+        return [q.answer for index, q in enumerate(self._shards) if index not in self._lost and q.num_answers]
+
+    @property
+    def lost_shards(self) -> list[int]:
+        """Shards that are being replaced."""
+        return sorted(self._lost)
+
+    def look(self, saved: Path | None) -> None:
+        """Take in what has been answered, and act on what has not.
+
+        Args:
+            saved: Directory of the replay in the last committed checkpoint, from which a shard comes back; None begins empty.
+
+        Raises:
+            PartLostError: When a part of which there is only one is gone, or silent for too long.
+        """
+        for name, question in self._parts.items():
+            self._look_at_part(name, question)
+        for index in range(len(self._shards)):
+            if index not in self._lost:
+                self._look_at_shard(index, saved)
+        for index in self._replay.take_replaced():
+            self._shard_is_back(index)
+        if self._rebase_due and not self._lost and all(q.num_answers for q in self._shards):
+            self._rebase_due = False
+            self._replay.rebase(sum(stats.size for stats in self.shard_stats()))
+        late = [i for i in self._lost if (self._replay.replacing_s(i) or 0.0) > PATIENCE_S]
+        if late:
+            self.message = f"replay shard {late[0]} finds no room yet (`ray status`); the others go on without it"
+
+    def _look_at_part(self, name: str, question: Question) -> None:
+        try:
+            question.look()
+        except ActorUnavailableError:  # Ray is starting it again (the weight store), or will say that it is dead
+            return
+        except RayTaskError as error:
+            if not isinstance(error.cause, RayActorError):
+                raise
+            raise PartLostError(f"the {name} met a part that is gone: {error.cause}") from error
+        except RayActorError as error:
+            raise PartLostError(f"the {name} died: {error}") from error
+        limit = self._timeout_s if question.num_answers else self._start_timeout_s
+        if question.open_s > limit:
+            raise PartLostError(f"the {name} has not answered for {question.open_s:.0f} s")
+
+    def _look_at_shard(self, index: int, saved: Path | None) -> None:
+        question = self._shards[index]
+        try:
+            question.look()
+        except ActorUnavailableError:
+            return
+        except RayTaskError:  # an error of its own, not a death: nothing that a new life would mend
+            raise
+        except RayError as error:
+            self._lose_shard(index, "lost", f"died ({type(error).__name__})", saved)
+            return
+        if question.num_answers and question.open_s > self._timeout_s:
+            self._lose_shard(index, "fenced", f"was silent for {question.open_s:.0f} s", saved)
+
+    def _lose_shard(self, index: int, event: str, why: str, saved: Path | None) -> None:
+        had: ShardStats | None = self._shards[index].answer
+        self._lost[index] = (time.monotonic(), had.size if had is not None else 0)
+        self.message = f"replay shard {index} {why}; the others go on"
+        self._note(PartEvent(event, f"replay/{index}", why))
+        self._replay.begin_replacing(index, saved)
+
+    def _shard_is_back(self, index: int) -> None:
+        lost_at, had = self._lost.pop(index)
+        self._shards[index] = self._ask_shard(index)
+        stats: ShardStats | None = None
+        with contextlib.suppress(RayError):  # it died at once; the next look sees that
+            stats = self._shards[index].wait(self._timeout_s)
+        rows = stats.size if stats is not None else 0
+        after_s = round(time.monotonic() - lost_at, 3)
+        self.message = f"replay shard {index} came back with {rows:,} rows"
+        self._note(PartEvent("back", f"replay/{index}", f"came back with {rows} rows", after_s, max(0, had - rows)))
+        self._rebase_due = True
+
+    def _ask_shard(self, index: int) -> Question:
+        return Question(lambda: self._replay.shards[index].stats.remote(), ASK_INTERVAL_S)
+
+
+def here() -> Any:
+    """Return the scheduling strategy that keeps an actor on the node of whoever asks."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def near(node_id: str) -> Any:
+    """Return the scheduling strategy that prefers a node, and takes any other when that has no room or is gone."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node_id, soft=True, _spill_on_unavailable=True)

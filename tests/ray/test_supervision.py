@@ -1,0 +1,138 @@
+"""What is frozen or gone is given up, fenced and replaced; what cannot be replaced ends the session, and the next one goes on."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from robonav_ray.config.load import load_run_config
+from robonav_ray.errors import PartLostError
+from robonav_ray.runtime.events import read_events
+from robonav_ray.runtime.resources import make_plan
+from robonav_ray.runtime.run_directory import create_run
+from robonav_ray.runtime.task import describe_task
+from robonav_ray.runtime.topology import RayWiring
+from robonav_ray.runtime.train import train_command
+from robonav_ray.runtime.wiring import Session, WiringFacts
+from tests.e2e.test_local_wiring import SMALL
+from tests.ray.test_ray_wiring import EIGHT_CPUS, poll_until
+
+pytestmark = pytest.mark.ray
+CONFIG = load_run_config(
+    None,
+    [*SMALL, "rollout.num_workers=2", "replay.samples_per_insert=4", "runtime.heartbeat_timeout_s=3", "checkpoint.replay=false"],
+)
+
+
+def pid_of(actor: object) -> int:
+    return int(ray.get(actor.__ray_call__.remote(lambda self: os.getpid())))  # type: ignore[attr-defined]
+
+
+def events(run: Path) -> list[tuple[str, str]]:
+    return [(event["event"], event["part"]) for event in read_events(run)]
+
+
+@pytest.mark.timeout(240)
+def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(ray_session: None, tmp_path: Path) -> None:
+    run = create_run(CONFIG, tmp_path / "run")
+    wiring = RayWiring(Session(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
+    frozen: list[int] = []
+
+    def until_back(part: str) -> WiringFacts:
+        return poll_until(wiring, lambda f: ("back", part) in events(run.path))
+
+    try:
+        poll_until(wiring, lambda f: f.learner_steps >= 50 and f.metrics["rollout/workers_running"] == 2)
+        worker = pid_of(wiring.fleet._lives[1].actor)
+        os.kill(worker, signal.SIGSTOP)
+        frozen.append(worker)
+        steps = until_back("rollout/1").learner_steps
+        assert ("fenced", "rollout/1") in events(run.path)
+
+        shard = pid_of(wiring.replay.shards[0])
+        os.kill(shard, signal.SIGSTOP)
+        frozen.append(shard)
+        facts = until_back("replay/0")
+        assert ("fenced", "replay/0") in events(run.path)
+        assert facts.num_replaced == 2
+        poll_until(wiring, lambda f: f.learner_steps > max(steps, facts.learner_steps) + 50)
+        assert facts.metrics["replay/samples_per_insert"] == pytest.approx(4.0, rel=0.1)
+
+        for part in ("rollout/1", "replay/0"):
+            (back,) = (e for e in read_events(run.path) if (e["event"], e["part"]) == ("back", part))
+            assert back["after_s"] > 0
+    finally:
+        for pid in frozen:
+            with contextlib.suppress(ProcessLookupError):  # Ray had ended it, as it should
+                os.kill(pid, signal.SIGKILL)
+        wiring.close()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("part", ["curriculum", "ledger", "mailbox"])
+def test_a_part_of_which_there_is_one_ends_the_session_within_seconds(part: str, ray_session: None, tmp_path: Path) -> None:
+    run = create_run(CONFIG, tmp_path / "run")
+    free: Callable[[], float] = lambda: ray.available_resources().get("CPU", 0.0)  # noqa: E731
+    before = free()
+    wiring = RayWiring(Session(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
+    try:
+        poll_until(wiring, lambda f: f.learner_steps >= 20)
+        actor = {"curriculum": wiring.curriculum.actor, "ledger": wiring.replay.ledger, "mailbox": wiring._mailbox.actor}[part]
+        os.kill(pid_of(actor), signal.SIGKILL)
+        with pytest.raises(PartLostError):
+            poll_until(wiring, lambda f: False, timeout_s=30.0)
+    finally:
+        wiring.close()
+    until = time.monotonic() + 60.0
+    while free() < before:
+        assert time.monotonic() < until, "what the session had reserved must be free again"
+        time.sleep(0.2)
+    assert events(run.path)[-1] == ("failed", "session")
+
+
+@pytest.mark.timeout(240)
+def test_a_run_goes_on_in_a_new_session_by_itself(ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command as a user types it, in this process; its curriculum actor is killed once a checkpoint is there."""
+    address = ray.get_runtime_context().gcs_address
+    victims: list[int] = []
+
+    def kill_curriculum() -> None:
+        until = time.monotonic() + 120
+        while time.monotonic() < until and not victims:
+            if list((tmp_path / "run" / "checkpoints").glob("env-*")):
+                found = [p.pid for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["ray::CurriculumHost"]
+                         or (p.info["cmdline"] or [""])[0].startswith("ray::CurriculumHost")]  # fmt: skip
+                for pid in found:
+                    os.kill(pid, signal.SIGKILL)
+                    victims.append(pid)
+            time.sleep(0.1)
+
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: None)  # this process is connected already
+    monkeypatch.setattr(ray, "shutdown", lambda *_, **__: None)
+    killer = threading.Thread(target=kill_curriculum)
+    killer.start()
+    try:
+        code = train_command(
+            None,
+            [*SMALL, "rollout.num_workers=1", "checkpoint.interval_s=1", "budget.max_env_steps=40000", "tracking.panel=off",
+             "tracking.interval_s=0.2", "evaluation.num_episodes=4", "evaluation.num_worlds=4"],
+            resume=None, directory=tmp_path / "run", local=False,
+        )  # fmt: skip
+    finally:
+        killer.join()
+    assert len(victims) == 1
+    assert code == 0
+    assert ("failed", "session") in events(tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    points = [(line["step"], tag) for line in lines for tag in line.keys() - {"step", "time"}]
+    assert len(points) == len(set(points))
+    assert len(json.loads((tmp_path / "run" / "run.json").read_text())["sessions"]) == 2
