@@ -306,5 +306,5 @@ def test_a_section_of_the_page_is_brought_up_to_date_and_the_rest_is_left(tmp_pa
 
 
 def test_the_page_has_the_sections_that_its_commands_name() -> None:
-    for section in ("everything", "workers", "driver", "nodes"):
+    for section in ("everything", "workers"):
         check_section(chaos.ROOT, section)
