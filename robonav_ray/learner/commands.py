@@ -9,9 +9,10 @@ from pathlib import Path
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.hyperparameters import changed, parse_changes
 from robonav_ray.learner.ranks import OneRank
-from robonav_ray.learner.state import LearnerState
+from robonav_ray.learner.state import LearnerState, write_state
 from robonav_ray.learner.update import Update
 from robonav_ray.records import Command
+from robonav_ray.storage import BackgroundWrite, open_folder
 
 OK = "ok"
 
@@ -23,6 +24,8 @@ class Obedience:
     op                        argument                      answer
     ========================  ============================  =====================================================
     ``save``                  directory                     JSON: files, learner_step, policy_version
+    ``begin_save``            directory                     JSON: learner_step, policy_version of what a thread begins to write
+    ``poll_save``             none                          JSON: files of the save begun last, null while it is being written
     ``load``                  directory                     JSON: learner_step, policy_version (weights are published anew)
     ``committed``             checkpoint directory          ``ok``
     ``hyperparameters``       JSON of changes               JSON of all that can be changed, as it is now
@@ -44,9 +47,12 @@ class Obedience:
         self.paused = False
         self.stopping = False
         self._reloaded = False
+        self._writing: BackgroundWrite | None = None
         self.config = config
         self._ops: dict[str, Callable[[str], str]] = {
             "save": self._save,
+            "begin_save": self._begin_save,
+            "poll_save": self._poll_save,
             "load": self._load,
             "committed": self._committed,
             "hyperparameters": self._hyperparameters,
@@ -75,6 +81,21 @@ class Obedience:
         if self._ranks.rank != 0:
             return OK
         return json.dumps({"files": self._state.save(Path(argument)), **self._progress()})
+
+    def _begin_save(self, argument: str) -> str:
+        """Copy the state now and write it in a thread, so that slow storage costs no learner step."""
+        if self._ranks.rank != 0:
+            return OK
+        state = self._state.state_dict()
+        self._writing = BackgroundWrite(lambda: write_state(state, open_folder(argument)))
+        return json.dumps(self._progress())
+
+    def _poll_save(self, _: str) -> str:
+        if self._ranks.rank != 0:
+            return OK
+        if self._writing is None:
+            return "error: no save was begun since the learner started"
+        return json.dumps({"files": self._writing.poll()})
 
     def _load(self, argument: str) -> str:
         load_shared(self._state, Path(argument), self._ranks)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.algo.networks import make_q_network
@@ -17,6 +17,7 @@ from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.adam import Adam
 from robonav_ray.learner.precision import Precision
 from robonav_ray.records import PolicySnapshot
+from robonav_ray.storage import FileEntry, Folder, open_folder, write_file
 
 TENSORS_FILE = "learner.safetensors"
 COUNTERS_FILE = "learner.json"
@@ -99,18 +100,9 @@ class LearnerState:
         """Return learner_step, policy_version, samples and budget_frac."""
         return {name: getattr(self, name) for name in _COUNTERS}
 
-    def save(self, directory: Path) -> list[str]:
-        """Write the state into ``directory`` (made if missing) and return the names of the files; OSError when that fails."""
-        directory.mkdir(parents=True, exist_ok=True)
-        state = self.state_dict()
-        path = directory / TENSORS_FILE
-        try:
-            save_file({name: t.contiguous() for name, t in state["tensors"].items()}, path)
-        except SafetensorError as error:  # a full disk is one, and it is no OSError
-            raise OSError(f"{path}: {error}") from error
-        document = {name: part for name, part in state.items() if name != "tensors"}
-        (directory / COUNTERS_FILE).write_text(json.dumps(document, indent=1), encoding="utf-8")
-        return [TENSORS_FILE, COUNTERS_FILE]
+    def save(self, directory: Path) -> list[FileEntry]:
+        """Write the state into ``directory`` (made if missing) and return the files' entries; OSError when that fails."""
+        return write_state(self.state_dict(), open_folder(str(directory)))
 
     def load(self, directory: Path) -> None:
         """Restore what ``save`` wrote; ValueError naming the file that is missing, damaged or of another network."""
@@ -132,3 +124,13 @@ class LearnerState:
         state = self.online.state_dict()
         arrays = tuple(t.detach().to("cpu", torch.float32, copy=True).numpy() for t in state.values())
         return PolicySnapshot(self.policy_version, self.learner_step, tuple(state), arrays)
+
+
+def write_state(state: dict[str, Any], folder: Folder) -> list[FileEntry]:
+    """Write what ``LearnerState.state_dict`` returned into ``folder`` and return the files' entries; OSError when that fails."""
+    tensors = save({name: tensor.contiguous() for name, tensor in state["tensors"].items()})
+    document = {name: part for name, part in state.items() if name != "tensors"}
+    return [
+        write_file(folder, TENSORS_FILE, tensors),
+        write_file(folder, COUNTERS_FILE, json.dumps(document, indent=1).encode()),
+    ]

@@ -16,6 +16,7 @@ from robonav_ray.replay.mixing import Annealing, MixedDraw, mix, shard_probabili
 from robonav_ray.replay.pacing import SamplesPerInsertLedger
 from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.shard import ReplayShard, ShardStats
+from robonav_ray.storage import FileEntry, open_folder, write_file
 
 _JSON_NAME = "replay.json"
 SHARED_KEYS = ("num_shards", "ledger")
@@ -142,12 +143,12 @@ class ReplayBuffer:
             shard.load_state_dict(part)
         self._load_scalars({name: state[name] for name in self._scalars()})
 
-    def save(self, directory: Path) -> list[str]:
-        """Write everything into ``directory``; return the files' names relative to it."""
-        files = [write_replay_json(directory, self._scalars())]
+    def save(self, directory: Path) -> list[FileEntry]:
+        """Write everything into ``directory``; return the files' entries, named relative to it."""
+        entries = [write_replay_json(directory, self._scalars())]
         for shard, path in zip(self.shards, shard_directories(directory, len(self.shards)), strict=True):
-            files += [f"{Path(path).name}/{file}" for file in shard.save(path)]
-        return files
+            entries += [entry.below(Path(path).name) for entry in shard.save(path)]
+        return entries
 
     def load(self, directory: Path) -> None:
         """Restore what ``save`` wrote, here or over Ray; ValueError names what is missing, damaged or different.
@@ -193,20 +194,9 @@ def shard_directories(directory: Path, num_shards: int) -> list[str]:
     return [str(directory / f"shard_{index:03d}") for index in range(num_shards)]
 
 
-def write_replay_json(directory: Path, saved: dict[str, Any]) -> str:
-    """Write what belongs to no shard into ``directory`` (made if missing); return the file's name."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / _JSON_NAME).write_text(json.dumps(saved), encoding="utf-8")
-    return _JSON_NAME
-
-
-def check_visible(directory: Path, files: list[str]) -> list[str]:
-    """Return ``files``, which other processes say they have written below ``directory``; OSError unless all are there for this one."""
-    if not all((directory / file).is_file() for file in files):
-        raise OSError(
-            f"{directory}: what another process wrote is not visible from the driver; output_dir must be on storage that all nodes share"
-        )
-    return files
+def write_replay_json(directory: Path, saved: dict[str, Any]) -> FileEntry:
+    """Write what belongs to no shard into ``directory`` (made if missing); return the file's entry."""
+    return write_file(open_folder(str(directory)), _JSON_NAME, json.dumps(saved).encode())
 
 
 def read_replay_json(directory: Path, num_shards: int) -> dict[str, Any]:

@@ -24,10 +24,12 @@ from robonav_ray.replay.ledger_service import LedgerService
 from robonav_ray.replay.pacing import LedgerStats
 from robonav_ray.replay.shard import ReplayShard, ShardStats
 from robonav_ray.replay.shard_view import ReplayStats
+from robonav_ray.storage import FileEntry
 
 logger = logging.getLogger(__name__)
-_LEDGER_S, _RESTORE_S = 30.0, 60.0
-"""How long the driver waits for the ledger, and for a shard that restores itself; frozen processes answer never."""
+_LEDGER_S, _RESTORE_S, _MARK_S = 30.0, 60.0, 10.0
+"""How long the driver waits for the ledger, for a shard that restores itself, and for one that sets the mark of a snapshot or says how
+far it is; frozen processes answer never."""
 MAX_FRUITLESS_LIVES = 5
 """Replacements of one shard in a row that may die while they come up: more of them do not come from outside."""
 
@@ -42,6 +44,36 @@ class _Coming:
     directory: Path | None
     deaths: int = 0
     began: float = field(default_factory=time.monotonic)
+
+
+class ReplaySave:
+    """A snapshot that shards are writing, each on its own node. A shard that dies meanwhile ends it."""
+
+    def __init__(self, shards: list[Any], directory: Path, ledger: dict[str, Any]) -> None:
+        """``ledger`` is its state at the cut."""
+        self._shards, self._directory, self._ledger = list(shards), directory, ledger
+        self._paths = buffer.shard_directories(directory, len(shards))
+
+    def mark(self, timeout_s: float) -> None:
+        """Have every shard set its mark; RayError when one does not within ``timeout_s``."""
+        try:
+            ray.get([s.begin_save.remote(path) for s, path in zip(self._shards, self._paths, strict=True)], timeout=timeout_s)
+        except RayError:
+            self.abandon()
+            raise
+
+    def poll(self) -> list[FileEntry] | None:
+        """Return the entries of all files, seen from the replay's folder; None while a shard is writing; RayError when one failed."""
+        parts = ray.get([shard.poll_save.remote() for shard in self._shards], timeout=_MARK_S)
+        if any(part is None for part in parts):
+            return None
+        entry = buffer.write_replay_json(self._directory, {"num_shards": len(self._shards), "ledger": self._ledger})
+        return [entry, *(e.below(Path(path).name) for path, part in zip(self._paths, parts, strict=True) for e in part)]
+
+    def abandon(self) -> None:
+        """Have the shards give it up; does not wait for them."""
+        for shard in self._shards:
+            shard.abandon_save.remote()
 
 
 class ReplayHandles:
@@ -181,18 +213,30 @@ class ReplayHandles:
         """Admit again."""
         ray.get(self.ledger.resume.remote(), timeout=_LEDGER_S)
 
-    def save(self, directory: Path, timeout_s: float = 60.0) -> list[str]:
-        """Write ledger and shards (in parallel, each on its own node) into ``directory``; return the files' relative names.
+    def begin_save(self, directory: Path, timeout_s: float = _MARK_S) -> ReplaySave:
+        """Set the mark of a snapshot in every shard, and return what to ask whether it is written below ``directory``.
 
-        Call between ``pause`` and ``resume``; see ``LedgerService.pause`` for what is in. Replace dead shards first. RayError when a
-        shard fails, or is not done within ``timeout_s`` seconds; OSError when what it wrote cannot be seen from here.
+        Call between ``pause`` and ``resume``; see ``LedgerService.pause`` for what is in. Replace dead shards first. The replay may go
+        on as soon as this returns. RayError when a shard does not set the mark within ``timeout_s``.
         """
-        ledger = ray.get(self.ledger.state_dict.remote(), timeout=_LEDGER_S)
-        files = [buffer.write_replay_json(directory, {"num_shards": len(self.shards), "ledger": ledger})]
-        paths = buffer.shard_directories(directory, len(self.shards))
-        parts = ray.get([shard.save.remote(path) for shard, path in zip(self.shards, paths, strict=True)], timeout=timeout_s)
-        files += [f"{Path(path).name}/{file}" for path, part in zip(paths, parts, strict=True) for file in part]
-        return buffer.check_visible(directory, files)
+        ledger: Any = ray.get(self.ledger.state_dict.remote(), timeout=_LEDGER_S)
+        save = ReplaySave(self.shards, directory, ledger)
+        save.mark(timeout_s)
+        return save
+
+    def save(self, directory: Path, timeout_s: float = 60.0) -> list[FileEntry]:
+        """As ``begin_save``, and wait until all is written; return the files' entries, named relative to ``directory``.
+
+        RayError when a shard fails or is not done within ``timeout_s`` seconds.
+        """
+        until = time.monotonic() + timeout_s
+        save = self.begin_save(directory, min(timeout_s, _MARK_S))
+        while (entries := save.poll()) is None:
+            if time.monotonic() > until:
+                save.abandon()
+                raise GetTimeoutError(f"the replay was not written to {directory} within {timeout_s:g} s")
+            time.sleep(0.01)
+        return entries
 
     def load(self, directory: Path, timeout_s: float = 120.0) -> None:
         """Restore what ``save`` wrote, here or in one process, in new lives, before any client is used.

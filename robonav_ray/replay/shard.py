@@ -12,8 +12,10 @@ from robonav_ray.records import MAX_INCARNATION, Fragment, TransitionSpec, pack_
 from robonav_ray.replay.duplicates import DuplicateFilter
 from robonav_ray.replay.rank_heap import RankHeap
 from robonav_ray.replay.row_layout import RowLayout
-from robonav_ray.replay.shard_files import load_shard_state, save_shard_state, state_arrays
+from robonav_ray.replay.shard_files import load_shard_state, state_arrays
+from robonav_ray.replay.snapshot import ShardSnapshot
 from robonav_ray.replay.sum_tree import SumTree
+from robonav_ray.storage import BackgroundWrite, FileEntry, open_folder
 
 Sampler = Literal["prioritized", "rank", "uniform"]
 
@@ -107,6 +109,8 @@ class ReplayShard:
         self._max_leaf = 1.0
         self._num_duplicates = 0
         self._num_stale = 0
+        self._snapshot: ShardSnapshot | None = None
+        self._writing: BackgroundWrite | None = None
 
     @property
     def size(self) -> int:
@@ -149,6 +153,8 @@ class ReplayShard:
         slot = sequence % self.capacity
         first = int(self._next_sequence % self.capacity)
         head = min(num, self.capacity - first)
+        if self._snapshot is not None:
+            self._snapshot.before_overwrite(self._next_sequence, num)
         self._layout.pack(tuple(c[:head] for c in fragment.columns), self._rows[first : first + head])
         self._layout.pack(tuple(c[head:] for c in fragment.columns), self._rows[: num - head])
         self._item_id[slot] = pack_item_id(self.index, self.incarnation, sequence)
@@ -203,7 +209,7 @@ class ReplayShard:
     def state_dict(self) -> dict[str, Any]:
         """Return everything, rng included; the arrays are copies, the rest is plain enough for JSON."""
         state = self._state_views()
-        return state | {name: state[name].copy() for name in state_arrays(self._sampler)}
+        return state | {name: state[name].copy() for name in state_arrays(self._sampler)}  # rows in slot order
 
     def load_state_dict(self, state: dict[str, Any], incarnation: int | None = None) -> None:
         """Become the shard that ``state`` was taken from.
@@ -213,8 +219,10 @@ class ReplayShard:
         columns or sizes differ from this shard's, or ``incarnation`` is not above the one in ``state``; nothing has changed then.
         """
         self._check_state(state, incarnation)
-        size = len(state["item_id"])
-        self._rows[:size] = state["rows"]
+        self.abandon_save()
+        size, first = len(state["item_id"]), state["first_slot"]
+        self._rows[first:size] = state["rows"][: size - first]
+        self._rows[:first] = state["rows"][size - first :]
         self._item_id[:] = -1
         self._item_id[:size] = state["item_id"]
         self._index = self._make_index()
@@ -230,9 +238,34 @@ class ReplayShard:
         self._seen.load_state_dict(state["seen"])
         self._rng.bit_generator.state = state["rng"]
 
-    def save(self, directory: str) -> list[str]:
-        """Write the live rows and all other state into ``directory`` (made if missing); return the names of the files."""
-        return save_shard_state(Path(directory), self._state_views())
+    def save(self, directory: str) -> list[FileEntry]:
+        """Write the live rows and all other state into ``directory`` (made if missing); return the files' entries."""
+        return self._mark().write(open_folder(directory))
+
+    def begin_save(self, directory: str) -> None:
+        """Set the mark of a snapshot and return; a thread writes what ``save`` would, and the shard goes on meanwhile.
+
+        Costs a copy of ids and leaves now (16 bytes a row), and of rows only where inserts overtake the writer. RuntimeError while
+        another one is being written.
+        """
+        if self._writing is not None and self._writing.is_running:
+            raise RuntimeError(f"shard {self.index}: a snapshot is being written already; abandon it first")
+        self._snapshot = snapshot = self._mark()
+        self._writing = BackgroundWrite(lambda: snapshot.write(open_folder(directory)))
+
+    def poll_save(self) -> list[FileEntry] | None:
+        """Return the files of the snapshot that was begun last, once they are on the disk; None before; OSError when that failed."""
+        if self._writing is None:
+            raise RuntimeError(f"shard {self.index}: no snapshot was begun")
+        if not self._writing.is_running:
+            self._snapshot = None
+        return self._writing.poll()
+
+    def abandon_save(self) -> None:
+        """Give up the snapshot that is being written, if any; the writer ends at its next chunk."""
+        if self._snapshot is not None:
+            self._snapshot.abandon()
+        self._snapshot = self._writing = None
 
     def load(self, directory: str, incarnation: int | None = None) -> None:
         """Restore what ``save`` wrote (see ``load_state_dict``); ValueError names the file that is missing or damaged."""
@@ -247,6 +280,17 @@ class ReplayShard:
     def forget_writers(self) -> None:
         """Take any fragment for a new one from here on (see ``ReplayBuffer.forget_writers``)."""
         self._seen = DuplicateFilter()
+
+    def warm_up(self) -> None:
+        """Go once through insert, sample and update on a small shard of the same kind, so that what is compiled is compiled."""
+        options = {
+            name: value for name, value in self._settings().items() if name in ("sampler", "priority_exponent", "stratified")
+        }
+        twin = ReplayShard(self.index, self.spec, 8, 0, num_shards=self._num_shards, **options)
+        twin.insert(Fragment(0, 0, 0, self.spec.allocate(4), np.ones(4, np.float32)))
+        drawn = twin.sample(2)
+        twin.spread(np.zeros(2, np.int64), self._layout.empty_columns(2), np.arange(2))
+        twin.update_priorities(drawn.item_id, np.ones(2, np.float32))
 
     def check_valid(self) -> None:
         """AssertionError unless ids, slots, leaves and sizes agree."""
@@ -289,10 +333,19 @@ class ReplayShard:
             "num_stale": self._num_stale,
             "seen": self._seen.state_dict(),
             "rng": self._rng.bit_generator.state,
+            "first_slot": 0,
             "rows": self._rows[:size],
             "item_id": self._item_id[:size],
             "leaf": np.empty(0) if self._index is None else self._index.leaf[:size],
         } | ({"order": self._index.order, "num_writes": self._index.num_writes} if isinstance(self._index, RankHeap) else {})
+
+    def _mark(self) -> ShardSnapshot:
+        """Return a snapshot of everything as it is now."""
+        state = self._state_views()
+        arrays = {name: state[name].copy() for name in state_arrays(self._sampler) if name != "rows"}
+        document = {name: value for name, value in state.items() if name not in arrays and name != "rows"}
+        document["first_slot"] = self._next_sequence % self.capacity if self.size == self.capacity else 0
+        return ShardSnapshot(self._rows, self._next_sequence, arrays, document)
 
     def _check_state(self, state: dict[str, Any], incarnation: int | None) -> None:
         """ValueError unless ``state`` fits this shard."""
@@ -312,6 +365,8 @@ class ReplayShard:
         sizes = {name: len(state[name]) for name in state_arrays(self._sampler)}
         if any(num != (0 if name == "leaf" and self._index is None else size) for name, num in sizes.items()):
             raise ValueError(f"shard state: expected {size} live rows, got {sizes}")
+        if not 0 <= state["first_slot"] <= size:
+            raise ValueError(f"shard state: first_slot must be in [0, {size}], got {state['first_slot']}")
         if state["rows"].dtype != self._layout.dtype:
             raise ValueError(f"shard state: rows are {state['rows'].dtype}, expected {self._layout.dtype}")
         if incarnation is not None and not state["incarnation"] < incarnation < MAX_INCARNATION:

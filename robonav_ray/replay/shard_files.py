@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-_JSON_NAME = "shard.json"
+SHARD_JSON = "shard.json"
 
 
 def state_arrays(sampler: str) -> tuple[str, ...]:
@@ -16,26 +16,13 @@ def state_arrays(sampler: str) -> tuple[str, ...]:
     return ("rows", "item_id", "leaf", "order") if sampler == "rank" else ("rows", "item_id", "leaf")
 
 
-def save_shard_state(directory: Path, state: dict[str, Any]) -> list[str]:
-    """Write ``state`` (see ``ReplayShard.state_dict``) into ``directory``; return the names of the files.
-
-    The caller commits them (hashes, manifest, rename); a half-written directory is only recognised as such by that manifest.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    arrays = state_arrays(state["settings"]["sampler"])
-    for name in arrays:
-        np.save(directory / f"{name}.npy", state[name], allow_pickle=False)
-    plain = {name: value for name, value in state.items() if name not in arrays}
-    (directory / _JSON_NAME).write_text(json.dumps(plain), encoding="utf-8")
-    return [*(f"{name}.npy" for name in arrays), _JSON_NAME]
-
-
 def load_shard_state(directory: Path, row_dtype: np.dtype) -> dict[str, Any]:
-    """Read what ``save_shard_state`` wrote; arrays are memory-mapped, so rows are read once, straight into the ring.
+    """Read what ``ShardSnapshot.write`` wrote; arrays are memory-mapped, so rows are read once, straight into the ring.
 
-    ValueError names the file that is missing, damaged or of another dtype.
+    Rows lie in the order of their age; ``first_slot`` says in which slot of the ring the first of them was. ValueError
+    names the file that is missing, damaged or of another dtype.
     """
-    path = directory / _JSON_NAME
+    path = directory / SHARD_JSON
     try:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(state, dict) or not isinstance(settings := state.get("settings"), dict):

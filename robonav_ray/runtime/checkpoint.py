@@ -2,7 +2,8 @@
 
 ``RUN/checkpoints/env-000001234567/`` holds ``learner/`` (safetensors + JSON), ``replay/`` (npy + JSON), ``curriculum.json``,
 ``counters.json``, in the one-process wiring also ``rollout/``, and ``manifest.json``, which is written last and names every other file
-with its size and SHA-256. A directory without a manifest is not a checkpoint. Nothing here is a pickle.
+with its size and SHA-256, and itself with a hash of its own. A directory without a manifest is not a checkpoint. Nothing here is a
+pickle.
 """
 
 from __future__ import annotations
@@ -10,17 +11,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from robonav_ray.errors import UserError
+from robonav_ray.storage import FileEntry, open_folder, write_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 _ASIDE = ".aside-"
+_SELF = re.compile(rb'"manifest_sha256": "([0-9a-f]{64})"')
+_UNKNOWN = b"0" * 64
+"""Stands in the manifest where its own hash will be, while that is computed."""
 
 
 class CheckpointError(UserError):
@@ -79,27 +87,37 @@ class CheckpointWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{_ASIDE}{counters.env_steps:012d}-{os.getpid()}-{time.time_ns()}"
         self.path.mkdir()
+        self._entries: dict[str, FileEntry] = {}
 
     def write_json(self, name: str, data: Any) -> None:
         """Write one JSON document."""
-        (self.path / name).write_text(json.dumps(data, indent=1), encoding="utf-8")
+        self.add([write_file(open_folder(str(self.path)), name, json.dumps(data, indent=1).encode())])
+
+    def add(self, entries: Iterable[FileEntry]) -> None:
+        """Take over the entries, as seen from ``path``, of files that somebody else has written, hashed and flushed to the disk."""
+        self._entries |= {entry.name: entry for entry in entries}
 
     def commit(self) -> Checkpoint:
-        """Hash every file, write the manifest, flush to disk and rename; returns the checkpoint."""
+        """Write the manifest, flush to disk and rename; returns the checkpoint. Files that nobody has hashed are hashed now.
+
+        Raises:
+            OSError: Also when a file that another process has written cannot be seen from here.
+        """
         self.write_json("counters.json", vars(self.counters))
-        files = sorted(p for p in self.path.rglob("*") if p.is_file())
+        files = {p.relative_to(self.path).as_posix(): p for p in sorted(self.path.rglob("*")) if p.is_file()}
+        self.add(
+            FileEntry(name, p.stat().st_size, _sha256(p, sync=True)) for name, p in files.items() if name not in self._entries
+        )
+        for entry in self._entries.values():
+            if entry.name not in files or files[entry.name].stat().st_size != entry.num_bytes:
+                raise OSError(
+                    f"{self.path / entry.name}: what another process wrote is not visible from the driver; output_dir must be on storage "
+                    "that all nodes share"
+                )
         created = time.time()
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            "created": created,
-            "files": {
-                p.relative_to(self.path).as_posix(): {"bytes": p.stat().st_size, "sha256": _sha256(p, sync=True)} for p in files
-            },
-        }
-        manifest_path = self.path / MANIFEST
-        manifest_path.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        _sync(manifest_path)
-        for directory in {p.parent for p in files} | {self.path}:
+        entries = {e.name: {"bytes": e.num_bytes, "sha256": e.sha256} for e in sorted(self._entries.values())}
+        write_file(open_folder(str(self.path)), MANIFEST, _manifest_bytes(created, entries))
+        for directory in {p.parent for p in files.values()} | {self.path}:
             _sync(directory)
         repeat = 0
         while self.final.exists():  # the same env step again, for instance a final save right after a periodic one
@@ -115,34 +133,58 @@ class CheckpointWriter:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Return the checkpoint at ``path`` after checking every file against the manifest.
+    """Return the checkpoint at ``path`` after checking every file against the manifest, and the manifest against itself.
 
     Raises:
         CheckpointError: naming the file that is missing or damaged.
     """
-    manifest_path = path / MANIFEST
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such checkpoint directory; `ls {path.parent}` shows those that exist")
-    try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-        files: dict[str, dict[str, Any]] = manifest["files"]
-        version, created = int(manifest["format_version"]), float(manifest["created"])
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{manifest_path}: is missing, so {path.name} was never committed; use another checkpoint"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{manifest_path}: is damaged ({error}); use another checkpoint") from None
-    if version != FORMAT_VERSION:
-        raise CheckpointError(f"{manifest_path}: format_version {version} is not {FORMAT_VERSION}; use the release that wrote it")
-    for name, entry in files.items():
-        file = path / name
-        if not file.is_file():
-            raise CheckpointError(f"{file}: is missing; use another checkpoint")
-        if file.stat().st_size != entry["bytes"] or _sha256(file) != entry["sha256"]:
-            raise CheckpointError(f"{file}: does not match its hash in {MANIFEST} (damaged); use another checkpoint")
+    created, files = _read_manifest(path / MANIFEST)
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        for message in pool.map(lambda entry: _damage(path / entry.name, entry), files):
+            if message is not None:
+                raise CheckpointError(message)
     counters = Counters(**json.loads((path / "counters.json").read_text(encoding="utf-8")))
     return Checkpoint(path, counters, created)
+
+
+def _manifest_bytes(created: float, files: dict[str, dict[str, Any]]) -> bytes:
+    """Return the manifest: JSON that holds the SHA-256 of its own bytes, as they are with zeros in place of that hash."""
+    document = {"manifest_sha256": _UNKNOWN.decode(), "format_version": FORMAT_VERSION, "created": created, "files": files}
+    text = json.dumps(document, indent=1).encode()
+    return text.replace(_UNKNOWN, hashlib.sha256(text).hexdigest().encode(), 1)
+
+
+def _read_manifest(path: Path) -> tuple[float, list[FileEntry]]:
+    """Return when the checkpoint was made, and its files; CheckpointError unless the manifest is whole."""
+    try:
+        data = path.read_bytes()
+        manifest = json.loads(data)
+        version, created = int(manifest["format_version"]), float(manifest["created"])
+        files = [FileEntry(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest["files"].items()]
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: is missing, so {path.parent.name} was never committed; use another checkpoint") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: is damaged ({error}); use another checkpoint") from None
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{path}: format_version {version} is not {FORMAT_VERSION}; use the release that wrote it")
+    found = _SELF.search(data)
+    if found is None or hashlib.sha256(data.replace(found[1], _UNKNOWN, 1)).hexdigest().encode() != found[1]:
+        raise CheckpointError(f"{path}: does not match the hash that it holds of itself (damaged); use another checkpoint")
+    for name in (entry.name for entry in files):
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise CheckpointError(f"{path}: names the file {name!r} outside of the checkpoint; use another checkpoint")
+    return created, files
+
+
+def _damage(file: Path, entry: FileEntry) -> str | None:
+    """Return what is wrong with ``file``, None when it is as its entry says."""
+    if not file.is_file():
+        return f"{file}: is missing; use another checkpoint"
+    if file.stat().st_size != entry.num_bytes or _sha256(file) != entry.sha256:
+        return f"{file}: does not match its hash in {MANIFEST} (damaged); use another checkpoint"
+    return None
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -170,11 +212,11 @@ def set_newer_aside(folder: Path, checkpoint: Path) -> list[Path]:
 
 
 def prune_checkpoints(folder: Path, keep: int) -> list[Path]:
-    """Remove all but the ``keep`` newest checkpoints, and what crashed writers left aside; returns what was removed."""
-    aside = [p for p in folder.iterdir() if p.name.startswith(_ASIDE)] if folder.is_dir() else []
-    removed = list_checkpoints(folder)[:-keep] + aside
+    """Remove all but the ``keep`` newest checkpoints, and what crashed writers left aside; returns the checkpoints removed."""
+    removed = list_checkpoints(folder)[:-keep]
     for path in removed:
-        (path / MANIFEST).unlink(missing_ok=True)  # first it stops being a checkpoint, then it goes
+        path.rename(folder / f"{_ASIDE}{path.name}-{time.time_ns()}")  # first it stops being a checkpoint, then it goes
+    for path in [p for p in folder.iterdir() if p.name.startswith(_ASIDE)] if folder.is_dir() else []:
         shutil.rmtree(path)
     return removed
 

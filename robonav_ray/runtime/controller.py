@@ -5,21 +5,22 @@
     wiring --poll--> [ controller ] --log--> trackers, panel
            <--save--                --commit--> RUN/checkpoints
 
-The controller waits only in ``poll`` (bounded) and while a checkpoint is cut; it owns no part of the learning.
+The controller waits only in ``poll`` (bounded) and while a checkpoint is cut; it owns no part of the learning. A checkpoint is written
+and committed in the background (``saving.py``), except for the last one.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from robonav_ray.curriculum.progress import PROGRESS_FILE, write_progress
-from robonav_ray.errors import LearnerCallError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
 from robonav_ray.runtime.budget import Budget, StopReason
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters, prune_checkpoints
+from robonav_ray.runtime.checkpoint import Checkpoint, Counters
+from robonav_ray.runtime.saving import SaveOutcome, Saver
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import Session, Wiring, WiringFacts
 from robonav_ray.tracking.panel import StatusView
@@ -59,6 +60,8 @@ class Controller:
         """Where the run stood when it was last looked at."""
         self.last_saved: Checkpoint | None = None
         """The newest checkpoint of this session."""
+        self._saver = Saver(session, wiring)
+        self._cut_s = self._save_s = 0.0
         self._failed_saves = 0
         self._failed_writes = 0
         before = session.run.read_json("summary.json") if session.checkpoint else {}
@@ -83,21 +86,27 @@ class Controller:
                 self._wiring.tell_budget(used)
             reason = self._reason(facts)
             self._show(facts)
+            self._take_in(self._saver.take())
             now = time.monotonic()
             if reason is not None:
                 self._log(facts)
-                saved = self._save(facts) if self._has_news(facts) else self._session.checkpoint is not None
+                saved = self._save(facts, last=True) if self._has_news(facts) else self._session.checkpoint is not None
                 return Ending(reason, facts, self._train_s(), saved)
             if now - self._last_log >= self._session.config.tracking.interval_s:
                 self._log(facts)
-            if now - self._last_save >= self._session.config.checkpoint.interval_s and self._first_step_at is not None:
-                self._save(facts)
+            due = now - self._last_save >= self._session.config.checkpoint.interval_s
+            if due and self._first_step_at is not None and not self._saver.is_busy:
+                self._begin_save(facts)
             if until_env_steps is not None and facts.env_steps >= until_env_steps:
                 return None
 
     def save(self) -> Checkpoint | None:
         """Cut and commit a checkpoint now and return it; None when that failed, which is said and counted."""
         return self.last_saved if self.facts is not None and self._save(self.facts) else None
+
+    def close(self) -> None:
+        """Give up a checkpoint that is being written; to be called before the wiring is closed."""
+        self._saver.close()
 
     def _has_news(self, facts: WiringFacts) -> bool:
         """Whether there is something that the last checkpoint does not hold."""
@@ -140,6 +149,8 @@ class Controller:
             "learner/steps_per_s": self._rates.learner_steps_per_s,
             "runtime/train_s": self._train_s(),
             "runtime/failed_saves": float(self._failed_saves),
+            "runtime/save_cut_s": self._cut_s,
+            "runtime/save_s": self._save_s,
             "runtime/failed_writes": float(self._failed_writes),
         }
         self._trackers.log(metrics, facts.env_steps)
@@ -170,25 +181,30 @@ class Controller:
             },
         )
 
-    def _save(self, facts: WiringFacts) -> bool:
-        """Cut and commit a checkpoint; a failure is said, counted, and does not end the training."""
+    def _begin_save(self, facts: WiringFacts, *, last: bool = False) -> None:
         self._last_save = time.monotonic()
         before = self._session.counters
-        counters = Counters(facts.env_steps, facts.learner_steps, self._train_s(), before.incarnation + 1)
-        writer: CheckpointWriter | None = None
-        try:
-            writer = CheckpointWriter(self._session.run.checkpoints, counters)
-            writer.counters = replace(counters, learner_steps=self._wiring.save(writer))
-            checkpoint = self.last_saved = writer.commit()
-            prune_checkpoints(self._session.run.checkpoints, self._session.config.checkpoint.keep)
-        except (OSError, LearnerCallError, ValueError) as error:
+        self._saver.begin(Counters(facts.env_steps, facts.learner_steps, self._train_s(), before.incarnation + 1), last=last)
+
+    def _save(self, facts: WiringFacts, *, last: bool = False) -> bool:
+        """Commit a checkpoint of now and wait for it, first for the one under way; return whether it was committed."""
+        while self._saver.is_busy:
+            self._take_in(self._saver.take(POLL_S))
+        self._begin_save(facts, last=last)
+        while (outcome := self._saver.take(POLL_S)) is None:
+            pass
+        self._take_in(outcome)
+        return outcome.checkpoint is not None
+
+    def _take_in(self, outcome: SaveOutcome | None) -> None:
+        """Note what became of a save; one that failed is counted, and does not end the training."""
+        if outcome is None:
+            return
+        self._cut_s, self._save_s = outcome.cut_s, outcome.total_s
+        if outcome.checkpoint is None:
             self._failed_saves += 1
-            logger.warning("no checkpoint this time (%s); the previous one is intact", error)
-            if writer is not None:
-                writer.discard()
-            return False
-        self._wiring.committed(checkpoint.path)
-        return True
+        else:
+            self.last_saved = outcome.checkpoint
 
     def _show(self, facts: WiringFacts) -> None:
         config, progress, metrics = self._session.config, facts.progress, facts.metrics

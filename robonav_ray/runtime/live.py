@@ -68,6 +68,7 @@ class LiveRun:
             exits.callback(trackers.close)
             panel = exits.enter_context(make_panel(session.config.tracking.panel))
             self.controller = Controller(session, self.wiring, trackers, panel, self._stop, self._wiring_name)
+            exits.callback(self.controller.close)
             self._exits = exits.pop_all()
         return self
 

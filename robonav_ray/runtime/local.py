@@ -34,7 +34,8 @@ from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, Checkpoi
 from robonav_ray.runtime.mailbox import LocalMailbox
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
-from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.runtime.wiring import Saved, Session, WiringFacts
+from robonav_ray.storage import FileEntry
 from robonav_ray.weights.store import WeightStore
 
 WORKER_FILE = "worker.npz"
@@ -119,9 +120,14 @@ class LocalWiring:
         while self.loop.advance(self._session.config.learner.batches_per_call):
             pass
 
+    def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> Saved:
+        """Write every part, between two rounds, and return when that is done."""
+        return Saved(self.save(writer))
+
     def save(self, writer: CheckpointWriter) -> int:
-        """Write every part, between two rounds."""
-        self._command("save", str(writer.path / "learner"))
+        """Write every part, between two rounds; return the learner step."""
+        files = json.loads(self._command("save", str(writer.path / "learner")))["files"]
+        writer.add(FileEntry(*file).below("learner") for file in files)
         newest = self._weights.newer_than(-1)
         assert newest is not None
         rollout = writer.path / "rollout"
@@ -134,7 +140,7 @@ class LocalWiring:
         (rollout / "weights.json").write_text(json.dumps(header), encoding="utf-8")
         np.savez(rollout / WORKER_FILE, allow_pickle=False, **self.worker.state_dict())
         if self._session.config.checkpoint.replay:
-            self.replay.save(writer.path / "replay")
+            writer.add(entry.below("replay") for entry in self.replay.save(writer.path / "replay"))
         writer.write_json("curriculum.json", self.curriculum.state_dict())
         return self.learner_state.learner_step
 

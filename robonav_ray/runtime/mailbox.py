@@ -28,7 +28,7 @@ from robonav_ray.records import Command, CommandBatch, Metrics
 
 ANSWER_S = 10.0
 """How long the driver waits for the mailbox itself, which answers at once unless its process is frozen."""
-COMMAND_OPS = ("save", "load", "committed", "hyperparameters", "pause", "resume", "stop")
+COMMAND_OPS = ("save", "begin_save", "poll_save", "load", "committed", "hyperparameters", "pause", "resume", "stop")
 
 
 class MetricsPost(NamedTuple):

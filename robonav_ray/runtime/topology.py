@@ -33,9 +33,8 @@ from robonav_ray.curriculum.remote import start_curriculum
 from robonav_ray.errors import LearnerCallError, PartLostError, UserError
 from robonav_ray.learner.remote import LearnerWiring, start_learner
 from robonav_ray.records import Metrics, PartEvent
-from robonav_ray.replay.buffer import check_visible
 from robonav_ray.replay.ledger_service import LedgerReport
-from robonav_ray.replay.remote import start_replay
+from robonav_ray.replay.remote import ReplaySave, start_replay
 from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
@@ -46,6 +45,7 @@ from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.orphans import remove_orphans
 from robonav_ray.runtime.placement import NodeFacts
 from robonav_ray.runtime.policies import read_policy
+from robonav_ray.runtime.ray_save import CALL_TIMEOUT_S, RaySave
 from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.supervision import ASK_INTERVAL_S, Supervisor, here, near
@@ -55,9 +55,9 @@ from robonav_ray.weights.remote import start_weight_store
 logger = logging.getLogger(__name__)
 SHARDS_WAIT_S = 20.0
 """Longest wait of a checkpoint for shards that are being replaced."""
-CALL_TIMEOUT_S = 20.0
-"""Longest wait for the learner's answer to a command; it looks every quarter of a second."""
 JOIN_TIMEOUT_S = 20.0
+DRAIN_S = 1.0
+"""Longest wait for inserts under way when a checkpoint is cut; the learner stands meanwhile."""
 LIVES_PER_SESSION = 1 << 16
 """Identities of workers rise by this much from session to session; so many deaths of one worker keep them apart."""
 
@@ -187,23 +187,39 @@ class RayWiring:
             message=next(filter(None, messages), ""),
         )
 
-    def save(self, writer: CheckpointWriter) -> int:
-        """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody writes, both go on."""
+    def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> RaySave:
+        """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody sets a mark; then both go on (not if ``last``).
+
+        At the cut are: nets, optimiser and counters of the learner after its step N; in every shard the rows of all inserts that were
+        settled when the ledger closed, their ids and priorities, and its rng; the ledger's counts of just those rows, and of the rows
+        handed to the learner; the curriculum's state while both stand. After the cut, so lost with a crash: prefetched batches,
+        priorities under way, fragments that workers hold back meanwhile, episodes not yet reported. The env steps of
+        ``writer.counters`` are those that workers had told the driver before it. An insert that is not settled within DRAIN_S may be in its
+        shard and not in the ledger's count (see ``LedgerService.pause``).
+        """
         try:
             self._await_shards()
+            rows: ReplaySave | None = None
             try:
                 self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
-                self.replay.pause()
-                answer = json.loads(self._mailbox.call("save", str(writer.path / "learner"), timeout_s=CALL_TIMEOUT_S))
+                self.replay.pause(DRAIN_S)
+                answer = json.loads(self._mailbox.call("begin_save", str(writer.path / "learner"), timeout_s=CALL_TIMEOUT_S))
                 if self._session.config.checkpoint.replay:
-                    self.replay.save(writer.path / "replay")
-                writer.write_json("curriculum.json", self.curriculum.state())
+                    rows = self.replay.begin_save(writer.path / "replay")
+                curriculum = self.curriculum.state()
             finally:
-                self._go_on()
+                if not last:
+                    self._go_on()
         except RayError as error:
             raise LearnerCallError(f"a part did not answer while the checkpoint was cut: {error}") from error
-        check_visible(writer.path / "learner", answer["files"])
-        return int(answer["learner_step"])
+        return RaySave(writer, self._mailbox, rows, curriculum, int(answer["learner_step"]))
+
+    def save(self, writer: CheckpointWriter) -> int:
+        """As ``begin_save``, and wait until all is written; return the learner step of the cut."""
+        save = self.begin_save(writer)
+        while not save.poll(0.1):
+            pass
+        return save.learner_step
 
     def save_replay(self, directory: Path) -> None:
         """Cut and write the rows; the learner waits meanwhile, as it finds nothing admitted."""
@@ -339,7 +355,7 @@ class RayWiring:
         while self._supervisor.lost_shards:
             if time.monotonic() > until:
                 raise LearnerCallError(f"replay shards {self._supervisor.lost_shards} are not back yet")
-            time.sleep(0.05)
+            self._stats = self._stats.plus(self.fleet.poll(0.05))
             self._supervisor.look(self._saved_replay())
 
     def _follow_the_nodes(self) -> None:

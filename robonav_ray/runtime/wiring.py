@@ -48,6 +48,43 @@ class WiringFacts:
     """The last thing that a person should know (a worker replaced, a rank restarted)."""
 
 
+class PendingSave(Protocol):
+    """A cut that has been made; parts may still be writing it."""
+
+    @property
+    def learner_step(self) -> int:
+        """Of the cut."""
+        ...
+
+    def poll(self, timeout_s: float) -> bool:
+        """Wait up to ``timeout_s`` seconds; return whether every part has written, and the writer given the entries of their files.
+
+        May be called from another thread than the rest of the wiring.
+
+        Raises:
+            OSError, LearnerCallError: When a part could not.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Let the parts stop writing; does not wait for that."""
+        ...
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A save that was made at once; implements PendingSave."""
+
+    learner_step: int
+
+    def poll(self, timeout_s: float) -> bool:
+        """Return True."""
+        return True
+
+    def abandon(self) -> None:
+        """Nothing goes on."""
+
+
 class Wiring(Protocol):
     """The parts of a run, joined and running."""
 
@@ -65,8 +102,10 @@ class Wiring(Protocol):
         """Let the learner know what part of the run's budget is used, 0 to 1; it hears of it at its next look."""
         ...
 
-    def save(self, writer: CheckpointWriter) -> int:
-        """Write every part's state into ``writer.path``, at one cut; return the learner step of the cut.
+    def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> PendingSave:
+        """Make a cut through all parts, and have each write its state at that cut into ``writer.path``. One at a time.
+
+        Parts that can go on working while they write; with ``last`` nothing is wanted of them any more, and they need not.
 
         Raises:
             OSError, LearnerCallError, ValueError: When a part could not; all parts go on working.

@@ -15,6 +15,7 @@ from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.interfaces import BatchSource, PrioritySink, TransitionSink
 from robonav_ray.records import ReplaySample, unpack_item_id
 from robonav_ray.replay.buffer import ReplayBuffer
+from robonav_ray.storage import FileEntry
 from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, serial_fragment
 
 CONFIG = ReplayConfig(
@@ -35,7 +36,7 @@ class Wiring:
     settle: Callable[[], int]
     """Wait for everything under way; return the stale updates that came to light."""
     sizes: Callable[[], list[int]]
-    save: Callable[[Path], list[str]]
+    save: Callable[[Path], list[FileEntry]]
     load: Callable[[Path], None]
     close: Callable[[], None]
 
@@ -64,7 +65,7 @@ def remote_wiring(config: ReplayConfig) -> Wiring:
         sink.flush()
         return priorities.flush()
 
-    def save(directory: Path) -> list[str]:
+    def save(directory: Path) -> list[FileEntry]:
         replay.pause()
         files = replay.save(directory)
         replay.resume()
@@ -131,7 +132,7 @@ def test_replay_contract(make_wiring: Callable[..., Wiring], tmp_path: Path) -> 
     assert wiring.priorities.update_priorities(ids, np.full(len(ids), 9.0, np.float32)) + wiring.settle() == 0
 
     files = wiring.save(tmp_path / "replay")
-    assert sorted(files) == sorted(
+    assert sorted(file.name for file in files) == sorted(
         p.relative_to(tmp_path / "replay").as_posix() for p in (tmp_path / "replay").rglob("*") if p.is_file()
     )
     again = make_wiring()

@@ -204,13 +204,14 @@ def test_a_frozen_shard_holds_nobody_for_longer_than_was_said(start: Callable[..
     replay.wait_ready(60)
     pid = pid_of(replay.shards[1])
     replay.pause()
+    replay.save(tmp_path / "before")
     os.kill(pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
         with pytest.raises(GetTimeoutError):
             replay.save(tmp_path / "frozen", timeout_s=0.5)
         with pytest.raises(RuntimeError, match=r"not restored.*within 0\.5 s"):
-            replay.load(tmp_path / "frozen", timeout_s=0.5)
+            replay.load(tmp_path / "before", timeout_s=0.5)
         assert time.monotonic() - began < 10
     finally:
         os.kill(pid, signal.SIGCONT)

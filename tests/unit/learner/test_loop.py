@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
 
 import numpy as np
 import pytest
@@ -67,7 +69,7 @@ def test_saves_pauses_resumes_and_stops_on_command(tmp_path):
     bench.loop.run()
     saved = json.loads(bench.commands.answers[2])
     assert saved["learner_step"] == int(bench.commands.answers[1]) == int(bench.commands.answers[3]) > 0
-    assert all((tmp_path / "a" / name).is_file() for name in saved["files"])
+    assert all((tmp_path / "a" / name).stat().st_size == num_bytes for name, num_bytes, _ in saved["files"])
     assert bench.commands.answers[4] == str(bench.state.learner_step)
     other = make_state(seed=9)
     other.load(tmp_path / "a")
@@ -160,6 +162,31 @@ def test_a_command_that_fails_is_answered_and_the_loop_goes_on(tmp_path):
     bench.loop.run()
     assert bench.state.learner_step >= 24
     assert all(bench.commands.answers[i].startswith("error:") for i in (1, 2, 3))
+
+
+def test_a_save_in_the_background_holds_what_was_there_when_it_began(tmp_path):
+    bench = make_bench()
+    obey = bench.loop._obedience.obey
+    assert obey(Command(1, "poll_save")).startswith("error: no save was begun")
+    bench.loop.advance(8)
+    expected = bench.state.state_dict()
+    begun = json.loads(obey(Command(2, "begin_save", str(tmp_path / "a"))))
+    bench.loop.advance(8)
+    while (files := json.loads(obey(Command(3, "poll_save")))["files"]) is None:
+        time.sleep(0.001)
+    assert begun["learner_step"] == expected["counters"]["learner_step"] == 8 < bench.state.learner_step
+    for name, num_bytes, sha256 in files:
+        data = (tmp_path / "a" / name).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (num_bytes, sha256)
+    other = make_state(seed=9)
+    other.load(tmp_path / "a")
+    assert other.counters() == expected["counters"]
+    assert all(torch.equal(tensor, expected["tensors"][name]) for name, tensor in other.tensors().items())
+    (tmp_path / "file").write_text("")
+    obey(Command(4, "begin_save", str(tmp_path / "file" / "below")))
+    while (answer := obey(Command(5, "poll_save"))) == '{"files": null}':
+        time.sleep(0.001)
+    assert answer.startswith("error:")
 
 
 def test_committed_reaches_the_hook():

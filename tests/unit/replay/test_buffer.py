@@ -11,7 +11,7 @@ import pytest
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.records import TransitionSpec
 from robonav_ray.replay import memory
-from robonav_ray.replay.buffer import ReplayBuffer, check_visible
+from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.replay.memory import check_memory, machine_memory_bytes, replay_bytes, shard_capacities
 from tests.oracles_replay import SPEC, serial_fragment
 
@@ -48,7 +48,7 @@ def test_stop_and_resume_is_not_stopping(through: str, tmp_path: Path) -> None:
     if through == "disk":
         files = buffer.save(tmp_path / "replay")
         written = [p.relative_to(tmp_path / "replay").as_posix() for p in (tmp_path / "replay").rglob("*") if p.is_file()]
-        assert sorted(files) == sorted(written)
+        assert sorted(file.name for file in files) == sorted(written)
         again.load(tmp_path / "replay")
     else:
         again.load_state_dict(buffer.state_dict())
@@ -107,13 +107,6 @@ def test_new_workers_under_old_names_are_heard_when_the_old_ones_are_forgotten(t
         again.insert(serial_fragment(sequence, 10))
     assert sum(s.num_inserted for s in again.stats()) == sum(s.num_inserted for s in buffer.stats()) + 40
     assert sum(s.num_duplicates for s in again.stats()) == 5
-
-
-def test_what_is_written_elsewhere_must_be_seen_here(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("")
-    assert check_visible(tmp_path, ["a"]) == ["a"]
-    with pytest.raises(OSError, match=rf"^{tmp_path}: .*output_dir must be on storage that all nodes share$"):
-        check_visible(tmp_path, ["a", "shard_000/rows.npy"])
 
 
 def test_insert_refuses_where_it_would_have_to_wait() -> None:

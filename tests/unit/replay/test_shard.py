@@ -128,7 +128,7 @@ def test_round_trip_continues_bit_for_bit(sampler: Any, through: str, tmp_path: 
     play(shard, 0, 0)
     if through == "disk":
         files = shard.save(str(tmp_path / "s"))
-        assert sorted(files) == sorted(p.name for p in (tmp_path / "s").iterdir())
+        assert sorted(file.name for file in files) == sorted(p.name for p in (tmp_path / "s").iterdir())
         again.load(str(tmp_path / "s"))
     else:
         again.load_state_dict(shard.state_dict())

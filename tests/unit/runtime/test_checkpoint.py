@@ -1,8 +1,12 @@
-"""Checkpoints: committed or not there, every flipped byte found, the newest good one wins."""
+"""Checkpoints: committed or not there, every flipped bit found, the newest good one wins, at whatever operation the writer stops."""
 
+import errno
 import json
+import os
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +19,16 @@ from robonav_ray.runtime.checkpoint import (
     open_checkpoint,
     prune_checkpoints,
 )
+from robonav_ray.storage import open_folder, write_file
 
 
 def commit(folder: Path, env_steps: int) -> Path:
+    """Write a checkpoint with one file that another process has hashed, one that nobody has, and a document."""
     writer = CheckpointWriter(folder, Counters(env_steps=env_steps, learner_steps=env_steps // 10))
-    (writer.path / "learner").mkdir()
-    (writer.path / "learner" / "net.bin").write_bytes(random.Random(env_steps).randbytes(5000))
+    entry = write_file(open_folder(str(writer.path / "learner")), "net.bin", random.Random(env_steps).randbytes(5000))
+    writer.add([entry.below("learner")])
+    (writer.path / "rollout").mkdir()
+    (writer.path / "rollout" / "worlds.bin").write_bytes(random.Random(-env_steps).randbytes(300))
     writer.write_json("curriculum.json", {"stage": env_steps})
     return writer.commit().path
 
@@ -47,36 +55,76 @@ def test_the_same_step_twice_keeps_both_until_pruned(tmp_path: Path) -> None:
     assert list_checkpoints(tmp_path) == [first, second]
 
 
-def test_every_bit_flip_and_truncation_is_found_and_named(tmp_path: Path) -> None:
-    path = commit(tmp_path, 1)
-    files = [p for p in path.rglob("*") if p.is_file() and p.name != "manifest.json"]
-    rng = random.Random(3)
-    for _ in range(60):
+@pytest.mark.parametrize("seed", range(4))
+def test_every_bit_flip_and_truncation_is_found_and_named(tmp_path: Path, seed: int) -> None:
+    """In all 100 flips and 20 truncations, anywhere in any file, the manifest included; each falls back to the checkpoint before."""
+    before, path = commit(tmp_path, 1), commit(tmp_path, 2)
+    files = [p for p in path.rglob("*") if p.is_file()]
+    assert len(files) == 5
+    rng = random.Random(seed)
+    for turn in range(30):
         file = rng.choice(files)
         good = file.read_bytes()
         bad = bytearray(good)
-        if rng.random() < 0.7:
+        if turn < 25:
             bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
         else:
             del bad[rng.randrange(len(bad)) :]
         file.write_bytes(bytes(bad))
         with pytest.raises(CheckpointError, match=file.name):
             open_checkpoint(path)
+        found, damaged = newest_good_checkpoint(tmp_path)
+        assert found is not None
+        assert found.path == before
+        assert len(damaged) == 1
+        assert file.name in damaged[0]
         file.write_bytes(good)
     open_checkpoint(path)
 
 
-def test_damage_falls_back_to_the_previous_good_one(tmp_path: Path) -> None:
-    good, bad = commit(tmp_path, 1), commit(tmp_path, 2)
-    (bad / "learner" / "net.bin").write_bytes(b"x")
-    checkpoint, damaged = newest_good_checkpoint(tmp_path)
-    assert checkpoint is not None
-    assert checkpoint.path == good
-    assert len(damaged) == 1
-    assert "net.bin" in damaged[0]
+def test_every_bit_of_the_manifest_counts(tmp_path: Path) -> None:
+    path = commit(tmp_path, 1)
+    manifest = path / "manifest.json"
+    good = manifest.read_bytes()
+    for offset in range(len(good)):
+        bad = bytearray(good)
+        bad[offset] ^= 1 << offset % 8
+        manifest.write_bytes(bytes(bad))
+        with pytest.raises(CheckpointError, match=r"manifest\.json"):
+            open_checkpoint(path)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"files": 3}', '{"format_version": 99, "created": 0, "files": {}}'])
+def test_a_file_that_another_process_wrote_elsewhere_is_no_commit(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path / "checkpoints", Counters(env_steps=5))
+    entry = write_file(open_folder(str(tmp_path / "another machine")), "rows.npy", b"rows")
+    writer.add([entry.below("replay/shard_000")])
+    with pytest.raises(OSError, match="not visible from the driver"):
+        writer.commit()
+    assert list_checkpoints(tmp_path / "checkpoints") == []
+
+
+def test_what_a_disk_lost_after_it_was_hashed_is_found(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path, Counters(env_steps=5))
+    entry = write_file(open_folder(str(writer.path)), "rows.npy", b"rows")
+    writer.add([entry._replace(sha256="0" * 64)])
+    with pytest.raises(CheckpointError, match=r"rows\.npy"):
+        open_checkpoint(writer.commit().path)
+
+
+@pytest.mark.parametrize("name", ["../../other", "/etc/passwd"])
+def test_a_manifest_that_points_outside_is_refused(tmp_path: Path, name: str) -> None:
+    writer = CheckpointWriter(tmp_path, Counters(env_steps=5))
+    entry = write_file(open_folder(str(writer.path)), "rows.npy", b"rows")
+    path = writer.commit().path
+    from robonav_ray.runtime.checkpoint import _manifest_bytes
+
+    files = {name: {"bytes": entry.num_bytes, "sha256": entry.sha256}}
+    (path / "manifest.json").write_bytes(_manifest_bytes(0.0, files))
+    with pytest.raises(CheckpointError, match="outside of the checkpoint"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"files": 3}', '{"format_version": 99, "created": 0, "files": {}}', "[]", "null"])
 def test_damaged_manifest(tmp_path: Path, text: str) -> None:
     path = commit(tmp_path, 1)
     (path / "manifest.json").write_text(text)
@@ -97,3 +145,115 @@ def test_manifest_names_every_file(tmp_path: Path) -> None:
     named = set(json.loads((path / "manifest.json").read_text())["files"])
     there = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()} - {"manifest.json"}
     assert named == there
+
+
+class Stopped(BaseException):
+    """What a kill is to the code that it meets: nothing there catches it."""
+
+
+class Operations:
+    """Counts the operations that change a disk, and stops before the ``at``-th with ``error``."""
+
+    NAMES = ("mkdir", "open", "write", "fsync", "rename", "unlink", "rmdir", "replace")
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, self.at = 0, -1
+        self.error: BaseException = Stopped()
+        for name in ("mkdir", "fsync", "rename", "unlink", "rmdir", "replace"):
+            monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
+        opened = Path.open
+
+        def open_counted(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+            if "w" not in mode:
+                return opened(path, mode, *args, **kwargs)
+            self.step()
+            return _CountedFile(opened(path, mode, *args, **kwargs), self.step)
+
+        monkeypatch.setattr(Path, "open", open_counted)
+
+    def step(self) -> None:
+        self.count += 1
+        if self.count == self.at:
+            raise self.error
+
+    def _counted(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.step()
+            return operation(*args, **kwargs)
+
+        return counted
+
+
+class _CountedFile:
+    """A file that may be stopped before a write, and in the middle of one."""
+
+    def __init__(self, file: Any, step: Callable[[], None]) -> None:
+        self._file, self._step = file, step
+        self.fileno, self.close = file.fileno, file.close
+
+    def write(self, data: memoryview) -> int:
+        self._step()
+        half = max(1, len(data) // 2)
+        written: int = self._file.write(data[:half])
+        return written
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@pytest.fixture
+def operations(monkeypatch: pytest.MonkeyPatch) -> Operations:
+    return Operations(monkeypatch)
+
+
+def test_killed_at_any_operation_the_newest_committed_checkpoint_loads(tmp_path: Path, operations: Operations) -> None:
+    """Committing and pruning are stopped before every single operation in turn; what was committed stays, the old and the new."""
+    for at in range(1, 1000):
+        folder = tmp_path / str(at)
+        operations.at = -1
+        committed = [commit(folder, 1), commit(folder, 2)]
+        operations.count, operations.at = 0, at
+        try:
+            committed.append(commit(folder, 3))
+            prune_checkpoints(folder, keep=2)
+        except Stopped:
+            pass
+        stopped = operations.count >= at
+        operations.at = -1
+        found, damaged = newest_good_checkpoint(folder)
+        assert damaged == []
+        assert found is not None
+        assert found.path.name in ("env-000000000002", "env-000000000003")
+        assert found.path >= committed[-1], f"stopped before operation {at}: {found.path} is older than {committed[-1]}"
+        after = commit(folder, 4)
+        prune_checkpoints(folder, keep=1)
+        assert list(folder.iterdir()) == [after], "what a kill left behind is swept"
+        if not stopped:
+            break
+    assert at > 60, "every write of every file is an operation"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_at_any_operation_leaves_the_last_checkpoint(tmp_path: Path, operations: Operations, code: int) -> None:
+    for at in range(1, 1000):
+        folder = tmp_path / str(at)
+        operations.at = -1
+        before = commit(folder, 1)
+        operations.count, operations.at, operations.error = 0, at, OSError(code, "injected")
+        failed = False
+        try:
+            commit(folder, 2)
+        except OSError:
+            failed = True
+        operations.at = -1
+        found, damaged = newest_good_checkpoint(folder)
+        assert damaged == []
+        assert found is not None
+        if operations.count < at:
+            break
+        assert found.path == before or found.counters.env_steps == 2
+        assert failed or found.counters.env_steps == 2
+    assert at > 40

@@ -1,0 +1,56 @@
+"""The second half of a checkpoint over Ray: learner and shards write what they marked at the cut, while the run goes on."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from ray.exceptions import RayError
+
+from robonav_ray.errors import LearnerCallError
+from robonav_ray.replay.remote import ReplaySave
+from robonav_ray.runtime.checkpoint import CheckpointWriter
+from robonav_ray.runtime.mailbox import MailboxHandle
+from robonav_ray.storage import FileEntry
+
+CALL_TIMEOUT_S = 20.0
+"""Longest wait for the learner's answer to a command; it looks every quarter of a second."""
+
+
+class RaySave:
+    """A cut that learner and shards are writing; implements PendingSave."""
+
+    def __init__(
+        self, writer: CheckpointWriter, mailbox: MailboxHandle, rows: ReplaySave | None, curriculum: Any, learner_step: int
+    ) -> None:
+        self._writer, self._mailbox, self._rows, self.learner_step = writer, mailbox, rows, learner_step
+        self._curriculum = curriculum
+        self._waits_for_learner, self._waits_for_rows = True, rows is not None
+
+    def poll(self, timeout_s: float) -> bool:
+        """Ask whoever has not yet said that it is done."""
+        until = time.monotonic() + timeout_s
+        try:
+            if self._waits_for_learner:
+                files = json.loads(self._mailbox.call("poll_save", timeout_s=CALL_TIMEOUT_S))["files"]
+                if files is not None:
+                    self._writer.add(FileEntry(*file).below("learner") for file in files)
+                    self._waits_for_learner = False
+            if self._waits_for_rows and self._rows is not None:
+                entries = self._rows.poll()
+                if entries is not None:
+                    self._writer.add(entry.below("replay") for entry in entries)
+                    self._waits_for_rows = False
+        except RayError as error:
+            raise LearnerCallError(f"a part did not say that its files are written: {error}") from error
+        if not self._waits_for_learner and not self._waits_for_rows:
+            self._writer.write_json("curriculum.json", self._curriculum)
+            return True
+        time.sleep(max(0.0, until - time.monotonic()))
+        return False
+
+    def abandon(self) -> None:
+        """Tell the shards; what the learner writes is small."""
+        if self._rows is not None:
+            self._rows.abandon()
