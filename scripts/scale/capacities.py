@@ -23,7 +23,7 @@ from scale.system import ray_nodes
 
 IN_FLIGHT = 16
 SMALL_ROWS, LARGE_ROWS = 256, 8192
-OBS_DIM, NUM_ACTIONS = 122, 15
+OBS_DIM, NUM_ACTIONS = 120, 15
 
 
 class Meter:
@@ -331,4 +331,8 @@ def bench_capacities(seconds: float = 2.0) -> dict[str, Any]:
     for name, each in found.items():
         served, asked = each["served_s"] * 1e6, each["asked_s"] * 1e6
         print(f"{name:20s} {each['calls_per_s']:10,.0f} /s   served {served:9,.0f} us   asked {asked:9,.0f} us", flush=True)
-    return {"measured": found, "costs": costs_from(found).as_dict()}
+    return {
+        "measured": found,
+        "costs": costs_from(found).as_dict(),
+        "row_bytes": TransitionSpec.for_discrete((OBS_DIM,)).row_bytes,
+    }

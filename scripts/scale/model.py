@@ -112,7 +112,7 @@ class Settings:
     samples_per_insert: float = 2.0
     publish_interval: int = 20
     report_interval: int = 50
-    row_bytes: int = 992
+    row_bytes: int = 976
     cores: float = 2.0
     num_nodes: int = 1
     sleep_s: float = 0.0
@@ -253,6 +253,11 @@ def predict(
     return Prediction(rate, max(found, key=lambda name: found[name] / (limits or {}).get(name, 1.0)), found)
 
 
+def waiting_load(settings: Settings, prediction: Prediction, costs: Costs) -> float:
+    """Return the part of the ledger's time that goes to workers who wait at it because something else is the limit."""
+    return settings.num_workers * max(0.0, 1.0 - prediction.busy["rollout"]) * WAITING_CALLS_PER_S * costs.reserve_s
+
+
 LIMITS = {**dict.fromkeys(SERVICES, SERVICE_LIMIT), "shard": PART_LIMIT, "rank": PART_LIMIT, "cores": PART_LIMIT, "rollout": 1.0}
 
 
@@ -300,6 +305,8 @@ def recommend(
         seconds_per_fragment = settings.num_workers * settings.fragment_rows / max(prediction.rows_per_s, 1e-9)
         link = (1.0 + settings.samples_per_insert) * prediction.rows_per_s * settings.row_bytes / max(settings.num_nodes - 1, 1)
         if seconds_per_fragment > 4.0 or (settings.num_nodes > 1 and link > LINK_BYTES_PER_S * PART_LIMIT):
+            continue
+        if prediction.busy["ledger"] + waiting_load(settings, prediction, costs) > LIMITS["ledger"]:
             continue
         publications = prediction.rows_per_s * settings.samples_per_insert / settings.batch_size / settings.publish_interval
         faster = max(

@@ -81,13 +81,13 @@ def _largest(cores: Mapping[str, float], num: int = 3) -> str:
 
 def capacities_table(result: Mapping[str, Any]) -> Table:
     """What each arrow costs the process that serves it and the one that asks."""
-    rows = []
+    rows, row_bytes = [], result["row_bytes"]
     for name, each in result["measured"].items():
         arrow, _, size = name.partition(":")
         served, rate = each["served_s"], each["calls_per_s"]
         rows.append((
             arrow, size or "–", f"{rate:,.0f}", f"{served * 1e6:,.0f}" if served else "–", f"{each['asked_s'] * 1e6:,.0f}",
-            f"{int(size) * 992 * rate / 1e6:,.0f}" if arrow in ("insert", "sample", "ship", "draw") else "–",
+            f"{int(size) * row_bytes * rate / 1e6:,.0f}" if arrow in ("insert", "sample", "ship", "draw") else "–",
         ))  # fmt: skip
     return ("arrow", "rows (floats)", "calls/s", "served: CPU us", "asked: CPU us", "MB/s"), rows
 

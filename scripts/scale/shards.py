@@ -22,7 +22,7 @@ SHARDS = (1, 2, 4, 8)
 ROW_S = 100e-6
 """What a sleeping shard takes per row: that of a shard which is the only one on a busy, ten times slower core."""
 NUM_RANKS, BATCH_SIZE, BATCHES_PER_CALL = 4, 256, 8
-OBS_DIM, CAPACITY, FRAGMENT_ROWS = 122, 40_000, 2_000
+OBS_DIM, CAPACITY, FRAGMENT_ROWS = 120, 40_000, 2_000
 
 
 class SleepingShard(ReplayShard):

@@ -16,8 +16,8 @@ from gymnasium.vector.utils import batch_space
 
 ENV_ID = "robonav_ray/Latency-v0"
 CONFIG_ID = f"scale.worlds:{ENV_ID}"
-OBS_DIM, GOAL_DIM, NUM_ACTIONS = 118, 4, 15
-"""Together the 122 observations and 15 actions of our own worlds with 36 beams and three scans."""
+OBS_DIM, GOAL_DIM, NUM_ACTIONS = 116, 4, 15
+"""Together the 120 observations and 15 actions of our own worlds in the default config."""
 EPISODE_STEPS = 200
 
 

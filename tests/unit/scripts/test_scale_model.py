@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scale import report
-from scale.model import LIMITS, Costs, Line, Settings, all_reduce_s, arrows, busy, predict, recommend
+from scale.model import LIMITS, Costs, Line, Settings, all_reduce_s, arrows, busy, predict, recommend, waiting_load
 
 COSTS = Costs(
     reserve_s=300e-6, settle_s=200e-6, assignment_s=400e-6, weights_s=250e-6, publish_s=2e-3, mailbox_s=400e-6, insert=Line(500e-6, 0.3e-6),
@@ -97,6 +97,14 @@ def test_what_is_recommended_fits_and_grows_with_the_cores(world_s):
         assert found[2].settings.num_workers > 500, "heavy worlds take most of the cores"
 
 
+def test_workers_that_wait_ask_the_ledger_twice_a_second():
+    many = replace(SETTINGS, num_workers=1000, num_worlds=16_000, cores=2000.0)
+    found = predict(many, COSTS)
+    assert found.bottleneck == "rank"
+    assert waiting_load(many, found, COSTS) == pytest.approx(1000 * (1.0 - found.busy["rollout"]) * 2 * 300e-6)
+    assert waiting_load(many, replace(found, busy={**found.busy, "rollout": 1.0}), COSTS) == 0.0
+
+
 def test_costs_survive_json():
     assert Costs.from_dict(COSTS.as_dict()) == COSTS
     with pytest.raises(TypeError):
@@ -106,14 +114,14 @@ def test_costs_survive_json():
 def window(rate: float) -> dict:
     return {
         "env_steps_per_s": rate, "inserts_per_s": rate, "samples_per_s": rate, "updates_per_s": rate / 256, "learner_idle_frac": 0.5,
-        "own_cpu_frac": 0.4, "cpu_frac": 0.5, "cpu_cores": {"rollout": 0.5, "ray": 0.1}, "row_bytes": 992,
+        "own_cpu_frac": 0.4, "cpu_frac": 0.5, "cpu_cores": {"rollout": 0.5, "ray": 0.1}, "row_bytes": 976,
     }  # fmt: skip
 
 
 RESULTS = {
     "workers": {
         "points": [{"workers": n, **window(80.0 * n**0.98)} for n in (1, 8, 64)],
-        "step_s": 0.1, "worlds_per_worker": 8, "steps_per_fragment": 32, "samples_per_insert": 1.0, "row_bytes": 992,
+        "step_s": 0.1, "worlds_per_worker": 8, "steps_per_fragment": 32, "samples_per_insert": 1.0, "row_bytes": 976,
     },
     "shards": {
         "latency": [{"shards": n, **window(1e4 * n)} for n in (1, 2)], "real": [{"shards": n, **window(2e5)} for n in (1, 2)],
@@ -123,7 +131,7 @@ RESULTS = {
         "points": [{"workers": 2, "shards": 2, "ranks": 1, "nodes": 1, "samples_per_insert": 2.0, **window(3e4)}], "num_worlds": 64,
     },
     "capacities": {
-        "measured": {"insert:256": {"served_s": 1e-3, "asked_s": 5e-4, "calls_per_s": 900.0}}, "costs": COSTS.as_dict(),
+        "measured": {"insert:256": {"served_s": 1e-3, "asked_s": 5e-4, "calls_per_s": 900.0}}, "costs": COSTS.as_dict(), "row_bytes": 976,
     },
 }  # fmt: skip
 
@@ -171,16 +179,16 @@ def test_sleeping_worlds_are_a_vector_environment_of_ours():
 
     config = EnvConfig(id=CONFIG_ID, kwargs={"step_s": 0.0})
     known = describe_env(config, ())
-    assert (known.obs_shape, known.num_actions) == ((122,), 15)
+    assert (known.obs_shape, known.num_actions) == ((120,), 15)
     env = make_vector_env(config, (), num_envs=5, first_world=3, seed=0, gamma=0.99)
     obs, _ = env.reset()
-    assert obs.shape == (5, 122)
+    assert obs.shape == (5, 120)
     ended = np.zeros(5, int)
     for _ in range(EPISODE_STEPS):
         obs, _reward, _terminated, truncated, infos = env.step(np.zeros(5, np.int64))
         ended += truncated
         if truncated.any():
-            assert infos["final_obs"].shape == (5, 122)
+            assert infos["final_obs"].shape == (5, 120)
     assert ended.tolist() == [1] * 5
 
 
