@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scale import report
 from scale.model import LIMITS, Costs, Line, Settings, all_reduce_s, arrows, busy, predict, recommend, waiting_load
+
+from robonav_ray.config.load import load_run_config
 
 COSTS = Costs(
     reserve_s=300e-6, settle_s=200e-6, assignment_s=400e-6, weights_s=250e-6, publish_s=2e-3, mailbox_s=400e-6, insert=Line(500e-6, 0.3e-6),
@@ -206,3 +209,18 @@ def test_the_parts_are_known_by_the_names_of_their_actors():
         curriculum.CurriculumHost, weights._Store, mailbox.Mailbox,
     )  # fmt: skip
     assert {each.__name__ for each in classes} | {"RayTrainWorker"} == set(system.KINDS)
+
+
+def test_the_command_recommends_from_what_was_measured(tmp_path, monkeypatch, capsys):
+    import bench_scale
+
+    monkeypatch.setattr("sys.argv", ["bench_scale.py", "recommend", "--cores", "16", "--output", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"capacities\.json"):
+        bench_scale.main()
+    (tmp_path / "capacities.json").write_text(json.dumps({"costs": COSTS.as_dict()}))
+    bench_scale.main()
+    command, *_, figures = capsys.readouterr().out.splitlines()
+    overrides = recommend(16, COSTS).overrides()
+    assert command == f"robonav train {' '.join(overrides)}"
+    assert json.loads(figures)["num_workers"] == recommend(16, COSTS).settings.num_workers
+    assert load_run_config(None, overrides).learner.num_ranks == recommend(16, COSTS).settings.num_ranks
