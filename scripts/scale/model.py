@@ -39,6 +39,8 @@ SERVICES = ("ledger", "curriculum", "weights", "mailbox", "driver")
 PRIORITY_BYTES = 12
 SERVICE_LIMIT, PART_LIMIT = 0.5, 0.8
 """How busy a recommendation keeps services, and shards, ranks and cores: bursts and everything that is not modelled need the rest."""
+MAX_FRAGMENT_S, MIN_WORLDS, DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE = 4.0, 64, 256, 2048
+"""Bounds of a recommendation: seconds that a fragment may take, the worlds and the batch of the default config, the largest batch."""
 LINK_BYTES_PER_S = 1.25e9
 """10 Gbit/s, the link of a node that a recommendation counts on: an assumption, nothing here measures it."""
 
@@ -126,6 +128,11 @@ class Settings:
     def worlds_per_worker(self) -> float:
         """On average."""
         return self.num_worlds / self.num_workers
+
+    @property
+    def num_parts(self) -> int:
+        """Processes that share the work."""
+        return self.num_workers + self.num_shards + self.num_ranks
 
     @property
     def fragment_rows(self) -> float:
@@ -286,53 +293,61 @@ class Recommendation:
 
 
 def recommend(
-    cores: int,
-    costs: Costs,
-    *,
-    world_s: float = 0.0,
-    cores_per_node: int = 32,
-    rows_per_rank: int = 256,
-    max_batch_size: int = 2048,
+    cores: int, costs: Costs, *, world_s: float = 0.0, cores_per_node: int = 32, max_batch_size: int = MAX_BATCH_SIZE
 ) -> Recommendation:
-    """Return the smallest configuration within 3 % of the fastest one that keeps every part under its limit.
+    """Return the configuration with the fewest parts within 3 % of the fastest one that keeps every part under its limit.
 
-    A core each is left for Ray and the services on the first node. ``max_batch_size`` bounds the ranks, each of which takes
-    ``rows_per_rank`` rows: what larger batches do to learning is not modelled.
+    One core of each node is left for Ray and the services. ``max_batch_size`` bounds the ranks; what larger batches do to learning is
+    not modelled. ValueError for fewer cores than the parts need.
     """
-    best: list[Recommendation] = []
-    for settings in _candidates(cores, world_s, cores_per_node, rows_per_rank, max_batch_size):
-        prediction = predict(settings, costs, limits=LIMITS)
-        seconds_per_fragment = settings.num_workers * settings.fragment_rows / max(prediction.rows_per_s, 1e-9)
-        link = (1.0 + settings.samples_per_insert) * prediction.rows_per_s * settings.row_bytes / max(settings.num_nodes - 1, 1)
-        if seconds_per_fragment > 4.0 or (settings.num_nodes > 1 and link > LINK_BYTES_PER_S * PART_LIMIT):
-            continue
-        if prediction.busy["ledger"] + waiting_load(settings, prediction, costs) > LIMITS["ledger"]:
-            continue
-        publications = prediction.rows_per_s * settings.samples_per_insert / settings.batch_size / settings.publish_interval
-        faster = max(
-            1.0, publications / 4.0
-        )  # a new version four times a second is as fresh as fragments of a quarter of a second
-        settings = replace(settings, publish_interval=10 * math.ceil(settings.publish_interval * faster / 10.0))
-        prediction = predict(settings, costs, limits=LIMITS)
-        best.append(Recommendation(settings, prediction, prediction.busy["cores"] * settings.cores))
-    if not best:
-        raise ValueError(f"no configuration fits {cores} cores: 5 is the least (a node, a rank, a shard, two workers)")
-    fastest = max(r.prediction.rows_per_s for r in best)
-    good = [r for r in best if r.prediction.rows_per_s >= 0.97 * fastest]
-    return min(good, key=lambda r: (r.settings.num_workers + r.settings.num_shards + r.settings.num_ranks, r.settings.num_worlds))
+    good = [
+        candidate
+        for settings in _candidates(cores, world_s, cores_per_node, max_batch_size)
+        for candidate in (_judged(settings, costs), _judged(_without_idle_workers(settings, costs), costs))
+        if candidate is not None
+    ]
+    if not good:
+        raise ValueError(f"no configuration fits {cores} cores: 4 is the least (Ray, a rank, a shard, a worker)")
+    fastest = max(r.prediction.rows_per_s for r in good)
+    good = [r for r in good if r.prediction.rows_per_s >= 0.97 * fastest]
+    return min(good, key=lambda r: (r.settings.num_parts, r.settings.num_shards, -r.prediction.rows_per_s))
 
 
-def _candidates(cores: int, world_s: float, cores_per_node: int, rows_per_rank: int, max_batch_size: int) -> Iterator[Settings]:
+def _without_idle_workers(settings: Settings, costs: Costs) -> Settings:
+    """Return the same with as many workers as are busy nine tenths of the time, where something else is the limit."""
+    needed = predict(settings, costs, limits=LIMITS).busy["rollout"] / 0.9
+    workers = max(1, math.ceil(-(-MIN_WORLDS // settings.worlds_per_worker)), math.ceil(settings.num_workers * needed))
+    if workers >= settings.num_workers:
+        return settings
+    return replace(settings, num_workers=workers, num_worlds=round(workers * settings.worlds_per_worker))
+
+
+def _judged(settings: Settings, costs: Costs) -> Recommendation | None:
+    """Return what becomes of ``settings`` with a publish_interval that fits; None where a fragment, a link or the ledger is too slow."""
+    prediction = predict(settings, costs, limits=LIMITS)
+    # A new version four times a second is as fresh as fragments of a quarter of a second.
+    updates = prediction.rows_per_s * settings.samples_per_insert / settings.batch_size
+    settings = replace(settings, publish_interval=max(settings.publish_interval, 10 * math.ceil(updates / 4.0 / 10.0)))
+    prediction = predict(settings, costs, limits=LIMITS)
+    seconds_per_fragment = settings.num_workers * settings.fragment_rows / max(prediction.rows_per_s, 1e-9)
+    link = (1.0 + settings.samples_per_insert) * prediction.rows_per_s * settings.row_bytes
+    if seconds_per_fragment > MAX_FRAGMENT_S or (settings.num_nodes > 1 and link > LINK_BYTES_PER_S * PART_LIMIT):
+        return None
+    if prediction.busy["ledger"] + waiting_load(settings, prediction, costs) > LIMITS["ledger"] * 1.001:
+        return None
+    return Recommendation(settings, prediction, prediction.busy["cores"] * settings.cores)
+
+
+def _candidates(cores: int, world_s: float, cores_per_node: int, max_batch_size: int) -> Iterator[Settings]:
     num_nodes = math.ceil(cores / cores_per_node)
-    powers = [1 << i for i in range(11)]
-    shapes = [(worlds, steps) for worlds in (16, 64) for steps in (16, 32, 64, 128) if 256 <= worlds * steps <= 4096]
-    for ranks, shards in itertools.product(
-        [n for n in powers if n * rows_per_rank <= max_batch_size], [n for n in powers if n <= 16]
-    ):
-        left = cores - num_nodes - ranks - shards
-        for workers in {left, left // 2, *(n for n in powers if n < left)} if left >= 2 else ():
-            for worlds, steps in shapes:
+    shapes = [(worlds, steps) for worlds in (16, 32, 64) for steps in (16, 32, 64, 128) if 256 <= worlds * steps <= 4096]
+    for ranks, rows, shards in itertools.product((1, 2, 4, 8, 16, 32), (64, 128, 256), (1, 2, 4, 8, 16)):
+        workers = cores - num_nodes - ranks - shards
+        if workers < 1 or not DEFAULT_BATCH_SIZE <= ranks * rows <= max_batch_size:
+            continue
+        for worlds, steps in shapes:
+            if workers * worlds >= MIN_WORLDS:
                 yield Settings(
                     num_workers=workers, num_worlds=workers * worlds, num_shards=shards, num_ranks=ranks, steps_per_fragment=steps,
-                    batch_size=rows_per_rank * ranks, cores=cores - num_nodes, num_nodes=num_nodes, world_s=world_s,
+                    batch_size=ranks * rows, cores=cores - num_nodes, num_nodes=num_nodes, world_s=world_s,
                 )  # fmt: skip
