@@ -19,8 +19,8 @@ from robonav_ray.replay.shard import ReplayShard, ShardSample
 from scale.system import CpuMeter, ray_nodes
 
 SHARDS = (1, 2, 4, 8)
-ROW_S = 100e-6
-"""What a sleeping shard takes per row: that of a shard which is the only one on a busy, ten times slower core."""
+ROW_S = 200e-6
+"""Seconds that a sleeping shard takes per row: so long that two cores can move the rows of eight of them."""
 NUM_RANKS, BATCH_SIZE, BATCHES_PER_CALL = 4, 256, 8
 OBS_DIM, CAPACITY, FRAGMENT_ROWS = 120, 40_000, 2_000
 
@@ -37,15 +37,20 @@ class SamplingRank:
     """Draws as a learner's rank does, and sends made-up priorities back."""
 
     def run(self, source: Any, priorities: Any, seconds: float, warm_s: float) -> float:
-        """Return rows per second over ``seconds``, after ``warm_s``."""
+        """Return rows per second over about ``seconds`` from the first draw after ``warm_s``: from one draw's arrival to another's."""
         rng, rows = np.random.default_rng(0), 0
-        began = time.perf_counter() + warm_s
+        warm_until, began = time.perf_counter() + warm_s, 0.0
         try:
-            while (now := time.perf_counter()) < began + seconds:
-                for sample in source.sample(BATCH_SIZE, BATCHES_PER_CALL) or ():
+            while True:
+                samples = source.sample(BATCH_SIZE, BATCHES_PER_CALL)
+                now = time.perf_counter()
+                for sample in samples or ():
                     priorities.update_priorities(sample.item_id, rng.random(BATCH_SIZE, np.float32))
-                    rows += len(sample.item_id) if now >= began else 0
-            return rows / (time.perf_counter() - began)
+                    rows += len(sample.item_id) if began else 0
+                if samples and not began and now >= warm_until:
+                    began = now
+                if samples and began and now - began >= seconds:
+                    return rows / (now - began)
         finally:
             source.close()
 
@@ -85,7 +90,7 @@ def measure(num_shards: int, shard_class: type[ReplayShard], ranks: list[Any], s
     try:
         replay.wait_ready(60.0)
         fill(replay, spec, CAPACITY)
-        warm_s = 1.5
+        warm_s = 3.0
         calls = [
             rank.run.remote(replay.batch_source(index, 2), replay.priority_sink(), seconds, warm_s)
             for index, rank in enumerate(ranks)
