@@ -21,7 +21,7 @@ from scale.system import CpuMeter, ray_nodes
 SHARDS = (1, 2, 4, 8)
 ROW_S = 200e-6
 """Seconds that a sleeping shard takes per row: so long that two cores can move the rows of eight of them."""
-NUM_RANKS, BATCH_SIZE, BATCHES_PER_CALL = 4, 256, 8
+NUM_RANKS, BATCH_SIZE, BATCHES_PER_CALL = 3, 256, 16
 OBS_DIM, CAPACITY, FRAGMENT_ROWS = 120, 40_000, 2_000
 
 
