@@ -94,10 +94,10 @@ def _against_linear(
         label="linear" if color == BLUE else None,
     )
     ax.plot(x, y, color=color, marker="o", ms=5, label=label)
-    for index in (len(x) - 1,):
-        frac = y[index] / y[0] * x[0] / x[index]
+    frac = y[-1] / y[0] * x[0] / x[-1]
+    if frac > 0.5:
         ax.annotate(
-            f"{frac:.0%} of linear", (x[index], y[index]), textcoords="offset points", xytext=(-62, -14), fontsize=8, color=color
+            f"{frac:.0%} of linear", (x[-1], y[-1]), textcoords="offset points", xytext=(-62, -14), fontsize=8, color=color
         )
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.set_xticks(list(x), [f"{value:g}" for value in x])
@@ -115,9 +115,9 @@ def _stack(ax: Axes, x: Sequence[float], by_point: Sequence[Mapping[str, float]]
         base = [b + h for b, h in zip(base, heights, strict=True)]
     ax.axhline(cores, color="black", lw=1, ls=":")
     ax.annotate("all cores of the machine", (0, cores), textcoords="offset points", xytext=(-8, 3), fontsize=8)
-    ax.set(xlabel=xlabel, ylabel="cores in use", ylim=(0, cores * 1.12))
+    ax.set(xlabel=xlabel, ylabel="cores in use", ylim=(0, cores * 1.4))
     ax.set_xticks(list(places), [f"{value:g}" for value in x])
-    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.94))
+    ax.legend(fontsize=7, frameon=False, loc="upper left", ncols=5)
 
 
 def _finish(figure: Any, path: Path) -> None:

@@ -15,7 +15,8 @@ SERIES: tuple[tuple[str, tuple[int, ...], float], ...] = (
     ("ranks", (1, 2), DEFAULT),
     ("nodes", (1, 2, 3), DEFAULT),
 )
-NUM_WORLDS = 64
+WORLDS_PER_WORKER = 32
+"""So that fragments are alike, whatever the number of workers."""
 
 
 def points_of(series: tuple[tuple[str, tuple[int, ...], float], ...] = SERIES) -> list[tuple[dict[str, int], float]]:
@@ -34,7 +35,7 @@ def measure_point(nodes: Nodes, point: dict[str, int], ratio: float, seconds: fl
     nodes.grow(point["nodes"])
     overrides = [
         f"replay.num_shards={point['shards']}", f"learner.num_ranks={point['ranks']}", f"replay.samples_per_insert={ratio}",
-        f"rollout.num_worlds={NUM_WORLDS}", "curriculum.force_stage=3", "replay.capacity=100000",
+        f"rollout.num_worlds={WORLDS_PER_WORKER * point['workers']}", "curriculum.force_stage=3", "replay.capacity=100000",
     ]  # fmt: skip
     with running(overrides, workers=point["workers"], num_nodes=point["nodes"]) as system:
         system.wait_running(150.0, lambda facts: facts.metrics.get("learner/learner_step", 0.0) > 200)
@@ -51,4 +52,7 @@ def measure_point(nodes: Nodes, point: dict[str, int], ratio: float, seconds: fl
 def bench_real(seconds: float = 8.0) -> dict[str, Any]:
     """Return all points."""
     with ray_nodes() as nodes:
-        return {"points": [measure_point(nodes, point, ratio, seconds) for point, ratio in points_of()], "num_worlds": NUM_WORLDS}
+        return {
+            "points": [measure_point(nodes, point, ratio, seconds) for point, ratio in points_of()],
+            "worlds_per_worker": WORLDS_PER_WORKER,
+        }

@@ -131,7 +131,7 @@ RESULTS = {
         "row_s": 1e-4, "ranks": 4, "rows_per_call": 2048,
     },
     "real": {
-        "points": [{"workers": 2, "shards": 2, "ranks": 1, "nodes": 1, "samples_per_insert": 2.0, **window(3e4)}], "num_worlds": 64,
+        "points": [{"workers": 2, "shards": 2, "ranks": 1, "nodes": 1, "samples_per_insert": 2.0, **window(3e4)}], "worlds_per_worker": 32,
     },
     "capacities": {
         "measured": {"insert:256": {"served_s": 1e-3, "asked_s": 5e-4, "calls_per_s": 900.0}}, "costs": COSTS.as_dict(), "row_bytes": 976,
