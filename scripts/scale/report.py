@@ -133,9 +133,15 @@ def model_rows(results: Mapping[str, Mapping[str, Any]], cores: float) -> list[t
             rows.append((name, p["samples_per_s"], found.rows_per_s, found.bottleneck))
     for p in results.get("real", {}).get("points", ()):
         settings = Settings(
-            num_workers=p["workers"], num_worlds=p["workers"] * results["real"]["worlds_per_worker"], num_shards=p["shards"], num_ranks=p["ranks"],
-            samples_per_insert=p["samples_per_insert"], row_bytes=p["row_bytes"], cores=cores, num_nodes=p["nodes"],
-        )  # fmt: skip
+            num_workers=p["workers"],
+            num_worlds=p["workers"] * results["real"]["worlds_per_worker"],
+            num_shards=p["shards"],
+            num_ranks=p["ranks"],
+            samples_per_insert=p["samples_per_insert"],
+            row_bytes=p["row_bytes"],
+            cores=cores,
+            num_nodes=p["nodes"],
+        )
         found = predict(settings, costs)
         name = (
             f"ours: {p['workers']} workers, {p['shards']} shards, {p['ranks']} ranks, {p['nodes']} nodes, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,6 +164,13 @@ def test_tables_take_their_marked_places(tmp_path):
     assert page.read_text() == "a\n<!-- one -->\n| \\1 new |\n<!-- /one -->\nb\n<!-- two -->\nx\n<!-- /two -->\n"
     with pytest.raises(KeyError, match="three"):
         report.write_into(page, {"three": "x"})
+
+
+def test_the_page_has_a_place_for_every_table(tmp_path):
+    page = tmp_path / "scaling.md"
+    page.write_text((Path(__file__).parents[3] / "docs" / "scaling.md").read_text())
+    report.write_into(page, dict.fromkeys((*RESULTS, "model", "recommendations", "arrows"), "| a table |"))
+    assert page.read_text().count("| a table |") == 7
 
 
 def test_pictures_are_drawn(tmp_path):
