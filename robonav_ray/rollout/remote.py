@@ -194,10 +194,10 @@ class RolloutFleet:
         """
         for index, life in enumerate(self._lives):
             quiet = quiet_s(index)
-            if life.heard is None or quiet is None or ray.wait([life.calls[0]], timeout=0)[0]:
+            if life.heard is None or quiet is None:
                 continue
             silent_s = min(quiet[0], time.monotonic() - life.heard)
-            if silent_s > max(timeout_s, QUIET_FACTOR * quiet[1]):
+            if silent_s > max(timeout_s, QUIET_FACTOR * quiet[1]) and not ray.wait([life.calls[0]], timeout=0)[0]:
                 ray.kill(life.actor)
                 self._replace(index, "fenced", f"was silent for {silent_s:.0f} s", None)
 
