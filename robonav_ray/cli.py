@@ -231,6 +231,48 @@ def cluster_up(
     raise typer.Exit(up_command(definition, overrides or (), nodes, Console()))
 
 
+@cluster_app.command(
+    "render",
+    epilog="Examples:\n\n`robonav cluster render`\n\n`robonav cluster render --target kuberay --output /tmp/derived kuberay.namespace=lab`"
+    "\n\n`robonav cluster render --check`",
+)
+def cluster_render(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[section.key=value ...]", help="Overrides of the definition.")
+    ] = None,
+    definition: Definition = DEFINITION,
+    target: Annotated[str, typer.Option(help="`local`, `compose`, `ray-up`, `kuberay` or `all`.")] = "all",
+    output: Annotated[Path, typer.Option(help="Directory below which they are written (default: the repository).")] = Path(),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; say which files are stale, and exit with 1.")] = False,
+) -> None:
+    """Derive what starts the same cluster elsewhere: docker compose, `ray up` on machines and clouds, KubeRay."""
+    from rich.console import Console
+
+    from robonav_ray.launch.commands import render_command
+
+    raise typer.Exit(render_command(definition, overrides or (), target, output, check, Console()))
+
+
+@cluster_app.command("secrets", epilog="Example: `robonav cluster secrets && docker compose up --build --detach`")
+def cluster_secrets(definition: Definition = DEFINITION) -> None:
+    """Make the secrets that docker compose mounts (mode 0600): Ray's token, MLflow's and Grafana's passwords; keeps what is there."""
+    from rich.console import Console
+
+    from robonav_ray.launch.commands import secrets_command
+
+    raise typer.Exit(secrets_command(definition, Console()))
+
+
+@cluster_app.command("address", epilog="Example: `export RAY_ADDRESS=$(robonav cluster address)`")
+def cluster_address(name: ClusterName = None) -> None:
+    """Print the address of a local cluster."""
+    from rich.console import Console
+
+    from robonav_ray.launch.commands import address_command
+
+    raise typer.Exit(address_command(name, Console()))
+
+
 @cluster_app.command("status", epilog="Example: `robonav cluster status`")
 def cluster_status(name: ClusterName = None) -> None:
     """Show the nodes of a local cluster: alive or dead, what they offer, their processes, and the jobs that run."""

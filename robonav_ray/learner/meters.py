@@ -18,19 +18,24 @@ class LearnerMeters:
     def __init__(self, learner_step: int) -> None:
         self.num_stale = 0
         """Priority updates that came too late, since the process started."""
+        self._last_chunk: float | None = None
         self.begin(learner_step)
 
     def begin(self, learner_step: int) -> None:
         """Start the sums anew."""
         self._began, self._first_step = time.perf_counter(), learner_step
-        self.waited_s = 0.0
+        self.waited_s = self._gap_s = 0.0
         self._lag_sum, self._lag_max, self._num_chunks = 0.0, 0, 0
 
     def note_lag(self, own_version: int, sampled_version: np.ndarray) -> None:
-        """Take note of how old the policies were that chose the actions (B,) of a chunk.
+        """Take note that a chunk begins, and of how old the policies were that chose its actions (B,).
 
         Once per chunk: between two updates the interpreter's and numpy's code is cold, and a few small calls cost 2 % of an update.
         """
+        now = time.perf_counter()
+        if self._last_chunk is not None:
+            self._gap_s = max(self._gap_s, now - self._last_chunk)
+        self._last_chunk = now
         self._lag_sum += own_version - float(sampled_version.mean())
         self._lag_max = max(self._lag_max, own_version - int(sampled_version.min()))
         self._num_chunks += 1
@@ -49,6 +54,8 @@ class LearnerMeters:
             "learner/learning_rate": state.optimizer.learning_rate,
             "learner/bad_updates": float(update.num_bad),
         }
+        if self._last_chunk is not None:  # also the gap that is open now: a learner that stands says so
+            metrics["learner/gap_s_max"] = max(self._gap_s, time.perf_counter() - self._last_chunk)
         if state.precision.scaler is not None:
             metrics["learner/loss_scale"] = state.precision.loss_scale
             metrics["learner/loss_overflows"] = float(state.precision.num_overflows)

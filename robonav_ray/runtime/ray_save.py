@@ -1,4 +1,4 @@
-"""The second half of a checkpoint over Ray: learner and shards write what they marked at the cut, while the run goes on."""
+"""A checkpoint over Ray between its cut and its commit: every part writes what it has marked, on its own node."""
 
 from __future__ import annotations
 

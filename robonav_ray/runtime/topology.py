@@ -272,8 +272,9 @@ class RayWiring:
     def committed(self, path: Path) -> None:
         """From now on a restarted rank or shard comes back from ``path``."""
         self._last_commit = path
+        self.events.note(PartEvent("saved", "session", path.name))
         try:
-            self._mailbox.call("committed", str(path))
+            self._mailbox.call("committed", str(path), timeout_s=CALL_TIMEOUT_S)
         except LearnerCallError as error:  # it is restarting; the checkpoint stays valid for the next session
             logger.warning("the learner has not heard of the checkpoint %s: %s", path.name, error)
 
