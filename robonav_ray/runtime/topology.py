@@ -37,7 +37,7 @@ from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.replay.remote import ReplaySave, start_replay
 from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
 from robonav_ray.rollout.worker import RolloutStats
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
+from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, taking_up
 from robonav_ray.runtime.elastic import Elasticity
 from robonav_ray.runtime.events import EventLog
 from robonav_ray.runtime.mailbox import MailboxHandle, MetricsPost
@@ -304,13 +304,10 @@ class RayWiring:
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Load curriculum and replay, and publish the policy, so that no worker acts without one while the learner comes up."""
-        try:
+        with taking_up(checkpoint):
             self.curriculum.load(checkpoint.read_json("curriculum.json"))
             if checkpoint.replay.is_dir():
                 self.replay.load(checkpoint.replay)
-        except (ValueError, RayTaskError) as error:
-            cause = error.cause if isinstance(error, RayTaskError) else error
-            raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {cause}") from None
         self._weights.publish(read_policy(checkpoint, "online"))
 
     def _check_learner(self) -> None:
