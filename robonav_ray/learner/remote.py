@@ -45,7 +45,7 @@ TRAIN_ENVIRONMENT = {
     # Seconds between two polls of the ranks: how late a death, a report or the end is noticed (Ray's default is 2).
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     # Seconds without an answer after which a rank counts as dead (Ray's default is 600): frozen, or on a node that is cut off.
-    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "15",
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "10",
     # One process less; a preempted node is noticed like any other that dies.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # We print nothing in the ranks, so print need not be patched.

@@ -107,6 +107,8 @@ class Opening:
     def begin(self) -> Session:
         """Make the run directory, or set aside what the resumed checkpoint leaves behind."""
         if self.resumed is None:
+            if self.directory is not None and self.directory.exists():  # a life of it ended before its first checkpoint
+                self.directory.rename(self.directory.with_name(f"{self.directory.name}-before-{time.time_ns()}"))
             return Session(self.config, self.task, create_run(self.config, self.directory), None, self.began)
         run, checkpoint = self.resumed
         return Session(self.config, self.task, run, checkpoint, self.began)
@@ -123,7 +125,7 @@ def resolve_opening(
     if resumed is None:
         if resume == "auto":
             console.print("nothing to resume; starting afresh", style="dim")
-        if directory is not None and directory.exists():
+        if directory is not None and directory.exists() and not (resume == "auto" and _never_committed(directory)):
             refuse_existing(directory)
     else:
         run, checkpoint = resumed
@@ -169,12 +171,20 @@ def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None)
         logger.warning("%s", message)
     if checkpoint is not None:
         return run, checkpoint
-    if resume == "auto" and directory is None and not damaged:
+    if resume == "auto" and not damaged and (directory is None or _never_committed(directory)):
         return None
     raise CheckpointError(
         f"{run.checkpoints}: holds no whole checkpoint to resume from"
         + (f" ({len(damaged)} damaged: {damaged[0]})" if damaged else "; start a new run with `robonav train`")
     )
+
+
+def _never_committed(directory: Path) -> bool:
+    """Whether a run in ``directory`` ended before it had a checkpoint, and nobody is at it."""
+    if not (directory / "config.yaml").is_file():
+        return False
+    run = open_run(directory)
+    return not run.is_locked and newest_good_checkpoint(run.checkpoints) == (None, [])
 
 
 def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple[Session, Ending]:
@@ -200,7 +210,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
 
         def start(session: Session) -> tuple[Wiring, list[Tracker]]:
             extra: list[Tracker] = [PrometheusTracker(session.run.path.name)] if config.tracking.prometheus else []
-            if not session.goes_on:
+            if session.lost_at is None:
                 return RayWiring(session, plan, cluster.nodes), extra
             now = look_at_cluster(started_here=False)  # nodes may have gone with the parts that were lost
             return RayWiring(session, plan_when_free(config, now), now.nodes), extra
@@ -247,12 +257,12 @@ def _session_after(session: Session, error: PartLostError, lost_at: list[float])
     checkpoint, damaged = newest_good_checkpoint(session.run.checkpoints)
     for message in damaged:
         logger.warning("%s", message)
-    stuck = session.goes_on and (checkpoint.path if checkpoint else None) == (
+    stuck = session.lost_at is not None and (checkpoint.path if checkpoint else None) == (
         session.checkpoint.path if session.checkpoint else None
     )
     if len(recent) > session.config.runtime.max_session_restarts or stuck:
         raise error
-    return replace(session, checkpoint=checkpoint, goes_on=True)
+    return replace(session, checkpoint=checkpoint, lost_at=lost_at[-1])
 
 
 def _ending_text(session: Session, ending: Ending) -> str:

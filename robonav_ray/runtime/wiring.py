@@ -25,8 +25,8 @@ class Session:
     """Where to go on from; None for a fresh run."""
     began: float
     """``time.monotonic()`` at which the command began (the process's start)."""
-    goes_on: bool = False
-    """Whether an earlier session of this run has left notes behind, which this one continues (also without a checkpoint)."""
+    lost_at: float | None = None
+    """``time.monotonic()`` at which the session before it in this command was lost with a part; its notes are gone on with."""
 
     @property
     def counters(self) -> Counters:

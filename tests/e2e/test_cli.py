@@ -212,3 +212,14 @@ def test_resume_auto_starts_afresh_when_there_is_nothing(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     assert "starting afresh" in done.stdout
     assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_a_queue_that_runs_the_same_command_again_gets_over_a_life_without_a_checkpoint(tmp_path: Path) -> None:
+    command = ["train", "--local", "--resume", "auto", "--out", "run", *QUICK, "budget.max_env_steps=2000"]
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("name: cut_off\n")  # what a kill before the first commit leaves
+    done = robonav(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert open_run(tmp_path / "run").status == "finished"
+    (before,) = tmp_path.glob("run-before-*")
+    assert (before / "config.yaml").read_text() == "name: cut_off\n"
