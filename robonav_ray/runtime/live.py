@@ -97,10 +97,22 @@ class LiveRun:
         run.write_status("unfinished" if has_checkpoint or kind is None else "failed")
 
 
+class _RunLog(logging.FileHandler):
+    """A log file whose disk may be full: lines that cannot be written are left out, they are on the terminal too."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Do nothing where ``logging`` would print a traceback."""
+
+    def close(self) -> None:
+        """As before; what could not be written by then never will be."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextlib.contextmanager
 def _log_in(run: RunDirectory) -> Iterator[None]:
     """Write what is logged into the run's ``log.txt`` too."""
-    handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
+    handler = _RunLog(run.path / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     try:

@@ -37,13 +37,13 @@ from robonav_ray.runtime.run_directory import (
     refuse_existing,
     resume_command,
 )
-from robonav_ray.runtime.signals import StopRequest, stop_on_signals
+from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
 
 logger = logging.getLogger(__name__)
-EXIT_FAILED, EXIT_RESUME = 1, 75
+EXIT_FAILED = 1
 RESTARTS_WINDOW_S = 3600.0
 Wirings = Literal["ray", "local"]
 
@@ -54,7 +54,7 @@ def train_command(
     """Train to the end (or to the limit, or to a signal) and return the exit code.
 
     0: finished; 75: stopped before the end, resume; 1: the final checkpoint could not be written. Mistakes of the user raise UserError
-    before anything is made.
+    before anything is made. A stop that takes longer than ``budget.grace_s`` ends the process by force (see ``signals.py``).
     """
     began = time.monotonic() - (time.time() - psutil.Process().create_time())
     console = Console(soft_wrap=True)
@@ -62,7 +62,8 @@ def train_command(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True), show_path=False)]
     )
     opening = resolve_opening(config_path, overrides, resume, directory, began, console)
-    with stop_on_signals() as stop:
+    budget = opening.config.budget
+    with stop_on_signals(budget.grace_s) as stop:
         if local:
             _check_own_device(opening.config)
             session, ending = _live(opening, stop, console, "local", start_local)
@@ -78,6 +79,9 @@ def train_command(
         if not ending.reason.finished:
             console.print(f"go on with: [bold]{resume_command(session.run)}[/]", highlight=False)
             return EXIT_RESUME
+        stop.exit_code = 0  # trained and saved: what follows can be had later
+        if budget.max_time_s is not None:
+            stop.end_within(max(0.0, began + budget.max_time_s - time.monotonic()), "training, at the time limit")
         from robonav_ray.runtime.judge import finish_run
 
         finish_run(session, console, stop)

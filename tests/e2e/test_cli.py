@@ -75,6 +75,7 @@ MISTAKES = [
     (["train", "--resume", "nowhere"], ["nowhere", "no such directory"]),
     (["train", "--resume", "latest"], ["no run with checkpoints"]),
     (["train", "--time-limit", "soon"], ["--time-limit", "20m"]),
+    (["train", "--grace", "0s"], ["--grace", "30s"]),
     (["evaluate", "nowhere"], ["nowhere", "not a run directory"]),
     (["play", "nowhere"], ["nowhere", "not a run directory"]),
     (["config", "validate", "replay.sampler=best"], ["replay.sampler", "'prioritized', 'rank' or 'uniform'"]),
