@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from robonav_ray import __version__
+from robonav_ray.launch.job_verbs import Address, jobs_app
 
 if TYPE_CHECKING:
     from robonav_ray.config import RunConfig
@@ -45,6 +46,7 @@ tune_app = typer.Typer(
     "`robonav tune --resume runs/asha-20261124-181500`\n\n`robonav tune show runs/asha-20261124-181500`",
 )
 app.add_typer(tune_app, name="tune")
+app.add_typer(jobs_app, name="jobs")
 cluster_app = typer.Typer(
     no_args_is_help=True,
     help="One definition from a laptop to many nodes: start it here, or derive the files that start it elsewhere.",
@@ -173,6 +175,41 @@ def tune_show(experiment: Annotated[Path, typer.Argument(help="The directory of 
     raise typer.Exit(show_command(experiment, Console()))
 
 
+@app.command(
+    epilog="Examples:\n\n`robonav submit configs/run/cluster.yaml --address http://head:8265`\n\n"
+    "`robonav submit configs/run/cluster.yaml seed=3 --resume auto --env WANDB_API_KEY --no-follow`\n\n"
+    "`robonav submit --tune configs/tuning/asha.yaml`"
+)
+def submit(
+    arguments: Overrides = None,
+    address: Address = None,
+    working_dir: Annotated[
+        Path, typer.Option(help="Directory that the job is given; what .gitignore names stays here.")
+    ] = Path(),
+    env: Annotated[
+        list[str] | None, typer.Option(help="Variable for the job: `NAME` hands on its value here, `NAME=VALUE` sets it.")
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Show the log to the end, and end with the run's exit code.")] = True,
+    name: Annotated[str | None, typer.Option(help="Name of the job; must be new to the cluster.")] = None,
+    tune: Annotated[bool, typer.Option("--tune", help="A search (`robonav tune`) instead of a run.")] = False,
+    resume: Annotated[str | None, typer.Option(help="As for the run: `auto`, `latest`, or a directory on the cluster.")] = None,
+    time_limit: Annotated[str | None, typer.Option(help="As for the run: `90s`, `20m`, `1.5h`.")] = None,
+) -> None:
+    """Run on a cluster from any machine with its token: packs the directory, starts `robonav train` there, shows its log."""
+    from rich.console import Console
+
+    from robonav_ray.launch.submit import Submission, options_of, submit_command
+
+    path, overrides = _split(arguments)
+    if time_limit is not None:
+        parse_duration(time_limit)
+    submission = Submission(
+        verb="tune" if tune else "train", config=path, overrides=overrides, options=options_of(resume=resume, time_limit=time_limit),
+        working_dir=working_dir, env=env or (), name=name,
+    )  # fmt: skip
+    raise typer.Exit(submit_command(submission, address, follow=follow, console=Console(soft_wrap=True)))
+
+
 Definition = Annotated[Path, typer.Option(help="The cluster definition.")]
 DEFINITION = Path("cluster/cluster.yaml")
 ClusterName = Annotated[str | None, typer.Argument(help="Name of the local cluster (default: the only one).")]
@@ -197,6 +234,48 @@ def cluster_up(
     from robonav_ray.launch.commands import up_command
 
     raise typer.Exit(up_command(definition, overrides or (), nodes, Console()))
+
+
+@cluster_app.command(
+    "render",
+    epilog="Examples:\n\n`robonav cluster render`\n\n`robonav cluster render --target kuberay --output /tmp/derived kuberay.namespace=lab`"
+    "\n\n`robonav cluster render --check`",
+)
+def cluster_render(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[section.key=value ...]", help="Overrides of the definition.")
+    ] = None,
+    definition: Definition = DEFINITION,
+    target: Annotated[str, typer.Option(help="`local`, `compose`, `ray-up`, `kuberay` or `all`.")] = "all",
+    output: Annotated[Path, typer.Option(help="Directory below which they are written (default: the repository).")] = Path(),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; say which files are stale, and exit with 1.")] = False,
+) -> None:
+    """Derive what starts the same cluster elsewhere: docker compose, `ray up` on machines and clouds, KubeRay."""
+    from rich.console import Console
+
+    from robonav_ray.launch.commands import render_command
+
+    raise typer.Exit(render_command(definition, overrides or (), target, output, check, Console()))
+
+
+@cluster_app.command("secrets", epilog="Example: `robonav cluster secrets && docker compose up --build --detach`")
+def cluster_secrets(definition: Definition = DEFINITION) -> None:
+    """Make the secrets that docker compose mounts (mode 0600): Ray's token, MLflow's and Grafana's passwords; keeps what is there."""
+    from rich.console import Console
+
+    from robonav_ray.launch.commands import secrets_command
+
+    raise typer.Exit(secrets_command(definition, Console()))
+
+
+@cluster_app.command("address", epilog="Example: `export RAY_ADDRESS=$(robonav cluster address)`")
+def cluster_address(name: ClusterName = None) -> None:
+    """Print the address of a local cluster."""
+    from rich.console import Console
+
+    from robonav_ray.launch.commands import address_command
+
+    raise typer.Exit(address_command(name, Console()))
 
 
 @cluster_app.command("status", epilog="Example: `robonav cluster status`")

@@ -80,7 +80,7 @@ class GcpConfig(Section):
 
 
 class KubeRayConfig(Section):
-    """Kubernetes, with the KubeRay operator 1.5.1 or later (authentication by token needs it)."""
+    """Kubernetes, with the KubeRay operator 1.6 or later (authentication by token needs it)."""
 
     namespace: str = Field(default="robonav", pattern=NAME)
     """Namespace of the cluster."""
@@ -88,5 +88,7 @@ class KubeRayConfig(Section):
     """PersistentVolumeClaim that is mounted where ``storage.url`` says; unused with a bucket."""
     access_mode: Literal["ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"] = "ReadWriteMany"
     """Its access mode; with several nodes it must be ReadWriteMany."""
+    storage_size: str = Field(default="100Gi", pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$")
+    """Size of the volume that is claimed."""
     user_id: int = Field(default=1000, ge=1)
     """User of every container; the one of our images."""

@@ -10,10 +10,15 @@ from robonav_ray.config.base import Section
 
 
 class TrackingConfig(Section):
-    """Backends are written by the driver; nothing in the hot loops waits for them."""
+    """Backends are written by the driver; nothing waits for them but the end of a run, for ``close_timeout_s``."""
 
     backends: tuple[Literal["jsonl", "tensorboard"], ...] = ("jsonl", "tensorboard")
-    """Which trackers to open."""
+    """Which trackers to open. With any of them metrics.jsonl is written: what another one misses while it is down or slow, it is given
+    again from there."""
+    max_waiting: int = Field(default=256, ge=1, le=100_000)
+    """Points that may wait in memory in front of a slow backend; the rest of them it reads from metrics.jsonl when it is their turn."""
+    close_timeout_s: float = Field(default=5.0, ge=0.0, le=25.0)
+    """Seconds at the end of a session that backends have for what they have not taken yet; what is left is said."""
     interval_s: float = Field(default=2.0, gt=0.0)
     """Seconds between two logged points."""
     prometheus: bool = True

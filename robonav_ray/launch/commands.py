@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,8 @@ from robonav_ray.errors import UserError
 from robonav_ray.launch.dashboard import NodeFacts, ask_running_jobs
 from robonav_ray.launch.local_cluster import LocalCluster, local_clusters
 from robonav_ray.launch.local_state import LocalNode
+from robonav_ray.launch.render import TARGETS, Target, render, stale_files, write_files
+from robonav_ray.launch.secret_files import make_secrets, secret_paths
 
 
 def up_command(definition: Path, overrides: Sequence[str], nodes: str | None, console: Console) -> int:
@@ -62,6 +65,42 @@ def down_command(name: str | None, force: bool, console: Console) -> int:
         )
     cluster.stop()
     console.print(f"local cluster {cluster.name!r} has ended; no process, namespace or folder of it is left", highlight=False)
+    return 0
+
+
+def render_command(definition: Path, overrides: Sequence[str], target: str, output: Path, check: bool, console: Console) -> int:
+    """Write the derived files of a target, or say which are stale (1)."""
+    if target != "all" and target not in TARGETS:
+        raise UserError(f"--target {target!r}: it is one of all, {', '.join(TARGETS)}")
+    wanted = load_cluster_definition(definition, overrides)
+    files: dict[str, str] = {}
+    for one in TARGETS if target == "all" else (target,):
+        files |= render(wanted, cast(Target, one))
+    if check:
+        stale = stale_files(files, output)
+        for path in stale:
+            console.print(f"stale: {path}", highlight=False)
+        console.print("`robonav cluster render` writes them anew" if stale else f"{len(files)} derived files are up to date")
+        return 1 if stale else 0
+    changed = write_files(files, output)
+    for path in changed:
+        console.print(f"written: {output / path}", highlight=False)
+    console.print(f"{len(files)} files, {len(changed)} of them changed", highlight=False)
+    return 0
+
+
+def secrets_command(definition: Path, console: Console) -> int:
+    """Make the secrets that containers mount, where they are missing."""
+    wanted = load_cluster_definition(definition)
+    made = make_secrets(wanted)
+    for name, path in secret_paths(wanted).items():
+        console.print(f"{'made' if name in made else 'kept'}  {name:<16}  {path}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def address_command(name: str | None, console: Console) -> int:
+    """Print the address of a local cluster, for scripts."""
+    console.print(LocalCluster.find(_name(name)).address, highlight=False)
     return 0
 
 

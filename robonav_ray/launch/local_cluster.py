@@ -38,6 +38,7 @@ from robonav_ray.launch.local_state import (
     state_root,
 )
 from robonav_ray.launch.processes import MARK, Trace, find_processes, kill_processes, signal_processes
+from robonav_ray.launch.ray_start import RAY_VARIABLES
 
 __all__ = ["LocalCluster", "LocalGroup", "LocalNode", "LocalOptions", "local_options"]
 
@@ -287,16 +288,10 @@ class LocalCluster:
         return {
             **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
             **self._state.environment,
+            **RAY_VARIABLES,
             MARK: self._state.trace(node).mark,
-            "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.token_path),
-            "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_TMPDIR": self._state.folder,  # Ray notes there which cluster is this host's; a driver elsewhere must not join it unasked
-            # A frozen node is declared dead 8 to 10 s after its last answer, not after a minute.
-            "RAY_health_check_period_ms": "1000",
-            "RAY_health_check_timeout_ms": "2000",
-            "RAY_health_check_failure_threshold": "3",
-            "RAY_JOB_STOP_WAIT_TIME_S": "45",  # `ray job stop` lets a run commit its checkpoint
             "GLOO_SOCKET_IFNAME": interface,
             "NCCL_SOCKET_IFNAME": interface,
         }

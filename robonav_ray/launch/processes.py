@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable
@@ -36,13 +37,15 @@ class Trace:
 def find_processes(traces: Iterable[Trace]) -> list[psutil.Process]:
     """Return the live processes of the nodes; zombies are not counted."""
     traces = list(traces)
-    sessions = {trace.leader_pid for trace in traces if not _is_another(trace)}
+    # A node that was not started yet has the leader 0, and the session 0 is the kernel's and everyone's.
+    sessions = {trace.leader_pid for trace in traces if trace.leader_pid > 1 and not _is_another(trace)}
     marks = {trace.mark for trace in traces}
-    folders = [f"{trace.folder}{os.sep}" for trace in traces] + [str(trace.folder) for trace in traces]
+    folders = re.compile("|".join(rf"(^|=){re.escape(str(trace.folder))}(/|$)" for trace in traces) or r"(?!)")
+    spared = {0, 1, os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found: dict[int, psutil.Process] = {}
     children: dict[int, list[psutil.Process]] = {}
     for process in psutil.process_iter(["ppid"]):
-        if process.pid == os.getpid():
+        if process.pid in spared:
             continue
         children.setdefault(process.info["ppid"] or 0, []).append(process)
         if _belongs(process, sessions, marks, folders):
@@ -83,11 +86,11 @@ def kill_processes(traces: Iterable[Trace], timeout_s: float = 10.0) -> list[psu
         psutil.wait_procs(left, timeout=min(1.0, timeout_s))
 
 
-def _belongs(process: psutil.Process, sessions: set[int], marks: set[str], folders: list[str]) -> bool:
+def _belongs(process: psutil.Process, sessions: set[int], marks: set[str], folders: re.Pattern[str]) -> bool:
     try:
         if os.getsid(process.pid) in sessions:
             return True
-        if any(word.startswith(folder) or f"={folder}" in word for word in process.cmdline() for folder in folders):
+        if any(folders.search(word) for word in process.cmdline()):
             return True
         return process.environ().get(MARK) in marks
     except (psutil.Error, ProcessLookupError, PermissionError):

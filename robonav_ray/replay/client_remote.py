@@ -104,6 +104,7 @@ class RemoteTransitionSink(_Client):
         super().__init__(ledger, max_in_flight)
         self._max_in_flight = max_in_flight
         self._sent: dict[Any, _Sent] = {}
+        self._writer: Writer | None = None
         self.num_lost_rows = 0
 
     def insert(self, fragment: Fragment) -> None:
@@ -112,7 +113,7 @@ class RemoteTransitionSink(_Client):
         What an insert finds wrong is raised by a later call, or by ``flush``.
         """
         self._reap(self._max_in_flight - 1)
-        writer = Writer(fragment.worker, fragment.incarnation)
+        writer = self._writer = Writer(fragment.worker, fragment.incarnation)
         while (reservation := self._shards.reserve("insert", fragment.num_rows, writer)) is None:
             self._reap(self._max_in_flight)
         self._send(_Sent(fragment, reservation))
@@ -124,7 +125,7 @@ class RemoteTransitionSink(_Client):
     def _send(self, sent: _Sent) -> None:
         while not (live := self._shards.live() or self._shards.refresh()) and sent.attempts < _MAX_ATTEMPTS:
             sent.attempts += 1
-            time.sleep(WAIT_S)
+            self._wait()
         sent.attempts += 1
         if not live or sent.attempts > _MAX_ATTEMPTS:
             self._shards.ledger.settle.remote(sent.reservation, 0)
@@ -145,13 +146,24 @@ class RemoteTransitionSink(_Client):
                 self._finish(self._sent.pop(ref))
             if not ready and len(self._sent) <= most:
                 return
+            if not ready:
+                self._touch()
+
+    def _wait(self) -> None:
+        self._touch()
+        time.sleep(WAIT_S)
+
+    def _touch(self) -> None:
+        """Let the ledger know that this worker lives, though it waits for a shard."""
+        if self._writer is not None:
+            self._shards.ledger.touch.remote(self._writer)
 
     def _finish(self, sent: _Sent) -> None:
         try:
             ray.get(sent.inserted)
         except ActorUnavailableError:
             # It may have stored the fragment, so no other shard may get it: ask the same one until it answers or is declared dead.
-            time.sleep(WAIT_S)
+            self._wait()
             self._send(sent)
         except _SHARD_GONE:
             self._shards.block(sent.shard)

@@ -173,6 +173,12 @@ class LedgerService:
         self._admit()
         return sum(reservation.rows for _, reservation in mine)
 
+    async def touch(self, writer: Writer) -> None:
+        """Hear of a writer that waits for somebody else."""
+        heard = self._heard.get(writer.worker)
+        if heard is not None and not self._is_fenced(writer):
+            heard.last_s = time.monotonic()
+
     async def announce(self, max_insert_rows: int) -> None:
         """Let fragments be larger, or smaller, from now on (see ``SamplesPerInsertLedger.announce``)."""
         self.ledger.announce(max_insert_rows)

@@ -281,6 +281,17 @@ class ReplayShard:
         """Take any fragment for a new one from here on (see ``ReplayBuffer.forget_writers``)."""
         self._seen = DuplicateFilter()
 
+    def warm_up(self) -> None:
+        """Go once through insert, sample and update on a small shard of the same kind, so that what is compiled is compiled."""
+        options = {
+            name: value for name, value in self._settings().items() if name in ("sampler", "priority_exponent", "stratified")
+        }
+        twin = ReplayShard(self.index, self.spec, 8, 0, num_shards=self._num_shards, **options)
+        twin.insert(Fragment(0, 0, 0, self.spec.allocate(4), np.ones(4, np.float32)))
+        drawn = twin.sample(2)
+        twin.spread(np.zeros(2, np.int64), self._layout.empty_columns(2), np.arange(2))
+        twin.update_priorities(drawn.item_id, np.ones(2, np.float32))
+
     def check_valid(self) -> None:
         """AssertionError unless ids, slots, leaves and sizes agree."""
         size = self.size

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,12 +47,15 @@ class ClusterFacts:
 
 
 def prepare_environment(config: RuntimeConfig) -> None:
-    """Set what Ray reads from the environment; must run before ``ray`` is imported.
+    """Set what Ray reads from the environment, best before ``ray`` is imported.
 
     The mode of authentication is always explicit (a value that the user set wins), so that neither a token left over by an earlier
     Ray nor its absence changes how this one starts.
     """
-    os.environ.setdefault("RAY_AUTH_MODE", config.auth_mode)
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = config.auth_mode
+        if (ray := sys.modules.get("ray")) is not None and not ray.is_initialized():  # a notebook: it has read its environment
+            ray._raylet.Config.initialize("")  # as Ray does itself (_private/authentication/authentication_token_setup.py)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the default of the next Ray; silences its warning
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call after the end must not start a Ray of its own

@@ -6,10 +6,14 @@ most two connections and two calls, PROBE_TIMEOUT_S apiece.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import platform
 import socket
+import urllib.error
+import urllib.parse
+import urllib.request
 
 import grpc
 
@@ -48,6 +52,46 @@ def check_cluster(address: str, where: str) -> None:
         raise ClusterError(
             f"{where}: the cluster at {address} asks for no token, so that everybody who reaches it can run code on it: start its nodes "
             "with RAY_AUTH_MODE=token, or say that you know with runtime.auth_mode=disabled"
+        )
+
+
+def check_dashboard(url: str, where: str) -> None:
+    """Return when a Ray dashboard answers at ``url`` (http://host:port) that takes our token.
+
+    Raises:
+        ClusterError: Within a few seconds, for anything else.
+        AuthError: When this process's own token cannot be used.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if parts.username is not None:
+        raise ClusterError(f"{where}: leave name and password out of the address; Ray is told who you are by its token")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ClusterError(f"{where}: {url!r} is no address of a dashboard: write http://HEAD:8265")
+    if not urllib.request.getproxies().get(parts.scheme) or urllib.request.proxy_bypass(parts.netloc):
+        connect(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), where)
+    token = find_token() if token_mode() else Token(None, "")
+    request = urllib.request.Request(f"{url.rstrip('/')}/api/version", headers=token.headers)
+    try:
+        with urllib.request.urlopen(request, timeout=PROBE_TIMEOUT_S) as answer:
+            version = json.load(answer)["ray_version"]
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in (401, 403):
+            what = f"refuses the token of {token.origin}" if token.value else "asks for a token, and there is none here"
+            raise ClusterError(f"{where}: the cluster at {url} {what}: {HEAD_TOKEN_ADVICE}") from None
+        raise ClusterError(
+            f"{where}: what answers at {url} is no Ray dashboard (HTTP {error.code}): write http://HEAD:8265"
+        ) from None
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        raise ClusterError(
+            f"{where}: what listens at {url} is no Ray dashboard ({type(error).__name__}): write http://HEAD:8265 (6379 is the port "
+            "for nodes and drivers)"
+        ) from None
+    import ray
+
+    if version != ray.__version__:
+        raise ClusterError(
+            f"{where}: the cluster at {url} runs Ray {version}, and this is Ray {ray.__version__}: install the cluster's here"
         )
 
 

@@ -356,7 +356,7 @@ class RayWiring:
         while self._supervisor.lost_shards:
             if time.monotonic() > until:
                 raise LearnerCallError(f"replay shards {self._supervisor.lost_shards} are not back yet")
-            time.sleep(0.05)
+            self._stats = self._stats.plus(self.fleet.poll(0.05))
             self._supervisor.look(self._saved_replay())
 
     def _follow_the_nodes(self) -> None:

@@ -1,66 +1,101 @@
-"""One tracker in front of several: what fails is switched off, the run goes on."""
+"""One tracker in front of several: the spool on disk is written at once, every other backend by a thread of its own."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from robonav_ray.config.tracking import TrackingConfig
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
+from robonav_ray.tracking.feed import BackendFeed, Point, TrackerError
 from robonav_ray.tracking.jsonl import JsonlTracker
 from robonav_ray.tracking.tensorboard import TensorboardTracker
 
+__all__ = ["FanoutTracker", "TrackerError", "open_trackers"]
 logger = logging.getLogger(__name__)
-
-
-class TrackerError(Exception):
-    """A backend cannot go on (its server is gone, its quota used); raised by backends, caught by the fan-out."""
+MAX_WAITING, CLOSE_TIMEOUT_S = 256, 5.0
 
 
 class FanoutTracker:
-    """Hands everything to every backend, in order.
+    """Writes every point to the spool and offers it to every backend; nobody waits for a backend but ``close``, for a bounded time.
 
-    A backend that raises ``OSError`` (disk full, connection lost) or ``TrackerError`` is switched off with one warning and
-    counted; any other error is a bug and is raised. With a backend off, ``tracking/backends_failed`` joins the metrics.
+    A spool that cannot be written (disk full) is tried again at the next point; ``tracking/backends_failed`` counts whoever takes nothing
+    now, while there is somebody. Errors of a backend other than ``OSError`` and ``TrackerError`` are bugs and are raised at the next call.
     """
 
-    def __init__(self, backends: Sequence[Tracker]):
-        self._backends = list(backends)
+    def __init__(
+        self, spool: JsonlTracker | None, backends: Sequence[Tracker], max_waiting: int = MAX_WAITING,
+        close_timeout_s: float = CLOSE_TIMEOUT_S,
+    ) -> None:  # fmt: skip
+        """Without a ``spool``, points that find no place in front of a slow backend are lost, and counted."""
+        self._spool, self._close_timeout_s = spool, close_timeout_s
+        path = None if spool is None else spool.path
+        self._feeds = [BackendFeed(backend, path, max_waiting) for backend in backends]
+        self._spool_failing = False
         self._closed = False
-        self.num_failed = 0
-        """Backends that were switched off."""
+
+    @property
+    def num_failed(self) -> int:
+        """Backends that take nothing now, the spool included."""
+        return self._spool_failing + sum(feed.failing for feed in self._feeds)
 
     def log(self, metrics: Metrics, step: int) -> None:
         """Record metrics at ``step``."""
+        self._check_open()
         if self.num_failed:
             metrics = {**metrics, "tracking/backends_failed": float(self.num_failed)}
-        self._each(lambda backend: backend.log(metrics, step))
+        point = self._spooled(metrics, step)
+        if point.metrics:
+            for feed in self._feeds:
+                feed.offer(point)
 
     def save(self, path: Path) -> None:
         """Keep a file with the run."""
-        self._each(lambda backend: backend.save(path))
+        self._check_open()
+        for feed in self._feeds:
+            feed.offer_file(path)
 
     def close(self) -> None:
-        """Flush and end all backends; a second call does nothing."""
-        if not self._closed:
-            self._each(lambda backend: backend.close())
-            self._closed = True
+        """Deliver what is left for a bounded time and end; what stays undelivered is said. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        until = time.monotonic() + self._close_timeout_s
+        for feed in self._feeds:
+            feed.begin_close()
+        try:
+            for feed in self._feeds:
+                points, files = feed.join(max(0.0, until - time.monotonic()))
+                if points or files:
+                    where = "" if self._spool is None else f"; they are in {self._spool.path}"
+                    logger.warning("%s has not been given %d points and %d files%s", feed.name, points, files, where)
+        finally:
+            if self._spool is not None:
+                self._spool.close()
 
-    def _each(self, call: Callable[[Tracker], None]) -> None:
+    def _spooled(self, metrics: Metrics, step: int) -> Point:
+        """Write the point to the spool; returns it with what of it was new."""
+        if self._spool is None:
+            return Point(metrics, step, None)
+        try:
+            point = Point(self._spool.record(metrics, step), step, self._spool.end)
+        except OSError as error:
+            if not self._spool_failing:
+                logger.warning("%s cannot be written and is tried again at every point: %s", self._spool.path, error)
+            self._spool_failing = True
+            return Point(metrics, step, None)
+        self._spool_failing = False
+        return point
+
+    def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the tracker is closed")
-        for backend in tuple(self._backends):
-            try:
-                call(backend)
-            except (OSError, TrackerError) as error:
-                self._backends.remove(backend)
-                self.num_failed += 1
-                logger.warning("%s is switched off for the rest of the run: %s", type(backend).__name__, error)
 
 
-_BACKENDS: dict[str, Callable[[Path, int | None], Tracker]] = {"jsonl": JsonlTracker, "tensorboard": TensorboardTracker}
+_BACKENDS: dict[str, Callable[[Path, int | None], Tracker]] = {"tensorboard": TensorboardTracker}
 
 
 def open_trackers(
@@ -68,6 +103,9 @@ def open_trackers(
 ) -> FanoutTracker:
     """Open the configured backends in ``directory``, and put ``extra`` (the Ray metrics) behind them.
 
-    ``resume_step`` is the env step of the checkpoint that a resumed run starts from; None for a new run.
+    ``resume_step`` is the env step of the checkpoint that a resumed run starts from; None for a new run. metrics.jsonl is written with any
+    backend: it is what the others are given again when they were down.
     """
-    return FanoutTracker([*(_BACKENDS[name](directory, resume_step) for name in config.backends), *extra])
+    spool = JsonlTracker(directory, resume_step) if config.backends else None
+    backends = [_BACKENDS[name](directory, resume_step) for name in config.backends if name != "jsonl"]
+    return FanoutTracker(spool, [*backends, *extra], config.max_waiting, config.close_timeout_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -17,37 +18,49 @@ SUPERSEDED_FILE = "metrics.superseded.jsonl"
 
 
 class JsonlTracker:
-    """Appends ``{"step": ..., "time": ..., name: value, ...}`` and flushes every line; values that are not finite become null.
+    """Appends ``{"step": ..., "time": ..., name: value, ...}``, every line at once; values that are not finite become null.
 
     A (step, tag) stands in the file once: a tag that was already recorded at this or a later step is left out of the line.
     Opened with ``resume_step``, everything beyond that step, and a line that a crash tore, moves to
     ``metrics.superseded.jsonl`` beside it, because the resumed run will live through those steps again.
+
+    A line that cannot be written (disk full) raises OSError and leaves the file as it was; the next one is tried anew.
     """
 
     def __init__(self, directory: Path, resume_step: int | None = None, now: Callable[[], float] = time.time):
         """Open ``directory/metrics.jsonl``; ValueError when it exists and ``resume_step`` is None."""
-        self._path = directory / METRICS_FILE
+        self.path = directory / METRICS_FILE
         self._now = now
         self._last_step: dict[str, int] = {}
         self.num_skipped = 0
         """Values left out because their (step, tag) was there."""
-        if self._path.exists():
+        if self.path.exists():
             if resume_step is None:
-                raise ValueError(f"{self._path} exists; pass the step to resume from, or take another directory")
+                raise ValueError(f"{self.path} exists; pass the step to resume from, or take another directory")
             self._rewind(resume_step)
-        self._file = self._path.open("a", encoding="utf-8")
+        self._file = self.path.open("ab", buffering=0)
+        self.end = self.path.stat().st_size
+        """Bytes of whole lines in the file."""
 
     def log(self, metrics: Metrics, step: int) -> None:
         """Append one line with the metrics that are new at ``step``."""
+        self.record(metrics, step)
+
+    def record(self, metrics: Metrics, step: int) -> Metrics:
+        """Append one line with the metrics that are new at ``step``, and return those.
+
+        Raises:
+            OSError: When the line cannot be written whole; the file is as it was.
+        """
         self._check_open()
         fresh = {name: value for name, value in metrics.items() if self._last_step.get(name, -1) < step}
         self.num_skipped += len(metrics) - len(fresh)
         if not fresh:
-            return
+            return {}
         line = {"step": step, "time": round(self._now(), 3), **{k: _finite(v) for k, v in fresh.items()}}
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
+        self._append((json.dumps(line, allow_nan=False) + "\n").encode())
         self._last_step.update(dict.fromkeys(fresh, step))
+        return fresh
 
     def save(self, path: Path) -> None:
         """Do nothing: files of the run already lie beside the metrics."""
@@ -56,9 +69,18 @@ class JsonlTracker:
     def close(self) -> None:
         """Flush to the disk and end."""
         if not self._file.closed:
-            self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+
+    def _append(self, line: bytes) -> None:
+        try:
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, "no space left for a whole line", str(self.path))
+        except OSError:
+            os.ftruncate(self._file.fileno(), self.end)
+            raise
+        self.end += len(line)
 
     def _check_open(self) -> None:
         if self._file.closed:
@@ -66,7 +88,7 @@ class JsonlTracker:
 
     def _rewind(self, resume_step: int) -> None:
         kept, moved = [], []
-        for text in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for text in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             line = _parsed(text)
             if line is None or line["step"] > resume_step:
                 moved.append(text)
@@ -76,19 +98,38 @@ class JsonlTracker:
                 self._last_step[tag] = max(line["step"], self._last_step.get(tag, -1))
         if not moved:
             return
-        with self._path.with_name(SUPERSEDED_FILE).open("a", encoding="utf-8") as file:
+        with self.path.with_name(SUPERSEDED_FILE).open("a", encoding="utf-8") as file:
             file.writelines(text + "\n" for text in moved)
             file.flush()
             os.fsync(file.fileno())
-        aside = self._path.with_name(f".{METRICS_FILE}.{os.getpid()}")
+        aside = self.path.with_name(f".{METRICS_FILE}.{os.getpid()}")
         aside.write_text("".join(text + "\n" for text in kept), encoding="utf-8")
-        aside.replace(self._path)
+        aside.replace(self.path)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a metrics file in order; a torn one is left out."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in map(_parsed, lines) if line is not None]
+
+
+def read_points(path: Path, start: int, limit: int | None = None) -> list[tuple[Metrics, int, int]]:
+    """Return up to ``limit`` points from byte ``start`` of a metrics file, each as (metrics, step, byte behind it).
+
+    null becomes NaN again. A line that is not whole yet is left for later.
+    """
+    points: list[tuple[Metrics, int, int]] = []
+    with path.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            if not line.endswith(b"\n") or (limit is not None and len(points) >= limit):
+                break
+            start += len(line)
+            found = _parsed(line.decode("utf-8", errors="replace"))
+            if found is not None:
+                metrics = {k: math.nan if v is None else v for k, v in found.items() if k not in ("step", "time")}
+                points.append((metrics, found["step"], start))
+    return points
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

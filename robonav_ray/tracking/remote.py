@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from ray.util.metrics import Gauge
 
 from robonav_ray.records import Metrics
-
-
-def gauge_name(metric: str) -> str:
-    """Return the Prometheus name of a metric: ``learner/td_error_mean`` -> ``robonav_learner_td_error_mean``."""
-    return "robonav_" + re.sub(r"[^A-Za-z0-9_]", "_", metric)
+from robonav_ray.tracking.names import gauge_name
 
 
 class PrometheusTracker:

@@ -51,7 +51,7 @@ def setup(request, tmp_path: Path) -> Iterator[Setup]:
     elif request.param == "tensorboard":
         made = Setup(TensorboardTracker(directory), lambda name: _tensorboard(directory, name))
     elif request.param == "fanout":
-        fanout = FanoutTracker([JsonlTracker(directory), TensorboardTracker(directory)])
+        fanout = FanoutTracker(JsonlTracker(directory), [TensorboardTracker(directory)])
         made = Setup(fanout, lambda name: _both(directory, name))
     else:
         request.getfixturevalue("ray_session")

@@ -106,7 +106,8 @@ class BothSides(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         """Clients that were slow are expired here and may still settle later."""
         self.now += seconds
-        self.ledger.expire(self.now)
+        late = sum(expires_at <= self.now for _, expires_at in self.ledger._open.values())
+        assert self.ledger.expire(self.now) == late
 
     @rule()
     def everyone_dies(self) -> None:
@@ -132,6 +133,14 @@ class BothSides(RuleBasedStateMachine):
         if hasattr(self, "ledger"):
             stats = self.ledger.stats()
             assert (stats.num_inserted, stats.num_sampled) == (self.done["insert"], self.done["sample"])
+
+    @invariant()
+    def what_is_open_is_summed_and_has_not_expired(self) -> None:
+        if hasattr(self, "ledger"):
+            open_ = self.ledger._open.values()
+            for side in ("insert", "sample"):
+                assert self.ledger.open_rows(side) == sum(r.rows for r, _ in open_ if r.side == side)
+            assert self.ledger.expire(self.now) == sum(expires_at <= self.now for _, expires_at in open_) == 0
 
     @invariant()
     def one_side_can_always_go_on(self) -> None:

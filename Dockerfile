@@ -1,0 +1,71 @@
+# syntax=docker/dockerfile:1
+# Three images. The first two are every node of a cluster; compose uses the third.
+#   docker build --target cpu -t robonav-ray:cpu .
+#   docker build --target gpu -t robonav-ray:gpu .                          # CUDA comes with torch's wheels, the driver from the machine
+#   docker build --target mlflow -t robonav-ray:mlflow .
+# `ray up` on a cloud also wants the cloud's library in the head's image: --build-arg CLOUD=boto3 (AWS) or CLOUD=google-api-python-client.
+# Nothing runs as root. Health is asked by compose and Kubernetes, because an image does not know which service it will be.
+
+FROM python:3.11-slim-bookworm AS base
+ENV PYTHONUNBUFFERED=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# What is installed, in a virtual environment of its own; pip's traces stay in this stage.
+FROM base AS build
+ARG CLOUD=""
+RUN python -m venv /opt/robonav
+ENV PATH=/opt/robonav/bin:$PATH
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY robonav_ray robonav_ray
+
+FROM build AS build-cpu
+RUN pip install -c constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu . ${CLOUD}
+
+FROM build AS build-gpu
+RUN pip install -c constraints.txt . ${CLOUD}
+
+# What both kinds of node have in common.
+FROM base AS node
+ARG STORAGE=/mnt/robonav/runs
+# rsync: `ray up` copies its files into the container with it. libgomp1: torch and scikit-learn.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgomp1 rsync \
+    && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 1000 robonav \
+    && useradd --uid 1000 --gid 1000 --create-home robonav \
+    && mkdir -p "${STORAGE}" \
+    && chmod 1777 /home/robonav "${STORAGE}"
+ENV PATH=/opt/robonav/bin:$PATH \
+    HOME=/home/robonav \
+    OMP_NUM_THREADS=1 \
+    RAY_AUTH_MODE=token \
+    RAY_USAGE_STATS_ENABLED=0 \
+    NUMBA_CACHE_DIR=/tmp/numba \
+    MPLCONFIGDIR=/tmp/matplotlib
+WORKDIR /app
+COPY configs configs
+COPY cluster cluster
+
+FROM node AS gpu
+COPY --from=build-gpu /opt/robonav /opt/robonav
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 1000:1000
+CMD ["robonav", "doctor"]
+
+FROM base AS mlflow
+RUN pip install "mlflow[auth]==3.17.2" \
+    && groupadd --gid 1000 mlflow \
+    && useradd --uid 1000 --gid 1000 --create-home mlflow \
+    && mkdir /data \
+    && chmod 1777 /data
+WORKDIR /data
+USER 1000:1000
+CMD ["mlflow", "--version"]
+
+FROM node AS cpu
+COPY --from=build-cpu /opt/robonav /opt/robonav
+USER 1000:1000
+CMD ["robonav", "doctor"]

@@ -1,0 +1,45 @@
+"""Secrets of the containers: files of the user (0600) that compose mounts; nothing of ours holds their values."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from robonav_ray.config.cluster import ClusterDefinition
+
+_MLFLOW = """\
+[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = sqlite:////data/auth.db
+admin_username = admin
+admin_password = {password}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
+
+
+def secret_paths(definition: ClusterDefinition) -> dict[str, Path]:
+    """Return where each secret lies on this machine."""
+    folder = Path.home() / ".robonav" / "secrets"
+    names = ("mlflow_auth.ini", "mlflow_key", "grafana_password")
+    return {"ray_token": Path(definition.auth.token_file).expanduser(), **{name: folder / name for name in names}}
+
+
+def make_secrets(definition: ClusterDefinition) -> dict[str, Path]:
+    """Make the secrets that are not there yet; return those that were made."""
+    texts = {
+        "ray_token": secrets.token_hex(32),
+        "mlflow_auth.ini": _MLFLOW.format(password=secrets.token_urlsafe(18)),
+        "mlflow_key": secrets.token_hex(32),
+        "grafana_password": secrets.token_urlsafe(18),
+    }
+    made: dict[str, Path] = {}
+    for name, path in secret_paths(definition).items():
+        if path.is_file():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(texts[name])
+        made[name] = path
+    return made

@@ -1,0 +1,100 @@
+"""How much a tracker that takes 5 s for every point, or is down, slows a training: two runs turn about in one process, as a ratio.
+
+``python scripts/bench_trackers.py`` trains one config twice in the one-process wiring, where the thread that hands points to trackers is
+the one that learns, so that any waiting shows: once with metrics.jsonl alone, once with a slow and a broken backend besides. Both go on in
+turns of ``--steps`` env steps; what is printed is the median over turns of (time with) / (time without).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from robonav_ray.config.load import load_run_config
+from robonav_ray.interfaces import Tracker
+from robonav_ray.records import Metrics
+from robonav_ray.runtime.live import LiveRun, start_local
+from robonav_ray.runtime.run_directory import create_run
+from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.task import describe_task
+from robonav_ray.runtime.wiring import Session, Wiring
+from robonav_ray.tracking.jsonl import read_metrics
+
+CONFIG = ["rollout.num_worlds=64", "tracking.panel=off", "tracking.backends=[jsonl]", "tracking.close_timeout_s=1", "budget.time_s=1e6",
+          "checkpoint.interval_s=1e6", "replay.capacity=50000"]  # fmt: skip
+
+
+class SlowTracker:
+    """Takes ``delay_s`` for every point."""
+
+    def __init__(self, delay_s: float):
+        self.delay_s, self.num_points = delay_s, 0
+
+    def log(self, metrics: Metrics, step: int) -> None:
+        time.sleep(self.delay_s)
+        self.num_points += 1
+
+    def save(self, path: Path) -> None:
+        time.sleep(self.delay_s)
+
+    def close(self) -> None:
+        pass
+
+
+class DownTracker(SlowTracker):
+    """Waits as long and fails, as a server that is gone does."""
+
+    def log(self, metrics: Metrics, step: int) -> None:
+        time.sleep(self.delay_s)
+        raise OSError("connection timed out")
+
+
+def run(folder: Path, extra: list[Tracker], interval_s: float) -> LiveRun:
+    config = load_run_config(None, [*CONFIG, f"output_dir={folder}", f"tracking.interval_s={interval_s}"])
+    session = Session(config, describe_task(config), create_run(config), None, time.monotonic())
+
+    def start(session: Session) -> tuple[Wiring, list[Tracker]]:
+        return start_local(session)[0], extra
+
+    return LiveRun(session, start, wiring_name="local", stop=StopRequest(), command=["bench_trackers"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--delay", type=float, default=5.0, help="seconds that the slow backend takes for a point")
+    parser.add_argument("--interval", type=float, default=0.25, help="tracking.interval_s (a run's default is 2)")
+    parser.add_argument("--steps", type=int, default=6000, help="env steps of a turn")
+    parser.add_argument("--turns", type=int, default=10, help="turns that are measured, after two that are not")
+    args = parser.parse_args()
+    slow, down = SlowTracker(args.delay), DownTracker(args.delay)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as exits:
+        runs = [exits.enter_context(run(Path(folder) / "none", [], args.interval)),
+                exits.enter_context(run(Path(folder) / "slow", [slow, down], args.interval))]  # fmt: skip
+        ratios: list[float] = []
+        for turn in range(args.turns + 2):
+            seconds = [0.0, 0.0]
+            for which in (0, 1) if turn % 2 else (1, 0):
+                began = time.perf_counter()
+                runs[which].advance((turn + 1) * args.steps)
+                seconds[which] = time.perf_counter() - began
+            if turn >= 2:
+                ratios.append(seconds[1] / seconds[0])
+        points = len(read_metrics(runs[1].session.run.path / "metrics.jsonl"))
+        report = {
+            "delay_s": args.delay,
+            "turns": len(ratios),
+            "time_ratio_median": round(statistics.median(ratios), 4),
+            "time_ratio_quartiles": [round(q, 4) for q in statistics.quantiles(ratios, n=4)[::2]],
+            "points_logged": points,
+            "points_taken_by_the_slow_backend": slow.num_points,
+        }
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()

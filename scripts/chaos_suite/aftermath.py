@@ -1,0 +1,105 @@
+"""What is left when the run is over: CPUs, placement groups, processes, and whether its last checkpoint is sound."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chaos_suite.processes import Watch
+from robonav_ray.config import RunConfig
+from robonav_ray.config.load import load_run_config
+from robonav_ray.replay.buffer import make_ledger, shard_arguments, shard_directories
+from robonav_ray.replay.shard import ReplayShard
+from robonav_ray.runtime.checkpoint import newest_good_checkpoint
+from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
+from robonav_ray.runtime.task import describe_task
+
+FREE_LIMIT_S = 60.0
+
+
+def look_at_cluster(address: str, environment: Mapping[str, str], limit_s: float = FREE_LIMIT_S) -> dict[str, Any]:
+    """Return when all CPUs were free, and how many placement groups are left; ``error`` where the cluster did not answer."""
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "chaos_suite.cluster_state", address, str(limit_s)]
+    done = subprocess.run(
+        command,
+        env={**os.environ, **environment, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=limit_s + 90,
+        check=False,
+    )
+    if done.returncode:
+        return {"error": done.stderr.strip().splitlines()[-1:]}
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def orphans(watch: Watch) -> list[str]:
+    """Return the actors of the run that outlived it."""
+    return [f"{process.pid} {process.title}" for process in watch.still_alive() if process.role is not None]
+
+
+def survivors(watch: Watch, wait_s: float = 10.0) -> list[str]:
+    """Return every process ever seen that is still there although everything was told to end, after ``wait_s`` at most."""
+    deadline = time.monotonic() + wait_s
+    while (alive := watch.still_alive()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return [f"{process.pid} {process.title[:80]}" for process in alive]
+
+
+def run_facts(config: RunConfig) -> dict[str, float]:
+    """Return the figures of a run that bounds depend on."""
+    workers = config.rollout.num_workers if isinstance(config.rollout.num_workers, int) else 1
+    worlds = -(-config.rollout.num_worlds // workers)
+    ledger = make_ledger(config.replay, max_fragment_rows(config, worlds), max_sample_rows(config))
+    return {
+        "fragment_rows": float(max_fragment_rows(config, worlds)),
+        # What was drawn ahead and not used when a checkpoint was cut is drawn anew after a resume.
+        "balance_rows": float(ledger.error_buffer + config.learner.prefetch_calls * max_sample_rows(config)),
+        "samples_per_insert": config.replay.samples_per_insert,
+        "interval_s": config.checkpoint.interval_s,
+    }
+
+
+def load_config(run: Path) -> RunConfig:
+    """Return the config that the run was begun with."""
+    return load_run_config(run / "config.yaml", ())
+
+
+def inspect_replay(run: Path, config: RunConfig) -> dict[str, Any]:
+    """Load the shards of the newest checkpoint and return what is wrong with them, and how many rows were stored twice.
+
+    Rows hold continuous observations before and after a step, so two that are equal to the bit came from one step.
+    """
+    checkpoint, damaged = newest_good_checkpoint(run / "checkpoints")
+    if checkpoint is None or not checkpoint.replay.is_dir():
+        return {"bad_shards": [*damaged, "there is no checkpoint with a replay"], "rows_stored_twice": None}
+    spec = describe_task(config).spec
+    rows: list[np.ndarray] = []
+    bad: list[str] = list(damaged)
+    for index, path in enumerate(shard_directories(checkpoint.replay, config.replay.num_shards)):
+        shard = ReplayShard(**shard_arguments(config.replay, spec, config.seed, index))
+        try:
+            shard.load(str(path))
+            shard.check_valid()
+            rows.append(shard.state_dict()["rows"])
+        except (AssertionError, ValueError) as error:
+            bad.append(f"shard {index}: {error}")
+    return {"bad_shards": bad, "rows_stored_twice": count_equal_rows(rows), "rows_inspected": int(sum(map(len, rows)))}
+
+
+def count_equal_rows(parts: Sequence[np.ndarray]) -> int:
+    """Return how many rows are equal, to the bit, to one that stands elsewhere."""
+    if not parts:
+        return 0
+    rows = np.ascontiguousarray(np.concatenate(parts))
+    raw = rows.view(np.dtype((np.void, rows.dtype.itemsize)))
+    return len(raw) - len(np.unique(raw))

@@ -1,0 +1,112 @@
+"""One fault: to whom it comes, and when the run has got over it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from chaos_suite.kinds import Kind
+from chaos_suite.processes import Look, Process
+from chaos_suite.schedule import Planned
+
+Key = tuple[int, int]
+FLOWING_S, FLOWING = 2.0, 3
+"""The learner goes on when so many new counts of its steps were read within so many seconds."""
+
+
+@dataclass
+class Fault:
+    """What was done, and what was seen of it while the run went on; seconds are since ``time``."""
+
+    number: int
+    kind: str
+    planned_s: float
+    time: float
+    victim: str
+    node: str | None = None
+    held_rank: bool = False
+    back_s: float | None = None
+    """Until whatever was lost was at work again, elsewhere or in a new process."""
+    resumed_s: float | None = None
+    """Until the learner's steps were seen to flow again (see ``measure`` for the exact figure)."""
+    thawed_s: float | None = None
+    gone_s: float | None = None
+    """Until the command had ended, where that was asked for."""
+    driver_exit: int | None = None
+    """Exit code of the command, where it ended."""
+    idle: bool = False
+    """Whether nothing was to come of it."""
+    note: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self)
+
+
+@dataclass
+class Loss:
+    """Who was at work before a fault, and who was hit by it."""
+
+    before: dict[str, set[Key]]
+    hit: set[Key] = field(default_factory=set)
+    all_anew: bool = False
+    """Whether everybody begins anew, not only who was hit."""
+    new_node: str | None = None
+
+    def is_made_good(self, look: Look, thawed: bool) -> bool:
+        """Return whether as many are at work as before in every role that was hit; who was frozen counts again once thawed."""
+        if self.new_node is not None:
+            return any(process.role is not None and process.is_at_work for process in look.nodes.get(self.new_node, ()))
+        now = look.at_work()
+        for role, before in self.before.items():
+            if not (self.all_anew or before & self.hit):
+                continue
+            # Ray Train starts all ranks again when it loses one.
+            gone = before if self.all_anew or role == "rank" else before & self.hit
+            alive = now.get(role, set()) - (set() if thawed else gone)
+            if len(alive) < len(before):
+                return False
+        return True
+
+
+def candidates(look: Look, kind: Kind, head: str | None) -> list[tuple[str, Process | None]]:
+    """Return (node, process) of whom a fault may come to, in the order in which they started."""
+    if kind.role is not None:
+        return [pair for pair in look.of_role(kind.role) if pair[1].is_at_work]
+    if kind.action in ("kill_node", "freeze_node", "partition"):
+        nodes = [(name, group) for name, group in look.nodes.items() if group and name not in (head, "driver")]
+        return [(name, None) for name, _ in sorted(nodes, key=lambda pair: pair[1][0].started)]
+    return [("driver", None)]
+
+
+def choose(look: Look, planned: Planned, head: str | None) -> tuple[str, Process | None] | None:
+    """Return the victim of a fault; None when there is nobody."""
+    found = candidates(look, planned.kind, head)
+    return found[planned.pick(len(found))] if found else None
+
+
+def loss_of(look: Look, kind: Kind, node: str, process: Process | None) -> Loss:
+    """Return what a fault takes from the run."""
+    loss = Loss(look.at_work(), all_anew=kind.action in ("kill_driver", "stop_driver"))
+    if process is not None:
+        loss.hit = {process.key}
+    elif kind.action in ("kill_node", "freeze_node", "partition"):
+        loss.hit = {p.key for p in look.nodes[node]}
+    return loss
+
+
+def send(process: Process, number: signal.Signals) -> bool:
+    """Send a signal; False when the process is gone."""
+    try:
+        os.kill(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def learner_flows(changes: Sequence[tuple[float, int]], since: float, now: float) -> bool:
+    """Return whether the learner makes steps: several new counts after the fault, and lately."""
+    return sum(1 for time, _ in changes[-20:] if time > since and now - time <= FLOWING_S) >= FLOWING

@@ -1,0 +1,150 @@
+"""The processes of our own cluster: everything below the nodes that we started, and what each of them is for.
+
+Read from /proc directly: a look takes a few milliseconds, and is taken several times a second while the run is measured.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROLES = {
+    "_WorkerActor": "worker",
+    "ReplayShard": "shard",
+    "RayTrainWorker": "rank",
+    "TrainController": "controller",
+    "CurriculumHost": "curriculum",
+    "LedgerService": "ledger",
+    "_Store": "weights",
+    "Mailbox": "mailbox",
+}
+"""What an actor does for a run, by the class that Ray writes into the title of its process."""
+_TITLE = re.compile(r"ray::(\w+)(?:\.(\w+))?")
+_GONE = (FileNotFoundError, ProcessLookupError)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process at one moment."""
+
+    pid: int
+    parent: int
+    started: int
+    """Clock ticks since boot; with the pid it names a process for good."""
+    state: str
+    """One letter, as in ps: T is stopped, Z is dead and not yet reaped."""
+    title: str = ""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Names the process for good."""
+        return self.pid, self.started
+
+    @property
+    def role(self) -> str | None:
+        """What it is for; None for what is not an actor of a run."""
+        match = _TITLE.match(self.title)
+        return ROLES.get(match.group(1)) if match else None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its constructor is done and it can run."""
+        match = _TITLE.match(self.title)
+        return self.state not in "ZXT" and not (match and match.group(2) == "__init__")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Who was there at one moment."""
+
+    time: float
+    nodes: Mapping[str, tuple[Process, ...]]
+    """By the name of the node: its processes, the node's own first."""
+
+    def of_role(self, role: str) -> list[tuple[str, Process]]:
+        """Return (node, process) of all that live, in the order in which they started."""
+        found = [(node, p) for node, group in self.nodes.items() for p in group if p.role == role and p.state not in "ZX"]
+        return sorted(found, key=lambda pair: (pair[1].started, pair[1].pid))
+
+    def at_work(self) -> dict[str, set[tuple[int, int]]]:
+        """Return the keys of those at work, by role."""
+        found: dict[str, set[tuple[int, int]]] = {}
+        for group in self.nodes.values():
+            for process in group:
+                if process.role is not None and process.is_at_work:
+                    found.setdefault(process.role, set()).add(process.key)
+        return found
+
+
+@dataclass
+class Watch:
+    """Looks at our processes, and remembers every one it has ever seen."""
+
+    seen: dict[tuple[int, int], str] = field(default_factory=dict)
+    """Title by key."""
+
+    def look(self, roots: Mapping[str, int]) -> Look:
+        """Return who is there now below ``roots`` (pid by name of the node)."""
+        table = scan()
+        children: dict[int, list[Process]] = {}
+        for process in table.values():
+            children.setdefault(process.parent, []).append(process)
+        nodes = {}
+        for name, root in roots.items():
+            tree, queue = [], [table[root]] if root in table else []
+            while queue:
+                process = queue.pop(0)
+                tree.append(titled(process))
+                queue += children.get(process.pid, [])
+            nodes[name] = tuple(tree)
+            self.seen |= {process.key: process.title for process in tree}
+        return Look(time.time(), nodes)
+
+    def still_alive(self) -> list[Process]:
+        """Return those ever seen that are still there, dead ones that nobody has reaped left out."""
+        table = scan()
+        return [titled(table[pid]) for pid, started in self.seen if pid in table and _is_same(table[pid], started)]
+
+
+def _is_same(process: Process, started: int) -> bool:
+    return process.started == started and process.state not in "ZX"
+
+
+def scan() -> dict[int, Process]:
+    """Return all processes of the machine by pid, without their titles."""
+    found = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            process = read_stat(int(path.name))
+            if process is not None:
+                found[process.pid] = process
+    return found
+
+
+def read_stat(pid: int) -> Process | None:
+    """Return one process without its title; None when it is not there."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except _GONE:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()  # the name before it may hold anything
+    return Process(pid, int(fields[1]), int(fields[19]), fields[0])
+
+
+def titled(process: Process) -> Process:
+    """Return the process with its title: what it calls itself, or its command."""
+    try:
+        raw = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    except _GONE:
+        return process
+    title = raw.replace(b"\0", b" ").strip().decode(errors="replace")
+    return Process(process.pid, process.parent, process.started, process.state, title)
+
+
+def descendants(pids: Iterable[int]) -> list[Process]:
+    """Return ``pids`` and everything below them."""
+    look = Watch().look({str(pid): pid for pid in pids})
+    return [process for group in look.nodes.values() for process in group]

@@ -1,0 +1,80 @@
+"""What is committed is what the definition says, in every place the same cluster."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from robonav_ray.config.load import load_cluster_definition
+from robonav_ray.launch.kuberay import RAY_VERSION
+from robonav_ray.launch.render import HEADER, TARGETS, render, stale_files, write_files
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = ROOT / "cluster" / "cluster.yaml"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_committed_files_are_up_to_date(target, definition):
+    stale = stale_files(render(definition, target), ROOT)
+    assert not stale, f"`robonav cluster render --target {target}` writes anew: {', '.join(stale)}"
+
+
+def test_a_changed_definition_makes_them_stale():
+    changed = load_cluster_definition(SHIPPED, ["ports.dashboard=8266"])
+    assert "docker-compose.yml" in stale_files(render(changed, "compose"), ROOT)
+    assert "cluster/ray-up/aws.yaml" in stale_files(render(changed, "ray-up"), ROOT)
+    assert stale_files(render(load_cluster_definition(SHIPPED, ["name=other"]), "kuberay"), ROOT)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_file_says_whence_it_is(target, definition):
+    for path, text in render(definition, target).items():
+        assert HEADER in text, path
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_written_files_are_not_stale_and_are_not_written_twice(target, definition, tmp_path):
+    files = render(definition, target)
+    assert write_files(files, tmp_path) == list(files)
+    assert stale_files(files, tmp_path) == []
+    assert write_files(files, tmp_path) == []
+
+
+def test_no_derived_file_holds_a_secret(definition):
+    word = re.compile(r"(password|secret|token)\s*[:=]\s*['\"]?[A-Za-z0-9+/_-]{12,}", re.IGNORECASE)
+    for target in TARGETS:
+        for path, text in render(definition, target).items():
+            assert not [found for found in word.findall(text) if "/run/secrets" not in found], path
+
+
+def test_the_token_is_on_in_every_place(definition):
+    compose = yaml.safe_load(render(definition, "compose")["docker-compose.yml"])
+    for name in definition.groups:
+        assert compose["services"][name]["environment"]["RAY_AUTH_MODE"] == "token"
+    for text in render(definition, "ray-up").values():
+        config = yaml.safe_load(text)
+        for command in config["head_start_ray_commands"] + config["worker_start_ray_commands"]:
+            assert "ray start" not in command or "export RAY_AUTH_MODE=token " in command
+        assert config["file_mounts"]["~/.ray/auth_token"] == definition.auth.token_file
+    cluster, job = (
+        yaml.safe_load(render(definition, "kuberay")[f"cluster/kuberay/{kind}.yaml"]) for kind in ("raycluster", "rayjob")
+    )
+    assert cluster["spec"]["authOptions"] == job["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+    assert "RAY_AUTH_MODE=token" in render(definition, "local")["cluster/local.sh"]
+
+
+def test_the_version_of_ray_is_that_of_the_constraints():
+    assert f"ray=={RAY_VERSION}\n" in (ROOT / "constraints.txt").read_text()
+
+
+def test_the_job_is_a_valid_command_of_ours(definition):
+    from robonav_ray.config.load import load_run_config
+    from robonav_ray.launch.ray_start import job_command
+
+    words = job_command(definition).split()
+    assert words[:2] == ["robonav", "train"]
+    config = load_run_config(ROOT / words[2], [word for word in words[3:] if "=" in word])
+    assert config.learner.num_ranks == definition.job.num_ranks

@@ -1,0 +1,234 @@
+"""The local cluster without Ray: what is refused, what nodes are told, and that a failed start leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import sys
+
+import psutil
+import pytest
+
+from robonav_ray.errors import UserError
+from robonav_ray.launch import local_cluster as module
+from robonav_ray.launch import namespaces
+from robonav_ray.launch.local_cluster import LocalCluster, LocalGroup, LocalNode, LocalOptions, local_clusters, local_options
+from robonav_ray.launch.local_places import make_short_folder
+from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, LocalState, StateFile
+from robonav_ray.launch.namespaces import Bridge
+from robonav_ray.launch.processes import MARK
+
+GROUPS = {"head": LocalGroup("head"), "rollout": LocalGroup("rollout", count=2, labels={"zone": "a"})}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def nodes_that_only_sleep(monkeypatch):
+    """Processes in place of Ray, and a head that knows all of them at once."""
+    monkeypatch.setattr(LocalCluster, "_command", lambda self, node: [sys.executable, "-c", "import time; time.sleep(600)"])
+    monkeypatch.setattr(
+        LocalCluster,
+        "facts",
+        lambda self: [module.NodeFacts(n.name, n.ip, n.index == 0, True, {}, {}) for n in self.nodes],
+    )
+
+
+def test_the_definition_says_what_one_machine_runs(definition):
+    options = local_options(definition)
+    assert options.head == "head"
+    assert {name: group.count for name, group in options.groups.items()} == {"head": 1, "rollout": 1, "learner": 1}
+    assert options.network == "loopback"
+
+
+def test_a_cluster_is_written_down_found_and_leaves_nothing(nodes_that_only_sleep, home):
+    cluster = LocalCluster.start(LocalOptions("unit", GROUPS))
+    folder = home / ".robonav" / "clusters" / "unit"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(cluster.token_path.stat().st_mode) == 0o600
+    assert len(cluster.token_path.read_text()) == 64
+    assert cluster.token_path.read_text() not in (folder / "cluster.json").read_text()
+    assert [node.name for node in cluster.nodes] == ["head", "rollout-1", "rollout-2"]
+    assert len({node.ip for node in cluster.nodes}) == 3
+    pids = [node.pid for node in cluster.nodes]
+    temporary = json.loads((folder / "cluster.json").read_text())["folder"]
+
+    other = LocalCluster.find("unit")
+    assert other.address == cluster.address
+    other.kill_node("rollout-1")
+    assert not psutil.pid_exists(pids[1]) or psutil.Process(pids[1]).status() == psutil.STATUS_ZOMBIE
+    cluster.freeze_node("rollout-2")
+    assert cluster.node("rollout-2").condition == "frozen"
+    cluster.thaw_node("rollout-2")
+    added = cluster.add_node("rollout")
+    assert added.name == "rollout-3"
+    assert [node.name for node in cluster.nodes] == ["head", "rollout-2", "rollout-3"]
+    cluster.stop()
+    assert local_clusters() == []
+    assert not folder.exists()
+    assert not os.path.exists(temporary)
+    assert not any(psutil.pid_exists(pid) for pid in [*pids, added.pid])
+
+
+def test_a_start_that_fails_says_why_and_leaves_nothing(monkeypatch, home):
+    monkeypatch.setattr(
+        LocalCluster, "_command", lambda self, node: [sys.executable, "-c", "print('no such option'); raise SystemExit(3)"]
+    )
+    monkeypatch.setattr(LocalCluster, "facts", lambda self: None)
+    with pytest.raises(UserError, match=r"'head' of cluster 'unit' ended at its start \(exit code 3\):\n  no such option"):
+        LocalCluster.start(LocalOptions("unit", GROUPS))
+    assert local_clusters() == []
+    assert list((home / ".robonav" / "clusters").iterdir()) == []
+
+
+def test_a_head_that_never_answers_is_given_up(monkeypatch):
+    monkeypatch.setattr(LocalCluster, "_command", lambda self, node: [sys.executable, "-c", "import time; time.sleep(600)"])
+    monkeypatch.setattr(LocalCluster, "facts", lambda self: None)
+    with pytest.raises(UserError, match="head did not answer within"):
+        LocalCluster.start(LocalOptions("unit", GROUPS), timeout_s=0.5)
+    assert local_clusters() == []
+
+
+def test_the_same_name_twice_is_refused_and_remains_are_cleared(nodes_that_only_sleep):
+    first = LocalCluster.start(LocalOptions("unit", GROUPS))
+    with pytest.raises(UserError, match="a local cluster 'unit' runs"):
+        LocalCluster.start(LocalOptions("unit", GROUPS))
+    for node in first.nodes:
+        os.kill(node.pid, 9)
+        first._children[node.pid].wait()
+    again = LocalCluster.start(LocalOptions("unit", GROUPS))  # its processes are gone, its folder is not
+    again.stop()
+    assert local_clusters() == []
+
+
+def test_nodes_are_told_the_token_and_not_the_callers(nodes_that_only_sleep, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "the caller's own")
+    monkeypatch.setenv("RAY_ADDRESS", "somewhere:6379")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with LocalCluster.start(LocalOptions("unit", GROUPS)) as cluster:
+        environment = psutil.Process(cluster.node("rollout-1").pid).environ()
+        assert environment["RAY_AUTH_MODE"] == "token"
+        assert environment["RAY_AUTH_TOKEN_PATH"] == str(cluster.token_path)
+        assert environment[MARK].endswith(":rollout-1")
+        assert environment["RAY_health_check_failure_threshold"] == "3"
+        assert "RAY_AUTH_TOKEN" not in environment
+        assert "RAY_ADDRESS" not in environment
+        assert cluster.driver_environment()["RAY_ADDRESS"] == cluster.address
+
+
+def test_the_command_of_a_node(nodes_that_only_sleep, monkeypatch):
+    with LocalCluster.start(LocalOptions("unit", GROUPS)) as cluster:
+        monkeypatch.undo()
+        head, worker = (cluster._command(cluster.node(name)) for name in ("head", "rollout-2"))
+    assert {"--head", "--block", "--dashboard-host=127.77.0.1"} <= set(head)
+    assert {"--labels=robonav.group=rollout,robonav.role=rollout,zone=a", f"--address={cluster.address}"} <= set(worker)
+    assert "--head" not in worker
+
+    def ports(command: list[str]) -> list[int]:
+        return [int(word.split("=")[1]) for word in command if "-port=" in word and "worker" not in word]
+
+    def workers(command: list[str]) -> range:
+        first, last = (int(word.split("=")[1]) for word in command if "worker-port" in word)
+        return range(first, last + 1)
+
+    every = ports(head) + ports(worker)
+    assert len(set(every)) == len(every)
+    assert not any(port in workers(head) or port in workers(worker) for port in every)
+    assert not set(workers(head)) & set(workers(worker))
+    assert max(workers(worker)) < LAST_PORT
+
+
+def test_ports_that_are_taken_are_refused_or_passed_over(nodes_that_only_sleep):
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        port = busy.getsockname()[1]
+        while not 20_000 <= port <= 30_000:
+            busy.close()
+            busy = socket.socket()
+            port = 20_000 + os.urandom(2)[0] * 30
+            try:
+                busy.bind(("127.0.0.1", port))
+            except OSError:
+                port = 0
+        with pytest.raises(UserError, match=f"port {port} is taken"):
+            LocalCluster.start(LocalOptions("unit", GROUPS, port_base=port))
+        busy.close()
+
+
+def test_too_many_nodes_for_the_ports():
+    with pytest.raises(UserError, match="port_base"):
+        LocalCluster.start(
+            LocalOptions("unit", {"head": LocalGroup("head"), "rollout": LocalGroup("rollout", 40)}, port_base=30_000)
+        )
+
+
+def test_a_long_run_goes_back_to_blocks_of_the_dead():
+    state = LocalState("unit", "m", "/tmp/x", 31_000, GROUPS, {})
+    for index in range((LAST_PORT - 31_000) // PORTS_PER_NODE):
+        assert state.free_index() == index
+        state = state.changed(
+            LocalNode(f"n{index}", "rollout", index, "127.77.0.9", 1, condition="killed" if index == 3 else "up")
+        )
+    assert state.free_index() == 3
+    state = state.changed(LocalNode("n3", "rollout", 3, "127.77.0.9", 1))
+    with pytest.raises(UserError, match="no ports are left"):
+        state.free_index()
+
+
+def test_unknown_nodes_and_groups_are_named_with_the_known(nodes_that_only_sleep):
+    with LocalCluster.start(LocalOptions("unit", GROUPS)) as cluster:
+        with pytest.raises(UserError, match="has no node 'rollout-9'; its nodes are head, rollout-1"):
+            cluster.kill_node("rollout-9")
+        with pytest.raises(UserError, match="has no group 'gpu'; its groups are head, rollout"):
+            cluster.add_node("gpu")
+        with pytest.raises(UserError, match="has its head"):
+            cluster.add_node("head")
+        with pytest.raises(UserError, match="has or had a node 'rollout-1'"):
+            cluster.add_node("rollout", "rollout-1")
+        with pytest.raises(UserError, match="has no network to cut"):
+            cluster.partition("rollout-1")
+    with pytest.raises(UserError, match="there is no local cluster 'unit'"):
+        LocalCluster.find("unit")
+
+
+def test_namespaces_need_root_and_linux(monkeypatch):
+    options = LocalOptions("unit", GROUPS, network="namespaces")
+    monkeypatch.setattr(namespaces.os, "geteuid", lambda: 1000)
+    with pytest.raises(UserError, match="only root may make"):
+        LocalCluster.start(options)
+    monkeypatch.setattr(namespaces.shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match="needs Linux with the command `ip`"):
+        LocalCluster.start(options)
+    assert local_clusters() == []
+
+
+def test_names_of_interfaces_fit_into_15_characters():
+    bridge = Bridge("abcdef", 254)
+    assert max(len(name) for name in (bridge.name, bridge.link(250), f"rn{bridge.tag}p250")) <= 15
+    assert bridge.address(0) == "10.200.254.1"
+    assert bridge.address(250) == "10.200.254.251"
+
+
+def test_folders_are_short_enough_for_sockets_and_private(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("long" * 10)))
+    folder = make_short_folder("abcdef")
+    try:
+        assert len(f"{folder}/250/session_2026-11-25_02-47-05_123456_1234567/sockets/plasma_store") <= 107
+        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+    finally:
+        os.rmdir(folder)
+
+
+def test_a_damaged_note_is_named():
+    file = StateFile("unit")
+    file.create()
+    file.path.write_text("{")
+    with pytest.raises(UserError, match=r"cluster\.json: not readable"):
+        file.read()

@@ -1,0 +1,105 @@
+"""A node's processes are found, frozen and ended together, also those that left their parents or their session; others are let alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from robonav_ray.launch.processes import MARK, Trace, find_processes, kill_processes, signal_processes
+
+# A leader with a child, a child in a session of its own, and a child of a child whose parent ends at once.
+TREE = """
+import subprocess, sys, time
+sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+subprocess.Popen(sleep)
+subprocess.Popen(sleep, start_new_session=True)
+subprocess.Popen([sys.executable, "-c", f"import subprocess; subprocess.Popen({sleep!r}, start_new_session=True)"]).wait()
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def node(tmp_path) -> Iterator[tuple[Trace, subprocess.Popen[str]]]:
+    mark = f"test:{os.getpid()}:{tmp_path.name}"
+    leader = subprocess.Popen(
+        [sys.executable, "-c", TREE], stdout=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, MARK: mark}
+    )
+    assert leader.stdout is not None
+    assert leader.stdout.readline() == "ready\n"
+    trace = Trace(mark, tmp_path, leader.pid, psutil.Process(leader.pid).create_time())
+    yield trace, leader
+    kill_processes([trace])
+    leader.wait(timeout=10)
+    leader.stdout.close()
+
+
+def statuses(trace: Trace) -> set[str]:
+    return {process.status() for process in find_processes([trace])}
+
+
+def test_all_of_a_node_is_found_and_ended(node):
+    trace, leader = node
+    found = find_processes([trace])
+    assert len(found) == 4
+    assert leader.pid in [process.pid for process in found]
+    assert kill_processes([trace]) == []
+    assert not psutil.pid_exists(leader.pid)
+
+
+def test_what_outlives_its_leader_is_still_found(node):
+    trace, leader = node
+    leader.kill()
+    leader.wait(timeout=10)
+    assert len(find_processes([trace])) == 3
+
+
+def test_frozen_means_all_of_it_and_frozen_processes_can_be_ended(node):
+    trace, _ = node
+    assert signal_processes([trace], signal.SIGSTOP) == 4
+    end = time.monotonic() + 10
+    while statuses(trace) != {psutil.STATUS_STOPPED} and time.monotonic() < end:
+        time.sleep(0.02)
+    assert statuses(trace) == {psutil.STATUS_STOPPED}
+    assert kill_processes([trace]) == []
+
+
+def test_a_process_with_the_leaders_pid_is_not_the_leader(node, tmp_path):
+    _, leader = node
+    old = Trace("another mark", tmp_path / "elsewhere", leader.pid, psutil.Process(leader.pid).create_time() - 3600)
+    assert find_processes([old]) == []
+
+
+def test_a_node_that_was_not_started_has_no_processes(tmp_path):
+    """Its leader is noted as 0, which is the session of the machine's first processes."""
+    assert find_processes([Trace("no mark", tmp_path / "1", 0, 0.0), Trace("no mark", tmp_path / "2", 1, 0.0)]) == []
+
+
+def test_who_asks_and_its_parents_are_never_found():
+    ours = Trace("no mark", Path("/"), os.getsid(0), psutil.Process(os.getsid(0)).create_time() if os.getsid(0) > 1 else 0.0)
+    spared = {1, os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    assert not spared & {process.pid for process in find_processes([ours])}
+
+
+def test_a_folder_on_the_command_line_gives_a_process_away(tmp_path):
+    folder = tmp_path / "node"
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={folder}/1"])
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={folder}0/1"])
+    trace = Trace("no mark", Path(folder), 0, 0.0)
+    try:
+        end = time.monotonic() + 10  # until exec has put the new command line in place
+        while not find_processes([trace]) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert [found.pid for found in find_processes([trace])] == [process.pid]
+    finally:
+        for child in (process, other):
+            child.kill()
+            child.wait(timeout=10)
