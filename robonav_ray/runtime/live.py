@@ -56,6 +56,7 @@ class LiveRun:
             exits.enter_context(run.locked())
             if session.checkpoint is not None:
                 set_newer_aside(run.checkpoints, session.checkpoint.path)
+            if session.checkpoint is not None or session.goes_on:
                 run.keep_config(session.config)
             exits.enter_context(_log_in(run))
             run.add_session(list(self._command), self._wiring_name)

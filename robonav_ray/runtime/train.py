@@ -96,7 +96,8 @@ class Opening:
     task: Task
     directory: Path | None
     """Where a fresh run shall be; None for a new name under ``output_dir``."""
-    resumed: tuple[RunDirectory, Checkpoint] | None
+    resumed: tuple[RunDirectory, Checkpoint | None] | None
+    """The run to go on with; without a checkpoint when it was killed before its first."""
     began: float
 
     @property
@@ -113,7 +114,7 @@ class Opening:
         if self.resumed is None:
             return Session(self.config, self.task, create_run(self.config, self.directory), None, self.began)
         run, checkpoint = self.resumed
-        return Session(self.config, self.task, run, checkpoint, self.began)
+        return Session(self.config, self.task, run, checkpoint, self.began, goes_on=checkpoint is None)
 
 
 def resolve_opening(
@@ -127,23 +128,27 @@ def resolve_opening(
     if resumed is None:
         if resume == "auto":
             console.print("nothing to resume; starting afresh", style="dim")
-        if directory is not None and directory.exists():
+        if (
+            directory is not None
+            and directory.exists()
+            and (resume != "auto" or not directory.is_dir() or any(directory.iterdir()))
+        ):
             refuse_existing(directory)
     else:
         run, checkpoint = resumed
         if config_path is None:
             config = run.resumed_config(overrides)
         check_same_task(run, config)
-        console.print(
-            f"resuming [bold]{run.shown}[/] at {checkpoint.counters.env_steps:,} env steps ({checkpoint.path.name})",
-            highlight=False,
-        )
+        where = "from its beginning: it has no checkpoint yet"
+        if checkpoint is not None:
+            where = f"at {checkpoint.counters.env_steps:,} env steps ({checkpoint.path.name})"
+        console.print(f"resuming [bold]{run.shown}[/] {where}", highlight=False)
     task = describe_task(config)
     check_sizes(config, task.spec)
     return Opening(config, task, directory, resumed, began)
 
 
-def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None) -> tuple[RunDirectory, Checkpoint] | None:
+def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None) -> tuple[RunDirectory, Checkpoint | None] | None:
     if resume is None:
         return None
     if resume == "auto" and directory is not None:  # the same command again and again, as a job queue would
@@ -173,8 +178,8 @@ def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None)
         logger.warning("%s", message)
     if checkpoint is not None:
         return run, checkpoint
-    if resume == "auto" and directory is None and not damaged:
-        return None
+    if resume == "auto" and not damaged:  # killed before its first checkpoint
+        return None if directory is None else (run, None)
     raise CheckpointError(
         f"{run.checkpoints}: holds no whole checkpoint to resume from"
         + (f" ({len(damaged)} damaged: {damaged[0]})" if damaged else "; start a new run with `robonav train`")

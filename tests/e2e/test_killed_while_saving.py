@@ -74,7 +74,7 @@ print(json.dumps({"num_operations": num_operations, "found": found}))
 
 
 def test_killed_200_times_while_saving_the_newest_committed_checkpoint_loads(tmp_path: Path) -> None:
-    """Before 160 operations on the disk, evenly spread over the save, and at 40 random moments; each time a whole run is taken up from what is left."""
+    """Before 160 operations, evenly spread over the save, and at 40 random moments; each time a run is taken up from what is left."""
     done = subprocess.run(
         [sys.executable, "-c", SAVE_AND_DIE, str(tmp_path), "200"], capture_output=True, text=True, check=False, timeout=1000
     )
