@@ -91,6 +91,8 @@ class Controller:
             self._take_in(self._saver.take())
             now = time.monotonic()
             if reason is not None:
+                if reason is StopReason.TIME_LIMIT:
+                    self._stop.end_within(self._session.config.budget.grace_s, "the time limit's stop")
                 self._log(facts)
                 saved = self._save(facts, last=True) if self._has_news(facts) else self._session.checkpoint is not None
                 return Ending(reason, facts, self._train_s(), saved)

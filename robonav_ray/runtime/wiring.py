@@ -25,8 +25,10 @@ class Session:
     """Where to go on from; None for a fresh run."""
     began: float
     """``time.monotonic()`` at which the command began (the process's start)."""
+    goes_on: bool = False
+    """Whether there are notes of an earlier session to go on with, though there may be no checkpoint."""
     lost_at: float | None = None
-    """``time.monotonic()`` at which the session before it in this command was lost with a part; its notes are gone on with."""
+    """``time.monotonic()`` at which the session before it in this command was lost with a part; None where there was none."""
 
     @property
     def counters(self) -> Counters:
