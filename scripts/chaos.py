@@ -36,7 +36,7 @@ from chaos_suite.promises import PROMISES
 from chaos_suite.record import count_repeated_tags, read_events, read_readings
 from chaos_suite.report import broken_lines, make_report, print_report, write_report
 from chaos_suite.schedule import make_schedule
-from chaos_suite.site import Site, open_site
+from chaos_suite.site import Site, SiteError, open_site
 from chaos_suite.suite import Manner, Outcome, Suite
 from chaos_suite.training import Training
 from rich.console import Console
@@ -67,7 +67,11 @@ def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Console) -> in
     num_faults = args.times or max(1, int(args.minutes * 60 / args.period))
     schedule = make_schedule(kinds, args.seed, args.period, num_faults)
     training: Training | None = None
-    site = open_site(args.nodes, args.cpus, args.namespaces, args.first_port, lambda: training.pid if training else None)
+    try:
+        site = open_site(args.nodes, args.cpus, args.namespaces, args.first_port, lambda: training.pid if training else None)
+    except SiteError as error:
+        console.print(f"the cluster does not come up: {error}", style="red", markup=False, highlight=False)
+        return BROKEN
     training = Training(output.absolute() / "run", [args.config, *args.overrides], site.environment, output / "command.log")
     manner = Manner(args.nodes, args.freeze_s, args.period / 2, args.overlap, args.from_start)
     suite = Suite(site, training, manner, console, output / "command.log")
