@@ -76,7 +76,10 @@ def train(
         ),
     ] = None,
     time_limit: Annotated[
-        str | None, typer.Option(help="Stop, with a checkpoint, after this long: `90s`, `20m`, `1.5h`.")
+        str | None, typer.Option(help="Be over, with a checkpoint, after this long: `90s`, `20m`, `1.5h`.")
+    ] = None,
+    grace: Annotated[
+        str | None, typer.Option(help="Be over this long after a signal, whatever hangs (default: budget.grace_s): `30s`.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for `seed=N`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of this run; must not exist yet.")] = None,
@@ -93,6 +96,8 @@ def train(
         overrides.append(f"seed={seed}")
     if time_limit is not None:
         overrides.append(f"budget.max_time_s={parse_duration(time_limit)}")
+    if grace is not None:
+        overrides.append(f"budget.grace_s={parse_duration(grace, '--grace')}")
     from robonav_ray.runtime.train import train_command
 
     raise typer.Exit(train_command(path, overrides, resume=resume, directory=out, local=local))
@@ -348,13 +353,13 @@ def config_validate(arguments: Overrides = None) -> None:
     typer.echo(f"valid: {task.describe()}")
 
 
-def parse_duration(text: str) -> float:
-    """Return seconds of ``90``, ``90s``, ``20m`` or ``1.5h``; ConfigError otherwise."""
+def parse_duration(text: str, option: str = "--time-limit") -> float:
+    """Return seconds of ``90``, ``90s``, ``20m`` or ``1.5h``; ConfigError that names ``option`` otherwise."""
     from robonav_ray.config.load import ConfigError
 
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
     if match is None or float(match[1]) <= 0:
-        raise ConfigError(f"--time-limit {text!r}: write a positive duration such as 90s, 20m or 1.5h")
+        raise ConfigError(f"{option} {text!r}: write a positive duration such as 30s, 20m or 1.5h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 

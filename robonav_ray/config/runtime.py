@@ -15,9 +15,18 @@ class BudgetConfig(Section):
     time_s: float = Field(default=300.0, ge=0.0)
     """Seconds of training (from the first learner step) that are used even when the curriculum is passed earlier."""
     max_time_s: float | None = Field(default=None, gt=0.0)
-    """Hard limit in seconds from the start of the command (``--time-limit``); commits and exits with 75 if unfinished."""
+    """Hard limit in seconds from the start of the command (``--time-limit``), by which it is over: it stops ``grace_s`` earlier (at most a
+    tenth of the limit), commits, and exits with 75 if unfinished."""
     max_env_steps: int | None = Field(default=None, ge=1)
     """Hard limit in env steps."""
+    grace_s: float = Field(default=30.0, gt=0.0)
+    """Seconds from SIGTERM, SIGINT or the time limit's stop within which the last checkpoint is committed and the command over
+    (``--grace``); what hangs beyond is ended by force, with exit code 75 and the checkpoint before intact."""
+
+    @property
+    def stop_margin_s(self) -> float:
+        """How long before ``max_time_s`` a command stops, so that it is over by then."""
+        return 0.0 if self.max_time_s is None else min(self.grace_s, self.max_time_s / 10)
 
 
 class CheckpointConfig(Section):

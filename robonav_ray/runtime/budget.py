@@ -59,6 +59,6 @@ class Budget:
             return StopReason.MAX_ENV_STEPS
         if passed and train_s >= self.config.time_s:
             return StopReason.FINISHED
-        if self.config.max_time_s is not None and session_s >= self.config.max_time_s:
+        if self.config.max_time_s is not None and session_s >= self.config.max_time_s - self.config.stop_margin_s:
             return StopReason.TIME_LIMIT
         return None

@@ -56,6 +56,7 @@ class LiveRun:
             exits.enter_context(run.locked())
             if session.checkpoint is not None:
                 set_newer_aside(run.checkpoints, session.checkpoint.path)
+            if session.checkpoint is not None or session.goes_on:
                 run.keep_config(session.config)
             exits.enter_context(_log_in(run))
             run.add_session(list(self._command), self._wiring_name)
@@ -63,7 +64,7 @@ class LiveRun:
             exits.push(self._leave_status)
             self.wiring, extra = self._start(session)
             exits.callback(self.wiring.close)
-            resume_step = session.counters.env_steps if session.checkpoint or session.goes_on else None
+            resume_step = session.counters.env_steps if session.checkpoint is not None or session.goes_on else None
             trackers = open_trackers(session.config.tracking, run.path, resume_step, extra)
             exits.callback(trackers.close)
             panel = exits.enter_context(make_panel(session.config.tracking.panel))
@@ -97,10 +98,22 @@ class LiveRun:
         run.write_status("unfinished" if has_checkpoint or kind is None else "failed")
 
 
+class _RunLog(logging.FileHandler):
+    """A log file whose disk may be full: lines that cannot be written are left out, they are on the terminal too."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Do nothing where ``logging`` would print a traceback."""
+
+    def close(self) -> None:
+        """As before; what could not be written by then never will be."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextlib.contextmanager
 def _log_in(run: RunDirectory) -> Iterator[None]:
     """Write what is logged into the run's ``log.txt`` too."""
-    handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
+    handler = _RunLog(run.path / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     try:

@@ -18,12 +18,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -91,7 +93,7 @@ class RunDirectory:
         """Write down the config of a resumed session when it differs from the one before."""
         if config.model_copy(update={"budget": config.budget.model_copy(update={"max_time_s": None})}) != self.config:
             number = len(list(self.path.glob("config-session-*.yaml"))) + 2
-            (self.path / f"config-session-{number:03d}.yaml").write_text(dump_config(config), encoding="utf-8")
+            self._write_whole(f"config-session-{number:03d}.yaml", dump_config(config))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -129,9 +131,13 @@ class RunDirectory:
         self.write_json("status.json", {"status": status, "time": time.time(), **facts})
 
     def write_json(self, name: str, data: Any) -> None:
-        """Write a JSON file aside and rename it."""
+        """Replace a JSON file."""
+        self._write_whole(name, json.dumps(data, indent=1, default=str))
+
+    def _write_whole(self, name: str, text: str) -> None:
+        """Write a file aside and rename it, so that a kill leaves the old one or the new one."""
         aside = self.path / f".{name}.{os.getpid()}"
-        aside.write_text(json.dumps(data, indent=1, default=str), encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
         aside.replace(self.path / name)
 
     def add_session(self, command: list[str], wiring: str) -> None:
@@ -154,7 +160,7 @@ def session_facts(command: list[str]) -> dict[str, Any]:
 
 
 def create_run(config: RunConfig, directory: Path | None = None) -> RunDirectory:
-    """Make a fresh run directory and write the resolved config into it.
+    """Make a fresh run directory with the resolved config in it; a kill leaves all of that or nothing under its name.
 
     Raises:
         RunDirectoryError: when ``directory`` exists, or ``output_dir`` cannot be written.
@@ -163,22 +169,25 @@ def create_run(config: RunConfig, directory: Path | None = None) -> RunDirectory
     path = (directory or Path(config.output_dir) / name).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for attempt in range(100):
-            try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-run-") as aside:
+            whole = Path(aside) / "run"
+            whole.mkdir()
+            (whole / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+            for attempt in range(100):
                 candidate = path if attempt == 0 else path.with_name(f"{path.name}-{attempt}")
-                candidate.mkdir()
-                break
-            except FileExistsError:
+                try:
+                    whole.rename(candidate)  # of several that begin at once only one gets it; an empty directory may be there
+                    return RunDirectory(candidate)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                        raise
                 if directory is not None:
                     refuse_existing(directory)
-        else:
-            raise RunDirectoryError(f"output_dir: {path} and 99 more exist already; choose another name")
     except OSError as error:
         raise RunDirectoryError(
             f"output_dir: cannot make {path}: {error.strerror}; set output_dir to a folder you may write"
         ) from None
-    (candidate / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-    return RunDirectory(candidate)
+    raise RunDirectoryError(f"output_dir: {path} and 99 more exist already; choose another name")
 
 
 def refuse_existing(directory: Path) -> NoReturn:

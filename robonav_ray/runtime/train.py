@@ -37,13 +37,13 @@ from robonav_ray.runtime.run_directory import (
     refuse_existing,
     resume_command,
 )
-from robonav_ray.runtime.signals import StopRequest, stop_on_signals
+from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
 
 logger = logging.getLogger(__name__)
-EXIT_FAILED, EXIT_RESUME = 1, 75
+EXIT_FAILED = 1
 RESTARTS_WINDOW_S = 3600.0
 Wirings = Literal["ray", "local"]
 
@@ -54,7 +54,7 @@ def train_command(
     """Train to the end (or to the limit, or to a signal) and return the exit code.
 
     0: finished; 75: stopped before the end, resume; 1: the final checkpoint could not be written. Mistakes of the user raise UserError
-    before anything is made.
+    before anything is made. A stop that takes longer than ``budget.grace_s`` ends the process by force (see ``signals.py``).
     """
     began = time.monotonic() - (time.time() - psutil.Process().create_time())
     console = Console(soft_wrap=True)
@@ -62,7 +62,8 @@ def train_command(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True), show_path=False)]
     )
     opening = resolve_opening(config_path, overrides, resume, directory, began, console)
-    with stop_on_signals() as stop:
+    budget = opening.config.budget
+    with stop_on_signals(budget.grace_s) as stop:
         if local:
             _check_own_device(opening.config)
             session, ending = _live(opening, stop, console, "local", start_local)
@@ -78,6 +79,9 @@ def train_command(
         if not ending.reason.finished:
             console.print(f"go on with: [bold]{resume_command(session.run)}[/]", highlight=False)
             return EXIT_RESUME
+        stop.exit_code = 0  # trained and saved: what follows can be had later
+        if budget.max_time_s is not None:
+            stop.end_within(max(0.0, began + budget.max_time_s - time.monotonic()), "training, at the time limit")
         from robonav_ray.runtime.judge import finish_run
 
         finish_run(session, console, stop)
@@ -92,7 +96,8 @@ class Opening:
     task: Task
     directory: Path | None
     """Where a fresh run shall be; None for a new name under ``output_dir``."""
-    resumed: tuple[RunDirectory, Checkpoint] | None
+    resumed: tuple[RunDirectory, Checkpoint | None] | None
+    """The run to go on with; without a checkpoint when it was killed before its first."""
     began: float
 
     @property
@@ -109,7 +114,7 @@ class Opening:
         if self.resumed is None:
             return Session(self.config, self.task, create_run(self.config, self.directory), None, self.began)
         run, checkpoint = self.resumed
-        return Session(self.config, self.task, run, checkpoint, self.began)
+        return Session(self.config, self.task, run, checkpoint, self.began, goes_on=checkpoint is None)
 
 
 def resolve_opening(
@@ -123,23 +128,27 @@ def resolve_opening(
     if resumed is None:
         if resume == "auto":
             console.print("nothing to resume; starting afresh", style="dim")
-        if directory is not None and directory.exists():
+        if (
+            directory is not None
+            and directory.exists()
+            and (resume != "auto" or not directory.is_dir() or any(directory.iterdir()))
+        ):
             refuse_existing(directory)
     else:
         run, checkpoint = resumed
         if config_path is None:
             config = run.resumed_config(overrides)
         check_same_task(run, config)
-        console.print(
-            f"resuming [bold]{run.shown}[/] at {checkpoint.counters.env_steps:,} env steps ({checkpoint.path.name})",
-            highlight=False,
-        )
+        where = "from its beginning: it has no checkpoint yet"
+        if checkpoint is not None:
+            where = f"at {checkpoint.counters.env_steps:,} env steps ({checkpoint.path.name})"
+        console.print(f"resuming [bold]{run.shown}[/] {where}", highlight=False)
     task = describe_task(config)
     check_sizes(config, task.spec)
     return Opening(config, task, directory, resumed, began)
 
 
-def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None) -> tuple[RunDirectory, Checkpoint] | None:
+def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None) -> tuple[RunDirectory, Checkpoint | None] | None:
     if resume is None:
         return None
     if resume == "auto" and directory is not None:  # the same command again and again, as a job queue would
@@ -169,8 +178,8 @@ def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None)
         logger.warning("%s", message)
     if checkpoint is not None:
         return run, checkpoint
-    if resume == "auto" and directory is None and not damaged:
-        return None
+    if resume == "auto" and not damaged:  # killed before its first checkpoint
+        return None if directory is None else (run, None)
     raise CheckpointError(
         f"{run.checkpoints}: holds no whole checkpoint to resume from"
         + (f" ({len(damaged)} damaged: {damaged[0]})" if damaged else "; start a new run with `robonav train`")
@@ -200,7 +209,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
 
         def start(session: Session) -> tuple[Wiring, list[Tracker]]:
             extra: list[Tracker] = [PrometheusTracker(session.run.path.name)] if config.tracking.prometheus else []
-            if not session.goes_on:
+            if session.lost_at is None:
                 return RayWiring(session, plan, cluster.nodes), extra
             now = look_at_cluster(started_here=False)  # nodes may have gone with the parts that were lost
             return RayWiring(session, plan_when_free(config, now), now.nodes), extra
@@ -247,12 +256,12 @@ def _session_after(session: Session, error: PartLostError, lost_at: list[float])
     checkpoint, damaged = newest_good_checkpoint(session.run.checkpoints)
     for message in damaged:
         logger.warning("%s", message)
-    stuck = session.goes_on and (checkpoint.path if checkpoint else None) == (
+    stuck = session.lost_at is not None and (checkpoint.path if checkpoint else None) == (
         session.checkpoint.path if session.checkpoint else None
     )
     if len(recent) > session.config.runtime.max_session_restarts or stuck:
         raise error
-    return replace(session, checkpoint=checkpoint, goes_on=True)
+    return replace(session, checkpoint=checkpoint, goes_on=True, lost_at=lost_at[-1])
 
 
 def _ending_text(session: Session, ending: Ending) -> str:

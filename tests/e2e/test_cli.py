@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from robonav_ray.config.load import load_run_config
 from robonav_ray.runtime.checkpoint import list_checkpoints, newest_good_checkpoint
-from robonav_ray.runtime.run_directory import open_run
+from robonav_ray.runtime.run_directory import create_run, open_run
 from tests.e2e.test_local_wiring import SMALL
 
 QUICK = [*SMALL, "evaluation.num_episodes=8", "evaluation.num_worlds=8", "tracking.interval_s=0.2", "tracking.panel=plain"]
@@ -75,6 +76,7 @@ MISTAKES = [
     (["train", "--resume", "nowhere"], ["nowhere", "no such directory"]),
     (["train", "--resume", "latest"], ["no run with checkpoints"]),
     (["train", "--time-limit", "soon"], ["--time-limit", "20m"]),
+    (["train", "--grace", "0s"], ["--grace", "30s"]),
     (["evaluate", "nowhere"], ["nowhere", "not a run directory"]),
     (["play", "nowhere"], ["nowhere", "not a run directory"]),
     (["config", "validate", "replay.sampler=best"], ["replay.sampler", "'prioritized', 'rank' or 'uniform'"]),
@@ -205,6 +207,20 @@ def test_resume_from_an_older_checkpoint_sets_the_newer_ones_aside(finished: Pat
     assert last is not None
     assert last.counters.env_steps >= steps
     assert (copy / "config-session-002.yaml").exists(), "a resume with changes writes its config down"
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_is_taken_up_in_its_own_directory(tmp_path: Path) -> None:
+    again = ["train", "--local", "--resume", "auto", "--out", "run", *QUICK, "budget.max_env_steps=1000"]
+    killed = create_run(load_run_config(None, again[6:]), tmp_path / "run")
+    (killed.path / "metrics.jsonl").write_text('{"step": 500, "time": 1.0, "learner/loss": 1.0}\n')
+    killed.write_status("running")
+    done = robonav(*again, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "from its beginning: it has no checkpoint yet" in done.stdout
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    points = [(line["step"], tag) for line in lines for tag in line.keys() - {"step", "time"}]
+    assert len(points) == len(set(points))
+    assert (tmp_path / "run" / "metrics.superseded.jsonl").is_file()
 
 
 def test_resume_auto_starts_afresh_when_there_is_nothing(tmp_path: Path) -> None:

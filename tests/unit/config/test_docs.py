@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 NAMES = ("curriculum.md", "cluster.md", "algorithms.md", "replay_and_hindsight.md", "distributed_training.md")
 PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in NAMES}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
-WITH_VALUE = {"--resume", "--time-limit", "--seed", "--out"}
+WITH_VALUE = {"--resume", "--time-limit", "--grace", "--seed", "--out"}
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -2,11 +2,8 @@
 
 import errno
 import json
-import os
 import random
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +17,7 @@ from robonav_ray.runtime.checkpoint import (
     prune_checkpoints,
 )
 from robonav_ray.storage import open_folder, write_file
+from tests.disk_faults import DiskOperations, Stopped
 
 
 def commit(folder: Path, env_steps: int) -> Path:
@@ -147,69 +145,12 @@ def test_manifest_names_every_file(tmp_path: Path) -> None:
     assert named == there
 
 
-class Stopped(BaseException):
-    """What a kill is to the code that it meets: nothing there catches it."""
-
-
-class Operations:
-    """Counts the operations that change a disk, and stops before the ``at``-th with ``error``."""
-
-    NAMES = ("mkdir", "open", "write", "fsync", "rename", "unlink", "rmdir", "replace")
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count, self.at = 0, -1
-        self.error: BaseException = Stopped()
-        for name in ("mkdir", "fsync", "rename", "unlink", "rmdir", "replace"):
-            monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
-        opened = Path.open
-
-        def open_counted(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            if "w" not in mode:
-                return opened(path, mode, *args, **kwargs)
-            self.step()
-            return _CountedFile(opened(path, mode, *args, **kwargs), self.step)
-
-        monkeypatch.setattr(Path, "open", open_counted)
-
-    def step(self) -> None:
-        self.count += 1
-        if self.count == self.at:
-            raise self.error
-
-    def _counted(self, operation: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            self.step()
-            return operation(*args, **kwargs)
-
-        return counted
-
-
-class _CountedFile:
-    """A file that may be stopped before a write, and in the middle of one."""
-
-    def __init__(self, file: Any, step: Callable[[], None]) -> None:
-        self._file, self._step = file, step
-        self.fileno, self.close = file.fileno, file.close
-
-    def write(self, data: memoryview) -> int:
-        self._step()
-        half = max(1, len(data) // 2)
-        written: int = self._file.write(data[:half])
-        return written
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 @pytest.fixture
-def operations(monkeypatch: pytest.MonkeyPatch) -> Operations:
-    return Operations(monkeypatch)
+def operations(monkeypatch: pytest.MonkeyPatch) -> DiskOperations:
+    return DiskOperations(monkeypatch.setattr)
 
 
-def test_killed_at_any_operation_the_newest_committed_checkpoint_loads(tmp_path: Path, operations: Operations) -> None:
+def test_killed_at_any_operation_the_newest_committed_checkpoint_loads(tmp_path: Path, operations: DiskOperations) -> None:
     """Committing and pruning are stopped before every single operation in turn; what was committed stays, the old and the new."""
     for at in range(1, 1000):
         folder = tmp_path / str(at)
@@ -237,7 +178,9 @@ def test_killed_at_any_operation_the_newest_committed_checkpoint_loads(tmp_path:
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_a_disk_that_fails_at_any_operation_leaves_the_last_checkpoint(tmp_path: Path, operations: Operations, code: int) -> None:
+def test_a_disk_that_fails_at_any_operation_leaves_the_last_checkpoint(
+    tmp_path: Path, operations: DiskOperations, code: int
+) -> None:
     for at in range(1, 1000):
         folder = tmp_path / str(at)
         operations.at = -1
