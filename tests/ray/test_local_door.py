@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import stat
@@ -93,7 +94,7 @@ def statuses_of_dashboards(ports: dict[int, tuple[str, str]]) -> set[tuple[int, 
             except urllib.error.HTTPError as error:
                 answers.append(error.code)
                 error.close()
-            except (OSError, ValueError):
+            except (OSError, ValueError, http.client.HTTPException):  # it speaks gRPC, or closes
                 break
         if len(answers) == 2 and answers != [404, 404]:
             found.add(tuple(answers))
