@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from robonav_ray.config.base import Section
+from robonav_ray.config.words import ShownName
 from robonav_ray.config.worlds import LevelConfig
 
 
@@ -62,7 +63,7 @@ class GateConfig(Section):
 class StageConfig(Section):
     """One rung: what the worlds are like, how greedy to act, when it is passed."""
 
-    name: str = Field(min_length=1)
+    name: ShownName
     level: LevelConfig = LevelConfig()
     epsilon: EpsilonConfig = EpsilonConfig()
     gate: GateConfig = GateConfig()

@@ -22,11 +22,15 @@ from pydantic import BaseModel, ValidationError
 from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.config.words import without_secret
 from robonav_ray.errors import UserError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 24
+MAX_EVENTS = 20_000
+"""Keys, values and brackets of a text; the whole of the defaults has about 500."""
 
+_PLAIN_TAGS = ("!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")))
 _NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 _INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$|^0x[0-9a-fA-F]+$|^0o[0-7]+$")
@@ -72,12 +76,16 @@ class _Document:
         if len(text.encode()) > MAX_BYTES:
             raise ConfigError(f"{source}: larger than {MAX_BYTES} bytes; this cannot be a config")
         try:
-            events = list(yaml.parse(text, Loader=yaml.SafeLoader))
-            for event in events:
+            for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+                if count > MAX_EVENTS:
+                    raise ConfigError(f"{source}: holds more than {MAX_EVENTS} keys and values; this cannot be a config")
                 if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                     line = event.start_mark.line + 1
                     raise ConfigError(f"{source}:{line}: anchors and aliases are not read; write the value out")
             node = yaml.compose(text, Loader=_NodeLoader)
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise ConfigError(f"{source}:{line}: not valid YAML: the character #x{error.character:04x} is not allowed") from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{source}:{mark.line + 1}" if mark else source
@@ -91,9 +99,9 @@ class _Document:
         self.lines.setdefault(path, line)
         if len(path) > MAX_DEPTH:
             raise ConfigError(f"{self.source}:{line}: nested deeper than {MAX_DEPTH} levels")
+        if node.tag not in _PLAIN_TAGS:
+            raise ConfigError(f"{self.source}:{line}: the tag {node.tag!r} is not read; write a plain value")
         if isinstance(node, yaml.ScalarNode):
-            if node.tag not in ("tag:yaml.org,2002:str", "!"):
-                raise ConfigError(f"{self.source}:{line}: the tag {node.tag!r} is not read; write a plain value")
             try:
                 return node.value if node.style in ("'", '"', "|", ">") else _scalar(node.value)
             except ValueError as error:  # an integer of absurd length
@@ -168,7 +176,7 @@ def _load(model: type[Config], path: Path | None, overrides: Sequence[str]) -> C
     origin: dict[Path_, str] = {}
     for override in overrides:
         target = _apply_override(model, data, override)
-        origin[target] = f"override {override!r}"
+        origin[target] = f"override {without_secret(override)!r}"
     try:
         return model.model_validate(data)
     except ValidationError as error:

@@ -18,8 +18,8 @@ class RolloutConfig(Section):
     """Ray actors; ``auto`` takes what the cluster has left beside ranks and shards."""
     steps_per_fragment: int = Field(default=32, ge=1)
     """Vector steps between two shipments."""
-    max_in_flight: int = Field(default=2, ge=1)
-    """Fragments of one worker that may be under way to the replay (the bound of that queue)."""
+    max_in_flight: int = Field(default=1, ge=1)
+    """Fragments of one worker that may be under way to the replay (the bound of that queue): as many are lost with a worker that dies."""
     ladder_exponent: float = Field(default=7.0, ge=0.0)
     """alpha of the Ape-X ladder: world i of N acts with epsilon ** (1 + alpha * i / (N - 1)) (Horgan et al. 2018, eq. 1)."""
     max_restarts: int = Field(default=1000, ge=0)

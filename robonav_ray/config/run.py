@@ -18,6 +18,7 @@ from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.config.runtime import BudgetConfig, CheckpointConfig, RuntimeConfig
 from robonav_ray.config.tracking import TrackingConfig
+from robonav_ray.config.words import FolderPath
 from robonav_ray.config.worlds import EnvConfig, LidarConfig
 
 
@@ -30,7 +31,7 @@ class RunConfig(Section):
     """Run directories are ``output_dir/NAME-TIMESTAMP``."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """All randomness is derived from (seed, role, index)."""
-    output_dir: str = "runs"
+    output_dir: FolderPath = "runs"
     """Where run directories are made."""
     env: EnvConfig = EnvConfig()
     algo: AlgoConfig = AlgoConfig()

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from robonav_ray.config.base import Section
+from robonav_ray.config.words import FolderPath
 
 S = TypeVar("S", bound=Section)
 Scalar = bool | int | float | str | None
@@ -172,7 +173,7 @@ class TuningConfig(Section):
     """Experiment directories are ``output_dir/NAME-TIMESTAMP``."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Of the search. The trials' own seed is ``run.seed``, the same for all."""
-    output_dir: str = "runs"
+    output_dir: FolderPath = "runs"
     """Where experiment directories are made."""
     run: dict[str, Any] = Field(default_factory=_no_run)
     """What all trials have in common: the sections of a run's config, ``preset`` included."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from robonav_ray.config.base import Section
+from robonav_ray.config.words import refuse_secrets
 
 Behaviour = Literal["waypoint", "bounce", "intercept", "orca", "social_force"]
 
@@ -347,6 +348,7 @@ class EnvConfig(Section):
 
     @model_validator(mode="after")
     def _no_ignored_setting(self) -> EnvConfig:
+        refuse_secrets("env.kwargs", self.kwargs)
         if self.is_native and self.kwargs:
             raise ValueError(f"kwargs {sorted(self.kwargs)} are for other environments; for {self.id} set env.world.*")
         if not self.is_native and self.world != WorldConfig():

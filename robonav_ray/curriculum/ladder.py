@@ -262,6 +262,8 @@ class Curriculum:
         order.load_state_dict(state["order"])
         stage = self._checked(int(state["stage"]))
         totals = [_Totals(**t) for t in state["totals"]]
+        if len(totals) != len(self.stages):
+            raise ValueError(f"the curriculum's state has totals of {len(totals)} stages, and there are {len(self.stages)}")
         history = [_transition_from(t) for t in state["history"]]
         self._stage, self._totals, self._history, self._window, self._order = stage, totals, history, window, order
         self._serial = int(state["serial"]) if self._serial <= int(state["serial"]) else self._serial + 1

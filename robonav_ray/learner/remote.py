@@ -16,12 +16,10 @@ polls, and forgets one whose rank died before that: so rank 0 first writes the p
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,19 +31,18 @@ from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.errors import UserError
 from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink
 from robonav_ray.learner.pointer import committed_pointer, last_committed, raise_what_ended, write_committed, write_ended
+from robonav_ray.learner.trainer_remote import GROUPS_SUFFIX, lean_trainer_class
 from robonav_ray.records import TransitionSpec
 
 POINTER_FILE = "robonav_checkpoint.json"
 CONTROLLER_FAILURES = 3
 RANK_MEMORY_BYTES = 1_000_000.0
-GROUPS_SUFFIX = ".placement_groups"
-"""Of the empty file beside Train's notes whose stem begins the names of the placement groups that Train makes for a run."""
 
 TRAIN_ENVIRONMENT = {
     # Seconds between two polls of the ranks: how late a death, a report or the end is noticed (Ray's default is 2).
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     # Seconds without an answer after which a rank counts as dead (Ray's default is 600): frozen, or on a node that is cut off.
-    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "15",
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "10",
     # One process less; a preempted node is noticed like any other that dies.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # We print nothing in the ranks, so print need not be patched.
@@ -217,62 +214,6 @@ class LearnerHandle:
             fit()
         except BaseException as error:  # noqa: BLE001  the thread's only way to hand on what ended it; the runtime raises it
             self._error = error
-
-
-def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
-    """Return TorchTrainer without two helper processes that cost a small machine seconds at every start.
-
-    The handle of its controller is appended to ``controllers``, so that it can be ended from outside.
-
-    * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where there is
-      none. ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job. Where a job
-      outlives a run that was killed, whoever finds it dead removes the groups whose names begin as the file ``groups`` is called: Train
-      gives them none, so ours does.
-    * AutoscalingCoordinator (of Ray Data, a detached actor) shares a cluster between Train and Data runs. An autoscaling cluster
-      grows for the ranks all the same, because their placement group is pending.
-    """
-    import ray
-    from ray.train.torch import TorchTrainer
-    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-    from ray.train.v2._internal.constants import get_env_vars_to_propagate
-    from ray.train.v2._internal.execution.callback import WorkerGroupCallback
-    from ray.train.v2._internal.execution.controller import TrainController
-    from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    class FixedRanks(FixedScalingPolicy):
-        def _send_resource_request(self) -> None:
-            """Nobody to ask."""
-
-        _maybe_send_resource_request = _cancel_resource_request = _send_resource_request
-
-    prefix = groups.name.removesuffix(GROUPS_SUFFIX)
-
-    class NameGroup(WorkerGroupCallback):
-        def before_worker_group_start(self, worker_group_context: Any) -> None:
-            """Let the group that Train is about to make, in this process, have a name."""
-            from ray.train.v2._internal.execution.worker_group import worker_group
-            from ray.util.placement_group import placement_group
-
-            module: Any = worker_group
-            module.placement_group = functools.partial(placement_group, name=f"{prefix}#{time.time_ns()}")
-
-    class LeanTorchTrainer(TorchTrainer):
-        def _create_default_callbacks(self) -> list[Any]:
-            callbacks = super()._create_default_callbacks()
-            return [NameGroup(), *(c for c in callbacks if not isinstance(c, PlacementGroupCleanerCallback))]
-
-        def _initialize_and_run_controller(self, **arguments: Any) -> Any:
-            here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-            controller_class: Any = ray.remote(
-                num_cpus=0, scheduling_strategy=here, runtime_env={"env_vars": get_env_vars_to_propagate()}
-            )(TrainController)
-            controller = controller_class.remote(**{**arguments, "scaling_policy": FixedRanks(self.scaling_config)})
-            controllers.append(controller)
-            ray.get(controller.run.remote())
-            return ray.get(controller.get_result.remote())
-
-    return LeanTorchTrainer
 
 
 def make_trainer(

@@ -27,9 +27,9 @@ from robonav_ray.replay.shard_view import ReplayStats
 from robonav_ray.storage import FileEntry
 
 logger = logging.getLogger(__name__)
-_LEDGER_S, _RESTORE_S, _MARK_S = 30.0, 60.0, 10.0
-"""How long the driver waits for the ledger, for a shard that restores itself, and for one that sets the mark of a snapshot or says how
-far it is; frozen processes answer never."""
+_LEDGER_S, _RESTORE_S, _MARK_S, _WRITTEN_S = 10.0, 60.0, 4.0, 10.0
+"""How long the driver waits for the ledger, for a shard that restores itself, for one that sets the mark of a snapshot (the learner stands
+meanwhile), and for one that says whether it has written; frozen processes answer never."""
 MAX_FRUITLESS_LIVES = 5
 """Replacements of one shard in a row that may die while they come up: more of them do not come from outside."""
 
@@ -64,7 +64,7 @@ class ReplaySave:
 
     def poll(self) -> list[FileEntry] | None:
         """Return the entries of all files, seen from the replay's folder; None while a shard is writing; RayError when one failed."""
-        parts = ray.get([shard.poll_save.remote() for shard in self._shards], timeout=_MARK_S)
+        parts = ray.get([shard.poll_save.remote() for shard in self._shards], timeout=_WRITTEN_S)
         if any(part is None for part in parts):
             return None
         entry = buffer.write_replay_json(self._directory, {"num_shards": len(self._shards), "ledger": self._ledger})

@@ -147,6 +147,7 @@ class RolloutFleet:
         self.num_replaced = 0
         self.last_loss = ""
         self._fruitless: dict[int, int] = {}
+        self._target: dict[int, RolloutWiring] = {}
         self._lives: list[_Life] = []
         self._start()
 
@@ -182,6 +183,7 @@ class RolloutFleet:
                 self._replace(index, "lost", "died", error)
             else:
                 self._heard(index)
+        self._move_on()
         return total
 
     def replace_silent(self, quiet_s: Callable[[int], tuple[float, float] | None], timeout_s: float) -> None:
@@ -192,27 +194,38 @@ class RolloutFleet:
         """
         for index, life in enumerate(self._lives):
             quiet = quiet_s(index)
-            if life.heard is None or quiet is None or ray.wait([life.calls[0]], timeout=0)[0]:
+            if life.heard is None or quiet is None:
                 continue
             silent_s = min(quiet[0], time.monotonic() - life.heard)
-            if silent_s > max(timeout_s, QUIET_FACTOR * quiet[1]):
+            if silent_s > max(timeout_s, QUIET_FACTOR * quiet[1]) and not ray.wait([life.calls[0]], timeout=0)[0]:
                 ray.kill(life.actor)
                 self._replace(index, "fenced", f"was silent for {silent_s:.0f} s", None)
 
     def resize(self, wirings: Sequence[RolloutWiring], strategies: Sequence[Any] = ()) -> None:
-        """Share the worlds out anew: every worker begins a new life as ``wirings`` say; what was not shipped is lost.
+        """Share the worlds out over as many workers as ``wirings`` are, one after the other, so that the rest goes on acting.
 
-        Workers may be more or fewer than before. The incarnation of each is above all that its index has had.
+        Workers that are too many end at once, those that are new begin at once. The others begin a new life with their new worlds one by
+        one, in later polls, each when all workers have been heard of; until then a world may be played twice. What was not shipped is
+        lost. ``strategies`` are Ray's, one per worker, or none.
         """
         newest = max(wiring.incarnation for wiring in self._wirings) + 1
-        self._end_all()
-        self._wirings = [replace(wiring, incarnation=newest) for wiring in wirings]
+        before = len(self._wirings)
+        for index in range(len(wirings), before):
+            ray.kill(self._lives[index].actor)
+            self._on_lost(index, self._wirings[index].incarnation)
+        del self._wirings[len(wirings) :], self._lives[len(wirings) :]
         self._strategies = list(strategies)
-        self._start()
+        self._target = dict(enumerate(wirings[:before]))
+        for index in range(before, len(wirings)):
+            self._wirings.append(replace(wirings[index], incarnation=newest))
+            self._lives.append(self._begin(index, None))
 
     def restart(self) -> None:
-        """Begin a new life of every worker: what they have not shipped is lost, and they ask for an assignment anew."""
-        self.resize(self._wirings, self._strategies)
+        """Begin a new life of every worker at once: what they have not shipped is lost, and they ask for an assignment anew."""
+        self.kill()
+        for index in range(len(self._wirings)):
+            self._end_life(index)
+        self._start()
 
     def kill(self) -> None:
         """End all workers at once; what they have not shipped is lost, which costs at most a fragment each."""
@@ -220,10 +233,21 @@ class RolloutFleet:
             ray.kill(life.actor)
         self._lives = []
 
-    def _end_all(self) -> None:
-        self.kill()
-        for wiring in self._wirings:
-            self._on_lost(wiring.worker, wiring.incarnation)
+    def _end_life(self, index: int) -> int:
+        """Have the present life of a worker forgotten, and let the next one have the worlds that are meant for it; return rows lost."""
+        rows = self._on_lost(index, self._wirings[index].incarnation)
+        target = self._target.pop(index, self._wirings[index])
+        self._wirings[index] = replace(target, incarnation=self._wirings[index].incarnation + 1)
+        return rows
+
+    def _move_on(self) -> None:
+        """Give one more worker its new worlds, when nobody is on its way up."""
+        self._target = {i: w for i, w in self._target.items() if not _same_worlds(w, self._wirings[i])}
+        if self._target and all(life.heard is not None for life in self._lives):
+            index = min(self._target)
+            ray.kill(self._lives[index].actor)
+            self._end_life(index)
+            self._lives[index] = self._begin(index, None)
 
     def _start(self) -> None:
         self._lives = [self._begin(index, None) for index in range(len(self._wirings))]
@@ -246,7 +270,7 @@ class RolloutFleet:
         self._fruitless.pop(index, None)
 
     def _replace(self, index: int, event: str, why: str, error: RayActorError | None) -> None:
-        life, wiring = self._lives[index], self._wirings[index]
+        life = self._lives[index]
         self.num_replaced += 1
         self.last_loss = f"rollout worker {index} {why} and was replaced"
         self._fruitless[index] = self._fruitless.get(index, 0) + (life.heard is None)
@@ -258,7 +282,9 @@ class RolloutFleet:
             raise RuntimeError(
                 f"rollout worker {index} died {self._fruitless[index]} times in a row before it had delivered anything; last: {error}"
             ) from error
-        rows = self._on_lost(index, wiring.incarnation)
-        self._note(PartEvent(event, f"rollout/{index}", why, rows_lost=rows))
-        self._wirings[index] = replace(wiring, incarnation=wiring.incarnation + 1)
+        self._note(PartEvent(event, f"rollout/{index}", why, rows_lost=self._end_life(index)))
         self._lives[index] = self._begin(index, time.monotonic())
+
+
+def _same_worlds(one: RolloutWiring, other: RolloutWiring) -> bool:
+    return (one.first_world, one.num_worlds) == (other.first_world, other.num_worlds)

@@ -8,19 +8,24 @@ pickle.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from robonav_ray.errors import UserError
+from robonav_ray.runtime.vetting import UntrustedError, parse_json, read_json, vet_files, vet_names
 from robonav_ray.storage import FileEntry, open_folder, write_file
 
 FORMAT_VERSION = 2
@@ -71,8 +76,11 @@ class Checkpoint:
         return self.path / "rollout"
 
     def read_json(self, name: str) -> Any:
-        """Return the JSON document ``name``."""
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
+        """Return the JSON document ``name``; CheckpointError when there is none that can be read."""
+        try:
+            return read_json(self.path / name)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path / name}: cannot be read ({error}); use another checkpoint") from None
 
 
 class CheckpointWriter:
@@ -141,12 +149,44 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such checkpoint directory; `ls {path.parent}` shows those that exist")
     created, files = _read_manifest(path / MANIFEST)
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        for message in pool.map(lambda entry: _damage(path / entry.name, entry), files):
-            if message is not None:
-                raise CheckpointError(message)
-    counters = Counters(**json.loads((path / "counters.json").read_text(encoding="utf-8")))
+    names = [entry.name for entry in files]
+    try:
+        vet_names(path, [*names, MANIFEST])
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+            for message in pool.map(lambda entry: _damage(path / entry.name, entry), files):
+                if message is not None:
+                    raise CheckpointError(message)
+        vet_files(path, names)
+        counters = _counters(path / "counters.json")
+    except (OSError, UntrustedError) as error:
+        raise CheckpointError(f"{error}; use another checkpoint") from None
     return Checkpoint(path, counters, created)
+
+
+def _counters(path: Path) -> Counters:
+    """Return how far the checkpoint is; UntrustedError for what no run counts."""
+    found = read_json(path)
+    kinds = {field.name: type(field.default) for field in fields(Counters)}
+    for name, kind in kinds.items() if isinstance(found, dict) and found.keys() == kinds.keys() else [("keys", int)]:
+        value = found.get(name) if isinstance(found, dict) else None
+        if isinstance(value, bool) or not isinstance(value, kind if kind is int else int | float) or not 0 <= value < 2**63:
+            raise UntrustedError(f"{path}: {name}: {value!r} is nothing that a run counts")
+    return Counters(**found)
+
+
+@contextlib.contextmanager
+def taking_up(checkpoint: Checkpoint) -> Iterator[None]:
+    """Make a CheckpointError of whatever goes wrong while parts take up what ``checkpoint`` holds.
+
+    Its files are whole, so what does not fit was written for another config, or by somebody who means no good.
+    """
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SafetensorError, zipfile.BadZipFile) as error:
+        what = str(getattr(error, "cause", error)).strip() or type(error).__name__
+        raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {what}") from error
 
 
 def _manifest_bytes(created: float, files: dict[str, dict[str, Any]]) -> bytes:
@@ -160,7 +200,7 @@ def _read_manifest(path: Path) -> tuple[float, list[FileEntry]]:
     """Return when the checkpoint was made, and its files; CheckpointError unless the manifest is whole."""
     try:
         data = path.read_bytes()
-        manifest = json.loads(data)
+        manifest = parse_json(data, path.name)
         version, created = int(manifest["format_version"]), float(manifest["created"])
         files = [FileEntry(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest["files"].items()]
     except FileNotFoundError:
@@ -172,9 +212,6 @@ def _read_manifest(path: Path) -> tuple[float, list[FileEntry]]:
     found = _SELF.search(data)
     if found is None or hashlib.sha256(data.replace(found[1], _UNKNOWN, 1)).hexdigest().encode() != found[1]:
         raise CheckpointError(f"{path}: does not match the hash that it holds of itself (damaged); use another checkpoint")
-    for name in (entry.name for entry in files):
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise CheckpointError(f"{path}: names the file {name!r} outside of the checkpoint; use another checkpoint")
     return created, files
 
 

@@ -59,6 +59,8 @@ def prepare_environment(config: RuntimeConfig) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the default of the next Ray; silences its warning
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call after the end must not start a Ray of its own
+    # Calls to parts that are gone are dropped on purpose; who had to know has been told.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     # Small actors share a core on purpose; that there are many is no news.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "PYTHON worker processes have been started")
     # One torch/BLAS thread per process: ranks and workers share the cores by number, not by fighting.

@@ -28,6 +28,8 @@ from robonav_ray.tracking.status import RunStatus, estimate_remaining_s
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.25
+RETRY_S = 5.0
+"""After a checkpoint that failed, the next is tried so soon (or after ``checkpoint.interval_s``, where that is less)."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,8 @@ class Controller:
         self._cut_s, self._save_s = outcome.cut_s, outcome.total_s
         if outcome.checkpoint is None:
             self._failed_saves += 1
+            interval_s = self._session.config.checkpoint.interval_s
+            self._last_save -= max(0.0, interval_s - RETRY_S)  # a part was silent just now: soon again
         else:
             self.last_saved = outcome.checkpoint
 

@@ -64,7 +64,7 @@ class LiveRun:
             exits.push(self._leave_status)
             self.wiring, extra = self._start(session)
             exits.callback(self.wiring.close)
-            resume_step = session.counters.env_steps if session.checkpoint or session.goes_on else None
+            resume_step = session.counters.env_steps if session.checkpoint is not None or session.goes_on else None
             trackers = open_trackers(session.config.tracking, run.path, resume_step, extra)
             exits.callback(trackers.close)
             panel = exits.enter_context(make_panel(session.config.tracking.panel))

@@ -30,7 +30,7 @@ from robonav_ray.records import PolicySnapshot
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.rollout.remote import RolloutWiring, make_worker
 from robonav_ray.rollout.worker import RolloutStats
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
+from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, taking_up
 from robonav_ray.runtime.mailbox import LocalMailbox
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
@@ -169,29 +169,30 @@ class LocalWiring:
 
     def _load_shared(self, checkpoint: Checkpoint) -> None:
         """Take up nets, curriculum, replay and the published weights."""
-        try:
+        with taking_up(checkpoint):
             self.learner_state.load(checkpoint.learner)
             self.curriculum.load_state_dict(checkpoint.read_json("curriculum.json"))
             if checkpoint.replay.is_dir():
                 self.replay.load(checkpoint.replay)
                 if not _has_worker(checkpoint):
                     self.replay.forget_writers()  # the new worker begins its fragments at 0 again
-        except ValueError as error:
-            raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {error}") from None
         weights = checkpoint.rollout / "weights.safetensors"
         if not weights.is_file():  # saved by the Ray wiring, which has no exact continuation
             self.loop.publish()
             return
-        header = checkpoint.read_json("rollout/weights.json")
-        arrays = load_file(weights)
-        names = tuple(header["names"])
-        self._weights.publish(PolicySnapshot(header["version"], header["learner_step"], names, tuple(arrays[n] for n in names)))
+        with taking_up(checkpoint):
+            header = checkpoint.read_json("rollout/weights.json")
+            arrays = load_file(weights)
+            names = tuple(header["names"])
+            self._weights.publish(
+                PolicySnapshot(header["version"], header["learner_step"], names, tuple(arrays[n] for n in names))
+            )
 
     def _load_worker(self, checkpoint: Checkpoint) -> None:
         path = checkpoint.rollout / WORKER_FILE
         if not _has_worker(checkpoint):
             return
-        with np.load(path, allow_pickle=False) as arrays:
+        with taking_up(checkpoint), np.load(path, allow_pickle=False) as arrays:
             try:
                 self.worker.load_state_dict({name: arrays[name] for name in arrays.files})
             except ValueError as error:

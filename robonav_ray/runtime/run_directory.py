@@ -119,11 +119,12 @@ class RunDirectory:
             return True
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Return the JSON object ``name``; empty when there is none."""
+        """Return the JSON object ``name``; empty when there is none that can be read."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            found = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError, RecursionError):
             return {}
+        return found if isinstance(found, dict) else {}
 
     def write_status(self, status: Status, **facts: Any) -> None:
         """Replace ``status.json``."""

@@ -81,10 +81,14 @@ class Supervisor:
         """Return the newest figures of the shards that live."""
         return [q.answer for index, q in enumerate(self._shards) if index not in self._lost and q.num_answers]
 
-    @property
-    def lost_shards(self) -> list[int]:
-        """Shards that are being replaced."""
-        return sorted(self._lost)
+    def silent_parts(self, longer_than_s: float) -> list[str]:
+        """Return who is being replaced, has not answered yet, or lets a question wait for longer than that."""
+        shards = [
+            f"replay/{index}"
+            for index, question in enumerate(self._shards)
+            if index in self._lost or not question.num_answers or question.open_s > longer_than_s
+        ]
+        return shards + [name for name, question in self._parts.items() if question.open_s > longer_than_s]
 
     def look(self, saved: Path | None) -> None:
         """Take in what has been answered, and act on what has not.

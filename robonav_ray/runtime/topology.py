@@ -37,7 +37,7 @@ from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.replay.remote import ReplaySave, start_replay
 from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
 from robonav_ray.rollout.worker import RolloutStats
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
+from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, taking_up
 from robonav_ray.runtime.elastic import Elasticity
 from robonav_ray.runtime.events import EventLog
 from robonav_ray.runtime.mailbox import MailboxHandle, MetricsPost
@@ -53,8 +53,10 @@ from robonav_ray.runtime.wiring import Session, WiringFacts
 from robonav_ray.weights.remote import start_weight_store
 
 logger = logging.getLogger(__name__)
-SHARDS_WAIT_S = 20.0
-"""Longest wait of a checkpoint for shards that are being replaced."""
+SILENT_S, LEARNER_SILENT_S = 2.0, 3.0
+"""A shard, or the learner, that has been silent for so long is not asked to stand still for a checkpoint."""
+LAST_WAIT_S = 20.0
+"""Longest wait of the last checkpoint for parts that are silent, or being replaced."""
 JOIN_TIMEOUT_S = 20.0
 DRAIN_S = 1.0
 """Longest wait for inserts under way when a checkpoint is cut; the learner stands meanwhile."""
@@ -74,8 +76,9 @@ class RayWiring:
         self._lag = 0
         self._learner_up = False
         self._learner_metrics: Metrics = {}
-        self._generation = 0
+        self._posted = (0, 0)
         self._posted_at = self._began
+        self._longest_look_s = 0.0
         self._message = ""
         self.events = EventLog(session.run.path)
         self._elasticity = Elasticity(config, plan, self.events.note, nodes=nodes)
@@ -145,9 +148,12 @@ class RayWiring:
         try:
             return self._poll(timeout_s)
         except PartLostError as error:
-            self._parts_lost = True
-            self.events.note(PartEvent("failed", "session", str(error)))
+            self._note_end(error)
             raise
+
+    def _note_end(self, error: PartLostError) -> None:
+        self._parts_lost = True
+        self.events.note(PartEvent("failed", "session", str(error).splitlines()[0]))
 
     def _poll(self, timeout_s: float) -> WiringFacts:
         supervisor = self._supervisor
@@ -198,7 +204,7 @@ class RayWiring:
         shard and not in the ledger's count (see ``LedgerService.pause``).
         """
         try:
-            self._await_shards()
+            self._await_all(LAST_WAIT_S if last else 0.0)
             rows: ReplaySave | None = None
             try:
                 self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
@@ -224,7 +230,7 @@ class RayWiring:
     def save_replay(self, directory: Path) -> None:
         """Cut and write the rows; the learner waits meanwhile, as it finds nothing admitted."""
         try:
-            self._await_shards()
+            self._await_all(LAST_WAIT_S)
             self.replay.pause()
             try:
                 self.replay.save(directory)
@@ -298,13 +304,10 @@ class RayWiring:
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Load curriculum and replay, and publish the policy, so that no worker acts without one while the learner comes up."""
-        try:
+        with taking_up(checkpoint):
             self.curriculum.load(checkpoint.read_json("curriculum.json"))
             if checkpoint.replay.is_dir():
                 self.replay.load(checkpoint.replay)
-        except (ValueError, RayTaskError) as error:
-            cause = error.cause if isinstance(error, RayTaskError) else error
-            raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {cause}") from None
         self._weights.publish(read_policy(checkpoint, "online"))
 
     def _check_learner(self) -> None:
@@ -335,36 +338,62 @@ class RayWiring:
         return int(rows)
 
     def _take_in(self, post: MetricsPost | None) -> None:
-        """Note what the learner has posted, and that it is back when this is a new life of it."""
-        if post is None:
+        """Note what the learner has posted, and that it is back when this is a new life of it, or of the session."""
+        if post is None or (post.generation, post.number) == self._posted:
             return
-        now = time.monotonic()
-        if self._generation and post.generation > self._generation:
-            self.events.note(PartEvent("back", "learner", "ranks were started again", after_s=round(now - self._posted_at, 3)))
-        if post.metrics is not self._learner_metrics:
-            self._posted_at = now
-        self._generation, self._learner_metrics, self._learner_up = post.generation, post.metrics, True
+        now, after_s = time.monotonic(), round(time.monotonic() - self._posted_at, 3)
+        steps = int(post.metrics.get("learner/learner_step", 0))
+        if self._posted[0] and post.generation > self._posted[0]:
+            redone = max(0, int(self._learner_metrics.get("learner/learner_step", 0)) - steps)
+            self.events.note(
+                PartEvent("restarted", "learner", f"ranks begin again at step {steps}, {redone} steps again", after_s)
+            )
+        elif self._posted[0]:
+            self._longest_look_s = max(self._longest_look_s, after_s)
+        elif self._session.lost_at is not None:
+            self.events.note(
+                PartEvent("restarted", "session", f"goes on at learner step {steps}", round(now - self._session.lost_at, 3))
+            )
+        self._posted_at, self._posted = now, (post.generation, post.number)
+        self._learner_metrics, self._learner_up = post.metrics, True
 
     def _saved_replay(self) -> Path | None:
         saved = self._last_commit / "replay" if self._last_commit else None
         return saved if saved is not None and saved.is_dir() else None
 
-    def _await_shards(self) -> None:
-        """Wait, bounded, until no shard is missing: a checkpoint without one would lose its rows for good."""
-        until = time.monotonic() + SHARDS_WAIT_S
-        self._supervisor.look(self._saved_replay())
-        while self._supervisor.lost_shards:
+    def _await_all(self, wait_s: float) -> None:
+        """Wait, bounded, until learner and shards answer: without one of them nothing is cut, and nobody has to stand for it.
+
+        Workers go on meanwhile. A checkpoint without a shard would lose its rows for good.
+        """
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                self._supervisor.look(self._saved_replay())
+            except PartLostError as error:
+                self._note_end(error)
+                raise
+            self._take_in(self._supervisor.answer("mailbox"))
+            silent = self._supervisor.silent_parts(SILENT_S)
+            if self._learner_up and time.monotonic() - self._posted_at > max(LEARNER_SILENT_S, 3.0 * self._longest_look_s):
+                silent.append("the learner")
+            if not silent:
+                return
             if time.monotonic() > until:
-                raise LearnerCallError(f"replay shards {self._supervisor.lost_shards} are not back yet")
+                raise LearnerCallError(f"{', '.join(silent)} did not answer just now")
             self._stats = self._stats.plus(self.fleet.poll(0.05))
-            self._supervisor.look(self._saved_replay())
 
     def _follow_the_nodes(self) -> None:
-        """Share the worlds out anew when nodes have joined or left and another number of workers fits."""
         plan = self._elasticity.look()
-        if plan is None or plan.placement is None:
-            return
-        rows = max_fragment_rows(self._session.config, max(n for _, n in plan.worlds))
+        if plan is not None:
+            self.share_out(plan)
+
+    def share_out(self, plan: Plan) -> None:
+        """Give the worlds to as many workers as ``plan`` has, one after the other while the rest goes on acting.
+
+        They stay as they are when fragments would be larger than a given ``replay.error_buffer`` allows, which is logged.
+        """
+        rows = max_fragment_rows(self._session.config, max(n for _, n in (*self._plan.worlds, *plan.worlds)))
         try:
             ray.get(self.replay.ledger.announce.remote(rows), timeout=CALL_TIMEOUT_S)
         except RayTaskError as error:
@@ -373,9 +402,9 @@ class RayWiring:
         except RayError as error:
             raise PartLostError(f"the ledger did not answer: {error}") from error
         before, self._plan = self._plan.num_workers, plan
-        self._message = f"the nodes have changed: {plan.num_workers} rollout workers in place of {before}"
+        self._message = f"{plan.num_workers} rollout workers in place of {before}, as the nodes allow"
         self.events.note(PartEvent("restarted", "rollout", self._message))
-        self.fleet.resize(self._rollout_wirings(plan), [near(node) for node in plan.placement.workers])
+        self.fleet.resize(self._rollout_wirings(plan), [near(node) for node in plan.placement.workers] if plan.placement else ())
 
     def _waiting_for_learner(self) -> str:
         if self._learner_up:

@@ -209,7 +209,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
 
         def start(session: Session) -> tuple[Wiring, list[Tracker]]:
             extra: list[Tracker] = [PrometheusTracker(session.run.path.name)] if config.tracking.prometheus else []
-            if not session.goes_on:
+            if session.lost_at is None:
                 return RayWiring(session, plan, cluster.nodes), extra
             now = look_at_cluster(started_here=False)  # nodes may have gone with the parts that were lost
             return RayWiring(session, plan_when_free(config, now), now.nodes), extra
@@ -256,12 +256,12 @@ def _session_after(session: Session, error: PartLostError, lost_at: list[float])
     checkpoint, damaged = newest_good_checkpoint(session.run.checkpoints)
     for message in damaged:
         logger.warning("%s", message)
-    stuck = session.goes_on and (checkpoint.path if checkpoint else None) == (
+    stuck = session.lost_at is not None and (checkpoint.path if checkpoint else None) == (
         session.checkpoint.path if session.checkpoint else None
     )
     if len(recent) > session.config.runtime.max_session_restarts or stuck:
         raise error
-    return replace(session, checkpoint=checkpoint, goes_on=True)
+    return replace(session, checkpoint=checkpoint, goes_on=True, lost_at=lost_at[-1])
 
 
 def _ending_text(session: Session, ending: Ending) -> str:

@@ -26,7 +26,9 @@ class Session:
     began: float
     """``time.monotonic()`` at which the command began (the process's start)."""
     goes_on: bool = False
-    """Whether an earlier session of this run has left notes behind, which this one continues (also without a checkpoint)."""
+    """Whether there are notes of an earlier session to go on with, though there may be no checkpoint."""
+    lost_at: float | None = None
+    """``time.monotonic()`` at which the session before it in this command was lost with a part; None where there was none."""
 
     @property
     def counters(self) -> Counters:

@@ -35,6 +35,7 @@ class Promise:
 BACK_5 = Bound("back_s", 5.0, "its replacement at work within 5 s")
 STALL_2 = Bound("stall_s", 2.0, "the learner never stalls over 2 s")
 FULL_30 = Bound("resumed_s", 30.0, "the learner at work again within 30 s")
+RESUMES = Bound("resumed_beyond_s", 0.0, "training resumes within 30 s, 45 s with a learner rank (seconds beyond)")
 GOES_ON = Bound("driver_failed", 0, "the run goes on by itself", speed=False)
 RECOVERS = Bound("not_recovered", 0, "it recovers at all", speed=False)
 ONE_FRAGMENT = Bound("fragments_lost", 1.0, "at most one fragment lost", speed=False)
@@ -71,8 +72,8 @@ PROMISES: dict[str, Promise] = {
         ),
     ),
     "frozen": Promise(
-        "a node or a process frozen: fenced within 15 s by our own heartbeat or Ray's tuned one",
-        (Bound("fenced_s", 15.0, "fenced, or its replacement at work, within 15 s"), ONE_INTERVAL, RECOVERS, GOES_ON),
+        "a node or a process frozen: fenced within 15 s by our own heartbeat or Ray's tuned one; training resumes as when it is dead",
+        (Bound("fenced_s", 15.0, "fenced, or its replacement at work, within 15 s"), RESUMES, ONE_INTERVAL, RECOVERS, GOES_ON),
     ),
     "add": Promise(
         "a node that joins during the run is used", (Bound("used_s", 60.0, "an actor of the run on it within 60 s"), GOES_ON)

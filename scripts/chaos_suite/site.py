@@ -12,7 +12,7 @@ ATTEMPTS = 3
 
 
 class SiteError(RuntimeError):
-    """A node could not be added; the message says why."""
+    """Something could not be done to the nodes; the message says why."""
 
 
 class Site(Protocol):
@@ -83,13 +83,17 @@ class Nodes:
         """Passed on to the cluster."""
         if action == "add_node":
             return self._add_node()
-        {
+        doing = {
             "kill_node": self._cluster.kill_node,
             "freeze_node": self._cluster.freeze_node,
             "thaw_node": self._cluster.thaw_node,
             "partition": self._cluster.partition,
             "heal": self._cluster.heal,
-        }[action](node)
+        }[action]
+        try:
+            doing(node)
+        except UserError as error:
+            raise SiteError(f"{action} {node}: {error}") from error
         return None
 
     def _add_node(self) -> str:

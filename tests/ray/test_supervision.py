@@ -1,6 +1,7 @@
 """What is frozen or gone is given up, fenced and replaced; what cannot be replaced ends the session, and the next one goes on."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -8,15 +9,16 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 import ray
 
 from robonav_ray.config.load import load_run_config
+from robonav_ray.curriculum.remote import CurriculumHandle, start_curriculum
 from robonav_ray.errors import PartLostError
 from robonav_ray.runtime.events import read_events
-from robonav_ray.runtime.resources import make_plan
+from robonav_ray.runtime.resources import make_plan, split_worlds
 from robonav_ray.runtime.run_directory import create_run
 from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.topology import RayWiring
@@ -103,18 +105,21 @@ def test_a_run_goes_on_in_a_new_session_by_itself(ray_session: None, tmp_path: P
     """The command as a user types it, in this process; its curriculum actor is killed once a checkpoint is there."""
     address = ray.get_runtime_context().gcs_address
     victims: list[int] = []
+    started: list[CurriculumHandle] = []
+
+    def start_and_note(*arguments: Any, **options: Any) -> CurriculumHandle:
+        started.append(start_curriculum(*arguments, **options))
+        return started[-1]
 
     def kill_curriculum() -> None:
         until = time.monotonic() + 120
         while time.monotonic() < until and not victims:
             if list((tmp_path / "run" / "checkpoints").glob("env-*")):
-                found = [p.pid for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["ray::CurriculumHost"]
-                         or (p.info["cmdline"] or [""])[0].startswith("ray::CurriculumHost")]  # fmt: skip
-                for pid in found:
-                    os.kill(pid, signal.SIGKILL)
-                    victims.append(pid)
+                victims.append(pid_of(started[0].actor))
+                os.kill(victims[0], signal.SIGKILL)
             time.sleep(0.1)
 
+    monkeypatch.setattr("robonav_ray.runtime.topology.start_curriculum", start_and_note)
     monkeypatch.setenv("RAY_ADDRESS", address)
     monkeypatch.setattr(ray, "init", lambda *_, **__: None)  # this process is connected already
     monkeypatch.setattr(ray, "shutdown", lambda *_, **__: None)
@@ -136,3 +141,40 @@ def test_a_run_goes_on_in_a_new_session_by_itself(ray_session: None, tmp_path: P
     points = [(line["step"], tag) for line in lines for tag in line.keys() - {"step", "time"}]
     assert len(points) == len(set(points))
     assert len(json.loads((tmp_path / "run" / "run.json").read_text())["sessions"]) == 2
+
+
+@pytest.mark.timeout(240)
+def test_worlds_are_shared_out_anew_one_worker_after_the_other(ray_session: None, tmp_path: Path) -> None:
+    config = load_run_config(
+        None, [*SMALL, "rollout.num_workers=3", "runtime.cpus_per_rollout_worker=0.5", "checkpoint.replay=false"]
+    )
+    run = create_run(config, tmp_path / "run")
+    plan = make_plan(config, EIGHT_CPUS)
+    wiring = RayWiring(Session(config, describe_task(config), run, None, time.monotonic()), plan)
+    fleet = wiring.fleet
+
+    def ranges() -> list[tuple[int, int]]:
+        return [(w.first_world, w.num_worlds) for w in fleet._wirings]
+
+    def all_moved(facts: WiringFacts) -> bool:
+        return not fleet._target and fleet.num_running == fleet.num_workers
+
+    try:
+        poll_until(wiring, lambda f: fleet.num_running == 3)
+        lives = [w.incarnation for w in fleet._wirings]
+        fewer = dataclasses.replace(plan, num_workers=2, worlds=split_worlds(8, 2))
+        wiring.share_out(fewer)
+        assert fleet.num_workers == 2
+        poll_until(wiring, all_moved)
+        assert ranges() == [(0, 4), (4, 4)]
+        assert all(w.incarnation > before for w, before in zip(fleet._wirings, lives, strict=False))
+        wiring.share_out(dataclasses.replace(plan, num_workers=4, worlds=split_worlds(8, 4)))
+        assert ranges()[:2] == [(0, 4), (4, 4)], "who acts goes on with its worlds until the new ones act"
+        poll_until(wiring, all_moved)
+        assert ranges() == [(0, 2), (2, 2), (4, 2), (6, 2)]
+        facts = wiring.poll(0.2)
+        assert facts.num_replaced == 0
+        poll_until(wiring, lambda f: f.env_steps > facts.env_steps + 2000)
+        assert facts.metrics["replay/duplicate_fragments"] == 0
+    finally:
+        wiring.close()

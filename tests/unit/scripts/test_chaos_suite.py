@@ -200,6 +200,7 @@ def test_every_bound_speaks_of_a_figure_that_there_is() -> None:
         (fault("node", resumed_s=31.0), "within 30 s"),
         (fault("node", resumed_s=46.0, held_rank=True), "within 30 s"),
         (fault("freeze", back_s=26.0), "within 15 s"),
+        (fault("hang-shard", resumed_s=31.0), "within 30 s"),
         (fault("add", back_s=61.0), "on it within 60 s"),
         (fault("sigterm", driver_exit=0, gone_s=3.0), "exit code 75"),
         (fault("sigterm", driver_exit=75, gone_s=31.0), "gone within 30 s"),
@@ -305,5 +306,5 @@ def test_a_section_of_the_page_is_brought_up_to_date_and_the_rest_is_left(tmp_pa
 
 
 def test_the_page_has_the_sections_that_its_commands_name() -> None:
-    for section in ("everything", "workers", "driver", "nodes"):
+    for section in ("everything", "workers"):
         check_section(chaos.ROOT, section)

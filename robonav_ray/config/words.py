@@ -1,0 +1,47 @@
+"""Texts in a config that become paths, are shown to people, or must not be there at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+_SECRET = re.compile(r"(pass(word|wd|phrase)?|secret|token|credentials?|api_?key|access_?key|private_?key)$", re.IGNORECASE)
+
+
+def _is_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{text!r} has characters that cannot be shown: write letters, digits and punctuation only")
+    return text
+
+
+def _is_folder(text: str) -> str:
+    if not text.strip():
+        raise ValueError("names no folder: write one, for instance runs")
+    if text.startswith("~"):
+        raise ValueError(f"{text!r}: ~ is not expanded in a config: write the folder out")
+    return _is_printable(text)
+
+
+FolderPath = Annotated[str, Field(max_length=1000), AfterValidator(_is_folder)]
+"""A folder, absolute or relative to where the command is given."""
+ShownName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_is_printable)]
+"""A name for people: printed in tables and logs, so without control characters."""
+
+
+def refuse_secrets(section: str, given: Mapping[str, object]) -> None:
+    """Raise ValueError when a key of ``given`` is called like a secret: configs are written down with every run, and logged."""
+    for key in given:
+        if _SECRET.search(key):
+            raise ValueError(
+                f"{section}.{key}: a config is written down with the run, so it holds no secrets: set an environment variable, and let "
+                "the environment read it"
+            )
+
+
+def without_secret(override: str) -> str:
+    """Return ``a.b=c`` as it may be shown: without the value when the key is called like a secret."""
+    key, equals, _ = override.partition("=")
+    return f"{key}=..." if equals and _SECRET.search(key.strip()) else override

@@ -1,0 +1,67 @@
+"""Ray Train's TorchTrainer, changed where a small machine and a run that must be endable from outside need it to be."""
+
+from __future__ import annotations
+
+import functools
+import time
+from pathlib import Path
+from typing import Any
+
+GROUPS_SUFFIX = ".placement_groups"
+"""Of the empty file beside Train's notes whose stem begins the names of the placement groups that Train makes for a run."""
+
+
+def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
+    """Return TorchTrainer without two helper processes that cost a small machine seconds at every start.
+
+    The handle of its controller is appended to ``controllers``, so that it can be ended from outside.
+
+    * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where there is
+      none. ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job. Where a job
+      outlives a run that was killed, whoever finds it dead removes the groups whose names begin as the file ``groups`` is called: Train
+      gives them none, so ours does.
+    * AutoscalingCoordinator (of Ray Data, a detached actor) shares a cluster between Train and Data runs. An autoscaling cluster
+      grows for the ranks all the same, because their placement group is pending.
+    """
+    import ray
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+    from ray.train.v2._internal.constants import get_env_vars_to_propagate
+    from ray.train.v2._internal.execution.callback import WorkerGroupCallback
+    from ray.train.v2._internal.execution.controller import TrainController
+    from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    class FixedRanks(FixedScalingPolicy):
+        def _send_resource_request(self) -> None:
+            """Nobody to ask."""
+
+        _maybe_send_resource_request = _cancel_resource_request = _send_resource_request
+
+    prefix = groups.name.removesuffix(GROUPS_SUFFIX)
+
+    class NameGroup(WorkerGroupCallback):
+        def before_worker_group_start(self, worker_group_context: Any) -> None:
+            """Let the group that Train is about to make, in this process, have a name."""
+            from ray.train.v2._internal.execution.worker_group import worker_group
+            from ray.util.placement_group import placement_group
+
+            module: Any = worker_group
+            module.placement_group = functools.partial(placement_group, name=f"{prefix}#{time.time_ns()}")
+
+    class LeanTorchTrainer(TorchTrainer):
+        def _create_default_callbacks(self) -> list[Any]:
+            callbacks = super()._create_default_callbacks()
+            return [NameGroup(), *(c for c in callbacks if not isinstance(c, PlacementGroupCleanerCallback))]
+
+        def _initialize_and_run_controller(self, **arguments: Any) -> Any:
+            here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+            controller_class: Any = ray.remote(
+                num_cpus=0, scheduling_strategy=here, runtime_env={"env_vars": get_env_vars_to_propagate()}
+            )(TrainController)
+            controller = controller_class.remote(**{**arguments, "scaling_policy": FixedRanks(self.scaling_config)})
+            controllers.append(controller)
+            ray.get(controller.run.remote())
+            return ray.get(controller.get_result.remote())
+
+    return LeanTorchTrainer

@@ -1,0 +1,87 @@
+"""Whatever stands in a config or an override: it is read, or refused with a message that says where and what; never a traceback."""
+
+from __future__ import annotations
+
+import difflib
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from robonav_ray.config.load import ConfigError, load_run_config
+from robonav_ray.errors import UserError
+from robonav_ray.runtime.sizes import check_sizes
+from robonav_ray.runtime.task import describe_task
+from tests.config_fuzz import Damaged, damaged, sources
+
+ROOT = Path(__file__).parents[2]
+TEXTS = sources(ROOT)
+
+
+def outcome(config: Damaged, folder: Path) -> str:
+    """Do what `robonav config validate` does; return `fine` or the message, and look at it."""
+    path = folder / "damaged.yaml"
+    path.write_bytes(config.text)
+    try:
+        found = load_run_config(path, config.overrides)
+    except ConfigError as error:
+        text = str(error)
+        for line in text.splitlines():
+            assert line.startswith((str(path), "override ")) or any(repr(o)[1:-1] in text for o in config.overrides), text
+        assert len(text) < 20_000, "a message is for people"
+        return text
+    try:
+        check_sizes(found, describe_task(found).spec)
+    except UserError as error:
+        return str(error)
+    return "fine"
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_a_hundred_damaged_configs(tmp_path: Path, block: int) -> None:
+    seen = Counter(outcome(damaged(seed, TEXTS), tmp_path) == "fine" for seed in range(block * 25, block * 25 + 25))
+    assert seen[False] >= 10, "the wounds do harm"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_thousand_damaged_configs(tmp_path: Path) -> None:
+    seen = Counter(outcome(damaged(seed, TEXTS), tmp_path) == "fine" for seed in range(100, 1100))
+    assert seen[False] > 700
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_damaged_configs_end_the_command_with_code_2(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.yaml"
+    for seed in range(40):
+        config = damaged(seed, TEXTS)
+        path.write_bytes(config.text)
+        fine = outcome(config, tmp_path) == "fine"
+        overrides = [o for o in config.overrides if "\0" not in o]  # which no command line can hold
+        if len(overrides) < len(config.overrides):
+            continue
+        done = subprocess.run(
+            [sys.executable, "-m", "robonav_ray.cli", "config", "validate", str(path), "--", *overrides],
+            capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == (0 if fine else 2), (seed, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr, (seed, done.stderr)
+    assert {p.name for p in tmp_path.iterdir()} == {"damaged.yaml"}, "nothing in a config is run"
+
+
+def test_a_misspelt_key_is_answered_with_line_and_nearest_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    keys = [("learner", name) for name in ("batch_size", "learning_rate", "target_tau")] + [
+        ("replay", "capacity"),
+        ("rollout", "num_worlds"),
+    ]
+    for section, key in keys:
+        wrong = key[:2] + key[3:]
+        path.write_text(f"seed: 1\n{section}:\n  {wrong}: 3\n")
+        with pytest.raises(ConfigError) as caught:
+            load_run_config(path)
+        assert f"{path}:3: {section}.{wrong}: unknown key; did you mean {key!r}" in str(caught.value)
+        assert difflib.get_close_matches(wrong, [key], cutoff=0.5)
