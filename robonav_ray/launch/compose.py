@@ -151,7 +151,7 @@ def _tensorboard(definition: ClusterDefinition) -> Service:
         "volumes": [] if definition.storage.is_bucket else [f"runs:{definition.storage.url}:ro"],
         "tmpfs": ["/tmp:mode=1777"],
         "ports": [f"{definition.ports.publish_host}:{port}:{port}"],
-        "healthcheck": _healthcheck(port, "healthz"),
+        "healthcheck": _healthcheck(port, ""),
     }
     return _hardened(service, 1 << 30, 1)
 
