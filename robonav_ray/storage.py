@@ -9,13 +9,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import logging
 import os
+import random
+import tempfile
 import threading
-from collections.abc import Callable, Sequence
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
+
+Result = TypeVar("Result")
+logger = logging.getLogger(__name__)
+MANIFEST = "manifest.json"
+TRIES = 3
+PROBE_S = 12.0
+"""How long a storage may take to show that it can be written."""
+_SCHEMES = ("s3", "gs", "gcs", "abfs", "file")
 
 
 class FileEntry(NamedTuple):
@@ -84,7 +99,7 @@ class Folder(Protocol):
     """A folder to write files into."""
 
     location: str
-    """Absolute path."""
+    """A path, or a URI."""
 
     def create(self, name: str) -> HashedFile:
         """Begin a file; OSError when that cannot be."""
@@ -127,8 +142,8 @@ class _LocalFile:
 
 
 def open_folder(location: str) -> Folder:
-    """Return the folder at ``location``, a path."""
-    return LocalFolder(Path(location))
+    """Return the folder at ``location``, a path or a URI."""
+    return BucketFolder(location) if is_uri(location) else LocalFolder(Path(location))
 
 
 def write_file(folder: Folder, name: str, data: bytes) -> FileEntry:
@@ -166,3 +181,214 @@ class BackgroundWrite:
             self._entries = list(write())
         except Exception as error:  # noqa: BLE001  a thread's only way to hand on what ended it; ``poll`` raises it
             self._error = error
+
+
+class BucketFolder:
+    """A prefix of a bucket. What is written appears when it is whole; a write that fails is not tried again, the save is."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+
+    def create(self, name: str) -> HashedFile:
+        """Begin an object; it is uploaded while it is written."""
+        location = join(self.location, name)
+
+        def opened() -> Any:
+            files, path = _resolve(location)
+            files.create_dir(path.rpartition("/")[0], recursive=True)
+            return files.open_output_stream(path)
+
+        return HashedFile(name, _tried(opened, location))
+
+
+def is_uri(location: str) -> bool:
+    """Whether a location is in a bucket (s3://, gs://, abfs://) or otherwise named by a URI (file://), not by a path."""
+    return "://" in location
+
+
+def join(location: str, *names: str) -> str:
+    """Return the location of something below ``location``; options of a URI stay where they belong."""
+    base, mark, options = location.partition("?") if is_uri(location) else (location, "", "")
+    return "/".join([base.rstrip("/"), *names]) + mark + options
+
+
+def check_location(location: str) -> str:
+    """Return ``location``; ValueError when it is no path and no URI that can be written to, or holds a secret."""
+    if not is_uri(location):
+        if not location or "\0" in location:
+            raise ValueError("name a folder, or a bucket such as s3://bucket/prefix")
+        return location
+    scheme, _, rest = location.partition("://")
+    if scheme not in _SCHEMES:
+        raise ValueError(
+            f"{scheme}:// is no storage that is known; take a folder, or one of {', '.join(s + '://' for s in _SCHEMES)}"
+        )
+    owner, at, _ = rest.partition("/")[0].rpartition("@")
+    if at and (scheme != "abfs" or ":" in owner):  # abfs://container@account names no secret
+        raise ValueError(
+            f"{scheme}://...: has a name or a password in it, which would be written down with the config: give them in the environment "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS)"
+        )
+    if any(word in rest.partition("?")[2].lower() for word in ("secret", "access_key", "token", "password")):
+        raise ValueError(
+            f"{scheme}://...: has a secret among its options, which would be written down: give it in the environment"
+        )
+    if not rest.strip("/"):
+        raise ValueError(f"{location!r} names no bucket: write {scheme}://bucket/prefix")
+    return location
+
+
+def exists(location: str) -> bool:
+    """Whether there is a file at ``location``."""
+    files, path = _resolve(location)
+    return bool(_tried(lambda: files.get_file_info(path).is_file, location))
+
+
+def read_bytes(location: str) -> bytes:
+    """Return a file's content; FileNotFoundError when there is none."""
+
+    def read() -> bytes:
+        files, path = _resolve(location)
+        with files.open_input_stream(path) as stream:
+            return bytes(stream.read())
+
+    return _tried(read, location)
+
+
+def write_bytes(location: str, data: bytes) -> None:
+    """Write a whole file: a reader finds the old one or the new one."""
+
+    def write() -> None:
+        files, path = _resolve(location)
+        files.create_dir(path.rpartition("/")[0], recursive=True)
+        aside = path if _appears_whole(location) else f"{path}.new"
+        with files.open_output_stream(aside) as stream:
+            stream.write(data)
+        if aside != path:
+            files.move(aside, path)
+
+    _tried(write, location)
+
+
+def list_folder(location: str) -> list[tuple[str, bool, float]]:
+    """Return (name, whether it is a folder, when it was changed) of all that lies directly in a folder; nothing when it does not exist."""
+
+    def look() -> list[tuple[str, bool, float]]:
+        from pyarrow import fs
+
+        files, path = _resolve(location)
+        found = files.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return sorted((i.base_name, i.type == fs.FileType.Directory, (i.mtime_ns or 0) / 1e9) for i in found)
+
+    return _tried(look, location)
+
+
+def remove(location: str, *, folder: bool) -> None:
+    """Remove a file, or a folder with all that is in it; nothing happens when it does not exist."""
+
+    def away() -> None:
+        files, path = _resolve(location)
+        with contextlib.suppress(FileNotFoundError):
+            (files.delete_dir if folder else files.delete_file)(path)
+
+    _tried(away, location)
+
+
+def probe(location: str) -> None:
+    """Write a file into the folder, read it back and remove it; OSError when one of these does not work within PROBE_S."""
+    name, failed = f".robonav-probe-{uuid.uuid4().hex}", []
+
+    def ask() -> None:
+        try:
+            write_bytes(join(location, name), name.encode())
+            if read_bytes(join(location, name)) != name.encode():
+                raise OSError("what was written there is not what is read back")
+            remove(join(location, name), folder=False)
+        except Exception as error:  # noqa: BLE001  pyarrow raises several kinds; the caller names the key
+            failed.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_S)
+    if thread.is_alive():
+        raise OSError(f"no answer within {PROBE_S:.0f} s")
+    if failed:
+        raise OSError((str(failed[0]).splitlines() or [type(failed[0]).__name__])[0])
+
+
+@contextlib.contextmanager
+def local_folder(location: str) -> Iterator[Path]:
+    """Give a folder as a directory of this machine: itself, or a copy that goes at the end.
+
+    Files that the checkpoint's manifest (one or two folders up) names are held against their hashes while they are copied; OSError when
+    one differs or is missing.
+    """
+    if not is_uri(location):
+        yield Path(location)
+        return
+    base = location.partition("?")[0]
+    expected: dict[str, FileEntry] = {}
+    for up in (1, 2):
+        parts = base.rsplit("/", up)
+        above = location.replace(base, parts[0], 1)
+        with contextlib.suppress(OSError):
+            prefix = "/".join(parts[1:]) + "/"
+            entries = manifest_entries(read_bytes(join(above, MANIFEST)))
+            expected = {e.name.removeprefix(prefix): e for e in entries if e.name.startswith(prefix)}
+            break
+    with tempfile.TemporaryDirectory(prefix="robonav-part-") as directory:
+        names = list(expected) or [name for name, is_folder, _ in list_folder(location) if not is_folder]
+        for name in names:
+            fetch(join(location, name), Path(directory) / name, expected.get(name))
+        yield Path(directory)
+
+
+def fetch(location: str, target: Path, expected: FileEntry | None = None) -> None:
+    """Copy a file to this machine; OSError when it is not what ``expected`` says."""
+
+    def copy() -> None:
+        files, path = _resolve(location)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest, num_bytes = hashlib.sha256(), 0
+        with files.open_input_stream(path) as stream, target.open("wb") as file:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+                num_bytes += file.write(block)
+        if expected is not None and (num_bytes, digest.hexdigest()) != (expected.num_bytes, expected.sha256):
+            raise OSError(f"{location.partition('?')[0]}: does not match its hash in {MANIFEST} (damaged)")
+
+    _tried(copy, location)
+
+
+def manifest_entries(data: bytes) -> list[FileEntry]:
+    """Return the files that a manifest names; ValueError, KeyError, TypeError or AttributeError when it is none."""
+    named = json.loads(data)["files"].items()
+    return [FileEntry(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in named]
+
+
+def _appears_whole(location: str) -> bool:
+    """Whether a file shows only when it has been closed, as in a bucket; in a folder it would show half written."""
+    return is_uri(location) and not location.startswith("file://")
+
+
+def _resolve(location: str) -> tuple[Any, str]:
+    from pyarrow import fs
+
+    if not is_uri(location):
+        return fs.LocalFileSystem(), str(Path(location).absolute())
+    return fs.FileSystem.from_uri(location)
+
+
+def _tried(call: Callable[[], Result], location: str) -> Result:
+    """Return what ``call`` returns; a storage that fails for a moment is asked again, TRIES times in all."""
+    for left in reversed(range(TRIES)):
+        try:
+            return call()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if not left or not is_uri(location):
+                raise
+            logger.info("%s: %s; asking again", location.partition("?")[0], error)
+            time.sleep(random.uniform(0.5, 1.0) * 2.0 ** (TRIES - 1 - left))
+    raise AssertionError

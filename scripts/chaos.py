@@ -132,17 +132,19 @@ def report_on(
         "env_steps": max((r.env_steps for r in readings), default=0),
         "sessions": [asdict(session) for session in suite.sessions],
     }
-    about = {
-        "command": shlex.join(["python", *sys.argv]).replace(f"{ROOT}/", ""),
-        "seconds": round(outcome.ended - outcome.began, 1),
-        "nodes": args.nodes,
-    }
+    about = {"command": command_line(sys.argv), "seconds": round(outcome.ended - outcome.began, 1), "nodes": args.nodes}
     report = make_report(faults, findings, facts, about)
     write_report(report, output / "chaos.json")
     struck = [fault for fault in report["faults"] if fault["victim"] != "nobody"]
     title = f"{len(struck)} faults in {about['seconds']:.0f} s on {args.nodes or 'one'} node{'s' * (args.nodes > 1)}"
     draw_timeline([r for r in readings if r.time < outcome.stop_began], struck, commits, output / "chaos.png", title)
     return report
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return the command as one would type it from the repository's root; where its output went is nobody's business."""
+    kept = [word for i, word in enumerate(words) if word != "--output" and words[i - 1] != "--output"]
+    return shlex.join(["python", *kept]).replace(f"{ROOT}/", "")
 
 
 def measured(fault: Fault, outcome: Outcome, readings: Any, events: Any) -> dict[str, Any]:

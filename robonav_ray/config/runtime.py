@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from robonav_ray.config.base import Section
+from robonav_ray.storage import check_location
 
 
 class BudgetConfig(Section):
@@ -38,6 +39,15 @@ class CheckpointConfig(Section):
     """Newest checkpoints that are kept."""
     replay: bool = True
     """Whether the rows of the replay are saved too (needed for an exact resume)."""
+    storage: str | None = None
+    """Where checkpoints lie besides, so that a run can be resumed on other nodes without a shared file system: a folder or a bucket
+    (``s3://bucket/prefix``, ``gs://``, ``abfs://``). Learner and shards write their parts there themselves; ``output_dir`` then need not be
+    shared. Credentials come from the environment. None: they lie under ``output_dir`` alone."""
+
+    @field_validator("storage")
+    @classmethod
+    def _can_be_written_to(cls, storage: str | None) -> str | None:
+        return None if storage is None else check_location(storage)
 
 
 class RuntimeConfig(Section):

@@ -12,7 +12,7 @@ from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState, write_state
 from robonav_ray.learner.update import Update
 from robonav_ray.records import Command
-from robonav_ray.storage import BackgroundWrite, open_folder
+from robonav_ray.storage import BackgroundWrite, local_folder, open_folder
 
 OK = "ok"
 
@@ -98,7 +98,7 @@ class Obedience:
         return json.dumps({"files": self._writing.poll()})
 
     def _load(self, argument: str) -> str:
-        load_shared(self._state, Path(argument), self._ranks)
+        load_shared(self._state, argument, self._ranks)
         self._reloaded = True
         return json.dumps(self._progress())
 
@@ -133,8 +133,8 @@ class Obedience:
         return {"learner_step": self._state.learner_step, "policy_version": self._state.policy_version}
 
 
-def load_shared(state: LearnerState, directory: Path, ranks: OneRank, *, take_overrides: bool = False) -> None:
-    """Load ``directory`` on rank 0 and hand the state to all ranks, so that only rank 0 has to see the files.
+def load_shared(state: LearnerState, location: Path | str, ranks: OneRank, *, take_overrides: bool = False) -> None:
+    """Load ``location`` (a path or a URI) on rank 0 and hand the state to all ranks, so that only rank 0 has to see the files.
 
     The policy version never falls: it stays where it was when that is higher. Hyper-parameters that were changed by
     command stay those of the running learner, unless ``take_overrides``.
@@ -146,7 +146,8 @@ def load_shared(state: LearnerState, directory: Path, ranks: OneRank, *, take_ov
     problem = None
     if ranks.rank == 0:
         try:
-            state.load(directory)
+            with local_folder(str(location)) as directory:
+                state.load(directory)
         except (ValueError, OSError) as error:
             problem = str(error)
     problem, counters, loaded_overrides, precision = ranks.broadcast(

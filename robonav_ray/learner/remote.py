@@ -30,11 +30,11 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.errors import UserError
 from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink
+from robonav_ray.learner.pointer import committed_pointer, last_committed, raise_what_ended, write_committed, write_ended
 from robonav_ray.learner.trainer_remote import GROUPS_SUFFIX, lean_trainer_class, read_failures
 from robonav_ray.records import TransitionSpec
 
 POINTER_FILE = "robonav_checkpoint.json"
-LEARNER_PART = "learner"
 CONTROLLER_FAILURES = 3
 RANK_MEMORY_BYTES = 1_000_000.0
 
@@ -72,7 +72,7 @@ class LearnerWiring:
     lidar: LidarRing | None = None
     """The lidar's ring in the observations, where there is one."""
     resume_from: str | None = None
-    """Directory that ``LearnerState.save`` wrote; None begins afresh."""
+    """What ``LearnerState.save`` wrote, a path or a URI; None begins afresh."""
     dump_directory: str | None = None
     """Where a batch is kept that ends the run, on storage that every node and the driver see; None for nowhere."""
 
@@ -86,14 +86,14 @@ def train_loop(config: dict[str, Any]) -> None:
     import ray.train
 
     try:
-        _run_rank(config["wiring"], Path(config["pointer"]))
+        _run_rank(config["wiring"], config["pointer"])
     except (FloatingPointError, UserError) as error:  # raised by all ranks alike
         if ray.train.get_context().get_world_rank() == 0:
             kind = "user" if isinstance(error, UserError) else "numbers"
-            _write_json(_ended_file(Path(config["pointer"])), {"kind": kind, "text": str(error)})
+            write_ended(config["pointer"], kind, str(error))
 
 
-def _run_rank(wiring: LearnerWiring, pointer: Path) -> None:
+def _run_rank(wiring: LearnerWiring, pointer: str) -> None:
     import ray.train
 
     from robonav_ray.learner.devices import pick_device_of_all, set_threads, share_interpreter
@@ -139,25 +139,6 @@ def data_parallel(state: Any) -> Any:
     return average_over_ranks(state.online, state.device)
 
 
-def _ended_file(pointer: Path) -> Path:
-    return pointer.with_suffix(".ended.json")
-
-
-def _write_json(path: Path, document: dict[str, str]) -> None:
-    """Write ``document`` so that whoever reads ``path`` finds all of it or none."""
-    aside = path.with_suffix(".new")
-    aside.write_text(json.dumps(document), encoding="utf-8")
-    aside.replace(path)
-
-
-def raise_what_ended(pointer: Path) -> None:
-    """Raise what a rank wrote down when it ended for good; nothing when it was told to stop."""
-    path = _ended_file(pointer)
-    if path.exists():
-        ended = json.loads(path.read_text(encoding="utf-8"))
-        raise UserError(ended["text"]) if ended["kind"] == "user" else FloatingPointError(ended["text"])
-
-
 def take_up(state: Any, wiring: LearnerWiring, ranks: Any, committed: str | None) -> None:
     """Load the last ``committed`` checkpoint after a restart, else ``resume_from``, else keep the fresh state.
 
@@ -168,9 +149,9 @@ def take_up(state: Any, wiring: LearnerWiring, ranks: Any, committed: str | None
 
     committed = ranks.broadcast(committed)
     if committed is not None:
-        load_shared(state, Path(committed), ranks, take_overrides=True)
+        load_shared(state, committed, ranks, take_overrides=True)
     elif wiring.resume_from is not None:
-        load_shared(state, Path(wiring.resume_from), ranks)
+        load_shared(state, wiring.resume_from, ranks)
     if ranks.rank == 0:
         # A remote store answers newer_than from an earlier question, of which there is none yet.
         ask = getattr(wiring.weights, "wait_newer_than", wiring.weights.newer_than)
@@ -180,21 +161,7 @@ def take_up(state: Any, wiring: LearnerWiring, ranks: Any, committed: str | None
     state.policy_version = ranks.broadcast(state.policy_version)
 
 
-def committed_pointer(storage_path: str, run_name: str) -> Path:
-    """Return the file beside Train's notes that names the last committed checkpoint."""
-    return Path(storage_path) / f"{run_name}.committed.json"
-
-
-def last_committed(pointer: Path) -> str | None:
-    """Return the learner's directory in the checkpoint that ``pointer`` names; None when none was committed since the start."""
-    if not pointer.exists():
-        return None
-    path = Path(json.loads(pointer.read_text(encoding="utf-8"))["path"])
-    part = path / LEARNER_PART
-    return str(part if part.is_dir() else path)
-
-
-def report_committed(path: str, pointer: Path) -> None:
+def report_committed(path: str, pointer: str) -> None:
     """Make ``path`` the checkpoint to restart from, and tell Train; every rank must call it."""
     import ray.train
 
@@ -203,7 +170,7 @@ def report_committed(path: str, pointer: Path) -> None:
         document = Path(directory) / POINTER_FILE
         document.write_text(json.dumps({"path": path}), encoding="utf-8")
         if rank0:
-            _write_json(pointer, {"path": path})
+            write_committed(pointer, path)
         ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(directory) if rank0 else None)
 
 
@@ -261,6 +228,7 @@ def make_trainer(
     run_name: str,
     storage_path: str,
     max_restarts: int,
+    notes: str | None = None,
     controllers: list[Any] | None = None,
 ) -> Any:
     """Return the TorchTrainer; ``num_ranks`` 0 makes fit() run one rank in this very process, for tests.
@@ -275,9 +243,9 @@ def make_trainer(
     from ray.train.torch import TorchConfig
     from ray.train.v2.api.config import LoggingConfig
 
-    pointer = committed_pointer(storage_path, run_name)
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    groups = Path(storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}"
+    folder = Path(notes or storage_path).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    groups = folder / f"{run_name}{GROUPS_SUFFIX}"
     groups.touch()
     backend: Any = TorchConfig()
     use_gpu = gpus_per_rank > 0.0
@@ -286,7 +254,7 @@ def make_trainer(
         backend.backend = "none"  # TorchTrainer fills in an empty name
     return lean_trainer_class(groups, [] if controllers is None else controllers)(
         train_loop,
-        train_loop_config={"wiring": wiring, "pointer": str(pointer)},
+        train_loop_config={"wiring": wiring, "pointer": committed_pointer(storage_path, run_name)},
         torch_config=backend,
         scaling_config=train.ScalingConfig(
             num_workers=num_ranks,
@@ -314,6 +282,7 @@ def start_learner(
     *,
     run_name: str,
     storage_path: str,
+    notes: str | None = None,
     num_ranks: int = 1,
     cpus_per_rank: float = 1.0,
     gpus_per_rank: float = 0.0,
@@ -325,7 +294,8 @@ def start_learner(
     Args:
         wiring: Clients and config; picklable.
         run_name: Must never have been used under ``storage_path``: Train would silently resume the old run.
-        storage_path: Where Train keeps its notes (a few kB); shared by all nodes that may hold rank 0.
+        storage_path: Where Train keeps its notes (a few kB), a path or a URI; shared by all nodes that may hold rank 0.
+        notes: Folder on this machine for what the driver notes of Train; ``storage_path`` where that is one.
         num_ranks: DDP ranks.
         cpus_per_rank: CPUs that each reserves; 0 where the caller has reserved them itself.
         gpus_per_rank: GPUs that each reserves (a fraction shares one with others); above 0 means NCCL.
@@ -359,6 +329,7 @@ def start_learner(
             run_name=run_name,
             storage_path=storage_path,
             max_restarts=max_restarts,
+            notes=notes,
             controllers=controllers,
         ).fit()
         raise_what_ended(committed_pointer(storage_path, run_name))

@@ -16,7 +16,7 @@ from robonav_ray.replay.mixing import Annealing, MixedDraw, mix, shard_probabili
 from robonav_ray.replay.pacing import SamplesPerInsertLedger
 from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.shard import ReplayShard, ShardStats
-from robonav_ray.storage import FileEntry, open_folder, write_file
+from robonav_ray.storage import FileEntry, join, open_folder, read_bytes, write_file
 
 _JSON_NAME = "replay.json"
 SHARED_KEYS = ("num_shards", "ledger")
@@ -147,7 +147,7 @@ class ReplayBuffer:
         """Write everything into ``directory``; return the files' entries, named relative to it."""
         entries = [write_replay_json(directory, self._scalars())]
         for shard, path in zip(self.shards, shard_directories(directory, len(self.shards)), strict=True):
-            entries += [entry.below(Path(path).name) for entry in shard.save(path)]
+            entries += [entry.below(f"shard_{shard.index:03d}") for entry in shard.save(path)]
         return entries
 
     def load(self, directory: Path) -> None:
@@ -189,21 +189,21 @@ class ReplayBuffer:
         self._annealing.learner_step = scalars.get("learner_step", self._annealing.learner_step)
 
 
-def shard_directories(directory: Path, num_shards: int) -> list[str]:
-    """Return where each shard lies inside a saved replay."""
-    return [str(directory / f"shard_{index:03d}") for index in range(num_shards)]
+def shard_directories(directory: Path | str, num_shards: int) -> list[str]:
+    """Return where each shard lies inside a replay saved at ``directory``, a path or a URI."""
+    return [join(str(directory), f"shard_{index:03d}") for index in range(num_shards)]
 
 
-def write_replay_json(directory: Path, saved: dict[str, Any]) -> FileEntry:
+def write_replay_json(directory: Path | str, saved: dict[str, Any]) -> FileEntry:
     """Write what belongs to no shard into ``directory`` (made if missing); return the file's entry."""
     return write_file(open_folder(str(directory)), _JSON_NAME, json.dumps(saved).encode())
 
 
-def read_replay_json(directory: Path, num_shards: int) -> dict[str, Any]:
+def read_replay_json(directory: Path | str, num_shards: int) -> dict[str, Any]:
     """Return what ``write_replay_json`` wrote in this wiring or the other; ValueError unless it has the keys and that many shards."""
-    path = directory / _JSON_NAME
+    path = join(str(directory), _JSON_NAME)
     try:
-        saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        saved: dict[str, Any] = json.loads(read_bytes(path))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"cannot restore the replay: {path} is missing or damaged ({error}); choose another checkpoint"

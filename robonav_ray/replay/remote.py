@@ -41,7 +41,7 @@ class _Coming:
     actor: Any
     ready: Any
     """Its first answer: the incarnation that ``restore`` returns, or its figures where there is nothing to restore."""
-    directory: Path | None
+    directory: Path | str | None
     deaths: int = 0
     began: float = field(default_factory=time.monotonic)
 
@@ -49,7 +49,7 @@ class _Coming:
 class ReplaySave:
     """A snapshot that shards are writing, each on its own node. A shard that dies meanwhile ends it."""
 
-    def __init__(self, shards: list[Any], directory: Path, ledger: dict[str, Any]) -> None:
+    def __init__(self, shards: list[Any], directory: Path | str, ledger: dict[str, Any]) -> None:
         """``ledger`` is its state at the cut."""
         self._shards, self._directory, self._ledger = list(shards), directory, ledger
         self._paths = buffer.shard_directories(directory, len(shards))
@@ -68,7 +68,7 @@ class ReplaySave:
         if any(part is None for part in parts):
             return None
         entry = buffer.write_replay_json(self._directory, {"num_shards": len(self._shards), "ledger": self._ledger})
-        return [entry, *(e.below(Path(path).name) for path, part in zip(self._paths, parts, strict=True) for e in part)]
+        return [entry, *(e.below(f"shard_{i:03d}") for i, part in enumerate(parts) for e in part)]
 
     def abandon(self) -> None:
         """Have the shards give it up; does not wait for them."""
@@ -135,7 +135,7 @@ class ReplayHandles:
         self._ask_shards(WAIT_S)
         return [i for i in range(len(self.shards)) if self._view.is_dead(i)]
 
-    def begin_replacing(self, index: int, directory: Path | None = None) -> None:
+    def begin_replacing(self, index: int, directory: Path | str | None = None) -> None:
         """Start shard ``index`` anew in a new life, from its part of the replay saved in ``directory`` if given; returns at once.
 
         Rows that it had got since are lost; their ids never come back. ``take_replaced`` puts it in its place once it is up. Nothing
@@ -186,7 +186,7 @@ class ReplayHandles:
         """Begin the warm-up anew when only ``size`` rows, less than ``replay.min_size``, are left; does not wait."""
         self._known = self.ledger.rebase.remote(size)
 
-    def replace_shard(self, index: int, directory: Path | None = None, timeout_s: float = 10.0) -> int:
+    def replace_shard(self, index: int, directory: Path | str | None = None, timeout_s: float = 10.0) -> int:
         """``begin_replacing``, and wait for up to ``timeout_s`` seconds (a minute more when it restores itself); return its rows.
 
         When the shard's actor is not up by then (no node has room) that is logged and 0 returned: it stays dead, and the next call goes
@@ -213,7 +213,7 @@ class ReplayHandles:
         """Admit again."""
         ray.get(self.ledger.resume.remote(), timeout=_LEDGER_S)
 
-    def begin_save(self, directory: Path, timeout_s: float = _MARK_S) -> ReplaySave:
+    def begin_save(self, directory: Path | str, timeout_s: float = _MARK_S) -> ReplaySave:
         """Set the mark of a snapshot in every shard, and return what to ask whether it is written below ``directory``.
 
         Call between ``pause`` and ``resume``; see ``LedgerService.pause`` for what is in. Replace dead shards first. The replay may go
@@ -224,7 +224,7 @@ class ReplayHandles:
         save.mark(timeout_s)
         return save
 
-    def save(self, directory: Path, timeout_s: float = 60.0) -> list[FileEntry]:
+    def save(self, directory: Path | str, timeout_s: float = 60.0) -> list[FileEntry]:
         """As ``begin_save``, and wait until all is written; return the files' entries, named relative to ``directory``.
 
         RayError when a shard fails or is not done within ``timeout_s`` seconds.
@@ -238,7 +238,7 @@ class ReplayHandles:
             time.sleep(0.01)
         return entries
 
-    def load(self, directory: Path, timeout_s: float = 120.0) -> None:
+    def load(self, directory: Path | str, timeout_s: float = 120.0) -> None:
         """Restore what ``save`` wrote, here or in one process, in new lives, before any client is used.
 
         ValueError names what is missing or different; RuntimeError when the shards are not up and restored within ``timeout_s``.
@@ -260,11 +260,11 @@ class ReplayHandles:
         for actor in (*self.shards, *(coming.actor for coming in self._coming.values()), self.ledger):
             ray.kill(actor)
 
-    def _come_again(self, index: int, directory: Path | None, deaths: int) -> None:
+    def _come_again(self, index: int, directory: Path | str | None, deaths: int) -> None:
         self._incarnations[index] += 1
         self._coming[index] = self._start_coming(index, directory, deaths)
 
-    def _start_coming(self, index: int, directory: Path | None, deaths: int = 0) -> _Coming:
+    def _start_coming(self, index: int, directory: Path | str | None, deaths: int = 0) -> _Coming:
         actor = self._start_shard(index)
         if directory is None:
             return _Coming(actor, actor.stats.remote(), None, deaths)

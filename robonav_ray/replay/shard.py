@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.shard_files import load_shard_state, state_arrays
 from robonav_ray.replay.snapshot import ShardSnapshot
 from robonav_ray.replay.sum_tree import SumTree
-from robonav_ray.storage import BackgroundWrite, FileEntry, open_folder
+from robonav_ray.storage import BackgroundWrite, FileEntry, local_folder, open_folder
 
 Sampler = Literal["prioritized", "rank", "uniform"]
 
@@ -269,12 +270,13 @@ class ReplayShard:
 
     def load(self, directory: str, incarnation: int | None = None) -> None:
         """Restore what ``save`` wrote (see ``load_state_dict``); ValueError names the file that is missing or damaged."""
-        self.load_state_dict(load_shard_state(Path(directory), self._layout.dtype), incarnation)
+        with self._saved(directory) as state:
+            self.load_state_dict(state, incarnation)
 
     def restore(self, directory: str, least_incarnation: int) -> int:
         """Load ``directory`` in a new life, numbered at least ``least_incarnation``; return the number."""
-        state = load_shard_state(Path(directory), self._layout.dtype)
-        self.load_state_dict(state, max(least_incarnation, state["incarnation"] + 1))
+        with self._saved(directory) as state:
+            self.load_state_dict(state, max(least_incarnation, state["incarnation"] + 1))
         return self.incarnation
 
     def forget_writers(self) -> None:
@@ -338,6 +340,14 @@ class ReplayShard:
             "item_id": self._item_id[:size],
             "leaf": np.empty(0) if self._index is None else self._index.leaf[:size],
         } | ({"order": self._index.order, "num_writes": self._index.num_writes} if isinstance(self._index, RankHeap) else {})
+
+    @contextlib.contextmanager
+    def _saved(self, location: str) -> Iterator[dict[str, Any]]:
+        try:
+            with local_folder(location) as directory:
+                yield load_shard_state(directory, self._layout.dtype)
+        except OSError as error:
+            raise ValueError(f"cannot restore a replay shard: {error}; choose another checkpoint") from error
 
     def _mark(self) -> ShardSnapshot:
         """Return a snapshot of everything as it is now."""

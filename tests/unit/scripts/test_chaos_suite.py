@@ -313,3 +313,8 @@ def test_a_section_of_the_page_is_brought_up_to_date_and_the_rest_is_left(tmp_pa
 def test_the_page_has_the_sections_that_its_commands_name() -> None:
     for section in ("everything", "workers"):
         check_section(chaos.ROOT, section)
+
+
+def test_the_command_on_the_page_does_not_say_where_its_output_went() -> None:
+    words = [str(chaos.ROOT / "scripts" / "chaos.py"), "--output", "/somewhere", "--times", "3"]
+    assert chaos.command_line(words) == "python scripts/chaos.py --times 3"
