@@ -67,7 +67,7 @@ class Loss:
             # Ray Train starts all ranks again when it loses one.
             gone = before if self.all_anew or role == "rank" else before & self.hit
             alive = now.get(role, set()) - (set() if thawed else gone)
-            if len(alive) < len(before):
+            if len(alive) < (1 if self.all_anew else len(before)):  # a new session is sized anew
                 return False
         return True
 
