@@ -68,7 +68,6 @@ def start_command(words: dict[str, str], *, head: bool = False, block: bool = Fa
 
 def job_command(definition: ClusterDefinition) -> str:
     """Return the command of the job; submitted again, it goes on where the last one stopped."""
-    return (
-        f"robonav train {definition.job.config} --resume auto learner.num_ranks={definition.job.num_ranks} "
-        f"output_dir={definition.storage.url}"
-    )
+    url = definition.storage.url
+    where = f"checkpoint.storage={url} output_dir=/tmp/runs" if definition.storage.is_bucket else f"output_dir={url}"
+    return f"robonav train {definition.job.config} --resume auto learner.num_ranks={definition.job.num_ranks} {where}"
