@@ -150,7 +150,7 @@ class ReplayBuffer:
             entries += [entry.below(f"shard_{shard.index:03d}") for entry in shard.save(path)]
         return entries
 
-    def load(self, directory: Path) -> None:
+    def load(self, directory: Path | str) -> None:
         """Restore what ``save`` wrote, here or over Ray; ValueError names what is missing, damaged or different.
 
         What was written over Ray has no ``LOCAL_KEYS``: the mixer's rng then stays as it is, and the learner says its step.

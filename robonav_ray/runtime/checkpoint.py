@@ -4,6 +4,10 @@
 ``counters.json``, in the one-process wiring also ``rollout/``, and ``manifest.json``, which is written last and names every other file
 with its size and SHA-256, and itself with a hash of its own. A directory without a manifest is not a checkpoint. Nothing here is a
 pickle.
+
+With ``checkpoint.storage`` the same checkpoint lies there too, under the same name: learner and shards write their parts straight to it,
+and its manifest, written last, commits it. The directory of this machine then holds all but the rows, and its own manifest says where
+those are.
 """
 
 from __future__ import annotations
@@ -26,10 +30,9 @@ from safetensors import SafetensorError
 
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.vetting import UntrustedError, parse_json, read_json, vet_files, vet_names
-from robonav_ray.storage import FileEntry, open_folder, write_file
+from robonav_ray.storage import MANIFEST, FileEntry, check_location, fetch, join, open_folder, read_bytes, write_bytes, write_file
 
 FORMAT_VERSION = 2
-MANIFEST = "manifest.json"
 _ASIDE = ".aside-"
 _SELF = re.compile(rb'"manifest_sha256": "([0-9a-f]{64})"')
 _UNKNOWN = b"0" * 64
@@ -59,6 +62,22 @@ class Checkpoint:
     counters: Counters
     created: float
     """Seconds since the epoch."""
+    stored_at: str | None = None
+    """Where it lies in ``checkpoint.storage``; None when it is on this machine alone."""
+    stored_rows: bool = False
+    """Whether the rows of the replay lie there, and not here."""
+
+    @property
+    def location(self) -> str:
+        """Where every node that may hold a part of the run finds the checkpoint: a path or a URI."""
+        return self.stored_at or str(self.path)
+
+    @property
+    def rows(self) -> str | None:
+        """Where every node finds the shards' rows; None when ``checkpoint.replay`` was off."""
+        if self.stored_at is not None and self.stored_rows:
+            return join(self.stored_at, "replay")
+        return str(self.replay) if self.replay.is_dir() else None
 
     @property
     def learner(self) -> Path:
@@ -86,16 +105,23 @@ class Checkpoint:
 class CheckpointWriter:
     """Writes one checkpoint aside; ``commit`` makes it real, ``discard`` forgets it."""
 
-    def __init__(self, folder: Path, counters: Counters) -> None:
-        """Make the directory aside. ``folder`` is ``RUN/checkpoints``."""
+    def __init__(self, folder: Path, counters: Counters, storage: str | None = None) -> None:
+        """Make the directory aside. ``folder`` is ``RUN/checkpoints``, ``storage`` where the run's checkpoints lie besides."""
         self._folder = folder
         self.counters = counters
         """Written by ``commit``; may be replaced until then."""
-        self.final = folder / f"env-{counters.env_steps:012d}"
+        # Never the same name twice where others may still be writing: in a bucket nothing is renamed.
+        unique = "" if storage is None else f"-{time.time_ns():x}"
+        self.final = folder / f"env-{counters.env_steps:012d}{unique}"
+        self.stored_at = None if storage is None else join(storage, self.final.name)
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{_ASIDE}{counters.env_steps:012d}-{os.getpid()}-{time.time_ns()}"
         self.path.mkdir()
         self._entries: dict[str, FileEntry] = {}
+
+    def part(self, name: str) -> str:
+        """Return where a part of the run, on whatever node, writes its files."""
+        return str(self.path / name) if self.stored_at is None else join(self.stored_at, name)
 
     def write_json(self, name: str, data: Any) -> None:
         """Write one JSON document."""
@@ -116,15 +142,19 @@ class CheckpointWriter:
         self.add(
             FileEntry(name, p.stat().st_size, _sha256(p, sync=True)) for name, p in files.items() if name not in self._entries
         )
-        for entry in self._entries.values():
+        rows = set[str]() if self.stored_at is None else self._store(self.stored_at, files)
+        files = {p.relative_to(self.path).as_posix(): p for p in sorted(self.path.rglob("*")) if p.is_file()}
+        for entry in (e for e in self._entries.values() if e.name not in rows):
             if entry.name not in files or files[entry.name].stat().st_size != entry.num_bytes:
                 raise OSError(
                     f"{self.path / entry.name}: what another process wrote is not visible from the driver; output_dir must be on storage "
                     "that all nodes share"
                 )
         created = time.time()
-        entries = {e.name: {"bytes": e.num_bytes, "sha256": e.sha256} for e in sorted(self._entries.values())}
-        write_file(open_folder(str(self.path)), MANIFEST, _manifest_bytes(created, entries))
+        here = [e for e in self._entries.values() if e.name not in rows]
+        if self.stored_at is not None:
+            write_bytes(join(self.stored_at, MANIFEST), _manifest_bytes(created, _named(self._entries.values())))
+        write_file(open_folder(str(self.path)), MANIFEST, _manifest_bytes(created, _named(here), self.stored_at, bool(rows)))
         for directory in {p.parent for p in files.values()} | {self.path}:
             _sync(directory)
         repeat = 0
@@ -133,7 +163,22 @@ class CheckpointWriter:
             self.final = self._folder / f"env-{self.counters.env_steps:012d}-{repeat:04d}"
         self.path.rename(self.final)
         _sync(self._folder)
-        return Checkpoint(self.final, self.counters, created)
+        return Checkpoint(self.final, self.counters, created, self.stored_at, bool(rows))
+
+    def _store(self, stored_at: str, files: dict[str, Path]) -> set[str]:
+        """Bring what others have stored here, all but rows, and store what is here; return the names of the rows."""
+        stored = {name: entry for name, entry in self._entries.items() if name not in files}
+        rows = {name for name in stored if name.startswith("replay/")}
+        for name in stored.keys() - rows:
+            fetch(join(stored_at, name), self.path / name, stored[name])
+        folder = open_folder(stored_at)
+        for name, path in files.items():
+            with folder.create(name) as copy, path.open("rb") as file:
+                while block := file.read(1 << 22):
+                    copy.write(block)
+            if copy.entry != self._entries[name]:
+                raise OSError(f"{path}: has changed since it was hashed")
+        return rows
 
     def discard(self) -> None:
         """Remove what was written aside."""
@@ -148,7 +193,13 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such checkpoint directory; `ls {path.parent}` shows those that exist")
-    created, files = _read_manifest(path / MANIFEST)
+    try:
+        data = (path / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path / MANIFEST}: is missing, so {path.name} was never committed; use another checkpoint"
+        ) from None
+    created, files, stored_at, stored_rows = _read_manifest(data, str(path / MANIFEST))
     names = [entry.name for entry in files]
     try:
         vet_names(path, [*names, MANIFEST])
@@ -160,7 +211,37 @@ def open_checkpoint(path: Path) -> Checkpoint:
         counters = _counters(path / "counters.json")
     except (OSError, UntrustedError) as error:
         raise CheckpointError(f"{error}; use another checkpoint") from None
-    return Checkpoint(path, counters, created)
+    return Checkpoint(path, counters, created, stored_at, stored_rows)
+
+
+def fetch_checkpoint(stored_at: str, folder: Path) -> Checkpoint:
+    """Bring the checkpoint at ``stored_at``, all but its rows, into ``folder`` (``RUN/checkpoints``) and return it.
+
+    Raises:
+        CheckpointError: When it is not whole.
+        OSError: When the storage does not answer.
+    """
+    place = join(stored_at, MANIFEST).partition("?")[0]
+    try:
+        data = read_bytes(join(stored_at, MANIFEST))
+    except FileNotFoundError:
+        raise CheckpointError(f"{place}: is missing, so it was never committed; use another checkpoint") from None
+    created, entries, _, _ = _read_manifest(data, place)
+    here = [entry for entry in entries if not entry.name.startswith("replay/")]
+    aside = folder / f"{_ASIDE}fetched-{os.getpid()}-{time.time_ns()}"
+    aside.mkdir(parents=True)
+    try:
+        vet_names(aside, [entry.name for entry in entries])
+    except UntrustedError as error:
+        raise CheckpointError(f"{place}: {error}; use another checkpoint") from None
+    for entry in here:
+        fetch(join(stored_at, entry.name), aside / entry.name, entry)
+    write_file(open_folder(str(aside)), MANIFEST, _manifest_bytes(created, _named(here), stored_at, len(here) < len(entries)))
+    final = folder / stored_at.partition("?")[0].rpartition("/")[2]
+    if final.exists():
+        final.rename(folder / f"superseded-{final.name}-{time.time_ns()}")
+    aside.rename(final)
+    return open_checkpoint(final)
 
 
 def _counters(path: Path) -> Counters:
@@ -189,22 +270,34 @@ def taking_up(checkpoint: Checkpoint) -> Iterator[None]:
         raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {what}") from error
 
 
-def _manifest_bytes(created: float, files: dict[str, dict[str, Any]]) -> bytes:
+def _named(entries: Iterable[FileEntry]) -> dict[str, dict[str, Any]]:
+    """Return entries as the manifest has them."""
+    return {entry.name: {"bytes": entry.num_bytes, "sha256": entry.sha256} for entry in sorted(entries)}
+
+
+def _manifest_bytes(
+    created: float, files: dict[str, dict[str, Any]], stored_at: str | None = None, stored_rows: bool = False
+) -> bytes:
     """Return the manifest: JSON that holds the SHA-256 of its own bytes, as they are with zeros in place of that hash."""
     document = {"manifest_sha256": _UNKNOWN.decode(), "format_version": FORMAT_VERSION, "created": created, "files": files}
+    if stored_at is not None:
+        document |= {"stored_at": stored_at, "stored_rows": stored_rows}
     text = json.dumps(document, indent=1).encode()
     return text.replace(_UNKNOWN, hashlib.sha256(text).hexdigest().encode(), 1)
 
 
-def _read_manifest(path: Path) -> tuple[float, list[FileEntry]]:
-    """Return when the checkpoint was made, and its files; CheckpointError unless the manifest is whole."""
+def _read_manifest(data: bytes, path: str) -> tuple[float, list[FileEntry], str | None, bool]:
+    """Return when the checkpoint was made, its files, where it is stored, and whether its rows lie only there.
+
+    CheckpointError that names ``path`` unless the manifest is whole.
+    """
     try:
-        data = path.read_bytes()
-        manifest = parse_json(data, path.name)
+        manifest = parse_json(data, MANIFEST)
         version, created = int(manifest["format_version"]), float(manifest["created"])
         files = [FileEntry(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest["files"].items()]
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: is missing, so {path.parent.name} was never committed; use another checkpoint") from None
+        stored_at, stored_rows = manifest.get("stored_at"), manifest.get("stored_rows") is True
+        if stored_at is not None:
+            check_location(stored_at)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: is damaged ({error}); use another checkpoint") from None
     if version != FORMAT_VERSION:
@@ -212,7 +305,7 @@ def _read_manifest(path: Path) -> tuple[float, list[FileEntry]]:
     found = _SELF.search(data)
     if found is None or hashlib.sha256(data.replace(found[1], _UNKNOWN, 1)).hexdigest().encode() != found[1]:
         raise CheckpointError(f"{path}: does not match the hash that it holds of itself (damaged); use another checkpoint")
-    return created, files
+    return created, files, stored_at, stored_rows
 
 
 def _damage(file: Path, entry: FileEntry) -> str | None:

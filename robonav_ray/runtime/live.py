@@ -13,10 +13,12 @@ from robonav_ray.runtime.checkpoint import newest_good_checkpoint, set_newer_asi
 from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.run_directory import RunDirectory
 from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.stored_runs import set_newer_aside_stored, store_notes, stored_run
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.panel import make_panel
 
+logger = logging.getLogger(__name__)
 StartWiring = Callable[[Session], tuple[Wiring, list[Tracker]]]
 """Starts the parts for a session; also returns the trackers that only this wiring has."""
 
@@ -47,6 +49,8 @@ class LiveRun:
         self.session = session
         self._start, self._wiring_name, self._stop, self._command = start, wiring_name, stop, command
         self._exits = contextlib.ExitStack()
+        storage = session.config.checkpoint.storage
+        self._stored_run = None if storage is None else stored_run(storage, session.run)
         self.ending: Ending | None = None
         """How the session ended; None while it goes on, and where it was broken off."""
 
@@ -56,6 +60,8 @@ class LiveRun:
             exits.enter_context(run.locked())
             if session.checkpoint is not None:
                 set_newer_aside(run.checkpoints, session.checkpoint.path)
+                if self._stored_run is not None:
+                    set_newer_aside_stored(self._stored_run, session.checkpoint.path.name)
             if session.checkpoint is not None or session.goes_on:
                 run.keep_config(session.config)
             exits.enter_context(_log_in(run))
@@ -93,6 +99,11 @@ class LiveRun:
         if ending is not None:
             done = ending.reason.finished and ending.saved
             run.write_status("finished" if done else "unfinished", reason=ending.reason.name)
+            if self._stored_run is not None:
+                try:
+                    store_notes(run, self._stored_run)
+                except OSError as error:
+                    logger.warning("the run's last notes could not be stored (%s); its checkpoints are", error)
             return
         has_checkpoint = newest_good_checkpoint(run.checkpoints)[0] is not None
         run.write_status("unfinished" if has_checkpoint or kind is None else "failed")

@@ -152,9 +152,9 @@ class LocalWiring:
         """Hand it over at the next look."""
         self._mailbox.budget_frac = used_frac
 
-    def committed(self, path: Path) -> None:
+    def committed(self, checkpoint: Checkpoint) -> None:
         """Tell the learner."""
-        self._command("committed", str(path))
+        self._command("committed", checkpoint.location)
 
     def close(self) -> None:
         """Nothing runs by itself here."""
@@ -172,8 +172,8 @@ class LocalWiring:
         with taking_up(checkpoint):
             self.learner_state.load(checkpoint.learner)
             self.curriculum.load_state_dict(checkpoint.read_json("curriculum.json"))
-            if checkpoint.replay.is_dir():
-                self.replay.load(checkpoint.replay)
+            if checkpoint.rows is not None:
+                self.replay.load(checkpoint.rows)
                 if not _has_worker(checkpoint):
                     self.replay.forget_writers()  # the new worker begins its fragments at 0 again
         weights = checkpoint.rollout / "weights.safetensors"

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -90,7 +89,7 @@ class Supervisor:
         ]
         return shards + [name for name, question in self._parts.items() if question.open_s > longer_than_s]
 
-    def look(self, saved: Path | None) -> None:
+    def look(self, saved: str | None) -> None:
         """Take in what has been answered, and act on what has not.
 
         Args:
@@ -128,7 +127,7 @@ class Supervisor:
         if question.open_s > limit:
             raise PartLostError(f"the {name} has not answered for {question.open_s:.0f} s")
 
-    def _look_at_shard(self, index: int, saved: Path | None) -> None:
+    def _look_at_shard(self, index: int, saved: str | None) -> None:
         question = self._shards[index]
         try:
             question.look()
@@ -142,7 +141,7 @@ class Supervisor:
         if question.num_answers and question.open_s > self._timeout_s:
             self._lose_shard(index, "fenced", f"was silent for {question.open_s:.0f} s", saved)
 
-    def _lose_shard(self, index: int, event: str, why: str, saved: Path | None) -> None:
+    def _lose_shard(self, index: int, event: str, why: str, saved: str | None) -> None:
         had: ShardStats | None = self._shards[index].answer
         self._lost[index] = (time.monotonic(), had.size if had is not None else 0)
         self.message = f"replay shard {index} {why}; the others go on"

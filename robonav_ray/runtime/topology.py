@@ -49,8 +49,10 @@ from robonav_ray.runtime.policies import read_policy
 from robonav_ray.runtime.ray_save import CALL_TIMEOUT_S, RaySave
 from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
+from robonav_ray.runtime.stored_runs import stored_notes
 from robonav_ray.runtime.supervision import ASK_INTERVAL_S, Supervisor, here, near
 from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.storage import join
 from robonav_ray.weights.remote import start_weight_store
 
 logger = logging.getLogger(__name__)
@@ -78,7 +80,7 @@ class RayWiring:
         self._message = ""
         self.events = EventLog(session.run.path)
         self._elasticity = Elasticity(config, plan, self.events.note, nodes=nodes)
-        self._last_commit: Path | None = checkpoint.path if checkpoint else None
+        self._last_commit = checkpoint
         self._closed = self._parts_lost = False
 
         self._mailbox = MailboxHandle(scheduling_strategy=here())
@@ -106,11 +108,12 @@ class RayWiring:
                 weights=self._weights,
                 commands=self._mailbox.channel(),
                 device="cuda" if plan.gpus_per_rank else "cpu",
-                resume_from=str(checkpoint.learner) if checkpoint else None,
+                resume_from=join(checkpoint.location, "learner") if checkpoint else None,
                 dump_directory=str(session.run.path.absolute()),
             ),
             run_name=f"session-{session.counters.incarnation}-{time.time_ns()}",
-            storage_path=str((session.run.path / "ray_train").absolute()),
+            storage_path=stored_notes(config.checkpoint.storage, session.run),
+            notes=stored_notes(None, session.run),
             num_ranks=plan.num_ranks,
             cpus_per_rank=plan.cpus_per_rank,
             gpus_per_rank=plan.gpus_per_rank,
@@ -206,9 +209,9 @@ class RayWiring:
             try:
                 self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
                 self.replay.pause(DRAIN_S)
-                answer = json.loads(self._mailbox.call("begin_save", str(writer.path / "learner"), timeout_s=CALL_TIMEOUT_S))
+                answer = json.loads(self._mailbox.call("begin_save", writer.part("learner"), timeout_s=CALL_TIMEOUT_S))
                 if self._session.config.checkpoint.replay:
-                    rows = self.replay.begin_save(writer.path / "replay")
+                    rows = self.replay.begin_save(writer.part("replay"))
                 curriculum = self.curriculum.state()
             finally:
                 if not last:
@@ -263,7 +266,7 @@ class RayWiring:
         try:
             self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
             self._mailbox.call("hyperparameters", json.dumps(dict(changes)), timeout_s=CALL_TIMEOUT_S)
-            self._mailbox.call("load", str(donor.learner), timeout_s=CALL_TIMEOUT_S)
+            self._mailbox.call("load", join(donor.location, "learner"), timeout_s=CALL_TIMEOUT_S)
             self.curriculum.load(donor.read_json("curriculum.json"))
             self.fleet.restart()
         except BaseException as error:
@@ -272,14 +275,14 @@ class RayWiring:
                 raise LearnerCallError(f"a part did not answer while another run's checkpoint was taken over: {error}") from error
             raise
 
-    def committed(self, path: Path) -> None:
-        """From now on a restarted rank or shard comes back from ``path``."""
-        self._last_commit = path
-        self.events.note(PartEvent("saved", "session", path.name))
+    def committed(self, checkpoint: Checkpoint) -> None:
+        """From now on a restarted rank or shard comes back from ``checkpoint``."""
+        self._last_commit = checkpoint
+        self.events.note(PartEvent("saved", "session", checkpoint.path.name))
         try:
-            self._mailbox.call("committed", str(path), timeout_s=CALL_TIMEOUT_S)
+            self._mailbox.call("committed", checkpoint.location, timeout_s=CALL_TIMEOUT_S)
         except LearnerCallError as error:  # it is restarting; the checkpoint stays valid for the next session
-            logger.warning("the learner has not heard of the checkpoint %s: %s", path.name, error)
+            logger.warning("the learner has not heard of the checkpoint %s: %s", checkpoint.path.name, error)
 
     def close(self) -> None:
         """Stop the learner cooperatively (Ray Train then removes its placement group itself) and end all actors."""
@@ -303,8 +306,8 @@ class RayWiring:
         """Load curriculum and replay, and publish the policy, so that no worker acts without one while the learner comes up."""
         with taking_up(checkpoint):
             self.curriculum.load(checkpoint.read_json("curriculum.json"))
-            if checkpoint.replay.is_dir():
-                self.replay.load(checkpoint.replay)
+            if checkpoint.rows is not None:
+                self.replay.load(checkpoint.rows)
         self._weights.publish(read_policy(checkpoint, "online"))
 
     def _check_learner(self) -> None:
@@ -335,9 +338,8 @@ class RayWiring:
             raise PartLostError(f"a part did not answer while rollout worker {worker} was replaced: {error}") from error
         return int(rows)
 
-    def _saved_replay(self) -> Path | None:
-        saved = self._last_commit / "replay" if self._last_commit else None
-        return saved if saved is not None and saved.is_dir() else None
+    def _saved_replay(self) -> str | None:
+        return self._last_commit.rows if self._last_commit else None
 
     def _await_all(self, wait_s: float) -> None:
         """Wait, bounded, until learner and shards answer: without one of them nothing is cut, and nobody has to stand for it.

@@ -39,8 +39,10 @@ from robonav_ray.runtime.run_directory import (
 )
 from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
+from robonav_ray.runtime.stored_runs import bring_run, check_writable, find_stored_run, stored_run
 from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
+from robonav_ray.storage import exists, is_uri, join
 
 logger = logging.getLogger(__name__)
 EXIT_FAILED = 1
@@ -121,9 +123,11 @@ def resolve_opening(
     config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None, began: float, console: Console
 ) -> Opening:
     """Resolve config, run and checkpoint; makes nothing. UserError for anything that is wrong."""
-    if resume is not None and resume not in ("auto", "latest") and not Path(resume).exists():
+    if resume is not None and resume not in ("auto", "latest") and not is_uri(resume) and not Path(resume).exists():
         raise RunDirectoryError(f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)")
     config = place_output(load_run_config(config_path, overrides), directory)
+    if config.checkpoint.storage is not None:
+        check_writable(config.checkpoint.storage)
     resumed = _find_resumed(config, resume, directory)
     if resumed is None:
         if resume == "auto":
@@ -151,7 +155,15 @@ def resolve_opening(
 def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None) -> tuple[RunDirectory, Checkpoint | None] | None:
     if resume is None:
         return None
-    if resume == "auto" and directory is not None:  # the same command again and again, as a job queue would
+    if is_uri(resume):
+        name = resume.partition("?")[0].rstrip("/").rpartition("/")[2]
+        run = bring_run(resume, directory or Path(config.output_dir) / name)
+    elif directory is None and resume in ("auto", "latest") and (stored := _find_stored(config, resume)) is not None:
+        run = bring_run(stored, Path(config.output_dir) / stored.partition("?")[0].rpartition("/")[2])
+    elif resume == "auto" and directory is not None:  # the same command again and again, as a job queue would
+        storage = config.checkpoint.storage
+        if storage is not None and exists(join(stored_run(storage, RunDirectory(directory.absolute())), "config.yaml")):
+            bring_run(stored_run(storage, RunDirectory(directory.absolute())), directory)
         if not (directory / "config.yaml").is_file():
             return None
         run = open_run(directory)
@@ -186,6 +198,19 @@ def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None)
     )
 
 
+def _find_stored(config: RunConfig, resume: str) -> str | None:
+    """Return the newest run in ``checkpoint.storage``; None when there is none, or another process of this machine is training it."""
+    if config.checkpoint.storage is None:
+        return None
+    auto = resume == "auto"
+    found = find_stored_run(config.checkpoint.storage, unfinished_only=auto, name=config.name if auto else None)
+    if found is not None:
+        run = RunDirectory(Path(config.output_dir).absolute() / found.partition("?")[0].rpartition("/")[2])
+        if run.path.is_dir() and run.is_locked:
+            return None
+    return found
+
+
 def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple[Session, Ending]:
     from robonav_ray.runtime.cluster import connected
 
@@ -196,7 +221,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
         from robonav_ray.runtime.topology import RayWiring
         from robonav_ray.tracking.remote import PrometheusTracker
 
-        if cluster.num_nodes > 1:
+        if cluster.num_nodes > 1 and config.checkpoint.storage is None:
             from robonav_ray.runtime.shared_storage import check_shared
 
             check_shared(*opening.folder)

@@ -122,8 +122,8 @@ class Wiring(Protocol):
         """
         ...
 
-    def committed(self, path: Path) -> None:
-        """Tell the parts that the checkpoint at ``path`` is theirs to come back to."""
+    def committed(self, checkpoint: Checkpoint) -> None:
+        """Tell the parts that ``checkpoint`` is theirs to come back to."""
         ...
 
     def close(self) -> None:

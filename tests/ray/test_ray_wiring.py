@@ -49,7 +49,7 @@ def save(wiring: RayWiring, run: RunDirectory, facts: WiringFacts) -> Checkpoint
     writer = CheckpointWriter(run.checkpoints, Counters(facts.env_steps, facts.learner_steps, 1.0, 1))
     wiring.save(writer)
     checkpoint = open_checkpoint(writer.commit().path)
-    wiring.committed(checkpoint.path)
+    wiring.committed(checkpoint)
     return checkpoint
 
 

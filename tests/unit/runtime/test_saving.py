@@ -12,7 +12,14 @@ from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.runtime import saving
 from robonav_ray.runtime.budget import StopReason
-from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, list_checkpoints, newest_good_checkpoint, open_checkpoint
+from robonav_ray.runtime.checkpoint import (
+    Checkpoint,
+    CheckpointWriter,
+    Counters,
+    list_checkpoints,
+    newest_good_checkpoint,
+    open_checkpoint,
+)
 from robonav_ray.runtime.controller import Controller
 from robonav_ray.runtime.run_directory import create_run
 from robonav_ray.runtime.saving import Saver
@@ -51,8 +58,8 @@ class SlowWiring:
 
     def save_replay(self, directory: Path) -> None: ...
 
-    def committed(self, path: Path) -> None:
-        self.told.append(path)
+    def committed(self, checkpoint: Checkpoint) -> None:
+        self.told.append(checkpoint.path)
 
     def close(self) -> None: ...
 
