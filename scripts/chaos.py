@@ -36,7 +36,7 @@ from chaos_suite.promises import PROMISES
 from chaos_suite.record import count_repeated_tags, read_events, read_readings
 from chaos_suite.report import broken_lines, make_report, print_report, write_report
 from chaos_suite.schedule import make_schedule
-from chaos_suite.site import Site, open_site
+from chaos_suite.site import Site, SiteError, open_site
 from chaos_suite.suite import Manner, Outcome, Suite
 from chaos_suite.training import Training
 from rich.console import Console
@@ -67,7 +67,11 @@ def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Console) -> in
     num_faults = args.times or max(1, int(args.minutes * 60 / args.period))
     schedule = make_schedule(kinds, args.seed, args.period, num_faults)
     training: Training | None = None
-    site = open_site(args.nodes, args.cpus, args.namespaces, args.first_port, lambda: training.pid if training else None)
+    try:
+        site = open_site(args.nodes, args.cpus, args.namespaces, args.first_port, lambda: training.pid if training else None)
+    except SiteError as error:
+        console.print(f"the cluster does not come up: {error}", style="red", markup=False, highlight=False)
+        return BROKEN
     training = Training(output.absolute() / "run", [args.config, *args.overrides], site.environment, output / "command.log")
     manner = Manner(args.nodes, args.freeze_s, args.period / 2, args.overlap, args.from_start)
     suite = Suite(site, training, manner, console, output / "command.log")
@@ -128,17 +132,19 @@ def report_on(
         "env_steps": max((r.env_steps for r in readings), default=0),
         "sessions": [asdict(session) for session in suite.sessions],
     }
-    about = {
-        "command": shlex.join(["python", *sys.argv]).replace(f"{ROOT}/", ""),
-        "seconds": round(outcome.ended - outcome.began, 1),
-        "nodes": args.nodes,
-    }
+    about = {"command": command_line(sys.argv), "seconds": round(outcome.ended - outcome.began, 1), "nodes": args.nodes}
     report = make_report(faults, findings, facts, about)
     write_report(report, output / "chaos.json")
     struck = [fault for fault in report["faults"] if fault["victim"] != "nobody"]
     title = f"{len(struck)} faults in {about['seconds']:.0f} s on {args.nodes or 'one'} node{'s' * (args.nodes > 1)}"
     draw_timeline([r for r in readings if r.time < outcome.stop_began], struck, commits, output / "chaos.png", title)
     return report
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return the command as one would type it from the repository's root; where its output went is nobody's business."""
+    kept = [word for i, word in enumerate(words) if word != "--output" and words[i - 1] != "--output"]
+    return shlex.join(["python", *kept]).replace(f"{ROOT}/", "")
 
 
 def measured(fault: Fault, outcome: Outcome, readings: Any, events: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from robonav_ray.config.cluster import ClusterDefinition
-from robonav_ray.launch.ray_start import RAY_VARIABLES, head_words, label_text, node_labels, port_words, start_command
+from robonav_ray.launch.ray_start import head_words, label_text, node_labels, node_variables, port_words, start_command
 
 Service = dict[str, Any]
 
@@ -94,7 +94,7 @@ def _ray_node(definition: ClusterDefinition, name: str) -> Service:
         "build": {"context": ".", "target": image, "args": {"STORAGE": _mount(definition)}},
         "command": start_command(words, head=is_head, block=True),
         "environment": {
-            **RAY_VARIABLES,
+            **node_variables(definition),
             "RAY_AUTH_TOKEN_PATH": "/run/secrets/ray_token",
             "MLFLOW_TRACKING_URI": f"http://mlflow:{ports.mlflow}",
             **_bucket_variables(definition),
@@ -151,7 +151,7 @@ def _tensorboard(definition: ClusterDefinition) -> Service:
         "volumes": [] if definition.storage.is_bucket else [f"runs:{definition.storage.url}:ro"],
         "tmpfs": ["/tmp:mode=1777"],
         "ports": [f"{definition.ports.publish_host}:{port}:{port}"],
-        "healthcheck": _healthcheck(port, "healthz"),
+        "healthcheck": _healthcheck(port, ""),
     }
     return _hardened(service, 1 << 30, 1)
 

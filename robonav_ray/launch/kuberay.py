@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from robonav_ray.config.cluster import ClusterDefinition, NodeGroupConfig
-from robonav_ray.launch.ray_start import RAY_VARIABLES, job_command, node_labels
+from robonav_ray.launch.ray_start import job_command, node_labels, node_variables
 
 RAY_VERSION = "2.60.0"
 HOME = "/home/robonav"
@@ -121,7 +121,9 @@ def _pod(definition: ClusterDefinition, name: str) -> Manifest:
         "image": definition.image.gpu if group.image == "gpu" else definition.image.cpu,
         "imagePullPolicy": "IfNotPresent",
         "env": [
-            {"name": key, "value": value} for key, value in {"HOME": HOME, **RAY_VARIABLES}.items() if key != "RAY_AUTH_MODE"
+            {"name": key, "value": value}
+            for key, value in {"HOME": HOME, **node_variables(definition)}.items()
+            if key != "RAY_AUTH_MODE"
         ],
         "ports": [{"name": key, "containerPort": port} for key, port in open_ports.items()],
         "resources": {"requests": amounts, "limits": dict(amounts)},

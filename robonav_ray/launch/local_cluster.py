@@ -39,6 +39,7 @@ from robonav_ray.launch.local_state import (
 )
 from robonav_ray.launch.processes import MARK, Trace, find_processes, kill_processes, signal_processes
 from robonav_ray.launch.ray_start import RAY_VARIABLES
+from robonav_ray.runtime.job import STORAGE
 
 __all__ = ["LocalCluster", "LocalGroup", "LocalNode", "LocalOptions", "local_options"]
 
@@ -289,6 +290,7 @@ class LocalCluster:
             **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
             **self._state.environment,
             **RAY_VARIABLES,
+            STORAGE: os.environ.get(STORAGE) or str(Path.cwd()),  # jobs keep their runs where the cluster was started
             MARK: self._state.trace(node).mark,
             "RAY_AUTH_TOKEN_PATH": str(self.token_path),
             "RAY_TMPDIR": self._state.folder,  # Ray notes there which cluster is this host's; a driver elsewhere must not join it unasked

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from robonav_ray.config.cluster import ClusterDefinition
-from robonav_ray.launch.ray_start import RAY_VARIABLES, head_words, label_text, node_labels, port_words, start_command
+from robonav_ray.launch.ray_start import head_words, label_text, node_labels, node_variables, port_words, start_command
 
 Config = dict[str, Any]
 
@@ -152,19 +152,19 @@ def _container_options(definition: ClusterDefinition) -> list[str]:
     ]
 
 
-def _exports() -> str:
-    return "export " + " ".join(f"{key}={value}" for key, value in RAY_VARIABLES.items())
+def _exports(definition: ClusterDefinition) -> str:
+    return "export " + " ".join(f"{key}={value}" for key, value in node_variables(definition).items())
 
 
 def _head(definition: ClusterDefinition, labels: str) -> str:
     words = {**head_words(definition, "127.0.0.1"), **port_words(definition), **({"labels": labels} if labels else {})}
     command = start_command({**words, "autoscaling-config": "~/ray_bootstrap_config.yaml"}, head=True)
-    return f"{_exports()}; {' '.join(command)}"
+    return f"{_exports(definition)}; {' '.join(command)}"
 
 
 def _worker(definition: ClusterDefinition) -> str:
     command = start_command({"address": f"$RAY_HEAD_IP:{definition.ports.gcs}", **port_words(definition)})
-    return f"{_exports()}; {' '.join(command)}"
+    return f"{_exports(definition)}; {' '.join(command)}"
 
 
 def _head_labels(definition: ClusterDefinition) -> dict[str, str]:

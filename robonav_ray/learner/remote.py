@@ -31,7 +31,7 @@ from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.errors import UserError
 from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink
 from robonav_ray.learner.pointer import committed_pointer, last_committed, raise_what_ended, write_committed, write_ended
-from robonav_ray.learner.trainer_remote import GROUPS_SUFFIX, lean_trainer_class
+from robonav_ray.learner.trainer_remote import GROUPS_SUFFIX, lean_trainer_class, read_failures
 from robonav_ray.records import TransitionSpec
 
 POINTER_FILE = "robonav_checkpoint.json"
@@ -177,8 +177,11 @@ def report_committed(path: str, pointer: str) -> None:
 class LearnerHandle:
     """A learner that runs, or has ended."""
 
-    def __init__(self, fit: Callable[[], None], kill: Callable[[], None] = lambda: None) -> None:
-        """Call ``fit`` in a daemon thread; ``kill`` ends what it has started."""
+    def __init__(
+        self, fit: Callable[[], None], kill: Callable[[], None] = lambda: None, failures: Callable[[], list[str]] = list
+    ) -> None:
+        """Call ``fit`` in a daemon thread; ``kill`` ends what it has started, ``failures`` tells how often ranks have failed, and why."""
+        self.failures = failures
         self._error: BaseException | None = None
         self._kill = kill
         self._thread = threading.Thread(target=self._run, args=(fit,), name="learner-fit", daemon=True)
@@ -331,4 +334,4 @@ def start_learner(
         ).fit()
         raise_what_ended(committed_pointer(storage_path, run_name))
 
-    return LearnerHandle(fit, kill)
+    return LearnerHandle(fit, kill, lambda: read_failures(Path(storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}"))

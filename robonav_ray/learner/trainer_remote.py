@@ -9,6 +9,8 @@ from typing import Any
 
 GROUPS_SUFFIX = ".placement_groups"
 """Of the empty file beside Train's notes whose stem begins the names of the placement groups that Train makes for a run."""
+FAILURES_SUFFIX = ".failures"
+"""Of the file with a line for each time that ranks of a run have failed."""
 
 
 def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
@@ -49,6 +51,13 @@ def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
             module: Any = worker_group
             module.placement_group = functools.partial(placement_group, name=f"{prefix}#{time.time_ns()}")
 
+        def after_worker_group_poll_status(self, worker_group_status: Any) -> None:
+            """Write down which ranks have failed, when Train first hears of it."""
+            if worker_group_status.errors:
+                said = "; ".join(f"rank {rank} {_reason(error)}" for rank, error in worker_group_status.errors.items())
+                with groups.with_suffix(FAILURES_SUFFIX).open("a", encoding="utf-8") as file:
+                    file.write(f"{said}\n")
+
     class LeanTorchTrainer(TorchTrainer):
         def _create_default_callbacks(self) -> list[Any]:
             callbacks = super()._create_default_callbacks()
@@ -65,3 +74,20 @@ def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
             return ray.get(controller.get_result.remote())
 
     return LeanTorchTrainer
+
+
+def read_failures(groups: Path) -> list[str]:
+    """Return a line for each time that ranks of a run have failed so far; ``groups`` is the file that names its placement groups."""
+    path = groups.with_suffix(FAILURES_SUFFIX)
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _reason(error: BaseException) -> str:
+    if "HealthCheckTimeout" in type(error).__name__:
+        return "was silent for too long"
+    cause = getattr(error, "health_check_failure", None)
+    return (
+        "died"
+        if cause is not None
+        else f"failed: {type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
+    )

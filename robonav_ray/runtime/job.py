@@ -52,7 +52,8 @@ def current_job() -> RayJob | None:
 
 
 def place_output(config: RunConfig, directory: Path | None = None) -> RunConfig:
-    """Return ``config`` with an ``output_dir`` that outlives the job: a relative one lies under the cluster's storage.
+    """Return ``config`` with an ``output_dir`` that outlives the job: a relative one lies under the cluster's storage,
+    the default is that folder itself.
 
     Outside of a job nothing changes. ``directory`` is where the run shall be instead, or None.
 
@@ -70,4 +71,5 @@ def place_output(config: RunConfig, directory: Path | None = None) -> RunConfig:
             f"that all nodes share (output_dir=/mnt/robonav/runs), or start the nodes with {STORAGE}=/that/folder, under which a relative "
             "output_dir then lies"
         )
-    return config.model_copy(update={"output_dir": str(Path(storage) / folder)})
+    own = config.output_dir != RunConfig.model_fields["output_dir"].default
+    return config.model_copy(update={"output_dir": str(Path(storage) / folder if own else Path(storage))})

@@ -32,7 +32,7 @@ from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.remote import start_curriculum
 from robonav_ray.errors import LearnerCallError, PartLostError, UserError
 from robonav_ray.learner.remote import LearnerWiring, start_learner
-from robonav_ray.records import Metrics, PartEvent
+from robonav_ray.records import PartEvent
 from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.replay.remote import ReplaySave, start_replay
 from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
@@ -40,7 +40,8 @@ from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, taking_up
 from robonav_ray.runtime.elastic import Elasticity
 from robonav_ray.runtime.events import EventLog
-from robonav_ray.runtime.mailbox import MailboxHandle, MetricsPost
+from robonav_ray.runtime.learner_watch import LearnerWatch
+from robonav_ray.runtime.mailbox import MailboxHandle
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.orphans import remove_orphans
 from robonav_ray.runtime.placement import NodeFacts
@@ -55,8 +56,8 @@ from robonav_ray.storage import join
 from robonav_ray.weights.remote import start_weight_store
 
 logger = logging.getLogger(__name__)
-SILENT_S, LEARNER_SILENT_S = 2.0, 3.0
-"""A shard, or the learner, that has been silent for so long is not asked to stand still for a checkpoint."""
+SILENT_S = 2.0
+"""With a shard that has been silent for so long nobody is asked to stand still for a checkpoint."""
 LAST_WAIT_S = 20.0
 """Longest wait of the last checkpoint for parts that are silent, or being replaced."""
 JOIN_TIMEOUT_S = 20.0
@@ -76,11 +77,6 @@ class RayWiring:
         self._began = time.monotonic()
         self._stats = RolloutStats()
         self._lag = 0
-        self._learner_up = False
-        self._learner_metrics: Metrics = {}
-        self._posted = (0, 0)
-        self._posted_at = self._began
-        self._longest_look_s = 0.0
         self._message = ""
         self.events = EventLog(session.run.path)
         self._elasticity = Elasticity(config, plan, self.events.note, nodes=nodes)
@@ -125,6 +121,7 @@ class RayWiring:
             start_timeout_s=config.runtime.start_timeout_s / 2,
         )
         self._mailbox.watch(self.learner.ended_because)
+        self._watch = LearnerWatch(self.learner, self.events.note, session.lost_at)
         self.fleet = RolloutFleet(
             self._rollout_wirings(plan),
             cpus_per_worker=plan.cpus_per_worker,
@@ -166,13 +163,13 @@ class RayWiring:
             self._lag = news.policy_lag
         self._check_learner()
         supervisor.look(self._saved_replay())
-        self._take_in(supervisor.answer("mailbox"))
+        self._watch.take_in(supervisor.answer("mailbox"))
         ledger: LedgerReport = supervisor.first_answer("ledger")
         quiet = ledger.quiet
         self.fleet.replace_silent(quiet.get, self._session.config.runtime.heartbeat_timeout_s)
         self._follow_the_nodes()
         counters = self._session.counters
-        learner_steps = int(self._learner_metrics.get("learner/learner_step", counters.learner_steps))
+        learner_steps = int(self._watch.metrics.get("learner/learner_step", counters.learner_steps))
         messages = (
             self._waiting_for_learner(),
             self._elasticity.message,
@@ -187,7 +184,7 @@ class RayWiring:
             num_workers=self.fleet.num_workers,
             num_replaced=self.fleet.num_replaced + self.replay.num_restarts,
             metrics={
-                **self._learner_metrics,
+                **self._watch.metrics,
                 **replay_metrics(ledger.stats, supervisor.shard_stats()),
                 **rollout_metrics(self._stats, self._lag),
                 **self.events.metrics(),
@@ -314,6 +311,7 @@ class RayWiring:
         self._weights.publish(read_policy(checkpoint, "online"))
 
     def _check_learner(self) -> None:
+        self._watch.look()
         reason = self.learner.ended_because()
         if reason is not None:
             if isinstance(self.learner.error, UserError | FloatingPointError):
@@ -340,26 +338,6 @@ class RayWiring:
             raise PartLostError(f"a part did not answer while rollout worker {worker} was replaced: {error}") from error
         return int(rows)
 
-    def _take_in(self, post: MetricsPost | None) -> None:
-        """Note what the learner has posted, and that it is back when this is a new life of it, or of the session."""
-        if post is None or (post.generation, post.number) == self._posted:
-            return
-        now, after_s = time.monotonic(), round(time.monotonic() - self._posted_at, 3)
-        steps = int(post.metrics.get("learner/learner_step", 0))
-        if self._posted[0] and post.generation > self._posted[0]:
-            redone = max(0, int(self._learner_metrics.get("learner/learner_step", 0)) - steps)
-            self.events.note(
-                PartEvent("restarted", "learner", f"ranks begin again at step {steps}, {redone} steps again", after_s)
-            )
-        elif self._posted[0]:
-            self._longest_look_s = max(self._longest_look_s, after_s)
-        elif self._session.lost_at is not None:
-            self.events.note(
-                PartEvent("restarted", "session", f"goes on at learner step {steps}", round(now - self._session.lost_at, 3))
-            )
-        self._posted_at, self._posted = now, (post.generation, post.number)
-        self._learner_metrics, self._learner_up = post.metrics, True
-
     def _saved_replay(self) -> str | None:
         return self._last_commit.rows if self._last_commit else None
 
@@ -375,9 +353,9 @@ class RayWiring:
             except PartLostError as error:
                 self._note_end(error)
                 raise
-            self._take_in(self._supervisor.answer("mailbox"))
+            self._watch.take_in(self._supervisor.answer("mailbox"))
             silent = self._supervisor.silent_parts(SILENT_S)
-            if self._learner_up and time.monotonic() - self._posted_at > max(LEARNER_SILENT_S, 3.0 * self._longest_look_s):
+            if self._watch.is_silent:
                 silent.append("the learner")
             if not silent:
                 return
@@ -409,7 +387,7 @@ class RayWiring:
         self.fleet.resize(self._rollout_wirings(plan), [near(node) for node in plan.placement.workers] if plan.placement else ())
 
     def _waiting_for_learner(self) -> str:
-        if self._learner_up:
+        if self._watch.is_up:
             return ""
         waited = time.monotonic() - self._began
         if waited > self._session.config.runtime.start_timeout_s:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def section_text(section: str, report: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             f"```\n{about['command']}\n```",
-            " ".join(facts),
+            textwrap.fill(" ".join(facts), 140),
             picture,
             fault_markdown(report["faults"]),
             markdown(report),

@@ -73,12 +73,13 @@ class Loss:
 
 
 def candidates(look: Look, kind: Kind, head: str | None) -> list[tuple[str, Process | None]]:
-    """Return (node, process) of whom a fault may come to, in the order in which they started."""
+    """Return (node, process) of whom a fault may come to, in the order in which they started; nodes that the run uses, if there are any."""
     if kind.role is not None:
         return [pair for pair in look.of_role(kind.role) if pair[1].is_at_work]
     if kind.action in ("kill_node", "freeze_node", "partition"):
         nodes = [(name, group) for name, group in look.nodes.items() if group and name not in (head, "driver")]
-        return [(name, None) for name, _ in sorted(nodes, key=lambda pair: pair[1][0].started)]
+        used = [(name, group) for name, group in nodes if any(process.role is not None for process in group)]
+        return [(name, None) for name, _ in sorted(used or nodes, key=lambda pair: pair[1][0].started)]
     return [("driver", None)]
 
 

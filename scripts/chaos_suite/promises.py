@@ -10,6 +10,8 @@ from typing import Any
 READING_S = 0.5
 """Two readings of the metrics are up to so far apart; figures taken from them are not more exact."""
 NEVER = float("inf")
+GIVEN_UP = ("fenced", "lost", "left")
+"""Events that say that a part or a node is no longer waited for, by our own heartbeat or by Ray's."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def figures_of(fault: Mapping[str, Any], facts: Mapping[str, float]) -> dict[str
     """
     cost = fault["cost"]
     recovered = fault["back_s"] is not None and cost["resumed_s"] is not None
-    fenced = [fault["back_s"], *(e["time"] - fault["time"] for e in cost["events"] if e.get("event") == "fenced")]
+    fenced = [fault["back_s"], *(e["time"] - fault["time"] for e in cost["events"] if e.get("event") in GIVEN_UP)]
     resumed = cost["resumed_s"]
     return {
         "back_s": _or_never(fault["back_s"]),

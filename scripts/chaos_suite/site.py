@@ -82,7 +82,7 @@ class Nodes:
     def act(self, action: str, node: str | None) -> str | None:
         """Passed on to the cluster."""
         if action == "add_node":
-            return self._add_node()
+            return _persistently(lambda: self._cluster.add_node("cpu")).name
         doing = {
             "kill_node": self._cluster.kill_node,
             "freeze_node": self._cluster.freeze_node,
@@ -95,16 +95,6 @@ class Nodes:
         except UserError as error:
             raise SiteError(f"{action} {node}: {error}") from error
         return None
-
-    def _add_node(self) -> str:
-        """Start a node; a machine at its limit may be too slow for Ray's own patience, so once more."""
-        why = ""
-        for _ in range(ATTEMPTS):
-            try:
-                return self._cluster.add_node("cpu").name
-            except UserError as error:
-                why = str(error)
-        raise SiteError(f"no node could be added in {ATTEMPTS} attempts: {why}")
 
     def stop(self) -> None:
         """End the cluster."""
@@ -121,4 +111,14 @@ def open_site(num_nodes: int, cpus: int, namespaces: bool, first_port: int, driv
     options = LocalOptions(
         f"chaos-{os.getpid()}", groups, "namespaces" if namespaces else "loopback", port_base=first_port or None
     )
-    return Nodes(LocalCluster.start(options), driver)
+    return Nodes(_persistently(lambda: LocalCluster.start(options)), driver)
+
+
+def _persistently(start: Callable[[], Any]) -> Any:
+    """Return what ``start`` returns; a machine at its limit may be too slow for Ray's own patience, so a few times."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return start()
+        except UserError as error:
+            if attempt == ATTEMPTS:
+                raise SiteError(f"nothing came up in {ATTEMPTS} attempts: {error}") from error

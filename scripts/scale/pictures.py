@@ -97,7 +97,7 @@ def _against_linear(
     frac = y[-1] / y[0] * x[0] / x[-1]
     if frac > 0.5:
         ax.annotate(
-            f"{frac:.0%} of linear", (x[-1], y[-1]), textcoords="offset points", xytext=(-62, -14), fontsize=8, color=color
+            f"{frac:.0%} of linear", (x[-1], y[-1]), textcoords="offset points", xytext=(-66, -22), fontsize=8, color=color
         )
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.set_xticks(list(x), [f"{value:g}" for value in x])
@@ -117,7 +117,7 @@ def _stack(ax: Axes, x: Sequence[float], by_point: Sequence[Mapping[str, float]]
     ax.annotate("all cores of the machine", (0, cores), textcoords="offset points", xytext=(-8, 3), fontsize=8)
     ax.set(xlabel=xlabel, ylabel="cores in use", ylim=(0, cores * 1.4))
     ax.set_xticks(list(places), [f"{value:g}" for value in x])
-    ax.legend(fontsize=7, frameon=False, loc="upper left", ncols=5)
+    ax.legend(fontsize=7, frameon=False, loc="upper left", ncols=5, columnspacing=0.9, handlelength=1.1, handletextpad=0.4)
 
 
 def _finish(figure: Any, path: Path) -> None:

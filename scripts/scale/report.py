@@ -52,9 +52,15 @@ def shards_table(result: Mapping[str, Any]) -> Table:
         row = [f"{point['shards']}"]
         for points, fracs in columns:
             p = points[index]
-            row += [f"{p['samples_per_s']:,.0f}", f"{fracs[index]:.1%}", f"{p['cpu_frac']:.0%}"]
+            row += [
+                f"{p['samples_per_s']:,.0f}",
+                f"{fracs[index]:.1%}",
+                f"{sum(p['cpu_cores'].values()):.2f}",
+                f"{p['cpu_frac']:.0%}",
+            ]
         rows.append(tuple(row))
-    return ("shards", "sleeping: rows/s", "of linear", "CPU", "real: rows/s", "of linear", "CPU"), rows
+    each = ("of linear", "cores in use", "CPU, machine")
+    return ("shards", "sleeping: rows/s", *each, "real: rows/s", *each), rows
 
 
 def real_table(result: Mapping[str, Any]) -> Table:

@@ -44,9 +44,10 @@ class SamplingRank:
             while True:
                 samples = source.sample(BATCH_SIZE, BATCHES_PER_CALL)
                 now = time.perf_counter()
-                for sample in samples or ():
-                    priorities.update_priorities(sample.item_id, rng.random(BATCH_SIZE, np.float32))
-                    rows += len(sample.item_id) if began else 0
+                if samples:
+                    item_id = np.concatenate([sample.item_id for sample in samples])
+                    priorities.update_priorities(item_id, rng.random(len(item_id), np.float32))
+                    rows += len(item_id) if began else 0
                 if samples and not began and now >= warm_until:
                     began = now
                 if samples and began and now - began >= seconds:

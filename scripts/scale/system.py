@@ -173,11 +173,8 @@ class System:
         self.row_bytes = session.task.spec.row_bytes
 
     def grow_to(self, workers: int) -> None:
-        """Add workers to those that are at work, as the fleet would have started them."""
-        fleet = self._wiring.fleet
-        while fleet.num_workers < workers:
-            fleet._wirings.append(self._wirings[fleet.num_workers])
-            fleet._lives.append(fleet._begin(fleet.num_workers - 1, None))
+        """Add workers to those that are at work, as the run does when nodes join."""
+        self._wiring.fleet.resize(self._wirings[:workers])
 
     def wait_running(self, timeout_s: float, is_ready: Callable[[WiringFacts], bool] = lambda facts: True) -> None:
         """Poll until every worker has delivered, the learner has learned, and ``is_ready``.

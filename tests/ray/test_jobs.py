@@ -49,7 +49,7 @@ def run(
 def wait_for_learning(storage: Path, name: str) -> Path:
     until = time.monotonic() + 240
     while time.monotonic() < until:
-        for metrics in storage.glob(f"runs/{name}-*/metrics.jsonl"):
+        for metrics in storage.glob(f"{name}-*/metrics.jsonl"):
             if "learner/loss" in metrics.read_text():
                 return metrics.parent
         time.sleep(0.3)

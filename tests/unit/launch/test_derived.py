@@ -70,11 +70,14 @@ def test_the_version_of_ray_is_that_of_the_constraints():
     assert f"ray=={RAY_VERSION}\n" in (ROOT / "constraints.txt").read_text()
 
 
-def test_the_job_is_a_valid_command_of_ours(definition):
+@pytest.mark.parametrize("storage", ["/mnt/robonav/runs", "s3://lab/runs"])
+def test_the_job_is_a_valid_command_of_ours(storage):
     from robonav_ray.config.load import load_run_config
     from robonav_ray.launch.ray_start import job_command
 
+    definition = load_cluster_definition(SHIPPED, [f"storage.url={storage}"])
     words = job_command(definition).split()
     assert words[:2] == ["robonav", "train"]
     config = load_run_config(ROOT / words[2], [word for word in words[3:] if "=" in word])
     assert config.learner.num_ranks == definition.job.num_ranks
+    assert storage in (config.output_dir, config.checkpoint.storage)

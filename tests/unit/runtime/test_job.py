@@ -37,7 +37,8 @@ def test_a_relative_output_dir_lies_under_the_storage_or_is_refused(monkeypatch)
     ):
         place_output(config)
     monkeypatch.setenv("ROBONAV_STORAGE", "/mnt/robonav")
-    assert place_output(config).output_dir == "/mnt/robonav/runs"
+    assert place_output(config).output_dir == "/mnt/robonav"
+    assert place_output(RunConfig(output_dir="mine/a")).output_dir == "/mnt/robonav/mine/a"
     kept = RunConfig(output_dir="/data/runs")
     assert place_output(kept) is kept
 

@@ -78,6 +78,10 @@ def test_victims_are_those_at_work_in_the_order_of_their_start() -> None:
     assert [process.pid for _, process in chosen if process] == [10, 12]
     assert choose(here, Planned(0, KINDS["shard"], 1.0, 0.0), "head") is None
     assert choose(here, Planned(0, KINDS["node"], 1.0, 0.9), "head") == ("a", None), "the head is never broken"
+    idle = look(
+        head=[actor(2, "ray start")], b=[actor(4, "ray start")], a=[actor(9, "ray start"), actor(10, "ray::_WorkerActor.run")]
+    )
+    assert {choose(idle, Planned(0, KINDS["node"], 1.0, draw), "head") for draw in (0.0, 0.9)} == {("a", None)}, "one in use"
     assert choose(here, Planned(0, KINDS["driver"], 1.0, 0.9), "head") == ("driver", None)
 
 
@@ -219,6 +223,7 @@ def test_a_broken_promise_is_said(record: dict[str, Any], says: str) -> None:
         fault("add", back_s=None, idle=True),
         fault("node", resumed_s=44.0, held_rank=True),
         fault("freeze", back_s=26.0, events=[{"time": 1012.0, "event": "fenced"}]),
+        fault("freeze", back_s=26.0, events=[{"time": 1012.0, "event": "left"}]),
         fault("sigterm", driver_exit=75, gone_s=3.0, resumed_s=20.0),
         fault("driver", driver_exit=-9, gone_s=0.1, resumed_s=20.0, redone_s=9.0),
     ],
@@ -308,3 +313,8 @@ def test_a_section_of_the_page_is_brought_up_to_date_and_the_rest_is_left(tmp_pa
 def test_the_page_has_the_sections_that_its_commands_name() -> None:
     for section in ("everything", "workers"):
         check_section(chaos.ROOT, section)
+
+
+def test_the_command_on_the_page_does_not_say_where_its_output_went() -> None:
+    words = [str(chaos.ROOT / "scripts" / "chaos.py"), "--output", "/somewhere", "--times", "3"]
+    assert chaos.command_line(words) == "python scripts/chaos.py --times 3"

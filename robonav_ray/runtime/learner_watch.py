@@ -1,0 +1,61 @@
+"""What the driver knows of the learner: its newest metrics, whether it is up, silent, failing or back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from robonav_ray.learner.remote import LearnerHandle
+from robonav_ray.records import Metrics, PartEvent
+from robonav_ray.runtime.mailbox import MetricsPost
+
+SILENT_S = 3.0
+"""A learner that has posted nothing for so long (or for three times its longest pause so far) is not asked to stand for a checkpoint."""
+
+
+class LearnerWatch:
+    """Takes in what rank 0 posts and what Ray Train says of its ranks, and notes what happened to them."""
+
+    def __init__(self, learner: LearnerHandle, note: Callable[[PartEvent], None], lost_at: float | None) -> None:
+        """``lost_at`` is when the session before this one was lost (``time.monotonic()``); None when there was none."""
+        self._learner, self._note, self._lost_at = learner, note, lost_at
+        self._posted = (0, 0)
+        self._posted_at = time.monotonic()
+        self._longest_pause_s = 0.0
+        self._num_failures = 0
+        self.metrics: Metrics = {}
+        """The newest; empty before the first."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has posted anything in this session."""
+        return self._posted != (0, 0)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it was up and has posted nothing for long."""
+        return self.is_up and time.monotonic() - self._posted_at > max(SILENT_S, 3.0 * self._longest_pause_s)
+
+    def look(self) -> None:
+        """Note the failures that Ray Train has heard of since the last look."""
+        failures = self._learner.failures()
+        for text in failures[self._num_failures :]:
+            self._note(PartEvent("fenced" if "silent" in text else "lost", "learner", text))
+        self._num_failures = len(failures)
+
+    def take_in(self, post: MetricsPost | None) -> None:
+        """Keep what was posted; a post of a new life tells that the learner is back."""
+        if post is None or (post.generation, post.number) == self._posted:
+            return
+        now, pause_s = time.monotonic(), time.monotonic() - self._posted_at
+        step = int(post.metrics.get("learner/learner_step", 0))
+        if self.is_up and post.generation > self._posted[0]:
+            redone = max(0, int(self.metrics.get("learner/learner_step", 0)) - step)
+            self._note(
+                PartEvent("restarted", "learner", f"ranks begin again at step {step}, {redone} steps again", round(pause_s, 3))
+            )
+        elif self.is_up:
+            self._longest_pause_s = max(self._longest_pause_s, pause_s)
+        elif self._lost_at is not None:
+            self._note(PartEvent("restarted", "session", f"goes on at learner step {step}", round(now - self._lost_at, 3)))
+        self._posted_at, self._posted, self.metrics = now, (post.generation, post.number), post.metrics

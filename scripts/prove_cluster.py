@@ -1,0 +1,133 @@
+"""The whole way at once: a cluster of three nodes, a run as a Ray job with a token, a node killed, another added, the curriculum passed.
+
+    python scripts/prove_cluster.py                     # network namespaces, each node its own address (root)
+    python scripts/prove_cluster.py --network loopback
+
+The job is submitted by Ray's own tool from another directory and HOME, with the token's file and the dashboard's address as the only
+things it knows. Printed is what was seen and how long it took; exit code 0 says that the job succeeded with the curriculum passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from robonav_ray.config.load import load_cluster_definition
+from robonav_ray.launch.local_cluster import LocalCluster
+
+ROOT = Path(__file__).parents[1]
+POLL_S = 0.5
+
+
+def job(cluster: LocalCluster, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``ray job ...`` as somebody else on another machine would."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(cluster.token_path)}
+    command = [
+        str(Path(sys.executable).with_name("ray")),
+        "job",
+        arguments[0],
+        "--address",
+        cluster.dashboard_url,
+        *arguments[1:],
+    ]
+    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def events_of(runs: Path) -> list[dict[str, object]]:
+    """Return what has happened to the parts of the run so far."""
+    return [json.loads(line) for path in runs.glob("*/events.jsonl") for line in path.read_text().splitlines()]
+
+
+def learner_steps(runs: Path) -> int:
+    """Return how far the learner has come."""
+    for path in runs.glob("*/summary.json"):
+        return int(json.loads(path.read_text())["learner_steps"])
+    return 0
+
+
+def wait_until(what: str, true: object, timeout_s: float) -> float:
+    """Wait until ``true()``; return the seconds that it took; RuntimeError when it does not come."""
+    began = time.monotonic()
+    while not true():  # type: ignore[operator]
+        if time.monotonic() - began > timeout_s:
+            raise RuntimeError(f"{what}: not within {timeout_s:.0f} s")
+        time.sleep(POLL_S)
+    return time.monotonic() - began
+
+
+def prove(network: str, timeout_s: float) -> int:
+    definition = load_cluster_definition(
+        ROOT / "cluster" / "cluster.yaml", [f"name=proof-{os.getpid()}", f"local.network={network}"]
+    )
+    with tempfile.TemporaryDirectory(prefix="robonav-proof-") as folder:
+        home, runs = Path(folder) / "home", Path(folder) / "runs"
+        home.mkdir()
+        began = time.monotonic()
+        cluster = LocalCluster.start(definition)
+        try:
+            nodes = ", ".join(f"{node.name} {node.ip}" for node in cluster.nodes)
+            print(f"{time.monotonic() - began:6.1f} s  up: {nodes}", flush=True)
+            refused = subprocess.run(
+                [str(Path(sys.executable).with_name("ray")), "job", "list", "--address", cluster.dashboard_url],
+                env={**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 32},
+                capture_output=True, text=True, check=False, timeout=120,
+            )  # fmt: skip
+            print(f"{time.monotonic() - began:6.1f} s  with another token: exit code {refused.returncode}", flush=True)
+            done = job(
+                cluster, home, "submit", "--submission-id", "proof", "--no-wait", "--working-dir", str(ROOT), "--",
+                "robonav", "train", "configs/run/quick.yaml", f"output_dir={runs}", "rollout.num_worlds=128",
+                "checkpoint.interval_s=10", "tracking.interval_s=0.5",
+            )  # fmt: skip
+            if done.returncode:
+                raise RuntimeError(done.stdout + done.stderr)
+            wait_until("the first checkpoint", lambda: list(runs.glob("*/checkpoints/env-*")), timeout_s)
+            print(f"{time.monotonic() - began:6.1f} s  first checkpoint", flush=True)
+            victim = next(node for node in cluster.nodes if node.group == "rollout")
+            steps, lost_at = learner_steps(runs), time.monotonic()
+            cluster.kill_node(victim.name)
+            print(f"{lost_at - began:6.1f} s  killed {victim.name} at learner step {steps}", flush=True)
+            wait_until("the node is missed", lambda: any(e["event"] == "left" for e in events_of(runs)), 60)
+            steps = learner_steps(runs)
+            wait_until("the learner goes on", lambda: learner_steps(runs) > steps + 100, 60)
+            print(f"{time.monotonic() - began:6.1f} s  missed, and the learner has gone on", flush=True)
+            added = cluster.add_node("rollout")
+            wait_until("the new node is used", lambda: any(e["event"] == "joined" for e in events_of(runs)), 60)
+            print(f"{time.monotonic() - began:6.1f} s  {added.name} {added.ip} joined", flush=True)
+            status = ""
+
+            def ended() -> bool:
+                nonlocal status
+                status = job(cluster, home, "status", "proof").stdout
+                return "succeeded" in status or "failed" in status or "stopped" in status
+
+            wait_until("the job ends", ended, timeout_s)
+            run = next(iter(runs.iterdir()))
+            summary = json.loads((run / "summary.json").read_text())
+            print(f"{time.monotonic() - began:6.1f} s  job {'succeeded' if 'succeeded' in status else 'FAILED'}; curriculum passed: "
+                  f"{summary['passed']} after {summary['env_steps']:,} env steps; stage 4 on held-out worlds: "
+                  f"{json.loads((run / 'evaluation.json').read_text())['levels'][-1]['summary']['success']['frac']:.1%}")  # fmt: skip
+            for event in events_of(runs):
+                if event["event"] != "saved":
+                    print("         ", event["event"], event["part"], event.get("detail", ""), event.get("after_s", ""))
+            return 0 if "succeeded" in status and summary["passed"] and refused.returncode else 1
+        finally:
+            cluster.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--network", choices=["namespaces", "loopback"], default="namespaces")
+    parser.add_argument("--timeout-s", type=float, default=300.0, help="longest wait for each step")
+    arguments = parser.parse_args()
+    return prove(arguments.network, arguments.timeout_s)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
