@@ -121,6 +121,13 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
             f"{where}: the cluster at {address!r} could not be joined ({_first_line(error)}). Is one of its nodes on this machine? A "
             "driver outside of the cluster's machines is no part of it: submit the run with `robonav submit`"
         ) from None
+    except Exception as error:
+        if type(error) is not Exception or address not in (None, "local"):
+            raise
+        # just that is what Ray raises when its node does not come up in time (ray/_private/node.py)
+        raise ClusterError(
+            f"a local Ray could not be started: {_first_line(error)}; try again when the machine is less busy"
+        ) from None
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray has put its own in, which exits without a checkpoint

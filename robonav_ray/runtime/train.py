@@ -231,6 +231,10 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
             check_sizes(config, opening.task.spec, cluster.memory_bytes)
         spread = plan.placement.spread_text(cluster.nodes) if plan.placement is not None else ""
         console.print("\n".join(filter(None, (cluster.describe(), plan.describe(), spread))), highlight=False)
+        if not cluster.started_here:
+            from robonav_ray.runtime.warm_nodes import warm_nodes
+
+            warm_nodes(config, opening.task, cluster.nodes)
 
         def start(session: Session) -> tuple[Wiring, list[Tracker]]:
             extra: list[Tracker] = [PrometheusTracker(session.run.path.name)] if config.tracking.prometheus else []

@@ -25,6 +25,11 @@ class Kind:
     limit_s: float
     """How long the recovery is waited for before the next fault comes all the same."""
 
+    @property
+    def needs_commit(self) -> bool:
+        """Whether the run is over it only with a new checkpoint: one that is lost twice without one in between gives up, as it says."""
+        return self.promise == "central"
+
 
 def _kill(name: str, role: str, promise: str, text: str, settle_s: float = 4.0, limit_s: float = 45.0) -> Kind:
     return Kind(name, "kill", role, promise, f"SIGKILL of {text}", settle_s, limit_s)
@@ -40,11 +45,11 @@ KINDS: dict[str, Kind] = {
         _kill("worker", "worker", "worker", "a rollout worker", settle_s=1.0),
         _kill("shard", "shard", "shard", "a replay shard", settle_s=3.0),
         _kill("rank", "rank", "rank", "a learner rank", limit_s=90.0),
-        _kill("curriculum", "curriculum", "central", "the curriculum", limit_s=90.0),
-        _kill("ledger", "ledger", "central", "the ledger that paces inserts and samples", limit_s=90.0),
-        _kill("weights", "weights", "central", "the weight store", limit_s=90.0),
-        _kill("mailbox", "mailbox", "central", "the mailbox between driver and learner", limit_s=90.0),
-        _kill("controller", "controller", "central", "the controller of Ray Train", limit_s=90.0),
+        _kill("curriculum", "curriculum", "central", "the curriculum", limit_s=180.0),
+        _kill("ledger", "ledger", "central", "the ledger that paces inserts and samples", limit_s=180.0),
+        _kill("weights", "weights", "central", "the weight store", limit_s=180.0),
+        _kill("mailbox", "mailbox", "central", "the mailbox between driver and learner", limit_s=180.0),
+        _kill("controller", "controller", "central", "the controller of Ray Train", limit_s=180.0),
         Kind("node", "kill_node", None, "node", "SIGKILL of all processes of a node; another one joins afterwards", 4.0, 120.0),
         Kind("freeze", "freeze_node", None, "frozen", "SIGSTOP of all processes of a node for --freeze-s seconds", 4.0, 120.0),
         _hang("worker", "a rollout worker"),

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from chaos_suite.aftermath import load_config
 from chaos_suite.fault import Fault, Loss, choose, learner_flows, loss_of, send
+from chaos_suite.kinds import KINDS
 from chaos_suite.processes import Look, Process, Watch
 from chaos_suite.record import Commits, Reading, Tail, times_of_change
 from chaos_suite.schedule import Planned
@@ -194,6 +195,8 @@ class Suite:
             if fault.resumed_s is None and learner_flows(flowing, fault.time, now):
                 fault.resumed_s = round(now - fault.time, 2)
             well = fault.back_s is not None and now >= entry.settled and learner_flows(flowing, fault.time, now)
+            if KINDS[fault.kind].needs_commit and fault.resumed_s is not None:
+                well = well and any(commit.time > fault.time + fault.resumed_s for commit in self.commits.found.values())
             frozen = any(fault is waiting for _, _, waiting in self._thaw)
             if (well and not frozen) or now >= entry.limit:
                 self._under_way.remove(entry)
