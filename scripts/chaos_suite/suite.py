@@ -111,6 +111,8 @@ class Suite:
                 if not self._manner.overlap and self._under_way:
                     self._until(self._is_over, 600.0, "does not get over a fault")
                     self._wait(time.time() + self._manner.calm_s)
+                if not (self._manner.overlap or self._manner.from_start):
+                    self._until(self._is_flowing, START_LIMIT_S, "does not learn again")
                 late_s = max(late_s, time.time() - origin - planned.at_s)
                 self._inflict(planned)
             self._until(self._is_over, 600.0, "does not get over the last fault")
