@@ -96,17 +96,17 @@ class LiveRun:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         run, ending = self.session.run, self.ending
-        if ending is not None:
-            done = ending.reason.finished and ending.saved
-            run.write_status("finished" if done else "unfinished", reason=ending.reason.name)
-            if self._stored_run is not None:
-                try:
+        try:
+            if ending is not None:
+                done = ending.reason.finished and ending.saved
+                run.write_status("finished" if done else "unfinished", reason=ending.reason.name)
+                if self._stored_run is not None:
                     store_notes(run, self._stored_run)
-                except OSError as error:
-                    logger.warning("the run's last notes could not be stored (%s); its checkpoints are", error)
-            return
-        has_checkpoint = newest_good_checkpoint(run.checkpoints)[0] is not None
-        run.write_status("unfinished" if has_checkpoint or kind is None else "failed")
+                return
+            has_checkpoint = newest_good_checkpoint(run.checkpoints)[0] is not None
+            run.write_status("unfinished" if has_checkpoint or kind is None else "failed")
+        except OSError as full:  # a disk or a storage; the checkpoints are what counts, and the exit code tells of those
+            logger.warning("the run's last notes could not be written (%s)", full)
 
 
 class _RunLog(logging.FileHandler):

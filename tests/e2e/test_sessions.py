@@ -27,6 +27,9 @@ def live(run: RunDirectory, stop_at: int | None) -> StopReason:
         if stop_at is not None:
             assert alive.advance(stop_at) is None
             stop.signal_name = "SIGTERM"
+            ending = alive.advance(stop_at)  # notices the signal after one more round, however fast the machine is
+            assert ending is not None
+            return ending.reason
         return alive.finish().reason
 
 
