@@ -79,7 +79,9 @@ def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(ray_ses
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("part", ["curriculum", "ledger", "mailbox"])
+@pytest.mark.parametrize(
+    "part", ["curriculum", pytest.param("ledger", marks=pytest.mark.slow), pytest.param("mailbox", marks=pytest.mark.slow)]
+)
 def test_a_part_of_which_there_is_one_ends_the_session_within_seconds(part: str, ray_session: None, tmp_path: Path) -> None:
     run = create_run(CONFIG, tmp_path / "run")
     free: Callable[[], float] = lambda: ray.available_resources().get("CPU", 0.0)  # noqa: E731
