@@ -102,6 +102,7 @@ def test_a_part_of_which_there_is_one_ends_the_session_within_seconds(part: str,
     assert events(run.path)[-1] == ("failed", "session")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_run_goes_on_in_a_new_session_by_itself(ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command as a user types it, in this process; its curriculum actor is killed once a checkpoint is there."""

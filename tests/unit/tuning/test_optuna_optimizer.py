@@ -281,7 +281,7 @@ def test_ctrl_c_queues_what_was_running_anew(num_jobs):
     optimizer = OptunaOptimizer("stopped", search_space=LINE)
     with pytest.raises(KeyboardInterrupt):
         optimizer.optimize(train, n_trials=5, n_jobs=num_jobs)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("trials-", "optuna-heartbeat"))]
+    assert not [t for t in threading.enumerate() if t.is_alive() and t.name.startswith(("trials-", "optuna-heartbeat"))]
     assert (optimizer.num_trials["fail"], optimizer.num_trials["waiting"]) == (num_jobs, num_jobs)
     before = [trial.params["x"] for trial in optimizer.study.trials[:num_jobs]]
     got = []
