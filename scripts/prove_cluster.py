@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from robonav_ray.config.load import load_cluster_definition
@@ -52,10 +53,10 @@ def learner_steps(runs: Path) -> int:
     return 0
 
 
-def wait_until(what: str, true: object, timeout_s: float) -> float:
+def wait_until(what: str, true: Callable[[], object], timeout_s: float) -> float:
     """Wait until ``true()``; return the seconds that it took; RuntimeError when it does not come."""
     began = time.monotonic()
-    while not true():  # type: ignore[operator]
+    while not true():
         if time.monotonic() - began > timeout_s:
             raise RuntimeError(f"{what}: not within {timeout_s:.0f} s")
         time.sleep(POLL_S)
@@ -87,7 +88,13 @@ def prove(network: str, timeout_s: float) -> int:
             )  # fmt: skip
             if done.returncode:
                 raise RuntimeError(done.stdout + done.stderr)
-            wait_until("the first checkpoint", lambda: list(runs.glob("*/checkpoints/env-*")), timeout_s)
+
+            def first_checkpoint() -> bool:
+                if "failed" in job(cluster, home, "status", "proof").stdout.lower():
+                    raise RuntimeError("the job failed")
+                return any(runs.glob("*/checkpoints/env-*"))
+
+            wait_until("the first checkpoint", first_checkpoint, timeout_s)
             print(f"{time.monotonic() - began:6.1f} s  first checkpoint", flush=True)
             victim = next(node for node in cluster.nodes if node.group == "rollout")
             steps, lost_at = learner_steps(runs), time.monotonic()
@@ -117,6 +124,10 @@ def prove(network: str, timeout_s: float) -> int:
                 if event["event"] != "saved":
                     print("         ", event["event"], event["part"], event.get("detail", ""), event.get("after_s", ""))
             return 0 if "succeeded" in status and summary["passed"] and refused.returncode else 1
+        except (RuntimeError, OSError, LookupError, subprocess.TimeoutExpired):
+            print(f"{time.monotonic() - began:6.1f} s  what the job had said:", flush=True)
+            print(job(cluster, home, "logs", "proof").stdout[-8000:], flush=True)
+            raise
         finally:
             cluster.stop()
 

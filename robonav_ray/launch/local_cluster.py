@@ -290,6 +290,7 @@ class LocalCluster:
             **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
             **self._state.environment,
             **RAY_VARIABLES,
+            "PATH": with_own_programs(os.environ.get("PATH", os.defpath)),
             STORAGE: os.environ.get(STORAGE) or str(Path.cwd()),  # jobs keep their runs where the cluster was started
             MARK: self._state.trace(node).mark,
             "RAY_AUTH_TOKEN_PATH": str(self.token_path),
@@ -345,6 +346,12 @@ class LocalCluster:
         child = self._children.pop(pid, None)
         if child is not None:
             child.wait(timeout=10.0)
+
+
+def with_own_programs(path: str) -> str:
+    """Return ``path`` with the folder of this Python's programs in front: jobs say `robonav`, whether or not its venv was activated."""
+    own = str(Path(sys.executable).parent)
+    return os.pathsep.join([own, *(folder for folder in path.split(os.pathsep) if folder != own)])
 
 
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"

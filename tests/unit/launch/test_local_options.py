@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -112,6 +113,7 @@ def test_nodes_are_told_the_token_and_not_the_callers(nodes_that_only_sleep, mon
     monkeypatch.setenv("RAY_AUTH_TOKEN", "the caller's own")
     monkeypatch.setenv("RAY_ADDRESS", "somewhere:6379")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
     with LocalCluster.start(LocalOptions("unit", GROUPS)) as cluster:
         environment = psutil.Process(cluster.node("rollout-1").pid).environ()
         assert environment["RAY_AUTH_MODE"] == "token"
@@ -120,6 +122,7 @@ def test_nodes_are_told_the_token_and_not_the_callers(nodes_that_only_sleep, mon
         assert environment["RAY_health_check_failure_threshold"] == "3"
         assert "RAY_AUTH_TOKEN" not in environment
         assert "RAY_ADDRESS" not in environment
+        assert environment["PATH"] == f"{Path(sys.executable).parent}:/usr/bin:/bin"  # jobs find `robonav` without an activated venv
         assert cluster.driver_environment()["RAY_ADDRESS"] == cluster.address
 
 
