@@ -6,8 +6,9 @@ more workers. The mixer is splitmix64's finaliser (Steele, Lea and Flood 2014), 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from robonav_ray.compiled import njit
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -16,7 +17,7 @@ _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 _TO_UNIT = 1.0 / (1 << 53)
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def mix64(x: np.uint64) -> np.uint64:
     """Return the splitmix64 finaliser of ``x``."""
     x = (x ^ (x >> _S30)) * _MIX_1
@@ -24,13 +25,13 @@ def mix64(x: np.uint64) -> np.uint64:
     return x ^ (x >> _S31)
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def derive_key(key: np.uint64, part: int) -> np.uint64:
     """Return the key of a sub-stream: fold one more integer into ``key``."""
     return mix64((np.uint64(key) + _GOLDEN) ^ mix64(np.uint64(part) * _GOLDEN + _GOLDEN))
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def uniform01(key: np.uint64, draw: int) -> float:
     """Return draw number ``draw`` of stream ``key``: float64 in [0, 1)."""
     return (mix64(np.uint64(key) + np.uint64(draw + 1) * _GOLDEN) >> _S11) * _TO_UNIT
@@ -39,7 +40,7 @@ def uniform01(key: np.uint64, draw: int) -> float:
 ROLE_WORLD, ROLE_EXPLORATION, ROLE_REPLAY, ROLE_NETWORK, ROLE_EVALUATION, ROLE_HINDSIGHT = 1, 2, 3, 4, 5, 6
 
 
-@numba.njit(cache=True)
+@njit()
 def _seed_for(seed: int, role: int, index: int) -> np.int64:
     return np.int64(derive_key(derive_key(mix64(np.uint64(seed)), role), index) >> np.uint64(1))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from robonav_ray.compiled import njit
 from robonav_ray.counter_rng import ROLE_EXPLORATION, derive_key, seed_for, uniform01
 
 
@@ -34,7 +34,7 @@ _NOISE_STREAM = 1 << 40
 """Part of the key beside which no world's stream can stand."""
 
 
-@numba.njit(cache=True)
+@njit()
 def parameter_noise(key: np.uint64, step: int, out: np.ndarray) -> None:
     """Write f(x) = sgn(x) sqrt(|x|) of normal numbers, (F,) float32 (Fortunato et al. 2018, below eq. 11; Box and Muller 1958).
 
@@ -55,7 +55,7 @@ def parameter_noise(key: np.uint64, step: int, out: np.ndarray) -> None:
             out[i + 1] = np.sign(odd) * np.sqrt(np.abs(odd))
 
 
-@numba.njit(cache=True)
+@njit()
 def epsilon_greedy(
     q: np.ndarray,
     epsilon: np.ndarray,

@@ -7,8 +7,9 @@ that depends on how worlds are shared out would follow. It is also faster than b
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from robonav_ray.compiled import njit
 
 ROW_UNIT = 4
 """Rows of ``out`` must be a multiple of this."""
@@ -17,7 +18,7 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _NORM_EPS = np.float32(1e-5)
 
 
-@numba.njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(fastmath={"contract"}, error_model="numpy")
 def dense(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, relu: bool, out: np.ndarray) -> None:
     """Write ``out = x @ weight + bias``, with ReLU on top where asked.
 
@@ -65,7 +66,7 @@ def dense(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, relu: bool, out: 
                 y3[o] = max(y3[o], _ZERO)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def layer_norm_relu(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
     """Overwrite each row of ``x`` (B, O) with max(0, (x - mean) / sqrt(variance + 1e-5) * weight + bias) (Ba et al. 2016, eq. 4)."""
     num = x.shape[1]
@@ -82,7 +83,7 @@ def layer_norm_relu(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None
             x[row, o] = max((x[row, o] - centre) * scale * weight[o] + bias[o], _ZERO)
 
 
-@numba.njit(cache=True)
+@njit()
 def ring_patches(
     x: np.ndarray,
     start: int,
@@ -129,7 +130,7 @@ _C1, _C2, _C3 = np.float32(0.693147028177), np.float32(0.240229400521), np.float
 _C4, _C5, _C6 = np.float32(0.009674549892), np.float32(0.001248284004), np.float32(0.000215406697)
 
 
-@numba.njit(cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+@njit(fastmath={"contract", "reassoc"}, error_model="numpy")
 def categorical_means(logits: np.ndarray, v_min: float, v_max: float, q: np.ndarray) -> None:
     """Write Q = sum_i z_i softmax(logits)_i (Bellemare et al. 2017, algorithm 1).
 
@@ -168,7 +169,7 @@ def categorical_means(logits: np.ndarray, v_min: float, v_max: float, q: np.ndar
             q[b, a] = np.float32(v_min) + step * (weighted / total)
 
 
-@numba.njit(cache=True)
+@njit()
 def perturb(mean: np.ndarray, sigma: np.ndarray, of_input: np.ndarray, of_output: np.ndarray, out: np.ndarray) -> None:
     """Write mean + sigma * of_input * of_output, (I + 1, O): a noisy layer's weights, and its bias as the last row.
 
@@ -181,7 +182,7 @@ def perturb(mean: np.ndarray, sigma: np.ndarray, of_input: np.ndarray, of_output
             out[i, o] = mean[i, o] + sigma[i, o] * (factor * of_output[o])
 
 
-@numba.njit(cache=True)
+@njit()
 def perturb_head(
     mean: np.ndarray,
     sigma: np.ndarray,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from robonav_ray.compiled import njit
 from robonav_ray.counter_rng import derive_key, uniform01
 from robonav_ray.interfaces import GoalFunctions
 
@@ -55,7 +55,7 @@ class Relabelled(NamedTuple):
     policy_version: np.ndarray
 
 
-@numba.njit(cache=True)
+@njit()
 def choose_goals(
     strategy: int, key: np.uint64, world: int, world_step: int, first: int, last: int, at: np.ndarray, num_goals: int
 ) -> np.ndarray:
@@ -88,7 +88,7 @@ def choose_goals(
     return out
 
 
-@numba.njit(cache=True)
+@njit()
 def fold_windows(
     reward: np.ndarray, terminated: np.ndarray, room: np.ndarray, gamma: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,11 +5,12 @@ A lane is one stream of (obs, action, reward): a world, or one robot of it. Rows
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from robonav_ray.compiled import njit
 
-@numba.njit(cache=True)
+
+@njit()
 def _emit(
     row: int,
     lane: int,
@@ -51,7 +52,7 @@ def _emit(
     out_priority[row] = abs(total + bootstrap - ring_q[lane, first])
 
 
-@numba.njit(cache=True)
+@njit()
 def _push(
     obs: np.ndarray,
     action: np.ndarray,

@@ -8,15 +8,16 @@ behind one of lower priority on the path to the first place.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from robonav_ray.compiled import njit
 
 SORT_FRAC = 0.25
 """Sorted anew after this many writes per row: 1 us per write at 200 k rows, and ranks off by little (see tests)."""
 _LEAST_WRITES = 256
 
 
-@numba.njit(cache=True)
+@njit()
 def _sift(priority: np.ndarray, order: np.ndarray, position: np.ndarray, size: int, at: int) -> None:
     """Move the item at place ``at`` up or down until the heap holds again; of equal priorities none moves."""
     slot = order[at]
@@ -43,7 +44,7 @@ def _sift(priority: np.ndarray, order: np.ndarray, position: np.ndarray, size: i
     position[slot] = at
 
 
-@numba.njit(cache=True)
+@njit()
 def _set(priority: np.ndarray, order: np.ndarray, position: np.ndarray, size: int, slot: np.ndarray, value: np.ndarray) -> int:
     """Write priorities; slots that are not in the heap yet join it. Return the new size."""
     for i in range(slot.shape[0]):

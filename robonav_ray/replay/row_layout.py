@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from robonav_ray.compiled import njit
 from robonav_ray.records import TransitionSpec
 
 _ROWS_AHEAD = 8
@@ -51,7 +51,7 @@ _prefetch: Any = intrinsic(_emit_prefetch)
 _copy_bytes: Any = intrinsic(_emit_copy_bytes)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _spread(
     row_address: int,
     row_bytes: int,
@@ -75,7 +75,7 @@ def _spread(
                 _copy_bytes(column_address[c] + target[i] * column_bytes[c], address + column_begin[c], column_bytes[c])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _gather_columns(
     row_address: int,
     row_bytes: int,

@@ -8,15 +8,16 @@ level, so that the memory accesses of different draws overlap.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from robonav_ray.compiled import njit
 
 _FAN_OUT_BITS = 4
 _FAN_OUT = 1 << _FAN_OUT_BITS
 _CACHE_LINE_BYTES = 64
 
 
-@numba.njit(cache=True)
+@njit()
 def _refresh_node(sums: np.ndarray, mins: np.ndarray, node: int, first: int, first_is_leaf: bool, num_leaves: int) -> None:
     """Recompute the sum and the smallest positive leaf of ``node`` from its children at ``first``.. (``mins`` starts behind the leaves)."""
     lane_0 = sums[first] + sums[first + 4] + sums[first + 8] + sums[first + 12]
@@ -35,7 +36,7 @@ def _refresh_node(sums: np.ndarray, mins: np.ndarray, node: int, first: int, fir
     mins[node - num_leaves] = smallest
 
 
-@numba.njit(cache=True)
+@njit()
 def _set(
     sums: np.ndarray,
     mins: np.ndarray,
@@ -68,7 +69,7 @@ def _set(
         num_nodes = num_parents
 
 
-@numba.njit(cache=True)
+@njit()
 def _descend(sums: np.ndarray, offset: np.ndarray, uniform: np.ndarray, remaining: np.ndarray, node: np.ndarray) -> None:
     """Turn ``uniform`` (B,) in [0, 1) into leaves ``node`` (B,); ``remaining`` (B,) is scratch."""
     top = offset.shape[0] - 1

@@ -198,6 +198,10 @@ class MailboxHandle:
         """Ask the learner to stop at its next step boundary."""
         ray.get(self.actor.stop.remote(), timeout=ANSWER_S)
 
+    def kill(self) -> None:
+        """End the actor, once the learner is gone."""
+        ray.kill(self.actor)
+
 
 class LocalMailbox:
     """The same channel inside one process: the wiring puts commands in and finds the answers."""

@@ -22,6 +22,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -285,11 +286,18 @@ class RayWiring:
             logger.warning("the learner has not heard of the checkpoint %s: %s", checkpoint.path.name, error)
 
     def close(self) -> None:
-        """Stop the learner cooperatively (Ray Train then removes its placement group itself) and end all actors."""
+        """Stop the learner cooperatively (Ray Train then removes its placement group itself) and end all actors.
+
+        None is left to Ray to end: a handle that the thread of a lost learner still holds would keep it for the sessions to come.
+        """
         if self._closed:
             return
         self._closed = True
-        for end in (self._mailbox.stop, self.fleet.kill, self._join_learner, self.replay.shutdown, self.curriculum.stop):
+        ends = (
+            self._mailbox.stop, self.fleet.kill, self._join_learner, self.replay.shutdown, self.curriculum.stop, self._mailbox.kill,
+            partial(ray.kill, self._store),
+        )  # fmt: skip
+        for end in ends:
             try:
                 end()
             except RayError as error:  # one part that is gone already must not keep the others alive

@@ -234,7 +234,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
         if not cluster.started_here:
             from robonav_ray.runtime.warm_nodes import warm_nodes
 
-            warm_nodes(config, opening.task, cluster.nodes)
+            warm_nodes(config, opening.task, cluster.nodes, console.print)
 
         def start(session: Session) -> tuple[Wiring, list[Tracker]]:
             extra: list[Tracker] = [PrometheusTracker(session.run.path.name)] if config.tracking.prometheus else []

@@ -1,18 +1,20 @@
 """Compiles the kernels once on every node, before many processes do it all at once.
 
-Numba keeps what it has compiled beside the source, or in ``NUMBA_CACHE_DIR``. Where a node sees this source for the first time (a job that
-brought its own checkout, a fresh image) every worker and shard would compile the same kernels at the same time, for minutes where there
-are few cores. One task per node does it first; where everything is compiled already it takes as long as a process takes to start.
+Where a node sees these kernels for the first time (a fresh image, a job that brought its own checkout) every worker and shard would compile
+the same ones at the same time, for minutes where there are few cores. One task per node does it first, and nodes that share a machine take
+turns; where everything is compiled already (``robonav_ray/compiled.py``) it takes as long as a process takes to start.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
+from robonav_ray.compiled import one_at_a_time
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.curriculum.ladder import Curriculum
@@ -26,6 +28,7 @@ from robonav_ray.weights.store import WeightStore
 
 logger = logging.getLogger(__name__)
 TIMEOUT_S = 240.0
+SAY_AFTER_S = 6.0
 STEPS = 2
 
 
@@ -52,17 +55,33 @@ def compile_kernels(config: RunConfig, levels: tuple[LevelConfig, ...], spec: Tr
             weights=WeightStore(),
         )
     )
-    worker.collect()
-    ReplayShard(0, spec, 8, 0, sampler=config.replay.sampler).warm_up()
+    with one_at_a_time():
+        worker.collect()
+        ReplayShard(0, spec, 8, 0, sampler=config.replay.sampler).warm_up()
 
 
-def warm_nodes(config: RunConfig, task: Task, nodes: tuple[NodeFacts, ...], timeout_s: float = TIMEOUT_S) -> None:
-    """Run ``compile_kernels`` on every node at once and wait for it, ``timeout_s`` at most; a node that fails is left to itself."""
+def warm_nodes(
+    config: RunConfig, task: Task, nodes: tuple[NodeFacts, ...], say: Callable[[str], None], timeout_s: float = TIMEOUT_S
+) -> None:
+    """Run ``compile_kernels`` on every node at once and wait for it, ``timeout_s`` at most; a node that fails is left to itself.
+
+    Args:
+        config: Of the run, whose sizes and switches decide what is compiled.
+        task: Its levels and rows.
+        nodes: Those on which it will run.
+        say: Is told, once, when this takes long enough for a person to wonder.
+        timeout_s: Where it takes longer, workers and shards compile what is left.
+    """
     compiling: Any = ray.remote(num_cpus=0, max_retries=0)(compile_kernels)
     refs = {
         compiling.options(scheduling_strategy=near(node.node_id)).remote(config, task.levels, task.spec): node for node in nodes
     }
-    done, late = ray.wait(list(refs), num_returns=len(refs), timeout=timeout_s)
+    done, late = ray.wait(list(refs), num_returns=len(refs), timeout=SAY_AFTER_S)
+    if late:
+        say(
+            f"compiling the kernels on {len(late)} of {len(nodes)} nodes, which have not seen these sources yet; about a minute, once"
+        )
+        done, late = ray.wait(list(refs), num_returns=len(refs), timeout=timeout_s - SAY_AFTER_S)
     for ref in done:
         try:
             ray.get(ref)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
-import numba
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from robonav_ray.compiled import njit
 from robonav_ray.counter_rng import derive_key, mix64, uniform01
 
 MAX_BITS = 1000
@@ -87,7 +87,7 @@ class BitFlipEnv(gym.Env[dict[str, np.ndarray], Any]):
         return {"observation": self._bits.copy(), "achieved_goal": self._bits.copy(), "desired_goal": self._goal.copy()}
 
 
-@numba.njit(cache=True)
+@njit()
 def _draw(seed: int, world: np.ndarray, episode: np.ndarray, bits: np.ndarray, goal: np.ndarray, lanes: np.ndarray) -> None:
     """Draw the bits and goals of ``lanes``: functions of (seed, world, episode)."""
     num_bits = bits.shape[1]

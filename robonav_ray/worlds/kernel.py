@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
-from robonav_ray import counter_rng
+from robonav_ray.compiled import njit
 
-_CONSTANTS = ("layout.py", "randomization.py", "kernel.py")
 _FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn", "nnan"}
-
-
-def _source_fingerprint() -> str:
-    """Return a hash over every source that kernels are compiled from."""
-    digest = hashlib.sha256(Path(counter_rng.__file__).read_bytes())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        text = path.read_bytes()
-        if path.name in _CONSTANTS or b"kernel\ndef " in text:
-            digest.update(text)
-    return digest.hexdigest()
-
-
-_FINGERPRINT = _source_fingerprint()
 
 
 def kernel(function: Callable[..., Any], inline: str = "never") -> Callable[..., Any]:
@@ -34,14 +17,9 @@ def kernel(function: Callable[..., Any], inline: str = "never") -> Callable[...,
 
     Infinities keep their meaning (no ``ninf``); NaN never
     enters: commands are checked before. Without ``_nrt`` (Numba's reference counting) no kernel can
-    allocate, and none pays for counting its arguments, which took half of all time. Numba's cache looks at a function's own file
-    only; kernels call each other across files, so its stamp here covers the sources of all of them.
+    allocate, and none pays for counting its arguments, which took half of all time.
     """
-    compiler: Any = numba.njit
-    dispatcher = compiler(cache=True, error_model="numpy", fastmath=_FASTMATH, inline=inline, _nrt=False)(function)
-    cache_file = dispatcher._cache._cache_file
-    cache_file._source_stamp = (cache_file._source_stamp, _FINGERPRINT)
-    return dispatcher
+    return njit(error_model="numpy", fastmath=_FASTMATH, inline=inline, _nrt=False)(function)
 
 
 def hot_kernel(function: Callable[..., Any]) -> Callable[..., Any]:

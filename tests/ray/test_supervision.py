@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 
@@ -78,6 +79,16 @@ def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(ray_ses
         wiring.close()
 
 
+def is_of_a_session(process: psutil.Process) -> bool:
+    """Whether it is an actor that a session starts for itself, alive."""
+    with contextlib.suppress(psutil.Error):
+        title = " ".join(process.cmdline())
+        return process.status() != psutil.STATUS_ZOMBIE and title.startswith(
+            ("ray::Mailbox", "ray::_Store", "ray::LedgerService", "ray::ReplayShard", "ray::CurriculumHost", "ray::_WorkerActor")
+        )
+    return False
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     "part", ["curriculum", pytest.param("ledger", marks=pytest.mark.slow), pytest.param("mailbox", marks=pytest.mark.slow)]
@@ -85,7 +96,7 @@ def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(ray_ses
 def test_a_part_of_which_there_is_one_ends_the_session_within_seconds(part: str, ray_session: None, tmp_path: Path) -> None:
     run = create_run(CONFIG, tmp_path / "run")
     free: Callable[[], float] = lambda: ray.available_resources().get("CPU", 0.0)  # noqa: E731
-    before = free()
+    before, others = free(), {process.pid for process in psutil.process_iter() if is_of_a_session(process)}
     wiring = RayWiring(Session(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
     try:
         poll_until(wiring, lambda f: f.learner_steps >= 20)
@@ -93,11 +104,13 @@ def test_a_part_of_which_there_is_one_ends_the_session_within_seconds(part: str,
         os.kill(pid_of(actor), signal.SIGKILL)
         with pytest.raises(PartLostError):
             poll_until(wiring, lambda f: False, timeout_s=30.0)
+        actors = [process for process in psutil.process_iter() if is_of_a_session(process) and process.pid not in others]
+        assert len(actors) >= 3
     finally:
         wiring.close()
     until = time.monotonic() + 60.0
-    while free() < before:
-        assert time.monotonic() < until, "what the session had reserved must be free again"
+    while free() < before or any(is_of_a_session(process) for process in actors):  # `wiring` still holds a handle to each
+        assert time.monotonic() < until, "what the session had must be free again, and all its actors gone"
         time.sleep(0.2)
     assert events(run.path)[-1] == ("failed", "session")
 

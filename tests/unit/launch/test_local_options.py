@@ -122,7 +122,9 @@ def test_nodes_are_told_the_token_and_not_the_callers(nodes_that_only_sleep, mon
         assert environment["RAY_health_check_failure_threshold"] == "3"
         assert "RAY_AUTH_TOKEN" not in environment
         assert "RAY_ADDRESS" not in environment
-        assert environment["PATH"] == f"{Path(sys.executable).parent}:/usr/bin:/bin"  # jobs find `robonav` without an activated venv
+        assert (
+            environment["PATH"] == f"{Path(sys.executable).parent}:/usr/bin:/bin"
+        )  # jobs find `robonav` without an activated venv
         assert cluster.driver_environment()["RAY_ADDRESS"] == cluster.address
 
 
