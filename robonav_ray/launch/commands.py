@@ -152,7 +152,6 @@ def _condition(node: LocalNode, fact: NodeFacts | None, num_processes: int, *, a
 
 
 def _print_next(cluster: LocalCluster, console: Console) -> None:
-    folder = shlex.quote(str(Path(__file__).parents[2]))
     lines = [
         f"dashboard  {cluster.dashboard_url}  (asks for the token)",
         f"token      {cluster.token_path}  (mode 0600)",
@@ -163,7 +162,7 @@ def _print_next(cluster: LocalCluster, console: Console) -> None:
         f"  export RAY_ADDRESS={cluster.address}",
         "  robonav train configs/run/quick.yaml",
         "A job runs its driver on the head:",
-        f"  ray job submit --address {cluster.dashboard_url} --working-dir {folder} -- robonav train configs/run/quick.yaml",
+        f"  robonav submit configs/run/quick.yaml --address {cluster.dashboard_url}",
         "",
         "robonav cluster status | add GROUP | kill NODE | down",
     ]
@@ -182,10 +181,13 @@ def _node_overrides(text: str | None) -> list[str]:
 
 
 def _name(name: str | None) -> str:
-    """Return ``name``, or that of the only cluster."""
-    if name is not None:
-        return name
+    """Return ``name``, which may be written as for `robonav cluster up` (``name=lab``), or that of the only cluster."""
     names = local_clusters()
+    if name is not None:
+        name = name.removeprefix("name=")
+        if names and name not in names:
+            raise UserError(f"there is no local cluster {name!r}; there is {', '.join(names)}")
+        return name
     if len(names) != 1:
         raise UserError(
             f"there are {len(names)} local clusters ({', '.join(names)}): name one" if names else "no local cluster runs"

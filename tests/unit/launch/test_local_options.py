@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from robonav_ray.errors import UserError
+from robonav_ray.launch import commands, namespaces
 from robonav_ray.launch import local_cluster as module
-from robonav_ray.launch import namespaces
 from robonav_ray.launch.local_cluster import LocalCluster, LocalGroup, LocalNode, LocalOptions, local_clusters, local_options
 from robonav_ray.launch.local_places import make_short_folder
 from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, LocalState, StateFile
@@ -237,3 +239,15 @@ def test_a_damaged_note_is_named():
     file.path.write_text("{")
     with pytest.raises(UserError, match=r"cluster\.json: not readable"):
         file.read()
+
+
+def test_a_cluster_is_named_as_it_was_when_it_was_started(nodes_that_only_sleep):
+    console = Console(file=io.StringIO())
+    with LocalCluster.start(LocalOptions("lab", GROUPS)) as cluster:
+        assert commands.address_command("lab", console) == commands.address_command("name=lab", console) == 0
+        assert commands.address_command(None, console) == 0
+        assert console.file.getvalue().split() == [cluster.address] * 3
+        with pytest.raises(UserError, match=r"no local cluster 'labb'; there is lab$"):
+            commands.address_command("labb", console)
+    with pytest.raises(UserError, match="no local cluster 'lab'; `robonav cluster up` starts one"):
+        commands.address_command("lab", console)
