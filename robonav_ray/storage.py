@@ -19,7 +19,9 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
@@ -320,44 +322,65 @@ def probe(location: str) -> None:
 def local_folder(location: str) -> Iterator[Path]:
     """Give a folder as a directory of this machine: itself, or a copy that goes at the end.
 
-    Files that the checkpoint's manifest (one or two folders up) names are held against their hashes while they are copied; OSError when
-    one differs or is missing.
+    Files that the checkpoint's manifest (one or two folders up) names are held against their hashes first; OSError when one differs or is
+    missing.
     """
+    expected = _named_above(location)
     if not is_uri(location):
+        check(location, expected)
         yield Path(location)
         return
+    with tempfile.TemporaryDirectory(prefix="robonav-part-") as directory:
+        if not expected:
+            expected = {name: None for name, is_folder, _ in list_folder(location) if not is_folder}
+        for name, entry in expected.items():
+            fetch(join(location, name), Path(directory) / name, entry)
+        yield Path(directory)
+
+
+def _named_above(location: str) -> dict[str, FileEntry | None]:
+    """Return the files below a folder that the manifest of its checkpoint names; none without a manifest."""
     base = location.partition("?")[0]
-    expected: dict[str, FileEntry] = {}
     for up in (1, 2):
         parts = base.rsplit("/", up)
         above = location.replace(base, parts[0], 1)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             prefix = "/".join(parts[1:]) + "/"
             entries = manifest_entries(read_bytes(join(above, MANIFEST)))
-            expected = {e.name.removeprefix(prefix): e for e in entries if e.name.startswith(prefix)}
-            break
-    with tempfile.TemporaryDirectory(prefix="robonav-part-") as directory:
-        names = list(expected) or [name for name, is_folder, _ in list_folder(location) if not is_folder]
-        for name in names:
-            fetch(join(location, name), Path(directory) / name, expected.get(name))
-        yield Path(directory)
+            return {e.name.removeprefix(prefix): e for e in entries if e.name.startswith(prefix)}
+    return {}
+
+
+def check(location: str, expected: Mapping[str, FileEntry | None]) -> None:
+    """Hold files below ``location`` against what they should be, several at a time; OSError that names one which differs or is missing."""
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        list(
+            pool.map(lambda item: _tried(partial(_read_once, join(location, item[0]), len, item[1]), location), expected.items())
+        )
 
 
 def fetch(location: str, target: Path, expected: FileEntry | None = None) -> None:
     """Copy a file to this machine; OSError when it is not what ``expected`` says."""
+    target.parent.mkdir(parents=True, exist_ok=True)
 
     def copy() -> None:
-        files, path = _resolve(location)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        digest, num_bytes = hashlib.sha256(), 0
-        with files.open_input_stream(path) as stream, target.open("wb") as file:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-                num_bytes += file.write(block)
-        if expected is not None and (num_bytes, digest.hexdigest()) != (expected.num_bytes, expected.sha256):
-            raise OSError(f"{location.partition('?')[0]}: does not match its hash in {MANIFEST} (damaged)")
+        with target.open("wb") as file:
+            _read_once(location, file.write, expected)
 
     _tried(copy, location)
+
+
+def _read_once(location: str, take: Callable[[bytes], Any], expected: FileEntry | None) -> None:
+    """Hand a file's bytes to ``take``; OSError when they are not what ``expected`` says."""
+    files, path = _resolve(location)
+    digest, num_bytes = hashlib.sha256(), 0
+    with files.open_input_stream(path) as stream:
+        while block := stream.read(1 << 22):
+            digest.update(block)
+            num_bytes += len(block)
+            take(block)
+    if expected is not None and (num_bytes, digest.hexdigest()) != (expected.num_bytes, expected.sha256):
+        raise OSError(f"{location.partition('?')[0]}: does not match its hash in {MANIFEST} (damaged)")
 
 
 def manifest_entries(data: bytes) -> list[FileEntry]:

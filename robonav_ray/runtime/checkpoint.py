@@ -30,7 +30,18 @@ from safetensors import SafetensorError
 
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.vetting import UntrustedError, parse_json, read_json, vet_files, vet_names
-from robonav_ray.storage import MANIFEST, FileEntry, check_location, fetch, join, open_folder, read_bytes, write_bytes, write_file
+from robonav_ray.storage import (
+    MANIFEST,
+    FileEntry,
+    check,
+    check_location,
+    fetch,
+    join,
+    open_folder,
+    read_bytes,
+    write_bytes,
+    write_file,
+)
 
 FORMAT_VERSION = 2
 _ASIDE = ".aside-"
@@ -324,15 +335,33 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.name.startswith("env-") and (p / MANIFEST).is_file())
 
 
-def newest_good_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest checkpoint that is whole (None when there is none) and a message for each damaged one passed over."""
+def newest_good_checkpoint(folder: Path, *, with_rows: bool = False) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest checkpoint that is whole (None when there is none) and a message for each damaged one passed over.
+
+    Rows that lie in a storage are read and held against their hashes only ``with_rows``, as who goes on from them wants it.
+    """
     damaged: list[str] = []
     for path in reversed(list_checkpoints(folder)):
         try:
-            return open_checkpoint(path), damaged
+            checkpoint = open_checkpoint(path)
+            if with_rows:
+                check_stored_rows(checkpoint)
+            return checkpoint, damaged
         except CheckpointError as error:
             damaged.append(str(error))
     return None, damaged
+
+
+def check_stored_rows(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError unless the rows that ``checkpoint`` has in a storage are whole; nothing is done for those that lie here."""
+    if checkpoint.stored_at is None or not checkpoint.stored_rows:
+        return
+    place = join(checkpoint.stored_at, MANIFEST).partition("?")[0]
+    try:
+        _, entries, _, _ = _read_manifest(read_bytes(join(checkpoint.stored_at, MANIFEST)), place)
+        check(checkpoint.stored_at, {entry.name: entry for entry in entries if entry.name.startswith("replay/")})
+    except OSError as error:
+        raise CheckpointError(f"{error}; use another checkpoint") from None
 
 
 def set_newer_aside(folder: Path, checkpoint: Path) -> list[Path]:

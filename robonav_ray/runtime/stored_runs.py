@@ -15,7 +15,13 @@ import logging
 from pathlib import Path, PurePosixPath
 
 from robonav_ray.errors import UserError
-from robonav_ray.runtime.checkpoint import CheckpointError, fetch_checkpoint, list_checkpoints, newest_good_checkpoint
+from robonav_ray.runtime.checkpoint import (
+    CheckpointError,
+    check_stored_rows,
+    fetch_checkpoint,
+    list_checkpoints,
+    newest_good_checkpoint,
+)
 from robonav_ray.runtime.run_directory import RunDirectory
 from robonav_ray.storage import MANIFEST, exists, fetch, join, list_folder, probe, read_bytes, remove, write_bytes
 
@@ -110,7 +116,7 @@ def _bring_newest(location: str, names: list[str], run: RunDirectory) -> None:
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     for name in reversed(names):
         try:
-            fetch_checkpoint(join(location, name), run.checkpoints)
+            check_stored_rows(fetch_checkpoint(join(location, name), run.checkpoints))
             return
         except (CheckpointError, OSError) as error:
             logger.warning("%s", error)

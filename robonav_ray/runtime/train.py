@@ -185,7 +185,7 @@ def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None)
         if path.parent.name == "checkpoints":
             return open_run(path.parent.parent), open_checkpoint(path)
         run = open_run(path)
-    checkpoint, damaged = newest_good_checkpoint(run.checkpoints)
+    checkpoint, damaged = newest_good_checkpoint(run.checkpoints, with_rows=True)
     for message in damaged:
         logger.warning("%s", message)
     if checkpoint is not None:
@@ -282,7 +282,7 @@ def _session_after(session: Session, error: PartLostError, lost_at: list[float])
     Enough is ``runtime.max_session_restarts`` within an hour, or twice in a row without a checkpoint in between.
     """
     recent = [moment for moment in lost_at if lost_at[-1] - moment < RESTARTS_WINDOW_S]
-    checkpoint, damaged = newest_good_checkpoint(session.run.checkpoints)
+    checkpoint, damaged = newest_good_checkpoint(session.run.checkpoints, with_rows=True)
     for message in damaged:
         logger.warning("%s", message)
     stuck = session.lost_at is not None and (checkpoint.path if checkpoint else None) == (

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from robonav_ray.config.load import ConfigError, load_run_config
-from robonav_ray.runtime.checkpoint import CheckpointError, CheckpointWriter, Counters, fetch_checkpoint, list_checkpoints
+from robonav_ray.runtime.checkpoint import (
+    CheckpointError,
+    CheckpointWriter,
+    Counters,
+    fetch_checkpoint,
+    list_checkpoints,
+    newest_good_checkpoint,
+)
 from robonav_ray.runtime.run_directory import RunDirectory, create_run
 from robonav_ray.runtime.stored_runs import (
     StoredRunError,
@@ -83,17 +90,39 @@ def test_what_was_never_committed_or_is_damaged_is_passed_over(tmp_path: Path, s
         fetch_checkpoint(join(location, second), tmp_path / "elsewhere")
     there = bring_run(location, tmp_path / "there" / "run-1")
     assert [path.name for path in list_checkpoints(there.checkpoints)] == [first]
-    rows = tmp_path / "bucket" / "run-1" / first / "replay" / "shard_000" / "shard.json"
-    rows.write_bytes(b'{"rows": 11}')
-    if storage.startswith("file://"):
-        with pytest.raises(OSError, match=r"shard\.json"), local_folder(join(location, first, "replay", "shard_000")):
-            pass
     damaged.write_bytes(b'{"step": 1}')
     third, fourth = commit(run, location, 40), commit(run, location, 50)
     prune_stored(location, keep=2)
     assert stored_checkpoints(location) == [third, fourth]
     assert not exists(join(location, first, "counters.json"))
     assert not exists(join(writer.part("learner"), "learner.json")), "what a killed writer left behind goes as well"
+
+
+@pytest.mark.parametrize("machine", ["here", "there"])
+def test_stored_rows_that_are_damaged_are_named_and_the_checkpoint_before_is_taken(
+    tmp_path: Path, storage: str, machine: str
+) -> None:
+    run = create_run(CONFIG, tmp_path / "here" / "run-1")
+    location = stored_run(storage, run)
+    first, second = commit(run, location, 10), commit(run, location, 20)
+    rows = tmp_path / "bucket" / "run-1" / second / "replay" / "shard_000" / "shard.json"
+    rows.write_bytes(b'{"rows": 21}')
+    with (
+        pytest.raises(OSError, match=r"shard\.json: does not match"),
+        local_folder(join(location, second, "replay", "shard_000")),
+    ):
+        pass
+    found = bring_run(location, tmp_path / machine / "run-1")
+    checkpoint, passed_over = newest_good_checkpoint(found.checkpoints, with_rows=True)
+    assert checkpoint is not None
+    assert checkpoint.path.name == first
+    assert len(passed_over) == 1
+    assert "shard.json" in passed_over[0]
+    rows.unlink()
+    checkpoint, passed_over = newest_good_checkpoint(found.checkpoints, with_rows=True)
+    assert checkpoint is not None
+    assert checkpoint.path.name == first
+    assert "shard.json" in passed_over[0]
 
 
 @pytest.mark.parametrize(
