@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from typing import Any
 
 from chaos_suite.aftermath import inspect_replay, load_config, look_at_cluster, orphans, run_facts, survivors
 from chaos_suite.docs import NoSuchSectionError, check_section, write_docs
-from chaos_suite.fault import Fault
+from chaos_suite.fault import Fault, said_of
 from chaos_suite.kinds import GROUPS, KINDS, Kind, UnknownKindError, chosen_kinds
 from chaos_suite.measure import behind_commits, cost_of, largest_balance, pacing_error
 from chaos_suite.picture import draw_timeline
@@ -99,13 +100,18 @@ def look_after(site: Site, suite: Suite, outcome: Outcome) -> dict[str, Any]:
     """Return what is found when the run has ended and the cluster is still up."""
     findings: dict[str, Any] = {"stop_s": outcome.stop_s, "final_code": outcome.final_code, "failure": outcome.failure}
     if site.address is not None:
-        findings |= look_at_cluster(site.address, site.environment)
+        findings |= look_at_cluster(site.address, site.environment, ended_at(suite))
     else:  # the run's own Ray: nothing is left to ask
         began = time.monotonic()
         left = survivors(suite.watch, 60.0)
         findings |= {"free_s": None if left else round(time.monotonic() - began, 2), "placement_groups": 0}
     findings["orphans"] = orphans(suite.watch)
     return findings
+
+
+def ended_at(suite: Suite) -> float:
+    """Return when the last life of the command ended (epoch seconds)."""
+    return (suite.sessions[-1].ended if suite.sessions else None) or time.time()
 
 
 def report_on(
@@ -118,8 +124,9 @@ def report_on(
     facts["checkpoint_s"] = facts["interval_s"] + SAVING_S
     faults = [measured(fault, outcome, readings, events) for fault in outcome.faults]
     balance = largest_balance(readings)
-    findings |= inspect_replay(run, config) | {
+    findings |= inspect_replay(run, config, suite.commits.kept) | {
         "behind_commits": behind_commits(readings, commits),
+        "not_inflicted": [f"{fault.number + 1} {fault.kind}: {fault.note}" for fault in outcome.faults if fault.missed],
         "repeated_tags": count_repeated_tags(run),
         "run_directories": sum(1 for path in output.iterdir() if (path / "config.yaml").is_file()),
         "pacing_error": pacing_error([r for r in readings if r.time < outcome.stop_began], facts["samples_per_insert"]),
@@ -134,6 +141,8 @@ def report_on(
     }
     about = {"command": command_line(sys.argv), "seconds": round(outcome.ended - outcome.began, 1), "nodes": args.nodes}
     report = make_report(faults, findings, facts, about)
+    if suite.commits.keep is not None:
+        shutil.rmtree(suite.commits.keep, ignore_errors=True)
     write_report(report, output / "chaos.json")
     struck = [fault for fault in report["faults"] if fault["victim"] != "nobody"]
     title = f"{len(struck)} faults in {about['seconds']:.0f} s on {args.nodes or 'one'} node{'s' * (args.nodes > 1)}"
@@ -150,7 +159,8 @@ def command_line(words: Sequence[str]) -> str:
 def measured(fault: Fault, outcome: Outcome, readings: Any, events: Any) -> dict[str, Any]:
     """Return a fault's record with its cost, up to the next fault or the end."""
     end = min((later.time for later in outcome.faults if later.time > fault.time), default=outcome.stop_began or outcome.ended)
-    return fault.record() | {"cost": asdict(cost_of(readings, fault.time, end, events))}
+    cost = cost_of(readings, fault.time, end, events)
+    return fault.record() | said_of(KINDS[fault.kind].role, fault, cost.events) | {"cost": asdict(cost)}
 
 
 def _positive(text: str) -> float:

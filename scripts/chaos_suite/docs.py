@@ -54,7 +54,8 @@ def section_text(section: str, report: Mapping[str, Any]) -> str:
         f"On {about['machine']}: {about['seconds']:,.0f} s, {findings['env_steps']:,} env steps, {findings['commits']} checkpoints, "
         f"{len(findings['sessions'])} lives of the command; the curriculum was {'' if findings['passed'] else 'not '}passed.",
         f"Samples per insert off by {100 * (findings['pacing_error'] or 0.0):.2f} %; {findings['duplicates_refused']:,.0f} fragments came "
-        f"twice and were refused; {findings['rows_stored_twice']} of {findings['rows_inspected']:,} rows were stored twice.",
+        f"twice and were refused; {findings['rows_stored_twice']} of {findings['rows_inspected']:,} rows in "
+        f"{findings['checkpoints_inspected']} checkpoints were stored twice.",
         f"Of the whole run: {whole}.",
     ]
     picture = f"![What was broken, and how fast the run went](pictures/chaos_{section}.png)"

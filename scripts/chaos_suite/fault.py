@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -39,6 +40,8 @@ class Fault:
     """Exit code of the command, where it ended."""
     idle: bool = False
     """Whether nothing was to come of it."""
+    missed: bool = False
+    """Whether nobody was hit, or the run was not learning when it came."""
     note: str = ""
 
     def record(self) -> dict[str, Any]:
@@ -97,6 +100,27 @@ def loss_of(look: Look, kind: Kind, node: str, process: Process | None) -> Loss:
     elif kind.action in ("kill_node", "freeze_node", "partition"):
         loss.hit = {p.key for p in look.nodes[node]}
     return loss
+
+
+_PARTS = {"worker": ("back", "rollout/"), "shard": ("back", "replay/"), "rank": ("restarted", "learner")}
+"""The event with which the run itself says that a part is at work again, and how the part is called there."""
+_ROWS = re.compile(r"came back with (\d+) rows")
+
+
+def said_of(role: str | None, fault: Fault, events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the run's own events say of a part of which there are several, as changes to the fault's record.
+
+    ``back_s`` becomes the later of the new process and of the event: a worker has delivered then, a shard has its rows. ``began_empty``
+    says that a shard came back without any.
+    """
+    if role not in _PARTS or fault.missed:
+        return {}
+    event, part = _PARTS[role]
+    mine = [e for e in events if str(e.get("part", "")).startswith(part)]
+    found = next((e for e in mine if e["event"] == event), None)
+    back = None if found is None or fault.back_s is None else max(fault.back_s, round(found["time"] - fault.time, 2))
+    rows = _ROWS.match(str(found["detail"])) if found is not None and role == "shard" else None
+    return {"back_s": back, "began_empty": role == "shard" and (rows is None or int(rows[1]) == 0)}
 
 
 def send(process: Process, number: signal.Signals) -> bool:

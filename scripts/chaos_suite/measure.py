@@ -29,7 +29,7 @@ class Cost:
     silent_s: float | None
     """Longest time without a new reading of the learner's steps."""
     resumed_s: float | None
-    """From the fault to the end of the learner's longest stall; 0 when it did not stall; None when it never went on."""
+    """From the fault to the end of the learner's last stall; 0 when it did not stall; None when it never went on."""
     env_silent_s: float | None
     """Longest time without a new reading of the env steps."""
     env_dip_frac: float | None
@@ -99,17 +99,16 @@ def longest_gap(changes: Sequence[tuple[float, int]], begin: float, end: float) 
 def longest_stall(
     changes: Sequence[tuple[float, int]], begin: float, end: float, usual: float | None
 ) -> tuple[float | None, float | None]:
-    """Return the longest stall and when it was over, in seconds after ``begin``: 0 without one, None when it never was."""
+    """Return the longest stall, and when the last one was over, in seconds after ``begin``: 0 without one, None when it never was."""
     found = gaps(changes, begin, end)
     if not found:
         return None, None
     stalls = [
         (max(0.0, to - since - max(steps, 0) / usual) if usual else to - since, to, ended) for since, to, steps, ended in found
     ]
-    stall, to, ended = max(stalls)
-    if stall < STALL_S:
-        return stall, 0.0
-    return stall, to - begin if ended else None
+    longest = max(stall for stall, _, _ in stalls)
+    _, to, ended = max((entry for entry in stalls if entry[0] >= STALL_S), key=lambda entry: entry[1], default=(0.0, begin, True))
+    return longest, to - begin if ended else None
 
 
 def env_dip(

@@ -40,7 +40,7 @@ FULL_30 = Bound("resumed_s", 30.0, "the learner at work again within 30 s")
 RESUMES = Bound("resumed_beyond_s", 0.0, "training resumes within 30 s, 45 s with a learner rank (seconds beyond)")
 GOES_ON = Bound("driver_failed", 0, "the run goes on by itself", speed=False)
 RECOVERS = Bound("not_recovered", 0, "it recovers at all", speed=False)
-ONE_FRAGMENT = Bound("fragments_lost", 1.0, "at most one fragment lost", speed=False)
+ONE_FRAGMENT = Bound("fragments_lost", 1.0, "at most one fragment lost on its way", speed=False)
 ONE_INTERVAL = Bound(
     "intervals_redone", 1.0, "at most one checkpoint interval (and the seconds of writing it) redone", speed=False
 )
@@ -54,7 +54,7 @@ PROMISES: dict[str, Promise] = {
     "shard": Promise(
         "a replay shard killed: learning goes on with the others within 2 s; the shard comes back from its snapshot; pacing error stays in "
         "its bounds",
-        (STALL_2, RECOVERS, GOES_ON),
+        (STALL_2, Bound("began_empty", 0, "it comes back with the rows of its snapshot", speed=False), RECOVERS, GOES_ON),
     ),
     "rank": Promise(
         "a learner rank killed: back from the last commit; at most one checkpoint interval redone",
@@ -111,8 +111,8 @@ class Verdict:
 
     @property
     def kept(self) -> bool:
-        """Whether every fault kept it."""
-        return self.num_broken == 0
+        """Whether every fault kept it; what was not measured was not kept."""
+        return self.num_broken == 0 and self.num > 0
 
 
 def figures_of(fault: Mapping[str, Any], facts: Mapping[str, float]) -> dict[str, float | None]:
@@ -122,7 +122,7 @@ def figures_of(fault: Mapping[str, Any], facts: Mapping[str, float]) -> dict[str
     """
     cost = fault["cost"]
     recovered = fault["back_s"] is not None and cost["resumed_s"] is not None
-    fenced = [fault["back_s"], *(e["time"] - fault["time"] for e in cost["events"] if e.get("event") in GIVEN_UP)]
+    fenced = _fenced_s(fault, cost["events"])
     resumed = cost["resumed_s"]
     return {
         "back_s": _or_never(fault["back_s"]),
@@ -130,7 +130,8 @@ def figures_of(fault: Mapping[str, Any], facts: Mapping[str, float]) -> dict[str
         "stall_s": cost["stall_s"],
         "resumed_s": _or_never(resumed),
         "resumed_beyond_s": max(0.0, _or_never(resumed) - (45.0 if fault["held_rank"] else 30.0)),
-        "fenced_s": min((s for s in fenced if s is not None), default=NEVER),
+        "fenced_s": fenced,
+        "began_empty": float(fault.get("began_empty", False)),
         "fragments_lost": round(cost["rows_lost"] / facts["fragment_rows"], 2),
         "intervals_redone": round(cost["redone_s"] / facts["checkpoint_s"], 2),
         "redone_s": cost["redone_s"],
@@ -139,6 +140,18 @@ def figures_of(fault: Mapping[str, Any], facts: Mapping[str, float]) -> dict[str
         "gone_s": fault["gone_s"],
         "wrong_code": float(fault["driver_exit"] != 75),
     }
+
+
+_PARTS = {"hang-worker": "rollout/", "hang-shard": "replay/", "hang-rank": "learner", "freeze": "node/"}
+
+
+def _fenced_s(fault: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> float:
+    """Return when what was frozen was given up: its own part, by name; a node when Ray or we said that it had left."""
+    part = _PARTS.get(fault["kind"], "")
+    given_up = [
+        e["time"] - fault["time"] for e in events if e.get("event") in GIVEN_UP and str(e.get("part", "")).startswith(part)
+    ]
+    return min(given_up, default=_or_never(fault["back_s"]))
 
 
 def judge(promise: str, faults: Sequence[Mapping[str, Any]], facts: Mapping[str, float]) -> list[Verdict]:
@@ -168,6 +181,7 @@ CHECKS: tuple[Check, ...] = (
     Check("SIGTERM at the end: committed and gone within 30 s", "stop_s", lambda s: s is not None and s <= 30.0, speed=True),
     Check("counters never behind the last commit", "behind_commits", lambda lines: not lines),
     Check("no (step, tag) twice in metrics.jsonl", "repeated_tags", lambda n: n == 0),
+    Check("every fault came to somebody, while the run was learning", "not_inflicted", lambda lines: not lines),
     Check("one run directory, whatever happened", "run_directories", lambda n: n == 1),
     Check("no row stored twice", "rows_stored_twice", lambda n: n == 0),
     Check(
@@ -176,10 +190,11 @@ CHECKS: tuple[Check, ...] = (
         lambda lines: not lines,
     ),
     Check(
-        "balance of inserts and samples never further off than the error buffer",
+        "balance of inserts and samples never further off than the error buffer and what is drawn ahead",
         "balance_beyond",
         lambda x: x is not None and x <= 0.0,
     ),
+    Check("samples per insert within 2 % of the configured", "pacing_error", lambda x: x is not None and x <= 0.02),
     Check("CPUs all free within 60 s of the end", "free_s", lambda s: s is not None and s <= 60.0, speed=True),
     Check("no placement group left", "placement_groups", lambda n: n == 0),
     Check("no orphan process of the run", "orphans", lambda lines: not lines),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +43,8 @@ class Commit:
 class Commits:
     """Every checkpoint that a run has committed, also those that it has pruned since: to be looked at often."""
 
+    keep: Path | None = None
+    """Folder that holds on to the replay of each (by hard links), until it has been inspected."""
     found: dict[str, Commit] = field(default_factory=dict)
 
     def look(self, run: Path) -> None:
@@ -51,9 +55,16 @@ class Commits:
             try:
                 counters = json.loads((manifest.parent / "counters.json").read_text(encoding="utf-8"))
                 created = float(json.loads(manifest.read_text(encoding="utf-8"))["created"])
-            except (FileNotFoundError, ValueError, KeyError):
+                if self.keep is not None and (manifest.parent / "replay").is_dir():
+                    shutil.copytree(manifest.parent, self.keep / manifest.parent.name, copy_function=os.link, dirs_exist_ok=True)
+            except (FileNotFoundError, shutil.Error, ValueError, KeyError):
                 continue  # pruned while we looked
             self.found[manifest.parent.name] = Commit(created, int(counters["env_steps"]), int(counters["learner_steps"]))
+
+    @property
+    def kept(self) -> list[Path]:
+        """The replays that were held on to, oldest first."""
+        return sorted(self.keep.glob("env-*/replay")) if self.keep is not None else []
 
     @property
     def ordered(self) -> list[Commit]:

@@ -81,7 +81,7 @@ class Suite:
         """Nothing is started yet; ``log`` is where the command's output goes."""
         self._site, self._training, self._manner, self._console, self._log = site, training, manner, console, log
         self._num_nodes = manner.num_nodes
-        self.watch, self.commits, self.tail = Watch(), Commits(), Tail(training.run)
+        self.watch, self.commits, self.tail = Watch(), Commits(log.parent / "kept"), Tail(training.run)
         self.outcome = Outcome(time.time())
         self._look = Look(0.0, {})
         self._under_way: list[_UnderWay] = []
@@ -138,6 +138,7 @@ class Suite:
         self.outcome.faults.append(fault)
         if chosen is None or not self._is_flowing():
             fault.note = "skipped: nobody to hit" if chosen is None else "the run was not learning"
+            fault.missed = True
             if chosen is None:
                 return
         node, process = chosen
@@ -154,7 +155,7 @@ class Suite:
     def _do(self, action: str, node: str, process: Process | None, fault: Fault, loss: Loss) -> None:
         if action in ("kill", "hang") and process is not None:
             if not send(process, signal.SIGKILL if action == "kill" else signal.SIGSTOP):
-                fault.note = "it was gone already"
+                fault.note, fault.missed = "it was gone already", True
             if action == "hang":
                 self._thaw.append((fault.time + self._manner.freeze_s, lambda: send(process, signal.SIGCONT), fault))
         elif action in ("freeze_node", "partition"):

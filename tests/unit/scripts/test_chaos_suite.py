@@ -104,6 +104,23 @@ def test_all_ranks_begin_anew_when_one_is_lost_and_everybody_with_the_driver() -
     assert not loss.is_made_good(look(a=ranks), thawed=False)
 
 
+def test_a_part_is_back_when_the_run_says_so_and_not_before() -> None:
+    from chaos_suite.fault import Fault, said_of
+
+    hit = Fault(0, "shard", 1.0, 100.0, "shard 7", back_s=2.0)
+    events = [
+        {"time": 101.0, "event": "lost", "part": "replay/0"},
+        {"time": 102.0, "event": "back", "part": "rollout/0", "detail": "delivers again"},
+        {"time": 103.5, "event": "back", "part": "replay/0", "detail": "came back with 500 rows"},
+    ]
+    assert said_of("shard", hit, events) == {"back_s": 3.5, "began_empty": False}
+    assert said_of("worker", hit, events) == {"back_s": 2.0, "began_empty": False}
+    events[-1]["detail"] = "came back with 0 rows"
+    assert said_of("shard", hit, events) == {"back_s": 3.5, "began_empty": True}
+    assert said_of("shard", hit, events[:2]) == {"back_s": None, "began_empty": True}
+    assert said_of(None, hit, events) == {}
+
+
 def test_a_learner_flows_when_it_was_seen_to_step_lately() -> None:
     changes = [(10.0 + 0.25 * i, i) for i in range(20)]
     assert learner_flows(changes, 9.0, 15.0)
@@ -178,7 +195,7 @@ def fault(kind: str, number: int = 0, **changes: Any) -> dict[str, Any]:
 
 GOOD = {
     "final_code": 0, "stop_s": 3.0, "behind_commits": [], "repeated_tags": 0, "run_directories": 1, "rows_stored_twice": 0,
-    "bad_shards": [], "balance_beyond": -5.0, "free_s": 1.0, "placement_groups": 0, "orphans": [], "survivors": [],
+    "bad_shards": [], "balance_beyond": -5.0, "pacing_error": 0.001, "not_inflicted": [], "free_s": 1.0, "placement_groups": 0, "orphans": [], "survivors": [],
 }  # fmt: skip
 
 
@@ -206,6 +223,10 @@ def test_every_bound_speaks_of_a_figure_that_there_is() -> None:
         (fault("freeze", back_s=26.0), "within 15 s"),
         (fault("hang-shard", resumed_s=31.0), "within 30 s"),
         (fault("add", back_s=61.0), "on it within 60 s"),
+        (fault("add", back_s=None, idle=True), "on it within 60 s"),
+        (fault("shard", began_empty=True), "rows of its snapshot"),
+        (fault("hang-worker", back_s=26.0, events=[{"time": 1003.0, "event": "lost", "part": "replay/0"}]), "within 15 s"),
+        (fault("freeze", back_s=26.0, events=[{"time": 1003.0, "event": "fenced", "part": "rollout/1"}]), "within 15 s"),
         (fault("sigterm", driver_exit=0, gone_s=3.0), "exit code 75"),
         (fault("sigterm", driver_exit=75, gone_s=31.0), "gone within 30 s"),
     ],
@@ -220,10 +241,10 @@ def test_a_broken_promise_is_said(record: dict[str, Any], says: str) -> None:
     "record",
     [
         fault("worker", rows_lost=100.0),
-        fault("add", back_s=None, idle=True),
+        fault("add", back_s=20.0),
         fault("node", resumed_s=44.0, held_rank=True),
-        fault("freeze", back_s=26.0, events=[{"time": 1012.0, "event": "fenced"}]),
-        fault("freeze", back_s=26.0, events=[{"time": 1012.0, "event": "left"}]),
+        fault("hang-shard", back_s=26.0, events=[{"time": 1012.0, "event": "fenced", "part": "replay/1"}]),
+        fault("freeze", back_s=26.0, events=[{"time": 1012.0, "event": "left", "part": "node/10.0.0.2"}]),
         fault("sigterm", driver_exit=75, gone_s=3.0, resumed_s=20.0),
         fault("driver", driver_exit=-9, gone_s=0.1, resumed_s=20.0, redone_s=9.0),
     ],
@@ -241,7 +262,15 @@ def test_speed_alone_can_be_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"final_code": 75}, {"orphans": ["12 ray::ReplayShard"]}, {"free_s": None}, {"stop_s": None}]
+    "changes",
+    [
+        {"final_code": 75},
+        {"orphans": ["12 ray::ReplayShard"]},
+        {"free_s": None},
+        {"stop_s": None},
+        {"not_inflicted": ["3 worker: skipped: nobody to hit"]},
+        {"pacing_error": 0.03},
+    ],
 )
 def test_a_run_that_left_something_behind_is_said(changes: dict[str, Any]) -> None:
     assert len(broken_lines(report([fault("worker")], **changes), speed=True)) == 1
@@ -295,7 +324,7 @@ def test_a_section_of_the_page_is_brought_up_to_date_and_the_rest_is_left(tmp_pa
     (tmp_path / "chaos.png").write_bytes(b"picture")
     extra = {
         "env_steps": 10, "commits": 2, "sessions": [{}], "passed": True, "pacing_error": 0.001, "duplicates_refused": 0.0,
-        "rows_inspected": 9,
+        "rows_inspected": 9, "checkpoints_inspected": 2,
     }  # fmt: skip
     found = make_report([fault("worker")], GOOD | extra, FACTS, {"command": "python scripts/chaos.py", "seconds": 9.0})
     for _ in range(2):
