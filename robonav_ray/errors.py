@@ -16,5 +16,9 @@ class PartLostError(RuntimeError):
     """
 
 
+class RunInterruptedError(RuntimeError):
+    """The run cannot go on for now, for a reason that passes (storage away, nodes missing): resume it, exit code 75."""
+
+
 class FencedError(RuntimeError):
     """The caller was taken for dead and has been replaced; what it still sends is refused."""

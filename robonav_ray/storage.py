@@ -24,29 +24,20 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
+
+from robonav_ray.manifest import MANIFEST, FileEntry, check_manifest, leads_outside, manifest_entries
 
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
-MANIFEST = "manifest.json"
 TRIES = 3
 PROBE_S = 12.0
 """How long a storage may take to show that it can be written."""
 _SCHEMES = ("s3", "gs", "gcs", "abfs", "file")
 
 
-class FileEntry(NamedTuple):
-    """A file of a checkpoint, as its manifest has it."""
-
-    name: str
-    """Relative to the folder that the entry came from, with ``/``."""
-    num_bytes: int
-    sha256: str
-    """Of what was handed over to be written, so that what a disk made of it is found out."""
-
-    def below(self, folder: str) -> FileEntry:
-        """Return the entry as seen from the folder above ``folder``."""
-        return self._replace(name=f"{folder}/{self.name}")
+class DamagedError(OSError):
+    """A file is not as its checkpoint's manifest says, or is missing there; asking again does not help."""
 
 
 class RawFile(Protocol):
@@ -117,7 +108,9 @@ class LocalFolder:
 
     def create(self, name: str) -> HashedFile:
         """Begin a file, unbuffered; it is flushed to the disk when it is whole."""
-        file = _LocalFile(self.path / name)
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _LocalFile(path)
         return HashedFile(name, file, file.sync)
 
 
@@ -208,6 +201,13 @@ def is_uri(location: str) -> bool:
     return "://" in location
 
 
+def as_folder(location: str) -> Path | None:
+    """Return the folder of this machine's file system that a location names; None for a bucket."""
+    if not is_uri(location):
+        return Path(location)
+    return Path(location.removeprefix("file://")) if location.startswith("file://") else None
+
+
 def join(location: str, *names: str) -> str:
     """Return the location of something below ``location``; options of a URI stay where they belong."""
     base, mark, options = location.partition("?") if is_uri(location) else (location, "", "")
@@ -219,6 +219,8 @@ def check_location(location: str) -> str:
     if not is_uri(location):
         if not location or "\0" in location:
             raise ValueError("name a folder, or a bucket such as s3://bucket/prefix")
+        if not Path(location).is_absolute():
+            raise ValueError(f"{location!r} is another folder for every process: write an absolute one, or a bucket")
         return location
     scheme, _, rest = location.partition("://")
     if scheme not in _SCHEMES:
@@ -322,8 +324,8 @@ def probe(location: str) -> None:
 def local_folder(location: str) -> Iterator[Path]:
     """Give a folder as a directory of this machine: itself, or a copy that goes at the end.
 
-    Files that the checkpoint's manifest (one or two folders up) names are held against their hashes first; OSError when one differs or is
-    missing.
+    Files that the checkpoint's manifest (one or two folders up) names are held against their hashes first; DamagedError or
+    FileNotFoundError when one differs or is missing.
     """
     expected = _named_above(location)
     if not is_uri(location):
@@ -338,21 +340,32 @@ def local_folder(location: str) -> Iterator[Path]:
         yield Path(directory)
 
 
-def _named_above(location: str) -> dict[str, FileEntry | None]:
+def _named_above(location: str) -> Mapping[str, FileEntry | None]:
     """Return the files below a folder that the manifest of its checkpoint names; none without a manifest."""
     base = location.partition("?")[0]
     for up in (1, 2):
         parts = base.rsplit("/", up)
         above = location.replace(base, parts[0], 1)
-        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-            prefix = "/".join(parts[1:]) + "/"
-            entries = manifest_entries(read_bytes(join(above, MANIFEST)))
-            return {e.name.removeprefix(prefix): e for e in entries if e.name.startswith(prefix)}
+        prefix, place = "/".join(parts[1:]) + "/", join(above, MANIFEST)
+        with contextlib.suppress(FileNotFoundError):
+            data = read_bytes(place)
+            try:
+                check_manifest(data)
+                named = {e.name.removeprefix(prefix): e for e in manifest_entries(json.loads(data)) if e.name.startswith(prefix)}
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DamagedError(f"{place.partition('?')[0]}: {error}") from None
+            if outside := next(filter(leads_outside, named), None):
+                raise DamagedError(f"{place.partition('?')[0]}: names the file {outside[:60]!r} outside of the checkpoint")
+            return named
     return {}
 
 
 def check(location: str, expected: Mapping[str, FileEntry | None]) -> None:
-    """Hold files below ``location`` against what they should be, several at a time; OSError that names one which differs or is missing."""
+    """Hold files below ``location`` against what they should be, several at a time.
+
+    Raises:
+        DamagedError, FileNotFoundError: naming one that differs or is missing; another OSError when the storage does not answer.
+    """
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         list(
             pool.map(lambda item: _tried(partial(_read_once, join(location, item[0]), len, item[1]), location), expected.items())
@@ -380,13 +393,7 @@ def _read_once(location: str, take: Callable[[bytes], Any], expected: FileEntry 
             num_bytes += len(block)
             take(block)
     if expected is not None and (num_bytes, digest.hexdigest()) != (expected.num_bytes, expected.sha256):
-        raise OSError(f"{location.partition('?')[0]}: does not match its hash in {MANIFEST} (damaged)")
-
-
-def manifest_entries(data: bytes) -> list[FileEntry]:
-    """Return the files that a manifest names; ValueError, KeyError, TypeError or AttributeError when it is none."""
-    named = json.loads(data)["files"].items()
-    return [FileEntry(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in named]
+        raise DamagedError(f"{location.partition('?')[0]}: does not match its hash in {MANIFEST} (damaged)")
 
 
 def _appears_whole(location: str) -> bool:
@@ -407,7 +414,7 @@ def _tried(call: Callable[[], Result], location: str) -> Result:
     for left in reversed(range(TRIES)):
         try:
             return call()
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedError):
             raise
         except OSError as error:
             if not left or not is_uri(location):

@@ -16,6 +16,7 @@ polls, and forgets one whose rank died before that: so rank 0 first writes the p
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -162,16 +163,25 @@ def take_up(state: Any, wiring: LearnerWiring, ranks: Any, committed: str | None
 
 
 def report_committed(path: str, pointer: str) -> None:
-    """Make ``path`` the checkpoint to restart from, and tell Train; every rank must call it."""
+    """Make ``path`` the checkpoint to restart from, and tell Train; every rank must call it.
+
+    Raises:
+        OSError: On rank 0, when the pointer cannot be written; the others are not kept waiting for it.
+    """
     import ray.train
 
-    rank0 = ray.train.get_context().get_world_rank() == 0
-    with tempfile.TemporaryDirectory(prefix="robonav-pointer-") as directory:
-        document = Path(directory) / POINTER_FILE
-        document.write_text(json.dumps({"path": path}), encoding="utf-8")
-        if rank0:
+    if ray.train.get_context().get_world_rank() != 0:
+        ray.train.report({}, checkpoint=None)
+        return
+    with contextlib.ExitStack() as exits:
+        try:
+            directory = exits.enter_context(tempfile.TemporaryDirectory(prefix="robonav-pointer-"))
+            (Path(directory) / POINTER_FILE).write_text(json.dumps({"path": path}), encoding="utf-8")
             write_committed(pointer, path)
-        ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(directory) if rank0 else None)
+        except OSError:
+            ray.train.report({}, checkpoint=None)  # a barrier: the other ranks stand in it
+            raise
+        ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(directory))
 
 
 class LearnerHandle:
@@ -334,4 +344,4 @@ def start_learner(
         ).fit()
         raise_what_ended(committed_pointer(storage_path, run_name))
 
-    return LearnerHandle(fit, kill, lambda: read_failures(Path(storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}"))
+    return LearnerHandle(fit, kill, lambda: read_failures(Path(notes or storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}"))

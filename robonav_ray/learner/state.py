@@ -16,8 +16,9 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.adam import Adam
 from robonav_ray.learner.precision import Precision
+from robonav_ray.manifest import FileEntry
 from robonav_ray.records import PolicySnapshot
-from robonav_ray.storage import FileEntry, Folder, open_folder, write_file
+from robonav_ray.storage import Folder, open_folder, write_file
 
 TENSORS_FILE = "learner.safetensors"
 COUNTERS_FILE = "learner.json"

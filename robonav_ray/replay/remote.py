@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from robonav_ray.config.replay import ReplayConfig
+from robonav_ray.manifest import FileEntry
 from robonav_ray.records import TransitionSpec
 from robonav_ray.replay import buffer
 from robonav_ray.replay.client_remote import WAIT_S, RemoteBatchSource, RemotePrioritySink, RemoteShards, RemoteTransitionSink
@@ -24,7 +25,6 @@ from robonav_ray.replay.ledger_service import LedgerService
 from robonav_ray.replay.pacing import LedgerStats
 from robonav_ray.replay.shard import ReplayShard, ShardStats
 from robonav_ray.replay.shard_view import ReplayStats
-from robonav_ray.storage import FileEntry
 
 logger = logging.getLogger(__name__)
 _LEDGER_S, _RESTORE_S, _MARK_S, _WRITTEN_S = 10.0, 60.0, 4.0, 10.0
@@ -32,6 +32,8 @@ _LEDGER_S, _RESTORE_S, _MARK_S, _WRITTEN_S = 10.0, 60.0, 4.0, 10.0
 meanwhile), and for one that says whether it has written; frozen processes answer never."""
 MAX_FRUITLESS_LIVES = 5
 """Replacements of one shard in a row that may die while they come up: more of them do not come from outside."""
+MAX_RESTORES = 3
+"""How often a shard tries to take up a checkpoint, the newest each time, before it begins empty: storage may fail for a moment."""
 
 
 @dataclass
@@ -43,6 +45,7 @@ class _Coming:
     """Its first answer: the incarnation that ``restore`` returns, or its figures where there is nothing to restore."""
     directory: Path | str | None
     deaths: int = 0
+    failed_restores: int = 0
     began: float = field(default_factory=time.monotonic)
 
 
@@ -146,11 +149,18 @@ class ReplayHandles:
             self._incarnations[index] += 1
             self._coming[index] = self._start_coming(index, directory)
 
-    def take_replaced(self) -> list[int]:
+    def begin_again(self, index: int, directory: Path | str | None) -> None:
+        """Give up the replacement of shard ``index`` that is on its way up, and start another one; returns at once."""
+        if index in self._coming:
+            ray.kill(self._coming[index].actor)
+            self._come_again(index, directory, self._coming[index].deaths)
+
+    def take_replaced(self, saved: Path | str | None = None) -> list[int]:
         """Put the replacements that are up in their places and return their indices; never waits.
 
-        Clients find them at their next reservation. One that cannot be restored begins empty, which is logged. Tell ``rebase`` the rows
-        of the whole replay afterwards. RuntimeError when a replacement has died ``MAX_FRUITLESS_LIVES`` times in a row.
+        Clients find them at their next reservation. One that cannot be restored tries again from ``saved``, the newest checkpoint by now,
+        and begins empty after ``MAX_RESTORES``, which is logged. Tell ``rebase`` the rows of the whole replay afterwards. RuntimeError when
+        a replacement has died ``MAX_FRUITLESS_LIVES`` times in a row.
         """
         done: list[int] = []
         for index, coming in list(self._coming.items()):
@@ -159,14 +169,19 @@ class ReplayHandles:
             try:
                 answer = ray.get([coming.ready])[0]
             except RayTaskError as error:
-                logger.warning("replay shard %d begins empty, it cannot be restored from %s: %s", index, coming.directory, error)
                 ray.kill(coming.actor)  # it may be half restored
-                self._come_again(index, None, coming.deaths)
+                failed, directory = coming.failed_restores + 1, saved if saved is not None else coming.directory
+                if failed == MAX_RESTORES:
+                    directory = None
+                    logger.warning(
+                        "replay shard %d begins empty, it cannot be restored from %s: %s", index, coming.directory, error
+                    )
+                self._come_again(index, directory, coming.deaths, failed)
                 continue
             except RayError as error:
                 if coming.deaths >= MAX_FRUITLESS_LIVES:
                     raise RuntimeError(f"replay shard {index} dies again and again while it comes up; last: {error}") from error
-                self._come_again(index, coming.directory, coming.deaths + 1)
+                self._come_again(index, coming.directory, coming.deaths + 1, coming.failed_restores)
                 continue
             if coming.directory is not None:
                 self._incarnations[index] = answer
@@ -260,16 +275,16 @@ class ReplayHandles:
         for actor in (*self.shards, *(coming.actor for coming in self._coming.values()), self.ledger):
             ray.kill(actor)
 
-    def _come_again(self, index: int, directory: Path | str | None, deaths: int) -> None:
+    def _come_again(self, index: int, directory: Path | str | None, deaths: int, failed_restores: int = 0) -> None:
         self._incarnations[index] += 1
-        self._coming[index] = self._start_coming(index, directory, deaths)
+        self._coming[index] = replace(self._start_coming(index, directory), deaths=deaths, failed_restores=failed_restores)
 
-    def _start_coming(self, index: int, directory: Path | str | None, deaths: int = 0) -> _Coming:
+    def _start_coming(self, index: int, directory: Path | str | None) -> _Coming:
         actor = self._start_shard(index)
         if directory is None:
-            return _Coming(actor, actor.stats.remote(), None, deaths)
+            return _Coming(actor, actor.stats.remote(), None)
         path = buffer.shard_directories(directory, len(self.shards))[index]
-        return _Coming(actor, actor.restore.remote(path, self._incarnations[index]), directory, deaths)
+        return _Coming(actor, actor.restore.remote(path, self._incarnations[index]), directory)
 
     def _start_shard(self, index: int) -> Any:
         shard_class = self._shard_class

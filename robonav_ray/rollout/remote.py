@@ -115,6 +115,8 @@ class _Life:
     began: float = field(default_factory=time.monotonic)
     heard: float | None = None
     """When a call last returned."""
+    fragment_s: float = 0.0
+    """What making a fragment took when it was last heard of; the first may hold the compilation of kernels, and does not count for ever."""
 
 
 class RolloutFleet:
@@ -149,12 +151,18 @@ class RolloutFleet:
         self._fruitless: dict[int, int] = {}
         self._target: dict[int, RolloutWiring] = {}
         self._lives: list[_Life] = []
+        self._newest_life = max(wiring.incarnation for wiring in self._wirings)
         self._start()
 
     @property
     def num_workers(self) -> int:
         """Workers that the fleet keeps alive."""
         return len(self._wirings)
+
+    @property
+    def most_worlds(self) -> int:
+        """Worlds of the worker that has most of them, now or once it has moved on."""
+        return max(wiring.num_worlds for wiring in (*self._wirings, *self._target.values()))
 
     @property
     def num_running(self) -> int:
@@ -174,7 +182,7 @@ class RolloutFleet:
         for ref in ready:
             index = index_of[ref]
             try:
-                total = total.plus(ray.get(ref))
+                done: RolloutStats = ray.get(ref)
             except RayTaskError as error:  # first: an error about somebody else's death is a RayActorError too
                 if isinstance(error.cause, RayActorError):
                     raise PartLostError(f"rollout worker {index} met a part that is gone: {error.cause}") from error
@@ -182,7 +190,8 @@ class RolloutFleet:
             except RayActorError as error:
                 self._replace(index, "lost", "died", error)
             else:
-                self._heard(index)
+                total = total.plus(done)
+                self._heard(index, done.fragment_s)
         self._move_on()
         return total
 
@@ -197,7 +206,10 @@ class RolloutFleet:
             if life.heard is None or quiet is None:
                 continue
             silent_s = min(quiet[0], time.monotonic() - life.heard)
-            if silent_s > max(timeout_s, QUIET_FACTOR * quiet[1]) and not ray.wait([life.calls[0]], timeout=0)[0]:
+            if (
+                silent_s > max(timeout_s, QUIET_FACTOR * max(quiet[1], life.fragment_s))
+                and not ray.wait([life.calls[0]], timeout=0)[0]
+            ):
                 ray.kill(life.actor)
                 self._replace(index, "fenced", f"was silent for {silent_s:.0f} s", None)
 
@@ -208,7 +220,6 @@ class RolloutFleet:
         one, in later polls, each when all workers have been heard of; until then a world may be played twice. What was not shipped is
         lost. ``strategies`` are Ray's, one per worker, or none.
         """
-        newest = max(wiring.incarnation for wiring in self._wirings) + 1
         before = len(self._wirings)
         for index in range(len(wirings), before):
             ray.kill(self._lives[index].actor)
@@ -217,7 +228,7 @@ class RolloutFleet:
         self._strategies = list(strategies)
         self._target = dict(enumerate(wirings[:before]))
         for index in range(before, len(wirings)):
-            self._wirings.append(replace(wirings[index], incarnation=newest))
+            self._wirings.append(replace(wirings[index], incarnation=self._next_life()))
             self._lives.append(self._begin(index, None))
 
     def restart(self) -> None:
@@ -237,8 +248,13 @@ class RolloutFleet:
         """Have the present life of a worker forgotten, and let the next one have the worlds that are meant for it; return rows lost."""
         rows = self._on_lost(index, self._wirings[index].incarnation)
         target = self._target.pop(index, self._wirings[index])
-        self._wirings[index] = replace(target, incarnation=self._wirings[index].incarnation + 1)
+        self._wirings[index] = replace(target, incarnation=self._next_life())
         return rows
+
+    def _next_life(self) -> int:
+        """Return an incarnation that no worker of this fleet has had: one that was fenced, also of a worker that is no more, stays so."""
+        self._newest_life += 1
+        return self._newest_life
 
     def _move_on(self) -> None:
         """Give one more worker its new worlds, when nobody is on its way up."""
@@ -259,8 +275,9 @@ class RolloutFleet:
         actor = actor_class.remote(self._wirings[index])
         return _Life(actor, deque(actor.run.remote(SLICE_S) for _ in range(CALLS_PER_WORKER)), lost_at)
 
-    def _heard(self, index: int) -> None:
+    def _heard(self, index: int, fragment_s: float) -> None:
         life = self._lives[index]
+        life.fragment_s = fragment_s
         life.calls.popleft()
         life.calls.append(life.actor.run.remote(SLICE_S))
         if life.heard is None and life.lost_at is not None:

@@ -11,6 +11,7 @@ index, so sharing the worlds out over more workers changes nothing that happens 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -39,9 +40,11 @@ class RolloutStats(NamedTuple):
     policy_version: int = -1
     policy_lag: int = 0
     """Versions that the policy was behind when newer weights were last found."""
+    fragment_s: float = 0.0
+    """Seconds that making a fragment took at most; waiting for leave to insert it is not in it."""
 
     def plus(self, other: RolloutStats) -> RolloutStats:
-        """Return the sum; the later version, the larger lag."""
+        """Return the sum; the later version, the larger lag and time."""
         return RolloutStats(
             self.env_steps + other.env_steps,
             self.rows + other.rows,
@@ -49,6 +52,7 @@ class RolloutStats(NamedTuple):
             self.episodes + other.episodes,
             max(self.policy_version, other.policy_version),
             max(self.policy_lag, other.policy_lag),
+            max(self.fragment_s, other.fragment_s),
         )
 
 
@@ -145,12 +149,13 @@ class RolloutWorker:
         lag = self._update_policy()
         max_rows = self._folder.max_rows(self._num_steps) * self._rows_per_step
         columns, priority = self.spec.allocate(max_rows), np.zeros(max_rows, np.float32)
-        row, env_steps = 0, 0
+        row, env_steps, began = 0, 0, time.perf_counter()
         for _ in range(self._num_steps):
             row, stepped = self._step(epsilon, columns, priority, row)
             env_steps += stepped
         if self._hindsight is not None:
             row = self._hindsight.write(columns, priority, row)
+        made_s = time.perf_counter() - began
         priority = priority[:row]
         priority[~np.isfinite(priority)] = np.inf  # the learner shall meet such a row soon: it says what is wrong with it
         fragment = Fragment(self._worker, self._incarnation, self._sequence, tuple(column[:row] for column in columns), priority)
@@ -158,7 +163,7 @@ class RolloutWorker:
         self._sink.insert(fragment)
         episodes = self._book.take()
         self._assignments.report(episodes)
-        return RolloutStats(env_steps, row, 1, episodes.num_episodes, self._policy.version, lag)
+        return RolloutStats(env_steps, row, 1, episodes.num_episodes, self._policy.version, lag, made_s)
 
     def use(self, snapshot: PolicySnapshot) -> None:
         """Act with ``snapshot`` from now on."""

@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 import zipfile
@@ -29,25 +28,12 @@ from typing import Any
 from safetensors import SafetensorError
 
 from robonav_ray.errors import UserError
+from robonav_ray.manifest import MANIFEST, FileEntry, check_manifest, manifest_bytes, manifest_entries
 from robonav_ray.runtime.vetting import UntrustedError, parse_json, read_json, vet_files, vet_names
-from robonav_ray.storage import (
-    MANIFEST,
-    FileEntry,
-    check,
-    check_location,
-    fetch,
-    join,
-    open_folder,
-    read_bytes,
-    write_bytes,
-    write_file,
-)
+from robonav_ray.storage import DamagedError, check, check_location, fetch, join, open_folder, read_bytes, write_bytes, write_file
 
 FORMAT_VERSION = 2
 _ASIDE = ".aside-"
-_SELF = re.compile(rb'"manifest_sha256": "([0-9a-f]{64})"')
-_UNKNOWN = b"0" * 64
-"""Stands in the manifest where its own hash will be, while that is computed."""
 
 
 class CheckpointError(UserError):
@@ -164,8 +150,8 @@ class CheckpointWriter:
         created = time.time()
         here = [e for e in self._entries.values() if e.name not in rows]
         if self.stored_at is not None:
-            write_bytes(join(self.stored_at, MANIFEST), _manifest_bytes(created, _named(self._entries.values())))
-        write_file(open_folder(str(self.path)), MANIFEST, _manifest_bytes(created, _named(here), self.stored_at, bool(rows)))
+            write_bytes(join(self.stored_at, MANIFEST), _manifest_bytes(created, self._entries.values()))
+        write_file(open_folder(str(self.path)), MANIFEST, _manifest_bytes(created, here, self.stored_at, bool(rows)))
         for directory in {p.parent for p in files.values()} | {self.path}:
             _sync(directory)
         repeat = 0
@@ -245,9 +231,12 @@ def fetch_checkpoint(stored_at: str, folder: Path) -> Checkpoint:
         vet_names(aside, [entry.name for entry in entries])
     except UntrustedError as error:
         raise CheckpointError(f"{place}: {error}; use another checkpoint") from None
-    for entry in here:
-        fetch(join(stored_at, entry.name), aside / entry.name, entry)
-    write_file(open_folder(str(aside)), MANIFEST, _manifest_bytes(created, _named(here), stored_at, len(here) < len(entries)))
+    try:
+        for entry in here:
+            fetch(join(stored_at, entry.name), aside / entry.name, entry)
+    except (DamagedError, FileNotFoundError) as error:
+        raise CheckpointError(f"{error}; use another checkpoint") from None
+    write_file(open_folder(str(aside)), MANIFEST, _manifest_bytes(created, here, stored_at, len(here) < len(entries)))
     final = folder / stored_at.partition("?")[0].rpartition("/")[2]
     if final.exists():
         final.rename(folder / f"superseded-{final.name}-{time.time_ns()}")
@@ -281,20 +270,12 @@ def taking_up(checkpoint: Checkpoint) -> Iterator[None]:
         raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {what}") from error
 
 
-def _named(entries: Iterable[FileEntry]) -> dict[str, dict[str, Any]]:
-    """Return entries as the manifest has them."""
-    return {entry.name: {"bytes": entry.num_bytes, "sha256": entry.sha256} for entry in sorted(entries)}
-
-
 def _manifest_bytes(
-    created: float, files: dict[str, dict[str, Any]], stored_at: str | None = None, stored_rows: bool = False
+    created: float, entries: Iterable[FileEntry], stored_at: str | None = None, stored_rows: bool = False
 ) -> bytes:
-    """Return the manifest: JSON that holds the SHA-256 of its own bytes, as they are with zeros in place of that hash."""
-    document = {"manifest_sha256": _UNKNOWN.decode(), "format_version": FORMAT_VERSION, "created": created, "files": files}
-    if stored_at is not None:
-        document |= {"stored_at": stored_at, "stored_rows": stored_rows}
-    text = json.dumps(document, indent=1).encode()
-    return text.replace(_UNKNOWN, hashlib.sha256(text).hexdigest().encode(), 1)
+    """Return the manifest of a checkpoint of ours."""
+    stored = {} if stored_at is None else {"stored_at": stored_at, "stored_rows": stored_rows}
+    return manifest_bytes({"format_version": FORMAT_VERSION, "created": created}, entries, stored)
 
 
 def _read_manifest(data: bytes, path: str) -> tuple[float, list[FileEntry], str | None, bool]:
@@ -305,7 +286,7 @@ def _read_manifest(data: bytes, path: str) -> tuple[float, list[FileEntry], str 
     try:
         manifest = parse_json(data, MANIFEST)
         version, created = int(manifest["format_version"]), float(manifest["created"])
-        files = [FileEntry(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest["files"].items()]
+        files = manifest_entries(manifest)
         stored_at, stored_rows = manifest.get("stored_at"), manifest.get("stored_rows") is True
         if stored_at is not None:
             check_location(stored_at)
@@ -313,9 +294,10 @@ def _read_manifest(data: bytes, path: str) -> tuple[float, list[FileEntry], str 
         raise CheckpointError(f"{path}: is damaged ({error}); use another checkpoint") from None
     if version != FORMAT_VERSION:
         raise CheckpointError(f"{path}: format_version {version} is not {FORMAT_VERSION}; use the release that wrote it")
-    found = _SELF.search(data)
-    if found is None or hashlib.sha256(data.replace(found[1], _UNKNOWN, 1)).hexdigest().encode() != found[1]:
-        raise CheckpointError(f"{path}: does not match the hash that it holds of itself (damaged); use another checkpoint")
+    try:
+        check_manifest(data)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}; use another checkpoint") from None
     return created, files, stored_at, stored_rows
 
 
@@ -338,7 +320,8 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def newest_good_checkpoint(folder: Path, *, with_rows: bool = False) -> tuple[Checkpoint | None, list[str]]:
     """Return the newest checkpoint that is whole (None when there is none) and a message for each damaged one passed over.
 
-    Rows that lie in a storage are read and held against their hashes only ``with_rows``, as who goes on from them wants it.
+    Rows that lie in a storage are read and held against their hashes only ``with_rows``, as who goes on from them wants it; OSError then
+    when the storage does not answer.
     """
     damaged: list[str] = []
     for path in reversed(list_checkpoints(folder)):
@@ -353,14 +336,19 @@ def newest_good_checkpoint(folder: Path, *, with_rows: bool = False) -> tuple[Ch
 
 
 def check_stored_rows(checkpoint: Checkpoint) -> None:
-    """Raise CheckpointError unless the rows that ``checkpoint`` has in a storage are whole; nothing is done for those that lie here."""
+    """Return when the rows that ``checkpoint`` has in a storage are whole; nothing is done for those that lie here.
+
+    Raises:
+        CheckpointError: When a file is damaged or missing.
+        OSError: When the storage does not answer.
+    """
     if checkpoint.stored_at is None or not checkpoint.stored_rows:
         return
     place = join(checkpoint.stored_at, MANIFEST).partition("?")[0]
     try:
         _, entries, _, _ = _read_manifest(read_bytes(join(checkpoint.stored_at, MANIFEST)), place)
         check(checkpoint.stored_at, {entry.name: entry for entry in entries if entry.name.startswith("replay/")})
-    except OSError as error:
+    except (DamagedError, FileNotFoundError) as error:
         raise CheckpointError(f"{error}; use another checkpoint") from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from robonav_ray.errors import PartLostError
 from robonav_ray.learner.remote import LearnerHandle
 from robonav_ray.records import Metrics, PartEvent
 from robonav_ray.runtime.mailbox import MetricsPost
@@ -16,9 +17,12 @@ SILENT_S = 3.0
 class LearnerWatch:
     """Takes in what rank 0 posts and what Ray Train says of its ranks, and notes what happened to them."""
 
-    def __init__(self, learner: LearnerHandle, note: Callable[[PartEvent], None], lost_at: float | None) -> None:
+    def __init__(
+        self, learner: LearnerHandle, note: Callable[[PartEvent], None], lost_at: float | None, start_timeout_s: float
+    ) -> None:
         """``lost_at`` is when the session before this one was lost (``time.monotonic()``); None when there was none."""
-        self._learner, self._note, self._lost_at = learner, note, lost_at
+        self._learner, self._note, self._lost_at, self._start_timeout_s = learner, note, lost_at, start_timeout_s
+        self._began = time.monotonic()
         self._posted = (0, 0)
         self._posted_at = time.monotonic()
         self._longest_pause_s = 0.0
@@ -36,8 +40,27 @@ class LearnerWatch:
         """Whether it was up and has posted nothing for long."""
         return self.is_up and time.monotonic() - self._posted_at > max(SILENT_S, 3.0 * self._longest_pause_s)
 
+    def waiting_text(self) -> str:
+        """Return what to say while the learner has not come up, nothing once it has; RuntimeError when that takes too long."""
+        if self.is_up:
+            return ""
+        waited = time.monotonic() - self._began
+        if waited > self._start_timeout_s:
+            raise RuntimeError(
+                f"the learner has not come up within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
+            )
+        return "starting: the learner is coming up"
+
     def look(self) -> None:
-        """Note the failures that Ray Train has heard of since the last look."""
+        """Note the failures that Ray Train has heard of since the last look.
+
+        Raises:
+            PartLostError: When nothing has been posted for twice the time-out of a start: ranks that answer Train's questions but do not
+                train (storage that never returns) are given up by nobody else.
+        """
+        silent_s = time.monotonic() - self._posted_at
+        if self.is_up and silent_s > max(2.0 * self._start_timeout_s, 10.0 * self._longest_pause_s):
+            raise PartLostError(f"the learner has posted nothing for {silent_s:.0f} s")
         failures = self._learner.failures()
         for text in failures[self._num_failures :]:
             self._note(PartEvent("fenced" if "silent" in text else "lost", "learner", text))

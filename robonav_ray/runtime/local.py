@@ -26,6 +26,7 @@ from robonav_ray.errors import LearnerCallError
 from robonav_ray.learner.devices import check_features, pick_device, set_threads
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
+from robonav_ray.manifest import FileEntry
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.rollout.remote import RolloutWiring, make_worker
@@ -35,7 +36,6 @@ from robonav_ray.runtime.mailbox import LocalMailbox
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import Saved, Session, WiringFacts
-from robonav_ray.storage import FileEntry
 from robonav_ray.weights.store import WeightStore
 
 WORKER_FILE = "worker.npz"
@@ -153,8 +153,7 @@ class LocalWiring:
         self._mailbox.budget_frac = used_frac
 
     def committed(self, checkpoint: Checkpoint) -> None:
-        """Tell the learner."""
-        self._command("committed", checkpoint.location)
+        """Nothing has to know: no part here is ever started again by itself."""
 
     def close(self) -> None:
         """Nothing runs by itself here."""

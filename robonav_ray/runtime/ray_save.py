@@ -9,10 +9,10 @@ from typing import Any
 from ray.exceptions import RayError
 
 from robonav_ray.errors import LearnerCallError
+from robonav_ray.manifest import FileEntry
 from robonav_ray.replay.remote import ReplaySave
 from robonav_ray.runtime.checkpoint import CheckpointWriter
 from robonav_ray.runtime.mailbox import MailboxHandle
-from robonav_ray.storage import FileEntry
 
 CALL_TIMEOUT_S = 20.0
 """Longest wait for the learner's answer to a command; it looks every quarter of a second."""

@@ -43,8 +43,8 @@ class Plan:
         )
 
 
-def make_plan(config: RunConfig, cluster: ClusterFacts) -> Plan:
-    """Size the run to the cluster.
+def make_plan(config: RunConfig, cluster: ClusterFacts, *, at_most: bool = False) -> Plan:
+    """Size the run to the cluster; with ``at_most``, fewer workers than were asked for will do (at least one).
 
     Raises:
         ClusterError: naming what is short, by how much, and the keys to change.
@@ -55,6 +55,8 @@ def make_plan(config: RunConfig, cluster: ClusterFacts) -> Plan:
     fixed = num_ranks * runtime.cpus_per_rank + num_shards * runtime.cpus_per_shard
     left = cluster.free_cpus - fixed
     num_workers = _auto_workers(config, left) if rollout.num_workers == "auto" else rollout.num_workers
+    if at_most:
+        num_workers = max(1, min(num_workers, int(left / runtime.cpus_per_rollout_worker + 1e-9)))
     if num_workers > rollout.num_worlds:
         raise ClusterError(
             f"rollout.num_workers ({num_workers}) is more than rollout.num_worlds ({rollout.num_worlds}); "
@@ -70,7 +72,7 @@ def make_plan(config: RunConfig, cluster: ClusterFacts) -> Plan:
         )
     placement = None
     if cluster.nodes:
-        placement = _place(config, cluster.nodes, gpus_per_rank, num_workers, at_most=rollout.num_workers == "auto")
+        placement = _place(config, cluster.nodes, gpus_per_rank, num_workers, at_most=at_most or rollout.num_workers == "auto")
         num_workers = len(placement.workers)
     return Plan(
         num_ranks=num_ranks,
@@ -144,12 +146,12 @@ def _place(
         ) from None
 
 
-def plan_when_free(config: RunConfig, cluster: ClusterFacts) -> Plan:
-    """As ``make_plan``; on a cluster that we share, waits up to FREE_WAIT_S for a session that has just ended to give back its CPUs."""
-    until = time.monotonic() + (0.0 if cluster.started_here else FREE_WAIT_S)
+def plan_when_free(config: RunConfig, cluster: ClusterFacts, *, at_most: bool = False, wait_s: float = FREE_WAIT_S) -> Plan:
+    """As ``make_plan``; on a cluster that we share, waits up to ``wait_s`` for a session that has just ended to give back its CPUs."""
+    until = time.monotonic() + (0.0 if cluster.started_here else wait_s)
     while True:
         try:
-            return make_plan(config, cluster)
+            return make_plan(config, cluster, at_most=at_most)
         except ClusterError:
             if time.monotonic() >= until:
                 raise

@@ -45,6 +45,7 @@ class Saver:
         self._pending: PendingSave | None = None
         self._thread: threading.Thread | None = None
         self._outcome: SaveOutcome | None = None
+        self._broken: Exception | None = None
         self._closing = False
         storage = session.config.checkpoint.storage
         self._stored_run = None if storage is None else stored_run(storage, session.run)
@@ -72,18 +73,23 @@ class Saver:
             self._thread = threading.Thread(target=lambda: None)
         else:
             self._thread = threading.Thread(
-                target=self._finish, args=(pending, writer, began, last), name="checkpoint-commit", daemon=True
+                target=self._run, args=(pending, writer, began, last), name="checkpoint-commit", daemon=True
             )
         self._thread.start()
 
     def take(self, timeout_s: float = 0.0) -> SaveOutcome | None:
-        """Return what became of the save that was begun, once; None when there is none or it is still under way."""
+        """Return what became of the save that was begun, once; None when there is none or it is still under way.
+
+        Raises what nobody foresaw in the thread that finished it.
+        """
         if self._thread is None:
             return None
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             return None
         outcome, self._thread, self._pending, self._outcome = self._outcome, None, None, None
+        if self._broken is not None:
+            raise self._broken
         return outcome
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -91,6 +97,12 @@ class Saver:
         self._closing = True
         if self._thread is not None:
             self._thread.join(timeout_s)
+
+    def _run(self, pending: PendingSave, writer: CheckpointWriter, began: float, last: bool) -> None:
+        try:
+            self._finish(pending, writer, began, last)
+        except Exception as error:  # noqa: BLE001  a thread's only way to hand on what ended it; ``take`` raises it
+            self._broken = error
 
     def _finish(self, pending: PendingSave, writer: CheckpointWriter, began: float, last: bool) -> None:
         cut_s = time.monotonic() - began

@@ -14,7 +14,10 @@ import json
 import logging
 from pathlib import Path, PurePosixPath
 
+import yaml
+
 from robonav_ray.errors import UserError
+from robonav_ray.manifest import MANIFEST
 from robonav_ray.runtime.checkpoint import (
     CheckpointError,
     check_stored_rows,
@@ -23,7 +26,7 @@ from robonav_ray.runtime.checkpoint import (
     newest_good_checkpoint,
 )
 from robonav_ray.runtime.run_directory import RunDirectory
-from robonav_ray.storage import MANIFEST, exists, fetch, join, list_folder, probe, read_bytes, remove, write_bytes
+from robonav_ray.storage import exists, fetch, join, list_folder, probe, read_bytes, remove, write_bytes
 
 logger = logging.getLogger(__name__)
 SUPERSEDED = "manifest.superseded.json"
@@ -65,13 +68,15 @@ def store_notes(run: RunDirectory, location: str) -> None:
 def find_stored_run(storage: str, *, unfinished_only: bool, name: str | None = None) -> str | None:
     """Return the location of the run in ``storage`` that was started last and has a checkpoint; None when there is none.
 
-    ``name`` is ``config.name``, with which the folders of runs begin.
+    ``name`` is ``config.name``, of runs with that very name.
     """
     found: list[tuple[float, str]] = []
     for folder, is_folder, _ in list_folder(storage):
         location = join(storage, folder)
         files = {file: changed for file, _, changed in list_folder(location)} if is_folder else {}
         if "config.yaml" not in files or (name is not None and not folder.startswith(name)) or not stored_checkpoints(location):
+            continue
+        if name is not None and yaml.safe_load(read_bytes(join(location, "config.yaml"))).get("name") != name:
             continue
         if unfinished_only and "status.json" in files:
             status = json.loads(read_bytes(join(location, "status.json"))).get("status")
@@ -113,13 +118,16 @@ def bring_run(location: str, directory: Path) -> RunDirectory:
 
 
 def _bring_newest(location: str, names: list[str], run: RunDirectory) -> None:
+    """Fetch the newest of the checkpoints ``names`` that is whole; StoredRunError when there are some, and none is."""
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     for name in reversed(names):
         try:
             check_stored_rows(fetch_checkpoint(join(location, name), run.checkpoints))
             return
-        except (CheckpointError, OSError) as error:
+        except CheckpointError as error:  # an OSError is a storage that does not answer: nothing is known of the checkpoint then
             logger.warning("%s", error)
+    if names:
+        raise StoredRunError(f"{location.partition('?')[0]}: none of its {len(names)} checkpoints is whole (see above)")
 
 
 def set_newer_aside_stored(location: str, name: str) -> None:

@@ -12,7 +12,6 @@ Rollout workers are watched by their fleet, which hears from each of them anyway
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -58,6 +57,8 @@ class Supervisor:
         self._parts = {name: Question(call, interval_s) for name, (call, interval_s) in ask.items()}
         self._shards = [self._ask_shard(index) for index in range(len(replay.shards))]
         self._lost: dict[int, tuple[float, int]] = {}
+        """When a shard was lost and how many rows it had, until its replacement is up; ``_returning`` until that has answered."""
+        self._returning: dict[int, tuple[float, int]] = {}
         self._rebase_due = False
         self.message = ""
 
@@ -97,20 +98,25 @@ class Supervisor:
 
         Raises:
             PartLostError: When a part of which there is only one is gone, or silent for too long.
+            RuntimeError: When a shard does not come up at the start.
         """
         for name, question in self._parts.items():
             self._look_at_part(name, question)
         for index in range(len(self._shards)):
             if index not in self._lost:
                 self._look_at_shard(index, saved)
-        for index in self._replay.take_replaced():
-            self._shard_is_back(index)
+        for index in self._replay.take_replaced(saved):
+            self._returning[index] = self._lost.pop(index)
+            self._shards[index] = self._ask_shard(index)
         if self._rebase_due and not self._lost and all(q.num_answers for q in self._shards):
             self._rebase_due = False
             self._replay.rebase(sum(stats.size for stats in self.shard_stats()))
         late = [i for i in self._lost if (self._replay.replacing_s(i) or 0.0) > PATIENCE_S]
         if late:
             self.message = f"replay shard {late[0]} finds no room yet (`ray status`); the others go on without it"
+        for index in late:
+            if (self._replay.replacing_s(index) or 0.0) > self._start_timeout_s:  # it may be frozen just as well
+                self._replay.begin_again(index, saved)
 
     def _look_at_part(self, name: str, question: Question) -> None:
         try:
@@ -138,26 +144,29 @@ class Supervisor:
         except RayError as error:
             self._lose_shard(index, "lost", f"died ({type(error).__name__})", saved)
             return
-        if question.num_answers and question.open_s > self._timeout_s:
-            self._lose_shard(index, "fenced", f"was silent for {question.open_s:.0f} s", saved)
+        if question.num_answers and index in self._returning:
+            self._note_back(index, question.answer)
+        if question.num_answers or index in self._returning:
+            if question.open_s > self._timeout_s:
+                self._lose_shard(index, "fenced", f"was silent for {question.open_s:.0f} s", saved)
+        elif question.open_s > self._start_timeout_s:
+            raise RuntimeError(
+                f"replay shard {index} has not come up within runtime.start_timeout_s ({question.open_s:.0f} s); `ray status` shows what "
+                "it waits for: lower replay.num_shards or runtime.cpus_per_shard, or free the cluster"
+            )
 
     def _lose_shard(self, index: int, event: str, why: str, saved: str | None) -> None:
         had: ShardStats | None = self._shards[index].answer
-        self._lost[index] = (time.monotonic(), had.size if had is not None else 0)
+        self._lost[index] = self._returning.pop(index, (time.monotonic(), had.size if had is not None else 0))
         self.message = f"replay shard {index} {why}; the others go on"
         self._note(PartEvent(event, f"replay/{index}", why))
         self._replay.begin_replacing(index, saved)
 
-    def _shard_is_back(self, index: int) -> None:
-        lost_at, had = self._lost.pop(index)
-        self._shards[index] = self._ask_shard(index)
-        stats: ShardStats | None = None
-        with contextlib.suppress(RayError):  # it died at once; the next look sees that
-            stats = self._shards[index].wait(self._timeout_s)
-        rows = stats.size if stats is not None else 0
+    def _note_back(self, index: int, stats: ShardStats) -> None:
+        lost_at, had = self._returning.pop(index)
         after_s = round(time.monotonic() - lost_at, 3)
-        self.message = f"replay shard {index} came back with {rows:,} rows"
-        self._note(PartEvent("back", f"replay/{index}", f"came back with {rows} rows", after_s, max(0, had - rows)))
+        self.message = f"replay shard {index} came back with {stats.size:,} rows"
+        self._note(PartEvent("back", f"replay/{index}", f"came back with {stats.size} rows", after_s, max(0, had - stats.size)))
         self._rebase_due = True
 
     def _ask_shard(self, index: int) -> Question:

@@ -75,7 +75,6 @@ class RayWiring:
         """Start everything at once and return without waiting for it to be up; ``nodes`` are those that ``plan`` was made for."""
         config, task, checkpoint = session.config, session.task, session.checkpoint
         self._session, self._plan = session, plan
-        self._began = time.monotonic()
         self._stats = RolloutStats()
         self._lag = 0
         self._message = ""
@@ -122,7 +121,7 @@ class RayWiring:
             start_timeout_s=config.runtime.start_timeout_s / 2,
         )
         self._mailbox.watch(self.learner.ended_because)
-        self._watch = LearnerWatch(self.learner, self.events.note, session.lost_at)
+        self._watch = LearnerWatch(self.learner, self.events.note, session.lost_at, config.runtime.start_timeout_s)
         self.fleet = RolloutFleet(
             self._rollout_wirings(plan),
             cpus_per_worker=plan.cpus_per_worker,
@@ -172,7 +171,7 @@ class RayWiring:
         counters = self._session.counters
         learner_steps = int(self._watch.metrics.get("learner/learner_step", counters.learner_steps))
         messages = (
-            self._waiting_for_learner(),
+            self._watch.waiting_text(),
             self._elasticity.message,
             supervisor.message,
             self._message,
@@ -381,7 +380,7 @@ class RayWiring:
 
         They stay as they are when fragments would be larger than a given ``replay.error_buffer`` allows, which is logged.
         """
-        rows = max_fragment_rows(self._session.config, max(n for _, n in (*self._plan.worlds, *plan.worlds)))
+        rows = max_fragment_rows(self._session.config, max(self.fleet.most_worlds, *(n for _, n in plan.worlds)))
         try:
             ray.get(self.replay.ledger.announce.remote(rows), timeout=CALL_TIMEOUT_S)
         except RayTaskError as error:
@@ -393,13 +392,3 @@ class RayWiring:
         self._message = f"{plan.num_workers} rollout workers in place of {before}, as the nodes allow"
         self.events.note(PartEvent("restarted", "rollout", self._message))
         self.fleet.resize(self._rollout_wirings(plan), [near(node) for node in plan.placement.workers] if plan.placement else ())
-
-    def _waiting_for_learner(self) -> str:
-        if self._watch.is_up:
-            return ""
-        waited = time.monotonic() - self._began
-        if waited > self._session.config.runtime.start_timeout_s:
-            raise RuntimeError(
-                f"the learner has not come up within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
-            )
-        return "starting: the learner is coming up"

@@ -15,7 +15,7 @@ from rich.logging import RichHandler
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, load_run_config
-from robonav_ray.errors import PartLostError
+from robonav_ray.errors import PartLostError, RunInterruptedError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
@@ -39,10 +39,10 @@ from robonav_ray.runtime.run_directory import (
 )
 from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.stored_runs import bring_run, check_writable, find_stored_run, stored_run
+from robonav_ray.runtime.stored_runs import StoredRunError, bring_run, check_writable, find_stored_run, stored_run
 from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
-from robonav_ray.storage import exists, is_uri, join
+from robonav_ray.storage import as_folder, check_location, exists, is_uri, join
 
 logger = logging.getLogger(__name__)
 EXIT_FAILED = 1
@@ -66,11 +66,15 @@ def train_command(
     opening = resolve_opening(config_path, overrides, resume, directory, began, console)
     budget = opening.config.budget
     with stop_on_signals(budget.grace_s) as stop:
-        if local:
-            _check_own_device(opening.config)
-            session, ending = _live(opening, stop, console, "local", start_local)
-        else:
-            session, ending = _live_on_ray(opening, stop, console)
+        try:
+            if local:
+                _check_own_device(opening.config)
+                session, ending = _live(opening, stop, console, "local", start_local)
+            else:
+                session, ending = _live_on_ray(opening, stop, console)
+        except RunInterruptedError as error:
+            console.print(f"{error}\ngo on later with the same command and [bold]--resume auto[/]", highlight=False)
+            return EXIT_RESUME
         console.print(_ending_text(session, ending), highlight=False)
         if not ending.reason.finished and not ending.saved and not session.run.checkpoints.is_dir():
             console.print("nothing has been learned yet, so there is nothing to resume: start again", highlight=False)
@@ -125,6 +129,11 @@ def resolve_opening(
     """Resolve config, run and checkpoint; makes nothing. UserError for anything that is wrong."""
     if resume is not None and resume not in ("auto", "latest") and not is_uri(resume) and not Path(resume).exists():
         raise RunDirectoryError(f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)")
+    if resume is not None and is_uri(resume):
+        try:
+            check_location(resume)
+        except ValueError as error:
+            raise RunDirectoryError(f"--resume: {error}") from None
     config = place_output(load_run_config(config_path, overrides), directory)
     if config.checkpoint.storage is not None:
         check_writable(config.checkpoint.storage)
@@ -185,7 +194,12 @@ def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None)
         if path.parent.name == "checkpoints":
             return open_run(path.parent.parent), open_checkpoint(path)
         run = open_run(path)
-    checkpoint, damaged = newest_good_checkpoint(run.checkpoints, with_rows=True)
+    try:
+        checkpoint, damaged = newest_good_checkpoint(run.checkpoints, with_rows=True)
+    except OSError as error:
+        raise StoredRunError(
+            f"--resume {resume}: the rows of {run.shown} cannot be read ({error}); is its storage there?"
+        ) from None
     for message in damaged:
         logger.warning("%s", message)
     if checkpoint is not None:
@@ -216,15 +230,13 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
 
     config = opening.config
     with connected(config.runtime) as cluster:
-        from robonav_ray.runtime.cluster import look_at_cluster
+        from robonav_ray.runtime.cluster import ClusterError, look_at_cluster
         from robonav_ray.runtime.resources import plan_when_free
         from robonav_ray.runtime.topology import RayWiring
         from robonav_ray.tracking.remote import PrometheusTracker
 
-        if cluster.num_nodes > 1 and config.checkpoint.storage is None:
-            from robonav_ray.runtime.shared_storage import check_shared
-
-            check_shared(*opening.folder)
+        if cluster.num_nodes > 1:
+            _check_shared(opening)
         plan = plan_when_free(config, cluster)
         _check_device(config, "cuda" if plan.gpus_per_rank else "cpu")
         if not cluster.started_here:
@@ -241,9 +253,24 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
             if session.lost_at is None:
                 return RayWiring(session, plan, cluster.nodes), extra
             now = look_at_cluster(started_here=False)  # nodes may have gone with the parts that were lost
-            return RayWiring(session, plan_when_free(config, now), now.nodes), extra
+            try:
+                again = plan_when_free(config, now, at_most=True, wait_s=config.runtime.start_timeout_s)
+            except ClusterError as error:
+                raise RunInterruptedError(f"too few nodes are left to go on: {error}") from error
+            return RayWiring(session, again, now.nodes), extra
 
         return _live(opening, stop, console, "ray", start)
+
+
+def _check_shared(opening: Opening) -> None:
+    """Refuse a folder, of the run or of its checkpoints, that is another one on every node; a bucket is one for all."""
+    from robonav_ray.runtime.shared_storage import check_shared
+
+    storage = opening.config.checkpoint.storage
+    if storage is None:
+        check_shared(*opening.folder)
+    elif (folder := as_folder(storage)) is not None:
+        check_shared(folder, "checkpoint.storage")
 
 
 def _check_own_device(config: RunConfig) -> None:
@@ -280,11 +307,20 @@ def _session_after(session: Session, error: PartLostError, lost_at: list[float])
     """Return the session that goes on from the newest whole checkpoint after ``error``; raises ``error`` when that has been tried enough.
 
     Enough is ``runtime.max_session_restarts`` within an hour, or twice in a row without a checkpoint in between.
+
+    Raises:
+        RunInterruptedError: When the storage does not answer, so that nothing is known of its checkpoints.
+        CheckpointError: When there are checkpoints and all are damaged.
     """
     recent = [moment for moment in lost_at if lost_at[-1] - moment < RESTARTS_WINDOW_S]
-    checkpoint, damaged = newest_good_checkpoint(session.run.checkpoints, with_rows=True)
+    try:
+        checkpoint, damaged = newest_good_checkpoint(session.run.checkpoints, with_rows=True)
+    except OSError as away:
+        raise RunInterruptedError(f"{error}; and the storage of its checkpoints does not answer ({away})") from error
     for message in damaged:
         logger.warning("%s", message)
+    if checkpoint is None and damaged:  # never from the beginning where something had been committed
+        raise CheckpointError(f"{error}; and no checkpoint is whole ({damaged[0]})") from error
     stuck = session.lost_at is not None and (checkpoint.path if checkpoint else None) == (
         session.checkpoint.path if session.checkpoint else None
     )

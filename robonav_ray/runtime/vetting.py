@@ -13,10 +13,12 @@ import re
 import tokenize
 import zipfile
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+from robonav_ray.manifest import leads_outside
 
 MAX_JSON_BYTES = 64_000_000
 MAX_JSON_DEPTH = 64
@@ -37,8 +39,7 @@ def vet_names(root: Path, names: Iterable[str]) -> None:
     """
     listed = set(names)
     for name in listed:
-        pure = PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name or pure.as_posix() != name:
+        if leads_outside(name):
             raise UntrustedError(f"{root}: names the file {name[:60]!r} outside of the checkpoint")
     for folder, folders, files in os.walk(root):
         for name in (*folders, *files):

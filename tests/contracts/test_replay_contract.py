@@ -13,9 +13,9 @@ import pytest
 
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.interfaces import BatchSource, PrioritySink, TransitionSink
+from robonav_ray.manifest import FileEntry
 from robonav_ray.records import ReplaySample, unpack_item_id
 from robonav_ray.replay.buffer import ReplayBuffer
-from robonav_ray.storage import FileEntry
 from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, serial_fragment
 
 CONFIG = ReplayConfig(

@@ -1,5 +1,6 @@
 """A run whose checkpoints lie in a storage goes on on a machine that has nothing else of it."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from robonav_ray.config.load import ConfigError, load_run_config
+from robonav_ray.errors import PartLostError, RunInterruptedError
+from robonav_ray.manifest import MANIFEST, FileEntry, manifest_bytes, manifest_entries
 from robonav_ray.runtime.checkpoint import (
     CheckpointError,
     CheckpointWriter,
@@ -27,7 +30,10 @@ from robonav_ray.runtime.stored_runs import (
     stored_checkpoints,
     stored_run,
 )
-from robonav_ray.storage import exists, join, local_folder, open_folder, write_file
+from robonav_ray.runtime.task import describe_task
+from robonav_ray.runtime.train import _session_after
+from robonav_ray.runtime.wiring import Session
+from robonav_ray.storage import DamagedError, exists, join, local_folder, open_folder, read_bytes, write_bytes, write_file
 from tests.e2e.test_cli import QUICK, robonav
 
 CONFIG = load_run_config(None, [])
@@ -125,6 +131,76 @@ def test_stored_rows_that_are_damaged_are_named_and_the_checkpoint_before_is_tak
     assert "shard.json" in passed_over[0]
 
 
+def test_without_one_whole_checkpoint_nothing_is_begun_anew(tmp_path: Path, storage: str) -> None:
+    run = create_run(CONFIG, tmp_path / "here" / "run-1")
+    location = stored_run(storage, run)
+    name = commit(run, location, 10)
+    (tmp_path / "bucket" / "run-1" / name / "replay" / "shard_000" / "shard.json").unlink()
+    with pytest.raises(StoredRunError, match="none of its 1 checkpoints is whole"):
+        bring_run(location, tmp_path / "there" / "run-1")
+
+
+def test_a_storage_that_does_not_answer_is_not_taken_for_damage(
+    tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create_run(CONFIG, tmp_path / "here" / "run-1")
+    location = stored_run(storage, run)
+    name = commit(run, location, 10)
+    checkpoint, _ = newest_good_checkpoint(run.checkpoints)
+    session = Session(CONFIG, describe_task(CONFIG), run, checkpoint, 0.0)
+
+    def away(*_: object) -> None:
+        raise OSError("no answer")
+
+    monkeypatch.setattr("robonav_ray.runtime.checkpoint.check", away)
+    with pytest.raises(RunInterruptedError, match="no answer"):
+        _session_after(session, PartLostError("the ledger died"), [0.0])
+    with pytest.raises(StoredRunError, match="cannot be read"):
+        bring_run(location, tmp_path / "there" / "run-1")
+    monkeypatch.undo()
+    again = _session_after(session, PartLostError("the ledger died"), [0.0])
+    assert again.counters.env_steps == 10
+    (tmp_path / "bucket" / "run-1" / name / "replay" / "shard_000" / "shard.json").write_bytes(b"{}")
+    with pytest.raises(CheckpointError, match="no checkpoint is whole"):  # and never from the beginning
+        _session_after(session, PartLostError("the ledger died"), [0.0])
+
+
+@pytest.mark.parametrize("name", ["replay/shard_000/../../../stranger", "replay/shard_000//etc/stranger"])
+def test_a_stored_manifest_that_names_files_outside_writes_none(tmp_path: Path, storage: str, name: str) -> None:
+    run = create_run(CONFIG, tmp_path / "here" / "run-1")
+    location = stored_run(storage, run)
+    stored = join(location, commit(run, location, 10))
+    document = json.loads(read_bytes(join(stored, MANIFEST)))
+    entries = [*manifest_entries(document), FileEntry(name, 2, hashlib.sha256(b"{}").hexdigest())]
+    write_bytes(join(stored, MANIFEST), manifest_bytes({"format_version": 2, "created": 1.0}, entries, {}))
+    with pytest.raises(DamagedError, match="outside of the checkpoint"), local_folder(join(stored, "replay", "shard_000")):
+        pass
+    with pytest.raises(CheckpointError, match="outside of the checkpoint"):
+        fetch_checkpoint(stored, tmp_path / "elsewhere")
+    write_bytes(join(stored, MANIFEST), read_bytes(join(stored, MANIFEST)).replace(b"stranger", b"STRANGER"))
+    with pytest.raises(DamagedError, match="hash that it holds of itself"), local_folder(join(stored, "replay", "shard_000")):
+        pass
+    assert not list(tmp_path.rglob("*stranger*"))
+
+
+def test_a_run_is_found_by_its_whole_name(tmp_path: Path, storage: str) -> None:
+    for name in ("nav", "nav-lidar"):
+        run = create_run(load_run_config(None, [f"name={name}"]), tmp_path / "here" / f"{name}-1")
+        run.write_status("running")
+        commit(run, stored_run(storage, run), 10)
+    for name in ("nav", "nav-lidar"):
+        assert find_stored_run(storage, unfinished_only=True, name=name) == join(storage, f"{name}-1")
+
+
+@pytest.mark.parametrize("location", ["s3://key:secret@bucket/run", "s3://bucket/run?secret_key=secret"])
+def test_secrets_in_what_is_to_be_resumed_are_refused_and_not_shown(tmp_path: Path, location: str) -> None:
+    done = robonav("train", "--resume", location, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2
+    assert "in the environment" in done.stderr + done.stdout
+    assert "secret@" not in done.stderr + done.stdout
+    assert "=secret" not in done.stderr + done.stdout
+
+
 @pytest.mark.parametrize(
     ("storage", "part"),
     [
@@ -133,6 +209,7 @@ def test_stored_rows_that_are_damaged_are_named_and_the_checkpoint_before_is_tak
         ("ftp://bucket/runs", "ftp://"),
         ("s3://", "names no bucket"),
         ("", "name a folder"),
+        ("runs", "absolute"),
     ],
 )
 def test_a_storage_that_cannot_be_is_refused(storage: str, part: str) -> None:
@@ -153,7 +230,7 @@ def test_a_storage_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("local", [True, False])
 def test_a_run_goes_on_where_nothing_but_the_storage_is_left(tmp_path: Path, local: bool) -> None:
-    storage = f"checkpoint.storage=file://{tmp_path}/bucket"
+    storage = f"checkpoint.storage={'' if local else 'file://'}{tmp_path}/bucket"
     arguments = ["train", *["--local"] * local, "--resume", "auto", *QUICK, storage]
     done = robonav(*arguments, "budget.max_env_steps=3000", cwd=tmp_path, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr

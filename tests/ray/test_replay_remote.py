@@ -250,6 +250,25 @@ def test_the_only_shard_comes_back_empty_and_the_run_goes_on(
     source.close()
 
 
+def test_a_shard_that_cannot_be_restored_at_first_tries_again_from_the_newest_checkpoint(
+    start: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    replay = start(CONFIG.model_copy(update={"num_shards": 1}))
+    sink = replay.transition_sink(1)
+    for sequence in range(3):
+        sink.insert(serial_fragment(sequence, ROWS))
+    sink.flush()
+    replay.save(tmp_path / "newest")
+    with caplog.at_level(logging.WARNING):
+        replay.begin_replacing(0, tmp_path / "pruned by now")
+        until = time.monotonic() + 60.0
+        while not replay.take_replaced(tmp_path / "newest"):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    assert [shard.size for shard in replay.stats().shards] == [3 * ROWS]
+    assert "begins empty" not in caplog.text
+
+
 def test_a_shard_that_finds_no_room_is_waited_for_a_little_at_a_time(
     start: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -69,6 +69,15 @@ def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(ray_ses
         poll_until(wiring, lambda f: f.learner_steps > max(steps, facts.learner_steps) + 50)
         assert facts.metrics["replay/samples_per_insert"] == pytest.approx(4.0, rel=0.1)
 
+        for pid in frozen:  # what thaws finds that it has been replaced, and ends
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        replaced = facts.num_replaced
+        facts = poll_until(wiring, lambda f: not any(is_alive(pid) for pid in frozen))
+        facts = poll_until(wiring, lambda f: f.env_steps > facts.env_steps + 1000)
+        assert facts.num_replaced == replaced
+        assert facts.metrics["replay/duplicate_fragments"] == 0
+
         for part in ("rollout/1", "replay/0"):
             back, *_ = (e for e in read_events(run.path) if (e["event"], e["part"]) == ("back", part))
             assert back["after_s"] > 0
@@ -77,6 +86,12 @@ def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(ray_ses
             with contextlib.suppress(ProcessLookupError):  # Ray had ended it, as it should
                 os.kill(pid, signal.SIGKILL)
         wiring.close()
+
+
+def is_alive(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def is_of_a_session(process: psutil.Process) -> bool:
@@ -177,6 +192,9 @@ def test_worlds_are_shared_out_anew_one_worker_after_the_other(ray_session: None
 
     try:
         poll_until(wiring, lambda f: fleet.num_running == 3)
+        for number in range(1, 3):  # the last one is in a later life than the others when it is no longer needed
+            os.kill(pid_of(fleet._lives[2].actor), signal.SIGKILL)
+            poll_until(wiring, lambda f, n=number: f.num_replaced == n and fleet.num_running == 3)
         lives = [w.incarnation for w in fleet._wirings]
         fewer = dataclasses.replace(plan, num_workers=2, worlds=split_worlds(8, 2))
         wiring.share_out(fewer)
@@ -188,8 +206,13 @@ def test_worlds_are_shared_out_anew_one_worker_after_the_other(ray_session: None
         assert ranges()[:2] == [(0, 4), (4, 4)], "who acts goes on with its worlds until the new ones act"
         poll_until(wiring, all_moved)
         assert ranges() == [(0, 2), (2, 2), (4, 2), (6, 2)]
+        for num_workers in (1, 4, 8):  # nodes come faster than workers move: who still has all the worlds ships large fragments
+            wiring.share_out(dataclasses.replace(plan, num_workers=num_workers, worlds=split_worlds(8, num_workers)))
+            if num_workers == 1:
+                poll_until(wiring, all_moved)
+        poll_until(wiring, all_moved)
         facts = wiring.poll(0.2)
-        assert facts.num_replaced == 0
+        assert facts.num_replaced == 2
         poll_until(wiring, lambda f: f.env_steps > facts.env_steps + 2000)
         assert facts.metrics["replay/duplicate_fragments"] == 0
     finally:

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.load import load_run_config
+from robonav_ray.manifest import MANIFEST, FileEntry
 from robonav_ray.runtime.checkpoint import (
-    MANIFEST,
     Checkpoint,
     CheckpointError,
     CheckpointWriter,
@@ -68,10 +68,10 @@ def evil(good: Path, tmp_path: Path) -> Path:
 
 def forge(folder: Path, **renamed: str) -> Path:
     """Write a manifest whose hashes fit what lies in ``folder``, as an attacker can; ``renamed`` gives files other names in it."""
-    files = {}
+    files = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
         name = path.relative_to(folder).as_posix()
-        files[renamed.get(path.name, name)] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        files.append(FileEntry(renamed.get(path.name, name), path.stat().st_size, _sha256(path)))
     (folder / MANIFEST).write_bytes(_manifest_bytes(time.time(), files))
     return folder
 

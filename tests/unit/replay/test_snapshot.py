@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robonav_ray.manifest import FileEntry
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.replay.snapshot import ShardSnapshot, SnapshotAbandonedError
-from robonav_ray.storage import BackgroundWrite, FileEntry, HashedFile, LocalFolder
+from robonav_ray.storage import BackgroundWrite, HashedFile, LocalFolder
 from tests.oracles_replay import SPEC, serial_fragment
 
 CAPACITY = 200

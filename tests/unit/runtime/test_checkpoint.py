@@ -116,8 +116,7 @@ def test_a_manifest_that_points_outside_is_refused(tmp_path: Path, name: str) ->
     path = writer.commit().path
     from robonav_ray.runtime.checkpoint import _manifest_bytes
 
-    files = {name: {"bytes": entry.num_bytes, "sha256": entry.sha256}}
-    (path / "manifest.json").write_bytes(_manifest_bytes(0.0, files))
+    (path / "manifest.json").write_bytes(_manifest_bytes(0.0, [entry._replace(name=name)]))
     with pytest.raises(CheckpointError, match="outside of the checkpoint"):
         open_checkpoint(path)
 

@@ -36,6 +36,16 @@ def test_what_does_not_fit_is_refused(overrides: list[str], cluster: ClusterFact
         assert part in str(caught.value)
 
 
+def test_a_session_after_a_loss_takes_fewer_workers_than_were_asked_for_and_no_fewer_ranks() -> None:
+    config = load_run_config(None, ["rollout.num_workers=9"])
+    plan = make_plan(config, facts(4), at_most=True)
+    assert 1 <= plan.num_workers < 9
+    assert plan.cpus <= 4
+    assert sum(n for _, n in plan.worlds) == config.rollout.num_worlds
+    with pytest.raises(ClusterError, match="too small"):
+        make_plan(load_run_config(None, ["learner.num_ranks=4"]), facts(2), at_most=True)
+
+
 def test_gpus_are_used_when_every_rank_gets_one() -> None:
     assert make_plan(load_run_config(), facts(8, num_gpus=1)).gpus_per_rank == 1.0
     assert make_plan(load_run_config(None, ["learner.num_ranks=2"]), facts(8, num_gpus=1)).gpus_per_rank == 0.0

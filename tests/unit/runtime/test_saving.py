@@ -129,6 +129,20 @@ def test_the_parts_go_on_while_a_checkpoint_is_written(session: Session) -> None
     assert silent.logged[-1]["runtime/failed_saves"] == 0.0
 
 
+def test_what_nobody_foresaw_while_a_checkpoint_is_finished_ends_the_run(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring = SlowWiring(session)
+
+    def forget(checkpoint: Checkpoint) -> None:
+        raise KeyError(checkpoint.path.name)
+
+    monkeypatch.setattr(wiring, "committed", forget)
+    controller, _ = make_controller(session, wiring, StopRequest())
+    with pytest.raises(KeyError, match="env-"):
+        controller.advance(1_000_000)
+
+
 @pytest.mark.parametrize("fault", ["fail_cut", "fail_write"])
 def test_a_disk_that_is_full_costs_saves_and_nothing_else(session: Session, fault: str, caplog: pytest.LogCaptureFixture) -> None:
     """And when the last one fails as well, the ending says so, which is exit code 1."""

@@ -195,7 +195,8 @@ def fault(kind: str, number: int = 0, **changes: Any) -> dict[str, Any]:
 
 GOOD = {
     "final_code": 0, "stop_s": 3.0, "behind_commits": [], "repeated_tags": 0, "run_directories": 1, "rows_stored_twice": 0,
-    "bad_shards": [], "balance_beyond": -5.0, "pacing_error": 0.001, "not_inflicted": [], "free_s": 1.0, "placement_groups": 0, "orphans": [], "survivors": [],
+    "bad_shards": [], "balance_beyond": -5.0, "pacing_error": 0.001, "not_inflicted": [],
+    "free_s": 1.0, "placement_groups": 0, "orphans": [], "survivors": [],
 }  # fmt: skip
 
 
