@@ -63,7 +63,11 @@ class Obedience:
         self._take_over(config, state.overrides)
 
     def obey(self, command: Command) -> str:
-        """Carry out one command and return the answer; never raises for a command that fails."""
+        """Carry out one command and return the answer; never raises for a command that fails.
+
+        Raises:
+            RanksDivergedError: When a save finds that ranks differ: the learner has failed then, not the command.
+        """
         op = self._ops.get(command.op)
         if op is None:
             return f"error: unknown command {command.op!r}; known: {', '.join(self._ops)}"
@@ -78,12 +82,14 @@ class Obedience:
         return reloaded
 
     def _save(self, argument: str) -> str:
+        self._ranks.check_equal(self._state.fingerprint)
         if self._ranks.rank != 0:
             return OK
         return json.dumps({"files": self._state.save(Path(argument)), **self._progress()})
 
     def _begin_save(self, argument: str) -> str:
         """Copy the state now and write it in a thread, so that slow storage costs no learner step."""
+        self._ranks.check_equal(self._state.fingerprint)
         if self._ranks.rank != 0:
             return OK
         state = self._state.state_dict()

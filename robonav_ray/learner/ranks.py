@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 import torch
 from torch import distributed as dist
+
+
+class RanksDivergedError(Exception):
+    """Ranks hold different weights, which averaged gradients cannot bring about; nothing but a restart from a checkpoint mends it."""
 
 
 class Agreement(NamedTuple):
@@ -43,6 +47,19 @@ class OneRank:
     def gather(self, value: Any) -> list[Any] | None:
         """Return every rank's ``value`` (small, plain data) in the order of ranks on rank 0, None elsewhere. A collective."""
         return [value]
+
+    def check_equal(self, fingerprint: Callable[[], str]) -> None:
+        """Return when all ranks have the same ``fingerprint``, which a rank by itself need not make. A collective.
+
+        Raises:
+            RanksDivergedError: On every rank.
+        """
+        if self.world_size == 1:
+            return
+        found = self.gather(fingerprint())
+        differ = self.broadcast(None if found is None else [rank for rank, one in enumerate(found) if one != found[0]])
+        if differ:
+            raise RanksDivergedError(f"the weights of rank {differ[0]} are not those of rank 0")
 
     def barrier(self) -> None:
         """Wait for every rank."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,13 @@ class LearnerState:
         for key in ("steps", "exp_avg", "exp_avg_sq"):
             out |= {f"adam.{key}.{name}": t for name, t in zip(names, getattr(self.optimizer, key), strict=True)}
         return out
+
+    def fingerprint(self) -> str:
+        """Return a hash of every tensor, to the bit; the same on all ranks of a learner that is well."""
+        digest = hashlib.sha256()
+        for name, tensor in self.tensors().items():
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the tensors, and the counters."""

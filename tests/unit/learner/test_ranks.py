@@ -15,9 +15,9 @@ import torch
 from torch import distributed as dist
 
 from robonav_ray.config.learner import LearnerConfig
-from robonav_ray.learner.commands import load_shared
+from robonav_ray.learner.commands import Obedience, load_shared
 from robonav_ray.learner.loop import LearnerLoop
-from robonav_ray.learner.ranks import ProcessGroupRanks
+from robonav_ray.learner.ranks import ProcessGroupRanks, RanksDivergedError
 from robonav_ray.learner.remote import data_parallel
 from robonav_ray.learner.update import Update
 from robonav_ray.records import Command, ReplaySample
@@ -60,6 +60,7 @@ def rank_main(rank: int, port: int, directory: str) -> None:
         torch.set_num_threads(1)
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
         result = parity(rank) | lockstep(rank, Path(directory)) | give_up(rank, Path(directory))
+        result |= diverge(rank, Path(directory))
         dist.barrier()
         dist.destroy_process_group()
     except BaseException:  # noqa: BLE001  the parent shows it
@@ -81,14 +82,14 @@ def parity(rank: int) -> dict:
     off = max(
         float((a - b).detach().abs().max()) for a, b in zip(state.online.parameters(), alone.online.parameters(), strict=True)
     )
-    before = fingerprint(state)
+    before = state.fingerprint()
     sample = replay.sample(32, 1)[0]
     if rank == 1:  # one rank's bad row makes both drop the update
         sample.columns[2].flags.writeable = True
         sample.columns[2][20] = np.inf
     dropped = update(half(sample, rank)) is None
-    unchanged = before == fingerprint(state)
-    return {"off": off, "parity": fingerprint(state), "dropped": dropped, "unchanged": unchanged, **in_pieces(rank)}
+    unchanged = before == state.fingerprint()
+    return {"off": off, "parity": state.fingerprint(), "dropped": dropped, "unchanged": unchanged, **in_pieces(rank)}
 
 
 def in_pieces(rank: int) -> dict:
@@ -144,7 +145,7 @@ def lockstep(rank: int, directory: Path) -> dict:
     except ValueError as error:
         refusal = str(error)
     return {
-        "weights": fingerprint(state),
+        "weights": state.fingerprint(),
         "counters": state.counters(),
         "learning_rate": state.optimizer.learning_rate,
         "batch": replay.calls[-1][0],
@@ -154,13 +155,18 @@ def lockstep(rank: int, directory: Path) -> dict:
     }
 
 
-def fingerprint(state) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.tensors().items()):
-        digest.update(name.encode() + tensor.detach().numpy().tobytes())
-    return digest.hexdigest()
+def diverge(rank: int, directory: Path) -> dict:
+    """A save of equal ranks, and one after a single bit of one rank's optimiser was turned."""
+    ranks, state = ProcessGroupRanks(timeout_s=60.0), make_state()
+    obedience = Obedience(state, WHOLE, Update(state, ALGO, WHOLE, FakeReplay(OBS_DIM, NUM_ACTIONS, seed=1).spec), ranks, None)
+    answer = obedience.obey(Command(1, "save", str(directory / "equal")))
+    if rank == 1:
+        state.optimizer.exp_avg[0].view(-1).view(torch.int32)[0] ^= 1
+    try:
+        obedience.obey(Command(2, "begin_save", str(directory / "diverged")))
+    except RanksDivergedError as error:
+        return {"saved": answer, "diverged": str(error), "written": (directory / "diverged").exists()}
+    return {"saved": answer}
 
 
 def test_two_real_ranks(tmp_path):
@@ -196,5 +202,9 @@ def test_two_real_ranks(tmp_path):
     assert one["published"] == 0
     assert not [a for a in zero["answers"].values() if a.startswith("error")]
     assert one["answers"] == {}
+    assert json.loads(zero["saved"])["files"]
+    for found in (zero, one):
+        assert found["diverged"] == "the weights of rank 1 are not those of rank 0"
+        assert not found["written"]
     assert "missing" in zero["refusal"]
     assert zero["refusal"] == one["refusal"]
