@@ -29,10 +29,12 @@ RUN pip install -c constraints.txt . ${CLOUD}
 # What both kinds of node have in common.
 FROM base AS node
 ARG STORAGE=/mnt/robonav/runs
-# rsync: `ray up` copies its files into the container with it. libgomp1: torch and scikit-learn.
+# rsync: `ray up` copies its files into the container with it. ssh: the autoscaler, in the head's container, starts the other nodes with
+# it. libgomp1: torch and scikit-learn. profile.d: a login shell, which `ray up` runs its commands in, forgets the PATH below.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libgomp1 rsync \
+    && apt-get install --yes --no-install-recommends libgomp1 openssh-client rsync \
     && rm -rf /var/lib/apt/lists/* \
+    && echo 'export PATH="/opt/robonav/bin:$PATH"' > /etc/profile.d/robonav.sh \
     && groupadd --gid 1000 robonav \
     && useradd --uid 1000 --gid 1000 --create-home robonav \
     && mkdir -p "${STORAGE}" \

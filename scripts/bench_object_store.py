@@ -78,6 +78,8 @@ def main() -> None:
         "learner_steps": summary["learner_steps"],
     }
     print(json.dumps(report, indent=1))
+    if code != 75 or not report["learner_steps"]:
+        raise SystemExit(f"the run was to train until its time limit, and ended with {code}")
     if report["used_frac_max"] > MOST_FRAC or report["spilled_bytes"] or report["fallback_bytes_max"]:
         raise SystemExit(1)
 

@@ -7,6 +7,7 @@ python scripts/promises.py stops                        # SIGTERM, SIGINT and --
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -72,6 +73,20 @@ class Run:
         except (OSError, ValueError):
             return 0
 
+    def trains(self, since: float) -> bool:
+        """Whether the life that was launched at ``since`` (epoch seconds) has made learner steps beyond what it took up."""
+        try:
+            return (self.path / "summary.json").stat().st_mtime > since and self.steps() > self.checkpoint()[1]
+        except OSError:
+            return False
+
+    def wait_until_it_trains(self, process: subprocess.Popen[bytes], since: float) -> None:
+        """Return when it does; SystemExit when the command ends before, or two minutes pass."""
+        while not self.trains(since):
+            if process.poll() is not None or time.time() - since > 120:
+                raise SystemExit(f"it does not train:\n{self.tail()}")
+            time.sleep(0.1)
+
     def tail(self) -> str:
         return (self._folder / "log").read_text(errors="replace")[-2000:]
 
@@ -112,18 +127,23 @@ def driver_kills(arguments: argparse.Namespace) -> dict[str, Any]:
         run = Run(Path(temporary), [*SMALL, *arguments.overrides])
         for number in range(arguments.times):
             before = run.checkpoint()
-            process = run.start()
-            began, life_s = time.monotonic(), rng.uniform(0.5, arguments.life_s)
-            while time.monotonic() - began < life_s and process.poll() is None:
-                time.sleep(0.02)
-            if process.poll() is not None:
-                raise SystemExit(f"ended by itself with {process.returncode}:\n{run.tail()}")
+            launched, process = time.time(), run.start()
+            at_start = number % 4 == 3
+            if not at_start:  # the instant is drawn from the time in which it trains
+                run.wait_until_it_trains(process, launched)
+            pause_s = rng.uniform(0.5, arguments.life_s if at_start else arguments.life_s / 3)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                raise SystemExit(f"ended by itself with {process.wait(pause_s)}:\n{run.tail()}")
+            life_s, trained = time.time() - launched, run.trains(launched)
             process.send_signal(signal.SIGKILL)
             process.wait()
             gone_s, after = run.gone_after(), run.checkpoint()
-            kills.append({"life_s": life_s, "gone_s": gone_s, "env_steps": after[0], "learner_steps": after[1]})
+            kills.append(
+                {"life_s": life_s, "gone_s": gone_s, "env_steps": after[0], "learner_steps": after[1], "trained": trained}
+            )
             print(
-                f"kill {number + 1:2d} after {life_s:5.1f} s: all gone {gone_s:4.1f} s later, checkpoint at {after[0]:,} env steps",
+                f"kill {number + 1:2d} after {life_s:5.1f} s, {'training' if trained else 'at its start'}: all gone {gone_s:4.1f} s later, "
+                f"checkpoint at {after[0]:,} env steps",
                 flush=True,
             )
             if after < before:
@@ -135,15 +155,18 @@ def driver_kills(arguments: argparse.Namespace) -> dict[str, Any]:
         report = {
             "kills": kills, "gone_s_max": max(kill["gone_s"] for kill in kills), "exit_code": exit_code, "status": status,
             "env_steps": finished[0], "sessions": len(json.loads((run.path / "run.json").read_text())["sessions"]),
-            "run_directories": len([p for p in Path(temporary).iterdir() if (p / "config.yaml").is_file()]),
             "duplicate_points": run.duplicates(), "gone_at_the_end_s": run.gone_after(),
         }  # fmt: skip
         kept = exit_code == 0 and status == "finished" and finished >= last and not report["duplicate_points"]
-        if not kept or report["run_directories"] != 1:
+        if not kept:
             raise SystemExit(f"promise broken: {report}\n{run.tail()}")
+    in_training = sum(kill["trained"] for kill in kills)
+    if in_training < arguments.times // 2:
+        raise SystemExit(f"only {in_training} of {arguments.times} kills met a run that trained")
     print(
-        f"{arguments.times} kills: always taken up, counters never back, one run directory of {report['sessions']} sessions, no duplicate "
-        f"(step, tag), all processes gone {report['gone_s_max']:.1f} s after a kill at most; finished with exit code 0"
+        f"{arguments.times} kills, {in_training} of them in training: always taken up, counters never back, one run of "
+        f"{report['sessions']} sessions, no duplicate (step, tag), all processes gone {report['gone_s_max']:.1f} s after a kill at "
+        "most; finished with exit code 0"
     )
     return report
 
@@ -154,23 +177,24 @@ def stops(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="promises-") as temporary:
         run = Run(Path(temporary), [*SMALL, *arguments.overrides])
         for name in ("SIGTERM", "SIGINT", "time limit"):
-            before, steps = run.checkpoint(), run.steps()
+            before = run.checkpoint()
             began = time.monotonic()
             process = run.start(*([f"budget.max_time_s={arguments.limit_s}"] if name == "time limit" else []))
             if name != "time limit":
-                while run.steps() < steps + 200:
-                    if process.poll() is not None or time.monotonic() - began > 120:
-                        raise SystemExit(f"it does not train:\n{run.tail()}")
-                    time.sleep(0.2)
+                run.wait_until_it_trains(process, time.time() - (time.monotonic() - began))
+                time.sleep(2.0)
                 began = time.monotonic()
                 process.send_signal(getattr(signal, name))
             exit_code, took_s = process.wait(120), time.monotonic() - began
             after = run.checkpoint()
             report[name] = {"exit_code": exit_code, "over_after_s": took_s, "gone_s": run.gone_after(), "env_steps": after[0]}
             print(
-                f"{name}: over after {took_s:.1f} s with exit code {exit_code}, checkpoint at {after[0]:,} env steps", flush=True
+                f"{name}: over after {took_s:.1f} s with exit code {exit_code}, nothing left {report[name]['gone_s']:.1f} s later, "
+                f"checkpoint at {after[0]:,} env steps",
+                flush=True,
             )
-            if exit_code != 75 or not after > before or took_s > (arguments.limit_s if name == "time limit" else 30.0):
+            whole_s = took_s + report[name]["gone_s"]
+            if exit_code != 75 or not after > before or whole_s > (arguments.limit_s + 5.0 if name == "time limit" else 30.0):
                 raise SystemExit(f"promise broken: {report}\n{run.tail()}")
         process = run.start(f"budget.max_env_steps={run.checkpoint()[0] + 3000}")
         report["finished"] = {"exit_code": process.wait(300), "duplicate_points": run.duplicates()}
@@ -190,7 +214,10 @@ def main() -> None:
             verb.add_argument("--times", type=int, default=20)
             verb.add_argument("--seed", type=int, default=0)
             verb.add_argument(
-                "--life-s", type=float, default=25.0, help="each life is ended after half a second to this many seconds"
+                "--life-s",
+                type=float,
+                default=25.0,
+                help="one life in four is ended so many seconds after its start at most, the others up to a third of that after they train",
             )
         else:
             verb.add_argument("--limit-s", type=float, default=60.0)

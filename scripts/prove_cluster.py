@@ -46,6 +46,12 @@ def events_of(runs: Path) -> list[dict[str, object]]:
     return [json.loads(line) for path in runs.glob("*/events.jsonl") for line in path.read_text().splitlines()]
 
 
+def grown(events: list[dict[str, object]]) -> bool:
+    """Whether the worlds have been shared out over more workers since a node joined last."""
+    joined = max(i for i, event in enumerate(events) if event["event"] == "joined")
+    return any((event["event"], event["part"]) == ("restarted", "rollout") for event in events[joined:])
+
+
 def learner_steps(runs: Path) -> int:
     """Return how far the learner has come."""
     for path in runs.glob("*/summary.json"):
@@ -106,6 +112,7 @@ def prove(network: str, timeout_s: float) -> int:
             print(f"{time.monotonic() - began:6.1f} s  missed, and the learner has gone on", flush=True)
             added = cluster.add_node("rollout")
             wait_until("the new node is used", lambda: any(e["event"] == "joined" for e in events_of(runs)), 60)
+            wait_until("workers are on it", lambda: grown(events_of(runs)), 60)
             print(f"{time.monotonic() - began:6.1f} s  {added.name} {added.ip} joined", flush=True)
             status = ""
 

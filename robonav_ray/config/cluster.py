@@ -16,8 +16,12 @@ from robonav_ray.config.cluster_places import NAME, AwsConfig, GcpConfig, KubeRa
 
 Role = Literal["head", "rollout", "learner"]
 ROLES: tuple[Role, ...] = ("head", "rollout", "learner")
-_LABEL = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")
-_OWN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/root", "/home")
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
+_OWN_FOLDERS = ("/tmp", "/var/tmp", "/run", "/root", "/home")
+_PROGRAM_FOLDERS = ("/app", "/opt", "/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev")
+# Both go into shell commands and mounts, so they are words of plain characters.
+_FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+")
+_BUCKET = re.compile(r"[a-z0-9][A-Za-z0-9._@/-]*")
 _GIB = 1 << 30
 
 
@@ -100,7 +104,7 @@ def check_label(key: str, value: str) -> None:
     if key.startswith(("ray.io/", "robonav.")):
         raise ValueError(f"labels.{key}: names that begin with ray.io/ or robonav. are set by Ray and by us; take another")
     for word in (key, value):
-        if not _LABEL.match(word):
+        if not _LABEL.fullmatch(word):
             raise ValueError(f"labels.{key}={value}: a label is up to 63 letters, digits, '-', '_' and '.'; write it so")
 
 
@@ -111,7 +115,7 @@ class LocalConfig(Section):
     """``loopback``: the nodes have 127.77.0.1, 127.77.0.2 ... ``namespaces``: each node has its own network namespace and address (Linux,
     needs root)."""
     port_base: int | None = Field(default=None, ge=20_000, le=32_000)
-    """First of the ports that the cluster takes, 250 for each node; None finds free ones from 21000 on."""
+    """First of the ports that the cluster takes, 200 for each node; None finds free ones from 21000 on."""
 
 
 class ImageConfig(Section):
@@ -166,17 +170,35 @@ class StorageConfig(Section):
                 raise ValueError(
                     f"{url!r}: {scheme}:// is no storage that all nodes share: take s3://, gs://, abfs:// or a mounted folder"
                 )
-            if not re.match(r"[a-z0-9][a-z0-9._@-]+", rest):
-                raise ValueError(f"{url!r} names no bucket: write {scheme}://bucket/prefix")
+            if not _BUCKET.fullmatch(rest):
+                raise ValueError(
+                    f"{url!r} names no bucket: write {scheme}://bucket/prefix, of letters, digits, '.', '_', '-', '@' and '/'"
+                )
             return url.rstrip("/")
-        if not url.startswith("/") or ".." in url.split("/"):
-            raise ValueError(f"{url!r}: write an absolute folder that all nodes mount, or a bucket")
-        if any(url == own or url.startswith(own + "/") for own in _OWN_FOLDERS):
-            raise ValueError(
-                f"{url!r} is a folder that each node has for itself, so that one node's part of a checkpoint is not seen by the others: "
-                "name a folder that all mount (for instance /mnt/robonav/runs) or a bucket"
-            )
-        return url.rstrip("/")
+        return _shared_folder(url)
+
+
+def _shared_folder(url: str) -> str:
+    folder = url.rstrip("/")
+    if not _FOLDER.fullmatch(folder) or {".", ".."} & set(folder.split("/")):
+        raise ValueError(
+            f"{url!r}: write an absolute folder that all nodes mount, of letters, digits, '.', '_' and '-', or a bucket"
+        )
+    if _is_below(folder, _OWN_FOLDERS):
+        raise ValueError(
+            f"{url!r} is a folder that each node has for itself, so that one node's part of a checkpoint is not seen by the others: "
+            "name a folder that all mount (for instance /mnt/robonav/runs) or a bucket"
+        )
+    if _is_below(folder, _PROGRAM_FOLDERS):
+        raise ValueError(
+            f"{url!r} is a folder of the program or the system, which the mount would hide in the containers: name another (for "
+            "instance /mnt/robonav/runs) or a bucket"
+        )
+    return folder
+
+
+def _is_below(folder: str, tops: tuple[str, ...]) -> bool:
+    return any(folder == top or folder.startswith(f"{top}/") for top in tops)
 
 
 class PortsConfig(Section):
@@ -284,7 +306,7 @@ class ClusterDefinition(Section):
     @classmethod
     def _every_role_has_a_node(cls, groups: dict[str, NodeGroupConfig]) -> dict[str, NodeGroupConfig]:
         for name in groups:
-            if not re.match(NAME, name):
+            if not re.fullmatch(NAME, name):
                 raise ValueError(f"{name!r} is no name of a group: up to 31 small letters, digits and '-', a letter first")
         for role in ROLES:
             if not any(group.role == role and group.most > 0 for group in groups.values()):
@@ -328,6 +350,7 @@ class ClusterDefinition(Section):
             "aws.images": self.aws.images,
             "gcp.machine_types": self.gcp.machine_types,
             "gcp.accelerators": self.gcp.accelerators,
+            "gcp.source_images": self.gcp.source_images,
         }
         for key, table in tables.items():
             for name in table:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from robonav_ray.config.base import Section
 
 NAME = r"^[a-z][a-z0-9-]{0,30}$"
+ShellCommand = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]
+"""One line for the shell of a machine."""
 
 
 def check_address(host: str) -> str:
@@ -59,7 +61,11 @@ class AwsConfig(Section):
     instance_types: dict[str, str] = Field(default_factory=dict[str, str])
     """Machine type of each group."""
     images: dict[str, str] = Field(default_factory=dict[str, str])
-    """AMI of each group; a group that is not named takes Ray's default."""
+    """AMI of each group; a group that is not named takes Ray's default (Ubuntu 18.04, with a driver too old for new GPUs)."""
+    disk_gb: int = Field(default=256, ge=8)
+    """Disk of each machine; at least that of the AMI (Ray's default: 140)."""
+    mount_commands: tuple[ShellCommand, ...] = ()
+    """What mounts ``storage.url`` on a machine, before its container starts; each must bear being run twice. Empty: the AMI does it."""
 
 
 class GcpConfig(Section):
@@ -76,7 +82,15 @@ class GcpConfig(Section):
     accelerators: dict[str, str] = Field(default_factory=dict[str, str])
     """Accelerator type of each group that has GPUs."""
     source_image: str = "projects/deeplearning-platform-release/global/images/family/common-cpu-debian-11"
-    """Image of the machines' disks; containers run on it."""
+    """Image of the disks of a group without GPUs that ``source_images`` does not name; containers run on it."""
+    gpu_source_image: str = "projects/deeplearning-platform-release/global/images/family/common-cu124-debian-11"
+    """The same for a group with GPUs; the machine installs the driver at its first start."""
+    source_images: dict[str, str] = Field(default_factory=dict[str, str])
+    """Image of the disks of each group that is named."""
+    disk_gb: int = Field(default=100, ge=10)
+    """Disk of each machine; at least that of the image."""
+    mount_commands: tuple[ShellCommand, ...] = ()
+    """What mounts ``storage.url`` on a machine, before its container starts; each must bear being run twice. Empty: the image does it."""
 
 
 class KubeRayConfig(Section):
@@ -90,5 +104,7 @@ class KubeRayConfig(Section):
     """Its access mode; with several nodes it must be ReadWriteMany."""
     storage_size: str = Field(default="100Gi", pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$")
     """Size of the volume that is claimed."""
+    storage_class: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
+    """Class of the volume; None takes the Kubernetes cluster's own default."""
     user_id: int = Field(default=1000, ge=1)
     """User of every container; the one of our images."""

@@ -60,8 +60,9 @@ def down_command(name: str | None, force: bool, console: Console) -> int:
     jobs = [] if force else ask_running_jobs(cluster.dashboard_url, cluster.token_path)
     if jobs:
         raise UserError(
-            f"on cluster {cluster.name!r} run the jobs {', '.join(jobs)}: `ray job stop ID` lets them commit a checkpoint first, "
-            "--force ends them where they are"
+            f"on cluster {cluster.name!r} run the jobs {', '.join(jobs)}: `RAY_AUTH_TOKEN_PATH={shlex.quote(str(cluster.token_path))} "
+            f"robonav jobs stop {jobs[0]} --address {cluster.dashboard_url}` lets one commit a checkpoint first, --force ends them where "
+            "they are"
         )
     cluster.stop()
     console.print(f"local cluster {cluster.name!r} has ended; no process, namespace or folder of it is left", highlight=False)

@@ -33,6 +33,7 @@ def compose_file(definition: ClusterDefinition) -> dict[str, Any]:
         "prometheus": _prometheus(definition),
         "grafana": _grafana(definition),
     }
+    _build_once(services)
     volumes = {name: {} for name in (*(() if definition.storage.is_bucket else ("runs",)), "mlflow", "prometheus", "grafana")}
     token = definition.auth.token_file.replace("~/", "${HOME}/", 1)
     secrets = {"ray_token": {"file": f"${{ROBONAV_TOKEN_FILE:-{token}}}"}}
@@ -58,6 +59,15 @@ def grafana_source(definition: ClusterDefinition) -> dict[str, Any]:
     """Return Grafana's data source."""
     source = {"name": "Prometheus", "uid": "prometheus", "type": "prometheus", "access": "proxy", "isDefault": True}
     return {"apiVersion": 1, "datasources": [{**source, "url": f"http://prometheus:{definition.ports.prometheus}"}]}
+
+
+def _build_once(services: dict[str, Service]) -> None:
+    """Leave ``build`` to the first service of each image; an engine that builds all at once refuses to make one tag twice."""
+    built = set[str]()
+    for service in services.values():
+        if service["image"] in built:
+            service.pop("build", None)
+        built.add(service["image"])
 
 
 def _hardened(service: Service, memory_bytes: int, cpus: float) -> Service:
@@ -122,7 +132,8 @@ def _ray_node(definition: ClusterDefinition, name: str) -> Service:
 
 def _mlflow(definition: ClusterDefinition) -> Service:
     port = definition.ports.mlflow
-    hosts = f"mlflow:{port},localhost:{port},127.0.0.1:{port}"
+    names = dict.fromkeys(("mlflow", "localhost", "127.0.0.1", definition.ports.publish_host))
+    hosts = ",".join(f"{name}:{port}" for name in names)
     serve = (
         f"exec mlflow server --app-name=basic-auth --host=0.0.0.0 --port={port} --workers=2 --allowed-hosts={hosts} "
         "--backend-store-uri=sqlite:////data/mlflow.db --artifacts-destination=/data/artifacts"
@@ -145,13 +156,13 @@ def _tensorboard(definition: ClusterDefinition) -> Service:
     port = definition.ports.tensorboard
     service: Service = {
         "image": definition.image.cpu,
-        "build": {"context": ".", "target": "cpu", "args": {"STORAGE": _mount(definition)}},
         "command": ["tensorboard", f"--logdir={definition.storage.url}", "--host=0.0.0.0", f"--port={port}"],
         **({"environment": _bucket_variables(definition)} if definition.storage.is_bucket else {}),
         "volumes": [] if definition.storage.is_bucket else [f"runs:{definition.storage.url}:ro"],
         "tmpfs": ["/tmp:mode=1777"],
         "ports": [f"{definition.ports.publish_host}:{port}:{port}"],
         "healthcheck": _healthcheck(port, ""),
+        "depends_on": [definition.head],  # which builds the image
     }
     return _hardened(service, 1 << 30, 1)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from robonav_ray.config.cluster import ClusterDefinition, NodeGroupConfig
-from robonav_ray.launch.ray_start import job_command, node_labels, node_variables
+from robonav_ray.launch.ray_start import head_words, job_command, node_labels, node_variables
 
 RAY_VERSION = "2.60.0"
 HOME = "/home/robonav"
@@ -47,6 +47,7 @@ def storage(definition: ClusterDefinition) -> list[Manifest]:
                 "kind": "PersistentVolumeClaim",
                 "metadata": {"name": claim, "namespace": space},
                 "spec": {
+                    **({"storageClassName": definition.kuberay.storage_class} if definition.kuberay.storage_class else {}),
                     "accessModes": [definition.kuberay.access_mode],
                     "resources": {"requests": {"storage": definition.kuberay.storage_size}},
                 },
@@ -66,7 +67,7 @@ def _spec(definition: ClusterDefinition) -> Manifest:
         "rayVersion": RAY_VERSION,
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
-            "rayStartParams": {"dashboard-host": "0.0.0.0", **_start_params(definition, head)},
+            "rayStartParams": {**head_words(definition, "0.0.0.0"), **_start_params(definition, head)},
             "labels": node_labels(definition.head, head),
             "template": _pod(definition, definition.head),
         },

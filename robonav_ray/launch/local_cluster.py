@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
+import re
 import shutil
 import signal
 import subprocess
@@ -21,18 +21,17 @@ from pathlib import Path
 import psutil
 
 from robonav_ray.config.cluster import ClusterDefinition
+from robonav_ray.config.cluster_places import NAME
 from robonav_ray.errors import UserError
 from robonav_ray.launch import namespaces
 from robonav_ray.launch.dashboard import NodeFacts, ask_nodes
-from robonav_ray.launch.local_places import free_port_base, make_short_folder
+from robonav_ray.launch.local_places import check_options, make_place
 from robonav_ray.launch.local_state import (
-    LAST_PORT,
     PORTS_PER_NODE,
     SERVICES,
     LocalGroup,
     LocalNode,
     LocalOptions,
-    LocalState,
     StateFile,
     local_options,
     state_root,
@@ -61,33 +60,27 @@ class LocalCluster:
         """Start all nodes and return when all of them answer; nothing is left behind when that fails.
 
         Raises:
-            UserError: when a cluster of the name runs, ports are taken, namespaces are not allowed, or a node does not come up.
+            UserError: when a cluster of the name runs or is being started, ports are taken, namespaces are not allowed, files cannot be
+                made, or a node does not come up.
         """
         options = local_options(what) if isinstance(what, ClusterDefinition) else what
-        _check(options)
+        check_options(options)
         file = StateFile(options.name)
-        _clear_remains(file)
-        mark, bridge = secrets.token_hex(3), None
-        base = free_port_base(options)
-        if options.network == "namespaces":
-            bridge = namespaces.make_bridge(mark)
-        file.create()
-        state = LocalState(
-            options.name,
-            f"{os.getuid()}-{mark}",
-            make_short_folder(mark),
-            base,
-            options.groups,
-            options.environment,
-            bridge=bridge,
-        )
-        file.write(state)
-        cluster = cls(options.name)
         try:
-            cluster._start_all(options, timeout_s)
-        except BaseException:
-            cluster.stop()
-            raise
+            with file.starting():
+                _clear_remains(file)
+                make_place(options, file)
+                cluster = cls(options.name)
+                try:
+                    cluster._start_all(options, timeout_s)
+                except BaseException:
+                    cluster.stop()
+                    raise
+        except OSError as error:
+            raise UserError(
+                f"the local cluster {options.name!r} cannot be started ({error}): HOME and TMPDIR must be folders that can be written to, "
+                "with room"
+            ) from error
         return cluster
 
     @classmethod
@@ -157,11 +150,7 @@ class LocalCluster:
     def kill_node(self, name: str) -> None:
         """SIGKILL every process of the node at once, as a power cut does; its namespace goes too."""
         node = self.node(name)
-        kill_processes([self._state.trace(node)])
-        self._reap(node.pid)
-        if self._state.bridge and node.index:
-            namespaces.remove_namespace(self._state.bridge, node.index)
-        shutil.rmtree(self._state.node_folder(node), ignore_errors=True)
+        self._end(node)
         self._set(replace(node, condition="killed"))
 
     def freeze_node(self, name: str) -> None:
@@ -214,38 +203,66 @@ class LocalCluster:
     def _launch(self, group: str, name: str | None) -> LocalNode:
         """Start the processes of one node and write it down, before and after, so that no one loses sight of it."""
         with self._file.locked():
-            self._state = self._file.read()
-            if group not in self._state.groups:
-                raise UserError(f"cluster {self.name!r} has no group {group!r}; its groups are {', '.join(self._state.groups)}")
-            number = sum(node.group == group for node in self._state.nodes) + 1
-            name = name or f"{group}-{number}"
-            if any(node.name == name for node in self._state.nodes):
-                raise UserError(f"cluster {self.name!r} has or had a node {name!r}: take another name")
-            if self._state.nodes and self._state.groups[group].role == "head":
-                raise UserError(f"cluster {self.name!r} has its head; another group can be added to")
-            index, bridge = self._state.free_index(), self._state.bridge
-            node = LocalNode(name, group, index, bridge.address(index) if bridge else f"{LOOPBACK_NET}.{index + 1}", 0)
-            self._file.write(self._state.changed(node))
-            if bridge and index:
-                namespaces.add_namespace(bridge, index)
-            folder = self._state.node_folder(node)
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._state = self._state.changed(node)
-            with (Path(self._state.folder) / f"{name}.log").open("wb") as log:
-                child = subprocess.Popen(
-                    self._command(node),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    cwd=folder,
-                    env=self._environment(node),
-                )
-            self._children[child.pid] = child
-            node = replace(node, pid=child.pid, created_s=psutil.Process(child.pid).create_time())
-            self._state = self._state.changed(node)
-            self._file.write(self._state)
+            self._state = before = self._file.read()
+            node = self._new_node(group, name)
+            self._state = before.changed(node)
+            try:
+                self._file.write(self._state)
+                node = self._start_process(node)
+                self._state = before.changed(node)
+                self._file.write(self._state)
+            except BaseException as error:
+                self._end(node)
+                self._state = before
+                with contextlib.suppress(OSError):  # a full disk: the node stays written down, without processes
+                    self._file.write(before)
+                if isinstance(error, OSError):
+                    raise UserError(f"node {node.name!r} of cluster {self.name!r} cannot be started: {error}") from error
+                raise
         return node
+
+    def _new_node(self, group: str, name: str | None) -> LocalNode:
+        """Return a node that is not started yet; UserError for a group or name that it cannot have."""
+        state, bridge = self._state, self._state.bridge
+        if group not in state.groups:
+            raise UserError(f"cluster {self.name!r} has no group {group!r}; its groups are {', '.join(state.groups)}")
+        if name is None:
+            name = f"{group}-{sum(node.group == group for node in state.nodes) + 1}"
+        elif not re.fullmatch(NAME, name):
+            raise UserError(f"{name!r} is no name of a node: up to 31 small letters, digits and '-', a letter first")
+        if any(node.name == name for node in state.nodes):
+            raise UserError(f"cluster {self.name!r} has or had a node {name!r}: take another name")
+        if state.nodes and state.groups[group].role == "head":
+            raise UserError(f"cluster {self.name!r} has its head; another group can be added to")
+        index = state.free_index()
+        return LocalNode(name, group, index, bridge.address(index) if bridge else f"{LOOPBACK_NET}.{index + 1}", 0)
+
+    def _start_process(self, node: LocalNode) -> LocalNode:
+        """Make the node's namespace and folder, and start the leader of its processes."""
+        if self._state.bridge and node.index:
+            namespaces.add_namespace(self._state.bridge, node.index)
+        folder = self._state.node_folder(node)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (Path(self._state.folder) / f"{node.name}.log").open("wb") as log:
+            child = subprocess.Popen(
+                self._command(node),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=folder,
+                env=self._environment(node),
+            )
+        self._children[child.pid] = child
+        return replace(node, pid=child.pid, created_s=psutil.Process(child.pid).create_time())
+
+    def _end(self, node: LocalNode) -> None:
+        """Leave nothing of the node: processes, namespace, folder."""
+        kill_processes([self._state.trace(node)])
+        self._reap(node.pid)
+        if self._state.bridge and node.index:
+            namespaces.remove_namespace(self._state.bridge, node.index)
+        shutil.rmtree(self._state.node_folder(node), ignore_errors=True)
 
     def _command(self, node: LocalNode) -> list[str]:
         state, group = self._state, self._state.groups[node.group]
@@ -360,18 +377,6 @@ _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 def local_clusters() -> list[str]:
     """Return the names of the clusters that are written down for this user."""
     return sorted(path.parent.name for path in state_root().glob("*/cluster.json"))
-
-
-def _check(options: LocalOptions) -> None:
-    if not any(group.role == "head" for group in options.groups.values()):
-        raise UserError("groups: no node has the role head; one must")
-    num_nodes = sum(group.count for group in options.groups.values())
-    if options.port_base is not None and options.port_base + PORTS_PER_NODE * num_nodes > LAST_PORT:
-        raise UserError(
-            f"local.port_base ({options.port_base}): {num_nodes} nodes need {PORTS_PER_NODE} ports each below {LAST_PORT}; lower it"
-        )
-    if options.network == "namespaces":
-        namespaces.check_allowed()
 
 
 def _clear_remains(file: StateFile) -> None:

@@ -1,18 +1,52 @@
-"""Room for a local cluster: free ports, and a folder with a short name."""
+"""Room for a local cluster: free ports, a folder with a short name, and what else its nodes have in common."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+import shutil
 import socket
 import tempfile
 from pathlib import Path
 
 from robonav_ray.errors import UserError
-from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, SERVICES, LocalOptions
+from robonav_ray.launch import namespaces
+from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, SERVICES, LocalOptions, LocalState, StateFile
 
 FIRST_PORT = 21_000
 _LONGEST_FOLDER = 38
 """Characters of a node's folder: Ray puts sockets 64 characters below it, and Linux allows 107."""
+
+
+def check_options(options: LocalOptions) -> None:
+    """Raise UserError for what cannot be started on this machine."""
+    if not any(group.role == "head" for group in options.groups.values()):
+        raise UserError("groups: no node has the role head; one must")
+    num_nodes = sum(group.count for group in options.groups.values())
+    if options.port_base is not None and options.port_base + PORTS_PER_NODE * num_nodes > LAST_PORT:
+        raise UserError(
+            f"local.port_base ({options.port_base}): {num_nodes} nodes need {PORTS_PER_NODE} ports each below {LAST_PORT}; lower it"
+        )
+    if options.network == "namespaces":
+        namespaces.check_allowed()
+
+
+def make_place(options: LocalOptions, file: StateFile) -> None:
+    """Make what the nodes have in common (bridge, folders, token) and write it down; nothing is left when that fails."""
+    mark, base, bridge = secrets.token_hex(3), free_port_base(options), None
+    with contextlib.ExitStack() as undo:
+        if options.network == "namespaces":
+            bridge = namespaces.make_bridge(mark)
+            undo.callback(namespaces.remove_bridge, bridge)
+        folder = make_short_folder(mark)
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        undo.callback(file.remove)
+        file.create()
+        file.write(
+            LocalState(options.name, f"{os.getuid()}-{mark}", folder, base, options.groups, options.environment, bridge=bridge)
+        )
+        undo.pop_all()
 
 
 def free_port_base(options: LocalOptions) -> int:

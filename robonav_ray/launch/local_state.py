@@ -203,6 +203,29 @@ class StateFile:
         finally:
             os.close(descriptor)
 
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Hold the name while its cluster is started; UserError when another process does."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.folder.parent / f"{self.folder.name}.starting"  # beside the folder, which comes and goes meanwhile
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = os.fstat(descriptor).st_nlink == 0  # whoever had it has removed it since we opened it
+            except BlockingIOError:
+                held = True
+            if held:
+                raise UserError(
+                    f"a local cluster {self.folder.name!r} is being started by another process: wait for it, or name=OTHER starts another"
+                )
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
     def remove(self) -> None:
         """Remove the folder with the token."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -144,6 +144,6 @@ def _ip(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
 def _undo_on_error(bridge: Bridge) -> Iterator[None]:
     try:
         yield
-    except UserError:
+    except BaseException:
         remove_bridge(bridge)
         raise

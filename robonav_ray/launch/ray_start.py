@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from robonav_ray.config.cluster import ClusterDefinition, NodeGroupConfig
 from robonav_ray.runtime.job import STORAGE
 
@@ -69,5 +71,14 @@ def start_command(words: dict[str, str], *, head: bool = False, block: bool = Fa
 def job_command(definition: ClusterDefinition) -> str:
     """Return the command of the job; submitted again, it goes on where the last one stopped."""
     url = definition.storage.url
-    where = f"checkpoint.storage={url} output_dir=/tmp/runs" if definition.storage.is_bucket else f"output_dir={url}"
-    return f"robonav train {definition.job.config} --resume auto learner.num_ranks={definition.job.num_ranks} {where}"
+    where = [f"checkpoint.storage={url}", "output_dir=/tmp/runs"] if definition.storage.is_bucket else [f"output_dir={url}"]
+    words = [
+        "robonav",
+        "train",
+        definition.job.config,
+        "--resume",
+        "auto",
+        f"learner.num_ranks={definition.job.num_ranks}",
+        *where,
+    ]
+    return shlex.join(words)

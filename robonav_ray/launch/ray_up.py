@@ -6,6 +6,8 @@ token travels as a file, and the dashboard listens on the head's loopback only: 
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from robonav_ray.config.cluster import ClusterDefinition
@@ -16,6 +18,10 @@ Config = dict[str, Any]
 TOKEN = "~/.ray/auth_token"  # where Ray looks for it
 _VENV = "$HOME/robonav-venv"
 _PYTHON = "$(command -v python3.11 || command -v python3.12)"
+# A GPU is told by its maker's number on the bus, because its driver may still be being installed; where there is none, nothing waits.
+_WAIT_FOR_GPUS = (
+    "if grep -qs 0x10de /sys/bus/pci/devices/*/vendor; then timeout 900 bash -c 'until nvidia-smi; do sleep 5; done'; fi"
+)
 _NOT_COPIED = [".git", ".venv", "runs", "__pycache__", ".pytest_cache", ".ruff_cache"]
 
 
@@ -65,7 +71,7 @@ def aws_file(definition: ClusterDefinition) -> Config:
     configs: dict[str, Config] = {}
     for name in definition.groups:
         image = {"ImageId": place.images[name]} if name in place.images else {}
-        disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 100, "VolumeType": "gp3", "Encrypted": True}}
+        disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": place.disk_gb, "VolumeType": "gp3", "Encrypted": True}}
         configs[name] = {
             "InstanceType": place.instance_types.get(name, "m7i.xlarge"),
             **image,
@@ -73,7 +79,7 @@ def aws_file(definition: ClusterDefinition) -> Config:
             "MetadataOptions": {"HttpTokens": "required"},
         }
     provider = {"type": "aws", "region": place.region, "cache_stopped_nodes": False}
-    return _cloud_file(definition, provider, "ubuntu", configs)
+    return _cloud_file(definition, provider, configs, place.mount_commands)
 
 
 def gcp_file(definition: ClusterDefinition) -> Config:
@@ -81,7 +87,8 @@ def gcp_file(definition: ClusterDefinition) -> Config:
     place = definition.gcp
     configs: dict[str, Config] = {}
     for name, group in definition.groups.items():
-        disk = {"diskSizeGb": 100, "sourceImage": place.source_image}
+        image = place.source_images.get(name, place.gpu_source_image if group.num_gpus else place.source_image)
+        disk = {"diskSizeGb": place.disk_gb, "sourceImage": image}
         config: Config = {
             "machineType": place.machine_types.get(name, "n2-standard-4"),
             "disks": [{"boot": True, "autoDelete": True, "type": "PERSISTENT", "initializeParams": disk}],
@@ -98,10 +105,12 @@ def gcp_file(definition: ClusterDefinition) -> Config:
         "availability_zone": place.availability_zone,
         "project_id": place.project_id,
     }
-    return _cloud_file(definition, provider, "ubuntu", configs)
+    return _cloud_file(definition, provider, configs, place.mount_commands)
 
 
-def _cloud_file(definition: ClusterDefinition, provider: Config, ssh_user: str, configs: dict[str, Config]) -> Config:
+def _cloud_file(
+    definition: ClusterDefinition, provider: Config, configs: dict[str, Config], mount_commands: Sequence[str]
+) -> Config:
     types: dict[str, Config] = {}
     for name, group in definition.groups.items():
         is_head = name == definition.head
@@ -116,7 +125,7 @@ def _cloud_file(definition: ClusterDefinition, provider: Config, ssh_user: str, 
     return {
         "cluster_name": definition.name,
         "provider": provider,
-        "auth": {"ssh_user": ssh_user},
+        "auth": {"ssh_user": "ubuntu"},
         "max_workers": sum(group.most for group in definition.workers.values()),
         "upscaling_speed": 1.0,
         "idle_timeout_minutes": 60,
@@ -129,7 +138,10 @@ def _cloud_file(definition: ClusterDefinition, provider: Config, ssh_user: str, 
         "head_node_type": definition.head,
         "available_node_types": types,
         "file_mounts": {TOKEN: definition.auth.token_file},
-        "initialization_commands": [],
+        "initialization_commands": [
+            *mount_commands,
+            *([_WAIT_FOR_GPUS] if any(group.num_gpus for group in definition.groups.values()) else []),
+        ],
         "setup_commands": [],
         "head_setup_commands": [],
         "worker_setup_commands": [],
@@ -139,11 +151,17 @@ def _cloud_file(definition: ClusterDefinition, provider: Config, ssh_user: str, 
 
 
 def _container_options(definition: ClusterDefinition) -> list[str]:
-    """Not root but the machine's own user, whose files are mounted; nothing to gain."""
-    mount = [] if definition.storage.is_bucket else [f"-v {definition.storage.url}:{definition.storage.url}"]
+    """Not root but the machine's own user, whose files are mounted; nothing to gain.
+
+    The machine's list of users comes along, because the autoscaler and ssh ask for the name of theirs; home is the image's all the same.
+    """
+    folder = shlex.quote(definition.storage.url)
+    mount = [] if definition.storage.is_bucket else [f"-v {folder}:{folder}"]
     return [
         "--init",
         "--user $(id -u):$(id -g)",
+        "-v /etc/passwd:/etc/passwd:ro",
+        "-v /etc/group:/etc/group:ro",
         "--env HOME=/home/robonav",
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
@@ -153,7 +171,7 @@ def _container_options(definition: ClusterDefinition) -> list[str]:
 
 
 def _exports(definition: ClusterDefinition) -> str:
-    return "export " + " ".join(f"{key}={value}" for key, value in node_variables(definition).items())
+    return "export " + " ".join(f"{key}={shlex.quote(value)}" for key, value in node_variables(definition).items())
 
 
 def _head(definition: ClusterDefinition, labels: str) -> str:

@@ -23,7 +23,8 @@ OfCluster = Annotated[str | None, typer.Option("--cluster", help="Name of the lo
 @cluster_app.command(
     "up",
     epilog="Examples:\n\n`robonav cluster up`\n\n`robonav cluster up --nodes rollout=2,learner=0`\n\n"
-    "`sudo -E robonav cluster up local.network=namespaces`\n\n`robonav cluster up name=second groups.rollout.local.num_cpus=4`",
+    '`sudo "$(command -v robonav)" cluster up local.network=namespaces`\n\n'
+    "`robonav cluster up name=second groups.rollout.local.num_cpus=4`",
 )
 def cluster_up(
     overrides: Annotated[

@@ -48,16 +48,16 @@ def test_no_secret_is_written_or_said(tmp_path: Path) -> None:
     env = environment(home)
     done = robonav(work, env, "train", "--local", "--out", "run", *QUICK)
     assert done.returncode == 0, done.stdout + done.stderr
+    for arguments in (("config", "show"), ("evaluate", "run", "--episodes", "2", "--stages", "0")):
+        assert robonav(work, env, *arguments).returncode == 0
     for arguments in (
-        ("config", "show"),
-        ("evaluate", "run", "--episodes", "2", "--stages", "0"),
         ("train", "--local", "learner.batchsize=3"),
         ("train", "env.id=CartPole-v1", f"env.kwargs.password={MARK}-of-the-command-line"),
         ("train", "runtime.address=127.0.0.1:1"),
         ("submit", "--address", "http://127.0.0.1:1", "--env", "WANDB_API_KEY"),
         ("submit", "--address", f"http://me:{MARK}@127.0.0.1:1"),
     ):
-        assert robonav(work, env, *arguments).returncode in (0, 2)
+        assert robonav(work, env, *arguments).returncode == 2
     assert len([p for p in work.rglob("*") if p.is_file()]) > 15, "there is something to look at"
     assert found_in(work) == []
     del env["RAY_AUTH_TOKEN"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
+from robonav_ray.config.cluster import ClusterDefinition, LocalConfig, NodeGroupConfig, StorageConfig
 from robonav_ray.config.load import ConfigError, load_cluster_definition
+from robonav_ray.launch.local_state import PORTS_PER_NODE
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "cluster" / "cluster.yaml"
@@ -37,6 +40,16 @@ REFUSED = {
     "storage.url=/mnt/../etc": ("storage.url", "absolute folder"),
     "storage.url=file:///mnt/runs": ("storage.url", "file:// is no storage"),
     "storage.url='s3://'": ("storage.url", "names no bucket"),
+    "storage.url=/": ("storage.url", "absolute folder"),
+    "storage.url=/mnt/./runs": ("storage.url", "absolute folder"),
+    "storage.url=/mnt//runs": ("storage.url", "absolute folder"),
+    "storage.url=/app": ("storage.url", "the mount would hide"),
+    "storage.url=/opt/robonav/": ("storage.url", "the mount would hide"),
+    "storage.url=/dev/shm/runs": ("storage.url", "the mount would hide"),
+    "kuberay.storage_class=a b": ("kuberay.storage_class", "match"),
+    "aws.disk_gb=0": ("aws.disk_gb", "8"),
+    "aws.mount_commands=['']": ("aws.mount_commands", "at least 1"),
+    "gcp.source_images={cpu: x}": ("gcp.source_images.cpu", "there is no group 'cpu'"),
     "kuberay.access_mode=ReadWriteOnce": ("kuberay.access_mode", "ReadWriteMany"),
     "onprem.head_ip=lab1": ("onprem.head_ip", "no IP address"),
     "onprem.head_ip=192.168.1.11": ("onprem", "named twice"),
@@ -45,6 +58,33 @@ REFUSED = {
     "local.port_base=80": ("local.port_base", "20000"),
     "name=Robo Nav": ("name", "match"),
 }
+
+
+HOSTILE = [" ", ";", "$(id)", "`id`", "&", "|", "'", '"', "\n", ":", "\\", "*", "~", "\x00", "é"]
+
+
+@pytest.mark.parametrize("place", ["/mnt/runs", "s3://lab/runs"])
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_storage_that_a_shell_would_take_apart_is_refused(place, text):
+    for url in (
+        f"{place}{text}",
+        f"{place}{text}x",
+        f"{place}/{text}/x",
+        place.replace("mnt", f"m{text}").replace("lab", f"l{text}"),
+    ):
+        with pytest.raises(ValidationError, match="url"):
+            StorageConfig(url=url)
+
+
+def test_a_group_or_label_with_a_line_end_is_refused():
+    with pytest.raises(ValidationError, match="is no name of a group"):
+        ClusterDefinition(groups={"head\n": NodeGroupConfig(role="head")})
+    with pytest.raises(ValidationError, match="a label is"):
+        NodeGroupConfig(role="head", labels={"zone": "a\n"})
+
+
+def test_the_ports_of_a_node_are_as_many_as_the_key_says():
+    assert f", {PORTS_PER_NODE} for each node" in str(LocalConfig.model_fields["port_base"].description)
 
 
 def test_the_shipped_definition_is_valid():

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from robonav_ray.config.load import load_cluster_definition
+from robonav_ray.config.load import load_cluster_definition, load_run_config
 from robonav_ray.launch.compose import compose_file
+from robonav_ray.runtime.sizes import check_sizes
+from robonav_ray.runtime.task import describe_task
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -73,6 +75,37 @@ def test_a_bucket_needs_names_of_variables_not_their_values():
     services = compose_file(definition)["services"]
     assert services["head"]["environment"]["AWS_SECRET_ACCESS_KEY"] is None
     assert not any(volume.startswith("runs:") for service in services.values() for volume in service["volumes"])
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_every_image_of_ours_is_built_by_one_service(gpus):
+    """With two builds of one tag at once, the second fails: the image exists already."""
+    overrides = [f"groups.learner.local.num_gpus={gpus}"]
+    services = compose_file(load_cluster_definition(ROOT / "cluster" / "cluster.yaml", overrides))["services"]
+    builds = [service["image"] for service in services.values() if "build" in service]
+    ours = {service["image"] for service in services.values() if service["image"].startswith("robonav-ray:")}
+    assert len(builds) == len(set(builds))
+    assert set(builds) == ours
+    builder = {service["image"]: name for name, service in services.items() if "build" in service}
+    for name, service in services.items():  # so that each also comes up alone
+        if service["image"] in ours and "build" not in service:
+            assert builder[service["image"]] in service["depends_on"], name
+
+
+def test_the_documented_run_fits_into_the_head_that_drives_it():
+    (command,) = re.findall(
+        r"^docker compose exec head robonav train (.*)$", (ROOT / "docs" / "cluster.md").read_text(), re.MULTILINE
+    )
+    config_file, *overrides = command.split()
+    config = load_run_config(ROOT / config_file, overrides)
+    limit = int(SERVICES["head"]["deploy"]["resources"]["limits"]["memory"].rstrip("M")) << 20
+    check_sizes(config, describe_task(config).spec, memory_bytes=limit)
+
+
+def test_mlflow_answers_to_the_address_that_is_published():
+    definition = load_cluster_definition(ROOT / "cluster" / "cluster.yaml", ["ports.publish_host=10.1.2.3"])
+    command = " ".join(compose_file(definition)["services"]["mlflow"]["command"])
+    assert "--allowed-hosts=mlflow:5000,localhost:5000,127.0.0.1:5000,10.1.2.3:5000 " in command
 
 
 def test_mlflow_asks_who_is_there():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,8 +78,53 @@ def test_the_job_is_a_valid_command_of_ours(storage):
     from robonav_ray.launch.ray_start import job_command
 
     definition = load_cluster_definition(SHIPPED, [f"storage.url={storage}"])
-    words = job_command(definition).split()
+    words = shlex.split(job_command(definition))
     assert words[:2] == ["robonav", "train"]
     config = load_run_config(ROOT / words[2], [word for word in words[3:] if "=" in word])
     assert config.learner.num_ranks == definition.job.num_ranks
     assert storage in (config.output_dir, config.checkpoint.storage)
+
+
+def test_the_config_of_the_job_wants_the_ranks_that_the_groups_were_checked_against(definition):
+    """More ranks than GPUs would learn on CPUs without a word."""
+    from robonav_ray.config.load import load_run_config
+
+    assert load_run_config(ROOT / definition.job.config).learner.num_ranks == definition.job.num_ranks
+
+
+def kuberay_head(overrides: list[str]) -> dict:
+    text = render(load_cluster_definition(SHIPPED, overrides), "kuberay")["cluster/kuberay/raycluster.yaml"]
+    return yaml.safe_load(text)["spec"]["headGroupSpec"]
+
+
+def test_a_head_in_kubernetes_listens_where_its_container_says():
+    head = kuberay_head(["ports.gcs=7001", "ports.dashboard=7002", "ports.client=7003"])
+    start = head["rayStartParams"]
+    assert (start["port"], start["dashboard-port"], start["ray-client-server-port"]) == ("7001", "7002", "7003")
+    assert start["dashboard-host"] == "0.0.0.0"
+    assert all(isinstance(value, str) for value in start.values())
+    ports = {port["name"]: port["containerPort"] for port in head["template"]["spec"]["containers"][0]["ports"]}
+    assert (ports["gcs-server"], ports["dashboard"]) == (7001, 7002)
+
+
+@pytest.mark.parametrize(("overrides", "wanted"), [([], None), (["kuberay.storage_class=fast-nfs"], "fast-nfs")])
+def test_a_volume_is_of_the_class_that_was_asked_for(overrides, wanted):
+    text = render(load_cluster_definition(SHIPPED, overrides), "kuberay")["cluster/kuberay/storage.yaml"]
+    (claim,) = (document for document in yaml.safe_load_all(text) if document["kind"] == "PersistentVolumeClaim")
+    assert claim["spec"].get("storageClassName") == wanted
+
+
+@pytest.mark.parametrize(("words", "name"), [([], "robonav"), (["--nodes", "rollout=2", "name=second"], "second")])
+def test_the_script_takes_the_token_of_the_cluster_that_it_started(words, name, definition, tmp_path):
+    """The shell code runs for real, with another `robonav`."""
+    (tmp_path / "local.sh").write_text(render(definition, "local")["cluster/local.sh"])
+    (tmp_path / "robonav").write_text('#!/bin/sh\n[ "$2" = address ] && echo "address of $3" || true\n')
+    (tmp_path / "robonav").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", 'source "$0" "$@"; echo "$RAY_ADDRESS|$RAY_AUTH_TOKEN_PATH"', str(tmp_path / "local.sh"), *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"HOME": "/x", "PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert done.stdout == f"address of {name}|/x/.robonav/clusters/{name}/token\n"

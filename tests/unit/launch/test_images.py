@@ -54,6 +54,15 @@ def test_the_last_stages_hold_no_tools_of_building():
     assert all("-c constraints.txt" in "\n".join(stages()[name]) for name in ("build-cpu", "build-gpu"))
 
 
+def test_ray_up_finds_what_it_calls_in_the_container():
+    """The autoscaler in the head's container calls ssh and rsync; every command of it runs in a login shell, which sets PATH anew."""
+    node = "\n".join(stages()["node"])
+    packages = re.search(r"apt-get install (.*?)&&", node)
+    assert packages
+    assert {"openssh-client", "rsync"} <= set(packages[1].split())
+    assert """echo 'export PATH="/opt/robonav/bin:$PATH"' > /etc/profile.d/robonav.sh""" in node
+
+
 def test_base_images_have_a_version():
     bases = re.findall(r"^FROM\s+(\S+)", DOCKERFILE, re.MULTILINE)
     assert all(base in stages() or re.fullmatch(r"python:3\.1[12]-slim-[a-z]+", base) for base in bases)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import re
 import socket
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,13 +18,14 @@ import pytest
 from rich.console import Console
 
 from robonav_ray.errors import UserError
-from robonav_ray.launch import commands, namespaces
+from robonav_ray.launch import commands, local_places, local_state, namespaces
 from robonav_ray.launch import local_cluster as module
 from robonav_ray.launch.local_cluster import LocalCluster, LocalGroup, LocalNode, LocalOptions, local_clusters, local_options
 from robonav_ray.launch.local_places import make_short_folder
 from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, LocalState, StateFile
 from robonav_ray.launch.namespaces import Bridge
 from robonav_ray.launch.processes import MARK
+from robonav_ray.launch.verbs import cluster_app
 
 GROUPS = {"head": LocalGroup("head"), "rollout": LocalGroup("rollout", count=2, labels={"zone": "a"})}
 
@@ -109,6 +113,103 @@ def test_the_same_name_twice_is_refused_and_remains_are_cleared(nodes_that_only_
     again = LocalCluster.start(LocalOptions("unit", GROUPS))  # its processes are gone, its folder is not
     again.stop()
     assert local_clusters() == []
+
+
+def test_a_name_that_is_being_started_is_refused_and_the_first_keeps_its_files(nodes_that_only_sleep, monkeypatch, home):
+    first = StateFile("unit")
+    seen: list[str] = []
+    wait_for = LocalCluster._wait_for
+
+    def start_again(self, nodes, timeout_s):
+        with pytest.raises(UserError, match=r"'unit' is being started by another process: .*name=OTHER"):
+            LocalCluster.start(LocalOptions("unit", GROUPS))
+        seen.append(first.token_path.read_text())
+        return wait_for(self, nodes, timeout_s)
+
+    monkeypatch.setattr(LocalCluster, "_wait_for", start_again)
+    with LocalCluster.start(LocalOptions("unit", GROUPS)) as cluster:
+        assert seen == [cluster.token_path.read_text()] * 2
+        assert [path.name for path in (home / ".robonav" / "clusters").iterdir()] == ["unit"]
+
+
+def test_a_name_is_refused_when_its_lock_was_removed_between_opening_and_locking(monkeypatch):
+    file = StateFile("unit")
+    flock = local_state.fcntl.flock
+
+    def late(descriptor, how):
+        (file.folder.parent / "unit.starting").unlink()  # what another process does when it has started its cluster
+        flock(descriptor, how)
+
+    monkeypatch.setattr(local_state.fcntl, "flock", late)
+    with pytest.raises(UserError, match="is being started by another process"), file.starting():
+        pass
+
+
+@pytest.fixture
+def bridges(monkeypatch):
+    """Bridges and namespaces that are only noted."""
+    there: set[str] = set()
+    monkeypatch.setattr(namespaces, "check_allowed", lambda: None)
+    monkeypatch.setattr(namespaces, "make_bridge", lambda tag: there.add(tag) or Bridge(tag, 7))
+    monkeypatch.setattr(namespaces, "add_namespace", lambda bridge, index: there.add(bridge.namespace(index)))
+    monkeypatch.setattr(namespaces, "remove_namespace", lambda bridge, index: there.discard(bridge.namespace(index)))
+
+    def remove_bridge(bridge):
+        there.difference_update({name for name in there if bridge.tag in name})
+        return []
+
+    monkeypatch.setattr(namespaces, "remove_bridge", remove_bridge)
+    return there
+
+
+@pytest.mark.parametrize("broken", ["make_short_folder", "create", "write", "_start_process", "starting"])
+def test_a_start_without_room_is_refused_and_leaves_nothing(broken, nodes_that_only_sleep, bridges, monkeypatch, home, tmp_path):
+    def no_room(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full")
+
+    monkeypatch.setattr(local_places.tempfile, "tempdir", str(tmp_path / "t"))
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(local_places, "_LONGEST_FOLDER", 1000)
+    if broken == "starting":
+        (home / ".robonav").write_text("a file where the folder should be")
+    else:
+        where = local_places if broken == "make_short_folder" else LocalCluster if broken == "_start_process" else StateFile
+        monkeypatch.setattr(where, broken, no_room)
+    with pytest.raises(UserError, match=r"cannot be started.*(No space left on device: '/full'|\.robonav/clusters)"):
+        LocalCluster.start(LocalOptions("unit", GROUPS, network="namespaces"))
+    assert bridges == set()
+    assert list((tmp_path / "t").iterdir()) == []
+    if broken != "starting":
+        assert list((home / ".robonav" / "clusters").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", "A", "", "a b", "a\n", "-a", "a" * 32])
+def test_a_name_that_is_none_makes_no_node(name, nodes_that_only_sleep, bridges):
+    with LocalCluster.start(LocalOptions("unit", GROUPS, network="namespaces")) as cluster:
+        before = set(bridges), cluster.all_nodes
+        with pytest.raises(UserError, match="is no name of a node"):
+            cluster.add_node("rollout", name)
+        assert (set(bridges), LocalCluster.find("unit").all_nodes) == before
+
+
+def test_a_node_that_cannot_be_started_is_forgotten(nodes_that_only_sleep, bridges, monkeypatch):
+    with LocalCluster.start(LocalOptions("unit", GROUPS, network="namespaces")) as cluster:
+        before = set(bridges), cluster.all_nodes
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalCluster, "_command", lambda self, node: ["/no/such/program"])
+            with pytest.raises(UserError, match=r"node 'rollout-3' of cluster 'unit' cannot be started: .*/no/such/program"):
+                cluster.add_node("rollout")
+        assert (set(bridges), LocalCluster.find("unit").all_nodes) == before
+        assert cluster.add_node("rollout").name == "rollout-3"
+
+
+def test_down_says_how_a_job_is_stopped(nodes_that_only_sleep, monkeypatch):
+    monkeypatch.setattr(commands, "ask_running_jobs", lambda url, token_path: ["nightly"])
+    with LocalCluster.start(LocalOptions("unit", GROUPS)) as cluster:
+        with pytest.raises(UserError) as caught:
+            commands.down_command(None, False, Console(file=io.StringIO()))
+        command = f"`RAY_AUTH_TOKEN_PATH={cluster.token_path} robonav jobs stop nightly --address {cluster.dashboard_url}`"
+        assert command in str(caught.value)
 
 
 def test_nodes_are_told_the_token_and_not_the_callers(nodes_that_only_sleep, monkeypatch):
@@ -214,6 +315,27 @@ def test_namespaces_need_root_and_linux(monkeypatch):
     with pytest.raises(UserError, match="needs Linux with the command `ip`"):
         LocalCluster.start(options)
     assert local_clusters() == []
+
+
+def test_a_bridge_that_is_half_made_is_removed_whatever_went_wrong(monkeypatch):
+    removed: list[Bridge] = []
+
+    def ip(*words, check=True):
+        if "addr" in words and "add" in words:
+            raise subprocess.TimeoutExpired("ip", 20)
+        return subprocess.CompletedProcess(words, 0, stdout="[]", stderr="")
+
+    monkeypatch.setattr(namespaces, "_ip", ip)
+    monkeypatch.setattr(namespaces, "remove_bridge", removed.append)
+    with pytest.raises(subprocess.TimeoutExpired):
+        namespaces.make_bridge("abcdef")
+    assert [bridge.tag for bridge in removed] == ["abcdef"]
+
+
+def test_who_becomes_root_names_the_program_whole():
+    """`sudo` has a PATH of its own, which does not hold a virtual environment's programs."""
+    shown = [word for command in cluster_app.registered_commands for word in re.findall("`(.*?)`", command.epilog or "")]
+    assert [word for word in shown if "sudo" in word] == ['sudo "$(command -v robonav)" cluster up local.network=namespaces']
 
 
 def test_names_of_interfaces_fit_into_15_characters():
