@@ -134,7 +134,7 @@ def driver_kills(arguments: argparse.Namespace) -> dict[str, Any]:
             pause_s = rng.uniform(0.5, arguments.life_s if at_start else arguments.life_s / 3)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 raise SystemExit(f"ended by itself with {process.wait(pause_s)}:\n{run.tail()}")
-            life_s, trained = time.time() - launched, run.trains(launched)
+            life_s, trained = time.time() - launched, not at_start or run.trains(launched)
             process.send_signal(signal.SIGKILL)
             process.wait()
             gone_s, after = run.gone_after(), run.checkpoint()
