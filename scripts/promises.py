@@ -39,6 +39,7 @@ class Run:
 
     def __init__(self, folder: Path, arguments: list[str]) -> None:
         self.path, self.mark = folder / "run", uuid.uuid4().hex
+        self.seen: set[psutil.Process] = set()
         self._folder, self._arguments = folder, arguments
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
@@ -90,16 +91,19 @@ class Run:
     def tail(self) -> str:
         return (self._folder / "log").read_text(errors="replace")[-2000:]
 
+    def note(self, process: subprocess.Popen[bytes]) -> None:
+        """Remember every process below the command, before it is ended: they change title, environment and parent."""
+        self.seen.update(psutil.Process(process.pid).children(recursive=True))
+
     def processes(self) -> list[psutil.Process]:
         """Every process that was started on behalf of this run and lives."""
-        mine: list[psutil.Process] = []
-        for process in psutil.process_iter():
-            try:
-                if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == self.mark:
-                    mine.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return mine
+        mine: set[psutil.Process] = set()
+        for process in self.seen | set(psutil.process_iter()):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if process.status() != psutil.STATUS_ZOMBIE and process.is_running():
+                    if process in self.seen or process.environ().get(MARK) == self.mark:
+                        mine.add(process)
+        return list(mine)
 
     def gone_after(self) -> float:
         """Return the seconds until none of its processes is left; SystemExit when some are after ORPHANS_WITHIN_S."""
@@ -135,6 +139,7 @@ def driver_kills(arguments: argparse.Namespace) -> dict[str, Any]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 raise SystemExit(f"ended by itself with {process.wait(pause_s)}:\n{run.tail()}")
             life_s, trained = time.time() - launched, not at_start or run.trains(launched)
+            run.note(process)
             process.send_signal(signal.SIGKILL)
             process.wait()
             gone_s, after = run.gone_after(), run.checkpoint()
@@ -183,6 +188,7 @@ def stops(arguments: argparse.Namespace) -> dict[str, Any]:
             if name != "time limit":
                 run.wait_until_it_trains(process, time.time() - (time.monotonic() - began))
                 time.sleep(2.0)
+                run.note(process)
                 began = time.monotonic()
                 process.send_signal(getattr(signal, name))
             exit_code, took_s = process.wait(120), time.monotonic() - began

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
@@ -20,6 +21,7 @@ from robonav_ray.runtime.auth import ensure_token
 from robonav_ray.runtime.job import current_job
 from robonav_ray.runtime.placement import ROLE_LABEL, NodeFacts
 from robonav_ray.runtime.probe import ClusterError, check_cluster, connect, split_address
+from robonav_ray.runtime.reaper import Reaper
 
 logger = logging.getLogger(__name__)
 _OWN_RAY = {
@@ -131,10 +133,15 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray has put its own in, which exits without a checkpoint
+    reaper = (
+        Reaper(Path(ray._private.worker._global_node.get_session_dir_path()).resolve()) if address in (None, "local") else None
+    )
     try:
-        yield look_at_cluster(started_here=address in (None, "local"))
+        yield look_at_cluster(started_here=reaper is not None)
     finally:
         ray.shutdown()
+        if reaper is not None:
+            reaper.dismiss()
 
 
 def _named_address(config: RuntimeConfig) -> tuple[str | None, str]:
