@@ -100,9 +100,9 @@ class Run:
         mine: set[psutil.Process] = set()
         for process in self.seen | set(psutil.process_iter()):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if process.status() != psutil.STATUS_ZOMBIE and process.is_running():
-                    if process in self.seen or process.environ().get(MARK) == self.mark:
-                        mine.add(process)
+                alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+                if alive and (process in self.seen or process.environ().get(MARK) == self.mark):
+                    mine.add(process)
         return list(mine)
 
     def gone_after(self) -> float:

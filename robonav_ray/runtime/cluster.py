@@ -133,15 +133,20 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray has put its own in, which exits without a checkpoint
-    reaper = (
-        Reaper(Path(ray._private.worker._global_node.get_session_dir_path()).resolve()) if address in (None, "local") else None
-    )
+    reaper = Reaper(_session_folder()) if address in (None, "local") else None
     try:
         yield look_at_cluster(started_here=reaper is not None)
     finally:
         ray.shutdown()
         if reaper is not None:
             reaper.dismiss()
+
+
+def _session_folder() -> Path:
+    """Return the folder in which the processes of the Ray that was started here have their logs."""
+    from ray._private import worker
+
+    return Path(worker._global_node.get_session_dir_path()).resolve()
 
 
 def _named_address(config: RuntimeConfig) -> tuple[str | None, str]:

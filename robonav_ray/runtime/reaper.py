@@ -4,8 +4,8 @@
 
     driver --pipe, which closes with it--> [ a process of its own ] --SIGKILL--> who still has files of that Ray session open
 
-Ray's processes end with the driver, but its agents first try for a minute to tell a head that is gone (Ray 2.60, ``_private/process_watcher``),
-and hold their ports and memory meanwhile. On Linux only; elsewhere that minute stays.
+Ray's processes end with the driver, but its agents first try for a minute to tell a head that is gone (Ray 2.60,
+``_private/process_watcher``), and hold their ports and memory meanwhile. On Linux only; elsewhere that minute stays.
 """
 
 from __future__ import annotations
