@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
@@ -146,7 +147,8 @@ def _session_folder() -> Path:
     """Return the folder in which the processes of the Ray that was started here have their logs."""
     from ray._private import worker
 
-    return Path(worker._global_node.get_session_dir_path()).resolve()
+    node: Any = worker._global_node
+    return Path(node.get_session_dir_path()).resolve()
 
 
 def _named_address(config: RuntimeConfig) -> tuple[str | None, str]:
