@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from robonav_ray.background_write import BackgroundWrite
 from robonav_ray.manifest import FileEntry
 from robonav_ray.records import MAX_INCARNATION, Fragment, TransitionSpec, pack_item_id, unpack_item_id
 from robonav_ray.replay.duplicates import DuplicateFilter
@@ -17,7 +18,7 @@ from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.shard_files import load_shard_state, state_arrays
 from robonav_ray.replay.snapshot import ShardSnapshot
 from robonav_ray.replay.sum_tree import SumTree
-from robonav_ray.storage import BackgroundWrite, local_folder, open_folder
+from robonav_ray.storage import local_folder, open_folder
 
 Sampler = Literal["prioritized", "rank", "uniform"]
 

@@ -97,8 +97,9 @@ class _WorkerActor:
             self._worker.use(newest)
 
     def run(self, seconds: float) -> RolloutStats:
-        total = RolloutStats()
+        """Make fragments, at least one, for about ``seconds``."""
         until = time.monotonic() + seconds
+        total = self._worker.collect()
         while time.monotonic() < until:
             total = total.plus(self._worker.collect())
         return total
@@ -273,7 +274,8 @@ class RolloutFleet:
         if self._strategies:
             actor_class = actor_class.options(scheduling_strategy=self._strategies[index])
         actor = actor_class.remote(self._wirings[index])
-        return _Life(actor, deque(actor.run.remote(SLICE_S) for _ in range(CALLS_PER_WORKER)), lost_at)
+        slices = [0.0] + [SLICE_S] * (CALLS_PER_WORKER - 1)  # the first fragment of a life is news at once
+        return _Life(actor, deque(actor.run.remote(seconds) for seconds in slices), lost_at)
 
     def _heard(self, index: int, fragment_s: float) -> None:
         life = self._lives[index]

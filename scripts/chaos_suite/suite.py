@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from chaos_suite.aftermath import load_config
-from chaos_suite.fault import Fault, Loss, choose, learner_flows, loss_of, send
+from chaos_suite.fault import Fault, Loss, choose, learner_flows, loss_of, said_of, send
 from chaos_suite.kinds import KINDS
 from chaos_suite.processes import Look, Process, Watch
-from chaos_suite.record import Commits, Reading, Tail, times_of_change
+from chaos_suite.record import Commits, Reading, Tail, read_events, times_of_change
 from chaos_suite.schedule import Planned
 from chaos_suite.site import Site, SiteError
 from chaos_suite.training import RESUME, Session, Training
@@ -198,11 +199,15 @@ class Suite:
             if fault.resumed_s is None and learner_flows(flowing, fault.time, now):
                 fault.resumed_s = round(now - fault.time, 2)
             well = fault.back_s is not None and now >= entry.settled and learner_flows(flowing, fault.time, now)
+            well = well and said_of(KINDS[fault.kind].role, fault, self._events_since(fault.time)).get("back_s", 0.0) is not None
             if KINDS[fault.kind].needs_commit and fault.resumed_s is not None:
                 well = well and any(commit.time > fault.time + fault.resumed_s for commit in self.commits.found.values())
             frozen = any(fault is waiting for _, _, waiting in self._thaw)
             if (well and not frozen) or now >= entry.limit:
                 self._under_way.remove(entry)
+
+    def _events_since(self, since: float) -> list[dict[str, Any]]:
+        return [event for event in read_events(self._training.run) if float(event.get("time", 0.0)) >= since]
 
     def _keep_command_up(self) -> None:
         """Start the command again when it has ended, as a queue of jobs or its user would."""

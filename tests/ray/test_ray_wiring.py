@@ -68,8 +68,8 @@ def test_a_life_of_a_run_and_the_next_one(ray_session: None, tmp_path: Path) -> 
         poll_until(wiring, lambda f: f.env_steps > steps + 1000)
 
         kill_process_of(wiring.replay.shards[1])
-        facts = poll_until(wiring, lambda f: f.num_replaced == 2)
-        assert "shard 1 came back" in facts.message
+        facts = poll_until(wiring, lambda f: "shard 1 came back" in f.message)
+        assert facts.num_replaced == 2
         steps = facts.learner_steps
         facts = poll_until(wiring, lambda f: f.learner_steps > steps + 200)
         ratio = facts.metrics["replay/samples_per_insert"]

@@ -175,7 +175,9 @@ def test_a_run_goes_on_in_a_new_session_by_itself(ray_session: None, tmp_path: P
 
 
 @pytest.mark.timeout(240)
-def test_worlds_are_shared_out_anew_one_worker_after_the_other(ray_session: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("troubled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_worlds_are_shared_out_anew_one_worker_after_the_other(troubled: bool, ray_session: None, tmp_path: Path) -> None:
+    """With trouble: after deaths, and with nodes that come faster than workers move."""
     config = load_run_config(
         None, [*SMALL, "rollout.num_workers=3", "runtime.cpus_per_rollout_worker=0.5", "checkpoint.replay=false"]
     )
@@ -192,7 +194,7 @@ def test_worlds_are_shared_out_anew_one_worker_after_the_other(ray_session: None
 
     try:
         poll_until(wiring, lambda f: fleet.num_running == 3)
-        for number in range(1, 3):  # the last one is in a later life than the others when it is no longer needed
+        for number in (1, 2) if troubled else ():  # the last one is in a later life than the others when it is no longer needed
             os.kill(pid_of(fleet._lives[2].actor), signal.SIGKILL)
             poll_until(wiring, lambda f, n=number: f.num_replaced == n and fleet.num_running == 3)
         lives = [w.incarnation for w in fleet._wirings]
@@ -206,13 +208,13 @@ def test_worlds_are_shared_out_anew_one_worker_after_the_other(ray_session: None
         assert ranges()[:2] == [(0, 4), (4, 4)], "who acts goes on with its worlds until the new ones act"
         poll_until(wiring, all_moved)
         assert ranges() == [(0, 2), (2, 2), (4, 2), (6, 2)]
-        for num_workers in (1, 4, 8):  # nodes come faster than workers move: who still has all the worlds ships large fragments
+        for num_workers in (1, 4, 8) if troubled else ():  # who still has all the worlds ships large fragments
             wiring.share_out(dataclasses.replace(plan, num_workers=num_workers, worlds=split_worlds(8, num_workers)))
             if num_workers == 1:
                 poll_until(wiring, all_moved)
         poll_until(wiring, all_moved)
         facts = wiring.poll(0.2)
-        assert facts.num_replaced == 2
+        assert facts.num_replaced == 2 * troubled
         poll_until(wiring, lambda f: f.env_steps > facts.env_steps + 2000)
         assert facts.metrics["replay/duplicate_fragments"] == 0
     finally:
