@@ -199,8 +199,8 @@ def stops(arguments: argparse.Namespace) -> dict[str, Any]:
                 f"checkpoint at {after[0]:,} env steps",
                 flush=True,
             )
-            whole_s = took_s + report[name]["gone_s"]
-            if exit_code != 75 or not after > before or whole_s > (arguments.limit_s + 5.0 if name == "time limit" else 30.0):
+            late = took_s > arguments.limit_s if name == "time limit" else took_s + report[name]["gone_s"] > 30.0
+            if exit_code != 75 or not after > before or late:
                 raise SystemExit(f"promise broken: {report}\n{run.tail()}")
         process = run.start(f"budget.max_env_steps={run.checkpoint()[0] + 3000}")
         report["finished"] = {"exit_code": process.wait(300), "duplicate_points": run.duplicates()}

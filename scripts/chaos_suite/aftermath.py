@@ -16,6 +16,7 @@ import numpy as np
 from chaos_suite.processes import Watch
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
+from robonav_ray.records import TransitionSpec
 from robonav_ray.replay.buffer import make_ledger, shard_arguments, shard_directories
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.runtime.checkpoint import newest_good_checkpoint
@@ -87,17 +88,19 @@ def inspect_replay(run: Path, config: RunConfig, kept: Sequence[Path] = ()) -> d
         return {"bad_shards": [*damaged, "there is no checkpoint with a replay"], "rows_stored_twice": None}
     replays = [*(path for path in kept if path.parent.name != checkpoint.path.name), checkpoint.replay]
     bad, twice, inspected = list(damaged), 0, 0
+    spec = describe_task(config).spec
     for replay in replays:
-        wrong, rows = _load_rows(replay, config)
+        wrong, rows = _load_rows(replay, config, spec)
         bad += [f"{replay.parent.name}: {line}" for line in wrong]
         twice += count_equal_rows(rows)
         inspected += sum(map(len, rows))
     return {"bad_shards": bad, "rows_stored_twice": twice, "rows_inspected": inspected, "checkpoints_inspected": len(replays)}
 
 
-def _load_rows(replay: Path, config: RunConfig) -> tuple[list[str], list[np.ndarray]]:
+def _load_rows(replay: Path, config: RunConfig, spec: TransitionSpec) -> tuple[list[str], list[np.ndarray]]:
     """Return what is wrong with the shards of a checkpoint, and the rows of those that are sound."""
-    spec, bad, rows = describe_task(config).spec, [], []
+    bad: list[str] = []
+    rows: list[np.ndarray] = []
     for index, path in enumerate(shard_directories(replay, config.replay.num_shards)):
         shard = ReplayShard(**shard_arguments(config.replay, spec, config.seed, index))
         try:
