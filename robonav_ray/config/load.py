@@ -67,6 +67,11 @@ def _scalar(text: str) -> Any:
     return text
 
 
+def read_yaml(text: str, source: str) -> Any:
+    """Return the plain data of a YAML text, read as configs are and within their bounds; ConfigError, naming ``source``, for others."""
+    return _Document(text, source).data
+
+
 class _Document:
     """A parsed YAML text: its data, and the line on which each key stands."""
 

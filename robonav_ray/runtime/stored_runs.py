@@ -14,8 +14,7 @@ import json
 import logging
 from pathlib import Path, PurePosixPath
 
-import yaml
-
+from robonav_ray.config.load import ConfigError, read_yaml
 from robonav_ray.errors import UserError
 from robonav_ray.manifest import MANIFEST
 from robonav_ray.runtime.checkpoint import (
@@ -76,7 +75,7 @@ def find_stored_run(storage: str, *, unfinished_only: bool, name: str | None = N
         files = {file: changed for file, _, changed in list_folder(location)} if is_folder else {}
         if "config.yaml" not in files or (name is not None and not folder.startswith(name)) or not stored_checkpoints(location):
             continue
-        if name is not None and yaml.safe_load(read_bytes(join(location, "config.yaml"))).get("name") != name:
+        if name is not None and _stored_name(location) != name:
             continue
         if unfinished_only and "status.json" in files:
             status = json.loads(read_bytes(join(location, "status.json"))).get("status")
@@ -84,6 +83,17 @@ def find_stored_run(storage: str, *, unfinished_only: bool, name: str | None = N
                 continue
         found.append((files["config.yaml"], location))
     return max(found)[1] if found else None
+
+
+def _stored_name(location: str) -> str | None:
+    """Return ``name`` of a stored run's config; None, with a warning, when that is none."""
+    place = join(location, "config.yaml")
+    try:
+        config = read_yaml(read_bytes(place).decode(errors="replace"), place.partition("?")[0])
+    except ConfigError as error:
+        logger.warning("%s", error)
+        return None
+    return config.get("name") if isinstance(config, dict) else None
 
 
 def stored_checkpoints(location: str) -> list[str]:

@@ -190,6 +190,11 @@ def test_a_run_is_found_by_its_whole_name(tmp_path: Path, storage: str) -> None:
         commit(run, stored_run(storage, run), 10)
     for name in ("nav", "nav-lidar"):
         assert find_stored_run(storage, unfinished_only=True, name=name) == join(storage, f"{name}-1")
+    for number, text in enumerate(("a: &a [*a]", "- nav", "name: [")):  # what is no config of ours is passed over
+        stranger = create_run(load_run_config(None, ["name=nav"]), tmp_path / "here" / f"nav-{2 + number}")
+        commit(stranger, stored_run(storage, stranger), 10)
+        (tmp_path / "bucket" / f"nav-{2 + number}" / "config.yaml").write_text(text)
+    assert find_stored_run(storage, unfinished_only=False, name="nav") == join(storage, "nav-1")
 
 
 @pytest.mark.parametrize("location", ["s3://key:secret@bucket/run", "s3://bucket/run?secret_key=secret"])
