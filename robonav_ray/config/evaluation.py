@@ -22,6 +22,8 @@ class EvaluationConfig(Section):
     """Level of the Wilson intervals."""
     levels: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     """Stages to evaluate; None means the last one only after training, all of them in ``robonav evaluate``."""
+    gif_episodes: int = Field(default=3, ge=0)
+    """Episodes that are filmed for ``play.gif`` after training; 0 films none, which saves some seconds."""
     weights: Literal["averaged", "online"] = "averaged"
     """Which network acts in evaluation and pictures: ``averaged`` is the target network (with Polyak updates, a running average of
     the online one; after a ten-minute run it won 77.3 % of 2,000 held-out stage-4 worlds, the online one 73.3 %)."""

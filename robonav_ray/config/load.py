@@ -81,12 +81,16 @@ class _Document:
         if len(text.encode()) > MAX_BYTES:
             raise ConfigError(f"{source}: larger than {MAX_BYTES} bytes; this cannot be a config")
         try:
+            depth = 0
             for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+                line = event.start_mark.line + 1
                 if count > MAX_EVENTS:
                     raise ConfigError(f"{source}: holds more than {MAX_EVENTS} keys and values; this cannot be a config")
                 if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                    line = event.start_mark.line + 1
                     raise ConfigError(f"{source}:{line}: anchors and aliases are not read; write the value out")
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                if depth > MAX_DEPTH:  # at once: what it costs PyYAML to read on grows with the square of the depth
+                    raise ConfigError(f"{source}:{line}: nested deeper than {MAX_DEPTH} levels")
             node = yaml.compose(text, Loader=_NodeLoader)
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
@@ -95,15 +99,11 @@ class _Document:
             mark = getattr(error, "problem_mark", None)
             where = f"{source}:{mark.line + 1}" if mark else source
             raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-        except RecursionError:
-            raise ConfigError(f"{source}: nested deeper than {MAX_DEPTH} levels") from None
         self.data: Any = None if node is None else self._value(node, ())
 
     def _value(self, node: yaml.Node, path: Path_) -> Any:
         line = node.start_mark.line + 1
         self.lines.setdefault(path, line)
-        if len(path) > MAX_DEPTH:
-            raise ConfigError(f"{self.source}:{line}: nested deeper than {MAX_DEPTH} levels")
         if node.tag not in _PLAIN_TAGS:
             raise ConfigError(f"{self.source}:{line}: the tag {node.tag!r} is not read; write a plain value")
         if isinstance(node, yaml.ScalarNode):

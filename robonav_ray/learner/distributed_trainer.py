@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from robonav_ray.learner.randomness import rng_state, seed_rank, set_rng_state
 from robonav_ray.learner.ranks import OneRank, ProcessGroupRanks
 from robonav_ray.learner.tree_file import load_tree, save_tree
 
+logger = logging.getLogger(__name__)
 CHECKPOINT_VERSION = 1
 Strategy = Literal["auto", "ddp", "dp", "none"]
 
@@ -52,7 +54,8 @@ class DistributedTrainer:
 
         Args:
             model: What is trained; its parameters stay the same objects, so an optimiser may be made before or after.
-            use_amp: Mixed precision: bf16 where the device has it, else fp16 with a GradScaler (``amp_dtype`` chooses).
+            use_amp: Mixed precision: bf16 where the device has it, else on a GPU fp16 with a GradScaler; on a CPU that has neither, float32,
+                with a warning (``amp_dtype`` chooses, and is refused where it cannot be had).
             gradient_accumulation_steps: Calls of ``training_step`` that make one step of the optimiser.
             device: None takes this rank's GPU, or the CPU where there is none.
             strategy: ``ddp`` averages gradients over the ranks of the process group, ``dp`` shares every batch out over the GPUs of this
@@ -293,9 +296,12 @@ def _precision_name(use_amp: bool, amp_dtype: str, device: torch.device) -> str:
         return "float32"
     if amp_dtype != "auto":
         return amp_dtype
-    if not has_bf16(device) and device.type != "cuda":
-        raise UserError(f"use_amp=True: {device} has neither bf16 nor fp16 of its own: take use_amp=False, or a GPU")
-    return "bf16" if has_bf16(device) else "fp16"
+    if has_bf16(device):
+        return "bf16"
+    if device.type == "cuda":
+        return "fp16"
+    logger.warning("use_amp=True: this %s has neither bf16 nor fp16 of its own and computes in float32", device.type)
+    return "float32"
 
 
 def _join_torchrun(device: torch.device) -> bool:

@@ -90,8 +90,10 @@ def finish_run(session: Session, console: Console, stop: StopRequest) -> None:
     write_report(report, run.path)
     if "jsonl" in config.tracking.backends:
         draw_curves(run.path)
-    if not stop and task.is_native:
-        draw_gif(run.path / "play.gif", load_policy(checkpoint, config, task), config, task, level=len(task.levels) - 1)
+    films = config.evaluation.gif_episodes
+    if films and not stop and task.is_native:
+        policy = load_policy(checkpoint, config, task)
+        draw_gif(run.path / "play.gif", policy, config, task, level=len(task.levels) - 1, num_episodes=films)
     longer = f"budget.time_s={2 * config.budget.time_s + 300:g}"
     lines = [(f"robonav evaluate {run.shown}", "all stages on held-out worlds")]
     if task.is_native:
@@ -147,7 +149,7 @@ def judge_stage(
 
 
 def draw_gif(
-    path: Path, policy: Policy, config: RunConfig, task: Task, *, level: int, num_episodes: int = 3, seed: int = 7
+    path: Path, policy: Policy, config: RunConfig, task: Task, *, level: int, num_episodes: int, seed: int = 7
 ) -> None:
     """Let the policy drive ``num_episodes`` episodes and write them as one GIF."""
     from robonav_ray.worlds.play import film_episodes

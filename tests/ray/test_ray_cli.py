@@ -15,7 +15,7 @@ from tests.e2e.test_local_wiring import SMALL
 
 pytestmark = pytest.mark.ray
 QUICK = [*SMALL, "evaluation.num_episodes=4", "evaluation.num_worlds=4", "tracking.interval_s=0.2", "tracking.panel=plain",
-         "runtime.object_store_bytes=100000000"]  # fmt: skip
+         "runtime.object_store_bytes=100000000", "replay.num_shards=1"]  # fmt: skip
 
 
 def command(*arguments: str) -> list[str]:

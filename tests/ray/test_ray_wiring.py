@@ -95,6 +95,7 @@ def test_a_life_of_a_run_and_the_next_one(ray_session: None, tmp_path: Path) -> 
         again.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_hindsight_over_shards_and_workers_solves_what_plain_replay_does_not(ray_session: None, tmp_path: Path) -> None:
     """Bit flipping pays -1 a step until the goal: with 12 bits nearly no episode finds it, so what is learned comes from relabelling."""

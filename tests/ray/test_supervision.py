@@ -178,8 +178,9 @@ def test_a_run_goes_on_in_a_new_session_by_itself(ray_session: None, tmp_path: P
 @pytest.mark.parametrize("troubled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_worlds_are_shared_out_anew_one_worker_after_the_other(troubled: bool, ray_session: None, tmp_path: Path) -> None:
     """With trouble: after deaths, and with nodes that come faster than workers move."""
+    first, fewer, more = (3, 2, 4) if troubled else (2, 1, 2)
     config = load_run_config(
-        None, [*SMALL, "rollout.num_workers=3", "runtime.cpus_per_rollout_worker=0.5", "checkpoint.replay=false"]
+        None, [*SMALL, f"rollout.num_workers={first}", "runtime.cpus_per_rollout_worker=0.5", "checkpoint.replay=false"]
     )
     run = create_run(config, tmp_path / "run")
     plan = make_plan(config, EIGHT_CPUS)
@@ -192,24 +193,29 @@ def test_worlds_are_shared_out_anew_one_worker_after_the_other(troubled: bool, r
     def all_moved(facts: WiringFacts) -> bool:
         return not fleet._target and fleet.num_running == fleet.num_workers
 
+    def shares(num_workers: int) -> list[tuple[int, int]]:
+        return [(i * 8 // num_workers, 8 // num_workers) for i in range(num_workers)]
+
+    def share_out(num_workers: int) -> None:
+        wiring.share_out(dataclasses.replace(plan, num_workers=num_workers, worlds=split_worlds(8, num_workers)))
+
     try:
-        poll_until(wiring, lambda f: fleet.num_running == 3)
+        poll_until(wiring, lambda f: fleet.num_running == first)
         for number in (1, 2) if troubled else ():  # the last one is in a later life than the others when it is no longer needed
             os.kill(pid_of(fleet._lives[2].actor), signal.SIGKILL)
             poll_until(wiring, lambda f, n=number: f.num_replaced == n and fleet.num_running == 3)
         lives = [w.incarnation for w in fleet._wirings]
-        fewer = dataclasses.replace(plan, num_workers=2, worlds=split_worlds(8, 2))
-        wiring.share_out(fewer)
-        assert fleet.num_workers == 2
+        share_out(fewer)
+        assert fleet.num_workers == fewer
         poll_until(wiring, all_moved)
-        assert ranges() == [(0, 4), (4, 4)]
+        assert ranges() == shares(fewer)
         assert all(w.incarnation > before for w, before in zip(fleet._wirings, lives, strict=False))
-        wiring.share_out(dataclasses.replace(plan, num_workers=4, worlds=split_worlds(8, 4)))
-        assert ranges()[:2] == [(0, 4), (4, 4)], "who acts goes on with its worlds until the new ones act"
+        share_out(more)
+        assert ranges()[:fewer] == shares(fewer), "who acts goes on with its worlds until the new ones act"
         poll_until(wiring, all_moved)
-        assert ranges() == [(0, 2), (2, 2), (4, 2), (6, 2)]
+        assert ranges() == shares(more)
         for num_workers in (1, 4, 8) if troubled else ():  # who still has all the worlds ships large fragments
-            wiring.share_out(dataclasses.replace(plan, num_workers=num_workers, worlds=split_worlds(8, num_workers)))
+            share_out(num_workers)
             if num_workers == 1:
                 poll_until(wiring, all_moved)
         poll_until(wiring, all_moved)

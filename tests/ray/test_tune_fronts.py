@@ -21,9 +21,9 @@ def train_with_config(config):
 
 if __name__ == "__main__":
     optimizer = RayTuneOptimizer(experiment_name="robot_nav_raytune", train_fn=train_with_config, max_iterations=8)
-    asha = optimizer.optimize_with_asha(num_samples=6, cpus_per_trial=1, gpus_per_trial=0.25, grace_period=2, reduction_factor=2)
+    asha = optimizer.optimize_with_asha(num_samples=4, cpus_per_trial=1, gpus_per_trial=0.25, grace_period=2, reduction_factor=2)
     first = optimizer.best_value
-    optimizer.optimize_with_bayesopt(num_samples=10, max_concurrent=4)
+    optimizer.optimize_with_bayesopt(num_samples=4, max_concurrent=4)
     assert set(asha) == set(optimizer.best_config), optimizer.best_config
     assert optimizer.best_value >= -0.2, optimizer.best_value
     print(*optimizer.save_results("results"))

@@ -80,31 +80,7 @@ def assert_counters_only_rose(history: History) -> None:
         assert len(set(steps)) == len(steps), "no report stands there twice, and no trial began at 0 again"
 
 
-def test_the_bad_are_stopped_and_the_best_trains_on(tmp_path: Path) -> None:
-    told = run("tune", *ASHA, "--out", str(tmp_path / "search"))
-    history = history_at(tmp_path / "search")
-    assert history.ended
-    assert [trial.id for trial in history.trials.values()] == ["00000", "00001", "00002", "00003"]
-    assert {trial.state for trial in history.trials.values()} <= {"stopped", "finished"}
-    assert "stopped" in {trial.state for trial in history.trials.values()}
-    assert max(trial.last.env_steps for trial in history.trials.values()) >= 20_000
-    assert history.env_steps < 4 * 20_000
-    assert_counters_only_rose(history)
-    best = history.best_trial
-    assert f"best: trial {best.id}" in told
-    config = load_run_config(tmp_path / "search" / "best_config.yaml")
-    assert config.learner.learning_rate == pytest.approx(best.params["learner.learning_rate"])
-    assert config.budget.max_env_steps is None, "the search's own limits are no part of it"
-    shown = run("tune", "show", str(tmp_path / "search"))
-    assert "00003" in shown
-    assert "<html" in (tmp_path / "search" / "report.html").read_text()
-    best_config = str(tmp_path / "search" / "best_config.yaml")
-    run("train", best_config, "budget.time_s=0", "budget.max_env_steps=3000", "evaluation.num_episodes=2", "--local", "--out",
-        str(tmp_path / "again"))  # fmt: skip
-    run("evaluate", str(tmp_path / "search" / "trials" / best.id), "--episodes", "4", "--stages", "0")
-
-
-def test_killed_with_its_state_cut_off_and_resumed(tmp_path: Path) -> None:
+def test_killed_with_its_state_cut_off_and_resumed_the_bad_are_stopped_and_the_best_is_told(tmp_path: Path) -> None:
     search = tmp_path / "search"
     process = start("tune", *ASHA, "--out", str(search))
     wait_for_reports(process, search, 3)
@@ -115,19 +91,40 @@ def test_killed_with_its_state_cut_off_and_resumed(tmp_path: Path) -> None:
             file.write_bytes(b"")  # also what Tune would resume from
     with (search / "records.jsonl").open("ab") as file:
         file.write(b'{"event": "report", "tri')
-    run("tune", "--resume", str(search))
+    told = run("tune", "--resume", str(search))
     after = history_at(search)
     assert after.ended
     assert after.num_sessions == 2
-    assert all(trial.is_over for trial in after.trials.values())
     assert_counters_only_rose(after)
     for trial, past in before.trials.items():
         assert after.trials[trial].reports[: len(past.reports)] == past.reports
         assert after.trials[trial].first_params == past.first_params
+    assert [trial.id for trial in after.trials.values()] == ["00000", "00001", "00002", "00003"]
+    assert {trial.state for trial in after.trials.values()} == {"stopped", "finished"}
+    assert max(trial.last.env_steps for trial in after.trials.values()) >= 20_000
+    assert after.env_steps < 4 * 20_000
+    best = after.best_trial
+    assert f"best: trial {best.id}" in told
+    config = load_run_config(search / "best_config.yaml")
+    assert config.learner.learning_rate == pytest.approx(best.params["learner.learning_rate"])
+    assert config.budget.max_env_steps is None, "the search's own limits are no part of it"
+    assert "<html" in (search / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_what_a_search_leaves_is_shown_trained_on_and_judged(tmp_path: Path) -> None:
+    search = tmp_path / "search"
+    run("tune", *ASHA, "--out", str(search))
+    best = history_at(search).best_trial
+    assert "00003" in run("tune", "show", str(search))
     told = run("tune", "--resume", str(search))
-    assert "best: trial" in told, "there is nothing left to do, and that is no error"
+    assert f"best: trial {best.id}" in told, "there is nothing left to do, and that is no error"
+    run("train", str(search / "best_config.yaml"), "budget.time_s=0", "budget.max_env_steps=3000", "evaluation.num_episodes=2",
+        "--local", "--out", str(tmp_path / "again"))  # fmt: skip
+    run("evaluate", str(search / "trials" / best.id), "--episodes", "4", "--stages", "0")
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_tried_again_then_marked_and_the_others_go_on(tmp_path: Path) -> None:
     search = tmp_path / "search"
     changes = ["space.learner.learning_rate={choice: [1e-3, 1e30]}", "search.method=grid", "scheduler={kind: fifo}",

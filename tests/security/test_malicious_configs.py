@@ -16,7 +16,7 @@ YAML = {
     "a tag on a text": ("name: !!binary aGVsbG8=", "tag"),
     "billion laughs": ("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n", "anchors and aliases are not read"),
     "a merge": ("a: &a {seed: 1}\n<<: *a\n", "anchors and aliases are not read"),
-    "depth of lists": ("env: " + "[" * 5000, "x.yaml"),
+    "depth of lists": ("env: " + "[" * 900_000, f"deeper than {MAX_DEPTH}"),
     "depth of mappings": ("env: " + "{a: " * (MAX_DEPTH + 2) + "1" + "}" * (MAX_DEPTH + 2), f"deeper than {MAX_DEPTH}"),
     "depth of blocks": ("\n".join(" " * i + "a:" for i in range(400)), f"deeper than {MAX_DEPTH}"),
     "size": ("# " + "x" * MAX_BYTES, f"larger than {MAX_BYTES}"),

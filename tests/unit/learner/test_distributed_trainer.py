@@ -315,10 +315,19 @@ def test_a_refused_checkpoint_leaves_model_and_optimizer_as_they_were(tmp_path):
     assert torch.equal(before, weights_of(other))
 
 
-def test_amp_where_there_is_none_and_sync_batch_norm_without_a_group(monkeypatch):
+def test_amp_on_a_cpu_without_half_precision_is_float32_and_said(monkeypatch, caplog):
     monkeypatch.setattr("robonav_ray.learner.distributed_trainer.has_bf16", lambda device: False)
-    with pytest.raises(UserError, match="take use_amp=False"):
-        DistributedTrainer(make_model(), use_amp=True, device="cpu")
+    monkeypatch.setattr("robonav_ray.learner.precision.has_bf16", lambda device: False)
+    trainer = DistributedTrainer(make_model(), use_amp=True, device="cpu")
+    assert trainer._precision.name == "float32"
+    assert [record.getMessage() for record in caplog.records] == [
+        "use_amp=True: this cpu has neither bf16 nor fp16 of its own and computes in float32"
+    ]
+    with pytest.raises(UserError, match="amp_dtype=bf16"):
+        DistributedTrainer(make_model(), use_amp=True, amp_dtype="bf16", device="cpu")
+
+
+def test_sync_batch_norm_without_a_group(monkeypatch):
     from robonav_ray.learner.parallel import with_sync_batch_norm
 
     with pytest.raises(UserError, match="process group"):
