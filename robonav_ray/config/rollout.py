@@ -25,3 +25,6 @@ class RolloutConfig(Section):
     max_restarts: int = Field(default=1000, ge=0)
     """How many dead workers are replaced in a session before it gives up. One that dies several times in a row without having delivered
     anything ends the session at once."""
+    spares: bool = True
+    """Whether a spare process waits on every node with workers, so that one that dies is back within a second instead of some seconds. It
+    costs memory (some 200 MB), and no CPU while it waits."""

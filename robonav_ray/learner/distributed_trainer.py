@@ -54,8 +54,8 @@ class DistributedTrainer:
 
         Args:
             model: What is trained; its parameters stay the same objects, so an optimiser may be made before or after.
-            use_amp: Mixed precision: bf16 where the device has it, else on a GPU fp16 with a GradScaler; on a CPU that has neither, float32,
-                with a warning (``amp_dtype`` chooses, and is refused where it cannot be had).
+            use_amp: Mixed precision: bf16 where the device has it, else on a GPU fp16 with a GradScaler; on a CPU that has neither,
+                float32, with a warning (``amp_dtype`` chooses, and is refused where it cannot be had).
             gradient_accumulation_steps: Calls of ``training_step`` that make one step of the optimiser.
             device: None takes this rank's GPU, or the CPU where there is none.
             strategy: ``ddp`` averages gradients over the ranks of the process group, ``dp`` shares every batch out over the GPUs of this

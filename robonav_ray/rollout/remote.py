@@ -2,7 +2,8 @@
 
 An actor makes fragments for a slice of a second per call and returns what they came to; the fleet keeps two calls under way per worker, so
 that none waits for the fleet to look, a dead one shows at once, is replaced by a new life of the same worker, and is counted. One that
-lives but has gone silent (frozen, or on a node that is) is given up by ``replace_silent``: fenced, then replaced in the same way.
+lives but has gone silent (frozen, or on a node that is) is given up by ``replace_silent``: fenced, then replaced in the same way. The new
+life begins in a spare process where there is one (``spares_remote.py``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.counter_rng import ROLE_EXPLORATION, ROLE_WORLD, seed_for
 from robonav_ray.errors import PartLostError
 from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
-from robonav_ray.records import PartEvent
+from robonav_ray.records import Assignment, EpisodeResults, Fragment, PartEvent
+from robonav_ray.rollout.spares_remote import Spares
 from robonav_ray.rollout.worker import HindsightTask, RolloutStats, RolloutWorker
 from robonav_ray.worlds.make import make_goal_functions, make_vector_env
 
@@ -87,22 +89,62 @@ def make_worker(wiring: RolloutWiring) -> RolloutWorker:
 
 
 class _WorkerActor:
-    """One life of a worker in its own process."""
+    """One life of a worker in its own process, or a spare that waits for one."""
 
-    def __init__(self, wiring: RolloutWiring) -> None:
-        self._worker = make_worker(wiring)
-        ask = getattr(wiring.weights, "wait_newer_than", wiring.weights.newer_than)
-        newest = ask(0)
-        if newest is not None:  # a later life, or a resumed run: never a step with an empty policy
-            self._worker.use(newest)
+    def __init__(self, wiring: RolloutWiring | None) -> None:
+        self._worker: RolloutWorker | None = None
+        if wiring is not None:
+            self.begin(wiring)
+
+    def begin(self, wiring: RolloutWiring) -> None:
+        """Begin the life."""
+        self._worker = _with_policy(wiring)
+
+    def rehearse(self, wiring: RolloutWiring) -> None:
+        """Load whatever a life like ``wiring`` needs, by making a fragment that nobody gets.
+
+        Only in our own worlds: what another environment would take hold of a second time (a port, a display) is not ours to know.
+        """
+        if wiring.config.env.is_native:
+            nowhere = _Nowhere()
+            _with_policy(replace(wiring, assignments=nowhere, sink=nowhere)).collect()
+
+    def ping(self) -> None:
+        """Be there."""
 
     def run(self, seconds: float) -> RolloutStats:
         """Make fragments, at least one, for about ``seconds``."""
+        worker = self._worker
+        if worker is None:  # `begin` has failed in this spare; a process of its own shall say why
+            raise SystemExit("the spare could not begin")
         until = time.monotonic() + seconds
-        total = self._worker.collect()
+        total = worker.collect()
         while time.monotonic() < until:
-            total = total.plus(self._worker.collect())
+            total = total.plus(worker.collect())
         return total
+
+
+def _with_policy(wiring: RolloutWiring) -> RolloutWorker:
+    """Build the worker, with the newest policy where there is one: a later life, or a resumed run, never acts without."""
+    worker = make_worker(wiring)
+    ask = getattr(wiring.weights, "wait_newer_than", wiring.weights.newer_than)
+    newest = ask(0)
+    if newest is not None:
+        worker.use(newest)
+    return worker
+
+
+class _Nowhere:
+    """Assigns the first stage, and takes what nobody shall get."""
+
+    def next_assignment(self, worker: int) -> Assignment:
+        return Assignment(level=0, epsilon=1.0, clock=0, serial=0)
+
+    def report(self, results: EpisodeResults) -> None:
+        pass
+
+    def insert(self, fragment: Fragment) -> None:
+        pass
 
 
 @dataclass
@@ -153,6 +195,7 @@ class RolloutFleet:
         self._target: dict[int, RolloutWiring] = {}
         self._lives: list[_Life] = []
         self._newest_life = max(wiring.incarnation for wiring in self._wirings)
+        self._spares = Spares(self._start_spare)
         self._start()
 
     @property
@@ -169,6 +212,11 @@ class RolloutFleet:
     def num_running(self) -> int:
         """Workers that have been heard of in their present life."""
         return sum(life.heard is not None for life in self._lives)
+
+    @property
+    def num_spares(self) -> int:
+        """Spare processes that are ready."""
+        return self._spares.num_ready
 
     def poll(self, timeout_s: float) -> RolloutStats:
         """Wait up to ``timeout_s`` for news and return what has been done since the last poll; replaces the dead.
@@ -232,6 +280,11 @@ class RolloutFleet:
             self._wirings.append(replace(wirings[index], incarnation=self._next_life()))
             self._lives.append(self._begin(index, None))
 
+    def keep_spares(self) -> None:
+        """See to one spare process per node, once all workers have been heard of; never waits."""
+        if all(life.heard is not None for life in self._lives):
+            self._spares.keep(self._strategies)
+
     def restart(self) -> None:
         """Begin a new life of every worker at once: what they have not shipped is lost, and they ask for an assignment anew."""
         self.kill()
@@ -241,6 +294,7 @@ class RolloutFleet:
 
     def kill(self) -> None:
         """End all workers at once; what they have not shipped is lost, which costs at most a fragment each."""
+        self._spares.kill()
         for life in self._lives:
             ray.kill(life.actor)
         self._lives = []
@@ -270,12 +324,24 @@ class RolloutFleet:
         self._lives = [self._begin(index, None) for index in range(len(self._wirings))]
 
     def _begin(self, index: int, lost_at: float | None) -> _Life:
-        actor_class = self._actor_class
-        if self._strategies:
-            actor_class = actor_class.options(scheduling_strategy=self._strategies[index])
-        actor = actor_class.remote(self._wirings[index])
+        strategy = self._strategies[index] if self._strategies else None
+        actor = None if lost_at is None else self._spares.take(strategy)
+        if actor is not None:
+            actor.begin.remote(self._wirings[index])
+        else:
+            actor = self._start_actor(self._wirings[index], strategy)
         slices = [0.0] + [SLICE_S] * (CALLS_PER_WORKER - 1)  # the first fragment of a life is news at once
         return _Life(actor, deque(actor.run.remote(seconds) for seconds in slices), lost_at)
+
+    def _start_spare(self, strategy: Any) -> tuple[Any, Any]:
+        actor = self._start_actor(None, strategy, num_cpus=0)
+        return actor, actor.rehearse.remote(self._wirings[0])
+
+    def _start_actor(self, wiring: RolloutWiring | None, strategy: Any, **options: Any) -> Any:
+        if strategy is not None:
+            options["scheduling_strategy"] = strategy
+        actor_class = self._actor_class.options(**options) if options else self._actor_class
+        return actor_class.remote(wiring)
 
     def _heard(self, index: int, fragment_s: float) -> None:
         life = self._lives[index]

@@ -148,9 +148,7 @@ def judge_stage(
     )
 
 
-def draw_gif(
-    path: Path, policy: Policy, config: RunConfig, task: Task, *, level: int, num_episodes: int, seed: int = 7
-) -> None:
+def draw_gif(path: Path, policy: Policy, config: RunConfig, task: Task, *, level: int, num_episodes: int, seed: int = 7) -> None:
     """Let the policy drive ``num_episodes`` episodes and write them as one GIF."""
     from robonav_ray.worlds.play import film_episodes
     from robonav_ray.worlds.render import save_gif

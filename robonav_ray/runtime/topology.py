@@ -170,6 +170,8 @@ class RayWiring:
         self._follow_the_nodes()
         counters = self._session.counters
         learner_steps = int(self._watch.metrics.get("learner/learner_step", counters.learner_steps))
+        if self._session.config.rollout.spares and learner_steps > counters.learner_steps:  # not before all else is up
+            self.fleet.keep_spares()
         messages = (
             self._watch.waiting_text(),
             self._elasticity.message,
@@ -189,6 +191,7 @@ class RayWiring:
                 **rollout_metrics(self._stats, self._lag),
                 **self.events.metrics(),
                 "rollout/workers_running": float(self.fleet.num_running),
+                "rollout/spares": float(self.fleet.num_spares),
             },
             message=next(filter(None, messages), ""),
         )

@@ -96,6 +96,7 @@ FIXED = {
     "rollout.num_worlds": "the saved worlds are so many, and each has its place on the ladder of exploration",
     "rollout.num_workers": _SHARE,
     "rollout.max_restarts": _GUARD,
+    "rollout.spares": _GUARD,
     "hindsight.strategy": "worlds that were saved without hindsight remember no running episodes, and those saved with it do",
     "hindsight.max_segment": "saved running episodes may be as long as the old one allowed",
     "replay.capacity": _MOVED,

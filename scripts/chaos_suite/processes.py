@@ -51,9 +51,13 @@ class Process:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether its constructor is done and it can run."""
+        """Whether its constructor is done and it can run. A rollout worker always does; one that does not is a spare, and waits."""
         match = _TITLE.match(self.title)
-        return self.state not in "ZXT" and not (match and match.group(2) == "__init__")
+        if self.state in "ZXT":
+            return False
+        if self.role == "worker":
+            return match is not None and match.group(2) == "run"
+        return not (match and match.group(2) == "__init__")
 
 
 @dataclass(frozen=True)

@@ -107,10 +107,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def wait_for(true: Callable[[], Any], process: subprocess.Popen[str], timeout_s: float = 120.0) -> None:
+def wait_for(true: Callable[[], Any], process: subprocess.Popen[str], log: Path | None = None, timeout_s: float = 120.0) -> None:
     until = time.monotonic() + timeout_s
     while not true():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.communicate() if log is None else log.read_text()
         assert time.monotonic() < until
         time.sleep(0.1)
 
@@ -125,16 +125,17 @@ def test_a_disk_that_fills_up_costs_checkpoints_and_the_exit_code(small_disk: Pa
     run = RunDirectory(small_disk / "run")
     command = [sys.executable, "-m", "robonav_ray.cli", "train", *SMALL, *["--local"] * local, "--out", str(run.path),
                "checkpoint.interval_s=1", "tracking.interval_s=0.2", "tracking.panel=plain"]  # fmt: skip
-    with (tmp_path / "log").open("w+") as log:
+    with (tmp_path / "log").open("w+") as log, contextlib.ExitStack() as exits:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True, cwd=tmp_path)
-        wait_for(lambda: list_checkpoints(run.checkpoints), process)
+        exits.callback(process.kill)
+        wait_for(lambda: list_checkpoints(run.checkpoints), process, tmp_path / "log")
         with (small_disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
             while True:
                 ballast.write(bytes(1 << 16))
         before = newest_good_checkpoint(run.checkpoints)[0]
-        wait_for(lambda: "no checkpoint this time" in (tmp_path / "log").read_text(), process)
+        wait_for(lambda: "no checkpoint this time" in (tmp_path / "log").read_text(), process, tmp_path / "log")
         steps = learner_steps(tmp_path / "log")
-        wait_for(lambda: learner_steps(tmp_path / "log") != steps, process)  # training goes on
+        wait_for(lambda: learner_steps(tmp_path / "log") != steps, process, tmp_path / "log")  # training goes on
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 1, (tmp_path / "log").read_text()
     text = (tmp_path / "log").read_text()

@@ -1,0 +1,109 @@
+"""Spare workers: on every node with workers one process that has imported everything and loaded every kernel, and waits.
+
+A worker that dies goes on in the spare of its node within a fraction of a second; a process that has to be started first takes some
+seconds. A spare reserves no CPU, neither while it waits, when it needs none, nor afterwards, when it takes the place of one that did.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+logger = logging.getLogger(__name__)
+PING_INTERVAL_S = 5.0
+"""How often a spare is asked whether it is there."""
+ANSWER_S = 0.5
+"""How long a spare that is wanted may take to say that it is there."""
+SILENT_S = 60.0
+"""A spare that has not answered for so long is ended, and another one started."""
+MAX_FRUITLESS = 3
+"""So many spares in a row may end before they are ready; then the fleet does without."""
+
+
+@dataclass
+class _Spare:
+    actor: Any
+    question: Any
+    """What it was last asked: at first to get ready, then whether it is there."""
+    asked_at: float
+    ready: bool = False
+
+
+class Spares:
+    """The spares of a fleet, one per node; nothing here waits, but ``take`` for a moment."""
+
+    def __init__(self, start: Callable[[Any], tuple[Any, Any]]) -> None:
+        """``start`` begins a spare under one of Ray's scheduling strategies (None: Ray's choice); returns its actor, and a call that
+        returns when it is ready. An actor has ``ping``.
+        """
+        self._start = start
+        self._spares: dict[str, _Spare] = {}
+        self._fruitless = 0
+
+    @property
+    def num_ready(self) -> int:
+        """Spares that wait."""
+        return sum(spare.ready for spare in self._spares.values())
+
+    def keep(self, strategies: Sequence[Any]) -> None:
+        """See to one spare on each node that the workers' ``strategies`` name (none: one wherever Ray likes)."""
+        wanted = {_node(strategy): strategy for strategy in strategies or (None,)}
+        for node in self._spares.keys() - wanted.keys():
+            ray.kill(self._spares.pop(node).actor)
+        for node in list(self._spares):
+            self._look(node)
+        for node in wanted.keys() - self._spares.keys():
+            if self._fruitless < MAX_FRUITLESS:
+                self._spares[node] = _Spare(*self._start(wanted[node]), time.monotonic())
+
+    def take(self, strategy: Any) -> Any | None:
+        """Return the actor of the spare on the node of ``strategy``, ready or on its way, and forget it; None when there is none."""
+        spare = self._spares.pop(_node(strategy), None)
+        if spare is None:
+            return None
+        try:
+            if spare.ready or ray.wait([spare.question], timeout=0)[0]:
+                ray.get([spare.question, spare.actor.ping.remote()], timeout=ANSWER_S)
+        except (RayError, GetTimeoutError):  # dead, or frozen: nobody to go on in
+            ray.kill(spare.actor)
+            return None
+        return spare.actor
+
+    def kill(self) -> None:
+        """End all of them."""
+        for spare in self._spares.values():
+            ray.kill(spare.actor)
+        self._spares = {}
+
+    def _look(self, node: str) -> None:
+        spare, now = self._spares[node], time.monotonic()
+        if not ray.wait([spare.question], timeout=0)[0]:
+            if now - spare.asked_at > SILENT_S:
+                self._drop(node, f"has been silent for {SILENT_S:.0f} s")
+            return
+        if spare.ready and now - spare.asked_at < PING_INTERVAL_S:
+            return
+        try:
+            ray.get(spare.question)
+        except RayError as error:
+            self._drop(node, str(error).strip().splitlines()[-1])
+            return
+        spare.ready, self._fruitless = True, 0
+        spare.question, spare.asked_at = spare.actor.ping.remote(), now
+
+    def _drop(self, node: str, why: str) -> None:
+        spare = self._spares.pop(node)
+        ray.kill(spare.actor)
+        self._fruitless += not spare.ready
+        if self._fruitless == MAX_FRUITLESS:
+            logger.warning("no spare worker gets ready (%s); a worker that dies will be back some seconds later for that", why)
+
+
+def _node(strategy: Any) -> str:
+    return getattr(strategy, "node_id", "")

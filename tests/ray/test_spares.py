@@ -1,0 +1,116 @@
+"""Spare processes: one per node, handed out when they are there, and passed over when they are dead or frozen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import ray
+
+from robonav_ray.rollout.spares_remote import MAX_FRUITLESS, Spares
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+
+
+def make_actor_class() -> Any:
+    """Return a class with what a spare must be able to do; a local one, as Ray's processes cannot import this file."""
+
+    class Actor:
+        def rehearse(self, seconds: float) -> None:
+            if seconds < 0:
+                raise ValueError("this cannot work")
+            time.sleep(seconds)
+
+        def ping(self) -> None:
+            pass
+
+        def pid(self) -> int:
+            return os.getpid()
+
+    return ray.remote(num_cpus=0)(Actor)
+
+
+class Started:
+    """Starts spares that take ``seconds`` to get ready, and keeps their actors."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.actors: list[Any] = []
+        self._actor_class, self._seconds = make_actor_class(), seconds
+
+    def __call__(self, strategy: Any) -> tuple[Any, Any]:
+        self.actors.append(self._actor_class.remote())
+        return self.actors[-1], self.actors[-1].rehearse.remote(self._seconds)
+
+
+class Near:
+    def __init__(self, node_id: str) -> None:
+        self.node_id = node_id
+
+
+def until(spares: Spares, true: Callable[[], bool], strategies: tuple[Any, ...] = ()) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        spares.keep(strategies)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_one_per_node_is_ready_and_handed_out_once(ray_session: None) -> None:
+    start = Started()
+    spares = Spares(start)
+    nodes = (Near("a"), Near("b"), Near("a"))
+    until(spares, lambda: spares.num_ready == 2, nodes)
+    assert len(start.actors) == 2
+    assert spares.take(Near("c")) is None
+    taken = spares.take(Near("b"))
+    assert taken == start.actors[1]
+    assert spares.take(Near("b")) is None
+    until(spares, lambda: spares.num_ready == 2, nodes)
+    spares.keep((Near("b"),))
+    with pytest.raises(ray.exceptions.RayActorError):  # the node has no workers any more
+        ray.get(start.actors[0].ping.remote())
+    spares.kill()
+    for actor in (start.actors[0], start.actors[2]):
+        with pytest.raises(ray.exceptions.RayActorError):
+            ray.get(actor.ping.remote())
+    ray.get(taken.ping.remote())  # it is somebody else's now
+    ray.kill(taken)
+
+
+def test_the_dead_and_the_frozen_are_passed_over(ray_session: None) -> None:
+    start = Started()
+    spares = Spares(start)
+    for signal_number in (signal.SIGKILL, signal.SIGSTOP):
+        until(spares, lambda: spares.num_ready == 1)
+        os.kill(ray.get(start.actors[-1].pid.remote()), signal_number)
+        time.sleep(0.2)
+        assert spares.take(None) is None
+    assert len(start.actors) == 2
+    spares.kill()
+
+
+def test_one_on_its_way_is_handed_out_too(ray_session: None) -> None:
+    start = Started(1.0)
+    spares = Spares(start)
+    spares.keep(())
+    taken = spares.take(None)
+    assert taken == start.actors[0]
+    assert ray.get(taken.pid.remote()) > 0
+    ray.kill(taken)
+
+
+def test_those_that_never_get_ready_are_given_up_and_that_is_said(ray_session: None, caplog: pytest.LogCaptureFixture) -> None:
+    start = Started(-1.0)
+    spares = Spares(start)
+    with caplog.at_level(logging.WARNING):
+        until(spares, lambda: bool(caplog.records))
+    for _ in range(5):
+        spares.keep(())
+    assert len(start.actors) == MAX_FRUITLESS
+    assert "this cannot work" in caplog.text
+    assert spares.take(None) is None
