@@ -1,7 +1,6 @@
 """Spare workers: on every node with workers one process that has imported everything and loaded every kernel, and waits.
 
-A worker that dies goes on in the spare of its node within a fraction of a second; a process that has to be started first takes some
-seconds. A spare reserves no CPU, neither while it waits, when it needs none, nor afterwards, when it takes the place of one that did.
+A worker that dies goes on in a spare within a fraction of a second; a process that has to be started first takes some seconds. A spare reserves no CPU, neither while it waits, when it needs none, nor afterwards, when it takes the place of one that did.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ PING_INTERVAL_S = 5.0
 """How often a spare is asked whether it is there."""
 ANSWER_S = 0.5
 """How long a spare that is wanted may take to say that it is there."""
+MAX_ASKED = 2
+"""How many spares are asked for one worker: whoever asks has others to see to."""
 SILENT_S = 60.0
 """A spare that has not answered for so long is ended, and another one started."""
 MAX_FRUITLESS = 3
@@ -63,17 +64,20 @@ class Spares:
                 self._spares[node] = _Spare(*self._start(wanted[node]), time.monotonic())
 
     def take(self, strategy: Any) -> Any | None:
-        """Return the actor of the spare on the node of ``strategy``, ready or on its way, and forget it; None when there is none."""
-        spare = self._spares.pop(_node(strategy), None)
-        if spare is None:
-            return None
-        try:
-            if spare.ready or ray.wait([spare.question], timeout=0)[0]:
-                ray.get([spare.question, spare.actor.ping.remote()], timeout=ANSWER_S)
-        except (RayError, GetTimeoutError):  # dead, or frozen: nobody to go on in
+        """Return the actor of a spare and forget it, None when there is none.
+
+        Best is one that is ready on the node of ``strategy``, then one that is ready on another node (which has a worker more then, until
+        the worlds are shared out anew), then one that is on its way on the node itself.
+        """
+        node = _node(strategy)
+        ready = sorted((name for name, spare in self._spares.items() if spare.ready), key=lambda name: name != node)
+        for name in ready[:MAX_ASKED]:
+            spare = self._spares.pop(name)
+            if _answers(spare):
+                return spare.actor
             ray.kill(spare.actor)
-            return None
-        return spare.actor
+        spare = self._spares.pop(node, None)
+        return None if spare is None else spare.actor
 
     def kill(self) -> None:
         """End all of them."""
@@ -103,6 +107,15 @@ class Spares:
         self._fruitless += not spare.ready
         if self._fruitless == MAX_FRUITLESS:
             logger.warning("no spare worker gets ready (%s); a worker that dies will be back some seconds later for that", why)
+
+
+def _answers(spare: _Spare) -> bool:
+    """Whether it is there now: neither dead nor frozen."""
+    try:
+        ray.get([spare.question, spare.actor.ping.remote()], timeout=ANSWER_S)
+    except (RayError, GetTimeoutError):
+        return False
+    return True
 
 
 def _node(strategy: Any) -> str:
