@@ -1,6 +1,7 @@
 """Spare workers: on every node with workers one process that has imported everything and loaded every kernel, and waits.
 
-A worker that dies goes on in a spare within a fraction of a second; a process that has to be started first takes some seconds. A spare reserves no CPU, neither while it waits, when it needs none, nor afterwards, when it takes the place of one that did.
+A worker that dies goes on in a spare within a fraction of a second; a process that has to be started first takes some seconds. A spare
+reserves no CPU, neither while it waits, when it needs none, nor afterwards, when it takes the place of one that did.
 """
 
 from __future__ import annotations
