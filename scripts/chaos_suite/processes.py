@@ -73,6 +73,10 @@ class Look:
         found = [(node, p) for node, group in self.nodes.items() for p in group if p.role == role and p.state not in "ZX"]
         return sorted(found, key=lambda pair: (pair[1].started, pair[1].pid))
 
+    def nodes_up(self) -> set[str]:
+        """Return the names of the nodes of which a process lives, be it frozen; one that nobody has reaped yet does not count."""
+        return {name for name, group in self.nodes.items() if name != "driver" and any(p.state not in "ZX" for p in group)}
+
     def at_work(self) -> dict[str, set[tuple[int, int]]]:
         """Return the keys of those at work, by role."""
         found: dict[str, set[tuple[int, int]]] = {}

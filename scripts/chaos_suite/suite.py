@@ -232,7 +232,7 @@ class Suite:
         if self._joining is not None and self._joining.done():
             self._say(f"     {self._joining.result()} joins in its place")
             self._joining, self._short_since = None, None
-        up = sum(1 for name, group in self._look.nodes.items() if name != "driver" and group)
+        up = len(self._look.nodes_up())
         if self._joining is not None or up >= self._num_nodes or self._site.address is None:
             self._short_since = self._short_since if self._joining else None
             return

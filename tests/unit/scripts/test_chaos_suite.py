@@ -63,6 +63,18 @@ def test_kinds_and_groups_are_found_by_name() -> None:
     assert {kind.promise for kind in KINDS.values()} == set(PROMISES)
 
 
+def test_a_node_is_up_while_a_process_of_it_lives_and_a_worker_that_only_waits_is_a_spare() -> None:
+    here = look(
+        driver=[actor(1, "python -m robonav_ray.cli train")],
+        head=[actor(2, "ray start"), actor(12, "ray::_WorkerActor.run"), actor(15, "ray::_WorkerActor")],
+        frozen=[actor(3, "ray start", "T")],
+        ended=[actor(4, "", "Z")],
+        gone=[],
+    )
+    assert here.nodes_up() == {"head", "frozen"}
+    assert {pid for pid, _ in here.at_work()["worker"]} == {12}
+
+
 def test_victims_are_those_at_work_in_the_order_of_their_start() -> None:
     here = look(
         driver=[actor(1, "python -m robonav_ray.cli train")],
