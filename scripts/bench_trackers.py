@@ -35,7 +35,7 @@ CONFIG = ["rollout.num_worlds=64", "tracking.panel=off", "tracking.backends=[jso
 
 MOST_RATIO = 1.02
 """What is promised of a training beside trackers that are slow or down."""
-CONFIDENCE = 0.95
+CONFIDENCE, MIN_TURNS = 0.95, 10
 
 
 class SlowTracker:
@@ -80,6 +80,8 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=6000, help="env steps of a turn")
     parser.add_argument("--turns", type=int, default=100, help="turns that are measured, after two that are not")
     args = parser.parse_args()
+    if args.turns < MIN_TURNS:
+        parser.error(f"--turns must be at least {MIN_TURNS}: fewer have no interval")
     slow, down = SlowTracker(args.delay), DownTracker(args.delay)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as exits:
         runs = [exits.enter_context(run(Path(folder) / "none", [], args.interval)),

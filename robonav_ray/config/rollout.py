@@ -26,5 +26,5 @@ class RolloutConfig(Section):
     """How many dead workers are replaced in a session before it gives up. One that dies several times in a row without having delivered
     anything ends the session at once."""
     spares: bool = True
-    """Whether a spare process waits on every node with workers, so that one that dies is back within a second instead of some seconds. It
-    costs memory (some 200 MB), and no CPU while it waits."""
+    """Whether a spare process waits on every node with workers, so that one that dies goes on at once instead of after the start of a
+    process (some seconds). A spare costs memory (some 200 MB) and two seconds of a core when it starts."""

@@ -158,6 +158,8 @@ class _Life:
     began: float = field(default_factory=time.monotonic)
     heard: float | None = None
     """When a call last returned."""
+    in_spare: bool = False
+    """Whether it lives in a process that had waited for it, and reserves no CPU."""
     fragment_s: float = 0.0
     """What making a fragment took when it was last heard of; the first may hold the compilation of kernels, and does not count for ever."""
 
@@ -244,13 +246,20 @@ class RolloutFleet:
         self._move_on()
         return total
 
-    def replace_silent(self, quiet_s: Callable[[int], tuple[float, float] | None], timeout_s: float) -> None:
+    def replace_silent(
+        self, quiet_s: Callable[[int], tuple[float, float] | None], timeout_s: float, start_timeout_s: float
+    ) -> None:
         """Give up the workers that have been silent for too long, and replace them.
 
         ``quiet_s`` tells how long the ledger has not heard of a worker and how long its fragments take, None for one that it does not
-        know; a worker counts as silent only when its calls have not returned either, and never before its first has.
+        know; a worker counts as silent only when its calls have not returned either. Before its first has, it is given up only in a
+        spare, which has a process and need not wait for room, after ``start_timeout_s``.
         """
         for index, life in enumerate(self._lives):
+            if life.heard is None and life.in_spare and time.monotonic() - life.began > start_timeout_s:
+                ray.kill(life.actor)
+                self._replace(index, "fenced", f"has not begun within {start_timeout_s:.0f} s", None)
+                continue
             quiet = quiet_s(index)
             if life.heard is None or quiet is None:
                 continue
@@ -287,14 +296,17 @@ class RolloutFleet:
 
     def restart(self) -> None:
         """Begin a new life of every worker at once: what they have not shipped is lost, and they ask for an assignment anew."""
-        self.kill()
+        self._kill_lives()
         for index in range(len(self._wirings)):
             self._end_life(index)
         self._start()
 
     def kill(self) -> None:
-        """End all workers at once; what they have not shipped is lost, which costs at most a fragment each."""
+        """End all workers at once, and the spares; what they have not shipped is lost, which costs at most a fragment each."""
         self._spares.kill()
+        self._kill_lives()
+
+    def _kill_lives(self) -> None:
         for life in self._lives:
             ray.kill(life.actor)
         self._lives = []
@@ -312,8 +324,8 @@ class RolloutFleet:
         return self._newest_life
 
     def _move_on(self) -> None:
-        """Give one more worker its new worlds, when nobody is on its way up."""
-        self._target = {i: w for i, w in self._target.items() if not _same_worlds(w, self._wirings[i])}
+        """Give one more worker its new worlds, or one in a spare a process of its own, when nobody is on its way up."""
+        self._target = {i: w for i, w in self._target.items() if self._lives[i].in_spare or not _same_worlds(w, self._wirings[i])}
         if self._target and all(life.heard is not None for life in self._lives):
             index = min(self._target)
             ray.kill(self._lives[index].actor)
@@ -323,15 +335,14 @@ class RolloutFleet:
     def _start(self) -> None:
         self._lives = [self._begin(index, None) for index in range(len(self._wirings))]
 
-    def _begin(self, index: int, lost_at: float | None) -> _Life:
+    def _begin(self, index: int, lost_at: float | None, *, in_spare: bool = False) -> _Life:
         strategy = self._strategies[index] if self._strategies else None
-        actor = None if lost_at is None else self._spares.take(strategy)
-        if actor is not None:
-            actor.begin.remote(self._wirings[index])
-        else:
-            actor = self._start_actor(self._wirings[index], strategy)
+        spare = self._spares.take(strategy) if in_spare else None
+        if spare is not None:
+            spare.begin.remote(self._wirings[index])
+        actor = spare or self._start_actor(self._wirings[index], strategy)
         slices = [0.0] + [SLICE_S] * (CALLS_PER_WORKER - 1)  # the first fragment of a life is news at once
-        return _Life(actor, deque(actor.run.remote(seconds) for seconds in slices), lost_at)
+        return _Life(actor, deque(actor.run.remote(seconds) for seconds in slices), lost_at, in_spare=spare is not None)
 
     def _start_spare(self, strategy: Any) -> tuple[Any, Any]:
         actor = self._start_actor(None, strategy, num_cpus=0)
@@ -368,7 +379,10 @@ class RolloutFleet:
                 f"rollout worker {index} died {self._fruitless[index]} times in a row before it had delivered anything; last: {error}"
             ) from error
         self._note(PartEvent(event, f"rollout/{index}", why, rows_lost=self._end_life(index)))
-        self._lives[index] = self._begin(index, time.monotonic())
+        # A life that did not begin shall say why in a process of its own. Another environment than ours may hold a port or a display,
+        # and what was fenced a moment ago may not have let go of it.
+        in_spare = life.heard is not None and (event == "lost" or self._wirings[index].config.env.is_native)
+        self._lives[index] = self._begin(index, time.monotonic(), in_spare=in_spare)
 
 
 def _same_worlds(one: RolloutWiring, other: RolloutWiring) -> bool:

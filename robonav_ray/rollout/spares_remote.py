@@ -1,4 +1,4 @@
-"""Spare workers: on every node with workers one process that has imported everything and loaded every kernel, and waits.
+"""Spare workers: on every node with workers one process that has everything loaded, and waits.
 
 A worker that dies goes on in a spare within a fraction of a second; a process that has to be started first takes some seconds. A spare
 reserves no CPU, neither while it waits, when it needs none, nor afterwards, when it takes the place of one that did.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import RayError
 
 logger = logging.getLogger(__name__)
 PING_INTERVAL_S = 5.0
@@ -22,10 +22,12 @@ ANSWER_S = 0.5
 """How long a spare that is wanted may take to say that it is there."""
 MAX_ASKED = 2
 """How many spares are asked for one worker: whoever asks has others to see to."""
+ON_ITS_WAY_S = 10.0
+"""A spare that is getting ready is handed out up to this age; one that takes longer may be frozen."""
 SILENT_S = 60.0
 """A spare that has not answered for so long is ended, and another one started."""
-MAX_FRUITLESS = 3
-"""So many spares in a row may end before they are ready; then the fleet does without."""
+MAX_PAUSE_S = 300.0
+DROPS_TO_TELL = 3
 
 
 @dataclass
@@ -37,16 +39,28 @@ class _Spare:
     ready: bool = False
 
 
+@dataclass
+class _Trouble:
+    """Spares that a node has lost one after the other; none is started before ``until``."""
+
+    drops: int = 0
+    until: float = 0.0
+
+
 class Spares:
     """The spares of a fleet, one per node; nothing here waits, but ``take`` for a moment."""
 
-    def __init__(self, start: Callable[[Any], tuple[Any, Any]]) -> None:
-        """``start`` begins a spare under one of Ray's scheduling strategies (None: Ray's choice); returns its actor, and a call that
-        returns when it is ready. An actor has ``ping``.
+    def __init__(self, start: Callable[[Any], tuple[Any, Any]], pause_s: float = 5.0) -> None:
+        """Nothing is started yet.
+
+        Args:
+            start: Begins a spare under one of Ray's scheduling strategies (None: Ray's choice); returns its actor, which has ``ping``,
+                and a call that returns when it is ready.
+            pause_s: How long a node whose spare was lost, not taken, stays without; twice as long each time, up to five minutes.
         """
-        self._start = start
+        self._start, self._pause_s = start, pause_s
         self._spares: dict[str, _Spare] = {}
-        self._fruitless = 0
+        self._troubles: dict[str, _Trouble] = {}
 
     @property
     def num_ready(self) -> int:
@@ -56,12 +70,12 @@ class Spares:
     def keep(self, strategies: Sequence[Any]) -> None:
         """See to one spare on each node that the workers' ``strategies`` name (none: one wherever Ray likes)."""
         wanted = {_node(strategy): strategy for strategy in strategies or (None,)}
-        for node in self._spares.keys() - wanted.keys():
+        for node in [n for n in self._spares if n not in wanted]:
             ray.kill(self._spares.pop(node).actor)
         for node in list(self._spares):
             self._look(node)
-        for node in wanted.keys() - self._spares.keys():
-            if self._fruitless < MAX_FRUITLESS:
+        for node in [n for n in wanted if n not in self._spares]:
+            if time.monotonic() >= self._troubles.get(node, _Trouble()).until:
                 self._spares[node] = _Spare(*self._start(wanted[node]), time.monotonic())
 
     def take(self, strategy: Any) -> Any | None:
@@ -77,8 +91,11 @@ class Spares:
             if _answers(spare):
                 return spare.actor
             ray.kill(spare.actor)
-        spare = self._spares.pop(node, None)
-        return None if spare is None else spare.actor
+        spare = self._spares.get(node)
+        if spare is None or spare.ready or time.monotonic() - spare.asked_at > ON_ITS_WAY_S:
+            return None
+        del self._spares[node]
+        return spare.actor
 
     def kill(self) -> None:
         """End all of them."""
@@ -90,7 +107,7 @@ class Spares:
         spare, now = self._spares[node], time.monotonic()
         if not ray.wait([spare.question], timeout=0)[0]:
             if now - spare.asked_at > SILENT_S:
-                self._drop(node, f"has been silent for {SILENT_S:.0f} s")
+                self._drop(node, f"silent for {SILENT_S:.0f} s")
             return
         if spare.ready and now - spare.asked_at < PING_INTERVAL_S:
             return
@@ -99,22 +116,28 @@ class Spares:
         except RayError as error:
             self._drop(node, str(error).strip().splitlines()[-1])
             return
-        spare.ready, self._fruitless = True, 0
-        spare.question, spare.asked_at = spare.actor.ping.remote(), now
+        if spare.ready:  # it has been there for a while
+            self._troubles.pop(node, None)
+        spare.ready, spare.question, spare.asked_at = True, spare.actor.ping.remote(), now
 
     def _drop(self, node: str, why: str) -> None:
-        spare = self._spares.pop(node)
-        ray.kill(spare.actor)
-        self._fruitless += not spare.ready
-        if self._fruitless == MAX_FRUITLESS:
-            logger.warning("no spare worker gets ready (%s); a worker that dies will be back some seconds later for that", why)
+        ray.kill(self._spares.pop(node).actor)
+        trouble = self._troubles.setdefault(node, _Trouble())
+        trouble.drops += 1
+        trouble.until = time.monotonic() + min(MAX_PAUSE_S, self._pause_s * 2 ** (trouble.drops - 1))
+        if trouble.drops == DROPS_TO_TELL:
+            logger.warning(
+                "the last %d spare workers on a node were lost (%s); another is tried now and then, and a worker that dies there "
+                "may be back some seconds later for that",
+                trouble.drops, why,
+            )  # fmt: skip
 
 
 def _answers(spare: _Spare) -> bool:
     """Whether it is there now: neither dead nor frozen."""
     try:
         ray.get([spare.question, spare.actor.ping.remote()], timeout=ANSWER_S)
-    except (RayError, GetTimeoutError):
+    except RayError:  # a time-out too
         return False
     return True
 

@@ -166,7 +166,8 @@ class RayWiring:
         self._watch.take_in(supervisor.answer("mailbox"))
         ledger: LedgerReport = supervisor.first_answer("ledger")
         quiet = ledger.quiet
-        self.fleet.replace_silent(quiet.get, self._session.config.runtime.heartbeat_timeout_s)
+        limits = self._session.config.runtime
+        self.fleet.replace_silent(quiet.get, limits.heartbeat_timeout_s, limits.start_timeout_s)
         self._follow_the_nodes()
         counters = self._session.counters
         learner_steps = int(self._watch.metrics.get("learner/learner_step", counters.learner_steps))
@@ -191,7 +192,7 @@ class RayWiring:
                 **rollout_metrics(self._stats, self._lag),
                 **self.events.metrics(),
                 "rollout/workers_running": float(self.fleet.num_running),
-                "rollout/spares": float(self.fleet.num_spares),
+                "rollout/spares_ready": float(self.fleet.num_spares),
             },
             message=next(filter(None, messages), ""),
         )

@@ -76,6 +76,7 @@ class Experiment:
                 "checkpoint": config.checkpoint.model_copy(
                     update={"interval_s": FOREVER_S, "keep": 1_000_000, "replay": holds_replay}
                 ),
+                "rollout": config.rollout.model_copy(update={"spares": False}),  # many trials share a machine
                 "tracking": config.tracking.model_copy(update={"panel": "off", "prometheus": False}),
                 "evaluation": config.evaluation.model_copy(
                     update={"num_episodes": search.trial.evaluation_episodes, "levels": None}

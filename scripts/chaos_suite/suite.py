@@ -20,6 +20,7 @@ from chaos_suite.record import Commits, Reading, Tail, read_events, times_of_cha
 from chaos_suite.schedule import Planned
 from chaos_suite.site import Site, SiteError
 from chaos_suite.training import RESUME, Session, Training
+from robonav_ray.runtime.resources import WORLDS_PER_WORKER_MIN
 
 TICK_S = 0.2
 START_LIMIT_S, END_LIMIT_S = 240.0, 240.0
@@ -112,6 +113,7 @@ class Suite:
                 if not self._manner.overlap and self._under_way:
                     self._until(self._is_over, 600.0, "does not get over a fault")
                     self._wait(time.time() + self._manner.calm_s)
+                self._tick()
                 if not (self._manner.overlap or self._manner.from_start):
                     self._until(self._is_flowing, START_LIMIT_S, "does not learn again")
                 late_s = max(late_s, time.time() - origin - planned.at_s)
@@ -132,8 +134,8 @@ class Suite:
         return self.outcome
 
     def _inflict(self, planned: Planned) -> None:
+        """Break what was seen at the last look."""
         kind = planned.kind
-        self._tick()
         chosen = choose(self._look, planned, self._site.head)
         fault = Fault(planned.number, kind.name, planned.at_s, time.time(), "nobody")
         self.outcome.faults.append(fault)
@@ -166,10 +168,17 @@ class Suite:
         elif action == "add_node":
             fault.node = fault.victim = self._act(action, None) or ""
             self._num_nodes += 1
-            if load_config(self._training.run).rollout.num_workers == "auto":
-                loss.new_node = fault.node
-            else:
+            rollout = load_config(self._training.run).rollout
+            most = max(1, rollout.num_worlds // WORLDS_PER_WORKER_MIN)
+            if rollout.num_workers != "auto":
                 fault.idle, fault.note = True, "rollout.num_workers is fixed, so there is nothing for it to do"
+            elif len(self._look.at_work().get("worker", ())) >= most:
+                fault.idle, fault.note = (
+                    True,
+                    f"rollout.num_worlds={rollout.num_worlds} are good for {most} workers, which there are",
+                )
+            else:
+                loss.new_node = fault.node
         elif action in ("kill_driver", "stop_driver"):
             self._training.signal(signal.SIGKILL if action == "kill_driver" else signal.SIGTERM)
         else:

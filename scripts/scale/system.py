@@ -154,7 +154,7 @@ class System:
         config = load_run_config(
             None,
             ["runtime.auth_mode=disabled", "runtime.heartbeat_timeout_s=120", "runtime.start_timeout_s=300",
-             f"rollout.num_workers={workers}", "runtime.cpus_per_rank=0.5", *overrides],
+             f"rollout.num_workers={workers}", "rollout.spares=false", "runtime.cpus_per_rank=0.5", *overrides],
         )  # fmt: skip
         session = Session(
             config, describe_task(config), create_run(config, Path(self._directory.name) / "run"), None, time.monotonic()

@@ -62,14 +62,14 @@ def test_a_life_of_a_run_and_the_next_one(ray_session: None, tmp_path: Path) -> 
         assert facts.num_workers == 2
         checkpoint = save(wiring, run, facts)
 
-        poll_until(wiring, lambda f: f.metrics["rollout/spares"] == 1)
+        poll_until(wiring, lambda f: f.metrics["rollout/spares_ready"] == 1)
         (spare,) = wiring.fleet._spares._spares.values()
         kill_process_of(wiring.fleet._lives[0].actor)
         facts = poll_until(wiring, lambda f: f.num_replaced == 1)
         assert wiring.fleet._lives[0].actor == spare.actor, "the next life begins in the process that waited for it"
         steps = facts.env_steps
         poll_until(wiring, lambda f: f.env_steps > steps + 1000)
-        poll_until(wiring, lambda f: f.metrics["rollout/spares"] == 1)
+        poll_until(wiring, lambda f: f.metrics["rollout/spares_ready"] == 1)
 
         kill_process_of(wiring.replay.shards[1])
         facts = poll_until(wiring, lambda f: "shard 1 came back" in f.message)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import ray
 
-from robonav_ray.rollout.spares_remote import MAX_FRUITLESS, Spares
+from robonav_ray.rollout.remote import _WorkerActor
+from robonav_ray.rollout.spares_remote import DROPS_TO_TELL, Spares
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 
@@ -52,10 +53,20 @@ class Near:
         self.node_id = node_id
 
 
-def until(spares: Spares, true: Callable[[], bool], strategies: tuple[Any, ...] = ()) -> None:
+def is_gone(actor: Any) -> bool:
+    try:
+        ray.get(actor.ping.remote())
+    except ray.exceptions.RayActorError:
+        return True
+    return False
+
+
+def until(spares: Spares, true: Callable[[], bool], strategies: tuple[Any, ...] | None = ()) -> None:
+    """Wait, and see to the spares meanwhile, unless ``strategies`` is None."""
     deadline = time.monotonic() + 60
     while not true():
-        spares.keep(strategies)
+        if strategies is not None:
+            spares.keep(strategies)
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -75,8 +86,7 @@ def test_one_per_node_is_ready_and_handed_out_once(ray_session: None) -> None:
     assert spares.num_ready == 1
     spares.kill()
     for actor in start.actors[2:]:
-        with pytest.raises(ray.exceptions.RayActorError):
-            ray.get(actor.ping.remote())
+        until(Spares(start), lambda actor=actor: is_gone(actor), None)
     for actor in start.actors[:2]:
         ray.get(actor.ping.remote())  # they are somebody else's now
         ray.kill(actor)
@@ -104,13 +114,44 @@ def test_one_on_its_way_is_handed_out_too(ray_session: None) -> None:
     ray.kill(taken)
 
 
-def test_those_that_never_get_ready_are_given_up_and_that_is_said(ray_session: None, caplog: pytest.LogCaptureFixture) -> None:
-    start = Started(-1.0)
-    spares = Spares(start)
-    with caplog.at_level(logging.WARNING):
-        until(spares, lambda: bool(caplog.records))
-    for _ in range(5):
-        spares.keep(())
-    assert len(start.actors) == MAX_FRUITLESS
-    assert "this cannot work" in caplog.text
+def test_one_that_takes_too_long_is_left_alone(ray_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robonav_ray.rollout.spares_remote.ON_ITS_WAY_S", 0.1)
+    spares = Spares(Started(30.0))
+    spares.keep(())
+    time.sleep(0.2)
     assert spares.take(None) is None
+    spares.kill()
+
+
+def test_one_that_falls_silent_makes_room_for_another(ray_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robonav_ray.rollout.spares_remote.SILENT_S", 0.5)
+    start = Started(30.0)
+    spares = Spares(start, pause_s=0.1)
+    until(spares, lambda: len(start.actors) == 2)
+    until(spares, lambda: is_gone(start.actors[0]), None)
+    spares.kill()
+
+
+def test_those_that_never_get_ready_are_said_and_tried_at_growing_intervals(
+    ray_session: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = Started(-1.0)
+    spares = Spares(start, pause_s=0.1)
+    with caplog.at_level(logging.WARNING, "robonav_ray.rollout.spares_remote"):
+        until(spares, lambda: "this cannot work" in caplog.text)
+        assert len(start.actors) == DROPS_TO_TELL
+        until(spares, lambda: len(start.actors) == DROPS_TO_TELL + 2)
+    assert caplog.text.count("were lost") == 1
+    assert spares._troubles[""].drops == DROPS_TO_TELL + 1
+    spares.kill()
+
+
+def test_a_spare_that_could_not_begin_ends_when_it_shall_work(ray_session: None) -> None:
+    actor_class: Any = ray.remote(num_cpus=0)(_WorkerActor)
+    actor = actor_class.remote(None)
+    ray.get(actor.ping.remote())
+    failed = actor.begin.remote("no wiring")
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(actor.run.remote(0.0))
+    with pytest.raises(ray.exceptions.RayTaskError):
+        ray.get(failed)
