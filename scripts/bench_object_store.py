@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -30,14 +31,14 @@ class StoreWatch(threading.Thread):
         self._end = threading.Event()
 
     def run(self) -> None:
-        import grpc
-        import ray
-        from ray._private.internal_api import get_memory_info_reply
-        from ray._private.state import state
-
         while not self._end.wait(SAMPLE_S):
-            if not ray.is_initialized():
+            ray: Any = sys.modules.get("ray")  # the run imports it, once it has prepared its environment
+            if not getattr(ray, "is_initialized", bool)():
                 continue
+            import grpc
+            from ray._private.internal_api import get_memory_info_reply
+            from ray._private.state import state
+
             try:
                 self.samples.append(get_memory_info_reply(state, timeout_seconds=5.0).store_stats)
             except (grpc.RpcError, AssertionError, RuntimeError):  # it is starting, or going

@@ -203,7 +203,9 @@ def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str)
     field = model.model_fields.get(parts[0])
     section = None if field is None else _section_of_mapping(field.annotation)
     if section is not None and len(parts) > 1:  # its keys may have dots of their own, up to a key of the section
-        end = next((i for i in range(2, len(parts)) if parts[i] in section.model_fields), len(parts))
+        known = cast("dict[str, Any]", data.get(parts[0]) or {})
+        whole = 2 if parts[1] in known else len(parts)
+        end = next((i for i in range(2, len(parts)) if parts[i] in section.model_fields), whole)
         parts = [parts[0], ".".join(parts[1:end]), *parts[end:]]
     path: Path_ = tuple(int(p) if p.isdigit() else p for p in parts)
     node: Any = data

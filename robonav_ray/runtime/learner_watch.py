@@ -13,6 +13,9 @@ from robonav_ray.runtime.mailbox import MetricsPost
 SILENT_S = 3.0
 """A learner that has posted nothing for so long (or for three times its longest pause so far) is not asked to stand for a checkpoint."""
 
+PATIENCE_S = 8.0
+"""A learner may take so long to pause for a checkpoint, or three times its longest pause so far: the driver sees to nobody meanwhile."""
+
 
 class LearnerWatch:
     """Takes in what rank 0 posts and what Ray Train says of its ranks, and notes what happened to them."""
@@ -39,6 +42,11 @@ class LearnerWatch:
     def is_silent(self) -> bool:
         """Whether it was up and has posted nothing for long."""
         return self.is_up and time.monotonic() - self._posted_at > max(SILENT_S, 3.0 * self._longest_pause_s)
+
+    @property
+    def patience_s(self) -> float:
+        """How long it may take to answer while others wait for the driver."""
+        return max(PATIENCE_S, 3.0 * self._longest_pause_s)
 
     def waiting_text(self) -> str:
         """Return what to say while the learner has not come up, nothing once it has; RuntimeError when that takes too long."""

@@ -186,6 +186,10 @@ class MailboxHandle:
             raise LearnerCallError(f"{op}: {value.removeprefix('error:').strip()}")
         return value
 
+    def send(self, op: str, timeout_s: float) -> None:
+        """Send a command and wait for nothing; it is taken back when no learner has answered within ``timeout_s``."""
+        self.actor.call.remote(op, "", timeout_s)
+
     def latest(self) -> MetricsPost | None:
         """Return the newest metrics, None before the learner's first."""
         return ray.get(self.actor.latest.remote(), timeout=ANSWER_S)

@@ -211,7 +211,7 @@ class RayWiring:
             self._await_all(LAST_WAIT_S if last else 0.0)
             rows: ReplaySave | None = None
             try:
-                self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
+                self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S if last else min(CALL_TIMEOUT_S, self._watch.patience_s))
                 self.replay.pause(DRAIN_S)
                 answer = json.loads(self._mailbox.call("begin_save", writer.part("learner"), timeout_s=CALL_TIMEOUT_S))
                 if self._session.config.checkpoint.replay:
@@ -247,11 +247,8 @@ class RayWiring:
         """Undo the pauses, whatever became of the save; asking twice does no harm."""
         try:
             self.replay.resume()
-        finally:  # a ledger that does not answer must not keep the learner paused
-            try:
-                self._mailbox.call("resume", timeout_s=CALL_TIMEOUT_S)
-            except LearnerCallError as error:  # it is restarting, and starts unpaused
-                logger.warning("the learner did not answer to resume: %s", error)
+        finally:  # a ledger that does not answer must not keep the learner paused, nor one that is frozen the driver
+            self._mailbox.send("resume", self._session.config.runtime.start_timeout_s)
 
     def tell_budget(self, used_frac: float) -> None:
         """Through the mailbox."""

@@ -65,8 +65,13 @@ def run_facts(config: RunConfig) -> dict[str, float]:
     ledger = make_ledger(config.replay, max_fragment_rows(config, worlds), max_sample_rows(config))
     return {
         "fragment_rows": float(max_fragment_rows(config, worlds)),
-        # What was drawn ahead and not used when a checkpoint was cut is drawn anew after a resume.
-        "balance_rows": float(ledger.error_buffer + config.learner.prefetch_calls * max_sample_rows(config)),
+        # What was drawn ahead and not used when a checkpoint was cut is drawn anew after a resume; what was on its way from workers
+        # that were lost had been counted already.
+        "balance_rows": float(
+            ledger.error_buffer
+            + config.learner.prefetch_calls * max_sample_rows(config)
+            + config.replay.samples_per_insert * workers * config.rollout.max_in_flight * max_fragment_rows(config, worlds)
+        ),
         "samples_per_insert": config.replay.samples_per_insert,
         "interval_s": config.checkpoint.interval_s,
     }

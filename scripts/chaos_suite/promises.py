@@ -190,7 +190,7 @@ CHECKS: tuple[Check, ...] = (
         lambda lines: not lines,
     ),
     Check(
-        "balance of inserts and samples never further off than the error buffer and what is drawn ahead",
+        "balance of inserts and samples never further off than the error buffer, what is drawn ahead and what was on its way",
         "balance_beyond",
         lambda x: x is not None and x <= 0.0,
     ),

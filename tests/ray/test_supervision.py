@@ -17,7 +17,8 @@ import ray
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.curriculum.remote import CurriculumHandle, start_curriculum
-from robonav_ray.errors import PartLostError
+from robonav_ray.errors import LearnerCallError, PartLostError
+from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters
 from robonav_ray.runtime.events import read_events
 from robonav_ray.runtime.resources import make_plan, split_worlds
 from robonav_ray.runtime.run_directory import create_run
@@ -86,6 +87,40 @@ def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(ray_ses
             with contextlib.suppress(ProcessLookupError):  # Ray had ended it, as it should
                 os.kill(pid, signal.SIGKILL)
         wiring.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_rank_that_freezes_as_a_checkpoint_is_cut_costs_the_checkpoint_and_holds_nobody(
+    ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robonav_ray.runtime.learner_watch.PATIENCE_S", 1.0)
+    run = create_run(CONFIG, tmp_path / "run")
+    wiring = RayWiring(Session(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
+    frozen = 0
+    try:
+        facts = poll_until(wiring, lambda f: f.learner_steps >= 50)
+        (rank,) = (p for p in psutil.process_iter() if is_titled(p, "ray::RayTrainWorker"))
+        frozen = rank.pid
+        os.kill(frozen, signal.SIGSTOP)
+        writer = CheckpointWriter(run.checkpoints, Counters(facts.env_steps, facts.learner_steps, 1.0, 1))
+        with pytest.raises(LearnerCallError, match=r"no answer to 'pause' within [1-7](\.\d+)? s"):
+            wiring.begin_save(writer)
+        os.kill(frozen, signal.SIGCONT)
+        steps = facts.learner_steps
+        facts = poll_until(wiring, lambda f: f.learner_steps > steps + 200)  # it was told to go on
+        wiring.save(CheckpointWriter(run.checkpoints, Counters(facts.env_steps, facts.learner_steps, 1.0, 1)))
+    finally:
+        if frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(frozen, signal.SIGCONT)
+        wiring.close()
+
+
+def is_titled(process: psutil.Process, title: str) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE and " ".join(process.cmdline()).startswith(title)
+    return False
 
 
 def is_alive(pid: int) -> bool:

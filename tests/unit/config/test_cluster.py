@@ -134,3 +134,8 @@ def test_the_command_line_ends_with_2_and_starts_nothing(verb, tmp_path, monkeyp
     result = CliRunner().invoke(app, ["cluster", verb, "--definition", str(SHIPPED), "auth.mode=disabled"])
     assert isinstance(result.exception, UserError)  # which main() turns into one line and exit code 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_key_of_a_group_is_named_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"groups\.rollout\.num_cpu: unknown key; did you mean 'num_cpus'\?"):
+        load_cluster_definition(SHIPPED, ["groups.rollout.num_cpu=2"])
