@@ -68,13 +68,15 @@ class Spares:
         return sum(spare.ready for spare in self._spares.values())
 
     def keep(self, strategies: Sequence[Any]) -> None:
-        """See to one spare on each node that the workers' ``strategies`` name (none: one wherever Ray likes)."""
+        """See to one spare on each node that the workers' ``strategies`` name (none: one wherever Ray likes), one after the other."""
         wanted = {_node(strategy): strategy for strategy in strategies or (None,)}
         for node in [n for n in self._spares if n not in wanted]:
             ray.kill(self._spares.pop(node).actor)
         for node in list(self._spares):
             self._look(node)
         for node in [n for n in wanted if n not in self._spares]:
+            if any(not spare.ready for spare in self._spares.values()):
+                return  # one after the other: several nodes may be one machine, whose cores the run wants
             if time.monotonic() >= self._troubles.get(node, _Trouble()).until:
                 self._spares[node] = _Spare(*self._start(wanted[node]), time.monotonic())
 
