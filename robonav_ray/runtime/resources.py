@@ -107,9 +107,14 @@ def replan(config: RunConfig, plan: Plan, nodes: tuple[NodeFacts, ...]) -> Plan 
     return replace(plan, num_workers=num_workers, worlds=worlds, cpus=cpus, placement=placement)
 
 
+def most_auto_workers(num_worlds: int) -> int:
+    """Return how many workers ``rollout.num_workers: auto`` shares so many worlds out over at most."""
+    return max(1, num_worlds // WORLDS_PER_WORKER_MIN)
+
+
 def _auto_workers(config: RunConfig, left: float) -> int:
     """Return how many workers ``left`` CPUs are good for."""
-    most = max(1, config.rollout.num_worlds // WORLDS_PER_WORKER_MIN)
+    most = most_auto_workers(config.rollout.num_worlds)
     num_workers = min(most, max(1, int(left / config.runtime.cpus_per_rollout_worker + 1e-9)))
     if num_workers > 1 and left >= 1.0:  # whole cores where there are some: half ones only keep a small machine going
         num_workers = min(most, max(1, int(left)))

@@ -62,15 +62,16 @@ def run_facts(config: RunConfig) -> dict[str, float]:
     """Return the figures of a run that bounds depend on."""
     workers = config.rollout.num_workers if isinstance(config.rollout.num_workers, int) else 1
     worlds = -(-config.rollout.num_worlds // workers)
-    ledger = make_ledger(config.replay, max_fragment_rows(config, worlds), max_sample_rows(config))
+    fragment_rows, sample_rows = max_fragment_rows(config, worlds), max_sample_rows(config)
+    ledger = make_ledger(config.replay, fragment_rows, sample_rows)
     return {
-        "fragment_rows": float(max_fragment_rows(config, worlds)),
+        "fragment_rows": float(fragment_rows),
         # What was drawn ahead and not used when a checkpoint was cut is drawn anew after a resume; what was on its way from workers
         # that were lost had been counted already.
         "balance_rows": float(
             ledger.error_buffer
-            + config.learner.prefetch_calls * max_sample_rows(config)
-            + config.replay.samples_per_insert * workers * config.rollout.max_in_flight * max_fragment_rows(config, worlds)
+            + config.learner.prefetch_calls * sample_rows
+            + config.replay.samples_per_insert * workers * config.rollout.max_in_flight * fragment_rows
         ),
         "samples_per_insert": config.replay.samples_per_insert,
         "interval_s": config.checkpoint.interval_s,

@@ -50,6 +50,11 @@ class Process:
         return ROLES.get(match.group(1)) if match else None
 
     @property
+    def is_alive(self) -> bool:
+        """Whether it lives, be it frozen; one that has ended and that nobody has reaped yet does not."""
+        return self.state not in "ZX"
+
+    @property
     def is_at_work(self) -> bool:
         """Whether its constructor is done and it can run. A rollout worker always does; one that does not is a spare, and waits."""
         match = _TITLE.match(self.title)
@@ -70,12 +75,12 @@ class Look:
 
     def of_role(self, role: str) -> list[tuple[str, Process]]:
         """Return (node, process) of all that live, in the order in which they started."""
-        found = [(node, p) for node, group in self.nodes.items() for p in group if p.role == role and p.state not in "ZX"]
+        found = [(node, p) for node, group in self.nodes.items() for p in group if p.role == role and p.is_alive]
         return sorted(found, key=lambda pair: (pair[1].started, pair[1].pid))
 
     def nodes_up(self) -> set[str]:
         """Return the names of the nodes of which a process lives, be it frozen; one that nobody has reaped yet does not count."""
-        return {name for name, group in self.nodes.items() if name != "driver" and any(p.state not in "ZX" for p in group)}
+        return {name for name, group in self.nodes.items() if name != "driver" and any(p.is_alive for p in group)}
 
     def at_work(self) -> dict[str, set[tuple[int, int]]]:
         """Return the keys of those at work, by role."""
@@ -118,7 +123,7 @@ class Watch:
 
 
 def _is_same(process: Process, started: int) -> bool:
-    return process.started == started and process.state not in "ZX"
+    return process.started == started and process.is_alive
 
 
 def scan() -> dict[int, Process]:

@@ -20,7 +20,7 @@ from chaos_suite.record import Commits, Reading, Tail, read_events, times_of_cha
 from chaos_suite.schedule import Planned
 from chaos_suite.site import Site, SiteError
 from chaos_suite.training import RESUME, Session, Training
-from robonav_ray.runtime.resources import WORLDS_PER_WORKER_MIN
+from robonav_ray.runtime.resources import most_auto_workers
 
 TICK_S = 0.2
 START_LIMIT_S, END_LIMIT_S = 240.0, 240.0
@@ -169,7 +169,7 @@ class Suite:
             fault.node = fault.victim = self._act(action, None) or ""
             self._num_nodes += 1
             rollout = load_config(self._training.run).rollout
-            most = max(1, rollout.num_worlds // WORLDS_PER_WORKER_MIN)
+            most = most_auto_workers(rollout.num_worlds)
             if rollout.num_workers != "auto":
                 fault.idle, fault.note = True, "rollout.num_workers is fixed, so there is nothing for it to do"
             elif len(self._look.at_work().get("worker", ())) >= most:

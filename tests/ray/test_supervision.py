@@ -117,9 +117,10 @@ def test_a_rank_that_freezes_as_a_checkpoint_is_cut_costs_the_checkpoint_and_hol
         wiring.close()
 
 
-def is_titled(process: psutil.Process, title: str) -> bool:
+def is_titled(process: psutil.Process, *titles: str) -> bool:
+    """Whether its title begins with one of ``titles``, and it lives."""
     with contextlib.suppress(psutil.Error):
-        return process.status() != psutil.STATUS_ZOMBIE and " ".join(process.cmdline()).startswith(title)
+        return process.status() != psutil.STATUS_ZOMBIE and " ".join(process.cmdline()).startswith(titles)
     return False
 
 
@@ -131,12 +132,15 @@ def is_alive(pid: int) -> bool:
 
 def is_of_a_session(process: psutil.Process) -> bool:
     """Whether it is an actor that a session starts for itself, alive."""
-    with contextlib.suppress(psutil.Error):
-        title = " ".join(process.cmdline())
-        return process.status() != psutil.STATUS_ZOMBIE and title.startswith(
-            ("ray::Mailbox", "ray::_Store", "ray::LedgerService", "ray::ReplayShard", "ray::CurriculumHost", "ray::_WorkerActor")
-        )
-    return False
+    return is_titled(
+        process,
+        "ray::Mailbox",
+        "ray::_Store",
+        "ray::LedgerService",
+        "ray::ReplayShard",
+        "ray::CurriculumHost",
+        "ray::_WorkerActor",
+    )
 
 
 @pytest.mark.timeout(240)
