@@ -1,5 +1,6 @@
-"""One Ray session for the whole suite, private to it; nothing here touches a Ray that somebody else runs."""
+"""One Ray session for the whole suite, private to it; nothing here touches a Ray that somebody else runs. And no test hangs."""
 
+import faulthandler
 import os
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -9,8 +10,27 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("RAY_ADDRESS", None)
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+HANGS_AFTER_S = 60.0
+stderr = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[stderr] = os.dup(2)  # nothing is captured yet
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """A test past its timeout fails by an exception, which `ray.get` swallows: a minute later all stacks are shown and all ends."""
+    faulthandler.dump_traceback_later(settings.timeout + HANGS_AFTER_S, exit=True, file=item.config.stash[stderr])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_cancel_timer() -> None:
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session")

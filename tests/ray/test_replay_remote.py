@@ -49,6 +49,14 @@ def until_batch(source: Any, num_batches: int = CALL) -> list[ReplaySample]:
     return samples
 
 
+def batches_until_shipped(source: Any, shipping: list[Any]) -> Iterator[ReplaySample]:
+    """What a learner samples while rollouts ship: the pacing may have either side wait for the other, so none may stop first."""
+    import ray
+
+    while ray.wait(shipping, num_returns=len(shipping), timeout=0)[1]:
+        yield from source.sample(BATCH, CALL) or []
+
+
 def test_many_workers_and_a_learner_at_once(start: Callable[..., Any], tmp_path: Path) -> None:
     import ray
 
@@ -76,11 +84,10 @@ def test_many_workers_and_a_learner_at_once(start: Callable[..., Any], tmp_path:
     running = [w.ship.remote(0, 42) for w in workers]
     source, priorities = replay.batch_source(0, 2), replay.priority_sink()
     stale = 0
-    while ray.wait(running, num_returns=3, timeout=0)[1]:
-        for batch in source.sample(BATCH, CALL) or []:
-            check_serial_columns(batch.columns)
-            assert (batch.importance_weight <= 1).all()
-            stale += priorities.update_priorities(batch.item_id, np.ones(BATCH, np.float32))
+    for batch in batches_until_shipped(source, running):
+        check_serial_columns(batch.columns)
+        assert (batch.importance_weight <= 1).all()
+        stale += priorities.update_priorities(batch.item_id, np.ones(BATCH, np.float32))
     assert ray.get(running) == [0, 0, 0]
     stale += priorities.flush()
     assert priorities.num_dropped_rows == 0
@@ -100,8 +107,8 @@ def test_many_workers_and_a_learner_at_once(start: Callable[..., Any], tmp_path:
     assert not ray.wait([blocked], timeout=0.3)[0], "admitted while paused"
     assert len(files) == 1 + 2 * 4
     replay.resume()
-    while not ray.wait([blocked], timeout=0)[0]:
-        source.sample(BATCH, CALL)
+    for _ in batches_until_shipped(source, [blocked]):
+        pass
     source.close()
     before = replay.stats().ledger.num_inserted
     replay.load(tmp_path)
@@ -110,8 +117,10 @@ def test_many_workers_and_a_learner_at_once(start: Callable[..., Any], tmp_path:
     assert [s.incarnation for s in stats.shards] == [1, 1]
     assert stats.ledger.num_sampled == mark.num_sampled
     # The mark may have been set while the learner was ahead: then it waits for rows, which get ids of the new life.
-    assert ray.get(workers[1].ship.remote(200, 2)) == 0
-    for batch in until_batch(source):
+    shipped = workers[1].ship.remote(200, 2)
+    batches = list(batches_until_shipped(source, [shipped])) or until_batch(source)
+    assert ray.get(shipped) == 0
+    for batch in batches:
         number = check_serial_columns(batch.columns)
         new = (number >= 100_000 + 200 * ROWS) & (number < 100_000 + 202 * ROWS)
         np.testing.assert_array_equal(unpack_item_id(batch.item_id).incarnation, new)
