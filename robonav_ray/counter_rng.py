@@ -15,6 +15,7 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _TO_UNIT = 1.0 / (1 << 53)
+_WORD = (1 << 64) - 1
 
 
 @njit(inline="always")
@@ -40,11 +41,20 @@ def uniform01(key: np.uint64, draw: int) -> float:
 ROLE_WORLD, ROLE_EXPLORATION, ROLE_REPLAY, ROLE_NETWORK, ROLE_EVALUATION, ROLE_HINDSIGHT = 1, 2, 3, 4, 5, 6
 
 
-@njit()
-def _seed_for(seed: int, role: int, index: int) -> np.int64:
-    return np.int64(derive_key(derive_key(mix64(np.uint64(seed)), role), index) >> np.uint64(1))
-
-
 def seed_for(seed: int, role: int, index: int = 0) -> int:
-    """Return the non-negative 63-bit seed of one (role, index) under the run's ``seed``."""
-    return int(_seed_for(seed, role, index))
+    """Return the non-negative 63-bit seed of one (role, index) under the run's ``seed``.
+
+    ``derive_key(derive_key(mix64(seed), role), index) >> 1`` in plain integers: most processes of a run ask this once and need no other
+    kernel, and to load the first one costs over half a second.
+    """
+    key = _mix(seed & _WORD)
+    for part in (role, index):
+        key = _mix(((key + int(_GOLDEN)) & _WORD) ^ _mix((part * int(_GOLDEN) + int(_GOLDEN)) & _WORD))
+    return key >> 1
+
+
+def _mix(x: int) -> int:
+    """As ``mix64``, for a Python integer in [0, 2**64)."""
+    x = ((x ^ (x >> 30)) * int(_MIX_1)) & _WORD
+    x = ((x ^ (x >> 27)) * int(_MIX_2)) & _WORD
+    return x ^ (x >> 31)

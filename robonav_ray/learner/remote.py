@@ -241,31 +241,29 @@ def make_trainer(
     notes: str | None = None,
     controllers: list[Any] | None = None,
 ) -> Any:
-    """Return the TorchTrainer; ``num_ranks`` 0 makes fit() run one rank in this very process, for tests.
+    """Return the trainer; ``num_ranks`` 0 makes fit() run one rank in this very process, for tests.
 
     Train's own messages go to files only (``SESSION/logs/train/``, all levels); errors still reach the terminal.
 
-    One rank on a CPU has nobody to form a process group with, so it gets Train's empty backend: the controller then need not import
-    torch.
+    One rank on a CPU has nobody to form a process group with: for it TorchTrainer's base will do, so that neither this process nor the
+    controller need import torch before the rank can start.
     """
     from ray import train
-    from ray.train.backend import BackendConfig
-    from ray.train.torch import TorchConfig
     from ray.train.v2.api.config import LoggingConfig
 
     folder = Path(notes or storage_path).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     groups = folder / f"{run_name}{GROUPS_SUFFIX}"
     groups.touch()
-    backend: Any = TorchConfig()
     use_gpu = gpus_per_rank > 0.0
+    base: Any
     if num_ranks <= 1 and not use_gpu:
-        backend = BackendConfig()
-        backend.backend = "none"  # TorchTrainer fills in an empty name
-    return lean_trainer_class(groups, [] if controllers is None else controllers)(
+        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer as base
+    else:
+        from ray.train.torch import TorchTrainer as base
+    return lean_trainer_class(base, groups, [] if controllers is None else controllers)(
         train_loop,
         train_loop_config={"wiring": wiring, "pointer": committed_pointer(storage_path, run_name)},
-        torch_config=backend,
         scaling_config=train.ScalingConfig(
             num_workers=num_ranks,
             use_gpu=use_gpu,

@@ -1,4 +1,4 @@
-"""Ray Train's TorchTrainer, changed where a small machine and a run that must be endable from outside need it to be."""
+"""Ray Train's trainers, changed where a small machine and a run that must be endable from outside need them to be."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ FAILURES_SUFFIX = ".failures"
 """Of the file with a line for each time that ranks of a run have failed."""
 
 
-def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
-    """Return TorchTrainer without two helper processes that cost a small machine seconds at every start.
+def lean_trainer_class(base: Any, groups: Path, controllers: list[Any]) -> Any:
+    """Return ``base`` without three helper processes that cost a small machine seconds at every start.
 
-    The handle of its controller is appended to ``controllers``, so that it can be ended from outside.
+    ``base`` is DataParallelTrainer of Ray Train, or TorchTrainer, which is that and forms a process group. The handle of its controller is
+    appended to ``controllers``, so that it can be ended from outside.
 
     * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where there is
       none. ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job. Where a job
@@ -24,9 +25,10 @@ def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
       gives them none, so ours does.
     * AutoscalingCoordinator (of Ray Data, a detached actor) shares a cluster between Train and Data runs. An autoscaling cluster
       grows for the ranks all the same, because their placement group is pending.
+    * DatasetManager (of Ray Data) hands out shards of datasets, of which a run has none: its rows come from the replay.
     """
     import ray
-    from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
     from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
     from ray.train.v2._internal.constants import get_env_vars_to_propagate
     from ray.train.v2._internal.execution.callback import WorkerGroupCallback
@@ -58,10 +60,10 @@ def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
                 with groups.with_suffix(FAILURES_SUFFIX).open("a", encoding="utf-8") as file:
                     file.write(f"{said}\n")
 
-    class LeanTorchTrainer(TorchTrainer):
+    class LeanTrainer(base):
         def _create_default_callbacks(self) -> list[Any]:
-            callbacks = super()._create_default_callbacks()
-            return [NameGroup(), *(c for c in callbacks if not isinstance(c, PlacementGroupCleanerCallback))]
+            unwanted = (PlacementGroupCleanerCallback, DatasetsCallback)
+            return [NameGroup(), *(c for c in super()._create_default_callbacks() if not isinstance(c, unwanted))]
 
         def _initialize_and_run_controller(self, **arguments: Any) -> Any:
             here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -73,7 +75,7 @@ def lean_trainer_class(groups: Path, controllers: list[Any]) -> Any:
             ray.get(controller.run.remote())
             return ray.get(controller.get_result.remote())
 
-    return LeanTorchTrainer
+    return LeanTrainer
 
 
 def read_failures(groups: Path) -> list[str]:

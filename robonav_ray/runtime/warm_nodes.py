@@ -2,19 +2,22 @@
 
 Where a node sees these kernels for the first time (a fresh image, a job that brought its own checkout) every worker and shard would compile
 the same ones at the same time, for minutes where there are few cores. One task per node does it first, and nodes that share a machine take
-turns; where everything is compiled already (``robonav_ray/compiled.py``) it takes as long as a process takes to start.
+turns; where everything is compiled already (``robonav_ray/compiled.py``) it takes as long as a process takes to start. Ray keeps in mind,
+while the cluster lives, which nodes have done it for which sources and config, so that the next session of a run need not wait for it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.experimental import internal_kv
 
-from robonav_ray.compiled import one_at_a_time
+from robonav_ray import compiled
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.curriculum.ladder import Curriculum
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 240.0
 SAY_AFTER_S = 6.0
 STEPS = 2
+NAMESPACE = "robonav"
 
 
 class _NoReplay:
@@ -55,7 +59,7 @@ def compile_kernels(config: RunConfig, levels: tuple[LevelConfig, ...], spec: Tr
             weights=WeightStore(),
         )
     )
-    with one_at_a_time():
+    with compiled.one_at_a_time():
         worker.collect()
         ReplayShard(0, spec, 8, 0, sampler=config.replay.sampler).warm_up()
 
@@ -65,6 +69,8 @@ def warm_nodes(
 ) -> None:
     """Run ``compile_kernels`` on every node at once and wait for it, ``timeout_s`` at most; a node that fails is left to itself.
 
+    Nodes that have done it already are not asked again.
+
     Args:
         config: Of the run, whose sizes and switches decide what is compiled.
         task: Its levels and rows.
@@ -72,9 +78,12 @@ def warm_nodes(
         say: Is told, once, when this takes long enough for a person to wonder.
         timeout_s: Where it takes longer, workers and shards compile what is left.
     """
+    cold = [node for node in nodes if not internal_kv._internal_kv_exists(_note_of(config, node), namespace=NAMESPACE)]
+    if not cold:
+        return
     compiling: Any = ray.remote(num_cpus=0, max_retries=0)(compile_kernels)
     refs = {
-        compiling.options(scheduling_strategy=near(node.node_id)).remote(config, task.levels, task.spec): node for node in nodes
+        compiling.options(scheduling_strategy=near(node.node_id)).remote(config, task.levels, task.spec): node for node in cold
     }
     done, late = ray.wait(list(refs), num_returns=len(refs), timeout=SAY_AFTER_S)
     if late:
@@ -85,7 +94,14 @@ def warm_nodes(
     for ref in done:
         try:
             ray.get(ref)
+            internal_kv._internal_kv_put(_note_of(config, refs[ref]), b"", namespace=NAMESPACE)
         except RayError as error:  # what is wrong with it will show where it is needed
             logger.warning("node %s: the kernels were not compiled beforehand: %s", refs[ref].address, error)
     for ref in late:
         ray.cancel(ref, force=True)
+
+
+def _note_of(config: RunConfig, node: NodeFacts) -> bytes:
+    """Return the key under which Ray keeps in mind that ``node`` has what these sources, where they lie, and this config need."""
+    digest = hashlib.sha256(f"{compiled.__file__} {compiled.fingerprint()} {config.model_dump_json()}".encode()).hexdigest()
+    return f"kernels-{node.node_id}-{digest[:32]}".encode()

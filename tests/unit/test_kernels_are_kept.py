@@ -15,7 +15,7 @@ from robonav_ray import compiled
 from robonav_ray.worlds import step
 
 PACKAGE = Path(compiled.__file__).parent
-SEED = "from robonav_ray import counter_rng as c; c.seed_for(1, 2); s = c._seed_for.stats; print(len(s.cache_hits), len(s.cache_misses))"
+DRAW = "from robonav_ray import counter_rng as c; c.uniform01(1, 2); s = c.uniform01.stats; print(len(s.cache_hits), len(s.cache_misses))"
 
 
 def copy_of_the_kernels(folder: Path) -> Path:
@@ -31,7 +31,7 @@ def hits_and_misses(sources: Path, cache: Path) -> list[int]:
     environment = {**os.environ, "PYTHONPATH": str(sources.parent), "XDG_CACHE_HOME": str(cache)}
     environment.pop("NUMBA_CACHE_DIR", None)
     done = subprocess.run(
-        [sys.executable, "-c", SEED], env=environment, cwd=sources.parent, capture_output=True, text=True, check=True
+        [sys.executable, "-c", DRAW], env=environment, cwd=sources.parent, capture_output=True, text=True, check=True
     )
     return [int(word) for word in done.stdout.split()]
 
