@@ -78,7 +78,9 @@ def warm_nodes(
         say: Is told, once, when this takes long enough for a person to wonder.
         timeout_s: Where it takes longer, workers and shards compile what is left.
     """
-    cold = [node for node in nodes if not internal_kv._internal_kv_exists(_note_of(config, node), namespace=NAMESPACE)]
+    needed = hashlib.sha256(f"{compiled.__file__} {compiled.fingerprint()} {config.model_dump_json()}".encode()).hexdigest()
+    notes = {node.node_id: f"kernels-{node.node_id}-{needed}" for node in nodes}
+    cold = [node for node in nodes if not internal_kv._internal_kv_exists(notes[node.node_id], namespace=NAMESPACE)]
     if not cold:
         return
     compiling: Any = ray.remote(num_cpus=0, max_retries=0)(compile_kernels)
@@ -94,14 +96,8 @@ def warm_nodes(
     for ref in done:
         try:
             ray.get(ref)
-            internal_kv._internal_kv_put(_note_of(config, refs[ref]), b"", namespace=NAMESPACE)
+            internal_kv._internal_kv_put(notes[refs[ref].node_id], b"", namespace=NAMESPACE)
         except RayError as error:  # what is wrong with it will show where it is needed
             logger.warning("node %s: the kernels were not compiled beforehand: %s", refs[ref].address, error)
     for ref in late:
         ray.cancel(ref, force=True)
-
-
-def _note_of(config: RunConfig, node: NodeFacts) -> bytes:
-    """Return the key under which Ray keeps in mind that ``node`` has what these sources, where they lie, and this config need."""
-    digest = hashlib.sha256(f"{compiled.__file__} {compiled.fingerprint()} {config.model_dump_json()}".encode()).hexdigest()
-    return f"kernels-{node.node_id}-{digest[:32]}".encode()
