@@ -36,6 +36,7 @@ from typing import Any, Literal, NoReturn
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
 from robonav_ray.errors import UserError
+from robonav_ray.plain_files import open_lock
 
 Status = Literal["running", "unfinished", "finished", "failed"]
 _PACKAGES = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium", "pydantic", "safetensors")
@@ -101,8 +102,9 @@ class RunDirectory:
 
         Raises:
             RunDirectoryError: When another process holds it.
+            PlainFileError: When the lock is no plain file, or may not be opened.
         """
-        with (self.path / ".lock").open("w") as lock:
+        with open_lock(self.path / ".lock") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -111,12 +113,15 @@ class RunDirectory:
 
     @property
     def is_locked(self) -> bool:
-        """Whether another process is training this run."""
+        """Whether another process is training this run; nothing is made or written to find out."""
         try:
-            with self.locked():
-                return False
-        except RunDirectoryError:
+            with open_lock(self.path / ".lock", make=False) as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
             return True
+        return False
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Return the JSON object ``name``; empty when there is none that can be read."""

@@ -1,0 +1,211 @@
+"""Every file that is opened by name is opened here: never through a link, only if it is a plain file, read whole only within a bound.
+
+A run directory may come from somebody else. What lies in place of one of its files (a link to another file, a FIFO, a device, a folder,
+a sparse file of terabytes) ends in one message that names it: nothing hangs, nothing else is written, and no memory is taken for it.
+
+The last part of a path is what must not be a link: a folder on the way to it may be one (``runs -> /data/runs``). A file that the user
+names for this call, such as a config, may be a link to a plain file: ``follow=True``. ``docs/security.md`` has the rule.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from robonav_ray.errors import UserError
+
+MAX_DOCUMENT_BYTES = 64_000_000
+"""The largest document of a run that is read whole."""
+MAX_LINE_BYTES = 4_000_000
+"""The longest line of a file that is read by lines."""
+_SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_REFUSED = {
+    errno.EACCES: "may not be opened by you",
+    errno.EPERM: "may not be opened by you",
+    errno.EROFS: "lies on a file system that may only be read",
+    errno.EISDIR: "is a folder, where a plain file belongs",
+    errno.ENOTDIR: "lies below something that is no folder",
+    errno.ELOOP: "is a link, where a plain file belongs",
+    errno.ENXIO: "is a pipe or a device, where a plain file belongs",
+    errno.ENODEV: "is a pipe or a device, where a plain file belongs",
+    errno.ENAMETOOLONG: "has too long a name",
+}
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a link",
+}
+
+
+class PlainFileError(OSError, UserError):
+    """What lies at a path is not the plain file that belongs there, or is too large, or may not be opened; the message names it."""
+
+
+def read_bytes(path: Path, limit: int = MAX_DOCUMENT_BYTES, *, follow: bool = False) -> bytes:
+    """Return the whole of a plain file of at most ``limit`` bytes.
+
+    Raises:
+        FileNotFoundError: When there is none.
+        PlainFileError: When it is no plain file, is larger (the size is looked at first), or may not be read.
+    """
+    with open_reading(path, follow=follow) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(limit + 1) if size <= limit else b""
+    if max(size, len(data)) > limit:
+        raise PlainFileError(
+            f"{path}: is larger than {limit} bytes ({max(size, len(data))}), the most that is read of such a file"
+        )
+    return data
+
+
+def read_text(path: Path, limit: int = MAX_DOCUMENT_BYTES, *, follow: bool = False, errors: str = "strict") -> str:
+    """Return the whole of a plain UTF-8 file of at most ``limit`` bytes; raises as ``read_bytes`` does, and for other bytes."""
+    try:
+        return read_bytes(path, limit, follow=follow).decode(errors=errors)
+    except UnicodeDecodeError as error:
+        raise PlainFileError(f"{path}: is not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start})") from None
+
+
+def read_json(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> Any:
+    """Return the JSON document in a plain file of at most ``limit`` bytes; raises as ``read_text`` does, and for what is no JSON."""
+    try:
+        return json.loads(read_text(path, limit))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise PlainFileError(f"{path}: is not the JSON that belongs there ({error})") from None
+
+
+def read_lines(path: Path, start: int = 0) -> Iterator[bytes]:
+    """Give the lines of a plain file from byte ``start`` on, each with its end; the last may have none.
+
+    Raises:
+        FileNotFoundError: When there is none.
+        PlainFileError: When it is no plain file, may not be read, or holds a line of more than MAX_LINE_BYTES.
+    """
+    with open_reading(path) as file:
+        file.seek(start)
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            if len(line) > MAX_LINE_BYTES:
+                raise PlainFileError(f"{path}: holds a line of more than {MAX_LINE_BYTES} bytes, which nothing of ours writes")
+            yield line
+
+
+def open_reading(path: Path, *, follow: bool = False) -> BinaryIO:
+    """Open a plain file to be read in parts; raises as ``read_bytes`` does."""
+    return os.fdopen(_opened(path, os.O_RDONLY, follow=follow), "rb")
+
+
+def open_appending(path: Path) -> BinaryIO:
+    """Open a plain file, made if missing, to write unbuffered behind what it holds; PlainFileError when that cannot be."""
+    return os.fdopen(_opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab", buffering=0)
+
+
+def open_new(path: Path, mode: int = 0o666) -> BinaryIO:
+    """Make a file that was not there; FileExistsError when anything is, be it a link that leads nowhere."""
+    return os.fdopen(_opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
+
+
+def open_lock(path: Path, *, make: bool = True) -> BinaryIO:
+    """Open a plain file to be locked; what it holds stays. Unless ``make``, it is only read, and FileNotFoundError says it is missing."""
+    flags = os.O_RDWR | os.O_CREAT if make else os.O_RDONLY
+    return os.fdopen(_opened(path, flags), "r+b" if make else "rb", buffering=0)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a new file that takes the place of ``path`` when the block ends without an error: a reader finds the old one or the new one.
+
+    A link to a plain file is replaced, not followed.
+
+    Raises:
+        PlainFileError: When something else than a plain file stands there, or the folder may not be written.
+        OSError: Also when there is no room; the old file is as it was.
+    """
+    check_replaceable(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    file = open_new(aside)
+    try:
+        with file:
+            yield file
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise
+
+
+def replace(path: Path, content: bytes | str) -> None:
+    """Write a whole file aside and rename it, as ``replacing`` does. Text becomes UTF-8; what has no place there is written as escapes."""
+    with replacing(path) as file:
+        file.write(content if isinstance(content, bytes) else content.encode(errors="backslashreplace"))
+
+
+def append(path: Path, content: bytes | str) -> None:
+    """Write behind what a plain file holds, made if missing; raises as ``open_appending`` does, and OSError when there is no room."""
+    data = memoryview(content if isinstance(content, bytes) else content.encode(errors="backslashreplace"))
+    with open_appending(path) as file:
+        while data.nbytes:
+            data = data[file.write(data) :]
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise PlainFileError when something stands at ``path`` that is neither a plain file nor a link to one."""
+    with contextlib.suppress(FileNotFoundError), _refusals(path):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise PlainFileError(f"{path}: is {_kind(mode)}, where a plain file belongs")
+
+
+def check_folder(path: Path) -> None:
+    """Raise PlainFileError when something stands at ``path`` that is no folder, or is a link to one."""
+    with contextlib.suppress(FileNotFoundError), _refusals(path):
+        mode = path.lstat().st_mode
+        if not stat.S_ISDIR(mode):
+            raise PlainFileError(f"{path}: is {_kind(mode)}, where a folder belongs")
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a plain file, and no link, stands at ``path``."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _opened(path: Path, flags: int, mode: int = 0o666, *, follow: bool = False) -> int:
+    """Return a descriptor of a plain file."""
+    with _refusals(path):
+        descriptor = os.open(path, flags | (_SAFELY & ~os.O_NOFOLLOW if follow else _SAFELY), mode)
+    found = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(found):
+        os.close(descriptor)
+        raise PlainFileError(f"{path}: is {_kind(found)}, where a plain file belongs")
+    return descriptor
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Make a PlainFileError of what a path is refused for; what passes with time (no room, no answer) stays what it is."""
+    try:
+        yield
+    except PlainFileError:
+        raise
+    except ValueError as error:  # a NUL in the name, or characters that this locale has no bytes for
+        raise PlainFileError(f"{str(path)!r}: is no name that a file can have here ({error})") from None
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        raise PlainFileError(f"{path}: {_REFUSED[error.errno]}") from None
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "a plain file")
