@@ -57,6 +57,10 @@ Overrides = Annotated[
     ),
 ]
 
+Run = Annotated[
+    str, typer.Argument(help="A run directory or one of its checkpoints, or the URI of either (`s3://bucket/runs/NAME`).")
+]
+
 
 @app.command(
     epilog="Examples:\n\n`robonav train`\n\n`robonav train configs/run/quick.yaml seed=3`\n\n`robonav train env.id=CartPole-v1 --local`\n\n"
@@ -100,20 +104,21 @@ def train(
 
 @app.command(epilog="Example: `robonav evaluate runs/curriculum-20261122-181500 --episodes 1000`")
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run directory, or one of its checkpoints.")],
+    run: Run,
     episodes: Annotated[int | None, typer.Option(min=1, help="Episodes per stage (default: evaluation.num_episodes).")] = None,
     stages: Annotated[str | None, typer.Option(help="Stages, for instance `0,3`; default: all.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the held-out worlds (default: evaluation.seed).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results (default: a new one in the run).")] = None,
 ) -> None:
     """Judge the policy of a run on worlds that training never saw: rates with Wilson intervals, a table, evaluation.json."""
     from robonav_ray.runtime.judge import evaluate_command
 
-    raise typer.Exit(evaluate_command(run, episodes=episodes, stages=_stages(stages), seed=seed))
+    raise typer.Exit(evaluate_command(run, episodes=episodes, stages=_stages(stages), seed=seed, out=out))
 
 
 @app.command(epilog="Example: `robonav play runs/curriculum-20261122-181500 --stage 3 --output robot.gif`")
 def play(
-    run: Annotated[Path, typer.Argument(help="A run directory, or one of its checkpoints.")],
+    run: Run,
     output: Annotated[Path | None, typer.Option(help="GIF to write (default: play.gif in the run directory).")] = None,
     window: Annotated[
         bool, typer.Option("--window", help="Show a window instead (needs `pip install robonav_ray[human]`).")

@@ -257,6 +257,19 @@ def list_folder(location: str) -> list[tuple[str, bool, float]]:
     return _tried(look, location)
 
 
+def list_tree(location: str) -> list[str]:
+    """Return the names of all files below a folder, with slashes, in order; nothing when it does not exist."""
+
+    def look() -> list[str]:
+        from pyarrow import fs
+
+        files, path = _resolve(location)
+        found = files.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
+        return sorted(i.path[len(path.rstrip("/")) + 1 :] for i in found if i.is_file)
+
+    return _tried(look, location)
+
+
 def remove(location: str, *, folder: bool) -> None:
     """Remove a file, or a folder with all that is in it; nothing happens when it does not exist."""
 

@@ -22,6 +22,11 @@ def _is_folder(text: str) -> str:
         raise ValueError("names no folder: write one, for instance runs")
     if text.startswith("~"):
         raise ValueError(f"{text!r}: ~ is not expanded in a config: write the folder out")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
+        raise ValueError(
+            f"{text.partition('?')[0]!r} is no folder of this machine: leave it at a folder, and set checkpoint.storage=URI (of a search: "
+            "run.checkpoint.storage=URI), under which checkpoints and all small files of a run are stored as they are made"
+        )
     return _is_printable(text)
 
 

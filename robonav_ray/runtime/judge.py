@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,34 +21,41 @@ from robonav_ray.evaluation.episodes import EpisodeTable, evaluate_policy
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, newest_good_checkpoint, open_checkpoint
+from robonav_ray.runtime.checkpoint import Checkpoint
+from robonav_ray.runtime.located import LocatedRun, find_policy, located, refuse_uri
 from robonav_ray.runtime.policies import load_policy
-from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, open_run
+from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.worlds.make import make_vector_env
 
 
-def evaluate_command(path: Path, *, episodes: int | None, stages: tuple[int, ...] | None, seed: int | None) -> int:
-    """``robonav evaluate``: print the table, write evaluation.json and evaluation.md into a new folder of the run."""
-    run, checkpoint = find_policy(path)
-    config = run.config
-    changes = {"num_episodes": episodes, "levels": None if stages is None else list(stages), "seed": seed}
-    config = run.resumed_config([f"evaluation.{key}={value}" for key, value in changes.items() if value is not None])
-    console = Console()
-    report = evaluate_run(run, checkpoint, config, console, config.evaluation.levels)
-    print_report(report, console)
-    folder = run.path / "evaluations" / time.strftime("%Y%m%d-%H%M%S")
-    folder.mkdir(parents=True)
-    console.print(f"written: {', '.join(str(p) for p in write_report(report, folder))}", highlight=False, soft_wrap=True)
+def evaluate_command(
+    where: str, *, episodes: int | None, stages: tuple[int, ...] | None, seed: int | None, out: Path | None
+) -> int:
+    """``robonav evaluate``: print the table, write evaluation.json and evaluation.md into ``out`` or a new folder of the run."""
+    refuse_uri(out, "--out", "give the URI of a run that lies there, and the results are stored with it")
+    with located(where, writes=out is None) as found:
+        changes = {"num_episodes": episodes, "levels": None if stages is None else list(stages), "seed": seed}
+        config = found.run.resumed_config([f"evaluation.{key}={value}" for key, value in changes.items() if value is not None])
+        console = Console()
+        report = evaluate_run(found.run, found.checkpoint, config, console, config.evaluation.levels)
+        print_report(report, console)
+        written = found.keep(lambda folder: write_report(report, folder), "evaluations", out)
+        console.print(f"written: {', '.join(written)}", highlight=False, soft_wrap=True)
     return 0
 
 
-def play_command(path: Path, *, output: Path | None, window: bool, stage: int | None, episodes: int, seed: int) -> int:
+def play_command(where: str, *, output: Path | None, window: bool, stage: int | None, episodes: int, seed: int) -> int:
     """``robonav play``: write a GIF, or show a window."""
-    run, checkpoint = find_policy(path)
-    config = run.config
+    refuse_uri(output, "--output", "the film of a run in a storage is written to the folder that you are in")
+    with located(where) as found:
+        return _play(found, output=output, window=window, stage=stage, episodes=episodes, seed=seed)
+
+
+def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: int | None, episodes: int, seed: int) -> int:
+    run, checkpoint, config = found.run, found.checkpoint, found.run.config
     task = describe_task(config)
     level = _checked_levels(task, None if stage is None else (stage,))[-1]
     policy = load_policy(checkpoint, config, task)
@@ -73,16 +80,33 @@ def play_command(path: Path, *, output: Path | None, window: bool, stage: int | 
         except DependencyNotInstalled as error:
             raise ConfigError(str(error)) from None
         return 0
-    target = output or run.path / f"play-stage{level}-seed{seed}.gif"
+    name = f"play-stage{level}-seed{seed}.gif"
+    target = output or (run.path / name if found.uri is None else Path(f"{run.path.name}-{name}"))
     draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed)
     console.print(f"written: {target}", highlight=False)
     return 0
 
 
-def finish_run(session: Session, console: Console, stop: StopRequest) -> None:
-    """Evaluate, draw and say what to type next; a stop request skips what is left."""
+def finish_run(session: Session, console: Console, stop: StopRequest) -> bool:
+    """Evaluate, draw and say what to type next; a stop request skips what is left.
+
+    What is made is stored with the run, where it has a storage; False when that failed, which has been said.
+    """
+    notes = session.notes
     if stop:
-        return
+        return True
+    with contextlib.nullcontext() if notes is None else notes.kept_up():
+        _finish(session, console, stop)
+    try:
+        if notes is not None:
+            notes.update()
+    except OSError as error:
+        console.print(f"evaluation and pictures could not be stored ({error}); they are in {session.run.shown}", markup=False)
+        return False
+    return True
+
+
+def _finish(session: Session, console: Console, stop: StopRequest) -> None:
     run, config, task = session.run, session.config, session.task
     run, checkpoint = find_policy(run.path)
     report = evaluate_run(run, checkpoint, config, console, config.evaluation.levels or (len(task.levels) - 1,))
@@ -164,22 +188,6 @@ def draw_gif(path: Path, policy: Policy, config: RunConfig, task: Task, *, level
         title=task.level_names[level],
     )
     save_gif(frames, path, fps=round(1 / config.env.world.dt_s))
-
-
-def find_policy(path: Path) -> tuple[RunDirectory, Checkpoint]:
-    """Return the run and the checkpoint that ``path`` (a run or a checkpoint directory) names.
-
-    Raises:
-        RunDirectoryError: When it is neither.
-        CheckpointError: When there is no whole checkpoint.
-    """
-    if path.parent.name == "checkpoints":
-        return open_run(path.parent.parent), open_checkpoint(path)
-    run = open_run(path)
-    checkpoint, damaged = newest_good_checkpoint(run.checkpoints)
-    if checkpoint is None:
-        raise CheckpointError(f"{run.checkpoints}: holds no whole checkpoint" + (f": {damaged[0]}" if damaged else ""))
-    return run, checkpoint
 
 
 def _held_out(config: RunConfig, task: Task, level: int, first: int, count: int) -> VectorEnv[Any, Any, Any]:

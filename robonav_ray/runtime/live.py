@@ -13,7 +13,7 @@ from robonav_ray.runtime.checkpoint import newest_good_checkpoint, set_newer_asi
 from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.run_directory import RunDirectory
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.stored_runs import set_newer_aside_stored, store_notes, stored_run
+from robonav_ray.runtime.stored_runs import set_newer_aside_stored
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.panel import make_panel
@@ -49,8 +49,7 @@ class LiveRun:
         self.session = session
         self._start, self._wiring_name, self._stop, self._command = start, wiring_name, stop, command
         self._exits = contextlib.ExitStack()
-        storage = session.config.checkpoint.storage
-        self._stored_run = None if storage is None else stored_run(storage, session.run)
+        self._notes = session.notes
         self.ending: Ending | None = None
         """How the session ended; None while it goes on, and where it was broken off."""
 
@@ -60,14 +59,16 @@ class LiveRun:
             exits.enter_context(run.locked())
             if session.checkpoint is not None:
                 set_newer_aside(run.checkpoints, session.checkpoint.path)
-                if self._stored_run is not None:
-                    set_newer_aside_stored(self._stored_run, session.checkpoint.path.name)
+                if self._notes is not None:
+                    set_newer_aside_stored(self._notes.location, session.checkpoint.path.name)
             if session.checkpoint is not None or session.goes_on:
                 run.keep_config(session.config)
             exits.enter_context(_log_in(run))
             run.add_session(list(self._command), self._wiring_name)
             run.write_status("running")
             exits.push(self._leave_status)
+            if self._notes is not None:
+                exits.enter_context(self._notes.kept_up())
             self.wiring, extra = self._start(session)
             exits.callback(self.wiring.close)
             resume_step = session.counters.env_steps if session.checkpoint is not None or session.goes_on else None
@@ -100,11 +101,11 @@ class LiveRun:
             if ending is not None:
                 done = ending.reason.finished and ending.saved
                 run.write_status("finished" if done else "unfinished", reason=ending.reason.name)
-                if self._stored_run is not None:
-                    store_notes(run, self._stored_run)
-                return
-            has_checkpoint = newest_good_checkpoint(run.checkpoints)[0] is not None
-            run.write_status("unfinished" if has_checkpoint or kind is None else "failed")
+            else:
+                has_checkpoint = newest_good_checkpoint(run.checkpoints)[0] is not None
+                run.write_status("unfinished" if has_checkpoint or kind is None else "failed")
+            if self._notes is not None:
+                self._notes.update()
         except OSError as full:  # a disk or a storage; the checkpoints are what counts, and the exit code tells of those
             logger.warning("the run's last notes could not be written (%s)", full)
 

@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -164,11 +164,15 @@ def session_facts(command: list[str]) -> dict[str, Any]:
     }
 
 
-def create_run(config: RunConfig, directory: Path | None = None) -> RunDirectory:
+def create_run(
+    config: RunConfig, directory: Path | None = None, is_taken: Callable[[Path], bool] = lambda path: False
+) -> RunDirectory:
     """Make a fresh run directory with the resolved config in it; a kill leaves all of that or nothing under its name.
 
+    ``is_taken`` says of a path whether a run of its name lies elsewhere already, where this one would be stored too.
+
     Raises:
-        RunDirectoryError: when ``directory`` exists, or ``output_dir`` cannot be written.
+        RunDirectoryError: when ``directory`` exists or is taken, or ``output_dir`` cannot be written.
     """
     name = f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     path = (directory or Path(config.output_dir) / name).absolute()
@@ -180,6 +184,13 @@ def create_run(config: RunConfig, directory: Path | None = None) -> RunDirectory
             (whole / "config.yaml").write_text(dump_config(config), encoding="utf-8")
             for attempt in range(100):
                 candidate = path if attempt == 0 else path.with_name(f"{path.name}-{attempt}")
+                if is_taken(candidate):
+                    if directory is not None:
+                        raise RunDirectoryError(
+                            f"--out {directory}: checkpoint.storage holds a run called {directory.name} already; go on with it "
+                            f"(--resume auto --out {directory}), or choose another name"
+                        )
+                    continue
                 try:
                     whole.rename(candidate)  # of several that begin at once only one gets it; an empty directory may be there
                     return RunDirectory(candidate)

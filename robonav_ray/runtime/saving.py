@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters, prune_checkpoints
-from robonav_ray.runtime.stored_runs import prune_stored, store_notes, stored_run
+from robonav_ray.runtime.stored_runs import prune_stored
 from robonav_ray.runtime.wiring import PendingSave, Session, Wiring
 
 logger = logging.getLogger(__name__)
@@ -47,8 +47,7 @@ class Saver:
         self._outcome: SaveOutcome | None = None
         self._broken: Exception | None = None
         self._closing = False
-        storage = session.config.checkpoint.storage
-        self._stored_run = None if storage is None else stored_run(storage, session.run)
+        self._notes = session.notes
 
     @property
     def is_busy(self) -> bool:
@@ -65,7 +64,7 @@ class Saver:
         began = time.monotonic()
         writer: CheckpointWriter | None = None
         try:
-            writer = CheckpointWriter(self._session.run.checkpoints, counters, self._stored_run)
+            writer = CheckpointWriter(self._session.run.checkpoints, counters, self._notes and self._notes.location)
             self._pending = pending = self._wiring.begin_save(writer, last=last)
             writer.counters = replace(counters, learner_steps=pending.learner_step)
         except (OSError, LearnerCallError, ValueError) as error:
@@ -112,8 +111,8 @@ class Saver:
                     raise LearnerCallError("the run ended before it was written")
                 if time.monotonic() - began > WRITE_TIMEOUT_S:
                     raise LearnerCallError(f"it was not written within {WRITE_TIMEOUT_S:.0f} s")
-            if self._stored_run is not None:
-                store_notes(self._session.run, self._stored_run)
+            if self._notes is not None:
+                self._notes.update()
             checkpoint = writer.commit()
         except (OSError, LearnerCallError, ValueError) as error:
             pending.abandon()
@@ -123,8 +122,8 @@ class Saver:
             self._wiring.committed(checkpoint)
         try:
             prune_checkpoints(self._session.run.checkpoints, self._session.config.checkpoint.keep)
-            if self._stored_run is not None:
-                prune_stored(self._stored_run, self._session.config.checkpoint.keep)
+            if self._notes is not None:
+                prune_stored(self._notes.location, self._session.config.checkpoint.keep)
         except OSError as error:
             logger.warning("older checkpoints could not be removed (%s)", error)
         self._outcome = SaveOutcome(checkpoint, cut_s, time.monotonic() - began)

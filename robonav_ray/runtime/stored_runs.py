@@ -2,7 +2,7 @@
 
 ::
 
-    STORAGE/RUN/config.yaml run.json status.json summary.json metrics.jsonl ...      brought up to date before every commit
+    STORAGE/RUN/config.yaml status.json metrics.jsonl play.gif tensorboard/ ...     see stored_notes.py; up to date before every commit
     STORAGE/RUN/env-.../manifest.json                                               written last: that commits the checkpoint
     STORAGE/RUN/env-.../learner/ replay/ curriculum.json counters.json
     STORAGE/RUN/ray_train/                                                          Ray Train's own notes
@@ -10,9 +10,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path
 
 from robonav_ray.config.load import ConfigError, read_yaml
 from robonav_ray.errors import UserError
@@ -25,25 +27,27 @@ from robonav_ray.runtime.checkpoint import (
     newest_good_checkpoint,
 )
 from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.runtime.stored_notes import bring_notes, shown
 from robonav_ray.storage import exists, fetch, join, list_folder, probe, read_bytes, remove, write_bytes
 
 logger = logging.getLogger(__name__)
 SUPERSEDED = "manifest.superseded.json"
-_LARGEST_NOTE_BYTES = 1 << 28
 
 
 class StoredRunError(UserError):
     """The storage cannot be used, or holds no such run; the message names the key and what to do."""
 
 
-def check_writable(storage: str) -> None:
-    """Raise StoredRunError unless a file can be written to ``storage``, read back and removed."""
+def check_writable(
+    storage: str, key: str = "checkpoint.storage", instead: str = "name a folder or bucket that you may write"
+) -> None:
+    """Raise StoredRunError unless a file can be written to ``storage``, read back and removed; ``key`` is what named it."""
     try:
         probe(storage)
     except OSError as error:
         raise StoredRunError(
-            f"checkpoint.storage: {storage.partition('?')[0]} cannot be written ({error}): name a folder or bucket that you may write, and "
-            "give its credentials in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS)"
+            f"{key}: {storage.partition('?')[0]} cannot be written ({error}): {instead}, and give its credentials in the environment "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS)"
         ) from None
 
 
@@ -52,16 +56,17 @@ def stored_run(storage: str, run: RunDirectory) -> str:
     return join(storage, run.path.name)
 
 
-def stored_notes(storage: str | None, run: RunDirectory) -> str:
+def holds_run(storage: str, name: str) -> bool:
+    """Whether there is a run called ``name`` in ``storage``; StoredRunError when that cannot be told."""
+    try:
+        return exists(join(storage, name, "config.yaml"))
+    except OSError as error:
+        raise StoredRunError(f"checkpoint.storage: {shown(storage)} cannot be read ({error})") from None
+
+
+def ray_train_notes(storage: str | None, run: RunDirectory) -> str:
     """Return where Ray Train keeps its notes about ``run``: where all nodes find them."""
     return str((run.path / "ray_train").absolute()) if storage is None else join(stored_run(storage, run), "ray_train")
-
-
-def store_notes(run: RunDirectory, location: str) -> None:
-    """Bring the small files of a run up to date in the storage; OSError when that fails."""
-    for path in sorted(run.path.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and path.stat().st_size <= _LARGEST_NOTE_BYTES:
-            write_bytes(join(location, path.name), path.read_bytes())
 
 
 def find_stored_run(storage: str, *, unfinished_only: bool, name: str | None = None) -> str | None:
@@ -110,34 +115,68 @@ def bring_run(location: str, directory: Path) -> RunDirectory:
     Raises:
         StoredRunError: When there is no run there, or it cannot be read.
     """
-    shown = location.partition("?")[0]
-    try:
-        if not exists(join(location, "config.yaml")):
-            raise StoredRunError(f"{shown}: is not a stored run (it has no config.yaml); name the folder of a run")
+    with _readable(location):
         run, names = RunDirectory(directory.absolute()), stored_checkpoints(location)
         here = list_checkpoints(run.checkpoints)
         if names and here and names[-1] <= here[-1].name and newest_good_checkpoint(run.checkpoints)[0] is not None:
             return run
-        for name, is_folder, _ in list_folder(location):
-            if not is_folder and PurePosixPath(name).name == name:
-                fetch(join(location, name), run.path / name)
+        bring_notes(location, run.path)
         _bring_newest(location, names, run)
-    except OSError as error:
-        raise StoredRunError(f"{shown}: cannot be read ({error}); look at its credentials in the environment") from None
     return run
 
 
-def _bring_newest(location: str, names: list[str], run: RunDirectory) -> None:
+def bring_policy(location: str, directory: Path, name: str | None = None) -> RunDirectory:
+    """Make ``directory`` hold the configs of the run at ``location`` and one checkpoint without its rows, for who wants its policy.
+
+    Args:
+        location: Of the stored run.
+        directory: Is made.
+        name: Of the checkpoint; the newest whole one by default.
+
+    Raises:
+        CheckpointError: When the one that is named is not whole.
+        StoredRunError: When there is no run there, none of its checkpoints is whole, or it cannot be read.
+    """
+    with _readable(location):
+        run = RunDirectory(directory.absolute())
+        for file in [file for file, is_folder, _ in list_folder(location) if not is_folder]:
+            if file.startswith("config") and file.endswith(".yaml"):
+                fetch(join(location, file), run.path / file)
+        if name is None:
+            names = stored_checkpoints(location)
+            if not names:
+                raise StoredRunError(f"{shown(location)}: holds no checkpoint yet")
+            _bring_newest(location, names, run, with_rows=False)
+        else:
+            run.checkpoints.mkdir(parents=True)
+            fetch_checkpoint(join(location, name), run.checkpoints)
+    return run
+
+
+@contextlib.contextmanager
+def _readable(location: str) -> Iterator[None]:
+    """Make a StoredRunError of what keeps the run at ``location`` from being read."""
+    try:
+        if not exists(join(location, "config.yaml")):
+            raise StoredRunError(f"{shown(location)}: is not a stored run (it has no config.yaml); name the folder of a run")
+        yield
+    except OSError as error:
+        raise StoredRunError(f"{shown(location)}: cannot be read ({error}); look at its credentials in the environment") from None
+
+
+def _bring_newest(location: str, names: list[str], run: RunDirectory, *, with_rows: bool = True) -> None:
     """Fetch the newest of the checkpoints ``names`` that is whole; StoredRunError when there are some, and none is."""
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     for name in reversed(names):
         try:
-            check_stored_rows(fetch_checkpoint(join(location, name), run.checkpoints))
+            checkpoint = fetch_checkpoint(join(location, name), run.checkpoints)
+            if with_rows:
+                check_stored_rows(checkpoint)
             return
         except CheckpointError as error:  # an OSError is a storage that does not answer: nothing is known of the checkpoint then
             logger.warning("%s", error)
     if names:
-        raise StoredRunError(f"{location.partition('?')[0]}: none of its {len(names)} checkpoints is whole (see above)")
+        raise StoredRunError(f"{shown(location)}: none of its {len(names)} checkpoints is whole (see above)")
 
 
 def set_newer_aside_stored(location: str, name: str) -> None:

@@ -50,7 +50,7 @@ from robonav_ray.runtime.policies import read_policy
 from robonav_ray.runtime.ray_save import CALL_TIMEOUT_S, RaySave
 from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
-from robonav_ray.runtime.stored_runs import stored_notes
+from robonav_ray.runtime.stored_runs import ray_train_notes
 from robonav_ray.runtime.supervision import ASK_INTERVAL_S, Supervisor, here, near
 from robonav_ray.runtime.wiring import Session, WiringFacts
 from robonav_ray.storage import join
@@ -112,8 +112,8 @@ class RayWiring:
                 dump_directory=str(session.run.path.absolute()),
             ),
             run_name=f"session-{session.counters.incarnation}-{time.time_ns()}",
-            storage_path=stored_notes(config.checkpoint.storage, session.run),
-            notes=stored_notes(None, session.run),
+            storage_path=ray_train_notes(config.checkpoint.storage, session.run),
+            notes=ray_train_notes(None, session.run),
             num_ranks=plan.num_ranks,
             cpus_per_rank=plan.cpus_per_rank,
             gpus_per_rank=plan.gpus_per_rank,

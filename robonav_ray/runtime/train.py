@@ -26,6 +26,7 @@ from robonav_ray.runtime.checkpoint import (
 from robonav_ray.runtime.controller import Ending
 from robonav_ray.runtime.job import place_output
 from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
+from robonav_ray.runtime.located import refuse_uri
 from robonav_ray.runtime.run_directory import (
     RunDirectory,
     RunDirectoryError,
@@ -39,10 +40,10 @@ from robonav_ray.runtime.run_directory import (
 )
 from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.stored_runs import StoredRunError, bring_run, check_writable, find_stored_run, stored_run
+from robonav_ray.runtime.stored_runs import StoredRunError, bring_run, check_writable, find_stored_run, holds_run, stored_run
 from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
-from robonav_ray.storage import as_folder, check_location, exists, is_uri, join
+from robonav_ray.storage import as_folder, check_location, is_uri
 
 logger = logging.getLogger(__name__)
 EXIT_FAILED = 1
@@ -90,8 +91,7 @@ def train_command(
             stop.end_within(max(0.0, began + budget.max_time_s - time.monotonic()), "training, at the time limit")
         from robonav_ray.runtime.judge import finish_run
 
-        finish_run(session, console, stop)
-    return 0
+        return 0 if finish_run(session, console, stop) else EXIT_FAILED
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,9 @@ class Opening:
     def begin(self) -> Session:
         """Make the run directory, or set aside what the resumed checkpoint leaves behind."""
         if self.resumed is None:
-            return Session(self.config, self.task, create_run(self.config, self.directory), None, self.began)
+            storage = self.config.checkpoint.storage
+            run = create_run(self.config, self.directory, lambda path: storage is not None and holds_run(storage, path.name))
+            return Session(self.config, self.task, run, None, self.began)
         run, checkpoint = self.resumed
         return Session(self.config, self.task, run, checkpoint, self.began, goes_on=checkpoint is None)
 
@@ -127,6 +129,7 @@ def resolve_opening(
     config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None, began: float, console: Console
 ) -> Opening:
     """Resolve config, run and checkpoint; makes nothing. UserError for anything that is wrong."""
+    refuse_uri(directory, "--out")
     if resume is not None and resume not in ("auto", "latest") and not is_uri(resume) and not Path(resume).exists():
         raise RunDirectoryError(f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)")
     if resume is not None and is_uri(resume):
@@ -166,12 +169,15 @@ def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None)
         return None
     if is_uri(resume):
         name = resume.partition("?")[0].rstrip("/").rpartition("/")[2]
+        storage = config.checkpoint.storage
+        if directory is not None and storage is not None and directory.name != name and holds_run(storage, directory.name):
+            raise StoredRunError(f"--out {directory}: checkpoint.storage holds another run of that name; choose a new one")
         run = bring_run(resume, directory or Path(config.output_dir) / name)
     elif directory is None and resume in ("auto", "latest") and (stored := _find_stored(config, resume)) is not None:
         run = bring_run(stored, Path(config.output_dir) / stored.partition("?")[0].rpartition("/")[2])
     elif resume == "auto" and directory is not None:  # the same command again and again, as a job queue would
         storage = config.checkpoint.storage
-        if storage is not None and exists(join(stored_run(storage, RunDirectory(directory.absolute())), "config.yaml")):
+        if storage is not None and holds_run(storage, directory.absolute().name):
             bring_run(stored_run(storage, RunDirectory(directory.absolute())), directory)
         if not (directory / "config.yaml").is_file():
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,8 @@ from robonav_ray.curriculum.progress import CurriculumProgress
 from robonav_ray.records import Metrics
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters
 from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.runtime.stored_notes import StoredNotes
+from robonav_ray.runtime.stored_runs import stored_run
 from robonav_ray.runtime.task import Task
 
 
@@ -34,6 +37,12 @@ class Session:
     def counters(self) -> Counters:
         """Counters at the beginning of this session."""
         return self.checkpoint.counters if self.checkpoint else Counters()
+
+    @cached_property
+    def notes(self) -> StoredNotes | None:
+        """What brings the run's small files into ``checkpoint.storage``; None without one."""
+        storage = self.config.checkpoint.storage
+        return None if storage is None else StoredNotes(self.run.path, stored_run(storage, self.run))
 
 
 @dataclass(frozen=True)

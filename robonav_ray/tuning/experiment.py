@@ -26,7 +26,9 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.load import dump_config, load_tuning_config
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.runtime.checkpoint import list_checkpoints
+from robonav_ray.runtime.located import refuse_uri
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, refuse_existing, session_facts
+from robonav_ray.storage import join
 from robonav_ray.tuning.space import trial_config
 
 CONFIG_FILE = "tuning.yaml"
@@ -66,6 +68,7 @@ class Experiment:
     def trial_config(self, trial: str, params: Mapping[str, Any]) -> RunConfig:
         """Return the same for the trial itself: ends by env steps, reports by checkpoints, prints nothing."""
         config, search = self.run_config(params), self.config
+        storage = config.checkpoint.storage  # trials of all searches are called alike
         holds_replay = search.scheduler.is_population and search.scheduler.clone_replay == "donor"
         return config.model_copy(
             update={
@@ -74,7 +77,12 @@ class Experiment:
                     update={"time_s": FOREVER_S, "max_time_s": None, "max_env_steps": search.trial.max_env_steps}
                 ),
                 "checkpoint": config.checkpoint.model_copy(
-                    update={"interval_s": FOREVER_S, "keep": 1_000_000, "replay": holds_replay}
+                    update={
+                        "interval_s": FOREVER_S,
+                        "keep": 1_000_000,
+                        "replay": holds_replay,
+                        "storage": storage and join(storage, self.path.name),
+                    }
                 ),
                 "rollout": config.rollout.model_copy(update={"spares": False}),  # many trials share a machine
                 "tracking": config.tracking.model_copy(update={"panel": "off", "prometheus": False}),
@@ -124,6 +132,7 @@ def create_experiment(config: TuningConfig, directory: Path | None = None) -> Ex
 
 def open_experiment(path: Path) -> Experiment:
     """Return the search at ``path``; RunDirectoryError, naming those beside it, when it is none."""
+    refuse_uri(path, "search", "a search lies in a folder; the runs of its trials are stored where run.checkpoint.storage says")
     if not (path / CONFIG_FILE).is_file():
         known = sorted(p.parent.name for p in path.parent.glob(f"*/{CONFIG_FILE}"))[-3:] if path.parent.is_dir() else []
         hint = f"; searches beside it: {', '.join(known)}" if known else "; `robonav tune configs/tuning/asha.yaml` makes one"

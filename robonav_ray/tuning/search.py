@@ -28,6 +28,7 @@ from rich.logging import RichHandler
 
 from robonav_ray.config.load import ConfigError, dump_config, load_tuning_config
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.runtime.located import refuse_uri
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, command_line
 from robonav_ray.runtime.signals import StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
@@ -85,6 +86,7 @@ def resolve_search(
 ) -> tuple[TuningConfig, Experiment | None]:
     """Return the config, and the experiment to go on with; makes nothing. UserError for anything that is wrong."""
     example = "`robonav tune configs/tuning/asha.yaml`"
+    refuse_uri(directory, "--out", "a search lies in a folder; run.checkpoint.storage=URI stores the runs of its trials")
     if resume is None:
         if config_path is None and not overrides:
             raise ConfigError(f"name the config of a search, for instance {example}")

@@ -19,6 +19,7 @@ from robonav_ray.runtime.checkpoint import (
     newest_good_checkpoint,
 )
 from robonav_ray.runtime.run_directory import RunDirectory, create_run
+from robonav_ray.runtime.stored_notes import StoredNotes
 from robonav_ray.runtime.stored_runs import (
     StoredRunError,
     bring_run,
@@ -26,7 +27,6 @@ from robonav_ray.runtime.stored_runs import (
     find_stored_run,
     prune_stored,
     set_newer_aside_stored,
-    store_notes,
     stored_checkpoints,
     stored_run,
 )
@@ -46,7 +46,7 @@ def commit(run: RunDirectory, location: str, env_steps: int) -> str:
     rows = f'{{"rows": {env_steps}}}'.encode()
     writer.add([write_file(open_folder(writer.part("replay/shard_000")), "shard.json", rows).below("replay/shard_000")])
     writer.write_json("curriculum.json", {"stage": env_steps})
-    store_notes(run, location)
+    StoredNotes(run.path, location).update()
     return writer.commit().path.name
 
 
@@ -76,7 +76,7 @@ def test_another_machine_gets_the_newest_checkpoint_and_the_notes(tmp_path: Path
     with local_folder(join(checkpoint.rows, "shard_000")) as folder:
         assert json.loads((folder / "shard.json").read_text()) == {"rows": 20}
     run.write_status("finished")
-    store_notes(run, location)
+    StoredNotes(run.path, location).update()
     assert find_stored_run(storage, unfinished_only=True) is None
     assert find_stored_run(storage, unfinished_only=False) == location
     set_newer_aside_stored(location, first)
