@@ -20,8 +20,8 @@ from robonav_ray.records import EpisodeResults
 from robonav_ray.runtime.checkpoint import newest_good_checkpoint
 from robonav_ray.runtime.controller import Controller
 from robonav_ray.runtime.judge import evaluate_run
-from robonav_ray.runtime.located import find_policy
 from robonav_ray.runtime.local import LocalWiring
+from robonav_ray.runtime.located import find_policy
 from robonav_ray.runtime.run_directory import RunDirectory, create_run, open_run
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.sizes import check_sizes
