@@ -20,5 +20,19 @@ class RunInterruptedError(RuntimeError):
     """The run cannot go on for now, for a reason that passes (storage away, nodes missing): resume it, exit code 75."""
 
 
+class ToldError(RuntimeError):
+    """A fault whose first line is the sentence that people shall read; what has caused it hangs on it as ``__cause__``.
+
+    Raise a subclass of it where one knows better than a trace does who is to mend something, and where.
+    """
+
+
+class RunFaultError(RuntimeError):
+    """A fault has ended the session of a run: its first line says which, the fault itself is the ``__cause__``.
+
+    What learner and replay could still give has been committed, and the trace stands in the run's ``error.txt``.
+    """
+
+
 class FencedError(RuntimeError):
     """The caller was taken for dead and has been replaced; what it still sends is refused."""

@@ -22,7 +22,7 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.counter_rng import ROLE_EXPLORATION, ROLE_WORLD, seed_for
-from robonav_ray.errors import PartLostError
+from robonav_ray.errors import PartLostError, ToldError
 from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
 from robonav_ray.records import Assignment, EpisodeResults, Fragment, PartEvent
 from robonav_ray.rollout.spares_remote import Spares
@@ -228,6 +228,9 @@ class RolloutFleet:
             PartLostError: When a worker met the death of a part that is not replaced.
         """
         total = RolloutStats()
+        if not self._lives:  # they have been ended
+            time.sleep(timeout_s)
+            return total
         index_of = {life.calls[0]: index for index, life in enumerate(self._lives)}
         ready, _ = ray.wait(list(index_of), num_returns=len(index_of), timeout=timeout_s)
         for ref in ready:
@@ -237,7 +240,9 @@ class RolloutFleet:
             except RayTaskError as error:  # first: an error about somebody else's death is a RayActorError too
                 if isinstance(error.cause, RayActorError):
                     raise PartLostError(f"rollout worker {index} met a part that is gone: {error.cause}") from error
-                raise RuntimeError(f"rollout worker {index} failed: {error.cause!r}") from error
+                if isinstance(error.cause, ToldError):
+                    raise error.cause from error
+                raise ToldError(f"rollout worker {index} failed: {error.cause!r}") from error
             except RayActorError as error:
                 self._replace(index, "lost", "died", error)
             else:
@@ -371,11 +376,11 @@ class RolloutFleet:
         self.last_loss = f"rollout worker {index} {why} and was replaced"
         self._fruitless[index] = self._fruitless.get(index, 0) + (life.heard is None)
         if self.num_replaced > self._max_restarts:
-            raise RuntimeError(
+            raise ToldError(
                 f"{self.num_replaced} rollout workers died, more than rollout.max_restarts allows; last: {error}"
             ) from error
         if self._fruitless[index] > MAX_FRUITLESS_LIVES:
-            raise RuntimeError(
+            raise ToldError(
                 f"rollout worker {index} died {self._fruitless[index]} times in a row before it had delivered anything; last: {error}"
             ) from error
         self._note(PartEvent(event, f"rollout/{index}", why, rows_lost=self._end_life(index)))

@@ -108,6 +108,24 @@ class Controller:
         """Cut and commit a checkpoint now and return it; None when that failed, which is said and counted."""
         return self.last_saved if self.facts is not None and self._save(self.facts) else None
 
+    def end_after_fault(self) -> Ending | None:
+        """After ``advance`` has raised: commit what learner and replay can still give, where something was learned.
+
+        Returns how the session ended, None when it had not begun. Raises no Exception: what has ended the session is worth more than what
+        became of this.
+        """
+        self._stop.end_within(self._session.config.budget.grace_s, "the fault")
+        saved = False
+        try:
+            facts = self._wiring.salvage()
+            if facts is not None:
+                self.facts = facts
+                self._note(facts)
+                saved = self._has_news(facts) and self._save(facts, last=True)
+        except Exception as error:  # noqa: BLE001  (see above)
+            logger.warning("no checkpoint after the fault (%s); the one before is intact", error)
+        return None if self.facts is None else Ending(StopReason.SIGNAL, self.facts, self._train_s(), saved)
+
     def close(self) -> None:
         """Give up a checkpoint that is being written; to be called before the wiring is closed."""
         self._saver.close()

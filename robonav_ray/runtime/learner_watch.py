@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from robonav_ray.errors import PartLostError
+from robonav_ray.errors import PartLostError, ToldError
 from robonav_ray.learner.remote import LearnerHandle
 from robonav_ray.records import Metrics, PartEvent
 from robonav_ray.runtime.mailbox import MetricsPost
@@ -54,7 +54,7 @@ class LearnerWatch:
             return ""
         waited = time.monotonic() - self._began
         if waited > self._start_timeout_s:
-            raise RuntimeError(
+            raise ToldError(
                 f"the learner has not come up within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
             )
         return "starting: the learner is coming up"

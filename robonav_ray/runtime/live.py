@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Literal, Self
 
+from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, UserError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.runtime.checkpoint import newest_good_checkpoint, set_newer_aside
 from robonav_ray.runtime.controller import Controller, Ending
+from robonav_ray.runtime.faults import record_fault, sentence_of
 from robonav_ray.runtime.run_directory import RunDirectory
-from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest
 from robonav_ray.runtime.stored_runs import set_newer_aside_stored
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.tracking.fanout import open_trackers
@@ -84,13 +86,38 @@ class LiveRun:
         self._exits.__exit__(kind, error, traceback)
 
     def finish(self) -> Ending:
-        """Go on until there is a reason to stop."""
-        self.ending = self.controller.run()
-        return self.ending
+        """Go on until there is a reason to stop; raises as ``advance`` does."""
+        while True:
+            ending = self.advance()
+            if ending is not None:
+                return ending
 
     def advance(self, until_env_steps: int | None = None) -> Ending | None:
-        """Go on until ``until_env_steps`` (None: no such limit); return how the run ended when it did before."""
-        self.ending = self.controller.advance(until_env_steps)
+        """Go on until ``until_env_steps`` (None: no such limit); return how the run ended when it did before.
+
+        Raises:
+            RunFaultError: After a fault, when what learner and replay could still give has been committed.
+            PartLostError, RunInterruptedError, UserError: As they are.
+        """
+        try:
+            self.ending = self.controller.advance(until_env_steps)
+        except (PartLostError, RunInterruptedError):
+            raise
+        except KeyboardInterrupt:
+            if self._stop.at_once:
+                raise
+            self._stop.signal_name = (
+                "KeyboardInterrupt"  # raised by a library or an environment: as if somebody had pressed Ctrl-C
+            )
+            self.ending = self.controller.end_after_fault()
+            if self.ending is None:
+                raise RunInterruptedError("it was interrupted before it had begun") from None
+        except BaseException as fault:  # also SystemExit, of an environment: it ends no run without a word
+            self._stop.exit_code = EXIT_FAILED
+            self.controller.end_after_fault()
+            if isinstance(fault, UserError):
+                raise
+            raise RunFaultError(sentence_of(fault)) from fault
         return self.ending
 
     def _leave_status(
@@ -102,8 +129,11 @@ class LiveRun:
                 done = ending.reason.finished and ending.saved
                 run.write_status("finished" if done else "unfinished", reason=ending.reason.name)
             else:
+                reason = {} if error is None else {"reason": sentence_of(error)}
+                if isinstance(error, Exception) and not isinstance(error, UserError | RunInterruptedError):
+                    record_fault(run, error)
                 has_checkpoint = newest_good_checkpoint(run.checkpoints)[0] is not None
-                run.write_status("unfinished" if has_checkpoint or kind is None else "failed")
+                run.write_status("unfinished" if has_checkpoint or kind is None else "failed", **reason)
             if self._notes is not None:
                 self._notes.update()
         except OSError as full:  # a disk or a storage; the checkpoints are what counts, and the exit code tells of those

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from safetensors import SafetensorError
@@ -84,6 +85,7 @@ class LocalWiring:
         if session.checkpoint is not None:
             self._load_worker(session.checkpoint)
         self._stats = RolloutStats()
+        self._at_work: Literal["worlds", "learner"] | None = None
 
     @property
     def env_steps(self) -> int:
@@ -100,6 +102,9 @@ class LocalWiring:
             if time.monotonic() >= until or (most is not None and self.env_steps >= most):
                 break
         self.loop.look()
+        return self._facts()
+
+    def _facts(self) -> WiringFacts:
         ledger = self.replay.ledger.stats()
         return WiringFacts(
             env_steps=self.env_steps,
@@ -116,16 +121,27 @@ class LocalWiring:
     def round(self) -> None:
         """One fragment if it is admitted, then every update that is."""
         if self.replay.can_insert(self._max_rows):
+            self._at_work = "worlds"
             self._stats = self._stats.plus(self.worker.collect())
+        self._at_work = "learner"
         while self.loop.advance(self._session.config.learner.batches_per_call):
             pass
+        self._at_work = None
+
+    def salvage(self) -> WiringFacts | None:
+        """Of a fault in the worlds nothing else has seen anything yet: a fragment is handed over whole, or not at all.
+
+        The worlds themselves may be half stepped, so they are left out of what is saved, and a resume begins new episodes. A learner that
+        failed within an update may be half updated: None.
+        """
+        return None if self._at_work == "learner" else self._facts()
 
     def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> Saved:
         """Write every part, between two rounds, and return when that is done."""
         return Saved(self.save(writer))
 
     def save(self, writer: CheckpointWriter) -> int:
-        """Write every part, between two rounds; return the learner step."""
+        """Write every part, between two rounds; return the learner step. Without the worlds, where a fault has left them half stepped."""
         files = json.loads(self._command("save", str(writer.path / "learner")))["files"]
         writer.add(FileEntry(*file).below("learner") for file in files)
         newest = self._weights.newer_than(-1)
@@ -138,7 +154,8 @@ class LocalWiring:
             raise OSError(f"{rollout}: {error}") from error
         header = {"version": newest.version, "learner_step": newest.learner_step, "names": newest.names}
         (rollout / "weights.json").write_text(json.dumps(header), encoding="utf-8")
-        np.savez(rollout / WORKER_FILE, allow_pickle=False, **self.worker.state_dict())
+        if self._at_work != "worlds":
+            np.savez(rollout / WORKER_FILE, allow_pickle=False, **self.worker.state_dict())
         if self._session.config.checkpoint.replay:
             writer.add(entry.below("replay") for entry in self.replay.save(writer.path / "replay"))
         writer.write_json("curriculum.json", self.curriculum.state_dict())
@@ -201,5 +218,5 @@ class LocalWiring:
 
 
 def _has_worker(checkpoint: Checkpoint) -> bool:
-    """Whether the checkpoint holds running worlds; one of the Ray wiring does not."""
+    """Whether the checkpoint holds running worlds; one of the Ray wiring, or made after a fault in them, does not."""
     return (checkpoint.rollout / WORKER_FILE).is_file()

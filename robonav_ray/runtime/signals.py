@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM ask for a checkpoint and an orderly end within a grace; a second SIGINT ends at once.
+"""Signals that would end the process ask for a checkpoint and an orderly end within a grace; a second SIGINT ends at once.
+
+SIGINT and SIGTERM are a person's and an operator's; SIGHUP comes when the terminal is closed, SIGUSR1, SIGUSR2 and SIGXCPU from job queues
+before a limit, SIGQUIT, SIGALRM and the like from who knows where. All of them would lose what was learned since the last checkpoint.
 
 What is not over within the grace (a storage that hangs, a part that does not end) is ended by force: the last committed checkpoint is
 intact, and whoever started the command is told by the exit code to start it again.
@@ -10,10 +13,24 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-EXIT_RESUME = 75
+EXIT_FAILED, EXIT_RESUME = 1, 75
+ONE_S = 0.5
+"""Signals within this long of each other are one: a terminal and a wrapper (``timeout``, ``make``, ``uv run``) send one each."""
+_OURS = (signal.SIGINT, signal.SIGTERM)
+_MAY_BE_ANOTHERS = (
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+)
 
 
 class StopRequest:
@@ -24,6 +41,8 @@ class StopRequest:
         self._end = end
         self._timer: threading.Timer | None = None
         self.signal_name: str | None = None
+        self.at_once = False
+        """Whether a second SIGINT has asked to leave everything as it is."""
         self.exit_code = EXIT_RESUME
         """What the process is ended with when it has to be by force."""
 
@@ -53,20 +72,29 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals(grace_s: float | None = None) -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a StopRequest while the block runs; must be entered in the main thread.
+    """Turn signals that would end the process into a StopRequest while the block runs; must be entered in the main thread.
 
-    With ``grace_s`` the process is ended by force when the block is not left within that many seconds of the first signal.
+    Of the signals in ``_MAY_BE_ANOTHERS`` those are left alone that somebody has seen to already: ``nohup`` ignores SIGHUP, and a
+    program around us may use SIGALRM. With ``grace_s`` the process is ended by force when the block is not left within that many seconds
+    of the first signal.
     """
     request = StopRequest(None if grace_s is None else os._exit)
+    began = [0.0]
 
     def note(number: int, frame: FrameType | None) -> None:
-        if request and number == signal.SIGINT:
+        now, before = time.monotonic(), began[0]
+        if not request or now - before > ONE_S:
+            began[0] = now
+        if request and number == signal.SIGINT and now - before > ONE_S:
+            request.at_once = True
             raise KeyboardInterrupt
-        request.signal_name = signal.Signals(number).name
+        if not request:
+            request.signal_name = signal.Signals(number).name
         if grace_s is not None:
-            request.end_within(grace_s, request.signal_name)
+            request.end_within(grace_s, request.signal_name or "the stop")
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = [*_OURS, *(number for number in _MAY_BE_ANOTHERS if signal.getsignal(number) is signal.SIG_DFL)]
+    before = {number: signal.signal(number, note) for number in ours}
     try:
         yield request
     finally:

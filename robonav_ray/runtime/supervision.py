@@ -19,7 +19,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
-from robonav_ray.errors import PartLostError
+from robonav_ray.errors import PartLostError, ToldError
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.remote import ReplayHandles
 from robonav_ray.replay.shard import ShardStats
@@ -150,7 +150,7 @@ class Supervisor:
             if question.open_s > self._timeout_s:
                 self._lose_shard(index, "fenced", f"was silent for {question.open_s:.0f} s", saved)
         elif question.open_s > self._start_timeout_s:
-            raise RuntimeError(
+            raise ToldError(
                 f"replay shard {index} has not come up within runtime.start_timeout_s ({question.open_s:.0f} s); `ray status` shows what "
                 "it waits for: lower replay.num_shards or runtime.cpus_per_shard, or free the cluster"
             )

@@ -169,10 +169,18 @@ class RayWiring:
         limits = self._session.config.runtime
         self.fleet.replace_silent(quiet.get, limits.heartbeat_timeout_s, limits.start_timeout_s)
         self._follow_the_nodes()
-        counters = self._session.counters
-        learner_steps = int(self._watch.metrics.get("learner/learner_step", counters.learner_steps))
-        if self._session.config.rollout.spares and learner_steps > counters.learner_steps:  # not before all else is up
+        if (
+            self._session.config.rollout.spares and self._learner_steps > self._session.counters.learner_steps
+        ):  # not before all else is up
             self.fleet.keep_spares()
+        return self._facts(ledger)
+
+    @property
+    def _learner_steps(self) -> int:
+        return int(self._watch.metrics.get("learner/learner_step", self._session.counters.learner_steps))
+
+    def _facts(self, ledger: LedgerReport) -> WiringFacts:
+        supervisor = self._supervisor
         messages = (
             self._watch.waiting_text(),
             self._elasticity.message,
@@ -181,8 +189,8 @@ class RayWiring:
             self.fleet.last_loss,
         )
         return WiringFacts(
-            env_steps=counters.env_steps + self._stats.env_steps,
-            learner_steps=learner_steps,
+            env_steps=self._session.counters.env_steps + self._stats.env_steps,
+            learner_steps=self._learner_steps,
             progress=supervisor.first_answer("curriculum"),
             num_workers=self.fleet.num_workers,
             num_replaced=self.fleet.num_replaced + self.replay.num_restarts,
@@ -196,6 +204,13 @@ class RayWiring:
             },
             message=next(filter(None, messages), ""),
         )
+
+    def salvage(self) -> WiringFacts | None:
+        """End the workers, one of which may be at fault; learner and shards have been told nothing and stand where they stood."""
+        if self._closed or self._parts_lost or not self._watch.is_up or self.learner.ended_because() is not None:
+            return None
+        self.fleet.kill()
+        return self._facts(self._supervisor.first_answer("ledger"))
 
     def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> RaySave:
         """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody sets a mark; then both go on (not if ``last``).

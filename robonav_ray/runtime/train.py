@@ -15,7 +15,7 @@ from rich.logging import RichHandler
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, load_run_config
-from robonav_ray.errors import PartLostError, RunInterruptedError
+from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
@@ -24,6 +24,7 @@ from robonav_ray.runtime.checkpoint import (
     open_checkpoint,
 )
 from robonav_ray.runtime.controller import Ending
+from robonav_ray.runtime.faults import last_words
 from robonav_ray.runtime.job import place_output
 from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
 from robonav_ray.runtime.located import refuse_uri
@@ -38,15 +39,15 @@ from robonav_ray.runtime.run_directory import (
     refuse_existing,
     resume_command,
 )
-from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
+from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.stored_runs import StoredRunError, bring_run, check_writable, find_stored_run, holds_run, stored_run
 from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
+from robonav_ray.screen import say_error
 from robonav_ray.storage import as_folder, check_location, is_uri
 
 logger = logging.getLogger(__name__)
-EXIT_FAILED = 1
 RESTARTS_WINDOW_S = 3600.0
 Wirings = Literal["ray", "local"]
 
@@ -66,31 +67,43 @@ def train_command(
     )
     opening = resolve_opening(config_path, overrides, resume, directory, began, console)
     budget = opening.config.budget
-    with stop_on_signals(budget.grace_s) as stop:
-        try:
-            if local:
-                _check_own_device(opening.config)
-                session, ending = _live(opening, stop, console, "local", start_local)
-            else:
-                session, ending = _live_on_ray(opening, stop, console)
-        except RunInterruptedError as error:
-            console.print(f"{error}\ngo on later with the same command and [bold]--resume auto[/]", highlight=False)
-            return EXIT_RESUME
-        console.print(_ending_text(session, ending), highlight=False)
-        if not ending.reason.finished and not ending.saved and not session.run.checkpoints.is_dir():
-            console.print("nothing has been learned yet, so there is nothing to resume: start again", highlight=False)
-            return EXIT_RESUME
-        if not ending.saved:
-            console.print("[red]the final checkpoint could not be written; the one before is intact[/]")
-            return EXIT_FAILED
-        if not ending.reason.finished:
-            console.print(f"go on with: [bold]{resume_command(session.run)}[/]", highlight=False)
-            return EXIT_RESUME
-        stop.exit_code = 0  # trained and saved: what follows can be had later
-        if budget.max_time_s is not None:
-            stop.end_within(max(0.0, began + budget.max_time_s - time.monotonic()), "training, at the time limit")
-        from robonav_ray.runtime.judge import finish_run
+    try:
+        with stop_on_signals(budget.grace_s) as stop:
+            return _train(opening, stop, console, local)
+    except RunInterruptedError as error:
+        console.print(f"{error}\ngo on later with the same command and [bold]--resume auto[/]", highlight=False)
+        return EXIT_RESUME
+    except KeyboardInterrupt:
+        say_error("ended at once; what was committed before is intact: go on with the same command and --resume auto")
+        return EXIT_RESUME
+    except RunFaultError as error:
+        say_error(error)
+        return EXIT_FAILED
 
+
+def _train(opening: Opening, stop: StopRequest, console: Console, local: bool) -> int:
+    """Run the session, say how it ended, and see to what follows training; return the exit code."""
+    if local:
+        _check_own_device(opening.config)
+        session, ending = _live(opening, stop, console, "local", start_local)
+    else:
+        session, ending = _live_on_ray(opening, stop, console)
+    console.print(_ending_text(session, ending), highlight=False)
+    if not ending.reason.finished and not ending.saved and not session.run.checkpoints.is_dir():
+        console.print("nothing has been learned yet, so there is nothing to resume: start again", highlight=False)
+        return EXIT_RESUME
+    if not ending.saved:
+        console.print("[red]the final checkpoint could not be written; the one before is intact[/]")
+        return EXIT_FAILED
+    if not ending.reason.finished:
+        console.print(f"go on with: [bold]{resume_command(session.run)}[/]", highlight=False)
+        return EXIT_RESUME
+    stop.exit_code = 0  # trained and saved: what follows can be had later
+    if (limit_s := opening.config.budget.max_time_s) is not None:
+        stop.end_within(max(0.0, opening.began + limit_s - time.monotonic()), "training, at the time limit")
+    from robonav_ray.runtime.judge import finish_run
+
+    with last_words(session.run, "it is trained and saved; judge it again with", "robonav", "evaluate"):
         return 0 if finish_run(session, console, stop) else EXIT_FAILED
 
 
@@ -299,14 +312,15 @@ def _live(opening: Opening, stop: StopRequest, console: Console, wiring: Wirings
     session = opening.begin()
     console.print(f"[bold]{session.run.shown}[/]  {session.task.describe()}", highlight=False)
     lost_at: list[float] = []
-    while True:
-        try:
-            with LiveRun(session, start, wiring_name=wiring, stop=stop, command=command_line()) as live:
-                return session, live.finish()
-        except PartLostError as error:
-            lost_at.append(time.monotonic())
-            session = _session_after(session, error, lost_at)
-            console.print(f"{error}; going on from {session.counters.env_steps:,} env steps", highlight=False)
+    with last_words(session.run, "go on with", "robonav", "train", "--resume"):
+        while True:
+            try:
+                with LiveRun(session, start, wiring_name=wiring, stop=stop, command=command_line()) as live:
+                    return session, live.finish()
+            except PartLostError as error:
+                lost_at.append(time.monotonic())
+                session = _session_after(session, error, lost_at)
+                console.print(f"{error}; going on from {session.counters.env_steps:,} env steps", highlight=False)
 
 
 def _session_after(session: Session, error: PartLostError, lost_at: list[float]) -> Session:

@@ -131,6 +131,13 @@ class Wiring(Protocol):
         """
         ...
 
+    def salvage(self) -> WiringFacts | None:
+        """Return where the run stands after ``poll`` has raised; None where nothing that could be saved is left.
+
+        From here on nothing but a last ``begin_save`` and ``close`` is asked of the parts.
+        """
+        ...
+
     def committed(self, checkpoint: Checkpoint) -> None:
         """Tell the parts that ``checkpoint`` is theirs to come back to."""
         ...
