@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -109,6 +109,13 @@ def open_appending(path: Path) -> BinaryIO:
     return os.fdopen(_opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab", buffering=0)
 
 
+def open_writing(path: Path, *, buffering: int = -1) -> BinaryIO:
+    """Open a plain file, made if missing, to write it anew; it is emptied once it has been looked at."""
+    file = os.fdopen(_opened(path, os.O_WRONLY | os.O_CREAT), "wb", buffering)
+    file.truncate(0)
+    return file
+
+
 def open_new(path: Path, mode: int = 0o666) -> BinaryIO:
     """Make a file that was not there; FileExistsError when anything is, be it a link that leads nowhere."""
     return os.fdopen(_opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
@@ -130,13 +137,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         PlainFileError: When something else than a plain file stands there, or the folder may not be written.
         OSError: Also when there is no room; the old file is as it was.
     """
+    with replacing_path(path) as aside, open_writing(aside) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def replacing_path(path: Path) -> Iterator[Path]:
+    """As ``replacing``, for writers that open files themselves: gives the path of an empty file, with the same suffix."""
     check_replaceable(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    file = open_new(aside)
+    aside = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    open_new(aside).close()
     try:
-        with file:
-            yield file
-        os.replace(aside, path)
+        yield aside
+        with _refusals(path):
+            os.replace(aside, path)
     except BaseException:
         with contextlib.suppress(OSError):
             aside.unlink()
@@ -149,12 +163,43 @@ def replace(path: Path, content: bytes | str) -> None:
         file.write(content if isinstance(content, bytes) else content.encode(errors="backslashreplace"))
 
 
-def append(path: Path, content: bytes | str) -> None:
-    """Write behind what a plain file holds, made if missing; raises as ``open_appending`` does, and OSError when there is no room."""
+def append(path: Path, content: bytes | str, *, sync: bool = False) -> None:
+    """Write behind what a plain file holds, made if missing; with ``sync`` it is on the disk when this returns.
+
+    Raises:
+        PlainFileError: As for ``open_appending``; OSError when there is no room.
+    """
     data = memoryview(content if isinstance(content, bytes) else content.encode(errors="backslashreplace"))
     with open_appending(path) as file:
         while data.nbytes:
             data = data[file.write(data) :]
+        if sync:
+            os.fsync(file.fileno())
+
+
+def check_entries(folder: Path, files: Collection[str], folders: Collection[str]) -> None:
+    """Look at what lies in ``folder`` under these names; nothing need be there.
+
+    Raises:
+        FileNotFoundError: When there is no ``folder``.
+        PlainFileError: Naming the first of ``files`` that is no plain file, or of ``folders`` that is no folder; a link is neither.
+    """
+    with _refusals(folder):
+        names = sorted(os.listdir(folder))
+    for name in names:
+        if name in folders:
+            check_folder(folder / name)
+        elif name in files:
+            mode = (folder / name).lstat().st_mode
+            if not stat.S_ISREG(mode):
+                raise PlainFileError(f"{folder / name}: is {_kind(mode)}, where a plain file belongs")
+
+
+def refusal(error: OSError) -> str | None:
+    """Return in words what a file was refused for, by the system or by this module; None for what passes with time."""
+    if isinstance(error, PlainFileError):
+        return str(error)
+    return f"{error.filename}: {_REFUSED[error.errno]}" if error.errno in _REFUSED and error.filename else None
 
 
 def check_replaceable(path: Path) -> None:

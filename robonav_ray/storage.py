@@ -26,7 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from robonav_ray import plain_files
 from robonav_ray.manifest import MANIFEST, FileEntry, check_manifest, leads_outside, manifest_entries
+from robonav_ray.plain_files import MAX_DOCUMENT_BYTES, PlainFileError, open_writing
 
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
@@ -118,7 +120,7 @@ class _LocalFile:
     """An unbuffered file whose ``write`` writes all of it (the system may take less at a time); errors name the file."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._raw = path, path.open("wb", buffering=0)
+        self._path, self._raw = path, open_writing(path, buffering=0)
         self.close = self._raw.close
 
     def write(self, data: bytes | memoryview) -> None:
@@ -159,6 +161,9 @@ class BucketFolder:
         location = join(self.location, name)
 
         def opened() -> Any:
+            if (here := _here(location)) is not None:
+                here.parent.mkdir(parents=True, exist_ok=True)
+                return open_writing(here)
             files, path = _resolve(location)
             files.create_dir(path.rpartition("/")[0], recursive=True)
             return files.open_output_stream(path)
@@ -218,30 +223,32 @@ def exists(location: str) -> bool:
     return bool(_tried(lambda: files.get_file_info(path).is_file, location))
 
 
-def read_bytes(location: str) -> bytes:
-    """Return a file's content; FileNotFoundError when there is none."""
+def read_bytes(location: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """Return a file's content; FileNotFoundError when there is none, PlainFileError when it is larger than ``limit`` or no plain file."""
+    if (here := _here(location)) is not None:
+        return plain_files.read_bytes(here, limit)
 
     def read() -> bytes:
-        files, path = _resolve(location)
-        with files.open_input_stream(path) as stream:
-            return bytes(stream.read())
+        data = bytearray()
+        _read_once(location, data.extend, None, limit)
+        return bytes(data)
 
     return _tried(read, location)
 
 
 def write_bytes(location: str, data: bytes) -> None:
     """Write a whole file: a reader finds the old one or the new one."""
+    if (here := _here(location)) is not None:
+        here.parent.mkdir(parents=True, exist_ok=True)
+        return plain_files.replace(here, data)
 
-    def write() -> None:
+    def write() -> None:  # an object of a bucket shows only when it is whole
         files, path = _resolve(location)
         files.create_dir(path.rpartition("/")[0], recursive=True)
-        aside = path if _appears_whole(location) else f"{path}.new"
-        with files.open_output_stream(aside) as stream:
+        with files.open_output_stream(path) as stream:
             stream.write(data)
-        if aside != path:
-            files.move(aside, path)
 
-    _tried(write, location)
+    return _tried(write, location)
 
 
 def list_folder(location: str) -> list[tuple[str, bool, float]]:
@@ -355,33 +362,45 @@ def check(location: str, expected: Mapping[str, FileEntry | None]) -> None:
         )
 
 
-def fetch(location: str, target: Path, expected: FileEntry | None = None) -> None:
-    """Copy a file to this machine; OSError when it is not what ``expected`` says."""
+def fetch(location: str, target: Path, expected: FileEntry | None = None, limit: int | None = None) -> None:
+    """Copy a file to this machine; OSError when it is not what ``expected`` says, or larger than ``limit``."""
     target.parent.mkdir(parents=True, exist_ok=True)
 
     def copy() -> None:
-        with target.open("wb") as file:
-            _read_once(location, file.write, expected)
+        with plain_files.replacing(target) as file:
+            _read_once(location, file.write, expected, limit)
 
     _tried(copy, location)
 
 
-def _read_once(location: str, take: Callable[[bytes], Any], expected: FileEntry | None) -> None:
-    """Hand a file's bytes to ``take``; OSError when they are not what ``expected`` says."""
-    files, path = _resolve(location)
+def _read_once(location: str, take: Callable[[bytes], Any], expected: FileEntry | None, limit: int | None = None) -> None:
+    """Hand a file's bytes to ``take``; OSError when they are not what ``expected`` says, PlainFileError when more than ``limit``."""
     digest, num_bytes = hashlib.sha256(), 0
-    with files.open_input_stream(path) as stream:
-        while block := stream.read(1 << 22):
+    limit = limit if expected is None else expected.num_bytes
+    with _opened(location) as stream:
+        while (limit is None or num_bytes <= limit) and (block := stream.read(1 << 22)):
             digest.update(block)
             num_bytes += len(block)
             take(block)
+    if expected is None and limit is not None and num_bytes > limit:
+        raise PlainFileError(f"{location.partition('?')[0]}: is larger than {limit} bytes, the most that is read of such a file")
     if expected is not None and (num_bytes, digest.hexdigest()) != (expected.num_bytes, expected.sha256):
         raise DamagedError(f"{location.partition('?')[0]}: does not match its hash in {MANIFEST} (damaged)")
 
 
-def _appears_whole(location: str) -> bool:
-    """Whether a file shows only when it has been closed, as in a bucket; in a folder it would show half written."""
-    return is_uri(location) and not location.startswith("file://")
+def _here(location: str) -> Path | None:
+    """Return the path of a file that lies on this machine's file system; None for an object of a bucket."""
+    if is_uri(location) and not location.startswith("file://"):
+        return None
+    return Path(_resolve(location)[1])
+
+
+def _opened(location: str) -> Any:
+    """Return a file that can be read, of this machine or of a bucket."""
+    if (here := _here(location)) is not None:
+        return plain_files.open_reading(here)
+    files, path = _resolve(location)
+    return files.open_input_stream(path)
 
 
 def _resolve(location: str) -> tuple[Any, str]:
@@ -397,7 +416,7 @@ def _tried(call: Callable[[], Result], location: str) -> Result:
     for left in reversed(range(TRIES)):
         try:
             return call()
-        except (FileNotFoundError, DamagedError):
+        except (FileNotFoundError, DamagedError, PlainFileError):
             raise
         except OSError as error:
             if not left or not is_uri(location):

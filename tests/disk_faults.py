@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 COUNTED = ("mkdir", "fsync", "rename", "replace", "unlink", "rmdir")
@@ -13,7 +12,7 @@ class Stopped(BaseException):
 
 
 class DiskOperations:
-    """Counts the operations that change a disk (writes through ``Path.open`` twice a file at least); the ``at``-th does ``fault``."""
+    """Counts the operations that change a disk (writes of unbuffered files twice a file at least); the ``at``-th does ``fault``."""
 
     def __init__(self, set_attribute: Callable[[Any, str, Any], None] = setattr) -> None:
         self.count, self.at = 0, -1
@@ -21,15 +20,19 @@ class DiskOperations:
         self.fault: Callable[[], None] = self._raise
         for name in COUNTED:
             set_attribute(os, name, self._counted(getattr(os, name)))
-        opened = Path.open
+        opened, wrapped = os.open, os.fdopen
 
-        def open_counted(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            if "w" not in mode:
-                return opened(path, mode, *args, **kwargs)
-            self.step()
-            return _CountedFile(opened(path, mode, *args, **kwargs), self.step, 2 if kwargs.get("buffering") == 0 else 1)
+        def open_counted(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+            if flags & os.O_CREAT:
+                self.step()
+            return opened(path, flags, *args, **kwargs)
 
-        set_attribute(Path, "open", open_counted)
+        def wrap_counted(descriptor: int, mode: str = "r", buffering: int = -1, *args: Any, **kwargs: Any) -> Any:
+            file = wrapped(descriptor, mode, buffering, *args, **kwargs)
+            return _CountedFile(file, self.step, 2 if buffering == 0 else 1) if mode == "wb" else file
+
+        set_attribute(os, "open", open_counted)
+        set_attribute(os, "fdopen", wrap_counted)
 
     def step(self) -> None:
         """Count one operation that is about to be made."""
@@ -53,7 +56,7 @@ class _CountedFile:
 
     def __init__(self, file: Any, step: Callable[[], None], parts: int) -> None:
         self._file, self._step, self._parts = file, step, parts
-        self.fileno, self.close, self.flush = file.fileno, file.close, file.flush
+        self.fileno, self.close, self.flush, self.truncate = file.fileno, file.close, file.flush, file.truncate
 
     def write(self, data: Any) -> int:
         self._step()

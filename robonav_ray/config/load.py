@@ -24,6 +24,7 @@ from robonav_ray.config.run import RunConfig
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.config.words import without_secret
 from robonav_ray.errors import UserError
+from robonav_ray.plain_files import PlainFileError, read_text
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 24
@@ -126,22 +127,24 @@ class _Document:
         return result
 
 
-def load_run_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+def load_run_config(path: Path | None = None, overrides: Sequence[str] = (), *, follow: bool = True) -> RunConfig:
     """Return the checked config: defaults, then the file at ``path``, then ``overrides`` of the form ``a.b=c`` in order.
+
+    The file may be a link to a plain one, unless ``follow`` says that it lies in a run directory, where no file is.
 
     Raises:
         ConfigError: for anything wrong, with one clear message that lists every problem found.
     """
-    return _load(RunConfig, path, overrides)
+    return _load(RunConfig, path, overrides, follow=follow)
 
 
-def load_tuning_config(path: Path | None, overrides: Sequence[str] = ()) -> TuningConfig:
+def load_tuning_config(path: Path | None, overrides: Sequence[str] = (), *, follow: bool = True) -> TuningConfig:
     """Return the checked config of a search, by the same rules. What its trials have in common (``run``) is not checked here.
 
     Raises:
         ConfigError: for anything wrong, with one clear message that lists every problem found.
     """
-    return _load(TuningConfig, path, overrides)
+    return _load(TuningConfig, path, overrides, follow=follow)
 
 
 def load_cluster_definition(path: Path, overrides: Sequence[str] = ()) -> ClusterDefinition:
@@ -161,18 +164,18 @@ def check_run_config(data: Mapping[str, Any], source: str) -> RunConfig:
         raise ConfigError(_explain(RunConfig, error, source, {}, {})) from None
 
 
-def _load(model: type[Config], path: Path | None, overrides: Sequence[str]) -> Config:
+def _load(model: type[Config], path: Path | None, overrides: Sequence[str], *, follow: bool = True) -> Config:
     source, lines, data = "defaults", {}, {}
     if path is not None:
         source = str(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path, MAX_BYTES, follow=follow)
         except FileNotFoundError:
             raise ConfigError(f"{path}: no such file{_nearest_file(path)}") from None
-        except IsADirectoryError:
-            raise ConfigError(f"{path}: is a directory; name a YAML file in it") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+        except PlainFileError as error:
+            raise ConfigError(f"{error}; name a YAML file") from None
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
         document = _Document(text, source)
         lines = document.lines
         data = {} if document.data is None else document.data

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from robonav_ray.curriculum.gates import WindowFigures
+from robonav_ray.plain_files import replace
 from robonav_ray.records import Metrics
 
 PROGRESS_FILE = "curriculum_progress.json"
@@ -154,6 +154,4 @@ def _finite(value: Any) -> Any:
 
 def write_progress(progress: CurriculumProgress, path: Path) -> None:
     """Write the progress as JSON, aside and then renamed: a reader never sees half a file."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(progress.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    aside.replace(path)
+    replace(path, json.dumps(progress.to_dict(), indent=2, allow_nan=False) + "\n")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from robonav_ray.plain_files import PlainFileError, read_json, read_lines, replacing_path
 
 CURVES_FILE = "curves.png"
 _METRICS_FILE, _PROGRESS_FILE = "metrics.jsonl", "curriculum_progress.json"
@@ -50,7 +51,7 @@ def load_curves(run: Path) -> Curves:
     """
     path = run / _METRICS_FILE
     points: dict[str, list[tuple[float, float]]] = {}
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+    for text in read_lines(path) if path.exists() else ():
         line = _parsed(text)
         for name, value in line.items():
             if name not in ("step", "time") and isinstance(value, int | float):
@@ -61,18 +62,19 @@ def load_curves(run: Path) -> Curves:
     return Curves(series, _stage_names(run / _PROGRESS_FILE))
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: bytes) -> dict[str, Any]:
     try:
-        line = json.loads(text)
-    except json.JSONDecodeError:
+        line = json.loads(text.decode(errors="replace"))
+    except (json.JSONDecodeError, RecursionError):
         return {}
-    return line if isinstance(line, dict) and "step" in line else {}
+    return line if isinstance(line, dict) and isinstance(line.get("step"), int | float) else {}
 
 
 def _stage_names(path: Path) -> tuple[str, ...]:
-    if not path.is_file():
+    try:
+        return tuple(str(stage["name"]) for stage in read_json(path).get("stages", ()))
+    except (FileNotFoundError, PlainFileError, AttributeError, KeyError, TypeError):  # they only label the picture
         return ()
-    return tuple(str(stage["name"]) for stage in json.loads(path.read_text(encoding="utf-8")).get("stages", ()))
 
 
 def stage_spans(steps: np.ndarray, stage: np.ndarray, last_step: float) -> list[tuple[int, float, float]]:
@@ -115,9 +117,8 @@ def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -
         _draw_small(figure.add_subplot(grid[1 + i // 3, i % 3]), curves, spans, name, lines)
     figure.suptitle(title or run.name, x=0.012, ha="left", fontsize=14, fontweight="bold", color=_INK)
     path = path or run / CURVES_FILE
-    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    figure.savefig(aside)
-    aside.replace(path)
+    with replacing_path(path) as aside:
+        figure.savefig(aside)
     return path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robonav_ray.evaluation.statistics import Mean, Rate, Summary
+from robonav_ray.plain_files import replace
 
 FORMAT_VERSION = 1
 JSON_FILE, MARKDOWN_FILE = "evaluation.json", "evaluation.md"
@@ -142,9 +142,7 @@ def write_report(report: EvaluationReport, directory: Path) -> tuple[Path, Path]
     paths = directory / JSON_FILE, directory / MARKDOWN_FILE
     texts = json.dumps(to_dict(report), indent=2, allow_nan=False) + "\n", to_markdown(report)
     for path, text in zip(paths, texts, strict=True):
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        replace(path, text)
     return paths
 
 

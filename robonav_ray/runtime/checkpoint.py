@@ -27,8 +27,10 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from robonav_ray import plain_files
 from robonav_ray.errors import UserError
 from robonav_ray.manifest import MANIFEST, FileEntry, check_manifest, manifest_bytes, manifest_entries
+from robonav_ray.plain_files import PlainFileError, check_folder, is_plain, open_reading
 from robonav_ray.runtime.vetting import UntrustedError, parse_json, read_json, vet_files, vet_names
 from robonav_ray.storage import DamagedError, check, check_location, fetch, join, open_folder, read_bytes, write_bytes, write_file
 
@@ -170,7 +172,7 @@ class CheckpointWriter:
             fetch(join(stored_at, name), self.path / name, stored[name])
         folder = open_folder(stored_at)
         for name, path in files.items():
-            with folder.create(name) as copy, path.open("rb") as file:
+            with folder.create(name) as copy, open_reading(path) as file:
                 while block := file.read(1 << 22):
                     copy.write(block)
             if copy.entry != self._entries[name]:
@@ -191,7 +193,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such checkpoint directory; `ls {path.parent}` shows those that exist")
     try:
-        data = (path / MANIFEST).read_bytes()
+        check_folder(path)
+        data = plain_files.read_bytes(path / MANIFEST)
+    except PlainFileError as error:
+        raise CheckpointError(f"{error}; use another checkpoint") from None
     except FileNotFoundError:
         raise CheckpointError(
             f"{path / MANIFEST}: is missing, so {path.name} was never committed; use another checkpoint"
@@ -221,6 +226,8 @@ def fetch_checkpoint(stored_at: str, folder: Path) -> Checkpoint:
     place = join(stored_at, MANIFEST).partition("?")[0]
     try:
         data = read_bytes(join(stored_at, MANIFEST))
+    except PlainFileError as error:
+        raise CheckpointError(f"{error}; use another checkpoint") from None
     except FileNotFoundError:
         raise CheckpointError(f"{place}: is missing, so it was never committed; use another checkpoint") from None
     created, entries, _, _ = _read_manifest(data, place)
@@ -303,8 +310,8 @@ def _read_manifest(data: bytes, path: str) -> tuple[float, list[FileEntry], str 
 
 def _damage(file: Path, entry: FileEntry) -> str | None:
     """Return what is wrong with ``file``, None when it is as its entry says."""
-    if not file.is_file():
-        return f"{file}: is missing; use another checkpoint"
+    if not is_plain(file):
+        return f"{file}: is missing, or no plain file; use another checkpoint"
     if file.stat().st_size != entry.num_bytes or _sha256(file) != entry.sha256:
         return f"{file}: does not match its hash in {MANIFEST} (damaged); use another checkpoint"
     return None
@@ -314,7 +321,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """Return the committed checkpoints under ``RUN/checkpoints``, oldest first, without opening them."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.name.startswith("env-") and (p / MANIFEST).is_file())
+    return sorted(p for p in _folders(folder) if p.name.startswith("env-") and os.path.lexists(p / MANIFEST))
 
 
 def newest_good_checkpoint(folder: Path, *, with_rows: bool = False) -> tuple[Checkpoint | None, list[str]]:
@@ -348,7 +355,7 @@ def check_stored_rows(checkpoint: Checkpoint) -> None:
     try:
         _, entries, _, _ = _read_manifest(read_bytes(join(checkpoint.stored_at, MANIFEST)), place)
         check(checkpoint.stored_at, {entry.name: entry for entry in entries if entry.name.startswith("replay/")})
-    except (DamagedError, FileNotFoundError) as error:
+    except (DamagedError, FileNotFoundError, PlainFileError) as error:
         raise CheckpointError(f"{error}; use another checkpoint") from None
 
 
@@ -363,14 +370,19 @@ def prune_checkpoints(folder: Path, keep: int) -> list[Path]:
     removed = list_checkpoints(folder)[:-keep]
     for path in removed:
         path.rename(folder / f"{_ASIDE}{path.name}-{time.time_ns()}")  # first it stops being a checkpoint, then it goes
-    for path in [p for p in folder.iterdir() if p.name.startswith(_ASIDE)] if folder.is_dir() else []:
+    for path in [p for p in _folders(folder) if p.name.startswith(_ASIDE)] if folder.is_dir() else []:
         shutil.rmtree(path)
     return removed
 
 
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in ``folder``; a link to one is none of ours."""
+    return [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+
+
 def _sha256(path: Path, sync: bool = False) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_reading(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
         if sync:

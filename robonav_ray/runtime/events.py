@@ -5,6 +5,7 @@ Written by the driver as it happens and flushed at once, over all sessions of th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.plain_files import append, read_lines
 from robonav_ray.records import Metrics, PartEvent
 
 logger = logging.getLogger(__name__)
@@ -40,8 +42,7 @@ class EventLog:
             logging.WARNING if event.event in _LOSSES else logging.INFO, "%s %s: %s", event.part, event.event, event.detail
         )
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            append(self._path, json.dumps(line) + "\n")
         except OSError:
             self.num_unwritten += 1
 
@@ -57,13 +58,9 @@ class EventLog:
 
 def read_events(path: Path) -> list[dict[str, Any]]:
     """Return the events of a run directory in order; a torn last line is left out, a missing file is no events."""
-    file = path / EVENTS_FILE
-    if not file.is_file():
-        return []
     events: list[dict[str, Any]] = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError:  # the line that was being written when the process was killed
-            continue
+    with contextlib.suppress(FileNotFoundError):
+        for line in read_lines(path / EVENTS_FILE):
+            with contextlib.suppress(ValueError):  # the line that was being written when the process was killed
+                events.append(json.loads(line))
     return events

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from io import BufferedWriter, TextIOWrapper
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, UserError
 from robonav_ray.interfaces import Tracker
+from robonav_ray.plain_files import open_appending
 from robonav_ray.runtime.checkpoint import newest_good_checkpoint, set_newer_aside
 from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.faults import record_fault, sentence_of
@@ -142,6 +145,9 @@ class LiveRun:
 
 class _RunLog(logging.FileHandler):
     """A log file whose disk may be full: lines that cannot be written are left out, they are on the terminal too."""
+
+    def _open(self) -> TextIOWrapper:
+        return TextIOWrapper(BufferedWriter(open_appending(Path(self.baseFilename))), "utf-8", "backslashreplace")  # type: ignore[arg-type]
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Do nothing where ``logging`` would print a traceback."""

@@ -21,6 +21,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -36,9 +37,19 @@ from typing import Any, Literal, NoReturn
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
 from robonav_ray.errors import UserError
-from robonav_ray.plain_files import open_lock
+from robonav_ray.plain_files import PlainFileError, check_entries, is_plain, open_lock, read_json, replace
 
+logger = logging.getLogger(__name__)
 Status = Literal["running", "unfinished", "finished", "failed"]
+_FILES = frozenset(
+    (
+        *("config.yaml", "run.json", "status.json", "summary.json", "curriculum_progress.json", "error.txt", "log.txt", ".lock"),
+        *("metrics.jsonl", "metrics.superseded.jsonl", "events.jsonl", "take_over.json", "take_overs.jsonl"),
+        *("curves.png", "play.gif", "evaluation.json", "evaluation.md"),
+    )
+)
+_FOLDERS = frozenset(("checkpoints", "tensorboard", "evaluations", "ray_train"))
+"""What a run opens in its directory, by name: each is looked at before a run is taken up."""
 _PACKAGES = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium", "pydantic", "safetensors")
 
 
@@ -76,7 +87,7 @@ class RunDirectory:
         later = sorted(self.path.glob("config-session-*.yaml"))
         written = later[-1] if later else self.path / "config.yaml"
         presets = {override for override in overrides if override.partition("=")[0].strip() == "preset"}
-        config = load_run_config(written, ["budget.max_time_s=null", *(o for o in overrides if o not in presets)])
+        config = load_run_config(written, ["budget.max_time_s=null", *(o for o in overrides if o not in presets)], follow=False)
         for override in presets:
             if override.partition("=")[2].strip() != config.preset:
                 raise ConfigError(
@@ -94,7 +105,7 @@ class RunDirectory:
         """Write down the config of a resumed session when it differs from the one before."""
         if config.model_copy(update={"budget": config.budget.model_copy(update={"max_time_s": None})}) != self.config:
             number = len(list(self.path.glob("config-session-*.yaml"))) + 2
-            self._write_whole(f"config-session-{number:03d}.yaml", dump_config(config))
+            replace(self.path / f"config-session-{number:03d}.yaml", dump_config(config))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -126,8 +137,8 @@ class RunDirectory:
     def read_json(self, name: str) -> dict[str, Any]:
         """Return the JSON object ``name``; empty when there is none that can be read."""
         try:
-            found = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError, RecursionError):
+            found = read_json(self.path / name)
+        except (FileNotFoundError, PlainFileError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -137,13 +148,7 @@ class RunDirectory:
 
     def write_json(self, name: str, data: Any) -> None:
         """Replace a JSON file."""
-        self._write_whole(name, json.dumps(data, indent=1, default=str))
-
-    def _write_whole(self, name: str, text: str) -> None:
-        """Write a file aside and rename it, so that a kill leaves the old one or the new one."""
-        aside = self.path / f".{name}.{os.getpid()}"
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(self.path / name)
+        replace(self.path / name, json.dumps(data, indent=1, default=str))
 
     def add_session(self, command: list[str], wiring: str) -> None:
         """Append who ran what, with which versions and when, to ``run.json``."""
@@ -181,7 +186,7 @@ def create_run(
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-run-") as aside:
             whole = Path(aside) / "run"
             whole.mkdir()
-            (whole / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+            replace(whole / "config.yaml", dump_config(config))
             for attempt in range(100):
                 candidate = path if attempt == 0 else path.with_name(f"{path.name}-{attempt}")
                 if is_taken(candidate):
@@ -215,8 +220,15 @@ def refuse_existing(directory: Path) -> NoReturn:
 
 
 def open_run(path: Path) -> RunDirectory:
-    """Return the run at ``path``; RunDirectoryError when it is not a run directory."""
-    if not (path / "config.yaml").is_file():
+    """Return the run at ``path``.
+
+    Raises:
+        RunDirectoryError: When it is not a run directory.
+        PlainFileError: When what lies in place of one of a run's files is no plain file, or the directory may not be read.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        check_entries(path, _FILES, _FOLDERS)
+    if not is_plain(path / "config.yaml"):
         known = [p.parent.name for p in sorted(path.parent.glob("*/config.yaml"))][-3:] if path.parent.is_dir() else []
         hint = f"; runs beside it: {', '.join(known)}" if known else "; `robonav train` makes one"
         raise RunDirectoryError(f"{path}: is not a run directory (it has no config.yaml){hint}")
@@ -226,15 +238,21 @@ def open_run(path: Path) -> RunDirectory:
 def find_latest_run(output_dir: Path, *, unfinished_only: bool, name: str | None = None) -> RunDirectory | None:
     """Return the run under ``output_dir`` that was started last and has checkpoints, or None.
 
-    ``unfinished_only`` leaves out what has ended well, and what another process is training; ``name`` is ``config.name``.
+    ``unfinished_only`` leaves out what has ended well, and what another process is training; ``name`` is ``config.name``. What looks
+    like a run and cannot be read is passed over with a warning: it may be somebody else's.
     """
     starts = list(output_dir.absolute().glob("*/config.yaml")) if output_dir.is_dir() else []
-    for start in sorted(starts, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        run = RunDirectory(start.parent)
-        if not run.checkpoints.is_dir() or (name is not None and run.config.name != name):
+    for start in sorted(starts, key=lambda path: path.lstat().st_mtime_ns, reverse=True):
+        if not os.path.lexists(start.parent / "checkpoints"):
             continue
-        if not unfinished_only or (run.status in ("running", "unfinished") and not run.is_locked):
-            return run
+        try:
+            run = open_run(start.parent)
+            if name is not None and run.config.name != name:
+                continue
+            if not unfinished_only or (run.status in ("running", "unfinished") and not run.is_locked):
+                return run
+        except UserError as error:
+            logger.warning("passed over: %s", (str(error).splitlines() or [""])[0])
     return None
 
 

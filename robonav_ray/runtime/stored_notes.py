@@ -128,7 +128,7 @@ def bring_notes(location: str, run: Path) -> None:
             part not in ("", ".", "..") and os.path.basename(part) == part and not part.startswith(".")
             for part in name.split("/")
         ):
-            fetch(join(location, *name.split("/")), run / name)
+            fetch(join(location, *name.split("/")), run / name, limit=LARGEST_NOTE_BYTES)
 
 
 def shown(location: str) -> str:

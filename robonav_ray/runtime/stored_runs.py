@@ -15,10 +15,12 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from robonav_ray.config.load import ConfigError, read_yaml
+from robonav_ray.config.load import MAX_BYTES, ConfigError, read_yaml
 from robonav_ray.errors import UserError
 from robonav_ray.manifest import MANIFEST
+from robonav_ray.plain_files import PlainFileError
 from robonav_ray.runtime.checkpoint import (
     CheckpointError,
     check_stored_rows,
@@ -83,7 +85,7 @@ def find_stored_run(storage: str, *, unfinished_only: bool, name: str | None = N
         if name is not None and _stored_name(location) != name:
             continue
         if unfinished_only and "status.json" in files:
-            status = json.loads(read_bytes(join(location, "status.json"))).get("status")
+            status = _stored_json(join(location, "status.json")).get("status", "unfinished")
             if status not in ("running", "unfinished"):
                 continue
         found.append((files["config.yaml"], location))
@@ -94,11 +96,21 @@ def _stored_name(location: str) -> str | None:
     """Return ``name`` of a stored run's config; None, with a warning, when that is none."""
     place = join(location, "config.yaml")
     try:
-        config = read_yaml(read_bytes(place).decode(errors="replace"), place.partition("?")[0])
-    except ConfigError as error:
+        config = read_yaml(read_bytes(place, MAX_BYTES).decode(errors="replace"), place.partition("?")[0])
+    except (ConfigError, PlainFileError) as error:
         logger.warning("%s", error)
         return None
     return config.get("name") if isinstance(config, dict) else None
+
+
+def _stored_json(place: str) -> dict[str, Any]:
+    """Return a stored JSON object; empty, with a warning, when that is none."""
+    try:
+        found = json.loads(read_bytes(place))
+    except (ValueError, RecursionError) as error:  # a PlainFileError too
+        logger.warning("%s: is no note of ours (%s)", place.partition("?")[0], error)
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def stored_checkpoints(location: str) -> list[str]:
@@ -141,7 +153,7 @@ def bring_policy(location: str, directory: Path, name: str | None = None) -> Run
         run = RunDirectory(directory.absolute())
         for file in [file for file, is_folder, _ in list_folder(location) if not is_folder]:
             if file.startswith("config") and file.endswith(".yaml"):
-                fetch(join(location, file), run.path / file)
+                fetch(join(location, file), run.path / file, limit=MAX_BYTES)
         if name is None:
             names = stored_checkpoints(location)
             if not names:

@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from robonav_ray.manifest import leads_outside
+from robonav_ray.plain_files import PlainFileError, open_reading, read_bytes
 
 MAX_JSON_BYTES = 64_000_000
 MAX_JSON_DEPTH = 64
@@ -60,7 +61,7 @@ def vet_files(root: Path, names: Iterable[str]) -> None:
         if path.suffix == ".json":
             read_json(path)
         elif path.suffix == ".npy":
-            with path.open("rb") as file:
+            with open_reading(path) as file:
                 _vet_array(file, path.stat().st_size, str(path))
         elif path.suffix == ".npz":
             _vet_archive(path)
@@ -74,9 +75,11 @@ def read_json(path: Path) -> Any:
     Raises:
         UntrustedError: for anything else; OSError when it cannot be read.
     """
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise UntrustedError(f"{path}: is larger than {MAX_JSON_BYTES} bytes")
-    return parse_json(path.read_bytes(), str(path))
+    try:
+        data = read_bytes(path, MAX_JSON_BYTES)
+    except PlainFileError as error:
+        raise UntrustedError(str(error)) from None
+    return parse_json(data, str(path))
 
 
 def parse_json(data: bytes, where: str) -> Any:
@@ -140,7 +143,7 @@ def _vet_archive(path: Path) -> None:
 def _vet_tensors(path: Path) -> None:
     """Look at a safetensors header: size, depth, and that no tensor lies beyond the file."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_reading(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
             raise UntrustedError(f"{path}: claims a header of {length} bytes")

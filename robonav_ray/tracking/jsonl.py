@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.plain_files import append, open_appending, read_lines, replace
 from robonav_ray.records import Metrics
 
 METRICS_FILE = "metrics.jsonl"
@@ -38,8 +39,8 @@ class JsonlTracker:
             if resume_step is None:
                 raise ValueError(f"{self.path} exists; pass the step to resume from, or take another directory")
             self._rewind(resume_step)
-        self._file = self.path.open("ab", buffering=0)
-        self.end = self.path.stat().st_size
+        self._file = open_appending(self.path)
+        self.end = os.fstat(self._file.fileno()).st_size
         """Bytes of whole lines in the file."""
 
     def log(self, metrics: Metrics, step: int) -> None:
@@ -88,29 +89,23 @@ class JsonlTracker:
 
     def _rewind(self, resume_step: int) -> None:
         kept, moved = [], []
-        for text in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for text in read_lines(self.path):
             line = _parsed(text)
             if line is None or line["step"] > resume_step:
-                moved.append(text)
+                moved.append(_whole(text))
                 continue
-            kept.append(text)
+            kept.append(_whole(text))
             for tag in line.keys() - {"step", "time"}:
                 self._last_step[tag] = max(line["step"], self._last_step.get(tag, -1))
         if not moved:
             return
-        with self.path.with_name(SUPERSEDED_FILE).open("a", encoding="utf-8") as file:
-            file.writelines(text + "\n" for text in moved)
-            file.flush()
-            os.fsync(file.fileno())
-        aside = self.path.with_name(f".{METRICS_FILE}.{os.getpid()}")
-        aside.write_text("".join(text + "\n" for text in kept), encoding="utf-8")
-        aside.replace(self.path)
+        append(self.path.with_name(SUPERSEDED_FILE), b"".join(moved), sync=True)
+        replace(self.path, b"".join(kept))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a metrics file in order; a torn one is left out."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [line for line in map(_parsed, lines) if line is not None]
+    return [line for line in map(_parsed, read_lines(path)) if line is not None]
 
 
 def read_points(path: Path, start: int, limit: int | None = None) -> list[tuple[Metrics, int, int]]:
@@ -119,23 +114,25 @@ def read_points(path: Path, start: int, limit: int | None = None) -> list[tuple[
     null becomes NaN again. A line that is not whole yet is left for later.
     """
     points: list[tuple[Metrics, int, int]] = []
-    with path.open("rb") as file:
-        file.seek(start)
-        for line in file:
-            if not line.endswith(b"\n") or (limit is not None and len(points) >= limit):
-                break
-            start += len(line)
-            found = _parsed(line.decode("utf-8", errors="replace"))
-            if found is not None:
-                metrics = {k: math.nan if v is None else v for k, v in found.items() if k not in ("step", "time")}
-                points.append((metrics, found["step"], start))
+    for line in read_lines(path, start):
+        if not line.endswith(b"\n") or (limit is not None and len(points) >= limit):
+            break
+        start += len(line)
+        found = _parsed(line)
+        if found is not None:
+            metrics = {k: math.nan if v is None else v for k, v in found.items() if k not in ("step", "time")}
+            points.append((metrics, found["step"], start))
     return points
 
 
-def _parsed(text: str) -> dict[str, Any] | None:
+def _whole(line: bytes) -> bytes:
+    return line if line.endswith(b"\n") else line + b"\n"
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
     try:
-        line = json.loads(text)
-    except json.JSONDecodeError:
+        line = json.loads(text.decode(errors="replace"))
+    except (json.JSONDecodeError, RecursionError):
         return None
     return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -24,7 +25,6 @@ from robonav_ray.runtime.checkpoint import (
     CheckpointWriter,
     Counters,
     _manifest_bytes,
-    _sha256,
     open_checkpoint,
 )  # fmt: skip
 from robonav_ray.runtime.judge import load_policy
@@ -71,7 +71,7 @@ def forge(folder: Path, **renamed: str) -> Path:
     files = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
         name = path.relative_to(folder).as_posix()
-        files.append(FileEntry(renamed.get(path.name, name), path.stat().st_size, _sha256(path)))
+        files.append(FileEntry(renamed.get(path.name, name), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()))
     (folder / MANIFEST).write_bytes(_manifest_bytes(time.time(), files))
     return folder
 

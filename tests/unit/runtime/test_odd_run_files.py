@@ -1,12 +1,16 @@
 """What lies in place of a run's own files: nothing is followed, emptied or waited for."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from robonav_ray.config import RunConfig
 from robonav_ray.errors import UserError
-from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters
+from robonav_ray.runtime.run_directory import RunDirectory, create_run, find_latest_run, open_run
+from tests.odd_files import ODD_FILES, TOO_LARGE, put
 
 
 def test_a_look_at_a_lock_neither_makes_nor_follows_anything(tmp_path: Path) -> None:
@@ -29,3 +33,55 @@ def test_who_looks_at_a_lock_sees_whether_it_is_held_and_never_stands_in_the_way
     assert not run.is_locked
     with run.locked():
         pass
+
+
+def make_run(path: Path, name: str = "curriculum") -> RunDirectory:
+    """A run with one committed checkpoint."""
+    run = create_run(RunConfig(name=name), path)
+    CheckpointWriter(run.checkpoints, Counters(env_steps=1)).commit()
+    run.write_status("unfinished")
+    return run
+
+
+NEIGHBOURS: dict[str, Callable[[Path], object]] = {
+    "config of something else": lambda run: (run / "config.yaml").write_text("services:\n  web: {}\n"),
+    "config that is no text": lambda run: (run / "config.yaml").write_bytes(b"\xff\xfe\x00"),
+    "config of 5 GB": lambda run: put(TOO_LARGE, run / "config.yaml"),
+    "status of 5 GB": lambda run: put(TOO_LARGE, run / "status.json"),
+    "deep status": lambda run: (run / "status.json").write_text("[" * 100_000),
+    "checkpoints is a file": lambda run: put(Path.touch, run / "checkpoints"),
+    "checkpoints is a link": lambda run: put(ODD_FILES["link to a folder"], run / "checkpoints"),
+    **{
+        f"{name} is a {odd}": lambda run, name=name, odd=odd: put(ODD_FILES[odd], run / name)
+        for name in ("config.yaml", "status.json", ".lock", "log.txt", "metrics.jsonl")
+        for odd in ("pipe", "link to a file", "link to a device", "link to nothing", "folder", "socket")
+    },
+}
+
+
+@pytest.mark.parametrize("what", NEIGHBOURS)
+def test_a_neighbour_that_is_odd_is_passed_over(what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = make_run(tmp_path / "good")
+    odd = make_run(tmp_path / "odd")
+    NEIGHBOURS[what](odd.path)
+    before = os.stat("/etc/hostname")
+    for _ in range(2):  # looking at it changes nothing
+        found = find_latest_run(tmp_path, unfinished_only=True, name="curriculum")
+        assert found is not None
+        assert found.path == (odd.path if what in ("status of 5 GB", "deep status") else good.path)
+    assert os.stat("/etc/hostname").st_size == before.st_size
+    if found.path == good.path and what != "config.yaml is a link to nothing":  # that is no run to anybody
+        assert "passed over" in caplog.text
+        assert "odd" in caplog.text
+        with pytest.raises(UserError, match="odd"):
+            open_run(odd.path).config  # noqa: B018  (a property that reads)
+    assert find_latest_run(tmp_path, unfinished_only=False) is not None
+
+
+def test_a_run_may_be_reached_through_a_link(tmp_path: Path) -> None:
+    make_run(tmp_path / "data" / "run")
+    (tmp_path / "runs").symlink_to(tmp_path / "data")
+    assert find_latest_run(tmp_path / "runs", unfinished_only=True) is not None
+    (tmp_path / "other").symlink_to(tmp_path / "data" / "run")
+    with open_run(tmp_path / "other").locked():
+        assert open_run(tmp_path / "runs" / "run").is_locked
