@@ -33,11 +33,13 @@ def pieces(num_rows: int, num_pieces: int) -> Iterator[Piece]:
 def begin_gradients(parameters: Iterable[Tensor], in_place: bool) -> None:
     """Drop the gradients, so that the first backward pass makes them; ``in_place`` sets them to 0 in memory of their own instead.
 
+    A parameter that is frozen has none from here on: with one of 0 an optimiser's weight decay would move it.
+
     A captured CUDA graph makes gradients in its own memory, which its next run overwrites: with several pieces they must not live there
     (pytorch/pytorch#169545).
     """
     for parameter in parameters:
-        if not in_place:
+        if not in_place or not parameter.requires_grad:
             parameter.grad = None
         elif parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)

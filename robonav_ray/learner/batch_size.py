@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from robonav_ray.errors import UserError
 from robonav_ray.learner import memory
 from robonav_ray.learner.precision import Precision
+from robonav_ray.learner.tensor_tree import tensors_in
 
 NOISE_BYTES = 16 << 20
 """Growth below which a measured peak says nothing: allocators take memory in advance."""
@@ -235,10 +236,7 @@ def _why_too_large(trial: Trial, limits: Limits, has_smaller: bool) -> tuple[str
 
 def sum_of_means(outputs: Any) -> Tensor | None:
     """Return a loss that depends on every floating-point tensor in ``outputs``; None when there is none."""
-    if isinstance(outputs, Tensor):
-        return outputs.float().square().mean() if outputs.is_floating_point() else None
-    values = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, tuple | list) else ()
-    parts = [part for value in values if (part := sum_of_means(value)) is not None]
+    parts = [tensor.float().square().mean() for tensor in tensors_in(outputs) if tensor.is_floating_point()]
     return torch.stack(parts).sum() if parts else None
 
 

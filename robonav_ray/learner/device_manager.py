@@ -18,6 +18,7 @@ from torch import nn
 from robonav_ray.errors import UserError
 from robonav_ray.learner import memory
 from robonav_ray.learner.batch_size import BatchSizeProbe, BatchSizeSearch, Limits, left_untouched, search_batch_size
+from robonav_ray.learner.devices import named_device
 from robonav_ray.learner.precision import check_precision
 
 CPU_MAX_STEP_S = 0.25
@@ -108,11 +109,11 @@ class DeviceManager:
             precision: ``float32``, ``bf16`` or ``fp16``.
 
         Raises:
-            UserError: When an argument is out of range, or not even ``min_batch_size`` fits.
+            UserError: When an argument is out of range, there is no such device, or not even ``min_batch_size`` fits.
         """
         _check_range(input_shape, make_inputs, min_batch_size, max_batch_size, memory_frac, max_step_s, search_s)
         home = _device_of(model)
-        at = torch.device(device) if device is not None else home
+        at = named_device(device) if device is not None else home
         check_precision(precision, at, "precision")
         shape = input_shape or ()
         inputs = make_inputs or (lambda num_rows: torch.randn(num_rows, *shape, device=at))

@@ -33,6 +33,41 @@ def pick_device(wanted: str, local_rank: int = 0) -> torch.device:
     return torch.device("cuda", local_rank % torch.cuda.device_count())
 
 
+def named_device(device: torch.device | str, key: str = "device") -> torch.device:
+    """Return the device of this name; ``key`` is what the user wrote it under.
+
+    Raises:
+        UserError: When there is no such device here, with those that there are.
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise UserError(f"{key}: {device!r} is no device; take {_devices_here()}") from None
+    if found.type == "cuda":
+        there = torch.cuda.is_available() and (found.index or 0) < torch.cuda.device_count()
+    else:
+        there = found.type != "meta" and _holds_tensors(found)
+    if not there:
+        raise UserError(f"{key}: there is no {found} here; take {_devices_here()}")
+    return found
+
+
+def _holds_tensors(device: torch.device) -> bool:
+    """Return whether a tensor can be made there."""
+    try:
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError):  # torch was built without it, has no driver, or no such number
+        return False
+    return True
+
+
+def _devices_here() -> str:
+    """Return the names of this process's devices."""
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)]
+    others = {"mps": torch.backends.mps.is_available(), "xpu": torch.xpu.is_available()}
+    return " or ".join(["cpu", *gpus, *(kind for kind, is_there in others.items() if is_there)])
+
+
 def check_features(learner: LearnerConfig, device: torch.device) -> None:
     """Refuse settings that ``device`` or this machine cannot do; UserError with the key and the alternatives."""
     check_precision(learner.precision, device)

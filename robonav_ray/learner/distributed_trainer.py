@@ -17,12 +17,14 @@ from robonav_ray.errors import UserError
 from robonav_ray.learner.accumulation import averaged, begin_gradients
 from robonav_ray.learner.bad_batches import MAX_BAD_IN_A_ROW
 from robonav_ray.learner.compilation import check_compile, compiled
-from robonav_ray.learner.devices import pick_device
+from robonav_ray.learner.devices import named_device, pick_device
 from robonav_ray.learner.parallel import average_over_ranks, has_process_group, spread_over_gpus, with_sync_batch_norm
-from robonav_ray.learner.precision import Precision, check_precision, has_bf16, to_float32
+from robonav_ray.learner.precision import Precision, check_precision, has_bf16
 from robonav_ray.learner.randomness import rng_state, seed_rank, set_rng_state
 from robonav_ray.learner.ranks import OneRank, ProcessGroupRanks
+from robonav_ray.learner.tensor_tree import to_device, to_float32
 from robonav_ray.learner.tree_file import load_tree, save_tree
+from robonav_ray.learner.user_batch import called, parts_of
 
 logger = logging.getLogger(__name__)
 CHECKPOINT_VERSION = 1
@@ -32,8 +34,9 @@ Strategy = Literal["auto", "ddp", "dp", "none"]
 class DistributedTrainer:
     """Trains any model on whatever is there: one process, one or several GPUs, ranks under torchrun or in Ray Train workers.
 
-    Every rank makes the same calls in the same order. A batch is ``(inputs, targets)`` or ``{"inputs": ..., "targets": ...}``; inputs
-    are a tensor, a tuple (the model's arguments) or a dict (its keywords), and each rank brings its own rows.
+    Every rank makes the same calls in the same order. A batch is ``(inputs, targets)``, ``{"inputs": ..., "targets": ...}`` or an object
+    with these two fields; inputs are a tensor, a tuple (the model's arguments), a mapping (its keywords), or a list, a dataclass or a named
+    tuple that the model takes as it is. Whatever holds tensors may hold others, to any depth. Each rank brings its own rows.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class DistributedTrainer:
             raise UserError(f"max_grad_norm ({max_grad_norm}) must be above 0; None does not clip")
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         """Rank among the processes of this machine; chooses the GPU."""
-        self.device = pick_device("auto", self.local_rank) if device is None else torch.device(device)
+        self.device = pick_device("auto", self.local_rank) if device is None else named_device(device)
         name = _precision_name(use_amp, amp_dtype, self.device)
         check_precision(name, self.device, "amp_dtype" if amp_dtype != "auto" else "use_amp")
         check_compile(compile, self.device, "compile")
@@ -94,6 +97,7 @@ class DistributedTrainer:
         self._must_mark = compile == "reduce-overhead"
         self._precision = Precision(name, self.device)
         self._pending = 0
+        self._optimizer: torch.optim.Optimizer | None = None
         self._loss_is_finite = True
         self._grad_norm = 0.0
         self.num_steps = 0
@@ -129,7 +133,8 @@ class DistributedTrainer:
 
         Args:
             batch: This rank's rows; see the class.
-            optimizer: Of the model's parameters.
+            optimizer: Of all or some of the model's parameters, the same for all calls that make one step. The gradients of the others are
+                dropped with its own, and neither clipped nor looked at.
             criterion: (outputs, targets) -> loss, a scalar or one per row; outputs are float32 in any precision.
             step: Number of this call from 0, going on over epochs: the optimiser moves when step + 1 is a multiple.
 
@@ -140,19 +145,16 @@ class DistributedTrainer:
         Raises:
             FloatingPointError: After three steps in a row that had to be skipped for another reason than the scale of fp16; with ``ddp``
                 on every rank.
-            ValueError: When the batch is none of those that the class describes.
+            ValueError: When the batch is none of those that the class describes, or the optimiser changes within a step.
         """
-        inputs, targets = (_to_device(part, self.device) for part in _parts_of(batch))
+        inputs, targets = (to_device(part, self.device) for part in parts_of(batch))
         is_last = (step + 1) % self.gradient_accumulation_steps == 0
-        if self._pending == 0:
-            parameters = (p for group in optimizer.param_groups for p in group["params"])
-            begin_gradients(parameters, in_place=self._must_mark and self.gradient_accumulation_steps > 1)
-            self._loss_is_finite = True
+        self._begin(optimizer)
         if self._must_mark:
             torch.compiler.cudagraph_mark_step_begin()
         with averaged(self.model, is_last):
             with self._precision.autocast():
-                outputs = _called(self._call, inputs)
+                outputs = called(self._call, inputs, self.module)
             loss = criterion(to_float32(outputs), targets).mean()
             value = loss.detach()
             # An infinite loss may have a finite gradient; inf - inf makes it NaN, on every rank.
@@ -174,9 +176,13 @@ class DistributedTrainer:
             }
         )
 
-    def clip(self, max_norm: float | None = None) -> float:
-        """Scale the gradients down to ``max_norm`` together (None: leave them) and return the norm that they had."""
-        norm = nn.utils.clip_grad_norm_(self.module.parameters(), math.inf if max_norm is None else max_norm)
+    def clip(self, max_norm: float | None = None, optimizer: torch.optim.Optimizer | None = None) -> float:
+        """Scale the gradients down to ``max_norm`` together (None: leave them) and return the norm that they had.
+
+        Those of ``optimizer``'s parameters, or of all the model's.
+        """
+        parameters = self.module.parameters() if optimizer is None else _optimized(optimizer)
+        norm = nn.utils.clip_grad_norm_(parameters, math.inf if max_norm is None else max_norm)
         return float(norm)
 
     def all_reduce_metrics(self, metrics: Mapping[str, float]) -> dict[str, float]:
@@ -265,11 +271,25 @@ class DistributedTrainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _begin(self, optimizer: torch.optim.Optimizer) -> None:
+        """Drop all gradients in front of the first of the calls that make one step: the model's, and those of what else is optimised."""
+        if self._pending:
+            if optimizer is not self._optimizer:
+                raise ValueError(
+                    f"the optimizer changed after {self._pending} of the {self.gradient_accumulation_steps} calls that make one step: "
+                    "give all of them the same"
+                )
+            return
+        self._optimizer = optimizer
+        in_place = self._must_mark and self.gradient_accumulation_steps > 1
+        begin_gradients({*self.module.parameters(), *_optimized(optimizer)}, in_place=in_place)
+        self._loss_is_finite = True
+
     def _step(self, optimizer: torch.optim.Optimizer) -> bool:
         """Clip and move; False when the gradients are not finite: with ``ddp`` the same on every rank, because they are averaged."""
         self._pending = 0
         self._precision.unscale(optimizer)
-        self._grad_norm = self.clip(self.max_grad_norm)
+        self._grad_norm = self.clip(self.max_grad_norm, optimizer)
         if math.isfinite(self._grad_norm):
             self._precision.step(optimizer)
             self.num_steps += 1
@@ -337,29 +357,9 @@ def _wrapped(module: nn.Module, device: torch.device, strategy: Strategy, find_u
     return spread_over_gpus(module) if strategy == "dp" else module
 
 
-def _parts_of(batch: Any) -> tuple[Any, Any]:
-    if isinstance(batch, Mapping) and {"inputs", "targets"} <= set(batch):
-        return batch["inputs"], batch["targets"]
-    if isinstance(batch, tuple | list) and len(batch) == 2:
-        return batch[0], batch[1]
-    said = f"the keys {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else f"a {type(batch).__name__}"
-    raise ValueError(f'a batch is (inputs, targets) or {{"inputs": ..., "targets": ...}}, not {said}')
-
-
-def _called(model: Callable[..., Any], inputs: Any) -> Any:
-    if isinstance(inputs, Mapping):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
-
-
-def _to_device(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, Mapping):
-        return {key: _to_device(item, device) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return type(value)(_to_device(item, device) for item in value)
-    return value
+def _optimized(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Return the parameters that it moves."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _checked(tree: Any, path: str | Path, wants_scheduler: bool) -> dict[str, Any]:

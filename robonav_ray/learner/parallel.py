@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import distributed as dist
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parallel.scatter_gather import scatter
 
 from robonav_ray.errors import UserError
+from robonav_ray.learner.tensor_tree import map_tensors, tensors_in
 
 
 def has_process_group() -> bool:
@@ -26,9 +30,26 @@ def average_over_ranks(module: nn.Module, device: torch.device, find_unused_para
     )
 
 
+class RowsOverGpus(DataParallel[nn.Module]):
+    """torch's DataParallel, whose ``scatter`` knows every holder of tensors that ``tensor_tree`` knows.
+
+    torch's own hands what it does not know (a dataclass, a mapping that is no dict) whole to every GPU.
+    """
+
+    def scatter(self, inputs: tuple[Any, ...], kwargs: dict[str, Any] | None, device_ids: Any) -> tuple[Any, Any]:
+        """Return arguments and keywords for each GPU, with its part of the rows; fewer where there are fewer rows."""
+        whole = (inputs, kwargs or {})
+        tensors = list(tensors_in(whole))
+        if not tensors:
+            return super().scatter(inputs, kwargs, device_ids)
+        parts = [iter(part) for part in scatter(tensors, device_ids, self.dim)]
+        shared = [map_tensors(lambda _, part=part: next(part), whole) for part in parts]
+        return tuple(part[0] for part in shared), tuple(part[1] for part in shared)
+
+
 def spread_over_gpus(module: nn.Module) -> DataParallel[nn.Module]:
     """Return ``module`` wrapped so that every forward pass shares its rows out over the GPUs of this process."""
-    return DataParallel(module)
+    return RowsOverGpus(module)
 
 
 def with_sync_batch_norm(module: nn.Module, device: torch.device, key: str = "sync_batch_norm") -> nn.Module:

@@ -99,19 +99,6 @@ class Precision:
         )
 
 
-def to_float32(value: Any) -> Any:
-    """Return a tensor of half precision, or a tuple, list or dict of such, in float32; anything else as it is."""
-    if isinstance(value, Tensor):
-        return value.float() if value.is_floating_point() and value.dtype != torch.float64 else value
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(to_float32(v) for v in value))
-    if isinstance(value, tuple | list):
-        return type(value)(to_float32(v) for v in value)
-    if isinstance(value, dict):
-        return {key: to_float32(v) for key, v in value.items()}
-    return value
-
-
 def choose_precision(name: str, device: torch.device) -> str:
     """Return ``name``, or for ``auto`` bf16 where ``device`` has instructions for it (AVX512-BF16 on a CPU), else float32."""
     if name != AUTO:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import math
 import os
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from robonav_ray.config.runtime import RuntimeConfig
@@ -18,8 +17,10 @@ from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.cluster import connected
 from robonav_ray.tuning.default_space import DEFAULT_SPACE
+from robonav_ray.tuning.function_schedulers import finite_objective, function_scheduler
 from robonav_ray.tuning.objective import METRIC
 from robonav_ray.tuning.samplers import Sampler, make_sampler
+from robonav_ray.tuning.space import Space
 
 
 class SamplerSearch(Searcher):
@@ -43,7 +44,7 @@ class SamplerSearch(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the sampler."""
         number, params = self._numbers[trial_id]
-        self._sampler.tell(number, params, None if error or result is None else result.get(METRIC))
+        self._sampler.tell(number, params, None if error else finite_objective(result))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing is restored from Tune's files."""
@@ -58,6 +59,7 @@ def search_function(
     space: Mapping[str, DimensionConfig] | None,
     *,
     name: str,
+    storage_path: str,
     num_samples: int,
     method: str,
     scheduler: Mapping[str, Any],
@@ -67,7 +69,25 @@ def search_function(
     max_concurrent: int | None,
     seed: int,
 ) -> tuple[float, dict[str, Any]]:
-    """Search and return (best objective, its values). UserError when every trial failed, or none fits."""
+    """Search and return (best objective, its values).
+
+    Args:
+        train_fn: The user's own.
+        space: What is searched; None takes the default space.
+        name: Of the experiment; Tune's files are ``storage_path/name``.
+        storage_path: An absolute path, or a URI that Tune knows.
+        num_samples: Trials in all.
+        method: ``random`` or ``bayesopt``.
+        scheduler: See ``function_scheduler``.
+        interval: See ``function_scheduler``.
+        max_iterations: Reports after which a trial is stopped.
+        resources: ``cpu`` and ``gpu`` of a trial.
+        max_concurrent: Trials at once at most; None as many as fit.
+        seed: Of values and perturbations.
+
+    Raises:
+        UserError: When none fits, every trial failed, or none ended with a finite objective.
+    """
     space = dict(space or DEFAULT_SPACE)
     runtime = RuntimeConfig()
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # what was never reported is said at the end, in words of ours
@@ -77,27 +97,38 @@ def search_function(
             {"space": space, "search": {"method": method}, "seed": seed, "scheduler": {"kind": "fifo"}}
         )
         fit = math.floor(cluster.free_cpus / resources["cpu"] + 1e-9)
+        is_population = scheduler["kind"] == "pbt"  # draws the values by itself; all its trials are there from the start
         analysis = tune.run(
             tune.with_resources(_reporting(train_fn), dict(resources)),
             name=name,
-            config=_random_space(space) if scheduler["kind"] == "pbt" else {},
+            storage_path=storage_path,
             num_samples=num_samples,
-            search_alg=None if scheduler["kind"] == "pbt" else SamplerSearch(make_sampler(config), num_samples),
-            scheduler=_scheduler(scheduler, space, interval, max_iterations),
+            search_alg=None if is_population else SamplerSearch(make_sampler(config), num_samples),
+            scheduler=function_scheduler(scheduler, Space(space), interval, max_iterations, seed),
             stop={"training_iteration": max_iterations},
-            max_concurrent_trials=min(max_concurrent or fit, fit) if scheduler["kind"] != "pbt" else None,
+            max_concurrent_trials=None if is_population else min(max_concurrent or fit, fit),
             raise_on_failed_trial=False,
             verbose=0,
         )
-        judged = [trial for trial in analysis.trials if METRIC in trial.last_result]
-        if not judged:
-            failed = [str(trial.get_error() or trial.error_file) for trial in analysis.trials]
-            raise UserError(
-                f"every trial failed, or none reported {METRIC!r}: return the objective, or call ray.tune.report({{{METRIC!r}: x}}); the "
-                f"first: {failed[0] if failed else 'none was begun'}"
-            )
-        best = max(judged, key=lambda trial: trial.last_result[METRIC])
-        return float(best.last_result[METRIC]), dict(best.config)
+        return _best_of(analysis.trials)
+
+
+def _best_of(trials: Sequence[Trial]) -> tuple[float, dict[str, Any]]:
+    """Return objective and values of the trial whose last report is the highest; UserError when none can be compared."""
+    judged = [(value, trial) for trial in trials if (value := finite_objective(trial.last_result)) is not None]
+    if judged:
+        value, best = max(judged, key=lambda pair: pair[0])
+        return value, dict(best.config)
+    reported = [trial.last_result[METRIC] for trial in trials if METRIC in trial.last_result]
+    if reported:
+        raise UserError(
+            f"no trial ended with an objective that can be compared: {METRIC!r} must be a finite number, and the first is {reported[0]!r}"
+        )
+    failed = [str(trial.get_error() or trial.error_file) for trial in trials]
+    raise UserError(
+        f"every trial failed, or none reported {METRIC!r}: return the objective, or call ray.tune.report({{{METRIC!r}: x}}); the "
+        f"first: {failed[0] if failed else 'none was begun'}"
+    )
 
 
 def _reporting(train_fn: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], None]:
@@ -129,43 +160,3 @@ def _checked_resources(resources: Mapping[str, float], cpus: float, gpus: float)
             f"{gpus:g}; lower cpus_per_trial or gpus_per_trial"
         )
     return checked
-
-
-def _random_space(space: Mapping[str, DimensionConfig]) -> dict[str, Any]:
-    made = {"uniform": tune.uniform, "loguniform": tune.loguniform}
-    found: dict[str, Any] = {}
-    for key, dimension in space.items():
-        kind = dimension.kind
-        if kind == "choice":
-            found[key] = tune.choice(list(dimension.choice or ()))
-        elif kind in made:
-            found[key] = made[kind](*getattr(dimension, kind))
-        else:
-            low, high = getattr(dimension, kind)
-            found[key] = (tune.randint if kind == "integer" else tune.lograndint)(low, high + 1)
-    return found
-
-
-def _scheduler(
-    scheduler: Mapping[str, Any], space: Mapping[str, DimensionConfig], interval: int | None, most: int
-) -> TrialScheduler:
-    time: dict[str, Any] = {"time_attr": "training_iteration", "metric": METRIC, "mode": "max"}
-    if scheduler["kind"] == "asha":
-        grace = interval or max(1, most // 8)
-        return AsyncHyperBandScheduler(
-            **time, max_t=max(most, grace), grace_period=grace, reduction_factor=scheduler["reduction_factor"]
-        )
-    if scheduler["kind"] == "pbt":
-        random.seed(0)
-        mutations = {
-            key: list(dimension.choice) if dimension.choice is not None else value
-            for (key, dimension), value in zip(space.items(), _random_space(space).values(), strict=True)
-        }
-        return PopulationBasedTraining(
-            **time,
-            perturbation_interval=interval or 50,
-            quantile_fraction=scheduler["quantile_frac"],
-            hyperparam_mutations=mutations,
-            log_config=False,
-        )
-    return FIFOScheduler()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from rich.console import Console
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.storage import is_uri
 from robonav_ray.tuning.plain_names import base_run, dotted_space
 
 TrainFn = Callable[[dict[str, Any]], Any]
@@ -38,7 +41,7 @@ class RayTuneOptimizer:
         search_space: What is searched, by name (``learning_rate``) or dotted key (``learner.learning_rate``); None takes the default space,
             and for a population of our own runs what may change while they learn.
         run: Sections of a run's config that all curriculum runs have in common.
-        storage_path: Where experiment directories are made.
+        storage_path: Where experiment directories are made: a folder, or with ``train_fn`` also a bucket's URI.
         wiring: ``ray``: every curriculum run has rollout workers, replay shards and learner ranks of its own; ``local``: one process.
         max_env_steps: Env steps of a curriculum run.
         iteration_env_steps: Env steps that ``perturbation_interval`` and ``grace_period`` count, for curriculum runs.
@@ -60,12 +63,13 @@ class RayTuneOptimizer:
         max_iterations: int = 100,
         seed: int = 0,
     ) -> None:
-        self.experiment_name, self.storage_path, self.seed = experiment_name, Path(storage_path), seed
+        self.experiment_name, self.seed = experiment_name, seed
+        self.storage_path = storage_path if isinstance(storage_path, str) and is_uri(storage_path) else Path(storage_path)
         self._train_fn, self._space, self._run = train_fn, search_space, run
         self._wiring, self._max_env_steps, self._iteration_env_steps = wiring, max_env_steps, iteration_env_steps
         self._max_iterations = max_iterations
         self.directory: Path | None = None
-        """Of the newest search."""
+        """Of the newest search; None before one, and where it is in a bucket."""
         self._best: tuple[float, dict[str, Any]] | None = None
 
     @property
@@ -170,9 +174,12 @@ class RayTuneOptimizer:
         if self._train_fn is not None:
             from robonav_ray.tuning.function_search import search_function
 
+            kind = scheduler["kind"] if method == "random" else method
+            name = f"{self.experiment_name}-{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+            storage, self.directory = _made_storage(self.storage_path, name)
             self._best = search_function(
-                self._train_fn, self._space, name=self.experiment_name, num_samples=num_samples, method=method, scheduler=scheduler,
-                interval=interval, max_iterations=self._max_iterations, resources={"cpu": cpus, "gpu": gpus},
+                self._train_fn, self._space, name=name, storage_path=storage, num_samples=num_samples, method=method,
+                scheduler=scheduler, interval=interval, max_iterations=self._max_iterations, resources={"cpu": cpus, "gpu": gpus},
                 max_concurrent=max_concurrent, seed=self.seed,
             )  # fmt: skip
         else:
@@ -225,3 +232,19 @@ class RayTuneOptimizer:
                 f"{found.experiment.shown}: every trial failed; the first: {failures[0] if failures else 'none was begun'}"
             )
         return best.best.objective, params_at_best(best)
+
+
+def _made_storage(storage_path: str | Path, name: str) -> tuple[str, Path | None]:
+    """Return where Tune keeps an experiment, as Tune takes it, and the experiment's directory (None in a bucket); makes the folder.
+
+    Raises:
+        UserError: When the folder cannot be made.
+    """
+    if isinstance(storage_path, str):
+        return storage_path, None
+    directory = storage_path.absolute() / name
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"storage_path: cannot make {directory}: {error.strerror}; name a folder that you may write") from None
+    return str(directory.parent), directory

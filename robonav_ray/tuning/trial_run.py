@@ -12,6 +12,7 @@ Plain: Tune's trainable (``trial.py``) holds one, and so does a test.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 import time
@@ -123,7 +124,7 @@ class TrialRun:
         """Train to the next multiple of the report's interval, commit a checkpoint, and judge it.
 
         Raises:
-            RuntimeError: When a part has failed for good, or no checkpoint could be written.
+            RuntimeError: When a part has failed for good, no checkpoint could be written, or the mean return is not finite.
         """
         live = self._opened()
         env_steps = live.controller.facts.env_steps if live.controller.facts else live.session.counters.env_steps
@@ -273,6 +274,10 @@ class TrialRun:
         summary = summarize(judge_stage(load_policy(checkpoint, self.config, task), self.config, task, stage))
         success = None if summary.success is None else summary.success.frac
         mean_return = float(summary.task_return.value if summary.task_return.value is not None else 0.0)
+        if not math.isfinite(mean_return):
+            raise RuntimeError(
+                f"{self.directory.name}: the mean return of {checkpoint.path.name} is {mean_return}, which cannot be compared"
+            )
         return TrialFacts(
             env_steps=checkpoint.counters.env_steps,
             learner_steps=checkpoint.counters.learner_steps,

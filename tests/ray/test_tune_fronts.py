@@ -17,14 +17,19 @@ from robonav_ray import RayTuneOptimizer
 def train_with_config(config):
     from ray import tune
     for step in range(1, 9):
-        tune.report({"objective": -abs(config["gamma"] - 0.98) - config["dropout"] + step / 1000})
+        diverged = config["num_layers"] == 3 and step == 8
+        value = -abs(config["gamma"] - 0.98) - config["dropout"] + step / 1000
+        tune.report({"objective": float("nan") if diverged else value})
 
 if __name__ == "__main__":
-    optimizer = RayTuneOptimizer(experiment_name="robot_nav_raytune", train_fn=train_with_config, max_iterations=8)
+    optimizer = RayTuneOptimizer(experiment_name="robot_nav_raytune", train_fn=train_with_config, max_iterations=8,
+                                 storage_path="kept")
     asha = optimizer.optimize_with_asha(num_samples=4, cpus_per_trial=1, gpus_per_trial=0.25, grace_period=2, reduction_factor=2)
     first = optimizer.best_value
     optimizer.optimize_with_bayesopt(num_samples=4, max_concurrent=4)
+    assert optimizer.directory.parent.name == "kept" and any(optimizer.directory.iterdir()), optimizer.directory
     assert set(asha) == set(optimizer.best_config), optimizer.best_config
+    assert optimizer.best_config["num_layers"] != 3, optimizer.best_config
     assert optimizer.best_value >= -0.2, optimizer.best_value
     print(*optimizer.save_results("results"))
 """
@@ -40,6 +45,7 @@ def train_with_config(config):
         with checkpoint.as_directory() as directory:
             first, score = json.loads(pathlib.Path(directory, "state.json").read_text())
     for step in range(first, 13):
+        assert 0.0 <= config["dropout"] <= 0.3 and 2 <= config["num_layers"] <= 4, config
         score += config["dropout"]
         with tempfile.TemporaryDirectory() as directory:
             pathlib.Path(directory, "state.json").write_text(json.dumps([step + 1, score]))
@@ -87,12 +93,16 @@ def test_a_function_of_the_users(tmp_path: Path) -> None:
     told = run(tmp_path, FUNCTION)
     assert told.split()[-1] == "results/best_config.json"
     best = json.loads((tmp_path / "results" / "best_config.json").read_text())
+    assert [path.name.rsplit("-", 3)[0] for path in sorted((tmp_path / "kept").iterdir())] == [
+        "robot_nav_raytune-asha",
+        "robot_nav_raytune-bayesopt",
+    ]
     assert set(best["config"]) >= {"num_layers", "hidden_dims", "learning_rate", "batch_size", "gamma", "dropout"}
 
 
 @pytest.mark.slow
 def test_what_is_never_reported_is_said(tmp_path: Path) -> None:
-    script = FUNCTION.replace('"objective": -abs', '"reward": -abs')
+    script = FUNCTION.replace('"objective": float', '"reward": float')
     (tmp_path / "user.py").write_text(script)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "user.py"], capture_output=True, text=True, cwd=tmp_path, timeout=280, check=False,

@@ -16,9 +16,10 @@ from robonav_ray.learner import compilation, devices
 from robonav_ray.learner.accumulation import pieces
 from robonav_ray.learner.compilation import check_compile, cxx_compiler
 from robonav_ray.learner.meters import LearnerMeters
-from robonav_ray.learner.precision import Precision, check_precision, has_bf16, to_float32
+from robonav_ray.learner.precision import Precision, check_precision, has_bf16
 from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState
+from robonav_ray.learner.tensor_tree import to_float32
 from robonav_ray.learner.update import Update
 from robonav_ray.runtime.train import train_command
 from tests.fakes import FakeReplay
