@@ -230,11 +230,12 @@ def config_show(arguments: Overrides = None) -> None:
 def config_validate(arguments: Overrides = None) -> None:
     """Check a config, the environment that it names included."""
     from robonav_ray.runtime.sizes import check_sizes
-    from robonav_ray.runtime.task import describe_task
+    from robonav_ray.runtime.task import check_gates, describe_task
 
     config = _load(arguments)
     task = describe_task(config)
     check_sizes(config, task.spec)
+    check_gates(config, task)
     typer.echo(f"valid: {task.describe()}")
 
 

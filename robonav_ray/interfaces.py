@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from robonav_ray.records import Assignment, CommandBatch, EpisodeResults, Fragment, Metrics, PolicySnapshot, ReplaySample
+from robonav_ray.records import (
+    Assignment,
+    CommandBatch,
+    EpisodeFacts,
+    EpisodeResults,
+    Fragment,
+    Metrics,
+    PolicySnapshot,
+    ReplaySample,
+)
 
 
 @runtime_checkable
@@ -91,6 +100,15 @@ class CommandChannel(Protocol):
 
     def reply(self, command_id: int, value: str) -> None:
         """Answer a command; ``value`` starts with ``error:`` when it failed."""
+        ...
+
+
+@runtime_checkable
+class TellsEpisodes(Protocol):
+    """worlds -> rollout, evaluation: a vector environment that says itself how its episodes ended."""
+
+    def episode_facts(self, infos: Mapping[str, Any], ended: np.ndarray) -> EpisodeFacts:
+        """Return what is known of the episodes ``ended`` (L,) bool, at least one, in the step that returned ``infos``."""
         ...
 
 

@@ -6,7 +6,8 @@ Batched arrays are named in the singular: ``reward`` has shape (B,). This module
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ class Outcome(IntEnum):
     COLLISION_WALL = 4
     COLLISION_ROBOT = 5
     TIMEOUT = 6
+    """Ended without any of the others; of somebody else's environment, without the success that it tells of."""
+    CUT_OFF = 7
+    """Did not end within ``evaluation.max_episode_steps``, and was left there."""
 
     @property
     def is_collision(self) -> bool:
@@ -238,6 +242,22 @@ class EpisodeResults:
     def num_episodes(self) -> int:
         """Episodes in the record."""
         return len(self.length)
+
+
+def _no_arrays() -> dict[str, np.ndarray]:
+    return {}
+
+
+@dataclass(frozen=True)
+class EpisodeFacts:
+    """What an environment tells of the episodes that ended in one vector step, (L,) arrays that are valid where they ended."""
+
+    columns: Mapping[str, np.ndarray] = field(default_factory=_no_arrays)
+    """Under our names: ``outcome`` int8 and others of ``EpisodeResults``, as far as they are known."""
+    numbers: Mapping[str, np.ndarray] = field(default_factory=_no_arrays)
+    """Under the environment's own names, float64; NaN where an episode told none."""
+    dropped: tuple[str, ...] = ()
+    """Names of what was told and cannot be taken."""
 
 
 @dataclass(frozen=True)

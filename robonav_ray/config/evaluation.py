@@ -18,6 +18,9 @@ class EvaluationConfig(Section):
     """Seed of the held-out worlds; refused when it equals the training seed."""
     num_worlds: int = Field(default=256, ge=1)
     """Worlds run side by side."""
+    max_episode_steps: int | None = Field(default=None, ge=1)
+    """Steps after which an episode that has not ended is cut off, which is no success; None takes what Gymnasium or our worlds end
+    episodes at, or 10,000 where nothing does."""
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
     """Level of the Wilson intervals."""
     levels: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from robonav_ray.config.curriculum import GateConfig
 from robonav_ray.records import Outcome
 
 NO_GATE_EPISODE = 1 << 62
@@ -46,20 +45,6 @@ class WindowFigures:
     collision_frac: float = 0.0
     mean_return: float = 0.0
     """Mean task return."""
-
-
-def is_gate_met(figures: WindowFigures, gate: GateConfig, has_outcomes: bool) -> bool:
-    """Return whether every criterion that applies holds: success >= , mean task return > , collisions < .
-
-    Without outcomes only the return can be judged. With no criterion left the gate is open.
-    """
-    if gate.min_return is not None and not figures.mean_return > gate.min_return:
-        return False
-    if not has_outcomes:
-        return True
-    if gate.min_success_frac is not None and not figures.success_frac >= gate.min_success_frac:
-        return False
-    return gate.max_collision_frac is None or figures.collision_frac < gate.max_collision_frac
 
 
 class GateWindow:

@@ -10,12 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from robonav_ray.config.curriculum import CurriculumConfig, GateConfig, StageConfig
-from robonav_ray.curriculum.gates import GateEpisode, GateWindow, StartOrder, WindowFigures, is_gate_met
+from robonav_ray.config.curriculum import CurriculumConfig, StageConfig
+from robonav_ray.curriculum.gates import GateEpisode, GateWindow, StartOrder, WindowFigures
+from robonav_ray.curriculum.judging import Judging
 from robonav_ray.curriculum.progress import CurriculumProgress, StageTotals, StageTransition
 from robonav_ray.records import Assignment, EpisodeResults, Outcome
 
-STATE_VERSION = 2
+STATE_VERSION = 3
+_BEFORE_JUDGING = 2
+"""Version of states that do not say what the gates are judged by."""
 _NOBODY = GateEpisode(-1, -1, -1, -1, 0, 0.0)
 
 
@@ -52,9 +55,9 @@ class Curriculum:
 
     def __init__(self, config: CurriculumConfig, has_outcomes: bool = True, clock: Callable[[], float] = time.monotonic):
         self.config = config
-        self.has_outcomes = has_outcomes
         self.stages: tuple[StageConfig, ...] = config.stages_for(has_outcomes)
         """The stages really used: one open stage for an environment without outcomes that was given none of its own."""
+        self._judging = Judging(self.stages, has_outcomes)
         self._clock = clock
         self._began = clock()
         self._forced = config.force_stage is not None
@@ -102,6 +105,7 @@ class Curriculum:
             raise ValueError(
                 f"worker {results.worker} reports level {results.level.tolist()}; there are {len(self.stages)} stages"
             )
+        self._judging.take(results.outcome)
         epsilon = self.epsilon
         for level in np.unique(results.level).tolist():
             self._totals[level].add(results, results.level == level)
@@ -158,7 +162,7 @@ class Curriculum:
         stage = self.stages[self._stage]
         if not self._window.is_full or self._num_gate_episodes < stage.min_episodes:
             return False
-        return is_gate_met(self._window.figures(), stage.gate, self.has_outcomes)
+        return self._judging.is_met(self._stage, self._window.figures())
 
     def _climb(self, episode: GateEpisode) -> None:
         is_last = self._stage == len(self.stages) - 1
@@ -204,9 +208,8 @@ class Curriculum:
 
     def progress(self) -> CurriculumProgress:
         """Return where the curriculum stands."""
-        gate = self.stages[self._stage].gate
-        if not self.has_outcomes:
-            gate = GateConfig(min_success_frac=None, min_return=gate.min_return, max_collision_frac=None)
+        gate = self._judging.gate(self._stage)
+        num_episodes = sum(t.num_episodes for t in self._totals)
         return CurriculumProgress(
             stage=self._stage,
             stage_name=self.stages[self._stage].name,
@@ -216,7 +219,7 @@ class Curriculum:
             epsilon=self.epsilon,
             elapsed_s=self._clock() - self._began,
             env_steps=sum(t.num_env_steps for t in self._totals),
-            num_episodes=sum(t.num_episodes for t in self._totals),
+            num_episodes=num_episodes,
             num_gate_episodes=self._num_gate_episodes,
             num_pending=self._order.num_pending,
             num_workers=len(self._order.workers),
@@ -227,6 +230,9 @@ class Curriculum:
             max_collision_frac=gate.max_collision_frac,
             stages=tuple(StageTotals(s.name, **asdict(t)) for s, t in zip(self.stages, self._totals, strict=True)),
             transitions=tuple(self._history),
+            tells_success=self._judging.tells_success,
+            tells_collisions=self._judging.tells_collisions,
+            problem=self._judging.problem(self._stage, num_episodes),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -245,6 +251,7 @@ class Curriculum:
             "window": self._window.state_dict(),
             "order": self._order.state_dict(),
             "history": [asdict(t) for t in self._history],
+            "judging": self._judging.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -253,6 +260,9 @@ class Curriculum:
         Whether a stage is held is the config's to say: ``force_stage`` wins over the saved stage, and without it a saved hold is
         released.
         """
+        if state.get("version") == _BEFORE_JUDGING:
+            successes = sum(int(t["num_successes"]) for t in state["totals"])
+            state = {**state, "version": STATE_VERSION, "judging": self._judging.state_before(successes)}
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"the curriculum's state has version {state.get('version')}, this program reads {STATE_VERSION}")
         _check_keys("the curriculum's state", state, self.state_dict())
@@ -265,6 +275,7 @@ class Curriculum:
         if len(totals) != len(self.stages):
             raise ValueError(f"the curriculum's state has totals of {len(totals)} stages, and there are {len(self.stages)}")
         history = [_transition_from(t) for t in state["history"]]
+        self._judging.load_state_dict(state["judging"])
         self._stage, self._totals, self._history, self._window, self._order = stage, totals, history, window, order
         self._serial = int(state["serial"]) if self._serial <= int(state["serial"]) else self._serial + 1
         self._num_gate_episodes = int(state["num_gate_episodes"])

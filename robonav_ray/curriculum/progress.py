@@ -35,6 +35,11 @@ class StageTotals:
         """Successes per episode; 0 without episodes."""
         return self.num_successes / max(1, self.num_episodes)
 
+    @property
+    def mean_return(self) -> float:
+        """Mean task return; 0 without episodes."""
+        return self.return_sum / max(1, self.num_episodes)
+
 
 @dataclass(frozen=True)
 class StageTransition:
@@ -90,6 +95,12 @@ class CurriculumProgress:
     max_collision_frac: float | None
     stages: tuple[StageTotals, ...]
     transitions: tuple[StageTransition, ...]
+    tells_success: bool = True
+    """Whether episodes say if they were a success; without, those figures are 0 and mean nothing."""
+    tells_collisions: bool = True
+    """The same for collisions."""
+    problem: str | None = None
+    """Why the gate of this stage will never open, and what to do about it; None where it may."""
 
     @property
     def success_frac(self) -> float:
@@ -108,34 +119,44 @@ class CurriculumProgress:
             "curriculum/gate_pending": float(self.num_pending),
         }
         if self.window.num_episodes:
-            metrics |= {
-                "curriculum/success_frac": self.window.success_frac,
-                "curriculum/collision_frac": self.window.collision_frac,
-                "curriculum/return_mean": self.window.mean_return,
-            }
+            if self.tells_success:
+                metrics["curriculum/success_frac"] = self.window.success_frac
+            if self.tells_collisions:
+                metrics["curriculum/collision_frac"] = self.window.collision_frac
+            metrics["curriculum/return_mean"] = self.window.mean_return
         return metrics
 
     def summary_text(self) -> str:
-        """Return the progress as a few plain lines: one per stage, then how each was left."""
-        verdict = "passed" if self.passed else f"in stage {self.stage + 1} of {self.num_stages}"
+        """Return the progress as a few plain lines: one per stage where there are several, then how each was left."""
+        staged = self.num_stages > 1 or self.tells_collisions
+        verdict = "passed" if self.passed else f"in stage {self.stage + 1} of {self.num_stages}" if staged else "not passed"
         lines = [
             f"curriculum {verdict}{' (forced)' if self.forced else ''}: {self.num_episodes:,} episodes, "
-            f"{self.env_steps:,} env steps, {self.elapsed_s:.0f} s, success {self.success_frac:.1%} overall"
+            f"{self.env_steps:,} env steps, {self.elapsed_s:.0f} s, {self._overall_text()}"
         ]
-        for i, stage in enumerate(self.stages):
+        for i, stage in enumerate(self.stages if staged else ()):
             mark = ">" if i == self.stage else " "
+            told = f"success {stage.success_frac:>6.1%}" if self.tells_success else f"mean return {stage.mean_return:.2f}"
             lines.append(
-                f" {mark} {i + 1} {stage.name:<22} {stage.num_episodes:>9,} episodes {stage.num_env_steps:>12,} env steps "
-                f"success {stage.success_frac:>6.1%}"
+                f" {mark} {i + 1} {stage.name:<22} {stage.num_episodes:>9,} episodes {stage.num_env_steps:>12,} env steps {told}"
             )
         for t in self.transitions:
             what = f"{t.from_name} passed" if t.reason == "passed" else f"{t.from_name} -> {t.to_name} ({t.reason})"
-            w = t.window
             lines.append(
-                f"   at {t.elapsed_s:7.1f} s, {t.env_steps:>10,} env steps: {what}; window of {w.num_episodes}: "
-                f"success {w.success_frac:.0%}, collisions {w.collision_frac:.0%}, return {w.mean_return:.2f}"
+                f"   at {t.elapsed_s:7.1f} s, {t.env_steps:>10,} env steps: {what}; window of {t.window.num_episodes}: "
+                f"{self._window_text(t.window)}"
             )
         return "\n".join(lines)
+
+    def _overall_text(self) -> str:
+        if self.tells_success:
+            return f"success {self.success_frac:.1%} overall"
+        return f"mean return {sum(s.return_sum for s in self.stages) / max(1, self.num_episodes):.2f} overall"
+
+    def _window_text(self, window: WindowFigures) -> str:
+        told = [f"success {window.success_frac:.0%}"] if self.tells_success else []
+        told += [f"collisions {window.collision_frac:.0%}"] if self.tells_collisions else []
+        return ", ".join([*told, f"return {window.mean_return:.2f}"])
 
     def to_dict(self) -> dict[str, object]:
         """Return the progress as JSON takes it; a figure that is not finite is None."""

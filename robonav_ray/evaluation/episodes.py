@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from robonav_ray.records import Outcome
+from robonav_ray.records import EpisodeFacts, Outcome
+from robonav_ray.worlds.told import find_teller
 
+FactsOf = Callable[[np.ndarray], EpisodeFacts]
+"""Episodes that ended in a step (N,) bool -> what is known of them."""
+MAX_EPISODE_STEPS = 10_000
+"""Steps after which an episode is cut off that neither its environment nor anybody else limits."""
 Act = Callable[[np.ndarray], np.ndarray]
 """obs (N, D) float32 -> action (N,) int."""
 MakeEnv = Callable[[int, int], VectorEnv[Any, Any, Any]]
 """(first world, number of worlds) -> SAME_STEP vector environment over these worlds; their content depends on their index only."""
+
+
+class EvaluationProgress(NamedTuple):
+    """How far an evaluation is."""
+
+    num_done: int
+    """Episodes through."""
+    num_episodes: int
+    """Episodes asked for."""
+    num_steps: int
+    """Env steps so far, all worlds together."""
+
 
 _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "outcome": (np.int8, Outcome.NONE),
@@ -35,7 +53,7 @@ class EpisodeTable:
     world: np.ndarray
     """(E,) int64: index of the world under the evaluation seed (of the lane, with several robots in a world)."""
     outcome: np.ndarray
-    """(E,) int8: see ``Outcome``; all NONE for an environment without outcomes."""
+    """(E,) int8: see ``Outcome``; NONE where the environment told none, in all episodes unless it has outcomes."""
     length: np.ndarray
     """(E,) int32: env steps."""
     task_return: np.ndarray
@@ -53,9 +71,9 @@ class EpisodeTable:
     step_s: float | None
     """Seconds per env step; None where a step has no duration."""
     max_steps: int | None = None
-    """Steps at which an episode is cut off; None when there is no limit."""
+    """Steps at which the worlds themselves end an episode; None where that is not known."""
     extra: dict[str, np.ndarray] = field(default_factory=dict)
-    """Whatever else of one number per episode the environment told, (E,) float64."""
+    """Whatever else of one number per episode our worlds told, (E,) float64."""
 
     @property
     def num_episodes(self) -> int:
@@ -64,8 +82,8 @@ class EpisodeTable:
 
     @property
     def has_outcomes(self) -> bool:
-        """Whether the environment says how an episode ended."""
-        return bool((self.outcome != Outcome.NONE).any())
+        """Whether the environment says how an episode ended; one that was cut off says nothing."""
+        return bool(((self.outcome != Outcome.NONE) & (self.outcome != Outcome.CUT_OFF)).any())
 
     @property
     def tells_failures(self) -> bool:
@@ -75,36 +93,40 @@ class EpisodeTable:
 
 
 class _FirstEpisodes:
-    """Books the first episode of every lane of one environment."""
+    """Books the first episode of every lane of one environment; one that does not end in time is cut off."""
 
-    def __init__(self, num_lanes: int):
+    def __init__(self, num_lanes: int, cut_off_after: int | None):
         self.columns = {name: np.full(num_lanes, empty, dtype) for name, (dtype, empty) in _COLUMNS.items()}
         self.extra: dict[str, np.ndarray] = {}
         self.open = np.ones(num_lanes, bool)
+        self.num_steps = 0
+        self._cut_off_after = cut_off_after
         self._length = np.zeros(num_lanes, np.int32)
         self._total_return = np.zeros(num_lanes, np.float64)
 
-    def step(self, reward: np.ndarray, ended: np.ndarray, parked: np.ndarray | None, final_info: dict[str, Any]) -> None:
+    def step(self, reward: np.ndarray, ended: np.ndarray, parked: np.ndarray | None, facts_of: FactsOf) -> None:
         """Book one vector step; lanes that are ``parked`` (N,) bool wait and are not counted."""
         moving = self.open if parked is None else self.open & ~parked
         self._length += moving
         self._total_return += np.where(moving, reward, 0.0)
+        self.num_steps += int(moving.sum())
         closing = np.flatnonzero(ended & moving)
-        if not len(closing):
-            return
-        told = {"length": self._length, "total_return": self._total_return, "task_return": self._total_return}
-        told |= {name: np.asarray(value) for name, value in final_info.items() if _is_number_per_lane(value, len(self.open))}
-        for name, value in told.items():
+        if len(closing):
+            self._close(closing, facts_of(ended).columns)
+        if self._cut_off_after is not None:
+            late = np.flatnonzero(self.open & (self._length >= self._cut_off_after))
+            if len(late):
+                self._close(late, {"outcome": np.full(len(self.open), Outcome.CUT_OFF)})
+
+    def _close(self, lanes: np.ndarray, told: Mapping[str, np.ndarray]) -> None:
+        measured = {"length": self._length, "total_return": self._total_return, "task_return": self._total_return}
+        for name, value in {**measured, **told}.items():
             if name in self.columns:
-                self.columns[name][closing] = value[closing]
-            elif not name.startswith("_"):
+                self.columns[name][lanes] = value[lanes]
+            else:
                 column = self.extra.setdefault(name, np.full(len(self.open), np.nan))
-                column[closing] = value[closing]
-        self.open[closing] = False
-
-
-def _is_number_per_lane(value: object, num_lanes: int) -> bool:
-    return isinstance(value, np.ndarray) and value.shape == (num_lanes,) and value.dtype.kind in "biuf"
+                column[lanes] = value[lanes]
+        self.open[lanes] = False
 
 
 def evaluate_policy(
@@ -115,7 +137,8 @@ def evaluate_policy(
     num_worlds: int = 256,
     step_s: float | None = None,
     max_steps: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    cut_off_after: int | None = MAX_EPISODE_STEPS,
+    progress: Callable[[EvaluationProgress], None] | None = None,
 ) -> EpisodeTable:
     """Play exactly ``num_episodes`` episodes, each the first one of another world, and return them.
 
@@ -128,8 +151,9 @@ def evaluate_policy(
         num_episodes: Episodes to play.
         num_worlds: Worlds side by side.
         step_s: Seconds per env step, kept in the table; None where a step has no duration.
-        max_steps: Limit of an episode, kept in the table; an episode that runs on beyond it is a RuntimeError.
-        progress: Called with (episodes through, ``num_episodes``) whenever the first number grows.
+        max_steps: Limit that the worlds themselves keep, for the table; None where that is not known.
+        cut_off_after: Steps after which an episode is left as it stands, with the outcome CUT_OFF; None waits for its end for ever.
+        progress: Called after every vector step; what it raises ends the evaluation.
 
     Raises:
         ValueError: for a number of episodes or worlds below 1.
@@ -143,7 +167,7 @@ def evaluate_policy(
         count = min(num_worlds, missing)
         env = make_env(next_world, count)
         try:
-            parts.append(_play(act, env, max_steps, _shifted(progress, num_lanes, num_episodes)))
+            parts.append(_play(act, env, cut_off_after, _shifted(progress, parts, num_episodes)))
         finally:
             env.close()
         lanes_per_world = env.num_envs // count
@@ -153,30 +177,28 @@ def evaluate_policy(
     return EpisodeTable(world=np.arange(num_episodes), step_s=step_s, max_steps=max_steps, extra=extra, **columns)
 
 
-def _play(act: Act, env: VectorEnv[Any, Any, Any], max_steps: int | None, progress: Callable[[int], None]) -> _FirstEpisodes:
-    book = _FirstEpisodes(env.num_envs)
+def _play(
+    act: Act, env: VectorEnv[Any, Any, Any], cut_off_after: int | None, progress: Callable[[_FirstEpisodes], None]
+) -> _FirstEpisodes:
+    book = _FirstEpisodes(env.num_envs, cut_off_after)
+    teller, is_known = find_teller(env)
     obs, info = env.reset()
-    num_steps, num_open = 0, env.num_envs
-    while num_open:
-        parked = info.get("parked")
+    while book.open.any():
+        parked = info.get("parked") if is_known else None
         obs, reward, terminated, truncated, info = env.step(act(obs))
-        book.step(np.asarray(reward), terminated | truncated, parked, info.get("final_info", {}))
-        num_steps += 1
-        still_open = int(book.open.sum())
-        if still_open < num_open:
-            progress(env.num_envs - still_open)
-        elif max_steps is not None and num_steps > max_steps * _PATIENCE:
-            raise RuntimeError(f"{still_open} episodes did not end within {num_steps} steps, although max_steps is {max_steps}")
-        num_open = still_open
+        book.step(np.asarray(reward), terminated | truncated, parked, partial(teller.episode_facts, info))
+        progress(book)
     return book
 
 
-_PATIENCE = 2
-"""With several robots a world a lane may start late, but never later than one whole episode."""
-
-
-def _shifted(progress: Callable[[int, int], None] | None, offset: int, total: int) -> Callable[[int], None]:
-    return lambda done: progress(min(offset + done, total), total) if progress else None
+def _shifted(
+    progress: Callable[[EvaluationProgress], None] | None, before: list[_FirstEpisodes], total: int
+) -> Callable[[_FirstEpisodes], None]:
+    """Return what tells ``progress`` of the episodes of a part, those of the parts ``before`` it included."""
+    if progress is None:
+        return lambda _: None
+    lanes, steps = sum(len(part.open) for part in before), sum(part.num_steps for part in before)
+    return lambda book: progress(EvaluationProgress(min(lanes + int((~book.open).sum()), total), total, steps + book.num_steps))
 
 
 def _extra(part: _FirstEpisodes, name: str) -> np.ndarray:

@@ -69,6 +69,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         ("collision", _rate_text(summary.collision)),
         *((f"  with {what}", _rate_text(kinds.get(kind))) for kind, what in _KINDS.items()),
         ("timeout", _rate_text(summary.timeout)),
+        ("did not end, cut off", _rate_text(summary.cut_off)),
         ("success weighted by path length", _mean_text(summary.spl, digits=3)),
         ("time of successes", _mean_text(summary.time_success_s, " s")),
         ("time, failures at the limit", _mean_text(summary.time_imputed_s, " s")),
@@ -86,14 +87,15 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
 def verdict(level: LevelReport) -> str:
     """Return what the level's evaluation says, in one line."""
     s = level.summary
+    cut = "" if s.cut_off is None else f", {s.cut_off.frac:.1%} did not end and were cut off"
     if s.success is None:
-        return f"{level.level}: mean return {_mean_text(s.total_return)} over {s.num_episodes:,} unseen episodes"
+        return f"{level.level}: mean return {_mean_text(s.total_return)} over {s.num_episodes:,} unseen episodes{cut}"
     interval = f"({s.confidence:.0%} interval {s.success.low:.1%} to {s.success.high:.1%})"
     if s.collision is None or s.timeout is None:
-        return f"{level.level}: success in {s.success.frac:.1%} of {s.num_episodes:,} unseen episodes {interval}"
+        return f"{level.level}: success in {s.success.frac:.1%} of {s.num_episodes:,} unseen episodes {interval}{cut}"
     return (
         f"{level.level}: success in {s.success.frac:.1%} of {s.num_episodes:,} unseen worlds {interval}, "
-        f"{s.collision.frac:.1%} collisions, {s.timeout.frac:.1%} timeouts"
+        f"{s.collision.frac:.1%} collisions, {s.timeout.frac:.1%} timeouts{cut}"
     )
 
 

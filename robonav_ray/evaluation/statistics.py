@@ -50,7 +50,7 @@ class Summary:
     length: Mean
     """In env steps."""
     success: Rate | None = None
-    """``success``, ``collision`` and ``timeout`` sum to 1; the latter are None where success is all that is told."""
+    """``success``, ``collision``, ``timeout`` and ``cut_off`` sum to 1; the middle two are None where success is all that is told."""
     collision: Rate | None = None
     collision_by_kind: dict[str, Rate] | None = None
     """static, dynamic, wall, robot; they sum to ``collision``."""
@@ -69,6 +69,8 @@ class Summary:
     danger_frac: float | None = None
     """Part of all env steps with a clearance below the discomfort distance, where the environment counts them."""
     goals_reached: Mean | None = None
+    cut_off: Rate | None = None
+    """Episodes that did not end within ``evaluation.max_episode_steps``, which are no successes; None where all ended."""
 
 
 def wilson_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -116,21 +118,18 @@ def imputed_time_s(success: np.ndarray, length: np.ndarray, step_s: float, max_s
 
 
 def summarize(table: EpisodeTable, confidence: float = 0.95) -> Summary:
-    """Return the figures of ``table``; ValueError when only some of its episodes have an outcome."""
+    """Return the figures of ``table``; an episode without an outcome among others that have one was no success."""
     bare = Summary(
         num_episodes=table.num_episodes,
         confidence=confidence,
         task_return=mean(table.task_return, confidence),
         total_return=mean(table.total_return, confidence),
         length=mean(table.length, confidence),
+        cut_off=rate(table.outcome == Outcome.CUT_OFF, confidence) if (table.outcome == Outcome.CUT_OFF).any() else None,
     )
     if not table.has_outcomes:
         return bare
-    outcome = table.outcome
-    if (outcome == Outcome.NONE).any():
-        raise ValueError(
-            f"{int((outcome == Outcome.NONE).sum())} of {table.num_episodes} episodes have no outcome, the others have one"
-        )
+    outcome = np.where(table.outcome == Outcome.NONE, np.int8(Outcome.TIMEOUT), table.outcome)
     success = outcome == Outcome.SUCCESS
     has_path = ~np.isnan(table.path_length_m).any()
     ratio = table.path_length_m[success] / np.maximum(table.shortest_path_length_m[success], 1e-6)

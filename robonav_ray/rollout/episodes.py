@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class EpisodeLedger:
         ended: np.ndarray,
         active: np.ndarray | None,
         now_active: np.ndarray | None,
-        final_info: dict[str, Any],
+        told: Mapping[str, np.ndarray],
     ) -> None:
         """Book one vector step.
 
@@ -70,7 +70,7 @@ class EpisodeLedger:
             ended: (L,) bool: episodes that ended in this step.
             active: (L,) bool: lanes that took part in this step; None means all.
             now_active: (L,) bool: lanes that take part in the next one; None means all.
-            final_info: Arrays (L,) of the environment about the episodes that ended; may be empty.
+            told: Arrays (L,) of what is known of the episodes that ended (``records.EpisodeFacts.columns``); may be empty.
         """
         if active is None:
             self._length += 1
@@ -81,7 +81,7 @@ class EpisodeLedger:
         self.clock += 1
         if ended.any():
             lanes = np.flatnonzero(ended)
-            self._finish(lanes, final_info)
+            self._finish(lanes, told)
             self._started_at[lanes] = self.clock if now_active is None else _NOT_RUNNING
             self._begin(lanes)
         if now_active is not None:
@@ -103,12 +103,17 @@ class EpisodeLedger:
         counts = self._on_gate & (self._lane_level == self.level)
         return min(self.clock, int(self._started_at[counts].min(initial=_NOT_RUNNING)))
 
+    @property
+    def longest(self) -> int:
+        """Env steps that the longest running episode has gone on for."""
+        return int(self._length.max(initial=0))
+
     def _begin(self, lanes: np.ndarray) -> None:
         self._lane_level[lanes] = self.level
         self._length[lanes] = 0
         self._total_return[lanes] = 0.0
 
-    def _finish(self, lanes: np.ndarray, final_info: dict[str, Any]) -> None:
+    def _finish(self, lanes: np.ndarray, told: Mapping[str, np.ndarray]) -> None:
         known = {
             "level": self._lane_level[lanes],
             "world": self._world_index[lanes],
@@ -118,8 +123,8 @@ class EpisodeLedger:
             "on_gate": self._on_gate[lanes],
         }
         for name, dtype in _FIELDS:
-            if name in _FROM_ENV and name in final_info:
-                value = np.asarray(final_info[name])[lanes]
+            if name in _FROM_ENV and name in told:
+                value = told[name][lanes]
             elif name == "task_return":
                 value = known["total_return"]  # an environment without task terms: everything it pays is the task
             elif name == "outcome":

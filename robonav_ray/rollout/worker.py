@@ -25,9 +25,11 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.interfaces import AssignmentSource, GoalFunctions, TransitionSink, WeightSource
-from robonav_ray.records import Assignment, Fragment, PolicySnapshot, TransitionSpec
+from robonav_ray.records import Assignment, EpisodeFacts, Fragment, PolicySnapshot, TransitionSpec
+from robonav_ray.rollout.env_numbers import NumberSums, sums_of
 from robonav_ray.rollout.episodes import EpisodeLedger
 from robonav_ray.rollout.hindsight import Hindsight
+from robonav_ray.worlds.told import find_teller
 
 
 class RolloutStats(NamedTuple):
@@ -42,6 +44,10 @@ class RolloutStats(NamedTuple):
     """Versions that the policy was behind when newer weights were last found."""
     fragment_s: float = 0.0
     """Seconds that making a fragment took at most; waiting for leave to insert it is not in it."""
+    longest_episode: int = 0
+    """Env steps that an episode has gone on for that was running at the end of a fragment, at most."""
+    told: NumberSums = NumberSums()
+    """Numbers that the environment told of its episodes."""
 
     def plus(self, other: RolloutStats) -> RolloutStats:
         """Return the sum; the later version, the larger lag and time."""
@@ -53,6 +59,8 @@ class RolloutStats(NamedTuple):
             max(self.policy_version, other.policy_version),
             max(self.policy_lag, other.policy_lag),
             max(self.fragment_s, other.fragment_s),
+            max(self.longest_episode, other.longest_episode),
+            self.told.plus(other.told),
         )
 
 
@@ -131,6 +139,8 @@ class RolloutWorker:
         self._active: np.ndarray | None = None
         self._set_level: Callable[[int], None] | None = getattr(env, "set_level", None)
         self._env_resumes = hasattr(env, "state_dict")
+        self._teller, self._is_known = find_teller(env)
+        self._told, self._told_names = NumberSums(), set[str]()
         self._begin(assignments.next_assignment(worker))
 
     def _begin(self, assignment: Assignment) -> None:
@@ -163,7 +173,8 @@ class RolloutWorker:
         self._sink.insert(fragment)
         episodes = self._book.take()
         self._assignments.report(episodes)
-        return RolloutStats(env_steps, row, 1, episodes.num_episodes, self._policy.version, lag, made_s)
+        told, self._told = self._told, NumberSums()
+        return RolloutStats(env_steps, row, 1, episodes.num_episodes, self._policy.version, lag, made_s, self._book.longest, told)
 
     def use(self, snapshot: PolicySnapshot) -> None:
         """Act with ``snapshot`` from now on."""
@@ -212,7 +223,7 @@ class RolloutWorker:
         self._step_count += 1
         np.copyto(self._obs, next_obs)
         self._note_parked(info)
-        self._book.step(reward, terminated | truncated, active, self._active, info.get("final_info", {}))
+        self._note_step(reward, terminated | truncated, active, info)
         return row, self._env.num_envs if active is None else int(active.sum())
 
     def _final_obs(self, next_obs: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]) -> np.ndarray:
@@ -230,8 +241,15 @@ class RolloutWorker:
             self._final_q_max[cut] = self._policy.q_values(np.ascontiguousarray(final[cut])).max(axis=1)
         return final
 
+    def _note_step(self, reward: np.ndarray, ended: np.ndarray, active: np.ndarray | None, info: dict[str, Any]) -> None:
+        """Book one vector step, and the numbers that were told of the episodes that ended in it."""
+        facts = self._teller.episode_facts(info, ended) if ended.any() else EpisodeFacts()
+        self._book.step(reward, ended, active, self._active, facts.columns)
+        if facts.numbers or facts.dropped:
+            self._told = self._told.plus(sums_of(facts, self._told_names))
+
     def _note_parked(self, info: dict[str, Any]) -> None:
-        parked = info.get("parked")
+        parked = info.get("parked") if self._is_known else None
         self._active = None if parked is None else ~parked
 
     def state_dict(self) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ import logging
 import time
 from dataclasses import dataclass
 
+from robonav_ray.config.load import ConfigError
 from robonav_ray.curriculum.progress import PROGRESS_FILE, write_progress
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
@@ -83,6 +84,10 @@ class Controller:
         while True:
             facts = self.facts = self._wiring.poll(POLL_S, until_env_steps)
             self._note(facts)
+            if facts.progress.problem is not None:
+                if self._has_news(facts):
+                    self._save(facts, last=True)
+                raise ConfigError(facts.progress.problem)
             if self._session.config.learner.follows_budget:
                 used = self._budget.used_frac(train_s=self._train_s(), env_steps=facts.env_steps, passed_s=self._passed_train_s)
                 self._wiring.tell_budget(used)
@@ -235,7 +240,6 @@ class Controller:
         train_s = self._train_s()
         window = progress.window
         seen = window.num_episodes > 0
-        judged = seen and self._session.task.has_outcomes
         self._panel.update(
             RunStatus(
                 run=self._session.run.path.name,
@@ -250,9 +254,12 @@ class Controller:
                 ),
                 window_episodes=window.num_episodes,
                 window_size=progress.window_size,
-                success_frac=window.success_frac if judged else None,
+                success_frac=window.success_frac if seen and progress.tells_success else None,
                 mean_return=window.mean_return if seen else None,
-                collision_frac=window.collision_frac if judged else None,
+                collision_frac=window.collision_frac if seen and progress.tells_collisions else None,
+                tells_success=progress.tells_success,
+                tells_collisions=progress.tells_collisions,
+                has_stages=self._session.task.has_stages,
                 min_success_frac=progress.min_success_frac,
                 min_return=progress.min_return,
                 max_collision_frac=progress.max_collision_frac,

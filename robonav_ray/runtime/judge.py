@@ -11,22 +11,23 @@ from typing import Any
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import VectorEnv
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError
 from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
-from robonav_ray.evaluation.episodes import EpisodeTable, evaluate_policy
+from robonav_ray.evaluation.episodes import EpisodeTable, EvaluationProgress, evaluate_policy
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
 from robonav_ray.runtime.checkpoint import Checkpoint
+from robonav_ray.runtime.filming import NoFilmError, draw_gif
 from robonav_ray.runtime.located import LocatedRun, find_policy, located, refuse_uri
 from robonav_ray.runtime.policies import load_policy
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError
-from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.task import Task, describe_task
+from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, stopped_at_once
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.worlds.make import make_vector_env
 
@@ -40,7 +41,14 @@ def evaluate_command(
         changes = {"num_episodes": episodes, "levels": None if stages is None else list(stages), "seed": seed}
         config = found.run.resumed_config([f"evaluation.{key}={value}" for key, value in changes.items() if value is not None])
         console = Console()
-        report = evaluate_run(found.run, found.checkpoint, config, console, config.evaluation.levels)
+        with stop_on_signals() as stop:
+            try:
+                report = evaluate_run(found.run, found.checkpoint, config, console, config.evaluation.levels, stop)
+            except EvaluationStopped:
+                console.print(
+                    "the evaluation was stopped, and nothing is written: the episodes that were through are the short ones"
+                )
+                return EXIT_RESUME
         print_report(report, console)
         written = found.keep(lambda folder: write_report(report, folder), "evaluations", out)
         console.print(f"written: {', '.join(written)}", highlight=False, soft_wrap=True)
@@ -60,9 +68,9 @@ def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: int | 
     level = _checked_levels(task, None if stage is None else (stage,))[-1]
     policy = load_policy(checkpoint, config, task)
     console = Console()
-    if not task.is_native:
-        raise ConfigError(f"env.id: only our own worlds can be drawn, not {task.env_id!r}; use its own render mode")
     if window:
+        if not task.is_native:
+            raise ConfigError(f"--window: shows our own worlds only, not env.id={task.env_id!r}; leave it away for a GIF")
         if output is not None:
             raise ConfigError("--output goes with a GIF; leave it away together with --window")
         from robonav_ray.worlds.play import play_window
@@ -80,10 +88,16 @@ def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: int | 
         except DependencyNotInstalled as error:
             raise ConfigError(str(error)) from None
         return 0
-    name = f"play-stage{level}-seed{seed}.gif"
+    name = f"play-{f'stage{level}-' * task.has_stages}seed{seed}.gif"
     target = output or (run.path / name if found.uri is None else Path(f"{run.path.name}-{name}"))
-    draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed)
-    console.print(f"written: {target}", highlight=False)
+    with stop_on_signals() as stop:
+        try:
+            with stopped_at_once(stop):
+                num_frames = draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed)
+        except EvaluationStopped:
+            console.print("the film was stopped, and nothing is written")
+            return EXIT_RESUME
+    console.print(f"written: {target} ({num_frames:,} pictures)", highlight=False)
     return 0
 
 
@@ -107,21 +121,17 @@ def finish_run(session: Session, console: Console, stop: StopRequest) -> bool:
 
 
 def _finish(session: Session, console: Console, stop: StopRequest) -> None:
+    try:
+        _judge_and_draw(session, console, stop)
+    except EvaluationStopped:
+        console.print("stopped before the evaluation was over; the training is whole", highlight=False)
+        return
     run, config, task = session.run, session.config, session.task
-    run, checkpoint = find_policy(run.path)
-    report = evaluate_run(run, checkpoint, config, console, config.evaluation.levels or (len(task.levels) - 1,))
-    print_report(report, console)
-    write_report(report, run.path)
-    if "jsonl" in config.tracking.backends:
-        draw_curves(run.path)
-    films = config.evaluation.gif_episodes
-    if films and not stop and task.is_native:
-        policy = load_policy(checkpoint, config, task)
-        draw_gif(run.path / "play.gif", policy, config, task, level=len(task.levels) - 1, num_episodes=films)
     longer = f"budget.time_s={2 * config.budget.time_s + 300:g}"
-    lines = [(f"robonav evaluate {run.shown}", "all stages on held-out worlds")]
-    if task.is_native:
-        lines.append((f"robonav play {run.shown}", "another GIF (--window to watch live)"))
+    what = "all stages on held-out worlds" if task.has_stages else "episodes that training never saw"
+    lines = [(f"robonav evaluate {run.shown}", what)]
+    if task.draws:
+        lines.append((f"robonav play {run.shown}", f"another GIF{' (--window to watch live)' * task.is_native}"))
     lines.append((f"robonav train --resume {run.shown} {longer}", "train longer"))
     lines.append((f"tensorboard --logdir {os.path.relpath(run.path.parent)}", "all curves"))
     console.print(
@@ -131,20 +141,48 @@ def _finish(session: Session, console: Console, stop: StopRequest) -> None:
         console.print(f"  {command}   [dim]# {what}[/]", highlight=False, soft_wrap=True)
 
 
+def _judge_and_draw(session: Session, console: Console, stop: StopRequest) -> None:
+    if stop:
+        raise EvaluationStopped
+    config, task = session.config, session.task
+    run, checkpoint = find_policy(session.run.path)
+    report = evaluate_run(run, checkpoint, config, console, config.evaluation.levels or (len(task.levels) - 1,), stop)
+    print_report(report, console)
+    write_report(report, run.path)
+    with stopped_at_once(stop):
+        if "jsonl" in config.tracking.backends:
+            draw_curves(run.path)
+        films = config.evaluation.gif_episodes
+        if films and task.draws:
+            policy = load_policy(checkpoint, config, task)
+            try:
+                draw_gif(run.path / "play.gif", policy, config, task, level=len(task.levels) - 1, num_episodes=films)
+            except NoFilmError as error:
+                console.print(f"no play.gif: {error}", markup=False, highlight=False)
+
+
 def evaluate_run(
-    run: RunDirectory, checkpoint: Checkpoint, config: RunConfig, console: Console, levels: tuple[int, ...] | None
+    run: RunDirectory,
+    checkpoint: Checkpoint,
+    config: RunConfig,
+    console: Console,
+    levels: tuple[int, ...] | None,
+    stop: StopRequest | None = None,
 ) -> EvaluationReport:
-    """Play ``evaluation.num_episodes`` greedy episodes on every one of ``levels`` (None: all)."""
+    """Play ``evaluation.num_episodes`` greedy episodes on every one of ``levels`` (None: all).
+
+    Raises:
+        EvaluationStopped: As soon as ``stop`` asks for it.
+    """
     task = describe_task(config)
     policy = load_policy(checkpoint, config, task)
     chosen = _checked_levels(task, levels)
     reports: list[LevelReport] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with EvaluationWatch(console, stop) as watch, stopped_at_once(stop or StopRequest()):
         for level in chosen:
-            bar = progress.add_task(f"evaluating {task.level_names[level]}", total=config.evaluation.num_episodes)
-            table = judge_stage(policy, config, task, level, lambda done, _total, bar=bar: progress.update(bar, completed=done))
-            reports.append(LevelReport(task.level_names[level], summarize(table, config.evaluation.confidence)))
+            name = task.shown_name(level)
+            table = judge_stage(policy, config, task, level, watch.begin(f"evaluating {name}", config.evaluation.num_episodes))
+            reports.append(LevelReport(name, summarize(table, config.evaluation.confidence)))
     knows = "lidar only" if config.env.world.observation == "lidar" else "true state"
     return EvaluationReport(
         policy=run.path.name,
@@ -158,7 +196,7 @@ def evaluate_run(
 
 
 def judge_stage(
-    policy: Policy, config: RunConfig, task: Task, level: int, progress: Callable[[int, int], None] | None = None
+    policy: Policy, config: RunConfig, task: Task, level: int, progress: Callable[[EvaluationProgress], None] | None = None
 ) -> EpisodeTable:
     """Play ``evaluation.num_episodes`` greedy episodes of ``policy`` on the held-out worlds of one stage."""
     return evaluate_policy(
@@ -168,26 +206,9 @@ def judge_stage(
         num_worlds=config.evaluation.num_worlds,
         step_s=config.env.world.dt_s if task.is_native else None,
         max_steps=task.levels[level].max_steps if task.is_native else None,
+        cut_off_after=task.steps_of(level, config.evaluation.max_episode_steps),
         progress=progress,
     )
-
-
-def draw_gif(path: Path, policy: Policy, config: RunConfig, task: Task, *, level: int, num_episodes: int, seed: int = 7) -> None:
-    """Let the policy drive ``num_episodes`` episodes and write them as one GIF."""
-    from robonav_ray.worlds.play import film_episodes
-    from robonav_ray.worlds.render import save_gif
-
-    frames = film_episodes(
-        policy.greedy,
-        config.env,
-        task.levels,
-        level=level,
-        seed=seed,
-        gamma=config.algo.gamma,
-        num_episodes=num_episodes,
-        title=task.level_names[level],
-    )
-    save_gif(frames, path, fps=round(1 / config.env.world.dt_s))
 
 
 def _held_out(config: RunConfig, task: Task, level: int, first: int, count: int) -> VectorEnv[Any, Any, Any]:

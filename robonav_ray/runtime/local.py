@@ -30,6 +30,7 @@ from robonav_ray.learner.state import LearnerState
 from robonav_ray.manifest import FileEntry
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.replay.buffer import ReplayBuffer
+from robonav_ray.rollout.env_watch import EnvWatch
 from robonav_ray.rollout.remote import RolloutWiring, make_worker
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, taking_up
@@ -84,7 +85,7 @@ class LocalWiring:
         )  # fmt: skip
         if session.checkpoint is not None:
             self._load_worker(session.checkpoint)
-        self._stats = RolloutStats()
+        self._stats, self._env_watch = RolloutStats(), EnvWatch(task.max_episode_steps)
         self._at_work: Literal["worlds", "learner"] | None = None
 
     @property
@@ -115,14 +116,18 @@ class LocalWiring:
                 **self._mailbox.metrics,
                 **replay_metrics(ledger, self.replay.stats()),
                 **rollout_metrics(self._stats, self._stats.policy_lag),
+                **self._env_watch.metrics(),
             },
+            message=self._env_watch.message,
         )
 
     def round(self) -> None:
         """One fragment if it is admitted, then every update that is."""
         if self.replay.can_insert(self._max_rows):
             self._at_work = "worlds"
-            self._stats = self._stats.plus(self.worker.collect())
+            news = self.worker.collect()
+            self._env_watch.add(news)
+            self._stats = self._stats.plus(news)
         self._at_work = "learner"
         while self.loop.advance(self._session.config.learner.batches_per_call):
             pass

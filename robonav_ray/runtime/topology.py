@@ -36,6 +36,7 @@ from robonav_ray.learner.remote import LearnerWiring, start_learner
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.replay.remote import ReplaySave, start_replay
+from robonav_ray.rollout.env_watch import EnvWatch
 from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, taking_up
@@ -75,7 +76,7 @@ class RayWiring:
         """Start everything at once and return without waiting for it to be up; ``nodes`` are those that ``plan`` was made for."""
         config, task, checkpoint = session.config, session.task, session.checkpoint
         self._session, self._plan = session, plan
-        self._stats = RolloutStats()
+        self._stats, self._env_watch = RolloutStats(), EnvWatch(task.max_episode_steps)
         self._lag = 0
         self._message = ""
         self.events = EventLog(session.run.path)
@@ -158,7 +159,7 @@ class RayWiring:
     def _poll(self, timeout_s: float) -> WiringFacts:
         supervisor = self._supervisor
         news = self.fleet.poll(timeout_s)
-        self._stats = self._stats.plus(news)
+        self._take_news(news)
         if news.fragments:
             self._lag = news.policy_lag
         self._check_learner()
@@ -186,6 +187,7 @@ class RayWiring:
             self._elasticity.message,
             supervisor.message,
             self._message,
+            self._env_watch.message,
             self.fleet.last_loss,
         )
         return WiringFacts(
@@ -198,6 +200,7 @@ class RayWiring:
                 **self._watch.metrics,
                 **replay_metrics(ledger.stats, supervisor.shard_stats()),
                 **rollout_metrics(self._stats, self._lag),
+                **self._env_watch.metrics(),
                 **self.events.metrics(),
                 "rollout/workers_running": float(self.fleet.num_running),
                 "rollout/spares_ready": float(self.fleet.num_spares),
@@ -384,7 +387,11 @@ class RayWiring:
                 return
             if time.monotonic() > until:
                 raise LearnerCallError(f"{', '.join(silent)} did not answer just now")
-            self._stats = self._stats.plus(self.fleet.poll(0.05))
+            self._take_news(self.fleet.poll(0.05))
+
+    def _take_news(self, news: RolloutStats) -> None:
+        self._stats = self._stats.plus(news)
+        self._env_watch.add(news)
 
     def _follow_the_nodes(self) -> None:
         plan = self._elasticity.look()

@@ -42,7 +42,7 @@ from robonav_ray.runtime.run_directory import (
 from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.stored_runs import StoredRunError, bring_run, check_writable, find_stored_run, holds_run, stored_run
-from robonav_ray.runtime.task import Task, describe_task
+from robonav_ray.runtime.task import Task, check_gates, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.screen import say_error
 from robonav_ray.storage import as_folder, check_location, is_uri
@@ -174,6 +174,8 @@ def resolve_opening(
         console.print(f"resuming [bold]{run.shown}[/] {where}", highlight=False)
     task = describe_task(config)
     check_sizes(config, task.spec)
+    if resumed is None:
+        check_gates(config, task)
     return Opening(config, task, directory, resumed, began)
 
 

@@ -87,10 +87,7 @@ def plain_line(status: RunStatus) -> str:
     """Return the whole status on one line."""
     parts = [
         f"[{format_seconds(status.elapsed_s)}/{format_seconds(status.budget_s)}]",
-        f"stage {status.stage + 1}/{len(status.stage_names)} {status.stage_name}{' passed' if status.passed else ''}",
-        f"success {_percent(status.success_frac)}",
-        f"return {_number(status.mean_return)}",
-        f"collisions {_percent(status.collision_frac)}",
+        *_judged_texts(status),
         f"env {format_count(status.env_steps)} ({_rate(status.env_steps_per_s)})",
         f"learner {format_count(status.learner_steps)} ({_rate(status.learner_steps_per_s)})",
         f"samples/insert {_number(status.samples_per_insert, '.2f')}/{_number(status.samples_per_insert_target, '.2f')}",
@@ -100,6 +97,18 @@ def plain_line(status: RunStatus) -> str:
         f"ETA {'-' if status.eta_s is None else format_seconds(status.eta_s)}",
     ]
     return " | ".join(parts) + (f" | {status.message}" if status.message else "")
+
+
+def _judged_texts(status: RunStatus) -> list[str]:
+    """Return where the run stands in its curriculum, in the words of its environment."""
+    stage = f"stage {status.stage + 1}/{len(status.stage_names)} {status.stage_name}{' passed' if status.passed else ''}"
+    texts = [stage] if status.has_stages else ["passed"] if status.passed else []
+    if status.tells_success:
+        texts.append(f"success {_percent(status.success_frac)}")
+    texts.append(f"return {_number(status.mean_return)}")
+    if status.tells_collisions:
+        texts.append(f"collisions {_percent(status.collision_frac)}")
+    return texts
 
 
 def _rate(value: float | None) -> str:
@@ -131,9 +140,9 @@ class LivePanel(_View):
         width = min(self._console.width, _MAX_WIDTH)
         left = f"{format_seconds(status.elapsed_s)} of {format_seconds(status.budget_s)}"
         eta = "" if status.eta_s is None else f" {'-' if self._ascii else '·'} about {format_seconds(status.eta_s)} to go"
+        stages: list[RenderableType] = [self._stages(status, width - 4), Text()] if status.has_stages else []
         rows: list[RenderableType] = [
-            self._stages(status, width - 4),
-            Text(),
+            *stages,
             self._gate(status, width - 4),
             Text(),
             self._figures(status, width - 4),
@@ -177,17 +186,19 @@ class LivePanel(_View):
         table.add_column()
         table.add_column(justify="right")
         table.add_column(no_wrap=True)
-        spark = sparkline(list(self._success)[-max(8, width - 34) :], ascii_only=self._ascii)
-        needed = "" if status.min_success_frac is None else f"{at_least} {status.min_success_frac:.0%}"
-        table.add_row(
-            "success", Text(_percent(status.success_frac), style="bold"), Text.assemble(f"{needed:<7}", (spark, "green"))
-        )
+        if status.tells_success:
+            spark = sparkline(list(self._success)[-max(8, width - 34) :], ascii_only=self._ascii)
+            needed = "" if status.min_success_frac is None else f"{at_least} {status.min_success_frac:.0%}"
+            table.add_row(
+                "success", Text(_percent(status.success_frac), style="bold"), Text.assemble(f"{needed:<7}", (spark, "green"))
+            )
         needed = "" if status.min_return is None else f"> {status.min_return:g}"
         episodes = f"window {status.window_episodes}/{status.window_size}, {format_count(status.num_episodes)} episodes"
         table.add_row("return", _number(status.mean_return), Text.assemble(f"{needed:<7}", (episodes, "dim")))
-        needed = "" if status.max_collision_frac is None else f"< {status.max_collision_frac:.0%}"
         epsilon = "" if status.epsilon is None else f"epsilon {status.epsilon:.3f}"
-        table.add_row("collisions", _percent(status.collision_frac), Text.assemble(f"{needed:<7}", (epsilon, "dim")))
+        needed = "" if status.max_collision_frac is None else f"< {status.max_collision_frac:.0%}"
+        collisions = ("collisions", _percent(status.collision_frac)) if status.tells_collisions else ("", "")
+        table.add_row(*collisions, Text.assemble(f"{needed:<7}", (epsilon, "dim")))
         return table
 
     def _figures(self, status: RunStatus, width: int) -> Table:

@@ -54,6 +54,12 @@ class RunStatus:
     """Workers and replay shards replaced so far in this session."""
     message: str = ""
     """The last thing that happened."""
+    tells_success: bool = True
+    """Whether the environment says of its episodes if they were a success."""
+    tells_collisions: bool = True
+    """The same for collisions."""
+    has_stages: bool = True
+    """Whether there are stages to speak of."""
 
     @property
     def stage_name(self) -> str:

@@ -32,7 +32,7 @@ from robonav_ray.runtime.located import refuse_uri
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, command_line
 from robonav_ray.runtime.signals import StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.task import describe_task
+from robonav_ray.runtime.task import check_gates, describe_task
 from robonav_ray.tuning.experiment import CONFIG_FILE, Experiment, create_experiment, latest_experiment, open_experiment
 from robonav_ray.tuning.mutations import check_population
 from robonav_ray.tuning.records import Records, TrialHistory
@@ -125,10 +125,12 @@ def check_search(config: TuningConfig) -> None:
     """Refuse a search that cannot work: its space, what its trials have in common, sizes; ConfigError with the key."""
     check_space(config)
     check_population(config)
-    spec = describe_task(Experiment(Path(), config).run_config({})).spec
+    run = Experiment(Path(), config).run_config({})
+    task = describe_task(run)
+    check_gates(run, task)
     for params, run in probes(config):
         try:
-            check_sizes(run, spec)
+            check_sizes(run, task.spec)
         except ConfigError as error:
             raise ConfigError(f"space: {', '.join(f'{k}={v!r}' for k, v in params.items())} cannot work: {error}") from None
 

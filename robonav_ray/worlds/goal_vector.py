@@ -61,11 +61,7 @@ def _flat(part: Any, num: int) -> np.ndarray:
 
 
 class FlatGoalVector(VectorWrapper):
-    """A SAME_STEP vector environment of goal-envs as a goal vector environment with flat observations (observation, desired_goal).
-
-    Where the environment tells ``is_success``, ``final_info`` also has ``outcome``: SUCCESS, or TIMEOUT for an episode that ended
-    without.
-    """
+    """A SAME_STEP vector environment of goal-envs as a goal vector environment with flat observations (observation, desired_goal)."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any], env_id: str, tell_steps: bool) -> None:
         """Wrap ``env``; without ``tell_steps`` there is no ``goal_info``, which takes time."""
@@ -92,9 +88,8 @@ class FlatGoalVector(VectorWrapper):
                 self._observation(final),
                 _flat(final["achieved_goal"], self.num_envs),
             )
-            told["final_info"] = with_outcome(infos.get("final_info", {}), ended)
         if self._tell_steps:
-            told["goal_info"] = _numbers(infos, told.get("final_info", {}), ended) | {"terminated": terminated}
+            told["goal_info"] = _numbers(infos, infos.get("final_info", {}), ended) | {"terminated": terminated}
         return self._observation(obs), reward, terminated, truncated, told
 
     def _observation(self, obs: Mapping[str, Any]) -> np.ndarray:
@@ -124,15 +119,6 @@ class ResumableGoalVector(FlatGoalVector):
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         """Restore the environment."""
         self.env.load_state_dict(state)  # type: ignore[attr-defined]
-
-
-def with_outcome(final_info: dict[str, Any], ended: np.ndarray) -> dict[str, Any]:
-    """Return ``final_info`` with ``outcome`` (N,) int8 made of ``is_success`` where that is told, and no outcome is."""
-    if "is_success" not in final_info or "outcome" in final_info:
-        return final_info
-    success = np.asarray(final_info["is_success"]).astype(np.bool_)
-    outcome = np.where(success, Outcome.SUCCESS, Outcome.TIMEOUT).astype(np.int8)
-    return {**final_info, "outcome": np.where(ended, outcome, np.int8(Outcome.NONE))}
 
 
 def _numbers(infos: Mapping[str, Any], final_info: Mapping[str, Any], ended: np.ndarray) -> dict[str, np.ndarray]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.counter_rng import ROLE_WORLD, seed_for
@@ -19,6 +20,7 @@ from robonav_ray.worlds.goal_env import LegGoals
 from robonav_ray.worlds.goal_vector import ComputedGoals, FlatGoalVector, NavGoalVectorEnv, ResumableGoalVector, flat_goal_space
 from robonav_ray.worlds.observation import ObservationLayout
 from robonav_ray.worlds.randomization import check_levels, max_circles
+from robonav_ray.worlds.told import TellingEnv, TellingVector, is_own
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
 _SEED_BITS = (1 << 31) - 1
@@ -31,10 +33,14 @@ class EnvDescription:
     obs_shape: tuple[int, ...]
     obs_dtype: str
     num_actions: int
-    has_outcomes: bool
-    """Whether ``final_info`` holds outcomes: that of our worlds, and of goal-envs that tell ``is_success``."""
+    is_own: bool
+    """Whether these are our worlds, in whatever wrappers: every episode has an outcome, collisions among them."""
     is_goal_env: bool = False
     """Whether goals can be exchanged: a Dict observation and ``compute_reward``, or our worlds with a lidar."""
+    max_episode_steps: int | None = None
+    """Steps after which Gymnasium ends an episode; None where it does not (our worlds end theirs themselves)."""
+    draws: bool = True
+    """Whether it can be asked for pictures (``render_mode="rgb_array"``)."""
 
 
 def _check_spaces(env_id: str, observation: gym.Space, action: gym.Space) -> tuple[gym.spaces.Box, gym.spaces.Discrete]:
@@ -84,17 +90,17 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
     try:
         observation, action = _check_spaces(env.id, single.observation_space, single.action_space)
         has_goals = isinstance(single.observation_space, gym.spaces.Dict)
-        is_goal_env = has_goals and callable(getattr(single.unwrapped, "compute_reward", None))
-        tells = has_goals and _tells_success(single)
-        return EnvDescription(observation.shape, str(observation.dtype), int(action.n), tells, is_goal_env)
+        return EnvDescription(
+            observation.shape,
+            str(observation.dtype),
+            int(action.n),
+            is_own(single),
+            is_goal_env=has_goals and callable(getattr(single.unwrapped, "compute_reward", None)),
+            max_episode_steps=single.spec.max_episode_steps if single.spec is not None else None,
+            draws="rgb_array" in (single.metadata.get("render_modes") or ()),
+        )
     finally:
         single.close()
-
-
-def _tells_success(env: gym.Env) -> bool:
-    """Look for ``is_success`` in the info of one step, where goal-envs have it."""
-    env.reset(seed=0)
-    return "is_success" in env.step(0)[4]
 
 
 def make_goal_functions(env: EnvConfig) -> GoalFunctions:
@@ -128,12 +134,14 @@ def make_vector_env(
     seed: int,
     gamma: float,
     tell_goals: bool = False,
+    draw: bool = False,
 ) -> VectorEnv:
     """Return ``num_envs`` lanes in SAME_STEP mode, seeded by their global index; call ``reset()`` without a seed.
 
     With R robots per world ``num_envs`` counts worlds x R lanes, and ``first_world`` worlds. Another environment than ours
     is made through ``gymnasium.make_vec(vectorization_mode="sync")``; it has no levels: ``env.is_native`` tells which it is,
     and ``levels`` and ``gamma`` are not used. With ``tell_goals`` it is a goal vector environment (see ``goal_vector``), for hindsight.
+    With ``draw`` another environment's ``render()`` returns a picture of each lane.
     """
     if env.is_native:
         _check_discrete(env)
@@ -141,14 +149,23 @@ def make_vector_env(
         return nav(num_envs, world=env.world, levels=levels, seed=seed, gamma=gamma, first_world=first_world)
     _check_known(env.id)
     spec = gym.spec(env.id.rpartition(":")[2])  # _check_known has imported the module in front of it
-    if spec.namespace == "robonav_ray" and spec.vector_entry_point is not None:  # ours know their worlds, and can be saved
+    if spec.namespace == "robonav_ray" and spec.vector_entry_point is not None and not draw:
+        # ours know their worlds, and can be saved
         own = gym.make_vec(
             env.id, num_envs, vectorization_mode="vector_entry_point", seed=seed, first_world=first_world, **env.kwargs
         )
-        return ResumableGoalVector(own, env.id, tell_goals)
-    envs = gym.make_vec(
-        env.id, num_envs, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}, **env.kwargs
+        return ResumableGoalVector(own, env.id, tell_goals) if isinstance(own.single_observation_space, gym.spaces.Dict) else own
+    made = gym.make_vec(
+        env.id,
+        num_envs,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+        wrappers=[partial(TellingEnv, tell_steps=tell_goals)],
+        **env.kwargs,
+        **({"render_mode": "rgb_array"} if draw else {}),
     )
+    assert isinstance(made, SyncVectorEnv)
+    envs = TellingVector(made)
     try:
         _check_spaces(env.id, envs.single_observation_space, envs.single_action_space)
     except ValueError:

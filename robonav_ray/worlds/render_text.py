@@ -23,6 +23,7 @@ OUTCOME_TEXT = {
     Outcome.COLLISION_WALL: "hit a wall",
     Outcome.COLLISION_ROBOT: "hit another robot",
     Outcome.TIMEOUT: "out of time",
+    Outcome.CUT_OFF: "did not end",
 }
 """What a picture says about the end of an episode."""
 

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from robonav_ray.config.worlds import CROWDNAV_LEVEL, LevelConfig, WorldConfig
+from robonav_ray.records import EpisodeFacts
 from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import DISABLED, NEXT_STEP, SAME_STEP, BatchedWorlds, Scene
 
@@ -154,6 +155,11 @@ class NavVectorEnv(VectorEnv):
         if self.copy:
             return out.obs.copy(), out.reward.copy(), out.terminated.copy(), out.truncated.copy(), infos
         return out.obs, out.reward, out.terminated, out.truncated, infos
+
+    def episode_facts(self, infos: Mapping[str, Any], ended: np.ndarray) -> EpisodeFacts:
+        """See ``interfaces.TellsEpisodes``."""
+        final_info = infos["final_info"]
+        return EpisodeFacts({name: final_info[name] for name in EPISODE_INFO})
 
     def observe(self) -> np.ndarray:
         """Return a copy of the last observations (N, obs_dim); what a resumed run acts on."""

@@ -9,7 +9,8 @@ import pytest
 from made_up_episodes import Worker, World, episode, make_results
 
 from robonav_ray.config.curriculum import CurriculumConfig, EpsilonConfig, GateConfig, StageConfig
-from robonav_ray.curriculum.gates import GateWindow, is_gate_met
+from robonav_ray.curriculum.gates import GateWindow
+from robonav_ray.curriculum.judging import Judging
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.curriculum.progress import write_progress
 from robonav_ray.interfaces import AssignmentSource
@@ -32,10 +33,10 @@ def oracle_transition(level: int) -> tuple[int, int, int]:
             length, outcome, task_return = episode(level, world, index)
             rows.append((clock, world, outcome, task_return))
             clock += length
-    window = GateWindow(CONFIG.window)
+    window, judging = GateWindow(CONFIG.window), Judging(CONFIG.stages, True)
     for n, (started_at, world, outcome, task_return) in enumerate(sorted(rows), start=1):
         window.add(outcome, task_return)
-        if window.is_full and is_gate_met(window.figures(), GATE, True):
+        if window.is_full and judging.is_met(0, window.figures()):
             return world, started_at, n
     raise AssertionError("the made-up episodes never open the gate")
 

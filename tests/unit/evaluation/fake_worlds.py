@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from robonav_ray.records import Outcome
+from robonav_ray.records import EpisodeFacts, Outcome
 
 DT_S = 0.1
 MAX_STEPS = 60
@@ -75,6 +75,9 @@ class FakeWorlds(VectorEnv):
         self.steps[ended] = 0
         reward = np.ones(self.num_envs, np.float32)
         return self._obs(), reward, ended & ~timeout, ended & timeout, info
+
+    def episode_facts(self, infos, ended):
+        return EpisodeFacts({k: v for k, v in infos.get("final_info", {}).items() if not k.startswith("_")})
 
     def close(self, **kwargs):
         self.was_closed = True

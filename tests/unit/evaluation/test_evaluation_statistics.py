@@ -126,5 +126,11 @@ def test_what_is_not_known_stays_out():
     failed = summarize(make_table([6] * n, max_steps=None))
     assert failed.time_success_s.value is None
     assert failed.time_imputed_s is None
-    with pytest.raises(ValueError, match="no outcome"):
-        summarize(make_table([0, 1]))
+
+
+def test_an_episode_that_told_nothing_or_was_cut_off_was_no_success():
+    s = summarize(make_table([0, 1, 7, 1]))
+    assert (s.success.frac, s.timeout.frac, s.cut_off.frac, s.collision.frac) == (0.5, 0.25, 0.25, 0.0)
+    assert summarize(make_table([0, 7, 0, 0])).success is None
+    assert summarize(make_table([0, 7, 0, 0])).cut_off.count == 1
+    assert summarize(make_table([1, 6])).cut_off is None

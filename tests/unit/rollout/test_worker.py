@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from robonav_ray.algo.policy import Policy, parameter_shapes
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.rollout import RolloutConfig
-from robonav_ray.records import Assignment, EpisodeResults, Fragment, Outcome, PolicySnapshot
+from robonav_ray.records import Assignment, EpisodeFacts, EpisodeResults, Fragment, Outcome, PolicySnapshot
 from robonav_ray.rollout.episodes import EpisodeLedger
 from robonav_ray.rollout.worker import RolloutWorker
 
@@ -62,6 +62,9 @@ class TellingEnv(VectorEnv[Any, Any, Any]):
             self.level[ended] = self.next_level
             obs[ended] = self._obs(np.zeros(self.num_envs))[ended]
         return obs, reward, terminated, truncated, info
+
+    def episode_facts(self, infos: dict[str, Any], ended: np.ndarray) -> EpisodeFacts:
+        return EpisodeFacts(infos["final_info"])
 
     def state_dict(self) -> dict[str, np.ndarray]:
         return {k: getattr(self, k).copy() for k in ("episode", "t", "level")}

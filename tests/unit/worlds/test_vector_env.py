@@ -154,7 +154,7 @@ def test_describe_agrees_with_what_is_made() -> None:
         described, envs = describe_env(env, levels), make_vector_env(env, levels, num_envs=2, first_world=0, seed=0, gamma=0.99)
         assert described.obs_shape == envs.single_observation_space.shape
         assert described.num_actions == envs.single_action_space.n  # type: ignore[attr-defined]
-        assert described.has_outcomes
+        assert described.is_own
 
 
 def test_any_other_environment() -> None:

@@ -1,0 +1,89 @@
+"""Which criteria of the gates can be judged: all of them in our worlds; elsewhere, those that the episodes tell enough for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from robonav_ray.config.curriculum import GateConfig, StageConfig
+from robonav_ray.curriculum.gates import WindowFigures
+from robonav_ray.records import Outcome
+
+SILENT_EPISODES = 100
+"""Episodes after which an environment that has told no success is taken for one that tells none."""
+
+
+class Judging:
+    """Holds windows against gates.
+
+    Somebody else's environment tells success or does not, and only its episodes show which. A criterion on success that was asked for keeps
+    the gate shut until success has been told; one that stands at its default, because nobody wrote it down, holds from then on.
+    """
+
+    def __init__(self, stages: Sequence[StageConfig], has_outcomes: bool) -> None:
+        """Begin without an episode; with ``has_outcomes`` every episode has one, collisions among them (our worlds)."""
+        self._stages, self.tells_collisions = stages, has_outcomes
+        self.tells_success = has_outcomes
+        self._asked = ["min_success_frac" in stage.gate.model_fields_set for stage in stages]
+
+    def take(self, outcome: np.ndarray) -> None:
+        """Note the outcomes (E,) of finished episodes."""
+        if not self.tells_success:
+            self.tells_success = bool((outcome != Outcome.NONE).any())
+
+    def gate(self, stage: int) -> GateConfig:
+        """Return the criteria of ``stage`` that hold now."""
+        gate = self._stages[stage].gate
+        success = gate.min_success_frac if self.tells_success or self._asked[stage] else None
+        collision = gate.max_collision_frac if self.tells_collisions else None
+        return gate.model_copy(update={"min_success_frac": success, "max_collision_frac": collision})
+
+    def is_met(self, stage: int, figures: WindowFigures) -> bool:
+        """Return whether every criterion that holds now is met: success >= , mean task return > , collisions < ."""
+        gate = self._stages[stage].gate
+        if gate.min_return is not None and not figures.mean_return > gate.min_return:
+            return False
+        if gate.min_success_frac is not None:
+            if not self.tells_success and self._asked[stage]:
+                return False
+            if self.tells_success and not figures.success_frac >= gate.min_success_frac:
+                return False
+        if gate.max_collision_frac is None or not self.tells_collisions:
+            return True
+        return figures.collision_frac < gate.max_collision_frac
+
+    def problem(self, stage: int, num_episodes: int) -> str | None:
+        """Return why the gate of ``stage`` will never open, as far as ``num_episodes`` episodes show; None where it may."""
+        asked = self.gate(stage).min_success_frac
+        if asked is None or self.tells_success or num_episodes < SILENT_EPISODES:
+            return None
+        key = f"curriculum.stages.{stage}.gate.min_success_frac"
+        return (
+            f"{key} ({asked:g}) cannot be judged: the environment has told no `is_success` in {num_episodes:,} episodes. Have it told in "
+            f"`info` at the end of every episode (docs/environments.md), or set {key}=null"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs: its config has every value written down, the defaults too."""
+        at_default = [
+            None if asked else stage.gate.min_success_frac for stage, asked in zip(self._stages, self._asked, strict=True)
+        ]
+        return {"tells_success": self.tells_success, "at_default": at_default}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` gave; a criterion that has another value now was asked for.
+
+        Raises:
+            ValueError: When it is of another shape.
+        """
+        at_default = state["at_default"]
+        if set(state) != {"tells_success", "at_default"} or len(at_default) != len(self._stages):
+            raise ValueError(f"what the gates are judged by has the keys {sorted(state)} and {len(at_default)} stages")
+        self._asked = [stage.gate.min_success_frac != value for stage, value in zip(self._stages, at_default, strict=True)]
+        self.tells_success = self.tells_collisions or bool(state["tells_success"])
+
+    def state_before(self, num_successes: int) -> dict[str, Any]:
+        """Return the state of a run that was saved before there was one: nothing that it could not judge kept its gates shut."""
+        return {"tells_success": num_successes > 0, "at_default": [stage.gate.min_success_frac for stage in self._stages]}
