@@ -10,23 +10,28 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import psutil
+
+from robonav_ray.runtime.private_folder import make_private_folder
 
 
 def run_once(seed: int, overrides: list[str], limit_s: float, directory: Path, quiet: bool) -> dict[str, float | None]:
     """Train with ``seed`` until passed, and return its seconds and env steps (None when it was not passed in time)."""
     run = directory / f"seed-{seed}"
     command = [sys.executable, "-m", "robonav_ray.cli", "train", f"seed={seed}", "budget.time_s=0", "evaluation.num_episodes=1",
-               f"budget.max_time_s={limit_s}", "tracking.panel=plain", *overrides, "--out", str(run)]  # fmt: skip
+               f"budget.max_time_s={limit_s}", "tracking.panel=plain", "runtime.keep_ray_logs=true",
+               *overrides, "--out", str(run)]  # fmt: skip
     began = time.time()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else sys.stderr, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else sys.stderr, stderr=subprocess.STDOUT,
+                               env=os.environ | {"RAY_TMPDIR": str(directory)})  # fmt: skip
     peak_pss = 0
     while process.poll() is None:
         peak_pss = max(peak_pss, proportional_set_bytes(process.pid))
@@ -41,7 +46,7 @@ def run_once(seed: int, overrides: list[str], limit_s: float, directory: Path, q
         "seconds_to_first_learner_step": round(summary["first_learner_step_at"] - began, 1),
         "samples_per_insert": summary["samples_per_insert"],
         "peak_pss_gb": round(peak_pss / 1e9, 2),
-        "spilled": spilled(),
+        "spilled": spilled(directory),
     }
 
 
@@ -61,10 +66,10 @@ def proportional_set_bytes(pid: int) -> int:
     return total
 
 
-def spilled() -> bool:
-    """Return whether Ray's newest session has written any object to disk (the raylet logs every spill)."""
-    logs = Path("/tmp/ray/session_latest/logs")
-    return any("Spilled " in path.read_text(errors="replace") for path in logs.glob("raylet.*"))
+def spilled(directory: Path) -> bool:
+    """Return whether a Ray session below ``directory`` has written any object to disk (the raylet logs every spill)."""
+    logs = directory.glob("rn-ray-*/ray/session_latest/logs/raylet.*")
+    return any("Spilled " in path.read_text(errors="replace") for path in logs)
 
 
 def main() -> None:
@@ -75,9 +80,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print only the JSON line")
     parser.add_argument("overrides", nargs="*", help="section.key=value, passed on to the run")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="robonav-bench-") as folder:
-        seeds = range(args.first_seed, args.first_seed + args.seeds)
-        runs = [run_once(seed, args.overrides, args.limit_s, Path(folder), args.json) for seed in seeds]
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    runs = []
+    for seed in seeds:
+        folder = make_private_folder("rb-", below="rn-ray-12345678/ray")
+        runs.append(run_once(seed, args.overrides, args.limit_s, folder, args.json))
+        shutil.rmtree(folder)
     seconds = [run["seconds_to_pass"] for run in runs]
     known = [s for s in seconds if s is not None]
     result = {key: [run[key] for run in runs] for key in runs[0]}

@@ -26,7 +26,6 @@ os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import numpy as np
-import ray
 import torch
 from torch import nn
 
@@ -39,6 +38,7 @@ from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.records import CommandBatch, Fragment, Metrics, TransitionSpec
 from robonav_ray.replay.remote import ReplayHandles, start_replay
+from robonav_ray.runtime.own_ray import own_ray
 from robonav_ray.weights.remote import start_weight_store
 
 FRAGMENT_ROWS = 2048
@@ -134,8 +134,7 @@ def main() -> None:
     share_interpreter()
     algo, config = AlgoConfig(), LearnerConfig(batch_size=args.batch, batches_per_call=args.batches_per_call)
     spec = TransitionSpec.for_discrete((args.obs_dim,))
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=250_000_000, log_to_driver=False)
-    try:
+    with own_ray(num_cpus=2, include_dashboard=False, object_store_memory=250_000_000, log_to_driver=False):
         replay_config = ReplayConfig(
             capacity=args.items, num_shards=args.shards, min_size=args.items // 2, samples_per_insert=1.0, error_buffer=1e15
         )
@@ -175,8 +174,6 @@ def main() -> None:
             paces["bare"].append(timed_updates(bare, args.updates))
         source.close()
         replay.shutdown()
-    finally:
-        ray.shutdown()
     pairs = list(zip(paces["learner"], paces["bare"], strict=True))
     result = {
         "updates_per_s": round(1 / statistics.median(p.wall for p in paces["learner"]), 1),

@@ -75,13 +75,11 @@ def seconds_per_step(step: Callable[[], None], num_steps: int) -> float:
 def bench_remote(spec: TransitionSpec, num_rows: int, batch: int, num_shards: int, seconds: float) -> dict[str, float]:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
     from robonav_ray.replay.remote import start_replay
+    from robonav_ray.runtime.own_ray import own_ray
 
     rng = np.random.default_rng(0)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=250_000_000, log_to_driver=False)
-    try:
+    with own_ray(num_cpus=2, include_dashboard=False, object_store_memory=250_000_000, log_to_driver=False):
         config = ReplayConfig(
             capacity=num_rows,
             num_shards=num_shards,
@@ -117,8 +115,6 @@ def bench_remote(spec: TransitionSpec, num_rows: int, batch: int, num_shards: in
         source.close()
         replay.shutdown()
         return {"remote_transitions_per_s": statistics.median(rates), "remote_insert_rows_per_s": insert_rows_per_s}
-    finally:
-        ray.shutdown()
 
 
 def main() -> None:

@@ -36,15 +36,13 @@ def pytest_timeout_cancel_timer() -> None:
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """A local Ray with more logical CPUs than the machine has, so that small actors always fit."""
-    import ray
+    from robonav_ray.runtime.own_ray import own_ray
 
-    ray.init(
-        address="local",
+    with own_ray(
         num_cpus=8,
         include_dashboard=False,
         object_store_memory=150_000_000,
         log_to_driver=False,
         _system_config={"metrics_report_interval_ms": 1000},  # 10 s by default; a test waits for what is exported
-    )
-    yield
-    ray.shutdown()
+    ):
+        yield

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from robonav_ray.errors import UserError
+from robonav_ray.launch.processes import MARK, Trace, kill_processes
+from robonav_ray.runtime.private_folder import make_private_folder
 from robonav_ray.runtime.probe import check_dashboard
 
 
@@ -43,7 +43,7 @@ class Head:
 @contextmanager
 def ray_head(first_port: int, num_cpus: int = 4, **environment: str) -> Iterator[Head]:
     """Start a head whose ports are ``first_port`` and up (250 of them); yields when its dashboard answers."""
-    folder = Path(tempfile.mkdtemp(prefix="head", dir="/tmp"))  # short: Ray puts sockets below it
+    folder = make_private_folder("head", below="ray")
     token, storage = uuid.uuid4().hex, folder / "shared"
     storage.mkdir()
     head = Head(f"127.0.0.1:{first_port}", f"http://127.0.0.1:{first_port + 1}", token, folder / "home", storage)
@@ -57,16 +57,18 @@ def ray_head(first_port: int, num_cpus: int = 4, **environment: str) -> Iterator
         "--min-worker-port", str(first_port + 20), "--max-worker-port", str(first_port + 240),
         "--num-cpus", str(num_cpus), "--object-store-memory", "120000000", "--temp-dir", str(folder / "ray"),
     ]  # fmt: skip
+    mark = f"test-head:{folder.name}"
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            command, env=env | {"ROBONAV_STORAGE": str(storage), **environment}, stdout=log, stderr=subprocess.STDOUT, cwd=folder,
-            start_new_session=True,
+            command, env=env | {"ROBONAV_STORAGE": str(storage), MARK: mark, **environment}, stdout=log, stderr=subprocess.STDOUT,
+            cwd=folder, start_new_session=True,
         )  # fmt: skip
+    trace = Trace(mark, process.pid, psutil.Process(process.pid).create_time())
     try:
         _wait_until_up(head, process, folder / "log")
         yield head
     finally:
-        _end(process)
+        _end(process, trace)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -87,14 +89,10 @@ def _wait_until_up(head: Head, process: subprocess.Popen[bytes], log: Path) -> N
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the whole session, SIGKILL to what is left; nothing that the head started stays."""
-    everybody = (
-        [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []
-    )
-    if everybody:
-        os.kill(process.pid, signal.SIGTERM)
-    _, left = psutil.wait_procs(everybody, timeout=15)
-    for one in left:
-        one.kill()
+def _end(process: subprocess.Popen[bytes], trace: Trace) -> None:
+    """SIGTERM to the head, SIGKILL to what is left of it; nothing that it started stays, and nothing else is touched."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=15)
+    assert kill_processes([trace]) == []
     process.wait(timeout=10)

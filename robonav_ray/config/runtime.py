@@ -61,6 +61,8 @@ class RuntimeConfig(Section):
     """Ray's authentication, always set explicitly."""
     dashboard: bool = False
     """Whether a cluster that we start ourselves serves the Ray dashboard (slower start, about 300 MB)."""
+    keep_ray_logs: bool = False
+    """Whether the folder with the logs of a cluster that we start ourselves stays when it has ended; it is named at the start."""
     object_store_bytes: int = Field(default=268_435_456, ge=78_643_200)
     """Object store of a cluster that we start ourselves."""
     cpus_per_rollout_worker: float = Field(default=0.5, gt=0.0)

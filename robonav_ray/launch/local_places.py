@@ -7,16 +7,13 @@ import os
 import secrets
 import shutil
 import socket
-import tempfile
-from pathlib import Path
 
 from robonav_ray.errors import UserError
 from robonav_ray.launch import namespaces
 from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, SERVICES, LocalOptions, LocalState, StateFile
+from robonav_ray.runtime.private_folder import make_private_folder
 
 FIRST_PORT = 21_000
-_LONGEST_FOLDER = 38
-"""Characters of a node's folder: Ray puts sockets 64 characters below it, and Linux allows 107."""
 
 
 def check_options(options: LocalOptions) -> None:
@@ -39,7 +36,7 @@ def make_place(options: LocalOptions, file: StateFile) -> None:
         if options.network == "namespaces":
             bridge = namespaces.make_bridge(mark)
             undo.callback(namespaces.remove_bridge, bridge)
-        folder = make_short_folder(mark)
+        folder = str(make_private_folder(f"rn-{mark}-", below="250"))  # a node's own is called after its number
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         undo.callback(file.remove)
         file.create()
@@ -75,12 +72,3 @@ def _taken_port(base: int, num_nodes: int) -> int | None:
                 except OSError:
                     return port
     return None
-
-
-def make_short_folder(mark: str) -> str:
-    """Make a folder (0700) with a name short enough for Ray's sockets."""
-    for root in (os.environ.get("RAY_TMPDIR"), tempfile.gettempdir(), "/tmp"):
-        if root and len(root) + len("/rn-123456-12345678/250") <= _LONGEST_FOLDER:
-            Path(root).mkdir(parents=True, exist_ok=True)
-            return tempfile.mkdtemp(prefix=f"rn-{mark}-", dir=root)
-    raise UserError("no folder for temporary files with a short name: set TMPDIR to one of at most 15 characters")

@@ -109,7 +109,7 @@ class LocalState:
 
     def trace(self, node: LocalNode) -> Trace:
         """Return what the processes of ``node`` are known by."""
-        return Trace(f"{self.mark}:{node.index}:{node.name}", self.node_folder(node), node.pid, node.created_s)
+        return Trace(f"{self.mark}:{node.index}:{node.name}", node.pid, node.created_s)
 
     def node_folder(self, node: LocalNode) -> Path:
         """Return the folder of ``node``."""

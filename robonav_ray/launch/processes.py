@@ -1,19 +1,18 @@
 """The processes of a node that runs on this machine: found also when their parents are gone, signalled all together.
 
-A node is one session of processes (``setsid``); what leaves the session is known by the mark in its environment, by its folder on the
-command line, or by its parents. Nothing else is ever signalled.
+A node is one session of processes (``setsid``); what leaves the session is known by the mark in its environment, or by its parents. Nothing
+else is ever signalled: who reads the node's logs has its folder on the command line, too, and is none of it. Before it sends a signal
+psutil compares the start times, as ``robonav_ray/own_processes.py`` does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
@@ -27,8 +26,6 @@ class Trace:
 
     mark: str
     """Value of MARK in their environment, unique to the node."""
-    folder: Path
-    """Folder of the node, which stands on their command lines."""
     leader_pid: int
     leader_time_s: float
     """When the leader of their session was created, so that another process with its pid is not taken for it."""
@@ -40,7 +37,6 @@ def find_processes(traces: Iterable[Trace]) -> list[psutil.Process]:
     # A node that was not started yet has the leader 0, and the session 0 is the kernel's and everyone's.
     sessions = {trace.leader_pid for trace in traces if trace.leader_pid > 1 and not _is_another(trace)}
     marks = {trace.mark for trace in traces}
-    folders = re.compile("|".join(rf"(^|=){re.escape(str(trace.folder))}(/|$)" for trace in traces) or r"(?!)")
     spared = {0, 1, os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found: dict[int, psutil.Process] = {}
     children: dict[int, list[psutil.Process]] = {}
@@ -48,7 +44,7 @@ def find_processes(traces: Iterable[Trace]) -> list[psutil.Process]:
         if process.pid in spared:
             continue
         children.setdefault(process.info["ppid"] or 0, []).append(process)
-        if _belongs(process, sessions, marks, folders):
+        if _belongs(process, sessions, marks):
             found[process.pid] = process
     waiting = list(found.values())
     while waiting:
@@ -86,11 +82,9 @@ def kill_processes(traces: Iterable[Trace], timeout_s: float = 10.0) -> list[psu
         psutil.wait_procs(left, timeout=min(1.0, timeout_s))
 
 
-def _belongs(process: psutil.Process, sessions: set[int], marks: set[str], folders: re.Pattern[str]) -> bool:
+def _belongs(process: psutil.Process, sessions: set[int], marks: set[str]) -> bool:
     try:
         if os.getsid(process.pid) in sessions:
-            return True
-        if any(folders.search(word) for word in process.cmdline()):
             return True
         return process.environ().get(MARK) in marks
     except (psutil.Error, ProcessLookupError, PermissionError):

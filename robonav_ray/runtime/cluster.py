@@ -14,15 +14,15 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from robonav_ray import plain_files
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.auth import ensure_token
 from robonav_ray.runtime.job import current_job
+from robonav_ray.runtime.own_ray import own_ray
 from robonav_ray.runtime.placement import ROLE_LABEL, NodeFacts
 from robonav_ray.runtime.probe import ClusterError, check_cluster, connect, split_address
-from robonav_ray.runtime.reaper import Reaper
 
 logger = logging.getLogger(__name__)
 _OWN_RAY = {
@@ -47,10 +47,14 @@ class ClusterFacts:
     """Memory of all nodes, as Ray counts it."""
     nodes: tuple[NodeFacts, ...] = ()
     """What each living node has free; empty where parts are not to be placed one by one."""
+    logs: Path | None = None
+    """Where the logs are of a Ray that was started here."""
 
     def describe(self) -> str:
         """Return one line for people."""
         origin = "started a local Ray" if self.started_here else f"joined Ray at {self.address}"
+        if self.logs is not None:
+            origin += f" (logs: {self.logs})"
         nodes = "1 node" if self.num_nodes == 1 else f"{self.num_nodes} nodes"
         return f"{origin}: {nodes}, {self.num_cpus:g} CPUs ({self.free_cpus:g} free), {self.num_gpus:g} GPUs"
 
@@ -95,15 +99,49 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
     if ray.is_initialized():
         yield look_at_cluster(started_here=False)
         return
-    if address in (None, "auto"):
-        address = _running_local_cluster() if address is None else _running_local_cluster() or _no_cluster(where)
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        if address in (None, "local"):
-            ensure_token()
-            with _on_loopback():
-                ray.init(
-                    address="local",
+    found = _running_local_cluster(any_of_them=(address, where) == ("auto", "RAY_ADDRESS")) if address in (None, "auto") else None
+    if address == "auto" and found is None:
+        raise ClusterError(
+            f"{where}: auto means the cluster that runs on this machine, and there is none: start one, or leave it out"
+        )
+    if found is not None:
+        address, where = found.address, found.origin
+    local = address in (None, "local")
+    before, logs = signal.getsignal(signal.SIGTERM), None
+    with contextlib.ExitStack() as exits:
+        try:
+            if local:
+                ensure_token()
+                logs = exits.enter_context(_own_ray(config))
+            else:
+                assert address is not None
+                check_cluster(address, where)
+                exits.callback(ray.shutdown)
+                ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
+        except UserError as error:
+            raise error if found is None else found.refused(error) from None
+        except (OSError, RuntimeError, ValueError) as error:
+            told = _not_started(error, "`robonav doctor` looks closer") if local else _not_joined(error, where, address)
+            raise told if found is None else found.refused(told) from None
+        except Exception as error:
+            if type(error) is not Exception or not local:
+                raise
+            # just that is what Ray raises when its node does not come up in time (ray/_private/node.py)
+            raise _not_started(error, "try again when the machine is less busy") from None
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)  # Ray has put its own in, which exits without a checkpoint
+        yield look_at_cluster(started_here=local, logs=logs)
+
+
+@contextlib.contextmanager
+def _own_ray(config: RuntimeConfig) -> Iterator[Path]:
+    """Start a Ray for this process alone, on loopback; yields the folder of its logs."""
+    with contextlib.ExitStack() as exits:
+        with _on_loopback():
+            logs = exits.enter_context(
+                own_ray(
+                    keep_logs=config.keep_ray_logs,
                     num_cpus=config.num_cpus,
                     object_store_memory=config.object_store_bytes,
                     include_dashboard=config.dashboard,
@@ -112,43 +150,20 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
                     _node_ip_address="127.0.0.1",
                     _system_config=_OWN_RAY,
                 )
-        else:
-            check_cluster(address, where)
-            ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        if address in (None, "local"):
-            raise ClusterError(f"a local Ray could not be started: {_first_line(error)}; `robonav doctor` looks closer") from None
-        raise ClusterError(
-            f"{where}: the cluster at {address!r} could not be joined ({_first_line(error)}). Is one of its nodes on this machine? A "
-            "driver outside of the cluster's machines is no part of it: submit the run with `robonav submit`"
-        ) from None
-    except Exception as error:
-        if type(error) is not Exception or address not in (None, "local"):
-            raise
-        # just that is what Ray raises when its node does not come up in time (ray/_private/node.py)
-        raise ClusterError(
-            f"a local Ray could not be started: {_first_line(error)}; try again when the machine is less busy"
-        ) from None
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)  # Ray has put its own in, which exits without a checkpoint
-    reaper = Reaper(_session_folder()) if address in (None, "local") else None
-    try:
-        yield look_at_cluster(started_here=reaper is not None)
-    finally:
-        ray.shutdown()
-        if reaper is not None:
-            reaper.dismiss()
+            )
+        yield logs
 
 
-def _session_folder() -> Path:
-    """Return the folder in which the processes of the Ray that was started here have their logs."""
-    from ray._private import worker
+def _not_started(error: Exception, advice: str) -> ClusterError:
+    reason = "; ".join([_first_line(error), *getattr(error, "__notes__", [])])
+    return ClusterError(f"a local Ray could not be started: {reason}; {advice}")
 
-    node: Any = worker._global_node
-    return Path(node.get_session_dir_path()).resolve()
+
+def _not_joined(error: Exception, where: str, address: str | None) -> ClusterError:
+    return ClusterError(
+        f"{where}: the cluster at {address!r} could not be joined ({_first_line(error)}). Is one of its nodes on this machine? A driver "
+        "outside of the cluster's machines is no part of it: submit the run with `robonav submit`"
+    )
 
 
 def _named_address(config: RuntimeConfig) -> tuple[str | None, str]:
@@ -156,12 +171,6 @@ def _named_address(config: RuntimeConfig) -> tuple[str | None, str]:
     if config.address:
         return config.address, "runtime.address"
     return os.environ.get("RAY_ADDRESS") or None, "RAY_ADDRESS"
-
-
-def _no_cluster(where: str) -> str:
-    raise ClusterError(
-        f"{where}: auto means the cluster that runs on this machine, and there is none: start one, or leave it out"
-    )
 
 
 @contextlib.contextmanager
@@ -185,22 +194,51 @@ def _on_loopback() -> Iterator[None]:
             del os.environ[name]
 
 
-def _running_local_cluster() -> str | None:
-    """Return the address of a cluster that `ray start` has running on this machine, if it answers."""
-    from ray._private.services import canonicalize_bootstrap_address
+@dataclass(frozen=True)
+class _Found:
+    """A cluster that nobody has named, but that runs on this machine."""
 
-    address = canonicalize_bootstrap_address(None)  # pyright: ignore[reportArgumentType]  (its docstring says None)
-    if address is None:
-        return None
+    address: str
+    origin: str
+    """How it was found, for people."""
+
+    def refused(self, error: UserError) -> ClusterError:
+        """Return why it cannot be joined, with both ways out."""
+        return ClusterError(f"{error}; or have a Ray of your own, beside it, with runtime.address=local")
+
+
+def _running_local_cluster(*, any_of_them: bool = False) -> _Found | None:
+    """Return the cluster that `ray start` has running on this machine, if it answers.
+
+    Args:
+        any_of_them: Whether one that ``ray.init`` has started will do, where there is no other.
+
+    Raises:
+        ClusterError: When it is another user's, who could have put it there to be told our token.
+    """
+    from ray._common.utils import get_ray_address_file
+    from ray._private.services import find_gcs_addresses
+
+    note = Path(get_ray_address_file(None))
     try:
+        owner, address = note.lstat().st_uid, plain_files.read_text(note, 4096).strip()
         connect(*split_address(address, "RAY_ADDRESS"), "RAY_ADDRESS")
-    except ClusterError:
-        return None  # a stale note of a cluster that is gone
-    return address
+    except (OSError, ClusterError):  # none, none that Ray has written, or a stale one of a cluster that is gone
+        addresses = sorted(find_gcs_addresses()) if any_of_them else []
+        return _Found(addresses[0], f"the Ray that was found running on this machine at {addresses[0]}") if addresses else None
+    found = _Found(address, f"the Ray cluster that runs on this machine at {address} (noted in {note})")
+    if owner not in (0, os.geteuid()):
+        raise found.refused(
+            ClusterError(
+                f"{found.origin} is another user's (uid {owner}): if you are to join it, take its token from them and say "
+                f"runtime.address={address}"
+            )
+        )
+    return found
 
 
-def look_at_cluster(started_here: bool) -> ClusterFacts:
-    """Return what the connected cluster has now."""
+def look_at_cluster(started_here: bool, logs: Path | None = None) -> ClusterFacts:
+    """Return what the connected cluster has now; ``logs`` are those of a Ray that was started here."""
     import ray
 
     nodes = look_at_nodes()
@@ -214,6 +252,7 @@ def look_at_cluster(started_here: bool) -> ClusterFacts:
         free_cpus=free.get("CPU", 0.0),
         memory_bytes=int(total.get("memory", 0.0)),
         nodes=nodes,
+        logs=logs,
     )
 
 

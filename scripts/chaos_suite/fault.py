@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from chaos_suite.kinds import Kind
 from chaos_suite.processes import Look, Process
 from chaos_suite.schedule import Planned
+from robonav_ray import own_processes
 
 Key = tuple[int, int]
 FLOWING_S, FLOWING = 2.0, 3
@@ -125,11 +125,7 @@ def said_of(role: str | None, fault: Fault, events: Sequence[dict[str, Any]]) ->
 
 def send(process: Process, number: signal.Signals) -> bool:
     """Send a signal; False when the process is gone."""
-    try:
-        os.kill(process.pid, number)
-    except ProcessLookupError:
-        return False
-    return True
+    return own_processes.send(process.name, number)
 
 
 def learner_flows(changes: Sequence[tuple[float, int]], since: float, now: float) -> bool:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from robonav_ray import own_processes
+
 ROLES = {
     "_WorkerActor": "worker",
     "ReplayShard": "shard",
@@ -27,32 +29,21 @@ _GONE = (FileNotFoundError, ProcessLookupError)
 
 
 @dataclass(frozen=True)
-class Process:
+class Process(own_processes.Process):
     """One process at one moment."""
 
-    pid: int
-    parent: int
-    started: int
-    """Clock ticks since boot; with the pid it names a process for good."""
-    state: str
-    """One letter, as in ps: T is stopped, Z is dead and not yet reaped."""
     title: str = ""
 
     @property
     def key(self) -> tuple[int, int]:
         """Names the process for good."""
-        return self.pid, self.started
+        return self.name
 
     @property
     def role(self) -> str | None:
         """What it is for; None for what is not an actor of a run."""
         match = _TITLE.match(self.title)
         return ROLES.get(match.group(1)) if match else None
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it lives, be it frozen; one that has ended and that nobody has reaped yet does not."""
-        return self.state not in "ZX"
 
     @property
     def is_at_work(self) -> bool:
@@ -128,23 +119,13 @@ def _is_same(process: Process, started: int) -> bool:
 
 def scan() -> dict[int, Process]:
     """Return all processes of the machine by pid, without their titles."""
-    found = {}
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            process = read_stat(int(path.name))
-            if process is not None:
-                found[process.pid] = process
-    return found
+    return {pid: process for pid in own_processes.list_pids() if (process := read_stat(pid)) is not None}
 
 
 def read_stat(pid: int) -> Process | None:
     """Return one process without its title; None when it is not there."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except _GONE:
-        return None
-    fields = text[text.rindex(")") + 2 :].split()  # the name before it may hold anything
-    return Process(pid, int(fields[1]), int(fields[19]), fields[0])
+    found = own_processes.read_process(pid)
+    return None if found is None else Process(found.pid, found.parent, found.started, found.state)
 
 
 def titled(process: Process) -> Process:

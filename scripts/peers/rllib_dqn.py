@@ -15,13 +15,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import ray
 import torch
 from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.tune.registry import register_env
 
-from peers.track import Track, parse_task
+from peers.track import Task, Track, parse_task
+from robonav_ray.runtime.own_ray import own_ray
 
 NUM_ENVS, BATCH, INTENSITY = 8, 64, 16
 """Rows learned from per env step: with the natural one (one update in 24 env steps) stage 1 was not learned in a minute."""
@@ -37,9 +37,14 @@ def make_env(options: dict[str, Any]) -> gym.Env[Any, Any]:
 def main() -> None:
     task = parse_task(__doc__)
     track = Track(task)
-    config = task.config
     register_env("nav", make_env)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=200_000_000, log_to_driver=False)
+    with own_ray(num_cpus=2, include_dashboard=False, object_store_memory=200_000_000, log_to_driver=False):
+        train(task, track)
+
+
+def train(task: Task, track: Track) -> None:
+    """Train until the track is over."""
+    config = task.config
     options = {
         "world": config.env.world.model_dump(),
         "level": config.curriculum.stages[task.stage].level.model_dump(),
@@ -86,7 +91,6 @@ def main() -> None:
         env_steps = int(found["env_runners"]["num_env_steps_sampled_lifetime"])
         over = track.is_over(env_steps, updates, act)
     algorithm.stop()
-    ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -49,17 +49,17 @@ def _run_on_ray(trials: Sequence[Trial], parallel: int, look: Look) -> dict[str,
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
+    from robonav_ray.runtime.own_ray import own_ray
+
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    ray.init(
-        address="local",
+    with own_ray(
         num_cpus=parallel,
         num_gpus=0,
         include_dashboard=False,
         object_store_memory=100_000_000,
         runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
         **quiet,
-    )
-    try:
+    ):
         task: Any = ray.remote(num_cpus=1, max_retries=0)(run_trial)
         running = {task.options(name=trial.name).remote(trial): trial for trial in trials}
         failed: dict[str, str] = {}
@@ -75,5 +75,3 @@ def _run_on_ray(trials: Sequence[Trial], parallel: int, look: Look) -> dict[str,
                     failed[trial.name] = error
             look({trial.name for trial in running.values() if trial.progress})
         return failed
-    finally:
-        ray.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -18,6 +19,7 @@ import psutil
 from robonav_ray.config.load import load_run_config
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.runtime.cluster import look_at_cluster, prepare_environment
+from robonav_ray.runtime.private_folder import make_private_folder
 from robonav_ray.runtime.resources import Plan, make_plan, split_worlds
 from robonav_ray.runtime.run_directory import create_run
 from robonav_ray.runtime.task import describe_task
@@ -44,14 +46,14 @@ class Nodes:
     """Ray nodes on this machine, each with its own raylet and object store; the driver is on the first. Main thread only."""
 
     def __init__(self, object_store_bytes: int = 400_000_000) -> None:
-        self._temp = tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True)
-        os.environ["RAY_TMPDIR"] = self._temp.name  # Ray notes the cluster there; nobody else shall find and join it
-        (Path(self._temp.name) / "ray").mkdir()
+        self._folder = make_private_folder("rs-", below="ray")
+        os.environ["RAY_TMPDIR"] = str(self._folder)  # Ray notes the cluster there; nobody else shall find and join it
+        (self._folder / "ray").mkdir()
         import ray
         from ray.cluster_utils import Cluster
 
         self._arguments = {"num_cpus": CPUS_PER_NODE, "object_store_memory": object_store_bytes, "include_dashboard": False}
-        head = {**self._arguments, "temp_dir": self._temp.name}
+        head = {**self._arguments, "temp_dir": str(self._folder / "ray")}
         self._cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=True)
         ray.init(address=self._cluster.address, log_to_driver=False, logging_level="WARNING")
         self.count = 1
@@ -67,7 +69,7 @@ class Nodes:
 
         ray.shutdown()
         self._cluster.shutdown()
-        self._temp.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextmanager

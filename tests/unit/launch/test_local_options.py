@@ -21,11 +21,11 @@ from robonav_ray.errors import UserError
 from robonav_ray.launch import commands, local_places, local_state, namespaces
 from robonav_ray.launch import local_cluster as module
 from robonav_ray.launch.local_cluster import LocalCluster, LocalGroup, LocalNode, LocalOptions, local_clusters, local_options
-from robonav_ray.launch.local_places import make_short_folder
 from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, LocalState, StateFile
 from robonav_ray.launch.namespaces import Bridge
 from robonav_ray.launch.processes import MARK
 from robonav_ray.launch.verbs import cluster_app
+from robonav_ray.runtime import private_folder
 
 GROUPS = {"head": LocalGroup("head"), "rollout": LocalGroup("rollout", count=2, labels={"zone": "a"})}
 
@@ -162,18 +162,18 @@ def bridges(monkeypatch):
     return there
 
 
-@pytest.mark.parametrize("broken", ["make_short_folder", "create", "write", "_start_process", "starting"])
+@pytest.mark.parametrize("broken", ["make_private_folder", "create", "write", "_start_process", "starting"])
 def test_a_start_without_room_is_refused_and_leaves_nothing(broken, nodes_that_only_sleep, bridges, monkeypatch, home, tmp_path):
     def no_room(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full")
 
-    monkeypatch.setattr(local_places.tempfile, "tempdir", str(tmp_path / "t"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "t"))
     (tmp_path / "t").mkdir()
-    monkeypatch.setattr(local_places, "_LONGEST_FOLDER", 1000)
+    monkeypatch.setattr(private_folder, "_LONGEST_SOCKET", 1000)
     if broken == "starting":
         (home / ".robonav").write_text("a file where the folder should be")
     else:
-        where = local_places if broken == "make_short_folder" else LocalCluster if broken == "_start_process" else StateFile
+        where = local_places if broken == "make_private_folder" else LocalCluster if broken == "_start_process" else StateFile
         monkeypatch.setattr(where, broken, no_room)
     with pytest.raises(UserError, match=r"cannot be started.*(No space left on device: '/full'|\.robonav/clusters)"):
         LocalCluster.start(LocalOptions("unit", GROUPS, network="namespaces"))
@@ -343,16 +343,6 @@ def test_names_of_interfaces_fit_into_15_characters():
     assert max(len(name) for name in (bridge.name, bridge.link(250), f"rn{bridge.tag}p250")) <= 15
     assert bridge.address(0) == "10.200.254.1"
     assert bridge.address(250) == "10.200.254.251"
-
-
-def test_folders_are_short_enough_for_sockets_and_private(tmp_path, monkeypatch):
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("long" * 10)))
-    folder = make_short_folder("abcdef")
-    try:
-        assert len(f"{folder}/250/session_2026-11-25_02-47-05_123456_1234567/sockets/plasma_store") <= 107
-        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
-    finally:
-        os.rmdir(folder)
 
 
 def test_a_damaged_note_is_named():

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -35,7 +34,7 @@ def node(tmp_path) -> Iterator[tuple[Trace, subprocess.Popen[str]]]:
     )
     assert leader.stdout is not None
     assert leader.stdout.readline() == "ready\n"
-    trace = Trace(mark, tmp_path, leader.pid, psutil.Process(leader.pid).create_time())
+    trace = Trace(mark, leader.pid, psutil.Process(leader.pid).create_time())
     yield trace, leader
     kill_processes([trace])
     leader.wait(timeout=10)
@@ -72,34 +71,33 @@ def test_frozen_means_all_of_it_and_frozen_processes_can_be_ended(node):
     assert kill_processes([trace]) == []
 
 
-def test_a_process_with_the_leaders_pid_is_not_the_leader(node, tmp_path):
+def test_a_process_with_the_leaders_pid_is_not_the_leader(node):
     _, leader = node
-    old = Trace("another mark", tmp_path / "elsewhere", leader.pid, psutil.Process(leader.pid).create_time() - 3600)
+    old = Trace("another mark", leader.pid, psutil.Process(leader.pid).create_time() - 3600)
     assert find_processes([old]) == []
 
 
-def test_a_node_that_was_not_started_has_no_processes(tmp_path):
+def test_a_node_that_was_not_started_has_no_processes():
     """Its leader is noted as 0, which is the session of the machine's first processes."""
-    assert find_processes([Trace("no mark", tmp_path / "1", 0, 0.0), Trace("no mark", tmp_path / "2", 1, 0.0)]) == []
+    assert find_processes([Trace("no mark", 0, 0.0), Trace("no mark", 1, 0.0)]) == []
 
 
 def test_who_asks_and_its_parents_are_never_found():
-    ours = Trace("no mark", Path("/"), os.getsid(0), psutil.Process(os.getsid(0)).create_time() if os.getsid(0) > 1 else 0.0)
+    ours = Trace("no mark", os.getsid(0), psutil.Process(os.getsid(0)).create_time() if os.getsid(0) > 1 else 0.0)
     spared = {1, os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     assert not spared & {process.pid for process in find_processes([ours])}
 
 
-def test_a_folder_on_the_command_line_gives_a_process_away(tmp_path):
-    folder = tmp_path / "node"
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={folder}/1"])
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={folder}0/1"])
-    trace = Trace("no mark", Path(folder), 0, 0.0)
+def test_who_has_the_nodes_folder_on_the_command_line_is_not_of_the_node(node, tmp_path):
+    """A reader of its logs, for instance."""
+    trace, _ = node
+    (tmp_path / "raylet.out").touch()
+    reader = subprocess.Popen(["tail", "-f", str(tmp_path / "raylet.out")])
+    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"--temp-dir={tmp_path}/1"])
     try:
-        end = time.monotonic() + 10  # until exec has put the new command line in place
-        while not find_processes([trace]) and time.monotonic() < end:
-            time.sleep(0.02)
-        assert [found.pid for found in find_processes([trace])] == [process.pid]
+        assert kill_processes([trace]) == []
+        assert (reader.poll(), program.poll()) == (None, None)
     finally:
-        for child in (process, other):
+        for child in (reader, program):
             child.kill()
             child.wait(timeout=10)

@@ -1,0 +1,115 @@
+"""A Ray of one's own on this machine: in a private folder, and with nothing left of it at the end, whatever the end was.
+
+::
+
+    own_ray --> a folder (0700, short) --> the reaper watches --> ray.init in it  ...  ray.shutdown --> the folder is removed
+                                               '--> driver killed: ends the session's processes, then removes the folder
+
+What starts a local Ray, be it a run, a search, a script or a test, starts it here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from robonav_ray.own_processes import ProcessName, read_process
+from robonav_ray.runtime.private_folder import Claim, make_private_folder, remove_abandoned
+from robonav_ray.runtime.reaper import Reaper
+
+PREFIX, BELOW = "rn-ray-", "ray"
+_GONE_WITHIN_S = 3.0
+"""How long Ray's last agents may write into the folder after the shutdown."""
+_TELLING = re.compile(r" [EC] \d+ |Check failed|^\w*(Error|Exception): |No space left|cannot ")
+_TELLING_FILES = ("gcs_server.out", "gcs_server.err", "raylet.out", "raylet.err", "dashboard_agent.log", "runtime_env_agent.log")
+
+
+@contextlib.contextmanager
+def own_ray(*, keep_logs: bool = False, **arguments: Any) -> Iterator[Path]:
+    """Start a Ray by ``ray.init(address="local", **arguments)`` and end it; yields the folder of its logs.
+
+    Args:
+        keep_logs: Whether the folder stays when Ray has ended.
+        arguments: For ``ray.init``.
+
+    Raises:
+        UserError: When there is no place for its folder.
+        Exception: What ``ray.init`` raises, with a note of what Ray's logs say; nothing is left then.
+    """
+    import ray
+
+    folder = make_private_folder(PREFIX, BELOW)
+    remove_abandoned(folder.parent, PREFIX)
+    claim = Claim(folder, _names([os.getpid()]))
+    reaper = Reaper(folder, claim.descriptor, keep=keep_logs)
+    try:
+        ray.init(address="local", _temp_dir=str(folder / BELOW), **arguments)
+    except BaseException as error:
+        _add_reason(error, folder)
+        ray.shutdown()
+        reaper.end_now()
+        claim.close()
+        _remove(folder)
+        raise
+    try:
+        pids = _started_by_ray()
+        reaper.watch(pids)
+        claim.add(_names(pids))
+        _close_to_others(folder)
+        yield folder / BELOW / "session_latest" / "logs"
+    finally:
+        ray.shutdown()
+        if not keep_logs:
+            _remove(folder)
+        reaper.dismiss()
+        claim.close(keep=keep_logs)
+
+
+def _started_by_ray() -> list[int]:
+    """Return the processes that this process has started for its Ray, the raylet first."""
+    from ray._private import worker
+
+    node: Any = worker._global_node
+    kinds = sorted(node.all_processes, key=lambda kind: kind != "raylet")
+    return [info.process.pid for kind in kinds for info in node.all_processes[kind]]
+
+
+def _names(pids: list[int]) -> list[ProcessName]:
+    return [process.name if (process := read_process(pid)) is not None else ProcessName(pid, 0) for pid in pids]
+
+
+def _close_to_others(folder: Path) -> None:
+    """Take the rights to Ray's folders from everybody else; the one above them guards them already, and whatever is made later."""
+    for parent, folders, _ in os.walk(folder):
+        for name in folders:
+            with contextlib.suppress(OSError):  # Ray has removed it
+                path = os.path.join(parent, name)
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)
+
+
+def _remove(folder: Path) -> None:
+    until = time.monotonic() + _GONE_WITHIN_S
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        if time.monotonic() > until:  # it is claimed by nobody any more, so the next start removes it
+            return
+        time.sleep(0.02)
+
+
+def _add_reason(error: BaseException, folder: Path) -> None:
+    """Note on the error what the logs, which are about to go, say of it."""
+    lines: dict[str, None] = {}
+    for name in _TELLING_FILES:
+        for path in (folder / BELOW).glob(f"session_2*/logs/{name}"):
+            with contextlib.suppress(OSError):
+                text = path.read_bytes()[-100_000:].decode(errors="replace")
+                lines |= dict.fromkeys(f"{name}: {line.strip()[:300]}" for line in text.splitlines() if _TELLING.search(line))
+    for line in list(lines)[-3:]:
+        error.add_note(line)
