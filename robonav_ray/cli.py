@@ -5,7 +5,10 @@ Exit codes: 0 done, 1 failed, 2 your input is wrong (one message says what and w
 
 from __future__ import annotations
 
+import io
+import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -250,13 +253,18 @@ def parse_duration(text: str, option: str = "--time-limit") -> float:
 
 
 def _split(arguments: list[str] | None) -> tuple[Path | None, list[str]]:
-    """Tell the config file from the overrides."""
+    """Tell the config file from the overrides, whose keys have no slash; ``lr=0.1.yaml`` is a file where there is one of that name."""
     from robonav_ray.config.load import ConfigError
 
-    files = [a for a in arguments or [] if "=" not in a]
+    def is_override(argument: str) -> bool:
+        key, equals, _ = argument.partition("=")
+        named_so = argument.lower().endswith((".yaml", ".yml")) and os.path.lexists(argument)
+        return bool(equals) and "/" not in key and not named_so
+
+    files = [argument for argument in arguments or [] if not is_override(argument)]
     if len(files) > 1:
         raise ConfigError(f"one config file at most, not {', '.join(files)}; overrides are written section.key=value")
-    return (Path(files[0]) if files else None), [a for a in arguments or [] if "=" in a]
+    return (Path(files[0]) if files else None), [argument for argument in arguments or [] if is_override(argument)]
 
 
 def _load(arguments: list[str] | None) -> RunConfig:
@@ -295,11 +303,30 @@ def _root(
 def main() -> None:
     """Run the command line; the user's mistakes end with one message and exit code 2, numbers that are not finite with one and 1."""
     from robonav_ray.errors import UserError
+    from robonav_ray.plain_files import refusal
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding (ASCII, for LC_ALL=C) has no bytes for is shown as escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except UserError as error:
         typer.echo(f"robonav: {error}", err=True)
+        raise SystemExit(2) from None
+    except UnicodeEncodeError as error:
+        if error.encoding not in (sys.getfilesystemencoding(), "utf-8"):
+            raise
+        typer.echo(
+            f"robonav: {error.object[:80]!a}: is no name in this locale ({error.encoding}); set PYTHONUTF8=1 or LC_ALL=C.UTF-8, or "
+            "choose a name of plain letters",
+            err=True,
+        )
+        raise SystemExit(2) from None
+    except OSError as error:
+        said = refusal(error)  # a name that is too long, a folder where a file belongs, what one may not open
+        if said is None:
+            raise
+        typer.echo(f"robonav: {said}", err=True)
         raise SystemExit(2) from None
     except FloatingPointError as error:  # the learner has given up, and says which batch shows why
         typer.echo(f"robonav: {error}", err=True)

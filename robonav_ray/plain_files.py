@@ -73,7 +73,8 @@ def read_text(path: Path, limit: int = MAX_DOCUMENT_BYTES, *, follow: bool = Fal
     try:
         return read_bytes(path, limit, follow=follow).decode(errors=errors)
     except UnicodeDecodeError as error:
-        raise PlainFileError(f"{path}: is not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start})") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise PlainFileError(f"{path}:{line}: is not UTF-8 text (byte {error.object[error.start]:#04x})") from None
 
 
 def read_json(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> Any:

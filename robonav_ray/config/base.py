@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from robonav_ray.config.kinds import check_kind
 
 
 class Section(BaseModel):
-    """A frozen config section: unknown keys, and numbers that are not finite, are refused (``load.py`` names the nearest key)."""
+    """A frozen config section: unknown keys, numbers that are not finite and values of another kind are refused.
+
+    ``load.py`` names the nearest key, ``kinds.py`` says what the kinds are.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _keeps_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[str(info.field_name)]
+        check_kind(field.annotation, value, tuple(field.metadata))
+        return value

@@ -10,6 +10,7 @@ no tags, no anchors, no duplicate keys, bounded size and depth.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,7 @@ from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.config.words import without_secret
 from robonav_ray.errors import UserError
 from robonav_ray.plain_files import PlainFileError, read_text
+from robonav_ray.text import visible
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 24
@@ -37,6 +39,10 @@ _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 _INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$|^0x[0-9a-fA-F]+$|^0o[0-7]+$")
 _FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
 _KEY = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)*")
+_COMMENT = re.compile(r"(?:^|\s)#")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'', re.DOTALL)
+_LEADING_ZERO = re.compile(r"^[-+]?0[0-9_]+$")
+"""A number in octal to some programs and in decimal to others, so none here."""
 _INF_NAN = re.compile(r"^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$")
 
 Path_ = tuple["str | int", ...]
@@ -53,12 +59,25 @@ class _NodeLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own class attribute)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes texts in quotes that ``_scalar`` would take for something else, such as ``1e5``: PyYAML's own rules are those of YAML 1.1."""
+
+
+def _write_text(dumper: _Dumper, data: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=None if isinstance(_scalar(data), str) else "'")
+
+
+_Dumper.add_representer(str, _write_text)
+
+
 def _scalar(text: str) -> Any:
     """Return the value of a plain scalar by YAML 1.2's core schema."""
     if _NULL.match(text):
         return None
     if _BOOL.match(text):
         return text.lower() == "true"
+    if _LEADING_ZERO.match(text):
+        return text
     if _INT.match(text):
         return int(text.replace("_", ""), 0)
     if _FLOAT.match(text):
@@ -193,15 +212,16 @@ def _load(model: type[Config], path: Path | None, overrides: Sequence[str], *, f
 
 def dump_config(config: BaseModel) -> str:
     """Return the whole config as YAML that ``load_run_config`` reads back to an equal config."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str) -> Path_:
     """Write one ``a.b=c`` into ``data`` and return the path that it set."""
+    override = _as_text(override)
     key, equals, text = override.partition("=")
     if not equals or not key.strip() or any(not part for part in key.strip().split(".")):
         raise ConfigError(f"override {override!r}: write it as section.key=value, for instance learner.batch_size=256")
-    value = _Document(text, f"override {override!r}").data
+    value = _override_value(text, f"override {override!r}")
     parts = key.strip().split(".")
     field = model.model_fields.get(parts[0])
     section = None if field is None else _section_of_mapping(field.annotation)
@@ -226,6 +246,29 @@ def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str)
         raise ConfigError(f"override {override!r}: {_dotted(path[:-1])} is {_kind(node)}, not a section")
     cast(Any, node)[last] = value
     return path
+
+
+def _as_text(override: str) -> str:
+    """Return an override of the command line as text: in a locale of ASCII, UTF-8 arrives as escapes; ConfigError for other bytes."""
+    if override.isascii() or not any("\ud800" <= character <= "\udfff" for character in override):
+        return override
+    try:
+        return os.fsencode(override).decode()
+    except UnicodeError:
+        raise ConfigError(f"override {visible(override)!r}: holds bytes that are no UTF-8; write it in UTF-8") from None
+
+
+def _override_value(text: str, source: str) -> Any:
+    """Return the value of an override: YAML, but a ``#`` begins no comment in it."""
+    if _COMMENT.search(text) is None or text.lstrip()[:1] in ("|", ">"):
+        return _Document(text, source).data
+    if text.lstrip()[:1] not in ("[", "{", "'", '"') and "\n" not in text:
+        return text.strip()
+    if _COMMENT.search(_QUOTED.sub("''", text)) is not None:
+        raise ConfigError(
+            f"{source}: what stands behind ` #` would be left out as a comment; put the text that holds it in quotes"
+        )
+    return _Document(text, source).data
 
 
 def _default_list(model: type[BaseModel], data: dict[str, Any], path: Path_) -> Any:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 TEXTS = sources(ROOT)
 
 
-WHERE = r"(?s)%s(:\d+: \S|: cannot be read as UTF-8 text: |: a config is a mapping )|override .+?(: |:\d+: )\S"
+WHERE = r"(?s)%s(:\d+: \S|: a config is a mapping )|override .+?(: |:\d+: )\S"
 """What every line of a message begins with: file and line, but for what concerns the whole file; or the override."""
 
 

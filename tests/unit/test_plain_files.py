@@ -103,7 +103,11 @@ def test_lines_and_documents(tmp_path: Path) -> None:
     plain_files.append(path, b"two\nthr")
     assert list(plain_files.read_lines(path)) == [b"one\n", b"two\n", b"thr"]
     assert list(plain_files.read_lines(path, 4)) == [b"two\n", b"thr"]
-    for text, what in ((b"{", "not the JSON"), (b"[" * 100_000, "not the JSON"), (b"\xff", r"not UTF-8 text \(byte 0xff at 0\)")):
+    for text, what in (
+        (b"{", "not the JSON"),
+        (b"[" * 100_000, "not the JSON"),
+        (b"\xff", r":1: is not UTF-8 text \(byte 0xff\)"),
+    ):
         path.write_bytes(text)
         with pytest.raises(PlainFileError, match=what):
             plain_files.read_json(path)

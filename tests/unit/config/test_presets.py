@@ -64,7 +64,7 @@ def test_merging_goes_section_by_section_and_takes_lists_whole():
     ("text", "parts"),
     [
         ("seed: 1\npreset: rainbo\n", ["run.yaml:2", "no 'rainbo'", "did you mean 'rainbow'", "munchausen, navigation"]),
-        ("preset: 7\n", ["run.yaml:1", "preset", "string"]),
+        ("preset: 7\n", ["run.yaml:1", "preset", "a text"]),
         ("algo:\n  noisy: true\n", ["run.yaml:2", "algo.noisy", "epsilon 1", "curriculum.epsilon_scale=0", "algo.noisy=false"]),
         ("preset: rainbow\ncurriculum: {epsilon_scale: 0.5}\n", ["algo.noisy", "curriculum.epsilon_scale=0"]),
         ("preset: rainbow\nalgo: {noisy: false}\n", ["curriculum.epsilon_scale (0)", "algo.noisy=true"]),
