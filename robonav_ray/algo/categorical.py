@@ -33,6 +33,22 @@ def categorical_projection(reward: Tensor, discount: Tensor, next_probability: T
     return projected.scatter_add_(1, index + 1, next_probability * upper_share)
 
 
+def beyond_support(
+    reward: Tensor, discount: Tensor, next_probability: Tensor, v_min: float, v_max: float
+) -> tuple[Tensor, Tensor]:
+    """Return the mean probabilities of R + discount * z below ``v_min`` and above ``v_max``, which the projection clips.
+
+    Arguments as in ``categorical_projection``. A thousandth of an atom's distance is not beyond: where the support ends at the very value
+    of a reward for ever, R + discount * v_max is v_max.
+    """
+    num_atoms = next_probability.shape[1]
+    support = torch.linspace(v_min, v_max, num_atoms, device=reward.device)
+    shifted = reward.unsqueeze(1) + discount.unsqueeze(1) * support
+    slack = 1e-3 * (v_max - v_min) / (num_atoms - 1)
+    below = (next_probability * (shifted < v_min - slack)).sum(dim=1).mean()
+    return below, (next_probability * (shifted > v_max + slack)).sum(dim=1).mean()
+
+
 def categorical_loss(log_probability: Tensor, target_probability: Tensor) -> Tensor:
     """Return KL(m || p) = sum_i m_i (log m_i - log p_i), (B,): the loss of C51 up to a constant (Bellemare et al. 2017, algorithm 1).
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from robonav_ray.algo.categorical import categorical_loss, categorical_mean, categorical_projection
+from robonav_ray.algo.categorical import beyond_support, categorical_loss, categorical_mean, categorical_projection
 from robonav_ray.algo.draws import NO_DRAWS, Draws, dropout_mask, make_draws, midpoints
 from robonav_ray.algo.losses import double_q_target, huber_loss, q_target, td_error
 from robonav_ray.algo.munchausen import munchausen_bonus, munchausen_target, soft_quantiles
@@ -88,6 +88,15 @@ def make_objective(algo: AlgoConfig) -> Objective:
     make_rows = {"none": _q_rows, "c51": _categorical_rows, "qr": _quantile_rows, "iqn": _quantile_rows}[algo.distribution]
     num_tau = algo.num_tau + algo.num_target_tau if algo.distribution == "iqn" else 0
     return Objective(make_rows(algo), num_tau > 0 or algo.noisy or algo.dropout > 0.0, num_tau)
+
+
+@torch.no_grad()
+def beyond_support_of(algo: AlgoConfig, target: QNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return what parts of the targets' probability lie below and above the support of c51 (see ``beyond_support``), without noise."""
+    logits = target(batch.next_obs, None, None).float()
+    best = categorical_mean(logits, algo.v_min, algo.v_max).argmax(dim=1)
+    probability = functional.softmax(_of_action(logits, best), dim=1)
+    return beyond_support(batch.reward, batch.discount, probability, algo.v_min, algo.v_max)
 
 
 def _pass_noise(algo: AlgoConfig, draws: Draws) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

@@ -29,9 +29,11 @@ class AlgoConfig(Section):
     num_atoms: int = Field(default=51, ge=2, le=1024)
     """c51: values of the support."""
     v_min: float = -10.0
-    """c51: least value of the support, in units of scaled rewards (see ``reward_scale``)."""
+    """c51: least value of the support, in units of scaled rewards (see ``reward_scale``). On an environment that is not ours the default is
+    what a reward of -1 in every step is worth, -reward_scale / (1 - gamma)."""
     v_max: float = 10.0
-    """c51: greatest value of the support, in units of scaled rewards."""
+    """c51: greatest value of the support, in units of scaled rewards; on an environment that is not ours by default
+    reward_scale / (1 - gamma)."""
     num_quantiles: int = Field(default=32, ge=1, le=1024)
     """qr: quantiles N, at the midpoints (i + 1/2) / N (the paper has 200)."""
     num_tau: int = Field(default=8, ge=1, le=1024)

@@ -43,7 +43,7 @@ class LearnerConfig(Section):
     target_tau: float = Field(default=0.01, gt=0.0, le=1.0)
     """Polyak coefficient."""
     target_interval: int = Field(default=250, ge=1)
-    """Learner steps between hard copies."""
+    """Learner steps between hard copies: ``target_interval * batch_size / replay.samples_per_insert`` env steps."""
     publish_interval: int = Field(default=20, ge=1)
     """Learner steps between two published versions of the weights."""
     report_interval: int = Field(default=50, ge=1)

@@ -10,6 +10,7 @@ from typing import Any, cast
 import yaml
 
 _FOLDER = resources.files("robonav_ray.config") / "presets"
+_ELSEWHERE = resources.files("robonav_ray.config") / "elsewhere.yaml"
 
 
 def preset_names() -> tuple[str, ...]:
@@ -29,6 +30,11 @@ def load_preset(name: str) -> dict[str, Any]:
         hint = f"; did you mean {near[0]!r}?" if near else ";"
         raise ValueError(f"preset: there is no {name!r}{hint} the presets are {', '.join(names)}")
     return cast("dict[str, Any]", yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+def load_elsewhere() -> dict[str, Any]:
+    """Return the sizes that lie over a preset's own, and under what the user says, on an environment that is not ours."""
+    return cast("dict[str, Any]", yaml.safe_load(_ELSEWHERE.read_text(encoding="utf-8")))
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

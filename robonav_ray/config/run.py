@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -13,13 +14,13 @@ from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.config.evaluation import EvaluationConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.learner import LearnerConfig
-from robonav_ray.config.preset import load_preset, merged
+from robonav_ray.config.preset import load_elsewhere, load_preset, merged
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.config.runtime import BudgetConfig, CheckpointConfig, RuntimeConfig
 from robonav_ray.config.tracking import TrackingConfig
 from robonav_ray.config.words import FolderPath
-from robonav_ray.config.worlds import EnvConfig, LidarConfig
+from robonav_ray.config.worlds import NATIVE_ENV_ID, EnvConfig, LidarConfig
 
 
 class RunConfig(Section):
@@ -52,8 +53,11 @@ class RunConfig(Section):
         if not isinstance(data, Mapping):
             return data
         given = cast("Mapping[str, Any]", data)
-        name = given.get("preset")
-        return merged(load_preset(name), given) if isinstance(name, str) else given
+        name, elsewhere = given.get("preset"), not _is_native(given.get("env"))
+        if isinstance(name, str):
+            preset = load_preset(name)
+            given = merged(merged(preset, load_elsewhere()) if elsewhere else preset, given)
+        return _with_support(given) if elsewhere else given
 
     @model_validator(mode="after")
     def _explores_once(self) -> RunConfig:
@@ -191,6 +195,31 @@ class RunConfig(Section):
                 "env.world.observation=lidar"
             )
         return self
+
+
+def _is_native(env: Any) -> bool:
+    """Whether a section ``env``, not checked yet, leaves the environment ours."""
+    if isinstance(env, EnvConfig):
+        return env.is_native
+    return not isinstance(env, Mapping) or cast("Mapping[str, Any]", env).get("id", NATIVE_ENV_ID) == NATIVE_ENV_ID
+
+
+def _with_support(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the sections with the bounds that c51 is not given: what a reward of -1 and 1 in every step is worth.
+
+    Ten of our scaled rewards, the defaults, are what our worlds pay; what another environment pays is known when it is seen, and then
+    ``SupportWatch`` says what does not fit.
+    """
+    algo: Any = given.get("algo")
+    if not isinstance(algo, Mapping) or cast("Mapping[str, Any]", algo).get("distribution") != "c51":
+        return given
+    section = cast("Mapping[str, Any]", algo)
+    fields = AlgoConfig.model_fields
+    scale, gamma = (section.get(key, fields[key].default) for key in ("reward_scale", "gamma"))
+    if not all(isinstance(value, int | float) for value in (scale, gamma)) or not (0.0 < gamma < 1.0 and 0.0 < scale < math.inf):
+        return given  # refused with its name when it is checked
+    bound = float(f"{scale / (1.0 - gamma):.6g}")
+    return {**given, "algo": {"v_min": -bound, "v_max": bound, **section}}
 
 
 _PRIORITY_KEYS = (

@@ -72,6 +72,9 @@ class LearnerMeters:
             over_ranks["learner/td_error_mean"] = means.td_error
             over_ranks["learner/q_mean"] = means.q
             over_ranks["learner/grad_norm"] = means.grad_norm
+            beyond = update.beyond_support()
+            if beyond is not None:
+                over_ranks["learner/support_below_frac"], over_ranks["learner/support_above_frac"] = beyond
         metrics.update(zip(over_ranks, ranks.mean(list(over_ranks.values())), strict=True))
         self.begin(state.learner_step)
         return metrics

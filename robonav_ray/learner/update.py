@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from robonav_ray.algo.draws import Draws
 from robonav_ray.algo.losses import hard_update, polyak_update
-from robonav_ray.algo.objective import Batch, make_objective
+from robonav_ray.algo.objective import Batch, beyond_support_of, make_objective
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.accumulation import averaged, begin_gradients, pieces
@@ -72,6 +72,7 @@ class Update:
         self._model = model if model is not None else state.online
         self._online = list(state.online.parameters())
         self._target = list(state.target.parameters())
+        self._algo = algo
         self._objective = make_objective(algo)
         self._losses = compiled(self._forward, learner.compile)
         self._must_copy = learner.compile == "reduce-overhead"  # a captured graph writes its outputs to the same place every time
@@ -81,6 +82,7 @@ class Update:
         self._bad = BadBatches(spec, self._ranks, dump_directory)
         self._sums = torch.zeros(4, device=state.device)
         self._num_summed = 0
+        self._newest: Batch | None = None
 
     @property
     def num_bad(self) -> int:
@@ -105,7 +107,8 @@ class Update:
             FloatingPointError: After ``bad_batches.MAX_BAD_IN_A_ROW`` such updates in a row.
         """
         state = self.state
-        error, stats = self.gradients(self._stage.load(sample))
+        self._newest = self._stage.load(sample)
+        error, stats = self.gradients(self._newest)
         state.precision.unscale(state.optimizer)
         norm = nn.utils.clip_grad_norm_(self._online, self._config.max_grad_norm, foreach=True)
         if not np.isfinite(norm.item()):
@@ -158,6 +161,13 @@ class Update:
         self._sums.zero_()
         self._num_summed = 0
         return means
+
+    def beyond_support(self) -> tuple[float, float] | None:
+        """Return what parts of the newest batch's targets lie below and above the support; None without c51 or a batch."""
+        if self._algo.distribution != "c51" or self._newest is None:
+            return None
+        below, above = beyond_support_of(self._algo, self.state.target, self._newest)
+        return below.item(), above.item()
 
     def _forward(self, batch: Batch, draws: Draws) -> Losses:
         state = self.state

@@ -23,6 +23,7 @@ from robonav_ray.runtime.budget import Budget, StopReason
 from robonav_ray.runtime.checkpoint import Checkpoint, Counters
 from robonav_ray.runtime.saving import SaveOutcome, Saver
 from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.support_watch import SupportWatch
 from robonav_ray.runtime.wiring import Session, Wiring, WiringFacts
 from robonav_ray.tracking.panel import StatusView
 from robonav_ray.tracking.status import RunStatus, estimate_remaining_s
@@ -55,6 +56,7 @@ class Controller:
         self._budget = Budget(session.config.budget)
         self._first_step_at: float | None = None
         self._rates = _Rates()
+        self._support = SupportWatch(session.config.algo)
         self._stage = -1
         self._stage_began_s = 0.0
         self._last_save = time.monotonic()
@@ -165,6 +167,7 @@ class Controller:
         if self._passed_at is None and facts.progress.passed:
             self._passed_at, self._env_steps_to_pass = time.time(), facts.env_steps
         self._rates.update(facts)
+        self._support.note(facts.metrics)
 
     def _log(self, facts: WiringFacts) -> None:
         self._last_log = time.monotonic()

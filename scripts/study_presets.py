@@ -1,0 +1,178 @@
+"""Does every preset, with its defaults, learn environments that are not ours? CartPole-v1 to 450, Acrobot-v1 to -100.
+
+Every run is ``robonav train preset=P env.id=E --local`` for a number of env steps, nothing else changed. A return is reached when the
+mean of the last 50 episodes of the less exploring half of the worlds (the window of a gate) is there; the greedy policy is judged
+at the end. docs/algorithms.md has the table.
+
+    python scripts/study_presets.py run --output runs/presets.jsonl                      # 2 environments x all presets x 3 seeds
+    python scripts/study_presets.py run --presets rainbow --environments CartPole-v1 --seeds 1 learner.learning_rate=5e-4
+    python scripts/study_presets.py table --output runs/presets.jsonl
+
+Results are appended to the output file one by one; a run that is in it is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from robonav_ray.config import RunConfig
+from robonav_ray.config.load import load_run_config
+from robonav_ray.config.preset import preset_names
+from robonav_ray.runtime.controller import Controller
+from robonav_ray.runtime.judge import find_policy, judge_stage, load_policy
+from robonav_ray.runtime.local import LocalWiring
+from robonav_ray.runtime.run_directory import create_run
+from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.task import describe_task
+from robonav_ray.runtime.wiring import Session
+from robonav_ray.tracking.fanout import open_trackers
+from robonav_ray.tracking.panel import make_panel
+
+LOOK_ENV_STEPS = 2_000
+"""Env steps between two looks at the window."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A mean return, and the env steps within which it must be reached."""
+
+    mean_return: float
+    env_steps: int
+
+
+GOALS = {"CartPole-v1": Goal(450.0, 300_000), "Acrobot-v1": Goal(-100.0, 500_000)}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one run."""
+
+    preset: str
+    environment: str
+    seed: int
+    changes: tuple[str, ...]
+    reached_at: int | None
+    """Env steps at which the window's mean was there; None when it never was."""
+    best: float
+    """Highest mean of a full window."""
+    last: float
+    """Mean of the last window."""
+    greedy: float
+    """Mean return of the greedy policy at the end."""
+    env_steps: int
+    learner_steps: int
+    cpu_s: float
+
+
+def run_config(preset: str, environment: str, seed: int, changes: Sequence[str] = ()) -> RunConfig:
+    """Return the config of a run: the preset's defaults, for the goal's env steps; "none" is the default agent."""
+    named = [] if preset == "none" else [f"preset={preset}"]
+    return load_run_config(
+        None,
+        [
+            *named, f"env.id={environment}", f"seed={seed}", "budget.time_s=1000000",
+            f"budget.max_env_steps={GOALS[environment].env_steps}", "evaluation.num_episodes=100", "evaluation.num_worlds=50",
+            "checkpoint.interval_s=100000", "checkpoint.replay=false", "tracking.panel=off", *changes,
+        ],
+    )  # fmt: skip
+
+
+def train(preset: str, environment: str, seed: int, changes: Sequence[str] = (), *, stop_when_reached: bool = False) -> Result:
+    """Train and judge one run in a folder that is removed afterwards."""
+    config, goal = run_config(preset, environment, seed, changes), GOALS[environment]
+    began, reached_at, best, last = time.process_time(), None, float("-inf"), float("nan")
+    with tempfile.TemporaryDirectory() as folder:
+        task = describe_task(config)
+        session = Session(config, task, create_run(config, Path(folder) / "run"), None, time.monotonic())
+        wiring = LocalWiring(session)
+        trackers = open_trackers(config.tracking, session.run.path, None, [])
+        with session.run.locked(), make_panel("off") as panel:
+            controller = Controller(session, wiring, trackers, panel, StopRequest(), "local")
+            ending = None
+            while ending is None:
+                ending = controller.advance(wiring.env_steps + LOOK_ENV_STEPS)
+                window = wiring.curriculum.progress().window
+                if window.num_episodes == config.curriculum.window:
+                    last = window.mean_return
+                    best = max(best, last)
+                    if reached_at is None and last >= goal.mean_return:
+                        reached_at = wiring.env_steps
+                if reached_at is not None and stop_when_reached:
+                    break
+            controller.save()
+            controller.close()
+        trackers.close()
+        wiring.close()
+        _run, checkpoint = find_policy(session.run.path)
+        table = judge_stage(load_policy(checkpoint, config, task), config, task, 0)
+    return Result(
+        preset, environment, seed, tuple(changes), reached_at, round(best, 1), round(last, 1), round(float(table.total_return.mean()), 1),
+        wiring.env_steps, wiring.learner_state.learner_step, round(time.process_time() - began, 1),
+    )  # fmt: skip
+
+
+def read_results(path: Path) -> list[Result]:
+    """Return what has been appended so far."""
+    if not path.is_file():
+        return []
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Result(**{**line, "changes": tuple(line["changes"])}) for line in lines]
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """Return the table: a row per preset, for every environment the env steps (in thousands) of each seed and the greedy returns."""
+    environments = [name for name in GOALS if any(one.environment == name for one in results)]
+    heads = [f"{name} to {GOALS[name].mean_return:g} | greedy" for name in environments]
+    lines = [f"| `preset` | {' | '.join(heads)} |", "|---|" + "---|---|" * len(environments)]
+    for preset in dict.fromkeys(one.preset for one in results):
+        cells = []
+        for name in environments:
+            mine = sorted((one for one in results if (one.preset, one.environment) == (preset, name)), key=lambda one: one.seed)
+            cells.append(", ".join("never" if one.reached_at is None else f"{one.reached_at / 1000:.0f} k" for one in mine))
+            cells.append(f"{statistics.fmean(one.greedy for one in mine):.0f}" if mine else "")
+        lines.append(f"| `{preset}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="train, judge and append")
+    table = commands.add_parser("table", help="print what is in the output file")
+    for command in (run, table):
+        command.add_argument("--output", type=Path, default=Path("runs/presets.jsonl"))
+    run.add_argument("--presets", nargs="+", choices=("none", *preset_names()), default=("none", *preset_names()))
+    run.add_argument("--environments", nargs="+", choices=tuple(GOALS), default=tuple(GOALS))
+    run.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...")
+    run.add_argument("--stop", action="store_true", help="end a run when the return is reached")
+    run.add_argument("--change", action="append", default=[], help="an override, for studies")
+    args = parser.parse_args(arguments)
+    if args.command == "run":
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        done = {(one.preset, one.environment, one.seed, one.changes) for one in read_results(args.output)}
+        for seed in range(args.seeds):
+            for environment in args.environments:
+                for preset in args.presets:
+                    if (preset, environment, seed, tuple(args.change)) in done:
+                        continue
+                    result = train(preset, environment, seed, args.change, stop_when_reached=args.stop)
+                    with args.output.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(asdict(result)) + "\n")
+                    print(json.dumps(asdict(result)), flush=True)
+    print(markdown([one for one in read_results(args.output) if not one.changes]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

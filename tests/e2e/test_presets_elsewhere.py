@@ -1,0 +1,38 @@
+"""Every preset, with its defaults, learns environments that are not ours: CartPole-v1 to 450 and Acrobot-v1 to -100."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robonav_ray.config.preset import preset_names
+
+ROOT = Path(__file__).parents[2]
+
+
+def study() -> Any:
+    """Return scripts/study_presets.py as a module."""
+    if "study_presets" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("study_presets", ROOT / "scripts" / "study_presets.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["study_presets"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["study_presets"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("environment", ["CartPole-v1", "Acrobot-v1"])
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_preset_learns_with_its_defaults(preset: str, environment: str, seed: int) -> None:
+    result = study().train(preset, environment, seed, stop_when_reached=True)
+    goal = study().GOALS[environment]
+    assert result.reached_at is not None, f"best window {result.best} of {goal.mean_return}"
+    assert result.reached_at <= goal.env_steps + study().LOOK_ENV_STEPS
