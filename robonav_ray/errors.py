@@ -36,3 +36,10 @@ class RunFaultError(RuntimeError):
 
 class FencedError(RuntimeError):
     """The caller was taken for dead and has been replaced; what it still sends is refused."""
+
+
+class EnvironmentFailedError(RuntimeError):
+    """An environment that is not ours raised, exited, or broke a promise of Gymnasium's interface.
+
+    The message is one sentence with the place in its author's code; a note (``__notes__``, which travels with it) holds the whole trace.
+    """

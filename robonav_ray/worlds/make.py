@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import gymnasium as gym
-import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv
 
 from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.counter_rng import ROLE_WORLD, seed_for
 from robonav_ray.interfaces import GoalFunctions
 from robonav_ray.worlds.actions import action_space
+from robonav_ray.worlds.foreign.guard import ForeignVector
+from robonav_ray.worlds.foreign.registered import find_spec, make_guarded, telling_if_slow
 from robonav_ray.worlds.goal_env import LegGoals
 from robonav_ray.worlds.goal_vector import ComputedGoals, FlatGoalVector, NavGoalVectorEnv, ResumableGoalVector, flat_goal_space
 from robonav_ray.worlds.observation import ObservationLayout
@@ -43,32 +40,6 @@ class EnvDescription:
     """Whether it can be asked for pictures (``render_mode="rgb_array"``)."""
 
 
-def _check_spaces(env_id: str, observation: gym.Space, action: gym.Space) -> tuple[gym.spaces.Box, gym.spaces.Discrete]:
-    """Return the flat observation space (of a goal-env: observation and desired goal) and the action space."""
-    if isinstance(observation, gym.spaces.Dict):
-        observation = flat_goal_space(env_id, observation)[0]
-    if not isinstance(observation, gym.spaces.Box) or len(observation.shape) != 1:
-        raise ValueError(
-            f"env.id={env_id!r} has observation space {observation}; supported is a flat Box (one axis), or the Dict of a goal-env"
-        )
-    if not isinstance(action, gym.spaces.Discrete) or int(action.start) != 0:
-        raise ValueError(f"env.id={env_id!r} has action space {action}; supported is Discrete(n) that starts at 0")
-    return observation, action
-
-
-def _check_known(env_id: str) -> None:
-    module, colon, _ = env_id.partition(":")
-    if colon:  # Gymnasium's way to name an environment that a module registers when it is imported
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise ValueError(f"env.id={env_id!r}: the module {module!r} cannot be imported ({error})") from None
-    if env_id.rpartition(":")[2] in gym.registry:
-        return
-    near = difflib.get_close_matches(env_id, list(gym.registry), n=1, cutoff=0.0)
-    raise ValueError(f"env.id={env_id!r} is not registered with Gymnasium; the nearest is {near[0] if near else 'none'!r}")
-
-
 def _check_discrete(env: EnvConfig) -> None:
     if env.world.robot.actions == "continuous":
         raise ValueError(
@@ -85,44 +56,42 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
         actions = action_space(env.world.robot)
         assert isinstance(actions, gym.spaces.Discrete)
         return EnvDescription((size,), "float32", int(actions.n), True, env.world.observation == "lidar")
-    _check_known(env.id)
-    single = gym.make(env.id, **env.kwargs)
+    with telling_if_slow(env.id):
+        return _describe_foreign(env)
+
+
+def _describe_foreign(env: EnvConfig) -> EnvDescription:
+    """Make the environment, reset it, step it and close it: what it does wrong there shows at once, and not when everything is up."""
+    single = make_guarded(env)
     try:
-        observation, action = _check_spaces(env.id, single.observation_space, single.action_space)
-        has_goals = isinstance(single.observation_space, gym.spaces.Dict)
-        return EnvDescription(
-            observation.shape,
-            str(observation.dtype),
-            int(action.n),
-            is_own(single),
-            is_goal_env=has_goals and callable(getattr(single.unwrapped, "compute_reward", None)),
-            max_episode_steps=single.spec.max_episode_steps if single.spec is not None else None,
-            draws="rgb_array" in (single.metadata.get("render_modes") or ()),
-        )
-    finally:
+        single.reset(seed=0)
+        single.step(0)
+    except BaseException:
         single.close()
+        raise
+    single.close_strictly()
+    observation, action = single.observation_space, single.action_space
+    has_goals = isinstance(observation, gym.spaces.Dict)
+    if isinstance(observation, gym.spaces.Dict):
+        observation = flat_goal_space(env.id, observation)[0]
+    assert isinstance(observation, gym.spaces.Box)
+    assert isinstance(action, gym.spaces.Discrete)
+    return EnvDescription(
+        observation.shape,
+        str(observation.dtype),
+        int(action.n),
+        is_own(single),
+        is_goal_env=has_goals and callable(getattr(single.unwrapped, "compute_reward", None)),
+        max_episode_steps=single.spec.max_episode_steps if single.spec is not None else None,
+        draws="rgb_array" in (single.metadata.get("render_modes") or ()),
+    )
 
 
 def make_goal_functions(env: EnvConfig) -> GoalFunctions:
     """Return the goal functions of an environment, for hindsight. ValueError when it is no goal-env."""
     if env.is_native:
         return LegGoals(env.world)
-    _check_known(env.id)
-    return ComputedGoals(gym.make(env.id, **env.kwargs), env.id)
-
-
-class DenseFinalObs(VectorWrapper):
-    """Turn the object array that Gymnasium's SyncVectorEnv gives as ``final_obs`` into one (N, *obs_shape) array."""
-
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Step, with ``infos["final_obs"]`` valid where ``infos["_final_obs"]``."""
-        obs, reward, terminated, truncated, infos = self.env.step(actions)
-        if "final_obs" in infos:
-            dense = np.zeros_like(obs)
-            for i in np.flatnonzero(infos["_final_obs"]):
-                dense[i] = infos["final_obs"][i]
-            infos = {**infos, "final_obs": dense}
-        return obs, reward, terminated, truncated, infos
+    return ComputedGoals(make_guarded(env), env.id)
 
 
 def make_vector_env(
@@ -139,7 +108,7 @@ def make_vector_env(
     """Return ``num_envs`` lanes in SAME_STEP mode, seeded by their global index; call ``reset()`` without a seed.
 
     With R robots per world ``num_envs`` counts worlds x R lanes, and ``first_world`` worlds. Another environment than ours
-    is made through ``gymnasium.make_vec(vectorization_mode="sync")``; it has no levels: ``env.is_native`` tells which it is,
+    is made one by one (``foreign/``); it has no levels: ``env.is_native`` tells which it is,
     and ``levels`` and ``gamma`` are not used. With ``tell_goals`` it is a goal vector environment (see ``goal_vector``), for hindsight.
     With ``draw`` another environment's ``render()`` returns a picture of each lane.
     """
@@ -147,32 +116,17 @@ def make_vector_env(
         _check_discrete(env)
         nav = NavGoalVectorEnv if tell_goals else NavVectorEnv
         return nav(num_envs, world=env.world, levels=levels, seed=seed, gamma=gamma, first_world=first_world)
-    _check_known(env.id)
-    spec = gym.spec(env.id.rpartition(":")[2])  # _check_known has imported the module in front of it
+    spec = find_spec(env.id)
     if spec.namespace == "robonav_ray" and spec.vector_entry_point is not None and not draw:
         # ours know their worlds, and can be saved
         own = gym.make_vec(
             env.id, num_envs, vectorization_mode="vector_entry_point", seed=seed, first_world=first_world, **env.kwargs
         )
         return ResumableGoalVector(own, env.id, tell_goals) if isinstance(own.single_observation_space, gym.spaces.Dict) else own
-    made = gym.make_vec(
-        env.id,
-        num_envs,
-        vectorization_mode="sync",
-        vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
-        wrappers=[partial(TellingEnv, tell_steps=tell_goals)],
-        **env.kwargs,
-        **({"render_mode": "rgb_array"} if draw else {}),
-    )
-    assert isinstance(made, SyncVectorEnv)
-    envs = TellingVector(made)
-    try:
-        _check_spaces(env.id, envs.single_observation_space, envs.single_action_space)
-    except ValueError:
-        envs.close()
-        raise
+    options = {"render_mode": "rgb_array"} if draw else {}
+    envs = TellingVector(ForeignVector(lambda: TellingEnv(make_guarded(env, **options), tell_goals), num_envs, env.id))
     seeds: list[int | None] = [int(seed_for(seed, ROLE_WORLD, first_world + i)) & _SEED_BITS for i in range(num_envs)]
     envs.reset(seed=seeds)  # type: ignore[arg-type]  # SyncVectorEnv takes one seed per environment
     if isinstance(envs.single_observation_space, gym.spaces.Dict):
         return FlatGoalVector(envs, env.id, tell_goals)
-    return DenseFinalObs(envs)
+    return envs

@@ -176,7 +176,7 @@ def test_any_other_environment() -> None:
 @pytest.mark.parametrize(
     ("env_id", "message"),
     [
-        ("CartPole-v7", "nearest is 'CartPole-v1'"),
+        ("CartPole-v7", "nearest are 'CartPole-v1'"),
         ("Pendulum-v1", "supported is Discrete"),
         ("FrozenLake-v1", "supported is a flat Box"),
     ],
