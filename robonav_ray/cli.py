@@ -301,8 +301,8 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; the user's mistakes end with one message and exit code 2, numbers that are not finite with one and 1."""
-    from robonav_ray.errors import UserError
+    """Run the command line; the user's mistakes end with one message and exit code 2, a fault that knows its own words with them and 1."""
+    from robonav_ray.errors import ToldError, UserError
     from robonav_ray.plain_files import refusal
 
     for stream in (sys.stdout, sys.stderr):
@@ -328,7 +328,9 @@ def main() -> None:
             raise
         typer.echo(f"robonav: {said}", err=True)
         raise SystemExit(2) from None
-    except FloatingPointError as error:  # the learner has given up, and says which batch shows why
+    except (FloatingPointError, ToldError) as error:  # the learner has given up, or an environment failed outside of a run
+        for trace in getattr(error, "__notes__", ()):  # no run's error.txt has it
+            typer.echo(trace, err=True)
         typer.echo(f"robonav: {error}", err=True)
         raise SystemExit(1) from None
 

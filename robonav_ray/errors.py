@@ -27,6 +27,13 @@ class ToldError(RuntimeError):
     """
 
 
+class EnvironmentFailedError(ToldError):
+    """An environment that is not ours raised, exited, or broke a promise of Gymnasium's interface.
+
+    The message is one sentence with the place in its author's code; a note (``__notes__``, which travels with it) holds the whole trace.
+    """
+
+
 class RunFaultError(RuntimeError):
     """A fault has ended the session of a run: its first line says which, the fault itself is the ``__cause__``.
 
@@ -36,10 +43,3 @@ class RunFaultError(RuntimeError):
 
 class FencedError(RuntimeError):
     """The caller was taken for dead and has been replaced; what it still sends is refused."""
-
-
-class EnvironmentFailedError(RuntimeError):
-    """An environment that is not ours raised, exited, or broke a promise of Gymnasium's interface.
-
-    The message is one sentence with the place in its author's code; a note (``__notes__``, which travels with it) holds the whole trace.
-    """
