@@ -171,11 +171,10 @@ def tune_run(
 @tune_app.command("show", epilog="Example: `robonav tune show runs/asha-20261124-181500`")
 def tune_show(experiment: Annotated[Path, typer.Argument(help="The directory of a search, finished or running.")]) -> None:
     """Show a search's trials and its best values; writes its report.html, plots and tables anew."""
-    from rich.console import Console
-
+    from robonav_ray.screen import make_screen
     from robonav_ray.tuning.views.show import show_command
 
-    raise typer.Exit(show_command(experiment, Console()))
+    raise typer.Exit(show_command(experiment, make_screen(soft_wrap=False)))
 
 
 @app.command(
@@ -199,9 +198,8 @@ def submit(
     time_limit: Annotated[str | None, typer.Option(help="As for the run: `90s`, `20m`, `1.5h`.")] = None,
 ) -> None:
     """Run on a cluster from any machine with its token: packs the directory, starts `robonav train` there, shows its log."""
-    from rich.console import Console
-
     from robonav_ray.launch.submit import Submission, options_of, submit_command
+    from robonav_ray.screen import make_screen
 
     path, overrides = _split(arguments)
     if time_limit is not None:
@@ -210,7 +208,7 @@ def submit(
         verb="tune" if tune else "train", config=path, overrides=overrides, options=options_of(resume=resume, time_limit=time_limit),
         working_dir=working_dir, env=env or (), name=name,
     )  # fmt: skip
-    raise typer.Exit(submit_command(submission, address, follow=follow, console=Console(soft_wrap=True)))
+    raise typer.Exit(submit_command(submission, address, follow=follow, console=make_screen()))
 
 
 @app.command()
@@ -225,8 +223,9 @@ def doctor() -> None:
 def config_show(arguments: Overrides = None) -> None:
     """Print the whole resolved config as YAML."""
     from robonav_ray.config.load import dump_config
+    from robonav_ray.screen import say
 
-    typer.echo(dump_config(_load(arguments)), nl=False)
+    say(dump_config(_load(arguments)).rstrip("\n"))
 
 
 @config_app.command("validate", epilog="Example: `robonav config validate configs/run/quick.yaml`")
@@ -234,12 +233,13 @@ def config_validate(arguments: Overrides = None) -> None:
     """Check a config, the environment that it names included."""
     from robonav_ray.runtime.sizes import check_sizes
     from robonav_ray.runtime.task import check_gates, describe_task
+    from robonav_ray.screen import say
 
     config = _load(arguments)
     task = describe_task(config)
     check_sizes(config, task.spec)
     check_gates(config, task)
-    typer.echo(f"valid: {task.describe()}")
+    say(f"valid: {task.describe()}")
 
 
 def parse_duration(text: str, option: str = "--time-limit") -> float:
@@ -304,6 +304,7 @@ def main() -> None:
     """Run the command line; the user's mistakes end with one message and exit code 2, a fault that knows its own words with them and 1."""
     from robonav_ray.errors import ToldError, UserError
     from robonav_ray.plain_files import refusal
+    from robonav_ray.screen import say_error, write_to
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what its encoding (ASCII, for LC_ALL=C) has no bytes for is shown as escapes
@@ -311,27 +312,26 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        typer.echo(f"robonav: {error}", err=True)
+        say_error(error)
         raise SystemExit(2) from None
     except UnicodeEncodeError as error:
         if error.encoding not in (sys.getfilesystemencoding(), "utf-8"):
             raise
-        typer.echo(
-            f"robonav: {error.object[:80]!a}: is no name in this locale ({error.encoding}); set PYTHONUTF8=1 or LC_ALL=C.UTF-8, or "
-            "choose a name of plain letters",
-            err=True,
+        say_error(
+            f"{error.object[:80]!a}: is no name in this locale ({error.encoding}); set PYTHONUTF8=1 or LC_ALL=C.UTF-8, or "
+            "choose a name of plain letters"
         )
         raise SystemExit(2) from None
     except OSError as error:
         said = refusal(error)  # a name that is too long, a folder where a file belongs, what one may not open
         if said is None:
             raise
-        typer.echo(f"robonav: {said}", err=True)
+        say_error(said)
         raise SystemExit(2) from None
     except (FloatingPointError, ToldError) as error:  # the learner has given up, or an environment failed outside of a run
         for trace in getattr(error, "__notes__", ()):  # no run's error.txt has it
-            typer.echo(trace, err=True)
-        typer.echo(f"robonav: {error}", err=True)
+            write_to(sys.stderr, f"{trace}\n")
+        say_error(error)
         raise SystemExit(1) from None
 
 

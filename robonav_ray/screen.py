@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -19,7 +19,7 @@ from rich.segment import Segment
 from rich.status import Status
 from rich.text import Text
 
-from robonav_ray.text import message, visible
+from robonav_ray.text import message_text, visible
 
 
 class Screen(Console):
@@ -50,9 +50,15 @@ class Screen(Console):
         write_to(self.file, text)
 
 
-def make_screen(*, soft_wrap: bool = False) -> Screen:
-    """Return the screen of a verb: standard output, and how lines longer than it are treated."""
+def make_screen(*, soft_wrap: bool = True) -> Screen:
+    """Return the screen of a verb, on standard output; with ``soft_wrap`` a path or a command stays one line, to be copied."""
     return Screen(soft_wrap=soft_wrap)
+
+
+def print_commands(commands: Sequence[tuple[str, str]], screen: Screen) -> None:
+    """Print what to type next, each command (made by ``text.command_text``) with what it does, on one line however narrow the terminal."""
+    for command, what in commands:
+        screen.print(Text.assemble(f"  {command}   ", (f"# {what}", "dim")), soft_wrap=True)
 
 
 def write_to(file: IO[str], text: str) -> None:
@@ -68,7 +74,7 @@ def say(text: str) -> None:
 
 def say_error(error: object) -> None:
     """Print the one message that a verb ends with on standard error."""
-    write_to(sys.stderr, f"robonav: {message(error)}\n")
+    write_to(sys.stderr, f"robonav: {message_text(error)}\n")
 
 
 def show_warnings() -> None:

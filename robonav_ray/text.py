@@ -32,12 +32,12 @@ def one_line(text: object) -> str:
     return told if told.isprintable() else "".join(map(_escaped, told))
 
 
-def message(text: object) -> str:
+def message_text(text: object) -> str:
     """Return ``text`` for a terminal or a log, later lines indented: no line of it can pass for a message of its own."""
     return visible(text).rstrip("\n").replace("\n", "\n  ")
 
 
-def command(*words: object) -> str:
+def command_text(*words: object) -> str:
     """Return a command that can be pasted into bash or zsh, every word quoted where it must be: one line, whatever the words hold."""
     return " ".join(_word(str(word)) for word in words)
 
@@ -49,7 +49,7 @@ def path_word(path: Path | str) -> str:
     return f"./{typed}" if typed.startswith("-") or typed in _RESERVED else typed
 
 
-def markdown(text: object) -> str:
+def markdown_text(text: object) -> str:
     """Return ``text`` for a paragraph, a heading or a table's cell of Markdown (CommonMark and GitHub's)."""
     told = re.sub(r"[\\`*\[\]|~$#@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", r"\\\g<0>", one_line(text), flags=re.IGNORECASE)
     told = told.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -62,7 +62,7 @@ def markdown_code(text: object) -> str:
     if not told.strip():
         return ""
     if "|" in told:  # a code span cannot hold a bar in a table and be the same elsewhere
-        return f"<code>{markdown(told)}</code>"
+        return f"<code>{markdown_text(told)}</code>"
     fence = "`" * (1 + max(map(len, re.findall("`+", told)), default=0))
     apart = " " if told[0] in "` " or told[-1] in "` " else ""
     return f"{fence}{apart}{told}{apart}{fence}"
@@ -73,7 +73,7 @@ def html_text(text: object) -> str:
     return html.escape(visible(text), quote=True)
 
 
-def drawn(text: object) -> str:
+def picture_text(text: object) -> str:
     """Return ``text`` as matplotlib shows it as it is: no formula between dollars, and not left out of a legend."""
     told = one_line(text).replace("$", r"\$")
     return f" {told}" if told.startswith("_") else told  # a legend leaves out labels that begin with _

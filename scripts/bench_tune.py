@@ -123,14 +123,14 @@ def bench_soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
                  "trial.report_env_steps=6_000", "resources.cpus_per_trial=0.9"]  # fmt: skip
     config = load_tuning_config(None, overrides)
     check_search(config)
-    from rich.console import Console
+    from robonav_ray.screen import Screen
 
     samples: list[dict[str, float]] = []
     over = threading.Event()
     watcher = threading.Thread(target=watch, args=(samples, over), daemon=True)
     watcher.start()
     found = search(
-        config, None, directory=folder / "soak", stop=StopRequest(), time_limit_s=None, table="plain", console=Console()
+        config, None, directory=folder / "soak", stop=StopRequest(), time_limit_s=None, table="plain", console=Screen()
     )
     over.set()
     watcher.join()

@@ -40,8 +40,9 @@ from chaos_suite.schedule import make_schedule
 from chaos_suite.site import Site, SiteError, open_site
 from chaos_suite.suite import Manner, Outcome, Suite
 from chaos_suite.training import Training
-from rich.console import Console
 from rich.table import Table
+
+from robonav_ray.screen import Screen
 
 OK, BROKEN, BAD_ARGUMENTS = 0, 1, 2
 SAVING_S = 5.0
@@ -50,18 +51,18 @@ ROOT = Path(__file__).parents[1]
 CONFIG = str(ROOT / "configs" / "run" / "chaos.yaml")
 
 
-def list_kinds(console: Console) -> None:
+def list_kinds(console: Screen) -> None:
     """Print every kind of fault, what it does and what is promised."""
     table = Table(box=None, pad_edge=False)
     for column in ("fault", "what is done", "promised"):
         table.add_column(column, overflow="fold", no_wrap=column == "fault")
     for kind in KINDS.values():
         table.add_row(kind.name, kind.text, f"[dim]{PROMISES[kind.promise].quote}[/]")
-    console.print(table, highlight=False)
-    console.print("groups: " + "; ".join(f"{name} = {', '.join(kinds)}" for name, kinds in GROUPS.items()), highlight=False)
+    console.print(table)
+    console.print("groups: " + "; ".join(f"{name} = {', '.join(kinds)}" for name, kinds in GROUPS.items()))
 
 
-def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Console) -> int:
+def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Screen) -> int:
     """Run the suite and report."""
     output: Path = args.output or Path("runs") / f"chaos-{time.strftime('%Y%m%d-%H%M%S')}"
     output.mkdir(parents=True, exist_ok=False)
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Console) -> in
     try:
         site = open_site(args.nodes, args.cpus, args.namespaces, args.first_port, lambda: training.pid if training else None)
     except SiteError as error:
-        console.print(f"the cluster does not come up: {error}", style="red", markup=False, highlight=False)
+        console.print(f"the cluster does not come up: {error}", style="red")
         return BROKEN
     training = Training(output.absolute() / "run", [args.config, *args.overrides], site.environment, output / "command.log")
     manner = Manner(args.nodes, args.freeze_s, args.period / 2, args.overlap, args.from_start)
@@ -83,16 +84,16 @@ def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Console) -> in
         site.stop()
     findings["survivors"] = survivors(suite.watch)
     if not suite.tail.readings:
-        console.print(f"[red]the run has not begun: {outcome.failure}[/]")
+        console.print(f"the run has not begun: {outcome.failure}", style="red")
         return BROKEN
     report = report_on(args, suite, outcome, findings, training.run, output)
     print_report(report, console)
     for line in broken_lines(report, speed=True):
-        console.print(f"broken: {line}", style="red", highlight=False, markup=False)
+        console.print(f"broken: {line}", style="red")
     written = [output / "chaos.json", output / "chaos.png"]
     if args.write_docs:
         written += write_docs(ROOT, args.write_docs, report, output / "chaos.png")
-    console.print("written: " + ", ".join(os.path.relpath(path) for path in written), highlight=False, soft_wrap=True)
+    console.print("written: " + ", ".join(os.path.relpath(path) for path in written), soft_wrap=True)
     return OK if report["kept"] else BROKEN
 
 
@@ -206,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse and run; return the exit code."""
     parser = make_parser()
     args = parser.parse_args(arguments)
-    console = Console()
+    console = Screen()
     if args.overrides == ["list"]:
         list_kinds(console)
         return OK

@@ -28,13 +28,15 @@ from reproduction.progress import Board
 from reproduction.report import Row, make_row, write_report
 from reproduction.schedule import run_all
 from reproduction.store import Trial, trial_of
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from robonav_ray.screen import Screen
 
 OK, MISSED, BAD_NAME, INTERRUPTED = 0, 1, 2, 130
 
 
-def list_entries(console: Console) -> None:
+def list_entries(console: Screen) -> None:
     """Print every entry: what is published, by whom, what ours must keep, how long it takes."""
     table = Table(box=None, pad_edge=False)
     for column in ("name", "published", "must be", "minutes"):
@@ -42,15 +44,15 @@ def list_entries(console: Console) -> None:
     for entry in ENTRIES:
         times = f"{len(entry.seeds)} x {entry.minutes:g}" if isinstance(entry.task, Training) else f"{entry.minutes:g}"
         must = f"{entry.statistic} " * (entry.statistic == "median") + f"{entry.bound} {entry.shown(entry.threshold)}"
-        published = f"{entry.published}\n[dim]{entry.source}[/]"
-        table.add_row(entry.name, published, f"{must}\n[dim]{entry.tolerance}[/]", times)
-    console.print(table, highlight=False)
+        published = Text.assemble(entry.published, (f"\n{entry.source}", "dim"))
+        table.add_row(entry.name, published, Text.assemble(must, (f"\n{entry.tolerance}", "dim")), times)
+    console.print(table)
     groups = ", ".join(dict.fromkeys(entry.group for entry in ENTRIES))
     total = sum(entry.minutes * (len(entry.seeds) if isinstance(entry.task, Training) else 1) for entry in ENTRIES)
-    console.print(f"groups: {groups}; all together about {total:.0f} minutes of one core", highlight=False)
+    console.print(f"groups: {groups}; all together about {total:.0f} minutes of one core")
 
 
-def run(entries: Sequence[Entry], args: argparse.Namespace, console: Console) -> int:
+def run(entries: Sequence[Entry], args: argparse.Namespace, console: Screen) -> int:
     """Run what is not finished, report on all of ``entries``."""
     output: Path = args.output
     output.mkdir(parents=True, exist_ok=True)
@@ -75,15 +77,15 @@ def run(entries: Sequence[Entry], args: argparse.Namespace, console: Console) ->
         written += write_docs(output, command_line(args))
     print_rows(rows, console)
     for name, error in failed.items():
-        console.print(f"\n{name} failed:\n{error}", style="red", highlight=False, markup=False)
-    console.print("written: " + ", ".join(os.path.relpath(path) for path in written), highlight=False, soft_wrap=True)
+        console.print(f"\n{name} failed:\n{error}", style="red")
+    console.print("written: " + ", ".join(os.path.relpath(path) for path in written), soft_wrap=True)
     if interrupted:
         console.print("interrupted; the same command goes on where this one stopped")
         return INTERRUPTED
     return OK if all(row.verdict == "reproduced" for row in rows) else MISSED
 
 
-def print_rows(rows: Sequence[Row], console: Console) -> None:
+def print_rows(rows: Sequence[Row], console: Screen) -> None:
     """Print the table of published against ours."""
     table = Table(box=None, pad_edge=False)
     for column in ("entry", "published", "ours", "must be", "wiring", "verdict"):
@@ -127,7 +129,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
-    console = Console()
+    console = Screen()
     if args.verb == "list":
         list_entries(console)
         return OK

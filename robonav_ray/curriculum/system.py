@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 import robonav_ray.worlds  # noqa: F401  (registers the environment that the configs are for)
 from robonav_ray.config.curriculum import CurriculumConfig
@@ -14,6 +15,8 @@ from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.curriculum.progress import CurriculumProgress, write_progress
 from robonav_ray.records import EpisodeResults, Outcome
+from robonav_ray.screen import make_screen
+from robonav_ray.text import visible
 
 _ALONE = 0
 """The one worker that there is."""
@@ -103,7 +106,7 @@ class CurriculumLearningSystem:
 
     def print_progress(self, console: Console | None = None) -> None:
         """Print a few lines: the stages, and how each was left."""
-        (console or Console(soft_wrap=True)).print(self.progress.summary_text(), highlight=False, markup=False)
+        (console or make_screen()).print(Text(visible(self.progress.summary_text())))
 
     def save_progress(self, path: str | Path) -> None:
         """Write the progress as JSON, for people and plots; ``state_dict`` is what to go on from."""

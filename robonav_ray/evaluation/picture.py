@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.plain_files import PlainFileError, read_json, read_lines, replacing_path
+from robonav_ray.text import picture_text
 
 CURVES_FILE = "curves.png"
 _METRICS_FILE, _PROGRESS_FILE = "metrics.jsonl", "curriculum_progress.json"
@@ -115,7 +116,7 @@ def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -
     _draw_gate(figure.add_subplot(grid[0, :]), curves, spans)
     for i, (name, lines) in enumerate(small):
         _draw_small(figure.add_subplot(grid[1 + i // 3, i % 3]), curves, spans, name, lines)
-    figure.suptitle(title or run.name, x=0.012, ha="left", fontsize=14, fontweight="bold", color=_INK)
+    figure.suptitle(picture_text(title or run.name), x=0.012, ha="left", fontsize=14, fontweight="bold", color=_INK)
     path = path or run / CURVES_FILE
     with replacing_path(path) as aside:
         figure.savefig(aside)
@@ -150,7 +151,7 @@ def _draw_gate(axes: Any, curves: Curves, spans: Sequence[tuple[int, float, floa
             name = curves.stage_names[stage].replace("_", " ") if stage < len(curves.stage_names) else f"stage {stage + 1}"
             text = name if (end - begin) / last > 0.0068 * len(name) else str(stage + 1)
             middle, where = (begin + end) / 2, axes.get_xaxis_transform()
-            axes.text(middle, 1.02, text, ha="center", va="bottom", fontsize=9, color=_FAINT, transform=where)
+            axes.text(middle, 1.02, picture_text(text), ha="center", va="bottom", fontsize=9, color=_FAINT, transform=where)
     _draw_passed(axes, curves)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.07), frameon=False, fontsize=9, ncols=3, labelcolor=_INK)

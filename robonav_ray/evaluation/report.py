@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from robonav_ray.evaluation.statistics import Mean, Rate, Summary
 from robonav_ray.plain_files import replace
+from robonav_ray.screen import Screen
+from robonav_ray.text import markdown_text
 
 FORMAT_VERSION = 1
 JSON_FILE, MARKDOWN_FILE = "evaluation.json", "evaluation.md"
@@ -99,7 +100,7 @@ def verdict(level: LevelReport) -> str:
     )
 
 
-def print_report(report: EvaluationReport, console: Console) -> None:
+def print_report(report: EvaluationReport, console: Screen) -> None:
     """Show the report as one table, a column per level, and the verdicts."""
     table = Table(title=_title(report), title_justify="left", caption=_caption(report), caption_justify="left")
     table.add_column("")
@@ -109,22 +110,22 @@ def print_report(report: EvaluationReport, console: Console) -> None:
         table.add_row(*cells)
     console.print(table)
     for level in report.levels:
-        console.print(verdict(level), highlight=False)
+        console.print(verdict(level))
 
 
 def to_markdown(report: EvaluationReport) -> str:
     """Return the report as Markdown."""
     names = [level.level for level in report.levels]
     lines = [
-        f"# {_title(report)}",
+        f"# {markdown_text(_title(report))}",
         "",
-        *(f"* {verdict(level)}" for level in report.levels),
+        *(f"* {markdown_text(verdict(level))}" for level in report.levels),
         "",
-        "| | " + " | ".join(names) + " |",
+        "| | " + " | ".join(map(markdown_text, names)) + " |",
         "|---|" + "---:|" * len(names),
         *("| " + " | ".join(cell.strip() for cell in cells) + " |" for cells in _merged(report.levels)),
         "",
-        _caption(report),
+        markdown_text(_caption(report)),
         "",
     ]
     return "\n".join(lines)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from rich.console import Console
 from rich.table import Table
 
 from robonav_ray.config.load import load_cluster_definition
@@ -18,22 +16,24 @@ from robonav_ray.launch.local_cluster import LocalCluster, local_clusters
 from robonav_ray.launch.local_state import LocalNode
 from robonav_ray.launch.render import TARGETS, Target, render, stale_files, write_files
 from robonav_ray.launch.secret_files import make_secrets, secret_paths
+from robonav_ray.screen import Screen
+from robonav_ray.text import command_text
 
 
-def up_command(definition: Path, overrides: Sequence[str], nodes: str | None, console: Console) -> int:
+def up_command(definition: Path, overrides: Sequence[str], nodes: str | None, console: Screen) -> int:
     """Start the local cluster of a definition, and say how to use it."""
     wanted = load_cluster_definition(definition, [*overrides, *_node_overrides(nodes)])
     begin = time.monotonic()
     with console.status(f"starting the local cluster {wanted.name} ..."):
         cluster = LocalCluster.start(wanted)
         facts = cluster.facts()
-    console.print(f"local cluster {cluster.name!r} is up after {time.monotonic() - begin:.0f} s", highlight=False)
+    console.print(f"local cluster {cluster.name!r} is up after {time.monotonic() - begin:.0f} s")
     _print_cluster(cluster, facts, console)
     _print_next(cluster, console)
     return 0
 
 
-def status_command(name: str | None, console: Console) -> int:
+def status_command(name: str | None, console: Screen) -> int:
     """Show the nodes of a local cluster; 1 when its head does not answer."""
     if name is None and not local_clusters():
         console.print("no local cluster runs; `robonav cluster up` starts one")
@@ -42,16 +42,14 @@ def status_command(name: str | None, console: Console) -> int:
     facts = cluster.facts()
     _print_cluster(cluster, facts, console)
     if facts is None:
-        console.print(
-            f"the head does not answer at {cluster.dashboard_url}: `robonav cluster down` ends what is left", highlight=False
-        )
+        console.print(f"the head does not answer at {cluster.dashboard_url}: `robonav cluster down` ends what is left")
         return 1
     jobs = ask_running_jobs(cluster.dashboard_url, cluster.token_path)
-    console.print(f"jobs: {', '.join(jobs) if jobs else 'none run'}", highlight=False)
+    console.print(f"jobs: {', '.join(jobs) if jobs else 'none run'}")
     return 0
 
 
-def down_command(name: str | None, force: bool, console: Console) -> int:
+def down_command(name: str | None, force: bool, console: Screen) -> int:
     """End a local cluster whole; UserError while jobs run on it, unless forced."""
     if name is None and not local_clusters():
         console.print("no local cluster runs")
@@ -60,16 +58,16 @@ def down_command(name: str | None, force: bool, console: Console) -> int:
     jobs = [] if force else ask_running_jobs(cluster.dashboard_url, cluster.token_path)
     if jobs:
         raise UserError(
-            f"on cluster {cluster.name!r} run the jobs {', '.join(jobs)}: `RAY_AUTH_TOKEN_PATH={shlex.quote(str(cluster.token_path))} "
-            f"robonav jobs stop {jobs[0]} --address {cluster.dashboard_url}` lets one commit a checkpoint first, --force ends them where "
-            "they are"
+            f"on cluster {cluster.name!r} run the jobs {', '.join(jobs)}: `RAY_AUTH_TOKEN_PATH={command_text(cluster.token_path)} "
+            f"{command_text('robonav', 'jobs', 'stop', jobs[0], '--address', cluster.dashboard_url)}` lets one commit a checkpoint "
+            "first, --force ends them where they are"
         )
     cluster.stop()
-    console.print(f"local cluster {cluster.name!r} has ended; no process, namespace or folder of it is left", highlight=False)
+    console.print(f"local cluster {cluster.name!r} has ended; no process, namespace or folder of it is left")
     return 0
 
 
-def render_command(definition: Path, overrides: Sequence[str], target: str, output: Path, check: bool, console: Console) -> int:
+def render_command(definition: Path, overrides: Sequence[str], target: str, output: Path, check: bool, console: Screen) -> int:
     """Write the derived files of a target, or say which are stale (1)."""
     if target != "all" and target not in TARGETS:
         raise UserError(f"--target {target!r}: it is one of all, {', '.join(TARGETS)}")
@@ -80,49 +78,49 @@ def render_command(definition: Path, overrides: Sequence[str], target: str, outp
     if check:
         stale = stale_files(files, output)
         for path in stale:
-            console.print(f"stale: {path}", highlight=False)
+            console.print(f"stale: {path}")
         console.print("`robonav cluster render` writes them anew" if stale else f"{len(files)} derived files are up to date")
         return 1 if stale else 0
     changed = write_files(files, output)
     for path in changed:
-        console.print(f"written: {output / path}", highlight=False)
-    console.print(f"{len(files)} files, {len(changed)} of them changed", highlight=False)
+        console.print(f"written: {output / path}")
+    console.print(f"{len(files)} files, {len(changed)} of them changed")
     return 0
 
 
-def secrets_command(definition: Path, console: Console) -> int:
+def secrets_command(definition: Path, console: Screen) -> int:
     """Make the secrets that containers mount, where they are missing."""
     wanted = load_cluster_definition(definition)
     made = make_secrets(wanted)
     for name, path in secret_paths(wanted).items():
-        console.print(f"{'made' if name in made else 'kept'}  {name:<16}  {path}", highlight=False, soft_wrap=True)
+        console.print(f"{'made' if name in made else 'kept'}  {name:<16}  {path}")
     return 0
 
 
-def address_command(name: str | None, console: Console) -> int:
+def address_command(name: str | None, console: Screen) -> int:
     """Print the address of a local cluster, for scripts."""
-    console.print(LocalCluster.find(_name(name)).address, highlight=False)
+    console.print(LocalCluster.find(_name(name)).address)
     return 0
 
 
-def add_command(group: str, name: str | None, cluster_name: str | None, console: Console) -> int:
+def add_command(group: str, name: str | None, cluster_name: str | None, console: Screen) -> int:
     """Start one more node."""
     cluster = LocalCluster.find(_name(cluster_name))
     with console.status(f"starting one more node of {group} ..."):
         node = cluster.add_node(group, name)
-    console.print(f"node {node.name!r} ({node.ip}) has joined", highlight=False)
+    console.print(f"node {node.name!r} ({node.ip}) has joined")
     return 0
 
 
-def kill_command(node: str, cluster_name: str | None, console: Console) -> int:
+def kill_command(node: str, cluster_name: str | None, console: Screen) -> int:
     """SIGKILL a node, to see what happens."""
     cluster = LocalCluster.find(_name(cluster_name))
     cluster.kill_node(node)
-    console.print(f"node {node!r} is dead; Ray notices within 15 s", highlight=False)
+    console.print(f"node {node!r} is dead; Ray notices within 15 s")
     return 0
 
 
-def _print_cluster(cluster: LocalCluster, facts: list[NodeFacts] | None, console: Console) -> None:
+def _print_cluster(cluster: LocalCluster, facts: list[NodeFacts] | None, console: Screen) -> None:
     table = Table(title=f"{cluster.name}: {cluster.address}", title_justify="left")
     for column in ("node", "address", "CPUs", "GPUs", "pid", "processes", "condition"):
         table.add_column(column, justify="right" if column in ("CPUs", "GPUs", "pid", "processes") else "left", no_wrap=True)
@@ -152,22 +150,22 @@ def _condition(node: LocalNode, fact: NodeFacts | None, num_processes: int, *, a
     return ray_says if node.condition == "up" else f"{node.condition} ({ray_says})"
 
 
-def _print_next(cluster: LocalCluster, console: Console) -> None:
+def _print_next(cluster: LocalCluster, console: Screen) -> None:
     lines = [
         f"dashboard  {cluster.dashboard_url}  (asks for the token)",
         f"token      {cluster.token_path}  (mode 0600)",
         "",
         "A driver on this machine joins with",
         "  export RAY_AUTH_MODE=token",
-        f"  export RAY_AUTH_TOKEN_PATH={shlex.quote(str(cluster.token_path))}",
-        f"  export RAY_ADDRESS={cluster.address}",
+        f"  export RAY_AUTH_TOKEN_PATH={command_text(cluster.token_path)}",
+        f"  export RAY_ADDRESS={command_text(cluster.address)}",
         "  robonav train configs/run/quick.yaml",
         "A job runs its driver on the head:",
-        f"  robonav submit configs/run/quick.yaml --address {cluster.dashboard_url}",
+        f"  {command_text('robonav', 'submit', 'configs/run/quick.yaml', '--address', cluster.dashboard_url)}",
         "",
         "robonav cluster status | add GROUP | kill NODE | down",
     ]
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    console.print("\n".join(lines))
 
 
 def _node_overrides(text: str | None) -> list[str]:

@@ -17,11 +17,10 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's name, as `r
 @jobs_app.command("list")
 def jobs_list(address: Address = None) -> None:
     """Show the cluster's jobs."""
-    from rich.console import Console
-
     from robonav_ray.launch.submit import list_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(list_command(address, Console()))
+    raise typer.Exit(list_command(address, make_screen()))
 
 
 @jobs_app.command("logs", epilog="Example: `robonav jobs logs nightly --follow`")
@@ -31,11 +30,10 @@ def jobs_logs(
     follow: Annotated[bool, typer.Option("--follow", help="Go on to the end, and end with the run's exit code.")] = False,
 ) -> None:
     """Print the log of a job."""
-    from rich.console import Console
-
     from robonav_ray.launch.submit import logs_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(logs_command(job, address, follow=follow, console=Console(soft_wrap=True)))
+    raise typer.Exit(logs_command(job, address, follow=follow, console=make_screen()))
 
 
 @jobs_app.command("stop", epilog="Example: `robonav jobs stop nightly`")
@@ -43,8 +41,7 @@ def jobs_stop(
     job: JobId, address: Address = None, wait: Annotated[bool, typer.Option(help="Return when it has stopped.")] = True
 ) -> None:
     """Stop a job with a last checkpoint; `robonav submit ... --resume auto` goes on."""
-    from rich.console import Console
-
     from robonav_ray.launch.submit import stop_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(stop_command(job, address, wait=wait, console=Console(soft_wrap=True)))
+    raise typer.Exit(stop_command(job, address, wait=wait, console=make_screen()))

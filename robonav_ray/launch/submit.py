@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from robonav_ray.config.load import load_run_config, load_tuning_config
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
 from robonav_ray.launch.packing import check_package
 from robonav_ray.runtime.job import STOP_WAIT, STOP_WAIT_S
+from robonav_ray.screen import Screen
+from robonav_ray.text import command_text
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -96,7 +96,7 @@ class Submission:
         return found
 
 
-def submit_command(submission: Submission, address: str | None, *, follow: bool, console: Console) -> int:
+def submit_command(submission: Submission, address: str | None, *, follow: bool, console: Screen) -> int:
     """Submit the job and return its exit code: that of the run (0, 1, 2, 75), or 0 when it is not waited for."""
     if submission.name is not None:
         _check_id(submission.name)
@@ -116,24 +116,24 @@ def submit_command(submission: Submission, address: str | None, *, follow: bool,
         )
     except (RuntimeError, ValueError) as error:
         raise SubmitError(f"--address {url}: the cluster did not take the job: {_shortened(str(error))}") from None
-    console.print(f"job {job}: {entrypoint}", highlight=False, markup=False)
+    console.print(f"job {job}: {entrypoint}")
     if not follow:
-        console.print(_how_to(url, job), highlight=False, markup=False)
+        console.print(_how_to(url, job))
         return 0
     return _watch(client, url, job, console)
 
 
-def logs_command(job: str, address: str | None, *, follow: bool, console: Console) -> int:
+def logs_command(job: str, address: str | None, *, follow: bool, console: Screen) -> int:
     """Print the log of a job; with ``follow`` to its end, and return the run's exit code."""
     url, client = _connect(address)
     info = _details(client, url, job)
     if follow:
         return _watch(client, url, job, console)
-    _write(console, client.get_job_logs(job))
+    console.write(client.get_job_logs(job))
     return 0 if info.driver_exit_code is None else _exit_code(info)
 
 
-def stop_command(job: str, address: str | None, *, wait: bool, console: Console) -> int:
+def stop_command(job: str, address: str | None, *, wait: bool, console: Screen) -> int:
     """Ask a job to stop, which commits a checkpoint, and return when it has."""
     url, client = _connect(address)
     if _details(client, url, job).status.is_terminal():
@@ -142,15 +142,15 @@ def stop_command(job: str, address: str | None, *, wait: bool, console: Console)
     until = time.monotonic() + (STOPPED_TIMEOUT_S if wait else 0.0)
     while time.monotonic() < until:
         if _details(client, url, job).status.is_terminal():
-            console.print(f"job {job} has stopped; the end of its log:", highlight=False, markup=False)
-            _write(console, "\n".join(client.get_job_logs(job).splitlines()[-4:]) + "\n")
+            console.print(f"job {job} has stopped; the end of its log:")
+            console.write("\n".join(client.get_job_logs(job).splitlines()[-4:]) + "\n")
             return 0
         time.sleep(0.5)
-    console.print(f"job {job} was asked to stop\n{_how_to(url, job)}", highlight=False, markup=False)
+    console.print(f"job {job} was asked to stop\n{_how_to(url, job)}")
     return EXIT_FAILED if wait else 0
 
 
-def list_command(address: str | None, console: Console) -> int:
+def list_command(address: str | None, console: Screen) -> int:
     """Print the jobs of the cluster, the newest last."""
     from rich.table import Table
 
@@ -205,7 +205,7 @@ def _details(client: JobSubmissionClient, url: str, job: str) -> JobDetails:
         if "404" not in str(error):
             raise SubmitError(f"{job}: the cluster at {url} does not answer about it: {_shortened(str(error))}") from None
         raise SubmitError(
-            f"{job}: there is no such job on {url}; `robonav jobs list --address {url}` shows those there are"
+            f"{job}: there is no such job on {url}; `{command_text('robonav', 'jobs', 'list', '--address', url)}` shows those there are"
         ) from None
 
 
@@ -214,29 +214,27 @@ def _check_id(job: str) -> None:
         raise SubmitError(f"{job!r} is no name of a job: up to 100 letters, digits, '-', '_' and '.'")
 
 
-def _watch(client: JobSubmissionClient, url: str, job: str, console: Console) -> int:
+def _watch(client: JobSubmissionClient, url: str, job: str, console: Screen) -> int:
     """Print the log until the job ends and return the exit code of its run; Ctrl-C leaves the job alone."""
     try:
         info = asyncio.run(_follow(client, job, console))
     except KeyboardInterrupt:
-        console.print(f"\nno longer watching; the job goes on\n{_how_to(url, job)}", highlight=False, markup=False)
+        console.print(f"\nno longer watching; the job goes on\n{_how_to(url, job)}")
         return EXIT_DETACHED
     if info is None:
-        console.print(
-            f"the log has been out of reach for {RECONNECT_S:.0f} s\n{_how_to(url, job)}", highlight=False, markup=False
-        )
+        console.print(f"the log has been out of reach for {RECONNECT_S:.0f} s\n{_how_to(url, job)}")
         return EXIT_FAILED
     code = _exit_code(info)
     if info.driver_exit_code == 127:
         console.print("the nodes have no `robonav` on their PATH: install robonav_ray there, or start Ray from its environment")
     elif info.driver_exit_code is None and code == EXIT_RESUME:
-        console.print("the job was stopped; submit it again with `--resume auto`", highlight=False, markup=False)
+        console.print("the job was stopped; submit it again with `--resume auto`")
     elif info.driver_exit_code is None:
-        console.print(f"the job {info.status.lower()}: {_shortened(info.message or '')}", highlight=False, markup=False)
+        console.print(f"the job {info.status.lower()}: {_shortened(info.message or '')}")
     return code
 
 
-async def _follow(client: JobSubmissionClient, job: str, console: Console) -> JobDetails | None:
+async def _follow(client: JobSubmissionClient, job: str, console: Screen) -> JobDetails | None:
     """Print what the log holds and what comes, once, also over a lost connection; None when it stays lost."""
     import aiohttp
 
@@ -248,7 +246,7 @@ async def _follow(client: JobSubmissionClient, job: str, console: Console) -> Jo
                 fresh = text[max(0, shown - seen) :]
                 seen += len(text)
                 if fresh:
-                    _write(console, fresh)
+                    console.write(fresh)
                 shown, reached = max(shown, seen), time.monotonic()
             info = await asyncio.to_thread(client.get_job_info, job)
             if info.status.is_terminal():
@@ -268,13 +266,9 @@ def _exit_code(info: JobDetails) -> int:
     return {"SUCCEEDED": 0, "STOPPED": EXIT_RESUME}.get(str(info.status), EXIT_FAILED)
 
 
-def _write(console: Console, text: str) -> None:
-    console.file.write(text)
-    console.file.flush()
-
-
 def _how_to(url: str, job: str) -> str:
-    return f"  robonav jobs logs {job} --follow --address {url}\n  robonav jobs stop {job} --address {url}"
+    logs, stop = command_text("robonav", "jobs", "logs", job, "--follow"), command_text("robonav", "jobs", "stop", job)
+    return f"  {logs} --address {command_text(url)}\n  {stop} --address {command_text(url)}"
 
 
 def _shortened(text: str) -> str:

@@ -34,11 +34,10 @@ def cluster_up(
     nodes: Annotated[str | None, typer.Option(help="Nodes per group on this machine: `rollout=2,learner=0`.")] = None,
 ) -> None:
     """Start the cluster on this machine, as real Ray nodes with token authentication; returns when all of them answer."""
-    from rich.console import Console
-
     from robonav_ray.launch.commands import up_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(up_command(definition, overrides or (), nodes, Console()))
+    raise typer.Exit(up_command(definition, overrides or (), nodes, make_screen()))
 
 
 @cluster_app.command(
@@ -56,41 +55,37 @@ def cluster_render(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; say which files are stale, and exit with 1.")] = False,
 ) -> None:
     """Derive what starts the same cluster elsewhere: docker compose, `ray up` on machines and clouds, KubeRay."""
-    from rich.console import Console
-
     from robonav_ray.launch.commands import render_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(render_command(definition, overrides or (), target, output, check, Console()))
+    raise typer.Exit(render_command(definition, overrides or (), target, output, check, make_screen()))
 
 
 @cluster_app.command("secrets", epilog="Example: `robonav cluster secrets && docker compose up --build --detach`")
 def cluster_secrets(definition: Definition = DEFINITION) -> None:
     """Make the secrets that docker compose mounts (mode 0600): Ray's token, MLflow's and Grafana's passwords; keeps what is there."""
-    from rich.console import Console
-
     from robonav_ray.launch.commands import secrets_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(secrets_command(definition, Console()))
+    raise typer.Exit(secrets_command(definition, make_screen()))
 
 
 @cluster_app.command("address", epilog="Example: `export RAY_ADDRESS=$(robonav cluster address)`")
 def cluster_address(name: ClusterName = None) -> None:
     """Print the address of a local cluster."""
-    from rich.console import Console
-
     from robonav_ray.launch.commands import address_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(address_command(name, Console()))
+    raise typer.Exit(address_command(name, make_screen()))
 
 
 @cluster_app.command("status", epilog="Example: `robonav cluster status`")
 def cluster_status(name: ClusterName = None) -> None:
     """Show the nodes of a local cluster: alive or dead, what they offer, their processes, and the jobs that run."""
-    from rich.console import Console
-
     from robonav_ray.launch.commands import status_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(status_command(name, Console()))
+    raise typer.Exit(status_command(name, make_screen()))
 
 
 @cluster_app.command("down", epilog="Example: `robonav cluster down`")
@@ -99,11 +94,10 @@ def cluster_down(
     force: Annotated[bool, typer.Option("--force", help="Also while jobs run; they end without a checkpoint.")] = False,
 ) -> None:
     """End a local cluster whole, dead and frozen nodes included, and see to it that nothing is left."""
-    from rich.console import Console
-
     from robonav_ray.launch.commands import down_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(down_command(name, force, Console()))
+    raise typer.Exit(down_command(name, force, make_screen()))
 
 
 @cluster_app.command("add", epilog="Example: `robonav cluster add rollout`")
@@ -113,18 +107,16 @@ def cluster_add(
     cluster: OfCluster = None,
 ) -> None:
     """Start one more node of a local cluster."""
-    from rich.console import Console
-
     from robonav_ray.launch.commands import add_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(add_command(group, name, cluster, Console()))
+    raise typer.Exit(add_command(group, name, cluster, make_screen()))
 
 
 @cluster_app.command("kill", epilog="Example: `robonav cluster kill rollout-1`")
 def cluster_kill(node: Annotated[str, typer.Argument(help="Name of the node.")], cluster: OfCluster = None) -> None:
     """Kill a node of a local cluster as a power cut does, to see the run survive it."""
-    from rich.console import Console
-
     from robonav_ray.launch.commands import kill_command
+    from robonav_ray.screen import make_screen
 
-    raise typer.Exit(kill_command(node, cluster, Console()))
+    raise typer.Exit(kill_command(node, cluster, make_screen()))

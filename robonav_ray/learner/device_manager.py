@@ -13,6 +13,7 @@ import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 from robonav_ray.errors import UserError
@@ -20,6 +21,8 @@ from robonav_ray.learner import memory
 from robonav_ray.learner.batch_size import BatchSizeProbe, BatchSizeSearch, Limits, left_untouched, search_batch_size
 from robonav_ray.learner.devices import named_device
 from robonav_ray.learner.precision import check_precision
+from robonav_ray.screen import make_screen
+from robonav_ray.text import one_line
 
 CPU_MAX_STEP_S = 0.25
 """Longest training step that a search on a CPU accepts by default."""
@@ -62,8 +65,8 @@ class DeviceManager:
             used, total = info.memory_used_bytes / 2**30, info.memory_total_bytes / 2**30
             busy = "-" if info.utilization_frac is None else f"{info.utilization_frac:.0%}"
             warm = "-" if info.temperature_c is None else f"{info.temperature_c:.0f} °C"
-            table.add_row(info.device, info.name, f"{used:.1f} of {total:.1f} GiB", busy, warm)
-        (console or Console()).print(table)
+            table.add_row(info.device, Text(one_line(info.name)), f"{used:.1f} of {total:.1f} GiB", busy, warm)
+        (console or make_screen()).print(table)
 
     @staticmethod
     def find_optimal_batch_size(

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import psutil
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.cluster import connected
 from robonav_ray.runtime.resources import make_plan
+from robonav_ray.screen import make_screen
 
 _PACKAGES = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium", "pydantic")
 _EXTRAS = {"pygame-ce": "robonav play --window", "pettingzoo": "the PettingZoo face", "cpprb": "scripts/bench_replay.py"}
@@ -35,18 +36,21 @@ class Finding:
 
 def doctor_command() -> int:
     """Print the findings; 0 when a default run can start here, 1 otherwise."""
-    console = Console()
+    console = make_screen()
     findings = [*_machine(), *_packages(), _gpu()]
     with console.status("starting Ray ..."):
         findings += _ray()
     table = Table(box=None, show_header=False, padding=(0, 2))
     for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else "[red]problem[/]"
-        advice = f"\n[yellow]{finding.advice}[/]" if finding.advice and not finding.ok else ""
-        table.add_row(mark, finding.subject, finding.text + advice)
+        mark = Text("ok", "green") if finding.ok else Text("problem", "red")
+        advice = f"\n{finding.advice}" if finding.advice and not finding.ok else ""
+        table.add_row(mark, finding.subject, Text.assemble(finding.text, (advice, "yellow")))
     console.print(table)
     broken = [f for f in findings if not f.ok]
-    console.print("[green]A default run can start here: robonav train[/]" if not broken else f"[red]{len(broken)} problem(s)[/]")
+    if broken:
+        console.print(f"{len(broken)} problem(s)", style="red")
+    else:
+        console.print("A default run can start here: robonav train", style="green")
     return 1 if broken else 0
 
 

@@ -63,7 +63,7 @@ def last_words(run: RunDirectory, advice: str, *command: str) -> Iterator[None]:
             record_fault(run, error)
         lines = [sentence_of(error), f"the whole trace: {text.path_word(run.path / ERROR_FILE)}"]
         if list_checkpoints(run.checkpoints):
-            lines.append(f"{advice}: {text.command(*command, text.path_word(run.path))}")
+            lines.append(f"{advice}: {text.command_text(*command, text.path_word(run.path))}")
         raise RunFaultError("\n".join(lines)) from error
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import VectorEnv
-from rich.console import Console
+from rich.text import Text
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
@@ -29,6 +28,8 @@ from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signal
 from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, stopped_at_once
 from robonav_ray.runtime.wiring import Session
+from robonav_ray.screen import Screen, make_screen, print_commands
+from robonav_ray.text import command_text, path_word
 from robonav_ray.worlds.make import make_vector_env
 
 
@@ -40,7 +41,7 @@ def evaluate_command(
     with located(where, writes=out is None) as found:
         changes = {"num_episodes": episodes, "levels": None if stages is None else list(stages), "seed": seed}
         config = found.run.resumed_config([f"evaluation.{key}={value}" for key, value in changes.items() if value is not None])
-        console = Console()
+        console = make_screen()
         with stop_on_signals() as stop:
             try:
                 report = evaluate_run(found.run, found.checkpoint, config, console, config.evaluation.levels, stop)
@@ -51,7 +52,7 @@ def evaluate_command(
                 return EXIT_RESUME
         print_report(report, console)
         written = found.keep(lambda folder: write_report(report, folder), "evaluations", out)
-        console.print(f"written: {', '.join(written)}", highlight=False, soft_wrap=True)
+        console.print(f"written: {', '.join(written)}", soft_wrap=True)
     return 0
 
 
@@ -67,7 +68,7 @@ def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: int | 
     task = describe_task(config)
     level = _checked_levels(task, None if stage is None else (stage,))[-1]
     policy = load_policy(checkpoint, config, task)
-    console = Console()
+    console = make_screen()
     if window:
         if not task.is_native:
             raise ConfigError(f"--window: shows our own worlds only, not env.id={task.env_id!r}; leave it away for a GIF")
@@ -97,11 +98,11 @@ def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: int | 
         except EvaluationStopped:
             console.print("the film was stopped, and nothing is written")
             return EXIT_RESUME
-    console.print(f"written: {target} ({num_frames:,} pictures)", highlight=False)
+    console.print(f"written: {target} ({num_frames:,} pictures)")
     return 0
 
 
-def finish_run(session: Session, console: Console, stop: StopRequest) -> bool:
+def finish_run(session: Session, console: Screen, stop: StopRequest) -> bool:
     """Evaluate, draw and say what to type next; a stop request skips what is left.
 
     What is made is stored with the run, where it has a storage; False when that failed, which has been said.
@@ -115,33 +116,32 @@ def finish_run(session: Session, console: Console, stop: StopRequest) -> bool:
         if notes is not None:
             notes.update()
     except OSError as error:
-        console.print(f"evaluation and pictures could not be stored ({error}); they are in {session.run.shown}", markup=False)
+        console.print(f"evaluation and pictures could not be stored ({error}); they are in {session.run.shown}")
         return False
     return True
 
 
-def _finish(session: Session, console: Console, stop: StopRequest) -> None:
+def _finish(session: Session, console: Screen, stop: StopRequest) -> None:
     try:
         _judge_and_draw(session, console, stop)
     except EvaluationStopped:
-        console.print("stopped before the evaluation was over; the training is whole", highlight=False)
+        console.print("stopped before the evaluation was over; the training is whole")
         return
     run, config, task = session.run, session.config, session.task
     longer = f"budget.time_s={2 * config.budget.time_s + 300:g}"
     what = "all stages on held-out worlds" if task.has_stages else "episodes that training never saw"
-    lines = [(f"robonav evaluate {run.shown}", what)]
+    lines = [(command_text("robonav", "evaluate", run.shown), what)]
     if task.draws:
-        lines.append((f"robonav play {run.shown}", f"another GIF{' (--window to watch live)' * task.is_native}"))
-    lines.append((f"robonav train --resume {run.shown} {longer}", "train longer"))
-    lines.append((f"tensorboard --logdir {os.path.relpath(run.path.parent)}", "all curves"))
+        lines.append((command_text("robonav", "play", run.shown), f"another GIF{' (--window to watch live)' * task.is_native}"))
+    lines.append((command_text("robonav", "train", "--resume", run.shown, longer), "train longer"))
+    lines.append((command_text("tensorboard", "--logdir", path_word(run.path.parent)), "all curves"))
     console.print(
-        f"\n[bold]{run.shown}[/] holds curves, pictures, evaluation and checkpoints. What to type next:", highlight=False
+        Text.assemble("\n", (run.shown, "bold"), " holds curves, pictures, evaluation and checkpoints. What to type next:")
     )
-    for command, what in lines:  # one line each however narrow the terminal, to be copied
-        console.print(f"  {command}   [dim]# {what}[/]", highlight=False, soft_wrap=True)
+    print_commands(lines, console)
 
 
-def _judge_and_draw(session: Session, console: Console, stop: StopRequest) -> None:
+def _judge_and_draw(session: Session, console: Screen, stop: StopRequest) -> None:
     if stop:
         raise EvaluationStopped
     config, task = session.config, session.task
@@ -158,14 +158,14 @@ def _judge_and_draw(session: Session, console: Console, stop: StopRequest) -> No
             try:
                 draw_gif(run.path / "play.gif", policy, config, task, level=len(task.levels) - 1, num_episodes=films)
             except NoFilmError as error:
-                console.print(f"no play.gif: {error}", markup=False, highlight=False)
+                console.print(f"no play.gif: {error}", markup=False)
 
 
 def evaluate_run(
     run: RunDirectory,
     checkpoint: Checkpoint,
     config: RunConfig,
-    console: Console,
+    console: Screen,
     levels: tuple[int, ...] | None,
     stop: StopRequest | None = None,
 ) -> EvaluationReport:

@@ -38,6 +38,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
 from robonav_ray.errors import UserError
 from robonav_ray.plain_files import PlainFileError, check_entries, is_plain, open_lock, read_json, replace
+from robonav_ray.text import command_text, path_word
 
 logger = logging.getLogger(__name__)
 Status = Literal["running", "unfinished", "finished", "failed"]
@@ -66,7 +67,7 @@ class RunDirectory:
     @property
     def shown(self) -> str:
         """The path as a person would type it here."""
-        return os.path.relpath(self.path) if self.path.is_relative_to(Path.cwd()) else str(self.path)
+        return path_word(self.path)
 
     @property
     def checkpoints(self) -> Path:
@@ -215,7 +216,7 @@ def refuse_existing(directory: Path) -> NoReturn:
     """Raise the RunDirectoryError of a directory that is there already."""
     raise RunDirectoryError(
         f"{directory}: exists already and is never overwritten; "
-        f"continue it with `robonav train --resume {directory}`, or choose another directory"
+        f"continue it with `{command_text('robonav', 'train', '--resume', path_word(directory))}`, or choose another directory"
     ) from None
 
 
@@ -279,7 +280,7 @@ def check_same_task(run: RunDirectory, config: RunConfig) -> None:
 
 def resume_command(run: RunDirectory) -> str:
     """Return what to type to go on with this run."""
-    return f"robonav train --resume {run.shown}"
+    return command_text("robonav", "train", "--resume", run.shown)
 
 
 def _git_revision() -> str | None:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-from rich.console import Console
-from rich.logging import RichHandler
+from rich.text import Text
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, load_run_config
@@ -44,8 +43,9 @@ from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.stored_runs import StoredRunError, bring_run, check_writable, find_stored_run, holds_run, stored_run
 from robonav_ray.runtime.task import Task, check_gates, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
-from robonav_ray.screen import say_error
+from robonav_ray.screen import Screen, make_screen, say_error, show_warnings
 from robonav_ray.storage import as_folder, check_location, is_uri
+from robonav_ray.text import message_text
 
 logger = logging.getLogger(__name__)
 RESTARTS_WINDOW_S = 3600.0
@@ -61,17 +61,15 @@ def train_command(
     before anything is made. A stop that takes longer than ``budget.grace_s`` ends the process by force (see ``signals.py``).
     """
     began = time.monotonic() - (time.time() - psutil.Process().create_time())
-    console = Console(soft_wrap=True)
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True), show_path=False)]
-    )
+    console = make_screen()
+    show_warnings()
     opening = resolve_opening(config_path, overrides, resume, directory, began, console)
     budget = opening.config.budget
     try:
         with stop_on_signals(budget.grace_s) as stop:
             return _train(opening, stop, console, local)
     except RunInterruptedError as error:
-        console.print(f"{error}\ngo on later with the same command and [bold]--resume auto[/]", highlight=False)
+        console.print(Text.assemble(f"{message_text(error)}\ngo on later with the same command and ", ("--resume auto", "bold")))
         return EXIT_RESUME
     except KeyboardInterrupt:
         say_error("ended at once; what was committed before is intact: go on with the same command and --resume auto")
@@ -81,22 +79,22 @@ def train_command(
         return EXIT_FAILED
 
 
-def _train(opening: Opening, stop: StopRequest, console: Console, local: bool) -> int:
+def _train(opening: Opening, stop: StopRequest, console: Screen, local: bool) -> int:
     """Run the session, say how it ended, and see to what follows training; return the exit code."""
     if local:
         _check_own_device(opening.config)
         session, ending = _live(opening, stop, console, "local", start_local)
     else:
         session, ending = _live_on_ray(opening, stop, console)
-    console.print(_ending_text(session, ending), highlight=False)
+    console.print(_ending_text(session, ending))
     if not ending.reason.finished and not ending.saved and not session.run.checkpoints.is_dir():
-        console.print("nothing has been learned yet, so there is nothing to resume: start again", highlight=False)
+        console.print("nothing has been learned yet, so there is nothing to resume: start again")
         return EXIT_RESUME
     if not ending.saved:
-        console.print("[red]the final checkpoint could not be written; the one before is intact[/]")
+        console.print("the final checkpoint could not be written; the one before is intact", style="red")
         return EXIT_FAILED
     if not ending.reason.finished:
-        console.print(f"go on with: [bold]{resume_command(session.run)}[/]", highlight=False)
+        console.print(Text.assemble("go on with: ", (resume_command(session.run), "bold")))
         return EXIT_RESUME
     stop.exit_code = 0  # trained and saved: what follows can be had later
     if (limit_s := opening.config.budget.max_time_s) is not None:
@@ -139,7 +137,7 @@ class Opening:
 
 
 def resolve_opening(
-    config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None, began: float, console: Console
+    config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None, began: float, console: Screen
 ) -> Opening:
     """Resolve config, run and checkpoint; makes nothing. UserError for anything that is wrong."""
     refuse_uri(directory, "--out")
@@ -171,7 +169,7 @@ def resolve_opening(
         where = "from its beginning: it has no checkpoint yet"
         if checkpoint is not None:
             where = f"at {checkpoint.counters.env_steps:,} env steps ({checkpoint.path.name})"
-        console.print(f"resuming [bold]{run.shown}[/] {where}", highlight=False)
+        console.print(Text.assemble("resuming ", (run.shown, "bold"), f" {where}"))
     task = describe_task(config)
     check_sizes(config, task.spec)
     if resumed is None:
@@ -246,7 +244,7 @@ def _find_stored(config: RunConfig, resume: str) -> str | None:
     return found
 
 
-def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple[Session, Ending]:
+def _live_on_ray(opening: Opening, stop: StopRequest, console: Screen) -> tuple[Session, Ending]:
     from robonav_ray.runtime.cluster import connected
 
     config = opening.config
@@ -263,7 +261,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Console) -> tuple
         if not cluster.started_here:
             check_sizes(config, opening.task.spec, cluster.memory_bytes)
         spread = plan.placement.spread_text(cluster.nodes) if plan.placement is not None else ""
-        console.print("\n".join(filter(None, (cluster.describe(), plan.describe(), spread))), highlight=False)
+        console.print("\n".join(filter(None, (cluster.describe(), plan.describe(), spread))))
         if not cluster.started_here:
             from robonav_ray.runtime.warm_nodes import warm_nodes
 
@@ -309,10 +307,10 @@ def _check_device(config: RunConfig, kind: str) -> None:
         raise ConfigError(str(error)) from None
 
 
-def _live(opening: Opening, stop: StopRequest, console: Console, wiring: Wirings, start: StartWiring) -> tuple[Session, Ending]:
+def _live(opening: Opening, stop: StopRequest, console: Screen, wiring: Wirings, start: StartWiring) -> tuple[Session, Ending]:
     """The run to its end: one session, or several where a part was lost that cannot be replaced while the others run."""
     session = opening.begin()
-    console.print(f"[bold]{session.run.shown}[/]  {session.task.describe()}", highlight=False)
+    console.print(Text.assemble((session.run.shown, "bold"), f"  {session.task.describe()}"))
     lost_at: list[float] = []
     with last_words(session.run, "go on with", "robonav", "train", "--resume"):
         while True:
@@ -322,7 +320,7 @@ def _live(opening: Opening, stop: StopRequest, console: Console, wiring: Wirings
             except PartLostError as error:
                 lost_at.append(time.monotonic())
                 session = _session_after(session, error, lost_at)
-                console.print(f"{error}; going on from {session.counters.env_steps:,} env steps", highlight=False)
+                console.print(f"{message_text(error)}; going on from {session.counters.env_steps:,} env steps")
 
 
 def _session_after(session: Session, error: PartLostError, lost_at: list[float]) -> Session:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from robonav_ray.evaluation.episodes import EvaluationProgress
 from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.screen import Screen
 
 LINE_S = 10.0
 """Seconds between two lines where there is no terminal."""
@@ -65,7 +65,7 @@ def stopped_at_once(stop: StopRequest) -> Iterator[None]:
 class EvaluationWatch:
     """Shows how far evaluations are, one after the other; a context manager."""
 
-    def __init__(self, console: Console, stop: StopRequest | None = None, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, console: Screen, stop: StopRequest | None = None, now: Callable[[], float] = time.monotonic) -> None:
         """Show on ``console``: bars on a terminal, else a line every ``LINE_S`` seconds."""
         self._console, self._stop, self._now = console, stop, now
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -96,7 +96,7 @@ class EvaluationWatch:
                 self._bars.update(bar, completed=progress.num_done, description=f"{what}, {steps}")
             elif now - last >= interval:
                 done = f"{progress.num_done:,} of {progress.num_episodes:,} episodes"
-                self._console.print(f"{what}: {done}, {steps}, {now - began:.0f} s", markup=False, highlight=False)
+                self._console.print(f"{what}: {done}, {steps}, {now - began:.0f} s")
             last = now
 
         return show

@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel as Frame
 from rich.table import Table
 from rich.text import Text
 
+from robonav_ray.screen import Screen
+from robonav_ray.text import one_line
 from robonav_ray.tracking.status import RunStatus
 
 MIN_LIVE_WIDTH = 50
@@ -118,7 +120,7 @@ def _rate(value: float | None) -> str:
 class LivePanel(_View):
     """One block that is drawn over itself; fits 80 x 24 and shrinks with the terminal."""
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Screen):
         self._console = console
         self._ascii = not console.encoding.lower().startswith("utf")
         self._success: deque[float] = deque(maxlen=200)
@@ -252,7 +254,7 @@ class PlainPanel(_View):
 
     def _show(self, status: RunStatus) -> None:
         self._last_s, self._shown = self._now(), status
-        self._write(plain_line(status) + "\n")
+        self._write(one_line(plain_line(status)) + "\n")
 
 
 class NoPanel(_View):
@@ -262,7 +264,7 @@ class NoPanel(_View):
         """Do nothing."""
 
 
-def make_panel(kind: Literal["auto", "live", "plain", "off"] = "auto", console: Console | None = None) -> StatusView:
+def make_panel(kind: Literal["auto", "live", "plain", "off"] = "auto", console: Screen | None = None) -> StatusView:
     """Return the view that ``config.tracking.panel`` asks for.
 
     ``auto`` is live in a terminal at least ``MIN_LIVE_WIDTH`` wide that can move its cursor, plain lines elsewhere. Colours
@@ -270,13 +272,9 @@ def make_panel(kind: Literal["auto", "live", "plain", "off"] = "auto", console: 
     """
     if kind == "off":
         return NoPanel()
-    console = console or Console(file=sys.stdout)
+    console = console or Screen(file=sys.stdout)
     can_draw = console.is_terminal and not console.is_dumb_terminal and console.width >= MIN_LIVE_WIDTH
     if kind == "live" or (kind == "auto" and can_draw):
         return LivePanel(console)
 
-    def write(line: str) -> None:
-        console.file.write(line)
-        console.file.flush()
-
-    return PlainPanel(write)
+    return PlainPanel(console.write)

@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.screen import make_screen
 from robonav_ray.storage import is_uri
 from robonav_ray.tuning.plain_names import base_run, dotted_space
 
@@ -221,7 +220,7 @@ class RayTuneOptimizer:
             }
         )
         check_search(config)
-        console = Console(soft_wrap=True)
+        console = make_screen()
         found = search(config, None, directory=None, stop=StopRequest(), time_limit_s=None, table="auto", console=console)
         self.directory = found.experiment.path
         tell_end(found, console)

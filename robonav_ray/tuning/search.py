@@ -23,8 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from rich.console import Console
-from rich.logging import RichHandler
+from rich.text import Text
 
 from robonav_ray.config.load import ConfigError, dump_config, load_tuning_config
 from robonav_ray.config.tuning import TuningConfig
@@ -33,6 +32,8 @@ from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, c
 from robonav_ray.runtime.signals import StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.task import check_gates, describe_task
+from robonav_ray.screen import Screen, make_screen, print_commands, show_warnings
+from robonav_ray.text import command_text, one_line, path_word
 from robonav_ray.tuning.experiment import CONFIG_FILE, Experiment, create_experiment, latest_experiment, open_experiment
 from robonav_ray.tuning.mutations import check_population
 from robonav_ray.tuning.records import Records, TrialHistory
@@ -60,10 +61,8 @@ def tune_command(
     """
     if table not in get_args(Mode):
         raise ConfigError(f"--table {table}: choose {', '.join(get_args(Mode))}")
-    console = Console(soft_wrap=True)
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True), show_path=False)]
-    )
+    console = make_screen()
+    show_warnings()
     config, experiment = resolve_search(config_path, overrides, resume, directory)
     if experiment is not None and RunDirectory(experiment.path).is_locked:
         raise RunDirectoryError(f"{experiment.shown}: another process is at work on this search; wait for it, or stop it")
@@ -92,8 +91,8 @@ def resolve_search(
             raise ConfigError(f"name the config of a search, for instance {example}")
         if directory is not None and directory.exists():
             raise RunDirectoryError(
-                f"{directory}: exists already and is never overwritten; continue it with `robonav tune --resume {directory}`, or choose "
-                "another directory"
+                f"{directory}: exists already and is never overwritten; continue it with "
+                f"`{command_text('robonav', 'tune', '--resume', path_word(directory))}`, or choose another directory"
             )
         return load_tuning_config(config_path, overrides), None
     if resume in ("auto", "latest"):
@@ -157,7 +156,7 @@ def search(
     stop: StopRequest,
     time_limit_s: float | None,
     table: Mode,
-    console: Console,
+    console: Screen,
 ) -> Found:
     """Run one session: in a fresh directory, or going on with ``experiment``."""
     from robonav_ray.runtime.cluster import connected
@@ -170,12 +169,12 @@ def search(
 
         node_cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
         plan = plan_trials(config, base, cluster, node_cpus)
-        console.print(f"{cluster.describe()}\n{plan.describe()}", highlight=False)
+        console.print(f"{cluster.describe()}\n{plan.describe()}")
         experiment = experiment or create_experiment(config, directory)
         with RunDirectory(experiment.path).locked():
             from robonav_ray.tuning.session import SearchSession
 
-            console.print(f"[bold]{experiment.shown}[/]  {describe(config)}", highlight=False)
+            console.print(Text.assemble((experiment.shown, "bold"), f"  {describe(config)}"))
             records = Records(experiment.path)
             experiment.add_session(command_line())
             limit = None if time_limit_s is None else began + time_limit_s
@@ -207,8 +206,8 @@ def write_best(experiment: Experiment, records: Records) -> None:
     params = params_at_best(best)
     config = experiment.run_config(params)
     head = (
-        f"# Trial {best.id} of {experiment.config.name}: objective {best.best.objective:.3f} after {best.best.env_steps:,} env steps.\n"
-        f"# robonav train {experiment.shown}/best_config.yaml\n"
+        f"# Trial {one_line(best.id)} of {experiment.config.name}: objective {best.best.objective:.3f} after "
+        f"{best.best.env_steps:,} env steps.\n# {command_text('robonav', 'train', f'{experiment.shown}/best_config.yaml')}\n"
     )
     aside = experiment.path / ".best_config.yaml"
     aside.write_text(head + dump_config(config), encoding="utf-8")
@@ -224,7 +223,7 @@ def write_best(experiment: Experiment, records: Records) -> None:
     )
 
 
-def tell_end(found: Found, console: Console) -> int:
+def tell_end(found: Found, console: Screen) -> int:
     """Say how it ended and what to type next; return the exit code."""
     from robonav_ray.tuning.views.report import write_report
     from robonav_ray.tuning.views.show import next_commands
@@ -233,17 +232,15 @@ def tell_end(found: Found, console: Console) -> int:
     write_report(experiment.path, history, experiment.config, title=experiment.shown)
     best = found.best
     if best is not None and best.best is not None:
-        console.print(
-            f"best: trial [bold]{best.id}[/], objective {best.best.objective:.3f} "
-            f"({best.best.stage_name}, {_percent(best.best.success_frac)}) after {best.best.env_steps:,} env steps; "
-            + ", ".join(f"{key}={_short(value)}" for key, value in params_at_best(best).items()),
-            highlight=False,
+        told = (
+            f", objective {best.best.objective:.3f} ({best.best.stage_name}, {_percent(best.best.success_frac)}) after "
+            f"{best.best.env_steps:,} env steps; " + ", ".join(f"{k}={_short(v)}" for k, v in params_at_best(best).items())
         )
+        console.print(Text.assemble("best: trial ", (best.id, "bold"), told))
     for failed in (trial for trial in history.trials.values() if trial.state == "failed"):
-        console.print(f"trial {failed.id} failed: {failed.reason}", style="red", highlight=False)
-    console.print(f"  robonav tune show {experiment.shown}   [dim]# all trials[/]", highlight=False, soft_wrap=True)
-    for command, what in next_commands(history, experiment.shown):
-        console.print(f"  {command}   [dim]# {what}[/]", highlight=False, soft_wrap=True)
+        console.print(f"trial {failed.id} failed: {failed.reason}", style="red")
+    show = (command_text("robonav", "tune", "show", experiment.shown), "all trials")
+    print_commands([show, *next_commands(history, experiment.shown)], console)
     if found.interrupted:
         return EXIT_RESUME
     return EXIT_FAILED if best is None else 0

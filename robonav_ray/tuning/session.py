@@ -13,11 +13,11 @@ from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
-from rich.console import Console
 
 from robonav_ray.runtime.orphans import remove_orphans
 from robonav_ray.runtime.run_directory import command_line
 from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.screen import Screen
 from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.explore import Explorer
 from robonav_ray.tuning.objective import METRIC
@@ -48,7 +48,7 @@ class SearchSession(tune.Callback):
         stop: StopRequest,
         limit: float | None,
         table: Mode,
-        console: Console,
+        console: Screen,
     ) -> None:
         """``limit`` is a time of ``time.monotonic`` after which the search stops; None: no limit."""
         self._experiment, self._records, self._plan = experiment, records, plan

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from robonav_ray.records import Outcome
+from robonav_ray.text import one_line
 from robonav_ray.worlds import palette as col
 from robonav_ray.worlds.batched import Scene
 from robonav_ray.worlds.palette import Color, mix, robot_color
@@ -66,9 +67,8 @@ def draw_hud(scene: Scene, width: int, height: int, title: str, max_steps: int |
     image = large.reduce(OVERSAMPLE)
     text, middle = ImageDraw.Draw(image), 0.47 * height
     text.text((width - pad, middle), steps, fill=col.PALE_INK, font=font, anchor="rm")
-    text.text(
-        (pad, middle), _shortened(title or f"level {scene.level + 1}", font, left - 2 * pad), fill=col.INK, font=font, anchor="lm"
-    )
+    caption = _shortened(one_line(title or f"level {scene.level}"), font, left - 2 * pad)
+    text.text((pad, middle), caption, fill=col.INK, font=font, anchor="lm")
     return image
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from reproduction.report import machine_text
-from rich.console import Console
 from rich.table import Table
 
 from chaos_suite.kinds import KINDS
 from chaos_suite.promises import PROMISES, Verdict, check_run, figures_of, judge
+from robonav_ray.screen import Screen
 
 KEPT, BROKEN = "kept", "BROKEN"
 
@@ -55,7 +55,7 @@ def write_report(report: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(_plain(report), indent=1, allow_nan=False), encoding="utf-8")
 
 
-def print_report(report: Mapping[str, Any], console: Console) -> None:
+def print_report(report: Mapping[str, Any], console: Screen) -> None:
     """Print faults, promises and checks."""
     console.print(fault_table(report["faults"]))
     console.print(promise_table(report["promises"]))

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from chaos_suite.aftermath import load_config
 from chaos_suite.fault import Fault, Loss, choose, learner_flows, loss_of, said_of, send
 from chaos_suite.kinds import KINDS
@@ -21,6 +19,7 @@ from chaos_suite.schedule import Planned
 from chaos_suite.site import Site, SiteError
 from chaos_suite.training import RESUME, Session, Training
 from robonav_ray.runtime.resources import most_auto_workers
+from robonav_ray.screen import Screen
 
 TICK_S = 0.2
 START_LIMIT_S, END_LIMIT_S = 240.0, 240.0
@@ -79,7 +78,7 @@ class Manner:
 class Suite:
     """Runs one schedule against one run."""
 
-    def __init__(self, site: Site, training: Training, manner: Manner, console: Console, log: Path) -> None:
+    def __init__(self, site: Site, training: Training, manner: Manner, console: Screen, log: Path) -> None:
         """Nothing is started yet; ``log`` is where the command's output goes."""
         self._site, self._training, self._manner, self._console, self._log = site, training, manner, console, log
         self._num_nodes = manner.num_nodes
@@ -290,4 +289,4 @@ class Suite:
             time.sleep(TICK_S)
 
     def _say(self, text: str) -> None:
-        self._console.print(f"{time.time() - self.outcome.began:6.1f}  {text}", highlight=False, soft_wrap=True)
+        self._console.print(f"{time.time() - self.outcome.began:6.1f}  {text}", soft_wrap=True)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from reproduction.entry import Command
 from reproduction.store import Trial
+from robonav_ray.screen import Screen
 from robonav_ray.tracking.panel import format_count, format_seconds
 
 _LINE_S = 15.0
@@ -21,9 +21,9 @@ _LINE_S = 15.0
 class Board:
     """Shows the trials of one run of the script; a context manager."""
 
-    def __init__(self, trials: Sequence[Trial], console: Console | None = None):
+    def __init__(self, trials: Sequence[Trial], console: Screen | None = None):
         self._trials = list(trials)
-        self._console = console or Console()
+        self._console = console or Screen()
         self._live = Live(console=self._console, refresh_per_second=2) if self._console.is_terminal else None
         self._said: dict[str, float] = {}
         self._kept = {trial.name for trial in trials if trial.result is not None}
@@ -53,7 +53,7 @@ class Board:
                 self._print("  ".join([trial.name, *(cell for cell in self._cells(trial) if cell)]))
 
     def _print(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     def _table(self, running: set[str]) -> Table:
         table = Table(box=None, pad_edge=False)

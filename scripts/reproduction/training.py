@@ -10,8 +10,6 @@ import shutil
 import time
 from typing import Any, Self
 
-from rich.console import Console
-
 from reproduction.entry import Measure, Training
 from reproduction.episodes import EpisodeRecorder, read_episodes
 from reproduction.store import Trial, TrialResult, write_json
@@ -27,6 +25,7 @@ from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.wiring import Session
+from robonav_ray.screen import Screen
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.status import RunStatus
 
@@ -122,7 +121,7 @@ def _measure(measure: Measure, trial: Trial, run: RunDirectory, config: RunConfi
     if measure.what == "best_training_window":
         return episodes.best_window(measure.episodes), facts
     found, checkpoint = find_policy(run.path)
-    report = evaluate_run(found, checkpoint, config, Console(file=io.StringIO()), None)
+    report = evaluate_run(found, checkpoint, config, Screen(file=io.StringIO()), None)
     summary = report.levels[-1].summary
     if measure.what == "greedy_return":
         value = summary.total_return.value

@@ -33,19 +33,21 @@ def shown(renderable, width: int = 200) -> str:
     return screen.file.getvalue()  # type: ignore[attr-defined]
 
 
+@settings(max_examples=60, deadline=None)
 @given(names)
 def test_a_line_holds_only_what_shows_itself(name: str) -> None:
     assert text.one_line(name).isprintable()
     assert text.visible(name).replace("\n", "").replace("\t", "").isprintable()
     assert text.one_line(text.one_line(name)) == text.one_line(name)
-    assert all(line.startswith("  ") for line in text.message(f"x\n{name}").split("\n")[1:])
+    assert all(line.startswith("  ") for line in text.message_text(f"x\n{name}").split("\n")[1:])
 
 
 def test_what_shows_itself_stays() -> None:
     for name in ("a[/]b", "caf\u00e9 \U0001f600", "$x$", "runs/2026"):
-        assert text.one_line(name) == text.visible(name) == text.drawn(name).replace("\\$", "$") == name
+        assert text.one_line(name) == text.visible(name) == text.picture_text(name).replace("\\$", "$") == name
 
 
+@settings(max_examples=60, deadline=None)
 @given(names)
 def test_the_screen_takes_text_not_markup(name: str) -> None:
     line = text.one_line(name)
@@ -74,15 +76,16 @@ def test_an_encoding_that_lacks_a_character_is_no_traceback(name: str) -> None:
 
 def test_commands_can_be_pasted_and_are_one_line() -> None:
     words = [name.replace("\0", "") for name in HOSTILE]
-    command = text.command("printf", r"%s\0", *words)
+    command = text.command_text("printf", r"%s\0", *words)
     assert command.isprintable()
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
     assert done.stdout.split(b"\0")[:-1] == [os.fsencode(word) for word in words]
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20), max_size=4))
 def test_a_printable_command_is_what_shlex_reads(words: list[str]) -> None:
-    command = text.command("robonav", *words)
+    command = text.command_text("robonav", *words)
     assert command.isprintable()
     if all(word.isprintable() for word in words):
         assert shlex.split(command) == ["robonav", *words]
@@ -106,18 +109,19 @@ def rendered(source: str) -> str:
     return "".join(found)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(names)
 @example("x[red]y | `a` _b_")
 def test_markdown_shows_the_text(name: str) -> None:
     told = " ".join(text.one_line(name).split())
-    assert " ".join(rendered(text.markdown(name)).split()) == told
-    table = f"| h | n |\n|---|---|\n| {text.markdown(name)} | {text.markdown_code(name)} |\n"
+    assert " ".join(rendered(text.markdown_text(name)).split()) == told
+    table = f"| h | n |\n|---|---|\n| {text.markdown_text(name)} | {text.markdown_code(name)} |\n"
     cells = MarkdownIt("gfm-like", {"linkify": False}).parse(table)
     assert [token.type for token in cells].count("td_open") == 2
     assert "".join(rendered(table).split()) == "".join(f"hn{told}{told}".split())
 
 
+@settings(max_examples=60, deadline=None)
 @given(names)
 def test_html_shows_the_text(name: str) -> None:
     escaped = text.html_text(name)
@@ -125,12 +129,12 @@ def test_html_shows_the_text(name: str) -> None:
     assert html_parser.unescape(escaped) == text.visible(name)
 
 
+@settings(max_examples=30, deadline=None)
 @given(names)
-@settings(max_examples=30)
 def test_a_picture_shows_the_text(name: str) -> None:
     from matplotlib.cbook import is_math_text
 
-    drawn = text.drawn(name)
+    drawn = text.picture_text(name)
     assert not is_math_text(drawn)
     assert not drawn.startswith("_")
     assert drawn.replace(r"\$", "$").removeprefix(" ") in (text.one_line(name), text.one_line(name).removeprefix(" "))

@@ -164,6 +164,7 @@ def _draw_png(plot: _Plot, study: optuna.Study, path: Path) -> None:
     whole = {name for trial in trials for name, kind in trial.distributions.items() if isinstance(kind, IntDistribution)}
     draw = getattr(optuna.visualization.matplotlib, f"plot_{plot.name}")
     settings = {"figure.figsize": plot.size_inch, "font.size": 10.0, "contour.negative_linestyle": "solid"}
+    settings["text.parse_math"] = False  # names and choices are the user's: a dollar in them begins no formula
     with matplotlib.rc_context(settings):  # type: ignore[arg-type]
         axes = list(np.ravel(draw(study, **plot.options)))
         figure = axes[0].figure

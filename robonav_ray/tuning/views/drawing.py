@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.text import picture_text
 from robonav_ray.tuning.records import State
 
 INK, FAINT, GRID = "#22313f", "#66727f", "#e6e9ed"
@@ -33,9 +34,9 @@ def make_figure(width: float, height: float) -> Any:
 
 def prepare(axes: Any, title: str, *, x: str = "", y: str = "", grid: str = "y") -> None:
     """Give axes a title, labels and a light grid, and take the box away."""
-    axes.set_title(plain(title), fontsize=10, color=INK, loc="left")
-    axes.set_xlabel(plain(x), color=FAINT, fontsize=9)
-    axes.set_ylabel(plain(y), color=FAINT, fontsize=9)
+    axes.set_title(picture_text(title), fontsize=10, color=INK, loc="left")
+    axes.set_xlabel(picture_text(x), color=FAINT, fontsize=9)
+    axes.set_ylabel(picture_text(y), color=FAINT, fontsize=9)
     axes.grid(axis=grid, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", colors=FAINT, labelsize=8, length=0)
@@ -48,11 +49,6 @@ def count_axis(axis: Any) -> None:
     from matplotlib.ticker import EngFormatter
 
     axis.set_major_formatter(EngFormatter(sep=""))
-
-
-def plain(text: str) -> str:
-    """Return ``text`` so that matplotlib shows it as it is, dollars included."""
-    return text.replace("$", r"\$")
 
 
 def written(path: Path, write: Callable[[Path], object]) -> Path:

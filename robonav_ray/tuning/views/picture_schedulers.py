@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.text import picture_text
 from robonav_ray.tracking.panel import format_count
 from robonav_ray.tuning.records import Exploit, History, State, TrialHistory
-from robonav_ray.tuning.views.drawing import BEST, FAINT, INK, STATE_COLOURS, count_axis, make_figure, plain, prepare
+from robonav_ray.tuning.views.drawing import BEST, FAINT, INK, STATE_COLOURS, count_axis, make_figure, prepare
 from robonav_ray.tuning.views.summary import has_success, ranked, short_names, short_value
 
 
@@ -141,7 +142,7 @@ def draw_lineage(history: History, config: TuningConfig) -> Any | None:
         for exploit in trial.exploits:
             _draw_arrow(axes, history, rows, trial, exploit)
         _draw_values(axes, rows[trial.id], trial, key, 0.055 * furthest)
-    axes.set_yticks(list(rows.values()), [plain(trial_id) for trial_id in rows])
+    axes.set_yticks(list(rows.values()), [picture_text(trial_id) for trial_id in rows])
     axes.set_ylim(-0.6, len(rows) - 0.3)
     axes.set_xlim(-0.01 * furthest, 1.03 * furthest)
     bar = figure.colorbar(colours, ax=axes, pad=0.01, aspect=30)
@@ -198,6 +199,12 @@ def _draw_values(axes: Any, row: int, trial: TrialHistory, key: str, apart: floa
     for at, value in told:
         if at - last >= apart:
             axes.annotate(
-                plain(short_value(value)), (at, row), xytext=(5, 5), textcoords="offset points", fontsize=8, color=INK, zorder=5
+                picture_text(short_value(value)),
+                (at, row),
+                xytext=(5, 5),
+                textcoords="offset points",
+                fontsize=8,
+                color=INK,
+                zorder=5,
             )
             last = at

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
+from robonav_ray.text import picture_text
 from robonav_ray.tuning.records import History, State, TrialHistory
 from robonav_ray.tuning.views.drawing import (
     BANDS,
@@ -19,7 +20,6 @@ from robonav_ray.tuning.views.drawing import (
     STATE_COLOURS,
     count_axis,
     make_figure,
-    plain,
     prepare,
     written,
 )
@@ -115,7 +115,7 @@ def _draw_stages(axes: Any, history: History, names: Sequence[str]) -> None:
         if stage:
             axes.axhline(stage, color=FAINT, linewidth=0.8, linestyle=(0, (5, 4)), zorder=1)
         name = f" {names[stage].replace('_', chr(10))}" if stage < len(names) else ""
-        axes.text(1.008, stage + 0.5, plain(f"{stage + 1}{name}"), transform=where, va="center", fontsize=8, color=FAINT)
+        axes.text(1.008, stage + 0.5, picture_text(f"{stage + 1}{name}"), transform=where, va="center", fontsize=8, color=FAINT)
     axes.set_ylim(0.0, top)
 
 
@@ -123,7 +123,9 @@ def _curve_legend(axes: Any, trials: Sequence[TrialHistory], best: TrialHistory 
     from matplotlib.lines import Line2D
 
     handles = (
-        [] if best is None else [Line2D([], [], color=BEST, linewidth=2.6, marker="*", markersize=11, label=f"best: {best.id}")]
+        []
+        if best is None
+        else [Line2D([], [], color=BEST, linewidth=2.6, marker="*", markersize=11, label=picture_text(f"best: {best.id}"))]
     )
     for state, mark in _MARKS.items():
         num = sum(trial.state == state for trial in trials)
@@ -182,7 +184,7 @@ def _draw_dimension(axes: Any, dimension: DimensionConfig, points: Sequence[Poin
         labels += [t for t in dict.fromkeys(short_value(p.params[key]) for p in points) if t not in labels]
         jitter = [0.18 * math.sin(2.4 * i) for i in range(len(points))]
         places = [labels.index(short_value(p.params[key])) + shift for p, shift in zip(points, jitter, strict=True)]
-        axes.set_xticks(range(len(labels)), [plain(_cut(label)) for label in labels])
+        axes.set_xticks(range(len(labels)), [picture_text(_cut(label)) for label in labels])
         axes.set_xlim(-0.6, len(labels) - 0.4)
         if max(map(len, labels)) * len(labels) > 36:
             axes.tick_params(axis="x", labelrotation=25)

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
+from robonav_ray.text import command_text, html_text
 from robonav_ray.tracking.panel import format_count, format_seconds
 from robonav_ray.tuning.records import History, TrialReport
 from robonav_ray.tuning.views.drawing import written
@@ -115,14 +115,14 @@ def page_text(history: History, config: TuningConfig, title: str, pictures: Sequ
     summary = summarize(history, config)
     state = "ended" if history.ended else "not ended: this is how far it has come"
     parts = [
-        f"<h1>{escape(title)}</h1>",
-        f"<p class=note>{escape(method_text(config))} over {len(config.space)} keys; {escape(summary.counts_text)} trials; "
+        f"<h1>{html_text(title)}</h1>",
+        f"<p class=note>{html_text(method_text(config))} over {len(config.space)} keys; {html_text(summary.counts_text)} trials; "
         f"{format_count(summary.env_steps)} env steps, {format_seconds(summary.trial_s)} of trials at work, "
         f"{history.num_sessions} session{'s' * (history.num_sessions != 1)}; {state}.</p>",
         _best(history, config, title),
         *(
-            f"<h2>{escape(path.stem.replace('_', ' ').capitalize())}</h2><p class=note>{escape(CAPTIONS[path.name])}</p>"
-            f'<img alt="{escape(CAPTIONS[path.name])}" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
+            f"<h2>{html_text(path.stem.replace('_', ' ').capitalize())}</h2><p class=note>{html_text(CAPTIONS[path.name])}</p>"
+            f'<img alt="{html_text(CAPTIONS[path.name])}" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
             for path in pictures
         ),
         _trials(history, config),
@@ -131,7 +131,7 @@ def page_text(history: History, config: TuningConfig, title: str, pictures: Sequ
         "<h2>What was searched</h2>" + _list({k: _dimension(d.kind, getattr(d, d.kind)) for k, d in config.space.items()}),
     ]
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style></head>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html_text(title)}</title><style>{_STYLE}</style></head>'
         f"<body>{''.join(parts)}</body></html>\n"
     )
 
@@ -150,16 +150,18 @@ def _best(history: History, config: TuningConfig, title: str) -> str:
         "after": f"{format_count(best.env_steps)} env steps, {format_seconds(best.seconds)}",
         **{key: short_value(value) for key, value in params_at(trial, best).items()},
     }
+    train = command_text("robonav", "train", f"{title}/best_config.yaml")
+    evaluate = command_text("robonav", "evaluate", f"{title}/trials/{trial.id}")
     return (
-        f"<h2>Best trial</h2>{_list(figures)}<p>In a run of its own: <code>robonav train {escape(title)}/best_config.yaml</code>; as it "
-        f"is: <code>robonav evaluate {escape(title)}/trials/{escape(trial.id)}</code></p>"
+        f"<h2>Best trial</h2>{_list(figures)}<p>In a run of its own: <code>{html_text(train)}</code>; as it is: "
+        f"<code>{html_text(evaluate)}</code></p>"
     )
 
 
 def _trials(history: History, config: TuningConfig) -> str:
     names, stages, best = short_names(config.space), stage_names(config), history.best_trial
     heads = ["trial", "state", "stage", "success", "best", "env steps", "at work", *names.values()]
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    head = "".join(f"<th>{html_text(name)}</th>" for name in heads)
     rows = []
     for trial in ranked(history.trials.values()):
         report = trial.best
@@ -174,7 +176,7 @@ def _trials(history: History, config: TuningConfig) -> str:
             *(short_value(trial.params.get(key)) for key in names),
         ]
         kind = "best" if best is not None and trial.id == best.id else trial.state
-        rows.append(f'<tr class="{kind}">{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>')
+        rows.append(f'<tr class="{kind}">{"".join(f"<td>{html_text(cell)}</td>" for cell in cells)}</tr>')
     note = " Values of a population are those of now." if config.scheduler.is_population else ""
     table = f"<div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>"
     return f"<h2>Trials</h2><p class=note>The best objective first.{note}</p>{table}"
@@ -186,16 +188,17 @@ def _lineage(history: History, config: TuningConfig) -> str:
         return ""
     names = short_names(config.space)
     rows = [
-        f"<tr><td>{escape(trial.id)}</td><td>{escape(e.donor)}</td><td>{format_count(e.env_steps)}</td><td>{number_text(e.objective)}</td>"
+        f"<tr><td>{html_text(trial.id)}</td><td>{html_text(e.donor)}</td><td>{format_count(e.env_steps)}</td><td>{number_text(e.objective)}</td>"
         f"<td>{number_text(e.donor_objective)}</td>"
         + "".join(
-            f"<td>{escape(short_value(e.params_before.get(k)))} → {escape(short_value(e.params.get(k)))}</td>" for k in names
+            f"<td>{html_text(short_value(e.params_before.get(k)))} → {html_text(short_value(e.params.get(k)))}</td>"
+            for k in names
         )
         + "</tr>"
         for trial, e in sorted(exploits, key=lambda pair: pair[1].time)
     ]
     heads = ["trial", "goes on from", "at env steps", "objective", "donor's", *names.values()]
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    head = "".join(f"<th>{html_text(name)}</th>" for name in heads)
     return f"<h2>Exploits</h2><div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>"
 
 
@@ -203,12 +206,12 @@ def _failures(history: History) -> str:
     told = [(trial, failure) for trial in history.trials.values() for failure in trial.failures]
     if not told:
         return ""
-    rows = "".join(f"<tr class=failed><td>{escape(t.id)}</td><td>{escape(failure)}</td></tr>" for t, failure in told)
+    rows = "".join(f"<tr class=failed><td>{html_text(t.id)}</td><td>{html_text(failure)}</td></tr>" for t, failure in told)
     return f"<h2>Failures</h2><p class=note>Whole tracebacks: trials/ID/errors.txt</p><div class=wide><table>{rows}</table></div>"
 
 
 def _list(figures: dict[str, str]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in figures.items()) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{html_text(name)}</dt><dd>{html_text(value)}</dd>" for name, value in figures.items()) + "</dl>"
 
 
 def _dimension(kind: str, given: Sequence[Any]) -> str:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel as Frame
 from rich.table import Table
 from rich.text import Text
 
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.screen import Screen
+from robonav_ray.text import one_line
 from robonav_ray.tracking.panel import MIN_LIVE_WIDTH, format_count, format_seconds
 from robonav_ray.tuning.records import Exploit, History, TrialHistory
 from robonav_ray.tuning.views.summary import (
@@ -85,7 +87,7 @@ class TrialTable:
 class LiveTable(TrialTable):
     """One block that is drawn over itself, four times a second at most."""
 
-    def __init__(self, config: TuningConfig, name: str, console: Console) -> None:
+    def __init__(self, config: TuningConfig, name: str, console: Screen) -> None:
         super().__init__(config, name)
         self._console = console
         self._drawn = float("-inf")
@@ -115,7 +117,7 @@ class LiveTable(TrialTable):
 class PlainTable(TrialTable):
     """A line when a trial begins, ends, fails or goes on from another, or is the best so far; a summary each 30 s when there is news."""
 
-    def __init__(self, config: TuningConfig, name: str, console: Console) -> None:
+    def __init__(self, config: TuningConfig, name: str, console: Screen) -> None:
         super().__init__(config, name)
         self._console = console
         self._seen: dict[str, tuple[str, int, int]] | None = None
@@ -150,16 +152,14 @@ class PlainTable(TrialTable):
         self._write([plain_line(self._name, self._summary(history, now), self._stages)])
 
     def _write(self, lines: Sequence[str]) -> None:
-        for line in lines:
-            self._console.file.write(line + "\n")
         if lines:
-            self._console.file.flush()
+            self._console.write("".join(f"{one_line(line)}\n" for line in lines))
 
 
 class NotebookTable(TrialTable):
     """One line, written over itself every 10 s at most."""
 
-    def __init__(self, config: TuningConfig, name: str, console: Console) -> None:
+    def __init__(self, config: TuningConfig, name: str, console: Screen) -> None:
         super().__init__(config, name)
         self._file = console.file
         self._written = float("-inf")
@@ -180,13 +180,13 @@ class NotebookTable(TrialTable):
 
     def _write(self, history: History, now: float) -> None:
         self._written = now
-        line = plain_line(self._name, self._summary(history, now), self._stages)
+        line = one_line(plain_line(self._name, self._summary(history, now), self._stages))
         self._file.write(f"\r{line:<{self._width}}")
         self._file.flush()
         self._width = len(line)
 
 
-def make_table(mode: Mode, config: TuningConfig, name: str, console: Console | None = None) -> TrialTable:
+def make_table(mode: Mode, config: TuningConfig, name: str, console: Screen | None = None) -> TrialTable:
     """Return the table that ``mode`` asks for.
 
     ``auto`` is one quiet line in a notebook, live in a terminal at least ``MIN_LIVE_WIDTH`` wide that can move its cursor, plain lines
@@ -200,7 +200,7 @@ def make_table(mode: Mode, config: TuningConfig, name: str, console: Console | N
     """
     if mode == "off":
         return TrialTable(config, name)
-    console = console or Console(file=sys.stdout)
+    console = console or Screen(file=sys.stdout)
     if mode == "auto" and _is_notebook():
         return NotebookTable(config, name, console)
     can_draw = console.is_terminal and not console.is_dumb_terminal and console.width >= MIN_LIVE_WIDTH
@@ -210,7 +210,7 @@ def make_table(mode: Mode, config: TuningConfig, name: str, console: Console | N
 
 
 def search_block(
-    history: History, config: TuningConfig, name: str, summary: Summary, console: Console, now: float | None, max_rows: int
+    history: History, config: TuningConfig, name: str, summary: Summary, console: Screen, now: float | None, max_rows: int
 ) -> RenderableType:
     """Return header and trials as one block that fits the console; at most ``max_rows`` trials, running ones first, then the best."""
     width, stages = min(console.width, _MAX_WIDTH), stage_names(config)

@@ -7,11 +7,11 @@ import json
 
 import numpy as np
 import pytest
-from rich.console import Console
 from test_evaluation_statistics import make_table
 
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, to_markdown, verdict, write_report
 from robonav_ray.evaluation.statistics import summarize
+from robonav_ray.screen import Screen
 
 NAVIGATION = LevelReport("full_challenge", summarize(make_table([1] * 783 + [3] * 201 + [6] * 16)))
 OPEN = LevelReport("open", summarize(make_table([0] * 20, total_return=np.full(20, 480.0, np.float32))))
@@ -37,7 +37,7 @@ def test_verdict_is_one_line_with_its_interval():
 
 @pytest.mark.parametrize("width", [60, 120])
 def test_table_for_the_terminal(width):
-    console = Console(file=io.StringIO(), width=width)
+    console = Screen(file=io.StringIO(), width=width)
     print_report(make_report(NAVIGATION, OPEN), console)
     text = console.file.getvalue()
     assert "78.3%" in text

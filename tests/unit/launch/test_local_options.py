@@ -15,7 +15,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rich.console import Console
 
 from robonav_ray.errors import UserError
 from robonav_ray.launch import commands, local_places, local_state, namespaces
@@ -26,6 +25,7 @@ from robonav_ray.launch.namespaces import Bridge
 from robonav_ray.launch.processes import MARK
 from robonav_ray.launch.verbs import cluster_app
 from robonav_ray.runtime import private_folder
+from robonav_ray.screen import Screen
 
 GROUPS = {"head": LocalGroup("head"), "rollout": LocalGroup("rollout", count=2, labels={"zone": "a"})}
 
@@ -207,7 +207,7 @@ def test_down_says_how_a_job_is_stopped(nodes_that_only_sleep, monkeypatch):
     monkeypatch.setattr(commands, "ask_running_jobs", lambda url, token_path: ["nightly"])
     with LocalCluster.start(LocalOptions("unit", GROUPS)) as cluster:
         with pytest.raises(UserError) as caught:
-            commands.down_command(None, False, Console(file=io.StringIO()))
+            commands.down_command(None, False, Screen(file=io.StringIO()))
         command = f"`RAY_AUTH_TOKEN_PATH={cluster.token_path} robonav jobs stop nightly --address {cluster.dashboard_url}`"
         assert command in str(caught.value)
 
@@ -354,7 +354,7 @@ def test_a_damaged_note_is_named():
 
 
 def test_a_cluster_is_named_as_it_was_when_it_was_started(nodes_that_only_sleep):
-    console = Console(file=io.StringIO())
+    console = Screen(file=io.StringIO())
     with LocalCluster.start(LocalOptions("lab", GROUPS)) as cluster:
         assert commands.address_command("lab", console) == commands.address_command("name=lab", console) == 0
         assert commands.address_command(None, console) == 0

@@ -7,12 +7,12 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from rich.console import Console
 
 from robonav_ray.config.load import ConfigError
 from robonav_ray.launch.packing import PackageError, check_package
 from robonav_ray.launch.submit import Submission, SubmitError, submit_command
 from robonav_ray.runtime.probe import ClusterError, check_dashboard
+from robonav_ray.screen import Screen
 
 
 @pytest.fixture
@@ -110,5 +110,5 @@ def test_a_dashboard_that_does_not_let_us_in_is_told_apart(monkeypatch, status, 
 def test_no_job_without_a_dashboard(project, monkeypatch, address):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(ClusterError, match="--address") as caught:
-        submit_command(Submission("train", None, [], working_dir=project), address, follow=True, console=Console())
+        submit_command(Submission("train", None, [], working_dir=project), address, follow=True, console=Screen())
     assert "password@" not in str(caught.value)

@@ -24,7 +24,8 @@ from chaos_suite.record import as_reading
 from chaos_suite.report import broken_lines, fault_table, make_report, markdown, print_report, write_report
 from chaos_suite.schedule import JITTER_FRAC, Planned, make_schedule
 from chaos_suite.training import Training
-from rich.console import Console
+
+from robonav_ray.screen import Screen
 
 THREE = chosen_kinds(["worker", "shard", "rank"])
 FACTS = {"fragment_rows": 100.0, "checkpoint_s": 15.0}
@@ -294,7 +295,7 @@ def test_the_report_is_printed_and_written_also_where_something_never_came_back(
     write_report(found, tmp_path / "chaos.json")
     read = json.loads((tmp_path / "chaos.json").read_text())
     assert read["faults"][1]["figures"]["back_s"] is None
-    console = Console(width=160, record=True, file=io.StringIO())
+    console = Screen(width=160, record=True, file=io.StringIO())
     print_report(found, console)
     text = console.export_text()
     assert "never" in text

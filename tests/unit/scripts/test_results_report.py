@@ -18,7 +18,8 @@ from reproduction.progress import Board
 from reproduction.report import make_row, markdown_notes, markdown_table, write_report
 from reproduction.schedule import run_trial
 from reproduction.store import Trial, TrialResult, trial_of
-from rich.console import Console
+
+from robonav_ray.screen import Screen
 
 (TRAINING,) = chosen_entries(["cleanrl_dqn_cartpole"])
 SUITE = Entry(
@@ -147,7 +148,7 @@ def test_page_and_picture_hold_what_is_finished(tmp_path, monkeypatch):
 
 def test_the_board_says_each_end_once(tmp_path, capsys):
     trials = finished(TRAINING, {1: 480.0}, tmp_path, 2)
-    with Board(trials, Console(force_terminal=False, width=100)) as board:
+    with Board(trials, Screen(force_terminal=False, width=100)) as board:
         board.look({trials[1].name})
         trials[1].finish(TrialResult(470.0, 100, 61.0))
         board.look(set())

@@ -6,8 +6,8 @@ import dataclasses
 import io
 
 import pytest
-from rich.console import Console
 
+from robonav_ray.screen import Screen
 from robonav_ray.tracking.panel import (
     LivePanel,
     NoPanel,
@@ -58,7 +58,7 @@ EMPTY = RunStatus(run="r", wiring="local", stage=0, stage_names=("open",), passe
 def drawn(status: RunStatus, width: int = 80, encoding: str = "utf-8", colour: bool = False, updates: int = 1) -> list[str]:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)
-    console = Console(file=file, width=width, height=24, force_terminal=colour, color_system="standard" if colour else None)
+    console = Screen(file=file, width=width, height=24, force_terminal=colour, color_system="standard" if colour else None)
     panel = LivePanel(console)
     for _ in range(updates):
         panel.update(status)
@@ -135,7 +135,7 @@ def test_plain_lines_come_at_intervals_and_with_news():
 )
 def test_factory(monkeypatch, kind, terminal, width, expected):
     monkeypatch.setenv("TERM", "xterm")
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=width)
+    console = Screen(file=io.StringIO(), force_terminal=terminal, width=width)
     with make_panel(kind, console) as panel:
         assert isinstance(panel, expected)
         panel.update(STATUS)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from pyarrow import parquet
-from rich.console import Console
 
+from robonav_ray.screen import Screen
 from robonav_ray.tuning.records import History
 from robonav_ray.tuning.views.hparams import write_hparams
 from robonav_ray.tuning.views.picture_schedulers import draw_lineage
@@ -40,7 +40,7 @@ def search(name):
 def test_no_line_of_the_table_is_wider_than_the_terminal(name, width):
     history, config = search(name)
     out = io.StringIO()
-    print_history(history, config, "asha-20261124-181500", Console(file=out, width=width, force_terminal=False))
+    print_history(history, config, "asha-20261124-181500", Screen(file=out, width=width, force_terminal=False))
     lines = out.getvalue().splitlines()
     framed = [line for line in lines if line.startswith(("│", "╭", "╰"))]
     assert framed
@@ -53,7 +53,7 @@ def test_no_line_of_the_table_is_wider_than_the_terminal(name, width):
 def test_tables_follow_a_search(mode):
     history, config = search("asha")
     out = io.StringIO()
-    with make_table(mode, config, "asha", Console(file=out, width=120, force_terminal=mode == "live")) as table:
+    with make_table(mode, config, "asha", Screen(file=out, width=120, force_terminal=mode == "live")) as table:
         table.update(History(), 0.0)
         table.update(history, 100.0)
     told = out.getvalue()
@@ -100,7 +100,7 @@ def test_a_failure_stands_in_the_report_and_on_the_screen(tmp_path):
     failure = next(failure for trial in history.trials.values() for failure in trial.failures)
     write_report(tmp_path, history, config, title="x")
     out = io.StringIO()
-    print_history(history, config, "x", Console(file=out, width=400))
+    print_history(history, config, "x", Screen(file=out, width=400))
     assert failure in out.getvalue()
     assert "Failures" in (tmp_path / "report.html").read_text()
 
@@ -187,7 +187,7 @@ def test_a_notebook_gets_one_quiet_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", kernel)
     history, config = search("asha")
     out = io.StringIO()
-    with make_table("auto", config, "asha", Console(file=out, force_terminal=True)) as table:
+    with make_table("auto", config, "asha", Screen(file=out, force_terminal=True)) as table:
         for second in range(25):
             table.update(history, float(second))
     assert out.getvalue().count("\r") == 4, "at 0, 10 and 20 s, and at the end"
