@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from robonav_ray.ranges import MAX_FLOAT32, MAX_VERSION
+
 SCHEMA_VERSION = 1
 """Rises when the meaning of a column changes; stored in checkpoints and checked when rows are inserted."""
 
@@ -38,11 +40,13 @@ class Outcome(IntEnum):
 
 
 class ColumnSpec(NamedTuple):
-    """One column of a transition: ``dtype`` as a NumPy string, ``shape`` of one row."""
+    """One column of a transition: ``dtype`` as a NumPy string, ``shape`` of one row, and what rows that were saved may hold."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    low: float = -MAX_FLOAT32
+    high: float = MAX_FLOAT32
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,18 @@ class TransitionSpec:
     schema_version: int = SCHEMA_VERSION
 
     @classmethod
-    def for_discrete(cls, obs_shape: tuple[int, ...], obs_dtype: str = "float32") -> TransitionSpec:
-        """Return the columns for a Box observation of ``obs_shape`` and Discrete actions."""
+    def for_discrete(
+        cls, obs_shape: tuple[int, ...], obs_dtype: str = "float32", num_actions: int = MAX_VERSION
+    ) -> TransitionSpec:
+        """Return the columns for a Box observation of ``obs_shape`` and ``num_actions`` Discrete actions."""
         return cls(
             (
                 ColumnSpec("obs", obs_dtype, obs_shape),
-                ColumnSpec("action", "int32", ()),
+                ColumnSpec("action", "int32", (), 0, num_actions - 1),
                 ColumnSpec("reward", "float32", ()),
                 ColumnSpec("next_obs", obs_dtype, obs_shape),
-                ColumnSpec("discount", "float32", ()),
-                ColumnSpec("policy_version", "int32", ()),
+                ColumnSpec("discount", "float32", (), 0.0, 1.0),
+                ColumnSpec("policy_version", "int32", (), 0, MAX_VERSION),
             )
         )
 
@@ -130,6 +136,7 @@ class Fragment:
 # An item id packs (shard, incarnation, sequence) into one non-negative int64: 8 + 15 + 40 bits.
 _SEQUENCE_BITS = 40
 _INCARNATION_BITS = 15
+MAX_SEQUENCE = 1 << _SEQUENCE_BITS
 MAX_SHARDS = 1 << 8
 MAX_INCARNATION = 1 << _INCARNATION_BITS
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.compiled import njit
+from robonav_ray.ranges import MAX_FLOAT32, MAX_VERSION, check_numbers, like
 
 
 @njit()
@@ -127,7 +128,8 @@ class NStepFolder:
     truncated episodes.
     """
 
-    def __init__(self, num_lanes: int, obs_dim: int, n_step: int, gamma: float) -> None:
+    def __init__(self, num_lanes: int, obs_dim: int, n_step: int, gamma: float, num_actions: int = MAX_VERSION) -> None:
+        """Start with no steps; ``num_actions`` is what a saved state is held against."""
         if num_lanes < 1 or obs_dim < 1 or n_step < 1:
             raise ValueError(f"num_lanes ({num_lanes}), obs_dim ({obs_dim}) and n_step ({n_step}) must be at least 1")
         self.num_lanes, self.obs_dim, self.n_step, self.gamma = num_lanes, obs_dim, n_step, gamma
@@ -139,6 +141,7 @@ class NStepFolder:
         self._q_taken = np.zeros((num_lanes, n_step), np.float32)
         self._version = np.zeros((num_lanes, n_step), np.int32)
         self._all_active = np.ones(num_lanes, np.bool_)
+        self._num_actions = num_actions
 
     @property
     def num_waiting(self) -> int:
@@ -210,13 +213,16 @@ class NStepFolder:
         return {name: array.copy() for name, array in self._arrays().items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Restore what ``state_dict`` returned; ValueError when names, shapes or dtypes differ."""
+        """Restore what ``state_dict`` returned; ValueError, and nothing changed, when names, shapes or dtypes differ or a range is left."""
         arrays = self._arrays()
-        if state.keys() != arrays.keys():
-            raise ValueError(f"expected the keys {sorted(arrays)}, got {sorted(state)}")
-        for name, array in arrays.items():
-            if state[name].shape != array.shape or state[name].dtype != array.dtype:
-                raise ValueError(f"{name}: expected {array.dtype} {array.shape}, got {state[name].dtype} {state[name].shape}")
+        ranges = {
+            "start": (0, self.n_step - 1),
+            "count": (0, self.n_step),
+            "action": (0, self._num_actions - 1),
+            "policy_version": (0, MAX_VERSION),
+        }
+        finite = (-MAX_FLOAT32, MAX_FLOAT32)
+        check_numbers("n-step windows", state, {name: like(array, *ranges.get(name, finite)) for name, array in arrays.items()})
         for name, array in arrays.items():
             array[...] = state[name]
 

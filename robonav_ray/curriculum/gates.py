@@ -14,10 +14,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
+from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, check_numbers, count, real, require
 from robonav_ray.records import Outcome
 
 NO_GATE_EPISODE = 1 << 62
 """Watermarks from here on mean: this worker runs no episode that counts, so it holds nothing back."""
+
+_EPISODE = [MAX_COUNT, MAX_COUNT, MAX_COUNT, MAX_COUNT, max(Outcome), MAX_FLOAT32]
+_ORDER = {
+    "base": count(),
+    "watermark": count(None, 2, high=np.array([MAX_COUNT, NO_GATE_EPISODE])),
+    "pending": real(None, len(_EPISODE), low=np.array([0, 0, 0, 0, 0, -MAX_FLOAT32]), high=np.array(_EPISODE)),
+    "num_arrived": count(),
+    "num_let_go": count(),
+    "num_discarded": count(),
+}
+"""What a saved ``StartOrder`` may hold; an episode is a ``GateEpisode``."""
 
 _COLLISIONS = frozenset(int(outcome) for outcome in Outcome if outcome.is_collision)
 
@@ -81,7 +95,8 @@ class GateWindow:
         return [[outcome, task_return] for outcome, task_return in self._episodes]
 
     def load_state_dict(self, state: Sequence[Sequence[float]]) -> None:
-        """Replace the content; ValueError when it does not fit."""
+        """Replace the content; ValueError, and nothing changed, when it does not fit."""
+        real(None, 2, low=np.array([0.0, -MAX_FLOAT32]), high=np.array([max(Outcome), MAX_FLOAT32])).check("window", state)
         if len(state) > self.size:
             raise ValueError(f"a window of {self.size} cannot take {len(state)} episodes; curriculum.window was changed")
         self._episodes = deque(((int(outcome), float(task_return)) for outcome, task_return in state), maxlen=self.size)
@@ -177,12 +192,14 @@ class StartOrder:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Replace everything by what ``state_dict`` gave."""
-        if set(state) != set(self.state_dict()):
-            raise ValueError(f"state of the start order has the keys {sorted(state)}, expected {sorted(self.state_dict())}")
-        self._base = int(state["base"])
-        self._watermark = {int(worker): int(mark) for worker, mark in state["watermark"]}
-        self._heap = [GateEpisode(*map(int, e[:-1]), task_return=float(e[-1])) for e in state["pending"]]
-        self._num_arrived = int(state["num_arrived"])
-        self.num_let_go = int(state["num_let_go"])
-        self.num_discarded = int(state["num_discarded"])
+        """Replace everything by what ``state_dict`` gave; ValueError, and nothing changed, when it does not fit."""
+        check_numbers("state of the start order", state, _ORDER, "order: ")
+        pending = [GateEpisode(*map(int, e[:-1]), task_return=float(e[-1])) for e in state["pending"]]
+        require(pending == sorted(pending), "order: pending: not in the order of starting")
+        require(all(e.arrival < state["num_arrived"] for e in pending), "order: num_arrived: below that of an episode that waits")
+        self._base = state["base"]
+        self._watermark = dict(state["watermark"])
+        self._heap = pending
+        self._num_arrived = state["num_arrived"]
+        self.num_let_go = state["num_let_go"]
+        self.num_discarded = state["num_discarded"]

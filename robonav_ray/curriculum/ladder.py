@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -14,6 +13,8 @@ from robonav_ray.config.curriculum import CurriculumConfig, StageConfig
 from robonav_ray.curriculum.gates import GateEpisode, GateWindow, StartOrder, WindowFigures
 from robonav_ray.curriculum.judging import Judging
 from robonav_ray.curriculum.progress import CurriculumProgress, StageTotals, StageTransition
+from robonav_ray.curriculum.saved_ladder import check_state
+from robonav_ray.ranges import require
 from robonav_ray.records import Assignment, EpisodeResults, Outcome
 
 STATE_VERSION = 3
@@ -80,6 +81,11 @@ class Curriculum:
         return self._passed
 
     @property
+    def workers(self) -> tuple[int, ...]:
+        """Live workers."""
+        return self._order.workers
+
+    @property
     def epsilon(self) -> float:
         """The stage's epsilon now."""
         totals = self._totals[self._stage]
@@ -133,7 +139,7 @@ class Curriculum:
 
     def forget_workers(self) -> None:
         """All workers are lost (a run resumed with new ones)."""
-        for worker in self._order.workers:
+        for worker in self.workers:
             self.worker_lost(worker)
 
     def force(self, stage: int | None) -> None:
@@ -222,7 +228,7 @@ class Curriculum:
             num_episodes=num_episodes,
             num_gate_episodes=self._num_gate_episodes,
             num_pending=self._order.num_pending,
-            num_workers=len(self._order.workers),
+            num_workers=len(self.workers),
             window=self._window.figures(),
             window_size=self._window.size,
             min_success_frac=gate.min_success_frac,
@@ -267,31 +273,33 @@ class Curriculum:
             raise ValueError(f"the curriculum's state has version {state.get('version')}, this program reads {STATE_VERSION}")
         _check_keys("the curriculum's state", state, self.state_dict())
         self._check_same_ladder(state)
+        check_state(state, len(self.stages))
         window, order = GateWindow(self.config.window), StartOrder(self.config.max_pending)
         window.load_state_dict(state["window"])
         order.load_state_dict(state["order"])
-        stage = self._checked(int(state["stage"]))
+        stage = self._checked(state["stage"])
         totals = [_Totals(**t) for t in state["totals"]]
-        if len(totals) != len(self.stages):
-            raise ValueError(f"the curriculum's state has totals of {len(totals)} stages, and there are {len(self.stages)}")
         history = [_transition_from(t) for t in state["history"]]
+        joined_at = dict(state["joined_at"])
+        require(tuple(sorted(joined_at)) == order.workers, "joined_at: names other workers than the order of starting")
         self._judging.load_state_dict(state["judging"])
         self._stage, self._totals, self._history, self._window, self._order = stage, totals, history, window, order
-        self._serial = int(state["serial"]) if self._serial <= int(state["serial"]) else self._serial + 1
-        self._num_gate_episodes = int(state["num_gate_episodes"])
-        self._level_clock = [int(c) for c in state["level_clock"]]
-        self._joined_at = {int(worker): int(clock) for worker, clock in state["joined_at"]}
-        self._began = self._clock() - float(state["elapsed_s"])
+        self._serial = state["serial"] if self._serial <= state["serial"] else self._serial + 1
+        self._num_gate_episodes = state["num_gate_episodes"]
+        self._level_clock, self._joined_at = list(state["level_clock"]), joined_at
+        self._began = self._clock() - state["elapsed_s"]
         self.force(self.config.force_stage)
 
     def _check_same_ladder(self, state: dict[str, Any]) -> None:
         names = [s.name for s in self.stages]
+        if not isinstance(state["stage_names"], list):
+            raise ValueError("curriculum.stages: the saved state has no list of stages")
         if state["stage_names"] != names:
             raise ValueError(
-                f"curriculum.stages: the saved state is of the stages {', '.join(state['stage_names'])}, the config has "
+                f"curriculum.stages: the saved state is of the stages {', '.join(map(str, state['stage_names']))}, the config has "
                 f"{', '.join(names)}; resume with those it was saved under, or start a new run"
             )
-        if state["window_size"] != self._window.size:
+        if type(state["window_size"]) is not int or state["window_size"] != self._window.size:
             raise ValueError(
                 f"curriculum.window: the saved state has a window of {state['window_size']}, the config one of {self._window.size}; "
                 f"resume with curriculum.window={state['window_size']}, or start a new run"
@@ -299,7 +307,6 @@ class Curriculum:
 
 
 def _transition_from(state: dict[str, Any]) -> StageTransition:
-    _check_keys("a transition", state, {f.name for f in dataclasses.fields(StageTransition)})
     return StageTransition(**{**state, "window": WindowFigures(**state["window"])})
 
 

@@ -14,6 +14,7 @@ from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.curriculum.progress import CurriculumProgress, write_progress
+from robonav_ray.ranges import MAX_COUNT, count
 from robonav_ray.records import EpisodeResults, Outcome
 from robonav_ray.screen import make_screen
 from robonav_ray.text import visible
@@ -122,8 +123,11 @@ class CurriculumLearningSystem:
         """Take over what ``state_dict`` gave; ValueError, and nothing changed, when it is of other stages."""
         if set(state) != {"curriculum", "clock", "last_episode"}:
             raise ValueError(f"expected the keys curriculum, clock and last_episode, got {sorted(state)}")
+        count().check("clock", state["clock"])
+        if state["last_episode"] is not None:
+            count(low=-MAX_COUNT).check("last_episode", state["last_episode"])
         self._curriculum.load_state_dict(state["curriculum"])
-        self._clock, self._last_episode = int(state["clock"]), state["last_episode"]
+        self._clock, self._last_episode = state["clock"], state["last_episode"]
 
     def _results(self, outcome: Outcome, reward: float, env_steps: int) -> EpisodeResults:
         def one(value: float, dtype: str) -> np.ndarray:

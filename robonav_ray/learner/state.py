@@ -17,13 +17,11 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.adam import Adam
 from robonav_ray.learner.precision import Precision
+from robonav_ray.learner.saved_learner import COUNTERS, COUNTERS_FILE, TENSORS_FILE, check_document, check_tensors, with_defaults
 from robonav_ray.manifest import FileEntry
+from robonav_ray.ranges import within
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.storage import Folder, open_folder, write_file
-
-TENSORS_FILE = "learner.safetensors"
-COUNTERS_FILE = "learner.json"
-_COUNTERS = {"learner_step": int, "policy_version": int, "samples": int, "budget_frac": float}
 
 
 class LearnerState:
@@ -85,29 +83,33 @@ class LearnerState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned; ValueError when keys, shapes or dtypes differ, and nothing is changed then."""
-        own = self.tensors()
-        if set(state) != {"tensors", "counters", "overrides", "precision"}:
-            raise ValueError(f"learner state: expected the keys tensors, counters, overrides and precision, got {sorted(state)}")
-        found, counters = state["tensors"], state["counters"]
-        if set(counters) != set(_COUNTERS):
-            raise ValueError(f"learner state: expected the counters {', '.join(_COUNTERS)}, got {sorted(counters)}")
+        """Restore what ``state_dict`` returned.
+
+        Raises:
+            ValueError: When keys, shapes or dtypes differ, or a number is not in its range; nothing is changed then.
+        """
+        own, found, counters = self.tensors(), state["tensors"], state["counters"]
+        with within(f"{COUNTERS_FILE}: "):
+            check_document({name: part for name, part in state.items() if name != "tensors"})
         expected_form = {name: (tuple(t.shape), t.dtype) for name, t in own.items()}
         found_form = {name: (tuple(t.shape), t.dtype) for name, t in found.items()}
         if expected_form != found_form:
             names = sorted({name for name, _ in set(expected_form.items()) ^ set(found_form.items())})
             raise ValueError(f"learner state: does not fit the network of this config; look at {', '.join(names[:4])}")
+        with within(f"{TENSORS_FILE}: "):
+            check_tensors({name: tensor.detach().cpu().numpy() for name, tensor in found.items()})
         self.precision.load_state_dict(state["precision"])
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(found[name])
-        for name, kind in _COUNTERS.items():
-            setattr(self, name, kind(counters[name]))
+        for name in COUNTERS:
+            setattr(self, name, counters[name])
+        self.budget_frac = float(self.budget_frac)
         self.overrides = dict(state["overrides"])
 
     def counters(self) -> dict[str, float]:
         """Return learner_step, policy_version, samples and budget_frac."""
-        return {name: getattr(self, name) for name in _COUNTERS}
+        return {name: getattr(self, name) for name in COUNTERS}
 
     def save(self, directory: Path) -> list[FileEntry]:
         """Write the state into ``directory`` (made if missing) and return the files' entries; OSError when that fails."""
@@ -124,9 +126,10 @@ class LearnerState:
             ) from None
         except (json.JSONDecodeError, SafetensorError) as error:
             raise ValueError(f"{directory}: the learner's files are damaged ({error}); take an older checkpoint") from None
-        if "precision" not in document:  # saved by a version that had neither schedules nor scaled losses
-            document = {**document, "precision": {}, "counters": {"budget_frac": 0.0, **document["counters"]}}
-        self.load_state_dict({"tensors": tensors, **document})
+        document = with_defaults(document)
+        if not isinstance(document, dict) or "counters" not in document:
+            raise ValueError(f"{directory / COUNTERS_FILE}: is missing the learner's counters; take an older checkpoint")
+        self.load_state_dict({**document, "tensors": tensors})
 
     def snapshot(self) -> PolicySnapshot:
         """Return a copy of the online weights under ``policy_version``."""

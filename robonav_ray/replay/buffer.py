@@ -11,6 +11,7 @@ import numpy as np
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
 from robonav_ray.manifest import FileEntry
+from robonav_ray.ranges import check_generator, count, within
 from robonav_ray.records import Fragment, ReplaySample, TransitionSpec, unpack_item_id
 from robonav_ray.replay.memory import shard_capacities
 from robonav_ray.replay.mixing import Annealing, MixedDraw, mix, shard_probability, split_by_mass
@@ -121,6 +122,10 @@ class ReplayBuffer:
         for shard in self.shards:
             shard.forget_writers()
 
+    def newest_sequence(self, worker: int, incarnation: int) -> int:
+        """Return the newest fragment of one worker's life that was stored; -1 when none was."""
+        return max(shard.newest_sequence(worker, incarnation) for shard in self.shards)
+
     def update_priorities(self, item_id: np.ndarray, priority: np.ndarray) -> int:
         """Set priorities (B,), |td_error| before the exponent, of items (B,); return how many came too late."""
         shard = unpack_item_id(item_id).shard
@@ -159,7 +164,8 @@ class ReplayBuffer:
         scalars = read_replay_json(directory, len(self.shards))
         for shard, path in zip(self.shards, shard_directories(directory, len(self.shards)), strict=True):
             shard.load(path)
-        self._load_scalars(scalars)
+        with within("replay/replay.json: "):
+            self._load_scalars(scalars)
 
     def check_valid(self) -> None:
         """AssertionError unless every shard is sound."""
@@ -185,7 +191,13 @@ class ReplayBuffer:
         }
 
     def _load_scalars(self, scalars: dict[str, Any]) -> None:
+        if "mixer_rng" in scalars:
+            check_generator("mixer_rng", scalars["mixer_rng"])
+        if "learner_step" in scalars:
+            count().check("learner_step", scalars["learner_step"])
         self.ledger.load_state_dict(scalars["ledger"])
+        if not any(shard.size for shard in self.shards):
+            self.ledger.rebase(0)  # counts alone do not make rows that can be drawn
         self._rng.bit_generator.state = scalars.get("mixer_rng", self._rng.bit_generator.state)
         self._annealing.learner_step = scalars.get("learner_step", self._annealing.learner_step)
 
@@ -214,7 +226,7 @@ def read_replay_json(directory: Path | str, num_shards: int) -> dict[str, Any]:
             f"cannot restore the replay: {path} must have the keys {', '.join(SHARED_KEYS)} and may have {', '.join(LOCAL_KEYS)}; "
             "it was saved by another version: choose another checkpoint"
         )
-    if saved["num_shards"] != num_shards:
+    if type(saved["num_shards"]) is not int or saved["num_shards"] != num_shards:
         raise ValueError(
             f"{path} has {saved['num_shards']} shards, replay.num_shards is {num_shards}: set it to {saved['num_shards']}"
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from robonav_ray.ranges import count, require
+
 WINDOW = 1024
 """Fragments of one worker's life that are remembered; older ones count as seen. Far above what can be in flight."""
 LIVES = 2
@@ -43,5 +45,28 @@ class DuplicateFilter:
         return {str(w): {str(i): sorted(s) for i, s in lives.items()} for w, lives in self._seen.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned."""
-        self._seen = {int(w): {int(i): set(s) for i, s in lives.items()} for w, lives in state.items()}
+        """Restore what ``state_dict`` returned; RangeError, and nothing changed, for what no filter has seen."""
+        require(isinstance(state, dict), "seen: is no table of workers")
+        seen: dict[int, dict[int, set[int]]] = {}
+        for worker, lives in state.items():
+            require(isinstance(lives, dict) and len(lives) <= LIVES, f"seen: worker {worker[:20]} has other than {LIVES} lives")
+            seen[_number(worker)] = {_number(life): _sequences(worker, sequences) for life, sequences in lives.items()}
+        self._seen = seen
+
+    def newest(self, worker: int, incarnation: int) -> int:
+        """Return the newest fragment of one worker's life that was seen; -1 when none was."""
+        return max(self._seen.get(worker, {}).get(incarnation, ()), default=-1)
+
+
+def _number(text: str) -> int:
+    """Return a worker or a life as a number."""
+    require(text.isascii() and text.isdecimal() and len(text) < 16, f"seen: {text[:20]!r} is no worker or life")
+    return int(text)
+
+
+def _sequences(worker: str, sequences: Any) -> set[int]:
+    count(None).check(f"seen: worker {worker[:20]}", sequences)
+    found = set(sequences)
+    require(len(found) == len(sequences), f"seen: worker {worker[:20]}: a fragment stands twice")
+    require(not found or max(found) - min(found) < WINDOW, f"seen: worker {worker[:20]}: fragments farther apart than {WINDOW}")
+    return found

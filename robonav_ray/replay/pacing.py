@@ -10,7 +10,21 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple
 
+from robonav_ray.ranges import MAX_COUNT, check_numbers, count, real, require
+
 Side = Literal["insert", "sample"]
+_SAVED = {
+    "samples_per_insert": real(low=1e-9, high=1e9),
+    "min_size": count(low=1),
+    "num_inserted": count(),
+    "num_sampled": count(),
+    "num_lost_insert_rows": count(low=-MAX_COUNT),
+    "baseline_inserted": count(),
+    "baseline_sampled": count(),
+}
+_MAX_BUFFERS = 64
+"""Saved counts may be out of balance by so many error buffers: sizes of calls may have changed since, and open ones are left out. More
+would keep one side waiting for the other for good."""
 
 
 class Reservation(NamedTuple):
@@ -227,25 +241,28 @@ class SamplesPerInsertLedger:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue the counts of ``state``; ValueError for missing or unknown keys.
+        """Continue the counts of ``state``; ValueError, and nothing changed, when it does not fit.
 
         When the ratio has been changed since, it is kept from here on: the past is not made up for.
         """
-        expected = set(self.state_dict())
-        if set(state) != expected:
-            raise ValueError(
-                f"ledger state: missing keys {sorted(expected - set(state))}, unknown {sorted(set(state) - expected)}"
-            )
+        check_numbers("ledger state", state, _SAVED)
+        inserted, sampled = state["num_inserted"], state["num_sampled"]
+        since_inserted, since_sampled = state["baseline_inserted"], state["baseline_sampled"]
+        if inserted < since_inserted:
+            since_inserted += self.min_size - state["min_size"]
+        elif state["samples_per_insert"] != self.samples_per_insert:
+            since_inserted, since_sampled = inserted, sampled
+        require(since_inserted - inserted <= self.min_size, "baseline_inserted: the warm-up would last longer than min_size rows")
+        ahead = self.samples_per_insert * max(inserted - since_inserted, 0) - (sampled - since_sampled)
+        require(
+            abs(ahead) <= _MAX_BUFFERS * self.error_buffer,
+            f"num_inserted and num_sampled are out of balance by {ahead:.4g} rows, more than the pacing ever lets happen",
+        )
         self._open.clear()
         self._open_rows = {"insert": 0, "sample": 0}
         self.paused = False
-        self._inserted, self._sampled = state["num_inserted"], state["num_sampled"]
-        self._lost = state["num_lost_insert_rows"]
-        self._baseline_inserted, self._baseline_sampled = state["baseline_inserted"], state["baseline_sampled"]
-        if self._inserted < self._baseline_inserted:
-            self._baseline_inserted += self.min_size - state["min_size"]
-        elif state["samples_per_insert"] != self.samples_per_insert:
-            self._baseline_inserted, self._baseline_sampled = self._inserted, self._sampled
+        self._inserted, self._sampled, self._lost = inserted, sampled, state["num_lost_insert_rows"]
+        self._baseline_inserted, self._baseline_sampled = since_inserted, since_sampled
 
     def _open_reservation(self, side: Side, rows: int, expires_at: float) -> Reservation:
         reservation = Reservation(self._next_id, side, rows)

@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.manifest import FileEntry
+from robonav_ray.ranges import within
 from robonav_ray.records import TransitionSpec
 from robonav_ray.replay import buffer
 from robonav_ray.replay.client_remote import WAIT_S, RemoteBatchSource, RemotePrioritySink, RemoteShards, RemoteTransitionSink
@@ -263,7 +264,12 @@ class ReplayHandles:
         refs = [s.restore.remote(p, k + 1) for s, p, k in zip(self.shards, paths, self._incarnations, strict=True)]
         try:
             self._incarnations = ray.get(refs, timeout=timeout_s)
-            ray.get(self.ledger.load_state_dict.remote(saved["ledger"]), timeout=timeout_s)
+            with within("replay/replay.json: "):
+                ray.get(self.ledger.load_state_dict.remote(saved["ledger"]), timeout=timeout_s)
+            ray.get([shard.forget_writers.remote() for shard in self.shards], timeout=timeout_s)  # all that are to come are new
+            found: list[ShardStats] = ray.get([shard.stats.remote() for shard in self.shards], timeout=timeout_s)
+            if not any(stats.size for stats in found):
+                ray.get(self.ledger.rebase.remote(0), timeout=timeout_s)  # counts alone do not make rows that can be drawn
         except GetTimeoutError:
             raise RuntimeError(
                 f"the replay was not restored from {directory} within {timeout_s:g} s; `ray status` shows whether its shards have "

@@ -11,10 +11,12 @@ import numpy as np
 
 from robonav_ray.background_write import BackgroundWrite
 from robonav_ray.manifest import FileEntry
+from robonav_ray.ranges import within
 from robonav_ray.records import MAX_INCARNATION, Fragment, TransitionSpec, pack_item_id, unpack_item_id
 from robonav_ray.replay.duplicates import DuplicateFilter
 from robonav_ray.replay.rank_heap import RankHeap
 from robonav_ray.replay.row_layout import RowLayout
+from robonav_ray.replay.saved_shard import INCARNATION, check_arrays, check_counts
 from robonav_ray.replay.shard_files import load_shard_state, state_arrays
 from robonav_ray.replay.snapshot import ShardSnapshot
 from robonav_ray.replay.sum_tree import SumTree
@@ -278,12 +280,17 @@ class ReplayShard:
     def restore(self, directory: str, least_incarnation: int) -> int:
         """Load ``directory`` in a new life, numbered at least ``least_incarnation``; return the number."""
         with self._saved(directory) as state:
+            INCARNATION.check("shard.json: incarnation", state.get("incarnation"))
             self.load_state_dict(state, max(least_incarnation, state["incarnation"] + 1))
         return self.incarnation
 
     def forget_writers(self) -> None:
         """Take any fragment for a new one from here on (see ``ReplayBuffer.forget_writers``)."""
         self._seen = DuplicateFilter()
+
+    def newest_sequence(self, worker: int, incarnation: int) -> int:
+        """Return the newest fragment of one worker's life that was stored here; -1 when none was."""
+        return self._seen.newest(worker, incarnation)
 
     def warm_up(self) -> None:
         """Go once through insert, sample and update on a small shard of the same kind, so that what is compiled is compiled."""
@@ -346,7 +353,7 @@ class ReplayShard:
     @contextlib.contextmanager
     def _saved(self, location: str) -> Iterator[dict[str, Any]]:
         try:
-            with local_folder(location) as directory:
+            with local_folder(location) as directory, within(f"replay/shard_{self.index:03d}/"):
                 yield load_shard_state(directory, self._layout.dtype)
         except OSError as error:
             raise ValueError(f"cannot restore a replay shard: {error}; choose another checkpoint") from error
@@ -373,16 +380,24 @@ class ReplayShard:
             raise ValueError(
                 f"shard state: missing keys {sorted(expected - set(state))}, unknown keys {sorted(set(state) - expected)}"
             )
+        check_counts(state, self.capacity)
         size = min(state["next_sequence"], self.capacity)
         sizes = {name: len(state[name]) for name in state_arrays(self._sampler)}
         if any(num != (0 if name == "leaf" and self._index is None else size) for name, num in sizes.items()):
             raise ValueError(f"shard state: expected {size} live rows, got {sizes}")
-        if not 0 <= state["first_slot"] <= size:
-            raise ValueError(f"shard state: first_slot must be in [0, {size}], got {state['first_slot']}")
         if state["rows"].dtype != self._layout.dtype:
             raise ValueError(f"shard state: rows are {state['rows'].dtype}, expected {self._layout.dtype}")
         if incarnation is not None and not state["incarnation"] < incarnation < MAX_INCARNATION:
             raise ValueError(f"incarnation must be above {state['incarnation']} and below {MAX_INCARNATION}, got {incarnation}")
+        check_arrays(state, self.spec, self.index, self.capacity, self._least_leaf)
+        DuplicateFilter().load_state_dict(state["seen"])
+
+    @property
+    def _least_leaf(self) -> float | None:
+        """The least that a live row is drawn by; None when all are alike."""
+        if self._index is None:
+            return None
+        return 0.0 if self._sampler == "rank" else self._epsilon**self._exponent
 
     def _leaf_of(self, priority: np.ndarray, allow_inf: bool) -> np.ndarray:
         """Return (priority + epsilon) ** exponent (for ranks: priority) as float64; the highest one so far where ``priority`` is inf."""

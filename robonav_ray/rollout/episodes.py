@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, check_numbers, count, like, require
 from robonav_ray.records import EpisodeResults, Outcome
 
 _NOT_RUNNING = np.iinfo(np.int64).max
@@ -34,9 +35,13 @@ class EpisodeLedger:
     it began, and belongs to the level that was assigned at that moment.
     """
 
-    def __init__(self, worker: int, world_index: np.ndarray, on_gate: np.ndarray) -> None:
-        """Start with one episode per lane. ``world_index`` (L,) int64 global indices, ``on_gate`` (L,) bool."""
+    def __init__(self, worker: int, world_index: np.ndarray, on_gate: np.ndarray, num_levels: int = MAX_VERSION) -> None:
+        """Start with one episode per lane.
+
+        ``world_index`` (L,) int64 global indices, ``on_gate`` (L,) bool; ``num_levels`` is what a saved state is held against.
+        """
         num_lanes = len(world_index)
+        self._num_levels = num_levels
         self._worker = worker
         self._world_index = world_index
         self._on_gate = on_gate
@@ -146,11 +151,24 @@ class EpisodeLedger:
             "book_total_return": self._total_return.copy(),
         }
 
-    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Restore what ``state_dict`` returned; ValueError when keys or shapes differ."""
-        mine = self.state_dict()
-        if state.keys() != mine.keys() or any(state[k].shape != mine[k].shape for k in mine):
-            raise ValueError(f"expected the arrays {sorted(mine)} of {len(self._length)} lanes, got {sorted(state)}")
+    def load_state_dict(self, state: dict[str, np.ndarray], active: np.ndarray | None = None) -> None:
+        """Restore what ``state_dict`` returned; ValueError, and nothing changed, when it does not fit.
+
+        ``active`` (L,) bool: lanes that take part in the next step, so that an episode runs in them; None means all.
+        """
+        levels = (0, self._num_levels - 1)
+        started_at = state.get("book_started_at", self._started_at)
+        running = started_at != _NOT_RUNNING
+        declared = {
+            "book_level": count(1, high=levels[1]),
+            "book_clock": count(1),
+            "book_lane_level": like(self._lane_level, *levels),
+            "book_started_at": like(self._started_at, 0, np.where(running, MAX_COUNT, _NOT_RUNNING)),
+            "book_length": like(self._length, 0, MAX_VERSION),
+            "book_total_return": like(self._total_return, -MAX_FLOAT32, MAX_FLOAT32),
+        }
+        check_numbers(f"the book of {len(self._length)} lanes", state, declared)
+        require(running if active is None else running | ~active, "book_started_at: a lane that is under way has no episode")
         self.level, self.clock = int(state["book_level"][0]), int(state["book_clock"][0])
         self._lane_level[:] = state["book_lane_level"]
         self._started_at[:] = state["book_started_at"]

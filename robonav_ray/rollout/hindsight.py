@@ -22,6 +22,7 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.counter_rng import ROLE_HINDSIGHT, seed_for
 from robonav_ray.interfaces import GoalFunctions
+from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, Numbers, check_numbers, like, require
 
 _FIRST_STEPS = 32
 _INFO = "info."
@@ -55,6 +56,7 @@ class Hindsight:
         world_index: np.ndarray,
         seed: int,
         value: Callable[[np.ndarray], np.ndarray] | None = None,
+        num_actions: int = MAX_VERSION,
     ) -> None:
         """Nothing is remembered before ``begin``.
 
@@ -66,7 +68,9 @@ class Hindsight:
             seed: Of the choice of goals, together with each lane's global index and step.
             value: Q (B, A) of observations (B, D), for initial priorities |td_error| as other rows have them (Horgan et al. 2018); None
                 gives inf, the highest priority so far (Schaul et al. 2016).
+            num_actions: What a saved state is held against.
         """
+        self._num_actions = num_actions
         self._goals, self._algo, self._value = goals, algo, value
         self._strategy, self.rows_per_step = STRATEGIES[config.strategy], config.rows_per_step
         self._max_segment = config.max_segment
@@ -228,12 +232,9 @@ class Hindsight:
         return state
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Restore what ``state_dict`` returned; ValueError when it does not fit."""
+        """Restore what ``state_dict`` returned; ValueError, and nothing changed, when it does not fit."""
         running = {name.removeprefix("running."): a for name, a in state.items() if name.startswith("running.")}
-        mine = {name: array for name, array in self._running.items() if not name.startswith(_INFO)}
-        fits = mine.keys() <= running.keys() and len(state.get("length", ())) == len(self._lane)
-        if not fits or any(running[n].shape[2:] != a.shape[2:] or running[n].dtype != a.dtype for n, a in mine.items()):
-            raise ValueError(f"hindsight: expected the arrays {sorted(mine)} of {len(self._lane)} lanes, got {sorted(state)}")
+        self._check_state(state, running)
         self._length[:], self._began[:], self._achieved[:] = state["length"], state["began"], state["achieved"]
         self._running = {name: array.copy() for name, array in running.items()}
         self._waiting.clear()
@@ -244,3 +245,35 @@ class Hindsight:
             self._waiting.append(_Episode(world, world_step, arrays, next_step))
             self.num_waiting += (num_steps - next_step) * self.rows_per_step
             begin = part.stop
+
+    def _check_state(self, state: dict[str, np.ndarray], running: dict[str, np.ndarray]) -> None:
+        """ValueError unless ``state``, with what runs in ``running`` by name, fits these lanes and can be gone on from."""
+        mine = {name: array for name, array in self._running.items() if not name.startswith(_INFO)}
+        fits = mine.keys() <= running.keys() and len(state.get("length", ())) == len(self._lane)
+        if not fits or any(running[n].shape[2:] != a.shape[2:] or running[n].dtype != a.dtype for n, a in mine.items()):
+            raise ValueError(f"hindsight: expected the arrays {sorted(mine)} of {len(self._lane)} lanes, got {sorted(state)}")
+        steps = running["action"].shape[1] if running["action"].ndim > 1 else 0
+        least = min(_FIRST_STEPS, self._max_segment) + 1
+        require(least <= steps <= self._max_segment + 1, f"running.action: has room for {steps} steps, not for {least} or more")
+        waiting = state.get("waiting", np.zeros((0, 4), np.int64))
+        Numbers(np.dtype(np.int64), (None, 4), 0, np.array([MAX_COUNT, MAX_COUNT, MAX_COUNT, self._max_segment])).check(
+            "waiting", waiting
+        )
+        declared = {
+            "length": like(self._length, 0, min(self._max_segment, steps) - 1),
+            "began": like(self._began, 0, MAX_COUNT),
+            "achieved": like(self._achieved, -MAX_FLOAT32, MAX_FLOAT32),
+            "waiting": like(waiting, 0, MAX_COUNT),
+        }
+        ranges = {"action": (0, self._num_actions - 1), "policy_version": (0, MAX_VERSION)}
+        num_entries = int((waiting[:, 3] + 1).sum())
+        for name, array in running.items():
+            low, high = ranges.get(name, (0, 1) if array.dtype.kind == "b" else (-MAX_FLOAT32, MAX_FLOAT32))
+            rest = mine[name].shape[2:] if name in mine else ()
+            require(array.dtype.kind in "biuf", f"running.{name}: holds no numbers")
+            declared[f"running.{name}"] = Numbers(array.dtype, (len(self._lane), steps, *rest), low, high)
+            declared[f"waiting.{name}"] = Numbers(array.dtype, (num_entries, *rest), low, high)
+        check_numbers("hindsight", state, declared)
+        world, _, next_step, num_steps = waiting.T
+        require(np.isin(world, self._world), "waiting: a world that this worker does not have")
+        require(next_step < num_steps, "waiting: an episode of which no step is left")

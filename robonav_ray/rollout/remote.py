@@ -85,6 +85,7 @@ def make_worker(wiring: RolloutWiring) -> RolloutWorker:
         sink=wiring.sink,
         weights=wiring.weights,
         hindsight=hindsight,
+        num_levels=len(wiring.levels),
     )
 
 

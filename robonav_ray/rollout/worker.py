@@ -25,6 +25,7 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.interfaces import AssignmentSource, GoalFunctions, TransitionSink, WeightSource
+from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, check_numbers, count, like, within
 from robonav_ray.records import Assignment, EpisodeFacts, Fragment, PolicySnapshot, TransitionSpec
 from robonav_ray.rollout.env_numbers import NumberSums, sums_of
 from robonav_ray.rollout.episodes import EpisodeLedger
@@ -93,6 +94,7 @@ class RolloutWorker:
         sink: TransitionSink,
         weights: WeightSource,
         hindsight: HindsightTask | None = None,
+        num_levels: int = MAX_VERSION,
     ) -> None:
         """Reset the worlds under the first assignment.
 
@@ -111,6 +113,7 @@ class RolloutWorker:
             sink: Gets the transitions.
             weights: Has the newest policy.
             hindsight: None relabels nothing; else ``env`` must be a goal vector environment.
+            num_levels: Levels that there are; what a saved state is held against.
         """
         num_lanes = env.num_envs
         self._worker, self._incarnation = worker, incarnation
@@ -121,14 +124,16 @@ class RolloutWorker:
         self.spec = TransitionSpec.for_discrete((policy.obs_dim,))
         self._world_index = np.arange(first_world, first_world + num_lanes, dtype=np.int64)
         on_gate = is_on_gate(self._world_index, num_lanes_total, gate_ladder_frac)
-        self._book = EpisodeLedger(worker, self._world_index, on_gate)
-        self._folder = NStepFolder(num_lanes, policy.obs_dim, algo.n_step, algo.gamma)
+        self._book = EpisodeLedger(worker, self._world_index, on_gate, num_levels)
+        self._folder = NStepFolder(num_lanes, policy.obs_dim, algo.n_step, algo.gamma, policy.num_actions)
         self._key = exploration_key(seed)
         self._hindsight: Hindsight | None = None
         self._rows_per_step = 1
         if hindsight is not None:
             value = policy.q_values if hindsight.computed_priority else None
-            self._hindsight = Hindsight(hindsight.goals, hindsight.config, algo, self._world_index, seed, value)
+            self._hindsight = Hindsight(
+                hindsight.goals, hindsight.config, algo, self._world_index, seed, value, policy.num_actions
+            )
             self._rows_per_step += hindsight.config.rows_per_step
         self._step_count = np.zeros(num_lanes, np.int64)
         self._sequence = 0
@@ -142,6 +147,11 @@ class RolloutWorker:
         self._teller, self._is_known = find_teller(env)
         self._told, self._told_names = NumberSums(), set[str]()
         self._begin(assignments.next_assignment(worker))
+
+    @property
+    def sequence(self) -> int:
+        """Number of the next fragment."""
+        return self._sequence
 
     def _begin(self, assignment: Assignment) -> None:
         if self._set_level is not None:
@@ -269,29 +279,43 @@ class RolloutWorker:
         return state | self._book.state_dict()
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Restore what ``state_dict`` returned; ValueError for a state of another shape."""
+        """Restore what ``state_dict`` returned; ValueError for a state of another shape, or with a number out of its range."""
         if ("obs" in state) != self._env_resumes or state["step_count"].shape != self._step_count.shape:
             raise ValueError(
                 f"the state is of another environment or of {len(state['step_count'])} lanes, not {len(self._step_count)}"
             )
+        parts = {prefix: _part(state, prefix) for prefix in ("hindsight_", "folder_", "env_")}
+        book = {name: array for name, array in state.items() if name.startswith("book_")}
+        if bool(parts["hindsight_"]) != (self._hindsight is not None and self._env_resumes):
+            raise ValueError(
+                "hindsight is on here and was off there, or the other way round: resume with the hindsight section as it was"
+            )
+        self._check_own({name: array for name, array in state.items() if not name.startswith((*parts, "book_"))})
         self._step_count[:] = state["step_count"]
         self._sequence = int(state["sequence"][0])
         if not self._env_resumes:
             return
-
-        def part(prefix: str) -> dict[str, np.ndarray]:
-            return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
-
-        if any(name.startswith("hindsight_") for name in state) != (self._hindsight is not None):
-            raise ValueError(
-                "hindsight is on here and was off there, or the other way round: resume with the hindsight section as it was"
-            )
         if self._hindsight is not None:
-            self._hindsight.load_state_dict(part("hindsight_"))
-        self._folder.load_state_dict(part("folder_"))
-        self._env.load_state_dict(part("env_"))  # type: ignore[attr-defined]
-        self._book.load_state_dict({name: array for name, array in state.items() if name.startswith("book_")})
+            with within("hindsight_"):
+                self._hindsight.load_state_dict(parts["hindsight_"])
+        with within("folder_"):
+            self._folder.load_state_dict(parts["folder_"])
+        with within("env_"):
+            self._env.load_state_dict(parts["env_"])  # type: ignore[attr-defined]
+        self._book.load_state_dict(book, state["active"])
         if self._set_level is not None:
             self._set_level(self._book.level)
         self._obs[:] = state["obs"]
         self._active = None if self._active is None else state["active"].copy()
+
+    def _check_own(self, own: dict[str, np.ndarray]) -> None:
+        """ValueError unless what is the worker's own in a state is in its range."""
+        declared = {"step_count": like(self._step_count, 0, MAX_COUNT), "sequence": count(1)}
+        if self._env_resumes:
+            declared["obs"] = like(self._obs, -MAX_FLOAT32, MAX_FLOAT32)
+            declared["active"] = like(np.ones(len(self._obs), np.bool_), 0, 1)
+        check_numbers("the worker", own, declared)
+
+
+def _part(state: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}

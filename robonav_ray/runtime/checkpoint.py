@@ -21,7 +21,7 @@ import time
 import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from robonav_ray import plain_files
 from robonav_ray.errors import UserError
 from robonav_ray.manifest import MANIFEST, FileEntry, check_manifest, manifest_bytes, manifest_entries
 from robonav_ray.plain_files import PlainFileError, check_folder, is_plain, open_reading
+from robonav_ray.ranges import MAX_COUNT, MAX_VERSION, RangeError, check_numbers, count, real
 from robonav_ray.runtime.vetting import UntrustedError, parse_json, read_json, vet_files, vet_names
 from robonav_ray.storage import DamagedError, check, check_location, fetch, join, open_folder, read_bytes, write_bytes, write_file
 
@@ -51,6 +52,14 @@ class Counters:
     train_seconds: float = 0.0
     incarnation: int = 0
     """Lives of the run so far; every life gives its workers and shards fresh identities."""
+
+
+_COUNTERS = {
+    "env_steps": count(high=10**12 - 1),  # the digits that a checkpoint's name has
+    "learner_steps": count(),
+    "train_seconds": real(low=0.0, high=float(MAX_COUNT)),
+    "incarnation": count(high=MAX_VERSION),
+}
 
 
 @dataclass(frozen=True)
@@ -254,11 +263,10 @@ def fetch_checkpoint(stored_at: str, folder: Path) -> Checkpoint:
 def _counters(path: Path) -> Counters:
     """Return how far the checkpoint is; UntrustedError for what no run counts."""
     found = read_json(path)
-    kinds = {field.name: type(field.default) for field in fields(Counters)}
-    for name, kind in kinds.items() if isinstance(found, dict) and found.keys() == kinds.keys() else [("keys", int)]:
-        value = found.get(name) if isinstance(found, dict) else None
-        if isinstance(value, bool) or not isinstance(value, kind if kind is int else int | float) or not 0 <= value < 2**63:
-            raise UntrustedError(f"{path}: {name}: {value!r} is nothing that a run counts")
+    try:
+        check_numbers("counters", found, _COUNTERS)
+    except ValueError as error:
+        raise UntrustedError(f"{path}: {error}") from None
     return Counters(**found)
 
 
@@ -273,7 +281,10 @@ def taking_up(checkpoint: Checkpoint) -> Iterator[None]:
     except CheckpointError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SafetensorError, zipfile.BadZipFile) as error:
-        what = str(getattr(error, "cause", error)).strip() or type(error).__name__
+        cause = getattr(error, "cause", error)
+        what = str(cause).strip() or type(error).__name__
+        if isinstance(cause, RangeError):
+            raise CheckpointError(f"{checkpoint.path}/{what}; use another checkpoint") from None
         raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {what}") from error
 
 

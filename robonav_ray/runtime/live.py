@@ -13,7 +13,7 @@ from typing import Literal, Self
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, UserError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.plain_files import open_appending
-from robonav_ray.runtime.checkpoint import newest_good_checkpoint, set_newer_aside
+from robonav_ray.runtime.checkpoint import CheckpointError, newest_good_checkpoint, set_newer_aside
 from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.faults import record_fault, sentence_of
 from robonav_ray.runtime.run_directory import RunDirectory
@@ -57,25 +57,21 @@ class LiveRun:
         self._notes = session.notes
         self.ending: Ending | None = None
         """How the session ended; None while it goes on, and where it was broken off."""
+        self._begun = False
 
     def __enter__(self) -> Self:
         session, run = self.session, self.session.run
-        with contextlib.ExitStack() as exits:
+        with contextlib.ExitStack() as exits, contextlib.ExitStack() as parts:
             exits.enter_context(run.locked())
-            if session.checkpoint is not None:
-                set_newer_aside(run.checkpoints, session.checkpoint.path)
-                if self._notes is not None:
-                    set_newer_aside_stored(self._notes.location, session.checkpoint.path.name)
-            if session.checkpoint is not None or session.goes_on:
-                run.keep_config(session.config)
-            exits.enter_context(_log_in(run))
-            run.add_session(list(self._command), self._wiring_name)
-            run.write_status("running")
-            exits.push(self._leave_status)
-            if self._notes is not None:
-                exits.enter_context(self._notes.kept_up())
+            if session.checkpoint is None:
+                self._note_begin(exits)
+            else:  # not before it is taken up: one that is refused leaves the run as it is
+                exits.push(self._leave_status)
             self.wiring, extra = self._start(session)
-            exits.callback(self.wiring.close)
+            parts.callback(self.wiring.close)
+            if session.checkpoint is not None:
+                self._note_begin(exits)
+            exits.push(parts.pop_all())
             resume_step = session.counters.env_steps if session.checkpoint is not None or session.goes_on else None
             trackers = open_trackers(session.config.tracking, run.path, resume_step, extra)
             exits.callback(trackers.close)
@@ -84,6 +80,24 @@ class LiveRun:
             exits.callback(self.controller.close)
             self._exits = exits.pop_all()
         return self
+
+    def _note_begin(self, exits: contextlib.ExitStack) -> None:
+        """Set aside what the checkpoint to go on from leaves behind, and write down that a session has begun."""
+        session, run = self.session, self.session.run
+        if session.checkpoint is not None:
+            set_newer_aside(run.checkpoints, session.checkpoint.path)
+            if self._notes is not None:
+                set_newer_aside_stored(self._notes.location, session.checkpoint.path.name)
+        if session.checkpoint is not None or session.goes_on:
+            run.keep_config(session.config)
+        exits.enter_context(_log_in(run))
+        run.add_session(list(self._command), self._wiring_name)
+        run.write_status("running")
+        if session.checkpoint is None:
+            exits.push(self._leave_status)
+        if self._notes is not None:
+            exits.enter_context(self._notes.kept_up())
+        self._begun = True
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._exits.__exit__(kind, error, traceback)
@@ -127,6 +141,8 @@ class LiveRun:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         run, ending = self.session.run, self.ending
+        if not self._begun and isinstance(error, CheckpointError):
+            return
         try:
             if ending is not None:
                 done = ending.reason.finished and ending.saved

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
@@ -28,6 +28,7 @@ from robonav_ray.learner.devices import check_features, pick_device, set_threads
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.manifest import FileEntry
+from robonav_ray.ranges import MAX_FLOAT32, RangeError, check_numbers, count, like, require, within
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.rollout.env_watch import EnvWatch
@@ -191,8 +192,10 @@ class LocalWiring:
     def _load_shared(self, checkpoint: Checkpoint) -> None:
         """Take up nets, curriculum, replay and the published weights."""
         with taking_up(checkpoint):
-            self.learner_state.load(checkpoint.learner)
-            self.curriculum.load_state_dict(checkpoint.read_json("curriculum.json"))
+            with within("learner/"):
+                self.learner_state.load(checkpoint.learner)
+            with within("curriculum.json: "):
+                self.curriculum.load_state_dict(checkpoint.read_json("curriculum.json"))
             if checkpoint.rows is not None:
                 self.replay.load(checkpoint.rows)
                 if not _has_worker(checkpoint):
@@ -202,12 +205,20 @@ class LocalWiring:
             self.loop.publish()
             return
         with taking_up(checkpoint):
-            header = checkpoint.read_json("rollout/weights.json")
-            arrays = load_file(weights)
-            names = tuple(header["names"])
-            self._weights.publish(
-                PolicySnapshot(header["version"], header["learner_step"], names, tuple(arrays[n] for n in names))
-            )
+            header, arrays = checkpoint.read_json("rollout/weights.json"), load_file(weights)
+            self._weights.publish(self._checked_weights(header, arrays))
+
+    def _checked_weights(self, header: Any, arrays: dict[str, np.ndarray]) -> PolicySnapshot:
+        """Return the published weights that were saved; ValueError unless workers can act with them, and the next are newer."""
+        own = self.learner_state.snapshot()
+        with within("rollout/weights.json: "):
+            newest = count(low=own.version, high=own.version)
+            check_numbers("weights", {**header, "names": 0}, {"version": newest, "learner_step": count(), "names": count()})
+            require(header["names"] == list(own.names), "names: are not those of this network's parameters")
+        with within("rollout/weights.safetensors: "):
+            form = {name: like(array, -MAX_FLOAT32, MAX_FLOAT32) for name, array in zip(own.names, own.arrays, strict=True)}
+            check_numbers("weights", arrays, form)
+        return PolicySnapshot(header["version"], header["learner_step"], own.names, tuple(arrays[n] for n in own.names))
 
     def _load_worker(self, checkpoint: Checkpoint) -> None:
         path = checkpoint.rollout / WORKER_FILE
@@ -215,7 +226,13 @@ class LocalWiring:
             return
         with taking_up(checkpoint), np.load(path, allow_pickle=False) as arrays:
             try:
-                self.worker.load_state_dict({name: arrays[name] for name in arrays.files})
+                with within(f"rollout/{WORKER_FILE}: "):
+                    self.worker.load_state_dict({name: arrays[name] for name in arrays.files})
+                    stored = self.replay.newest_sequence(0, 0)
+                    require(self.worker.sequence > stored, f"sequence: fragment {stored} has been stored already")
+                require(self.curriculum.workers in ((), (0,)), "curriculum.json: joined_at: names workers that there are none of")
+            except RangeError:
+                raise
             except ValueError as error:
                 raise CheckpointError(
                     f"{path}: does not fit this config ({error}); resume with the rollout section it was saved under"

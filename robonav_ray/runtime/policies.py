@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 from safetensors.numpy import load_file
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
+from robonav_ray.learner.saved_learner import COUNTERS_FILE, TENSORS_FILE, check_document, check_tensors, with_defaults
+from robonav_ray.ranges import within
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, taking_up
 from robonav_ray.runtime.task import Task
@@ -24,15 +25,15 @@ def read_policy(checkpoint: Checkpoint, network: Literal["online", "averaged"]) 
     """
     prefix = _PREFIX[network]
     with taking_up(checkpoint):
-        tensors = load_file(checkpoint.learner / "learner.safetensors")
+        document = with_defaults(checkpoint.read_json(f"learner/{COUNTERS_FILE}"))
+        with within(f"learner/{COUNTERS_FILE}: "):
+            check_document(document)
+        tensors = load_file(checkpoint.learner / TENSORS_FILE)
+        with within(f"learner/{TENSORS_FILE}: "):
+            check_tensors(tensors)
         arrays = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
-        for name, array in arrays.items():
-            if not np.isfinite(array).all():
-                raise ValueError(f"learner/learner.safetensors: {prefix}{name} holds numbers that are not finite")
-        counters = checkpoint.read_json("learner/learner.json")["counters"]
-        return PolicySnapshot(
-            max(1, int(counters["policy_version"])), int(counters["learner_step"]), tuple(arrays), tuple(arrays.values())
-        )
+        counters = document["counters"]
+        return PolicySnapshot(max(1, counters["policy_version"]), counters["learner_step"], tuple(arrays), tuple(arrays.values()))
 
 
 def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy:
@@ -42,8 +43,9 @@ def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy
         CheckpointError: When it does not fit the run's config.
     """
     policy = Policy(task.obs_dim, task.num_actions, config.algo, task.lidar)
+    snapshot = read_policy(checkpoint, config.evaluation.weights)
     try:
-        policy.load(read_policy(checkpoint, config.evaluation.weights))
+        policy.load(snapshot)
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.learner}: does not fit the run's config: {error}") from None
     return policy

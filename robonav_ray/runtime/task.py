@@ -42,7 +42,7 @@ class Task:
     @property
     def spec(self) -> TransitionSpec:
         """Columns of a transition of this task."""
-        return TransitionSpec.for_discrete((self.obs_dim,))
+        return TransitionSpec.for_discrete((self.obs_dim,), num_actions=self.num_actions)
 
     @property
     def has_stages(self) -> bool:

@@ -33,6 +33,7 @@ from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.remote import start_curriculum
 from robonav_ray.errors import LearnerCallError, PartLostError, UserError
 from robonav_ray.learner.remote import LearnerWiring, start_learner
+from robonav_ray.ranges import within
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.replay.remote import ReplaySave, start_replay
@@ -331,7 +332,8 @@ class RayWiring:
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Load curriculum and replay, and publish the policy, so that no worker acts without one while the learner comes up."""
         with taking_up(checkpoint):
-            self.curriculum.load(checkpoint.read_json("curriculum.json"))
+            with within("curriculum.json: "):
+                self.curriculum.load(checkpoint.read_json("curriculum.json"))
             if checkpoint.rows is not None:
                 self.replay.load(checkpoint.rows)
         self._weights.publish(read_policy(checkpoint, "online"))

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.ranges import check_numbers
 from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds import randomization as rnd
 from robonav_ray.worlds.actions import action_space, action_table, decode_discrete
@@ -16,6 +17,7 @@ from robonav_ray.worlds.draws import fill_world_keys
 from robonav_ray.worlds.motion import clamp_commands
 from robonav_ray.worlds.observation import ObservationLayout
 from robonav_ray.worlds.orca import NEIGHBOR_COLS
+from robonav_ray.worlds.state_ranges import check_together, declared
 from robonav_ray.worlds.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
 
 __all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "BatchedWorlds", "Scene"]
@@ -355,18 +357,19 @@ class BatchedWorlds:
         arrays["out.obs"] = self.out.obs.copy()
         return {**arrays, "seed": self.seed, "first_world": self.first_world, "gamma": self.gamma}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what ``state_dict`` returned; ValueError on any missing, unknown or differently shaped entry."""
-        mine = self.state_dict()
-        if set(mine) != set(state):
-            raise ValueError(f"worlds: keys differ from what is expected: {sorted(set(mine) ^ set(state))}")
-        for name, value in mine.items():
-            given = np.asarray(state[name])
-            if isinstance(value, np.ndarray) and (given.shape != value.shape or given.dtype != value.dtype):
-                raise ValueError(f"worlds: {name} must be {value.dtype} {value.shape}, got {given.dtype} {given.shape}")
-        for name in ("first_world", "gamma"):
-            if float(state[name]) != float(mine[name]):
-                raise ValueError(f"worlds: {name} is {mine[name]} here and {state[name]} in the saved state")
+    def load_state_dict(self, state: dict[str, Any], under_way: bool = False) -> None:
+        """Take over what ``state_dict`` returned.
+
+        ``under_way``: worlds begin anew in the step in which their last robot ends, so one in which all have ended is none.
+
+        Raises:
+            ValueError: For an entry that is missing, unknown, of another shape or out of its range; nothing has changed then.
+        """
+        check_numbers("worlds", state, declared(self.state, self.out.obs, self.params, self.max_circles))
+        for name, mine in (("first_world", self.first_world), ("gamma", self.gamma)):
+            if float(state[name]) != mine:
+                raise ValueError(f"worlds: {name} is {mine} here and {state[name]} in the saved state")
+        check_together(state, self.params, under_way)
         for name, array in self.state._asdict().items():
             array[:] = state[f"state.{name}"]
         self.out.obs[:] = state["out.obs"]

@@ -14,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 
 from robonav_ray.compiled import njit
 from robonav_ray.counter_rng import derive_key, mix64, uniform01
+from robonav_ray.ranges import MAX_COUNT, check_numbers, count, like
 
 MAX_BITS = 1000
 
@@ -154,10 +155,13 @@ class BitFlipVectorEnv(VectorEnv[Any, Any, Any]):
         return {name: array.copy() for name, array in self._arrays().items()} | {"seed": np.array([self._seed])}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Take over what ``state_dict`` returned; ValueError when it does not fit."""
+        """Take over what ``state_dict`` returned; ValueError, and nothing changed, when it does not fit."""
         mine = self._arrays()
         if state.keys() != {*mine, "seed"} or any(state[name].shape != array.shape for name, array in mine.items()):
             raise ValueError(f"expected the arrays {sorted(mine)} and seed of {self.num_envs} worlds of {self.num_bits} bits")
+        ranges = {"bits": (0, 1), "goal": (0, 1), "step": (0, self.num_bits - 1), "episode": (-1, MAX_COUNT)}
+        declared = {name: like(array, *ranges[name]) for name, array in mine.items()}
+        check_numbers("BitFlip", state, declared | {"seed": count(1, high=(1 << 63) - 1)})
         for name, array in mine.items():
             array[...] = state[name]
         self._seed = int(state["seed"][0])

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from robonav_ray.config.worlds import CROWDNAV_LEVEL, LevelConfig, WorldConfig
+from robonav_ray.ranges import like
 from robonav_ray.records import EpisodeFacts
 from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import DISABLED, NEXT_STEP, SAME_STEP, BatchedWorlds, Scene
@@ -178,10 +179,11 @@ class NavVectorEnv(VectorEnv):
         return {**self.worlds.state_dict(), "started": self._started}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what ``state_dict`` returned; strict."""
+        """Take over what ``state_dict`` returned; ValueError, and nothing changed, for anything else."""
         rest = dict(state)
         if "started" not in rest:
             raise ValueError("worlds: the saved state has no 'started'")
-        started = bool(rest.pop("started"))
-        self.worlds.load_state_dict(rest)
-        self._started = started
+        started = rest.pop("started")
+        like(np.zeros((), np.bool_), 0, 1).check("started", started)
+        self.worlds.load_state_dict(rest, under_way=bool(started) and self._mode == SAME_STEP)
+        self._started = bool(started)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import os
 import pickle
+import re
 import shutil
 import time
 import zipfile
@@ -18,13 +18,12 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.manifest import MANIFEST, FileEntry
+from robonav_ray.manifest import MANIFEST
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
     CheckpointError,
     CheckpointWriter,
     Counters,
-    _manifest_bytes,
     open_checkpoint,
 )  # fmt: skip
 from robonav_ray.runtime.judge import load_policy
@@ -34,6 +33,7 @@ from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.vetting import MAX_JSON_DEPTH
 from robonav_ray.runtime.wiring import Session
 from tests.e2e.test_local_wiring import SMALL
+from tests.security.checkpoint_kinds import forge
 
 OWNED = "the pickle was loaded"
 
@@ -64,16 +64,6 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def evil(good: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(good, tmp_path / "evil"))
-
-
-def forge(folder: Path, **renamed: str) -> Path:
-    """Write a manifest whose hashes fit what lies in ``folder``, as an attacker can; ``renamed`` gives files other names in it."""
-    files = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
-        name = path.relative_to(folder).as_posix()
-        files.append(FileEntry(renamed.get(path.name, name), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()))
-    (folder / MANIFEST).write_bytes(_manifest_bytes(time.time(), files))
-    return folder
 
 
 def take_up(folder: Path) -> None:
@@ -235,7 +225,7 @@ def test_weights_that_are_not_finite(evil: Path) -> None:
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     path.write_bytes(data[: 8 + length] + np.full((len(data) - 8 - length) // 4, np.nan, np.float32).tobytes())
-    assert "not finite" in refused(forge(evil))
+    assert re.search(r"evil/learner/learner\.safetensors: \S+ is nan and must be from", refused(forge(evil)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""What the saved state of the simulator may hold: kernels take it on trust, NaN and indices among it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from robonav_ray.ranges import MAX_COUNT, MAX_SIZE, Bound, Numbers, columns, count, like, real, require
+from robonav_ray.records import Outcome
+from robonav_ray.worlds import layout as lay
+from robonav_ray.worlds import randomization as rnd
+from robonav_ray.worlds.kernel import FAR
+from robonav_ray.worlds.placement import CROSSING_RADIUS_M
+
+_UNIT = (-1.01, 1.01)
+_MAX_TALLY = 1.0e12
+_FAR = float(FAR)
+_WORD = (1 << 64) - 1
+
+
+def declared(state: lay.State, obs: np.ndarray, params: lay.Params, max_circles: int) -> dict[str, Numbers]:
+    """Return name -> declaration of what ``BatchedWorlds.state_dict`` returns, for worlds with such arrays."""
+    ranges = _ranges(state, params, max_circles)
+    arrays = {f"state.{name}": like(array, *ranges[name]) for name, array in state._asdict().items()}
+    return {
+        **arrays,
+        "out.obs": like(obs, -MAX_SIZE, MAX_SIZE),
+        "seed": count(low=-(1 << 63), high=(1 << 63) - 1),
+        "first_world": count(),
+        "gamma": real(),
+    }
+
+
+def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str, tuple[Bound, Bound]]:
+    """Return the least and the most of every array; axes with named columns have bounds of their own."""
+    const, level = params.const, params.level
+    robot = {lay.COS: _UNIT, lay.SIN: _UNIT, lay.BLIND_COS: _UNIT, lay.BLIND_SIN: _UNIT}
+    robot |= {
+        lay.GAIN0: (0.0, 2.0),
+        lay.GAIN1: (0.0, 2.0),
+        lay.ACC_X: (-_MAX_TALLY, _MAX_TALLY),
+        lay.ACC_Y: (-_MAX_TALLY, _MAX_TALLY),
+    }
+    lane = {
+        lay.GOAL_INDEX: (0, int(level[:, rnd.NUM_GOALS].max())),
+        lay.OUTCOME: (0, max(Outcome)),
+        lay.STEP: (0, int(level[:, rnd.MAX_STEPS].max())),
+        lay.FREEZE_LEFT: (0, rnd.FAULT_STEPS),
+        lay.BLACKOUT_LEFT: (0, rnd.FAULT_STEPS),
+        lay.HEAD: (0, state.scan.shape[2] - 1),
+    }
+    circle = columns(
+        lay.CIRCLE_COLS, {lay.C_RADIUS: (0.0, float(const[lay.HALF_SIDE])), lay.C_SPEED: (0.0, _FAR)}, -_FAR, _FAR, np.float32
+    )
+    last = len(level) - 1
+    world = {lay.EPISODE: (-1, MAX_COUNT), lay.LEVEL: (0, last), lay.NEXT_LEVEL: (0, last)}
+    pose = {2: _UNIT, 3: _UNIT}
+    return {
+        "robot": columns(lay.ROBOT_COLS, robot, -MAX_SIZE, MAX_SIZE, np.float32),
+        "lane": columns(lay.LANE_COLS, lane, 0, 1, np.int32),
+        "circle": (circle[0][:, None], circle[1][:, None]),
+        "circle_kind": (0, np.array([[len(lay.BEHAVIOURS) - 1], [1]], np.int32)),
+        "goal": columns(lay.GOAL_COLS, {lay.LEGS_AFTER: (0.0, MAX_SIZE)}, -MAX_SIZE, MAX_SIZE, np.float32),
+        "world": columns(lay.WORLD_COLS, world, 0, max_circles, np.int64),
+        "world_key": (0, _WORD),
+        "stream": (0, np.array([_WORD, MAX_COUNT], np.uint64)),
+        "tally": columns(lay.TALLY_COLS, {lay.T_POTENTIAL: (-MAX_SIZE, MAX_SIZE)}, -_MAX_TALLY, _MAX_TALLY, np.float32),
+        "scan": (0.0, 1.0),
+        "scan_pose": columns(4, pose, -MAX_SIZE, MAX_SIZE, np.float32),
+        "obs_queue": (-MAX_SIZE, MAX_SIZE),
+        "command_queue": (-MAX_SIZE, MAX_SIZE),
+    }
+
+
+def check_together(saved: Mapping[str, Any], params: lay.Params, some_under_way: bool) -> None:
+    """RangeError unless arrays that are each in their range also go together; ``some_under_way``: a robot in every world."""
+    lane, world, circle = saved["state.lane"], saved["state.world"], saved["state.circle"]
+    rules = params.level[world[:, lay.LEVEL]]
+    under_way = lane[..., lay.ENDED] == 0
+    require(not some_under_way or under_way.any(axis=1), "state.lane: all robots of a world have ended")
+    goals, steps = (rules[:, column].astype(np.int64)[:, None] for column in (rnd.NUM_GOALS, rnd.MAX_STEPS))
+    require(lane[..., lay.GOAL_INDEX] <= goals - under_way, "state.lane: a goal beyond those of its level")
+    require(lane[..., lay.STEP] <= steps - under_way, "state.lane: a step beyond max_steps of its level")
+    num = world[:, lay.NUM_CIRCLES]
+    require(world[:, lay.NUM_STEERED] <= num, "state.world: more circles are steered than there are")
+    there = np.arange(circle.shape[2]) < num[:, None]
+    half, crossing = float(params.const[lay.HALF_SIDE]), float(CROSSING_RADIUS_M + params.const[lay.SPEED_MAX])
+    edge = (max(half, crossing) if params.const[lay.CIRCLE_CROSSING] > 0 else half) + 1.0
+    reach = np.abs(circle[:, : lay.C_Y + 1]).max(axis=1) + circle[:, lay.C_RADIUS]
+    require(~there | (reach <= edge), "state.circle: a circle is outside of the arena")
