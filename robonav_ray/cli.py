@@ -186,8 +186,15 @@ def submit(
     arguments: Overrides = None,
     address: Address = None,
     working_dir: Annotated[
-        Path, typer.Option(help="Directory that the job is given; what .gitignore names stays here.")
+        Path, typer.Option(help="Directory that the job is given; what .gitignore names and what may hold a secret stays here.")
     ] = Path(),
+    include: Annotated[
+        list[Path] | None, typer.Option(help="File or folder in it that travels though it would be left out; may be repeated.")
+    ] = None,
+    max_mb: Annotated[int, typer.Option(min=1, max=500, help="Most megabytes that are sent.")] = 100,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing: list what would travel, and what stays and why.")
+    ] = False,
     env: Annotated[
         list[str] | None, typer.Option(help="Variable for the job: `NAME` hands on its value here, `NAME=VALUE` sets it.")
     ] = None,
@@ -206,9 +213,9 @@ def submit(
         parse_duration(time_limit)
     submission = Submission(
         verb="tune" if tune else "train", config=path, overrides=overrides, options=options_of(resume=resume, time_limit=time_limit),
-        working_dir=working_dir, env=env or (), name=name,
+        working_dir=working_dir, env=env or (), name=name, include=include or (), max_mb=max_mb,
     )  # fmt: skip
-    raise typer.Exit(submit_command(submission, address, follow=follow, console=make_screen()))
+    raise typer.Exit(submit_command(submission, address, follow=follow, console=make_screen(), dry_run=dry_run))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import Any
 
 from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.launch.ray_start import head_words, label_text, node_labels, node_variables, port_words, start_command
+from robonav_ray.launch.secret_names import rsync_patterns
 
 Config = dict[str, Any]
 
@@ -22,7 +23,7 @@ _PYTHON = "$(command -v python3.11 || command -v python3.12)"
 _WAIT_FOR_GPUS = (
     "if grep -qs 0x10de /sys/bus/pci/devices/*/vendor; then timeout 900 bash -c 'until nvidia-smi; do sleep 5; done'; fi"
 )
-_NOT_COPIED = [".git", ".venv", "runs", "__pycache__", ".pytest_cache", ".ruff_cache"]
+_NOT_COPIED = [".venv", "runs", "__pycache__", ".pytest_cache", ".ruff_cache", *rsync_patterns()]
 
 
 def onprem_file(definition: ClusterDefinition) -> Config:

@@ -17,6 +17,7 @@ import logging
 import os
 import re
 import shlex
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from robonav_ray.config.load import load_run_config, load_tuning_config
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
-from robonav_ray.launch.packing import check_package
+from robonav_ray.launch.packing import DEFAULT_LIMIT_MB, collect_package
 from robonav_ray.runtime.job import STOP_WAIT, STOP_WAIT_S
 from robonav_ray.screen import Screen
 from robonav_ray.text import command_text
@@ -62,6 +63,9 @@ class Submission:
     env: Sequence[str] = ()
     """``NAME`` (its value here is handed on) or ``NAME=VALUE``."""
     name: str | None = None
+    include: Sequence[Path] = ()
+    """Paths in the working directory that travel though they may hold secrets, are ignored, or are links that lead out of it."""
+    max_mb: int = DEFAULT_LIMIT_MB
 
     def entrypoint(self) -> str:
         """Return the shell command of the job, every word quoted.
@@ -96,24 +100,40 @@ class Submission:
         return found
 
 
-def submit_command(submission: Submission, address: str | None, *, follow: bool, console: Screen) -> int:
-    """Submit the job and return its exit code: that of the run (0, 1, 2, 75), or 0 when it is not waited for."""
+def submit_command(submission: Submission, address: str | None, *, follow: bool, console: Screen, dry_run: bool = False) -> int:
+    """Submit the job and return its exit code: that of the run (0, 1, 2, 75), or 0 when it is not waited for.
+
+    With ``dry_run`` the command and what travels are printed, and nothing is sent: no cluster is asked.
+    """
     if submission.name is not None:
         _check_id(submission.name)
     entrypoint = submission.entrypoint()
     env_vars = submission.env_vars(os.environ)
-    check_package(submission.working_dir)
+    package = collect_package(submission.working_dir, submission.include, submission.max_mb)
+    if submission.config is not None:
+        name = submission.config.resolve().relative_to(package.root).as_posix()
+        if name not in package.files:
+            raise SubmitError(
+                f"{submission.config}: would stay here ({package.left_out.get(name, 'its folder is left out')}); --include it"
+            )
+    if dry_run:
+        console.print(f"{entrypoint}\n{package.table_text()}\n{package.summary_text()}\nnothing was sent")
+        return 0
     url, client = _connect(address)
     if submission.name is not None and any(job.submission_id == submission.name for job in client.list_jobs()):
         raise SubmitError(
             f"--name {submission.name}: a job of that name has run on this cluster; choose another, or leave it out"
         )
+    console.print(package.summary_text())
     try:
-        job = client.submit_job(
-            entrypoint=entrypoint,
-            submission_id=submission.name,
-            runtime_env={"working_dir": str(submission.working_dir.resolve()), "env_vars": env_vars},
-        )
+        with tempfile.TemporaryDirectory(prefix="robonav-submit-") as aside:
+            archive = Path(aside) / "working_dir.zip"
+            package.write(archive)
+            job = client.submit_job(
+                entrypoint=entrypoint,
+                submission_id=submission.name,
+                runtime_env={"working_dir": str(archive), "env_vars": env_vars},
+            )
     except (RuntimeError, ValueError) as error:
         raise SubmitError(f"--address {url}: the cluster did not take the job: {_shortened(str(error))}") from None
     console.print(f"job {job}: {entrypoint}")

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from robonav_ray.config.load import ConfigError
-from robonav_ray.launch.packing import PackageError, check_package
+from robonav_ray.launch.packing import PackageError, collect_package
 from robonav_ray.launch.submit import Submission, SubmitError, submit_command
 from robonav_ray.runtime.probe import ClusterError, check_dashboard
 from robonav_ray.screen import Screen
@@ -61,11 +61,13 @@ def test_a_package_leaves_out_what_gitignore_names_and_says_what_is_large(projec
     (project / "data").mkdir()
     (project / "data" / "large").write_bytes(b"x" * 200_000)
     (project / "video.mp4").write_bytes(b"x" * 50_000)
-    assert check_package(project, 100_000) < 51_000
-    with pytest.raises(PackageError, match=r"video.mp4 .*\.gitignore"):
-        check_package(project, 10_000)
+    assert collect_package(project).num_bytes < 51_000
+    (project / "video.mp4").write_bytes(b"x" * 1_100_000)
+    with pytest.raises(PackageError, match=r"video.mp4 \(1.1 MB\).*\.gitignore.*--max-mb"):
+        collect_package(project, limit_mb=1)
+    assert collect_package(project, limit_mb=2).files["video.mp4"].num_bytes == 1_100_000
     with pytest.raises(PackageError, match="is no directory"):
-        check_package(project / "nowhere")
+        collect_package(project / "nowhere")
 
 
 class _Dashboard(BaseHTTPRequestHandler):
