@@ -238,6 +238,7 @@ def config_show(arguments: Overrides = None) -> None:
 @config_app.command("validate", epilog="Example: `robonav config validate configs/run/quick.yaml`")
 def config_validate(arguments: Overrides = None) -> None:
     """Check a config, the environment that it names included."""
+    from robonav_ray.runtime.budget import check_budget
     from robonav_ray.runtime.sizes import check_sizes
     from robonav_ray.runtime.task import check_gates, describe_task
     from robonav_ray.screen import say
@@ -246,6 +247,7 @@ def config_validate(arguments: Overrides = None) -> None:
     task = describe_task(config)
     check_sizes(config, task.spec)
     check_gates(config, task)
+    check_budget(config)
     say(f"valid: {task.describe()}")
 
 
@@ -308,8 +310,25 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; the user's mistakes end with one message and exit code 2, a fault that knows its own words with them and 1."""
-    from robonav_ray.errors import ToldError, UserError
+    """Run the command line; the user's mistakes end with one message and exit code 2, faults with one and 1.
+
+    Output that nobody takes any more (``| head -1``, a closed terminal, a full disk) never ends a verb with a traceback: a training or a
+    search stops and is saved, the others go on, and end with 1 where what was to be kept could not be written.
+    """
+    from robonav_ray.runtime.streams import guarded_streams
+    from robonav_ray.screen import say_error
+
+    with guarded_streams() as streams:
+        code = _exit_code()
+        sys.stdout.flush()
+        if code == 0 and streams.loss is not None and not streams.loss.is_gone:
+            say_error(streams.loss.why)
+            code = streams.loss.exit_code
+    raise SystemExit(code)
+
+
+def _exit_code() -> int:
+    from robonav_ray.errors import PartLostError, RunFaultError, ToldError, UserError
     from robonav_ray.plain_files import refusal
     from robonav_ray.screen import say_error, write_to
 
@@ -318,9 +337,11 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except UserError as error:
         say_error(error)
-        raise SystemExit(2) from None
+        return 2
     except UnicodeEncodeError as error:
         if error.encoding not in (sys.getfilesystemencoding(), "utf-8"):
             raise
@@ -328,18 +349,19 @@ def main() -> None:
             f"{error.object[:80]!a}: is no name in this locale ({error.encoding}); set PYTHONUTF8=1 or LC_ALL=C.UTF-8, or "
             "choose a name of plain letters"
         )
-        raise SystemExit(2) from None
+        return 2
     except OSError as error:
         said = refusal(error)  # a name that is too long, a folder where a file belongs, what one may not open
         if said is None:
             raise
         say_error(said)
-        raise SystemExit(2) from None
-    except (FloatingPointError, ToldError) as error:  # the learner has given up, or an environment failed outside of a run
+        return 2
+    except (FloatingPointError, ToldError, RunFaultError, PartLostError) as error:
         for trace in getattr(error, "__notes__", ()):  # no run's error.txt has it
             write_to(sys.stderr, f"{trace}\n")
         say_error(error)
-        raise SystemExit(1) from None
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -59,6 +59,11 @@ class GateConfig(Section):
     max_collision_frac: float | None = Field(default=None, gt=0.0, le=1.0)
     """Collision rate of the window must be below this."""
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether there is a criterion."""
+        return not self.min_success_frac is self.min_return is self.max_collision_frac is None
+
 
 class StageConfig(Section):
     """One rung: what the worlds are like, how greedy to act, when it is passed."""
@@ -69,6 +74,11 @@ class StageConfig(Section):
     gate: GateConfig = GateConfig()
     min_episodes: int = Field(default=0, ge=0)
     """Episodes (that count for the gate) before the stage may be passed."""
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether there is anything to reach for the stage to be passed."""
+        return self.min_episodes > 0 or self.gate.is_asking
 
 
 def _default_stages() -> tuple[StageConfig, ...]:

@@ -122,10 +122,11 @@ class RunConfig(Section):
             raise ValueError(
                 f"evaluation.seed ({self.evaluation.seed}) must differ from seed, or the worlds would not be held out"
             )
-        if self.learner.follows_budget and self.budget.time_s == 0.0 and self.budget.max_env_steps is None:
+        no_end = self.budget.needed_s == 0.0 and self.budget.max_env_steps is None and self.budget.env_steps is None
+        if self.learner.follows_budget and no_end:
             raise ValueError(
                 f"learner.lr_schedule={self.learner.lr_schedule} has no end to run towards: set learner.lr_schedule_steps, "
-                "budget.time_s or budget.max_env_steps"
+                "budget.time_s or budget.max_env_steps, or budget.env_steps"
             )
         if self.env.is_native:
             self.curriculum.check_passable(self.env.world.reward.goal, self.env.world.reward.finish)

@@ -4,25 +4,61 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from robonav_ray.config.base import Section
 from robonav_ray.storage import check_location
 
+LEAST_GIVE_UP_S = 1800.0
+"""A run is not given up before this many seconds of training, unless it says so."""
+
 
 class BudgetConfig(Section):
-    """When training ends: when the curriculum is passed and ``time_s`` is used, whichever is later, or at a hard limit."""
+    """When training ends: when the curriculum is passed and ``time_s`` (or ``env_steps``) is used, whichever is later, or at a limit."""
 
     time_s: float = Field(default=300.0, ge=0.0)
-    """Seconds of training (from the first learner step) that are used even when the curriculum is passed earlier."""
+    """Seconds of training (from the first learner step) that are used even when the curriculum is passed earlier; a run whose last stage
+    has no gate ends after them."""
+    env_steps: int | None = Field(default=None, ge=1)
+    """In place of ``time_s``: env steps that are used even when the curriculum is passed earlier; a run whose last stage has no gate trains
+    just so long."""
     max_time_s: float | None = Field(default=None, gt=0.0)
     """Hard limit in seconds from the start of the command (``--time-limit``), by which it is over: it stops ``grace_s`` earlier (at most a
     tenth of the limit), commits, and exits with 75 if unfinished."""
     max_env_steps: int | None = Field(default=None, ge=1)
-    """Hard limit in env steps."""
+    """Hard limit in env steps: ends a run that is passed or not, whatever is left of the budget."""
+    give_up_s: float | None = Field(default=None, gt=0.0)
+    """Seconds of training without a gate opening after which the run stops, to be resumed (exit code 75). None: 30 minutes or four times
+    ``time_s``, whichever is longer; never where ``max_env_steps`` ends the run anyway."""
     grace_s: float = Field(default=30.0, gt=0.0)
-    """Seconds from SIGTERM, SIGINT or the time limit's stop within which the last checkpoint is committed and the command over
+    """Seconds from a signal or the time limit's stop within which the last checkpoint is committed and the command over
     (``--grace``); what hangs beyond is ended by force, with exit code 75 and the checkpoint before intact."""
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> BudgetConfig:
+        default = type(self).model_fields["time_s"].default
+        if self.env_steps is not None and self.time_s not in (0.0, default):
+            raise ValueError(
+                f"time_s ({self.time_s:g}) would be ignored, because env_steps ({self.env_steps}) says how long to train: leave it out, or "
+                "set budget.time_s=0"
+            )
+        if self.env_steps is not None and self.max_env_steps is not None and self.env_steps > self.max_env_steps:
+            raise ValueError(
+                f"env_steps ({self.env_steps}) must not be above max_env_steps ({self.max_env_steps}), which ends the run before"
+            )
+        return self
+
+    @property
+    def needed_s(self) -> float:
+        """Seconds of training that are used in any case."""
+        return self.time_s if self.env_steps is None else 0.0
+
+    @property
+    def gives_up_after_s(self) -> float | None:
+        """Seconds without a gate opening after which a run stops; None where it never does."""
+        if self.give_up_s is None and self.max_env_steps is not None:
+            return None
+        return self.give_up_s or max(LEAST_GIVE_UP_S, 4.0 * self.time_s)
 
     @property
     def stop_margin_s(self) -> float:

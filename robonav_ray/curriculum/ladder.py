@@ -168,7 +168,15 @@ class Curriculum:
         stage = self.stages[self._stage]
         if not self._window.is_full or self._num_gate_episodes < stage.min_episodes:
             return False
+        if (self._forced or self._stage == len(self.stages) - 1) and not self._is_gated:
+            return False  # nothing is reached by having played
         return self._judging.is_met(self._stage, self._window.figures())
+
+    @property
+    def _is_gated(self) -> bool:
+        """Whether the last stage, or the one that the run is held in, asks for anything now."""
+        last = self._stage if self._forced else len(self.stages) - 1
+        return self.stages[last].min_episodes > 0 or self._judging.gate(last).is_asking
 
     def _climb(self, episode: GateEpisode) -> None:
         is_last = self._stage == len(self.stages) - 1
@@ -238,6 +246,7 @@ class Curriculum:
             transitions=tuple(self._history),
             tells_success=self._judging.tells_success,
             tells_collisions=self._judging.tells_collisions,
+            is_gated=self._is_gated,
             problem=self._judging.problem(self._stage, num_episodes),
         )
 

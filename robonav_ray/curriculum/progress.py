@@ -99,6 +99,8 @@ class CurriculumProgress:
     """Whether episodes say if they were a success; without, those figures are 0 and mean nothing."""
     tells_collisions: bool = True
     """The same for collisions."""
+    is_gated: bool = True
+    """Whether the last stage, or the one that the run is held in, asks for anything; without, a run ends by its budget alone."""
     problem: str | None = None
     """Why the gate of this stage will never open, and what to do about it; None where it may."""
 
@@ -106,6 +108,11 @@ class CurriculumProgress:
     def success_frac(self) -> float:
         """Successes per episode over the whole run."""
         return sum(s.num_successes for s in self.stages) / max(1, self.num_episodes)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is nothing left to pass: the run is in its last stage, or held in one, and that asks for nothing."""
+        return not self.is_gated and (self.forced or self.stage == self.num_stages - 1)
 
     def metrics(self) -> Metrics:
         """Return the figures that are worth a curve."""
@@ -129,7 +136,10 @@ class CurriculumProgress:
     def summary_text(self) -> str:
         """Return the progress as a few plain lines: one per stage where there are several, then how each was left."""
         staged = self.num_stages > 1 or self.tells_collisions
-        verdict = "passed" if self.passed else f"in stage {self.stage + 1} of {self.num_stages}" if staged else "not passed"
+        here = (
+            f"in stage {self.stage + 1} of {self.num_stages}" if staged else "not passed" if self.is_gated else "without a gate"
+        )
+        verdict = "passed" if self.passed else here
         lines = [
             f"curriculum {verdict}{' (forced)' if self.forced else ''}: {self.num_episodes:,} episodes, "
             f"{self.env_steps:,} env steps, {self.elapsed_s:.0f} s, {self._overall_text()}"
@@ -157,6 +167,17 @@ class CurriculumProgress:
         told = [f"success {window.success_frac:.0%}"] if self.tells_success else []
         told += [f"collisions {window.collision_frac:.0%}"] if self.tells_collisions else []
         return ", ".join([*told, f"return {window.mean_return:.2f}"])
+
+    def gate_text(self) -> str:
+        """Return which gate is open next, and how far it is, in one clause."""
+        window, near = self.window, [f"{self.window.num_episodes} of {self.window_size} episodes in its window"]
+        if self.min_success_frac is not None:
+            near.append(f"success {window.success_frac:.0%} (at least {self.min_success_frac:.0%})")
+        if self.min_return is not None:
+            near.append(f"return {window.mean_return:.4g} (above {self.min_return:g})")
+        if self.max_collision_frac is not None:
+            near.append(f"collisions {window.collision_frac:.0%} (below {self.max_collision_frac:.0%})")
+        return f"the gate of stage {self.stage_name!r}: {', '.join(near)}"
 
     def to_dict(self) -> dict[str, object]:
         """Return the progress as JSON takes it; a figure that is not finite is None."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from enum import Enum
 
 from robonav_ray.config.load import ConfigError
 from robonav_ray.curriculum.progress import PROGRESS_FILE, write_progress
@@ -34,6 +35,15 @@ RETRY_S = 5.0
 """After a checkpoint that failed, the next is tried so soon (or after ``checkpoint.interval_s``, where that is less)."""
 
 
+class Kept(Enum):
+    """What is kept of what was learned when a session ends."""
+
+    COMMITTED = "a checkpoint was committed"
+    NOTHING_NEW = "the newest checkpoint holds it all"
+    NOTHING_LEARNED = "nothing has been learned yet"
+    FAILED = "the last checkpoint could not be written"
+
+
 @dataclass(frozen=True)
 class Ending:
     """How a session ended."""
@@ -41,8 +51,14 @@ class Ending:
     reason: StopReason
     facts: WiringFacts
     train_s: float
-    saved: bool
-    """Whether the final checkpoint was committed."""
+    kept: Kept
+    newest: Checkpoint | None
+    """The newest checkpoint of the run."""
+
+    @property
+    def saved(self) -> bool:
+        """Whether the newest checkpoint holds all that was learned."""
+        return self.kept in (Kept.COMMITTED, Kept.NOTHING_NEW)
 
 
 class Controller:
@@ -91,7 +107,12 @@ class Controller:
                     self._save(facts, last=True)
                 raise ConfigError(facts.progress.problem)
             if self._session.config.learner.follows_budget:
-                used = self._budget.used_frac(train_s=self._train_s(), env_steps=facts.env_steps, passed_s=self._passed_train_s)
+                used = self._budget.used_frac(
+                    train_s=self._train_s(),
+                    env_steps=facts.env_steps,
+                    passed_s=self._passed_train_s,
+                    is_gated=facts.progress.is_gated,
+                )
                 self._wiring.tell_budget(used)
             reason = self._reason(facts)
             self._show(facts)
@@ -101,8 +122,7 @@ class Controller:
                 if reason is StopReason.TIME_LIMIT:
                     self._stop.end_within(self._session.config.budget.grace_s, "the time limit's stop")
                 self._log(facts)
-                saved = self._save(facts, last=True) if self._has_news(facts) else self._session.checkpoint is not None
-                return Ending(reason, facts, self._train_s(), saved)
+                return self._end(reason, facts)
             if now - self._last_log >= self._session.config.tracking.interval_s:
                 self._log(facts)
             due = now - self._last_save >= self._session.config.checkpoint.interval_s
@@ -122,20 +142,31 @@ class Controller:
         became of this.
         """
         self._stop.end_within(self._session.config.budget.grace_s, "the fault")
-        saved = False
         try:
             facts = self._wiring.salvage()
             if facts is not None:
                 self.facts = facts
                 self._note(facts)
-                saved = self._has_news(facts) and self._save(facts, last=True)
+                return self._end(StopReason.SIGNAL, facts)
         except Exception as error:  # noqa: BLE001  (see above)
             logger.warning("no checkpoint after the fault (%s); the one before is intact", error)
-        return None if self.facts is None else Ending(StopReason.SIGNAL, self.facts, self._train_s(), saved)
+        return None if self.facts is None else Ending(StopReason.SIGNAL, self.facts, self._train_s(), Kept.FAILED, self._newest)
 
     def close(self) -> None:
         """Give up a checkpoint that is being written; to be called before the wiring is closed."""
         self._saver.close()
+
+    @property
+    def _newest(self) -> Checkpoint | None:
+        return self.last_saved or self._session.checkpoint
+
+    def _end(self, reason: StopReason, facts: WiringFacts) -> Ending:
+        """Commit what the newest checkpoint does not hold."""
+        if self._has_news(facts):
+            kept = Kept.COMMITTED if self._save(facts, last=True) else Kept.FAILED
+        else:
+            kept = Kept.NOTHING_LEARNED if self._newest is None else Kept.NOTHING_NEW
+        return Ending(reason, facts, self._train_s(), kept, self._newest)
 
     def _has_news(self, facts: WiringFacts) -> bool:
         """Whether there is something that the last checkpoint does not hold."""
@@ -153,6 +184,8 @@ class Controller:
             session_s=time.monotonic() - self._session.began,
             env_steps=facts.env_steps,
             passed=facts.progress.passed,
+            is_open=facts.progress.is_open,
+            waited_s=self._train_s() - self._stage_began_s,
         )
 
     def _note(self, facts: WiringFacts) -> None:

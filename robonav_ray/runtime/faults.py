@@ -13,7 +13,7 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from robonav_ray import plain_files, text
@@ -49,10 +49,10 @@ def record_fault(run: RunDirectory, error: BaseException) -> None:
 
 
 @contextlib.contextmanager
-def last_words(run: RunDirectory, advice: str, *command: str) -> Iterator[None]:
+def last_words(run: RunDirectory, advice: str, command: Callable[[], str]) -> Iterator[None]:
     """Make a RunFaultError of whatever else than a mistake of the user or an interruption ends the block.
 
-    Its lines are the sentence, where the trace is, and, where ``run`` has a checkpoint, ``advice`` with ``command`` and the run.
+    Its lines are the sentence, where the trace is, and, where ``run`` has a checkpoint, ``advice`` with ``command``.
     """
     try:
         yield
@@ -63,7 +63,7 @@ def last_words(run: RunDirectory, advice: str, *command: str) -> Iterator[None]:
             record_fault(run, error)
         lines = [sentence_of(error), f"the whole trace: {text.path_word(run.path / ERROR_FILE)}"]
         if list_checkpoints(run.checkpoints):
-            lines.append(f"{advice}: {text.command_text(*command, text.path_word(run.path))}")
+            lines.append(f"{advice}: {command()}")
         raise RunFaultError("\n".join(lines)) from error
 
 

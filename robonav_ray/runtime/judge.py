@@ -20,6 +20,8 @@ from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
 from robonav_ray.runtime.checkpoint import Checkpoint
+from robonav_ray.runtime.controller import Ending
+from robonav_ray.runtime.endings import train_longer_command
 from robonav_ray.runtime.filming import NoFilmError, draw_gif
 from robonav_ray.runtime.located import LocatedRun, find_policy, located, refuse_uri
 from robonav_ray.runtime.policies import load_policy
@@ -102,7 +104,7 @@ def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: int | 
     return 0
 
 
-def finish_run(session: Session, console: Screen, stop: StopRequest) -> bool:
+def finish_run(session: Session, ending: Ending, console: Screen, stop: StopRequest) -> bool:
     """Evaluate, draw and say what to type next; a stop request skips what is left.
 
     What is made is stored with the run, where it has a storage; False when that failed, which has been said.
@@ -111,7 +113,7 @@ def finish_run(session: Session, console: Screen, stop: StopRequest) -> bool:
     if stop:
         return True
     with contextlib.nullcontext() if notes is None else notes.kept_up():
-        _finish(session, console, stop)
+        _finish(session, ending, console, stop)
     try:
         if notes is not None:
             notes.update()
@@ -121,20 +123,20 @@ def finish_run(session: Session, console: Screen, stop: StopRequest) -> bool:
     return True
 
 
-def _finish(session: Session, console: Screen, stop: StopRequest) -> None:
+def _finish(session: Session, ending: Ending, console: Screen, stop: StopRequest) -> None:
     try:
         _judge_and_draw(session, console, stop)
     except EvaluationStopped:
         console.print("stopped before the evaluation was over; the training is whole")
         return
     run, config, task = session.run, session.config, session.task
-    longer = f"budget.time_s={2 * config.budget.time_s + 300:g}"
     what = "all stages on held-out worlds" if task.has_stages else "episodes that training never saw"
     lines = [(command_text("robonav", "evaluate", run.shown), what)]
     if task.draws:
         lines.append((command_text("robonav", "play", run.shown), f"another GIF{' (--window to watch live)' * task.is_native}"))
-    lines.append((command_text("robonav", "train", "--resume", run.shown, longer), "train longer"))
-    lines.append((command_text("tensorboard", "--logdir", path_word(run.path.parent)), "all curves"))
+    lines.append((train_longer_command(session, ending), "train longer"))
+    if "tensorboard" in config.tracking.backends:
+        lines.append((command_text("tensorboard", "--logdir", path_word(run.path.parent)), "all curves"))
     console.print(
         Text.assemble("\n", (run.shown, "bold"), " holds curves, pictures, evaluation and checkpoints. What to type next:")
     )

@@ -95,10 +95,12 @@ class LocalWiring:
         return self._session.counters.env_steps + self._stats.env_steps
 
     def poll(self, timeout_s: float, until_env_steps: int | None = None) -> WiringFacts:
-        """Work for about ``timeout_s``, but not beyond the round that reaches ``until_env_steps`` or ``budget.max_env_steps``."""
-        until = time.monotonic() + timeout_s
-        limits = [limit for limit in (until_env_steps, self._session.config.budget.max_env_steps) if limit is not None]
-        most = min(limits, default=None)
+        """Work for about ``timeout_s``, but not beyond the round that reaches ``until_env_steps`` or what the budget has in env steps."""
+        until, budget = time.monotonic() + timeout_s, self._session.config.budget
+        limits = [until_env_steps, budget.max_env_steps]
+        if budget.env_steps is not None and budget.env_steps > self.env_steps:  # else it goes on until the curriculum is passed
+            limits.append(budget.env_steps)
+        most = min((limit for limit in limits if limit is not None), default=None)
         while True:
             self.round()
             if time.monotonic() >= until or (most is not None and self.env_steps >= most):

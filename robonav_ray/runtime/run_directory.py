@@ -279,8 +279,10 @@ def check_same_task(run: RunDirectory, config: RunConfig) -> None:
 
 
 def resume_command(run: RunDirectory) -> str:
-    """Return what to type to go on with this run."""
-    return command_text("robonav", "train", "--resume", run.shown)
+    """Return what to type to go on with this run, in the wiring that it was in."""
+    sessions = run.read_json("run.json").get("sessions") or [{}]
+    is_local = isinstance(sessions[-1], dict) and sessions[-1].get("wiring") == "local"
+    return command_text("robonav", "train", "--resume", run.shown, *(["--local"] if is_local else []))
 
 
 def _git_revision() -> str | None:

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-EXIT_FAILED, EXIT_RESUME = 1, 75
+from robonav_ray.runtime.streams import EXIT_FAILED, EXIT_RESUME, Loss, current_streams
+
+__all__ = ["EXIT_FAILED", "EXIT_RESUME", "StopRequest", "stop_on_signals"]
+
 ONE_S = 0.5
 """Signals within this long of each other are one: a terminal and a wrapper (``timeout``, ``make``, ``uv run``) send one each."""
 _OURS = (signal.SIGINT, signal.SIGTERM)
@@ -41,13 +45,25 @@ class StopRequest:
         self._end = end
         self._timer: threading.Timer | None = None
         self.signal_name: str | None = None
+        self.loss: Loss | None = None
+        """Why nothing more can be printed, where that is what ends the run."""
         self.at_once = False
         """Whether a second SIGINT has asked to leave everything as it is."""
         self.exit_code = EXIT_RESUME
         """What the process is ended with when it has to be by force."""
 
     def __bool__(self) -> bool:
-        return self.signal_name is not None
+        return self.signal_name is not None or self.loss is not None
+
+    @property
+    def resume_code(self) -> int:
+        """The exit code of a run that was stopped and can be resumed: 1 where what it had to say could not be written."""
+        return EXIT_RESUME if self.loss is None else self.loss.exit_code
+
+    @property
+    def why(self) -> str:
+        """What the request came from."""
+        return self.signal_name or (self.loss.why if self.loss is not None else "")
 
     def end_within(self, seconds: float, why: str) -> None:
         """From now on the process has ``seconds`` left; the first call counts. ``why`` completes "... after WHY"."""
@@ -65,8 +81,9 @@ class StopRequest:
     def _end_by_force(self, seconds: float, why: str) -> None:
         assert self._end is not None
         line = f"not over {seconds:g} s after {why}: ended by force with exit code {self.exit_code}; what was committed before is intact"
-        with contextlib.suppress(OSError):  # whoever read the output may be gone
-            os.write(2, f"robonav: {line}\n".encode())
+        with contextlib.suppress(OSError):  # whoever read the output may be gone, or not read any more
+            if select.select([], [2], [], 0.0)[1]:
+                os.write(2, f"robonav: {line}\n".encode())
         self._end(self.exit_code)
 
 
@@ -91,13 +108,27 @@ def stop_on_signals(grace_s: float | None = None) -> Iterator[StopRequest]:
         if not request:
             request.signal_name = signal.Signals(number).name
         if grace_s is not None:
-            request.end_within(grace_s, request.signal_name or "the stop")
+            request.end_within(grace_s, request.why)
+
+    def lost(loss: Loss) -> None:
+        if not request:
+            request.loss = loss
+            request.exit_code = request.exit_code and loss.exit_code
+        if grace_s is not None:
+            request.end_within(grace_s, request.why)
 
     ours = [*_OURS, *(number for number in _MAY_BE_ANOTHERS if signal.getsignal(number) is signal.SIG_DFL)]
     before = {number: signal.signal(number, note) for number in ours}
+    streams = current_streams()
+    if streams is not None:
+        streams.listener, streams.ending = lost, lambda: bool(request)
+        if streams.loss is not None:
+            lost(streams.loss)
     try:
         yield request
     finally:
         request.over()
+        if streams is not None:
+            streams.listener = None
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -16,6 +16,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError
 from robonav_ray.interfaces import Tracker
+from robonav_ray.runtime.budget import check_budget
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -23,6 +24,7 @@ from robonav_ray.runtime.checkpoint import (
     open_checkpoint,
 )
 from robonav_ray.runtime.controller import Ending
+from robonav_ray.runtime.endings import budget_text, tell_ending
 from robonav_ray.runtime.faults import last_words
 from robonav_ray.runtime.job import place_output
 from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
@@ -45,7 +47,7 @@ from robonav_ray.runtime.task import Task, check_gates, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.screen import Screen, make_screen, say_error, show_warnings
 from robonav_ray.storage import as_folder, check_location, is_uri
-from robonav_ray.text import message_text
+from robonav_ray.text import command_text, message_text
 
 logger = logging.getLogger(__name__)
 RESTARTS_WINDOW_S = 3600.0
@@ -57,8 +59,8 @@ def train_command(
 ) -> int:
     """Train to the end (or to the limit, or to a signal) and return the exit code.
 
-    0: finished; 75: stopped before the end, resume; 1: the final checkpoint could not be written. Mistakes of the user raise UserError
-    before anything is made. A stop that takes longer than ``budget.grace_s`` ends the process by force (see ``signals.py``).
+    0: finished; 75: stopped before the end, resume; 1: a fault, or the last checkpoint could not be written. Mistakes of the user raise
+    UserError before anything is made. A stop that takes longer than ``budget.grace_s`` ends the process by force (see ``signals.py``).
     """
     began = time.monotonic() - (time.time() - psutil.Process().create_time())
     console = make_screen()
@@ -86,23 +88,20 @@ def _train(opening: Opening, stop: StopRequest, console: Screen, local: bool) ->
         session, ending = _live(opening, stop, console, "local", start_local)
     else:
         session, ending = _live_on_ray(opening, stop, console)
-    console.print(_ending_text(session, ending))
-    if not ending.reason.finished and not ending.saved and not session.run.checkpoints.is_dir():
-        console.print("nothing has been learned yet, so there is nothing to resume: start again")
-        return EXIT_RESUME
-    if not ending.saved:
-        console.print("the final checkpoint could not be written; the one before is intact", style="red")
-        return EXIT_FAILED
-    if not ending.reason.finished:
-        console.print(Text.assemble("go on with: ", (resume_command(session.run), "bold")))
-        return EXIT_RESUME
+    code = tell_ending(session, ending, stop, console)
+    if code is not None:
+        return code
     stop.exit_code = 0  # trained and saved: what follows can be had later
     if (limit_s := opening.config.budget.max_time_s) is not None:
         stop.end_within(max(0.0, opening.began + limit_s - time.monotonic()), "training, at the time limit")
     from robonav_ray.runtime.judge import finish_run
 
-    with last_words(session.run, "it is trained and saved; judge it again with", "robonav", "evaluate"):
-        return 0 if finish_run(session, console, stop) else EXIT_FAILED
+    with last_words(
+        session.run,
+        "it is trained and saved; judge it again with",
+        lambda: command_text("robonav", "evaluate", session.run.shown),
+    ):
+        return 0 if finish_run(session, ending, console, stop) else EXIT_FAILED
 
 
 @dataclass(frozen=True)
@@ -174,6 +173,7 @@ def resolve_opening(
     check_sizes(config, task.spec)
     if resumed is None:
         check_gates(config, task)
+        check_budget(config)
     return Opening(config, task, directory, resumed, began)
 
 
@@ -311,8 +311,10 @@ def _live(opening: Opening, stop: StopRequest, console: Screen, wiring: Wirings,
     """The run to its end: one session, or several where a part was lost that cannot be replaced while the others run."""
     session = opening.begin()
     console.print(Text.assemble((session.run.shown, "bold"), f"  {session.task.describe()}"))
+    if told := budget_text(session):
+        console.print(told, style="dim")
     lost_at: list[float] = []
-    with last_words(session.run, "go on with", "robonav", "train", "--resume"):
+    with last_words(session.run, "go on with", lambda: resume_command(session.run)):
         while True:
             try:
                 with LiveRun(session, start, wiring_name=wiring, stop=stop, command=command_line()) as live:
@@ -347,11 +349,3 @@ def _session_after(session: Session, error: PartLostError, lost_at: list[float])
     if len(recent) > session.config.runtime.max_session_restarts or stuck:
         raise error
     return replace(session, checkpoint=checkpoint, goes_on=True, lost_at=lost_at[-1])
-
-
-def _ending_text(session: Session, ending: Ending) -> str:
-    facts = ending.facts
-    return (
-        f"stopped because {ending.reason.value}: {facts.env_steps:,} env steps, {facts.learner_steps:,} learner steps, "
-        f"{ending.train_s:.0f} s of training\n{facts.progress.summary_text()}"
-    )

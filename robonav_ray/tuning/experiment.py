@@ -74,7 +74,13 @@ class Experiment:
             update={
                 "name": f"{search.name[:48]}-{trial}",
                 "budget": config.budget.model_copy(
-                    update={"time_s": FOREVER_S, "max_time_s": None, "max_env_steps": search.trial.max_env_steps}
+                    update={
+                        "time_s": FOREVER_S,
+                        "env_steps": None,
+                        "give_up_s": None,
+                        "max_time_s": None,
+                        "max_env_steps": search.trial.max_env_steps,
+                    }
                 ),
                 "checkpoint": config.checkpoint.model_copy(
                     update={

@@ -27,9 +27,10 @@ from rich.text import Text
 
 from robonav_ray.config.load import ConfigError, dump_config, load_tuning_config
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.runtime.budget import check_learns
 from robonav_ray.runtime.located import refuse_uri
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, command_line
-from robonav_ray.runtime.signals import StopRequest, stop_on_signals
+from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.task import check_gates, describe_task
 from robonav_ray.screen import Screen, make_screen, print_commands, show_warnings
@@ -43,7 +44,6 @@ from robonav_ray.tuning.views.summary import params_at
 from robonav_ray.tuning.views.table import Mode
 
 logger = logging.getLogger(__name__)
-EXIT_FAILED, EXIT_RESUME = 1, 75
 
 
 def tune_command(
@@ -130,6 +130,7 @@ def check_search(config: TuningConfig) -> None:
     for params, run in probes(config):
         try:
             check_sizes(run, task.spec)
+            check_learns(run, config.trial.max_env_steps, "trial.max_env_steps")
         except ConfigError as error:
             raise ConfigError(f"space: {', '.join(f'{k}={v!r}' for k, v in params.items())} cannot work: {error}") from None
 
@@ -141,6 +142,8 @@ class Found:
     experiment: Experiment
     records: Records
     interrupted: bool
+    resume_code: int
+    """The exit code where it was interrupted."""
 
     @property
     def best(self) -> TrialHistory | None:
@@ -181,7 +184,7 @@ def search(
             session = SearchSession(experiment, records, plan, stop, limit, table, console)
             interrupted = session.run()
             write_best(experiment, records)
-            return Found(experiment, records, interrupted)
+            return Found(experiment, records, interrupted, stop.resume_code)
 
 
 def describe(config: TuningConfig) -> str:
@@ -242,7 +245,7 @@ def tell_end(found: Found, console: Screen) -> int:
     show = (command_text("robonav", "tune", "show", experiment.shown), "all trials")
     print_commands([show, *next_commands(history, experiment.shown)], console)
     if found.interrupted:
-        return EXIT_RESUME
+        return found.resume_code
     return EXIT_FAILED if best is None else 0
 
 

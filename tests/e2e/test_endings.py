@@ -1,6 +1,7 @@
 """However a run ends, what was learned is kept: a fault is one sentence, a trace in error.txt, a reason in status.json and exit code 1."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -74,16 +75,14 @@ def fail_at(step: int, error: BaseException) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (KeyError("x"), "KeyError: 'x' at moody.py:"),
-        (SystemExit(0), "SystemExit: 0 at moody.py:"),
-        pytest.param(MemoryError(), "MemoryError at moody.py:", marks=pytest.mark.slow),
-    ],
+    "error",
+    [KeyError("x"), SystemExit(0), pytest.param(MemoryError(), marks=pytest.mark.slow)],
+    ids=lambda error: type(error).__name__,
 )
 def test_an_exception_in_the_worlds_costs_no_training_and_is_resumed(
-    moody: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, sentence: str
+    moody: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> None:
+    sentence = "at moody.py:19"
     fail_at(1000, error)
     assert train(monkeypatch, "--out", "run", *MOODY) == 1
     told = capsys.readouterr().err
@@ -109,3 +108,67 @@ def test_an_exception_in_the_worlds_costs_no_training_and_is_resumed(
     last = newest(run)
     assert last.counters.env_steps >= 1500
     assert last.counters.learner_steps > saved.counters.learner_steps
+
+
+OPEN = [*MOODY[:-2], "evaluation.num_episodes=4"]
+
+
+def test_a_stage_without_a_gate_trains_for_the_budget_in_env_steps(
+    moody: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(monkeypatch, "--out", "run", *OPEN, "budget.env_steps=1600") == 0
+    told = capsys.readouterr().out
+    assert "stopped because its budget is used: 1,600 env steps" in told
+    assert "passed" not in told
+    assert "robonav train --resume run --local budget.env_steps=3200" in told
+    assert newest(moody / "run").counters.env_steps == 1600
+    assert train(monkeypatch, "--resume", "run", "budget.env_steps=1920") == 0
+    assert newest(moody / "run").counters.env_steps == 1920
+
+
+def test_a_gate_that_never_opens_is_given_up_by_name(
+    moody: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(monkeypatch, "--out", "run", *MOODY, "budget.give_up_s=0.3") == 75
+    told = " ".join(capsys.readouterr().out.split())
+    assert "no gate has opened for 0.005 minutes of training (budget.give_up_s)" in told
+    assert "the gate of stage 'never': 50 of 50 episodes in its window, return 10 (above 99) has not opened" in told
+    assert newest(moody / "run").counters.learner_steps > 0
+    assert json.loads((moody / "run" / "status.json").read_text())["status"] == "unfinished"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["budget.max_env_steps=1000"], ["budget.max_env_steps (1000): nothing would be learned", "replay.min_size (5000)"]),
+        (["env.id=CartPole-v1", "budget.time_s=0"], ["the last stage (open) has no gate", "budget.env_steps"]),
+        (["env.id=CartPole-v1", "budget.env_steps=100"], ["budget.env_steps (100): nothing would be learned"]),
+        (["budget.env_steps=9000", "budget.time_s=60"], ["time_s (60) would be ignored"]),
+        (["budget.env_steps=9000", "budget.max_env_steps=8000"], ["must not be above max_env_steps"]),
+    ],
+)
+def test_a_budget_that_can_teach_nothing_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train(monkeypatch, *arguments) == 2
+    told = capsys.readouterr().err
+    assert all(part in told for part in parts), told
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_reader_that_goes_away_loses_no_training(moody: Path) -> None:
+    told = ["tracking.panel=plain", *(word for word in MOODY if not word.startswith("tracking.panel"))]
+    command = [sys.executable, "-m", "robonav_ray.cli", "train", "--local", "--out", "run", *told]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while "stage 1/1 never" not in process.stdout.readline():
+            pass
+        process.stdout.close()  # the next line of the panel has no reader
+        said = process.stderr.read()
+        assert process.wait(60) == 75, said
+    assert said.startswith("robonav: stopped because the reader of stdout went away")
+    assert "go on with: robonav train --resume run --local" in said
+    assert newest(moody / "run").counters.learner_steps > 0

@@ -1,0 +1,75 @@
+"""What a command says when its training has ended, and the exit code that goes with it: what is kept, and what is to be typed next."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from robonav_ray.runtime.budget import Budget, StopReason
+from robonav_ray.runtime.controller import Ending, Kept
+from robonav_ray.runtime.run_directory import resume_command
+from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest
+from robonav_ray.runtime.wiring import Session
+from robonav_ray.screen import Screen, say_error
+
+
+def budget_text(session: Session) -> str:
+    """Return when a run is given up, for its start; empty for one that never is, or has nothing to reach."""
+    config = session.config
+    give_up_s = config.budget.gives_up_after_s
+    if give_up_s is None or not any(stage.is_gated for stage in config.curriculum.stages_for(session.task.has_outcomes)):
+        return ""
+    return f"stops, to be resumed, when no gate has opened for {give_up_s / 60:.3g} minutes of training (budget.give_up_s)"
+
+
+def tell_ending(session: Session, ending: Ending, stop: StopRequest, screen: Screen) -> int | None:
+    """Say how training ended and return the exit code; None when it has finished and is saved, so that what follows training may follow."""
+    facts = ending.facts
+    screen.print(
+        f"stopped because {_why(ending, stop)}: {facts.env_steps:,} env steps, {facts.learner_steps:,} learner steps, "
+        f"{ending.train_s:.0f} s of training\n{facts.progress.summary_text()}"
+    )
+    code, words, command = _verdict(session, ending, stop)
+    if words or command:
+        screen.print(
+            Text.assemble(
+                words, ("" if not words or not command else "\n") + ("go on with: " if command else ""), (command, "bold")
+            )
+        )
+    if stop.loss is not None:  # the other stream may still reach somebody, and log.txt too
+        say_error("\n".join(filter(None, (f"stopped because {stop.loss.why}", words, command and f"go on with: {command}"))))
+    return code
+
+
+def _why(ending: Ending, stop: StopRequest) -> str:
+    if ending.reason is StopReason.GIVEN_UP:
+        progress = ending.facts.progress
+        return progress.problem or f"{progress.gate_text()} has not opened"
+    if ending.reason is StopReason.SIGNAL and stop.loss is not None:
+        return stop.loss.why
+    return ending.reason.value
+
+
+def _verdict(session: Session, ending: Ending, stop: StopRequest) -> tuple[int | None, str, str]:
+    """Return the exit code, what is to be said of what is kept, and the command with which the run goes on; either may be empty."""
+    resume = resume_command(session.run)
+    if ending.kept is Kept.FAILED:
+        if ending.newest is None:
+            return EXIT_FAILED, "no checkpoint could be written (see above), so what was learned is lost", ""
+        steps = f"{ending.newest.counters.env_steps:,} env steps"
+        return EXIT_FAILED, f"the last checkpoint could not be written (see above); the one before, of {steps}, is intact", resume
+    if ending.kept is Kept.NOTHING_LEARNED:
+        if not ending.reason.finished:
+            return stop.resume_code, "nothing has been learned yet, so there is nothing to resume: start again", ""
+        rows = f"learning begins with replay.min_size ({session.config.replay.min_size:,}) rows"
+        return EXIT_FAILED, f"nothing was learned: {rows}, and the run ended before; raise its budget in env steps", ""
+    if not ending.reason.finished:
+        if ending.reason is StopReason.GIVEN_UP:
+            return stop.resume_code, "make the gate easier, or wait longer with budget.give_up_s", resume
+        return stop.resume_code, "", resume
+    return None, "", ""
+
+
+def train_longer_command(session: Session, ending: Ending) -> str:
+    """Return what to type so that a run that has finished trains about as long again."""
+    more = Budget(session.config.budget).longer(env_steps=ending.facts.env_steps, train_s=ending.train_s)
+    return " ".join((resume_command(session.run), *more))
