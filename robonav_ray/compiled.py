@@ -4,23 +4,30 @@ Compiling all kernels takes half a minute of one core, so Numba keeps what it ha
 
 * Numba looks at a function's own file only, while kernels call each other across files. The stamp here covers the sources of all of them.
 * Numba keeps it beside the source. A Ray job brings its sources to a folder that is new on every node and in every cluster, so that each
-  would compile them again. Those are kept below ``NUMBA_CACHE_DIR`` or ``~/.cache/robonav_ray/kernels``, in a folder named after the stamp.
+  would compile them again; and those of an installation may belong to somebody else. Theirs are kept below ``NUMBA_CACHE_DIR``,
+  ``XDG_CACHE_HOME`` or ``~/.cache``, in ``robonav_ray/kernels`` and a folder named after the stamp.
+* What is kept are programs: a folder is taken only if it is this user's own, no link, and nobody else may write there. Where there is none,
+  each process compiles for itself, and says so.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator, _CacheLocator
 
+logger = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).parent
 _ROOMS = ("worlds", "planners", "algo", "replay")
 _CONSTANTS = ("layout.py", "randomization.py", "kernel.py")
@@ -47,7 +54,11 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def compile_it(function: Callable[..., Any]) -> Callable[..., Any]:
         compiler: Any = numba.njit
         dispatcher = compiler(**options)(function)
-        cache: Any = _KernelCache(function)
+        try:
+            cache: Any = _KernelCache(function)
+        except RuntimeError:  # Numba has found no place for it
+            _say_that_nothing_is_kept()
+            return dispatcher
         cache._cache_file._source_stamp = (cache._cache_file._source_stamp, fingerprint())
         dispatcher._cache = cache
         return dispatcher
@@ -58,7 +69,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Hold the lock of the kernels that jobs share on this machine, so that the second to come finds what the first has compiled."""
-    folder = _folder_of_jobs() if _BROUGHT_BY_A_JOB else None
+    folder = kept_in().folder if _BROUGHT_BY_A_JOB else None
     if folder is None:
         yield
         return
@@ -67,21 +78,101 @@ def one_at_a_time() -> Iterator[None]:
         yield
 
 
+class Kept(NamedTuple):
+    """Where the kernels of these sources are kept."""
+
+    folder: Path | None
+    """A folder of this user's own; None: beside the sources, or nowhere."""
+    beside: bool
+    passed_over: tuple[str, ...]
+    """What was tried before, and why it does not serve."""
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether they are kept at all."""
+        return self.beside or self.folder is not None
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        where = "beside the sources" if self.beside else f"in {self.folder}" if self.folder else "nowhere"
+        return "; ".join([f"compiled kernels are kept {where}", *self.passed_over])
+
+
 @lru_cache(maxsize=1)
-def _folder_of_jobs() -> Path | None:
-    """Return where jobs keep the kernels of these sources, for this user alone; None where nothing can be written."""
-    given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(given) if given else Path("~/.cache").expanduser()) / "robonav_ray" / "kernels" / fingerprint()[:16]
+def kept_in() -> Kept:
+    """Return the first place that serves: for a job this user's own folders, else one that was asked for, beside the sources, and those."""
+    given = [Path(os.environ["NUMBA_CACHE_DIR"])] if os.environ.get("NUMBA_CACHE_DIR") else []
+    own = [*given, *_user_caches()]
+    order: list[Path | None] = [*own, None] if _BROUGHT_BY_A_JOB else [*given, None, *_user_caches()]
+    passed_over: list[str] = []
+    for base in order:
+        folder = _PACKAGE if base is None else base / "robonav_ray" / "kernels" / fingerprint()[:16]
+        why_not = _unwritable_sources() if base is None else _not_ours(base, folder)
+        if why_not is None:
+            return Kept(None if base is None else folder, base is None, tuple(passed_over))
+        passed_over.append(f"not in {folder} ({why_not})")
+    return Kept(None, False, tuple(passed_over))
+
+
+def _user_caches() -> list[Path]:
+    """Return where this user's caches are; none where no home is known."""
+    given = os.environ.get("XDG_CACHE_HOME")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        writable = folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
-    except OSError:  # a read-only home: Numba's own places are tried
-        return None
-    return folder if writable else None
+        return [Path(given) if given else Path("~/.cache").expanduser()]
+    except RuntimeError:
+        return []
 
 
-class _InJobs(_CacheLocator):
-    """A place that is the same wherever a job's sources lie: named after what they say."""
+def _unwritable_sources() -> str | None:
+    """Return why nothing can be kept beside the sources; None where it can."""
+    try:
+        for room in ("", *_ROOMS):
+            cache = _PACKAGE / room / "__pycache__"
+            cache.mkdir(exist_ok=True)
+            tempfile.TemporaryFile(dir=cache).close()
+    except OSError as error:
+        return _reason(error)
+    return None
+
+
+def _not_ours(base: Path, folder: Path) -> str | None:
+    """Make ``folder`` below ``base`` for this user alone; return why it cannot be taken, None when it can."""
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        found = base.stat()
+        if found.st_uid not in (0, os.geteuid()) or (found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX):
+            return f"others may rename what is in {base}"
+        for part in (*reversed(folder.relative_to(base).parents[:-1]), folder.relative_to(base)):
+            path = base / part
+            with suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+            found = path.lstat()
+            if not stat.S_ISDIR(found.st_mode):
+                return f"{path} is a link or a file"
+            if found.st_uid != os.geteuid():
+                return f"{path} belongs to somebody else (uid {found.st_uid})"
+            if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                path.chmod(found.st_mode & 0o755)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return _reason(error)
+    return None
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+@lru_cache(maxsize=1)
+def _say_that_nothing_is_kept() -> None:
+    logger.warning(
+        "%s. Each process compiles them for itself, which takes a minute; set NUMBA_CACHE_DIR to a folder that is yours",
+        kept_in().describe(),
+    )
+
+
+class _OwnFolder(_CacheLocator):
+    """A place that is the same wherever the sources lie: named after what they say."""
 
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
         self._line, self._folder = function.__code__.co_firstlineno, folder
@@ -96,20 +187,41 @@ class _InJobs(_CacheLocator):
         return str(self._line)
 
     @classmethod
-    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _InJobs | None:
-        """Return the place of ``py_func``; None leaves it to Numba's own."""
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _OwnFolder | None:
+        """Return the place of ``py_func``; None leaves it to the next."""
         path = Path(py_file)
-        folder = _folder_of_jobs() if _BROUGHT_BY_A_JOB and path.is_relative_to(_PACKAGE) else None
-        if folder is None:
+        folder = kept_in().folder if path.is_relative_to(_PACKAGE) else None
+        return None if folder is None else cls(py_func, folder / path.parent.name)
+
+
+class _BesideSource(InTreeCacheLocator):
+    """Numba's own place, in ``__pycache__``."""
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Any:
+        """Return the place of ``py_func``; None where nothing can be kept there."""
+        if Path(py_file).is_relative_to(_PACKAGE) and not kept_in().beside:
             return None
-        place = cls(py_func, folder / path.parent.name)
-        place.ensure_cache_path()
-        return place
+        return super().from_function(py_func, py_file)
 
 
 class _KernelCacheImpl(CompileResultCacheImpl):
-    _locator_classes = [_InJobs, *CompileResultCacheImpl._locator_classes]  # noqa: RUF012  (Numba's own attribute)
+    _locator_classes = [_OwnFolder, _BesideSource]  # noqa: RUF012  (Numba's own attribute)
 
 
 class _KernelCache(FunctionCache):
     _impl_class = _KernelCacheImpl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what was kept; None, so that it is compiled, where it cannot be read."""
+        try:
+            return super().load_overload(sig, target_context)
+        except OSError:
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled; a disk that is full is no reason not to go on."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            logger.warning("a compiled kernel could not be kept (%s)", _reason(error))

@@ -151,7 +151,17 @@ def local_options(definition: ClusterDefinition) -> LocalOptions:
 
 def state_root() -> Path:
     """Return the folder of all local clusters of this user."""
-    return Path.home() / ".robonav" / "clusters"
+    return own_folder() / "clusters"
+
+
+def own_folder() -> Path:
+    """Return where this user's local clusters and secrets lie; UserError where no home is known."""
+    try:
+        return Path.home() / ".robonav"
+    except RuntimeError:
+        raise UserError(
+            "HOME is not set, and the system knows no home of this user: set HOME to a folder that is yours"
+        ) from None
 
 
 class StateFile:

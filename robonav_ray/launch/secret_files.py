@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from robonav_ray.config.cluster import ClusterDefinition
+from robonav_ray.launch.local_state import own_folder
 
 _MLFLOW = """\
 [mlflow]
@@ -20,7 +21,7 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 
 def secret_paths(definition: ClusterDefinition) -> dict[str, Path]:
     """Return where each secret lies on this machine."""
-    folder = Path.home() / ".robonav" / "secrets"
+    folder = own_folder() / "secrets"
     names = ("mlflow_auth.ini", "mlflow_key", "grafana_password")
     return {"ray_token": Path(definition.auth.token_file).expanduser(), **{name: folder / name for name in names}}
 

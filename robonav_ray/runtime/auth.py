@@ -5,10 +5,12 @@ Ray looks in RAY_AUTH_TOKEN, then in the file that RAY_AUTH_TOKEN_PATH names, th
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +47,11 @@ def token_mode() -> bool:
 
 def token_path() -> Path:
     """Return the file that Ray reads when RAY_AUTH_TOKEN is not set."""
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    try:
+        return Path(named) if named else Path.home() / ".ray" / "auth_token"
+    except RuntimeError:  # no HOME, and a user id that the system does not know
+        return Path("/nonexistent/.ray/auth_token")
 
 
 def find_token() -> Token:
@@ -69,6 +75,35 @@ def find_token() -> Token:
     except (OSError, UnicodeDecodeError) as error:
         raise AuthError(f"{origin}: the token cannot be read ({error}); {HEAD_TOKEN_ADVICE}") from None
     return Token(SecretStr(text) if text else None, origin)
+
+
+@contextlib.contextmanager
+def own_token() -> Iterator[None]:
+    """Have a token for a Ray of one's own while the block runs: the one in Ray's file, which is made if missing.
+
+    Where HOME is missing or may not be written, one is made for as long as the block runs; it stands in this process's environment.
+
+    Raises:
+        AuthError: As ``find_token``, and when a file that RAY_AUTH_TOKEN_PATH names cannot be written.
+    """
+    if not token_mode() or os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH") or _can_keep(token_path()):
+        ensure_token()
+        yield
+        return
+    logger.warning("%s cannot be written: this Ray has a token of its own, which ends with it", token_path())
+    os.environ["RAY_AUTH_TOKEN"] = uuid.uuid4().hex
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_TOKEN"]
+
+
+def _can_keep(path: Path) -> bool:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(path, os.R_OK) or os.access(path.parent, os.W_OK | os.X_OK)
 
 
 def ensure_token() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from robonav_ray import plain_files
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
-from robonav_ray.runtime.auth import ensure_token
+from robonav_ray.runtime.auth import own_token
 from robonav_ray.runtime.job import current_job
 from robonav_ray.runtime.own_ray import own_ray
 from robonav_ray.runtime.placement import ROLE_LABEL, NodeFacts
@@ -111,7 +111,7 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
     with contextlib.ExitStack() as exits:
         try:
             if local:
-                ensure_token()
+                exits.enter_context(own_token())
                 logs = exits.enter_context(_own_ray(config))
             else:
                 assert address is not None
@@ -156,7 +156,7 @@ def _own_ray(config: RuntimeConfig) -> Iterator[Path]:
 
 def _not_started(error: Exception, advice: str) -> ClusterError:
     reason = "; ".join([_first_line(error), *getattr(error, "__notes__", [])])
-    return ClusterError(f"a local Ray could not be started: {reason}; {advice}")
+    return ClusterError(f"a local Ray could not be started: {reason}; {advice}, runtime.keep_ray_logs=true keeps Ray's logs")
 
 
 def _not_joined(error: Exception, where: str, address: str | None) -> ClusterError:

@@ -14,6 +14,7 @@ import psutil
 from rich.table import Table
 from rich.text import Text
 
+from robonav_ray.compiled import kept_in
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.cluster import connected
@@ -37,7 +38,7 @@ class Finding:
 def doctor_command() -> int:
     """Print the findings; 0 when a default run can start here, 1 otherwise."""
     console = make_screen()
-    findings = [*_machine(), *_packages(), _gpu()]
+    findings = [*_machine(), *_packages(), _kernels(), _gpu()]
     with console.status("starting Ray ..."):
         findings += _ray()
     table = Table(box=None, show_header=False, padding=(0, 2))
@@ -87,6 +88,16 @@ def _packages() -> list[Finding]:
         except metadata.PackageNotFoundError:
             findings.append(Finding(name, True, f"not installed (only needed for {use})"))
     return findings
+
+
+def _kernels() -> Finding:
+    kept = kept_in()
+    return Finding(
+        "kernels",
+        kept.anywhere,
+        kept.describe(),
+        "each process compiles them for itself: set NUMBA_CACHE_DIR to a folder that is yours",
+    )
 
 
 def _gpu() -> Finding:

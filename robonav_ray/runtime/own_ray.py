@@ -49,13 +49,17 @@ def own_ray(*, keep_logs: bool = False, **arguments: Any) -> Iterator[Path]:
     claim = Claim(folder, _names([os.getpid()]))
     reaper = Reaper(folder, claim.descriptor, keep=keep_logs)
     try:
-        ray.init(address="local", _temp_dir=str(folder / BELOW), **arguments)
+        with _kernels_shared_in(folder):
+            ray.init(address="local", _temp_dir=str(folder / BELOW), **arguments)
     except BaseException as error:
         _add_reason(error, folder)
+        if keep_logs:
+            error.add_note(f"Ray's logs are in {folder / BELOW}")
         ray.shutdown()
         reaper.end_now()
-        claim.close()
-        _remove(folder)
+        claim.close(keep=keep_logs)
+        if not keep_logs:
+            _remove(folder)
         raise
     try:
         pids = _started_by_ray()
@@ -69,6 +73,24 @@ def own_ray(*, keep_logs: bool = False, **arguments: Any) -> Iterator[Path]:
             _remove(folder)
         reaper.dismiss()
         claim.close(keep=keep_logs)
+
+
+@contextlib.contextmanager
+def _kernels_shared_in(folder: Path) -> Iterator[None]:
+    """Where compiled kernels cannot be kept, have the processes that Ray starts find at least each other's."""
+    from robonav_ray.compiled import kept_in
+
+    name, before = "NUMBA_CACHE_DIR", os.environ.get("NUMBA_CACHE_DIR")
+    if kept_in().anywhere:
+        yield
+        return
+    os.environ[name] = str(folder / "kernels")
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _started_by_ray() -> list[int]:
@@ -105,11 +127,11 @@ def _remove(folder: Path) -> None:
 
 def _add_reason(error: BaseException, folder: Path) -> None:
     """Note on the error what the logs, which are about to go, say of it."""
-    lines: dict[str, None] = {}
+    lines: dict[str, str] = {}
     for name in _TELLING_FILES:
         for path in (folder / BELOW).glob(f"session_2*/logs/{name}"):
             with contextlib.suppress(OSError):
                 text = path.read_bytes()[-100_000:].decode(errors="replace")
-                lines |= dict.fromkeys(f"{name}: {line.strip()[:300]}" for line in text.splitlines() if _TELLING.search(line))
-    for line in list(lines)[-3:]:
-        error.add_note(line)
+                lines |= {line.strip()[:300]: name for line in text.splitlines() if _TELLING.search(line)}
+    for line, name in list(lines.items())[-3:]:
+        error.add_note(f"{name}: {line}")

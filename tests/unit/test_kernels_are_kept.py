@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba.core.caching import FunctionCache
 
 from robonav_ray import compiled
 from robonav_ray.worlds import step
@@ -26,14 +28,24 @@ def copy_of_the_kernels(folder: Path) -> Path:
     return folder
 
 
-def hits_and_misses(sources: Path, cache: Path) -> list[int]:
+def draw(sources: Path, cache: Path) -> subprocess.CompletedProcess[str]:
     """Compile one kernel, or find it, in a process that has ``sources`` for its package."""
     environment = {**os.environ, "PYTHONPATH": str(sources.parent), "XDG_CACHE_HOME": str(cache)}
     environment.pop("NUMBA_CACHE_DIR", None)
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", DRAW], env=environment, cwd=sources.parent, capture_output=True, text=True, check=True
     )
-    return [int(word) for word in done.stdout.split()]
+
+
+def hits_and_misses(sources: Path, cache: Path) -> list[int]:
+    return [int(word) for word in draw(sources, cache).stdout.split()]
+
+
+def make_read_only(package: Path) -> None:
+    """Take ``__pycache__`` from the sources, also for root."""
+    for room in ("", "worlds", "planners", "algo", "replay"):
+        shutil.rmtree(package / room / "__pycache__", ignore_errors=True)
+        (package / room / "__pycache__").touch()
 
 
 @pytest.mark.parametrize(
@@ -76,3 +88,101 @@ def test_a_cache_that_cannot_be_written_is_passed_over(tmp_path) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     assert hits_and_misses(package, tmp_path / "cache") == [0, 1]
     assert hits_and_misses(package, tmp_path / "cache") == [1, 0]
+
+
+def test_sources_that_may_not_be_written_have_their_kernels_in_a_folder_of_the_users_own(tmp_path) -> None:
+    package = copy_of_the_kernels(tmp_path / "installed" / "robonav_ray")
+    make_read_only(package)
+    assert hits_and_misses(package, tmp_path / "cache") == [0, 1]
+    assert hits_and_misses(package, tmp_path / "cache") == [1, 0]
+    for folder in (tmp_path / "cache" / "robonav_ray", tmp_path / "cache" / "robonav_ray" / "kernels"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_where_nothing_can_be_kept_kernels_run_all_the_same_and_it_is_said_once(tmp_path) -> None:
+    package = copy_of_the_kernels(tmp_path / "installed" / "robonav_ray")
+    make_read_only(package)
+    (tmp_path / "cache").touch()
+    done = draw(package, tmp_path / "cache")
+    assert done.stdout.split() == ["0", "1"]
+    assert done.stderr.count("compiled kernels are kept nowhere") == 1
+    assert "set NUMBA_CACHE_DIR to a folder that is yours" in done.stderr
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_unwritable_sources", lambda: "permission denied")
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"])
+@pytest.mark.parametrize(
+    ("there", "says"),
+    [
+        ("file", "exists|not a directory"),
+        ("link", "is a link or a file"),
+        ("somebody else's", r"belongs to somebody else \(uid"),
+        ("open to all", "others may rename"),
+    ],
+)
+def test_a_folder_that_others_could_have_filled_is_not_taken(
+    there: str, says: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_only: None
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "no" / "home"))
+    (tmp_path / "no").touch()
+    monkeypatch.setenv(variable, str(tmp_path / "base"))
+    base = tmp_path / "base" / (".cache" if variable == "HOME" else "")
+    if there == "file":
+        base.parent.mkdir(exist_ok=True)
+        base.touch()
+    else:
+        (base / "robonav_ray").mkdir(parents=True)
+    if there == "link":
+        (base / "robonav_ray").rename(tmp_path / "elsewhere")
+        (base / "robonav_ray").symlink_to(tmp_path / "elsewhere")
+    elif there == "open to all":
+        base.chmod(0o777)
+    elif there == "somebody else's":
+        me = os.geteuid()
+        monkeypatch.setattr(Path, "lstat", lambda self: os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 1, me + 1, 0, 0, 0, 0, 0)))
+    kept = compiled.kept_in.__wrapped__()
+    assert not kept.anywhere
+    assert re.search(says, kept.describe())
+    assert "permission denied" in kept.describe()
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"])
+def test_a_folder_of_ours_is_taken_and_closed_to_others(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_only: None
+) -> None:
+    monkeypatch.setenv("HOME", "/dev/null/home")
+    monkeypatch.setenv(variable, str(tmp_path / "base"))
+    base = tmp_path / "base" / (".cache" if variable == "HOME" else "")
+    (base / "robonav_ray").mkdir(parents=True)
+    (base / "robonav_ray").chmod(0o777)
+    kept = compiled.kept_in.__wrapped__()
+    assert kept.folder == base / "robonav_ray" / "kernels" / compiled.fingerprint()[:16]
+    assert stat.S_IMODE((base / "robonav_ray").stat().st_mode) == 0o755
+
+
+def test_without_a_home_only_what_was_named_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_only: None) -> None:
+    def unknown(self: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    assert not compiled.kept_in.__wrapped__().anywhere
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert compiled.kept_in.__wrapped__().folder.is_relative_to(tmp_path)
+
+
+def test_a_full_disk_is_no_reason_not_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FunctionCache, "save_overload", full)
+    monkeypatch.setattr(FunctionCache, "load_overload", full)
+    assert compiled.njit()(lambda x: x + 1)(2) == 3
+    assert "a compiled kernel could not be kept (no space left on device)" in caplog.text

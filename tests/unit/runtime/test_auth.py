@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from robonav_ray.runtime.auth import AuthError, ensure_token, find_token
+from robonav_ray.runtime import auth
+from robonav_ray.runtime.auth import AuthError, ensure_token, find_token, own_token
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +89,32 @@ def test_a_token_that_cannot_be_written_is_said(home, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "file" / "token"))
     with pytest.raises(AuthError, match="RAY_AUTH_TOKEN_PATH"):
         ensure_token()
+
+
+@pytest.mark.parametrize("there", ["a file as home", "no home at all"])
+def test_without_a_home_a_ray_of_ones_own_has_a_token_that_ends_with_it(home, monkeypatch, there, caplog):
+    (home / "file").touch()
+    monkeypatch.setenv("HOME", str(home / "file"))
+    if there == "no home at all":
+
+        def unknown() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "home", unknown)
+        monkeypatch.setattr(auth.os, "access", lambda *_: False)
+        monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)
+    with own_token():
+        token = find_token()
+        assert token.origin == "RAY_AUTH_TOKEN"
+        assert token.value is not None
+        assert token.value.get_secret_value() not in caplog.text
+    assert "RAY_AUTH_TOKEN" not in os.environ
+    assert "this Ray has a token of its own" in caplog.text
+
+
+def test_with_a_home_or_a_file_that_was_named_it_is_kept(home, monkeypatch):
+    with own_token():
+        assert find_token().origin == str(home / ".ray" / "auth_token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / ".ray" / "auth_token" / "below"))
+    with pytest.raises(AuthError, match="RAY_AUTH_TOKEN_PATH"), own_token():
+        pass
