@@ -102,8 +102,7 @@ class Kept(NamedTuple):
 def kept_in() -> Kept:
     """Return the first place that serves: for a job this user's own folders, else one that was asked for, beside the sources, and those."""
     given = [Path(os.environ["NUMBA_CACHE_DIR"])] if os.environ.get("NUMBA_CACHE_DIR") else []
-    own = [*given, *_user_caches()]
-    order: list[Path | None] = [*own, None] if _BROUGHT_BY_A_JOB else [*given, None, *_user_caches()]
+    order: list[Path | None] = [*given, *_user_caches(), None] if _BROUGHT_BY_A_JOB else [*given, None, *_user_caches()]
     passed_over: list[str] = []
     for base in order:
         folder = _PACKAGE if base is None else base / "robonav_ray" / "kernels" / fingerprint()[:16]
@@ -112,6 +111,12 @@ def kept_in() -> Kept:
             return Kept(None if base is None else folder, base is None, tuple(passed_over))
         passed_over.append(f"not in {folder} ({why_not})")
     return Kept(None, False, tuple(passed_over))
+
+
+def own_cache(name: str) -> Path | None:
+    """Return a folder that this user alone can write, for what another compiler keeps; None where there is none."""
+    folders = ((base, base / "robonav_ray" / name) for base in _user_caches())
+    return next((folder for base, folder in folders if _not_ours(base, folder) is None), None)
 
 
 def _user_caches() -> list[Path]:
@@ -151,7 +156,9 @@ def _not_ours(base: Path, folder: Path) -> str | None:
                 return f"{path} is a link or a file"
             if found.st_uid != os.geteuid():
                 return f"{path} belongs to somebody else (uid {found.st_uid})"
-            if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            if found.st_mode & stat.S_IWOTH:
+                return f"everybody may write to {path}"
+            if found.st_mode & stat.S_IWGRP:
                 path.chmod(found.st_mode & 0o755)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from robonav_ray.compiled import own_cache
 from robonav_ray.errors import UserError
 
 MODES = ("off", "default", "reduce-overhead")
@@ -19,7 +23,18 @@ def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
     """Return ``function`` compiled for fixed shapes, at its first call; ``reduce-overhead`` also captures it as a CUDA graph."""
     if mode == "off":
         return function
+    _keep_apart()
     return torch.compile(function, dynamic=False, mode=None if mode == "default" else mode)
+
+
+def _keep_apart() -> None:
+    """Have torch keep what it compiles where nobody else can write: its own place has a name in /tmp that everybody can foresee."""
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        folder = own_cache("inductor")
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="robonav-inductor-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
 
 
 def check_compile(mode: str, device: torch.device, key: str = "learner.compile") -> None:

@@ -124,6 +124,7 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
         ("link", "is a link or a file"),
         ("somebody else's", r"belongs to somebody else \(uid"),
         ("open to all", "others may rename"),
+        ("written by all", "everybody may write"),
     ],
 )
 def test_a_folder_that_others_could_have_filled_is_not_taken(
@@ -143,6 +144,8 @@ def test_a_folder_that_others_could_have_filled_is_not_taken(
         (base / "robonav_ray").symlink_to(tmp_path / "elsewhere")
     elif there == "open to all":
         base.chmod(0o777)
+    elif there == "written by all":
+        (base / "robonav_ray").chmod(0o777)
     elif there == "somebody else's":
         me = os.geteuid()
         monkeypatch.setattr(Path, "lstat", lambda self: os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 1, me + 1, 0, 0, 0, 0, 0)))
@@ -160,7 +163,7 @@ def test_a_folder_of_ours_is_taken_and_closed_to_others(
     monkeypatch.setenv(variable, str(tmp_path / "base"))
     base = tmp_path / "base" / (".cache" if variable == "HOME" else "")
     (base / "robonav_ray").mkdir(parents=True)
-    (base / "robonav_ray").chmod(0o777)
+    (base / "robonav_ray").chmod(0o775)
     kept = compiled.kept_in.__wrapped__()
     assert kept.folder == base / "robonav_ray" / "kernels" / compiled.fingerprint()[:16]
     assert stat.S_IMODE((base / "robonav_ray").stat().st_mode) == 0o755

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -312,3 +315,19 @@ def test_a_local_run_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(UserError, match=r"learner\.precision=fp16 needs a GPU"):
         train_command(None, ["learner.precision=fp16", f"output_dir={tmp_path}/runs"], resume=None, directory=None, local=True)
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_torch_compiles_is_kept_where_nobody_else_can_write(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for given, expected in (("", tmp_path / "robonav_ray" / "inductor"), ("/given", Path("/given"))):
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+        if given:
+            monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", given)
+        compilation.compiled(lambda x: x, "default")
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(expected)
+    assert stat.S_IMODE((tmp_path / "robonav_ray" / "inductor").stat().st_mode) == 0o700
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    compilation.compiled(lambda x: x, "default")
+    assert stat.S_IMODE(os.stat(os.environ["TORCHINDUCTOR_CACHE_DIR"]).st_mode) == 0o700
