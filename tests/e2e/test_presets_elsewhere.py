@@ -36,3 +36,14 @@ def test_a_preset_learns_with_its_defaults(preset: str, environment: str, seed: 
     goal = study().GOALS[environment]
     assert result.reached_at is not None, f"best window {result.best} of {goal.mean_return}"
     assert result.reached_at <= goal.env_steps + study().LOOK_ENV_STEPS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_support_that_is_too_small_is_said_while_it_trains(caplog: pytest.LogCaptureFixture) -> None:
+    """A pole held for 40 steps is worth 6.6 scaled rewards."""
+    changes = ("algo.v_min=-4", "algo.v_max=4", "budget.max_env_steps=40000")
+    study().train("rainbow", "CartPole-v1", 0, changes)
+    said = [record.getMessage() for record in caplog.records if "support" in record.getMessage()]
+    assert len(said) == 1, said
+    assert "algo.v_max (4) is too low" in said[0]

@@ -1,7 +1,9 @@
 """A trial, report by report, in one process: it goes on where it was, and takes over what another one learned."""
 
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -111,3 +113,14 @@ def test_a_clone_has_the_donors_learner_and_its_own_steps_and_values(tmp_path, h
         json.loads(line).get("learner/learning_rate") for line in (tmp_path / "00000" / "metrics.jsonl").read_text().splitlines()
     ]
     assert rates[-1] == pytest.approx(5e-3)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_return_that_cannot_be_compared_fails_the_trial_alone(tmp_path, monkeypatch, value):
+    nothing = SimpleNamespace(success=None, collision=None, task_return=SimpleNamespace(value=value))
+    monkeypatch.setattr("robonav_ray.tuning.trial_run.judge_stage", lambda *_: None)
+    monkeypatch.setattr("robonav_ray.tuning.trial_run.summarize", lambda _: nothing)
+    run = make(tmp_path, "00000")
+    with pytest.raises(RuntimeError, match=r"00000: the mean return of .* cannot be compared"):
+        run.report()
+    run.close()
