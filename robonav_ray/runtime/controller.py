@@ -103,8 +103,6 @@ class Controller:
             facts = self.facts = self._wiring.poll(POLL_S, until_env_steps)
             self._note(facts)
             if facts.progress.problem is not None:
-                if self._has_news(facts):
-                    self._save(facts, last=True)
                 raise ConfigError(facts.progress.problem)
             if self._session.config.learner.follows_budget:
                 used = self._budget.used_frac(

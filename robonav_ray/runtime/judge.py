@@ -180,7 +180,7 @@ def evaluate_run(
     policy = load_policy(checkpoint, config, task)
     chosen = _checked_levels(task, levels)
     reports: list[LevelReport] = []
-    with EvaluationWatch(console, stop) as watch, stopped_at_once(stop or StopRequest()):
+    with EvaluationWatch(console, stop) as watch, stopped_at_once(StopRequest() if stop is None else stop):
         for level in chosen:
             name = task.shown_name(level)
             table = judge_stage(policy, config, task, level, watch.begin(f"evaluating {name}", config.evaluation.num_episodes))

@@ -35,6 +35,8 @@ _MAY_BE_ANOTHERS = (
     signal.SIGVTALRM,
     signal.SIGPROF,
 )
+ENDING = (*_OURS, *_MAY_BE_ANOTHERS)
+"""Signals that would end the process."""
 
 
 class StopRequest:

@@ -13,13 +13,12 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from robonav_ray.evaluation.episodes import EvaluationProgress
-from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.signals import ENDING, StopRequest
 from robonav_ray.screen import Screen
 
 LINE_S = 10.0
 """Seconds between two lines where there is no terminal."""
 _DRAW_S = 0.1
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class EvaluationStopped(KeyboardInterrupt):
@@ -40,7 +39,7 @@ def stopped_at_once(stop: StopRequest) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in ENDING}
     told = False
 
     def note(number: int, frame: FrameType | None) -> None:
