@@ -14,7 +14,7 @@ from PIL import Image
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
-from robonav_ray.errors import UserError
+from robonav_ray.errors import EnvironmentFailedError, UserError
 from robonav_ray.runtime.task import Task
 from robonav_ray.worlds.film import save_gif
 from robonav_ray.worlds.make import make_vector_env
@@ -73,10 +73,8 @@ def _film_another(path: Path, act: Act, config: RunConfig, task: Task, num_episo
             return save_gif(frames, path, fps=_fps(env.metadata.get("render_fps")))
         finally:
             env.close()
-    except (UserError, OSError):
-        raise
-    except Exception as error:  # whatever another's drawing raises: the film is an extra, and the run is not
-        raise NoFilmError(f"env.id={task.env_id!r} failed while it was drawn: {type(error).__name__}: {error}") from error
+    except EnvironmentFailedError as error:
+        raise NoFilmError(str(error)) from error
 
 
 def film_others(act: Act, env: VectorEnv[Any, Any, Any], num_episodes: int, cut_off_after: int) -> Iterator[np.ndarray]:

@@ -176,15 +176,16 @@ def evaluate_run(
     Raises:
         EvaluationStopped: As soon as ``stop`` asks for it.
     """
-    task = describe_task(config)
-    policy = load_policy(checkpoint, config, task)
-    chosen = _checked_levels(task, levels)
     reports: list[LevelReport] = []
-    with EvaluationWatch(console, stop) as watch, stopped_at_once(StopRequest() if stop is None else stop):
-        for level in chosen:
-            name = task.shown_name(level)
-            table = judge_stage(policy, config, task, level, watch.begin(f"evaluating {name}", config.evaluation.num_episodes))
-            reports.append(LevelReport(name, summarize(table, config.evaluation.confidence)))
+    with stopped_at_once(StopRequest() if stop is None else stop):
+        task = describe_task(config)
+        policy = load_policy(checkpoint, config, task)
+        with EvaluationWatch(console, stop) as watch:
+            for level in _checked_levels(task, levels):
+                name = task.shown_name(level)
+                show = watch.begin(f"evaluating {name}", config.evaluation.num_episodes)
+                table = judge_stage(policy, config, task, level, show)
+                reports.append(LevelReport(name, summarize(table, config.evaluation.confidence)))
     knows = "lidar only" if config.env.world.observation == "lidar" else "true state"
     return EvaluationReport(
         policy=run.path.name,
