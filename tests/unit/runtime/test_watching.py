@@ -9,11 +9,11 @@ import threading
 import time
 
 import pytest
-from rich.console import Console
 
 from robonav_ray.evaluation.episodes import EvaluationProgress
 from robonav_ray.runtime.signals import StopRequest, stop_on_signals
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, stopped_at_once
+from robonav_ray.screen import Screen
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -72,7 +72,7 @@ def test_outside_of_the_main_thread_it_does_nothing() -> None:
 
 
 def test_where_there_is_no_terminal_a_line_comes_now_and_then() -> None:
-    now, console = [0.0], Console(file=io.StringIO(), width=200)
+    now, console = [0.0], Screen(file=io.StringIO(), width=200)
     with EvaluationWatch(console, now=lambda: now[0]) as watch:
         show = watch.begin("evaluating [a]", 1000)
         for second in range(25):
@@ -85,7 +85,7 @@ def test_where_there_is_no_terminal_a_line_comes_now_and_then() -> None:
 
 
 def test_on_a_terminal_there_is_a_bar() -> None:
-    now, console = [0.0], Console(file=io.StringIO(), width=120, force_terminal=True)
+    now, console = [0.0], Screen(file=io.StringIO(), width=120, force_terminal=True)
     with EvaluationWatch(console, now=lambda: now[0]) as watch:
         show = watch.begin("evaluating a", 10)
         now[0] = 1.0
@@ -95,7 +95,7 @@ def test_on_a_terminal_there_is_a_bar() -> None:
 
 def test_a_request_ends_it_at_the_next_step() -> None:
     stop = StopRequest()
-    with EvaluationWatch(Console(file=io.StringIO()), stop) as watch:
+    with EvaluationWatch(Screen(file=io.StringIO()), stop) as watch:
         show = watch.begin("x", 10)
         show(EvaluationProgress(0, 10, 1))
         stop.signal_name = "SIGTERM"
