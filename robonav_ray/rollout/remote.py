@@ -8,6 +8,8 @@ life begins in a spare process where there is one (``spares_remote.py``).
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,7 +24,7 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.counter_rng import ROLE_EXPLORATION, ROLE_WORLD, seed_for
-from robonav_ray.errors import PartLostError, ToldError
+from robonav_ray.errors import EnvironmentFailedError, PartLostError, ToldError, UserError
 from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
 from robonav_ray.records import Assignment, EpisodeResults, Fragment, PartEvent
 from robonav_ray.rollout.spares_remote import Spares
@@ -34,6 +36,12 @@ SLICE_S = 0.5
 CALLS_PER_WORKER = 2
 MAX_FRUITLESS_LIVES = 5
 """Lives of one worker in a row that may end before they return anything: more of them do not come from outside."""
+SHORT_LIFE_S = 60.0
+"""A life in somebody else's environment that has delivered for less than this counts as one that the environment ended."""
+_ONLY_HERE = (
+    "The driver can make it, and a rollout worker cannot: what registers it must be a module that every process can import, named in "
+    "env.id=module:Id; `robonav submit` brings the current folder to all nodes (docs/your_environment.md)"
+)
 QUIET_FACTOR = 5.0
 """A worker is silent when it has not been heard of for so many times its longest fragment (and for the time-out at least)."""
 
@@ -94,12 +102,20 @@ class _WorkerActor:
 
     def __init__(self, wiring: RolloutWiring | None) -> None:
         self._worker: RolloutWorker | None = None
+        self._failed: ToldError | UserError | None = None
         if wiring is not None:
             self.begin(wiring)
 
     def begin(self, wiring: RolloutWiring) -> None:
-        """Begin the life."""
-        self._worker = _with_policy(wiring)
+        """Begin the life; what its environment does wrong is told by ``run``, since an actor that cannot be made only dies."""
+        if not wiring.config.env.is_native and threading.current_thread() is threading.main_thread():
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # Ctrl-C is the driver's; a KeyboardInterrupt here is the environment's own
+        try:
+            self._worker = _with_policy(wiring)
+        except (ToldError, UserError) as error:
+            self._failed = error
 
     def rehearse(self, wiring: RolloutWiring) -> None:
         """Load whatever a life like ``wiring`` needs, by making a fragment that nobody gets.
@@ -115,6 +131,8 @@ class _WorkerActor:
 
     def run(self, seconds: float) -> RolloutStats:
         """Make fragments, at least one, for about ``seconds``."""
+        if self._failed is not None:
+            raise self._failed
         worker = self._worker
         if worker is None:  # `begin` has failed in this spare; a process of its own shall say why
             raise SystemExit("the spare could not begin")
@@ -195,6 +213,7 @@ class RolloutFleet:
         self.num_replaced = 0
         self.last_loss = ""
         self._fruitless: dict[int, int] = {}
+        self._short: dict[int, int] = {}
         self._target: dict[int, RolloutWiring] = {}
         self._lives: list[_Life] = []
         self._newest_life = max(wiring.incarnation for wiring in self._wirings)
@@ -243,6 +262,8 @@ class RolloutFleet:
                     raise PartLostError(f"rollout worker {index} met a part that is gone: {error.cause}") from error
                 if isinstance(error.cause, ToldError):
                     raise error.cause from error
+                if isinstance(error.cause, UserError):  # the driver has made such an environment: it has what they have not
+                    raise UserError(f"{error.cause}. {_ONLY_HERE}") from error
                 raise ToldError(f"rollout worker {index} failed: {error.cause!r}") from error
             except RayActorError as error:
                 self._replace(index, "lost", "died", error)
@@ -376,6 +397,7 @@ class RolloutFleet:
         self.num_replaced += 1
         self.last_loss = f"rollout worker {index} {why} and was replaced"
         self._fruitless[index] = self._fruitless.get(index, 0) + (life.heard is None)
+        self._check_environment(index, why, error)
         if self.num_replaced > self._max_restarts:
             raise ToldError(
                 f"{self.num_replaced} rollout workers died, more than rollout.max_restarts allows; last: {error}"
@@ -389,6 +411,18 @@ class RolloutFleet:
         # and what was fenced a moment ago may not have let go of it.
         in_spare = life.heard is not None and (event == "lost" or self._wirings[index].config.env.is_native)
         self._lives[index] = self._begin(index, time.monotonic(), in_spare=in_spare)
+
+    def _check_environment(self, index: int, why: str, error: RayActorError | None) -> None:
+        """Give up an environment, not ours, that ends or blocks its process again and again: it would do so for ever."""
+        env, life = self._wirings[index].config.env, self._lives[index]
+        is_short = life.heard is None or life.heard - life.began < SHORT_LIFE_S
+        self._short[index] = self._short.get(index, 0) + 1 if is_short and not env.is_native else 0
+        if self._short[index] > MAX_FRUITLESS_LIVES:
+            raise EnvironmentFailedError(
+                f"your environment failed: {self._short[index]} times in a row the rollout worker {index} that runs env.id={env.id!r} {why} "
+                "soon after it had begun: the environment ends its process (os._exit, a crash in native code, out of memory) or blocks in "
+                "a call; `robonav train --local` shows it alone"
+            ) from error
 
 
 def _same_worlds(one: RolloutWiring, other: RolloutWiring) -> bool:

@@ -21,6 +21,7 @@ from robonav_ray.interfaces import StepInfo
 from robonav_ray.records import Outcome
 from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import DISABLED
+from robonav_ray.worlds.foreign.failure import broken_promise, calling
 from robonav_ray.worlds.vector_env import EPISODE_INFO, NavVectorEnv, episode_info
 
 GOAL_KEYS = ("observation", "achieved_goal", "desired_goal")
@@ -160,7 +161,8 @@ class _InfoRows(Sequence[Mapping[str, Any]]):
 class ComputedGoals:
     """``interfaces.GoalFunctions`` of any goal-env, through its own ``compute_reward`` and ``compute_terminated``.
 
-    Both are called with (B, ...) goals and B infos where they answer with B numbers that equal those of single calls, else row by row.
+    Both are called with (B, ...) goals and B infos where they answer with B numbers that equal those of single calls, else row by row,
+    whatever they raise or return of a batch. What they raise of one transition is an EnvironmentFailedError.
     An environment without ``compute_terminated`` ends only where it really ended (as Gymnasium-Robotics' environments: never by a goal).
     """
 
@@ -176,6 +178,7 @@ class ComputedGoals:
         """(G,) int64: the desired goal is the last part of the flat observation."""
         goal = space["desired_goal"]
         self._shape, self._dtype = goal.shape or (), goal.dtype
+        self._env_id, self._package = env_id, type(base).__module__.partition(".")[0]
         self._reward: Any = base.compute_reward  # type: ignore[attr-defined]
         self._terminated: Any = getattr(base, "compute_terminated", None)
         self._in_rows: dict[Any, bool] = {}
@@ -196,32 +199,54 @@ class ComputedGoals:
         return np.asarray(desired_goal, np.float32)
 
     def _call(self, function: Any, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo) -> np.ndarray:
+        """Call ``function`` with goals of its own, which it may change."""
         num = len(achieved_goal)
-        achieved, desired = (np.asarray(g, self._dtype).reshape(num, *self._shape) for g in (achieved_goal, desired_goal))
+        achieved, desired = (np.array(g, self._dtype).reshape(num, *self._shape) for g in (achieved_goal, desired_goal))
         if num < 2:
             return self._one_by_one(function, achieved, desired, info)
         if function not in self._in_rows:
             self._in_rows[function] = self._takes_batches(
                 function, achieved[:16], desired[:16], {k: v[:16] for k, v in info.items()}
             )
-        if not self._in_rows[function]:
-            return self._one_by_one(function, achieved, desired, info)
-        return np.asarray(function(achieved, desired, _InfoRows(info, num)))
+        if self._in_rows[function]:
+            together = _together(function, achieved.copy(), desired.copy(), info)
+            if together is not None:
+                return together
+            self._in_rows[function] = False  # a batch that it was not written for after all
+        return self._one_by_one(function, achieved, desired, info)
 
     def _one_by_one(self, function: Any, achieved: np.ndarray, desired: np.ndarray, info: StepInfo) -> np.ndarray:
-        infos = _InfoRows(info, len(achieved))
-        return np.array([function(a, d, i) for a, d, i in zip(achieved, desired, infos, strict=True)], np.float64)
+        """EnvironmentFailedError for what ``function`` raises, or returns that is no finite number."""
+        infos, name = _InfoRows(info, len(achieved)), getattr(function, "__name__", "its function")
+        rows = np.empty(len(achieved), np.float64)
+        for i, (a, d) in enumerate(zip(achieved.copy(), desired.copy(), strict=True)):
+            with calling(self._env_id, f"{name}()", self._package):
+                told = np.asarray(function(a, d, infos[i]), np.float64)
+            if told.size != 1 or not np.isfinite(told).all():
+                raise broken_promise(
+                    f"{name}() returned {told.tolist()!r:.80} for one transition, where one finite number is due",
+                    self._env_id,
+                    getattr(function, "__code__", None),
+                )
+            rows[i] = told.item()
+        return rows
 
     def _takes_batches(self, function: Any, achieved: np.ndarray, desired: np.ndarray, info: StepInfo) -> bool:
         """Ask once with a batch and once row by row, reached goals among the rows; only equal answers are trusted."""
         desired = desired.copy()
         desired[::2] = achieved[::2]
         alone = self._one_by_one(function, achieved, desired, info)
-        try:
-            together = np.asarray(function(achieved, desired, _InfoRows(info, len(achieved))))
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError):  # written for one transition only
-            return False
-        return together.shape == alone.shape and bool(np.allclose(together, alone))
+        together = _together(function, achieved.copy(), desired, info)
+        return together is not None and bool(np.allclose(together, alone))
+
+
+def _together(function: Any, achieved: np.ndarray, desired: np.ndarray, info: StepInfo) -> np.ndarray | None:
+    """Return what ``function`` says of a whole batch, (B,) finite float64; None where it says anything else, or raises."""
+    try:
+        told = np.asarray(function(achieved, desired, _InfoRows(info, len(achieved))), np.float64)
+    except Exception:  # noqa: BLE001  it is written for one transition: what it raises then is its author's choice
+        return None
+    return told if told.shape == (len(achieved),) and bool(np.isfinite(told).all()) else None
 
 
 class NavGoalVectorEnv(NavVectorEnv):

@@ -52,6 +52,11 @@ def make_guarded(env: EnvConfig, **options: Any) -> GuardedEnv:
         UserError: When it is not registered or not installed, does not take ``env.kwargs``, or has spaces that are not supported.
         EnvironmentFailedError: When it fails while it is made.
     """
+    with _same_folder():
+        return _make_guarded(env, options)
+
+
+def _make_guarded(env: EnvConfig, options: dict[str, Any]) -> GuardedEnv:
     spec = find_spec(env.id)
     package = _package(spec)
     try:
@@ -65,6 +70,21 @@ def make_guarded(env: EnvConfig, **options: Any) -> GuardedEnv:
             raise UserError(f"env.id={env.id!r} cannot be made with env.kwargs={env.kwargs}: {error}") from None
         raise failure(error, env.id, "the making", package) from None
     return GuardedEnv(made, env.id)
+
+
+@contextlib.contextmanager
+def _same_folder() -> Iterator[None]:
+    """Come back to the current folder, which is what the paths of the command are relative to."""
+    try:
+        before = os.getcwd()
+    except FileNotFoundError:  # it has been removed
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None:
+            with contextlib.suppress(OSError):
+                os.chdir(before)
 
 
 @contextlib.contextmanager
