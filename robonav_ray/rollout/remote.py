@@ -419,7 +419,7 @@ class RolloutFleet:
         self._short[index] = self._short.get(index, 0) + 1 if is_short and not env.is_native else 0
         if self._short[index] > MAX_FRUITLESS_LIVES:
             raise EnvironmentFailedError(
-                f"your environment failed: {self._short[index]} times in a row the rollout worker {index} that runs env.id={env.id!r} {why} "
+                f"your environment failed: {self._short[index]} times in a row the rollout worker {index} of env.id={env.id!r} {why} "
                 "soon after it had begun: the environment ends its process (os._exit, a crash in native code, out of memory) or blocks in "
                 "a call; `robonav train --local` shows it alone"
             ) from error

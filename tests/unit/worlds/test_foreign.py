@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pickle
 import signal
+import sys
+from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
 
 from robonav_ray.config.worlds import EnvConfig
 from robonav_ray.errors import EnvironmentFailedError, UserError
+from robonav_ray.worlds.bit_flip import BitFlipEnv
+from robonav_ray.worlds.goal_vector import ComputedGoals
 from robonav_ray.worlds.make import describe_env, make_vector_env
 from tests import hostile_envs
 from tests.hostile_envs import ANSWERS, ERRORS
@@ -154,3 +159,151 @@ def test_actions_that_begin_elsewhere_and_numbers_of_another_type_are_taken(monk
         obs = envs.step(np.zeros(2, int))[0]
         assert obs.dtype == np.float32
         assert (obs == 7).all()
+
+
+def _module(folder: Path, name: str, env_id: str = "Here-v0", before: str = "") -> None:
+    (folder / f"{name}.py").write_text(
+        f"{before}\nimport gymnasium\ngymnasium.register({env_id!r}, entry_point='gymnasium.envs.classic_control:CartPoleEnv')\n"
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A current folder of its own; what is imported from it is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    known = set(sys.modules), set(gym.registry)
+    yield tmp_path
+    for name in set(sys.modules) - known[0]:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+    for name in set(gym.registry) - known[1]:
+        del gym.registry[name]
+
+
+def test_a_module_in_the_current_folder_is_found_last_and_only_when_it_is_named(folder: Path) -> None:
+    for shadow in ("secrets", "pygame"):
+        (folder / f"{shadow}.py").write_text("raise RuntimeError('imported from the current folder')\n")
+    _module(folder, "here_env", before="import secrets")
+    assert str(folder) not in sys.path
+    describe_env(config("CartPole-v1"), ())
+    assert str(folder) not in sys.path, "a config that names no module of it imports nothing from it"
+    assert describe_env(config("here_env:Here-v0"), ()).obs_shape == (4,)
+    assert sys.path[-1] == str(folder)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "message"),
+    [
+        ("nowhere_env:Here-v0", "there is no 'nowhere_env' in the current folder or in an installed package"),
+        ("here_env.sub:Here-v0", "there is no 'here_env.sub' in .*here_env.py"),
+        ("here_env:There-v0", r"here_env .*registers no 'There-v0'.* nearest (is|are) .*Here-v0"),
+        ("here_env:Kind", r"Kind is a class of here_env, not an id.*entry_point='here_env:Kind'"),
+        ("here_env.py:Here-v0", "there is no 'here_env.py'"),
+        ("./here_env:Here-v0", "without .py and without folders"),
+        (":Here-v0", "is no name of a module"),
+        ("Here-v1", r"not registered.* env.id=mymodule:Here-v1"),
+    ],
+)
+def test_an_id_that_is_not_there_says_how_it_is_written(folder: Path, env_id: str, message: str) -> None:
+    _module(folder, "here_env", before="class Kind: pass")
+    with pytest.raises(UserError, match=message):
+        describe_env(config(env_id), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("import no_such_package", "ModuleNotFoundError"),
+        ("{}['x']", "KeyError"),
+        ("import sys; sys.exit(0)", "SystemExit"),
+        ("def f(:", "SyntaxError"),
+    ],
+)
+def test_a_module_that_fails_is_told_with_its_line(folder: Path, text: str, shown: str) -> None:
+    _module(folder, "here_env", before=text)
+    with pytest.raises(EnvironmentFailedError, match=rf"{shown}.* at here_env\.py:1, in the import of here_env"):
+        describe_env(config("here_env:Here-v0"), ())
+
+
+def test_arguments_that_it_does_not_take_are_the_configs_mistake_and_its_own_type_errors_its_own(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"env\.kwargs=\{'nonsense': 1\}.*nonsense"):
+        describe_env(config(nonsense=1), ())
+    (folder / "here_env.py").write_text(
+        "import gymnasium\n\ndef make():\n    return len(3)\n\ngymnasium.register('Here-v0', entry_point=make)\n"
+    )
+    with pytest.raises(EnvironmentFailedError, match=r"TypeError.* at here_env\.py:4, in the making"):
+        describe_env(config("here_env:Here-v0"), ())
+
+
+def test_the_current_folder_is_the_commands_after_it_was_changed(folder: Path) -> None:
+    (folder / "here_env.py").write_text(
+        "import os, gymnasium\nfrom tests.hostile_envs import Hostile\n\nclass Moves(Hostile):\n    def __init__(self, **kwargs):\n"
+        "        os.chdir('/')\n        super().__init__(**kwargs)\n\ngymnasium.register('Here-v0', entry_point=Moves)\n"
+    )
+    describe_env(config("here_env:Here-v0"), ())
+    make(config("here_env:Here-v0"))
+    assert Path.cwd() == folder
+
+
+def test_the_example_of_the_docs_is_taken(folder: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/your_environment.md").read_text()
+    (folder / "myenv.py").write_text(page.split("```python\n")[1].split("```")[0])
+    envs = make(config("myenv:Corridor-v0", length=4))
+    envs.reset()
+    ended = [envs.step(np.ones(2, int))[2] for _ in range(5)]
+    assert np.any(ended)
+
+
+class ReceivedOnly(hostile_envs.Hostile):
+    """Refuses ``seed``, as an environment of the old Gym."""
+
+    def reset(self) -> Any:  # type: ignore[override]
+        return super().reset()
+
+
+gym.register("ReceivedOnly-v0", entry_point=ReceivedOnly)
+gym.register("Differs-v0", entry_point=lambda: _differing())
+_shapes = iter(range(2, 100))
+
+
+def _differing() -> Any:
+    env = hostile_envs.Hostile()
+    env.observation_space = spaces.Box(-1, next(_shapes), (3,), np.float32)
+    return env
+
+
+def test_what_gymnasium_would_only_trip_over_is_told() -> None:
+    with pytest.raises(EnvironmentFailedError, match=r"test_foreign\.py:\d+, in reset\(\).*has to take both by name"):
+        describe_env(config("ReceivedOnly-v0"), ())
+    with pytest.raises(EnvironmentFailedError, match="two instances of it differ in their observation_space"):
+        make(config("Differs-v0"))
+
+
+@pytest.mark.parametrize(
+    "batch", [lambda r: {}[0], lambda r: r[:1], lambda r: r.sum(), lambda r: None, lambda r: "x", lambda r: 1 / 0]
+)
+def test_functions_for_one_transition_are_called_row_by_row_whatever_a_batch_gives(batch: Any) -> None:
+    class Goals(BitFlipEnv):
+        def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+            if achieved_goal.ndim > 1:
+                return batch(achieved_goal)
+            achieved_goal -= desired_goal
+            return -float(np.abs(achieved_goal).sum())
+
+    functions = ComputedGoals(Goals(3), "Goals-v0")
+    achieved, desired = np.random.default_rng(0).integers(0, 2, (2, 40, 3)).astype(np.float32)
+    before = achieved.copy()
+    np.testing.assert_array_equal(functions.reward(achieved, desired), -np.abs(before - desired).sum(axis=1))
+    np.testing.assert_array_equal(achieved, before, "it changes what it is given")
+
+
+@pytest.mark.parametrize("row", [lambda: {}["row"], lambda: None, lambda: np.zeros(2), lambda: np.nan, lambda: sys.exit(0)])
+def test_what_fails_for_one_transition_is_the_environments_failure(row: Any) -> None:
+    class Goals(BitFlipEnv):
+        def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+            return row()
+
+    goals = np.zeros((4, 3), np.float32)
+    with pytest.raises(EnvironmentFailedError, match=r"compute_reward\(\).*Goals-v0"):
+        ComputedGoals(Goals(3), "Goals-v0").reward(goals, goals)
