@@ -75,10 +75,10 @@ def test_users_settings_lie_over_the_sizes_for_other_environments():
 @pytest.mark.parametrize(
     ("changes", "bounds"),
     [
-        (["preset=rainbow"], (-20.0, 20.0)),
+        (["preset=rainbow"], (-100.0, 100.0)),
         (["algo.distribution=c51"], (-20.0, 20.0)),
         (["algo.distribution=c51", "algo.gamma=0.9", "algo.reward_scale=1"], (-10.0, 10.0)),
-        (["preset=rainbow", "algo.v_max=5"], (-20.0, 5.0)),
+        (["preset=rainbow", "algo.v_max=5"], (-100.0, 5.0)),
         (["preset=rainbow", "algo.v_min=-10", "algo.v_max=10"], (-10.0, 10.0)),
         (["preset=rainbow", "env.id=robonav_ray/Nav-v0"], (-10.0, 10.0)),
     ],
