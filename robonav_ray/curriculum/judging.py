@@ -62,7 +62,7 @@ class Judging:
         key = f"curriculum.stages.{stage}.gate.min_success_frac"
         return (
             f"{key} ({asked:g}) cannot be judged: the environment has told no `is_success` in {num_episodes:,} episodes. Have it told in "
-            f"`info` at the end of every episode (docs/environments.md), or set {key}=null"
+            f"`info` at the end of every episode (docs/your_environment.md), or set {key}=null"
         )
 
     def state_dict(self) -> dict[str, Any]:

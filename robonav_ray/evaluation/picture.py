@@ -20,8 +20,11 @@ _INK, _FAINT, _GRID = "#22313f", "#7f8c9a", "#e6e9ed"
 _GREEN, _RED, _BLUE, _ORANGE, _VIOLET = "#1a9a6c", "#d1495b", "#2d6fb4", "#e08e24", "#7a5ba6"
 _BANDS = ("#f2f6fb", "#e6eef8", "#d9e6f4", "#cbdcef")
 
+_GATE_LINES = (("curriculum/success_frac", "success", _GREEN), ("curriculum/collision_frac", "collisions", _RED))
+_RETURN_LINES = (("curriculum/return_mean", "", _BLUE),)
+_RETURN = "task return (gate window)"
 _SMALL_AXES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
-    ("task return (gate window)", (("curriculum/return_mean", "", _BLUE),)),
+    (_RETURN, _RETURN_LINES),
     ("env steps per second", (("rollout/env_steps_per_s", "", _GREEN),)),
     ("learner steps per second", (("learner/steps_per_s", "", _VIOLET),)),
     ("samples per insert", (("replay/samples_per_insert", "", _ORANGE),)),
@@ -107,13 +110,16 @@ def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -
     from matplotlib.figure import Figure
 
     curves = load_curves(run)
-    small = [(name, lines) for name, lines in _SMALL_AXES if any(metric in curves.series for metric, _, _ in lines)]
+    top = top_lines(curves)
+    small = [
+        (name, lines) for name, lines in _SMALL_AXES if lines != top and any(metric in curves.series for metric, _, _ in lines)
+    ]
     num_rows = -(-len(small) // 3)
     figure = Figure(figsize=(12, 3.6 + 2.1 * num_rows), dpi=120, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(1 + num_rows, 3, height_ratios=[1.6, *[1.0] * num_rows])
     spans = _spans(curves)
-    _draw_gate(figure.add_subplot(grid[0, :]), curves, spans)
+    _draw_gate(figure.add_subplot(grid[0, :]), curves, spans, top)
     for i, (name, lines) in enumerate(small):
         _draw_small(figure.add_subplot(grid[1 + i // 3, i % 3]), curves, spans, name, lines)
     figure.suptitle(picture_text(title or run.name), x=0.012, ha="left", fontsize=14, fontweight="bold", color=_INK)
@@ -123,27 +129,32 @@ def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -
     return path
 
 
+def top_lines(curves: Curves) -> tuple[tuple[str, str, str], ...]:
+    """Return the lines of the large axes: success and collisions, or the return where an environment tells neither."""
+    return _GATE_LINES if any(metric in curves.series for metric, _, _ in _GATE_LINES) else _RETURN_LINES
+
+
 def _spans(curves: Curves) -> list[tuple[int, float, float]]:
     if "curriculum/stage" not in curves.series:
         return []
     return stage_spans(*curves.series["curriculum/stage"], curves.last_step)
 
 
-def _draw_gate(axes: Any, curves: Curves, spans: Sequence[tuple[int, float, float]]) -> None:
-    """Success and collisions of the gate's window over env steps, with the stages behind them."""
+def _draw_gate(
+    axes: Any, curves: Curves, spans: Sequence[tuple[int, float, float]], lines: Sequence[tuple[str, str, str]]
+) -> None:
+    """Success and collisions of the gate's window over env steps, or its return where neither is told, with the stages behind them."""
     from matplotlib.ticker import PercentFormatter
 
     _prepare(axes, curves, spans)
-    for metric, label, colour in (
-        ("curriculum/success_frac", "success", _GREEN),
-        ("curriculum/collision_frac", "collisions", _RED),
-    ):
+    for metric, label, colour in lines:
         if metric in curves.series:
             steps, value = curves.series[metric]
             axes.plot(steps, value, color=colour, alpha=0.25, linewidth=0.9)
-            axes.plot(steps, smoothed_by_stage(steps, value, spans), color=colour, linewidth=2.0, label=label)
-    axes.set_ylim(0.0, 1.0)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+            axes.plot(steps, smoothed_by_stage(steps, value, spans), color=colour, linewidth=2.0, label=label or _RETURN)
+    if lines is _GATE_LINES:
+        axes.set_ylim(0.0, 1.0)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel("env steps", color=_FAINT, fontsize=9)
     last = max(curves.last_step, 1.0)
     for stage, begin, end in spans:

@@ -19,6 +19,7 @@ from robonav_ray.tuning.records import History, TrialReport
 from robonav_ray.tuning.views.drawing import written
 from robonav_ray.tuning.views.pictures import CAPTIONS, draw_pictures
 from robonav_ray.tuning.views.summary import (
+    has_success,
     number_text,
     outcome_text,
     params_at,
@@ -145,7 +146,7 @@ def _best(history: History, config: TuningConfig, title: str) -> str:
         "trial": trial.id,
         "objective": number_text(best.objective),
         "stage": stage_text(best, stage_names(config)),
-        "held-out success": percent_text(best.success_frac),
+        **({"held-out success": percent_text(best.success_frac)} if has_success(history) else {}),
         "mean return": number_text(best.mean_return),
         "after": f"{format_count(best.env_steps)} env steps, {format_seconds(best.seconds)}",
         **{key: short_value(value) for key, value in params_at(trial, best).items()},
@@ -160,7 +161,8 @@ def _best(history: History, config: TuningConfig, title: str) -> str:
 
 def _trials(history: History, config: TuningConfig) -> str:
     names, stages, best = short_names(config.space), stage_names(config), history.best_trial
-    heads = ["trial", "state", "stage", "success", "best", "env steps", "at work", *names.values()]
+    told = has_success(history)
+    heads = ["trial", "state", "stage", *(["success"] if told else []), "best", "env steps", "at work", *names.values()]
     head = "".join(f"<th>{html_text(name)}</th>" for name in heads)
     rows = []
     for trial in ranked(history.trials.values()):
@@ -169,7 +171,7 @@ def _trials(history: History, config: TuningConfig) -> str:
             trial.id,
             trial.state,
             stage_text(report, stages),
-            percent_text(report.success_frac if report else None),
+            *([percent_text(report.success_frac if report else None)] if told else []),
             number_text(report.objective if report else None),
             format_count(trial.last.env_steps) if trial.last else "-",
             format_seconds(trial.last.seconds) if trial.last else "-",

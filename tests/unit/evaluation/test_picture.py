@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robonav_ray.evaluation.picture import draw_curves, load_curves, smoothed, smoothed_by_stage, stage_spans
+from robonav_ray.evaluation.picture import draw_curves, load_curves, smoothed, smoothed_by_stage, stage_spans, top_lines
 
 NAMES = ("basic_navigation", "obstacle_avoidance", "multi_goal_planning", "full_challenge")
 
@@ -62,6 +62,16 @@ def test_values_that_are_missing_are_left_out(tmp_path):
     assert "learner/q_mean" not in curves.series
     assert curves.last_step == 8000 * 149
     assert curves.stage_names[3] == "full_challenge"
+
+
+def test_without_success_the_return_is_what_is_drawn_large(tmp_path):
+    write_run(tmp_path)
+    told = load_curves(tmp_path)
+    assert [metric for metric, _, _ in top_lines(told)] == ["curriculum/success_frac", "curriculum/collision_frac"]
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text().replace("curriculum/success_frac", "env/a").replace("curriculum/collision_frac", "env/b"))
+    assert [metric for metric, _, _ in top_lines(load_curves(tmp_path))] == ["curriculum/return_mean"]
+    assert draw_curves(tmp_path).is_file()
 
 
 def test_spans_are_adjacent():
