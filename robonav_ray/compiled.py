@@ -73,7 +73,7 @@ def one_at_a_time() -> Iterator[None]:
     if folder is None:
         yield
         return
-    with (folder / "lock").open("w") as lock:
+    with (folder / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

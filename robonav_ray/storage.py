@@ -161,7 +161,7 @@ class BucketFolder:
         location = join(self.location, name)
 
         def opened() -> Any:
-            if (here := _here(location)) is not None:
+            if (here := as_folder(location)) is not None:
                 here.parent.mkdir(parents=True, exist_ok=True)
                 return open_writing(here)
             files, path = _resolve(location)
@@ -177,10 +177,10 @@ def is_uri(location: str) -> bool:
 
 
 def as_folder(location: str) -> Path | None:
-    """Return the folder of this machine's file system that a location names; None for a bucket."""
+    """Return the path on this machine's file system that a location names; None for a bucket."""
     if not is_uri(location):
-        return Path(location)
-    return Path(location.removeprefix("file://")) if location.startswith("file://") else None
+        return Path(location).absolute()
+    return Path(_resolve(location)[1]) if location.startswith("file://") else None
 
 
 def join(location: str, *names: str) -> str:
@@ -225,10 +225,10 @@ def exists(location: str) -> bool:
 
 def read_bytes(location: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
     """Return a file's content; FileNotFoundError when there is none, PlainFileError when it is larger than ``limit`` or no plain file."""
-    if (here := _here(location)) is not None:
-        return plain_files.read_bytes(here, limit)
 
     def read() -> bytes:
+        if (here := as_folder(location)) is not None:
+            return plain_files.read_bytes(here, limit)
         data = bytearray()
         _read_once(location, data.extend, None, limit)
         return bytes(data)
@@ -238,7 +238,7 @@ def read_bytes(location: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
 
 def write_bytes(location: str, data: bytes) -> None:
     """Write a whole file: a reader finds the old one or the new one."""
-    if (here := _here(location)) is not None:
+    if (here := as_folder(location)) is not None:
         here.parent.mkdir(parents=True, exist_ok=True)
         return plain_files.replace(here, data)
 
@@ -388,16 +388,9 @@ def _read_once(location: str, take: Callable[[bytes], Any], expected: FileEntry 
         raise DamagedError(f"{location.partition('?')[0]}: does not match its hash in {MANIFEST} (damaged)")
 
 
-def _here(location: str) -> Path | None:
-    """Return the path of a file that lies on this machine's file system; None for an object of a bucket."""
-    if is_uri(location) and not location.startswith("file://"):
-        return None
-    return Path(_resolve(location)[1])
-
-
 def _opened(location: str) -> Any:
     """Return a file that can be read, of this machine or of a bucket."""
-    if (here := _here(location)) is not None:
+    if (here := as_folder(location)) is not None:
         return plain_files.open_reading(here)
     files, path = _resolve(location)
     return files.open_input_stream(path)

@@ -64,3 +64,41 @@ def test_no_file_has_outgrown_the_head() -> None:
 def test_nothing_is_pickled_to_disk() -> None:
     guilty = [p for p in PACKAGE.rglob("*.py") if re.search(r"\b(import pickle|torch\.load\(|allow_pickle=True)", p.read_text())]
     assert guilty == []
+
+
+BARE = re.compile(
+    r"(?<!plain_files)\.(read_text|read_bytes|write_text|write_bytes|touch|open)\(|(?<![\w.])open\(|fdopen\(|os\.open\("
+    r"|np\.(load|savez?\w*)\(|(?<!import )\b(safe_open|load_file|save_file)\("
+)
+OPENED_ELSEWHERE = {
+    "compiled.py": "our own sources, and a folder that is made for its user alone; the lowest layer",
+    "config/preset.py": "shipped with the package",
+    "learner/memory.py": "/proc and cgroups",
+    "learner/device_manager.py": "/proc",
+    "replay/memory.py": "cgroups",
+    "own_processes.py": "/proc",
+    "runtime/reaper.py": "/proc",
+    "runtime/private_folder.py": "its own flags: new, no link, only its owner",
+    "runtime/checkpoint.py": "a folder, to flush it",
+    "launch/local_state.py": "a folder, to lock it",
+    "launch/dashboard.py": "a URL",
+    "tracking/tensorboard.py": "a picture of ours, drawn a moment ago",
+    "tuning/trial_run.py": "a method of its own",
+    "learner/state.py": "after vetting and open_reading",
+    "learner/tree_file.py": "after open_reading, and inside of replacing_path",
+    "learner/bad_batches.py": "inside of replacing_path",
+    "replay/shard_files.py": "after vetting and open_reading",
+    "runtime/policies.py": "after vetting",
+    "runtime/local.py": "after vetting; written into a folder that has just been made",
+    "runtime/vetting.py": "a member of an archive",
+}
+"""Files of the package that open something by other means than plain_files, and why they may."""
+
+
+def test_files_are_opened_by_plain_files_alone() -> None:
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "plain_files.py" and any(BARE.search(line.partition("#")[0]) for line in path.read_text().splitlines())
+    }
+    assert found == OPENED_ELSEWHERE.keys(), "open files with robonav_ray.plain_files; docs/security.md says why"

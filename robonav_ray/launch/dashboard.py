@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.plain_files import read_text
+from robonav_ray.runtime.auth import MAX_TOKEN_BYTES
+
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business between us and our own nodes
 
 
@@ -52,7 +55,7 @@ def ask_running_jobs(url: str, token_path: Path, timeout_s: float = 5.0) -> list
 
 
 def _get(url: str, token_path: Path, timeout_s: float) -> Any:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token_path.read_text(encoding='ascii').strip()}"})
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {read_text(token_path, MAX_TOKEN_BYTES).strip()}"})
     try:
         with _OPENER.open(request, timeout=timeout_s) as response:
             return json.load(response)

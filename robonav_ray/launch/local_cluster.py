@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from robonav_ray.launch.local_state import (
 )
 from robonav_ray.launch.processes import MARK, Trace, find_processes, kill_processes, signal_processes
 from robonav_ray.launch.ray_start import RAY_VARIABLES
+from robonav_ray.plain_files import open_writing, read_lines
 from robonav_ray.runtime.job import STORAGE
 
 __all__ = ["LocalCluster", "LocalGroup", "LocalNode", "LocalOptions", "local_options"]
@@ -243,7 +245,7 @@ class LocalCluster:
             namespaces.add_namespace(self._state.bridge, node.index)
         folder = self._state.node_folder(node)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (Path(self._state.folder) / f"{node.name}.log").open("wb") as log:
+        with open_writing(Path(self._state.folder) / f"{node.name}.log") as log:
             child = subprocess.Popen(
                 self._command(node),
                 stdin=subprocess.DEVNULL,
@@ -339,8 +341,8 @@ class LocalCluster:
 
     def _tail(self, node: LocalNode) -> str:
         path = Path(self._state.folder) / f"{node.name}.log"
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-        return "\n".join(f"  {line}" for line in lines[-12:] if line.strip())
+        lines = deque(read_lines(path), 12) if path.is_file() else ()
+        return "\n".join(f"  {line}" for line in (line.decode(errors="replace").rstrip() for line in lines) if line.strip())
 
     def _set(self, node: LocalNode) -> None:
         with self._file.locked():

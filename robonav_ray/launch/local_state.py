@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from robonav_ray import plain_files
 from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.errors import UserError
 from robonav_ray.launch.namespaces import Bridge
 from robonav_ray.launch.processes import Trace
+from robonav_ray.plain_files import PlainFileError, open_lock, open_new, read_json
 
 PORTS_PER_NODE = 200
 LAST_PORT = 32_767
@@ -176,32 +178,34 @@ class StateFile:
         """Make the folder (0700) and a token (0600) of 256 random bits."""
         self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.mkdir(mode=0o700)
-        descriptor = os.open(self.token_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32))
+        with open_new(self.token_path, 0o600) as file:
+            file.write(secrets.token_hex(32).encode())
 
     def read(self) -> LocalState:
         """Return the state; UserError when there is no such cluster."""
         try:
-            data: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            data: dict[str, Any] = read_json(self.path)
         except FileNotFoundError:
             raise UserError(f"there is no local cluster {self.folder.name!r}; `robonav cluster up` starts one") from None
-        except json.JSONDecodeError as error:
-            raise UserError(f"{self.path}: not readable ({error}); delete the folder once its processes are gone") from None
-        return LocalState(
-            **{
-                **data,
-                "groups": {name: LocalGroup(**group) for name, group in data["groups"].items()},
-                "nodes": tuple(LocalNode(**node) for node in data["nodes"]),
-                "bridge": data["bridge"] and Bridge(**data["bridge"]),
-            }
-        )
+        except PlainFileError as error:
+            raise UserError(f"{error}; delete the folder once its processes are gone") from None
+        try:
+            return LocalState(
+                **{
+                    **data,
+                    "groups": {name: LocalGroup(**group) for name, group in data["groups"].items()},
+                    "nodes": tuple(LocalNode(**node) for node in data["nodes"]),
+                    "bridge": data["bridge"] and Bridge(**data["bridge"]),
+                }
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{self.path}: is not what `robonav cluster up` writes ({error}); delete the folder once its processes are gone"
+            ) from None
 
     def write(self, state: LocalState) -> None:
         """Replace the file."""
-        aside = self.path.with_suffix(".new")
-        aside.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
-        aside.replace(self.path)
+        plain_files.replace(self.path, json.dumps(asdict(state), indent=1))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -218,11 +222,10 @@ class StateFile:
         """Hold the name while its cluster is started; UserError when another process does."""
         self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.folder.parent / f"{self.folder.name}.starting"  # beside the folder, which comes and goes meanwhile
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
+        with open_lock(path) as lock:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held = os.fstat(descriptor).st_nlink == 0  # whoever had it has removed it since we opened it
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = os.fstat(lock.fileno()).st_nlink == 0  # whoever had it has removed it since we opened it
             except BlockingIOError:
                 held = True
             if held:
@@ -233,8 +236,6 @@ class StateFile:
                 yield
             finally:
                 path.unlink(missing_ok=True)
-        finally:
-            os.close(descriptor)
 
     def remove(self) -> None:
         """Remove the folder with the token."""

@@ -16,6 +16,7 @@ from robonav_ray.launch.compose import compose_file, grafana_source, prometheus_
 from robonav_ray.launch.grafana import dashboard, dashboard_provider
 from robonav_ray.launch.kuberay import ray_cluster, ray_job, storage
 from robonav_ray.launch.ray_up import aws_file, gcp_file, onprem_file
+from robonav_ray.plain_files import read_text, replace
 
 Target = Literal["local", "compose", "ray-up", "kuberay"]
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -66,7 +67,11 @@ def render(definition: ClusterDefinition, target: Target) -> dict[str, str]:
 
 def stale_files(files: dict[str, str], root: Path) -> list[str]:
     """Return the paths under ``root`` that are missing or differ from what they should be."""
-    return [path for path, text in files.items() if not (root / path).is_file() or (root / path).read_text("utf-8") != text]
+    return [
+        path
+        for path, text in files.items()
+        if not (root / path).is_file() or read_text(root / path, follow=True, errors="replace") != text
+    ]
 
 
 def write_files(files: dict[str, str], root: Path) -> list[str]:
@@ -75,7 +80,7 @@ def write_files(files: dict[str, str], root: Path) -> list[str]:
     for path in changed:
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(files[path], encoding="utf-8")
+        replace(target, files[path])
         target.chmod(0o755 if path.endswith(".sh") else 0o644)
     return changed
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.launch.local_state import own_folder
+from robonav_ray.plain_files import open_new
 
 _MLFLOW = """\
 [mlflow]
@@ -39,8 +39,7 @@ def make_secrets(definition: ClusterDefinition) -> dict[str, Path]:
         if path.is_file():
             continue
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(texts[name])
+        with open_new(path, 0o600) as file:
+            file.write(texts[name].encode())
         made[name] = path
     return made

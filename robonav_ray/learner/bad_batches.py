@@ -10,6 +10,7 @@ import numpy as np
 
 from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState
+from robonav_ray.plain_files import replace, replacing_path
 from robonav_ray.records import ReplaySample, TransitionSpec
 
 MAX_BAD_IN_A_ROW = 3
@@ -58,15 +59,16 @@ class BadBatches:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             arrays = dict(zip(self._spec.names, sample.columns, strict=True))
-            np.savez(
-                path,
-                allow_pickle=False,
-                **arrays,
-                item_id=sample.item_id,
-                probability=sample.probability,
-                importance_weight=sample.importance_weight,
-            )
-            path.with_suffix(".json").write_text(json.dumps(findings, indent=1), encoding="utf-8")
+            with replacing_path(path) as aside:
+                np.savez(
+                    aside,
+                    allow_pickle=False,
+                    **arrays,
+                    item_id=sample.item_id,
+                    probability=sample.probability,
+                    importance_weight=sample.importance_weight,
+                )
+            replace(path.with_suffix(".json"), json.dumps(findings, indent=1))
         except OSError as error:  # the run ends anyway: it must end with its own reason, not with a full disk
             return f"(not written: {error})"
         return str(path)

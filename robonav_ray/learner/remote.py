@@ -33,6 +33,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink
 from robonav_ray.learner.pointer import committed_pointer, last_committed, raise_what_ended, write_committed, write_ended
 from robonav_ray.learner.trainer_remote import GROUPS_SUFFIX, lean_trainer_class, read_failures
+from robonav_ray.plain_files import open_appending, replace
 from robonav_ray.records import TransitionSpec
 
 POINTER_FILE = "robonav_checkpoint.json"
@@ -176,7 +177,7 @@ def report_committed(path: str, pointer: str) -> None:
     with contextlib.ExitStack() as exits:
         try:
             directory = exits.enter_context(tempfile.TemporaryDirectory(prefix="robonav-pointer-"))
-            (Path(directory) / POINTER_FILE).write_text(json.dumps({"path": path}), encoding="utf-8")
+            replace(Path(directory) / POINTER_FILE, json.dumps({"path": path}))
             write_committed(pointer, path)
         except OSError:
             ray.train.report({}, checkpoint=None)  # a barrier: the other ranks stand in it
@@ -254,7 +255,7 @@ def make_trainer(
     folder = Path(notes or storage_path).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     groups = folder / f"{run_name}{GROUPS_SUFFIX}"
-    groups.touch()
+    open_appending(groups).close()
     use_gpu = gpus_per_rank > 0.0
     base: Any
     if num_ranks <= 1 and not use_gpu:

@@ -19,6 +19,7 @@ from robonav_ray.learner.adam import Adam
 from robonav_ray.learner.precision import Precision
 from robonav_ray.learner.saved_learner import COUNTERS, COUNTERS_FILE, TENSORS_FILE, check_document, check_tensors, with_defaults
 from robonav_ray.manifest import FileEntry
+from robonav_ray.plain_files import PlainFileError, open_reading, read_json
 from robonav_ray.ranges import within
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.storage import Folder, open_folder, write_file
@@ -118,13 +119,14 @@ class LearnerState:
     def load(self, directory: Path) -> None:
         """Restore what ``save`` wrote; ValueError naming the file that is missing, damaged or of another network."""
         try:
-            document = json.loads((directory / COUNTERS_FILE).read_text(encoding="utf-8"))
+            document = read_json(directory / COUNTERS_FILE)
+            open_reading(directory / TENSORS_FILE).close()
             tensors = load_file(directory / TENSORS_FILE)
         except FileNotFoundError as error:
             raise ValueError(
                 f"{error.filename or directory / TENSORS_FILE}: missing; this is not a learner's checkpoint"
             ) from None
-        except (json.JSONDecodeError, SafetensorError) as error:
+        except (PlainFileError, SafetensorError) as error:
             raise ValueError(f"{directory}: the learner's files are damaged ({error}); take an older checkpoint") from None
         document = with_defaults(document)
         if not isinstance(document, dict) or "counters" not in document:

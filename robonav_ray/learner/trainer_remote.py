@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.plain_files import append, read_text
+
 GROUPS_SUFFIX = ".placement_groups"
 """Of the empty file beside Train's notes whose stem begins the names of the placement groups that Train makes for a run."""
 FAILURES_SUFFIX = ".failures"
@@ -57,8 +59,7 @@ def lean_trainer_class(base: Any, groups: Path, controllers: list[Any]) -> Any:
             """Write down which ranks have failed, when Train first hears of it."""
             if worker_group_status.errors:
                 said = "; ".join(f"rank {rank} {_reason(error)}" for rank, error in worker_group_status.errors.items())
-                with groups.with_suffix(FAILURES_SUFFIX).open("a", encoding="utf-8") as file:
-                    file.write(f"{said}\n")
+                append(groups.with_suffix(FAILURES_SUFFIX), f"{said}\n")
 
     class LeanTrainer(base):
         def _create_default_callbacks(self) -> list[Any]:
@@ -81,7 +82,7 @@ def lean_trainer_class(base: Any, groups: Path, controllers: list[Any]) -> Any:
 def read_failures(groups: Path) -> list[str]:
     """Return a line for each time that ranks of a run have failed so far; ``groups`` is the file that names its placement groups."""
     path = groups.with_suffix(FAILURES_SUFFIX)
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return read_text(path, errors="replace").splitlines() if path.exists() else []
 
 
 def _reason(error: BaseException) -> str:

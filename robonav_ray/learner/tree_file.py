@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from robonav_ray.plain_files import PlainFileError, open_reading, replacing_path
+
 _DOCUMENT = "robonav_ray"
 _CONTAINERS = {"list": list, "tuple": tuple}
 
@@ -29,17 +31,17 @@ def save_tree(path: Path, tree: Any) -> None:
     tensors: dict[str, Tensor] = {}
     document = json.dumps(_encode(tree, "", tensors))
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.new")
     try:
-        save_file(tensors, aside, metadata={_DOCUMENT: document})
+        with replacing_path(path) as aside:
+            save_file(tensors, aside, metadata={_DOCUMENT: document})
     except SafetensorError as error:  # a full disk is one, and it is no OSError
         raise OSError(f"{path}: {error}") from error
-    aside.replace(path)
 
 
 def load_tree(path: Path) -> Any:
     """Return what ``save_tree`` wrote, tensors on the CPU; ValueError when the file is missing, damaged or of something else."""
     try:
+        open_reading(path, follow=True).close()
         with safe_open(path, framework="pt") as file:
             document = (file.metadata() or {}).get(_DOCUMENT)
             if document is None:
@@ -48,7 +50,7 @@ def load_tree(path: Path) -> Any:
         return _decode(json.loads(document), tensors)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except (SafetensorError, json.JSONDecodeError, IsADirectoryError, KeyError, TypeError) as error:
+    except (SafetensorError, json.JSONDecodeError, PlainFileError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: is damaged or no checkpoint ({error}); take an older one") from None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from robonav_ray.plain_files import open_reading, read_json
 
 SHARD_JSON = "shard.json"
 
@@ -24,12 +25,13 @@ def load_shard_state(directory: Path, row_dtype: np.dtype) -> dict[str, Any]:
     """
     path = directory / SHARD_JSON
     try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        state: dict[str, Any] = read_json(path)
         if not isinstance(state, dict) or not isinstance(settings := state.get("settings"), dict):
             raise ValueError("it does not hold a shard's settings")
         dtypes = {"rows": row_dtype, "item_id": np.dtype(np.int64), "leaf": np.dtype(np.float64), "order": np.dtype(np.int64)}
         for name in state_arrays(str(settings.get("sampler"))):
             path, dtype = directory / f"{name}.npy", dtypes[name]
+            open_reading(path).close()
             array = np.load(path, mmap_mode="r", allow_pickle=False) if path.stat().st_size else None
             if array is None or array.dtype != dtype or array.ndim != 1:
                 raise ValueError(f"expected a flat array of {dtype}")

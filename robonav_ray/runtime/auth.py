@@ -17,8 +17,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from robonav_ray.errors import UserError
+from robonav_ray.plain_files import open_writing, read_text
 
 logger = logging.getLogger(__name__)
+MAX_TOKEN_BYTES = 1 << 16
 HEAD_TOKEN_ADVICE = "copy the head's ~/.ray/auth_token to this machine (mode 0600), or name its file in RAY_AUTH_TOKEN_PATH"
 
 
@@ -66,7 +68,7 @@ def find_token() -> Token:
     path, named = token_path(), bool(os.environ.get("RAY_AUTH_TOKEN_PATH"))
     origin = f"RAY_AUTH_TOKEN_PATH={path}" if named else str(path)
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        text = read_text(path, MAX_TOKEN_BYTES, follow=True).strip()  # a mounted secret is a link
         _keep_private(path)
     except FileNotFoundError:
         if named:
@@ -115,13 +117,12 @@ def ensure_token() -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o600)  # the mode above is only for a file that is new
-            file.write(uuid.uuid4().hex)
+        with open_writing(path) as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(uuid.uuid4().hex.encode())
     except OSError as error:
         raise AuthError(
-            f"{path}: Ray's token cannot be written ({error.strerror}); name a file that you may write in RAY_AUTH_TOKEN_PATH"
+            f"{path}: Ray's token cannot be written ({error.strerror or error}); name a file that you may write in RAY_AUTH_TOKEN_PATH"
         ) from None
 
 

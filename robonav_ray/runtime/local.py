@@ -28,6 +28,7 @@ from robonav_ray.learner.devices import check_features, pick_device, set_threads
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.manifest import FileEntry
+from robonav_ray.plain_files import replace
 from robonav_ray.ranges import MAX_FLOAT32, RangeError, check_numbers, count, like, require, within
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.replay.buffer import ReplayBuffer
@@ -161,7 +162,7 @@ class LocalWiring:
         except SafetensorError as error:
             raise OSError(f"{rollout}: {error}") from error
         header = {"version": newest.version, "learner_step": newest.learner_step, "names": newest.names}
-        (rollout / "weights.json").write_text(json.dumps(header), encoding="utf-8")
+        replace(rollout / "weights.json", json.dumps(header))
         if self._at_work != "worlds":
             np.savez(rollout / WORKER_FILE, allow_pickle=False, **self.worker.state_dict())
         if self._session.config.checkpoint.replay:

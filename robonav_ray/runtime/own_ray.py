@@ -15,11 +15,13 @@ import os
 import re
 import shutil
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from robonav_ray.own_processes import ProcessName, read_process
+from robonav_ray.plain_files import read_lines
 from robonav_ray.runtime.private_folder import Claim, make_private_folder, remove_abandoned
 from robonav_ray.runtime.reaper import Reaper
 
@@ -131,7 +133,7 @@ def _add_reason(error: BaseException, folder: Path) -> None:
     for name in _TELLING_FILES:
         for path in (folder / BELOW).glob(f"session_2*/logs/{name}"):
             with contextlib.suppress(OSError):
-                text = path.read_bytes()[-100_000:].decode(errors="replace")
-                lines |= {line.strip()[:300]: name for line in text.splitlines() if _TELLING.search(line)}
+                text = [line.decode(errors="replace") for line in deque(read_lines(path), 1000)]
+                lines |= {line.strip()[:300]: name for line in text if _TELLING.search(line)}
     for line, name in list(lines.items())[-3:]:
         error.add_note(f"{name}: {line}")

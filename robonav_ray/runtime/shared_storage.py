@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from robonav_ray import __version__
 from robonav_ray.errors import UserError
+from robonav_ray.plain_files import read_text, replace
 
 logger = logging.getLogger(__name__)
 ANSWER_TIMEOUT_S = 12.0
@@ -62,7 +63,7 @@ def _check(folder: Path, key: str) -> None:
     mine = folder / f".probe-{nonce}"
     nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0}
     try:
-        mine.write_text(nonce, encoding="utf-8")
+        replace(mine, nonce)
         answers = _ask_nodes(str(folder), nonce, list(nodes))
         wrong: list[str] = []
         for node_id, answer in answers.items():
@@ -120,7 +121,7 @@ def _probe(folder: str, nonce: str, node_id: str) -> tuple[str, str | None]:
     if not _seen(path / f".probe-{nonce}", nonce):
         return __version__, "it has a folder of that name, but of its own"
     try:
-        (path / f".probe-{nonce}-{node_id}").write_text(nonce, encoding="utf-8")
+        replace(path / f".probe-{nonce}-{node_id}", nonce)
     except OSError as error:
         return __version__, f"cannot write there ({(error.strerror or str(error)).lower()})"
     return __version__, None
@@ -130,7 +131,7 @@ def _seen(path: Path, nonce: str) -> bool:
     until = time.monotonic() + SEEN_TIMEOUT_S
     while True:
         with contextlib.suppress(OSError):
-            if path.read_text(encoding="utf-8") == nonce:
+            if read_text(path, 1000) == nonce:
                 return True
         if time.monotonic() >= until:
             return False

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from robonav_ray.plain_files import read_text
 from robonav_ray.records import Metrics
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".gif"})
@@ -50,7 +51,7 @@ class TensorboardTracker:
             with Image.open(path) as image:
                 self._writer.add_image(path.stem, np.asarray(image.convert("RGB")), self._step, dataformats="HWC")
         elif path.suffix in _TEXTS:
-            self._writer.add_text(path.stem, path.read_text(encoding="utf-8"), self._step)
+            self._writer.add_text(path.stem, read_text(path, errors="replace"), self._step)
 
     def close(self) -> None:
         """Flush and end."""

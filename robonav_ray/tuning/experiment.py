@@ -15,6 +15,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import shutil
 import time
 from collections.abc import Mapping
@@ -25,13 +27,24 @@ from typing import Any
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import dump_config, load_tuning_config
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.errors import UserError
+from robonav_ray.plain_files import check_entries, is_plain, replace
 from robonav_ray.runtime.checkpoint import list_checkpoints
 from robonav_ray.runtime.located import refuse_uri
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, refuse_existing, session_facts
 from robonav_ray.storage import join
 from robonav_ray.tuning.space import trial_config
 
+logger = logging.getLogger(__name__)
 CONFIG_FILE = "tuning.yaml"
+_FILES = frozenset(
+    (
+        *(CONFIG_FILE, "experiment.json", "records.jsonl", "best_config.yaml", "best.json", "status.json", "log.txt", ".lock"),
+        *("report.html", "trials.parquet", "reports.parquet"),
+    )
+)
+_FOLDERS = frozenset(("trials", "plots", "ray_tune"))
+"""What a search opens in its directory, by name: each is looked at before it is taken up."""
 FOREVER_S = 1e9
 """A trial's time budget: it ends by its env steps, not when its curriculum is passed."""
 
@@ -132,21 +145,31 @@ def create_experiment(config: TuningConfig, directory: Path | None = None) -> Ex
         raise RunDirectoryError(
             f"output_dir: cannot make {path}: {error.strerror}; set output_dir to a folder you may write"
         ) from None
-    (path / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
+    replace(path / CONFIG_FILE, dump_config(config))
     return Experiment(path, config)
 
 
 def open_experiment(path: Path) -> Experiment:
     """Return the search at ``path``; RunDirectoryError, naming those beside it, when it is none."""
     refuse_uri(path, "search", "a search lies in a folder; the runs of its trials are stored where run.checkpoint.storage says")
-    if not (path / CONFIG_FILE).is_file():
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        check_entries(path, _FILES, _FOLDERS)
+    if not is_plain(path / CONFIG_FILE):
         known = sorted(p.parent.name for p in path.parent.glob(f"*/{CONFIG_FILE}"))[-3:] if path.parent.is_dir() else []
         hint = f"; searches beside it: {', '.join(known)}" if known else "; `robonav tune configs/tuning/asha.yaml` makes one"
         raise RunDirectoryError(f"{path}: is not the directory of a search (it has no {CONFIG_FILE}){hint}")
-    return Experiment(path.absolute(), load_tuning_config(path / CONFIG_FILE))
+    return Experiment(path.absolute(), load_tuning_config(path / CONFIG_FILE, follow=False))
 
 
 def latest_experiment(output_dir: Path, name: str | None = None) -> Path | None:
-    """Return the search under ``output_dir`` that was begun last, or None; ``name`` is ``config.name``."""
-    found = sorted(output_dir.absolute().glob(f"*/{CONFIG_FILE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return next((p.parent for p in found if name is None or p.parent.name.startswith(f"{name}-")), None)
+    """Return the search under ``output_dir`` that was begun last, or None; ``name`` is ``config.name``.
+
+    What cannot be read is passed over with a warning.
+    """
+    found = sorted(output_dir.absolute().glob(f"*/{CONFIG_FILE}"), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
+    for path in [p.parent for p in found if name is None or p.parent.name.startswith(f"{name}-")]:
+        try:
+            return open_experiment(path).path
+        except UserError as error:
+            logger.warning("passed over: %s", (str(error).splitlines() or [""])[0])
+    return None

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.errors import UserError
+from robonav_ray.plain_files import replace
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.screen import make_screen
 from robonav_ray.storage import is_uri
@@ -143,7 +144,7 @@ class RayTuneOptimizer:
         folder.mkdir(parents=True, exist_ok=True)
         value, params = self._found()
         best = folder / "best_config.json"
-        best.write_text(json.dumps({"objective": value, "config": params}, indent=1, default=str), encoding="utf-8")
+        replace(best, json.dumps({"objective": value, "config": params}, indent=1, default=str))
         paths = [best]
         for name in ("best_config.yaml", "report.html", "trials.parquet"):
             if self.directory is not None and (self.directory / name).is_file():

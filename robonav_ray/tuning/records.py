@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robonav_ray.errors import UserError
+from robonav_ray.plain_files import append, open_appending, read_lines
 
 RECORDS_FILE = "records.jsonl"
 State = Literal["pending", "running", "stopped", "finished", "failed"]
@@ -172,14 +173,14 @@ class Records:
                 break  # cut off by a crash while it was written
             try:
                 self.history.take(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise RecordsError(f"{self.path}:{number}: is damaged ({error}); restore the file from a copy") from None
             whole += len(line)
         self._file_size = whole
 
     def begin_session(self) -> int:
         """Cut off what a crash left half written, note a new session and return its number, from 1."""
-        with self.path.open("ab") as file:
+        with open_appending(self.path) as file:
             file.truncate(self._file_size)
         session = self.history.num_sessions + 1
         self.add("session", session=session)
@@ -191,17 +192,12 @@ class Records:
         if event in ("report", "exploit"):
             document.setdefault("time", time.time())
         line = json.dumps(document, allow_nan=False, default=_plain).encode() + b"\n"
-        with self.path.open("ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        append(self.path, line, sync=True)
         self._file_size += len(line)
         self.history.take(json.loads(line))
 
     def _lines(self) -> Iterable[bytes]:
-        if not self.path.exists():
-            return []
-        return self.path.read_bytes().splitlines(keepends=True)
+        return read_lines(self.path) if os.path.lexists(self.path) else []
 
 
 def _plain(value: Any) -> Any:

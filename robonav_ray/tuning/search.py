@@ -27,6 +27,7 @@ from rich.text import Text
 
 from robonav_ray.config.load import ConfigError, dump_config, load_tuning_config
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.plain_files import replace
 from robonav_ray.runtime.budget import check_learns
 from robonav_ray.runtime.located import refuse_uri
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, command_line
@@ -212,9 +213,7 @@ def write_best(experiment: Experiment, records: Records) -> None:
         f"# Trial {one_line(best.id)} of {experiment.config.name}: objective {best.best.objective:.3f} after "
         f"{best.best.env_steps:,} env steps.\n# {command_text('robonav', 'train', f'{experiment.shown}/best_config.yaml')}\n"
     )
-    aside = experiment.path / ".best_config.yaml"
-    aside.write_text(head + dump_config(config), encoding="utf-8")
-    aside.replace(experiment.path / "best_config.yaml")
+    replace(experiment.path / "best_config.yaml", head + dump_config(config))
     RunDirectory(experiment.path).write_json(
         "best.json",
         {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial
 
+from robonav_ray.plain_files import read_json, read_text, replace
 from robonav_ray.runtime.orphans import remove_orphans
 from robonav_ray.runtime.run_directory import command_line
 from robonav_ray.runtime.signals import StopRequest
@@ -141,10 +141,10 @@ class SearchSession(tune.Callback):
         self._failed[trial.trial_id] += 1
         text = "it failed, and Tune says no more"
         with contextlib.suppress(OSError, TypeError):
-            text = Path(str(trial.error_file)).read_text(encoding="utf-8").strip()
+            text = read_text(Path(str(trial.error_file)), errors="replace").strip()
             folder = self._experiment.trial(trial.trial_id)
             folder.mkdir(exist_ok=True)
-            (folder / ERRORS_FILE).write_text(text, encoding="utf-8")
+            replace(folder / ERRORS_FILE, text)
         self._records.add("failure", trial=trial.trial_id, message=text.splitlines()[-1].strip()[:500])
         remove_orphans(self._experiment.trial(trial.trial_id))
 
@@ -171,7 +171,7 @@ class SearchSession(tune.Callback):
         )
 
     def _note_exploit(self, clone: str, donor: str, tune_checkpoint: str, params: Mapping[str, Any]) -> None:
-        checkpoint = Path(json.loads(Path(tune_checkpoint, POINTER_FILE).read_text(encoding="utf-8"))["checkpoint"])
+        checkpoint = Path(read_json(Path(tune_checkpoint, POINTER_FILE))["checkpoint"])
         trial, other = self._history(clone), self._history(donor)
         assert trial.last is not None
         assert other.last is not None
@@ -244,7 +244,7 @@ class SearchSession(tune.Callback):
                 path = getattr(checkpoint, "path", None)  # one that is still being written is of the newest
                 with contextlib.suppress(OSError):
                     if path is not None:
-                        document = json.loads(Path(path, POINTER_FILE).read_text(encoding="utf-8"))
+                        document = read_json(Path(path, POINTER_FILE))
                         names |= {Path(document["checkpoint"]).name} if document["trial"] == trial else set()
         return names
 

@@ -23,6 +23,7 @@ from typing import Any
 from ray import tune
 
 from robonav_ray.interfaces import Tracker
+from robonav_ray.plain_files import read_json, replace
 from robonav_ray.runtime.live import StartWiring, start_local
 from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.wiring import Session, Wiring
@@ -69,11 +70,11 @@ class CurriculumTrial(tune.Trainable):
         """Write the path of the trial's newest checkpoint: ours is the only truth."""
         run = self._opened()
         document = {"trial": self.trial_id, "checkpoint": str(run.newest_path())}
-        Path(checkpoint_dir, POINTER_FILE).write_text(json.dumps(document), encoding="utf-8")
+        replace(Path(checkpoint_dir, POINTER_FILE), json.dumps(document))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Go on from the trial's own newest checkpoint, or take over another trial's with the values that ``config`` has now."""
-        document = json.loads(Path(str(checkpoint), POINTER_FILE).read_text(encoding="utf-8"))
+        document = read_json(Path(str(checkpoint), POINTER_FILE))
         if document["trial"] == self.trial_id:
             return  # opening finds what is newest
         run = self._opened()

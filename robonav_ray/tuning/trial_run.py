@@ -21,8 +21,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from robonav_ray import plain_files
 from robonav_ray.config import RunConfig
 from robonav_ray.evaluation.statistics import summarize
+from robonav_ray.plain_files import append, read_json
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
     CheckpointWriter,
@@ -116,7 +118,7 @@ class TrialRun:
         if own is None or not order.exists():
             self._begin(own)
             return
-        donor = open_checkpoint(Path(json.loads(order.read_text(encoding="utf-8"))["checkpoint"]))
+        donor = open_checkpoint(Path(read_json(order)["checkpoint"]))
         self._begin(self._crossed(own.counters, donor, own.replay))
         order.unlink()
 
@@ -257,8 +259,7 @@ class TrialRun:
             "stage": own.read_json("curriculum.json")["stage"],
             "learner": self.config.learner.model_dump(mode="json"),
         }
-        with (self.directory / TAKE_OVERS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(document) + "\n")
+        append(self.directory / TAKE_OVERS_FILE, json.dumps(document) + "\n")
 
     def _saved(self, live: LiveRun) -> Checkpoint:
         checkpoint = live.controller.save()
@@ -301,6 +302,4 @@ def _learner_hash(checkpoint: Checkpoint) -> str:
 
 def order_take_over(directory: Path, checkpoint: Path) -> None:
     """Have the trial in ``directory`` go on from ``checkpoint`` when it is opened next."""
-    aside = directory / f".{ORDER_FILE}"
-    aside.write_text(json.dumps({"checkpoint": str(checkpoint)}), encoding="utf-8")
-    aside.replace(directory / ORDER_FILE)
+    plain_files.replace(directory / ORDER_FILE, json.dumps({"checkpoint": str(checkpoint)}))

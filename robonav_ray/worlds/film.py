@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from robonav_ray.plain_files import replacing
 from robonav_ray.worlds import palette as col
 from robonav_ray.worlds.palette import Color, mix
 
@@ -35,10 +36,11 @@ def save_gif(frames: Iterable[np.ndarray], path: Path | str, fps: float) -> int:
     first = next(images)
     duration = max(20, 10 * round(100 / fps))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    first.save(
-        path, "GIF", save_all=True, append_images=images, duration=duration, loop=0, optimize=False, disposal=1,
-        transparency=_TRANSPARENT,
-    )  # fmt: skip
+    with replacing(Path(path)) as file:
+        first.save(
+            file, "GIF", save_all=True, append_images=images, duration=duration, loop=0, optimize=False, disposal=1,
+            transparency=_TRANSPARENT,
+        )  # fmt: skip
     return counted.count
 
 

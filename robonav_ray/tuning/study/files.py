@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import joblib
 import optuna
 from optuna.trial import FrozenTrial
+
+from robonav_ray.plain_files import open_writing, replace, replacing_path
 
 BEST_FILE = "best_config.json"
 TRIALS_FILE = "trials.csv"
@@ -26,9 +29,8 @@ def save_results(study: optuna.Study, best: FrozenTrial, best_config: Mapping[st
         EXPORT_FILE: lambda path: _write_export(path, study),
     }
     for name, write in writers.items():
-        aside = directory / f".{name}"
-        write(aside)
-        aside.replace(directory / name)
+        with replacing_path(directory / name) as aside:
+            write(aside)
     return [directory / name for name in writers]
 
 
@@ -40,13 +42,13 @@ def _write_best(path: Path, study: optuna.Study, best: FrozenTrial, best_config:
         "number": best.number,
         "config": dict(best_config),
     }
-    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    replace(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def _write_trials(path: Path, trials: list[FrozenTrial]) -> None:
     names = sorted({name for trial in trials for name in trial.params})
     columns = ["number", "state", "value", "duration_s", "datetime_start", "datetime_complete"]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with TextIOWrapper(open_writing(path), "utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*columns, *(f"params_{name}" for name in names)])
         for trial in trials:

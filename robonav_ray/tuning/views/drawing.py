@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.plain_files import replacing_path
 from robonav_ray.text import picture_text
 from robonav_ray.tuning.records import State
 
@@ -53,10 +53,6 @@ def count_axis(axis: Any) -> None:
 
 def written(path: Path, write: Callable[[Path], object]) -> Path:
     """Have ``write`` make the file aside, then put it in its place at once; return ``path``."""
-    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with replacing_path(path) as aside:
         write(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
     return path

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
+from robonav_ray.plain_files import read_bytes, replace
 from robonav_ray.text import command_text, html_text
 from robonav_ray.tracking.panel import format_count, format_seconds
 from robonav_ray.tuning.records import History, TrialReport
@@ -55,7 +56,7 @@ def write_report(directory: Path, history: History, config: TuningConfig, *, tit
     page = page_text(history, config, title, pictures)
     trials, reports = trials_table(history, config), reports_table(history)
     return [
-        written(directory / "report.html", lambda path: path.write_text(page, encoding="utf-8")),
+        written(directory / "report.html", lambda path: replace(path, page)),
         written(directory / "trials.parquet", lambda path: parquet.write_table(trials, path)),
         written(directory / "reports.parquet", lambda path: parquet.write_table(reports, path)),
         *pictures,
@@ -123,7 +124,7 @@ def page_text(history: History, config: TuningConfig, title: str, pictures: Sequ
         _best(history, config, title),
         *(
             f"<h2>{html_text(path.stem.replace('_', ' ').capitalize())}</h2><p class=note>{html_text(CAPTIONS[path.name])}</p>"
-            f'<img alt="{html_text(CAPTIONS[path.name])}" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
+            f'<img alt="{html_text(CAPTIONS[path.name])}" src="data:image/png;base64,{base64.b64encode(read_bytes(path)).decode()}">'
             for path in pictures
         ),
         _trials(history, config),
