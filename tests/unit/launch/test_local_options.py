@@ -349,7 +349,7 @@ def test_a_damaged_note_is_named():
     file = StateFile("unit")
     file.create()
     file.path.write_text("{")
-    with pytest.raises(UserError, match=r"cluster\.json: not readable"):
+    with pytest.raises(UserError, match=r"cluster\.json: is not the JSON"):
         file.read()
 
 
