@@ -53,8 +53,13 @@ NEIGHBOURS: dict[str, Callable[[Path], object]] = {
     "checkpoints is a link": lambda run: put(ODD_FILES["link to a folder"], run / "checkpoints"),
     **{
         f"{name} is a {odd}": lambda run, name=name, odd=odd: put(ODD_FILES[odd], run / name)
-        for name in ("config.yaml", "status.json", ".lock", "log.txt", "metrics.jsonl")
-        for odd in ("pipe", "link to a file", "link to a device", "link to nothing", "folder", "socket")
+        for name, odds in {
+            "config.yaml": ("pipe", "link to a file", "link to a device", "link to nothing", "folder"),
+            ".lock": ("pipe", "link to a file", "folder"),
+            "status.json": ("pipe",),
+            "log.txt": ("link to a file",),
+        }.items()
+        for odd in odds
     },
 }
 
