@@ -91,6 +91,8 @@ OPENED_ELSEWHERE = {
     "runtime/policies.py": "after vetting",
     "runtime/local.py": "after vetting; written into a folder that has just been made",
     "runtime/vetting.py": "a member of an archive",
+    "runtime/streams.py": "/dev/null",
+    "launch/packing.py": "a member of the archive that is written",
 }
 """Files of the package that open something by other means than plain_files, and why they may."""
 
