@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from robonav_ray import plain_files
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
@@ -217,14 +219,13 @@ def _running_local_cluster(*, any_of_them: bool = False) -> _Found | None:
         ClusterError: When it is another user's, who could have put it there to be told our token.
     """
     from ray._common.utils import get_ray_address_file
-    from ray._private.services import find_gcs_addresses
 
     note = Path(get_ray_address_file(None))
     try:
         owner, address = note.lstat().st_uid, plain_files.read_text(note, 4096).strip()
         connect(*split_address(address, "RAY_ADDRESS"), "RAY_ADDRESS")
     except (OSError, ClusterError):  # none, none that Ray has written, or a stale one of a cluster that is gone
-        addresses = sorted(find_gcs_addresses()) if any_of_them else []
+        addresses = _addresses_of_raylets() if any_of_them else []
         return _Found(addresses[0], f"the Ray that was found running on this machine at {addresses[0]}") if addresses else None
     found = _Found(address, f"the Ray cluster that runs on this machine at {address} (noted in {note})")
     if owner not in (0, os.geteuid()):
@@ -235,6 +236,16 @@ def _running_local_cluster(*, any_of_them: bool = False) -> _Found | None:
             )
         )
     return found
+
+
+def _addresses_of_raylets() -> list[str]:
+    """Return the heads that this user's raylets on this machine say they belong to."""
+    found: set[str] = set()
+    for process in psutil.process_iter(["uids", "cmdline"]):
+        uids, words = process.info["uids"], process.info["cmdline"]
+        if uids is not None and uids.effective == os.geteuid() and words and os.path.basename(words[0]) == "raylet":
+            found |= {word.removeprefix("--gcs-address=") for word in words if word.startswith("--gcs-address=")}
+    return sorted(found)
 
 
 def look_at_cluster(started_here: bool, logs: Path | None = None) -> ClusterFacts:

@@ -130,7 +130,7 @@ def _unclaimed(folder: Path) -> Iterator[bool]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         names = [ProcessName(*map(int, line.split())) for line in os.read(descriptor, 65_536).decode().splitlines()]
-        yield not any(lives(name) for name in names)
+        yield bool(names) and not any(lives(name) for name in names)  # without names it is being claimed just now
     except (BlockingIOError, ValueError, TypeError):
         yield False
     finally:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import ray
 
@@ -110,3 +112,17 @@ def test_no_note_that_leads_to_a_cluster_means_a_ray_of_our_own(there: str, note
     elif there != "nothing":
         note.write_text({"stale": "127.0.0.1:1", "no address": "\x00\n", "large": address + " " * 10_000}[there])
     assert cluster._running_local_cluster() is None
+
+
+def test_auto_takes_any_of_this_users_rays_and_no_other(note: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raylets(uid: int, words: list[str]) -> None:
+        uids = SimpleNamespace(effective=uid)
+        monkeypatch.setattr(psutil, "process_iter", lambda _: [SimpleNamespace(info={"uids": uids, "cmdline": words})])
+
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    words = ["/x/ray/raylet", "--head", f"--gcs-address={address}"]
+    raylets(os.geteuid(), words)
+    assert refusal().startswith(f"the Ray that was found running on this machine at {address}: ")
+    for uid, told in ((os.geteuid() + 1, words), (os.geteuid(), ["/x/tail", words[2]]), (os.geteuid(), [])):
+        raylets(uid, told)
+        assert "there is none: start one" in refusal()

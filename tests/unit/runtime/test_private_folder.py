@@ -88,14 +88,15 @@ def test_no_place_at_all_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 HOLDS = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from robonav_ray.own_processes import ProcessName
 from robonav_ray.runtime.private_folder import Claim
-Claim(Path(sys.argv[2]), []); print("claimed", flush=True); sys.stdin.readline()
+Claim(Path(sys.argv[2]), [ProcessName(1, 1)]); print("claimed", flush=True); sys.stdin.readline()
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_what_was_left_behind_is_removed_and_nothing_that_is_in_use_not_ours_or_a_link(tmp_path: Path) -> None:
-    for name in ("gone", "held", "alive", "kept", "never-claimed", "target", "odd"):
+    for name in ("gone", "held", "alive", "kept", "never-claimed", "target", "odd", "new"):
         (tmp_path / f"rn-{name}" / "ray").mkdir(parents=True)
     gone = Claim(tmp_path / "rn-gone", [ProcessName(os.getpid(), 1)])  # this pid, of another process
     gone.close()
@@ -109,9 +110,10 @@ def test_what_was_left_behind_is_removed_and_nothing_that_is_in_use_not_ours_or_
     assert me is not None
     alive = Claim(tmp_path / "rn-alive", [me.name])
     alive.close()
-    kept = Claim(tmp_path / "rn-kept", [])
+    kept = Claim(tmp_path / "rn-kept", [ProcessName(1, 1)])
     kept.close(keep=True)
-    Claim(tmp_path / "rn-target", []).close()
+    Claim(tmp_path / "rn-target", [ProcessName(1, 1)]).close()
+    Claim(tmp_path / "rn-new", []).close()
     (tmp_path / "other").mkdir()
     (tmp_path / "rn-target").rename(tmp_path / "other" / "target")
     (tmp_path / "rn-link").symlink_to(tmp_path / "other" / "target")
