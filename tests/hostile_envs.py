@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +62,7 @@ class Hostile(gym.Env[Any, Any]):
         if call != self._call or not self._behaviour:
             return answer
         self._left -= 1
-        return answer if self._left >= 0 else (ERRORS | ANSWERS)[self._behaviour](answer)
+        return answer if self._left >= 0 else (ERRORS | ANSWERS | ENDS)[self._behaviour](answer)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -123,6 +125,9 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
     "returned None as info": _with(4, None),
 }
 """What a step may return, by what the message has to say."""
+
+ENDS: dict[str, Callable[[Any], Any]] = {"os._exit": lambda _: os._exit(0), "for ever": lambda _: time.sleep(3600)}
+"""What ends its process, or never returns."""
 
 
 class OneBuffer(gym.Env[Any, Any]):
