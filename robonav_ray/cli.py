@@ -9,6 +9,7 @@ import io
 import os
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,9 @@ from robonav_ray.launch.verbs import cluster_app
 
 if TYPE_CHECKING:
     from robonav_ray.config import RunConfig
+
+THREADS_END_S = 10.0
+"""How long threads that were left running (an environment's) may keep a command that is over."""
 
 app = typer.Typer(
     name="robonav",
@@ -324,7 +328,17 @@ def main() -> None:
         if code == 0 and streams.loss is not None and not streams.loss.is_gone:
             say_error(streams.loss.why)
             code = streams.loss.exit_code
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        timer = threading.Timer(THREADS_END_S, _leave_threads, (code,))
+        timer.daemon = True
+        timer.start()
     raise SystemExit(code)
+
+
+def _leave_threads(code: int) -> None:
+    """End a process that has nothing left to do but to wait for threads which somebody's environment has left running."""
+    if not threading.main_thread().is_alive():  # Python waits for them already
+        os._exit(code)
 
 
 def _exit_code() -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -307,3 +309,24 @@ def test_what_fails_for_one_transition_is_the_environments_failure(row: Any) -> 
     goals = np.zeros((4, 3), np.float32)
     with pytest.raises(EnvironmentFailedError, match=r"compute_reward\(\).*Goals-v0"):
         ComputedGoals(Goals(3), "Goals-v0").reward(goals, goals)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()", 0, "valid: "),
+        ("import sys; sys.exit(0)", 1, "your environment failed: SystemExit(0) at here_env.py:5"),
+        ("raise KeyboardInterrupt", 130, ""),
+    ],
+)
+def test_a_command_ends_whatever_an_environment_leaves_behind(folder: Path, line: str, code: int, said: str) -> None:
+    (folder / "here_env.py").write_text(
+        f"import gymnasium\nfrom tests.hostile_envs import Hostile\ndef make():\n    env = Hostile()\n    {line}\n    return env\n"
+        "gymnasium.register('Here-v0', entry_point=make)\n"
+    )
+    command = [sys.executable, "-m", "robonav_ray.cli", "config", "validate", "env.id=here_env:Here-v0"]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=environ)
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
