@@ -37,6 +37,7 @@ from robonav_ray.storage import DamagedError, check, check_location, fetch, join
 
 FORMAT_VERSION = 2
 _ASIDE = ".aside-"
+_SUPERSEDED = "superseded-"
 
 
 class CheckpointError(UserError):
@@ -255,7 +256,7 @@ def fetch_checkpoint(stored_at: str, folder: Path) -> Checkpoint:
     write_file(open_folder(str(aside)), MANIFEST, _manifest_bytes(created, here, stored_at, len(here) < len(entries)))
     final = folder / stored_at.partition("?")[0].rpartition("/")[2]
     if final.exists():
-        final.rename(folder / f"superseded-{final.name}-{time.time_ns()}")
+        final.rename(folder / f"{_SUPERSEDED}{final.name}-{time.time_ns()}")
     aside.rename(final)
     return open_checkpoint(final)
 
@@ -373,12 +374,26 @@ def check_stored_rows(checkpoint: Checkpoint) -> None:
 def set_newer_aside(folder: Path, checkpoint: Path) -> list[Path]:
     """Rename the checkpoints after ``checkpoint``, which a resume from it leaves behind, so that they stop counting; returns them."""
     newer = [path for path in list_checkpoints(folder) if path.name > checkpoint.name]
-    return [path.rename(folder / f"superseded-{path.name}-{time.time_ns()}") for path in newer]
+    return [path.rename(folder / f"{_SUPERSEDED}{path.name}-{time.time_ns()}") for path in newer]
+
+
+def steps_of(name: str) -> int:
+    """Return the env steps of a checkpoint by its name, also of one that was set aside."""
+    return int(name.removeprefix(_SUPERSEDED).removeprefix("env-").partition("-")[0])
 
 
 def prune_checkpoints(folder: Path, keep: int) -> list[Path]:
-    """Remove all but the ``keep`` newest checkpoints, and what crashed writers left aside; returns the checkpoints removed."""
-    removed = list_checkpoints(folder)[:-keep]
+    """Remove all but the ``keep`` newest checkpoints, and what crashed writers left aside; returns the checkpoints removed.
+
+    One that was set aside goes when ``keep`` have been committed since.
+    """
+    committed = list_checkpoints(folder)
+    removed = committed[:-keep]
+    younger = sorted((path / MANIFEST).stat().st_mtime_ns for path in committed)[-keep:]
+    for path in [p for p in _folders(folder) if p.name.startswith(_SUPERSEDED)] if len(younger) == keep else []:
+        since = path.name.rpartition("-")[2]
+        if since.isdecimal() and int(since) < younger[0]:
+            removed.append(path)
     for path in removed:
         path.rename(folder / f"{_ASIDE}{path.name}-{time.time_ns()}")  # first it stops being a checkpoint, then it goes
     for path in [p for p in _folders(folder) if p.name.startswith(_ASIDE)] if folder.is_dir() else []:

@@ -13,7 +13,8 @@ from typing import Literal, Self
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, UserError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.plain_files import open_appending
-from robonav_ray.runtime.checkpoint import CheckpointError, newest_good_checkpoint, set_newer_aside
+from robonav_ray.runtime.checkpoint import CheckpointError, newest_good_checkpoint, set_newer_aside, steps_of
+from robonav_ray.runtime.commit_watch import CommitWatch
 from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.faults import record_fault, sentence_of
 from robonav_ray.runtime.run_directory import RunDirectory
@@ -49,11 +50,16 @@ class LiveRun:
         wiring_name: Literal["ray", "local"],
         stop: StopRequest,
         command: Sequence[str],
+        is_held: bool = False,
     ) -> None:
-        """Nothing is started yet; ``command`` is written down as what began the session."""
+        """Nothing is started yet; ``command`` is written down as what began the session.
+
+        With ``is_held`` the caller holds the run's lock, and has since it chose where the session begins; else it is taken for the session.
+        """
         self.session = session
         self._start, self._wiring_name, self._stop, self._command = start, wiring_name, stop, command
         self._exits = contextlib.ExitStack()
+        self._is_held = is_held
         self._notes = session.notes
         self.ending: Ending | None = None
         """How the session ended; None while it goes on, and where it was broken off."""
@@ -62,7 +68,8 @@ class LiveRun:
     def __enter__(self) -> Self:
         session, run = self.session, self.session.run
         with contextlib.ExitStack() as exits, contextlib.ExitStack() as parts:
-            exits.enter_context(run.locked())
+            if not self._is_held:
+                exits.enter_context(run.locked())
             if session.checkpoint is None:
                 self._note_begin(exits)
             else:  # not before it is taken up: one that is refused leaves the run as it is
@@ -84,13 +91,21 @@ class LiveRun:
     def _note_begin(self, exits: contextlib.ExitStack) -> None:
         """Set aside what the checkpoint to go on from leaves behind, and write down that a session has begun."""
         session, run = self.session, self.session.run
+        aside = list[str]()
         if session.checkpoint is not None:
-            set_newer_aside(run.checkpoints, session.checkpoint.path)
             if self._notes is not None:
+                CommitWatch(self._notes.location, session.stored_seen).check()
                 set_newer_aside_stored(self._notes.location, session.checkpoint.path.name)
+            aside = [path.name for path in set_newer_aside(run.checkpoints, session.checkpoint.path)]
         if session.checkpoint is not None or session.goes_on:
             run.keep_config(session.config)
         exits.enter_context(_log_in(run))
+        for name in aside:
+            logger.warning(
+                "a newer checkpoint, of %s env steps, is set aside as %s: the session begins before it",
+                f"{steps_of(name):,}",
+                name,
+            )
         run.add_session(list(self._command), self._wiring_name)
         run.write_status("running")
         if session.checkpoint is None:

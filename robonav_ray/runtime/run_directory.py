@@ -41,6 +41,8 @@ from robonav_ray.plain_files import PlainFileError, check_entries, is_plain, ope
 from robonav_ray.text import command_text, path_word
 
 logger = logging.getLogger(__name__)
+GLANCE_S = 0.2
+"""Somebody who only looks whether a run is held holds it for less than this."""
 Status = Literal["running", "unfinished", "finished", "failed"]
 _FILES = frozenset(
     (
@@ -117,10 +119,17 @@ class RunDirectory:
             PlainFileError: When the lock is no plain file, or may not be opened.
         """
         with open_lock(self.path / ".lock") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunDirectoryError(f"{self.shown}: another process is training this run; wait for it, or stop it") from None
+            until = time.monotonic() + GLANCE_S
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    if time.monotonic() >= until:
+                        raise RunDirectoryError(
+                            f"{self.shown}: another process is training this run; wait for it, or stop it"
+                        ) from None
+                time.sleep(0.02)
             yield
 
     @property

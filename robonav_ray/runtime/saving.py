@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters, prune_checkpoints
+from robonav_ray.runtime.commit_watch import CommitWatch, ForeignCommitError
 from robonav_ray.runtime.stored_runs import prune_stored
 from robonav_ray.runtime.wiring import PendingSave, Session, Wiring
 
@@ -48,6 +49,7 @@ class Saver:
         self._broken: Exception | None = None
         self._closing = False
         self._notes = session.notes
+        self._watch = None if self._notes is None else CommitWatch(self._notes.location, session.stored_seen)
 
     @property
     def is_busy(self) -> bool:
@@ -87,8 +89,9 @@ class Saver:
         if self._thread.is_alive():
             return None
         outcome, self._thread, self._pending, self._outcome = self._outcome, None, None, None
-        if self._broken is not None:
-            raise self._broken
+        broken, self._broken = self._broken, None
+        if broken is not None:
+            raise broken
         return outcome
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -111,13 +114,19 @@ class Saver:
                     raise LearnerCallError("the run ended before it was written")
                 if time.monotonic() - began > WRITE_TIMEOUT_S:
                     raise LearnerCallError(f"it was not written within {WRITE_TIMEOUT_S:.0f} s")
-            if self._notes is not None:
+            if self._notes is not None and self._watch is not None:
+                self._watch.check()
                 self._notes.update()
+                self._watch.add(writer.final.name)
             checkpoint = writer.commit()
         except (OSError, LearnerCallError, ValueError) as error:
             pending.abandon()
             self._fail(error, writer, began, cut_s)
             return
+        except ForeignCommitError:
+            pending.abandon()
+            writer.discard()
+            raise
         if not last:
             self._wiring.committed(checkpoint)
         try:

@@ -205,6 +205,15 @@ def prune_stored(location: str, keep: int) -> None:
     for name, is_folder, _ in list_folder(location):
         old = name in committed[:-keep]
         left_behind = name.startswith("env-") and name not in committed and name < newest
-        if is_folder and (old or left_behind) and not exists(join(location, name, SUPERSEDED)):
+        if is_folder and (old or left_behind) and not _is_kept_aside(join(location, name), committed[-keep:], keep):
             remove(join(location, name, MANIFEST), folder=False)  # first it stops being a checkpoint, then it goes
             remove(join(location, name), folder=True)
+
+
+def _is_kept_aside(place: str, newest: list[str], keep: int) -> bool:
+    """Whether a stored checkpoint was set aside, and not as many as are kept have been committed since."""
+    since = [changed for name, _, changed in list_folder(place) if name == SUPERSEDED]
+    if not since:
+        return False
+    made = [int(name.rpartition("-")[2], 16) / 1e9 for name in newest]
+    return len(made) < keep or min(made) < since[0]

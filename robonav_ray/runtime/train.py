@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, load_run_config
-from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError
+from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, UserError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.runtime.budget import check_budget
 from robonav_ray.runtime.checkpoint import (
@@ -42,7 +43,15 @@ from robonav_ray.runtime.run_directory import (
 )
 from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.stored_runs import StoredRunError, bring_run, check_writable, find_stored_run, holds_run, stored_run
+from robonav_ray.runtime.stored_runs import (
+    StoredRunError,
+    bring_run,
+    check_writable,
+    find_stored_run,
+    holds_run,
+    stored_checkpoints,
+    stored_run,
+)
 from robonav_ray.runtime.task import Task, check_gates, describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.screen import Screen, make_screen, say_error, show_warnings
@@ -68,7 +77,7 @@ def train_command(
     opening = resolve_opening(config_path, overrides, resume, directory, began, console)
     budget = opening.config.budget
     try:
-        with stop_on_signals(budget.grace_s) as stop:
+        with opening.held, stop_on_signals(budget.grace_s) as stop:
             return _train(opening, stop, console, local)
     except RunInterruptedError as error:
         console.print(Text.assemble(f"{message_text(error)}\ngo on later with the same command and ", ("--resume auto", "bold")))
@@ -115,6 +124,10 @@ class Opening:
     resumed: tuple[RunDirectory, Checkpoint | None] | None
     """The run to go on with; without a checkpoint when it was killed before its first."""
     began: float
+    held: contextlib.ExitStack
+    """Holds the run's lock, from before it was decided where to go on from until the command has ended."""
+    stored_seen: frozenset[str] | None = None
+    """What lay in the storage of the run when that was decided."""
 
     @property
     def folder(self) -> tuple[Path, str]:
@@ -126,19 +139,36 @@ class Opening:
         return Path(self.config.output_dir).absolute(), "output_dir"
 
     def begin(self) -> Session:
-        """Make the run directory, or set aside what the resumed checkpoint leaves behind."""
+        """Make the run directory and hold it, unless there is one to go on with."""
         if self.resumed is None:
             storage = self.config.checkpoint.storage
             run = create_run(self.config, self.directory, lambda path: storage is not None and holds_run(storage, path.name))
+            self.held.enter_context(run.locked())
             return Session(self.config, self.task, run, None, self.began)
         run, checkpoint = self.resumed
-        return Session(self.config, self.task, run, checkpoint, self.began, goes_on=checkpoint is None)
+        return Session(
+            self.config, self.task, run, checkpoint, self.began, goes_on=checkpoint is None, stored_seen=self.stored_seen
+        )
 
 
 def resolve_opening(
     config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None, began: float, console: Screen
 ) -> Opening:
-    """Resolve config, run and checkpoint; makes nothing. UserError for anything that is wrong."""
+    """Resolve config, run and checkpoint. Makes nothing; a run that is to be gone on with is held. UserError for anything that is wrong."""
+    with contextlib.ExitStack() as held:
+        opening = _resolved(config_path, overrides, resume, directory, began, console, held)
+        return replace(opening, held=held.pop_all())
+
+
+def _resolved(
+    config_path: Path | None,
+    overrides: Sequence[str],
+    resume: str | None,
+    directory: Path | None,
+    began: float,
+    console: Screen,
+    held: contextlib.ExitStack,
+) -> Opening:
     refuse_uri(directory, "--out")
     if resume is not None and resume not in ("auto", "latest") and not is_uri(resume) and not Path(resume).exists():
         raise RunDirectoryError(f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)")
@@ -150,7 +180,8 @@ def resolve_opening(
     config = place_output(load_run_config(config_path, overrides), directory)
     if config.checkpoint.storage is not None:
         check_writable(config.checkpoint.storage)
-    resumed = _find_resumed(config, resume, directory)
+    found = _find_run(config, resume, directory)
+    resumed, seen = (None, None) if found is None else _decide(found, config, resume, directory, held)
     if resumed is None:
         if resume == "auto":
             console.print("nothing to resume; starting afresh", style="dim")
@@ -174,57 +205,89 @@ def resolve_opening(
     if resumed is None:
         check_gates(config, task)
         check_budget(config)
-    return Opening(config, task, directory, resumed, began)
+    return Opening(config, task, directory, resumed, began, held, seen)
 
 
-def _find_resumed(config: RunConfig, resume: str | None, directory: Path | None) -> tuple[RunDirectory, Checkpoint | None] | None:
+@dataclass(frozen=True)
+class _Found:
+    """A run to go on with; nothing of it has been looked at yet."""
+
+    run: RunDirectory
+    stored_at: str | None = None
+    """Where it is to be brought from first."""
+    checkpoint: Path | None = None
+    """The checkpoint to begin at, where one was named."""
+
+
+def _find_run(config: RunConfig, resume: str | None, directory: Path | None) -> _Found | None:
+    """Return the run that ``resume`` means; None to begin a new one."""
     if resume is None:
         return None
+    storage = config.checkpoint.storage
     if is_uri(resume):
         name = resume.partition("?")[0].rstrip("/").rpartition("/")[2]
-        storage = config.checkpoint.storage
         if directory is not None and storage is not None and directory.name != name and holds_run(storage, directory.name):
             raise StoredRunError(f"--out {directory}: checkpoint.storage holds another run of that name; choose a new one")
-        run = bring_run(resume, directory or Path(config.output_dir) / name)
-    elif directory is None and resume in ("auto", "latest") and (stored := _find_stored(config, resume)) is not None:
-        run = bring_run(stored, Path(config.output_dir) / stored.partition("?")[0].rpartition("/")[2])
-    elif resume == "auto" and directory is not None:  # the same command again and again, as a job queue would
-        storage = config.checkpoint.storage
+        return _Found(_run_at(directory or Path(config.output_dir) / name), resume)
+    if directory is None and resume in ("auto", "latest") and (stored := _find_stored(config, resume)) is not None:
+        return _Found(_run_at(Path(config.output_dir) / stored.partition("?")[0].rpartition("/")[2]), stored)
+    if resume == "auto" and directory is not None:  # the same command again and again, as a job queue would
         if storage is not None and holds_run(storage, directory.absolute().name):
-            bring_run(stored_run(storage, RunDirectory(directory.absolute())), directory)
-        if not (directory / "config.yaml").is_file():
-            return None
-        run = open_run(directory)
-    elif directory is not None:
+            return _Found(_run_at(directory), stored_run(storage, _run_at(directory)))
+        return _Found(open_run(directory)) if (directory / "config.yaml").is_file() else None
+    if directory is not None:
         raise RunDirectoryError(f"--out {directory}: a resumed run stays in its own directory; leave --out away")
-    elif resume in ("auto", "latest"):
-        found = find_latest_run(
-            Path(config.output_dir), unfinished_only=resume == "auto", name=config.name if resume == "auto" else None
-        )
-        if found is None and resume == "auto":
-            return None
-        if found is None:
+    if resume in ("auto", "latest"):
+        auto = resume == "auto"
+        latest = find_latest_run(Path(config.output_dir), unfinished_only=auto, name=config.name if auto else None)
+        if latest is None and not auto:
             raise RunDirectoryError(
                 f"--resume latest: there is no run with checkpoints under {config.output_dir}; start one with `robonav train`"
             )
-        run = found
-    else:
-        path = Path(resume).absolute()
-        if path.parent.name == "checkpoints":
-            return open_run(path.parent.parent), open_checkpoint(path)
-        run = open_run(path)
+        return None if latest is None else _Found(latest)
+    path = Path(resume).absolute()
+    return _Found(open_run(path.parent.parent), checkpoint=path) if path.parent.name == "checkpoints" else _Found(open_run(path))
+
+
+def _run_at(path: Path) -> RunDirectory:
+    return RunDirectory(path.absolute())
+
+
+def _decide(
+    found: _Found, config: RunConfig, resume: str | None, directory: Path | None, held: contextlib.ExitStack
+) -> tuple[tuple[RunDirectory, Checkpoint | None] | None, frozenset[str] | None]:
+    """Hold the run, then choose where to begin, so that nobody's work falls between; None where there is nothing to go on with.
+
+    Also returns what lay in the run's storage before that.
+    """
+    run = found.run
+    if run.path.is_dir():
+        held.enter_context(run.locked())
     try:
+        seen = None if found.stored_at is None else frozenset(stored_checkpoints(found.stored_at))
+        if found.stored_at is not None:
+            was_there = run.path.is_dir()
+            bring_run(found.stored_at, run.path)
+            if not was_there:
+                held.enter_context(run.locked())
+        storage = config.checkpoint.storage or run.config.checkpoint.storage
+        if storage is not None and (location := stored_run(storage, run)) != found.stored_at:
+            seen = frozenset(stored_checkpoints(location))
+        if found.checkpoint is not None:
+            return (run, open_checkpoint(found.checkpoint)), seen
         checkpoint, damaged = newest_good_checkpoint(run.checkpoints, with_rows=True)
     except OSError as error:
+        if isinstance(error, UserError):
+            raise
         raise StoredRunError(
             f"--resume {resume}: the rows of {run.shown} cannot be read ({error}); is its storage there?"
         ) from None
     for message in damaged:
         logger.warning("%s", message)
     if checkpoint is not None:
-        return run, checkpoint
+        return (run, checkpoint), seen
     if resume == "auto" and not damaged:  # killed before its first checkpoint
-        return None if directory is None else (run, None)
+        return (None if directory is None else (run, None)), seen
     raise CheckpointError(
         f"{run.checkpoints}: holds no whole checkpoint to resume from"
         + (f" ({len(damaged)} damaged: {damaged[0]})" if damaged else "; start a new run with `robonav train`")
@@ -317,7 +380,7 @@ def _live(opening: Opening, stop: StopRequest, console: Screen, wiring: Wirings,
     with last_words(session.run, "go on with", lambda: resume_command(session.run)):
         while True:
             try:
-                with LiveRun(session, start, wiring_name=wiring, stop=stop, command=command_line()) as live:
+                with LiveRun(session, start, wiring_name=wiring, stop=stop, command=command_line(), is_held=True) as live:
                     return session, live.finish()
             except PartLostError as error:
                 lost_at.append(time.monotonic())
@@ -348,4 +411,4 @@ def _session_after(session: Session, error: PartLostError, lost_at: list[float])
     )
     if len(recent) > session.config.runtime.max_session_restarts or stuck:
         raise error
-    return replace(session, checkpoint=checkpoint, goes_on=True, lost_at=lost_at[-1])
+    return replace(session, checkpoint=checkpoint, goes_on=True, lost_at=lost_at[-1], stored_seen=None)

@@ -33,6 +33,9 @@ class Session:
     lost_at: float | None = None
     """``time.monotonic()`` at which the session before it in this command was lost with a part; None where there was none."""
 
+    stored_seen: frozenset[str] | None = None
+    """Names of the checkpoints in the storage when ``checkpoint`` was chosen; None: those that are there when the session begins."""
+
     @property
     def counters(self) -> Counters:
         """Counters at the beginning of this session."""

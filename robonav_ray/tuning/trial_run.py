@@ -11,6 +11,7 @@ Plain: Tune's trainable (``trial.py``) holds one, and so does a test.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -101,6 +102,8 @@ class TrialRun:
         self._start, self._command = start, command
         self._wiring_name: Literal["ray", "local"] = wiring_name
         self._live: LiveRun | None = None
+        self._held: contextlib.ExitStack | None = None
+        """Holds the directory's lock, from before it is decided where to go on from."""
         self._began = time.monotonic()
 
     @property
@@ -176,6 +179,7 @@ class TrialRun:
         """End the parts, with a checkpoint of what was learned since the last one; a second call does nothing."""
         live, self._live = self._live, None
         if live is None:
+            self._let_go()
             return
         try:
             last, facts = live.controller.last_saved, live.controller.facts
@@ -188,6 +192,7 @@ class TrialRun:
                 live.controller.save()
         finally:
             live.__exit__(None, None, None)
+            self._let_go()
 
     def _opened(self) -> LiveRun:
         if self._live is None:
@@ -198,24 +203,41 @@ class TrialRun:
     def _begin(self, checkpoint: Checkpoint | None) -> None:
         task = describe_task(self.config)
         run = create_run(self.config, self.directory) if checkpoint is None else open_run(self.directory)
+        self._hold()
         session = Session(self.config, task, run, checkpoint, time.monotonic())
         self._live = LiveRun(
-            session, self._start, wiring_name=self._wiring_name, stop=StopRequest(), command=self._command
+            session, self._start, wiring_name=self._wiring_name, stop=StopRequest(), command=self._command, is_held=True
         ).__enter__()
+
+    def _hold(self) -> None:
+        """Take the directory's lock, unless it is ours already; waits for an earlier life of the trial to let go of it."""
+        until, run = time.monotonic() + LOCK_WAIT_S, RunDirectory(self.directory)
+        while self._held is None:
+            try:
+                with contextlib.ExitStack() as held:
+                    held.enter_context(run.locked())
+                    self._held = held.pop_all()
+            except RunDirectoryError:
+                if time.monotonic() >= until:
+                    raise RunDirectoryError(
+                        f"{run.shown}: another process is still working on this trial; end it, then resume"
+                    ) from None
+                time.sleep(0.2)
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
 
     def _newest_checkpoint(self) -> Checkpoint | None:
         """Return what to go on from; a directory without any checkpoint is removed, as nothing in it was learned."""
         if not self.directory.is_dir():
             return None
-        run = RunDirectory(self.directory)
-        until = time.monotonic() + LOCK_WAIT_S
-        while self._live is None and run.is_locked:
-            if time.monotonic() >= until:
-                raise RunDirectoryError(f"{run.shown}: another process is still working on this trial; end it, then resume")
-            time.sleep(0.2)
-        checkpoint, _ = newest_good_checkpoint(run.checkpoints)
+        self._hold()
+        checkpoint, _ = newest_good_checkpoint(RunDirectory(self.directory).checkpoints)
         if checkpoint is None:
             shutil.rmtree(self.directory)
+            self._let_go()  # of a lock that is no more
         return checkpoint
 
     def _restart_from(self, live: LiveRun, donor: Checkpoint) -> None:
