@@ -137,12 +137,21 @@ def guarded_streams() -> Iterator[Streams]:
         sys.stdout, sys.stderr, _current = before
 
 
+class _StaysOpen(io.TextIOWrapper):
+    """Not closed by what shares the process (an environment): the command has something to say yet."""
+
+    def close(self) -> None:
+        """Flush."""
+        with contextlib.suppress(ValueError):  # what it writes to is gone, as it is when Python ends
+            self.flush()
+
+
 def _guard(stream: IO[str] | None, descriptor: int, name: str, streams: Streams) -> io.TextIOWrapper:
     if stream is not None:
         with contextlib.suppress(OSError):  # what cannot be written now will be noticed at once
             stream.flush()
     buffer = io.BufferedWriter(_Guarded(descriptor, name, streams))
-    return io.TextIOWrapper(
+    return _StaysOpen(
         buffer,
         encoding=getattr(stream, "encoding", None) or "utf-8",
         errors=getattr(stream, "errors", None) or "backslashreplace",

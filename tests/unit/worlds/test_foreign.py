@@ -318,6 +318,7 @@ def test_what_fails_for_one_transition_is_the_environments_failure(row: Any) -> 
         ("import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()", 0, "valid: "),
         ("import sys; sys.exit(0)", 1, "your environment failed: SystemExit(0) at here_env.py:5"),
         ("raise KeyboardInterrupt", 130, ""),
+        ("import sys; sys.stdout.close(); sys.stderr.close()", 0, "valid: "),
     ],
 )
 def test_a_command_ends_whatever_an_environment_leaves_behind(folder: Path, line: str, code: int, said: str) -> None:
