@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 import threading
 from pathlib import Path
@@ -113,24 +112,26 @@ def train(
 def evaluate(
     run: Run,
     episodes: Annotated[int | None, typer.Option(min=1, help="Episodes per stage (default: evaluation.num_episodes).")] = None,
-    stages: Annotated[str | None, typer.Option(help="Stages, for instance `0,3`; default: all.")] = None,
+    stages: Annotated[
+        str | None, typer.Option(help="Stages by name or number from 0: `full_challenge`, `0,3`; default: all.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the held-out worlds (default: evaluation.seed).")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results (default: a new one in the run).")] = None,
 ) -> None:
     """Judge the policy of a run on worlds that training never saw: rates with Wilson intervals, a table, evaluation.json."""
     from robonav_ray.runtime.judge import evaluate_command
 
-    raise typer.Exit(evaluate_command(run, episodes=episodes, stages=_stages(stages), seed=seed, out=out))
+    raise typer.Exit(evaluate_command(run, episodes=episodes, stages=stages, seed=seed, out=out))
 
 
-@app.command(epilog="Example: `robonav play runs/curriculum-20261122-181500 --stage 3 --output robot.gif`")
+@app.command(epilog="Example: `robonav play runs/curriculum-20261122-181500 --stage full_challenge --output robot.gif`")
 def play(
     run: Run,
     output: Annotated[Path | None, typer.Option(help="GIF to write (default: play.gif in the run directory).")] = None,
     window: Annotated[
         bool, typer.Option("--window", help="Show a window instead (needs `pip install robonav_ray[human]`).")
     ] = False,
-    stage: Annotated[int | None, typer.Option(help="Stage to play (default: the last).")] = None,
+    stage: Annotated[str | None, typer.Option(help="Stage to play, by name or number from 0 (default: the last).")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes one after another.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the worlds.")] = 7,
 ) -> None:
@@ -256,13 +257,17 @@ def config_validate(arguments: Overrides = None) -> None:
 
 
 def parse_duration(text: str, option: str = "--time-limit") -> float:
-    """Return seconds of ``90``, ``90s``, ``20m`` or ``1.5h``; ConfigError that names ``option`` otherwise."""
+    """Return seconds of ``90``, ``90s``, ``20m`` or ``1.5h``, as a config takes them; ConfigError that names ``option`` otherwise."""
+    from robonav_ray.config.duration import seconds_of
     from robonav_ray.config.load import ConfigError
 
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if match is None or float(match[1]) <= 0:
+    try:
+        seconds = seconds_of(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} {error}") from None
+    if seconds <= 0.0:
         raise ConfigError(f"{option} {text!r}: write a positive duration such as 30s, 20m or 1.5h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    return seconds
 
 
 def _split(arguments: list[str] | None) -> tuple[Path | None, list[str]]:
@@ -285,17 +290,6 @@ def _load(arguments: list[str] | None) -> RunConfig:
 
     path, overrides = _split(arguments)
     return load_run_config(path, overrides)
-
-
-def _stages(text: str | None) -> tuple[int, ...] | None:
-    from robonav_ray.config.load import ConfigError
-
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() for part in parts):
-        raise ConfigError(f"--stages {text!r}: write stage numbers with commas, for instance 0,3")
-    return tuple(int(part) for part in parts)
 
 
 def _version(show: bool) -> None:

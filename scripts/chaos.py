@@ -41,6 +41,7 @@ from chaos_suite.site import Site, SiteError, open_site
 from chaos_suite.suite import Manner, Outcome, Suite
 from chaos_suite.training import Training
 from rich.table import Table
+from rich.text import Text
 
 from robonav_ray.screen import Screen
 
@@ -57,7 +58,7 @@ def list_kinds(console: Screen) -> None:
     for column in ("fault", "what is done", "promised"):
         table.add_column(column, overflow="fold", no_wrap=column == "fault")
     for kind in KINDS.values():
-        table.add_row(kind.name, kind.text, f"[dim]{PROMISES[kind.promise].quote}[/]")
+        table.add_row(kind.name, kind.text, Text(PROMISES[kind.promise].quote, "dim"))
     console.print(table)
     console.print("groups: " + "; ".join(f"{name} = {', '.join(kinds)}" for name, kinds in GROUPS.items()))
 

@@ -94,7 +94,7 @@ def print_rows(rows: Sequence[Row], console: Screen) -> None:
         entry = row.entry
         style = {"reproduced": "green", "missed": "red", "failed": "red"}.get(row.verdict, "dim")
         must = f"{entry.bound} {entry.shown(entry.threshold)}"
-        table.add_row(entry.name, entry.published, row.ours, must, entry.wiring, f"[{style}]{row.verdict}[/]")
+        table.add_row(entry.name, entry.published, row.ours, must, entry.wiring, Text(row.verdict, style))
     console.print(table)
 
 

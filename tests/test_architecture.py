@@ -104,3 +104,29 @@ def test_files_are_opened_by_plain_files_alone() -> None:
         if path.name != "plain_files.py" and any(BARE.search(line.partition("#")[0]) for line in path.read_text().splitlines())
     }
     assert found == OPENED_ELSEWHERE.keys(), "open files with robonav_ray.plain_files; docs/security.md says why"
+
+
+def test_what_is_printed_is_text_and_never_markup() -> None:
+    """Only screen.py makes a console, a log handler or a line for standard output: a forgotten escape cannot happen elsewhere."""
+    forbidden = {
+        r"\brich\.print\b|from rich import print": "rich.print reads markup",
+        r"\bConsole\(|\bRichHandler\(": "screen.py makes the consoles",
+        r"from_markup|\bmarkup=True": "a text is no markup",
+        r"\btyper\.echo\(f?\"(?!robonav_ray \{)|\bclick\.echo\(": "screen.say and say_error write what comes from outside",
+        r"TextColumn\((?![^\n]*markup=False)": "its text would be markup",
+        r"\b(Frame|Panel)\([^()]*title=f?\"": "a str would be markup: give a Text",
+        r"\[/\]|\[(bold|dim|red|green|yellow|cyan)\]": "say it with Text.assemble or style=",
+        r"from html import escape": "text.html_text",
+        r"shlex\.(quote|join)\(": "text.command_text writes commands for people",
+    }
+    shell = {f"launch/{name}.py" for name in ("ray_start", "ray_up", "compose", "kuberay", "submit", "local_places")}
+    found = []
+    for path in (*PACKAGE.rglob("*.py"), *(ROOT / "scripts").rglob("*.py")):
+        name = path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else ROOT).as_posix()
+        if name in ("screen.py", "text.py"):
+            continue
+        for pattern, why in forbidden.items():
+            if "shlex" in pattern and (name in shell or name.startswith("scripts/")):  # words for a machine, not for a person
+                continue
+            found += [f"{name}: {line.strip()} ({why})" for line in path.read_text().splitlines() if re.search(pattern, line)]
+    assert found == []

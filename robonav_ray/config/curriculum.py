@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from robonav_ray.config.base import Section
 from robonav_ray.config.words import ShownName
@@ -116,6 +117,16 @@ def open_stage(min_return: float | None = None) -> StageConfig:
     return StageConfig(name="open", gate=gate, epsilon=EpsilonConfig(start=1.0, end=0.05, decay=0.99))
 
 
+def stage_number(text: str, names: Sequence[str]) -> int:
+    """Return the number, from 0, of the stage that is called ``text``, or has that number; ValueError that names the stages otherwise."""
+    word = text.strip()
+    if word in names:
+        return list(names).index(word)
+    if word.isascii() and word.isdigit() and len(word) < 10 and int(word) < len(names):
+        return int(word)
+    raise ValueError(f"there is no stage {text!r}; the stages are {', '.join(f'{i} ({name})' for i, name in enumerate(names))}")
+
+
 class CurriculumConfig(Section):
     """Stages in order. An environment without outcomes gets one open stage gated on return."""
 
@@ -127,11 +138,18 @@ class CurriculumConfig(Section):
     gate_ladder_frac: float = Field(default=0.5, gt=0.0, le=1.0)
     """Part of the worlds (the least exploring ones) whose episodes count for the gate."""
     start_stage: int = Field(default=0, ge=0)
-    """Stage to begin with."""
+    """Stage to begin with, by name or number from 0."""
     force_stage: int | None = Field(default=None, ge=0)
-    """Stay in this stage for the whole run; its gate moves nothing on, but when it opens the run counts as passed."""
+    """Stay in this stage (by name or number from 0) for the whole run; its gate moves nothing on, but when it opens the run counts as
+    passed."""
     max_pending: int = Field(default=100_000, ge=1)
     """Finished episodes that may wait for earlier-started ones before the gate stops waiting (a frozen worker)."""
+
+    @field_validator("start_stage", "force_stage", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any, info: ValidationInfo) -> Any:
+        stages: tuple[StageConfig, ...] = info.data.get("stages", ())
+        return stage_number(value, [stage.name for stage in stages]) if isinstance(value, str) and stages else value
 
     @model_validator(mode="after")
     def _stages_exist(self) -> CurriculumConfig:

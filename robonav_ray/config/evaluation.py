@@ -24,7 +24,7 @@ class EvaluationConfig(Section):
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
     """Level of the Wilson intervals."""
     levels: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
-    """Stages to evaluate; None means the last one only after training, all of them in ``robonav evaluate``."""
+    """Stages to evaluate, by name or number from 0; None means the last one only after training, all of them in ``robonav evaluate``."""
     gif_episodes: int = Field(default=3, ge=0)
     """Episodes that are filmed for ``play.gif`` after training; 0 films none, which saves some seconds."""
     weights: Literal["averaged", "online"] = "averaged"

@@ -177,10 +177,15 @@ def load_cluster_definition(path: Path, overrides: Sequence[str] = ()) -> Cluste
 
 def check_run_config(data: Mapping[str, Any], source: str) -> RunConfig:
     """Return ``data`` (a config that was put together, not read) as a checked RunConfig; ConfigError, naming ``source``, otherwise."""
+    return check_section(RunConfig, data, source)
+
+
+def check_section(model: type[Config], data: Mapping[str, Any], source: str) -> Config:
+    """Return ``data``, the keys of a section alone, as a checked ``model``; ConfigError, naming ``source``, otherwise."""
     try:
-        return RunConfig.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(RunConfig, error, source, {}, {})) from None
+        raise ConfigError(_explain(model, error, source, {}, {})) from None
 
 
 def _load(model: type[Config], path: Path | None, overrides: Sequence[str], *, follow: bool = True) -> Config:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import Field, model_validator
 
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.base import Section
-from robonav_ray.config.curriculum import CurriculumConfig
+from robonav_ray.config.curriculum import CurriculumConfig, stage_number
 from robonav_ray.config.evaluation import EvaluationConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.learner import LearnerConfig
@@ -57,7 +57,7 @@ class RunConfig(Section):
         if isinstance(name, str):
             preset = load_preset(name)
             given = merged(merged(preset, load_elsewhere()) if elsewhere else preset, given)
-        return _with_support(given) if elsewhere else given
+        return _with_stage_numbers(_with_support(given) if elsewhere else given, elsewhere)
 
     @model_validator(mode="after")
     def _explores_once(self) -> RunConfig:
@@ -232,3 +232,30 @@ _PRIORITY_KEYS = (
     "importance_anneal_steps",
 )
 _OWN_CLUSTER_KEYS = ("num_cpus", "object_store_bytes", "dashboard")
+
+
+def _with_stage_numbers(given: Mapping[str, Any], elsewhere: bool) -> Mapping[str, Any]:
+    """Return ``given`` with the numbers of the stages that it names."""
+    found: dict[str, dict[str, Any]] = {}
+    for key in ("curriculum", "evaluation"):
+        if isinstance(section := given.get(key), Mapping):
+            found[key] = dict(cast("Mapping[str, Any]", section))
+    own: Any = found.get("curriculum", {}).get("stages")
+    if isinstance(own, list | tuple):
+        names = [_name_of(stage) for stage in cast("Sequence[Any]", own)]
+    else:
+        names = ["open"] if elsewhere else [stage.name for stage in CurriculumConfig().stages]
+    for section, key in (("curriculum", "start_stage"), ("curriculum", "force_stage"), ("evaluation", "levels")):
+        value: Any = found.get(section, {}).get(key)
+        items = list(cast("Any", value)) if isinstance(value, list | tuple) else [value]
+        if any(isinstance(item, str) for item in items):
+            try:
+                numbers = [stage_number(item, names) if isinstance(item, str) else item for item in items]
+            except ValueError as error:
+                raise ValueError(f"{section}.{key}: {error}") from None
+            found[section][key] = numbers if key == "levels" else numbers[0]
+    return {**given, **found}
+
+
+def _name_of(stage: Any) -> str:
+    return str(cast("Mapping[str, Any]", stage).get("name") if isinstance(stage, Mapping) else getattr(stage, "name", ""))

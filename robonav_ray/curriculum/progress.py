@@ -136,9 +136,7 @@ class CurriculumProgress:
     def summary_text(self) -> str:
         """Return the progress as a few plain lines: one per stage where there are several, then how each was left."""
         staged = self.num_stages > 1 or self.tells_collisions
-        here = (
-            f"in stage {self.stage + 1} of {self.num_stages}" if staged else "not passed" if self.is_gated else "without a gate"
-        )
+        here = f"in stage {self.stage_name}" if staged else "not passed" if self.is_gated else "without a gate"
         verdict = "passed" if self.passed else here
         lines = [
             f"curriculum {verdict}{' (forced)' if self.forced else ''}: {self.num_episodes:,} episodes, "
@@ -148,7 +146,7 @@ class CurriculumProgress:
             mark = ">" if i == self.stage else " "
             told = f"success {stage.success_frac:>6.1%}" if self.tells_success else f"mean return {stage.mean_return:.2f}"
             lines.append(
-                f" {mark} {i + 1} {stage.name:<22} {stage.num_episodes:>9,} episodes {stage.num_env_steps:>12,} env steps {told}"
+                f" {mark} {i} {stage.name:<22} {stage.num_episodes:>9,} episodes {stage.num_env_steps:>12,} env steps {told}"
             )
         for t in self.transitions:
             what = f"{t.from_name} passed" if t.reason == "passed" else f"{t.from_name} -> {t.to_name} ({t.reason})"

@@ -159,8 +159,8 @@ def _draw_gate(
     last = max(curves.last_step, 1.0)
     for stage, begin, end in spans:
         if (end - begin) / last > 0.06:
-            name = curves.stage_names[stage].replace("_", " ") if stage < len(curves.stage_names) else f"stage {stage + 1}"
-            text = name if (end - begin) / last > 0.0068 * len(name) else str(stage + 1)
+            name = curves.stage_names[stage].replace("_", " ") if stage < len(curves.stage_names) else f"stage {stage}"
+            text = name if (end - begin) / last > 0.0068 * len(name) else str(stage)
             middle, where = (begin + end) / 2, axes.get_xaxis_transform()
             axes.text(middle, 1.02, picture_text(text), ha="center", va="bottom", fontsize=9, color=_FAINT, transform=where)
     _draw_passed(axes, curves)

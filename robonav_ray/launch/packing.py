@@ -124,7 +124,7 @@ class _Walk:
 
     def __init__(self, package: Package) -> None:
         from ray._private.ray_constants import get_runtime_env_default_excludes
-        from ray._private.thirdparty.pathspec import PathSpec
+        from ray._private.thirdparty.pathspec.pathspec import PathSpec
 
         self.package = package
         self._spec_of: Callable[[Sequence[str]], Any] = lambda lines: PathSpec.from_lines("gitwildmatch", lines)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
+from robonav_ray.config.curriculum import stage_number
 from robonav_ray.config.load import ConfigError
 from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
 from robonav_ray.evaluation.episodes import EpisodeTable, EvaluationProgress, evaluate_policy
@@ -35,13 +36,15 @@ from robonav_ray.text import command_text, path_word
 from robonav_ray.worlds.make import make_vector_env
 
 
-def evaluate_command(
-    where: str, *, episodes: int | None, stages: tuple[int, ...] | None, seed: int | None, out: Path | None
-) -> int:
+def evaluate_command(where: str, *, episodes: int | None, stages: str | None, seed: int | None, out: Path | None) -> int:
     """``robonav evaluate``: print the table, write evaluation.json and evaluation.md into ``out`` or a new folder of the run."""
     refuse_uri(out, "--out", "give the URI of a run that lies there, and the results are stored with it")
     with located(where, writes=out is None) as found:
-        changes = {"num_episodes": episodes, "levels": None if stages is None else list(stages), "seed": seed}
+        changes = {
+            "num_episodes": episodes,
+            "levels": None if stages is None else _stage_numbers(stages, found.run.config, "--stages"),
+            "seed": seed,
+        }
         config = found.run.resumed_config([f"evaluation.{key}={value}" for key, value in changes.items() if value is not None])
         console = make_screen()
         with stop_on_signals() as stop:
@@ -58,17 +61,17 @@ def evaluate_command(
     return 0
 
 
-def play_command(where: str, *, output: Path | None, window: bool, stage: int | None, episodes: int, seed: int) -> int:
+def play_command(where: str, *, output: Path | None, window: bool, stage: str | None, episodes: int, seed: int) -> int:
     """``robonav play``: write a GIF, or show a window."""
     refuse_uri(output, "--output", "the film of a run in a storage is written to the folder that you are in")
     with located(where) as found:
         return _play(found, output=output, window=window, stage=stage, episodes=episodes, seed=seed)
 
 
-def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: int | None, episodes: int, seed: int) -> int:
+def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: str | None, episodes: int, seed: int) -> int:
     run, checkpoint, config = found.run, found.checkpoint, found.run.config
     task = describe_task(config)
-    level = _checked_levels(task, None if stage is None else (stage,))[-1]
+    level = _checked_levels(task, None if stage is None else _stage_numbers(stage, config, "--stage"))[-1]
     policy = load_policy(checkpoint, config, task)
     console = make_screen()
     if window:
@@ -227,7 +230,15 @@ def _checked_levels(task: Task, levels: Sequence[int] | None) -> tuple[int, ...]
     chosen = tuple(range(len(task.levels))) if levels is None else tuple(levels)
     for level in chosen:
         if not 0 <= level < len(task.levels):
-            raise RunDirectoryError(
-                f"stage {level}: the run has the stages 0 to {len(task.levels) - 1} ({', '.join(task.level_names)})"
-            )
+            stages = ", ".join(f"{i} ({name})" for i, name in enumerate(task.level_names))
+            raise RunDirectoryError(f"there is no stage {level}; the stages are {stages}")
     return chosen
+
+
+def _stage_numbers(text: str, config: RunConfig, option: str) -> list[int]:
+    """Return the numbers of stages that are named or numbered in ``text``, with commas between them."""
+    names = [stage.name for stage in config.curriculum.stages_for(config.env.is_native)]
+    try:
+        return [stage_number(word, names) for word in ([text] if text in names else text.split(","))]
+    except ValueError as error:
+        raise RunDirectoryError(f"{option}: {error}") from None

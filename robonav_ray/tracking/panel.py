@@ -103,7 +103,7 @@ def plain_line(status: RunStatus) -> str:
 
 def _judged_texts(status: RunStatus) -> list[str]:
     """Return where the run stands in its curriculum, in the words of its environment."""
-    stage = f"stage {status.stage + 1}/{len(status.stage_names)} {status.stage_name}{' passed' if status.passed else ''}"
+    stage = f"stage {status.stage_name}{' passed' if status.passed else ''}"
     texts = [stage] if status.has_stages else ["passed"] if status.passed else []
     if status.tells_success:
         texts.append(f"success {_percent(status.success_frac)}")
@@ -177,7 +177,7 @@ class LivePanel(_View):
                 frac, style, word = status.gate_frac, "cyan", f"{status.gate_frac:.0%}"
             else:
                 frac, style, word = 0.0, "dim", ""
-            label = Text(f"{i + 1} {name}", style="bold" if i == status.stage else "", no_wrap=True, overflow="ellipsis")
+            label = Text(f"{i} {name}", style="bold" if i == status.stage else "", no_wrap=True, overflow="ellipsis")
             label.truncate(name_width)
             table.add_row(label, self._bar(frac, bar_width, style), Text(word, style=style))
         return table

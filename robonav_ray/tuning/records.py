@@ -7,6 +7,7 @@ left away. Tune's own state files are pickles and are never read (docs/decisions
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -73,6 +74,13 @@ class Exploit:
     """Values that the clone goes on with."""
 
 
+def best_report(reports: Iterable[TrialReport]) -> TrialReport | None:
+    """Return the report that "best" means everywhere: the highest finite objective, the earliest of equals."""
+    return max(
+        (report for report in reports if math.isfinite(report.objective)), key=lambda report: report.objective, default=None
+    )
+
+
 @dataclass
 class TrialHistory:
     """All that is known of one trial."""
@@ -102,8 +110,13 @@ class TrialHistory:
 
     @property
     def best(self) -> TrialReport | None:
-        """The report with the highest objective; the earliest of equals."""
-        return max(self.reports, key=lambda report: report.objective, default=None)
+        """The report with the highest objective; the earliest of equals, and none whose objective is not finite."""
+        return best_report(self.reports)
+
+
+def best_checkpoint(trial: TrialHistory) -> str:
+    """Return the checkpoint of the trial's best report, from the search's directory on; its folder before the first report."""
+    return f"trials/{trial.id}" + (f"/checkpoints/{trial.best.checkpoint}" if trial.best is not None else "")
 
 
 @dataclass
@@ -117,7 +130,7 @@ class History:
 
     @property
     def best_trial(self) -> TrialHistory | None:
-        """The trial whose best report is the highest."""
+        """The trial whose best report is the highest; the first of equals."""
         judged = [trial for trial in self.trials.values() if trial.best is not None]
         return max(judged, key=lambda trial: trial.best.objective, default=None)  # type: ignore[union-attr]
 

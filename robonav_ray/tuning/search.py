@@ -38,7 +38,7 @@ from robonav_ray.screen import Screen, make_screen, print_commands, show_warning
 from robonav_ray.text import command_text, one_line, path_word
 from robonav_ray.tuning.experiment import CONFIG_FILE, Experiment, create_experiment, latest_experiment, open_experiment
 from robonav_ray.tuning.mutations import check_population
-from robonav_ray.tuning.records import Records, TrialHistory
+from robonav_ray.tuning.records import Records, TrialHistory, best_checkpoint
 from robonav_ray.tuning.resources import plan_trials
 from robonav_ray.tuning.space import check_space, probes
 from robonav_ray.tuning.views.summary import params_at
@@ -219,8 +219,8 @@ def write_best(experiment: Experiment, records: Records) -> None:
         {
             "trial": best.id,
             "params": params,
-            "checkpoint": f"trials/{best.id}/checkpoints/{best.best.checkpoint}",
             **asdict(best.best),
+            "checkpoint": best_checkpoint(best),
         },
     )
 

@@ -29,6 +29,7 @@ from robonav_ray.tuning.stream import TrialStream
 from robonav_ray.tuning.trial import POINTER_FILE, CurriculumTrial, TrialOrder
 from robonav_ray.tuning.trial_run import order_take_over
 from robonav_ray.tuning.views.hparams import write_hparams
+from robonav_ray.tuning.views.summary import params_at
 from robonav_ray.tuning.views.table import Mode, make_table
 
 logger = logging.getLogger(__name__)
@@ -207,7 +208,7 @@ class SearchSession(tune.Callback):
             figures = {"objective": best.objective, "mean_return": best.mean_return, "env_steps": float(best.env_steps)}
             status = "failure" if trial.state == "failed" else "success"
             try:
-                write_hparams(folder, trial.params, figures, status)
+                write_hparams(folder, params_at(trial, best), figures, status)
             except OSError as error:  # a full disk: the search is worth more than one tab of TensorBoard
                 logger.warning("the values of trial %s cannot be shown in TensorBoard: %s", trial.id, error)
 

@@ -16,7 +16,8 @@ from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.interfaces import StepInfo
 from robonav_ray.records import Outcome
 from robonav_ray.worlds import layout as lay
-from robonav_ray.worlds.gym_env import LevelLike, NavEnv, WorldLike, as_levels, as_world
+from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
+from robonav_ray.worlds.gym_env import NavEnv
 from robonav_ray.worlds.observation import ObservationLayout
 
 GOAL_DIM = 3
@@ -107,7 +108,7 @@ class NavGoalEnv(gym.Env[dict[str, np.ndarray], Any]):
         self,
         *,
         world: WorldLike | None = None,
-        levels: LevelLike | Sequence[LevelLike] | None = None,
+        levels: LevelsLike | None = None,
         gamma: float = 0.99,
         seed: int | None = None,
         world_index: int = 0,

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
 from robonav_ray.worlds.camera import Camera, metadata_of
+from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
 from robonav_ray.worlds.layout import EPISODE
-from robonav_ray.worlds.vector_env import default_levels, episode_info
+from robonav_ray.worlds.vector_env import episode_info
 
-WorldLike = WorldConfig | Mapping[str, Any]
-LevelLike = LevelConfig | Mapping[str, Any]
 _MAX_SEED = 1 << 31
-
-
-def as_world(world: WorldLike | None) -> WorldConfig:
-    """Return a config from a config, a mapping of its keys, or None (the defaults)."""
-    return world if isinstance(world, WorldConfig) else WorldConfig.model_validate(dict(world or {}))
-
-
-def as_levels(levels: LevelLike | Sequence[LevelLike] | None, world: WorldConfig) -> tuple[LevelConfig, ...]:
-    """Return levels from one or several configs or mappings, or None (the world's full challenge)."""
-    if levels is None:
-        return default_levels(world)
-    several = [levels] if isinstance(levels, LevelConfig | Mapping) else list(levels)
-    return tuple(level if isinstance(level, LevelConfig) else LevelConfig.model_validate(dict(level)) for level in several)
 
 
 def begin_episode(worlds: BatchedWorlds, seed: int | None, options: Mapping[str, Any] | None) -> np.ndarray:
@@ -76,7 +61,7 @@ class NavEnv(gym.Env[np.ndarray, Any]):
         self,
         *,
         world: WorldLike | None = None,
-        levels: LevelLike | Sequence[LevelLike] | None = None,
+        levels: LevelsLike | None = None,
         gamma: float = 0.99,
         seed: int | None = None,
         world_index: int = 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +11,8 @@ from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.worlds.actions import action_space
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
 from robonav_ray.worlds.camera import Camera, metadata_of
-from robonav_ray.worlds.gym_env import LevelLike, WorldLike, as_levels, as_world, begin_episode, episode_facts
+from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
+from robonav_ray.worlds.gym_env import begin_episode, episode_facts
 from robonav_ray.worlds.layout import EPISODE
 
 try:
@@ -37,7 +37,7 @@ class NavParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         self,
         *,
         world: WorldLike | None = None,
-        levels: LevelLike | Sequence[LevelLike] | None = None,
+        levels: LevelsLike | None = None,
         gamma: float = 0.99,
         seed: int | None = None,
         world_index: int = 0,

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from robonav_ray.config.worlds import EnvConfig, LevelConfig, WorldConfig
+from robonav_ray.config.worlds import EnvConfig
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
+from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
 from robonav_ray.worlds.render import SceneRenderer, Trail
 from robonav_ray.worlds.render_human import Window
 
@@ -19,8 +20,8 @@ HOLD_S = 1.2
 
 def film_episodes(
     act: Act,
-    env: EnvConfig | WorldConfig,
-    levels: tuple[LevelConfig, ...],
+    env: EnvConfig | WorldLike,
+    levels: LevelsLike,
     *,
     level: int,
     seed: int,
@@ -33,7 +34,7 @@ def film_episodes(
     if num_episodes < 1:
         raise ValueError(f"num_episodes must be at least 1, got {num_episodes}")
     worlds = _single_world(env, levels, level, seed, gamma)
-    renderer = SceneRenderer(size_px, title, max_steps=levels[level].max_steps)
+    renderer = SceneRenderer(size_px, title, max_steps=worlds.levels[level].max_steps)
     hold = round(HOLD_S / worlds.config.dt_s)
     for _ in range(num_episodes):
         frame = np.zeros(0, np.uint8)
@@ -45,8 +46,8 @@ def film_episodes(
 
 def record_episodes(
     act: Act,
-    env: EnvConfig | WorldConfig,
-    levels: tuple[LevelConfig, ...],
+    env: EnvConfig | WorldLike,
+    levels: LevelsLike,
     *,
     level: int,
     seed: int,
@@ -64,8 +65,8 @@ def record_episodes(
 
 def play_window(
     act: Act,
-    env: EnvConfig | WorldConfig,
-    levels: tuple[LevelConfig, ...],
+    env: EnvConfig | WorldLike,
+    levels: LevelsLike,
     *,
     level: int,
     seed: int,
@@ -84,7 +85,7 @@ def play_window(
         raise ValueError(f"speed must be above 0, got {speed}")
     window = Window(f"{title or 'robonav_ray'}   (space: pause, n: next, q: quit)")
     worlds = _single_world(env, levels, level, seed, gamma)
-    renderer = SceneRenderer(size_px, title, max_steps=levels[level].max_steps)
+    renderer = SceneRenderer(size_px, title, max_steps=worlds.levels[level].max_steps)
     fps, begun = speed / worlds.config.dt_s, 0
     try:
         while window.is_open and (num_episodes is None or begun < num_episodes):
@@ -95,11 +96,9 @@ def play_window(
     return begun
 
 
-def _single_world(
-    env: EnvConfig | WorldConfig, levels: tuple[LevelConfig, ...], level: int, seed: int, gamma: float
-) -> BatchedWorlds:
-    world = env.world if isinstance(env, EnvConfig) else env
-    worlds = BatchedWorlds(world, levels, 1, seed, gamma)
+def _single_world(env: EnvConfig | WorldLike, levels: LevelsLike, level: int, seed: int, gamma: float) -> BatchedWorlds:
+    world = as_world(env)
+    worlds = BatchedWorlds(world, as_levels(levels, world), 1, seed, gamma)
     worlds.set_level(level)
     return worlds
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -10,11 +10,11 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from robonav_ray.config.worlds import CROWDNAV_LEVEL, LevelConfig, WorldConfig
 from robonav_ray.ranges import like
 from robonav_ray.records import EpisodeFacts
 from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import DISABLED, NEXT_STEP, SAME_STEP, BatchedWorlds, Scene
+from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
 
 _MODES = {AutoresetMode.NEXT_STEP: NEXT_STEP, AutoresetMode.SAME_STEP: SAME_STEP, AutoresetMode.DISABLED: DISABLED}
 _SUMS = {
@@ -40,11 +40,6 @@ EPISODE_INFO = (
 """Keys of an episode's info, each an (N,) array: ``outcome`` int8 (``records.Outcome``), the counts int32, the rest float32 in SI
 units. ``min_clearance_m`` and ``time_to_collision_s`` (the least one, at constant velocities) look at what comes within 1 m; farther
 reads as 1 m and 1000 s. ``danger_frac`` is the part of the steps with a clearance below the discomfort distance."""
-
-
-def default_levels(world: WorldConfig) -> tuple[LevelConfig, ...]:
-    """Return the level that an environment made without levels runs."""
-    return (CROWDNAV_LEVEL,) if world.profile == "crowdnav" else (LevelConfig(),)
 
 
 def episode_info(final_lane: np.ndarray, final_tally: np.ndarray, lanes: np.ndarray) -> dict[str, np.ndarray]:
@@ -76,8 +71,8 @@ class NavVectorEnv(VectorEnv):
         self,
         num_envs: int = 1,
         *,
-        world: WorldConfig | Mapping[str, Any] | None = None,
-        levels: Sequence[LevelConfig] | None = None,
+        world: WorldLike | None = None,
+        levels: LevelsLike | None = None,
         seed: int = 0,
         gamma: float = 0.99,
         first_world: int = 0,
@@ -86,13 +81,12 @@ class NavVectorEnv(VectorEnv):
         render_mode: str | None = None,
     ) -> None:
         """Make the worlds ``first_world`` to ``first_world + num_envs / num_robots - 1`` of the run with ``seed``."""
-        config = world if isinstance(world, WorldConfig) else WorldConfig.model_validate(dict(world or {}))
+        config = as_world(world)
         if num_envs < 1 or num_envs % config.num_robots:
             raise ValueError(f"num_envs ({num_envs}) must be a positive multiple of num_robots ({config.num_robots})")
         if render_mode is not None:
             raise ValueError("many worlds draw no pictures: leave out render_mode, or use gymnasium.make for a single one")
-        chosen = tuple(levels) if levels is not None else default_levels(config)
-        self.worlds = BatchedWorlds(config, chosen, num_envs // config.num_robots, seed, gamma, first_world)
+        self.worlds = BatchedWorlds(config, as_levels(levels, config), num_envs // config.num_robots, seed, gamma, first_world)
         self.num_envs, self.num_robots, self.copy = num_envs, config.num_robots, copy
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode, "render_modes": []}

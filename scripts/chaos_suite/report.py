@@ -12,6 +12,7 @@ from typing import Any
 
 from reproduction.report import machine_text
 from rich.table import Table
+from rich.text import Text
 
 from chaos_suite.kinds import KINDS
 from chaos_suite.promises import PROMISES, Verdict, check_run, figures_of, judge
@@ -164,8 +165,8 @@ def verdict_dict(verdict: Verdict) -> dict[str, Any]:
     return asdict(verdict) | {"kept": verdict.kept}
 
 
-def _word(kept: bool) -> str:
-    return f"[green]{KEPT}[/]" if kept else f"[red]{BROKEN}[/]"
+def _word(kept: bool) -> Text:
+    return Text(KEPT, "green") if kept else Text(BROKEN, "red")
 
 
 def _spread(values: Sequence[float | None]) -> str:

@@ -57,7 +57,7 @@ def test_the_snippet_runs_as_written(tmp_path, monkeypatch, capsys):
     assert Path("curriculum_progress.json").is_file()
     printed = capsys.readouterr().out
     assert "cpu" in printed
-    assert "> 1 basic_navigation" in printed
+    assert "> 0 basic_navigation" in printed
 
 
 def test_the_example_of_the_page_runs_and_goes_on(tmp_path, monkeypatch, capsys):

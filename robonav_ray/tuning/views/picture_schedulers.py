@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.text import picture_text
 from robonav_ray.tracking.panel import format_count
@@ -164,7 +166,7 @@ def _draw_lines(axes: Any, trials: list[TrialHistory]) -> Any:
     from matplotlib.collections import LineCollection
     from matplotlib.colors import Normalize
 
-    values = [report.objective for trial in trials for report in trial.reports]
+    values = [report.objective for trial in trials for report in trial.reports if np.isfinite(report.objective)]
     segments, heights = [], []
     for row, trial in enumerate(trials):
         steps = [0, *(report.env_steps for report in trial.reports)]

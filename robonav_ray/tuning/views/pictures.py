@@ -11,7 +11,7 @@ import numpy as np
 
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.text import picture_text
-from robonav_ray.tuning.records import History, State, TrialHistory
+from robonav_ray.tuning.records import History, State, TrialHistory, best_report
 from robonav_ray.tuning.views.drawing import (
     BANDS,
     BEST,
@@ -115,7 +115,7 @@ def _draw_stages(axes: Any, history: History, names: Sequence[str]) -> None:
         if stage:
             axes.axhline(stage, color=FAINT, linewidth=0.8, linestyle=(0, (5, 4)), zorder=1)
         name = f" {names[stage].replace('_', chr(10))}" if stage < len(names) else ""
-        axes.text(1.008, stage + 0.5, picture_text(f"{stage + 1}{name}"), transform=where, va="center", fontsize=8, color=FAINT)
+        axes.text(1.008, stage + 0.5, picture_text(f"{stage}{name}"), transform=where, va="center", fontsize=8, color=FAINT)
     axes.set_ylim(0.0, top)
 
 
@@ -152,8 +152,9 @@ def tried_points(history: History) -> list[Point]:
         for report in trial.reports:
             stretches.setdefault(sum(e.env_steps < report.env_steps for e in trial.exploits), []).append(report)
         for reports in stretches.values():
-            best = max(report.objective for report in reports)
-            points.append(Point(trial.id, trial.state, params_at(trial, reports[0]), best))
+            best = best_report(reports)
+            if best is not None:
+                points.append(Point(trial.id, trial.state, params_at(trial, best), best.objective))
     return points
 
 

@@ -16,7 +16,7 @@ from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.plain_files import read_bytes, replace
 from robonav_ray.text import command_text, html_text
 from robonav_ray.tracking.panel import format_count, format_seconds
-from robonav_ray.tuning.records import History, TrialReport
+from robonav_ray.tuning.records import History, TrialReport, best_checkpoint
 from robonav_ray.tuning.views.drawing import written
 from robonav_ray.tuning.views.pictures import CAPTIONS, draw_pictures
 from robonav_ray.tuning.views.summary import (
@@ -28,7 +28,7 @@ from robonav_ray.tuning.views.summary import (
     ranked,
     short_names,
     short_value,
-    stage_names,
+    shown_params,
     stage_text,
     summarize,
 )
@@ -146,14 +146,14 @@ def _best(history: History, config: TuningConfig, title: str) -> str:
     figures = {
         "trial": trial.id,
         "objective": number_text(best.objective),
-        "stage": stage_text(best, stage_names(config)),
+        "stage": stage_text(best),
         **({"held-out success": percent_text(best.success_frac)} if has_success(history) else {}),
         "mean return": number_text(best.mean_return),
         "after": f"{format_count(best.env_steps)} env steps, {format_seconds(best.seconds)}",
         **{key: short_value(value) for key, value in params_at(trial, best).items()},
     }
     train = command_text("robonav", "train", f"{title}/best_config.yaml")
-    evaluate = command_text("robonav", "evaluate", f"{title}/trials/{trial.id}")
+    evaluate = command_text("robonav", "evaluate", f"{title}/{best_checkpoint(trial)}")
     return (
         f"<h2>Best trial</h2>{_list(figures)}<p>In a run of its own: <code>{html_text(train)}</code>; as it is: "
         f"<code>{html_text(evaluate)}</code></p>"
@@ -161,7 +161,7 @@ def _best(history: History, config: TuningConfig, title: str) -> str:
 
 
 def _trials(history: History, config: TuningConfig) -> str:
-    names, stages, best = short_names(config.space), stage_names(config), history.best_trial
+    names, best = short_names(config.space), history.best_trial
     told = has_success(history)
     heads = ["trial", "state", "stage", *(["success"] if told else []), "best", "env steps", "at work", *names.values()]
     head = "".join(f"<th>{html_text(name)}</th>" for name in heads)
@@ -171,16 +171,16 @@ def _trials(history: History, config: TuningConfig) -> str:
         cells = [
             trial.id,
             trial.state,
-            stage_text(report, stages),
+            stage_text(report),
             *([percent_text(report.success_frac if report else None)] if told else []),
             number_text(report.objective if report else None),
             format_count(trial.last.env_steps) if trial.last else "-",
             format_seconds(trial.last.seconds) if trial.last else "-",
-            *(short_value(trial.params.get(key)) for key in names),
+            *(short_value(shown_params(trial).get(key)) for key in names),
         ]
         kind = "best" if best is not None and trial.id == best.id else trial.state
         rows.append(f'<tr class="{kind}">{"".join(f"<td>{html_text(cell)}</td>" for cell in cells)}</tr>')
-    note = " Values of a population are those of now." if config.scheduler.is_population else ""
+    note = " Values of a population are those of the best report." if config.scheduler.is_population else ""
     table = f"<div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>"
     return f"<h2>Trials</h2><p class=note>The best objective first.{note}</p>{table}"
 

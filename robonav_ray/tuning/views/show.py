@@ -8,7 +8,7 @@ from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text
 from robonav_ray.tuning.experiment import open_experiment
-from robonav_ray.tuning.records import History, Records
+from robonav_ray.tuning.records import History, Records, best_checkpoint
 from robonav_ray.tuning.views.report import write_report
 from robonav_ray.tuning.views.summary import short_names, summarize
 from robonav_ray.tuning.views.table import exploit_text, search_block
@@ -48,6 +48,6 @@ def next_commands(history: History, shown: str) -> list[tuple[str, str]]:
     best = history.best_trial
     if best is not None:
         commands.append((command_text("robonav", "train", f"{shown}/best_config.yaml"), "the best values, in a run of their own"))
-        commands.append((command_text("robonav", "evaluate", f"{shown}/trials/{best.id}"), "the best trial as it is"))
+        commands.append((command_text("robonav", "evaluate", f"{shown}/{best_checkpoint(best)}"), "the best trial as it is"))
         commands.append((command_text("tensorboard", "--logdir", f"{shown}/trials"), "all curves, and the hparams tab"))
     return commands

@@ -102,6 +102,11 @@ def params_at(trial: TrialHistory, report: TrialReport) -> dict[str, Any]:
     return earlier[-1].params if earlier else trial.first_params
 
 
+def shown_params(trial: TrialHistory) -> dict[str, Any]:
+    """Return the values behind the figures that are shown of a trial: those of its best report, or of now before the first."""
+    return trial.params if trial.best is None else params_at(trial, trial.best)
+
+
 def ranked(trials: Iterable[TrialHistory]) -> list[TrialHistory]:
     """Return the trials, the highest best objective first, those without a report last; equals by id."""
     return sorted(trials, key=lambda trial: (trial.best is None, -trial.best.objective if trial.best else 0.0, trial.id))
@@ -122,12 +127,11 @@ def stage_names(config: TuningConfig) -> tuple[str, ...]:
     return tuple(stage.name for stage in run.curriculum.stages_for(run.env.is_native))
 
 
-def stage_text(report: TrialReport | None, names: tuple[str, ...], *, with_name: bool = True) -> str:
-    """Return for instance ``3/4 multi_goal_planning``, or ``3/4``."""
+def stage_text(report: TrialReport | None, *, with_name: bool = True) -> str:
+    """Return the stage's name, or its number from 0 where there is no room."""
     if report is None:
         return "-"
-    number = f"{report.stage + 1}/{len(names)}" if len(names) > report.stage else f"{report.stage + 1}"
-    return f"{number} {report.stage_name}" if with_name else number
+    return report.stage_name if with_name else str(report.stage)
 
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
@@ -176,10 +180,10 @@ def percent_text(value: float | None) -> str:
 
 
 def report_text(report: TrialReport, names: tuple[str, ...], *, with_name: bool = True) -> str:
-    """Return for instance ``2.61 (stage 3/4 multi_goal_planning, success 61%, 250k env steps)``."""
-    told = [f"stage {stage_text(report, names, with_name=with_name)}", f"success {percent_text(report.success_frac)}"]
+    """Return for instance ``2.61 (stage multi_goal_planning, success 61%, 250k env steps)``."""
+    told = [f"stage {stage_text(report, with_name=with_name)}", f"success {percent_text(report.success_frac)}"]
     if report.success_frac is None:
-        told = [f"mean return, stage {stage_text(report, names, with_name=with_name)}"] if len(names) > 1 else ["mean return"]
+        told = [f"mean return, stage {stage_text(report, with_name=with_name)}"] if len(names) > 1 else ["mean return"]
     return f"{number_text(report.objective)} ({', '.join([*told, f'{format_count(report.env_steps)} env steps'])})"
 
 

@@ -33,6 +33,7 @@ from robonav_ray.tuning.views.summary import (
     short_names,
     short_params,
     short_value,
+    shown_params,
     stage_names,
     stage_text,
     summarize,
@@ -43,7 +44,7 @@ MAX_ROWS = 20
 STYLES = {"running": "cyan", "pending": "dim", "finished": "green", "stopped": "dim", "failed": "red"}
 _MAX_WIDTH, _WITH_NAMES, _WIDE, _NARROW = 160, 130, 100, 70
 _COLUMNS: dict[str, Literal["left", "right"]] = {
-    "": "left", "trial": "left", "state": "left", "stage": "left", "success": "right", "objective": "right", "best": "right",
+    "": "left", "trial": "left", "state": "left", "stage": "left", "success": "right", "objective": "right", "last": "right",
     "env steps": "right", "age": "right", "exploits": "right", "values": "left",
 }  # fmt: skip
 _SHORTER = {"env steps": "steps", "exploits": "expl."}
@@ -285,12 +286,12 @@ def _trials(
     left_out = set() if has_success(history) else {"success"}
     left_out |= {"stage"} if len(stages) == 1 else set()
     left_out |= set() if config.scheduler.is_population else {"exploits"}
-    left_out |= set() if width >= _WIDE else {"best"}
+    left_out |= set() if width >= _WIDE else {"last"}
     left_out |= set() if width >= _NARROW else {"exploits", "age", "values"}
     headers = {column: column for column in _COLUMNS if column not in left_out}
     headers |= {} if width >= _WIDE else {c: short for c, short in _SHORTER.items() if c in headers}
     mark = "*" if is_ascii else "★"
-    rows = [_cells(trial, stages, now, width >= _WITH_NAMES, mark if trial is best else "") for trial in shown]
+    rows = [_cells(trial, now, width >= _WITH_NAMES, mark if trial is best else "") for trial in shown]
     gap = 2 if width >= _WIDE else 1
     used = sum(max(len(headers[c]), *(row[c].cell_len for row in rows)) + gap for c in headers if c != "values")
     headers["values"], values = _values(shown, short_names(config.space), width - used)
@@ -307,10 +308,10 @@ def _trials(
 
 def _values(trials: Sequence[TrialHistory], names: dict[str, str], width: int) -> tuple[str, list[str]]:
     """Return header and cells of the searched values; where names beside them do not fit, they stand in the header alone."""
-    named = [short_params(trial.params, names) for trial in trials]
+    named = [short_params(shown_params(trial), names) for trial in trials]
     if max(map(len, named)) <= width:
         return "values", named
-    columns = [[short_value(trial.params.get(key, "-")) for trial in trials] for key in names]
+    columns = [[short_value(shown_params(trial).get(key, "-")) for trial in trials] for key in names]
     widths = [max(map(len, column)) for column in columns]
     rows = zip(*columns, strict=True)
     return " ".join(names.values()), [" ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) for row in rows]
@@ -323,16 +324,16 @@ def _hidden_line(history: History, shown: Sequence[TrialHistory]) -> Text:
     return _line(f"... and {len(hidden)} more ({told})", style="dim")
 
 
-def _cells(trial: TrialHistory, stages: tuple[str, ...], now: float | None, with_name: bool, mark: str) -> dict[str, Text]:
-    last, best, age = trial.last, trial.best, at_work_s(trial, now)
+def _cells(trial: TrialHistory, now: float | None, with_name: bool, mark: str) -> dict[str, Text]:
+    last, best, age = trial.last, trial.best, at_work_s(trial, now)  # the figures are the best report's, as in header and report
     return {
         "": Text(mark, style="green"),
         "trial": Text(trial.id),
         "state": Text(trial.state, style=STYLES[trial.state]),
-        "stage": Text(stage_text(last, stages, with_name=with_name)),
-        "success": Text(percent_text(last.success_frac if last else None)),
-        "objective": Text(number_text(last.objective if last else None)),
-        "best": Text(number_text(best.objective if best else None)),
+        "stage": Text(stage_text(best, with_name=with_name)),
+        "success": Text(percent_text(best.success_frac if best else None)),
+        "objective": Text(number_text(best.objective if best else None)),
+        "last": Text(number_text(last.objective if last else None)),
         "env steps": Text(format_count(last.env_steps) if last else "-"),
         "age": Text(format_seconds(age) if age else "-"),
         "exploits": Text(str(len(trial.exploits))),

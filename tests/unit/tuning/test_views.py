@@ -3,23 +3,31 @@
 import base64
 import dataclasses
 import io
+import json
+import math
 import re
 import sys
 import types
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from robonav_ray.config.load import load_run_config
 from robonav_ray.screen import Screen
-from robonav_ray.tuning.records import History
+from robonav_ray.tuning.experiment import Experiment
+from robonav_ray.tuning.records import History, Records
+from robonav_ray.tuning.search import write_best
 from robonav_ray.tuning.views.hparams import write_hparams
 from robonav_ray.tuning.views.picture_schedulers import draw_lineage
 from robonav_ray.tuning.views.pictures import draw_learning_curves
-from robonav_ray.tuning.views.report import write_report
+from robonav_ray.tuning.views.report import page_text, write_report
 from robonav_ray.tuning.views.show import next_commands, print_history
-from robonav_ray.tuning.views.table import make_table
+from robonav_ray.tuning.views.summary import number_text, ranked, report_text, summarize
+from robonav_ray.tuning.views.table import make_table, plain_line
 from tests.unit.tuning import histories
 
 SEARCHES = {
@@ -192,3 +200,47 @@ def test_a_notebook_gets_one_quiet_line(monkeypatch):
             table.update(history, float(second))
     assert out.getvalue().count("\r") == 4, "at 0, 10 and 20 s, and at the end"
     assert out.getvalue().count("\n") == 1
+
+
+def best_of(text: str) -> str:
+    """The id of the trial that a line of text or of a table names after its mark."""
+    found = re.search(r"(?:★|trial|by)\s+(\d{5})", text)
+    assert found, text
+    return found[1]
+
+
+def test_there_is_one_best_everywhere(tmp_path, monkeypatch):
+    history, config = search("asha")
+    leader = history.trials["00009"]
+    last = leader.reports[-1]
+    histories.add_report(history, "00009", last.env_steps + 25_000, 0.2)  # its best report is not its last one
+    worse = history.best_trial
+    assert worse is not None
+    assert worse.best is not None
+    for trial, objective in (("00001", math.nan), ("00002", math.inf)):  # as a forged or old record may say
+        report = history.trials[trial].reports[-1]
+        history.trials[trial].reports.append(dataclasses.replace(report, objective=objective))
+    best = history.best_trial
+    assert best is worse
+    assert math.isfinite(best.best.objective)
+    assert ranked(history.trials.values())[0] is best
+    screen = Screen(file=io.StringIO(), width=160)
+    print_history(history, config, "asha", screen)
+    lines = screen.file.getvalue().splitlines()
+    header, star = next(line for line in lines if "best" in line and "trial" in line), next(line for line in lines if "★" in line)
+    told = number_text(best.best.objective)
+    for line in (header, star):
+        assert best_of(line) == best.id
+        assert told in line
+        assert best.best.stage_name in line
+    assert f"best {report_text(best.best, ())} by {best.id}" in plain_line("asha", summarize(history, config), ())
+    page = page_text(history, config, "a b[/]", [])
+    checkpoint = f"trials/{best.id}/checkpoints/{best.best.checkpoint}"
+    assert f"<dt>trial</dt><dd>{best.id}</dd><dt>objective</dt><dd>{told}</dd>" in page
+    assert f"robonav evaluate &#x27;a b[/]/{checkpoint}&#x27;" in page
+    experiment = Experiment(tmp_path, config)
+    monkeypatch.setattr(Experiment, "run_config", lambda _self, _params: load_run_config())  # the space is made up
+    write_best(experiment, cast("Records", SimpleNamespace(history=history)))
+    document = json.loads((tmp_path / "best.json").read_text())
+    assert (document["trial"], document["checkpoint"], document["objective"]) == (best.id, checkpoint, best.best.objective)
+    assert (f"robonav evaluate {tmp_path}/{checkpoint}", "the best trial as it is") in next_commands(history, str(tmp_path))
