@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,13 +126,20 @@ def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -
     figure.suptitle(picture_text(title or run.name), x=0.012, ha="left", fontsize=14, fontweight="bold", color=_INK)
     path = path or run / CURVES_FILE
     with replacing_path(path) as aside:
-        figure.savefig(aside)
+        save_figure(figure, aside)
     return path
 
 
 def top_lines(curves: Curves) -> tuple[tuple[str, str, str], ...]:
     """Return the lines of the large axes: success and collisions, or the return where an environment tells neither."""
     return _GATE_LINES if any(metric in curves.series for metric, _, _ in _GATE_LINES) else _RETURN_LINES
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure of matplotlib; a character that its font lacks is a box, and no warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(path)
 
 
 def _spans(curves: Curves) -> list[tuple[int, float, float]]:

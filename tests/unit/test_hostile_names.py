@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from robonav_ray import cli, text
 from robonav_ray.config.load import load_run_config
+from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, to_markdown
 from robonav_ray.evaluation.statistics import summarize
 from robonav_ray.runtime import doctor
@@ -153,6 +155,17 @@ def test_mistakes_of_every_verb_are_told_as_they_are(name: str, capsys: pytest.C
         assert end.value.code == 2, (verb, err)
         acts_on_nothing(out + err)
         assert "Traceback" not in err
+
+
+def test_pictures_show_the_names(tmp_path: Path) -> None:
+    run = tmp_path / "$a$ $\\frac$ [\u65e5\u672c]"
+    run.mkdir()
+    lines = [
+        {"step": s, "time": s, "curriculum/stage": 0.0, "curriculum/success_frac": 0.5, "learner/loss": 1.0} for s in range(5)
+    ]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / "curriculum_progress.json").write_text(json.dumps({"stages": [{"name": "_$x^$ $y"}]}))
+    assert draw_curves(run).stat().st_size > 1000
 
 
 @pytest.mark.parametrize("name", ["a[/]b", "x[red]y", "$a$ b$", "_hidden", "日本 :smile:", "<b>"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
+from robonav_ray.evaluation.picture import save_figure
 from robonav_ray.text import picture_text
 from robonav_ray.tuning.records import History, State, TrialHistory, best_report
 from robonav_ray.tuning.views.drawing import (
@@ -61,7 +63,7 @@ def draw_pictures(history: History, config: TuningConfig, folder: Path) -> list[
         return []
     folder.mkdir(parents=True, exist_ok=True)
     figures = {name: drawers[name](history, config) for name in CAPTIONS}
-    return [written(folder / name, figure.savefig) for name, figure in figures.items() if figure is not None]
+    return [written(folder / name, partial(save_figure, figure)) for name, figure in figures.items() if figure is not None]
 
 
 def draw_learning_curves(history: History, config: TuningConfig) -> Any:
