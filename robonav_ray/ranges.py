@@ -23,6 +23,7 @@ MAX_FLOAT32 = 1.0e30
 """The largest float32 of anything else (rewards, values, observations), far from where it overflows."""
 MAX_FLOAT64 = 1.0e100
 """The same for float64."""
+_CHUNK_BYTES = 1 << 18
 
 Bound = float | np.ndarray
 
@@ -73,17 +74,25 @@ class Numbers:
     def _check_range(self, name: str, array: np.ndarray) -> None:
         if array.dtype == np.bool_:
             array = array.view(np.uint8)
-        plain = not isinstance(self.low, np.ndarray) and not isinstance(self.high, np.ndarray)
-        with np.errstate(invalid="ignore"):  # signalling NaN
-            if plain and array.min() >= self.low and array.max() <= self.high:  # NaN comes through and is neither
-                return
-            inside = (array >= self.low) & (array <= self.high)
-        if inside.all():
+        if self._is_within(array):
             return
+        with np.errstate(invalid="ignore"):
+            inside = (array >= self.low) & (array <= self.high)
         at = np.unravel_index(int(np.argmin(inside)), array.shape)
         low, high = (np.broadcast_to(np.asarray(bound), array.shape)[at].item() for bound in (self.low, self.high))
         place = f"[{', '.join(str(int(i)) for i in at)}]" if at else ""
         raise RangeError(f"{name}{place} is {array[at].item()!r} and must be from {low!r} to {high!r}")
+
+    def _is_within(self, array: np.ndarray) -> bool:
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            if isinstance(self.low, np.ndarray) or isinstance(self.high, np.ndarray):
+                return bool(((array >= self.low) & (array <= self.high)).all())
+            rows = array if array.ndim else array[None]
+            step = max(1, _CHUNK_BYTES * len(rows) // rows.nbytes)  # what min has read is still in the cache for max
+            parts = (rows[begin : begin + step] for begin in range(0, len(rows), step))
+            return all(
+                bool(part.min() >= self.low and part.max() <= self.high) for part in parts
+            )  # NaN comes through and is neither
 
 
 def like(array: np.ndarray, low: Bound, high: Bound) -> Numbers:

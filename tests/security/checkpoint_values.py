@@ -114,7 +114,7 @@ def _set(array: np.ndarray, at: float | None, value: Any) -> None:
 
 def take_up(run: RunDirectory, folder: Path, config: RunConfig, task: Task) -> str:
     """Do with a checkpoint what ``evaluate`` and ``train --resume`` do, both wirings; return how that ended."""
-    before = _contents(run)
+    before = contents(run.path)
     with contextlib.ExitStack() as exits:
         try:
             checkpoint = open_checkpoint(folder)
@@ -126,7 +126,7 @@ def take_up(run: RunDirectory, folder: Path, config: RunConfig, task: Task) -> s
             exits.enter_context(live)
         except CheckpointError as error:
             whole = "\n" not in str(error) and "traceback" not in str(error).lower() and str(folder) in str(error)
-            said = "refused" if whole and _contents(run) == before else "refused badly, or something was changed"
+            said = "refused" if whole and contents(run.path) == before else "refused badly, or something was changed"
             return f"{said}: {error}"
         live.advance(checkpoint.counters.env_steps + MORE_ENV_STEPS)
         saved = live.controller.save()
@@ -144,10 +144,9 @@ def _restore(checkpoint: Checkpoint, config: RunConfig, task: Task, index: int) 
     shard.sample(8)
 
 
-def _contents(run: RunDirectory) -> dict[str, bytes]:
-    return {
-        str(p.relative_to(run.path)): p.read_bytes() for p in sorted(run.path.rglob("*")) if p.is_file() and p.name != ".lock"
-    }
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return name -> bytes of every file but the lock."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"}
 
 
 def answer(case: dict[str, Any], folder: Path) -> Any:
