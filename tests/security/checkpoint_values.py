@@ -38,7 +38,7 @@ from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.wiring import Session
 from tests.security.checkpoint_kinds import config_of, forge, make_checkpoint
 
-HANGS_AFTER_S = 120.0
+HANGS_AFTER_S = 300.0
 MORE_ENV_STEPS = 200
 
 
@@ -161,12 +161,15 @@ def answer(case: dict[str, Any], folder: Path) -> Any:
     for change in case["flips"]:
         flip(path / change["file"], change["name"], change["at"], change["value"])
     forge(path)
+    faulthandler.dump_traceback_later(HANGS_AFTER_S, exit=True)
     try:
         return take_up(run, path, config, task)
     except FloatingPointError as error:  # the learner's own word: exit code 1, one message
         return f"gave up: {error}"
     except Exception:  # noqa: BLE001 (whatever it is, it is the finding)
         return f"traceback: {traceback.format_exc()}"
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def main() -> None:
@@ -174,9 +177,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     for line in sys.stdin:
-        faulthandler.dump_traceback_later(HANGS_AFTER_S, exit=True)
         said = answer(json.loads(line), Path(sys.argv[1]))
-        faulthandler.cancel_dump_traceback_later()
         print(json.dumps(said), flush=True)
 
 
