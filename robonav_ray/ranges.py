@@ -17,7 +17,7 @@ MAX_COUNT = 1 << 53
 """The most that anything is counted to: beyond any run, exact as float64, and far from where int64 overflows."""
 MAX_VERSION = 1 << 30
 """The same for what is kept as int32."""
-MAX_SIZE = 1.0e6
+MAX_SIZE = 1.0e8
 """The largest float of our worlds, whose squares and products of squares float32 still holds."""
 MAX_FLOAT32 = 1.0e30
 """The largest float32 of anything else (rewards, values, observations), far from where it overflows."""
@@ -90,9 +90,7 @@ class Numbers:
             rows = array if array.ndim else array[None]
             step = max(1, _CHUNK_BYTES * len(rows) // rows.nbytes)  # what min has read is still in the cache for max
             parts = (rows[begin : begin + step] for begin in range(0, len(rows), step))
-            return all(
-                bool(part.min() >= self.low and part.max() <= self.high) for part in parts
-            )  # NaN comes through and is neither
+            return all(bool(part.min() >= self.low and part.max() <= self.high) for part in parts)  # NaN is neither
 
 
 def like(array: np.ndarray, low: Bound, high: Bound) -> Numbers:

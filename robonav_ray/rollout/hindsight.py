@@ -22,7 +22,7 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.counter_rng import ROLE_HINDSIGHT, seed_for
 from robonav_ray.interfaces import GoalFunctions
-from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, Numbers, check_numbers, like, require
+from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, Numbers, check_numbers, count, like, require
 
 _FIRST_STEPS = 32
 _INFO = "info."
@@ -214,7 +214,7 @@ class Hindsight:
     def _grow(self) -> None:
         """Make room for twice as many steps per lane."""
         steps = self._running["action"].shape[1]
-        more = min(2 * (steps - 1), self._max_segment) + 1 - steps
+        more = min(2 * (steps - 1), max(self._max_segment, steps)) + 1 - steps
         self._running = {
             name: np.concatenate([array, np.zeros((len(array), more, *array.shape[2:]), array.dtype)], axis=1)
             for name, array in self._running.items()
@@ -253,14 +253,12 @@ class Hindsight:
         if not fits or any(running[n].shape[2:] != a.shape[2:] or running[n].dtype != a.dtype for n, a in mine.items()):
             raise ValueError(f"hindsight: expected the arrays {sorted(mine)} of {len(self._lane)} lanes, got {sorted(state)}")
         steps = running["action"].shape[1] if running["action"].ndim > 1 else 0
-        least = min(_FIRST_STEPS, self._max_segment) + 1
-        require(least <= steps <= self._max_segment + 1, f"running.action: has room for {steps} steps, not for {least} or more")
+        require(steps > 1, "running.action: has room for no step")  # max_segment may have been another one
+        most = [MAX_COUNT, MAX_COUNT, MAX_COUNT, len(state.get("waiting.action", ()))]
         waiting = state.get("waiting", np.zeros((0, 4), np.int64))
-        Numbers(np.dtype(np.int64), (None, 4), 0, np.array([MAX_COUNT, MAX_COUNT, MAX_COUNT, self._max_segment])).check(
-            "waiting", waiting
-        )
+        count(None, 4, high=np.array(most)).check("waiting", waiting)
         declared = {
-            "length": like(self._length, 0, min(self._max_segment, steps) - 1),
+            "length": like(self._length, 0, steps - 1),
             "began": like(self._began, 0, MAX_COUNT),
             "achieved": like(self._achieved, -MAX_FLOAT32, MAX_FLOAT32),
             "waiting": like(waiting, 0, MAX_COUNT),

@@ -25,7 +25,7 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.interfaces import AssignmentSource, GoalFunctions, TransitionSink, WeightSource
-from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, check_numbers, count, like, within
+from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, check_numbers, count, like, require, within
 from robonav_ray.records import Assignment, EpisodeFacts, Fragment, PolicySnapshot, TransitionSpec
 from robonav_ray.rollout.env_numbers import NumberSums, sums_of
 from robonav_ray.rollout.episodes import EpisodeLedger
@@ -291,6 +291,7 @@ class RolloutWorker:
                 "hindsight is on here and was off there, or the other way round: resume with the hindsight section as it was"
             )
         self._check_own({name: array for name, array in state.items() if not name.startswith((*parts, "book_"))})
+        require(state.get("env_started", True), "env_started: says that the worlds have not begun")
         self._step_count[:] = state["step_count"]
         self._sequence = int(state["sequence"][0])
         if not self._env_resumes:

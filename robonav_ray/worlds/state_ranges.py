@@ -86,7 +86,9 @@ def check_together(saved: Mapping[str, Any], params: lay.Params, some_under_way:
     num = world[:, lay.NUM_CIRCLES]
     require(world[:, lay.NUM_STEERED] <= num, "state.world: more circles are steered than there are")
     there = np.arange(circle.shape[2]) < num[:, None]
-    half, crossing = float(params.const[lay.HALF_SIDE]), float(CROSSING_RADIUS_M + params.const[lay.SPEED_MAX])
-    edge = (max(half, crossing) if params.const[lay.CIRCLE_CROSSING] > 0 else half) + 1.0
+    const = params.const
+    edge = float(const[lay.HALF_SIDE]) + 1.0
+    if const[lay.CIRCLE_CROSSING] > 0:  # may begin outside of a small arena
+        edge = max(edge, float(CROSSING_RADIUS_M + const[lay.SPEED_MAX] + 2 * const[lay.RADIUS_MAX]) + 1.0)
     reach = np.abs(circle[:, : lay.C_Y + 1]).max(axis=1) + circle[:, lay.C_RADIUS]
     require(~there | (reach <= edge), "state.circle: a circle is outside of the arena")

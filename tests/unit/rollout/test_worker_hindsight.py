@@ -219,3 +219,15 @@ def test_computed_priorities_are_td_errors() -> None:
         worker.collect()
     _, _, reward, _, _, _, priority = relabelled(ears.fragments)
     np.testing.assert_allclose(priority, np.abs(reward), rtol=1e-6)  # an untrained policy is 0 everywhere
+
+
+@pytest.mark.parametrize("max_segment", [5, 400])
+def test_a_resume_may_have_other_pieces(max_segment: int) -> None:
+    worker = make(Ears(), shortest=90, max_segment=100)
+    while worker.state_dict()["hindsight_length"].max() < 64:
+        worker.collect()
+    again = make(ears := Ears(), shortest=90, max_segment=max_segment)
+    again.load_state_dict(worker.state_dict())
+    for _ in range(30):
+        again.collect()
+    assert sum(f.num_rows for f in ears.fragments) > 500
