@@ -20,11 +20,13 @@ from robonav_ray.learner.compilation import check_compile, compiled
 from robonav_ray.learner.devices import named_device, pick_device
 from robonav_ray.learner.parallel import average_over_ranks, has_process_group, spread_over_gpus, with_sync_batch_norm
 from robonav_ray.learner.precision import Precision, check_precision, has_bf16
-from robonav_ray.learner.randomness import rng_state, seed_rank, set_rng_state
+from robonav_ray.learner.randomness import check_rng_state, rng_state, seed_rank, set_rng_state
 from robonav_ray.learner.ranks import OneRank, ProcessGroupRanks
+from robonav_ray.learner.saved_learner import LOSS_SCALE
 from robonav_ray.learner.tensor_tree import to_device, to_float32
 from robonav_ray.learner.tree_file import load_tree, save_tree
 from robonav_ray.learner.user_batch import called, parts_of
+from robonav_ray.ranges import MAX_COUNT, check_numbers, count
 
 logger = logging.getLogger(__name__)
 CHECKPOINT_VERSION = 1
@@ -365,8 +367,17 @@ def _optimized(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 def _checked(tree: Any, path: str | Path, wants_scheduler: bool) -> dict[str, Any]:
     if not isinstance(tree, dict) or tree.get("version") != CHECKPOINT_VERSION:
         raise ValueError(f"{path}: is no checkpoint of a DistributedTrainer of this version ({CHECKPOINT_VERSION})")
-    if wants_scheduler and tree["scheduler"] is None:
-        raise ValueError(f"{path}: was saved without a scheduler; load it without one")
+    try:
+        if wants_scheduler and tree["scheduler"] is None:
+            raise ValueError("was saved without a scheduler; load it without one")
+        check_numbers("counters", tree["counters"], {"num_steps": count(), "num_skipped": count()})
+        count(low=-MAX_COUNT).check("epoch", tree["epoch"])
+        if tree["precision"]:
+            check_numbers("precision", tree["precision"], LOSS_SCALE)
+        for state in tree["rng"]:
+            check_rng_state(state)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
     return tree
 
 

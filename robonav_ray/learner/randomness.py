@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
+from robonav_ray.ranges import count, like, real, require
 
 
 def rng_state(device: torch.device) -> dict[str, Any]:
@@ -19,6 +20,20 @@ def rng_state(device: torch.device) -> dict[str, Any]:
         "python": random.getstate(),
         "numpy": np.random.get_state(),  # noqa: NPY002  (the global generator is what users' code draws from)
     }
+
+
+def check_rng_state(state: Any) -> None:
+    """RangeError unless ``state`` is one that ``rng_state`` may have returned; NumPy would read beyond its table where it is told to."""
+    parts = state["numpy"] if isinstance(state, dict) and set(state) == {"torch", "cuda", "python", "numpy"} else None
+    require(isinstance(parts, list | tuple) and len(parts) == 5 and parts[0] == "MT19937", "rng: is no state of the generators")
+    _, table, position, has_normal, normal = parts
+    like(np.zeros(624, np.uint32), 0, (1 << 32) - 1).check("rng: numpy", np.asarray(table))
+    for name, numbers, value in (
+        ("position", count(high=624), position),
+        ("normal", count(high=1), has_normal),
+        ("normal", real(), normal),
+    ):
+        numbers.check(f"rng: numpy: {name}", value)
 
 
 def set_rng_state(state: dict[str, Any], device: torch.device) -> None:

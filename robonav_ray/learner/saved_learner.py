@@ -21,7 +21,7 @@ COUNTERS = {
 }
 _MAX_STEP = 10.0
 """|mean of gradients| / sqrt(mean of squares) is below 7.3 with Adam's betas of .9 and .999 (Cauchy and Schwarz); a weight moves by it."""
-_SCALE = {"scale": real(low=1e-30, high=MAX_FLOAT32), "growth_tracker": count()}
+LOSS_SCALE = {"scale": real(low=1e-30, high=MAX_FLOAT32), "growth_tracker": count()}
 
 
 def with_defaults(document: Any) -> Any:
@@ -44,7 +44,7 @@ def check_document(document: Any) -> None:
     except ValueError as error:
         raise RangeError(f"overrides: {error}") from None
     if document["precision"]:
-        check_numbers("learner state: precision", document["precision"], _SCALE)
+        check_numbers("learner state: precision", document["precision"], LOSS_SCALE)
 
 
 def check_tensors(arrays: Mapping[str, np.ndarray]) -> None:

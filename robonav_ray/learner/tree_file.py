@@ -50,7 +50,7 @@ def load_tree(path: Path) -> Any:
         return _decode(json.loads(document), tensors)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except (SafetensorError, json.JSONDecodeError, PlainFileError, KeyError, TypeError) as error:
+    except (SafetensorError, json.JSONDecodeError, PlainFileError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: is damaged or no checkpoint ({error}); take an older one") from None
 
 

@@ -12,7 +12,9 @@ import torch
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.learner.distributed_trainer import DistributedTrainer
 from robonav_ray.learner.state import COUNTERS_FILE, TENSORS_FILE
+from robonav_ray.learner.tree_file import load_tree, save_tree
 from robonav_ray.records import Command
 from tests.unit.learner.conftest import ALGO, NUM_ACTIONS, OBS_DIM, make_bench, make_state
 
@@ -113,3 +115,21 @@ def test_snapshot_is_a_copy_that_acts_like_the_network():
     kept = [a.copy() for a in snapshot.arrays]
     bench.loop.advance(4)
     assert all(np.array_equal(a, b) for a, b in zip(kept, snapshot.arrays, strict=True))
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda t: t["counters"].update(num_steps=-1), r"num_steps is -1"),
+    (lambda t: t.update(epoch=1.5), "epoch"),
+    (lambda t: t["rng"][0].update(numpy=(*t["rng"][0]["numpy"][:2], 10**6, *t["rng"][0]["numpy"][3:])), r"position is 1000000 .* to 624"),
+    (lambda t: t["rng"].append(7), "rng"),
+])  # fmt: skip
+def test_a_distributed_trainers_checkpoint_holds_numbers_in_their_ranges(tmp_path, spoil, message):
+    """NumPy reads beyond its generator's table where its position says so."""
+    model = torch.nn.Linear(2, 2)
+    trainer, optimizer = DistributedTrainer(model, device="cpu"), torch.optim.SGD(model.parameters(), lr=0.1)
+    trainer.save_checkpoint(tmp_path / "epoch", 1, optimizer)
+    tree = load_tree(tmp_path / "epoch")
+    spoil(tree)
+    save_tree(tmp_path / "epoch", tree)
+    with pytest.raises(ValueError, match=message):
+        trainer.load_checkpoint(tmp_path / "epoch", optimizer)
