@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
-from robonav_ray.ranges import count, like, real, require
+from robonav_ray.ranges import RangeError, count, like, real
 
 
 def rng_state(device: torch.device) -> dict[str, Any]:
@@ -24,9 +24,11 @@ def rng_state(device: torch.device) -> dict[str, Any]:
 
 def check_rng_state(state: Any) -> None:
     """RangeError unless ``state`` is one that ``rng_state`` may have returned; NumPy would read beyond its table where it is told to."""
-    parts = state["numpy"] if isinstance(state, dict) and set(state) == {"torch", "cuda", "python", "numpy"} else None
-    require(isinstance(parts, list | tuple) and len(parts) == 5 and parts[0] == "MT19937", "rng: is no state of the generators")
-    _, table, position, has_normal, normal = parts
+    match state:
+        case {"torch": _, "cuda": _, "python": _, "numpy": ["MT19937", table, position, has_normal, normal]}:
+            pass
+        case _:
+            raise RangeError("rng: is no state of the generators")
     like(np.zeros(624, np.uint32), 0, (1 << 32) - 1).check("rng: numpy", np.asarray(table))
     for name, numbers, value in (
         ("position", count(high=624), position),
