@@ -260,7 +260,7 @@ def _as_text(override: str) -> str:
     try:
         return os.fsencode(override).decode()
     except UnicodeError:
-        raise ConfigError(f"override {visible(override)!r}: holds bytes that are no UTF-8; write it in UTF-8") from None
+        raise ConfigError(f"override '{visible(override)}': holds bytes that are no UTF-8; write it in UTF-8") from None
 
 
 def _override_value(text: str, source: str) -> Any:

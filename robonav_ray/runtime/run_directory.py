@@ -118,6 +118,7 @@ class RunDirectory:
             RunDirectoryError: When another process holds it.
             PlainFileError: When the lock is no plain file, or may not be opened.
         """
+        _check_name(self.path)
         with open_lock(self.path / ".lock") as lock:
             until = time.monotonic() + GLANCE_S
             while True:
@@ -191,6 +192,7 @@ def create_run(
     """
     name = f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     path = (directory or Path(config.output_dir) / name).absolute()
+    _check_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-run-") as aside:
@@ -219,6 +221,14 @@ def create_run(
             f"output_dir: cannot make {path}: {error.strerror}; set output_dir to a folder you may write"
         ) from None
     raise RunDirectoryError(f"output_dir: {path} and 99 more exist already; choose another name")
+
+
+def _check_name(path: Path) -> None:
+    """Raise RunDirectoryError for a path that trackers, Ray and YAML have no characters for."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise RunDirectoryError(f"{path}: its name holds bytes that are no UTF-8; choose or rename to another folder") from None
 
 
 def refuse_existing(directory: Path) -> NoReturn:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import random
 import re
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from robonav_ray.cli import main
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.sizes import check_sizes
@@ -78,6 +81,40 @@ def test_damaged_configs_end_the_command_with_code_2(tmp_path: Path) -> None:
         assert done.returncode == (0 if fine else 2), (seed, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr, (seed, done.stderr)
     assert {p.name for p in tmp_path.iterdir()} == {"damaged.yaml"}, "nothing in a config is run"
+
+
+def end(arguments: list[bytes], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the exit code of a command whose arguments are any bytes."""
+    monkeypatch.setattr("sys.argv", ["robonav", *map(os.fsdecode, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("count", [20, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(1500)])])
+def test_configs_and_overrides_of_any_bytes(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, rng = tmp_path / os.fsdecode(b"c\xff=\xc3\xb6.yaml"), random.Random(13)
+    for _ in range(count):
+        path.write_bytes(rng.choice((b"seed: 3\n", b"seed: ", b"name: a\n", b"")) + rng.randbytes(rng.choice((0, 1, 3, 300))))
+        noise = bytes(rng.choice(b"\xff\xc3\xb6#=.'\"[]{}: a1\n\x1b\x7f") for _ in range(rng.randrange(8)))
+        override = rng.choice((b"name=", b"output_dir=", b"seed=", b"", b"a.b=", b"\xff=")) + noise
+        code = end([b"config", b"show", os.fsencode(path), b"--", override], monkeypatch)
+        said = capsys.readouterr().err
+        assert code in (0, 2), (override, path.read_bytes(), said)
+        assert code == 0 or "robonav: " in said or "Usage" in said
+        assert "Traceback" not in said, (override, path.read_bytes(), said)
+
+
+def test_a_locale_of_ascii_shows_escapes_where_it_has_no_characters(tmp_path: Path) -> None:
+    (tmp_path / "größe.yaml").write_text("seed: 3\n")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "robonav_ray.cli", "config", "show", "größe.yaml", "output_dir=größe"],
+        capture_output=True, cwd=tmp_path, timeout=60, check=False, env=os.environ | plain,
+    )  # fmt: skip
+    assert (done.returncode, b"output_dir: gr\\xf6\\xdfe\n" in done.stdout) == (0, True), done.stderr
 
 
 def test_a_misspelt_key_is_answered_with_line_and_nearest_name(tmp_path: Path) -> None:

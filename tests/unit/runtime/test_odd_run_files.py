@@ -90,3 +90,13 @@ def test_a_run_may_be_reached_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "other").symlink_to(tmp_path / "data" / "run")
     with open_run(tmp_path / "other").locked():
         assert open_run(tmp_path / "runs" / "run").is_locked
+
+
+def test_a_run_is_not_trained_under_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "r\udcff"
+    with pytest.raises(UserError, match="no UTF-8"):
+        create_run(RunConfig(), path)
+    path.mkdir()
+    with pytest.raises(UserError, match="no UTF-8"), RunDirectory(path).locked():
+        pass
+    assert os.listdir(path) == []
