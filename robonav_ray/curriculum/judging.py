@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from robonav_ray.config.curriculum import GateConfig, StageConfig
 from robonav_ray.curriculum.gates import WindowFigures
 from robonav_ray.records import Outcome
 
+logger = logging.getLogger(__name__)
 SILENT_EPISODES = 100
 """Episodes after which an environment that has told no success is taken for one that tells none."""
 
@@ -86,4 +88,11 @@ class Judging:
 
     def state_before(self, num_successes: int) -> dict[str, Any]:
         """Return the state of a run that was saved before there was one: nothing that it could not judge kept its gates shut."""
+        left_out = [i for i, stage in enumerate(self._stages) if stage.gate.min_success_frac is not None]
+        if left_out and not self.tells_collisions:
+            logger.warning(
+                "curriculum.stages.%d.gate.min_success_frac counts once the environment tells `is_success` and not before, as when the run "
+                "was saved; set another value to have it asked for",
+                left_out[0],
+            )
         return {"tells_success": num_successes > 0, "at_default": [stage.gate.min_success_frac for stage in self._stages]}

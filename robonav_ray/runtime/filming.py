@@ -25,6 +25,7 @@ MAX_FRAMES = 1_000
 """Pictures of another environment than ours that one film holds at most."""
 MAX_SIDE_PX = 640
 """Side to which larger pictures of another environment are scaled down."""
+_HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 _DEFAULT_FPS, _MOST_FPS = 30.0, 50.0
 
 
@@ -67,6 +68,8 @@ def _film_another(path: Path, act: Act, config: RunConfig, task: Task, num_episo
             f"env.id={task.env_id!r} draws no pictures: its metadata['render_modes'] has no 'rgb_array' (docs/your_environment.md)"
         )
     try:
+        for name in ("SDL_AUDIODRIVER", *(() if _HAS_DISPLAY else ("SDL_VIDEODRIVER",))):
+            os.environ.setdefault(name, "dummy")  # pygame looks for what it does not need, and complains
         env = make_vector_env(config.env, task.levels, num_envs=1, first_world=0, seed=seed, gamma=config.algo.gamma, draw=True)
         try:
             frames = film_others(act, env, num_episodes, task.steps_of(0, config.evaluation.max_episode_steps))

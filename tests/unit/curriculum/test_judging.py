@@ -139,12 +139,13 @@ def test_what_was_asked_for_outlives_a_config_that_has_all_defaults_written_down
         assert not changed.passed, "another value than before was asked for"
 
 
-def test_a_state_of_before_keeps_no_gate_shut_that_was_open() -> None:
+def test_a_state_of_before_keeps_no_gate_shut_that_was_open(caplog: pytest.LogCaptureFixture) -> None:
     curriculum = foreign(GateConfig(min_success_frac=0.5, min_return=5.0))
     state = curriculum.state_dict()
     del state["judging"]
     state["version"] = 2
     curriculum.load_state_dict(state)
+    assert "curriculum.stages.0.gate.min_success_frac counts once the environment tells" in caplog.text
     curriculum.report(results(Outcome.NONE, 9.0, 10, 0))
     assert curriculum.passed
 
