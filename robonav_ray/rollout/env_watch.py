@@ -55,16 +55,16 @@ class EnvWatch:
                 parts.popleft()
         if told.num_dropped and not self._num_dropped:
             logger.warning(
-                "info of the environment: %s told at the end of an episode can be no metrics, and are dropped (env/dropped counts them): "
-                "finite numbers are taken, %d names at most, each of at most 64 letters, digits and _ . / -",
+                "info of the environment: %s told at the end of an episode can be no metrics, and are dropped (rollout/info_dropped counts "
+                "them): finite numbers are taken, %d names at most, each of at most 64 letters, digits and _ . / -",
                 ", ".join(map(repr, told.dropped)), MAX_NAMES,
             )  # fmt: skip
         self._num_dropped += told.num_dropped
 
     def metrics(self) -> Metrics:
-        """Return ``env/NAME`` for each name, and ``env/dropped`` where something was."""
+        """Return ``info/NAME`` for each name, and ``rollout/info_dropped`` where something was."""
         means = {
-            f"env/{name}": sum(total for total, _ in parts) / max(1, sum(num for _, num in parts))
+            f"info/{name}": sum(total for total, _ in parts) / max(1, sum(num for _, num in parts))
             for name, parts in self._parts.items()
         }
-        return means | ({"env/dropped": float(self._num_dropped)} if self._num_dropped else {})
+        return means | ({"rollout/info_dropped": float(self._num_dropped)} if self._num_dropped else {})

@@ -59,8 +59,8 @@ def test_names_of_ours_in_its_info_change_nothing_and_its_numbers_are_curves() -
     told = metrics()
     assert told["curriculum/passed"] == 0.0, "its task_return of 99 is not the return of 5"
     assert told["curriculum/return_mean"] == 5.0
-    assert (told["env/task_return"], told["env/speed"], told["env/length"]) == (99.0, 1.25, 12.5)
-    assert told["env/dropped"] > 0
+    assert (told["info/task_return"], told["info/speed"], told["info/length"]) == (99.0, 1.25, 12.5)
+    assert told["rollout/info_dropped"] > 0
     assert not {"curriculum/success_frac", "curriculum/collision_frac"} & told.keys()
     report = json.loads(Path("run/evaluation.json").read_text(encoding="utf-8"))
     (level,) = report["levels"]

@@ -69,7 +69,7 @@ def test_without_success_the_return_is_what_is_drawn_large(tmp_path):
     told = load_curves(tmp_path)
     assert [metric for metric, _, _ in top_lines(told)] == ["curriculum/success_frac", "curriculum/collision_frac"]
     path = tmp_path / "metrics.jsonl"
-    path.write_text(path.read_text().replace("curriculum/success_frac", "env/a").replace("curriculum/collision_frac", "env/b"))
+    path.write_text(path.read_text().replace("curriculum/success_frac", "info/a").replace("curriculum/collision_frac", "info/b"))
     assert [metric for metric, _, _ in top_lines(load_curves(tmp_path))] == ["curriculum/return_mean"]
     assert draw_curves(tmp_path).is_file()
 

@@ -34,11 +34,11 @@ def test_means_go_over_the_last_episodes(caplog: pytest.LogCaptureFixture) -> No
     assert watch.metrics() == {}
     for value in (1.0, 2.0, 3.0):
         watch.add(RolloutStats(fragments=1, told=NumberSums({"x": (value * WINDOW, WINDOW)})))
-    assert watch.metrics() == {"env/x": 3.0}
+    assert watch.metrics() == {"info/x": 3.0}
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             watch.add(RolloutStats(fragments=1, told=NumberSums({}, 2, ("text", "inf"))))
-    assert watch.metrics() == {"env/x": 3.0, "env/dropped": 6.0}
+    assert watch.metrics() == {"info/x": 3.0, "rollout/info_dropped": 6.0}
     assert len(caplog.records) == 1
     assert "'text', 'inf'" in caplog.text
 
