@@ -150,5 +150,12 @@ class OneBuffer(gym.Env[Any, Any]):
         return self.buffer
 
 
+class NoWeights:
+    """A weight source that never has any, for a worker in a process of its own."""
+
+    def newer_than(self, version: int) -> None:
+        return None
+
+
 gym.register("Hostile-v0", entry_point=Hostile)
 gym.register("OneBuffer-v0", entry_point=OneBuffer)

@@ -421,7 +421,7 @@ class RolloutFleet:
             raise EnvironmentFailedError(
                 f"your environment failed: {self._short[index]} times in a row the rollout worker {index} of env.id={env.id!r} {why} "
                 "soon after it had begun: the environment ends its process (os._exit, a crash in native code, out of memory) or blocks in "
-                "a call; `robonav train --local` shows it alone"
+                f"a call; `robonav train --local` shows it alone{'' if error is None else f'. Last: {error}'}"
             ) from error
 
 

@@ -13,16 +13,9 @@ from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import EnvironmentFailedError, UserError
 from robonav_ray.records import PartEvent
 from robonav_ray.rollout.remote import MAX_FRUITLESS_LIVES, RolloutFleet, RolloutWiring, _Nowhere
-from tests.hostile_envs import ANSWERS, ERRORS, Hostile
+from tests.hostile_envs import ANSWERS, ERRORS, Hostile, NoWeights
 
 pytestmark = pytest.mark.ray
-
-
-class NoWeights:
-    """Never has any."""
-
-    def newer_than(self, version: int) -> None:
-        return None
 
 
 def fail(env_id: str, note: Callable[[PartEvent], None] = lambda event: None, **kwargs: Any) -> BaseException:
