@@ -32,9 +32,15 @@ def load_preset(name: str) -> dict[str, Any]:
     return cast("dict[str, Any]", yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
-def load_elsewhere() -> dict[str, Any]:
-    """Return the sizes that lie over a preset's own, and under what the user says, on an environment that is not ours."""
-    return cast("dict[str, Any]", yaml.safe_load(_ELSEWHERE.read_text(encoding="utf-8")))
+def load_elsewhere(preset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sizes that lie over those of ``preset``, and under what the user says, on an environment that is not ours.
+
+    With Munchausen rewards stay scaled: its temperature and its clip are in their units.
+    """
+    sizes = cast("dict[str, Any]", yaml.safe_load(_ELSEWHERE.read_text(encoding="utf-8")))
+    if preset["algo"].get("munchausen"):
+        del sizes["algo"]
+    return sizes
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def test_a_preset_loads_and_its_resolved_config_reloads_to_itself(name, env, tmp
     config = load_run_config(None, [f"preset={name}", f"env.id={env}", "algo.hidden_dims=64", "seed=3"])
     assert config.preset == name
     assert config.algo.hidden_dims == (64, 64)
-    shipped = load_preset(name) if env.startswith("robonav_ray") else merged(load_preset(name), load_elsewhere())
+    shipped = load_preset(name) if env.startswith("robonav_ray") else merged(load_preset(name), load_elsewhere(load_preset(name)))
     for section, values in shipped.items():
         for key, value in values.items():
             assert getattr(getattr(config, section), key) == value, f"{section}.{key}"
