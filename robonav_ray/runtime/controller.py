@@ -133,13 +133,13 @@ class Controller:
         """Cut and commit a checkpoint now and return it; None when that failed, which is said and counted."""
         return self.last_saved if self.facts is not None and self._save(self.facts) else None
 
-    def end_after_fault(self) -> Ending | None:
+    def end_after_fault(self, what: str) -> Ending | None:
         """After ``advance`` has raised: commit what learner and replay can still give, where something was learned.
 
         Returns how the session ended, None when it had not begun. Raises no Exception: what has ended the session is worth more than what
-        became of this.
+        became of this. ``what`` names the fault, for the case that the process has to be ended by force.
         """
-        self._stop.end_within(self._session.config.budget.grace_s, "the fault")
+        self._stop.end_within(self._session.config.budget.grace_s, what)
         try:
             facts = self._wiring.salvage()
             if facts is not None:

@@ -141,12 +141,12 @@ class LiveRun:
             self._stop.signal_name = (
                 "KeyboardInterrupt"  # raised by a library or an environment: as if somebody had pressed Ctrl-C
             )
-            self.ending = self.controller.end_after_fault()
+            self.ending = self.controller.end_after_fault("KeyboardInterrupt")
             if self.ending is None:
                 raise RunInterruptedError("it was interrupted before it had begun") from None
         except BaseException as fault:  # also SystemExit, of an environment: it ends no run without a word
             self._stop.exit_code = EXIT_FAILED
-            self.controller.end_after_fault()
+            self.controller.end_after_fault(f"a fault ({sentence_of(fault)})")
             if isinstance(fault, UserError):
                 raise
             raise RunFaultError(sentence_of(fault)) from fault

@@ -11,6 +11,7 @@ What starts a local Ray, be it a run, a search, a script or a test, starts it he
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -51,7 +52,7 @@ def own_ray(*, keep_logs: bool = False, **arguments: Any) -> Iterator[Path]:
     claim = Claim(folder, _names([os.getpid()]))
     reaper = Reaper(folder, claim.descriptor, keep=keep_logs)
     try:
-        with _kernels_shared_in(folder):
+        with _kernels_shared_in(folder), _out_of_our_group():
             ray.init(address="local", _temp_dir=str(folder / BELOW), **arguments)
     except BaseException as error:
         _add_reason(error, folder)
@@ -75,6 +76,32 @@ def own_ray(*, keep_logs: bool = False, **arguments: Any) -> Iterator[Path]:
             _remove(folder)
         reaper.dismiss()
         claim.close(keep=keep_logs)
+
+
+def what_died() -> str | None:
+    """Return which daemon of the Ray that this process has started is gone, ``gcs_server`` or ``raylet``; None where none is."""
+    from ray._private import worker
+
+    node: Any = worker._global_node
+    started = {} if node is None else node.all_processes
+    kinds = ("raylet", "gcs_server")
+    return next((kind for kind in kinds for info in started.get(kind, ()) if info.process.poll() is not None), None)
+
+
+@contextlib.contextmanager
+def _out_of_our_group() -> Iterator[None]:
+    """Have what Ray starts meanwhile be no part of this process's group.
+
+    A terminal that is closed, and ``timeout``, signal the whole group: a Ray that ends with the first signal has nothing left to save.
+    """
+    from ray._private import services
+
+    before = services.ConsolePopen
+    services.ConsolePopen = functools.partial(before, process_group=0)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = before
 
 
 @contextlib.contextmanager

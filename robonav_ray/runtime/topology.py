@@ -31,7 +31,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.remote import start_curriculum
-from robonav_ray.errors import LearnerCallError, PartLostError, UserError
+from robonav_ray.errors import LearnerCallError, PartLostError, ToldError, UserError
 from robonav_ray.learner.remote import LearnerWiring, start_learner
 from robonav_ray.ranges import within
 from robonav_ray.records import PartEvent
@@ -47,6 +47,7 @@ from robonav_ray.runtime.learner_watch import LearnerWatch
 from robonav_ray.runtime.mailbox import MailboxHandle
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.orphans import remove_orphans
+from robonav_ray.runtime.own_ray import what_died
 from robonav_ray.runtime.placement import NodeFacts
 from robonav_ray.runtime.policies import read_policy
 from robonav_ray.runtime.ray_save import CALL_TIMEOUT_S, RaySave
@@ -84,6 +85,7 @@ class RayWiring:
         self._elasticity = Elasticity(config, plan, self.events.note, nodes=nodes)
         self._last_commit = checkpoint
         self._closed = self._parts_lost = False
+        self._ray_died: str | None = None
 
         self._mailbox = MailboxHandle(scheduling_strategy=here())
         self._store, self._weights = start_weight_store(scheduling_strategy=here())
@@ -151,13 +153,20 @@ class RayWiring:
             return self._poll(timeout_s)
         except PartLostError as error:
             self._note_end(error)
+            self._look_at_ray()  # a new session would find no Ray to begin in
             raise
+
+    def _look_at_ray(self) -> None:
+        self._ray_died = what_died()
+        if self._ray_died is not None:
+            raise ToldError(f"the {self._ray_died} of the run's own Ray has died")
 
     def _note_end(self, error: PartLostError) -> None:
         self._parts_lost = True
         self.events.note(PartEvent("failed", "session", str(error).splitlines()[0]))
 
     def _poll(self, timeout_s: float) -> WiringFacts:
+        self._look_at_ray()
         supervisor = self._supervisor
         news = self.fleet.poll(timeout_s)
         self._take_news(news)
@@ -213,7 +222,11 @@ class RayWiring:
         """End the workers, one of which may be at fault; learner and shards have been told nothing and stand where they stood."""
         if self._closed or self._parts_lost or not self._watch.is_up or self.learner.ended_because() is not None:
             return None
-        self.fleet.kill()
+        self._ray_died = self._ray_died or what_died()
+        if self._ray_died == "raylet":  # and with it all its processes
+            return None
+        if self._ray_died is None:
+            self.fleet.kill()
         return self._facts(self._supervisor.first_answer("ledger"))
 
     def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> RaySave:
@@ -312,6 +325,8 @@ class RayWiring:
         if self._closed:
             return
         self._closed = True
+        if self._ray_died is not None:  # nobody is left to answer; who has started Ray ends what is left of it
+            return
         ends = (
             self._mailbox.stop, self.fleet.kill, self._join_learner, self.replay.shutdown, self.curriculum.stop, self._mailbox.kill,
             partial(ray.kill, self._store),
