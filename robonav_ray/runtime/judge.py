@@ -20,11 +20,12 @@ from robonav_ray.evaluation.episodes import EpisodeTable, EvaluationProgress, ev
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
+from robonav_ray.plain_files import check_replaceable
 from robonav_ray.runtime.checkpoint import Checkpoint
 from robonav_ray.runtime.controller import Ending
 from robonav_ray.runtime.endings import train_longer_command
 from robonav_ray.runtime.filming import NoFilmError, draw_gif
-from robonav_ray.runtime.located import LocatedRun, find_policy, located, refuse_uri
+from robonav_ray.runtime.located import LocatedRun, find_policy, located, refuse_unwritable, refuse_uri
 from robonav_ray.runtime.policies import load_policy
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
@@ -39,6 +40,8 @@ from robonav_ray.worlds.make import make_vector_env
 def evaluate_command(where: str, *, episodes: int | None, stages: str | None, seed: int | None, out: Path | None) -> int:
     """``robonav evaluate``: print the table, write evaluation.json and evaluation.md into ``out`` or a new folder of the run."""
     refuse_uri(out, "--out", "give the URI of a run that lies there, and the results are stored with it")
+    if out is not None:
+        refuse_unwritable(out, "--out")
     with located(where, writes=out is None) as found:
         changes = {
             "num_episodes": episodes,
@@ -96,6 +99,10 @@ def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: str | 
         return 0
     name = f"play-{f'stage{level}-' * task.has_stages}seed{seed}.gif"
     target = output or (run.path / name if found.uri is None else Path(f"{run.path.name}-{name}"))
+    refuse_unwritable(target.parent, "--output")
+    check_replaceable(target)
+    if target.is_symlink():
+        raise ConfigError(f"--output {target}: is a link; name the file itself")
     with stop_on_signals() as stop:
         try:
             with stopped_at_once(stop):

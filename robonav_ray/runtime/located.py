@@ -142,6 +142,14 @@ def refuse_uri(
         raise RunDirectoryError(f"{key} {shown(text)}: must be a path on this machine; {instead}")
 
 
+def refuse_unwritable(folder: Path, key: str) -> None:
+    """Raise RunDirectoryError, before any work, when files cannot be put into ``folder``, which is made if missing."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        what = "may not be written by you" if nearest.is_dir() else "is no folder"
+        raise RunDirectoryError(f"{key} {folder}: {nearest} {what}; name a folder that you may write")
+
+
 def _lies_stored(path: Path) -> bool:
     """Whether a folder is a run, or a checkpoint of one, as ``checkpoint.storage=FOLDER`` holds it: checkpoints lie beside the config."""
     run = path.parent if _CHECKPOINT.match(path.name) else path

@@ -9,6 +9,7 @@ import pytest
 from robonav_ray.config import RunConfig
 from robonav_ray.errors import UserError
 from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters
+from robonav_ray.runtime.located import refuse_unwritable
 from robonav_ray.runtime.run_directory import RunDirectory, create_run, find_latest_run, open_run
 from tests.odd_files import ODD_FILES, TOO_LARGE, put
 
@@ -100,3 +101,14 @@ def test_a_run_is_not_trained_under_a_name_that_is_no_utf8(tmp_path: Path) -> No
     with pytest.raises(UserError, match="no UTF-8"), RunDirectory(path).locked():
         pass
     assert os.listdir(path) == []
+
+
+def test_a_place_that_may_not_be_written_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_unwritable(tmp_path / "new" / "deeper", "--out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--out .*file is no folder"):
+        refuse_unwritable(tmp_path / "file" / "deeper", "--out")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(UserError, match="may not be written by you"):
+        refuse_unwritable(tmp_path / "new", "--out")
+    assert os.listdir(tmp_path) == ["file"]
