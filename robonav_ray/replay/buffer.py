@@ -17,7 +17,8 @@ from robonav_ray.replay.memory import shard_capacities
 from robonav_ray.replay.mixing import Annealing, MixedDraw, mix, shard_probability, split_by_mass
 from robonav_ray.replay.pacing import SamplesPerInsertLedger
 from robonav_ray.replay.row_layout import RowLayout
-from robonav_ray.replay.shard import ReplayShard, ShardStats
+from robonav_ray.replay.shard import ReplayShard
+from robonav_ray.replay.shard_records import ShardStats
 from robonav_ray.storage import join, open_folder, read_bytes, write_file
 
 _JSON_NAME = "replay.json"

@@ -29,7 +29,7 @@ from robonav_ray.replay.outbox import PriorityOutbox
 from robonav_ray.replay.pacing import Reservation, Side
 from robonav_ray.replay.prefetched_source import PrefetchedSource
 from robonav_ray.replay.row_layout import RowLayout
-from robonav_ray.replay.shard import ShardSample
+from robonav_ray.replay.shard_records import ShardSample
 from robonav_ray.replay.shard_view import ShardedDraw, ShardView
 
 _SHARD_GONE = (ActorDiedError, ObjectLostError)

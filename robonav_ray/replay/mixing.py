@@ -15,7 +15,7 @@ import numpy as np
 
 from robonav_ray.records import ReplaySample
 from robonav_ray.replay.row_layout import RowLayout
-from robonav_ray.replay.shard import ShardStats
+from robonav_ray.replay.shard_records import ShardStats
 
 
 def shard_probability(mass: np.ndarray) -> np.ndarray:

@@ -24,7 +24,8 @@ from robonav_ray.replay import buffer
 from robonav_ray.replay.client_remote import WAIT_S, RemoteBatchSource, RemotePrioritySink, RemoteShards, RemoteTransitionSink
 from robonav_ray.replay.ledger_service import LedgerService
 from robonav_ray.replay.pacing import LedgerStats
-from robonav_ray.replay.shard import ReplayShard, ShardStats
+from robonav_ray.replay.shard import ReplayShard
+from robonav_ray.replay.shard_records import ShardStats
 from robonav_ray.replay.shard_view import ReplayStats
 
 logger = logging.getLogger(__name__)

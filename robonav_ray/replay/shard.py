@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,55 +17,12 @@ from robonav_ray.replay.rank_heap import RankHeap
 from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.saved_shard import INCARNATION, check_arrays, check_counts
 from robonav_ray.replay.shard_files import load_shard_state, state_arrays
+from robonav_ray.replay.shard_records import Draw, ShardSample, ShardStats
 from robonav_ray.replay.snapshot import ShardSnapshot
 from robonav_ray.replay.sum_tree import SumTree
 from robonav_ray.storage import local_folder, open_folder
 
 Sampler = Literal["prioritized", "rank", "uniform"]
-
-
-class ShardStats(NamedTuple):
-    """What a shard says of itself with every answer."""
-
-    shard: int
-    incarnation: int
-    mass: float
-    """Sum of what rows are drawn by: priority ** priority_exponent, rank ** -priority_exponent, or 1 when the sampler is uniform."""
-    min_leaf: float
-    """The least that a live row is drawn by; inf when empty."""
-    size: int
-    """Live rows."""
-    num_inserted: int
-    """Rows ever stored."""
-    num_duplicates: int
-    """Fragments dropped because they had been stored before."""
-    num_stale: int
-    """Priority updates dropped because the row had been overwritten or lost."""
-
-
-class Draw(NamedTuple):
-    """Rows chosen but not yet copied; valid until the next insert."""
-
-    slot: np.ndarray
-    """(B,) int64."""
-    item_id: np.ndarray
-    """(B,) int64."""
-    probability: np.ndarray
-    """(B,) float64: within this shard."""
-    stats: ShardStats
-
-
-@dataclass(frozen=True)
-class ShardSample:
-    """Rows drawn from one shard, as they travel: packed, to be spread into columns by the receiver."""
-
-    rows: np.ndarray
-    """(B,) of ``RowLayout(spec).dtype``; B is 0 when the shard is empty."""
-    item_id: np.ndarray
-    """(B,) int64."""
-    probability: np.ndarray
-    """(B,) float64: within this shard."""
-    stats: ShardStats
 
 
 class ReplayShard:

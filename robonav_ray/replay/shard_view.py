@@ -11,7 +11,7 @@ import numpy as np
 from robonav_ray.replay.mixing import MixedDraw, mix, shard_probability, split_by_mass
 from robonav_ray.replay.pacing import LedgerStats
 from robonav_ray.replay.row_layout import RowLayout
-from robonav_ray.replay.shard import ShardSample, ShardStats
+from robonav_ray.replay.shard_records import ShardSample, ShardStats
 
 
 class ReplayStats(NamedTuple):

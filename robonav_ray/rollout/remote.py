@@ -19,17 +19,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from robonav_ray.algo.lidar_ring import lidar_ring
-from robonav_ray.algo.policy import Policy
-from robonav_ray.config import RunConfig
-from robonav_ray.config.worlds import LevelConfig
-from robonav_ray.counter_rng import ROLE_EXPLORATION, ROLE_WORLD, seed_for
 from robonav_ray.errors import EnvironmentFailedError, PartLostError, ToldError, UserError
-from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
 from robonav_ray.records import Assignment, EpisodeResults, Fragment, PartEvent
+from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
 from robonav_ray.rollout.spares_remote import Spares
-from robonav_ray.rollout.worker import HindsightTask, RolloutStats, RolloutWorker
-from robonav_ray.worlds.make import make_goal_functions, make_vector_env
+from robonav_ray.rollout.worker import RolloutStats, RolloutWorker
 
 SLICE_S = 0.5
 """Seconds of work per call: how often the fleet hears from a worker."""
@@ -44,57 +38,6 @@ _ONLY_HERE = (
 )
 QUIET_FACTOR = 5.0
 """A worker is silent when it has not been heard of for so many times its longest fragment (and for the time-out at least)."""
-
-
-@dataclass(frozen=True)
-class RolloutWiring:
-    """Everything one life of one worker is made from; travels to its process."""
-
-    config: RunConfig
-    levels: tuple[LevelConfig, ...]
-    worker: int
-    incarnation: int
-    first_world: int
-    num_worlds: int
-    assignments: AssignmentSource
-    sink: TransitionSink
-    weights: WeightSource
-
-
-def make_worker(wiring: RolloutWiring) -> RolloutWorker:
-    """Build the plain worker. Each life draws other worlds and other noise; life 0 draws those that the run's seed names."""
-    config, robots = wiring.config, wiring.config.env.world.num_robots
-    hindsight = None
-    if config.hindsight.strategy != "none":
-        computed = config.replay.sampler != "uniform" and config.replay.initial_priority == "computed"
-        hindsight = HindsightTask(make_goal_functions(config.env), config.hindsight, computed)
-    env = make_vector_env(
-        config.env,
-        wiring.levels,
-        num_envs=wiring.num_worlds * robots,
-        first_world=wiring.first_world,
-        seed=seed_for(config.seed, ROLE_WORLD, wiring.incarnation),
-        gamma=config.algo.gamma,
-        tell_goals=hindsight is not None,
-    )
-    obs_dim, num_actions = int(env.single_observation_space.shape[0]), int(env.single_action_space.n)  # type: ignore[index,attr-defined]
-    return RolloutWorker(
-        worker=wiring.worker,
-        incarnation=wiring.incarnation,
-        env=env,
-        policy=Policy(obs_dim, num_actions, config.algo, lidar_ring(config.env)),
-        algo=config.algo,
-        rollout=config.rollout,
-        seed=seed_for(config.seed, ROLE_EXPLORATION, wiring.incarnation),
-        first_world=wiring.first_world * robots,
-        num_lanes_total=config.rollout.num_worlds * robots,
-        gate_ladder_frac=config.curriculum.gate_ladder_frac,
-        assignments=wiring.assignments,
-        sink=wiring.sink,
-        weights=wiring.weights,
-        hindsight=hindsight,
-        num_levels=len(wiring.levels),
-    )
 
 
 class _WorkerActor:

@@ -36,8 +36,10 @@ from robonav_ray.runtime.vetting import UntrustedError, parse_json, read_json, v
 from robonav_ray.storage import DamagedError, check, check_location, fetch, join, open_folder, read_bytes, write_bytes, write_file
 
 FORMAT_VERSION = 2
-_ASIDE = ".aside-"
-_SUPERSEDED = "superseded-"
+ASIDE = ".aside-"
+"""Begins the name of what is being written or removed."""
+SUPERSEDED = "superseded-"
+"""Begins the name of a checkpoint that a resume has left behind."""
 
 
 class CheckpointError(UserError):
@@ -124,7 +126,7 @@ class CheckpointWriter:
         self.final = folder / f"env-{counters.env_steps:012d}{unique}"
         self.stored_at = None if storage is None else join(storage, self.final.name)
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{_ASIDE}{counters.env_steps:012d}-{os.getpid()}-{time.time_ns()}"
+        self.path = folder / f"{ASIDE}{counters.env_steps:012d}-{os.getpid()}-{time.time_ns()}"
         self.path.mkdir()
         self._entries: dict[str, FileEntry] = {}
 
@@ -242,7 +244,7 @@ def fetch_checkpoint(stored_at: str, folder: Path) -> Checkpoint:
         raise CheckpointError(f"{place}: is missing, so it was never committed; use another checkpoint") from None
     created, entries, _, _ = _read_manifest(data, place)
     here = [entry for entry in entries if not entry.name.startswith("replay/")]
-    aside = folder / f"{_ASIDE}fetched-{os.getpid()}-{time.time_ns()}"
+    aside = folder / f"{ASIDE}fetched-{os.getpid()}-{time.time_ns()}"
     aside.mkdir(parents=True)
     try:
         vet_names(aside, [entry.name for entry in entries])
@@ -256,7 +258,7 @@ def fetch_checkpoint(stored_at: str, folder: Path) -> Checkpoint:
     write_file(open_folder(str(aside)), MANIFEST, _manifest_bytes(created, here, stored_at, len(here) < len(entries)))
     final = folder / stored_at.partition("?")[0].rpartition("/")[2]
     if final.exists():
-        final.rename(folder / f"{_SUPERSEDED}{final.name}-{time.time_ns()}")
+        final.rename(folder / f"{SUPERSEDED}{final.name}-{time.time_ns()}")
     aside.rename(final)
     return open_checkpoint(final)
 
@@ -333,7 +335,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """Return the committed checkpoints under ``RUN/checkpoints``, oldest first, without opening them."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in _folders(folder) if p.name.startswith("env-") and os.path.lexists(p / MANIFEST))
+    return sorted(p for p in folders_in(folder) if p.name.startswith("env-") and os.path.lexists(p / MANIFEST))
 
 
 def newest_good_checkpoint(folder: Path, *, with_rows: bool = False) -> tuple[Checkpoint | None, list[str]]:
@@ -371,37 +373,7 @@ def check_stored_rows(checkpoint: Checkpoint) -> None:
         raise CheckpointError(f"{error}; use another checkpoint") from None
 
 
-def set_newer_aside(folder: Path, checkpoint: Path) -> list[Path]:
-    """Rename the checkpoints after ``checkpoint``, which a resume from it leaves behind, so that they stop counting; returns them."""
-    newer = [path for path in list_checkpoints(folder) if path.name > checkpoint.name]
-    return [path.rename(folder / f"{_SUPERSEDED}{path.name}-{time.time_ns()}") for path in newer]
-
-
-def steps_of(name: str) -> int:
-    """Return the env steps of a checkpoint by its name, also of one that was set aside."""
-    return int(name.removeprefix(_SUPERSEDED).removeprefix("env-").partition("-")[0])
-
-
-def prune_checkpoints(folder: Path, keep: int) -> list[Path]:
-    """Remove all but the ``keep`` newest checkpoints, and what crashed writers left aside; returns the checkpoints removed.
-
-    One that was set aside goes when ``keep`` have been committed since.
-    """
-    committed = list_checkpoints(folder)
-    removed = committed[:-keep]
-    younger = sorted((path / MANIFEST).stat().st_mtime_ns for path in committed)[-keep:]
-    for path in [p for p in _folders(folder) if p.name.startswith(_SUPERSEDED)] if len(younger) == keep else []:
-        since = path.name.rpartition("-")[2]
-        if since.isdecimal() and int(since) < younger[0]:
-            removed.append(path)
-    for path in removed:
-        path.rename(folder / f"{_ASIDE}{path.name}-{time.time_ns()}")  # first it stops being a checkpoint, then it goes
-    for path in [p for p in _folders(folder) if p.name.startswith(_ASIDE)] if folder.is_dir() else []:
-        shutil.rmtree(path)
-    return removed
-
-
-def _folders(folder: Path) -> list[Path]:
+def folders_in(folder: Path) -> list[Path]:
     """Return the folders in ``folder``; a link to one is none of ours."""
     return [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from robonav_ray.errors import PartLostError, ToldError
+from robonav_ray.errors import PartLostError, ToldError, UserError
 from robonav_ray.learner.remote import LearnerHandle
 from robonav_ray.records import Metrics, PartEvent
 from robonav_ray.runtime.mailbox import MetricsPost
+from robonav_ray.runtime.orphans import remove_orphans
 
+logger = logging.getLogger(__name__)
+JOIN_TIMEOUT_S = 20.0
 SILENT_S = 3.0
 """A learner that has posted nothing for so long (or for three times its longest pause so far) is not asked to stand for a checkpoint."""
 
@@ -63,8 +68,9 @@ class LearnerWatch:
         """Note the failures that Ray Train has heard of since the last look.
 
         Raises:
-            PartLostError: When nothing has been posted for twice the time-out of a start: ranks that answer Train's questions but do not
-                train (storage that never returns) are given up by nobody else.
+            PartLostError: When the learner has ended, or has posted nothing for twice the time-out of a start: ranks that answer Train's
+                questions but do not train (storage that never returns) are given up by nobody else.
+            UserError, FloatingPointError: When that has ended it.
         """
         silent_s = time.monotonic() - self._posted_at
         if self.is_up and silent_s > max(2.0 * self._start_timeout_s, 10.0 * self._longest_pause_s):
@@ -73,6 +79,19 @@ class LearnerWatch:
         for text in failures[self._num_failures :]:
             self._note(PartEvent("fenced" if "silent" in text else "lost", "learner", text))
         self._num_failures = len(failures)
+        reason = self._learner.ended_because()
+        if reason is not None:
+            if isinstance(self._learner.error, UserError | FloatingPointError):
+                raise self._learner.error
+            raise PartLostError(reason) from self._learner.error
+
+    def end(self, run: Path, *, by_force: bool) -> None:
+        """Wait for the learner of the run at ``run``, which has been told to stop; end it ``by_force``, or when it does not end."""
+        if not by_force and self._learner.join(timeout=JOIN_TIMEOUT_S):
+            return
+        self._learner.kill()
+        removed = remove_orphans(run)
+        logger.warning("the learner was ended by force, and %d of its placement groups removed", removed)
 
     def take_in(self, post: MetricsPost | None) -> None:
         """Keep what was posted; a post of a new life tells that the learner is back."""

@@ -33,7 +33,7 @@ from robonav_ray.ranges import MAX_FLOAT32, RangeError, check_numbers, count, li
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.rollout.env_watch import EnvWatch
-from robonav_ray.rollout.remote import RolloutWiring, make_worker
+from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, taking_up
 from robonav_ray.runtime.mailbox import LocalMailbox

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from robonav_ray.records import Metrics
 from robonav_ray.replay.pacing import LedgerStats
-from robonav_ray.replay.shard import ShardStats
+from robonav_ray.replay.shard_records import ShardStats
 from robonav_ray.rollout.worker import RolloutStats
 
 

@@ -22,7 +22,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTa
 from robonav_ray.errors import PartLostError, ToldError
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.remote import ReplayHandles
-from robonav_ray.replay.shard import ShardStats
+from robonav_ray.replay.shard_records import ShardStats
 from robonav_ray.runtime.question import Question
 
 ASK_INTERVAL_S = 0.5

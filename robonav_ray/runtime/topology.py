@@ -31,14 +31,15 @@ from ray.exceptions import RayError, RayTaskError
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.remote import start_curriculum
-from robonav_ray.errors import LearnerCallError, PartLostError, ToldError, UserError
+from robonav_ray.errors import LearnerCallError, PartLostError, ToldError
 from robonav_ray.learner.remote import LearnerWiring, start_learner
 from robonav_ray.ranges import within
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.replay.remote import ReplaySave, start_replay
 from robonav_ray.rollout.env_watch import EnvWatch
-from robonav_ray.rollout.remote import RolloutFleet, RolloutWiring
+from robonav_ray.rollout.make_worker import RolloutWiring
+from robonav_ray.rollout.remote import RolloutFleet
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, taking_up
 from robonav_ray.runtime.elastic import Elasticity
@@ -46,7 +47,6 @@ from robonav_ray.runtime.events import EventLog
 from robonav_ray.runtime.learner_watch import LearnerWatch
 from robonav_ray.runtime.mailbox import MailboxHandle
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
-from robonav_ray.runtime.orphans import remove_orphans
 from robonav_ray.runtime.own_ray import what_died
 from robonav_ray.runtime.placement import NodeFacts
 from robonav_ray.runtime.policies import read_policy
@@ -64,7 +64,6 @@ SILENT_S = 2.0
 """With a shard that has been silent for so long nobody is asked to stand still for a checkpoint."""
 LAST_WAIT_S = 20.0
 """Longest wait of the last checkpoint for parts that are silent, or being replaced."""
-JOIN_TIMEOUT_S = 20.0
 DRAIN_S = 1.0
 """Longest wait for inserts under way when a checkpoint is cut; the learner stands meanwhile."""
 LIVES_PER_SESSION = 1 << 16
@@ -172,7 +171,7 @@ class RayWiring:
         self._take_news(news)
         if news.fragments:
             self._lag = news.policy_lag
-        self._check_learner()
+        self._watch.look()
         supervisor.look(self._saved_replay())
         self._watch.take_in(supervisor.answer("mailbox"))
         ledger: LedgerReport = supervisor.first_answer("ledger")
@@ -180,10 +179,8 @@ class RayWiring:
         limits = self._session.config.runtime
         self.fleet.replace_silent(quiet.get, limits.heartbeat_timeout_s, limits.start_timeout_s)
         self._follow_the_nodes()
-        if (
-            self._session.config.rollout.spares and self._learner_steps > self._session.counters.learner_steps
-        ):  # not before all else is up
-            self.fleet.keep_spares()
+        if self._session.config.rollout.spares and self._learner_steps > self._session.counters.learner_steps:
+            self.fleet.keep_spares()  # not before all else is up
         return self._facts(ledger)
 
     @property
@@ -328,7 +325,7 @@ class RayWiring:
         if self._ray_died is not None:  # nobody is left to answer; who has started Ray ends what is left of it
             return
         ends = (
-            self._mailbox.stop, self.fleet.kill, self._join_learner, self.replay.shutdown, self.curriculum.stop, self._mailbox.kill,
+            self._mailbox.stop, self.fleet.kill, self._end_learner, self.replay.shutdown, self.curriculum.stop, self._mailbox.kill,
             partial(ray.kill, self._store),
         )  # fmt: skip
         for end in ends:
@@ -337,12 +334,8 @@ class RayWiring:
             except RayError as error:  # one part that is gone already must not keep the others alive
                 logger.warning("while closing: %s", error)
 
-    def _join_learner(self) -> None:
-        if not self._parts_lost and self.learner.join(timeout=JOIN_TIMEOUT_S):
-            return
-        self.learner.kill()
-        removed = remove_orphans(self._session.run.path)
-        logger.warning("the learner was ended by force, and %d of its placement groups removed", removed)
+    def _end_learner(self) -> None:
+        self._watch.end(self._session.run.path, by_force=self._parts_lost)
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Load curriculum and replay, and publish the policy, so that no worker acts without one while the learner comes up."""
@@ -352,14 +345,6 @@ class RayWiring:
             if checkpoint.rows is not None:
                 self.replay.load(checkpoint.rows)
         self._weights.publish(read_policy(checkpoint, "online"))
-
-    def _check_learner(self) -> None:
-        self._watch.look()
-        reason = self.learner.ended_because()
-        if reason is not None:
-            if isinstance(self.learner.error, UserError | FloatingPointError):
-                raise self.learner.error
-            raise PartLostError(reason) from self.learner.error
 
     def _rollout_wirings(self, plan: Plan) -> list[RolloutWiring]:
         session, config = self._session, self._session.config

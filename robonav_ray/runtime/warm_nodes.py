@@ -23,7 +23,7 @@ from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.records import Fragment, TransitionSpec
 from robonav_ray.replay.shard import ReplayShard
-from robonav_ray.rollout.remote import RolloutWiring, make_worker
+from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
 from robonav_ray.runtime.placement import NodeFacts
 from robonav_ray.runtime.supervision import near
 from robonav_ray.runtime.task import Task

@@ -15,7 +15,8 @@ import numpy as np
 
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.records import Fragment, TransitionSpec
-from robonav_ray.replay.shard import ReplayShard, ShardSample
+from robonav_ray.replay.shard import ReplayShard
+from robonav_ray.replay.shard_records import ShardSample
 from scale.system import CpuMeter, ray_nodes
 
 SHARDS = (1, 2, 4, 8)

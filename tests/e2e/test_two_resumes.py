@@ -10,16 +10,10 @@ import pytest
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.runtime import train
-from robonav_ray.runtime.checkpoint import (
-    CheckpointWriter,
-    Counters,
-    list_checkpoints,
-    newest_good_checkpoint,
-    prune_checkpoints,
-    set_newer_aside,
-)
+from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, list_checkpoints, newest_good_checkpoint
 from robonav_ray.runtime.commit_watch import CommitWatch, ForeignCommitError
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, create_run
+from robonav_ray.runtime.superseded import prune_checkpoints, set_newer_aside
 from robonav_ray.runtime.train import Opening, resolve_opening
 from robonav_ray.screen import make_screen
 from tests.e2e.test_local_wiring import SMALL

@@ -12,7 +12,8 @@ import pytest
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import EnvironmentFailedError, UserError
 from robonav_ray.records import PartEvent
-from robonav_ray.rollout.remote import MAX_FRUITLESS_LIVES, RolloutFleet, RolloutWiring, _Nowhere
+from robonav_ray.rollout.make_worker import RolloutWiring
+from robonav_ray.rollout.remote import MAX_FRUITLESS_LIVES, RolloutFleet, _Nowhere
 from tests.hostile_envs import ANSWERS, ERRORS, Hostile, NoWeights
 
 pytestmark = pytest.mark.ray

@@ -1,13 +1,17 @@
 """`robonav train` over Ray as a user types it: a relative output_dir, SIGTERM, resume, a cluster that is too small."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from robonav_ray.runtime.checkpoint import newest_good_checkpoint
@@ -37,18 +41,70 @@ def run_to_end(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.timeout(300)
-def test_sigterm_over_ray_commits_and_resume_finishes(tmp_path: Path) -> None:
-    log = tmp_path / "log"
+@contextlib.contextmanager
+def learning(folder: Path, *arguments: str, **options: Any) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Give a command that has begun to learn, and the file with all that it says; it is ended with the block."""
+    log = folder / "log"
     with log.open("w") as output:
-        process = subprocess.Popen(command(), cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, env=environment(tmp_path))
+        process = subprocess.Popen(
+            command(*arguments),
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(folder),
+            **options,
+        )
+    try:
         until = time.monotonic() + 120
         while time.monotonic() < until:
-            runs = list((tmp_path / "runs").glob("*/metrics.jsonl"))
+            runs = list((folder / "runs").glob("*/metrics.jsonl"))
             if runs and "learner/loss" in runs[0].read_text():
                 break
             assert process.poll() is None, log.read_text()
             time.sleep(0.2)
+        yield process, log
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("victim", "is_saved"), [("gcs_server", True), ("raylet", False)])
+def test_a_run_whose_own_ray_dies_ends_with_its_name(tmp_path: Path, victim: str, is_saved: bool) -> None:
+    with learning(tmp_path) as (process, log):
+        (found,) = [child for child in psutil.Process(process.pid).children(recursive=True) if child.name() == victim]
+        found.kill()
+        assert process.wait(120) == 1, log.read_text()
+    told = log.read_text()
+    assert f"the {victim} of the run's own Ray has died" in told
+    assert "Traceback" not in told
+    (run,) = (tmp_path / "runs").iterdir()
+    assert victim in json.loads((run / "status.json").read_text())["reason"]
+    assert "Traceback" in (run / "error.txt").read_text()
+    if is_saved:
+        saved = newest_good_checkpoint(run / "checkpoints")[0]
+        assert saved is not None
+        assert saved.counters.learner_steps > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_signal_to_the_whole_group_is_an_orderly_end(tmp_path: Path) -> None:
+    with learning(tmp_path, start_new_session=True) as (process, log):
+        os.killpg(process.pid, signal.SIGTERM)  # as `timeout` and a closing terminal send it
+        assert process.wait(120) == 75, log.read_text()
+    (run,) = (tmp_path / "runs").iterdir()
+    saved = newest_good_checkpoint(run / "checkpoints")[0]
+    assert saved is not None
+    assert saved.counters.learner_steps > 0
+    assert json.loads((run / "status.json").read_text())["status"] == "unfinished"
+
+
+@pytest.mark.timeout(300)
+def test_sigterm_over_ray_commits_and_resume_finishes(tmp_path: Path) -> None:
+    with learning(tmp_path) as (process, log):
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         process.wait(timeout=90)

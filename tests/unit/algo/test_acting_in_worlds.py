@@ -9,7 +9,7 @@ from robonav_ray.algo.lidar_ring import lidar_ring
 from robonav_ray.algo.policy import parameter_shapes
 from robonav_ray.config.load import load_run_config
 from robonav_ray.records import Assignment, EpisodeResults, Fragment, PolicySnapshot
-from robonav_ray.rollout.remote import RolloutWiring, make_worker
+from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
 from robonav_ray.runtime.task import describe_task
 
 SETTINGS = {

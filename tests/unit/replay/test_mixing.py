@@ -8,7 +8,8 @@ from robonav_ray.records import ReplaySample, unpack_item_id
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.replay.mixing import importance_exponent_at, importance_weight, shard_probability
 from robonav_ray.replay.row_layout import RowLayout
-from robonav_ray.replay.shard import ReplayShard, ShardSample
+from robonav_ray.replay.shard import ReplayShard
+from robonav_ray.replay.shard_records import ShardSample
 from robonav_ray.replay.shard_view import ShardedDraw
 from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, serial_fragment
 

@@ -14,8 +14,8 @@ from robonav_ray.runtime.checkpoint import (
     list_checkpoints,
     newest_good_checkpoint,
     open_checkpoint,
-    prune_checkpoints,
 )
+from robonav_ray.runtime.superseded import prune_checkpoints
 from robonav_ray.storage import open_folder, write_file
 from tests.disk_faults import DiskOperations, Stopped
 
