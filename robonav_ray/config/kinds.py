@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, PlainValidator, WrapValidator
 
 _NUMBERS = frozenset({int, float})
-_WORDS = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
+_GIVEN = {bool: "a truth value", int: "a number", float: "a number", str: "a text"}
+_WANTED = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 _READ_OTHERWISE = (BeforeValidator, PlainValidator, WrapValidator)
 
 
@@ -31,9 +32,10 @@ def check_kind(annotation: Any, value: Any, metadata: tuple[Any, ...] = ()) -> N
         fits = kind in scalars or (kind in _NUMBERS and not scalars.isdisjoint(_NUMBERS))
         if not fits:
             shown = str(value).lower() if kind is bool else repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
-            wanted = " or ".join(dict.fromkeys(_WORDS[wanted] for wanted in _WORDS if wanted in scalars))
-            given = "a truth value" if kind is bool else _WORDS.get(kind, kind.__name__)
-            raise ValueError(f"{given} ({shown}) stands where {wanted} belongs")
+            wanted = " or ".join(
+                word for one, word in _WANTED.items() if one in scalars and not (one is int and float in scalars)
+            )
+            raise ValueError(f"{_GIVEN[kind]} ({shown}) stands where {wanted} belongs")
 
 
 def _check_item(kinds: tuple[Any, ...], item: Any) -> None:
