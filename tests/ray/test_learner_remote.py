@@ -41,7 +41,7 @@ def make_wiring(replay, weights, commands, resume_from=None, num_ranks=1) -> Lea
     )
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> object:
+def wait_for(condition: Callable[[], object], timeout_s: float = 200.0) -> object:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if (value := condition()) is not None and value is not False:
