@@ -42,9 +42,11 @@ def test_nobody_else_can_look_into_the_session_or_replace_what_is_in_it(ray_sess
     session = Path(worker._global_node.get_session_dir_path())
     private = session.parents[1]
     assert private.name.startswith("rn-ray-")
-    for folder in (private, session.parent, session, session / "logs", session / "sockets"):
-        found = folder.lstat()
-        assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o700, os.geteuid()), folder
+    found = private.lstat()  # Ray opens those below it to everybody again, whenever one of its processes looks for them
+    assert (stat.S_IFMT(found.st_mode), stat.S_IMODE(found.st_mode), found.st_uid) == (stat.S_IFDIR, 0o700, os.geteuid())
+    assert all(
+        folder.is_relative_to(private) for folder in (session, (session / "logs").resolve(), (session / "sockets").resolve())
+    )
     assert all(
         str(private) in path for path in (worker._global_node.plasma_store_socket_name, worker._global_node.raylet_socket_name)
     )
