@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, BinaryIO, Literal, NoReturn
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 GLANCE_S = 0.2
 """Somebody who only looks whether a run is held holds it for less than this."""
 Status = Literal["running", "unfinished", "finished", "failed"]
+UNFINISHED: frozenset[str] = frozenset(("running", "unfinished"))
+"""Of a run that there is something left to do for."""
 _FILES = frozenset(
     (
         *("config.yaml", "run.json", "status.json", "summary.json", "curriculum_progress.json", "error.txt", "log.txt", ".lock"),
@@ -58,6 +60,10 @@ _PACKAGES = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium", "pyda
 
 class RunDirectoryError(UserError):
     """A run directory exists already, or does not exist, or is not one; the message says what to do."""
+
+
+class RunHeldError(RunDirectoryError):
+    """Another process is training the run."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ class RunDirectory:
         """Hold the run for one session.
 
         Raises:
-            RunDirectoryError: When another process holds it.
+            RunHeldError: When another process holds it.
             PlainFileError: When the lock is no plain file, or may not be opened.
         """
         _check_name(self.path)
@@ -127,10 +133,12 @@ class RunDirectory:
                     break
                 except OSError:
                     if time.monotonic() >= until:
-                        raise RunDirectoryError(
+                        raise RunHeldError(
                             f"{self.shown}: another process is training this run; wait for it, or stop it"
                         ) from None
                 time.sleep(0.02)
+            if not _is_at(lock, self.path / ".lock"):
+                raise RunHeldError(f"{self.shown}: another process has just removed it; try again")
             yield
 
     @property
@@ -166,6 +174,14 @@ class RunDirectory:
         facts = self.read_json("run.json")
         facts.setdefault("sessions", []).append({**session_facts(command), "wiring": wiring, "seed": self.config.seed})
         self.write_json("run.json", facts)
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file is what stands at ``path``."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def session_facts(command: list[str]) -> dict[str, Any]:
@@ -269,7 +285,7 @@ def find_latest_run(output_dir: Path, *, unfinished_only: bool, name: str | None
             run = open_run(start.parent)
             if name is not None and run.config.name != name:
                 continue
-            if not unfinished_only or (run.status in ("running", "unfinished") and not run.is_locked):
+            if not unfinished_only or (run.status in UNFINISHED and not run.is_locked):
                 return run
         except UserError as error:
             logger.warning("passed over: %s", (str(error).splitlines() or [""])[0])

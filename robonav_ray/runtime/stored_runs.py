@@ -28,7 +28,7 @@ from robonav_ray.runtime.checkpoint import (
     list_checkpoints,
     newest_good_checkpoint,
 )
-from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.runtime.run_directory import UNFINISHED, RunDirectory
 from robonav_ray.runtime.stored_notes import bring_notes, shown
 from robonav_ray.storage import exists, fetch, join, list_folder, probe, read_bytes, remove, write_bytes
 
@@ -84,12 +84,17 @@ def find_stored_run(storage: str, *, unfinished_only: bool, name: str | None = N
             continue
         if name is not None and _stored_name(location) != name:
             continue
-        if unfinished_only and "status.json" in files:
-            status = _stored_json(join(location, "status.json")).get("status", "unfinished")
-            if status not in ("running", "unfinished"):
-                continue
+        if unfinished_only and "status.json" in files and stored_status(location) not in UNFINISHED:
+            continue
         found.append((files["config.yaml"], location))
     return max(found)[1] if found else None
+
+
+def stored_status(location: str) -> str:
+    """Return the status of the run at ``location``; StoredRunError when it cannot be read."""
+    with _readable(location):
+        place = join(location, "status.json")
+        return str(_stored_json(place).get("status", "unfinished")) if exists(place) else "unfinished"
 
 
 def _stored_name(location: str) -> str | None:

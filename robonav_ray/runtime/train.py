@@ -36,8 +36,6 @@ from robonav_ray.runtime.run_directory import (
     check_same_task,
     command_line,
     create_run,
-    find_latest_run,
-    open_run,
     refuse_existing,
     resume_command,
 )
@@ -47,12 +45,12 @@ from robonav_ray.runtime.stored_runs import (
     StoredRunError,
     bring_run,
     check_writable,
-    find_stored_run,
     holds_run,
     stored_checkpoints,
     stored_run,
 )
 from robonav_ray.runtime.task import Task, check_gates, describe_task
+from robonav_ray.runtime.which_run import FoundRun, hold_run
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.screen import Screen, make_screen, say_error, show_warnings
 from robonav_ray.storage import as_folder, check_location, is_uri
@@ -180,8 +178,8 @@ def _resolved(
     config = place_output(load_run_config(config_path, overrides), directory)
     if config.checkpoint.storage is not None:
         check_writable(config.checkpoint.storage)
-    found = _find_run(config, resume, directory)
-    resumed, seen = (None, None) if found is None else _decide(found, config, resume, directory, held)
+    found = hold_run(config, resume, directory, held)
+    resumed, seen = (None, None) if found is None else _decide(found, config, resume, directory)
     if resumed is None:
         if resume == "auto":
             console.print("nothing to resume; starting afresh", style="dim")
@@ -208,68 +206,18 @@ def _resolved(
     return Opening(config, task, directory, resumed, began, held, seen)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A run to go on with; nothing of it has been looked at yet."""
-
-    run: RunDirectory
-    stored_at: str | None = None
-    """Where it is to be brought from first."""
-    checkpoint: Path | None = None
-    """The checkpoint to begin at, where one was named."""
-
-
-def _find_run(config: RunConfig, resume: str | None, directory: Path | None) -> _Found | None:
-    """Return the run that ``resume`` means; None to begin a new one."""
-    if resume is None:
-        return None
-    storage = config.checkpoint.storage
-    if is_uri(resume):
-        name = resume.partition("?")[0].rstrip("/").rpartition("/")[2]
-        if directory is not None and storage is not None and directory.name != name and holds_run(storage, directory.name):
-            raise StoredRunError(f"--out {directory}: checkpoint.storage holds another run of that name; choose a new one")
-        return _Found(_run_at(directory or Path(config.output_dir) / name), resume)
-    if directory is None and resume in ("auto", "latest") and (stored := _find_stored(config, resume)) is not None:
-        return _Found(_run_at(Path(config.output_dir) / stored.partition("?")[0].rpartition("/")[2]), stored)
-    if resume == "auto" and directory is not None:  # the same command again and again, as a job queue would
-        if storage is not None and holds_run(storage, directory.absolute().name):
-            return _Found(_run_at(directory), stored_run(storage, _run_at(directory)))
-        return _Found(open_run(directory)) if (directory / "config.yaml").is_file() else None
-    if directory is not None:
-        raise RunDirectoryError(f"--out {directory}: a resumed run stays in its own directory; leave --out away")
-    if resume in ("auto", "latest"):
-        auto = resume == "auto"
-        latest = find_latest_run(Path(config.output_dir), unfinished_only=auto, name=config.name if auto else None)
-        if latest is None and not auto:
-            raise RunDirectoryError(
-                f"--resume latest: there is no run with checkpoints under {config.output_dir}; start one with `robonav train`"
-            )
-        return None if latest is None else _Found(latest)
-    path = Path(resume).absolute()
-    return _Found(open_run(path.parent.parent), checkpoint=path) if path.parent.name == "checkpoints" else _Found(open_run(path))
-
-
-def _run_at(path: Path) -> RunDirectory:
-    return RunDirectory(path.absolute())
-
-
 def _decide(
-    found: _Found, config: RunConfig, resume: str | None, directory: Path | None, held: contextlib.ExitStack
+    found: FoundRun, config: RunConfig, resume: str | None, directory: Path | None
 ) -> tuple[tuple[RunDirectory, Checkpoint | None] | None, frozenset[str] | None]:
-    """Hold the run, then choose where to begin, so that nobody's work falls between; None where there is nothing to go on with.
+    """Choose where to begin in the run, which is held, so that nobody's work falls between; None where there is nothing to go on with.
 
     Also returns what lay in the run's storage before that.
     """
-    run = found.run
-    if run.path.is_dir():
-        held.enter_context(run.locked())
+    run, seen = found.run, None
     try:
-        seen = None if found.stored_at is None else frozenset(stored_checkpoints(found.stored_at))
         if found.stored_at is not None:
-            was_there = run.path.is_dir()
+            seen = frozenset(stored_checkpoints(found.stored_at))
             bring_run(found.stored_at, run.path)
-            if not was_there:
-                held.enter_context(run.locked())
         storage = config.checkpoint.storage or run.config.checkpoint.storage
         if storage is not None and (location := stored_run(storage, run)) != found.stored_at:
             seen = frozenset(stored_checkpoints(location))
@@ -292,19 +240,6 @@ def _decide(
         f"{run.checkpoints}: holds no whole checkpoint to resume from"
         + (f" ({len(damaged)} damaged: {damaged[0]})" if damaged else "; start a new run with `robonav train`")
     )
-
-
-def _find_stored(config: RunConfig, resume: str) -> str | None:
-    """Return the newest run in ``checkpoint.storage``; None when there is none, or another process of this machine is training it."""
-    if config.checkpoint.storage is None:
-        return None
-    auto = resume == "auto"
-    found = find_stored_run(config.checkpoint.storage, unfinished_only=auto, name=config.name if auto else None)
-    if found is not None:
-        run = RunDirectory(Path(config.output_dir).absolute() / found.partition("?")[0].rpartition("/")[2])
-        if run.path.is_dir() and run.is_locked:
-            return None
-    return found
 
 
 def _live_on_ray(opening: Opening, stop: StopRequest, console: Screen) -> tuple[Session, Ending]:

@@ -5,14 +5,18 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.runtime import train
+from robonav_ray.errors import UserError
+from robonav_ray.runtime import run_directory, train, which_run
 from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, list_checkpoints, newest_good_checkpoint
 from robonav_ray.runtime.commit_watch import CommitWatch, ForeignCommitError
-from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, create_run
+from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, RunHeldError, create_run, find_latest_run
+from robonav_ray.runtime.stored_notes import StoredNotes
+from robonav_ray.runtime.stored_runs import stored_checkpoints
 from robonav_ray.runtime.superseded import prune_checkpoints, set_newer_aside
 from robonav_ray.runtime.train import Opening, resolve_opening
 from robonav_ray.screen import make_screen
@@ -61,6 +65,97 @@ def test_a_run_is_held_from_before_it_is_decided_where_to_go_on_from(run: RunDir
     assert begins_at(second) == 200, "what the first one has learned"
     second.held.close()
     assert not run.is_locked
+
+
+@pytest.fixture
+def stored(run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the run lies in a storage, with a newer checkpoint; the current folder is that of a fresh machine."""
+    location = f"file://{tmp_path}/bucket/run"
+    commit(run, 400, location)
+    StoredNotes(run.path, location).update()
+    (tmp_path / "machine").mkdir()
+    monkeypatch.chdir(tmp_path / "machine")
+    return location
+
+
+def test_a_stored_run_is_held_on_a_fresh_machine_before_its_storage_is_looked_at(
+    stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def look(location: str) -> list[str]:
+        looked.append(location)
+        with pytest.raises(RunDirectoryError, match="another process is training this run"):
+            opened(here, stored)
+        return stored_checkpoints(location)
+
+    here = RunDirectory(Path("runs/run").absolute())
+    monkeypatch.setattr(train, "stored_checkpoints", look)
+    opening = opened(here, stored)
+    assert looked == [stored]
+    assert begins_at(opening) == 400
+    assert here.is_locked
+    opening.held.close()
+    assert not here.is_locked
+    assert here.config.seed == 0
+
+
+def test_a_folder_that_was_made_for_nothing_goes_again(stored: str) -> None:
+    with pytest.raises(UserError, match="is not a stored run"):
+        resolve_opening(None, [], f"{stored}-of-nobody", None, time.monotonic(), make_screen())
+    assert not list(Path().iterdir())
+
+
+def test_a_lock_whose_file_was_removed_holds_nothing(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock(file: IO[bytes], operation: int) -> None:
+        (run.path / ".lock").unlink()
+
+    monkeypatch.setattr(run_directory.fcntl, "flock", lock)
+    with pytest.raises(RunHeldError, match="has just removed it"), run.locked():
+        pass
+
+
+def auto(run: RunDirectory) -> Opening:
+    return resolve_opening(None, [*SMALL, f"output_dir={run.path.parent}"], "auto", None, time.monotonic(), make_screen())
+
+
+def test_auto_looks_again_when_another_command_was_faster(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = list[Opening]()
+
+    def find(*args: Any, **kwargs: Any) -> RunDirectory | None:
+        found = find_latest_run(*args, **kwargs)
+        if not first:
+            first.append(opened(run))  # between the look and the lock
+        return found
+
+    monkeypatch.setattr(which_run, "find_latest_run", find)
+    assert auto(run).resumed is None, "a fresh run, as if the other one had been held all along"
+    first[0].held.close()
+    again = auto(run)
+    assert begins_at(again) == 100
+    again.held.close()
+
+
+@pytest.mark.parametrize("where", ["here", "stored"])
+def test_auto_begins_afresh_when_the_run_has_finished_before_it_was_held(
+    run: RunDirectory, stored: str, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    name = {"here": "find_latest_run", "stored": "find_stored_run"}[where]
+    finder = getattr(which_run, name)
+
+    def find(*args: Any, **kwargs: Any) -> object:
+        found = finder(*args, **kwargs)
+        run.write_status("finished")
+        StoredNotes(run.path, stored).update()
+        return found
+
+    monkeypatch.setattr(which_run, name, find)
+    storage = [f"checkpoint.storage={stored.removesuffix('/run')}"] if where == "stored" else []
+    output = run.path.parent if where == "here" else Path("runs")
+    opening = resolve_opening(None, [*SMALL, *storage, f"output_dir={output}"], "auto", None, time.monotonic(), make_screen())
+    assert opening.resumed is None
+    assert not run.is_locked
+    assert not list(Path().iterdir())
 
 
 def test_a_mistake_lets_go_of_the_run(run: RunDirectory) -> None:
