@@ -50,10 +50,10 @@ class Process:
 
 
 def read_process(pid: int, proc: Path = PROC) -> Process | None:
-    """Return the process with this pid; None when there is none."""
+    """Return the process with this pid; None when there is none, or none that we may see (``hidepid``), which is none of ours."""
     try:
         text = (proc / str(pid) / "stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:  # gone, also between two reads, or hidden from us
         return None
     fields = text[text.rindex(")") + 2 :].split()  # the title before it may hold anything
     return Process(pid, int(fields[1]), int(fields[19]), fields[0])

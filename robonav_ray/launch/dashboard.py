@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
+import http.client
+import logging
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robonav_ray.plain_files import read_text
+from robonav_ray.runtime.answers import AnswerError, read_json
 from robonav_ray.runtime.auth import MAX_TOKEN_BYTES
 
+logger = logging.getLogger(__name__)
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business between us and our own nodes
 
 
@@ -58,6 +60,9 @@ def _get(url: str, token_path: Path, timeout_s: float) -> Any:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {read_text(token_path, MAX_TOKEN_BYTES).strip()}"})
     try:
         with _OPENER.open(request, timeout=timeout_s) as response:
-            return json.load(response)
-    except (urllib.error.URLError, OSError, json.JSONDecodeError):
-        return None
+            return read_json(response, timeout_s)
+    except AnswerError as error:
+        logger.warning("%s: %s", url.partition("?")[0], error)
+    except (OSError, http.client.HTTPException):  # URLError is an OSError
+        pass
+    return None

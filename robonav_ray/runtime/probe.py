@@ -18,6 +18,7 @@ import urllib.request
 import grpc
 
 from robonav_ray.errors import UserError
+from robonav_ray.runtime.answers import AnswerError, read_json
 from robonav_ray.runtime.auth import HEAD_TOKEN_ADVICE, Token, find_token, token_mode
 
 PROBE_TIMEOUT_S = 3.0
@@ -73,7 +74,7 @@ def check_dashboard(url: str, where: str) -> None:
     request = urllib.request.Request(f"{url.rstrip('/')}/api/version", headers=token.headers)
     try:
         with urllib.request.urlopen(request, timeout=PROBE_TIMEOUT_S) as answer:
-            version = json.load(answer)["ray_version"]
+            version = read_json(answer, PROBE_TIMEOUT_S)["ray_version"]
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (401, 403):
@@ -83,8 +84,9 @@ def check_dashboard(url: str, where: str) -> None:
             f"{where}: what answers at {url} is no Ray dashboard (HTTP {error.code}): write http://HEAD:8265"
         ) from None
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        why = error if isinstance(error, AnswerError) else type(error).__name__
         raise ClusterError(
-            f"{where}: what listens at {url} is no Ray dashboard ({type(error).__name__}): write http://HEAD:8265 (6379 is the port "
+            f"{where}: what listens at {url} is no Ray dashboard ({why}): write http://HEAD:8265 (6379 is the port "
             "for nodes and drivers)"
         ) from None
     import ray

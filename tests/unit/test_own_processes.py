@@ -117,3 +117,21 @@ def test_an_environment_tells_whole_words_of_this_user_only(proc: FakeProc, monk
     assert [name.pid for name in with_variable(everybody, "RAY_RAYLET_PID=77", proc.path)] == [10]
     monkeypatch.setattr(own_processes.os, "geteuid", lambda: os.getuid() + 1)
     assert with_variable(everybody, "RAY_RAYLET_PID=77", proc.path) == []
+
+
+def test_processes_that_are_hidden_from_us_are_none_of_ours(proc: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pid in (1, 10, 11):
+        proc.put(pid, 10 if pid == 11 else 0, 100)
+    read = Path.read_text
+
+    def hidden(path: Path, *words: str, errors: str) -> str:  # /proc with hidepid=1
+        if path.parent.name == "1":
+            raise PermissionError(1, "Operation not permitted", str(path))
+        return read(path, *words, errors=errors)
+
+    monkeypatch.setattr(Path, "read_text", hidden)
+    family = Family(proc.path)
+    family.add([ProcessName(10, 100)])
+    assert family.look() == []
+    assert proc.pids(family) == {10, 11}
+    assert not lives(ProcessName(1, 100), proc.path)
