@@ -23,6 +23,8 @@ from robonav_ray.errors import UserError
 
 MAX_DOCUMENT_BYTES = 64_000_000
 """The largest document of a run that is read whole."""
+MAX_DEPTH = 16
+"""How many folders may lie in each other where all that is below one is listed."""
 MAX_LINE_BYTES = 4_000_000
 """The longest line of a file that is read by lines."""
 _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -196,6 +198,29 @@ def check_entries(folder: Path, files: Collection[str], folders: Collection[str]
                 raise PlainFileError(f"{folder / name}: is {_kind(mode)}, where a plain file belongs")
 
 
+def list_plain(folder: Path, most: int) -> list[str]:
+    """Return the names of all plain files below a folder, with slashes, in order; links, and what they lead to, are none of them.
+
+    Raises:
+        PlainFileError: When there are more than ``most`` files and folders, or more than MAX_DEPTH folders in each other.
+    """
+    names, left, count = list[str](), [""], 0
+    while left:
+        below = left.pop()
+        with contextlib.suppress(FileNotFoundError), _refusals(folder / below), os.scandir(folder / below) as entries:
+            for entry in entries:
+                count += 1
+                if count > most or below.count("/") > MAX_DEPTH:
+                    raise PlainFileError(
+                        f"{folder}: holds more than {most} files, or more than {MAX_DEPTH} folders in each other"
+                    )
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(f"{below}{entry.name}/")
+                elif entry.is_file(follow_symlinks=False):
+                    names.append(below + entry.name)
+    return sorted(names)
+
+
 def refusal(error: OSError) -> str | None:
     """Return in words what a file was refused for, by the system or by this module; None for what passes with time."""
     if isinstance(error, PlainFileError):
@@ -217,6 +242,12 @@ def check_folder(path: Path) -> None:
         mode = path.lstat().st_mode
         if not stat.S_ISDIR(mode):
             raise PlainFileError(f"{path}: is {_kind(mode)}, where a folder belongs")
+
+
+def check_way(base: Path, name: str) -> None:
+    """Raise PlainFileError when what stands for a folder between ``base`` and ``name``, a path below it, is none, or is a link to one."""
+    for folder in reversed((base / name).relative_to(base).parents[:-1]):
+        check_folder(base / folder)
 
 
 def is_plain(path: Path) -> bool:

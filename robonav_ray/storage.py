@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import random
+import stat
 import tempfile
 import threading
 import time
@@ -27,6 +28,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from robonav_ray import plain_files
+from robonav_ray.locations import arrow_told, as_folder, is_uri, resolve
 from robonav_ray.manifest import MANIFEST, FileEntry, check_manifest, leads_outside, manifest_entries
 from robonav_ray.plain_files import MAX_DOCUMENT_BYTES, PlainFileError, open_writing
 
@@ -35,7 +37,6 @@ logger = logging.getLogger(__name__)
 TRIES = 3
 PROBE_S = 12.0
 """How long a storage may take to show that it can be written."""
-_SCHEMES = ("s3", "gs", "gcs", "abfs", "file")
 
 
 class DamagedError(OSError):
@@ -111,6 +112,7 @@ class LocalFolder:
     def create(self, name: str) -> HashedFile:
         """Begin a file, unbuffered; it is flushed to the disk when it is whole."""
         path = self.path / name
+        plain_files.check_way(self.path, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         file = _LocalFile(path)
         return HashedFile(name, file, file.sync)
@@ -158,29 +160,17 @@ class BucketFolder:
 
     def create(self, name: str) -> HashedFile:
         """Begin an object; it is uploaded while it is written."""
-        location = join(self.location, name)
+        location = inside(self.location, name)
 
         def opened() -> Any:
             if (here := as_folder(location)) is not None:
                 here.parent.mkdir(parents=True, exist_ok=True)
                 return open_writing(here)
-            files, path = _resolve(location)
+            files, path = resolve(location)
             files.create_dir(path.rpartition("/")[0], recursive=True)
             return files.open_output_stream(path)
 
         return HashedFile(name, _tried(opened, location))
-
-
-def is_uri(location: str) -> bool:
-    """Whether a location is in a bucket (s3://, gs://, abfs://) or otherwise named by a URI (file://), not by a path."""
-    return "://" in location
-
-
-def as_folder(location: str) -> Path | None:
-    """Return the path on this machine's file system that a location names; None for a bucket."""
-    if not is_uri(location):
-        return Path(location).absolute()
-    return Path(_resolve(location)[1]) if location.startswith("file://") else None
 
 
 def join(location: str, *names: str) -> str:
@@ -189,38 +179,21 @@ def join(location: str, *names: str) -> str:
     return "/".join([base.rstrip("/"), *names]) + mark + options
 
 
-def check_location(location: str) -> str:
-    """Return ``location``; ValueError when it is no path and no URI that can be written to, or holds a secret."""
-    if not is_uri(location):
-        if not location or "\0" in location:
-            raise ValueError("name a folder, or a bucket such as s3://bucket/prefix")
-        if not Path(location).is_absolute():
-            raise ValueError(f"{location!r} is another folder for every process: write an absolute one, or a bucket")
-        return location
-    scheme, _, rest = location.partition("://")
-    if scheme not in _SCHEMES:
-        raise ValueError(
-            f"{scheme}:// is no storage that is known; take a folder, or one of {', '.join(s + '://' for s in _SCHEMES)}"
-        )
-    owner, at, _ = rest.partition("/")[0].rpartition("@")
-    if at and (scheme != "abfs" or ":" in owner):  # abfs://container@account names no secret
-        raise ValueError(
-            f"{scheme}://...: has a name or a password in it, which would be written down with the config: give them in the environment "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS)"
-        )
-    if any(word in rest.partition("?")[2].lower() for word in ("secret", "access_key", "token", "password")):
-        raise ValueError(
-            f"{scheme}://...: has a secret among its options, which would be written down: give it in the environment"
-        )
-    if not rest.strip("/"):
-        raise ValueError(f"{location!r} names no bucket: write {scheme}://bucket/prefix")
-    return location
+def inside(location: str, name: str) -> str:
+    """Return the location of ``name`` (with slashes) below a run or a checkpoint; PlainFileError when a link is on the way from there."""
+    if (here := as_folder(location)) is not None:
+        plain_files.check_way(here, name)
+    return join(location, *name.split("/"))
 
 
 def exists(location: str) -> bool:
     """Whether there is a file at ``location``."""
-    files, path = _resolve(location)
-    return bool(_tried(lambda: files.get_file_info(path).is_file, location))
+
+    def look() -> bool:
+        files, path = resolve(location)
+        return bool(files.get_file_info(path).is_file)
+
+    return _tried(look, location)
 
 
 def read_bytes(location: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
@@ -243,7 +216,7 @@ def write_bytes(location: str, data: bytes) -> None:
         return plain_files.replace(here, data)
 
     def write() -> None:  # an object of a bucket shows only when it is whole
-        files, path = _resolve(location)
+        files, path = resolve(location)
         files.create_dir(path.rpartition("/")[0], recursive=True)
         with files.open_output_stream(path) as stream:
             stream.write(data)
@@ -251,28 +224,49 @@ def write_bytes(location: str, data: bytes) -> None:
     return _tried(write, location)
 
 
-def list_folder(location: str) -> list[tuple[str, bool, float]]:
-    """Return (name, whether it is a folder, when it was changed) of all that lies directly in a folder; nothing when it does not exist."""
+def list_folder(location: str, *, follow: bool = False) -> list[tuple[str, bool, float]]:
+    """Return (name, whether it is a folder, when it was changed) of all that lies directly in a folder; nothing when it does not exist.
+
+    Links are left out, or with ``follow`` taken for what they lead to.
+    """
 
     def look() -> list[tuple[str, bool, float]]:
         from pyarrow import fs
 
-        files, path = _resolve(location)
+        if not follow and (here := as_folder(location)) is not None:
+            return _list_here(here)
+        files, path = resolve(location)
         found = files.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return sorted((i.base_name, i.type == fs.FileType.Directory, (i.mtime_ns or 0) / 1e9) for i in found)
 
     return _tried(look, location)
 
 
-def list_tree(location: str) -> list[str]:
-    """Return the names of all files below a folder, with slashes, in order; nothing when it does not exist."""
+def _list_here(folder: Path) -> list[tuple[str, bool, float]]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        found = [(e.name, e.stat(follow_symlinks=False)) for e in entries if not e.is_symlink()]
+        return sorted((name, stat.S_ISDIR(status.st_mode), status.st_mtime) for name, status in found)
+    return []
+
+
+def list_tree(location: str, most: int) -> list[str]:
+    """Return the names of all files below a folder, with slashes, in order; nothing when it does not exist. Links are left out.
+
+    Raises:
+        PlainFileError: When there are more than ``most``; on this machine no more than that are looked at.
+    """
 
     def look() -> list[str]:
         from pyarrow import fs
 
-        files, path = _resolve(location)
+        if (here := as_folder(location)) is not None:
+            return plain_files.list_plain(here, most)
+        files, path = resolve(location)
         found = files.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
-        return sorted(i.path[len(path.rstrip("/")) + 1 :] for i in found if i.is_file)
+        names = sorted(i.path[len(path.rstrip("/")) + 1 :] for i in found if i.is_file)
+        if len(names) > most:
+            raise PlainFileError(f"{location.partition('?')[0]}: holds more than {most} files")
+        return names
 
     return _tried(look, location)
 
@@ -281,7 +275,7 @@ def remove(location: str, *, folder: bool) -> None:
     """Remove a file, or a folder with all that is in it; nothing happens when it does not exist."""
 
     def away() -> None:
-        files, path = _resolve(location)
+        files, path = resolve(location)
         with contextlib.suppress(FileNotFoundError):
             (files.delete_dir if folder else files.delete_file)(path)
 
@@ -326,7 +320,7 @@ def local_folder(location: str) -> Iterator[Path]:
         if not expected:
             expected = {name: None for name, is_folder, _ in list_folder(location) if not is_folder}
         for name, entry in expected.items():
-            fetch(join(location, name), Path(directory) / name, entry)
+            fetch(inside(location, name), Path(directory) / name, entry)
         yield Path(directory)
 
 
@@ -358,7 +352,9 @@ def check(location: str, expected: Mapping[str, FileEntry | None]) -> None:
     """
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         list(
-            pool.map(lambda item: _tried(partial(_read_once, join(location, item[0]), len, item[1]), location), expected.items())
+            pool.map(
+                lambda item: _tried(partial(_read_once, inside(location, item[0]), len, item[1]), location), expected.items()
+            )
         )
 
 
@@ -392,23 +388,16 @@ def _opened(location: str) -> Any:
     """Return a file that can be read, of this machine or of a bucket."""
     if (here := as_folder(location)) is not None:
         return plain_files.open_reading(here)
-    files, path = _resolve(location)
+    files, path = resolve(location)
     return files.open_input_stream(path)
-
-
-def _resolve(location: str) -> tuple[Any, str]:
-    from pyarrow import fs
-
-    if not is_uri(location):
-        return fs.LocalFileSystem(), str(Path(location).absolute())
-    return fs.FileSystem.from_uri(location)
 
 
 def _tried(call: Callable[[], Result], location: str) -> Result:
     """Return what ``call`` returns; a storage that fails for a moment is asked again, TRIES times in all."""
     for left in reversed(range(TRIES)):
         try:
-            return call()
+            with arrow_told(location):
+                return call()
         except (FileNotFoundError, DamagedError, PlainFileError):
             raise
         except OSError as error:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from robonav_ray.locations import is_uri, with_lost_slash
+
 _SECRET = re.compile(r"(pass(word|wd|phrase)?|secret|token|credentials?|api_?key|access_?key|private_?key)$", re.IGNORECASE)
 
 
@@ -22,7 +24,7 @@ def _is_folder(text: str) -> str:
         raise ValueError("names no folder: write one, for instance runs")
     if text.startswith("~"):
         raise ValueError(f"{text!r}: ~ is not expanded in a config: write the folder out")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
+    if is_uri(with_lost_slash(text)):
         raise ValueError(
             f"{text.partition('?')[0]!r} is no folder of this machine: leave it at a folder, and set checkpoint.storage=URI (of a search: "
             "run.checkpoint.storage=URI), under which checkpoints and all small files of a run are stored as they are made"

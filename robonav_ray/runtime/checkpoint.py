@@ -29,11 +29,22 @@ from safetensors import SafetensorError
 
 from robonav_ray import plain_files
 from robonav_ray.errors import UserError
+from robonav_ray.locations import as_folder, check_location
 from robonav_ray.manifest import MANIFEST, FileEntry, check_manifest, manifest_bytes, manifest_entries
 from robonav_ray.plain_files import PlainFileError, check_folder, is_plain, open_reading
 from robonav_ray.ranges import MAX_COUNT, MAX_VERSION, RangeError, check_numbers, count, real
 from robonav_ray.runtime.vetting import UntrustedError, parse_json, read_json, vet_files, vet_names
-from robonav_ray.storage import DamagedError, check, check_location, fetch, join, open_folder, read_bytes, write_bytes, write_file
+from robonav_ray.storage import (
+    DamagedError,
+    check,
+    fetch,
+    inside,
+    join,
+    open_folder,
+    read_bytes,
+    write_bytes,
+    write_file,
+)
 
 FORMAT_VERSION = 2
 ASIDE = ".aside-"
@@ -181,7 +192,7 @@ class CheckpointWriter:
         stored = {name: entry for name, entry in self._entries.items() if name not in files}
         rows = {name for name in stored if name.startswith("replay/")}
         for name in stored.keys() - rows:
-            fetch(join(stored_at, name), self.path / name, stored[name])
+            fetch(inside(stored_at, name), self.path / name, stored[name])
         folder = open_folder(stored_at)
         for name, path in files.items():
             with folder.create(name) as copy, open_reading(path) as file:
@@ -237,6 +248,8 @@ def fetch_checkpoint(stored_at: str, folder: Path) -> Checkpoint:
     """
     place = join(stored_at, MANIFEST).partition("?")[0]
     try:
+        if (local := as_folder(stored_at)) is not None:
+            check_folder(local)
         data = read_bytes(join(stored_at, MANIFEST))
     except PlainFileError as error:
         raise CheckpointError(f"{error}; use another checkpoint") from None
@@ -248,11 +261,12 @@ def fetch_checkpoint(stored_at: str, folder: Path) -> Checkpoint:
     aside.mkdir(parents=True)
     try:
         vet_names(aside, [entry.name for entry in entries])
-    except UntrustedError as error:
+        places = {entry: inside(stored_at, entry.name) for entry in here}
+    except (UntrustedError, PlainFileError) as error:
         raise CheckpointError(f"{place}: {error}; use another checkpoint") from None
     try:
-        for entry in here:
-            fetch(join(stored_at, entry.name), aside / entry.name, entry)
+        for entry, source in places.items():
+            fetch(source, aside / entry.name, entry)
     except (DamagedError, FileNotFoundError) as error:
         raise CheckpointError(f"{error}; use another checkpoint") from None
     write_file(open_folder(str(aside)), MANIFEST, _manifest_bytes(created, here, stored_at, len(here) < len(entries)))

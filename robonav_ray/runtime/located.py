@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from robonav_ray.locations import check_location, is_uri, with_lost_slash
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -22,11 +23,10 @@ from robonav_ray.runtime.checkpoint import (
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, open_run
 from robonav_ray.runtime.stored_notes import StoredNotes, shown
 from robonav_ray.runtime.stored_runs import StoredRunError, bring_policy, check_writable, stored_run
-from robonav_ray.storage import check_location, exists, is_uri, join
+from robonav_ray.storage import exists, join
 
 logger = logging.getLogger(__name__)
 _CHECKPOINT = re.compile(r"env-\d{12}")
-_LOST_SLASH = re.compile(r"^([a-z][a-z0-9+.-]*):/(?!/)")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def find_policy(path: Path) -> tuple[RunDirectory, Checkpoint]:
 
 def whole_uri(text: str) -> str:
     """Return ``text`` with the slash of a URI that was taken for a path put back (``s3:/bucket``); a folder of that name wins."""
-    return text if is_uri(text) or Path(text).exists() else _LOST_SLASH.sub(r"\1://", text)
+    return text if Path(text).exists() else with_lost_slash(text)
 
 
 def refuse_uri(

@@ -17,8 +17,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from robonav_ray.plain_files import is_plain, read_bytes
-from robonav_ray.storage import fetch, is_uri, join, list_folder, list_tree, write_bytes
+from robonav_ray.locations import is_uri
+from robonav_ray.plain_files import check_way, is_plain, read_bytes
+from robonav_ray.storage import fetch, inside, join, list_folder, list_tree, write_bytes
 
 logger = logging.getLogger(__name__)
 EVERY_S = 15.0
@@ -61,7 +62,7 @@ class StoredNotes:
                 if self._stored.get(name) == mark or self._is_too_large(name, found.st_size):
                     continue
                 with contextlib.suppress(FileNotFoundError):  # replaced or removed meanwhile: the next look finds what is there
-                    write_bytes(join(self.location, *name.split("/")), read_bytes(path, LARGEST_NOTE_BYTES))
+                    write_bytes(inside(self.location, name), read_bytes(path, LARGEST_NOTE_BYTES))
                     self._stored[name] = mark
                     count += 1
         return count
@@ -112,7 +113,7 @@ def _notes(run: Path, folder: Path) -> Iterator[Path]:
 
 
 def bring_notes(location: str, run: Path) -> None:
-    """Copy the small files of a stored run into ``run``, those in its folders too.
+    """Copy the small files of a stored run into ``run``, those in its folders too; links are none of them.
 
     Raises:
         OSError: When one cannot be read or written, or there are more than MOST_NOTES.
@@ -120,15 +121,16 @@ def bring_notes(location: str, run: Path) -> None:
     names = [name for name, is_folder, _ in list_folder(location) if not is_folder]
     for folder, is_folder, _ in list_folder(location):
         if is_folder and folder not in _ELSEWHERE and not folder.startswith((".", "env-")):
-            names += [f"{folder}/{name}" for name in list_tree(join(location, folder))]
-    if len(names) > MOST_NOTES:
-        raise OSError(f"holds {len(names)} files, where a run has {MOST_NOTES} at most")
+            names += [f"{folder}/{name}" for name in list_tree(join(location, folder), MOST_NOTES)]
+        if len(names) > MOST_NOTES:
+            raise OSError(f"holds {len(names)} files or more, where a run has {MOST_NOTES} at most")
     for name in names:
         if all(
             part not in ("", ".", "..") and os.path.basename(part) == part and not part.startswith(".")
             for part in name.split("/")
         ):
-            fetch(join(location, *name.split("/")), run / name, limit=LARGEST_NOTE_BYTES)
+            check_way(run, name)
+            fetch(inside(location, name), run / name, limit=LARGEST_NOTE_BYTES)
 
 
 def shown(location: str) -> str:

@@ -30,7 +30,7 @@ from robonav_ray.runtime.checkpoint import (
 )
 from robonav_ray.runtime.run_directory import UNFINISHED, RunDirectory
 from robonav_ray.runtime.stored_notes import bring_notes, shown
-from robonav_ray.storage import exists, fetch, join, list_folder, probe, read_bytes, remove, write_bytes
+from robonav_ray.storage import exists, fetch, inside, join, list_folder, probe, read_bytes, remove, write_bytes
 
 logger = logging.getLogger(__name__)
 SUPERSEDED = "manifest.superseded.json"
@@ -68,7 +68,11 @@ def holds_run(storage: str, name: str) -> bool:
 
 def ray_train_notes(storage: str | None, run: RunDirectory) -> str:
     """Return where Ray Train keeps its notes about ``run``: where all nodes find them."""
-    return str((run.path / "ray_train").absolute()) if storage is None else join(stored_run(storage, run), "ray_train")
+    if storage is None:
+        return str((run.path / "ray_train").absolute())
+    location = stored_run(storage, run)
+    inside(location, "ray_train/notes")  # Ray writes there by itself, through a link too
+    return join(location, "ray_train")
 
 
 def find_stored_run(storage: str, *, unfinished_only: bool, name: str | None = None) -> str | None:
@@ -77,7 +81,7 @@ def find_stored_run(storage: str, *, unfinished_only: bool, name: str | None = N
     ``name`` is ``config.name``, of runs with that very name.
     """
     found: list[tuple[float, str]] = []
-    for folder, is_folder, _ in list_folder(storage):
+    for folder, is_folder, _ in list_folder(storage, follow=True):  # a run may be a link, what is in it may not
         location = join(storage, folder)
         files = {file: changed for file, _, changed in list_folder(location)} if is_folder else {}
         if "config.yaml" not in files or (name is not None and not folder.startswith(name)) or not stored_checkpoints(location):

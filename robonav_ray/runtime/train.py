@@ -17,6 +17,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, UserError
 from robonav_ray.interfaces import Tracker
+from robonav_ray.locations import as_folder, check_location, is_uri
 from robonav_ray.runtime.budget import check_budget
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
@@ -53,7 +54,6 @@ from robonav_ray.runtime.task import Task, check_gates, describe_task
 from robonav_ray.runtime.which_run import FoundRun, hold_run
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.screen import Screen, make_screen, say_error, show_warnings
-from robonav_ray.storage import as_folder, check_location, is_uri
 from robonav_ray.text import command_text, message_text
 
 logger = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.errors import UserError
+from robonav_ray.locations import is_uri
 from robonav_ray.plain_files import replace
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.screen import make_screen
-from robonav_ray.storage import is_uri
 from robonav_ray.tuning.plain_names import base_run, dotted_space
 
 TrainFn = Callable[[dict[str, Any]], Any]
