@@ -195,7 +195,8 @@ def _load(model: type[Config], path: Path | None, overrides: Sequence[str], *, f
         try:
             text = read_text(path, MAX_BYTES, follow=follow)
         except FileNotFoundError:
-            raise ConfigError(f"{path}: no such file{_nearest_file(path)}") from None
+            advice = _nearest_file(path) if path.suffix else "; a config is a YAML file, an override is written section.key=value"
+            raise ConfigError(f"{path}: no such file{advice}") from None
         except PlainFileError as error:
             raise ConfigError(f"{error}; name a YAML file") from None
         except OSError as error:

@@ -67,6 +67,16 @@ def last_words(run: RunDirectory, advice: str, command: Callable[[], str]) -> It
         raise RunFaultError("\n".join(lines)) from error
 
 
+@contextlib.contextmanager
+def told_beside(run: RunDirectory) -> Iterator[None]:
+    """As ``last_words``, for a verb that only looks at ``run``: a ToldError, as that of its environment, has its trace in ``error.txt``."""
+    try:
+        yield
+    except ToldError as error:
+        record_fault(run, error)
+        raise RunFaultError(f"{sentence_of(error)}\nthe whole trace: {text.path_word(run.path / ERROR_FILE)}") from error
+
+
 def _shown(path: Path) -> str:
     """Return the place of a source file as a person finds it: from the package or from the folder of now on."""
     for folder in (_PACKAGE.parent, Path.cwd()):

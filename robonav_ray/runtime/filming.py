@@ -14,7 +14,7 @@ from PIL import Image
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
-from robonav_ray.errors import EnvironmentFailedError, UserError
+from robonav_ray.errors import UserError
 from robonav_ray.runtime.task import Task
 from robonav_ray.worlds.film import save_gif
 from robonav_ray.worlds.make import make_vector_env
@@ -37,7 +37,8 @@ def draw_gif(path: Path, policy: Policy, config: RunConfig, task: Task, *, level
     """Let the policy play ``num_episodes`` episodes, write them as one GIF (whole or not at all), and return how many pictures it has.
 
     Raises:
-        NoFilmError: When the environment cannot draw itself, or fails at it.
+        NoFilmError: When the environment cannot draw itself.
+        EnvironmentFailedError: When it fails meanwhile.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -67,17 +68,14 @@ def _film_another(path: Path, act: Act, config: RunConfig, task: Task, num_episo
         raise NoFilmError(
             f"env.id={task.env_id!r} draws no pictures: its metadata['render_modes'] has no 'rgb_array' (docs/your_environment.md)"
         )
+    for name in ("SDL_AUDIODRIVER", *(() if _HAS_DISPLAY else ("SDL_VIDEODRIVER",))):
+        os.environ.setdefault(name, "dummy")  # pygame looks for what it does not need, and complains
+    env = make_vector_env(config.env, task.levels, num_envs=1, first_world=0, seed=seed, gamma=config.algo.gamma, draw=True)
     try:
-        for name in ("SDL_AUDIODRIVER", *(() if _HAS_DISPLAY else ("SDL_VIDEODRIVER",))):
-            os.environ.setdefault(name, "dummy")  # pygame looks for what it does not need, and complains
-        env = make_vector_env(config.env, task.levels, num_envs=1, first_world=0, seed=seed, gamma=config.algo.gamma, draw=True)
-        try:
-            frames = film_others(act, env, num_episodes, task.steps_of(0, config.evaluation.max_episode_steps))
-            return save_gif(frames, path, fps=_fps(env.metadata.get("render_fps")))
-        finally:
-            env.close()
-    except EnvironmentFailedError as error:
-        raise NoFilmError(str(error)) from error
+        frames = film_others(act, env, num_episodes, task.steps_of(0, config.evaluation.max_episode_steps))
+        return save_gif(frames, path, fps=_fps(env.metadata.get("render_fps")))
+    finally:
+        env.close()
 
 
 def film_others(act: Act, env: VectorEnv[Any, Any, Any], num_episodes: int, cut_off_after: int) -> Iterator[np.ndarray]:

@@ -16,6 +16,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import stage_number
 from robonav_ray.config.load import ConfigError
 from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
+from robonav_ray.errors import EnvironmentFailedError
 from robonav_ray.evaluation.episodes import EpisodeTable, EvaluationProgress, evaluate_policy
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
@@ -24,6 +25,7 @@ from robonav_ray.plain_files import check_replaceable
 from robonav_ray.runtime.checkpoint import Checkpoint
 from robonav_ray.runtime.controller import Ending
 from robonav_ray.runtime.endings import train_longer_command
+from robonav_ray.runtime.faults import told_beside
 from robonav_ray.runtime.filming import NoFilmError, draw_gif
 from robonav_ray.runtime.located import LocatedRun, find_policy, located, refuse_unwritable, refuse_uri
 from robonav_ray.runtime.policies import load_policy
@@ -42,7 +44,7 @@ def evaluate_command(where: str, *, episodes: int | None, stages: str | None, se
     refuse_uri(out, "--out", "give the URI of a run that lies there, and the results are stored with it")
     if out is not None:
         refuse_unwritable(out, "--out")
-    with located(where, writes=out is None) as found:
+    with located(where, writes=out is None) as found, told_beside(found.run):
         changes = {
             "num_episodes": episodes,
             "levels": None if stages is None else _stage_numbers(stages, found.run.config, "--stages"),
@@ -67,7 +69,7 @@ def evaluate_command(where: str, *, episodes: int | None, stages: str | None, se
 def play_command(where: str, *, output: Path | None, window: bool, stage: str | None, episodes: int, seed: int) -> int:
     """``robonav play``: write a GIF, or show a window."""
     refuse_uri(output, "--output", "the film of a run in a storage is written to the folder that you are in")
-    with located(where) as found:
+    with located(where) as found, told_beside(found.run):
         return _play(found, output=output, window=window, stage=stage, episodes=episodes, seed=seed)
 
 
@@ -169,7 +171,7 @@ def _judge_and_draw(session: Session, console: Screen, stop: StopRequest) -> Non
             policy = load_policy(checkpoint, config, task)
             try:
                 draw_gif(run.path / "play.gif", policy, config, task, level=len(task.levels) - 1, num_episodes=films)
-            except NoFilmError as error:
+            except (NoFilmError, EnvironmentFailedError) as error:
                 console.print(f"no play.gif: {error}", markup=False)
 
 

@@ -110,6 +110,22 @@ def test_an_exception_in_the_worlds_costs_no_training_and_is_resumed(
     assert last.counters.learner_steps > saved.counters.learner_steps
 
 
+def test_a_verb_that_looks_at_a_run_tells_of_its_environment_in_one_sentence(
+    moody: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(monkeypatch, "--out", "run", *OPEN, "budget.env_steps=320") == 0
+    capsys.readouterr()
+    fail_at(30, KeyError("x"))
+    monkeypatch.setattr(sys, "argv", ["robonav", "evaluate", "run"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert told.splitlines()[0].startswith("robonav: your environment failed: KeyError('x') at moody.py:19")
+    assert "Traceback" not in told
+    assert 'moody.py", line 19' in (moody / "run" / "error.txt").read_text()
+
+
 OPEN = [*MOODY[:-2], "evaluation.num_episodes=4"]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import Callable
 from copy import deepcopy
 from types import CodeType
@@ -214,6 +215,13 @@ class ForeignVector(SyncVectorEnv):
             raise
         super().__init__([lambda env=env: env for env in envs], autoreset_mode=AutoresetMode.SAME_STEP)
         self._guards = [_guard_of(env) for env in envs]
+        self._folder = os.getcwd()
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """As SyncVectorEnv's."""
+        found = super().reset(seed=seed, options=options)
+        self._go_back()
+        return found
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """As SyncVectorEnv's. EnvironmentFailedError also for an observation that is not finite.
@@ -238,10 +246,16 @@ class ForeignVector(SyncVectorEnv):
                 obs[lane] = one
             if info:
                 infos = self._add_info(infos, info, lane)
+        self._go_back()
         for _, array in _named(obs):
             if not np.isfinite(array).all():
                 self._blame(obs)
         return obs, np.array(rewards, np.float64), terminated, truncated, infos
+
+    def _go_back(self) -> None:
+        """Restore the current folder, in which paths are meant, where an environment has left it."""
+        if os.getcwd() != self._folder:
+            os.chdir(self._folder)
 
     def _add_final(self, infos: dict[str, Any], observation: Any, info: dict[str, Any], lane: int) -> dict[str, Any]:
         if "final_obs" not in infos:

@@ -241,10 +241,17 @@ def test_arguments_that_it_does_not_take_are_the_configs_mistake_and_its_own_typ
 def test_the_current_folder_is_the_commands_after_it_was_changed(folder: Path) -> None:
     (folder / "here_env.py").write_text(
         "import os, gymnasium\nfrom tests.hostile_envs import Hostile\n\nclass Moves(Hostile):\n    def __init__(self, **kwargs):\n"
-        "        os.chdir('/')\n        super().__init__(**kwargs)\n\ngymnasium.register('Here-v0', entry_point=Moves)\n"
+        "        os.chdir('/')\n        super().__init__(**kwargs)\n\n"
+        "    def reset(self, **options):\n        os.chdir('/')\n        return super().reset(**options)\n\n"
+        "    def step(self, action):\n        os.chdir('/')\n        return super().step(action)\n\n"
+        "gymnasium.register('Here-v0', entry_point=Moves)\n"
     )
     describe_env(config("here_env:Here-v0"), ())
-    make(config("here_env:Here-v0"))
+    envs = make(config("here_env:Here-v0"))
+    assert Path.cwd() == folder
+    envs.reset()
+    assert Path.cwd() == folder
+    envs.step(np.zeros(2, int))
     assert Path.cwd() == folder
 
 
