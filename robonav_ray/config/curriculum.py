@@ -54,7 +54,7 @@ class GateConfig(Section):
     """Criteria over the window; all must hold. None switches a criterion off."""
 
     min_success_frac: float | None = Field(default=0.7, ge=0.0, le=1.0)
-    """Success rate of the window must be at least this."""
+    """Success rate of the window must be at least this. Where it is not written down and ``env.id`` is not our world's: None."""
     min_return: float | None = None
     """Mean task return of the window must be above this."""
     max_collision_frac: float | None = Field(default=None, gt=0.0, le=1.0)
@@ -63,7 +63,7 @@ class GateConfig(Section):
     @property
     def is_asking(self) -> bool:
         """Whether there is a criterion."""
-        return not self.min_success_frac is self.min_return is self.max_collision_frac is None
+        return any(value is not None for value in (self.min_success_frac, self.min_return, self.max_collision_frac))
 
 
 class StageConfig(Section):
@@ -171,6 +171,16 @@ class CurriculumConfig(Section):
     def stages_for(self, has_outcomes: bool) -> tuple[StageConfig, ...]:
         """Return the stages that a run uses: an environment without outcomes that was given none gets one open stage."""
         return self.stages if has_outcomes or self.stages != _default_stages() else (open_stage(),)
+
+    def as_elsewhere(self) -> CurriculumConfig:
+        """Return this as it holds on an environment that is not ours: success is asked for only where it was written down."""
+        stages = [
+            stage
+            if "min_success_frac" in stage.gate.model_fields_set
+            else stage.model_copy(update={"gate": stage.gate.model_copy(update={"min_success_frac": None})})
+            for stage in self.stages
+        ]
+        return self.model_copy(update={"stages": tuple(stages)})
 
     def check_passable(self, goal_reward: float, finish_reward: float) -> None:
         """Raise ValueError for a stage whose gate our worlds can never open.

@@ -207,7 +207,7 @@ def _load(model: type[Config], path: Path | None, overrides: Sequence[str], *, f
         if not isinstance(data, dict):
             raise ConfigError(f"{path}: a config is a mapping of sections, not {_kind(data)}")
     origin: dict[Path_, str] = {}
-    for override in overrides:
+    for override in sorted(overrides, key=_comes_later):
         target = _apply_override(model, data, override)
         origin[target] = f"override {without_secret(override)!r}"
     try:
@@ -254,6 +254,11 @@ def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str)
     return path
 
 
+def _comes_later(override: str) -> bool:
+    """Whether an override is applied after those of ``env``, which decides on the default stages."""
+    return override.partition("=")[0].strip().split(".")[0] != "env"
+
+
 def _as_text(override: str) -> str:
     """Return an override of the command line as text: in a locale of ASCII, UTF-8 arrives as escapes; ConfigError for other bytes."""
     if override.isascii() or not any("\ud800" <= character <= "\udfff" for character in override):
@@ -280,9 +285,10 @@ def _override_value(text: str, source: str) -> Any:
 def _default_list(model: type[BaseModel], data: dict[str, Any], path: Path_) -> Any:
     """Return the default of a list that an override indexes into (``curriculum.stages.0.name=x``)."""
     try:
-        node: Any = model.model_validate(data).model_dump(mode="json")
+        config = model.model_validate(data)
     except ValidationError:
         return {}
+    node: Any = config.sections_in_use() if isinstance(config, RunConfig) else config.model_dump(mode="json")
     for part in path:
         if not isinstance(node, dict) or part not in node:
             return {}

@@ -60,6 +60,12 @@ class RunConfig(Section):
         return _with_stage_numbers(_with_support(given) if elsewhere else given, elsewhere)
 
     @model_validator(mode="after")
+    def _asks_elsewhere_for_what_was_written(self) -> RunConfig:
+        if not self.env.is_native:  # resolved here, so that a dump says what holds and is read as such
+            object.__setattr__(self, "curriculum", self.curriculum.as_elsewhere())
+        return self
+
+    @model_validator(mode="after")
     def _explores_once(self) -> RunConfig:
         epsilons = [stage.epsilon.start for stage in self.curriculum.stages_for(self.env.is_native)]
         if self.algo.noisy and self.curriculum.epsilon_scale * max(epsilons) > 0.0:
@@ -132,6 +138,13 @@ class RunConfig(Section):
             self.curriculum.check_passable(self.env.world.reward.goal, self.env.world.reward.finish)
             self._check_hindsight_in_our_worlds()
         return self
+
+    def sections_in_use(self) -> dict[str, Any]:
+        """Return all sections as plain data, with the stages that the run really uses."""
+        sections = self.model_dump(mode="json")
+        stages = self.curriculum.stages_for(self.env.is_native)
+        sections["curriculum"]["stages"] = [stage.model_dump(mode="json") for stage in stages]
+        return sections
 
     def _check_hindsight_in_our_worlds(self) -> None:
         """Refuse hindsight where what another goal would have shown and paid cannot be told."""

@@ -176,7 +176,7 @@ class Curriculum:
     def _is_gated(self) -> bool:
         """Whether the last stage, or the one that the run is held in, asks for anything now."""
         last = self._stage if self._forced else len(self.stages) - 1
-        return self.stages[last].min_episodes > 0 or self._judging.gate(last).is_asking
+        return self._judging.stage(last).is_gated
 
     def _climb(self, episode: GateEpisode) -> None:
         is_last = self._stage == len(self.stages) - 1

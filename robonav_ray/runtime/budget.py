@@ -77,7 +77,7 @@ class Budget:
             session_s: Seconds since the command of this session began.
             env_steps: Over all sessions.
             passed: Whether the curriculum is passed.
-            is_open: Whether it is in its last stage, or the one that it is held in, and that has no gate.
+            is_open: Whether it is in its last stage, or the one that it is held in, and that has no gate: there is none to wait for.
             waited_s: Seconds of training of this session since a gate opened last.
         """
         config, says_how_long = self.config, self._says_how_long
@@ -92,7 +92,7 @@ class Budget:
         give_up_s = config.gives_up_after_s
         is_waiting = not passed and not (is_open and (says_how_long or config.max_time_s is not None))
         if is_waiting and give_up_s is not None and waited_s >= give_up_s:
-            return StopReason.GIVEN_UP
+            return StopReason.BUDGET if is_open else StopReason.GIVEN_UP  # open: an earlier program began it without an end
         return None
 
     @property

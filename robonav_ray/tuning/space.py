@@ -164,7 +164,7 @@ def with_lists(run: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
         depth = next((i for i, part in enumerate(parts) if part == EVERY or part.isdigit()), None)
         if depth is None or _look_up(result, parts[:depth]) is not None:
             continue
-        defaults = _resolved(run) if defaults is None else defaults
+        defaults = check_run_config(run, "run").sections_in_use() if defaults is None else defaults
         default = _look_up(defaults, parts[:depth])
         if default is not None:
             _set(result, parts[:depth], _copied(default), key)
@@ -222,15 +222,6 @@ def check_space(config: TuningConfig) -> None:
     check_run_config(config.run, "run")
     for _ in probes(config):
         pass
-
-
-def _resolved(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all sections of the run, with the stages that it really uses."""
-    config = check_run_config(run, "run")
-    resolved = config.model_dump(mode="json")
-    stages = config.curriculum.stages_for(config.env.is_native)
-    resolved["curriculum"]["stages"] = [stage.model_dump(mode="json") for stage in stages]
-    return resolved
 
 
 def _look_up(node: Any, parts: Sequence[str]) -> Any:

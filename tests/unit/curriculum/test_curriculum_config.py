@@ -10,6 +10,8 @@ from robonav_ray.config.curriculum import CurriculumConfig, EpsilonConfig, GateC
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.runtime.budget import check_budget
+from robonav_ray.runtime.task import check_gates, describe_task
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "configs" / "curriculum").glob("*.yaml"))
 
@@ -52,9 +54,16 @@ def test_what_just_can_be_passed_is_accepted():
         CurriculumConfig(stages=(stage,)).check_passable(4.0, 5.0)
 
 
-def test_another_environment_has_its_own_scale_of_returns():
-    config = load_run_config(None, ["env.id=CartPole-v1", "curriculum.stages.0.gate.min_return=450"])
-    assert config.curriculum.stages_for(False) == config.curriculum.stages
+@pytest.mark.parametrize("in_file", [True, False])
+def test_the_gate_that_is_advised_elsewhere_is_one_of_the_open_stage(tmp_path, in_file):
+    gate, env = "curriculum.stages.0.gate.min_return=450", "env.id=CartPole-v1"
+    path = tmp_path / "config.yaml"
+    path.write_text("env: {id: CartPole-v1}")
+    for overrides in [[gate]] if in_file else [[env, gate], [gate, env]]:
+        config = load_run_config(path if in_file else None, overrides)
+        check_gates(config, describe_task(config))
+        check_budget(config)
+        assert config.curriculum.stages_for(False) == config.curriculum.stages == (open_stage(450.0),)
     assert CurriculumConfig().stages_for(False) == (open_stage(),)
     assert CurriculumConfig().stages_for(True) == CurriculumConfig().stages
 

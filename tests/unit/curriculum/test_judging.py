@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import CurriculumConfig, GateConfig, StageConfig
+from robonav_ray.config.load import ConfigError, dump_config, load_run_config
 from robonav_ray.curriculum.gates import WindowFigures
 from robonav_ray.curriculum.judging import SILENT_EPISODES, Judging
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.records import EpisodeResults, Outcome
+from robonav_ray.runtime.budget import check_budget
 
 GATE = GateConfig(min_success_frac=0.7, min_return=5.0, max_collision_frac=0.3)
 NONE, SUCCESS, TIMEOUT = (np.array([o], np.int8) for o in (Outcome.NONE, Outcome.SUCCESS, Outcome.TIMEOUT))
@@ -55,13 +59,20 @@ def test_success_that_was_asked_for_keeps_the_gate_shut_until_it_is_told() -> No
     assert not judge.is_met(0, WindowFigures(50, 0.69, 0.0, 9.0))
 
 
-def test_success_that_nobody_wrote_down_counts_from_when_it_is_told() -> None:
-    judge, poor = judging(GateConfig(min_return=5.0), ours=False), WindowFigures(50, 0.1, 0.0, 9.0)
-    assert judge.gate(0).min_success_frac is None
-    assert judge.is_met(0, poor)
-    judge.take(SUCCESS)
-    assert judge.gate(0).min_success_frac == 0.7
-    assert not judge.is_met(0, poor)
+def test_success_that_nobody_asked_an_earlier_run_for_counts_from_when_it_is_told() -> None:
+    poor = WindowFigures(50, 0.1, 0.0, 9.0)
+    for written in (0.7, None):  # as the run's config.yaml has it, and as its command is read today
+        judge = judging(GateConfig(min_success_frac=written, min_return=5.0), ours=False)
+        judge.load_state_dict({"tells_success": False, "at_default": [0.7]})
+        assert judge.gate(0).min_success_frac is None
+        assert judge.problem(0, 10**6) is None
+        assert judge.is_met(0, poor)
+        judge.take(SUCCESS)
+        assert judge.gate(0).min_success_frac == 0.7
+        assert not judge.is_met(0, poor)
+        again = judging(GateConfig(min_success_frac=written, min_return=5.0), ours=False)
+        again.load_state_dict(judge.state_dict())
+        assert again.gate(0).min_success_frac == 0.7
 
 
 def test_what_is_never_told_is_said_after_so_many_episodes() -> None:
@@ -72,7 +83,7 @@ def test_what_is_never_told_is_said_after_so_many_episodes() -> None:
     assert "curriculum.stages.0.gate.min_success_frac (0.7) cannot be judged" in told
     assert "`is_success`" in told
     assert judging(ours=True).problem(0, 10**6) is None
-    assert judging(GateConfig(min_return=1.0), ours=False).problem(0, 10**6) is None
+    assert judging(GateConfig(min_success_frac=None, min_return=1.0), ours=False).problem(0, 10**6) is None
     judge.take(TIMEOUT)
     assert judge.problem(0, 10**6) is None
 
@@ -124,19 +135,61 @@ def test_success_is_judged_where_it_is_told_and_collisions_are_not_spoken_of() -
     assert curriculum.passed
 
 
-def test_what_was_asked_for_outlives_a_config_that_has_all_defaults_written_down() -> None:
-    plain, asked = GateConfig(min_return=5.0), GateConfig(min_success_frac=0.7, min_return=5.0)
-    for gate in (plain, asked):
-        curriculum = foreign(gate)
-        curriculum.report(results(Outcome.NONE, 9.0, 5, 0))
-        resumed = foreign(GateConfig.model_validate(gate.model_dump()))
-        resumed.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))
-        resumed.report(results(Outcome.NONE, 9.0, 5, 1))
-        assert resumed.passed is (gate is plain)
-        changed = foreign(GateConfig(min_success_frac=0.6, min_return=5.0))
-        changed.load_state_dict(curriculum.state_dict())
-        changed.report(results(Outcome.NONE, 9.0, 5, 1))
-        assert not changed.passed, "another value than before was asked for"
+@pytest.mark.parametrize("at_default", [[None], [0.7]])
+def test_a_resumed_run_judges_by_what_it_was_asked_for(at_default: list[float | None]) -> None:
+    gate = GateConfig(min_success_frac=0.7, min_return=5.0)
+    curriculum = foreign(gate)
+    curriculum.report(results(Outcome.NONE, 9.0, 5, 0))
+    state = json.loads(json.dumps(curriculum.state_dict()))
+    state["judging"]["at_default"] = at_default
+    resumed = foreign(gate)
+    resumed.load_state_dict(state)
+    resumed.report(results(Outcome.NONE, 9.0, 5, 1))
+    assert resumed.passed is (at_default == [0.7])
+    changed = foreign(GateConfig(min_success_frac=0.6, min_return=5.0))
+    changed.load_state_dict(state)
+    changed.report(results(Outcome.NONE, 9.0, 5, 1))
+    assert not changed.passed, "another value than before was asked for"
+
+
+def loaded(*overrides: str) -> RunConfig:
+    return load_run_config(None, ["env.id=CartPole-v1", *overrides])
+
+
+@pytest.mark.parametrize(
+    ("gate", "asked"),
+    [
+        ("{min_return: 5}", None),
+        ("{}", None),
+        ("{min_success_frac: null}", None),
+        ("{min_success_frac: 0.7, min_return: 5}", 0.7),
+    ],
+)
+def test_what_was_asked_for_outlives_a_dump(tmp_path: Path, gate: str, asked: float | None) -> None:
+    config = loaded(f"curriculum.stages=[{{name: a, gate: {gate}}}]")
+    assert config.curriculum.stages[0].gate.min_success_frac == asked
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    again = load_run_config(tmp_path / "config.yaml")
+    assert again == config
+    curriculum = Curriculum(again.curriculum, has_outcomes=False)
+    curriculum.next_assignment(0)
+    for at in range(SILENT_EPISODES // 10):
+        curriculum.report(results(Outcome.NONE, 99.0, 10, at))
+    assert (curriculum.progress().problem is not None) is (asked is not None)
+
+
+def test_in_our_worlds_success_is_asked_for_by_default() -> None:
+    assert load_run_config(None, ["curriculum.stages=[{name: a}]"]).curriculum.stages[0].gate.min_success_frac == 0.7
+
+
+def test_a_stage_without_a_criterion_is_open_for_the_budget_and_the_curriculum() -> None:
+    config = loaded("curriculum.stages=[{name: a}]", "budget.time_s=0")
+    with pytest.raises(ConfigError, match=r"the last stage \(a\) has no gate"):
+        check_budget(config)
+    assert Curriculum(config.curriculum, has_outcomes=False).progress().is_open
+    asked = loaded("curriculum.stages=[{name: a, gate: {min_success_frac: 0.5}}]", "budget.time_s=0")
+    check_budget(asked)
+    assert not Curriculum(asked.curriculum, has_outcomes=False).progress().is_open
 
 
 def test_a_state_of_before_keeps_no_gate_shut_that_was_open(caplog: pytest.LogCaptureFixture) -> None:

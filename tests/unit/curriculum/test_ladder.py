@@ -293,7 +293,7 @@ def test_elapsed_time_goes_on_over_a_resume():
 def test_without_outcomes_one_open_stage_or_the_users_own_return():
     open_one = Curriculum(CurriculumConfig(), has_outcomes=False)
     assert [s.name for s in open_one.stages] == ["open"]
-    stage = StageConfig(name="cartpole", gate=GateConfig(min_return=450.0))
+    stage = StageConfig(name="cartpole", gate=GateConfig(min_success_frac=None, min_return=450.0))
     curriculum = Curriculum(CurriculumConfig(stages=(stage,)), has_outcomes=False)
     curriculum.next_assignment(0)
     feed(curriculum, 60, 0, outcome=0, task_return=450.0)
