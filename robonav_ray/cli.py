@@ -337,7 +337,7 @@ def _leave_threads(code: int) -> None:
 
 def _exit_code() -> int:
     from robonav_ray.errors import PartLostError, RunFaultError, ToldError, UserError
-    from robonav_ray.plain_files import refusal
+    from robonav_ray.plain_files import refusal, sentence
     from robonav_ray.screen import say_error, write_to
 
     for stream in (sys.stdout, sys.stderr):
@@ -360,10 +360,8 @@ def _exit_code() -> int:
         return 2
     except OSError as error:
         said = refusal(error)  # a name that is too long, a folder where a file belongs, what one may not open
-        if said is None:
-            raise
-        say_error(said)
-        return 2
+        say_error(said or sentence(error))  # a disk that is full or broken, a storage that does not answer
+        return 1 if said is None else 2
     except (FloatingPointError, ToldError, RunFaultError, PartLostError) as error:
         for trace in getattr(error, "__notes__", ()):  # no run's error.txt has it
             write_to(sys.stderr, f"{trace}\n")

@@ -149,14 +149,26 @@ def replacing_path(path: Path) -> Iterator[Path]:
     """As ``replacing``, for writers that open files themselves: gives the path of an empty file, with the same suffix."""
     check_replaceable(path)
     aside = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
-    open_new(aside).close()
+    with _naming(path, aside):
+        open_new(aside).close()
+        try:
+            yield aside
+            with _refusals(path):
+                os.replace(aside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                aside.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def _naming(path: Path, aside: Path) -> Iterator[None]:
+    """Have an error of the system name ``path``: that of a write names no file, another one ``aside``."""
     try:
-        yield aside
-        with _refusals(path):
-            os.replace(aside, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.unlink()
+        yield
+    except OSError as error:
+        if error.filename in (None, str(aside)) and error.errno is not None:
+            error.filename, error.filename2 = str(path), None
         raise
 
 
@@ -178,6 +190,13 @@ def append(path: Path, content: bytes | str, *, sync: bool = False) -> None:
             data = data[file.write(data) :]
         if sync:
             os.fsync(file.fileno())
+
+
+def sentence(error: OSError) -> str:
+    """Return in words what the system could not do, with the name of the file where that is known."""
+    if isinstance(error, PlainFileError) or not error.strerror:
+        return str(error) or type(error).__name__
+    return ": ".join(str(part) for part in (error.filename, error.strerror) if part is not None)
 
 
 def check_entries(folder: Path, files: Collection[str], folders: Collection[str]) -> None:

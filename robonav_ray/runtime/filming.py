@@ -41,26 +41,19 @@ def draw_gif(path: Path, policy: Policy, config: RunConfig, task: Task, *, level
         EnvironmentFailedError: When it fails meanwhile.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        if task.is_native:
-            frames = film_episodes(
-                policy.greedy,
-                config.env,
-                task.levels,
-                level=level,
-                seed=seed,
-                gamma=config.algo.gamma,
-                num_episodes=num_episodes,
-                title=task.level_names[level],
-            )
-            num = save_gif(frames, aside, fps=round(1 / config.env.world.dt_s))
-        else:
-            num = _film_another(aside, policy.greedy, config, task, num_episodes, seed)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return num
+    if not task.is_native:
+        return _film_another(path, policy.greedy, config, task, num_episodes, seed)
+    frames = film_episodes(
+        policy.greedy,
+        config.env,
+        task.levels,
+        level=level,
+        seed=seed,
+        gamma=config.algo.gamma,
+        num_episodes=num_episodes,
+        title=task.level_names[level],
+    )
+    return save_gif(frames, path, fps=round(1 / config.env.world.dt_s))
 
 
 def _film_another(path: Path, act: Act, config: RunConfig, task: Task, num_episodes: int, seed: int) -> int:

@@ -27,7 +27,7 @@ from robonav_ray.runtime.controller import Ending
 from robonav_ray.runtime.endings import train_longer_command
 from robonav_ray.runtime.faults import told_beside
 from robonav_ray.runtime.filming import NoFilmError, draw_gif
-from robonav_ray.runtime.located import LocatedRun, find_policy, located, refuse_unwritable, refuse_uri
+from robonav_ray.runtime.located import LocatedRun, find_policy, located, refuse_judged, refuse_unwritable, refuse_uri
 from robonav_ray.runtime.policies import load_policy
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
@@ -44,6 +44,7 @@ def evaluate_command(where: str, *, episodes: int | None, stages: str | None, se
     refuse_uri(out, "--out", "give the URI of a run that lies there, and the results are stored with it")
     if out is not None:
         refuse_unwritable(out, "--out")
+        refuse_judged(out, "--out")
     with located(where, writes=out is None) as found, told_beside(found.run):
         changes = {
             "num_episodes": episodes,
@@ -52,7 +53,7 @@ def evaluate_command(where: str, *, episodes: int | None, stages: str | None, se
         }
         config = found.run.resumed_config([f"evaluation.{key}={value}" for key, value in changes.items() if value is not None])
         console = make_screen()
-        with stop_on_signals() as stop:
+        with stop_on_signals(needs_reader=False) as stop:
             try:
                 report = evaluate_run(found.run, found.checkpoint, config, console, config.evaluation.levels, stop)
             except EvaluationStopped:
@@ -105,7 +106,7 @@ def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: str | 
     check_replaceable(target)
     if target.is_symlink():
         raise ConfigError(f"--output {target}: is a link; name the file itself")
-    with stop_on_signals() as stop:
+    with stop_on_signals(needs_reader=False) as stop:
         try:
             with stopped_at_once(stop):
                 num_frames = draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed)

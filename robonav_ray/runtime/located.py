@@ -8,10 +8,11 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from robonav_ray.evaluation.report import JSON_FILE, MARKDOWN_FILE
 from robonav_ray.locations import check_location, is_uri, with_lost_slash
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
@@ -43,9 +44,10 @@ class LocatedRun:
         """The run as a person would type it here."""
         return self.run.shown if self.uri is None else shown(self.uri)
 
-    def keep(self, write: Callable[[Path], object], name: str, out: Path | None = None) -> list[str]:
+    def keep(self, write: Callable[[Path], Sequence[Path]], name: str, out: Path | None = None) -> list[str]:
         """Have ``write`` put files into a new folder ``NAME/TIMESTAMP`` of the run; return where each lies, as people are shown it.
 
+        ``write`` returns the paths of the files that it has written.
         They are stored with the run where it has a storage. A run that is here keeps them here when its storage does not answer.
         With ``out``, they are put into that folder, made if missing, and nowhere else.
 
@@ -54,12 +56,11 @@ class LocatedRun:
         """
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            write(out)
-            return [str(path) for path in sorted(out.iterdir())]
+            return [str(path) for path in write(out)]
         below = f"{name}/{time.strftime('%Y%m%d-%H%M%S')}"
         folder = self.run.path / below
         folder.mkdir(parents=True)
-        write(folder)
+        written = write(folder)
         storage = self.run.config.checkpoint.storage
         location = self.uri or (None if storage is None else stored_run(storage, self.run))
         try:
@@ -72,7 +73,7 @@ class LocatedRun:
                 ) from None
             logger.warning("%s: is not stored in %s too (%s)", below, shown(location or ""), error)
         base = shown(join(self.uri, below)) if self.uri is not None else str(Path(self.run.shown) / below)
-        return [f"{base}/{path.name}" for path in sorted(folder.iterdir())]
+        return [f"{base}/{path.name}" for path in written]
 
 
 @contextlib.contextmanager
@@ -148,6 +149,15 @@ def refuse_unwritable(folder: Path, key: str) -> None:
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         what = "may not be written by you" if nearest.is_dir() else "is no folder"
         raise RunDirectoryError(f"{key} {folder}: {nearest} {what}; name a folder that you may write")
+
+
+def refuse_judged(folder: Path, key: str) -> None:
+    """Raise RunDirectoryError, before any work, when ``folder`` holds an evaluation already: none is ever replaced."""
+    for name in (JSON_FILE, MARKDOWN_FILE):
+        if os.path.lexists(folder / name):
+            raise RunDirectoryError(
+                f"{key} {folder}: holds {folder / name} already, which is never replaced; name another folder"
+            )
 
 
 def _lies_stored(path: Path) -> bool:

@@ -90,8 +90,10 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_on_signals(grace_s: float | None = None) -> Iterator[StopRequest]:
+def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) -> Iterator[StopRequest]:
     """Turn signals that would end the process into a StopRequest while the block runs; must be entered in the main thread.
+
+    So does output that nobody takes any more, unless what the block makes does not need a reader (``needs_reader``).
 
     Of the signals in ``_MAY_BE_ANOTHERS`` those are left alone that somebody has seen to already: ``nohup`` ignores SIGHUP, and a
     program around us may use SIGALRM. With ``grace_s`` the process is ended by force when the block is not left within that many seconds
@@ -123,7 +125,9 @@ def stop_on_signals(grace_s: float | None = None) -> Iterator[StopRequest]:
     before = {number: signal.signal(number, note) for number in ours}
     streams = current_streams()
     if streams is not None:
-        streams.listener, streams.ending = lost, lambda: bool(request)
+        streams.ending = lambda: bool(request)
+    if streams is not None and needs_reader:
+        streams.listener = lost
         if streams.loss is not None:
             lost(streams.loss)
     try:

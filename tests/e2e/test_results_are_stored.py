@@ -1,5 +1,6 @@
 """With ``checkpoint.storage`` nothing of a run is on its machine alone, and every verb that takes a run takes the URI of a stored one."""
 
+import errno
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import pytest
 from robonav_ray.cli import main
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import UserError
+from robonav_ray.plain_files import open_writing
 from robonav_ray.runtime import located, stored_notes
 from robonav_ray.runtime.run_directory import RunDirectoryError, create_run
 from robonav_ray.runtime.stored_notes import StoredNotes, bring_notes
@@ -77,14 +79,71 @@ def test_a_stored_run_is_evaluated_and_its_results_lie_with_it(
         (folder,) = (stored / "evaluations").iterdir()
         assert {p.name for p in folder.iterdir()} == {"evaluation.json", "evaluation.md"}
         shutil.rmtree(stored / "evaluations")
-    code, told = verb(monkeypatch, capsys, "evaluate", f"file://{stored}", "--episodes", "4", "--stages", "0", "--out", "results")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "mine.txt").write_text("mine")
+    evaluate = ("evaluate", f"file://{stored}", "--episodes", "4", "--stages", "0", "--out", "results")
+    code, told = verb(monkeypatch, capsys, *evaluate)
     assert code == 0, told
+    assert told.splitlines()[-1] == "written: results/evaluation.json, results/evaluation.md", "and nothing else that lies there"
     assert (tmp_path / "results" / "evaluation.json").is_file()
     assert not (stored / "evaluations").exists()
+    with monkeypatch.context() as patch:
+        patch.delattr("robonav_ray.runtime.judge.located")  # refused before the run is looked at
+        code, told = verb(monkeypatch, capsys, *evaluate)
+    assert code == 2
+    assert told.startswith("robonav: --out results: holds results/evaluation.json already")
     code, told = verb(monkeypatch, capsys, "play", f"file://{stored}", "--episodes", "1", "--stage", "0")
     assert code == 0, told
     assert (tmp_path / "run-play-stage0-seed7.gif").read_bytes()[:3] == b"GIF"
     assert {p.name for p in tmp_path.iterdir()} == {"results", "run-play-stage0-seed7.gif"}, "the copy is gone"
+
+
+@pytest.mark.parametrize(("lost", "code"), [("a reader", 0), ("room", 1)])
+def test_an_evaluation_whose_output_nobody_takes_is_written_all_the_same(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str, code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("robonav_ray.runtime.watching.LINE_S", 0.0)
+    monkeypatch.setattr(
+        sys, "argv", ["robonav", "evaluate", str(stored), "--stages", "0,1", "--episodes", "4", "--out", "results"]
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    taken = writer if lost == "a reader" else os.open("/dev/full", os.O_WRONLY)
+    before = os.dup(1)
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+    os.dup2(taken, 1)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        os.dup2(before, 1)
+        for descriptor in {before, writer, taken}:
+            os.close(descriptor)
+    assert ended.value.code == code
+    report = json.loads((tmp_path / "results" / "evaluation.json").read_text())
+    assert [level["summary"]["num_episodes"] for level in report["levels"]] == [4, 4]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_results_that_have_no_room_are_told_in_one_sentence(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    def full(aside: Path) -> Any:
+        if aside.is_absolute():  # of the run, not of its results
+            return open_writing(aside)
+        raise OSError(number, os.strerror(number))  # as a write raises it, without a name
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("robonav_ray.plain_files.open_writing", full)
+    reason = os.strerror(number)
+    code, told = verb(monkeypatch, capsys, "evaluate", str(stored), "--stages", "0", "--episodes", "4", "--out", "results")
+    assert (code, told.splitlines()[-1]) == (1, f"robonav: results/evaluation.json: {reason}")
+    if number == errno.ENOSPC:
+        code, told = verb(monkeypatch, capsys, "play", str(stored), "--episodes", "1", "--stage", "0", "--output", "x.gif")
+        assert (code, told) == (1, f"robonav: x.gif: {reason}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    assert not list((tmp_path / "results").iterdir())
 
 
 def test_a_storage_that_may_only_be_read_is_refused_before_the_work(
@@ -212,14 +271,18 @@ def test_results_that_cannot_be_stored_are_not_passed_over(tmp_path: Path, monke
     here: Any = located.LocatedRun(run, None, None)  # type: ignore[arg-type]
     StoredNotes(run.path, f"{tmp_path}/bucket/run").update()
 
+    def write(folder: Path) -> list[Path]:
+        (folder / "evaluation.json").write_text("{}")
+        return [folder / "evaluation.json"]
+
     def denied(*_: object) -> None:
         raise OSError("AccessDenied")
 
     monkeypatch.setattr(stored_notes, "write_bytes", denied)
     with pytest.raises(StoredRunError, match=r"AccessDenied.*--out DIR"):
-        lost.keep(lambda folder: (folder / "evaluation.json").write_text("{}"), "evaluations")
+        lost.keep(write, "evaluations")
     shutil.rmtree(run.path / "evaluations")
-    (shown,) = here.keep(lambda folder: (folder / "evaluation.json").write_text("{}"), "evaluations")
+    (shown,) = here.keep(write, "evaluations")
     assert Path(shown).read_text() == "{}"
 
 

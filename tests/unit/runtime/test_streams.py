@@ -118,4 +118,7 @@ def test_a_loss_asks_for_a_stop_also_one_that_there_was_before() -> None:
         with stop_on_signals() as stop:
             streams.note("stderr", Loss("the reader of stderr went away", EXIT_RESUME))
             assert stop.resume_code == EXIT_FAILED, "the first counts"
+        with stop_on_signals(needs_reader=False) as stop:
+            streams.note("stdout", Loss("the reader of stdout went away", EXIT_RESUME))
+            assert not stop
     assert not StopRequest()
