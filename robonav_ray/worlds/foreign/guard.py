@@ -204,6 +204,7 @@ class ForeignVector(SyncVectorEnv):
 
     def __init__(self, make: Callable[[], gym.Env[Any, Any]], num_envs: int, env_id: str) -> None:
         """Make ``num_envs`` GuardedEnvs, in whatever wrappers of ours. EnvironmentFailedError where two do not agree on their spaces."""
+        self._folder = os.getcwd()
         envs: list[gym.Env[Any, Any]] = []
         try:
             for _ in range(num_envs):
@@ -215,7 +216,6 @@ class ForeignVector(SyncVectorEnv):
             raise
         super().__init__([lambda env=env: env for env in envs], autoreset_mode=AutoresetMode.SAME_STEP)
         self._guards = [_guard_of(env) for env in envs]
-        self._folder = os.getcwd()
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """As SyncVectorEnv's."""
