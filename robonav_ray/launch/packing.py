@@ -200,7 +200,10 @@ class _Walk:
         behind = [inside[: n + 1] for n in range(len(inside))] if path.is_symlink() else []
         if any(self._is_ignored(p, p != inside or stat.S_ISDIR(mode)) for p in behind):
             return IGNORED
-        if any(map(is_secret_name, (parts, *behind))) or (stat.S_ISREG(mode) and _begins_like_a_key(real)):
+        named = [(one, stat.S_ISDIR(mode) or one != inside) for one in behind] + [(parts, stat.S_ISDIR(mode))]
+        if any(is_secret_name(one, is_folder=folder) for one, folder in named) or (
+            stat.S_ISREG(mode) and _begins_like_a_key(real)
+        ):
             return SECRET
         return ""
 

@@ -6,22 +6,20 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-_ENDINGS = ("", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".txt", ".xml", ".properties", ".env", ".bak", ".enc")
 _WORDS = (
-    *(
-        "secret",
-        "secrets",
-        ".secret",
-        ".secrets",
-        "credential",
-        "credentials",
-        ".credentials",
-        "password",
-        "passwords",
-        ".password",
-    ),
-    *("passwd", "token", "tokens", ".token", "auth_token", "api_key", "apikey", "api_keys", "kubeconfig", "client_secret"),
+    *("secret", "credential", "password", "passwd", "passphrase", "token", "kubeconfig"),
+    *("api_key", "access_key", "secret_key", "private_key", "root_key"),
 )
+_DATA = (
+    *("json", "yaml", "yml", "toml", "ini", "cfg", "conf", "txt", "csv", "tsv", "xml", "properties", "env", "enc"),
+    *("db", "sqlite", "plist", "rtf", "xlsx", "docx", "log"),
+)
+"""Endings of files that hold data; sources and pages (``tokenizer.py``, ``passwords.md``) are about secrets, and travel."""
+_COPY = re.compile(r"(.)(?:~|\.(?:bak|backup|old|orig|save|sav|sw[op]|tmp|copy|\d+)|[-_ ](?:bak|old|copy)|\s*\(\d+\)|[-_]?\d+)$")
+"""What editors, people and browsers put behind the name of a copy."""
+_SAYS = "|".join(word.replace("_", "_?") for word in _WORDS)
+_SPOKEN = re.compile(rf"(?:^|_)(?:{_SAYS})s?(?:_|$)")
+_WHOLE = re.compile(rf"(?:auth_|client_)?(?:{_SAYS})s?")
 FOLDERS = (
     *(
         ".ssh",
@@ -40,7 +38,6 @@ FOLDERS = (
     *("secrets", ".secrets", "keyrings", ".env", ".git", ".hg", ".svn"),
 )
 FILES = (
-    *(f"{word}{ending}" for word in _WORDS for ending in _ENDINGS),
     *(
         ".env",
         ".env.*",
@@ -120,13 +117,34 @@ _IS_KEY = re.compile(
 )
 
 
-def is_secret_name(parts: Sequence[str]) -> bool:
-    """Whether the last of ``parts``, or the folder that it is, is called like a secret; examples (``.env.example``) are none."""
+def is_secret_name(parts: Sequence[str], *, is_folder: bool = False) -> bool:
+    """Whether the last of ``parts`` is called like a secret, or like a copy of one; examples (``.env.example``) are none."""
     lower = [part.lower() for part in parts]
     name = lower[-1]
     if name.endswith(_EXAMPLES):
         return False
-    return tuple(lower[-2:]) in _PLACES or name in FOLDERS or any(fnmatchcase(name, pattern) for pattern in FILES)
+    names = {name, name.replace("-", "_")}
+    while (shorter := _COPY.sub(r"\1", name)) != name:
+        name = shorter
+        names |= {name, name.replace("-", "_")}
+    if tuple(lower[-2:]) in _PLACES or not names.isdisjoint(FOLDERS):
+        return True
+    return any(fnmatchcase(one, pattern) for one in names for pattern in FILES) or any(
+        map(_is_spoken_folder if is_folder else _is_spoken, names)
+    )
+
+
+def _is_spoken(name: str) -> bool:
+    """Whether a file that holds data has the word for a secret in its name; more than one token are those of a language."""
+    stem, _, ending = name.lstrip(".").rpartition(".")
+    if stem and ending not in _DATA:
+        return False
+    words = "_".join(re.findall(r"[a-z]+", stem or ending))
+    return _WHOLE.fullmatch(words) is not None or _SPOKEN.search(re.sub(r"(^|_)tokens(?=_|$)", r"\1", words)) is not None
+
+
+def _is_spoken_folder(name: str) -> bool:
+    return _WHOLE.fullmatch(name.strip("._")) is not None
 
 
 def holds_private_key(head: bytes) -> bool:
@@ -135,5 +153,11 @@ def holds_private_key(head: bytes) -> bool:
 
 
 def rsync_patterns() -> list[str]:
-    """Return the names as patterns of rsync, upper case or lower."""
-    return [re.sub(r"[a-z]", lambda c: f"[{c[0]}{c[0].upper()}]", name) for name in dict.fromkeys((*FOLDERS, *FILES))]
+    """Return the names as patterns of rsync, upper case or lower; they leave out a little more, and all copies."""
+    words = [f"*{word.replace('_', '*')}" for word in _WORDS]
+    spoken = [f"{word}{more}.{ending}" for word in words for more in ("", "[!i]*") for ending in _DATA]  # not tokenizer.json
+    whole = [f"{word}{more}" for word in words for more in ("", "s")]
+    copies = ["*~", "*.bak", "*.backup", "*.old", "*.orig", "*.save", "*.sw[op]", *(f"*.{ending}.[0-9]" for ending in _DATA)]
+    copies += [f"{name}[-_.0-9]*" for name in FOLDERS if name.startswith(".")]
+    names = dict.fromkeys((*FOLDERS, *FILES, *spoken, *whole, *copies))
+    return [re.sub(r"[a-z](?![^[]*\])", lambda c: f"[{c[0]}{c[0].upper()}]", name) for name in names]

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import zipfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from robonav_ray import cli
 from robonav_ray.launch import packing
 from robonav_ray.launch.packing import IGNORED, OUTSIDE, SECRET, PackageError, collect_package
-from robonav_ray.launch.secret_names import FILES, FOLDERS, rsync_patterns
+from robonav_ray.launch.secret_names import FOLDERS, is_secret_name, rsync_patterns
 from robonav_ray.launch.submit import Submission, SubmitError, submit_command
 from robonav_ray.screen import make_screen
 
@@ -26,6 +27,16 @@ SECRETS = [
     ".htpasswd", ".pgpass", ".my.cnf", "auth_token", ".vault-token", ".gnupg/private-keys-v1.d/x.key",
     ".password-store/a.gpg", ".ssh/known_hosts", ".aws/config", "sub/dir/.aws/credentials", ".huggingface/token",
     "kaggle.json", ".bash_history", "deploy/prod.tfvars",
+]  # fmt: skip
+CALLED_LIKE_SECRETS = [
+    ".env~", ".env.bak", ".env.bak~", ".env2", ".netrc~", ".netrc.swp", "server.pem.bak", "id_rsa.old", ".token.txt.swp",
+    "credentials.csv", "credentials.csv.1", "credentials (1).csv", "credentials copy.csv", "rootkey.csv", "alice_accessKeys.csv",
+    "access-keys-2.csv", "passwords.csv", "Copy of passwords.csv", "passwd.bak", "aws_credentials", "prod.credentials.json",
+    "hf_token.txt", "tokens.txt", "auth_tokens.json", "api-key.txt", "openai_apikey", "my-secret.yaml", "MY_PRIVATE_KEY.txt",
+]  # fmt: skip
+CALLED_OTHERWISE = [
+    "tokenizer.py", "tokenizer.json", "tokenizer_config.json", "secret_names.py", "test_tokens.py", "token.py", "credentials.py",
+    "passwords.md", "monkey.txt", "keyboard.json", "keys.json", "keyframes.csv",
 ]  # fmt: skip
 PLAIN = [
     "run.yaml",
@@ -170,8 +181,26 @@ def test_a_config_that_would_stay_is_refused(project: Path) -> None:
 
 def test_ray_up_copies_no_secrets_either(tmp_path: Path) -> None:
     patterns = rsync_patterns()
-    assert len(patterns) == len({*FOLDERS, *FILES})
     assert "*.[pP][eE][mM]" in patterns
+    for name in (*SECRETS, *CALLED_LIKE_SECRETS, *(f"{folder}/" for folder in FOLDERS)):
+        assert any(fnmatchcase(part, pattern) for part in name.split("/") for pattern in patterns), name
+    for name in CALLED_OTHERWISE:
+        assert not any(fnmatchcase(name, pattern) for pattern in patterns), name
+
+
+@pytest.mark.parametrize("name", CALLED_LIKE_SECRETS)
+def test_a_secret_is_known_by_its_word_and_by_the_name_that_it_is_a_copy_of(name: str) -> None:
+    assert is_secret_name(["sub", name])
+    assert is_secret_name(["sub", name.upper()])
+
+
+def test_sources_and_pages_about_secrets_travel() -> None:
+    kept = [name for name in (*CALLED_OTHERWISE, "special_tokens_map.json", "secretary.txt") if is_secret_name([name])]
+    assert kept == []
+    for name in ("token_ring", "next_token_prediction", "secret_garden", "tokenizer"):
+        assert not is_secret_name([name], is_folder=True), name
+    for name in (".ssh.bak", ".ssh2", ".aws_old", "secrets.old", "secrets", ".Secrets"):
+        assert is_secret_name([name], is_folder=True), name
 
 
 def test_ray_unpacks_what_was_listed(project: Path, tmp_path: Path) -> None:
