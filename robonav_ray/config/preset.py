@@ -43,6 +43,18 @@ def load_elsewhere(preset: Mapping[str, Any]) -> dict[str, Any]:
     return sizes
 
 
+def with_sizes_of_ours(run: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections of ``run`` with what ``elsewhere.yaml`` and c51's support would set written down as it is in our worlds.
+
+    ``defaults`` are all sections of a run without a preset.
+    """
+    keys = {section: [*sizes] for section, sizes in yaml.safe_load(_ELSEWHERE.read_text(encoding="utf-8")).items()}
+    keys["algo"] += ["v_min", "v_max"]
+    sizes = {section: {key: defaults[section][key] for key in names} for section, names in keys.items()}
+    name = run.get("preset")
+    return merged(merged(sizes, load_preset(name) if name in preset_names() else {}), run)
+
+
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``over`` with what only ``under`` has added, section by section; lists and everything else are taken whole."""
     result = {**under, **over}

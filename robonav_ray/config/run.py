@@ -53,7 +53,7 @@ class RunConfig(Section):
         if not isinstance(data, Mapping):
             return data
         given = cast("Mapping[str, Any]", data)
-        name, elsewhere = given.get("preset"), not _is_native(given.get("env"))
+        name, elsewhere = given.get("preset"), not names_ours(given.get("env"))
         if isinstance(name, str):
             preset = load_preset(name)
             given = merged(merged(preset, load_elsewhere(preset)) if elsewhere else preset, given)
@@ -211,7 +211,7 @@ class RunConfig(Section):
         return self
 
 
-def _is_native(env: Any) -> bool:
+def names_ours(env: Any) -> bool:
     """Whether a section ``env``, not checked yet, leaves the environment ours."""
     if isinstance(env, EnvConfig):
         return env.is_native

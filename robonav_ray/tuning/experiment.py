@@ -4,7 +4,7 @@
 
     runs/asha-20261124-181500/
       tuning.yaml          the resolved config of the search
-      experiment.json      versions, git revision, command, one entry per session
+      experiment.json      whose sizes presets have, versions, git revision, command, one entry per session
       records.jsonl        everything that happened; all that a resume trusts
       trials/00000/ ...    a run directory each, as `robonav train` makes them
       best_config.yaml     the best trial's whole config; `robonav train best_config.yaml` takes it
@@ -26,6 +26,8 @@ from typing import Any
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import dump_config, load_tuning_config
+from robonav_ray.config.preset import with_sizes_of_ours
+from robonav_ray.config.run import names_ours
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.errors import UserError
 from robonav_ray.plain_files import check_entries, is_plain, replace
@@ -45,6 +47,8 @@ _FILES = frozenset(
 )
 _FOLDERS = frozenset(("trials", "plots", "ray_tune"))
 """What a search opens in its directory, by name: each is looked at before it is taken up."""
+_SIZES = {"preset_sizes": "by environment"}
+"""In ``experiment.json``; without it the search was begun when presets had the sizes of our worlds everywhere."""
 FOREVER_S = 1e9
 """A trial's time budget: it ends by its env steps, not when its curriculum is passed."""
 
@@ -145,6 +149,7 @@ def create_experiment(config: TuningConfig, directory: Path | None = None) -> Ex
         raise RunDirectoryError(
             f"output_dir: cannot make {path}: {error.strerror}; set output_dir to a folder you may write"
         ) from None
+    RunDirectory(path).write_json("experiment.json", _SIZES)
     replace(path / CONFIG_FILE, dump_config(config))
     return Experiment(path, config)
 
@@ -158,7 +163,16 @@ def open_experiment(path: Path) -> Experiment:
         known = sorted(p.parent.name for p in path.parent.glob(f"*/{CONFIG_FILE}"))[-3:] if path.parent.is_dir() else []
         hint = f"; searches beside it: {', '.join(known)}" if known else "; `robonav tune configs/tuning/asha.yaml` makes one"
         raise RunDirectoryError(f"{path}: is not the directory of a search (it has no {CONFIG_FILE}){hint}")
-    return Experiment(path.absolute(), load_tuning_config(path / CONFIG_FILE, follow=False))
+    config = load_tuning_config(path / CONFIG_FILE, follow=False)
+    is_old = not _SIZES.items() <= RunDirectory(path).read_json("experiment.json").items()
+    return Experiment(path.absolute(), as_before(config) if is_old else config)
+
+
+def as_before(config: TuningConfig) -> TuningConfig:
+    """Return the search as it was before presets had other sizes elsewhere: those of our worlds are written down in its ``run``."""
+    if names_ours(config.run.get("env")):
+        return config
+    return config.model_copy(update={"run": with_sizes_of_ours(config.run, RunConfig().model_dump(mode="json"))})
 
 
 def latest_experiment(output_dir: Path, name: str | None = None) -> Path | None:

@@ -36,7 +36,14 @@ from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.task import check_gates, describe_task
 from robonav_ray.screen import Screen, make_screen, print_commands, show_warnings
 from robonav_ray.text import command_text, one_line, path_word
-from robonav_ray.tuning.experiment import CONFIG_FILE, Experiment, create_experiment, latest_experiment, open_experiment
+from robonav_ray.tuning.experiment import (
+    CONFIG_FILE,
+    Experiment,
+    as_before,
+    create_experiment,
+    latest_experiment,
+    open_experiment,
+)
 from robonav_ray.tuning.mutations import check_population
 from robonav_ray.tuning.records import Records, TrialHistory, best_checkpoint
 from robonav_ray.tuning.resources import plan_trials
@@ -112,8 +119,12 @@ def resolve_search(
 
 
 def _same_search(experiment: Experiment, asked: TuningConfig | None) -> tuple[TuningConfig, Experiment]:
-    if asked is not None and asked != experiment.config:
-        differing = [name for name in type(asked).model_fields if getattr(asked, name) != getattr(experiment.config, name)]
+    ways = () if asked is None else (asked, as_before(asked))
+    found = experiment.config
+    differing = min(
+        ([k for k in type(way).model_fields if getattr(way, k) != getattr(found, k)] for way in ways), key=len, default=[]
+    )
+    if differing:
         raise ConfigError(
             f"{experiment.shown}/tuning.yaml: the search to resume has another {', '.join(differing)} than asked for now; resume without "
             "changing it, or begin a new search"
