@@ -18,7 +18,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.runtime.cluster import connected
 from robonav_ray.tuning.default_space import DEFAULT_SPACE
 from robonav_ray.tuning.function_schedulers import finite_objective, function_scheduler
-from robonav_ray.tuning.objective import METRIC
+from robonav_ray.tuning.objective import METRIC, highest
 from robonav_ray.tuning.samplers import Sampler, make_sampler
 from robonav_ray.tuning.space import Space
 
@@ -31,6 +31,7 @@ class SamplerSearch(Searcher):
         super().__init__(metric=METRIC, mode="max")
         self._sampler, self._most = sampler, most
         self._numbers: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._best: dict[str, float | None] = {}
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next values (dict), or that there are no more."""
@@ -42,9 +43,16 @@ class SamplerSearch(Searcher):
         return dict(params)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the sampler."""
+        """Tell the sampler of the trial's best report."""
         number, params = self._numbers[trial_id]
-        self._sampler.tell(number, params, None if error else finite_objective(result))
+        if result is not None:
+            self.on_trial_result(trial_id, result)
+        self._sampler.tell(number, params, None if error else self._best.get(trial_id))
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Remember the best report."""
+        told = (self._best.get(trial_id), finite_objective(result))
+        self._best[trial_id] = highest(told, lambda value: value)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing is restored from Tune's files."""
@@ -52,6 +60,22 @@ class SamplerSearch(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Never called."""
         raise NotImplementedError
+
+
+class BestReport(tune.Callback):
+    """Remembers the best report of a search: a trial may fall behind its own best, and a population changes a trial's values."""
+
+    def __init__(self) -> None:
+        """Nothing is reported yet."""
+        self.best: tuple[float, dict[str, Any]] | None = None
+        """The objective, and the values that it was made with."""
+
+    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
+        """Compare a report with the best one before."""
+        value = finite_objective(result)
+        if value is not None:  # the scheduler may have given the trial other values by now; those of the report are in it
+            told = (value, dict(result.get("config", trial.config)))
+            self.best = highest((self.best, told), lambda pair: None if pair is None else pair[0])
 
 
 def search_function(
@@ -86,7 +110,7 @@ def search_function(
         seed: Of values and perturbations.
 
     Raises:
-        UserError: When none fits, every trial failed, or none ended with a finite objective.
+        UserError: When none fits, every trial failed, or none reported a finite objective.
     """
     space = dict(space or DEFAULT_SPACE)
     runtime = RuntimeConfig()
@@ -98,6 +122,7 @@ def search_function(
         )
         fit = math.floor(cluster.free_cpus / resources["cpu"] + 1e-9)
         is_population = scheduler["kind"] == "pbt"  # draws the values by itself; all its trials are there from the start
+        reports = BestReport()
         analysis = tune.run(
             tune.with_resources(_reporting(train_fn), dict(resources)),
             name=name,
@@ -108,21 +133,20 @@ def search_function(
             stop={"training_iteration": max_iterations},
             max_concurrent_trials=None if is_population else min(max_concurrent or fit, fit),
             raise_on_failed_trial=False,
+            callbacks=[reports],
             verbose=0,
         )
-        return _best_of(analysis.trials)
+        return _best_of(analysis.trials, reports.best)
 
 
-def _best_of(trials: Sequence[Trial]) -> tuple[float, dict[str, Any]]:
-    """Return objective and values of the trial whose last report is the highest; UserError when none can be compared."""
-    judged = [(value, trial) for trial in trials if (value := finite_objective(trial.last_result)) is not None]
-    if judged:
-        value, best = max(judged, key=lambda pair: pair[0])
-        return value, dict(best.config)
+def _best_of(trials: Sequence[Trial], best: tuple[float, dict[str, Any]] | None) -> tuple[float, dict[str, Any]]:
+    """Return objective and values of the best report of all; UserError when none can be compared."""
+    if best is not None:
+        return best
     reported = [trial.last_result[METRIC] for trial in trials if METRIC in trial.last_result]
     if reported:
         raise UserError(
-            f"no trial ended with an objective that can be compared: {METRIC!r} must be a finite number, and the first is {reported[0]!r}"
+            f"no trial reported an objective that can be compared: {METRIC!r} must be a finite number, and the first is {reported[0]!r}"
         )
     failed = [str(trial.get_error() or trial.error_file) for trial in trials]
     raise UserError(

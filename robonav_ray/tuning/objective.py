@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+_Report = TypeVar("_Report")
 METRIC = "objective"
 TIME = "env_steps"
 """What schedulers count time in: env steps that the trial has made itself."""
@@ -16,3 +21,13 @@ def objective(stage: int, success_frac: float | None, mean_return: float) -> flo
         mean_return: Mean task return of these episodes; the objective of an environment that knows no success.
     """
     return mean_return if success_frac is None else stage + success_frac
+
+
+def highest(reports: Iterable[_Report], objective: Callable[[_Report], float | None]) -> _Report | None:
+    """Return the report that "best" means everywhere: the highest finite objective, the earliest of equals; None when there is none."""
+    best, most = None, -math.inf
+    for report in reports:
+        value = objective(report)
+        if value is not None and math.isfinite(value) and value > most:
+            best, most = report, value
+    return best

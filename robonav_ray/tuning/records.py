@@ -7,7 +7,6 @@ left away. Tune's own state files are pickles and are never read (docs/decisions
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 from robonav_ray.errors import UserError
 from robonav_ray.plain_files import append, open_appending, read_lines
+from robonav_ray.tuning.objective import highest
 
 RECORDS_FILE = "records.jsonl"
 State = Literal["pending", "running", "stopped", "finished", "failed"]
@@ -76,9 +76,7 @@ class Exploit:
 
 def best_report(reports: Iterable[TrialReport]) -> TrialReport | None:
     """Return the report that "best" means everywhere: the highest finite objective, the earliest of equals."""
-    return max(
-        (report for report in reports if math.isfinite(report.objective)), key=lambda report: report.objective, default=None
-    )
+    return highest(reports, lambda report: report.objective)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from robonav_ray.config.tuning import DimensionConfig
 from robonav_ray.errors import UserError
 from robonav_ray.tuning.default_space import DEFAULT_SPACE
 from robonav_ray.tuning.function_schedulers import FunctionPopulation, finite_objective, function_scheduler
-from robonav_ray.tuning.function_search import _best_of
+from robonav_ray.tuning.function_search import BestReport, SamplerSearch, _best_of
 from robonav_ray.tuning.objective import METRIC
 from robonav_ray.tuning.space import Space
 
@@ -29,6 +29,13 @@ def trial(params: dict[str, Any] | None = None, objective: Any = 0.0, **result: 
     return SimpleNamespace(
         config=dict(params or {}), last_result=reported, trial_id="t", error_file="error.txt", get_error=lambda: None
     )
+
+
+def best_of(trials: list[Any]) -> tuple[float, dict[str, Any]]:
+    reports = BestReport()
+    for one in trials:
+        reports.on_trial_result(0, trials, one, one.last_result)
+    return _best_of(trials, reports.best)
 
 
 def check_inside(space: Space, params: dict[str, Any]) -> None:
@@ -82,15 +89,29 @@ def test_what_cannot_be_compared_is_never_best(odd):
     assert finite_objective({METRIC: odd}) is None
     for order in ([odd, 0.5, -1.0], [-1.0, odd, 0.5], [0.5, -1.0, odd]):
         trials = [trial({"x": i}, value) for i, value in enumerate(order)]
-        assert _best_of(trials) == (0.5, {"x": order.index(0.5)})
+        assert best_of(trials) == (0.5, {"x": order.index(0.5)})
     with pytest.raises(UserError, match="finite number"):
-        _best_of([trial({}, odd), trial({}, odd)])
+        best_of([trial({}, odd), trial({}, odd)])
+
+
+def test_the_best_report_counts_also_when_the_trial_falls_or_goes_on_with_other_values():
+    told: list[Any] = []
+    sampler: Any = SimpleNamespace(ask=lambda number: {"x": number}, tell=lambda *told_now: told.append(told_now))
+    search, reports, one = SamplerSearch(sampler, 1), BestReport(), trial({"x": 0})
+    search.suggest("t")
+    for value, x in [(0.1, 0), (0.9, 1), (math.nan, 2), (0.9, 3), (0.2, 4)]:
+        result = {METRIC: value, "config": {"x": x}}
+        search.on_trial_result("t", result)
+        reports.on_trial_result(0, [one], one, result)
+    search.on_trial_complete("t", {METRIC: 0.2})
+    assert _best_of([one], reports.best) == (0.9, {"x": 1})
+    assert told == [(0, {"x": 0}, 0.9)]
 
 
 def test_trials_that_reported_nothing_are_left_out_and_said():
-    assert _best_of([trial({}, "missing"), trial({"x": 1}, np.float32(-2.0))]) == (-2.0, {"x": 1})
+    assert best_of([trial({}, "missing"), trial({"x": 1}, np.float32(-2.0))]) == (-2.0, {"x": 1})
     with pytest.raises(UserError, match=r"every trial failed, or none reported 'objective'.*error\.txt"):
-        _best_of([trial({}, "missing")])
+        best_of([trial({}, "missing")])
 
 
 @pytest.mark.parametrize("odd", ODD)
