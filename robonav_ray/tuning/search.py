@@ -66,6 +66,7 @@ def tune_command(
     """Search to the end (or to the limit, or to a signal) and return the exit code.
 
     0: finished; 75: stopped before the end, resume; 1: every trial failed. Mistakes of the user raise UserError before anything is made.
+    After a signal the process is ended by force when it is not over within the run's ``budget.grace_s`` (see ``signals.py``).
     """
     if table not in get_args(Mode):
         raise ConfigError(f"--table {table}: choose {', '.join(get_args(Mode))}")
@@ -75,7 +76,7 @@ def tune_command(
     if experiment is not None and RunDirectory(experiment.path).is_locked:
         raise RunDirectoryError(f"{experiment.shown}: another process is at work on this search; wait for it, or stop it")
     check_search(config)
-    with stop_on_signals() as stop:
+    with stop_on_signals(Experiment(Path(), config).run_config({}).budget.grace_s) as stop:
         found = search(
             config,
             experiment,

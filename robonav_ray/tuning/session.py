@@ -61,6 +61,8 @@ class SearchSession(tune.Callback):
         self._failed: Counter[str] = Counter()
         self._table = make_table(table, experiment.config, experiment.path.name, console)
         self._session = records.begin_session()
+        self._stop_file = experiment.path / "ray_tune" / f"stop-{self._session}"
+        """Tells the trials, which are other processes and may be in the midst of a report, that this session ends."""
         self._order_clones()
         config, history = experiment.config, records.history
         self._scheduler = Recorder(
@@ -85,7 +87,7 @@ class SearchSession(tune.Callback):
         if self._stream.is_finished():  # a session of a search that had come to its end already
             self._records.add("over")
             return False
-        order = TrialOrder(self._experiment, self._plan.plan, tuple(command_line()))
+        order = TrialOrder(self._experiment, self._plan.plan, tuple(command_line()), self._stop_file)
         trainable = tune.with_resources(tune.with_parameters(CurriculumTrial, order=order), _bundles(self._plan))
         with self._table:
             self._show()
@@ -253,9 +255,18 @@ class SearchSession(tune.Callback):
         return self._records.history.trials[trial]
 
     def _should_stop(self) -> bool:
-        if self._stop or (self._limit is not None and time.monotonic() >= self._limit):
+        is_late = self._limit is not None and time.monotonic() >= self._limit
+        if (self._stop or is_late) and not self._interrupted:
             self._interrupted = True
+            self._tell_trials()
         return self._interrupted
+
+    def _tell_trials(self) -> None:
+        try:
+            self._stop_file.parent.mkdir(exist_ok=True)
+            replace(self._stop_file, "")
+        except OSError as error:  # a full disk: Tune ends trials by force that do not end by themselves within some seconds
+            logger.warning("the trials could not be told that the search ends: %s", error)
 
     def _show(self) -> None:
         self._table.update(self._records.history, time.time())

@@ -6,8 +6,8 @@
          <-result-                     --save--> a Tune checkpoint: the path of ours (a few bytes)
          --reset_config, load_checkpoint(another trial's)--> the clone takes over weights, optimiser, curriculum; values are the new ones
 
-What a step waits for: the run to come to its next report; what a stop waits for: Ray Train to end its ranks itself (seconds), so that
-nothing of a trial outlives it.
+What a step waits for: the run to come to its next report, or the search to be stopped, which the trial sees by a file in the search's
+directory; what a stop waits for: Ray Train to end its ranks itself (seconds), so that nothing of a trial outlives it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import dataclasses
 import json
 import logging
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from robonav_ray.interfaces import Tracker
 from robonav_ray.plain_files import read_json, replace
 from robonav_ray.runtime.live import StartWiring, start_local
 from robonav_ray.runtime.resources import Plan
+from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.watching import EvaluationStopped
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.mutations import in_flight_changes
@@ -43,6 +46,27 @@ class TrialOrder:
     """Sizes of a trial's parts; None for a trial in one process."""
     command: tuple[str, ...]
     """What began the search."""
+    stop_file: Path
+    """Is there once this session of the search is to end."""
+
+
+class FileStop(StopRequest):
+    """A request of another process: true once a file is there, which is looked for every ``LOOK_S`` seconds."""
+
+    LOOK_S = 0.5
+
+    def __init__(self, file: Path) -> None:
+        """``file`` lies on storage that both processes see."""
+        super().__init__()
+        self._file, self._looked = file, float("-inf")
+
+    def __bool__(self) -> bool:
+        now = time.monotonic()
+        if self.signal_name is None and now - self._looked >= self.LOOK_S:
+            self._looked = now
+            if os.path.lexists(self._file):
+                self.signal_name = "the end of the search"
+        return super().__bool__()
 
 
 class CurriculumTrial(tune.Trainable):
@@ -60,7 +84,10 @@ class CurriculumTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train to the next report and return it."""
-        facts = self._opened().report()
+        try:
+            facts = self._opened().report()
+        except EvaluationStopped:
+            raise RuntimeError("the search was stopped; nobody waits for this report") from None
         result = dataclasses.asdict(facts)
         if facts.done:
             self._close()
@@ -106,6 +133,7 @@ class CurriculumTrial(tune.Trainable):
                 _starter(self._order.plan),
                 wiring_name=search.wiring,
                 command=self._order.command,
+                stop=FileStop(self._order.stop_file),
             )
         return self._run
 

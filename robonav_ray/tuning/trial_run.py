@@ -40,6 +40,7 @@ from robonav_ray.runtime.policies import load_policy
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, create_run, open_run
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.task import describe_task
+from robonav_ray.runtime.watching import EvaluationStopped
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.tuning.objective import objective
 
@@ -86,6 +87,7 @@ class TrialRun:
         *,
         wiring_name: Literal["ray", "local"],
         command: Sequence[str],
+        stop: StopRequest | None = None,
     ) -> None:
         """Nothing is made or started yet.
 
@@ -96,10 +98,12 @@ class TrialRun:
             start: Starts the parts.
             wiring_name: What the parts are, for ``run.json``.
             command: What began the search, for ``run.json``.
+            stop: Asks the trial to end; it is looked at while the trial trains and while its policy is judged.
         """
         self.directory, self.config = directory, config
         self._report_env_steps = report_env_steps
         self._start, self._command = start, command
+        self._stop = StopRequest() if stop is None else stop
         self._wiring_name: Literal["ray", "local"] = wiring_name
         self._live: LiveRun | None = None
         self._held: contextlib.ExitStack | None = None
@@ -129,6 +133,7 @@ class TrialRun:
         """Train to the next multiple of the report's interval, commit a checkpoint, and judge it.
 
         Raises:
+            EvaluationStopped: When it was asked to end; what had been learned by then is committed.
             RuntimeError: When a part has failed for good, no checkpoint could be written, or the mean return is not finite.
         """
         live = self._opened()
@@ -206,7 +211,7 @@ class TrialRun:
         self._hold()
         session = Session(self.config, task, run, checkpoint, time.monotonic())
         self._live = LiveRun(
-            session, self._start, wiring_name=self._wiring_name, stop=StopRequest(), command=self._command, is_held=True
+            session, self._start, wiring_name=self._wiring_name, stop=self._stop, command=self._command, is_held=True
         ).__enter__()
 
     def _hold(self) -> None:
@@ -294,7 +299,9 @@ class TrialRun:
         facts, task = live.controller.facts, live.session.task
         assert facts is not None
         stage = facts.progress.stage
-        summary = summarize(judge_stage(load_policy(checkpoint, self.config, task), self.config, task, stage))
+        self._heed_stop()
+        policy = load_policy(checkpoint, self.config, task)
+        summary = summarize(judge_stage(policy, self.config, task, stage, lambda progress: self._heed_stop()))
         success = None if summary.success is None else summary.success.frac
         mean_return = float(summary.task_return.value if summary.task_return.value is not None else 0.0)
         if not math.isfinite(mean_return):
@@ -315,6 +322,10 @@ class TrialRun:
             checkpoint=checkpoint.path.name,
             done=done,
         )
+
+    def _heed_stop(self) -> None:
+        if self._stop:
+            raise EvaluationStopped
 
 
 def _learner_hash(checkpoint: Checkpoint) -> str:

@@ -11,7 +11,11 @@ from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.runtime.checkpoint import list_checkpoints, newest_good_checkpoint
 from robonav_ray.runtime.live import start_local
 from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.watching import EvaluationStopped
+from robonav_ray.tuning import trial_run
 from robonav_ray.tuning.experiment import Experiment
+from robonav_ray.tuning.trial import FileStop
 from robonav_ray.tuning.trial_run import ORDER_FILE, TAKE_OVERS_FILE, TrialRun, order_take_over
 
 RUN = {
@@ -32,9 +36,9 @@ SEARCH = TuningConfig.model_validate(
 )
 
 
-def make(tmp_path: Path, trial: str, learning_rate: float = 1e-3) -> TrialRun:
+def make(tmp_path: Path, trial: str, learning_rate: float = 1e-3, stop: StopRequest | None = None) -> TrialRun:
     config = Experiment(tmp_path, SEARCH).trial_config(trial, {"learner.learning_rate": learning_rate})
-    return TrialRun(tmp_path / trial, config, 2_000, start_local, wiring_name="local", command=("test",))
+    return TrialRun(tmp_path / trial, config, 2_000, start_local, wiring_name="local", command=("test",), stop=stop)
 
 
 def learner_hash(directory: Path, which: int = -1) -> str:
@@ -124,3 +128,35 @@ def test_a_return_that_cannot_be_compared_fails_the_trial_alone(tmp_path, monkey
     with pytest.raises(RuntimeError, match=r"00000: the mean return of .* cannot be compared"):
         run.report()
     run.close()
+
+
+@pytest.mark.parametrize("judging", [False, True])
+def test_a_trial_that_is_asked_to_stop_leaves_its_report_and_goes_on_later(tmp_path, monkeypatch, judging):
+    monkeypatch.setattr(FileStop, "LOOK_S", 0.0)
+    asked = tmp_path / "stop-1"
+    run = make(tmp_path, "00000", stop=FileStop(asked))
+    steps = []
+    if judging:
+        inner = trial_run.judge_stage
+
+        def judge(*args):
+            def show(progress):
+                steps.append(progress)
+                asked.touch()
+                args[-1](progress)
+
+            return inner(*args[:-1], show)
+
+        monkeypatch.setattr(trial_run, "judge_stage", judge)
+    else:
+        run.open()
+        asked.touch()
+    with pytest.raises(EvaluationStopped):
+        run.report()
+    run.close()
+    assert len(steps) == judging, "an evaluation ends at its next step"
+    monkeypatch.undo()
+    asked.unlink()
+    later = make(tmp_path, "00000", stop=FileStop(tmp_path / "stop-2"))
+    assert later.report().env_steps >= 2_000
+    later.close()
