@@ -241,7 +241,7 @@ def list_plain(folder: Path, most: int) -> list[str]:
 
 
 def refusal(error: OSError) -> str | None:
-    """Return in words what a file was refused for, by the system or by this module; None for what passes with time."""
+    """Return in words what a file was refused for, by the system or by this module; None for an error that may pass."""
     if isinstance(error, PlainFileError):
         return str(error)
     return f"{error.filename}: {_REFUSED[error.errno]}" if error.errno in _REFUSED and error.filename else None
@@ -290,7 +290,7 @@ def _opened(path: Path, flags: int, mode: int = 0o666, *, follow: bool = False) 
 
 @contextlib.contextmanager
 def _refusals(path: Path) -> Iterator[None]:
-    """Make a PlainFileError of what a path is refused for; what passes with time (no room, no answer) stays what it is."""
+    """Make a PlainFileError of what a path is refused for; an error that may pass (no room, no answer) is raised as it is."""
     try:
         yield
     except PlainFileError:

@@ -12,6 +12,7 @@ import re
 import shlex
 from pathlib import Path
 
+_PACKAGE = Path(__file__).parent
 _RESERVED = frozenset({"auto", "latest"})
 """Words that an option takes for something else than the path of that name."""
 
@@ -47,6 +48,15 @@ def path_word(path: Path | str) -> str:
     absolute = Path(path).absolute()
     typed = os.path.relpath(absolute) if absolute.is_relative_to(Path.cwd()) else str(absolute)
     return f"./{typed}" if typed.startswith("-") or typed in _RESERVED else typed
+
+
+def source_place(file: str) -> str:
+    """Return a source file as a person finds it: ours from the package on, another from the current folder on where it lies below."""
+    path = Path(file)
+    try:
+        return str(path.relative_to(_PACKAGE.parent if path.is_relative_to(_PACKAGE) else Path.cwd()))
+    except (ValueError, OSError):  # elsewhere, or the current folder is gone
+        return str(path)
 
 
 def markdown_text(text: object) -> str:

@@ -29,6 +29,7 @@ from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
 from robonav_ray.launch.packing import DEFAULT_LIMIT_MB, collect_package
 from robonav_ray.runtime.job import STOP_WAIT, STOP_WAIT_S
+from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME
 from robonav_ray.screen import Screen
 from robonav_ray.text import command_text
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
-EXIT_FAILED, EXIT_RESUME, EXIT_DETACHED = 1, 75, 130
+EXIT_DETACHED = 130
 RECONNECT_S = 60.0
 """How long the log may be out of reach before the watching ends; the job goes on."""
 STOPPED_TIMEOUT_S = 60.0

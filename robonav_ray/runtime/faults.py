@@ -14,7 +14,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from robonav_ray import plain_files, text
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, ToldError, UserError
@@ -24,7 +23,6 @@ from robonav_ray.runtime.run_directory import RunDirectory, command_line
 logger = logging.getLogger(__name__)
 ERROR_FILE = "error.txt"
 _TOLD = (ToldError, PartLostError, FloatingPointError, RunFaultError)
-_PACKAGE = Path(__file__).parent.parent
 _MOST_CHARACTERS = 500
 
 
@@ -35,7 +33,7 @@ def sentence_of(error: BaseException) -> str:
         return lines[0][:_MOST_CHARACTERS]
     what = f"{type(error).__name__}: {lines[0]}" if lines[0] else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {_shown(Path(frames[-1].filename))}:{frames[-1].lineno}" if frames else ""
+    place = f" at {text.source_place(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
     return f"{what[:_MOST_CHARACTERS]}{place}"
 
 
@@ -75,11 +73,3 @@ def told_beside(run: RunDirectory) -> Iterator[None]:
     except ToldError as error:
         record_fault(run, error)
         raise RunFaultError(f"{sentence_of(error)}\nthe whole trace: {text.path_word(run.path / ERROR_FILE)}") from error
-
-
-def _shown(path: Path) -> str:
-    """Return the place of a source file as a person finds it: from the package or from the folder of now on."""
-    for folder in (_PACKAGE.parent, Path.cwd()):
-        if path.is_relative_to(folder):
-            return str(path.relative_to(folder))
-    return str(path)

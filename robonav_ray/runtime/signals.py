@@ -1,7 +1,7 @@
 """Signals that would end the process ask for a checkpoint and an orderly end within a grace; a second SIGINT ends at once.
 
 SIGINT and SIGTERM are a person's and an operator's; SIGHUP comes when the terminal is closed, SIGUSR1, SIGUSR2 and SIGXCPU from job queues
-before a limit, SIGQUIT, SIGALRM and the like from who knows where. All of them would lose what was learned since the last checkpoint.
+before a limit, SIGQUIT, SIGALRM and the like from other programs. Each of them would lose what was learned since the last checkpoint.
 
 What is not over within the grace (a storage that hangs, a part that does not end) is ended by force: the last committed checkpoint is
 intact, and whoever started the command is told by the exit code to start it again.

@@ -138,3 +138,10 @@ def test_a_picture_shows_the_text(name: str) -> None:
     assert not is_math_text(drawn)
     assert not drawn.startswith("_")
     assert drawn.replace(r"\$", "$").removeprefix(" ") in (text.one_line(name), text.one_line(name).removeprefix(" "))
+
+
+def test_a_source_file_is_shown_as_a_person_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert text.source_place(text.__file__) == "robonav_ray/text.py"
+    assert text.source_place(str(tmp_path / "mine" / "env.py")) == "mine/env.py"
+    assert text.source_place("/elsewhere/env.py") == "/elsewhere/env.py"

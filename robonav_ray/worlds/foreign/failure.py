@@ -14,6 +14,7 @@ from types import CodeType
 import gymnasium as gym
 
 from robonav_ray.errors import EnvironmentFailedError
+from robonav_ray.text import source_place
 
 _OURS = Path(__file__).parents[2]
 _GYMNASIUM = Path(gym.__file__).parent
@@ -64,7 +65,7 @@ def broken_promise(what: str, env_id: str, code: CodeType | None) -> Environment
 
 
 def _first_line(code: CodeType) -> str:
-    return f"{_shown_path(Path(code.co_filename))}:{code.co_firstlineno}"
+    return f"{source_place(code.co_filename)}:{code.co_firstlineno}"
 
 
 def _first_cause(error: BaseException) -> BaseException:
@@ -96,12 +97,12 @@ def _is_from_a_person(error: BaseException) -> bool:
 def _place(error: BaseException, package: str) -> str:
     """Return "file:line" of the innermost frame that its author wrote: no library's, where there is such a frame."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{_shown_path(Path(error.filename))}:{error.lineno}"
+        return f"{source_place(error.filename)}:{error.lineno}"
     best, found = 3, ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         distance = _distance(frame.f_code.co_filename, frame.f_globals.get("__name__", ""), package)
         if distance <= best:
-            best, found = distance, f"{_shown_path(Path(frame.f_code.co_filename))}:{line}"
+            best, found = distance, f"{source_place(frame.f_code.co_filename)}:{line}"
     return found
 
 
@@ -115,13 +116,6 @@ def _distance(filename: str, module: str, package: str) -> int:
     if _INSTALLED & set(path.parts):
         return 2
     return 3 if path.is_relative_to(_STDLIB) else 0
-
-
-def _shown_path(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except (ValueError, OSError):  # elsewhere, or the folder is gone
-        return str(path)
 
 
 def _shown(error: BaseException) -> str:
