@@ -12,7 +12,7 @@ from robonav_ray.counter_rng import ROLE_WORLD, seed_for
 from robonav_ray.interfaces import GoalFunctions
 from robonav_ray.worlds.actions import action_space
 from robonav_ray.worlds.foreign.guard import ForeignVector
-from robonav_ray.worlds.foreign.registered import find_spec, make_guarded, telling_if_slow
+from robonav_ray.worlds.foreign.registered import find_spec, make_guarded, same_folder, telling_if_slow
 from robonav_ray.worlds.goal_env import LegGoals
 from robonav_ray.worlds.goal_vector import ComputedGoals, FlatGoalVector, NavGoalVectorEnv, ResumableGoalVector, flat_goal_space
 from robonav_ray.worlds.observation import ObservationLayout
@@ -56,7 +56,7 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
         actions = action_space(env.world.robot)
         assert isinstance(actions, gym.spaces.Discrete)
         return EnvDescription((size,), "float32", int(actions.n), True, env.world.observation == "lidar")
-    with telling_if_slow(env.id):
+    with telling_if_slow(env.id), same_folder():
         return _describe_foreign(env)
 
 

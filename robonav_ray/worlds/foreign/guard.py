@@ -6,6 +6,7 @@ environment copies it at once: an environment that fills the same buffer at ever
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import os
@@ -199,12 +200,27 @@ def _named(observation: Any) -> list[tuple[str, np.ndarray]]:
     return list(observation.items()) if isinstance(observation, dict) else [("observation", observation)]
 
 
+def current_folder() -> str | None:
+    """Return the folder that the paths of a command are relative to; None when it has been removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
+
+
+def go_back(folder: str | None) -> None:
+    """Make ``folder`` the current one again, where an environment has left it."""
+    if folder is not None and current_folder() != folder:
+        with contextlib.suppress(OSError):  # it has been removed meanwhile
+            os.chdir(folder)
+
+
 class ForeignVector(SyncVectorEnv):
     """Environments that are not ours side by side, in SAME_STEP mode; ``final_obs`` is dense, and valid where ``_final_obs``."""
 
     def __init__(self, make: Callable[[], gym.Env[Any, Any]], num_envs: int, env_id: str) -> None:
         """Make ``num_envs`` GuardedEnvs, in whatever wrappers of ours. EnvironmentFailedError where two do not agree on their spaces."""
-        self._folder = os.getcwd()
+        self._folder = current_folder()
         envs: list[gym.Env[Any, Any]] = []
         try:
             for _ in range(num_envs):
@@ -220,7 +236,7 @@ class ForeignVector(SyncVectorEnv):
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """As SyncVectorEnv's."""
         found = super().reset(seed=seed, options=options)
-        self._go_back()
+        go_back(self._folder)
         return found
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -246,16 +262,11 @@ class ForeignVector(SyncVectorEnv):
                 obs[lane] = one
             if info:
                 infos = self._add_info(infos, info, lane)
-        self._go_back()
+        go_back(self._folder)
         for _, array in _named(obs):
             if not np.isfinite(array).all():
                 self._blame(obs)
         return obs, np.array(rewards, np.float64), terminated, truncated, infos
-
-    def _go_back(self) -> None:
-        """Restore the current folder, in which paths are meant, where an environment has left it."""
-        if os.getcwd() != self._folder:
-            os.chdir(self._folder)
 
     def _add_final(self, infos: dict[str, Any], observation: Any, info: dict[str, Any], lane: int) -> dict[str, Any]:
         if "final_obs" not in infos:

@@ -11,7 +11,6 @@ import importlib
 import importlib.machinery
 import importlib.util
 import logging
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from gymnasium.envs.registration import EnvSpec
 from robonav_ray.config.worlds import EnvConfig
 from robonav_ray.errors import UserError
 from robonav_ray.worlds.foreign.failure import failure, is_refused_call
-from robonav_ray.worlds.foreign.guard import GuardedEnv
+from robonav_ray.worlds.foreign.guard import GuardedEnv, current_folder, go_back
 
 logger = logging.getLogger(__name__)
 SLOW_S = 10.0
@@ -52,7 +51,7 @@ def make_guarded(env: EnvConfig, **options: Any) -> GuardedEnv:
         UserError: When it is not registered or not installed, does not take ``env.kwargs``, or has spaces that are not supported.
         EnvironmentFailedError: When it fails while it is made.
     """
-    with _same_folder():
+    with same_folder():
         return _make_guarded(env, options)
 
 
@@ -73,18 +72,13 @@ def _make_guarded(env: EnvConfig, options: dict[str, Any]) -> GuardedEnv:
 
 
 @contextlib.contextmanager
-def _same_folder() -> Iterator[None]:
+def same_folder() -> Iterator[None]:
     """Come back to the current folder, which is what the paths of the command are relative to."""
-    try:
-        before = os.getcwd()
-    except FileNotFoundError:  # it has been removed
-        before = None
+    before = current_folder()
     try:
         yield
     finally:
-        if before is not None:
-            with contextlib.suppress(OSError):
-                os.chdir(before)
+        go_back(before)
 
 
 @contextlib.contextmanager
@@ -130,10 +124,9 @@ def _search_current_folder(top: str) -> None:
     """
     if top in sys.modules or sys.flags.safe_path or importlib.util.find_spec(top) is not None:
         return
-    with contextlib.suppress(FileNotFoundError):  # the folder has been removed
-        here = os.getcwd()
-        if importlib.machinery.PathFinder.find_spec(top, [here]) is not None:
-            sys.path.append(here)
+    here = current_folder()
+    if here is not None and importlib.machinery.PathFinder.find_spec(top, [here]) is not None:
+        sys.path.append(here)
 
 
 def _missing(env_id: str, module: str, part: str) -> str:
