@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from io import BufferedWriter, TextIOWrapper
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -72,13 +74,15 @@ class LiveRun:
             if not self._is_held:
                 exits.enter_context(run.locked())
             if session.checkpoint is None:
-                self._note_begin(exits)
+                self._note_begin(exits, ())
+                self.wiring, extra = self._start(session)
+                parts.callback(self.wiring.close)
             else:  # not before it is taken up: one that is refused leaves the run as it is
                 exits.push(self._leave_status)
-            self.wiring, extra = self._start(session)
-            parts.callback(self.wiring.close)
-            if session.checkpoint is not None:
-                self._note_begin(exits)
+                with _remembered() as early:
+                    self.wiring, extra = self._start(session)
+                    parts.callback(self.wiring.close)
+                self._note_begin(exits, early)
             exits.push(parts.pop_all())
             resume_step = session.counters.env_steps if session.checkpoint is not None or session.goes_on else None
             trackers = open_trackers(session.config.tracking, run.path, resume_step, extra)
@@ -89,8 +93,8 @@ class LiveRun:
             self._exits = exits.pop_all()
         return self
 
-    def _note_begin(self, exits: contextlib.ExitStack) -> None:
-        """Set aside what the checkpoint to go on from leaves behind, and write down that a session has begun."""
+    def _note_begin(self, exits: contextlib.ExitStack, early: Sequence[logging.LogRecord]) -> None:
+        """Set aside what the checkpoint to go on from leaves behind, and write down that a session has begun and what it logged."""
         session, run = self.session, self.session.run
         aside = list[str]()
         if session.checkpoint is not None:
@@ -100,7 +104,7 @@ class LiveRun:
             aside = [path.name for path in set_newer_aside(run.checkpoints, session.checkpoint.path)]
         if session.checkpoint is not None or session.goes_on:
             run.keep_config(session.config)
-        exits.enter_context(_log_in(run))
+        exits.enter_context(_log_in(run, early))
         for name in aside:
             logger.warning(
                 "a newer checkpoint, of %s env steps, is set aside as %s: the session begins before it",
@@ -191,10 +195,23 @@ class _RunLog(logging.FileHandler):
 
 
 @contextlib.contextmanager
-def _log_in(run: RunDirectory) -> Iterator[None]:
-    """Write what is logged into the run's ``log.txt`` too."""
+def _remembered() -> Iterator[Sequence[logging.LogRecord]]:
+    """Give the list of what is logged while the block runs; it grows."""
+    handler = MemoryHandler(sys.maxsize, flushLevel=sys.maxsize)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield handler.buffer
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _log_in(run: RunDirectory, early: Sequence[logging.LogRecord]) -> Iterator[None]:
+    """Write what is logged into the run's ``log.txt`` too, after what was logged ``early``."""
     handler = _RunLog(run.path / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for record in early:
+        handler.handle(record)
     logging.getLogger().addHandler(handler)
     try:
         yield

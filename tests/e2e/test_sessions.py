@@ -1,17 +1,19 @@
 """Three short sessions that were interrupted end with the bits of one long one (the one-process wiring)."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 from robonav_ray.config.load import load_run_config
+from robonav_ray.interfaces import Tracker
 from robonav_ray.runtime.budget import StopReason
 from robonav_ray.runtime.checkpoint import newest_good_checkpoint
 from robonav_ray.runtime.live import LiveRun, start_local
 from robonav_ray.runtime.run_directory import RunDirectory, create_run
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.task import describe_task
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import Session, Wiring
 from tests.e2e.test_local_wiring import SMALL
 
 CONFIG = load_run_config(
@@ -19,11 +21,16 @@ CONFIG = load_run_config(
 )
 
 
+def start(session: Session) -> tuple[Wiring, list[Tracker]]:
+    logging.getLogger("parts").warning("starting at %d", session.counters.env_steps)
+    return start_local(session)
+
+
 def live(run: RunDirectory, stop_at: int | None) -> StopReason:
     """One session, interrupted once it has come to ``stop_at`` env steps."""
     stop = StopRequest()
     session = Session(CONFIG, describe_task(CONFIG), run, newest_good_checkpoint(run.checkpoints)[0], time.monotonic())
-    with LiveRun(session, start_local, wiring_name="local", stop=stop, command=["test"]) as alive:
+    with LiveRun(session, start, wiring_name="local", stop=stop, command=["test"]) as alive:
         if stop_at is not None:
             assert alive.advance(stop_at) is None
             stop.signal_name = "SIGTERM"
@@ -51,3 +58,8 @@ def test_three_short_sessions_are_one_long_one(tmp_path: Path) -> None:
     assert one["learner_steps"] > 200
     assert any(name.startswith("replay/shard_001/") for name in one)
     assert one == other
+    log = (short.path / "log.txt").read_text()
+    starts = [int(line.rpartition(" ")[2]) for line in log.splitlines() if "WARNING parts: starting at" in line]
+    assert len(starts) == 3, "what was logged before a checkpoint was taken up is in the log too, once"
+    assert starts[0] == 0
+    assert starts[1] >= 1500
