@@ -27,6 +27,8 @@ from typing import Any, NamedTuple
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator, _CacheLocator
 
+from robonav_ray.guarded import is_guarded
+
 logger = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).parent
 _ROOMS = ("worlds", "planners", "algo", "replay")
@@ -143,9 +145,8 @@ def _unwritable_sources() -> str | None:
 def _not_ours(base: Path, folder: Path) -> str | None:
     """Make ``folder`` below ``base`` for this user alone; return why it cannot be taken, None when it can."""
     try:
-        base.mkdir(parents=True, exist_ok=True)
-        found = base.stat()
-        if found.st_uid not in (0, os.geteuid()) or (found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX):
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not is_guarded(base):
             return f"others may rename what is in {base}"
         for part in (*reversed(folder.relative_to(base).parents[:-1]), folder.relative_to(base)):
             path = base / part

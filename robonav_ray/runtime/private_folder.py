@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from robonav_ray.errors import UserError
+from robonav_ray.guarded import is_guarded
 from robonav_ray.own_processes import ProcessName, lives
 
 logger = logging.getLogger(__name__)
@@ -42,13 +43,13 @@ def make_private_folder(prefix: str, below: str) -> Path:
     """
     longest = _LONGEST_SOCKET - _SOCKETS_BELOW - len(f"/{prefix}/{below}") - _RANDOM
     roots = [root for root in _roots() if len(os.fsencode(root)) <= longest and _PLAIN.fullmatch(str(root))]
-    for root in sorted(roots, key=lambda root: not _is_guarded(root)):  # stable: the guarded ones first, in their order
+    for root in sorted(roots, key=lambda root: not is_guarded(root)):  # stable: the guarded ones first, in their order
         try:
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
         except OSError:
             continue
         folder.chmod(0o700)  # also under a strange umask
-        if not _is_guarded(root):
+        if not is_guarded(root):
             logger.warning(
                 "%s: others on this machine may rename what is in it: set TMPDIR to a folder that is yours alone", root
             )
@@ -76,17 +77,6 @@ def _roots() -> list[Path]:
             if root.is_dir():
                 found[root] = None
     return list(found)
-
-
-def _is_guarded(root: Path) -> bool:
-    """Whether nobody but this user and root can rename or remove what this user makes in ``root``."""
-    for folder in (root, *root.parents):
-        found = folder.stat()
-        if found.st_uid not in (0, os.geteuid()):
-            return False
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX:
-            return False
-    return True
 
 
 class Claim:

@@ -9,11 +9,12 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from numba.core.caching import FunctionCache
 
-from robonav_ray import compiled
+from robonav_ray import compiled, guarded
 from robonav_ray.worlds import step
 
 PACKAGE = Path(compiled.__file__).parent
@@ -124,6 +125,8 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
         ("link", "is a link or a file"),
         ("somebody else's", r"belongs to somebody else \(uid"),
         ("open to all", "others may rename"),
+        ("open to a group", "others may rename"),
+        ("below what is open to all", "others may rename"),
         ("written by all", "everybody may write"),
     ],
 )
@@ -144,6 +147,11 @@ def test_a_folder_that_others_could_have_filled_is_not_taken(
         (base / "robonav_ray").symlink_to(tmp_path / "elsewhere")
     elif there == "open to all":
         base.chmod(0o777)
+    elif there == "open to a group":
+        base.chmod(0o775)
+        monkeypatch.setattr(guarded, "_is_of_this_user_alone", lambda group: False)
+    elif there == "below what is open to all":
+        tmp_path.chmod(0o777)
     elif there == "written by all":
         (base / "robonav_ray").chmod(0o777)
     elif there == "somebody else's":
@@ -189,3 +197,18 @@ def test_a_full_disk_is_no_reason_not_to_run(
     monkeypatch.setattr(FunctionCache, "load_overload", full)
     assert compiled.njit()(lambda x: x + 1)(2) == 3
     assert "a compiled kernel could not be kept (no space left on device)" in caplog.text
+
+
+def test_a_users_own_group_is_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = SimpleNamespace(pw_name="me", pw_gid=tmp_path.stat().st_gid)
+    monkeypatch.setattr(guarded.pwd, "getpwuid", lambda _: user)
+    tmp_path.chmod(0o775)
+    for name, members, ours in (("me", [], True), ("me", ["me"], True), ("me", ["me", "you"], False), ("staff", [], False)):
+        monkeypatch.setattr(guarded.grp, "getgrgid", lambda _, n=name, m=members: SimpleNamespace(gr_name=n, gr_mem=m))
+        assert guarded.is_guarded(tmp_path) is ours
+    tmp_path.chmod(0o755)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "open" / "link").symlink_to(tmp_path)
+    assert guarded.is_guarded(tmp_path)
+    assert not guarded.is_guarded(tmp_path / "open" / "link"), "others can have it lead elsewhere"
