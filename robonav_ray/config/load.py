@@ -240,8 +240,11 @@ def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str)
     node: Any = data
     for depth, part in enumerate(path[:-1]):
         if isinstance(node, dict):
-            if part not in node or node[part] is None:
-                node[part] = _default_list(model, data, path[: depth + 1]) if isinstance(path[depth + 1], int) else {}
+            is_list = isinstance(path[depth + 1], int)
+            if is_list and (node.get(part) is None or path[: depth + 1] == ("curriculum", "stages")):
+                node[part] = _list_in_use(model, data, path[: depth + 1]) or node.get(part) or {}
+            elif node.get(part) is None:
+                node[part] = {}
             node = node[part]
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):
             node = node[part]
@@ -282,8 +285,11 @@ def _override_value(text: str, source: str) -> Any:
     return _Document(text, source).data
 
 
-def _default_list(model: type[BaseModel], data: dict[str, Any], path: Path_) -> Any:
-    """Return the default of a list that an override indexes into (``curriculum.stages.0.name=x``)."""
+def _list_in_use(model: type[BaseModel], data: dict[str, Any], path: Path_) -> Any:
+    """Return a list that an override indexes into (``curriculum.stages.0.name=x``) as the run would have it; {} where it has none.
+
+    Elsewhere the default stages, which a resolved config has written down, are not those that are used.
+    """
     try:
         config = model.model_validate(data)
     except ValidationError:

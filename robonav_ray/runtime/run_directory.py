@@ -305,7 +305,7 @@ def check_same_task(run: RunDirectory, config: RunConfig) -> None:
             raise ConfigError(
                 f"{run.shown}/config.yaml: the run to resume has another `{key}` section than asked for now; {advice}"
             )
-    levels, saved_levels = ([(s.name, s.level) for s in c.curriculum.stages] for c in (config, saved))
+    levels, saved_levels = ([(s.name, s.level) for s in c.curriculum.stages_for(c.env.is_native)] for c in (config, saved))
     if levels != saved_levels or config.curriculum.window != saved.curriculum.window:
         raise ConfigError(
             f"{run.shown}/config.yaml: the run to resume has other curriculum.stages or another curriculum.window; {advice} "

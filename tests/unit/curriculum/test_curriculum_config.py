@@ -11,6 +11,7 @@ from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.runtime.budget import check_budget
+from robonav_ray.runtime.run_directory import check_same_task, create_run
 from robonav_ray.runtime.task import check_gates, describe_task
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "configs" / "curriculum").glob("*.yaml"))
@@ -54,15 +55,20 @@ def test_what_just_can_be_passed_is_accepted():
         CurriculumConfig(stages=(stage,)).check_passable(4.0, 5.0)
 
 
-@pytest.mark.parametrize("in_file", [True, False])
-def test_the_gate_that_is_advised_elsewhere_is_one_of_the_open_stage(tmp_path, in_file):
+def test_the_gate_that_is_advised_elsewhere_is_one_of_the_open_stage(tmp_path):
     gate, env = "curriculum.stages.0.gate.min_return=450", "env.id=CartPole-v1"
-    path = tmp_path / "config.yaml"
-    path.write_text("env: {id: CartPole-v1}")
-    for overrides in [[gate]] if in_file else [[env, gate], [gate, env]]:
-        config = load_run_config(path if in_file else None, overrides)
+    run = create_run(load_run_config(None, [env]), tmp_path / "run")
+    (tmp_path / "short.yaml").write_text("env: {id: CartPole-v1}")
+    for path, overrides in (
+        (None, [env, gate]),
+        (None, [gate, env]),
+        (tmp_path / "short.yaml", [gate]),
+        (run.path / "config.yaml", [gate]),
+    ):
+        config = load_run_config(path, overrides)
         check_gates(config, describe_task(config))
         check_budget(config)
+        check_same_task(run, config)
         assert config.curriculum.stages_for(False) == config.curriculum.stages == (open_stage(450.0),)
     assert CurriculumConfig().stages_for(False) == (open_stage(),)
     assert CurriculumConfig().stages_for(True) == CurriculumConfig().stages
