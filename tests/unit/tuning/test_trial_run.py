@@ -13,8 +13,9 @@ from robonav_ray.runtime.live import start_local
 from robonav_ray.runtime.run_directory import RunDirectory
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
-from robonav_ray.tuning import trial_run
+from robonav_ray.tuning import search, trial_run
 from robonav_ray.tuning.experiment import Experiment
+from robonav_ray.tuning.session import SearchSession
 from robonav_ray.tuning.trial import FileStop
 from robonav_ray.tuning.trial_run import ORDER_FILE, TAKE_OVERS_FILE, TrialRun, order_take_over
 
@@ -160,3 +161,33 @@ def test_a_trial_that_is_asked_to_stop_leaves_its_report_and_goes_on_later(tmp_p
     later = make(tmp_path, "00000", stop=FileStop(tmp_path / "stop-2"))
     assert later.report().env_steps >= 2_000
     later.close()
+
+
+def test_a_search_tells_its_trials_once_that_it_ends(tmp_path):
+    session = SearchSession.__new__(SearchSession)
+    session._stop, session._limit, session._interrupted = StopRequest(), None, False
+    session._stop_file = tmp_path / "ray_tune" / "stop-1"
+    trial = FileStop(session._stop_file)
+    assert not session._should_stop()
+    assert not trial
+    session._stop.signal_name = "SIGTERM"
+    assert session._should_stop()
+    assert FileStop(session._stop_file)
+    assert not FileStop(tmp_path / "ray_tune" / "stop-2"), "a later session begins without a request"
+    session._stop_file.unlink()
+    assert session._should_stop()
+    assert not session._stop_file.exists()
+
+
+def test_a_search_that_is_stopped_has_the_runs_grace(monkeypatch):
+    class Reached(Exception):
+        pass
+
+    def entered(grace_s):
+        raise Reached(grace_s)
+
+    monkeypatch.setattr(search, "stop_on_signals", entered)
+    config = SEARCH.model_copy(update={"run": {**RUN, "budget": {"grace_s": 7}}})
+    monkeypatch.setattr(search, "resolve_search", lambda *asked: (config, None))
+    with pytest.raises(Reached, match=r"7\.0"):
+        search.tune_command(None, [])
