@@ -40,6 +40,7 @@ from robonav_ray.storage import (
     fetch,
     inside,
     join,
+    name_of,
     open_folder,
     read_bytes,
     write_bytes,
@@ -270,7 +271,7 @@ def fetch_checkpoint(stored_at: str, folder: Path) -> Checkpoint:
     except (DamagedError, FileNotFoundError) as error:
         raise CheckpointError(f"{error}; use another checkpoint") from None
     write_file(open_folder(str(aside)), MANIFEST, _manifest_bytes(created, here, stored_at, len(here) < len(entries)))
-    final = folder / stored_at.partition("?")[0].rpartition("/")[2]
+    final = folder / name_of(stored_at)
     if final.exists():
         final.rename(folder / f"{SUPERSEDED}{final.name}-{time.time_ns()}")
     aside.rename(final)

@@ -24,7 +24,7 @@ from robonav_ray.runtime.checkpoint import (
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, open_run
 from robonav_ray.runtime.stored_notes import StoredNotes, shown
 from robonav_ray.runtime.stored_runs import StoredRunError, bring_policy, check_writable, stored_run
-from robonav_ray.storage import exists, join
+from robonav_ray.storage import exists, join, name_of
 
 logger = logging.getLogger(__name__)
 _CHECKPOINT = re.compile(r"env-\d{12}")
@@ -108,7 +108,7 @@ def located(where: str | Path, *, writes: bool = False) -> Iterator[LocatedRun]:
             uri, "the run's storage", "--out DIR writes the results to a folder here; to store them, name one that you may write"
         )
     with tempfile.TemporaryDirectory(prefix="robonav-run-") as folder:
-        directory = Path(folder) / shown(uri).rstrip("/").rpartition("/")[2]
+        directory = Path(folder) / name_of(uri)
         run = bring_policy(uri, directory, checkpoint)
         yield LocatedRun(*find_policy(run.path), uri)
 

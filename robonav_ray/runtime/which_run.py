@@ -10,6 +10,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.locations import is_uri
 from robonav_ray.runtime.run_directory import UNFINISHED, RunDirectory, RunDirectoryError, RunHeldError, find_latest_run, open_run
 from robonav_ray.runtime.stored_runs import StoredRunError, find_stored_run, holds_run, stored_run, stored_status
+from robonav_ray.storage import name_of
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,12 @@ def _find_run(config: RunConfig, resume: str | None, directory: Path | None) -> 
         return None
     storage = config.checkpoint.storage
     if is_uri(resume):
-        name = resume.partition("?")[0].rstrip("/").rpartition("/")[2]
+        name = name_of(resume)
         if directory is not None and storage is not None and directory.name != name and holds_run(storage, directory.name):
             raise StoredRunError(f"--out {directory}: checkpoint.storage holds another run of that name; choose a new one")
         return FoundRun(_run_at(directory or Path(config.output_dir) / name), resume)
     if directory is None and resume in ("auto", "latest") and (stored := _find_stored(config, resume)) is not None:
-        return FoundRun(_run_at(Path(config.output_dir) / stored.partition("?")[0].rpartition("/")[2]), stored)
+        return FoundRun(_run_at(Path(config.output_dir) / name_of(stored)), stored)
     if resume == "auto" and directory is not None:  # the same command again and again, as a job queue would
         if storage is not None and holds_run(storage, directory.absolute().name):
             return FoundRun(_run_at(directory), stored_run(storage, _run_at(directory)))
@@ -120,7 +121,7 @@ def _find_stored(config: RunConfig, resume: str) -> str | None:
     auto = resume == "auto"
     found = find_stored_run(config.checkpoint.storage, unfinished_only=auto, name=config.name if auto else None)
     if found is not None:
-        run = RunDirectory(Path(config.output_dir).absolute() / found.partition("?")[0].rpartition("/")[2])
+        run = RunDirectory(Path(config.output_dir).absolute() / name_of(found))
         if run.path.is_dir() and run.is_locked:
             return None
     return found

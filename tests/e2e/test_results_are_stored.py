@@ -19,7 +19,8 @@ from robonav_ray.plain_files import open_writing
 from robonav_ray.runtime import located, stored_notes
 from robonav_ray.runtime.run_directory import RunDirectoryError, create_run
 from robonav_ray.runtime.stored_notes import StoredNotes, bring_notes
-from robonav_ray.runtime.stored_runs import StoredRunError, holds_run, stored_checkpoints
+from robonav_ray.runtime.stored_runs import StoredRunError, holds_run, stored_checkpoints, stored_run
+from robonav_ray.storage import name_of
 from robonav_ray.tuning.experiment import Experiment
 from tests.e2e.test_cli import QUICK
 
@@ -284,6 +285,20 @@ def test_results_that_cannot_be_stored_are_not_passed_over(tmp_path: Path, monke
     shutil.rmtree(run.path / "evaluations")
     (shown,) = here.keep(write, "evaluations")
     assert Path(shown).read_text() == "{}"
+
+
+@pytest.mark.parametrize("name", ["a b[red]'x", "q?x#y", "p%20q", "ü&=+;", "-"])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_run_lies_in_the_storage_under_its_own_name_whatever_that_is(tmp_path: Path, name: str, scheme: str) -> None:
+    config = load_run_config(None, [])
+    run, storage = create_run(config, tmp_path / "here" / name), f"{scheme}{tmp_path}/bucket"
+    location = stored_run(storage, run)
+    StoredNotes(run.path, location).update()
+    assert [p.name for p in (tmp_path / "bucket").iterdir()] == [name]
+    assert holds_run(storage, name)
+    assert name_of(location) == name
+    bring_notes(location, tmp_path / "there")
+    assert (tmp_path / "there" / "config.yaml").read_bytes() == (run.path / "config.yaml").read_bytes()
 
 
 def test_two_runs_never_share_a_place_in_the_storage(tmp_path: Path) -> None:
