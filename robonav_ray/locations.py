@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+
+from robonav_ray.errors import UserError
 
 _SCHEMES = ("s3", "gs", "gcs", "abfs", "file")
 _LOST_SLASH = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/(?!/)")
@@ -80,3 +83,12 @@ def _arrow_error() -> type[Exception]:
     from pyarrow.lib import ArrowException
 
     return ArrowException
+
+
+def name_of(location: str) -> str:
+    """Return what the last part of a location names, as ``join`` was given it; UserError when that is nothing, or leads elsewhere."""
+    last = (location.partition("?")[0] if is_uri(location) else location).rstrip("/").rpartition("/")[2]
+    name = unquote(last) if is_uri(location) else last
+    if "/" in name or "\0" in name or name in ("", ".", ".."):
+        raise UserError(f"{location.partition('?')[0]}: its last part is no name of a run")
+    return name

@@ -26,10 +26,9 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from robonav_ray import plain_files
-from robonav_ray.errors import UserError
 from robonav_ray.locations import arrow_told, as_folder, is_uri, resolve
 from robonav_ray.manifest import MANIFEST, FileEntry, check_manifest, leads_outside, manifest_entries
 from robonav_ray.plain_files import MAX_DOCUMENT_BYTES, PlainFileError, open_writing
@@ -181,15 +180,6 @@ def join(location: str, *names: str) -> str:
         return "/".join([location.rstrip("/"), *names])
     base, mark, options = location.partition("?")
     return "/".join([base.rstrip("/"), *map(quote, names)]) + mark + options
-
-
-def name_of(location: str) -> str:
-    """Return what the last part of a location names, as ``join`` was given it; UserError when that is nothing, or leads elsewhere."""
-    last = (location.partition("?")[0] if is_uri(location) else location).rstrip("/").rpartition("/")[2]
-    name = unquote(last) if is_uri(location) else last
-    if "/" in name or "\0" in name or name in ("", ".", ".."):
-        raise UserError(f"{location.partition('?')[0]}: its last part is no name of a run")
-    return name
 
 
 def inside(location: str, name: str) -> str:

@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 
 from robonav_ray import plain_files
 from robonav_ray.errors import UserError
-from robonav_ray.locations import as_folder, check_location
+from robonav_ray.locations import as_folder, check_location, name_of
 from robonav_ray.manifest import MANIFEST, FileEntry, check_manifest, manifest_bytes, manifest_entries
 from robonav_ray.plain_files import PlainFileError, check_folder, is_plain, open_reading
 from robonav_ray.ranges import MAX_COUNT, MAX_VERSION, RangeError, check_numbers, count, real
@@ -40,7 +40,6 @@ from robonav_ray.storage import (
     fetch,
     inside,
     join,
-    name_of,
     open_folder,
     read_bytes,
     write_bytes,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robonav_ray.evaluation.report import JSON_FILE, MARKDOWN_FILE
-from robonav_ray.locations import check_location, is_uri, with_lost_slash
+from robonav_ray.locations import check_location, is_uri, name_of, with_lost_slash
 from robonav_ray.runtime.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -24,7 +24,7 @@ from robonav_ray.runtime.checkpoint import (
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, open_run
 from robonav_ray.runtime.stored_notes import StoredNotes, shown
 from robonav_ray.runtime.stored_runs import StoredRunError, bring_policy, check_writable, stored_run
-from robonav_ray.storage import exists, join, name_of
+from robonav_ray.storage import exists, join
 
 logger = logging.getLogger(__name__)
 _CHECKPOINT = re.compile(r"env-\d{12}")

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robonav_ray.config import RunConfig
-from robonav_ray.locations import is_uri
+from robonav_ray.locations import is_uri, name_of
 from robonav_ray.runtime.run_directory import UNFINISHED, RunDirectory, RunDirectoryError, RunHeldError, find_latest_run, open_run
 from robonav_ray.runtime.stored_runs import StoredRunError, find_stored_run, holds_run, stored_run, stored_status
-from robonav_ray.storage import name_of
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import pytest
 from robonav_ray.cli import main
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import UserError
+from robonav_ray.locations import name_of
 from robonav_ray.plain_files import open_writing
 from robonav_ray.runtime import located, stored_notes
 from robonav_ray.runtime.run_directory import RunDirectoryError, create_run
 from robonav_ray.runtime.stored_notes import StoredNotes, bring_notes
 from robonav_ray.runtime.stored_runs import StoredRunError, holds_run, stored_checkpoints, stored_run
-from robonav_ray.storage import name_of
 from robonav_ray.tuning.experiment import Experiment
 from tests.e2e.test_cli import QUICK
 
