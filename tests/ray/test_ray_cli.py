@@ -59,7 +59,8 @@ def learning(folder: Path, *arguments: str, **options: Any) -> Iterator[tuple[su
         until = time.monotonic() + 120
         while time.monotonic() < until:
             runs = list((folder / "runs").glob("*/metrics.jsonl"))
-            if runs and "learner/loss" in runs[0].read_text():
+            lines = runs[0].read_text().splitlines(keepends=True) if runs else []
+            if any(json.loads(line).get("learner/learner_step", 0) > 20 for line in lines if line.endswith("\n")):
                 break
             assert process.poll() is None, log.read_text()
             time.sleep(0.2)
