@@ -242,7 +242,8 @@ def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str)
         if isinstance(node, dict):
             is_list = isinstance(path[depth + 1], int)
             if is_list and (node.get(part) is None or path[: depth + 1] == ("curriculum", "stages")):
-                node[part] = _list_in_use(model, data, path[: depth + 1]) or node.get(part) or {}
+                whole, known = path[: depth + 1], node.get(part)
+                node[part] = _list_in_use(model, data, whole) or known or _list_in_use(model, _only_env_id(data), whole) or {}
             elif node.get(part) is None:
                 node[part] = {}
             node = node[part]
@@ -283,6 +284,12 @@ def _override_value(text: str, source: str) -> Any:
             f"{source}: what stands behind ` #` would be left out as a comment; put the text that holds it in quotes"
         )
     return _Document(text, source).data
+
+
+def _only_env_id(data: dict[str, Any]) -> dict[str, Any]:
+    """Return of ``data`` what decides on the default stages; the rest may hold a mistake, which is told when all is checked."""
+    env = data.get("env")
+    return {"env": {"id": env["id"]}} if isinstance(env, dict) and "id" in env else {}
 
 
 def _list_in_use(model: type[BaseModel], data: dict[str, Any], path: Path_) -> Any:

@@ -170,3 +170,12 @@ def test_fuzzed_configs_never_end_in_a_traceback(tmp_path: Path) -> None:
         except ConfigError as error:
             refused += bool(str(error))
     assert refused > 300
+
+
+def test_a_mistake_elsewhere_is_told_and_not_the_stages_that_an_override_goes_into() -> None:
+    for mistake, said in (("env.world.observation=state", "observation=lidar"), ("learner.batch_size=-1", "learner.batch_size")):
+        with pytest.raises(ConfigError, match=said):
+            load_run_config(None, ["env.world.lidar.num_beams=12", mistake, "curriculum.stages.0.level.max_steps=40"])
+    with pytest.raises(ConfigError, match="min_return") as raised:
+        load_run_config(None, ["env.id=CartPole-v1", "learner.batch_size=-1", "curriculum.stages.0.gate={min_return: x}"])
+    assert "batch_size" in str(raised.value)
