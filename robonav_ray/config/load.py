@@ -21,6 +21,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from robonav_ray.config.cluster import ClusterDefinition
+from robonav_ray.config.lists_in_use import list_in_use, only_env_id
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.config.words import without_secret
@@ -243,7 +244,7 @@ def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str)
             is_list = isinstance(path[depth + 1], int)
             if is_list and (node.get(part) is None or path[: depth + 1] == ("curriculum", "stages")):
                 whole, known = path[: depth + 1], node.get(part)
-                node[part] = _list_in_use(model, data, whole) or known or _list_in_use(model, _only_env_id(data), whole) or {}
+                node[part] = list_in_use(model, data, whole) or known or list_in_use(model, only_env_id(data), whole) or {}
             elif node.get(part) is None:
                 node[part] = {}
             node = node[part]
@@ -284,29 +285,6 @@ def _override_value(text: str, source: str) -> Any:
             f"{source}: what stands behind ` #` would be left out as a comment; put the text that holds it in quotes"
         )
     return _Document(text, source).data
-
-
-def _only_env_id(data: dict[str, Any]) -> dict[str, Any]:
-    """Return of ``data`` what decides on the default stages; the rest may hold a mistake, which is told when all is checked."""
-    env = data.get("env")
-    return {"env": {"id": env["id"]}} if isinstance(env, dict) and "id" in env else {}
-
-
-def _list_in_use(model: type[BaseModel], data: dict[str, Any], path: Path_) -> Any:
-    """Return a list that an override indexes into (``curriculum.stages.0.name=x``) as the run would have it; {} where it has none.
-
-    Elsewhere the default stages, which a resolved config has written down, are not those that are used.
-    """
-    try:
-        config = model.model_validate(data)
-    except ValidationError:
-        return {}
-    node: Any = config.sections_in_use() if isinstance(config, RunConfig) else config.model_dump(mode="json")
-    for part in path:
-        if not isinstance(node, dict) or part not in node:
-            return {}
-        node = node[part]
-    return node
 
 
 def _explain(
