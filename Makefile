@@ -27,7 +27,7 @@ setup: $(VENV)/.dev ## install everything, development tools included
 train: $(VENV)/.core ## train the four-stage curriculum, then evaluate and draw it (ARGS="seed=1 --time-limit 20m")
 	$(BIN)/robonav train preset=navigation $(ARGS)
 
-test: $(VENV)/.dev ## run the default test suite (under 10 minutes on 2 cores)
+test: $(VENV)/.dev ## run the default test suite (about a quarter of an hour on 2 cores)
 	$(BIN)/python -m pytest -m "not slow and not gpu and not perf" $(ARGS)
 
 slow: $(VENV)/.dev ## run the slow proofs
