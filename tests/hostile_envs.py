@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -93,6 +94,7 @@ ERRORS: dict[str, Callable[[Any], Any]] = {
     "KeyError": lambda _: _raise(KeyError("goal")),
     "SystemExit(0)": lambda _: sys.exit(0),
     "SystemExit(3)": lambda _: sys.exit(3),
+    "os._exit(3)": lambda _: os._exit(3),
     "KeyboardInterrupt": lambda _: _raise(KeyboardInterrupt()),
     "GeneratorExit": lambda _: _raise(GeneratorExit()),
     "OwnBaseError": lambda _: _raise(OwnBaseError("mine")),
@@ -126,7 +128,10 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
 }
 """What a step may return, by what the message has to say."""
 
-ENDS: dict[str, Callable[[Any], Any]] = {"os._exit": lambda _: os._exit(0), "for ever": lambda _: time.sleep(3600)}
+ENDS: dict[str, Callable[[Any], Any]] = {
+    "SIGKILL": lambda _: os.kill(os.getpid(), signal.SIGKILL),
+    "for ever": lambda _: time.sleep(3600),
+}
 """What ends its process, or never returns."""
 
 

@@ -363,7 +363,7 @@ class RolloutFleet:
         if self._short[index] > MAX_FRUITLESS_LIVES:
             raise EnvironmentFailedError(
                 f"your environment failed: {self._short[index]} times in a row the rollout worker {index} of env.id={env.id!r} {why} "
-                "soon after it had begun: the environment ends its process (os._exit, a crash in native code, out of memory) or blocks in "
+                "soon after it had begun: the environment ends its process (a crash in native code, a signal, out of memory) or blocks in "
                 f"a call; `robonav train --local` shows it alone{'' if error is None else f'. Last: {error}'}"
             ) from error
 

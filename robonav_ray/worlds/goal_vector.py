@@ -17,6 +17,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
+from robonav_ray.errors import EnvironmentFailedError
 from robonav_ray.interfaces import StepInfo
 from robonav_ray.records import Outcome
 from robonav_ray.worlds import layout as lay
@@ -209,7 +210,7 @@ class ComputedGoals:
                 function, achieved[:16], desired[:16], {k: v[:16] for k, v in info.items()}
             )
         if self._in_rows[function]:
-            together = _together(function, achieved.copy(), desired.copy(), info)
+            together = self._together(function, achieved.copy(), desired.copy(), info)
             if together is not None:
                 return together
             self._in_rows[function] = False  # a batch that it was not written for after all
@@ -236,17 +237,20 @@ class ComputedGoals:
         desired = desired.copy()
         desired[::2] = achieved[::2]
         alone = self._one_by_one(function, achieved, desired, info)
-        together = _together(function, achieved.copy(), desired, info)
+        together = self._together(function, achieved.copy(), desired, info)
         return together is not None and bool(np.allclose(together, alone))
 
+    def _together(self, function: Any, achieved: np.ndarray, desired: np.ndarray, info: StepInfo) -> np.ndarray | None:
+        """Return what ``function`` says of a whole batch, (B,) finite float64; None where it says anything else, raises or exits.
 
-def _together(function: Any, achieved: np.ndarray, desired: np.ndarray, info: StepInfo) -> np.ndarray | None:
-    """Return what ``function`` says of a whole batch, (B,) finite float64; None where it says anything else, or raises."""
-    try:
-        told = np.asarray(function(achieved, desired, _InfoRows(info, len(achieved))), np.float64)
-    except Exception:  # noqa: BLE001  it is written for one transition: what it raises then is its author's choice
-        return None
-    return told if told.shape == (len(achieved),) and bool(np.isfinite(told).all()) else None
+        It is written for one transition: what it does with a batch is its author's choice.
+        """
+        try:
+            with calling(self._env_id, "a batch", self._package):
+                told = np.asarray(function(achieved, desired, _InfoRows(info, len(achieved))), np.float64)
+        except EnvironmentFailedError:
+            return None
+        return told if told.shape == (len(achieved),) and bool(np.isfinite(told).all()) else None
 
 
 class NavGoalVectorEnv(NavVectorEnv):

@@ -72,7 +72,7 @@ def test_whatever_it_returns(ray_session: None, behaviour: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("behaviour", "why"), [("os._exit", "died"), ("for ever", "was silent")])
+@pytest.mark.parametrize(("behaviour", "why"), [("SIGKILL", "died"), ("for ever", "was silent")])
 def test_one_that_ends_or_blocks_its_process_is_given_up_by_name(ray_session: None, behaviour: str, why: str) -> None:
     seen: list[PartEvent] = []
     error = fail("tests.hostile_envs:Hostile-v0", seen.append, behaviour=behaviour, after=400)

@@ -23,6 +23,7 @@ from robonav_ray.config.worlds import EnvConfig
 from robonav_ray.errors import UserError
 from robonav_ray.worlds.foreign.failure import failure, is_refused_call
 from robonav_ray.worlds.foreign.guard import GuardedEnv, current_folder, go_back
+from robonav_ray.worlds.foreign.hard_exit import catch_hard_exits
 
 logger = logging.getLogger(__name__)
 SLOW_S = 10.0
@@ -36,6 +37,7 @@ def find_spec(env_id: str) -> EnvSpec:
         UserError: When there is no such module, or nothing of this id is registered.
         EnvironmentFailedError: When the module fails while it is imported.
     """
+    catch_hard_exits()  # first: its module may keep the function
     module, colon, name = env_id.rpartition(":")
     if colon:  # Gymnasium's way to name an environment that a module registers when it is imported
         _import(module, env_id)

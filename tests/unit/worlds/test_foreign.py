@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,25 @@ def test_what_is_raised_is_told_at_once_with_the_line_of_its_author(behaviour: s
     back = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
     assert str(back) == text
     assert "Traceback" in back.__notes__[0], "the whole trace travels with it"
+
+
+def _code_of_fork(target: Callable[[], object]) -> int:
+    """Return the exit code of a fork that calls ``target``: 21 when that comes back."""
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(EnvironmentFailedError):
+            target()
+        os._exit(21)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_hard_exit_ends_what_an_environment_has_forked_and_not_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setitem(hostile_envs.ERRORS, "exits", lambda _: os._exit(0))
+    monkeypatch.setitem(hostile_envs.ERRORS, "forks", lambda answer: codes.append(_code_of_fork(lambda: os._exit(7))) or answer)
+    assert _code_of_fork(lambda: describe_env(config(behaviour="exits"), ())) == 21, "in the process that made it, it raises"
+    describe_env(config(behaviour="forks"), ())
+    assert codes == [7]
 
 
 @pytest.mark.parametrize("promise", ANSWERS)
@@ -290,7 +311,8 @@ def test_what_gymnasium_would_only_trip_over_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "batch", [lambda r: {}[0], lambda r: r[:1], lambda r: r.sum(), lambda r: None, lambda r: "x", lambda r: 1 / 0]
+    "batch",
+    [lambda r: {}[0], lambda r: r[:1], lambda r: r.sum(), lambda r: None, lambda r: "x", lambda r: 1 / 0, lambda r: sys.exit(0)],
 )
 def test_functions_for_one_transition_are_called_row_by_row_whatever_a_batch_gives(batch: Any) -> None:
     class Goals(BitFlipEnv):
@@ -307,7 +329,9 @@ def test_functions_for_one_transition_are_called_row_by_row_whatever_a_batch_giv
     np.testing.assert_array_equal(achieved, before, "it changes what it is given")
 
 
-@pytest.mark.parametrize("row", [lambda: {}["row"], lambda: None, lambda: np.zeros(2), lambda: np.nan, lambda: sys.exit(0)])
+@pytest.mark.parametrize(
+    "row", [lambda: {}["row"], lambda: None, lambda: np.zeros(2), lambda: np.nan, lambda: sys.exit(0), lambda: os._exit(3)]
+)
 def test_what_fails_for_one_transition_is_the_environments_failure(row: Any) -> None:
     class Goals(BitFlipEnv):
         def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
@@ -324,6 +348,7 @@ def test_what_fails_for_one_transition_is_the_environments_failure(row: Any) -> 
     [
         ("import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()", 0, "valid: "),
         ("import sys; sys.exit(0)", 1, "your environment failed: SystemExit(0) at here_env.py:5"),
+        ("import os; os._exit(0)", 1, "your environment failed: os._exit(0) at here_env.py:5"),
         ("raise KeyboardInterrupt", 130, ""),
         ("import sys; sys.stdout.close(); sys.stderr.close()", 0, "valid: "),
     ],
