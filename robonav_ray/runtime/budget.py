@@ -99,14 +99,17 @@ class Budget:
     def _says_how_long(self) -> bool:
         return self.config.env_steps is not None or self.config.time_s > 0.0
 
-    def longer(self, *, env_steps: int, train_s: float) -> list[str]:
-        """Return overrides with which a run that has finished is resumed and trains about as long again."""
+    def longer(self, *, env_steps: int, train_s: float, passed: bool) -> list[str]:
+        """Return overrides with which a run that has finished is resumed and trains about as long again.
+
+        Where ``time_s`` is 0, it stays so: env steps then say how much longer, unless ``max_env_steps`` alone has ended the run.
+        """
         config, more = self.config, list[str]()
         if config.max_env_steps is not None:
             more.append(f"budget.max_env_steps={2 * max(env_steps, config.max_env_steps)}")
-        if config.env_steps is not None:
-            more.append(f"budget.env_steps={2 * max(env_steps, config.env_steps)}")
-        else:
+        if config.env_steps is not None or (config.time_s == 0.0 and (passed or not more)):
+            more.append(f"budget.env_steps={2 * max(env_steps, config.env_steps or 0)}")
+        elif config.time_s > 0.0:
             more.append(f"budget.time_s={2 * max(train_s, config.time_s) + 300:.0f}")
         return more
 

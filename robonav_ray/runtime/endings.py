@@ -71,5 +71,6 @@ def _verdict(session: Session, ending: Ending, stop: StopRequest) -> tuple[int |
 
 def train_longer_command(session: Session, ending: Ending) -> str:
     """Return what to type so that a run that has finished trains about as long again."""
-    more = Budget(session.config.budget).longer(env_steps=ending.facts.env_steps, train_s=ending.train_s)
+    facts = ending.facts
+    more = Budget(session.config.budget).longer(env_steps=facts.env_steps, train_s=ending.train_s, passed=facts.progress.passed)
     return " ".join((resume_command(session.run), *more))

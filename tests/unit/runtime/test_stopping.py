@@ -144,10 +144,13 @@ def test_a_gate_that_never_opens_is_given_up() -> None:
         (BudgetConfig(max_env_steps=10_000), 10_200, False, ["budget.max_env_steps=20400", "budget.time_s=900"]),
         (BudgetConfig(env_steps=10_000), 10_200, True, ["budget.env_steps=20400"]),
         (BudgetConfig(env_steps=500, max_env_steps=1000), 1000, True, ["budget.max_env_steps=2000", "budget.env_steps=2000"]),
+        (BudgetConfig(time_s=0), 1000, True, ["budget.env_steps=2000"]),
+        (BudgetConfig(time_s=0, max_env_steps=1000), 1000, False, ["budget.max_env_steps=2000"]),
+        (BudgetConfig(time_s=0, max_env_steps=1000), 1000, True, ["budget.max_env_steps=2000", "budget.env_steps=2000"]),
     ],
 )
 def test_train_longer_trains_longer(config: BudgetConfig, env_steps: int, passed: bool, expected: list[str]) -> None:
-    longer = Budget(config).longer(env_steps=env_steps, train_s=200.0)
+    longer = Budget(config).longer(env_steps=env_steps, train_s=200.0, passed=passed)
     assert longer == expected
     changed = {override.removeprefix("budget.").split("=")[0]: float(override.split("=")[1]) for override in longer}
     again = Budget(BudgetConfig(**{**config.model_dump(), **changed}))
