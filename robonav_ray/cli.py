@@ -280,6 +280,8 @@ def _split(arguments: list[str] | None) -> tuple[Path | None, list[str]]:
         return bool(equals) and "/" not in key and not named_so
 
     files = [argument for argument in arguments or [] if not is_override(argument)]
+    if "" in files:
+        raise ConfigError("'': an argument is empty (a variable that is not set?); name a YAML file, or leave it out")
     if len(files) > 1:
         raise ConfigError(f"one config file at most, not {', '.join(files)}; overrides are written section.key=value")
     return (Path(files[0]) if files else None), [argument for argument in arguments or [] if is_override(argument)]

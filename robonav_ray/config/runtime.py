@@ -20,8 +20,8 @@ class BudgetConfig(Section):
     """Seconds of training (from the first learner step) that are used even when the curriculum is passed earlier; a run whose last stage
     has no gate ends after them."""
     env_steps: int | None = Field(default=None, ge=1)
-    """In place of ``time_s``, which is then not used and can only stand at its default or 0: env steps that are used even when the curriculum
-    is passed earlier; a run whose last stage has no gate trains just so long."""
+    """In place of ``time_s``, which is then not used (refused, unless it is 0 or the default): env steps that are used even when the
+    curriculum is passed earlier; a run whose last stage has no gate trains just so long."""
     max_time_s: float | None = Field(default=None, gt=0.0)
     """Hard limit in seconds from the start of the command (``--time-limit``), by which it is over: it stops ``grace_s`` earlier (at most a
     tenth of the limit), commits, and exits with 75 if unfinished."""

@@ -82,6 +82,7 @@ MISTAKES = [
     (["train", "--grace", "0s"], ["--grace", "30s"]),
     (["evaluate", "nowhere"], ["nowhere", "not a run directory"]),
     (["play", "nowhere"], ["nowhere", "not a run directory"]),
+    (["config", "validate", ""], ["'': an argument is empty"]),
     (["config", "validate", "replay.sampler=best"], ["replay.sampler", "'prioritized', 'rank' or 'uniform'"]),
     (["config", "validate", "replay.capacity=2000000000"], ["replay.capacity", "GB"]),
 ]

@@ -121,6 +121,8 @@ def _distance(filename: str, module: str, package: str) -> int:
 def _shown(error: BaseException) -> str:
     try:
         text = " ".join(repr(error).split())
+        if isinstance(error, OSError) and error.filename is not None:  # which its repr leaves out
+            text = f"{text} for {error.filename!r}"
     except Exception:  # noqa: BLE001  its author's __repr__ fails too
         text = type(error).__name__
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
