@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from robonav_ray.errors import UserError
-from robonav_ray.launch.secret_names import HEAD_BYTES, holds_private_key, is_secret_name
+from robonav_ray.launch.secret_names import HEAD_BYTES, holds_secret, is_secret_name
 from robonav_ray.plain_files import open_reading, read_text
 from robonav_ray.text import one_line
 
@@ -201,9 +201,7 @@ class _Walk:
         if any(self._is_ignored(p, p != inside or stat.S_ISDIR(mode)) for p in behind):
             return IGNORED
         named = [(one, stat.S_ISDIR(mode) or one != inside) for one in behind] + [(parts, stat.S_ISDIR(mode))]
-        if any(is_secret_name(one, is_folder=folder) for one, folder in named) or (
-            stat.S_ISREG(mode) and _begins_like_a_key(real)
-        ):
+        if any(is_secret_name(one, is_folder=folder) for one, folder in named) or (stat.S_ISREG(mode) and _holds_secret(real)):
             return SECRET
         return ""
 
@@ -219,10 +217,10 @@ class _Walk:
             self.package.left_out.pop(name, None)
 
 
-def _begins_like_a_key(path: Path) -> bool:
+def _holds_secret(path: Path) -> bool:
     try:
         with open_reading(path) as file:
-            return holds_private_key(file.read(HEAD_BYTES))
+            return holds_secret(file.read(HEAD_BYTES))
     except OSError:  # it went away, or became something else: nothing of it is sent unread
         return True
 

@@ -1,4 +1,4 @@
-"""What a secret is called, and how a private key begins: such files stay here unless they are named one by one."""
+"""What a secret is called, and how it is written in a file: such files stay here unless they are named one by one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,18 @@ FILES = (
     ),
     *("*credentials*.json", "client_secret*.json", "*service-account*.json", "*service_account*.json", "*serviceaccount*.json"),
     *("kaggle.json", "basic_auth.ini", ".databrickscfg", ".terraformrc", "terraform.rc", "*.tfstate", "*.tfstate.*", "*.tfvars"),
-    *("*.tfvars.json", "*.kubeconfig", "secring.*", "*.jwt", ".*_history", ".comet.config", "wandb_api_key*"),
+    *(
+        "key.asc",
+        "*[-_]key.asc",
+        ".renviron",
+        "*.tfvars.json",
+        "*.kubeconfig",
+        "secring.*",
+        "*.jwt",
+        ".*_history",
+        ".comet.config",
+        "wandb_api_key*",
+    ),
 )
 """Patterns of names in lower case; ``FOLDERS`` are those of folders that are left out whole."""
 _PLACES = (
@@ -111,9 +122,18 @@ _PLACES = (
 _EXAMPLES = (".example", ".sample", ".template", ".dist", ".tmpl")
 HEAD_BYTES = 65_536
 """How much of a file is looked at."""
-_KEY = rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
+_KEY = rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|---- BEGIN SSH2 (?:[A-Z0-9]+ )*PRIVATE KEY ----"
 _IS_KEY = re.compile(
-    rb"\A(?:\xef\xbb\xbf)?\s*(?:" + _KEY + rb"|PuTTY-User-Key-File-)|" + _KEY + rb"(?:\s|\\r|\\n)+[\w+/=:, -]{16}"
+    rb"\A(?:\xef\xbb\xbf)?\s*(?:"
+    + _KEY
+    + rb"|PuTTY-User-Key-File-)|(?:"
+    + _KEY
+    + rb")(?:\s|\\r|\\n)+[\w+/=:, -]{16}|AGE-SECRET-KEY-1[A-Z0-9]{16}"
+)
+_ASSIGNED = re.compile(
+    rb"(?<![a-z0-9])(?:secret_?access_?key|" + _SAYS.encode() + rb""")["']?([ \t]{0,4}[:=][ \t]{0,4})(["']?)"""
+    rb"""([\w+/=~@!%^&*.-]{8,200})(?:\2(?<=["'])|(?=\s|\Z))""",
+    re.IGNORECASE,
 )
 
 
@@ -147,9 +167,21 @@ def _is_spoken_folder(name: str) -> bool:
     return _WHOLE.fullmatch(name.strip("._")) is not None
 
 
-def holds_private_key(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a private key, or hold one whole line of it."""
-    return _IS_KEY.search(head) is not None
+def holds_secret(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a private key, hold one whole line of it, or, in a text, give a secret its value."""
+    if _IS_KEY.search(head) is not None:
+        return True
+    return b"\0" not in head and any(_is_value(*found.groups()) for found in _ASSIGNED.finditer(head))
+
+
+def _is_value(between: bytes, quote: bytes, value: bytes) -> bool:
+    """Whether it is written out, in letters and digits: no path, and, where it has no quotes, not the name of a variable of a source."""
+    if value.startswith((b"~", b".")) or (value.startswith(b"/") and value.count(b"/") > 1):
+        return False
+    num_digits = len(re.findall(rb"[0-9]", value))
+    if not num_digits or value.lower() == value.upper():
+        return False
+    return bool(quote) or between == b"=" or (len(value) >= 16 and (num_digits > 1 or value != value.lower()))
 
 
 def rsync_patterns() -> list[str]:

@@ -26,7 +26,7 @@ SECRETS = [
     "terraform.tfstate.backup", "credentials.json", "service-account-prod.json", "secrets.yml", "Secrets.YAML",
     ".htpasswd", ".pgpass", ".my.cnf", "auth_token", ".vault-token", ".gnupg/private-keys-v1.d/x.key",
     ".password-store/a.gpg", ".ssh/known_hosts", ".aws/config", "sub/dir/.aws/credentials", ".huggingface/token",
-    "kaggle.json", ".bash_history", "deploy/prod.tfvars",
+    "kaggle.json", ".bash_history", "deploy/prod.tfvars", "key.asc", "release-key.asc", ".Renviron",
 ]  # fmt: skip
 CALLED_LIKE_SECRETS = [
     ".env~", ".env.bak", ".env.bak~", ".env2", ".netrc~", ".netrc.swp", "server.pem.bak", "id_rsa.old", ".token.txt.swp",
@@ -64,6 +64,27 @@ def sent(root: Path, tmp: Path, include: tuple[str, ...] = ()) -> dict[str, byte
     with zipfile.ZipFile(archive) as opened:
         assert opened.namelist() == [name + "/" * file.is_folder for name, file in sorted(package.files.items())]
         return {name: opened.read(name) for name in opened.namelist()}
+
+
+SECRETS_WITHIN = [
+    "export AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n", "[default]\naws_secret_access_key = wJalrXUtnFEMI/K7MDENG/b",
+    '{"SecretAccessKey": "wJalrXUtnFEMI/K7MDENG"}', "WANDB_API_KEY='0123456789abcdef0123'", "DB_PASSWORD=hunter22\n",
+    'client("s3", aws_secret_access_key="wJalr1XUtn")', "password: 2hunter2hunter2hunter", "apiKey: 'sk-api03-abc'", "TOKEN=ghp_16C7\r\n",
+    "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n", "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBF", "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQ",
+]  # fmt: skip
+NO_SECRETS_WITHIN = [
+    "AWS_SECRET_ACCESS_KEY=$KEY2_OF_MINE\n", "AWS_SECRET_ACCESS_KEY=...\n", 'api_key = os.environ["API_KEY_2"]\n', "KEY_TOKEN: ${KEY12345}",
+    "token = encoder2token\n", "max_tokens: 16384", "WANDB_API_KEY=<your key 1>", 'pad_token="<pad>"', "AUTH_TOKEN_PATH=/run/auth_token1",
+    "private_key: ~/.ssh/id_ed25519", "token: /run/secrets/ray_token_2024", "password = getpass2()", "secret: the-secret-name",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("texts", "why"), [(SECRETS_WITHIN, SECRET), (NO_SECRETS_WITHIN, None)])
+def test_a_secret_is_known_by_how_it_is_written(tmp_path: Path, texts: list[str], why: str | None) -> None:
+    for number, text in enumerate(texts):
+        put(tmp_path, f"{number}.txt", text)
+    left = collect_package(tmp_path).left_out
+    assert {text: left.get(f"{number}.txt") for number, text in enumerate(texts)} == dict.fromkeys(texts, why)
 
 
 @pytest.fixture
