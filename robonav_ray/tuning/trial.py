@@ -75,6 +75,7 @@ class CurriculumTrial(tune.Trainable):
     def setup(self, config: dict[str, Any], order: TrialOrder) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Keep the values; parts start with the first step."""
         logging.getLogger().setLevel(logging.WARNING)
+        logging.getLogger(TrialRun.__module__).setLevel(logging.INFO)  # how far its evaluations are
         os.chdir(order.experiment.path)
         self._order = order
         self._params: dict[str, Any] = dict(config)

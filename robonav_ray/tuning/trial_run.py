@@ -12,7 +12,9 @@ Plain: Tune's trainable (``trial.py``) holds one, and so does a test.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import math
 import shutil
 import tempfile
@@ -40,10 +42,12 @@ from robonav_ray.runtime.policies import load_policy
 from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, create_run, open_run
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.task import describe_task
-from robonav_ray.runtime.watching import EvaluationStopped
+from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch
 from robonav_ray.runtime.wiring import Session
+from robonav_ray.screen import Screen
 from robonav_ray.tuning.objective import objective
 
+logger = logging.getLogger(__name__)
 ORDER_FILE = "take_over.json"
 """In a trial's directory: another trial's checkpoint that the trial goes on from when it is opened next."""
 TAKE_OVERS_FILE = "take_overs.jsonl"
@@ -299,9 +303,12 @@ class TrialRun:
         facts, task = live.controller.facts, live.session.task
         assert facts is not None
         stage = facts.progress.stage
-        self._heed_stop()
+        if self._stop:
+            raise EvaluationStopped
         policy = load_policy(checkpoint, self.config, task)
-        summary = summarize(judge_stage(policy, self.config, task, stage, lambda progress: self._heed_stop()))
+        with EvaluationWatch(Screen(file=_LoggedLines(), force_terminal=False, soft_wrap=True), self._stop) as watch:
+            show = watch.begin(f"evaluating {task.shown_name(stage)}", self.config.evaluation.num_episodes)
+            summary = summarize(judge_stage(policy, self.config, task, stage, show))
         success = None if summary.success is None else summary.success.frac
         mean_return = float(summary.task_return.value if summary.task_return.value is not None else 0.0)
         if not math.isfinite(mean_return):
@@ -323,9 +330,14 @@ class TrialRun:
             done=done,
         )
 
-    def _heed_stop(self) -> None:
-        if self._stop:
-            raise EvaluationStopped
+
+class _LoggedLines(io.StringIO):
+    """Where a trial shows its evaluation: lines of its ``log.txt``, since the terminal is the search's."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            logger.info("%s", text.strip())
+        return len(text)
 
 
 def _learner_hash(checkpoint: Checkpoint) -> str:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.runtime import watching
 from robonav_ray.runtime.checkpoint import list_checkpoints, newest_good_checkpoint
 from robonav_ray.runtime.live import start_local
 from robonav_ray.runtime.run_directory import RunDirectory
@@ -47,7 +48,9 @@ def learner_hash(directory: Path, which: int = -1) -> str:
     return json.loads(manifest.read_text())["files"]["learner/learner.safetensors"]["sha256"]
 
 
-def test_reports_come_at_multiples_and_the_last_says_done(tmp_path):
+def test_reports_come_at_multiples_and_the_last_says_done(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(watching, "LINE_S", 0.0)
+    caplog.set_level("INFO", trial_run.__name__)
     run = make(tmp_path, "00000")
     found = [run.report() for _ in range(3)]
     run.close()
@@ -57,6 +60,8 @@ def test_reports_come_at_multiples_and_the_last_says_done(tmp_path):
     assert all(f.objective == pytest.approx(f.stage + f.success_frac) for f in found)
     assert found[-1].checkpoint == list_checkpoints(tmp_path / "00000" / "checkpoints")[-1].name
     assert RunDirectory(tmp_path / "00000").status == "finished"
+    log = (tmp_path / "00000" / "log.txt").read_text()
+    assert "trial_run: evaluating basic_navigation: 8 of 8 episodes, " in log, "how far the evaluation is"
 
 
 def test_a_later_life_goes_on_where_the_first_was_and_never_at_0(tmp_path):
