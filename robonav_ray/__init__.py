@@ -26,11 +26,11 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _FRONTS = {
-    "CurriculumLearningSystem": "robonav_ray.curriculum.system",
-    "DeviceManager": "robonav_ray.learner.device_manager",
-    "DistributedTrainer": "robonav_ray.learner.distributed_trainer",
-    "OptunaOptimizer": "robonav_ray.tuning.optuna_optimizer",
-    "RayTuneOptimizer": "robonav_ray.tuning.ray_tune_optimizer",
+    "CurriculumLearningSystem": "robonav_ray.fronts.curriculum_system",
+    "DeviceManager": "robonav_ray.fronts.device_manager",
+    "DistributedTrainer": "robonav_ray.fronts.distributed_trainer",
+    "OptunaOptimizer": "robonav_ray.fronts.optuna_optimizer",
+    "RayTuneOptimizer": "robonav_ray.fronts.ray_tune_optimizer",
 }
 
 

@@ -1,7 +1,7 @@
-from robonav_ray.curriculum.system import CurriculumLearningSystem as CurriculumLearningSystem
-from robonav_ray.learner.device_manager import DeviceManager as DeviceManager
-from robonav_ray.learner.distributed_trainer import DistributedTrainer as DistributedTrainer
-from robonav_ray.tuning.optuna_optimizer import OptunaOptimizer as OptunaOptimizer
-from robonav_ray.tuning.ray_tune_optimizer import RayTuneOptimizer as RayTuneOptimizer
+from robonav_ray.fronts.curriculum_system import CurriculumLearningSystem as CurriculumLearningSystem
+from robonav_ray.fronts.device_manager import DeviceManager as DeviceManager
+from robonav_ray.fronts.distributed_trainer import DistributedTrainer as DistributedTrainer
+from robonav_ray.fronts.optuna_optimizer import OptunaOptimizer as OptunaOptimizer
+from robonav_ray.fronts.ray_tune_optimizer import RayTuneOptimizer as RayTuneOptimizer
 
 __version__: str

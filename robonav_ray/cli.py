@@ -226,7 +226,7 @@ def submit(
 @app.command()
 def doctor() -> None:
     """Look at the machine, the packages, Ray and the GPU, and say what would stand in the way."""
-    from robonav_ray.runtime.doctor import doctor_command
+    from robonav_ray.nodes.doctor import doctor_command
 
     raise typer.Exit(doctor_command())
 
@@ -243,9 +243,9 @@ def config_show(arguments: Overrides = None) -> None:
 @config_app.command("validate", epilog="Example: `robonav config validate configs/run/quick.yaml`")
 def config_validate(arguments: Overrides = None) -> None:
     """Check a config, the environment that it names included."""
+    from robonav_ray.runs.task import check_gates, describe_task
     from robonav_ray.runtime.budget import check_budget
     from robonav_ray.runtime.sizes import check_sizes
-    from robonav_ray.runtime.task import check_gates, describe_task
     from robonav_ray.screen import say
 
     config = _load(arguments)
@@ -339,7 +339,7 @@ def _leave_threads(code: int) -> None:
 
 def _exit_code() -> int:
     from robonav_ray.errors import PartLostError, RunFaultError, ToldError, UserError
-    from robonav_ray.plain_files import refusal, sentence
+    from robonav_ray.files.plain_files import refusal, sentence
     from robonav_ray.screen import say_error, write_to
 
     for stream in (sys.stdout, sys.stderr):

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.runtime.checkpoint import Counters
-from robonav_ray.runtime.cluster import connected
-from robonav_ray.runtime.run_directory import RunDirectory, create_run
-from robonav_ray.runtime.task import describe_task
+from robonav_ray.nodes.cluster import connected
+from robonav_ray.runs.checkpoint import Counters
+from robonav_ray.runs.run_directory import RunDirectory, create_run
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.wiring import Session, WiringFacts
 
 FULL_SPEED_FRAC = 0.9
@@ -149,7 +149,7 @@ def main() -> None:
         task = describe_task(config)
         session = Session(config, task, run, None, time.monotonic())
         with connected(config.runtime) as cluster:
-            from robonav_ray.runtime.resources import plan_when_free
+            from robonav_ray.nodes.resources import plan_when_free
             from robonav_ray.runtime.topology import RayWiring
 
             wiring = RayWiring(session, plan_when_free(config, cluster), cluster.nodes)

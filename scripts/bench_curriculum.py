@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from robonav_ray.runtime.private_folder import make_private_folder
+from robonav_ray.nodes.private_folder import make_private_folder
 
 
 def run_once(seed: int, overrides: list[str], limit_s: float, directory: Path, quiet: bool) -> dict[str, float | None]:

@@ -36,9 +36,9 @@ from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.learner.devices import set_threads, share_interpreter
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
+from robonav_ray.nodes.own_ray import own_ray
 from robonav_ray.records import CommandBatch, Fragment, Metrics, TransitionSpec
 from robonav_ray.replay.remote import ReplayHandles, start_replay
-from robonav_ray.runtime.own_ray import own_ray
 from robonav_ray.weights.remote import start_weight_store
 
 FRAGMENT_ROWS = 2048

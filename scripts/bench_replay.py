@@ -75,8 +75,8 @@ def seconds_per_step(step: Callable[[], None], num_steps: int) -> float:
 def bench_remote(spec: TransitionSpec, num_rows: int, batch: int, num_shards: int, seconds: float) -> dict[str, float]:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    from robonav_ray.nodes.own_ray import own_ray
     from robonav_ray.replay.remote import start_replay
-    from robonav_ray.runtime.own_ray import own_ray
 
     rng = np.random.default_rng(0)
     with own_ray(num_cpus=2, include_dashboard=False, object_store_memory=250_000_000, log_to_driver=False):

@@ -22,10 +22,10 @@ from scipy.stats import quantile_test
 from robonav_ray.config.load import load_run_config
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
+from robonav_ray.runs.run_directory import create_run
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.live import LiveRun, start_local
-from robonav_ray.runtime.run_directory import create_run
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.tracking.jsonl import read_metrics
 

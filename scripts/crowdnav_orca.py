@@ -13,8 +13,8 @@ import numpy as np
 from robonav_ray.config.worlds import CROWDNAV_LEVEL, WorldConfig
 from robonav_ray.planners.orca import OrcaPlanner
 from robonav_ray.records import Outcome
-from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
+from robonav_ray.worlds.kernels import layout as lay
 
 
 def run(num_cases: int, seed: int, safety_space_m: float) -> dict[str, float]:

@@ -16,8 +16,8 @@ from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.planners.lookahead import LookaheadPlanner
 from robonav_ray.planners.orca import OrcaPlanner
 from robonav_ray.records import Outcome
-from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
+from robonav_ray.worlds.kernels import layout as lay
 
 MEASURED = {
     "orca": {"standard": (0.99, 0.98, 0.95, 0.89), "fast": (0.99, 0.94, 0.85, 0.72), "hard": (0.96, 0.77, 0.42, 0.17)},

@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from robonav_ray.runtime.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.checkpoint import newest_good_checkpoint
 
 MARK = "ROBONAV_PROMISES"
 ORPHANS_WITHIN_S = 60.0

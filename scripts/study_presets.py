@@ -28,12 +28,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
 from robonav_ray.config.preset import preset_names
+from robonav_ray.runs.run_directory import create_run
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.controller import Controller
 from robonav_ray.runtime.judge import judge_stage, load_policy
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.run_directory import create_run
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.panel import make_panel

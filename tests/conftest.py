@@ -36,7 +36,7 @@ def pytest_timeout_cancel_timer() -> None:
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """A local Ray with more logical CPUs than the machine has, so that small actors always fit."""
-    from robonav_ray.runtime.own_ray import own_ray
+    from robonav_ray.nodes.own_ray import own_ray
 
     with own_ray(
         num_cpus=8,

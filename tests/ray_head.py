@@ -17,8 +17,8 @@ import psutil
 
 from robonav_ray.errors import UserError
 from robonav_ray.launch.processes import MARK, Trace, kill_processes
-from robonav_ray.runtime.private_folder import make_private_folder
-from robonav_ray.runtime.probe import check_dashboard
+from robonav_ray.nodes.private_folder import make_private_folder
+from robonav_ray.nodes.probe import check_dashboard
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def test_every_room_says_what_it_consumes_produces_and_waits_for(room: str) -> N
 
 
 def test_remote_calls_stay_in_remote_files() -> None:
-    allowed = re.compile(r"(remote\.py|runtime/.*)$")
+    allowed = re.compile(r"(remote\.py|(runtime|nodes)/.*)$")
     guilty = [p for p in PACKAGE.rglob("*.py") if not allowed.search(p.as_posix()) and ".remote(" in p.read_text()]
     assert guilty == []
 
@@ -73,13 +73,13 @@ BARE = re.compile(
 OPENED_ELSEWHERE = {
     "compiled.py": "our own sources, and a folder that is made for its user alone; the lowest layer",
     "config/preset.py": "shipped with the package",
-    "learner/memory.py": "/proc and cgroups",
-    "learner/device_manager.py": "/proc",
+    "fronts/device_memory.py": "/proc and cgroups",
+    "fronts/device_manager.py": "/proc",
     "replay/memory.py": "cgroups",
     "own_processes.py": "/proc",
-    "runtime/reaper.py": "/proc",
-    "runtime/private_folder.py": "its own flags: new, no link, only its owner",
-    "runtime/checkpoint.py": "a folder, to flush it",
+    "nodes/reaper.py": "/proc",
+    "nodes/private_folder.py": "its own flags: new, no link, only its owner",
+    "runs/checkpoint.py": "a folder, to flush it",
     "launch/local_state.py": "a folder, to lock it",
     "launch/dashboard.py": "a URL",
     "tracking/tensorboard.py": "a picture of ours, drawn a moment ago",
@@ -88,9 +88,9 @@ OPENED_ELSEWHERE = {
     "learner/tree_file.py": "after open_reading, and inside of replacing_path",
     "learner/bad_batches.py": "inside of replacing_path",
     "replay/shard_files.py": "after vetting and open_reading",
-    "runtime/policies.py": "after vetting",
+    "runs/policies.py": "after vetting",
     "runtime/local.py": "after vetting; written into a folder that has just been made",
-    "runtime/vetting.py": "a member of an archive",
+    "runs/vetting.py": "a member of an archive",
     "runtime/streams.py": "/dev/null",
     "launch/packing.py": "a member of the archive that is written",
 }
@@ -101,9 +101,10 @@ def test_files_are_opened_by_plain_files_alone() -> None:
     found = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if path.name != "plain_files.py" and any(BARE.search(line.partition("#")[0]) for line in path.read_text().splitlines())
+        if path.name != "files/plain_files.py"
+        and any(BARE.search(line.partition("#")[0]) for line in path.read_text().splitlines())
     }
-    assert found == OPENED_ELSEWHERE.keys(), "open files with robonav_ray.plain_files; docs/security.md says why"
+    assert found == OPENED_ELSEWHERE.keys(), "open files with robonav_ray.files.plain_files; docs/security.md says why"
 
 
 def test_what_is_printed_is_text_and_never_markup() -> None:

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator
 
 from robonav_ray.config.base import Section
 
+MAX_EPISODE_STEPS = 10_000
+"""Steps after which an episode is cut off in an evaluation where neither the config nor the environment bounds it."""
+
 
 class EvaluationConfig(Section):
     """Greedy episodes on worlds whose seeds training never sees."""

@@ -26,7 +26,7 @@ from robonav_ray.config.run import RunConfig
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.config.words import without_secret
 from robonav_ray.errors import UserError
-from robonav_ray.plain_files import PlainFileError, read_text
+from robonav_ray.files.plain_files import PlainFileError, read_text
 from robonav_ray.text import visible
 
 MAX_BYTES = 1_000_000

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from robonav_ray.config.base import Section
-from robonav_ray.locations import check_location
+from robonav_ray.files.locations import check_location
 
 LEAST_GIVE_UP_S = 1800.0
 """A run is not given up before this many seconds of training, unless it says so."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from robonav_ray.locations import is_uri, with_lost_slash
+from robonav_ray.files.locations import is_uri, with_lost_slash
 
 _SECRET = re.compile(r"(pass(word|wd|phrase)?|secret|token|credentials?|api_?key|access_?key|private_?key)$", re.IGNORECASE)
 

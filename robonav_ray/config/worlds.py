@@ -21,7 +21,7 @@ Behaviour = Literal["waypoint", "bounce", "intercept", "orca", "social_force"]
 class RandomizationConfig(Section):
     """Domain randomisation and faults; each a level from 0 (off) to 3 (strong).
 
-    What the levels mean in SI units stands in ``robonav_ray/worlds/randomization.py``.
+    What the levels mean in SI units stands in ``robonav_ray/worlds/kernels/randomization.py``.
     """
 
     range_noise: int = Field(default=0, ge=0, le=3)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robonav_ray.curriculum.gates import WindowFigures
-from robonav_ray.plain_files import replace
+from robonav_ray.files.plain_files import replace
 from robonav_ray.records import Metrics
 
 PROGRESS_FILE = "curriculum_progress.json"

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from robonav_ray.config.evaluation import MAX_EPISODE_STEPS
 from robonav_ray.records import EpisodeFacts, Outcome
 from robonav_ray.worlds.told import find_teller
 
 FactsOf = Callable[[np.ndarray], EpisodeFacts]
 """Episodes that ended in a step (N,) bool -> what is known of them."""
-MAX_EPISODE_STEPS = 10_000
-"""Steps after which an episode is cut off that neither its environment nor anybody else limits."""
 Act = Callable[[np.ndarray], np.ndarray]
 """obs (N, D) float32 -> action (N,) int."""
 MakeEnv = Callable[[int, int], VectorEnv[Any, Any, Any]]

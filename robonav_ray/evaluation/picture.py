@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from robonav_ray.plain_files import PlainFileError, read_json, read_lines, replacing_path
+from robonav_ray.files.plain_files import PlainFileError, read_json, read_lines, replacing_path
 from robonav_ray.text import picture_text
 
 CURVES_FILE = "curves.png"

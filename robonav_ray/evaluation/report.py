@@ -12,12 +12,12 @@ from typing import Any
 from rich.table import Table
 
 from robonav_ray.evaluation.statistics import Mean, Rate, Summary
-from robonav_ray.plain_files import replace
+from robonav_ray.files.plain_files import replace
+from robonav_ray.runs.run_directory import EVALUATION_JSON, EVALUATION_MARKDOWN
 from robonav_ray.screen import Screen
 from robonav_ray.text import markdown_text
 
 FORMAT_VERSION = 1
-JSON_FILE, MARKDOWN_FILE = "evaluation.json", "evaluation.md"
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def to_dict(report: EvaluationReport) -> dict[str, Any]:
 
 def write_report(report: EvaluationReport, directory: Path) -> tuple[Path, Path]:
     """Write ``evaluation.json`` and ``evaluation.md`` (aside, then renamed) and return their paths."""
-    paths = directory / JSON_FILE, directory / MARKDOWN_FILE
+    paths = directory / EVALUATION_JSON, directory / EVALUATION_MARKDOWN
     texts = json.dumps(to_dict(report), indent=2, allow_nan=False) + "\n", to_markdown(report)
     for path, text in zip(paths, texts, strict=True):
         replace(path, text)

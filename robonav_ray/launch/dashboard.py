@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robonav_ray.plain_files import read_text
-from robonav_ray.runtime.answers import AnswerError, read_json
-from robonav_ray.runtime.auth import MAX_TOKEN_BYTES
+from robonav_ray.files.plain_files import read_text
+from robonav_ray.nodes.answers import AnswerError, read_json
+from robonav_ray.nodes.auth import MAX_TOKEN_BYTES
 
 logger = logging.getLogger(__name__)
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business between us and our own nodes

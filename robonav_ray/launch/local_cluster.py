@@ -24,6 +24,7 @@ import psutil
 from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.config.cluster_places import NAME
 from robonav_ray.errors import UserError
+from robonav_ray.files.plain_files import open_writing, read_lines
 from robonav_ray.launch import namespaces
 from robonav_ray.launch.dashboard import NodeFacts, ask_nodes
 from robonav_ray.launch.local_places import check_options, make_place
@@ -39,8 +40,7 @@ from robonav_ray.launch.local_state import (
 )
 from robonav_ray.launch.processes import MARK, Trace, find_processes, kill_processes, signal_processes
 from robonav_ray.launch.ray_start import RAY_VARIABLES
-from robonav_ray.plain_files import open_writing, read_lines
-from robonav_ray.runtime.job import STORAGE
+from robonav_ray.nodes.job import STORAGE
 
 __all__ = ["LocalCluster", "LocalGroup", "LocalNode", "LocalOptions", "local_options"]
 

@@ -11,7 +11,7 @@ import socket
 from robonav_ray.errors import UserError
 from robonav_ray.launch import namespaces
 from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, SERVICES, LocalOptions, LocalState, StateFile
-from robonav_ray.runtime.private_folder import make_private_folder
+from robonav_ray.nodes.private_folder import make_private_folder
 
 FIRST_PORT = 21_000
 

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from robonav_ray import plain_files
 from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.errors import UserError
+from robonav_ray.files import plain_files
+from robonav_ray.files.plain_files import PlainFileError, open_lock, open_new, read_json
 from robonav_ray.launch.namespaces import Bridge
 from robonav_ray.launch.processes import Trace
-from robonav_ray.plain_files import PlainFileError, open_lock, open_new, read_json
 
 PORTS_PER_NODE = 200
 LAST_PORT = 32_767

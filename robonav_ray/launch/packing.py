@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from robonav_ray.errors import UserError
+from robonav_ray.files.plain_files import open_reading, read_text
 from robonav_ray.launch.secret_names import HEAD_BYTES, holds_secret, is_secret_name
-from robonav_ray.plain_files import open_reading, read_text
 from robonav_ray.text import one_line
 
 DEFAULT_LIMIT_MB = 100

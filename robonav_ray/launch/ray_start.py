@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from robonav_ray.config.cluster import ClusterDefinition, NodeGroupConfig
-from robonav_ray.runtime.job import STORAGE
+from robonav_ray.nodes.job import STORAGE
 
 RAY_VARIABLES: dict[str, str] = {
     "RAY_AUTH_MODE": "token",

@@ -12,11 +12,11 @@ from typing import Any, Literal, get_args
 import yaml
 
 from robonav_ray.config.cluster import ClusterDefinition
+from robonav_ray.files.plain_files import read_text, replace
 from robonav_ray.launch.compose import compose_file, grafana_source, prometheus_file
 from robonav_ray.launch.grafana import dashboard, dashboard_provider
 from robonav_ray.launch.kuberay import ray_cluster, ray_job, storage
 from robonav_ray.launch.ray_up import aws_file, gcp_file, onprem_file
-from robonav_ray.plain_files import read_text, replace
 
 Target = Literal["local", "compose", "ray-up", "kuberay"]
 TARGETS: tuple[Target, ...] = get_args(Target)

@@ -6,8 +6,8 @@ import secrets
 from pathlib import Path
 
 from robonav_ray.config.cluster import ClusterDefinition
+from robonav_ray.files.plain_files import open_new
 from robonav_ray.launch.local_state import own_folder
-from robonav_ray.plain_files import open_new
 
 _MLFLOW = """\
 [mlflow]

@@ -28,7 +28,7 @@ from robonav_ray.config.load import load_run_config, load_tuning_config
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.errors import UserError
 from robonav_ray.launch.packing import DEFAULT_LIMIT_MB, collect_package
-from robonav_ray.runtime.job import STOP_WAIT, STOP_WAIT_S
+from robonav_ray.nodes.job import STOP_WAIT, STOP_WAIT_S
 from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME
 from robonav_ray.screen import Screen
 from robonav_ray.text import command_text
@@ -190,8 +190,8 @@ def list_command(address: str | None, console: Screen) -> int:
 
 def _connect(address: str | None) -> tuple[str, JobSubmissionClient]:
     """Return the dashboard's URL and a client; SubmitError or ClusterError within seconds when it does not let us in."""
-    from robonav_ray.runtime.cluster import prepare_environment
-    from robonav_ray.runtime.probe import check_dashboard
+    from robonav_ray.nodes.cluster import prepare_environment
+    from robonav_ray.nodes.probe import check_dashboard
 
     prepare_environment(RuntimeConfig())
     url, where = (address, "--address") if address else _default_address()

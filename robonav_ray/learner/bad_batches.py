@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from robonav_ray.files.plain_files import replace, replacing_path
 from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState
-from robonav_ray.plain_files import replace, replacing_path
 from robonav_ray.records import ReplaySample, TransitionSpec
 
 MAX_BAD_IN_A_ROW = 3

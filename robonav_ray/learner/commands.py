@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from robonav_ray.background_write import BackgroundWrite
 from robonav_ray.config.learner import LearnerConfig
-from robonav_ray.learner.hyperparameters import changed, parse_changes
+from robonav_ray.files.background_write import BackgroundWrite
+from robonav_ray.files.storage import local_folder, open_folder
 from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState, write_state
 from robonav_ray.learner.update import Update
 from robonav_ray.records import Command
-from robonav_ray.storage import local_folder, open_folder
+from robonav_ray.runs.hyperparameters import changed, parse_changes
 
 OK = "ok"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from robonav_ray.errors import UserError
-from robonav_ray.storage import exists, join, read_bytes, write_bytes
+from robonav_ray.files.storage import exists, join, read_bytes, write_bytes
 
 LEARNER_PART = "learner"
 _COMMITTED, _ENDED = ".committed.json", ".committed.ended.json"

@@ -30,10 +30,10 @@ from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.errors import UserError
+from robonav_ray.files.plain_files import open_appending, replace
 from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink
 from robonav_ray.learner.pointer import committed_pointer, last_committed, raise_what_ended, write_committed, write_ended
 from robonav_ray.learner.trainer_remote import GROUPS_SUFFIX, lean_trainer_class, read_failures
-from robonav_ray.plain_files import open_appending, replace
 from robonav_ray.records import TransitionSpec
 
 POINTER_FILE = "robonav_checkpoint.json"

@@ -15,14 +15,14 @@ from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.algo.networks import make_q_network
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.files.manifest import FileEntry
+from robonav_ray.files.plain_files import PlainFileError, open_reading, read_json
+from robonav_ray.files.storage import Folder, open_folder, write_file
 from robonav_ray.learner.adam import Adam
 from robonav_ray.learner.precision import Precision
-from robonav_ray.learner.saved_learner import COUNTERS, COUNTERS_FILE, TENSORS_FILE, check_document, check_tensors, with_defaults
-from robonav_ray.manifest import FileEntry
-from robonav_ray.plain_files import PlainFileError, open_reading, read_json
 from robonav_ray.ranges import within
 from robonav_ray.records import PolicySnapshot
-from robonav_ray.storage import Folder, open_folder, write_file
+from robonav_ray.runs.saved_learner import COUNTERS, COUNTERS_FILE, TENSORS_FILE, check_document, check_tensors, with_defaults
 
 
 class LearnerState:

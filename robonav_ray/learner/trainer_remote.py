@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from robonav_ray.plain_files import append, read_text
+from robonav_ray.files.plain_files import append, read_text
 
 GROUPS_SUFFIX = ".placement_groups"
 """Of the empty file beside Train's notes whose stem begins the names of the placement groups that Train makes for a run."""

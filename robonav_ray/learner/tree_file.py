@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from robonav_ray.plain_files import PlainFileError, open_reading, replacing_path
+from robonav_ray.files.plain_files import PlainFileError, open_reading, replacing_path
 
 _DOCUMENT = "robonav_ray"
 _CONTAINERS = {"list": list, "tuple": tuple}

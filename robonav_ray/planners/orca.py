@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import BatchedWorlds
-from robonav_ray.worlds.kernel import F0, F1, HALF, kernel
-from robonav_ray.worlds.obstacles import NEIGHBOR_DISTANCE_2, ORCA_MARGIN
-from robonav_ray.worlds.orca import NEIGHBOR_COLS, insert_neighbor, orca_velocity
-from robonav_ray.worlds.randomization import NUM_GOALS
+from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
+from robonav_ray.worlds.kernels.obstacles import NEIGHBOR_DISTANCE_2, ORCA_MARGIN
+from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, insert_neighbor, orca_velocity
+from robonav_ray.worlds.kernels.randomization import NUM_GOALS
 
 KNOWS = "true state"
 """Label for tables of results."""

@@ -10,7 +10,8 @@ import numpy as np
 
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
-from robonav_ray.manifest import FileEntry
+from robonav_ray.files.manifest import FileEntry
+from robonav_ray.files.storage import join, open_folder, read_bytes, write_file
 from robonav_ray.ranges import check_generator, count, within
 from robonav_ray.records import Fragment, ReplaySample, TransitionSpec, unpack_item_id
 from robonav_ray.replay.memory import shard_capacities
@@ -19,7 +20,6 @@ from robonav_ray.replay.pacing import SamplesPerInsertLedger
 from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.replay.shard_records import ShardStats
-from robonav_ray.storage import join, open_folder, read_bytes, write_file
 
 _JSON_NAME = "replay.json"
 SHARED_KEYS = ("num_shards", "ledger")

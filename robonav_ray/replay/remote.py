@@ -17,7 +17,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from robonav_ray.config.replay import ReplayConfig
-from robonav_ray.manifest import FileEntry
+from robonav_ray.files.manifest import FileEntry
 from robonav_ray.ranges import within
 from robonav_ray.records import TransitionSpec
 from robonav_ray.replay import buffer

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from robonav_ray.background_write import BackgroundWrite
-from robonav_ray.manifest import FileEntry
+from robonav_ray.files.background_write import BackgroundWrite
+from robonav_ray.files.manifest import FileEntry
+from robonav_ray.files.storage import local_folder, open_folder
 from robonav_ray.ranges import within
 from robonav_ray.records import MAX_INCARNATION, Fragment, TransitionSpec, pack_item_id, unpack_item_id
 from robonav_ray.replay.duplicates import DuplicateFilter
@@ -20,7 +21,6 @@ from robonav_ray.replay.shard_files import load_shard_state, state_arrays
 from robonav_ray.replay.shard_records import Draw, ShardSample, ShardStats
 from robonav_ray.replay.snapshot import ShardSnapshot
 from robonav_ray.replay.sum_tree import SumTree
-from robonav_ray.storage import local_folder, open_folder
 
 Sampler = Literal["prioritized", "rank", "uniform"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robonav_ray.plain_files import open_reading, read_json
+from robonav_ray.files.plain_files import open_reading, read_json
 
 SHARD_JSON = "shard.json"
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from robonav_ray.manifest import FileEntry
+from robonav_ray.files.manifest import FileEntry
+from robonav_ray.files.storage import Folder, HashedFile
 from robonav_ray.replay.shard_files import SHARD_JSON
-from robonav_ray.storage import Folder, HashedFile
 
 CHUNK_BYTES = 1 << 20
 """Copied at a time while an insert may have to wait for the lock: some 0.1 ms."""

@@ -20,8 +20,8 @@ from robonav_ray.config.load import ConfigError
 from robonav_ray.curriculum.progress import PROGRESS_FILE, write_progress
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
+from robonav_ray.runs.checkpoint import Checkpoint, Counters
 from robonav_ray.runtime.budget import Budget, StopReason
-from robonav_ray.runtime.checkpoint import Checkpoint, Counters
 from robonav_ray.runtime.saving import SaveOutcome, Saver
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.support_watch import SupportWatch

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from robonav_ray.config import RunConfig
+from robonav_ray.nodes.cluster import look_at_nodes
+from robonav_ray.nodes.placement import NodeFacts
+from robonav_ray.nodes.resources import Plan, replan
 from robonav_ray.records import PartEvent
-from robonav_ray.runtime.cluster import look_at_nodes
-from robonav_ray.runtime.placement import NodeFacts
-from robonav_ray.runtime.resources import Plan, replan
 
 LOOK_INTERVAL_S = 2.0
 SETTLE_S = 1.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from robonav_ray.runs.run_directory import resume_command
 from robonav_ray.runtime.budget import Budget, StopReason
 from robonav_ray.runtime.controller import Ending, Kept
-from robonav_ray.runtime.run_directory import resume_command
 from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.screen import Screen, say_error

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from robonav_ray.plain_files import append, read_lines
+from robonav_ray.files.plain_files import append, read_lines
 from robonav_ray.records import Metrics, PartEvent
 
 logger = logging.getLogger(__name__)

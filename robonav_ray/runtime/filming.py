@@ -15,9 +15,9 @@ from PIL import Image
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.errors import UserError
-from robonav_ray.runtime.task import Task
-from robonav_ray.worlds.film import save_gif
+from robonav_ray.runs.task import Task
 from robonav_ray.worlds.make import make_vector_env
+from robonav_ray.worlds.pictures.film import save_gif
 from robonav_ray.worlds.play import HOLD_S, film_episodes
 
 Act = Callable[[np.ndarray], np.ndarray]

@@ -21,17 +21,17 @@ from robonav_ray.evaluation.episodes import EpisodeTable, EvaluationProgress, ev
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
-from robonav_ray.plain_files import check_replaceable
-from robonav_ray.runtime.checkpoint import Checkpoint
+from robonav_ray.files.plain_files import check_replaceable
+from robonav_ray.runs.checkpoint import Checkpoint
+from robonav_ray.runs.faults import told_beside
+from robonav_ray.runs.located import LocatedRun, find_policy, located, refuse_judged, refuse_unwritable, refuse_uri
+from robonav_ray.runs.policies import load_policy
+from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
+from robonav_ray.runs.task import Task, describe_task
 from robonav_ray.runtime.controller import Ending
 from robonav_ray.runtime.endings import train_longer_command
-from robonav_ray.runtime.faults import told_beside
 from robonav_ray.runtime.filming import NoFilmError, draw_gif
-from robonav_ray.runtime.located import LocatedRun, find_policy, located, refuse_judged, refuse_unwritable, refuse_uri
-from robonav_ray.runtime.policies import load_policy
-from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
-from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, stopped_at_once
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.screen import Screen, make_screen, print_commands

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from robonav_ray.errors import PartLostError, ToldError, UserError
 from robonav_ray.learner.remote import LearnerHandle
+from robonav_ray.nodes.orphans import remove_orphans
 from robonav_ray.records import Metrics, PartEvent
 from robonav_ray.runtime.mailbox import MetricsPost
-from robonav_ray.runtime.orphans import remove_orphans
 
 logger = logging.getLogger(__name__)
 JOIN_TIMEOUT_S = 20.0

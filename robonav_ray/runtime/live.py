@@ -13,16 +13,16 @@ from types import TracebackType
 from typing import Literal, Self
 
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, UserError
+from robonav_ray.files.plain_files import open_appending
 from robonav_ray.interfaces import Tracker
-from robonav_ray.plain_files import open_appending
-from robonav_ray.runtime.checkpoint import CheckpointError, newest_good_checkpoint
-from robonav_ray.runtime.commit_watch import CommitWatch
+from robonav_ray.runs.checkpoint import CheckpointError, newest_good_checkpoint
+from robonav_ray.runs.commit_watch import CommitWatch
+from robonav_ray.runs.faults import record_fault, sentence_of
+from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runs.stored_runs import set_newer_aside_stored
+from robonav_ray.runs.superseded import set_newer_aside, steps_of
 from robonav_ray.runtime.controller import Controller, Ending
-from robonav_ray.runtime.faults import record_fault, sentence_of
-from robonav_ray.runtime.run_directory import RunDirectory
 from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest
-from robonav_ray.runtime.stored_runs import set_newer_aside_stored
-from robonav_ray.runtime.superseded import set_newer_aside, steps_of
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.panel import make_panel

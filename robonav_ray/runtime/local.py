@@ -24,18 +24,18 @@ from safetensors.numpy import load_file, save_file
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.errors import LearnerCallError
+from robonav_ray.files.manifest import FileEntry
+from robonav_ray.files.plain_files import replace
 from robonav_ray.learner.devices import check_features, pick_device, set_threads
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
-from robonav_ray.manifest import FileEntry
-from robonav_ray.plain_files import replace
 from robonav_ray.ranges import MAX_FLOAT32, RangeError, check_numbers, count, like, require, within
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.rollout.env_watch import EnvWatch
 from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
 from robonav_ray.rollout.worker import RolloutStats
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, taking_up
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, taking_up
 from robonav_ray.runtime.mailbox import LocalMailbox
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows

@@ -9,9 +9,9 @@ from typing import Any
 from ray.exceptions import RayError
 
 from robonav_ray.errors import LearnerCallError
-from robonav_ray.manifest import FileEntry
+from robonav_ray.files.manifest import FileEntry
 from robonav_ray.replay.remote import ReplaySave
-from robonav_ray.runtime.checkpoint import CheckpointWriter
+from robonav_ray.runs.checkpoint import CheckpointWriter
 from robonav_ray.runtime.mailbox import MailboxHandle
 
 CALL_TIMEOUT_S = 20.0

@@ -14,10 +14,10 @@ import time
 from dataclasses import dataclass, replace
 
 from robonav_ray.errors import LearnerCallError
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters
-from robonav_ray.runtime.commit_watch import CommitWatch, ForeignCommitError
-from robonav_ray.runtime.stored_runs import prune_stored
-from robonav_ray.runtime.superseded import prune_checkpoints
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters
+from robonav_ray.runs.commit_watch import CommitWatch, ForeignCommitError
+from robonav_ray.runs.stored_runs import prune_stored
+from robonav_ray.runs.superseded import prune_checkpoints
 from robonav_ray.runtime.wiring import PendingSave, Session, Wiring
 
 logger = logging.getLogger(__name__)

@@ -32,7 +32,11 @@ from ray.exceptions import RayError, RayTaskError
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.remote import start_curriculum
 from robonav_ray.errors import LearnerCallError, PartLostError, ToldError
+from robonav_ray.files.storage import join
 from robonav_ray.learner.remote import LearnerWiring, start_learner
+from robonav_ray.nodes.own_ray import what_died
+from robonav_ray.nodes.placement import NodeFacts
+from robonav_ray.nodes.resources import Plan
 from robonav_ray.ranges import within
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.ledger_service import LedgerReport
@@ -41,22 +45,18 @@ from robonav_ray.rollout.env_watch import EnvWatch
 from robonav_ray.rollout.make_worker import RolloutWiring
 from robonav_ray.rollout.remote import RolloutFleet
 from robonav_ray.rollout.worker import RolloutStats
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, taking_up
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, taking_up
+from robonav_ray.runs.policies import read_policy
+from robonav_ray.runs.stored_runs import ray_train_notes
 from robonav_ray.runtime.elastic import Elasticity
 from robonav_ray.runtime.events import EventLog
 from robonav_ray.runtime.learner_watch import LearnerWatch
 from robonav_ray.runtime.mailbox import MailboxHandle
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
-from robonav_ray.runtime.own_ray import what_died
-from robonav_ray.runtime.placement import NodeFacts
-from robonav_ray.runtime.policies import read_policy
 from robonav_ray.runtime.ray_save import CALL_TIMEOUT_S, RaySave
-from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
-from robonav_ray.runtime.stored_runs import ray_train_notes
 from robonav_ray.runtime.supervision import ASK_INTERVAL_S, Supervisor, here, near
 from robonav_ray.runtime.wiring import Session, WiringFacts
-from robonav_ray.storage import join
 from robonav_ray.weights.remote import start_weight_store
 
 logger = logging.getLogger(__name__)

@@ -16,22 +16,13 @@ from rich.text import Text
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, UserError
+from robonav_ray.files.locations import as_folder, check_location, is_uri
 from robonav_ray.interfaces import Tracker
-from robonav_ray.locations import as_folder, check_location, is_uri
-from robonav_ray.runtime.budget import check_budget
-from robonav_ray.runtime.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    newest_good_checkpoint,
-    open_checkpoint,
-)
-from robonav_ray.runtime.controller import Ending
-from robonav_ray.runtime.endings import budget_text, tell_ending
-from robonav_ray.runtime.faults import last_words
-from robonav_ray.runtime.job import place_output
-from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
-from robonav_ray.runtime.located import refuse_uri
-from robonav_ray.runtime.run_directory import (
+from robonav_ray.nodes.job import place_output
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, newest_good_checkpoint, open_checkpoint
+from robonav_ray.runs.faults import last_words
+from robonav_ray.runs.located import refuse_uri
+from robonav_ray.runs.run_directory import (
     RunDirectory,
     RunDirectoryError,
     check_same_task,
@@ -40,18 +31,15 @@ from robonav_ray.runtime.run_directory import (
     refuse_existing,
     resume_command,
 )
+from robonav_ray.runs.stored_runs import StoredRunError, bring_run, check_writable, holds_run, stored_checkpoints, stored_run
+from robonav_ray.runs.task import Task, check_gates, describe_task
+from robonav_ray.runs.which_run import FoundRun, hold_run
+from robonav_ray.runtime.budget import check_budget
+from robonav_ray.runtime.controller import Ending
+from robonav_ray.runtime.endings import budget_text, tell_ending
+from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
 from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.stored_runs import (
-    StoredRunError,
-    bring_run,
-    check_writable,
-    holds_run,
-    stored_checkpoints,
-    stored_run,
-)
-from robonav_ray.runtime.task import Task, check_gates, describe_task
-from robonav_ray.runtime.which_run import FoundRun, hold_run
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.screen import Screen, make_screen, say_error, show_warnings
 from robonav_ray.text import command_text, message_text
@@ -243,12 +231,12 @@ def _decide(
 
 
 def _live_on_ray(opening: Opening, stop: StopRequest, console: Screen) -> tuple[Session, Ending]:
-    from robonav_ray.runtime.cluster import connected
+    from robonav_ray.nodes.cluster import connected
 
     config = opening.config
     with connected(config.runtime) as cluster:
-        from robonav_ray.runtime.cluster import ClusterError, look_at_cluster
-        from robonav_ray.runtime.resources import plan_when_free
+        from robonav_ray.nodes.cluster import ClusterError, look_at_cluster
+        from robonav_ray.nodes.resources import plan_when_free
         from robonav_ray.runtime.topology import RayWiring
         from robonav_ray.tracking.remote import PrometheusTracker
 
@@ -281,7 +269,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Screen) -> tuple[
 
 def _check_shared(opening: Opening) -> None:
     """Refuse a folder, of the run or of its checkpoints, that is another one on every node; a bucket is one for all."""
-    from robonav_ray.runtime.shared_storage import check_shared
+    from robonav_ray.nodes.shared_storage import check_shared
 
     storage = opening.config.checkpoint.storage
     if storage is None:

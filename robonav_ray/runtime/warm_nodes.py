@@ -21,12 +21,12 @@ from robonav_ray import compiled
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.nodes.placement import NodeFacts
 from robonav_ray.records import Fragment, TransitionSpec
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
-from robonav_ray.runtime.placement import NodeFacts
+from robonav_ray.runs.task import Task
 from robonav_ray.runtime.supervision import near
-from robonav_ray.runtime.task import Task
 from robonav_ray.weights.store import WeightStore
 
 logger = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ from typing import Protocol
 from robonav_ray.config import RunConfig
 from robonav_ray.curriculum.progress import CurriculumProgress
 from robonav_ray.records import Metrics
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters
-from robonav_ray.runtime.run_directory import RunDirectory
-from robonav_ray.runtime.stored_notes import StoredNotes
-from robonav_ray.runtime.stored_runs import stored_run
-from robonav_ray.runtime.task import Task
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters
+from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runs.stored_notes import StoredNotes
+from robonav_ray.runs.stored_runs import stored_run
+from robonav_ray.runs.task import Task
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from robonav_ray.plain_files import append, open_appending, read_lines, replace
+from robonav_ray.files.plain_files import append, open_appending, read_lines, replace
 from robonav_ray.records import Metrics
 
 METRICS_FILE = "metrics.jsonl"

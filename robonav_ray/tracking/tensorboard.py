@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robonav_ray.plain_files import read_text
+from robonav_ray.files.plain_files import read_text
 from robonav_ray.records import Metrics
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".gif"})

@@ -30,11 +30,11 @@ from robonav_ray.config.preset import with_sizes_of_ours
 from robonav_ray.config.run import names_ours
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.errors import UserError
-from robonav_ray.plain_files import check_entries, is_plain, replace
-from robonav_ray.runtime.checkpoint import list_checkpoints
-from robonav_ray.runtime.located import refuse_uri
-from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, refuse_existing, session_facts
-from robonav_ray.storage import join
+from robonav_ray.files.plain_files import check_entries, is_plain, replace
+from robonav_ray.files.storage import join
+from robonav_ray.runs.checkpoint import list_checkpoints
+from robonav_ray.runs.located import refuse_uri
+from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, refuse_existing, session_facts
 from robonav_ray.tuning.space import trial_config
 
 logger = logging.getLogger(__name__)

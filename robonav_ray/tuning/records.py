@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robonav_ray.errors import UserError
-from robonav_ray.plain_files import append, open_appending, read_lines
+from robonav_ray.files.plain_files import append, open_appending, read_lines
 from robonav_ray.tuning.objective import highest
 
 RECORDS_FILE = "records.jsonl"

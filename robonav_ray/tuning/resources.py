@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.tuning import TuningConfig
-from robonav_ray.runtime.cluster import ClusterError, ClusterFacts
-from robonav_ray.runtime.resources import Plan, split_worlds
+from robonav_ray.nodes.cluster import ClusterError, ClusterFacts
+from robonav_ray.nodes.resources import Plan, split_worlds
 
 logger = logging.getLogger(__name__)
 

@@ -27,13 +27,13 @@ from rich.text import Text
 
 from robonav_ray.config.load import ConfigError, dump_config, load_tuning_config
 from robonav_ray.config.tuning import TuningConfig
-from robonav_ray.plain_files import replace
+from robonav_ray.files.plain_files import replace
+from robonav_ray.runs.located import refuse_uri
+from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, command_line
+from robonav_ray.runs.task import check_gates, describe_task
 from robonav_ray.runtime.budget import check_learns
-from robonav_ray.runtime.located import refuse_uri
-from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, command_line
 from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.task import check_gates, describe_task
 from robonav_ray.screen import Screen, make_screen, print_commands, show_warnings
 from robonav_ray.text import command_text, one_line, path_word
 from robonav_ray.tuning.experiment import (
@@ -175,7 +175,7 @@ def search(
     console: Screen,
 ) -> Found:
     """Run one session: in a fresh directory, or going on with ``experiment``."""
-    from robonav_ray.runtime.cluster import connected
+    from robonav_ray.nodes.cluster import connected
 
     began = time.monotonic()
     base = Experiment(Path(), config).run_config({})

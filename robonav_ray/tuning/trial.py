@@ -23,10 +23,10 @@ from typing import Any
 
 from ray import tune
 
+from robonav_ray.files.plain_files import read_json, replace
 from robonav_ray.interfaces import Tracker
-from robonav_ray.plain_files import read_json, replace
+from robonav_ray.nodes.resources import Plan
 from robonav_ray.runtime.live import StartWiring, start_local
-from robonav_ray.runtime.resources import Plan
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
 from robonav_ray.runtime.wiring import Session, Wiring

@@ -24,11 +24,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from robonav_ray import plain_files
 from robonav_ray.config import RunConfig
 from robonav_ray.evaluation.statistics import summarize
-from robonav_ray.plain_files import append, read_json
-from robonav_ray.runtime.checkpoint import (
+from robonav_ray.files import plain_files
+from robonav_ray.files.plain_files import append, read_json
+from robonav_ray.runs.checkpoint import (
     Checkpoint,
     CheckpointWriter,
     Counters,
@@ -36,12 +36,12 @@ from robonav_ray.runtime.checkpoint import (
     newest_good_checkpoint,
     open_checkpoint,
 )
+from robonav_ray.runs.policies import load_policy
+from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, create_run, open_run
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.judge import judge_stage
 from robonav_ray.runtime.live import LiveRun, StartWiring
-from robonav_ray.runtime.policies import load_policy
-from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, create_run, open_run
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.screen import Screen

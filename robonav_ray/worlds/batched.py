@@ -10,15 +10,15 @@ import numpy as np
 
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.ranges import check_numbers
-from robonav_ray.worlds import layout as lay
-from robonav_ray.worlds import randomization as rnd
-from robonav_ray.worlds.actions import action_space, action_table, decode_discrete
-from robonav_ray.worlds.draws import fill_world_keys
-from robonav_ray.worlds.motion import clamp_commands
-from robonav_ray.worlds.observation import ObservationLayout
-from robonav_ray.worlds.orca import NEIGHBOR_COLS
+from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels import randomization as rnd
+from robonav_ray.worlds.kernels.actions import action_space, action_table, decode_discrete
+from robonav_ray.worlds.kernels.draws import fill_world_keys
+from robonav_ray.worlds.kernels.motion import clamp_commands
+from robonav_ray.worlds.kernels.observation import ObservationLayout
+from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
+from robonav_ray.worlds.kernels.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
 from robonav_ray.worlds.state_ranges import check_together, declared
-from robonav_ray.worlds.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
 
 __all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "BatchedWorlds", "Scene"]
 

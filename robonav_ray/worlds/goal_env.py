@@ -15,10 +15,10 @@ import numpy as np
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.interfaces import StepInfo
 from robonav_ray.records import Outcome
-from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
 from robonav_ray.worlds.gym_env import NavEnv
-from robonav_ray.worlds.observation import ObservationLayout
+from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.observation import ObservationLayout
 
 GOAL_DIM = 3
 GOAL_PARTS = ("goal", "next_goal", "goals_left")

@@ -20,9 +20,9 @@ from gymnasium.vector.utils import batch_space
 from robonav_ray.errors import EnvironmentFailedError
 from robonav_ray.interfaces import StepInfo
 from robonav_ray.records import Outcome
-from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import DISABLED
 from robonav_ray.worlds.foreign.failure import broken_promise, calling
+from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.vector_env import EPISODE_INFO, NavVectorEnv, episode_info
 
 GOAL_KEYS = ("observation", "achieved_goal", "desired_goal")

@@ -10,9 +10,9 @@ import numpy as np
 
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
-from robonav_ray.worlds.camera import Camera, metadata_of
 from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
-from robonav_ray.worlds.layout import EPISODE
+from robonav_ray.worlds.kernels.layout import EPISODE
+from robonav_ray.worlds.pictures.camera import Camera, metadata_of
 from robonav_ray.worlds.vector_env import episode_info
 
 _MAX_SEED = 1 << 31

@@ -10,13 +10,13 @@ from gymnasium.vector import VectorEnv
 from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.counter_rng import ROLE_WORLD, seed_for
 from robonav_ray.interfaces import GoalFunctions
-from robonav_ray.worlds.actions import action_space
 from robonav_ray.worlds.foreign.guard import ForeignVector
 from robonav_ray.worlds.foreign.registered import find_spec, make_guarded, same_folder, telling_if_slow
 from robonav_ray.worlds.goal_env import LegGoals
 from robonav_ray.worlds.goal_vector import ComputedGoals, FlatGoalVector, NavGoalVectorEnv, ResumableGoalVector, flat_goal_space
-from robonav_ray.worlds.observation import ObservationLayout
-from robonav_ray.worlds.randomization import check_levels, max_circles
+from robonav_ray.worlds.kernels.actions import action_space
+from robonav_ray.worlds.kernels.observation import ObservationLayout
+from robonav_ray.worlds.kernels.randomization import check_levels, max_circles
 from robonav_ray.worlds.told import TellingEnv, TellingVector, is_own
 from robonav_ray.worlds.vector_env import NavVectorEnv
 

@@ -8,12 +8,12 @@ import gymnasium as gym
 import numpy as np
 
 from robonav_ray.config.worlds import WorldConfig
-from robonav_ray.worlds.actions import action_space
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
-from robonav_ray.worlds.camera import Camera, metadata_of
 from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
 from robonav_ray.worlds.gym_env import begin_episode, episode_facts
-from robonav_ray.worlds.layout import EPISODE
+from robonav_ray.worlds.kernels.actions import action_space
+from robonav_ray.worlds.kernels.layout import EPISODE
+from robonav_ray.worlds.pictures.camera import Camera, metadata_of
 
 try:
     from pettingzoo import ParallelEnv

@@ -9,8 +9,8 @@ import numpy as np
 from robonav_ray.config.worlds import EnvConfig
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
 from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
-from robonav_ray.worlds.render import SceneRenderer, Trail
-from robonav_ray.worlds.render_human import Window
+from robonav_ray.worlds.pictures.render import SceneRenderer, Trail
+from robonav_ray.worlds.pictures.render_human import Window
 
 Act = Callable[[np.ndarray], np.ndarray]
 """obs (R, D) float32 -> action (R,) int or (R, 2) float; R is the number of robots, mostly 1."""

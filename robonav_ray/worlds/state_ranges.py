@@ -9,10 +9,10 @@ import numpy as np
 
 from robonav_ray.ranges import MAX_COUNT, MAX_SIZE, Bound, Numbers, columns, count, like, real, require
 from robonav_ray.records import Outcome
-from robonav_ray.worlds import layout as lay
-from robonav_ray.worlds import randomization as rnd
-from robonav_ray.worlds.kernel import FAR
-from robonav_ray.worlds.placement import CROSSING_RADIUS_M
+from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels import randomization as rnd
+from robonav_ray.worlds.kernels.kernel import FAR
+from robonav_ray.worlds.kernels.placement import CROSSING_RADIUS_M
 
 _UNIT = (-1.01, 1.01)
 _MAX_TALLY = 1.0e12

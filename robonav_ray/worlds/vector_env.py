@@ -12,9 +12,9 @@ from gymnasium.vector.utils import batch_space
 
 from robonav_ray.ranges import like
 from robonav_ray.records import EpisodeFacts
-from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import DISABLED, NEXT_STEP, SAME_STEP, BatchedWorlds, Scene
 from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
+from robonav_ray.worlds.kernels import layout as lay
 
 _MODES = {AutoresetMode.NEXT_STEP: NEXT_STEP, AutoresetMode.SAME_STEP: SAME_STEP, AutoresetMode.DISABLED: DISABLED}
 _SUMS = {

@@ -19,9 +19,9 @@ from robonav_ray.config.load import load_run_config
 from robonav_ray.records import TransitionSpec
 from robonav_ray.replay.buffer import make_ledger, shard_arguments, shard_directories
 from robonav_ray.replay.shard import ReplayShard
-from robonav_ray.runtime.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
-from robonav_ray.runtime.task import describe_task
 
 FREE_LIMIT_S = 60.0
 

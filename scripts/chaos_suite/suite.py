@@ -18,7 +18,7 @@ from chaos_suite.record import Commits, Reading, Tail, read_events, times_of_cha
 from chaos_suite.schedule import Planned
 from chaos_suite.site import Site, SiteError
 from chaos_suite.training import RESUME, Session, Training
-from robonav_ray.runtime.resources import most_auto_workers
+from robonav_ray.nodes.resources import most_auto_workers
 from robonav_ray.screen import Screen
 
 TICK_S = 0.2

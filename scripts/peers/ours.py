@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 
 from peers.track import POINTS, Point, Task, parse_task, write_point
-from robonav_ray.runtime.checkpoint import list_checkpoints, open_checkpoint
-from robonav_ray.runtime.policies import load_policy
-from robonav_ray.runtime.run_directory import RunDirectory
-from robonav_ray.runtime.task import describe_task
+from robonav_ray.runs.checkpoint import list_checkpoints, open_checkpoint
+from robonav_ray.runs.policies import load_policy
+from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runs.task import describe_task
 
 _MARGIN = 0.08
 """The run ends when the gate's window wins this much more often than asked for: it is small, and half of the target are held out."""

@@ -21,7 +21,7 @@ from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.tune.registry import register_env
 
 from peers.track import Task, Track, parse_task
-from robonav_ray.runtime.own_ray import own_ray
+from robonav_ray.nodes.own_ray import own_ray
 
 NUM_ENVS, BATCH, INTENSITY = 8, 64, 16
 """Rows learned from per env step: with the natural one (one update in 24 env steps) stage 1 was not learned in a minute."""

@@ -49,7 +49,7 @@ def _run_on_ray(trials: Sequence[Trial], parallel: int, look: Look) -> dict[str,
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    from robonav_ray.runtime.own_ray import own_ray
+    from robonav_ray.nodes.own_ray import own_ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     with own_ray(

@@ -15,15 +15,15 @@ from reproduction.episodes import EpisodeRecorder, read_episodes
 from reproduction.store import Trial, TrialResult, write_json
 from robonav_ray.config import RunConfig
 from robonav_ray.records import EpisodeResults
-from robonav_ray.runtime.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.located import find_policy
+from robonav_ray.runs.run_directory import RunDirectory, create_run, open_run
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.controller import Controller
 from robonav_ray.runtime.judge import evaluate_run
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.located import find_policy
-from robonav_ray.runtime.run_directory import RunDirectory, create_run, open_run
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.screen import Screen
 from robonav_ray.tracking.fanout import open_trackers

@@ -18,11 +18,11 @@ import psutil
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.config.runtime import RuntimeConfig
-from robonav_ray.runtime.cluster import look_at_cluster, prepare_environment
-from robonav_ray.runtime.private_folder import make_private_folder
-from robonav_ray.runtime.resources import Plan, make_plan, split_worlds
-from robonav_ray.runtime.run_directory import create_run
-from robonav_ray.runtime.task import describe_task
+from robonav_ray.nodes.cluster import look_at_cluster, prepare_environment
+from robonav_ray.nodes.private_folder import make_private_folder
+from robonav_ray.nodes.resources import Plan, make_plan, split_worlds
+from robonav_ray.runs.run_directory import create_run
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.wiring import Session, WiringFacts
 
 POLL_S = 0.1

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.replay import ReplayConfig
+from robonav_ray.files.manifest import FileEntry
 from robonav_ray.interfaces import BatchSource, PrioritySink, TransitionSink
-from robonav_ray.manifest import FileEntry
 from robonav_ray.records import ReplaySample, unpack_item_id
 from robonav_ray.replay.buffer import ReplayBuffer
 from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, serial_fragment

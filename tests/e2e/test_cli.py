@@ -14,8 +14,8 @@ import pytest
 
 from robonav_ray.cli import main
 from robonav_ray.config.load import load_run_config
-from robonav_ray.runtime.checkpoint import list_checkpoints, newest_good_checkpoint
-from robonav_ray.runtime.run_directory import create_run, open_run
+from robonav_ray.runs.checkpoint import list_checkpoints, newest_good_checkpoint
+from robonav_ray.runs.run_directory import create_run, open_run
 from tests.e2e.test_local_wiring import SMALL
 
 QUICK = [*SMALL, "evaluation.num_episodes=8", "evaluation.num_worlds=8", "tracking.interval_s=0.2", "tracking.panel=plain"]

@@ -6,8 +6,8 @@ import optuna
 import pytest
 
 from robonav_ray.config.load import ConfigError
-from robonav_ray.runtime.run_directory import RunDirectory
-from robonav_ray.tuning.curriculum_objective import curriculum_objective
+from robonav_ray.fronts.curriculum_objective import curriculum_objective
+from robonav_ray.runs.run_directory import RunDirectory
 
 RUN = {"env": {"world": {"lidar": {"num_beams": 12}}}, "replay": {"min_size": 500}, "rollout": {"num_worlds": 16}}
 VALUES = {

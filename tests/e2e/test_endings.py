@@ -9,7 +9,7 @@ import gymnasium
 import pytest
 
 from robonav_ray.cli import main
-from robonav_ray.runtime.checkpoint import Checkpoint, newest_good_checkpoint
+from robonav_ray.runs.checkpoint import Checkpoint, newest_good_checkpoint
 
 ENV = """
 import gymnasium, numpy as np

@@ -13,8 +13,8 @@ import pytest
 
 from robonav_ray.cli import main
 from robonav_ray.evaluation.episodes import EvaluationProgress
+from robonav_ray.runs.checkpoint import newest_good_checkpoint
 from robonav_ray.runtime import watching
-from robonav_ray.runtime.checkpoint import newest_good_checkpoint
 from tests import foreign_envs
 
 WORLDS_WORDS = ("success", "collision", "timeout", "stage", "worlds")

@@ -11,11 +11,11 @@ from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
 from robonav_ray.evaluation.episodes import evaluate_policy
 from robonav_ray.records import Outcome
-from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, open_checkpoint
+from robonav_ray.runs.checkpoint import CheckpointWriter, Counters, open_checkpoint
+from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.run_directory import RunDirectory
 from robonav_ray.runtime.sizes import max_fragment_rows
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.worlds.make import make_vector_env
 from tests.e2e.test_local_wiring import assert_same_bits, bits

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from robonav_ray.runtime.checkpoint import list_checkpoints, newest_good_checkpoint
-from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.runs.checkpoint import list_checkpoints, newest_good_checkpoint
+from robonav_ray.runs.run_directory import RunDirectory
 from tests.e2e.test_local_wiring import SMALL
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -24,7 +24,7 @@ SAVE_AND_DIE = """
 import json, os, random, signal, sys, threading, time
 from pathlib import Path
 from robonav_ray.config.load import load_run_config
-from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, list_checkpoints, newest_good_checkpoint, prune_checkpoints
+from robonav_ray.runs.checkpoint import CheckpointWriter, Counters, list_checkpoints, newest_good_checkpoint, prune_checkpoints
 from tests.disk_faults import DiskOperations
 from tests.e2e.test_local_wiring import SMALL, wiring
 

@@ -9,10 +9,10 @@ import pytest
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
+from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.run_directory import RunDirectory
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.wiring import Session
 
 SMALL = [

@@ -15,12 +15,12 @@ import pytest
 from robonav_ray.cli import main
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import UserError
-from robonav_ray.locations import name_of
-from robonav_ray.plain_files import open_writing
-from robonav_ray.runtime import located, stored_notes
-from robonav_ray.runtime.run_directory import RunDirectoryError, create_run
-from robonav_ray.runtime.stored_notes import StoredNotes, bring_notes
-from robonav_ray.runtime.stored_runs import StoredRunError, holds_run, stored_checkpoints, stored_run
+from robonav_ray.files.locations import name_of
+from robonav_ray.files.plain_files import open_writing
+from robonav_ray.runs import located, stored_notes
+from robonav_ray.runs.run_directory import RunDirectoryError, create_run
+from robonav_ray.runs.stored_notes import StoredNotes, bring_notes
+from robonav_ray.runs.stored_runs import StoredRunError, holds_run, stored_checkpoints, stored_run
 from robonav_ray.tuning.experiment import Experiment
 from tests.e2e.test_cli import QUICK
 
@@ -136,7 +136,7 @@ def test_results_that_have_no_room_are_told_in_one_sentence(
         raise OSError(number, os.strerror(number))  # as a write raises it, without a name
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("robonav_ray.plain_files.open_writing", full)
+    monkeypatch.setattr("robonav_ray.files.plain_files.open_writing", full)
     reason = os.strerror(number)
     code, told = verb(monkeypatch, capsys, "evaluate", str(stored), "--stages", "0", "--episodes", "4", "--out", "results")
     assert (code, told.splitlines()[-1]) == (1, f"robonav: results/evaluation.json: {reason}")
@@ -154,7 +154,7 @@ def test_a_storage_that_may_only_be_read_is_refused_before_the_work(
         raise OSError("AccessDenied")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("robonav_ray.runtime.stored_runs.probe", denied)
+    monkeypatch.setattr("robonav_ray.runs.stored_runs.probe", denied)
     code, told = verb(monkeypatch, capsys, "evaluate", f"file://{stored}")
     assert code == 2
     assert "--out DIR" in told
@@ -200,7 +200,7 @@ def test_a_uri_is_taken_or_refused_by_name(
 ) -> None:
     shipped = Path("configs").absolute()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("robonav_ray.runtime.stored_runs.probe", lambda *_: None)
+    monkeypatch.setattr("robonav_ray.runs.stored_runs.probe", lambda *_: None)
     code, told = verb(
         monkeypatch, capsys, *(a.replace("configs", str(shipped), 1) if a.startswith("configs") else a for a in arguments)
     )

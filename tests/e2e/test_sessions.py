@@ -7,12 +7,12 @@ from typing import Any
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.interfaces import Tracker
+from robonav_ray.runs.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.run_directory import RunDirectory, create_run
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.budget import StopReason
-from robonav_ray.runtime.checkpoint import newest_good_checkpoint
 from robonav_ray.runtime.live import LiveRun, start_local
-from robonav_ray.runtime.run_directory import RunDirectory, create_run
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.wiring import Session, Wiring
 from tests.e2e.test_local_wiring import SMALL
 

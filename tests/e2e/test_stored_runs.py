@@ -9,8 +9,9 @@ import pytest
 
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.errors import PartLostError, RunInterruptedError
-from robonav_ray.manifest import MANIFEST, FileEntry, manifest_bytes, manifest_entries
-from robonav_ray.runtime.checkpoint import (
+from robonav_ray.files.manifest import MANIFEST, FileEntry, manifest_bytes, manifest_entries
+from robonav_ray.files.storage import DamagedError, exists, join, local_folder, open_folder, read_bytes, write_bytes, write_file
+from robonav_ray.runs.checkpoint import (
     CheckpointError,
     CheckpointWriter,
     Counters,
@@ -18,9 +19,9 @@ from robonav_ray.runtime.checkpoint import (
     list_checkpoints,
     newest_good_checkpoint,
 )
-from robonav_ray.runtime.run_directory import RunDirectory, create_run
-from robonav_ray.runtime.stored_notes import StoredNotes
-from robonav_ray.runtime.stored_runs import (
+from robonav_ray.runs.run_directory import RunDirectory, create_run
+from robonav_ray.runs.stored_notes import StoredNotes
+from robonav_ray.runs.stored_runs import (
     StoredRunError,
     bring_run,
     check_writable,
@@ -30,10 +31,9 @@ from robonav_ray.runtime.stored_runs import (
     stored_checkpoints,
     stored_run,
 )
-from robonav_ray.runtime.task import describe_task
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.train import _session_after
 from robonav_ray.runtime.wiring import Session
-from robonav_ray.storage import DamagedError, exists, join, local_folder, open_folder, read_bytes, write_bytes, write_file
 from tests.e2e.test_cli import QUICK, robonav
 
 CONFIG = load_run_config(None, [])
@@ -152,7 +152,7 @@ def test_a_storage_that_does_not_answer_is_not_taken_for_damage(
     def away(*_: object) -> None:
         raise OSError("no answer")
 
-    monkeypatch.setattr("robonav_ray.runtime.checkpoint.check", away)
+    monkeypatch.setattr("robonav_ray.runs.checkpoint.check", away)
     with pytest.raises(RunInterruptedError, match="no answer"):
         _session_after(session, PartLostError("the ledger died"), [0.0])
     with pytest.raises(StoredRunError, match="cannot be read"):

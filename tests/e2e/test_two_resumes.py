@@ -11,13 +11,14 @@ import pytest
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import UserError
-from robonav_ray.runtime import run_directory, train, which_run
-from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, list_checkpoints, newest_good_checkpoint
-from robonav_ray.runtime.commit_watch import CommitWatch, ForeignCommitError
-from robonav_ray.runtime.run_directory import RunDirectory, RunDirectoryError, RunHeldError, create_run, find_latest_run
-from robonav_ray.runtime.stored_notes import StoredNotes
-from robonav_ray.runtime.stored_runs import stored_checkpoints
-from robonav_ray.runtime.superseded import prune_checkpoints, set_newer_aside
+from robonav_ray.runs import run_directory, which_run
+from robonav_ray.runs.checkpoint import CheckpointWriter, Counters, list_checkpoints, newest_good_checkpoint
+from robonav_ray.runs.commit_watch import CommitWatch, ForeignCommitError
+from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, RunHeldError, create_run, find_latest_run
+from robonav_ray.runs.stored_notes import StoredNotes
+from robonav_ray.runs.stored_runs import stored_checkpoints
+from robonav_ray.runs.superseded import prune_checkpoints, set_newer_aside
+from robonav_ray.runtime import train
 from robonav_ray.runtime.train import Opening, resolve_opening
 from robonav_ray.screen import make_screen
 from tests.e2e.test_local_wiring import SMALL

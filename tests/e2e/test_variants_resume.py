@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, open_checkpoint
+from robonav_ray.runs.checkpoint import CheckpointWriter, Counters, open_checkpoint
 from tests.e2e.test_local_wiring import SMALL, assert_same_bits, bits, wiring
 
 ROUNDS, CUT = 36, 25

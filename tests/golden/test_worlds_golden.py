@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.worlds import LevelConfig, RandomizationConfig, WorldConfig
-from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import BatchedWorlds
+from robonav_ray.worlds.kernels import layout as lay
 
 
 def rollout() -> dict[str, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import robonav_ray
-from robonav_ray.runtime.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.checkpoint import newest_good_checkpoint
 from tests.e2e.test_local_wiring import SMALL
 from tests.ray_head import Head, ray_head
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from robonav_ray.runtime.auth import Token
-from robonav_ray.runtime.probe import ClusterError, check_cluster
+from robonav_ray.nodes.auth import Token
+from robonav_ray.nodes.probe import ClusterError, check_cluster
 from tests.e2e.test_local_wiring import SMALL
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(700)]

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from robonav_ray.runtime.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.checkpoint import newest_good_checkpoint
 from tests.e2e.test_local_wiring import SMALL
 
 pytestmark = pytest.mark.ray

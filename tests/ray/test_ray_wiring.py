@@ -10,12 +10,12 @@ import pytest
 import ray
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
-from robonav_ray.runtime.cluster import ClusterFacts
+from robonav_ray.nodes.cluster import ClusterFacts
+from robonav_ray.nodes.resources import make_plan
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
+from robonav_ray.runs.run_directory import RunDirectory, create_run
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.events import read_events
-from robonav_ray.runtime.resources import make_plan
-from robonav_ray.runtime.run_directory import RunDirectory, create_run
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.topology import RayWiring
 from robonav_ray.runtime.wiring import Session, WiringFacts
 from tests.e2e.test_hindsight_learns import BITFLIP

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from robonav_ray.runtime import shared_storage
-from robonav_ray.runtime.shared_storage import StorageError, check_shared
+from robonav_ray.nodes import shared_storage
+from robonav_ray.nodes.shared_storage import StorageError, check_shared
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 

@@ -18,11 +18,11 @@ import ray
 from robonav_ray.config.load import load_run_config
 from robonav_ray.curriculum.remote import CurriculumHandle, start_curriculum
 from robonav_ray.errors import LearnerCallError, PartLostError
-from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters
+from robonav_ray.nodes.resources import make_plan, split_worlds
+from robonav_ray.runs.checkpoint import CheckpointWriter, Counters
+from robonav_ray.runs.run_directory import create_run
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.events import read_events
-from robonav_ray.runtime.resources import make_plan, split_worlds
-from robonav_ray.runtime.run_directory import create_run
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.topology import RayWiring
 from robonav_ray.runtime.train import train_command
 from robonav_ray.runtime.wiring import Session, WiringFacts

@@ -6,8 +6,8 @@ import pytest
 import ray
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.runtime.placement import NodeFacts
-from robonav_ray.runtime.task import describe_task
+from robonav_ray.nodes.placement import NodeFacts
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.warm_nodes import warm_nodes
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
-from robonav_ray.manifest import MANIFEST, FileEntry
-from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters, _manifest_bytes
+from robonav_ray.files.manifest import MANIFEST, FileEntry
+from robonav_ray.runs.checkpoint import CheckpointWriter, Counters, _manifest_bytes
+from robonav_ray.runs.run_directory import create_run
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.run_directory import create_run
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.wiring import Session
 
 CONFIGS = Path(__file__).parents[2] / "configs/run"

@@ -25,16 +25,16 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from robonav_ray.config import RunConfig
-from robonav_ray.manifest import MANIFEST
+from robonav_ray.files.manifest import MANIFEST
 from robonav_ray.replay.buffer import shard_arguments
 from robonav_ray.replay.shard import ReplayShard
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, open_checkpoint, taking_up
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, open_checkpoint, taking_up
+from robonav_ray.runs.policies import load_policy
+from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runs.task import Task, describe_task
 from robonav_ray.runtime.live import LiveRun, start_local
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.policies import load_policy
-from robonav_ray.runtime.run_directory import RunDirectory
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.task import Task, describe_task
 from robonav_ray.runtime.wiring import Session
 from tests.security.checkpoint_kinds import config_of, forge, make_checkpoint
 

@@ -16,8 +16,8 @@ import pytest
 from robonav_ray.cli import main
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.errors import UserError
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.task import describe_task
 from tests.config_fuzz import Damaged, damaged, sources
 
 ROOT = Path(__file__).parents[2]

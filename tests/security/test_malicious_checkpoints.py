@@ -18,19 +18,19 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.manifest import MANIFEST
-from robonav_ray.runtime.checkpoint import (
+from robonav_ray.files.manifest import MANIFEST
+from robonav_ray.runs.checkpoint import (
     Checkpoint,
     CheckpointError,
     CheckpointWriter,
     Counters,
     open_checkpoint,
 )  # fmt: skip
+from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runs.task import describe_task
+from robonav_ray.runs.vetting import MAX_JSON_DEPTH
 from robonav_ray.runtime.judge import load_policy
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.run_directory import RunDirectory
-from robonav_ray.runtime.task import describe_task
-from robonav_ray.runtime.vetting import MAX_JSON_DEPTH
 from robonav_ray.runtime.wiring import Session
 from tests.e2e.test_local_wiring import SMALL
 from tests.security.checkpoint_kinds import forge

@@ -8,7 +8,7 @@ import pytest
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import MAX_BYTES, MAX_DEPTH, ConfigError, load_run_config, load_tuning_config
-from robonav_ray.runtime.run_directory import create_run, open_run
+from robonav_ray.runs.run_directory import create_run, open_run
 
 YAML = {
     "a tag that calls": ("seed: !!python/object/apply:os.system ['touch owned']", "tag"),

@@ -12,9 +12,9 @@ import pytest
 
 from robonav_ray.cli import main
 from robonav_ray.config.load import load_run_config
-from robonav_ray.plain_files import append
-from robonav_ray.runtime.checkpoint import CheckpointWriter, Counters
-from robonav_ray.runtime.run_directory import RunDirectory, create_run
+from robonav_ray.files.plain_files import append
+from robonav_ray.runs.checkpoint import CheckpointWriter, Counters
+from robonav_ray.runs.run_directory import RunDirectory, create_run
 from tests.e2e.test_local_wiring import SMALL
 from tests.odd_files import ODD_FILES, TOO_LARGE, put
 

@@ -20,13 +20,13 @@ from robonav_ray.config.load import load_run_config
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, to_markdown
 from robonav_ray.evaluation.statistics import summarize
-from robonav_ray.runtime import doctor
-from robonav_ray.runtime.run_directory import RunDirectory, resume_command
+from robonav_ray.nodes import doctor
+from robonav_ray.runs.run_directory import RunDirectory, resume_command
 from robonav_ray.screen import Screen
 from robonav_ray.tracking.panel import LivePanel, PlainPanel
 from robonav_ray.tuning.views.report import page_text
 from robonav_ray.tuning.views.show import next_commands, print_history
-from robonav_ray.worlds.render_text import font_of
+from robonav_ray.worlds.pictures.render_text import font_of
 from tests.unit.evaluation.test_evaluation_statistics import make_table
 from tests.unit.test_text import HOSTILE
 from tests.unit.tracking.test_panel import STATUS

@@ -15,7 +15,7 @@ import pytest
 from numba.core.caching import FunctionCache
 
 from robonav_ray import compiled, guarded
-from robonav_ray.worlds import step
+from robonav_ray.worlds.kernels import step
 
 PACKAGE = Path(compiled.__file__).parent
 DRAW = "from robonav_ray import counter_rng as c; c.uniform01(1, 2); s = c.uniform01.stats; print(len(s.cache_hits), len(s.cache_misses))"
@@ -50,7 +50,7 @@ def make_read_only(package: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", ["counter_rng.py", "worlds/lidar.py", "worlds/layout.py", "algo/forward.py", "replay/sum_tree.py"]
+    "changed", ["counter_rng.py", "worlds/kernels/lidar.py", "worlds/kernels/layout.py", "algo/forward.py", "replay/sum_tree.py"]
 )
 def test_the_stamp_covers_every_source_of_kernels(changed, tmp_path) -> None:
     package = copy_of_the_kernels(tmp_path)

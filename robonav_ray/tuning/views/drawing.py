@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from robonav_ray.plain_files import replacing_path
+from robonav_ray.files.plain_files import replacing_path
 from robonav_ray.text import picture_text
 from robonav_ray.tuning.records import State
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
-from robonav_ray.plain_files import read_bytes, replace
+from robonav_ray.files.plain_files import read_bytes, replace
 from robonav_ray.text import command_text, html_text
 from robonav_ray.tracking.panel import format_count, format_seconds
 from robonav_ray.tuning.records import History, TrialReport, best_checkpoint

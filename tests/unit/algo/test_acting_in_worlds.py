@@ -10,7 +10,7 @@ from robonav_ray.algo.policy import parameter_shapes
 from robonav_ray.config.load import load_run_config
 from robonav_ray.records import Assignment, EpisodeResults, Fragment, PolicySnapshot
 from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
-from robonav_ray.runtime.task import describe_task
+from robonav_ray.runs.task import describe_task
 
 SETTINGS = {
     "rainbow": ["preset=rainbow", "algo.num_atoms=11"],

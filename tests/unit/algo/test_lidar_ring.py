@@ -8,7 +8,7 @@ import pytest
 
 from robonav_ray.algo.lidar_ring import LidarRing, lidar_ring
 from robonav_ray.config.worlds import EnvConfig
-from robonav_ray.worlds.observation import ObservationLayout
+from robonav_ray.worlds.kernels.observation import ObservationLayout
 
 
 @pytest.mark.parametrize(("num_beams", "stack"), [(36, 3), (90, 1), (12, 5)])

@@ -12,8 +12,8 @@ import yaml
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import StageConfig
 from robonav_ray.config.load import load_run_config
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.task import describe_task
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("curriculum.md", "cluster.md", "algorithms.md", "replay_and_hindsight.md", "distributed_training.md")

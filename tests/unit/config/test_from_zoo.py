@@ -9,8 +9,8 @@ import pytest
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.task import describe_task
 
 ROOT = Path(__file__).parents[3]
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "from_zoo.md").read_text(encoding="utf-8"), re.DOTALL)

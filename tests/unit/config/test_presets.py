@@ -10,7 +10,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
 from robonav_ray.config.preset import load_elsewhere, load_preset, merged, preset_names
-from robonav_ray.runtime.run_directory import RunDirectory
+from robonav_ray.runs.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[3]
 

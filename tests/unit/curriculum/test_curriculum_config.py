@@ -10,9 +10,9 @@ from robonav_ray.config.curriculum import CurriculumConfig, EpsilonConfig, GateC
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.runs.run_directory import check_same_task, create_run
+from robonav_ray.runs.task import check_gates, describe_task
 from robonav_ray.runtime.budget import check_budget
-from robonav_ray.runtime.run_directory import check_same_task, create_run
-from robonav_ray.runtime.task import check_gates, describe_task
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "configs" / "curriculum").glob("*.yaml"))
 

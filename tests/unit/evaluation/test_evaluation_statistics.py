@@ -9,14 +9,7 @@ import pytest
 from scipy import stats
 
 from robonav_ray.evaluation.episodes import EpisodeTable
-from robonav_ray.evaluation.statistics import (
-    imputed_time_s,
-    mean,
-    rate,
-    success_weighted_path_length,
-    summarize,
-    wilson_interval,
-)
+from robonav_ray.evaluation.statistics import imputed_time_s, mean, rate, success_weighted_path_length, summarize, wilson_interval
 from robonav_ray.records import Outcome
 
 

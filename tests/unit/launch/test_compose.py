@@ -10,8 +10,8 @@ import yaml
 
 from robonav_ray.config.load import load_cluster_definition, load_run_config
 from robonav_ray.launch.compose import compose_file
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.task import describe_task
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

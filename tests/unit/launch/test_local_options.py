@@ -24,7 +24,7 @@ from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, LocalState
 from robonav_ray.launch.namespaces import Bridge
 from robonav_ray.launch.processes import MARK
 from robonav_ray.launch.verbs import cluster_app
-from robonav_ray.runtime import private_folder
+from robonav_ray.nodes import private_folder
 from robonav_ray.screen import Screen
 
 GROUPS = {"head": LocalGroup("head"), "rollout": LocalGroup("rollout", count=2, labels={"zone": "a"})}

@@ -12,7 +12,7 @@ import torch
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
-from robonav_ray.learner.distributed_trainer import DistributedTrainer
+from robonav_ray.fronts.distributed_trainer import DistributedTrainer
 from robonav_ray.learner.state import COUNTERS_FILE, TENSORS_FILE
 from robonav_ray.learner.tree_file import load_tree, save_tree
 from robonav_ray.records import Command

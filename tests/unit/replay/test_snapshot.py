@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robonav_ray.background_write import BackgroundWrite
-from robonav_ray.manifest import FileEntry
+from robonav_ray.files.background_write import BackgroundWrite
+from robonav_ray.files.manifest import FileEntry
+from robonav_ray.files.storage import HashedFile, LocalFolder
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.replay.snapshot import ShardSnapshot, SnapshotAbandonedError
-from robonav_ray.storage import HashedFile, LocalFolder
 from tests.oracles_replay import SPEC, serial_fragment
 
 CAPACITY = 200

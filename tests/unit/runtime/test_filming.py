@@ -12,9 +12,9 @@ from PIL import Image
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.errors import EnvironmentFailedError
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime import filming
 from robonav_ray.runtime.filming import MAX_SIDE_PX, NoFilmError, draw_gif
-from robonav_ray.runtime.task import describe_task
 from tests import foreign_envs
 
 

@@ -10,9 +10,8 @@ import pytest
 from robonav_ray.config.load import load_run_config
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.errors import LearnerCallError
-from robonav_ray.runtime import saving
-from robonav_ray.runtime.budget import StopReason
-from robonav_ray.runtime.checkpoint import (
+from robonav_ray.files.storage import open_folder, write_file
+from robonav_ray.runs.checkpoint import (
     Checkpoint,
     CheckpointWriter,
     Counters,
@@ -20,13 +19,14 @@ from robonav_ray.runtime.checkpoint import (
     newest_good_checkpoint,
     open_checkpoint,
 )
+from robonav_ray.runs.run_directory import create_run
+from robonav_ray.runs.task import describe_task
+from robonav_ray.runtime import saving
+from robonav_ray.runtime.budget import StopReason
 from robonav_ray.runtime.controller import Controller
-from robonav_ray.runtime.run_directory import create_run
 from robonav_ray.runtime.saving import Saver
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.wiring import Session, WiringFacts
-from robonav_ray.storage import open_folder, write_file
 from tests.e2e.test_local_wiring import SMALL
 
 

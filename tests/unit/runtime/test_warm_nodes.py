@@ -3,7 +3,7 @@
 import pytest
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.runtime.task import describe_task
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.warm_nodes import compile_kernels
 
 

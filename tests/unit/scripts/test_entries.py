@@ -13,8 +13,8 @@ from reproduction.entries import ENTRIES, UnknownEntryError, chosen_entries, wit
 from reproduction.entry import ROOT, Command, Training
 from reproduction.store import task_hash, trial_of
 
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.task import describe_task
 
 TRAININGS = [entry for entry in ENTRIES if isinstance(entry.task, Training)]
 COMMANDS = [entry for entry in ENTRIES if isinstance(entry.task, Command)]

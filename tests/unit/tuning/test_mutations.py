@@ -10,11 +10,11 @@ import pytest
 
 from robonav_ray.config.load import ConfigError
 from robonav_ray.config.tuning import TuningConfig
-from robonav_ray.learner.hyperparameters import CHANGEABLE
-from robonav_ray.runtime.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, Counters
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, Counters
+from robonav_ray.runs.hyperparameters import CHANGEABLE
+from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.run_directory import RunDirectory
-from robonav_ray.runtime.task import describe_task
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.tuning.keys import OWNED, is_covered, known_keys
 from robonav_ray.tuning.mutations import FIXED, IN_FLIGHT, WITH_RESTART, check_population, in_flight_changes, kind_of_change

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.runs.checkpoint import list_checkpoints, newest_good_checkpoint
+from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runtime import watching
-from robonav_ray.runtime.checkpoint import list_checkpoints, newest_good_checkpoint
 from robonav_ray.runtime.live import start_local
-from robonav_ray.runtime.run_directory import RunDirectory
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
 from robonav_ray.tuning import search, trial_run

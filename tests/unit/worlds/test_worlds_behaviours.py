@@ -11,8 +11,8 @@ from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.config.worlds import CROWDNAV_LEVEL, LevelConfig, WorldConfig
 from robonav_ray.planners.orca import OrcaPlanner
 from robonav_ray.records import Outcome
-from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
+from robonav_ray.worlds.kernels import layout as lay
 
 
 def moving(behaviour: str, n: int = 64, dynamic: int = 3, **world: object) -> BatchedWorlds:

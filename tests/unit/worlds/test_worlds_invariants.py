@@ -7,8 +7,8 @@ import pytest
 
 from robonav_ray.config.worlds import LevelConfig, RandomizationConfig, WorldConfig
 from robonav_ray.records import Outcome
-from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import BatchedWorlds
+from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
 ALL_FAULTS = RandomizationConfig(**dict.fromkeys(RandomizationConfig.model_fields, 3))

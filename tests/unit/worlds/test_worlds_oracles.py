@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
-from robonav_ray.worlds import layout as lay
-from robonav_ray.worlds.actions import discrete15, holonomic81, increments9
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
-from robonav_ray.worlds.geometry import segment_segment_distance, swept_distance, time_to_collision
-from robonav_ray.worlds.orca import NEIGHBOR_COLS, insert_neighbor, orca_velocity
+from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.actions import discrete15, holonomic81, increments9
+from robonav_ray.worlds.kernels.geometry import segment_segment_distance, swept_distance, time_to_collision
+from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, insert_neighbor, orca_velocity
 from tests import oracles_worlds as oracle
 
 BOX = {

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.worlds import LevelConfig, RandomizationConfig, WorldConfig
-from robonav_ray.worlds import layout as lay
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
-from robonav_ray.worlds.randomization import FACTOR, FAULT_STEPS, STRENGTH
+from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.randomization import FACTOR, FAULT_STEPS, STRENGTH
 
 N = 256
 STILL = 2  # the action (0, 0)

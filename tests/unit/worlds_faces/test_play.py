@@ -7,8 +7,8 @@ from goal_driver import straight_to_the_goal
 
 from robonav_ray.config.worlds import EnvConfig, LevelConfig, WorldConfig
 from robonav_ray.worlds.gym_env import NavEnv
+from robonav_ray.worlds.pictures.render_human import Window
 from robonav_ray.worlds.play import HOLD_S, film_episodes, play_window, record_episodes
-from robonav_ray.worlds.render_human import Window
 
 pygame = pytest.importorskip("pygame")
 SMALL = WorldConfig(difficulty="hard")

@@ -6,10 +6,10 @@ from PIL import Image
 
 from robonav_ray.config.worlds import Box, LevelConfig, WorldConfig
 from robonav_ray.records import Outcome
-from robonav_ray.worlds import palette as col
 from robonav_ray.worlds.batched import BatchedWorlds, Scene
-from robonav_ray.worlds.layout import STATIC, WAYPOINT
-from robonav_ray.worlds.render import SceneRenderer, Trail, contact_sheet, render_scene, save_gif, save_png
+from robonav_ray.worlds.kernels.layout import STATIC, WAYPOINT
+from robonav_ray.worlds.pictures import palette as col
+from robonav_ray.worlds.pictures.render import SceneRenderer, Trail, contact_sheet, render_scene, save_gif, save_png
 
 SIZE = 400
 VIEW_HALF_M = 5.0 * 1.04

@@ -1,0 +1,166 @@
+"""What a verb is given to work on: the directory of a run or of one of its checkpoints, or the URI of either in a storage."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from robonav_ray.files.locations import check_location, is_uri, name_of, with_lost_slash
+from robonav_ray.files.storage import exists, join
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, list_checkpoints, newest_good_checkpoint, open_checkpoint
+from robonav_ray.runs.run_directory import EVALUATION_JSON, EVALUATION_MARKDOWN, RunDirectory, RunDirectoryError, open_run
+from robonav_ray.runs.stored_notes import StoredNotes, shown
+from robonav_ray.runs.stored_runs import StoredRunError, bring_policy, check_writable, stored_run
+
+logger = logging.getLogger(__name__)
+_CHECKPOINT = re.compile(r"env-\d{12}")
+
+
+@dataclass(frozen=True)
+class LocatedRun:
+    """A run, and the checkpoint of it whose policy is wanted."""
+
+    run: RunDirectory
+    checkpoint: Checkpoint
+    uri: str | None
+    """Where the run lies in a storage, when that is what was given: ``run`` is then a copy of its small files that goes with the block."""
+
+    @property
+    def shown(self) -> str:
+        """The run as a person would type it here."""
+        return self.run.shown if self.uri is None else shown(self.uri)
+
+    def keep(self, write: Callable[[Path], Sequence[Path]], name: str, out: Path | None = None) -> list[str]:
+        """Have ``write`` put files into a new folder ``NAME/TIMESTAMP`` of the run; return where each lies, as people are shown it.
+
+        ``write`` returns the paths of the files that it has written.
+        They are stored with the run where it has a storage. A run that is here keeps them here when its storage does not answer.
+        With ``out``, they are put into that folder, made if missing, and nowhere else.
+
+        Raises:
+            StoredRunError: When the run lies in a storage alone, and they could not be stored there.
+        """
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            return [str(path) for path in write(out)]
+        below = f"{name}/{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = self.run.path / below
+        folder.mkdir(parents=True)
+        written = write(folder)
+        storage = self.run.config.checkpoint.storage
+        location = self.uri or (None if storage is None else stored_run(storage, self.run))
+        try:
+            if location is not None and (self.uri is not None or exists(join(location, "config.yaml"))):
+                StoredNotes(self.run.path, location).update(below)
+        except OSError as error:
+            if self.uri is not None:
+                raise StoredRunError(
+                    f"{self.shown}: the results could not be stored ({error}); --out DIR writes them here"
+                ) from None
+            logger.warning("%s: is not stored in %s too (%s)", below, shown(location or ""), error)
+        base = shown(join(self.uri, below)) if self.uri is not None else str(Path(self.run.shown) / below)
+        return [f"{base}/{path.name}" for path in written]
+
+
+@contextlib.contextmanager
+def located(where: str | Path, *, writes: bool = False) -> Iterator[LocatedRun]:
+    """Give the run and the checkpoint that ``where`` names: a run or a checkpoint directory, or the URI of one.
+
+    Args:
+        where: ``runs/NAME``, ``runs/NAME/checkpoints/env-...``, ``s3://bucket/NAME`` or ``s3://bucket/NAME/env-...``.
+        writes: Whether ``keep`` will be called: a storage that cannot be written is then refused before the work.
+
+    Raises:
+        RunDirectoryError: When it is neither.
+        CheckpointError: When there is no whole checkpoint.
+        StoredRunError: When the storage does not answer, or holds no such run.
+    """
+    text = whole_uri(str(where))
+    if not is_uri(text) and not _lies_stored(Path(text)):
+        found = LocatedRun(*find_policy(Path(text)), None)
+        if writes and not os.access(found.run.path, os.W_OK):
+            raise RunDirectoryError(
+                f"{found.shown}: is not yours to write, so the results have no place: --out DIR writes them elsewhere"
+            )
+        yield found
+        return
+    try:
+        location = check_location(text if is_uri(text) else str(Path(text).absolute()))
+    except ValueError as error:
+        raise RunDirectoryError(str(error)) from None
+    uri, checkpoint = _split_checkpoint(location)
+    if writes:
+        check_writable(
+            uri, "the run's storage", "--out DIR writes the results to a folder here; to store them, name one that you may write"
+        )
+    with tempfile.TemporaryDirectory(prefix="robonav-run-") as folder:
+        directory = Path(folder) / name_of(uri)
+        run = bring_policy(uri, directory, checkpoint)
+        yield LocatedRun(*find_policy(run.path), uri)
+
+
+def find_policy(path: Path) -> tuple[RunDirectory, Checkpoint]:
+    """Return the run and the checkpoint that ``path`` (a run or a checkpoint directory) names.
+
+    Raises:
+        RunDirectoryError: When it is neither.
+        CheckpointError: When there is no whole checkpoint.
+    """
+    if path.parent.name == "checkpoints":
+        return open_run(path.parent.parent), open_checkpoint(path)
+    run = open_run(path)
+    checkpoint, damaged = newest_good_checkpoint(run.checkpoints)
+    if checkpoint is None:
+        raise CheckpointError(f"{run.checkpoints}: holds no whole checkpoint" + (f": {damaged[0]}" if damaged else ""))
+    return run, checkpoint
+
+
+def whole_uri(text: str) -> str:
+    """Return ``text`` with the slash of a URI that was taken for a path put back (``s3:/bucket``); a folder of that name wins."""
+    return text if Path(text).exists() else with_lost_slash(text)
+
+
+def refuse_uri(
+    path: Path | None, key: str, instead: str = "checkpoint.storage=URI stores a run's checkpoints and files there"
+) -> None:
+    """Raise RunDirectoryError when a path that must be a folder or file of this machine is a URI; ``key`` names the option."""
+    text = None if path is None else whole_uri(str(path))
+    if text is not None and is_uri(text):
+        raise RunDirectoryError(f"{key} {shown(text)}: must be a path on this machine; {instead}")
+
+
+def refuse_unwritable(folder: Path, key: str) -> None:
+    """Raise RunDirectoryError, before any work, when files cannot be put into ``folder``, which is made if missing."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        what = "may not be written by you" if nearest.is_dir() else "is no folder"
+        raise RunDirectoryError(f"{key} {folder}: {nearest} {what}; name a folder that you may write")
+
+
+def refuse_judged(folder: Path, key: str) -> None:
+    """Raise RunDirectoryError, before any work, when ``folder`` holds an evaluation already: none is ever replaced."""
+    for name in (EVALUATION_JSON, EVALUATION_MARKDOWN):
+        if os.path.lexists(folder / name):
+            raise RunDirectoryError(
+                f"{key} {folder}: holds {folder / name} already, which is never replaced; name another folder"
+            )
+
+
+def _lies_stored(path: Path) -> bool:
+    """Whether a folder is a run, or a checkpoint of one, as ``checkpoint.storage=FOLDER`` holds it: checkpoints lie beside the config."""
+    run = path.parent if _CHECKPOINT.match(path.name) else path
+    return (run / "config.yaml").is_file() and not (run / "checkpoints").exists() and bool(list_checkpoints(run))
+
+
+def _split_checkpoint(uri: str) -> tuple[str, str | None]:
+    """Tell the URI of a run from the name of its checkpoint, when it names one."""
+    base, mark, options = uri.partition("?")
+    above, _, last = base.rstrip("/").rpartition("/")
+    return (f"{above}{mark}{options}", last) if _CHECKPOINT.match(last) else (uri, None)

@@ -1,0 +1,51 @@
+"""From a checkpoint to a policy that acts, without torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from safetensors.numpy import load_file
+
+from robonav_ray.algo.policy import Policy
+from robonav_ray.config import RunConfig
+from robonav_ray.ranges import within
+from robonav_ray.records import PolicySnapshot
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, taking_up
+from robonav_ray.runs.saved_learner import COUNTERS_FILE, TENSORS_FILE, check_document, check_tensors, with_defaults
+from robonav_ray.runs.task import Task
+
+_PREFIX = {"online": "online.", "averaged": "target."}
+
+
+def read_policy(checkpoint: Checkpoint, network: Literal["online", "averaged"]) -> PolicySnapshot:
+    """Return the weights of a checkpoint's online network, or of its target network: the average of the online one over time.
+
+    Raises:
+        CheckpointError: When they are missing or damaged.
+    """
+    prefix = _PREFIX[network]
+    with taking_up(checkpoint):
+        document = with_defaults(checkpoint.read_json(f"learner/{COUNTERS_FILE}"))
+        with within(f"learner/{COUNTERS_FILE}: "):
+            check_document(document)
+        tensors = load_file(checkpoint.learner / TENSORS_FILE)
+        with within(f"learner/{TENSORS_FILE}: "):
+            check_tensors(tensors)
+        arrays = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+        counters = document["counters"]
+        return PolicySnapshot(max(1, counters["policy_version"]), counters["learner_step"], tuple(arrays), tuple(arrays.values()))
+
+
+def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy:
+    """Return the network that ``evaluation.weights`` names, ready to act.
+
+    Raises:
+        CheckpointError: When it does not fit the run's config.
+    """
+    policy = Policy(task.obs_dim, task.num_actions, config.algo, task.lidar)
+    snapshot = read_policy(checkpoint, config.evaluation.weights)
+    try:
+        policy.load(snapshot)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.learner}: does not fit the run's config: {error}") from None
+    return policy

@@ -1,0 +1,40 @@
+"""Checkpoints that count no more: those that a resume leaves behind, those that newer ones have replaced, what crashed writers left."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from robonav_ray.files.manifest import MANIFEST
+from robonav_ray.runs.checkpoint import ASIDE, SUPERSEDED, folders_in, list_checkpoints
+
+
+def set_newer_aside(folder: Path, checkpoint: Path) -> list[Path]:
+    """Rename the checkpoints after ``checkpoint``, which a resume from it leaves behind, so that they stop counting; returns them."""
+    newer = [path for path in list_checkpoints(folder) if path.name > checkpoint.name]
+    return [path.rename(folder / f"{SUPERSEDED}{path.name}-{time.time_ns()}") for path in newer]
+
+
+def steps_of(name: str) -> int:
+    """Return the env steps of a checkpoint by its name, also of one that was set aside."""
+    return int(name.removeprefix(SUPERSEDED).removeprefix("env-").partition("-")[0])
+
+
+def prune_checkpoints(folder: Path, keep: int) -> list[Path]:
+    """Remove all but the ``keep`` newest checkpoints, and what crashed writers left aside; returns the checkpoints removed.
+
+    One that was set aside goes when ``keep`` have been committed since.
+    """
+    committed = list_checkpoints(folder)
+    removed = committed[:-keep]
+    younger = sorted((path / MANIFEST).stat().st_mtime_ns for path in committed)[-keep:]
+    for path in [p for p in folders_in(folder) if p.name.startswith(SUPERSEDED)] if len(younger) == keep else []:
+        since = path.name.rpartition("-")[2]
+        if since.isdecimal() and int(since) < younger[0]:
+            removed.append(path)
+    for path in removed:
+        path.rename(folder / f"{ASIDE}{path.name}-{time.time_ns()}")  # first it stops being a checkpoint, then it goes
+    for path in [p for p in folders_in(folder) if p.name.startswith(ASIDE)] if folder.is_dir() else []:
+        shutil.rmtree(path)
+    return removed

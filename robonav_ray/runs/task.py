@@ -1,0 +1,116 @@
+"""The task that a config names: its levels, and the shapes that every room is built for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gymnasium
+
+from robonav_ray.algo.lidar_ring import LidarRing, lidar_ring
+from robonav_ray.config import RunConfig
+from robonav_ray.config.curriculum import open_stage
+from robonav_ray.config.evaluation import MAX_EPISODE_STEPS
+from robonav_ray.config.load import ConfigError
+from robonav_ray.config.worlds import NATIVE_ENV_ID, LevelConfig
+from robonav_ray.records import TransitionSpec
+from robonav_ray.worlds.make import describe_env
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is practised."""
+
+    env_id: str
+    levels: tuple[LevelConfig, ...]
+    level_names: tuple[str, ...]
+    obs_dim: int
+    num_actions: int
+    lidar: LidarRing | None
+    """The lidar's ring in the observations, where there is one."""
+    has_outcomes: bool
+    """Whether every episode that the curriculum sees has an outcome, collisions among them; else success counts as far as it is told."""
+    max_episode_steps: int
+    """Steps within which an episode ends, or after which an evaluation cuts it off where the config says nothing."""
+    draws: bool
+    """Whether there can be pictures of it."""
+
+    @property
+    def is_native(self) -> bool:
+        """Whether these are our own worlds, which have levels, metres and pictures."""
+        return self.env_id == NATIVE_ENV_ID
+
+    @property
+    def spec(self) -> TransitionSpec:
+        """Columns of a transition of this task."""
+        return TransitionSpec.for_discrete((self.obs_dim,), num_actions=self.num_actions)
+
+    @property
+    def has_stages(self) -> bool:
+        """Whether there are stages to speak of: those of our worlds, or given ones."""
+        return self.is_native or self.level_names != (open_stage().name,)
+
+    def shown_name(self, level: int) -> str:
+        """Return what an evaluation of ``level`` is called: the stage, or the environment where it has none."""
+        return self.level_names[level] if self.has_stages else self.env_id
+
+    def steps_of(self, level: int, asked: int | None) -> int:
+        """Return the steps after which an episode of ``level`` is cut off: what is ``asked`` for, else what ends it by itself."""
+        if asked is not None:
+            return asked
+        return self.levels[level].max_steps if self.is_native else self.max_episode_steps
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        stages = f", {len(self.levels)} stage{'s' * (len(self.levels) > 1)} ({', '.join(self.level_names)})"
+        return f"{self.env_id}, {self.obs_dim} observations, {self.num_actions} actions{stages if self.has_stages else ''}"
+
+
+def describe_task(config: RunConfig) -> Task:
+    """Return the task, after looking at the environment itself.
+
+    Raises:
+        ConfigError: When the environment does not exist or its spaces are not supported.
+    """
+    all_levels = tuple(stage.level for stage in config.curriculum.stages)
+    try:
+        env = describe_env(config.env, all_levels)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except (gymnasium.error.Error, TypeError) as error:  # not installed, or env.kwargs that it does not take
+        raise ConfigError(f"env.id={config.env.id!r} cannot be made with env.kwargs={config.env.kwargs}: {error}") from None
+    if config.hindsight.strategy != "none" and not env.is_goal_env:
+        raise ConfigError(
+            f"hindsight.strategy={config.hindsight.strategy} needs a goal-env, and env.id={config.env.id!r} is none: set "
+            "hindsight.strategy=none, or take an environment with a Dict observation (observation, achieved_goal, desired_goal) "
+            "and compute_reward, such as robonav_ray/BitFlip-v0, or our worlds (robonav_ray/Nav-v0) "
+            "with env.world.observation=lidar and env.world.reward.mode=sparse"
+        )
+    # An environment of somebody else that was given no stages of its own has one that is open, whatever its episodes tell.
+    stages = config.curriculum.stages_for(config.env.is_native)
+    most_steps = max(stage.level.max_steps for stage in stages)
+    return Task(
+        env_id=config.env.id,
+        levels=tuple(stage.level for stage in stages),
+        level_names=tuple(stage.name for stage in stages),
+        obs_dim=int(env.obs_shape[0]),
+        num_actions=env.num_actions,
+        lidar=lidar_ring(config.env),
+        has_outcomes=env.is_own and stages == config.curriculum.stages,
+        max_episode_steps=env.max_episode_steps or (most_steps if config.env.is_native else MAX_EPISODE_STEPS),
+        draws=env.draws,
+    )
+
+
+def check_gates(config: RunConfig, task: Task) -> None:
+    """Refuse a gate with a criterion that nothing can be held against; for a run that begins, as an earlier one may have had it.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    for i, stage in enumerate(() if task.has_outcomes else config.curriculum.stages_for(False)):
+        if stage.gate.max_collision_frac is not None:
+            key = f"curriculum.stages.{i}.gate.max_collision_frac"
+            raise ConfigError(
+                f"{key} ({stage.gate.max_collision_frac:g}) cannot be judged: env.id={task.env_id!r} is not one of our worlds, and nobody "
+                f"else's environment tells collisions; set {key}=null, and have what counts paid for in the reward (gate.min_return)"
+            )

@@ -1,0 +1,81 @@
+"""What a robot may run into: swept collisions, clearance and time to collision."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robonav_ray.records import Outcome
+from robonav_ray.worlds.kernels.geometry import near_circles, segment_segment_distance, swept_distance, time_to_collision
+from robonav_ray.worlds.kernels.kernel import F0, hot_kernel
+from robonav_ray.worlds.kernels.layout import (
+    C_OLD_X,
+    C_OLD_Y,
+    C_RADIUS,
+    C_VX,
+    C_VY,
+    C_X,
+    C_Y,
+    CLEARANCE,
+    DT,
+    ENDED,
+    HALF_SIDE,
+    KIND,
+    MAX_SPEED,
+    OLD_X,
+    OLD_Y,
+    RADIUS,
+    STATIC,
+    T_TTC,
+    VX,
+    VY,
+    WALLS,
+    X,
+    Y,
+)
+
+_HIT_STATIC, _HIT_DYNAMIC = np.int32(Outcome.COLLISION_STATIC), np.int32(Outcome.COLLISION_DYNAMIC)
+_HIT_WALL, _HIT_ROBOT = np.int32(Outcome.COLLISION_WALL), np.int32(Outcome.COLLISION_ROBOT)
+_NOTHING = np.int32(Outcome.NONE)
+SIGHT_M = np.float32(1.0)
+"""Space (m) between edges up to which clearance and time to collision are looked at."""
+_FASTER = np.float32(1.5)
+"""Actuator gain and slip make a robot faster than its greatest speed by less than this."""
+
+
+@hot_kernel
+def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, close, w, r):
+    """Write the clearance of robot (w, r) and its least time to collision; return what it hit in this step (``Outcome``).
+
+    The clearance is the least one during the step. Of several hits the deepest counts. All motion within a step is straight
+    (the midpoint rule's chord). Discs that stay farther away than ``SIGHT_M`` are not looked at.
+    """
+    x, y, ox, oy = robot[w, r, X], robot[w, r, Y], robot[w, r, OLD_X], robot[w, r, OLD_Y]
+    vx, vy, radius = robot[w, r, VX], robot[w, r, VY], const[RADIUS]
+    near, hit, ttc, dt = SIGHT_M, _NOTHING, tally[w, r, T_TTC], const[DT]
+    sight = SIGHT_M + radius + _FASTER * const[MAX_SPEED] * dt
+    for n in range(near_circles(circle, world, x, y, sight, dt, close, w)):
+        i = close[n]
+        bx, by = circle[w, C_X, i] - x, circle[w, C_Y, i] - y
+        reach = circle[w, C_RADIUS, i] + radius
+        gap = swept_distance(circle[w, C_OLD_X, i] - ox, circle[w, C_OLD_Y, i] - oy, bx, by) - reach
+        ttc = min(ttc, time_to_collision(bx, by, circle[w, C_VX, i] - vx, circle[w, C_VY, i] - vy, reach))
+        if gap < near:
+            near, hit = gap, (_HIT_STATIC if circle_kind[w, KIND, i] == STATIC else _HIT_DYNAMIC)
+    for q in range(robot.shape[1]):
+        if q != r and lane[w, q, ENDED] == 0:
+            bx, by, reach = robot[w, q, X] - x, robot[w, q, Y] - y, radius + radius
+            gap = swept_distance(robot[w, q, OLD_X] - ox, robot[w, q, OLD_Y] - oy, bx, by) - reach
+            ttc = min(ttc, time_to_collision(bx, by, robot[w, q, VX] - vx, robot[w, q, VY] - vy, reach))
+            if gap < near:
+                near, hit = gap, _HIT_ROBOT
+    if const[WALLS] > F0:
+        gap = const[HALF_SIDE] - max(abs(x), abs(y)) - radius  # the arena is convex: the end of the step decides
+        if gap < near:
+            near, hit = gap, _HIT_WALL
+    for i in range(wall.shape[0]):
+        gap = segment_segment_distance(ox, oy, x, y, wall[i, 0], wall[i, 1], wall[i, 2], wall[i, 3]) - radius
+        if gap < near:
+            near, hit = gap, _HIT_WALL
+    robot[w, r, CLEARANCE] = near
+    tally[w, r, T_TTC] = ttc
+    return hit if near < F0 else _NOTHING

@@ -1,0 +1,110 @@
+"""What a step pays and whether it ends the episode."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robonav_ray.records import Outcome
+from robonav_ray.worlds.kernels.kernel import F0, F1, hot_kernel, kernel
+from robonav_ray.worlds.kernels.layout import (
+    CLEARANCE,
+    CMD0,
+    CMD1,
+    DISCOMFORT_DISTANCE,
+    G_X,
+    G_Y,
+    GAMMA,
+    GOAL_INDEX,
+    GOAL_TOLERANCE,
+    HOLONOMIC,
+    LEGS_AFTER,
+    MAX_SPEED,
+    MAX_TURN,
+    OUTCOME,
+    PROGRESS_OFFSET,
+    R_COLLISION,
+    R_DISCOMFORT,
+    R_EFFORT,
+    R_FINISH,
+    R_GOAL,
+    R_PROGRESS,
+    R_TIME,
+    STEP,
+    T_CLEARANCE,
+    T_DANGER,
+    T_POTENTIAL,
+    T_TASK,
+    T_TERMS,
+    T_TOTAL,
+    X,
+    Y,
+)
+from robonav_ray.worlds.kernels.randomization import MAX_STEPS, NUM_GOALS
+
+_SUCCESS, _TIMEOUT, _NONE = np.int32(Outcome.SUCCESS), np.int32(Outcome.TIMEOUT), np.int32(Outcome.NONE)
+
+
+@kernel
+def goal_distance(robot, goal, w, r, g):
+    """Return the true distance of robot (w, r) from its goal ``g``."""
+    dx, dy = goal[w, r, g, G_X] - robot[w, r, X], goal[w, r, g, G_Y] - robot[w, r, Y]
+    return np.sqrt(dx * dx + dy * dy)
+
+
+@hot_kernel
+def command_change(robot, const, w, r, old0, old1):
+    """Return the squared change of the command as a part of its range."""
+    a = (robot[w, r, CMD0] - old0) / const[MAX_SPEED]
+    b = (robot[w, r, CMD1] - old1) / (const[MAX_SPEED] if const[HOLONOMIC] > F0 else const[MAX_TURN])
+    return a * a + b * b
+
+
+@hot_kernel
+def pay(robot, lane, goal, tally, const, level, w, r, k, hit, change):
+    """Add up the reward terms of the step, move on to the next goal, and write OUTCOME when the episode ends; return the reward.
+
+    Progress pays gamma Phi(s') - Phi(s) with Phi = w (offset - |p - g_k| - remaining legs) and Phi(terminal) = 0 (Ng et al. 1999).
+    """
+    lane[w, r, STEP] += 1
+    g, num_goals = np.int64(lane[w, r, GOAL_INDEX]), np.int64(level[k, NUM_GOALS])
+    distance = goal_distance(robot, goal, w, r, g)
+    outcome, reached, finished, collided = hit, F0, F0, F0
+    if hit != _NONE:
+        collided = F1
+    elif distance < const[GOAL_TOLERANCE]:
+        reached = F1
+        g += 1
+        lane[w, r, GOAL_INDEX] = g
+        if g == num_goals:
+            finished, outcome = F1, _SUCCESS
+        else:
+            distance = goal_distance(robot, goal, w, r, g)
+    potential = F0
+    if outcome == _NONE:
+        potential = const[R_PROGRESS] * (const[PROGRESS_OFFSET] - distance - goal[w, r, g, LEGS_AFTER])
+    progress = const[GAMMA] * potential - tally[w, r, T_POTENTIAL]
+    tally[w, r, T_POTENTIAL] = potential
+    near = robot[w, r, CLEARANCE]
+    tally[w, r, T_CLEARANCE] = min(tally[w, r, T_CLEARANCE], near)
+    discomfort = F0
+    if near < const[DISCOMFORT_DISTANCE]:
+        discomfort = const[R_DISCOMFORT] * (F1 - max(near, F0) / const[DISCOMFORT_DISTANCE])
+        tally[w, r, T_DANGER] += F1
+    effort = const[R_EFFORT] * change
+    goal_pay, finish_pay = const[R_GOAL] * reached, const[R_FINISH] * finished
+    collision_pay = const[R_COLLISION] * collided
+    task = goal_pay + finish_pay + collision_pay
+    total = task + progress + discomfort + const[R_TIME] + effort
+    tally[w, r, T_TERMS] += goal_pay
+    tally[w, r, T_TERMS + 1] += finish_pay
+    tally[w, r, T_TERMS + 2] += collision_pay
+    tally[w, r, T_TERMS + 3] += progress
+    tally[w, r, T_TERMS + 4] += discomfort
+    tally[w, r, T_TERMS + 5] += const[R_TIME]
+    tally[w, r, T_TERMS + 6] += effort
+    tally[w, r, T_TASK] += task
+    tally[w, r, T_TOTAL] += total
+    if outcome == _NONE and lane[w, r, STEP] >= np.int64(level[k, MAX_STEPS]):
+        outcome = _TIMEOUT
+    lane[w, r, OUTCOME] = outcome
+    return total

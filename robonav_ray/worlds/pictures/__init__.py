@@ -1,0 +1,1 @@
+"""How a world looks: drawn, filmed, shown in a window or as text."""

@@ -1,0 +1,453 @@
+"""The front for models of one's own: a step is torch's, ranks and pieces add up, checkpoints go on exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import random
+import socket
+import subprocess
+import sys
+import traceback
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed as dist
+from torch import nn
+from torch.nn import functional
+
+from robonav_ray import DistributedTrainer
+from robonav_ray.errors import UserError
+from robonav_ray.learner.precision import Precision, has_bf16
+from robonav_ray.learner.tree_file import load_tree, save_tree
+
+CPU = torch.device("cpu")
+
+
+def make_model(seed: int = 0, dropout: float = 0.0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, 4))
+
+
+def batches(count: int, rows: int = 16) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    return [(torch.randn(rows, 10, generator=generator), torch.randint(0, 4, (rows,), generator=generator)) for _ in range(count)]
+
+
+def weights_of(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+
+
+def plain_training(
+    data, rows_per_step: int = 1, max_norm: float | None = None, optimizer=torch.optim.Adam, learning_rate=0.01
+) -> torch.Tensor:
+    """The oracle: torch and nothing else."""
+    model = make_model()
+    optimizer = optimizer(model.parameters(), lr=learning_rate)
+    for i in range(0, len(data), rows_per_step):
+        x, y = (torch.cat(parts) for parts in zip(*data[i : i + rows_per_step], strict=True))
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x), y).backward()
+        if max_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+        optimizer.step()
+    return weights_of(model)
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.1])
+def test_a_step_is_torchs(max_norm):
+    model, data = make_model(), batches(6)
+    with DistributedTrainer(model=model, device="cpu", max_grad_norm=max_norm) as trainer:
+        assert (trainer.world_size, trainer.rank, trainer.local_rank, trainer.is_main_process) == (1, 0, 0, True)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for step, batch in enumerate(data):
+            metrics = trainer.training_step(batch, optimizer, nn.CrossEntropyLoss(), step)
+    assert set(metrics) == {"loss", "grad_norm", "learning_rate", "optimizer_step", "skipped", "loss_scale"}
+    assert (metrics["optimizer_step"], metrics["skipped"], metrics["learning_rate"]) == (1.0, 0.0, 0.01)
+    torch.testing.assert_close(weights_of(model), plain_training(data, max_norm=max_norm), rtol=1e-5, atol=1e-7)
+
+
+def test_accumulated_calls_are_one_step_on_all_their_rows():
+    model, data = make_model(), batches(8)
+    trainer = DistributedTrainer(model, gradient_accumulation_steps=4, device="cpu")
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    moved = []
+    for step, (inputs, targets) in enumerate(data):
+        metrics = trainer.training_step({"inputs": inputs, "targets": targets}, optimizer, nn.CrossEntropyLoss(), step)
+        moved.append(metrics["optimizer_step"])
+    assert moved == [0.0, 0.0, 0.0, 1.0] * 2
+    assert trainer.num_steps == 2
+    torch.testing.assert_close(weights_of(model), plain_training(data, 4), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(not has_bf16(CPU), reason="this CPU has no bf16")
+def test_mixed_precision_is_near_and_gives_the_criterion_float32():
+    model, data, seen = make_model(), batches(6), []
+    trainer = DistributedTrainer(model, use_amp=True, device="cpu")
+    assert trainer.precision == "bf16"
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def criterion(outputs, targets):
+        seen.append(outputs.dtype)
+        return functional.cross_entropy(outputs, targets, reduction="none")
+
+    for step, batch in enumerate(data):
+        trainer.training_step(batch, optimizer, criterion, step)
+    assert set(seen) == {torch.float32}
+    moved = weights_of(model) - weights_of(make_model())
+    expected = plain_training(data, optimizer=torch.optim.SGD, learning_rate=0.1) - weights_of(make_model())
+    assert 0.0 < float((moved - expected).norm() / expected.norm()) < 0.02
+
+
+def test_inputs_may_be_several_and_named():
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(10, 4)
+
+        def forward(self, left, right):
+            return self.layer(left - right)
+
+    losses = []
+    for form in (lambda a, b: (a, b), lambda a, b: {"right": b, "left": a}):
+        torch.manual_seed(0)
+        model = Two()
+        trainer = DistributedTrainer(model, device="cpu")
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        (x, y), (z, _) = batches(2)
+        losses.append(trainer.training_step((form(x, z), y), optimizer, nn.CrossEntropyLoss(), 0)["loss"])
+        with pytest.raises(ValueError, match="a batch is"):
+            trainer.training_step({"x": x}, optimizer, nn.CrossEntropyLoss(), 1)
+        with pytest.raises(ValueError, match="not a Tensor"):
+            trainer.training_step(x, optimizer, nn.CrossEntropyLoss(), 1)
+    assert losses[0] == losses[1]
+
+
+def test_bad_numbers_move_nothing_and_three_in_a_row_end_it():
+    model, data = make_model(), batches(4)
+    trainer = DistributedTrainer(model, gradient_accumulation_steps=2, device="cpu")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    bad = (torch.full((4, 10), math.nan), torch.zeros(4, dtype=torch.int64))
+    before = weights_of(model)
+    trainer.training_step(bad, optimizer, nn.CrossEntropyLoss(), 0)
+    metrics = trainer.training_step(data[0], optimizer, nn.CrossEntropyLoss(), 1)
+    assert (metrics["skipped"], metrics["optimizer_step"]) == (1.0, 0.0)
+    assert torch.equal(before, weights_of(model))
+    for step in (2, 3):
+        trainer.training_step(data[step], optimizer, nn.CrossEntropyLoss(), step)
+    assert (trainer.num_steps, trainer.num_skipped) == (1, 1)
+    for step in range(4, 9):
+        trainer.training_step(bad, optimizer, nn.CrossEntropyLoss(), step)
+    with pytest.raises(FloatingPointError, match="3 steps in a row"):
+        trainer.training_step(bad, optimizer, nn.CrossEntropyLoss(), 9)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "none"])
+def test_a_skipped_step_waits_for_other_ranks_only_where_they_skip_it_too(strategy, monkeypatch):
+    """Without averaged gradients one rank may skip while the others move: a collective of its own would meet another one of theirs."""
+    model, calls = make_model(), []
+    trainer = DistributedTrainer(model, device="cpu")
+    trainer.strategy = strategy
+    monkeypatch.setattr(trainer._ranks, "mean", lambda values: calls.append(len(values)) or list(values))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    bad = (torch.full((4, 10), math.nan), torch.zeros(4, dtype=torch.int64))
+    assert trainer.training_step(bad, optimizer, nn.CrossEntropyLoss(), 0)["skipped"] == 1.0
+    metrics = len(trainer.training_step(batches(1)[0], optimizer, nn.CrossEntropyLoss(), 1))
+    assert calls == ([1, metrics, metrics] if strategy == "ddp" else [metrics, metrics])
+
+
+def test_overflows_of_fp16_are_skipped_until_the_scale_fits():
+    model, data = make_model(), batches(1)
+    trainer = DistributedTrainer(model, device="cpu")
+    trainer._precision = Precision("fp16", CPU, init_scale=2.0**40)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    skipped = [trainer.training_step(data[0], optimizer, nn.CrossEntropyLoss(), step)["skipped"] for step in range(40)]
+    assert 3 < skipped.index(0.0) < 40
+    assert trainer.num_steps == skipped.count(0.0)
+
+
+@pytest.mark.parametrize("with_scheduler", [True, False])
+def test_a_checkpoint_goes_on_exactly(tmp_path, with_scheduler):
+    """Dropout draws from torch's generator, so the random numbers must go on too; Python's and NumPy's are checked beside it."""
+
+    def start(seed):
+        model = make_model(seed, dropout=0.5)
+        trainer = DistributedTrainer(model, device="cpu", max_grad_norm=1.0)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, amsgrad=True)
+        scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 4], 0.5) if with_scheduler else None
+        return model, trainer, optimizer, scheduler
+
+    def go(parts, data, first):
+        model, trainer, optimizer, scheduler = parts
+        for step, batch in enumerate(data, first):
+            trainer.training_step(batch, optimizer, nn.CrossEntropyLoss(), step)
+            if scheduler is not None:
+                scheduler.step()
+        return weights_of(model)
+
+    data = batches(6)
+    one = start(0)
+    go(one, data[:3], 0)
+    one[1].save_checkpoint(tmp_path / "deep" / "epoch3", 3, one[2], one[3])
+    expected = go(one, data[3:], 3)
+    draws = (random.random(), np.random.random())  # noqa: NPY002
+    other = start(99)
+    assert other[1].load_checkpoint(tmp_path / "deep" / "epoch3", other[2], other[3]) == 3
+    assert torch.equal(go(other, data[3:], 3), expected)
+    assert (random.random(), np.random.random()) == draws  # noqa: NPY002
+    assert other[1].num_steps == 6
+    assert other[2].param_groups[0]["lr"] == one[2].param_groups[0]["lr"]
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["epoch3"]
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
+    model = make_model()
+    trainer, optimizer = DistributedTrainer(model, device="cpu"), torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="no such file"):
+        trainer.load_checkpoint(tmp_path / "nothing")
+    (tmp_path / "rubbish").write_bytes(b"rubbish")
+    with pytest.raises(ValueError, match="damaged"):
+        trainer.load_checkpoint(tmp_path / "rubbish")
+    save_tree(tmp_path / "tree", {"version": 7})
+    with pytest.raises(ValueError, match="of this version"):
+        trainer.load_checkpoint(tmp_path / "tree")
+    trainer.save_checkpoint(tmp_path / "good", 1, optimizer)
+    with pytest.raises(ValueError, match="without a scheduler"):
+        trainer.load_checkpoint(tmp_path / "good", optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 1))
+    with pytest.raises(ValueError, match="another model"):
+        DistributedTrainer(nn.Linear(3, 3), device="cpu").load_checkpoint(tmp_path / "good")
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    scheduler.thing = object()
+    with pytest.raises(ValueError, match=r"scheduler\.thing.*without pickle"):
+        trainer.save_checkpoint(tmp_path / "odd", 1, optimizer, scheduler)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        trainer.save_checkpoint(tmp_path / "file" / "below", 1, optimizer)
+
+
+def test_trees_come_back_as_they_were(tmp_path):
+    tree = {
+        "a": [1, 2.5, None, True, "text", math.inf],
+        3: (torch.arange(3), torch.ones(2, dtype=torch.bfloat16), {"n": np.arange(4, dtype=np.uint32)}),
+        "c": Counter({2: 1, 4: 3}),
+        "e": {},
+        "i": np.int64(4),
+    }
+    save_tree(tmp_path / "tree", tree)
+    back = load_tree(tmp_path / "tree")
+    assert back["a"] == tree["a"]
+    assert back["c"] == tree["c"]
+    assert type(back["c"]) is Counter
+    assert (back["e"], back["i"]) == ({}, 4)
+    assert torch.equal(back[3][0], tree[3][0])
+    assert back[3][1].dtype == torch.bfloat16
+    np.testing.assert_array_equal(back[3][2]["n"], tree[3][2]["n"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"gradient_accumulation_steps": 0}, "at least 1"),
+        ({"max_grad_norm": 0.0}, "None does not clip"),
+        ({"use_amp": True, "amp_dtype": "fp16"}, "fp16 needs a GPU"),
+        ({"amp_dtype": "bf16"}, "without use_amp=True"),
+        ({"sync_batch_norm": True}, "one GPU per rank"),
+        ({"strategy": "ddp"}, "needs a process group"),
+        ({"strategy": "dp"}, "fewer than two"),
+        ({"strategy": "fsdp"}, "choose 'auto'"),
+        ({"compile": "reduce-overhead"}, "CUDA graphs"),
+    ],
+)
+def test_what_cannot_work_is_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        DistributedTrainer(make_model(), device="cpu", **arguments)
+
+
+class Halves(nn.Module):
+    """What DataParallel does, on one CPU: each forward pass sends half of the rows through the module, and joins what comes back."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs):
+        return torch.cat([self.module(part) for part in inputs.chunk(2)])
+
+
+def test_rows_shared_out_within_a_process_are_one_batch(monkeypatch, tmp_path):
+    monkeypatch.setattr("robonav_ray.fronts.distributed_trainer._chosen", lambda strategy, device: strategy)
+    monkeypatch.setattr("robonav_ray.fronts.distributed_trainer.spread_over_gpus", Halves)
+    model, data = make_model(), batches(6)
+    trainer = DistributedTrainer(model, strategy="dp", device="cpu")
+    assert (trainer.strategy, type(trainer.model), trainer.module) == ("dp", Halves, model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for step, batch in enumerate(data):
+        trainer.training_step(batch, optimizer, nn.CrossEntropyLoss(), step)
+    torch.testing.assert_close(weights_of(model), plain_training(data), rtol=1e-5, atol=1e-7)
+    trainer.save_checkpoint(tmp_path / "dp", 1, optimizer)
+    alone = make_model(seed=5)
+    DistributedTrainer(alone, device="cpu").load_checkpoint(tmp_path / "dp")
+    assert torch.equal(weights_of(alone), weights_of(model)), "a checkpoint does not depend on how rows are shared out"
+
+
+def test_two_gpus_are_taken_without_a_process_group(monkeypatch):
+    from robonav_ray.fronts.distributed_trainer import _chosen
+
+    for count, expected in ((1, "none"), (2, "dp")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        assert _chosen("auto", torch.device("cuda", 0)) == expected
+    assert _chosen("dp", torch.device("cuda", 0)) == "dp"
+
+
+def test_a_refused_checkpoint_leaves_model_and_optimizer_as_they_were(tmp_path):
+    model, other = make_model(), make_model(seed=5)
+    trainer = DistributedTrainer(model, device="cpu")
+    trainer.save_checkpoint(tmp_path / "adam", 1, torch.optim.Adam(model.parameters()))
+    before = weights_of(other)
+    groups = torch.optim.Adam([{"params": [p]} for p in other.parameters()])
+    with pytest.raises(ValueError, match="of another model or optimizer"):
+        DistributedTrainer(other, device="cpu").load_checkpoint(tmp_path / "adam", groups)
+    assert torch.equal(before, weights_of(other))
+
+
+def test_amp_on_a_cpu_without_half_precision_is_float32_and_said(monkeypatch, caplog):
+    monkeypatch.setattr("robonav_ray.fronts.distributed_trainer.has_bf16", lambda device: False)
+    monkeypatch.setattr("robonav_ray.learner.precision.has_bf16", lambda device: False)
+    trainer = DistributedTrainer(make_model(), use_amp=True, device="cpu")
+    assert trainer._precision.name == "float32"
+    assert [record.getMessage() for record in caplog.records] == [
+        "use_amp=True: this cpu has neither bf16 nor fp16 of its own and computes in float32"
+    ]
+    with pytest.raises(UserError, match="amp_dtype=bf16"):
+        DistributedTrainer(make_model(), use_amp=True, amp_dtype="bf16", device="cpu")
+
+
+def test_sync_batch_norm_without_a_group(monkeypatch):
+    from robonav_ray.learner.parallel import with_sync_batch_norm
+
+    with pytest.raises(UserError, match="process group"):
+        with_sync_batch_norm(nn.BatchNorm1d(3), torch.device("cuda", 0))
+    monkeypatch.setattr("robonav_ray.learner.parallel.has_process_group", lambda: True)
+    with pytest.raises(UserError, match="no BatchNorm"):
+        with_sync_batch_norm(make_model(), torch.device("cuda", 0))
+    assert isinstance(with_sync_batch_norm(nn.BatchNorm1d(3), torch.device("cuda", 0)), nn.SyncBatchNorm)
+
+
+def rank_main(rank: int, port: int, directory: str) -> None:
+    """One of two gloo processes; leaves what it found in ``directory``."""
+    try:
+        torch.set_num_threads(1)
+        os.environ["LOCAL_RANK"] = str(rank)
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+        result = ranks_add_up(rank, Path(directory))
+        dist.barrier()
+        dist.destroy_process_group()
+    except BaseException:  # noqa: BLE001  the parent shows it
+        result = {"error": traceback.format_exc()}
+    (Path(directory) / f"rank{rank}.json").write_text(json.dumps(result))
+    os._exit(0)  # gloo's threads now and then abort an interpreter that is tearing itself down
+
+
+def ranks_add_up(rank: int, directory: Path) -> dict:
+    data = batches(6)
+    model = make_model(seed=rank)  # rank 0's weights are taken
+    trainer = DistributedTrainer(model, gradient_accumulation_steps=2, device="cpu")
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    metrics = {}
+    for step, (x, y) in enumerate(data):
+        part = slice(8 * rank, 8 * rank + 8)
+        metrics = trainer.training_step((x[part], y[part]), optimizer, nn.CrossEntropyLoss(), step)
+    off = float((weights_of(model) - plain_training(data, 2)).abs().max())
+    torch.manual_seed(10 + rank)
+    trainer.save_checkpoint(directory / "both", 5, optimizer)
+    mine = float(torch.rand(1))
+    epoch = trainer.load_checkpoint(directory / "both", optimizer)
+    again = float(torch.rand(1))
+    alone = DistributedTrainer(make_model(), device="cpu", strategy="none")
+    refusal = ""
+    try:
+        trainer.load_checkpoint(directory / ("nowhere" if rank == 0 else "both"))
+    except ValueError as error:
+        refusal = str(error)
+    return {
+        "off": off,
+        "strategy": trainer.strategy,
+        "single": alone.strategy,
+        "ranks": [trainer.world_size, trainer.rank, trainer.local_rank, trainer.is_main_process],
+        "metrics": metrics,
+        "mean": trainer.all_reduce_metrics({"b": rank, "a": 1.0}),
+        "rng": [mine, again],
+        "epoch": epoch,
+        "refusal": refusal,
+    }
+
+
+def test_two_ranks_are_one_process_on_all_rows(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    processes = [context.Process(target=rank_main, args=(rank, port, str(tmp_path))) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(90)
+    zero, one = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
+    assert "error" not in zero, zero["error"]
+    assert "error" not in one, one["error"]
+    assert (zero["strategy"], zero["single"]) == ("ddp", "none")
+    assert zero["off"] < 1e-6
+    assert one["off"] < 1e-6
+    assert zero["ranks"] == [2, 0, 0, True]
+    assert one["ranks"] == [2, 1, 1, False]
+    assert zero["metrics"] == one["metrics"]
+    assert zero["mean"] == one["mean"] == {"a": 1.0, "b": 0.5}
+    assert zero["rng"][0] == zero["rng"][1] != one["rng"][0] == one["rng"][1]
+    assert zero["epoch"] == one["epoch"] == 5
+    assert "no such file" in zero["refusal"]
+    assert zero["refusal"] == one["refusal"]
+    alone = DistributedTrainer(make_model(), device="cpu")
+    alone.load_checkpoint(tmp_path / "both")
+    assert float(torch.rand(1)) == zero["rng"][0], "one rank takes up the random numbers of rank 0"
+
+
+def test_more_ranks_than_were_saved_draw_numbers_of_their_own(tmp_path):
+    model = make_model()
+    trainer, optimizer = DistributedTrainer(model, device="cpu"), torch.optim.SGD(model.parameters(), lr=0.1)
+    trainer.save_checkpoint(tmp_path / "one", 1, optimizer)
+    found = []
+    for rank in (0, 1, 1, 2):
+        trainer._ranks.rank = rank
+        tree = load_tree(tmp_path / "one")
+        trainer._ranks.broadcast = lambda value, tree=tree: (tree, None) if isinstance(value, tuple) else value
+        trainer.load_checkpoint(tmp_path / "one")
+        found.append(float(torch.rand(1)))
+    assert found[1] == found[2]
+    assert len(set(found)) == 3
+
+
+@pytest.mark.slow
+def test_torchrun_starts_it(tmp_path):
+    """The trainer joins the group that torchrun prepared, and leaves it."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import os\nimport torch\nfrom torch import nn\nfrom robonav_ray import DistributedTrainer\n"
+        "model = nn.Linear(4, 2)\n"
+        "with DistributedTrainer(model, device='cpu') as trainer:\n"
+        "    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "    trainer.training_step((torch.ones(3, 4), torch.zeros(3, 2)), optimizer, nn.MSELoss(), 0)\n"
+        "    line = f'rank {trainer.rank} of {trainer.world_size} {trainer.strategy}\\n'\n"
+        "    os.write(1, line.encode())  # in one piece: both ranks write here\n"
+        "assert not torch.distributed.is_initialized()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == ["rank 0 of 2 ddp", "rank 1 of 2 ddp"]
