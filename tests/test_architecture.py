@@ -101,8 +101,7 @@ def test_files_are_opened_by_plain_files_alone() -> None:
     found = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if path.name != "files/plain_files.py"
-        and any(BARE.search(line.partition("#")[0]) for line in path.read_text().splitlines())
+        if path.name != "plain_files.py" and any(BARE.search(line.partition("#")[0]) for line in path.read_text().splitlines())
     }
     assert found == OPENED_ELSEWHERE.keys(), "open files with robonav_ray.files.plain_files; docs/security.md says why"
 

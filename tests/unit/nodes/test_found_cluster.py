@@ -15,7 +15,7 @@ from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.nodes import cluster
 from robonav_ray.nodes.cluster import connected
 from robonav_ray.nodes.probe import ClusterError
-from tests.unit.runtime.test_probe import TOKEN, VERSIONS, head
+from tests.unit.nodes.test_probe import TOKEN, VERSIONS, head
 
 
 @pytest.fixture(autouse=True)
