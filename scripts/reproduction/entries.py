@@ -185,14 +185,14 @@ SUITES = (
         "PyTorch DDP's contract (Li et al. 2020, arXiv 2006.15704)",
         "learner/test_ranks.py::test_gradients_of_halves_average_to_the_whole",
         "learner/test_ranks.py::test_two_real_ranks",
-        "learner/test_distributed_trainer.py::test_two_ranks_are_one_process_on_all_rows",
+        "fronts/test_distributed_trainer.py::test_two_ranks_are_one_process_on_all_rows",
     ),
     _suite(
         "accumulation_parity",
         "k micro-batches = one batch",
         "PyTorch's contract of gradient accumulation",
         "learner/test_features.py::test_pieces_add_up_to_one_batch",
-        "learner/test_distributed_trainer.py::test_accumulated_calls_are_one_step_on_all_their_rows",
+        "fronts/test_distributed_trainer.py::test_accumulated_calls_are_one_step_on_all_their_rows",
     ),
     _suite(
         "amp_parity",
@@ -201,7 +201,7 @@ SUITES = (
         "learner/test_features.py::test_bf16_gradients_are_those_of_float32_within_five_percent",
         "learner/test_features.py::test_weights_moments_and_priorities_stay_float32_in_bf16",
         "learner/test_features.py::test_fp16_gradients_do_not_depend_on_the_scale",
-        "learner/test_distributed_trainer.py::test_mixed_precision_is_near_and_gives_the_criterion_float32",
+        "fronts/test_distributed_trainer.py::test_mixed_precision_is_near_and_gives_the_criterion_float32",
     ),
 )
 PEERS = Entry(
