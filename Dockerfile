@@ -17,7 +17,9 @@ ARG CLOUD=""
 RUN python -m venv /opt/robonav
 ENV PATH=/opt/robonav/bin:$PATH
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
+COPY configs configs
+COPY cluster cluster
 COPY robonav_ray robonav_ray
 
 FROM build AS build-cpu

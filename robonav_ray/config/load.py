@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.config.lists_in_use import list_in_use, only_env_id
 from robonav_ray.config.run import RunConfig
+from robonav_ray.config.shipped import ConfigKind, find_shipped, unknown_config
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.config.words import without_secret
 from robonav_ray.errors import UserError
@@ -45,6 +46,8 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'', re.DOTALL)
 _LEADING_ZERO = re.compile(r"^[-+]?0[0-9_]+$")
 """A number in octal to some programs and in decimal to others, so none here."""
 _INF_NAN = re.compile(r"^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$")
+
+_KINDS: dict[type[BaseModel], ConfigKind] = {RunConfig: "run", TuningConfig: "search", ClusterDefinition: "cluster"}
 
 Path_ = tuple["str | int", ...]
 Config = TypeVar("Config", bound=BaseModel)
@@ -150,7 +153,8 @@ class _Document:
 def load_run_config(path: Path | None = None, overrides: Sequence[str] = (), *, follow: bool = True) -> RunConfig:
     """Return the checked config: defaults, then the file at ``path``, then ``overrides`` of the form ``a.b=c`` in order.
 
-    The file may be a link to a plain one, unless ``follow`` says that it lies in a run directory, where no file is.
+    Where no file lies at ``path`` it may be the name of a shipped config (``quick``). The file may be a link to a plain one; neither is so
+    when ``follow`` is off, which says that it lies in a run directory.
 
     Raises:
         ConfigError: for anything wrong, with one clear message that lists every problem found.
@@ -192,12 +196,12 @@ def check_section(model: type[Config], data: Mapping[str, Any], source: str) -> 
 def _load(model: type[Config], path: Path | None, overrides: Sequence[str], *, follow: bool = True) -> Config:
     source, lines, data = "defaults", {}, {}
     if path is not None:
+        path = (find_shipped(path, _KINDS[model]) if follow else None) or path
         source = str(path)
         try:
             text = read_text(path, MAX_BYTES, follow=follow)
         except FileNotFoundError:
-            advice = _nearest_file(path) if path.suffix else "; a config is a YAML file, an override is written section.key=value"
-            raise ConfigError(f"{path}: no such file{advice}") from None
+            raise ConfigError(f"{path}: {unknown_config(path, _KINDS[model])}") from None
         except PlainFileError as error:
             raise ConfigError(f"{error}; name a YAML file") from None
         except OSError as error:
@@ -394,10 +398,3 @@ def _dotted(path: Iterable[str | int]) -> str:
 def _kind(value: Any) -> str:
     names = {dict: "a mapping", list: "a list", str: "a text", bool: "a truth value", int: "a number", float: "a number"}
     return "nothing" if value is None else names.get(type(value), type(value).__name__)
-
-
-def _nearest_file(path: Path) -> str:
-    folder = path.parent if path.parent.is_dir() else Path("configs")
-    names = [str(p) for p in folder.rglob("*.yaml")] if folder.is_dir() else []
-    near = difflib.get_close_matches(str(path), names, n=1, cutoff=0.3)
-    return f"; did you mean {near[0]}?" if near else ""

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from robonav_ray.config.load import load_run_config, load_tuning_config
 from robonav_ray.config.runtime import RuntimeConfig
+from robonav_ray.config.shipped import find_shipped
 from robonav_ray.errors import UserError
 from robonav_ray.launch.packing import DEFAULT_LIMIT_MB, collect_package
 from robonav_ray.nodes.job import STOP_WAIT, STOP_WAIT_S
@@ -68,6 +69,23 @@ class Submission:
     """Paths in the working directory that travel though they may hold secrets, are ignored, or are links that lead out of it."""
     max_mb: int = DEFAULT_LIMIT_MB
 
+    @property
+    def config_travels(self) -> str | None:
+        """The config as the job finds it in its working directory; None without one, and for a shipped one, which the job has already.
+
+        Raises:
+            SubmitError: When it lies elsewhere.
+        """
+        if self.config is None or find_shipped(self.config, "search" if self.verb == "tune" else "run") is not None:
+            return None
+        root, config = self.working_dir.resolve(), self.config.resolve()
+        if not config.is_relative_to(root):
+            raise SubmitError(
+                f"{self.config}: lies outside of --working-dir {self.working_dir}, so the cluster would not have it: move it there, "
+                "or name a working directory that holds it"
+            )
+        return config.relative_to(root).as_posix()
+
     def entrypoint(self) -> str:
         """Return the shell command of the job, every word quoted.
 
@@ -76,13 +94,7 @@ class Submission:
         """
         words = ["robonav", self.verb]
         if self.config is not None:
-            root, config = self.working_dir.resolve(), self.config.resolve()
-            if not config.is_relative_to(root):
-                raise SubmitError(
-                    f"{self.config}: lies outside of --working-dir {self.working_dir}, so the cluster would not have it: move it there, "
-                    "or name a working directory that holds it"
-                )
-            words.append(config.relative_to(root).as_posix())
+            words.append(self.config.as_posix() if self.config_travels is None else self.config_travels)
         (load_tuning_config if self.verb == "tune" else load_run_config)(self.config, self.overrides)
         return shlex.join([*words, *self.overrides, *self.options])
 
@@ -111,12 +123,11 @@ def submit_command(submission: Submission, address: str | None, *, follow: bool,
     entrypoint = submission.entrypoint()
     env_vars = submission.env_vars(os.environ)
     package = collect_package(submission.working_dir, submission.include, submission.max_mb)
-    if submission.config is not None:
-        name = submission.config.resolve().relative_to(package.root).as_posix()
-        if name not in package.files:
-            raise SubmitError(
-                f"{submission.config}: would stay here ({package.left_out.get(name, 'its folder is left out')}); --include it"
-            )
+    name = submission.config_travels
+    if name is not None and name not in package.files:
+        raise SubmitError(
+            f"{submission.config}: would stay here ({package.left_out.get(name, 'its folder is left out')}); --include it"
+        )
     if dry_run:
         console.print(f"{entrypoint}\n{package.table_text()}\n{package.summary_text()}\nnothing was sent")
         return 0

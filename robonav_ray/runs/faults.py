@@ -19,7 +19,8 @@ from robonav_ray import text
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, ToldError, UserError
 from robonav_ray.files import plain_files
 from robonav_ray.runs.checkpoint import list_checkpoints
-from robonav_ray.runs.run_directory import RunDirectory, command_line
+from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runs.session_facts import command_line
 
 logger = logging.getLogger(__name__)
 ERROR_FILE = "error.txt"

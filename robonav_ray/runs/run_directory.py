@@ -23,14 +23,10 @@ import fcntl
 import json
 import logging
 import os
-import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn
 
@@ -38,6 +34,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import PlainFileError, check_entries, is_plain, open_lock, read_json, replace
+from robonav_ray.runs.session_facts import session_facts
 from robonav_ray.text import command_text, path_word
 
 logger = logging.getLogger(__name__)
@@ -57,7 +54,6 @@ _FILES = frozenset(
 )
 _FOLDERS = frozenset(("checkpoints", "tensorboard", "evaluations", "ray_train"))
 """What a run opens in its directory, by name: each is looked at before a run is taken up."""
-_PACKAGES = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium", "pydantic", "safetensors")
 
 
 class RunDirectoryError(UserError):
@@ -186,18 +182,6 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
         return False
 
 
-def session_facts(command: list[str]) -> dict[str, Any]:
-    """Return who began something now: time, command, git revision and versions."""
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": command,
-        "git_revision": _git_revision(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-    }
-
-
 def create_run(
     config: RunConfig, directory: Path | None = None, is_taken: Callable[[Path], bool] = lambda path: False
 ) -> RunDirectory:
@@ -320,29 +304,3 @@ def resume_command(run: RunDirectory) -> str:
     sessions = run.read_json("run.json").get("sessions") or [{}]
     is_local = isinstance(sessions[-1], dict) and sessions[-1].get("wiring") == "local"
     return command_text("robonav", "train", "--resume", run.shown, *(["--local"] if is_local else []))
-
-
-def _git_revision() -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def command_line() -> list[str]:
-    """Return the command that started this process."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -26,11 +26,11 @@ from robonav_ray.runs.run_directory import (
     RunDirectory,
     RunDirectoryError,
     check_same_task,
-    command_line,
     create_run,
     refuse_existing,
     resume_command,
 )
+from robonav_ray.runs.session_facts import command_line
 from robonav_ray.runs.stored_runs import StoredRunError, bring_run, check_writable, holds_run, stored_checkpoints, stored_run
 from robonav_ray.runs.task import Task, check_gates, describe_task
 from robonav_ray.runs.which_run import FoundRun, hold_run

@@ -34,7 +34,8 @@ from robonav_ray.files.plain_files import check_entries, is_plain, replace
 from robonav_ray.files.storage import join
 from robonav_ray.runs.checkpoint import list_checkpoints
 from robonav_ray.runs.located import refuse_uri
-from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, refuse_existing, session_facts
+from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, refuse_existing
+from robonav_ray.runs.session_facts import session_facts
 from robonav_ray.tuning.space import trial_config
 
 logger = logging.getLogger(__name__)

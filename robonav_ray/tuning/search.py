@@ -29,7 +29,8 @@ from robonav_ray.config.load import ConfigError, dump_config, load_tuning_config
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.files.plain_files import replace
 from robonav_ray.runs.located import refuse_uri
-from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, command_line
+from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
+from robonav_ray.runs.session_facts import command_line
 from robonav_ray.runs.task import check_gates, describe_task
 from robonav_ray.runtime.budget import check_learns
 from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest, stop_on_signals

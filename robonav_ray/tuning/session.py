@@ -15,7 +15,7 @@ from ray.tune.experiment import Trial
 
 from robonav_ray.files.plain_files import read_json, read_text, replace
 from robonav_ray.nodes.orphans import remove_orphans
-from robonav_ray.runs.run_directory import command_line
+from robonav_ray.runs.session_facts import command_line
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.screen import Screen
 from robonav_ray.tuning.experiment import Experiment

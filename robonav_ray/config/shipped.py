@@ -1,0 +1,89 @@
+"""Configs that come with the package, found by name where there is no file of that path.
+
+A wheel holds them below ``robonav_ray/shipped/``; a checkout, where people edit them, beside the package (``setup.py`` copies them)::
+
+    configs/run/quick.yaml      robonav train quick            also run/quick, configs/run/quick.yaml
+    configs/tuning/asha.yaml    robonav tune asha
+    cluster/cluster.yaml        robonav cluster up
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from robonav_ray.files.plain_files import read_text
+
+ConfigKind = Literal["run", "search", "cluster"]
+FOLDERS: dict[ConfigKind, tuple[str, ...]] = {
+    "run": ("configs/run", "configs/curriculum", "configs/reproduce"),
+    "search": ("configs/tuning",),
+    "cluster": ("cluster",),
+}
+"""Where configs of a kind lie; of two with one name, the one in the earlier folder is meant."""
+_PACKAGE = Path(__file__).parents[1]
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class ShippedConfig:
+    """A config that comes with the package."""
+
+    name: str
+    """What it is called on the command line: ``quick``."""
+    kind: ConfigKind
+    path: Path
+
+    @property
+    def question(self) -> str:
+        """The comment in its first line: the question that a run of it answers."""
+        return read_text(self.path).partition("\n")[0].lstrip("# ").removeprefix("Question: ").strip()
+
+
+def shipped_root() -> Path | None:
+    """Return the folder that holds ``configs`` and ``cluster``: in the package, or beside it in a checkout; None when there is neither."""
+    roots = (_PACKAGE / "shipped", _PACKAGE.parent)
+    return next((root for root in roots if (root / "configs" / "run").is_dir() and (root / "cluster").is_dir()), None)
+
+
+def shipped_configs(kind: ConfigKind) -> list[ShippedConfig]:
+    """Return the configs of a kind, folder by folder, in order of their names."""
+    root, found = shipped_root(), dict[str, ShippedConfig]()
+    for folder in () if root is None else (root / name for name in FOLDERS[kind]):
+        for path in sorted(folder.glob("*.yaml")):
+            found.setdefault(path.stem, ShippedConfig(path.stem, kind, path))
+    return list(found.values())
+
+
+def find_shipped(path: Path, kind: ConfigKind) -> Path | None:
+    """Return the shipped config that ``path`` names where no file lies there; None when a file does, or none is called so."""
+    if os.path.lexists(path) and not path.is_dir():
+        return None
+    root, given = shipped_root(), path.with_suffix("") if path.suffix in _SUFFIXES else path
+    if root is None or given.is_absolute():
+        return None
+    known = {(folder, config.stem): config for folder in FOLDERS[kind] for config in (root / folder).glob("*.yaml")}
+    for (folder, name), config in known.items():
+        places = (Path(name), Path(folder, name), Path(folder, name).relative_to(Path(folder).parts[0]))
+        if given in places:
+            return config
+    return None
+
+
+def unknown_config(path: Path, kind: ConfigKind) -> str:
+    """Return what to say of a config that is neither a file nor a shipped one: the nearest files and names."""
+    beside = path.parent.glob("*.yaml") if path.parent.is_dir() else Path("configs").rglob("*.yaml")
+    files = [str(file) for file in beside]
+    names = [config.name for config in shipped_configs(kind)]
+    stem = path.stem if path.suffix in _SUFFIXES else str(path)
+    near = [
+        *difflib.get_close_matches(str(path), files, n=1, cutoff=0.3),
+        *difflib.get_close_matches(stem, names, n=3, cutoff=0.5),
+    ]
+    if near:
+        return f"no such file, and no shipped config of that name; did you mean {' or '.join(near)}?"
+    listed = f" ({', '.join(names)})" if names else ""
+    return f"no such file, and no shipped config of that name{listed}; an override is written section.key=value"
