@@ -16,7 +16,7 @@ What runs around what::
 A search (``tuning/``) runs many of these, each whole, and keeps the best.
 
 Each word is a folder beside this file; each arrow is a Protocol in ``interfaces.py``; ``runtime/`` joins them, once over
-Ray (``topology.py``) and once in a single process (``local.py``). ``cli.py`` is the door.
+Ray (``topology.py``) and once in a single process (``local.py``). ``verbs/`` are its commands, ``cli.py`` is the door.
 
 The classes below are fronts over these rooms for training loops of one's own. They are imported when they are first asked for.
 """

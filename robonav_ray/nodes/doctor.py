@@ -1,4 +1,4 @@
-"""``robonav doctor``: what the machine, the packages, Ray and the GPU look like, and what would stand in the way of a run."""
+"""What the machine, the packages, Ray and the GPU look like, and what would stand in the way of a run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import psutil
-from rich.table import Table
-from rich.text import Text
 
 from robonav_ray.compiled import kept_in
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import UserError
 from robonav_ray.nodes.cluster import connected
 from robonav_ray.nodes.resources import make_plan
-from robonav_ray.screen import make_screen
 
 _PACKAGES = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium", "pydantic")
 _EXTRAS = {"pygame-ce": "robonav play --window", "pettingzoo": "the PettingZoo face", "cpprb": "scripts/bench_replay.py"}
@@ -35,24 +32,9 @@ class Finding:
     advice: str = ""
 
 
-def doctor_command() -> int:
-    """Print the findings; 0 when a default run can start here, 1 otherwise."""
-    console = make_screen()
-    findings = [*_machine(), *_packages(), _kernels(), _gpu()]
-    with console.status("starting Ray ..."):
-        findings += _ray()
-    table = Table(box=None, show_header=False, padding=(0, 2))
-    for finding in findings:
-        mark = Text("ok", "green") if finding.ok else Text("problem", "red")
-        advice = f"\n{finding.advice}" if finding.advice and not finding.ok else ""
-        table.add_row(mark, finding.subject, Text.assemble(finding.text, (advice, "yellow")))
-    console.print(table)
-    broken = [f for f in findings if not f.ok]
-    if broken:
-        console.print(f"{len(broken)} problem(s)", style="red")
-    else:
-        console.print("A default run can start here: robonav train", style="green")
-    return 1 if broken else 0
+def look_around() -> list[Finding]:
+    """Return what was found, in reading order; starts a Ray, or joins the one that there is, and leaves it again."""
+    return [*_machine(), *_packages(), _kernels(), _gpu(), *_ray()]
 
 
 def _machine() -> list[Finding]:

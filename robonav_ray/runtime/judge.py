@@ -4,117 +4,34 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import VectorEnv
 from rich.text import Text
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import stage_number
-from robonav_ray.config.load import ConfigError
 from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
 from robonav_ray.errors import EnvironmentFailedError
 from robonav_ray.evaluation.episodes import EpisodeTable, EvaluationProgress, evaluate_policy
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
-from robonav_ray.files.plain_files import check_replaceable
 from robonav_ray.runs.checkpoint import Checkpoint
-from robonav_ray.runs.faults import told_beside
-from robonav_ray.runs.located import LocatedRun, find_policy, located, refuse_judged, refuse_unwritable, refuse_uri
+from robonav_ray.runs.located import find_policy
 from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runs.task import Task, describe_task
 from robonav_ray.runtime.controller import Ending
 from robonav_ray.runtime.endings import train_longer_command
 from robonav_ray.runtime.filming import NoFilmError, draw_gif
-from robonav_ray.runtime.signals import EXIT_RESUME, StopRequest, stop_on_signals
+from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, stopped_at_once
 from robonav_ray.runtime.wiring import Session
-from robonav_ray.screen import Screen, make_screen, print_commands
+from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text, path_word
 from robonav_ray.worlds.make import make_vector_env
-
-
-def evaluate_command(where: str, *, episodes: int | None, stages: str | None, seed: int | None, out: Path | None) -> int:
-    """``robonav evaluate``: print the table, write evaluation.json and evaluation.md into ``out`` or a new folder of the run."""
-    refuse_uri(out, "--out", "give the URI of a run that lies there, and the results are stored with it")
-    if out is not None:
-        refuse_unwritable(out, "--out")
-        refuse_judged(out, "--out")
-    with located(where, writes=out is None) as found, told_beside(found.run):
-        changes = {
-            "num_episodes": episodes,
-            "levels": None if stages is None else _stage_numbers(stages, found.run.config, "--stages"),
-            "seed": seed,
-        }
-        config = found.run.resumed_config([f"evaluation.{key}={value}" for key, value in changes.items() if value is not None])
-        console = make_screen()
-        with stop_on_signals(needs_reader=False) as stop:
-            try:
-                report = evaluate_run(found.run, found.checkpoint, config, console, config.evaluation.levels, stop)
-            except EvaluationStopped:
-                console.print(
-                    "the evaluation was stopped, and nothing is written: the episodes that were through are the short ones"
-                )
-                return EXIT_RESUME
-        print_report(report, console)
-        written = found.keep(lambda folder: write_report(report, folder), "evaluations", out)
-        console.print(f"written: {', '.join(written)}", soft_wrap=True)
-    return 0
-
-
-def play_command(where: str, *, output: Path | None, window: bool, stage: str | None, episodes: int, seed: int) -> int:
-    """``robonav play``: write a GIF, or show a window."""
-    refuse_uri(output, "--output", "the film of a run in a storage is written to the folder that you are in")
-    with located(where) as found, told_beside(found.run):
-        return _play(found, output=output, window=window, stage=stage, episodes=episodes, seed=seed)
-
-
-def _play(found: LocatedRun, *, output: Path | None, window: bool, stage: str | None, episodes: int, seed: int) -> int:
-    run, checkpoint, config = found.run, found.checkpoint, found.run.config
-    task = describe_task(config)
-    level = _checked_levels(task, None if stage is None else _stage_numbers(stage, config, "--stage"))[-1]
-    policy = load_policy(checkpoint, config, task)
-    console = make_screen()
-    if window:
-        if not task.is_native:
-            raise ConfigError(f"--window: shows our own worlds only, not env.id={task.env_id!r}; leave it away for a GIF")
-        if output is not None:
-            raise ConfigError("--output goes with a GIF; leave it away together with --window")
-        from robonav_ray.worlds.play import play_window
-
-        try:
-            play_window(
-                policy.greedy,
-                config.env,
-                task.levels,
-                level=level,
-                seed=seed,
-                gamma=config.algo.gamma,
-                title=task.level_names[level],
-            )
-        except DependencyNotInstalled as error:
-            raise ConfigError(str(error)) from None
-        return 0
-    name = f"play-{f'stage{level}-' * task.has_stages}seed{seed}.gif"
-    target = output or (run.path / name if found.uri is None else Path(f"{run.path.name}-{name}"))
-    refuse_unwritable(target.parent, "--output")
-    check_replaceable(target)
-    if target.is_symlink():
-        raise ConfigError(f"--output {target}: is a link; name the file itself")
-    with stop_on_signals(needs_reader=False) as stop:
-        try:
-            with stopped_at_once(stop):
-                num_frames = draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed)
-        except EvaluationStopped:
-            console.print("the film was stopped, and nothing is written")
-            return EXIT_RESUME
-    console.print(f"written: {target} ({num_frames:,} pictures)")
-    return 0
 
 
 def finish_run(session: Session, ending: Ending, console: Screen, stop: StopRequest) -> bool:
@@ -194,7 +111,7 @@ def evaluate_run(
         task = describe_task(config)
         policy = load_policy(checkpoint, config, task)
         with EvaluationWatch(console, stop) as watch:
-            for level in _checked_levels(task, levels):
+            for level in checked_levels(task, levels):
                 name = task.shown_name(level)
                 show = watch.begin(f"evaluating {name}", config.evaluation.num_episodes)
                 table = judge_stage(policy, config, task, level, show)
@@ -236,7 +153,8 @@ def _held_out(config: RunConfig, task: Task, level: int, first: int, count: int)
     return env
 
 
-def _checked_levels(task: Task, levels: Sequence[int] | None) -> tuple[int, ...]:
+def checked_levels(task: Task, levels: Sequence[int] | None) -> tuple[int, ...]:
+    """Return ``levels`` (None: all); RunDirectoryError for one that the task does not have."""
     chosen = tuple(range(len(task.levels))) if levels is None else tuple(levels)
     for level in chosen:
         if not 0 <= level < len(task.levels):
@@ -245,7 +163,7 @@ def _checked_levels(task: Task, levels: Sequence[int] | None) -> tuple[int, ...]
     return chosen
 
 
-def _stage_numbers(text: str, config: RunConfig, option: str) -> list[int]:
+def stage_numbers(text: str, config: RunConfig, option: str) -> list[int]:
     """Return the numbers of stages that are named or numbered in ``text``, with commas between them."""
     names = [stage.name for stage in config.curriculum.stages_for(config.env.is_native)]
     try:

@@ -20,12 +20,13 @@ from robonav_ray.config.load import load_run_config
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, to_markdown
 from robonav_ray.evaluation.statistics import summarize
-from robonav_ray.nodes import doctor
+from robonav_ray.nodes.doctor import Finding
 from robonav_ray.runs.run_directory import RunDirectory, resume_command
 from robonav_ray.screen import Screen
 from robonav_ray.tracking.panel import LivePanel, PlainPanel
 from robonav_ray.tuning.views.report import page_text
 from robonav_ray.tuning.views.show import next_commands, print_history
+from robonav_ray.verbs.doctor import print_findings
 from robonav_ray.worlds.pictures.render_text import font_of
 from tests.unit.evaluation.test_evaluation_statistics import make_table
 from tests.unit.test_text import HOSTILE
@@ -120,13 +121,7 @@ def test_searches_show_the_names(name: str) -> None:
 @given(names)
 def test_doctor_shows_what_it_found(name: str) -> None:
     screen = plain_screen()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(doctor, "make_screen", lambda: screen)
-        patch.setattr(doctor, "_machine", lambda: [doctor.Finding(name, False, name, name)])
-        for part in ("_packages", "_ray"):
-            patch.setattr(doctor, part, list)
-        patch.setattr(doctor, "_gpu", lambda: doctor.Finding("gpu", True, name))
-        doctor.doctor_command()
+    print_findings([Finding(name, False, name, name), Finding("gpu", True, name)], screen)
     out = written(screen)
     acts_on_nothing(out)
     if name.isprintable() and name.strip() == name and "  " not in name:

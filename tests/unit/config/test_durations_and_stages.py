@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from robonav_ray.cli import parse_duration
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.config.duration import seconds_of
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
+from robonav_ray.verbs.arguments import parse_duration
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from robonav_ray.cli import _split
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config, load_tuning_config
 from robonav_ray.tuning.space import check_space, trial_config
+from robonav_ray.verbs.arguments import split_arguments
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,13 @@ def test_a_config_file_may_have_an_equals_sign_in_its_name(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "lr=0.1.yaml").write_text("seed: 7\n")
     (tmp_path / "seed=3").write_text("")
-    assert _split(["lr=0.1.yaml", "seed=3"]) == (Path("lr=0.1.yaml"), ["seed=3"])
-    assert _split(["./a=b.yaml"]) == (Path("a=b.yaml"), [])
-    assert _split([f"{tmp_path}/a=b/c.yaml", "output_dir=a/b.yaml"]) == (tmp_path / "a=b" / "c.yaml", ["output_dir=a/b.yaml"])
-    assert _split(["output_dir=other.yaml"]) == (None, ["output_dir=other.yaml"])
+    assert split_arguments(["lr=0.1.yaml", "seed=3"]) == (Path("lr=0.1.yaml"), ["seed=3"])
+    assert split_arguments(["./a=b.yaml"]) == (Path("a=b.yaml"), [])
+    assert split_arguments([f"{tmp_path}/a=b/c.yaml", "output_dir=a/b.yaml"]) == (
+        tmp_path / "a=b" / "c.yaml",
+        ["output_dir=a/b.yaml"],
+    )
+    assert split_arguments(["output_dir=other.yaml"]) == (None, ["output_dir=other.yaml"])
 
 
 def test_overrides_that_are_no_utf8_are_refused_and_others_are_read_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None:

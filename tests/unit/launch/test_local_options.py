@@ -17,15 +17,16 @@ import psutil
 import pytest
 
 from robonav_ray.errors import UserError
-from robonav_ray.launch import commands, local_places, local_state, namespaces
+from robonav_ray.launch import local_places, local_state, namespaces
 from robonav_ray.launch import local_cluster as module
 from robonav_ray.launch.local_cluster import LocalCluster, LocalGroup, LocalNode, LocalOptions, local_clusters, local_options
 from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, LocalState, StateFile
 from robonav_ray.launch.namespaces import Bridge
 from robonav_ray.launch.processes import MARK
-from robonav_ray.launch.verbs import cluster_app
 from robonav_ray.nodes import private_folder
 from robonav_ray.screen import Screen
+from robonav_ray.verbs import cluster_commands
+from robonav_ray.verbs.cluster import cluster_app
 
 GROUPS = {"head": LocalGroup("head"), "rollout": LocalGroup("rollout", count=2, labels={"zone": "a"})}
 
@@ -204,10 +205,10 @@ def test_a_node_that_cannot_be_started_is_forgotten(nodes_that_only_sleep, bridg
 
 
 def test_down_says_how_a_job_is_stopped(nodes_that_only_sleep, monkeypatch):
-    monkeypatch.setattr(commands, "ask_running_jobs", lambda url, token_path: ["nightly"])
+    monkeypatch.setattr(cluster_commands, "ask_running_jobs", lambda url, token_path: ["nightly"])
     with LocalCluster.start(LocalOptions("unit", GROUPS)) as cluster:
         with pytest.raises(UserError) as caught:
-            commands.down_command(None, False, Screen(file=io.StringIO()))
+            cluster_commands.down_command(None, False, Screen(file=io.StringIO()))
         command = f"`RAY_AUTH_TOKEN_PATH={cluster.token_path} robonav jobs stop nightly --address {cluster.dashboard_url}`"
         assert command in str(caught.value)
 
@@ -356,10 +357,10 @@ def test_a_damaged_note_is_named():
 def test_a_cluster_is_named_as_it_was_when_it_was_started(nodes_that_only_sleep):
     console = Screen(file=io.StringIO())
     with LocalCluster.start(LocalOptions("lab", GROUPS)) as cluster:
-        assert commands.address_command("lab", console) == commands.address_command("name=lab", console) == 0
-        assert commands.address_command(None, console) == 0
+        assert cluster_commands.address_command("lab", console) == cluster_commands.address_command("name=lab", console) == 0
+        assert cluster_commands.address_command(None, console) == 0
         assert console.file.getvalue().split() == [cluster.address] * 3
         with pytest.raises(UserError, match=r"no local cluster 'labb'; there is lab$"):
-            commands.address_command("labb", console)
+            cluster_commands.address_command("labb", console)
     with pytest.raises(UserError, match="no local cluster 'lab'; `robonav cluster up` starts one"):
-        commands.address_command("lab", console)
+        cluster_commands.address_command("lab", console)

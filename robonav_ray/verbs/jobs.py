@@ -1,4 +1,4 @@
-"""``robonav jobs``: verbs that parse and call ``submit.py``."""
+"""``robonav jobs``: look at the jobs of a cluster, or stop them."""
 
 from __future__ import annotations
 

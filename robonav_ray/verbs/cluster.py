@@ -1,4 +1,4 @@
-"""The verbs of ``robonav cluster``: each only parses, calls one function and hands its exit code on. Imports nothing heavy."""
+"""``robonav cluster``: one cluster definition, started here or written down for elsewhere; ``launch/`` does it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def cluster_up(
     nodes: Annotated[str | None, typer.Option(help="Nodes per group on this machine: `rollout=2,learner=0`.")] = None,
 ) -> None:
     """Start the cluster on this machine, as real Ray nodes with token authentication; returns when all of them answer."""
-    from robonav_ray.launch.commands import up_command
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.cluster_commands import up_command
 
     raise typer.Exit(up_command(definition, overrides or (), nodes, make_screen()))
 
@@ -55,8 +55,8 @@ def cluster_render(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; say which files are stale, and exit with 1.")] = False,
 ) -> None:
     """Derive what starts the same cluster elsewhere: docker compose, `ray up` on machines and clouds, KubeRay."""
-    from robonav_ray.launch.commands import render_command
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.cluster_commands import render_command
 
     raise typer.Exit(render_command(definition, overrides or (), target, output, check, make_screen()))
 
@@ -64,8 +64,8 @@ def cluster_render(
 @cluster_app.command("secrets", epilog="Example: `robonav cluster secrets && docker compose up --build --detach`")
 def cluster_secrets(definition: Definition = DEFINITION) -> None:
     """Make the secrets that docker compose mounts (mode 0600): Ray's token, MLflow's and Grafana's passwords; keeps what is there."""
-    from robonav_ray.launch.commands import secrets_command
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.cluster_commands import secrets_command
 
     raise typer.Exit(secrets_command(definition, make_screen()))
 
@@ -73,8 +73,8 @@ def cluster_secrets(definition: Definition = DEFINITION) -> None:
 @cluster_app.command("address", epilog="Example: `export RAY_ADDRESS=$(robonav cluster address)`")
 def cluster_address(name: ClusterName = None) -> None:
     """Print the address of a local cluster."""
-    from robonav_ray.launch.commands import address_command
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.cluster_commands import address_command
 
     raise typer.Exit(address_command(name, make_screen()))
 
@@ -82,8 +82,8 @@ def cluster_address(name: ClusterName = None) -> None:
 @cluster_app.command("status", epilog="Example: `robonav cluster status`")
 def cluster_status(name: ClusterName = None) -> None:
     """Show the nodes of a local cluster: alive or dead, what they offer, their processes, and the jobs that run."""
-    from robonav_ray.launch.commands import status_command
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.cluster_commands import status_command
 
     raise typer.Exit(status_command(name, make_screen()))
 
@@ -94,8 +94,8 @@ def cluster_down(
     force: Annotated[bool, typer.Option("--force", help="Also while jobs run; they end without a checkpoint.")] = False,
 ) -> None:
     """End a local cluster whole, dead and frozen nodes included, and see to it that nothing is left."""
-    from robonav_ray.launch.commands import down_command
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.cluster_commands import down_command
 
     raise typer.Exit(down_command(name, force, make_screen()))
 
@@ -107,8 +107,8 @@ def cluster_add(
     cluster: OfCluster = None,
 ) -> None:
     """Start one more node of a local cluster."""
-    from robonav_ray.launch.commands import add_command
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.cluster_commands import add_command
 
     raise typer.Exit(add_command(group, name, cluster, make_screen()))
 
@@ -116,7 +116,7 @@ def cluster_add(
 @cluster_app.command("kill", epilog="Example: `robonav cluster kill rollout-1`")
 def cluster_kill(node: Annotated[str, typer.Argument(help="Name of the node.")], cluster: OfCluster = None) -> None:
     """Kill a node of a local cluster as a power cut does, to see the run survive it."""
-    from robonav_ray.launch.commands import kill_command
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.cluster_commands import kill_command
 
     raise typer.Exit(kill_command(node, cluster, make_screen()))

@@ -1,0 +1,44 @@
+"""``robonav doctor``: what the machine, the packages, Ray and the GPU look like, and what would stand in the way of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from robonav_ray.nodes.doctor import Finding
+    from robonav_ray.screen import Screen
+
+app = typer.Typer()
+
+
+@app.command()
+def doctor() -> None:
+    """Look at the machine, the packages, Ray and the GPU, and say what would stand in the way."""
+    from robonav_ray.nodes.doctor import look_around
+    from robonav_ray.screen import make_screen
+
+    screen = make_screen()
+    with screen.status("looking around, and starting Ray ..."):
+        findings = look_around()
+    print_findings(findings, screen)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def print_findings(findings: Sequence[Finding], screen: Screen) -> None:
+    """Print one line for each, with the advice where there is something to do, and whether a default run can start here."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for finding in findings:
+        mark = Text("ok", "green") if finding.ok else Text("problem", "red")
+        advice = f"\n{finding.advice}" if finding.advice and not finding.ok else ""
+        table.add_row(mark, finding.subject, Text.assemble(finding.text, (advice, "yellow")))
+    screen.print(table)
+    if broken := sum(not finding.ok for finding in findings):
+        screen.print(f"{broken} problem(s)", style="red")
+    else:
+        screen.print("A default run can start here: robonav train", style="green")

@@ -1,0 +1,101 @@
+"""``robonav play``: let a run's policy drive, for a GIF or in a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from robonav_ray.verbs.arguments import Run
+
+if TYPE_CHECKING:
+    from robonav_ray.algo.policy import Policy
+    from robonav_ray.runs.located import LocatedRun
+    from robonav_ray.runs.task import Task
+    from robonav_ray.screen import Screen
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `robonav play runs/curriculum-20261122-181500 --stage full_challenge --output robot.gif`")
+def play(
+    run: Run,
+    output: Annotated[Path | None, typer.Option(help="GIF to write (default: play.gif in the run directory).")] = None,
+    window: Annotated[
+        bool, typer.Option("--window", help="Show a window instead (needs `pip install robonav_ray[human]`).")
+    ] = False,
+    stage: Annotated[str | None, typer.Option(help="Stage to play, by name or number from 0 (default: the last).")] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes one after another.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the worlds.")] = 7,
+) -> None:
+    """Watch the policy of a run drive: as a GIF, or in a window."""
+    from robonav_ray.runs.faults import told_beside
+    from robonav_ray.runs.located import located, refuse_uri
+    from robonav_ray.screen import make_screen
+
+    refuse_uri(output, "--output", "the film of a run in a storage is written to the folder that you are in")
+    with located(run) as found, told_beside(found.run):
+        if window:
+            _show_window(found, output, stage, seed)
+        else:
+            raise typer.Exit(_film(found, output, stage, episodes, seed, make_screen()))
+
+
+def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed: int) -> None:
+    from gymnasium.error import DependencyNotInstalled
+
+    from robonav_ray.config.load import ConfigError
+    from robonav_ray.worlds.play import play_window
+
+    level, task, policy = _chosen(found, stage)
+    config = found.run.config
+    if not task.is_native:
+        raise ConfigError(f"--window: shows our own worlds only, not env.id={task.env_id!r}; leave it away for a GIF")
+    if output is not None:
+        raise ConfigError("--output goes with a GIF; leave it away together with --window")
+    try:
+        play_window(
+            policy.greedy, config.env, task.levels,
+            level=level, seed=seed, gamma=config.algo.gamma, title=task.level_names[level],
+        )  # fmt: skip
+    except DependencyNotInstalled as error:
+        raise ConfigError(str(error)) from None
+
+
+def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: int, seed: int, screen: Screen) -> int:
+    from robonav_ray.config.load import ConfigError
+    from robonav_ray.files.plain_files import check_replaceable
+    from robonav_ray.runs.located import refuse_unwritable
+    from robonav_ray.runtime.filming import draw_gif
+    from robonav_ray.runtime.signals import EXIT_RESUME, stop_on_signals
+    from robonav_ray.runtime.watching import EvaluationStopped, stopped_at_once
+
+    level, task, policy = _chosen(found, stage)
+    name = f"play-{f'stage{level}-' * task.has_stages}seed{seed}.gif"
+    target = output or (found.run.path / name if found.uri is None else Path(f"{found.run.path.name}-{name}"))
+    refuse_unwritable(target.parent, "--output")
+    check_replaceable(target)
+    if target.is_symlink():
+        raise ConfigError(f"--output {target}: is a link; name the file itself")
+    with stop_on_signals(needs_reader=False) as stop:
+        try:
+            with stopped_at_once(stop):
+                num_frames = draw_gif(target, policy, found.run.config, task, level=level, num_episodes=episodes, seed=seed)
+        except EvaluationStopped:
+            screen.print("the film was stopped, and nothing is written")
+            return EXIT_RESUME
+    screen.print(f"written: {target} ({num_frames:,} pictures)")
+    return 0
+
+
+def _chosen(found: LocatedRun, stage: str | None) -> tuple[int, Task, Policy]:
+    """Return the level to play, the task that it belongs to, and the policy."""
+    from robonav_ray.runs.policies import load_policy
+    from robonav_ray.runs.task import describe_task
+    from robonav_ray.runtime.judge import checked_levels, stage_numbers
+
+    config = found.run.config
+    task = describe_task(config)
+    level = checked_levels(task, None if stage is None else stage_numbers(stage, config, "--stage"))[-1]
+    return level, task, load_policy(found.checkpoint, config, task)

@@ -1,0 +1,70 @@
+"""``robonav tune``: many whole runs, the bad ones stopped early, the best configuration kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from robonav_ray.verbs.arguments import parse_duration, split_arguments
+
+
+class _RunByDefault(TyperGroup):
+    """``robonav tune CONFIG`` is ``robonav tune run CONFIG``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+tune_app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Search over whole curriculum runs: `robonav tune CONFIG.yaml` searches, `robonav tune show DIR` shows what came of it.",
+    epilog="Examples:\n\n`robonav tune configs/tuning/asha.yaml`\n\n`robonav tune configs/tuning/pbt.yaml num_trials=8 --time-limit 1h`\n\n"
+    "`robonav tune --resume runs/asha-20261124-181500`\n\n`robonav tune show runs/asha-20261124-181500`",
+)
+
+
+@tune_app.command(
+    "run",
+    epilog="Examples:\n\n`robonav tune configs/tuning/asha.yaml`\n\n"
+    "`robonav tune configs/tuning/asha.yaml num_trials=32 scheduler.kind=median`\n\n`robonav tune --resume latest`",
+)
+def tune_run(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CONFIG.yaml] [section.key=value ...]",
+            help="A search's YAML file, then overrides: `num_trials=32`, `run.learner.num_ranks=2`, "
+            "`space.algo.gamma={uniform: [0.95, 0.999]}`.",
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(help="`auto` (the newest search of this name, else a fresh one), `latest`, or the directory of a search."),
+    ] = None,
+    time_limit: Annotated[str | None, typer.Option(help="Stop, to be resumed, after this long: `90s`, `20m`, `1.5h`.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory of this search; must not exist yet.")] = None,
+    table: Annotated[
+        str, typer.Option(help="`auto`, `live` (a table that is drawn anew), `plain` (a line for what happens) or `off`.")
+    ] = "auto",
+) -> None:
+    """Run many whole curriculum runs, stop the bad ones early, keep the best configuration."""
+    from robonav_ray.tuning.search import tune_command
+
+    path, overrides = split_arguments(arguments)
+    limit = None if time_limit is None else parse_duration(time_limit)
+    raise typer.Exit(tune_command(path, overrides, resume=resume, directory=out, time_limit_s=limit, table=table))
+
+
+@tune_app.command("show", epilog="Example: `robonav tune show runs/asha-20261124-181500`")
+def tune_show(experiment: Annotated[Path, typer.Argument(help="The directory of a search, finished or running.")]) -> None:
+    """Show a search's trials and its best values; writes its report.html, plots and tables anew."""
+    from robonav_ray.screen import make_screen
+    from robonav_ray.tuning.views.show import show_command
+
+    raise typer.Exit(show_command(experiment, make_screen(soft_wrap=False)))
