@@ -89,7 +89,7 @@ def test_a_stored_run_is_evaluated_and_its_results_lie_with_it(
     assert (tmp_path / "results" / "evaluation.json").is_file()
     assert not (stored / "evaluations").exists()
     with monkeypatch.context() as patch:
-        patch.delattr("robonav_ray.runs.located.located")  # refused before the run is looked at
+        patch.setattr("robonav_ray.runs.located.located", None)  # refused before the run is looked at
         code, told = verb(monkeypatch, capsys, *evaluate)
     assert code == 2
     assert told.startswith("robonav: --out results: holds results/evaluation.json already")

@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from robonav_ray.errors import UserError
-from robonav_ray.launch import local_places, local_state, namespaces
 from robonav_ray.launch import local_cluster as module
+from robonav_ray.launch import local_places, local_state, namespaces
 from robonav_ray.launch.local_cluster import LocalCluster, LocalGroup, LocalNode, LocalOptions, local_clusters, local_options
 from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, LocalState, StateFile
 from robonav_ray.launch.namespaces import Bridge
