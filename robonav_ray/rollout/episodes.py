@@ -89,10 +89,16 @@ class EpisodeLedger:
             self._finish(lanes, told)
             self._started_at[lanes] = self.clock if now_active is None else _NOT_RUNNING
             self._begin(lanes)
-        if now_active is not None:
-            waking = np.flatnonzero(now_active & (self._started_at == _NOT_RUNNING))
-            self._started_at[waking] = self.clock
-            self._begin(waking)
+        self.follow(now_active)
+
+    def follow(self, active: np.ndarray | None) -> None:
+        """Begin episodes in the lanes that take part from now on (L,) bool; in the others none runs. None means all, as ever."""
+        if active is None:
+            return
+        waking = np.flatnonzero(active & (self._started_at == _NOT_RUNNING))
+        self._started_at[waking] = self.clock
+        self._begin(waking)
+        self._started_at[~active] = _NOT_RUNNING
 
     def take(self) -> EpisodeResults:
         """Return the finished episodes and the watermark, and forget the episodes."""

@@ -142,9 +142,11 @@ class RolloutWorker:
         self._q_max = np.zeros(num_lanes, np.float32)
         self._final_q_max = np.zeros(num_lanes, np.float32)
         self._active: np.ndarray | None = None
+        """(L,) bool: lanes that take part in the next step; None means all."""
         self._set_level: Callable[[int], None] | None = getattr(env, "set_level", None)
         self._env_resumes = hasattr(env, "state_dict")
-        self._teller, self._is_known = find_teller(env)
+        self._teller, is_known = find_teller(env)
+        self._waiting: Callable[[], np.ndarray | None] | None = getattr(self._teller, "waiting", None) if is_known else None
         self._told, self._told_names = NumberSums(), set[str]()
         self._begin(assignments.next_assignment(worker))
 
@@ -159,7 +161,7 @@ class RolloutWorker:
         self._book.begin_level(assignment.level, assignment.clock, running_too=True)
         obs, info = self._env.reset()
         self._obs = np.array(obs, dtype=np.float32)
-        self._note_parked(info)
+        self._note_waiting()
         if self._hindsight is not None:
             self._hindsight.begin(self._obs, info["achieved_goal"])
 
@@ -232,7 +234,7 @@ class RolloutWorker:
             )
         self._step_count += 1
         np.copyto(self._obs, next_obs)
-        self._note_parked(info)
+        self._note_waiting()
         self._note_step(reward, terminated | truncated, active, info)
         return row, self._env.num_envs if active is None else int(active.sum())
 
@@ -258,9 +260,9 @@ class RolloutWorker:
         if facts.numbers or facts.dropped:
             self._told = self._told.plus(sums_of(facts, self._told_names))
 
-    def _note_parked(self, info: dict[str, Any]) -> None:
-        parked = info.get("parked") if self._is_known else None
-        self._active = None if parked is None else ~parked
+    def _note_waiting(self) -> None:
+        waiting = None if self._waiting is None else self._waiting()
+        self._active = None if waiting is None else ~waiting
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return what is needed to go on with the same bits (between two fragments; weights come from their source).
@@ -307,7 +309,8 @@ class RolloutWorker:
         if self._set_level is not None:
             self._set_level(self._book.level)
         self._obs[:] = state["obs"]
-        self._active = None if self._active is None else state["active"].copy()
+        self._note_waiting()
+        self._book.follow(self._active)  # earlier programs wrote down the lanes of the step before
 
     def _check_own(self, own: dict[str, np.ndarray]) -> None:
         """ValueError unless what is the worker's own in a state is in its range."""

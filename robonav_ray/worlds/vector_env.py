@@ -156,6 +156,10 @@ class NavVectorEnv(VectorEnv):
         final_info = infos["final_info"]
         return EpisodeFacts({name: final_info[name] for name in EPISODE_INFO})
 
+    def waiting(self) -> np.ndarray | None:
+        """Return (N,) bool: lanes that will be parked in the next step; None where no robot waits for another, being alone in its world."""
+        return (self.worlds.state.lane[:, :, lay.ENDED] != 0).ravel() if self.num_robots > 1 else None
+
     def observe(self) -> np.ndarray:
         """Return a copy of the last observations (N, obs_dim); what a resumed run acts on."""
         return self.worlds.out.obs.copy()

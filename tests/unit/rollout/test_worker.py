@@ -21,11 +21,12 @@ ALGO = AlgoConfig(hidden_dims=(16,), n_step=3, gamma=0.9, reward_scale=0.5)
 class TellingEnv(VectorEnv[Any, Any, Any]):
     """obs = (world, episode, step in the episode, last action, level, 1); world w's episodes last 3 + w % 5 steps.
 
-    Even episodes end by termination, odd ones by truncation; the reward is the step's number.
+    Even episodes end by termination, odd ones by truncation; the reward is the step's number. A world that ended waits for the others of
+    its team of ``robots`` as our robots do for those of their world: it is parked, and all begin again together.
     """
 
-    def __init__(self, first_world: int, num_envs: int) -> None:
-        self.num_envs = num_envs
+    def __init__(self, first_world: int, num_envs: int, robots: int = 1) -> None:
+        self.num_envs, self.robots = num_envs, robots
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (OBS_DIM,), np.float32)
         self.single_action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
@@ -33,10 +34,14 @@ class TellingEnv(VectorEnv[Any, Any, Any]):
         self.episode = np.zeros(num_envs, np.int64)
         self.t = np.zeros(num_envs, np.int64)
         self.level = np.zeros(num_envs, np.int64)
+        self.waits = np.zeros(num_envs, bool)
         self.next_level = 0
 
     def set_level(self, level: int) -> None:
         self.next_level = level
+
+    def waiting(self) -> np.ndarray | None:
+        return self.waits.copy() if self.robots > 1 else None
 
     def _obs(self, action: np.ndarray) -> np.ndarray:
         ones = np.ones(self.num_envs)
@@ -47,27 +52,30 @@ class TellingEnv(VectorEnv[Any, Any, Any]):
         return self._obs(np.zeros(self.num_envs)), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        self.t += 1
-        reward = self.t.astype(np.float32)
+        parked = self.waits.copy()
+        self.t += ~parked
+        reward = np.where(parked, 0, self.t).astype(np.float32)
         obs = self._obs(actions)
-        ended = self.t == 3 + self.world % 5
+        ended = ~parked & (self.t == 3 + self.world % 5)
         terminated, truncated = ended & (self.episode % 2 == 0), ended & (self.episode % 2 == 1)
-        info: dict[str, Any] = {}
+        info: dict[str, Any] = {"parked": parked}
         if ended.any():
             info["final_obs"], info["_final_obs"] = obs.copy(), ended
             outcome = np.where(terminated, Outcome.SUCCESS, Outcome.TIMEOUT).astype(np.int8)
             info["final_info"] = {"outcome": outcome, "task_return": np.full(self.num_envs, 7.0, np.float32)}
-            self.episode[ended] += 1
-            self.t[ended] = 0
-            self.level[ended] = self.next_level
-            obs[ended] = self._obs(np.zeros(self.num_envs))[ended]
+            self.waits |= ended
+            again = np.repeat(self.waits.reshape(-1, self.robots).all(axis=1), self.robots)
+            self.episode[again] += 1
+            self.t[again], self.waits[again] = 0, False
+            self.level[again] = self.next_level
+            obs[again] = self._obs(np.zeros(self.num_envs))[again]
         return obs, reward, terminated, truncated, info
 
     def episode_facts(self, infos: dict[str, Any], ended: np.ndarray) -> EpisodeFacts:
         return EpisodeFacts(infos["final_info"])
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        return {k: getattr(self, k).copy() for k in ("episode", "t", "level")}
+        return {k: getattr(self, k).copy() for k in ("episode", "t", "level", "waits")}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         for k, v in state.items():
@@ -102,9 +110,11 @@ def snapshot(seed: int = 0, version: int = 1) -> PolicySnapshot:
     return PolicySnapshot(version, 0, tuple(shapes), tuple(rng.standard_normal(s).astype(np.float32) for s in shapes.values()))
 
 
-def make(ears: Ears, first: int = 0, num: int = 8, total: int = 8, steps: int = 5, worker: int = 0) -> RolloutWorker:
+def make(
+    ears: Ears, first: int = 0, num: int = 8, total: int = 8, steps: int = 5, worker: int = 0, robots: int = 1
+) -> RolloutWorker:
     return RolloutWorker(
-        worker=worker, incarnation=0, env=TellingEnv(first, num), policy=Policy(OBS_DIM, NUM_ACTIONS, ALGO), algo=ALGO,
+        worker=worker, incarnation=0, env=TellingEnv(first, num, robots), policy=Policy(OBS_DIM, NUM_ACTIONS, ALGO), algo=ALGO,
         rollout=RolloutConfig(steps_per_fragment=steps), seed=3, first_world=first, num_lanes_total=total, gate_ladder_frac=0.5,
         assignments=ears, sink=ears, weights=ears,
     )  # fmt: skip
@@ -115,13 +125,14 @@ def rows_of(ears: Ears) -> dict[str, np.ndarray]:
     return {n: np.concatenate([f.columns[i] for f in ears.fragments]) for i, n in enumerate(names)}
 
 
-def test_every_row_is_a_window_of_one_episode() -> None:
+@pytest.mark.parametrize("robots", [1, 4])
+def test_every_row_is_a_window_of_one_episode(robots: int) -> None:
     ears = Ears(snapshot())
-    worker = make(ears)
+    worker = make(ears, robots=robots)
     for _ in range(30):
         worker.collect()
     rows = rows_of(ears)
-    assert len(rows["reward"]) > 1000
+    assert len(rows["reward"]) > 700
     for obs, action, reward, next_obs, discount in zip(
         *(rows[k] for k in ("obs", "action", "reward", "next_obs", "discount")), strict=True
     ):
@@ -138,13 +149,51 @@ def test_every_row_is_a_window_of_one_episode() -> None:
         assert 0 <= action < NUM_ACTIONS
 
 
-def test_each_env_step_becomes_exactly_one_row() -> None:
+@pytest.mark.parametrize("robots", [1, 2, 4])
+def test_each_env_step_becomes_exactly_one_row(robots: int) -> None:
     ears = Ears(snapshot())
-    worker = make(ears)
+    worker = make(ears, robots=robots)
+    env_steps = sum(worker.collect().env_steps for _ in range(20))
+    keys = [tuple(key) for key in rows_of(ears)["obs"][:, :3].astype(int).tolist()]
+    assert len(set(keys)) == len(keys) == env_steps - worker._folder.num_waiting
+    begun = worker._env.episode
+    ended = {(w, e, t) for w in range(8) for e in range(begun[w]) for t in range(3 + w % 5)}
+    assert len(ended) > 300
+    assert ended <= set(keys), "the first step of an episode too"
+    assert all(t < 3 + w % 5 for w, _, t in keys), "a robot that waits makes no rows"
+
+
+def test_the_episodes_of_robots_that_begin_together_are_booked_from_then_on() -> None:
+    ears = Ears(snapshot())
+    worker = make(ears, robots=4)
     for _ in range(20):
         worker.collect()
-    keys = rows_of(ears)["obs"][:, :3]
-    assert len(np.unique(keys, axis=0)) == len(keys)
+    world, length, started = (np.concatenate([getattr(r, k) for r in ears.results]) for k in ("world", "length", "started_at"))
+    np.testing.assert_array_equal(length, 3 + world % 5)
+    for w in range(8):
+        slowest = max(3 + other % 5 for other in range(w // 4 * 4, w // 4 * 4 + 4))
+        np.testing.assert_array_equal(started[world == w], slowest * np.arange((world == w).sum()))
+
+
+def test_a_state_that_says_which_robots_took_part_before_is_gone_on_from() -> None:
+    """As programs wrote it that went by the parked lanes of the step before."""
+    ears = Ears(snapshot())
+    worker = make(ears, robots=4, steps=1)
+    for _ in range(23):
+        worker.collect()
+    state = worker.state_dict()
+    before = state["env_waits"].copy()  # those that wait took part, the others did not: they have begun anew
+    assert 0 < before.sum() < 8
+    state["active"], state["book_started_at"] = before, np.where(before, 5, np.iinfo(np.int64).max)
+    again = make(later := Ears(snapshot()), robots=4, steps=1)
+    again.load_state_dict(state)
+    for _ in range(20):
+        worker.collect()
+        again.collect()
+    for one, other in zip(ears.fragments[23:], later.fragments, strict=True):
+        for a, b in zip(one.columns, other.columns, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert max(r.started_at.max(initial=0) for r in later.results) < 100
 
 
 def test_priorities_are_td_errors_of_the_acting_policy() -> None:
@@ -198,15 +247,16 @@ def test_sharing_worlds_out_differently_changes_nothing(num_workers: int) -> Non
         np.testing.assert_array_equal(one, many)
 
 
-def test_a_saved_worker_goes_on_with_the_same_bits() -> None:
+@pytest.mark.parametrize("robots", [1, 4])
+def test_a_saved_worker_goes_on_with_the_same_bits(robots: int) -> None:
     straight, first, second = Ears(snapshot()), Ears(snapshot()), Ears(snapshot())
-    worker = make(straight)
+    worker = make(straight, robots=robots)
     for _ in range(10):
         worker.collect()
-    half = make(first)
+    half = make(first, robots=robots)
     for _ in range(5):
         half.collect()
-    rest = make(second)
+    rest = make(second, robots=robots)
     rest.load_state_dict(half.state_dict())
     for _ in range(5):
         rest.collect()

@@ -13,7 +13,7 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.rollout import RolloutConfig
-from robonav_ray.records import Assignment, EpisodeResults, Fragment
+from robonav_ray.records import Assignment, EpisodeFacts, EpisodeResults, Fragment
 from robonav_ray.rollout.worker import HindsightTask, RolloutWorker
 
 GAMMA = 0.5
@@ -38,10 +38,14 @@ class TellingGoals:
 
 
 class TellingEnv(VectorEnv[Any, Any, Any]):
-    """obs = (world, episode, step, goal...) with a goal nobody reaches; world w's episodes last ``shortest + w % 5`` steps."""
+    """obs = (world, episode, step, goal...) with a goal nobody reaches; world w's episodes last ``shortest + w % 5`` steps.
 
-    def __init__(self, first_world: int, num_envs: int, shortest: int = 3) -> None:
-        self.num_envs, self.shortest = num_envs, shortest
+    A world that ended waits for the others of its team of ``robots``, as our robots do for those of their world.
+    """
+
+    def __init__(self, first_world: int, num_envs: int, shortest: int = 3, robots: int = 1) -> None:
+        self.num_envs, self.shortest, self.robots = num_envs, shortest, robots
+        self.waits = np.zeros(num_envs, bool)
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (6,), np.float32)
         self.single_action_space = gymnasium.spaces.Discrete(4)
@@ -59,25 +63,34 @@ class TellingEnv(VectorEnv[Any, Any, Any]):
         return self.obs(), {"achieved_goal": self.place}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        self.t += 1
-        ended = self.t == self.shortest + self.world % 5
+        parked = self.waits.copy()
+        self.t += ~parked
+        ended = ~parked & (self.t == self.shortest + self.world % 5)
         terminated = ended & (self.episode % 2 == 0)
-        infos: dict[str, Any] = {"goal_info": {"told": self.t.astype(np.float32)}}
+        infos: dict[str, Any] = {"goal_info": {"told": self.t.astype(np.float32)}, "parked": parked}
         if not ended.any():  # what is told of some steps only
             infos["goal_info"]["quiet"] = self.episode + 1
         else:
             last = np.where(ended[:, None], self.obs(), np.float32(np.nan))  # of the others it says nothing
             infos |= {"final_obs": last, "_final_obs": ended, "final_achieved_goal": last[:, :3]}
-            self.episode[ended] += 1
-            self.t[ended] = 0
+            self.waits |= ended
+            again = np.repeat(self.waits.reshape(-1, self.robots).all(axis=1), self.robots)
+            self.episode[again] += 1
+            self.t[again], self.waits[again] = 0, False
         infos["achieved_goal"] = self.place
         return self.obs(), np.full(self.num_envs, -0.25, np.float32), terminated, ended & ~terminated, infos
 
+    def waiting(self) -> np.ndarray | None:
+        return self.waits.copy() if self.robots > 1 else None
+
+    def episode_facts(self, infos: dict[str, Any], ended: np.ndarray) -> EpisodeFacts:
+        return EpisodeFacts()
+
     def state_dict(self) -> dict[str, np.ndarray]:
-        return {"episode": self.episode.copy(), "t": self.t.copy()}
+        return {"episode": self.episode.copy(), "t": self.t.copy(), "waits": self.waits.copy()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        self.episode[:], self.t[:] = state["episode"], state["t"]
+        self.episode[:], self.t[:], self.waits[:] = state["episode"], state["t"], state["waits"]
 
 
 class Ears:
@@ -100,11 +113,11 @@ class Ears:
 
 
 def make(ears: Ears, first: int = 0, num: int = 6, n_step: int = 3, steps: int = 5, shortest: int = 3, computed: bool = False,
-         **hindsight: Any) -> RolloutWorker:  # fmt: skip
+         robots: int = 1, **hindsight: Any) -> RolloutWorker:  # fmt: skip
     algo = AlgoConfig(hidden_dims=(8,), n_step=n_step, gamma=GAMMA, reward_scale=1.0)
     config = HindsightConfig(**{"strategy": "future", "num_goals": 3} | hindsight)
     return RolloutWorker(
-        worker=first, incarnation=0, env=TellingEnv(first, num, shortest), policy=Policy(6, 4, algo), algo=algo,
+        worker=first, incarnation=0, env=TellingEnv(first, num, shortest, robots), policy=Policy(6, 4, algo), algo=algo,
         rollout=RolloutConfig(steps_per_fragment=steps), seed=3, first_world=first, num_lanes_total=6, gate_ladder_frac=0.5,
         assignments=ears, sink=ears, weights=ears, hindsight=HindsightTask(TellingGoals(), config, computed),
     )  # fmt: skip
@@ -120,16 +133,19 @@ def relabelled(fragments: list[Fragment]) -> tuple[np.ndarray, ...]:
     return tuple(column[order] for column in columns)
 
 
+@pytest.mark.parametrize("robots", [1, 3])
 @pytest.mark.parametrize("n_step", [1, 3, 5])
 @pytest.mark.parametrize("strategy", ["future", "episode", "final"])
-def test_every_relabelled_row_is_a_window_of_its_episode(n_step: int, strategy: str) -> None:
+def test_every_relabelled_row_is_a_window_of_its_episode(n_step: int, strategy: str, robots: int) -> None:
     ears = Ears()
-    worker = make(ears, n_step=n_step, strategy=strategy, num_goals=4 if strategy == "final" else 3)
+    worker = make(ears, n_step=n_step, strategy=strategy, robots=robots, num_goals=4 if strategy == "final" else 3)
     for _ in range(40):
         worker.collect()
     obs, _, reward, next_obs, discount, _, priority = relabelled(ears.fragments)
     k = 1 if strategy == "final" else 3
-    assert len(obs) > 1000 * k - 200
+    assert len(obs) > (1000 * k - 200) * (0.7 if robots > 1 else 1)
+    begun, given = worker._env.episode, {tuple(key) for key in obs[:, :3].astype(int).tolist()}
+    assert {(w, e, 0) for w in range(6) for e in range(begun[w] - 1)} <= given, "the first step of every episode too"
     assert np.isinf(priority).all()
     for o, r, after, d in zip(obs, reward, next_obs, discount, strict=True):
         world, episode, t, *goal = o.astype(int)
@@ -184,14 +200,14 @@ def test_splitting_the_worlds_changes_no_row() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("shortest", [3, 40])
-def test_a_saved_worker_goes_on_with_the_same_bits(shortest: int) -> None:
+@pytest.mark.parametrize(("shortest", "robots"), [(3, 1), (40, 1), (40, 3)])
+def test_a_saved_worker_goes_on_with_the_same_bits(shortest: int, robots: int) -> None:
     ears, later = Ears(), Ears()
-    worker = make(ears, shortest=shortest, steps=4)
+    worker = make(ears, shortest=shortest, steps=4, robots=robots)
     for _ in range(23):
         worker.collect()
     state = worker.state_dict()
-    again = make(later, shortest=shortest, steps=4)
+    again = make(later, shortest=shortest, steps=4, robots=robots)
     again.load_state_dict({name: array.copy() for name, array in state.items()})
     del ears.fragments[:]
     for _ in range(40):

@@ -106,6 +106,7 @@ def test_robots_that_ended_are_parked_until_their_world_resets() -> None:
         assert not (done & ended).any()
         ended |= done
         ended[ended.all(axis=1)] = False
+        np.testing.assert_array_equal(envs.waiting(), ended.ravel())
         seen += int(infos["parked"].sum())
     assert seen > 0
 

@@ -201,7 +201,7 @@ def test_our_worlds_are_the_same_with_and_without_goals(num_robots: int) -> None
     for _ in range(200):
         action = rng.integers(0, 15, 32)
         one, other = plain.step(action), goals.step(action)
-        for a, b in zip(one[:4], other[:4], strict=True):
+        for a, b in zip((*one[:4], plain.waiting()), (*other[:4], goals.waiting()), strict=True):  # type: ignore[attr-defined]
             np.testing.assert_array_equal(a, b)
         ended, info, told = one[2] | one[3], one[4], other[4]
         if ended.any():
