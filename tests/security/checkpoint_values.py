@@ -11,6 +11,7 @@ import contextlib
 import faulthandler
 import json
 import logging
+import os
 import shutil
 import sys
 import time
@@ -25,6 +26,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from robonav_ray.config import RunConfig
+from robonav_ray.errors import RunFaultError
 from robonav_ray.files.manifest import MANIFEST
 from robonav_ray.replay.buffer import shard_arguments
 from robonav_ray.replay.shard import ReplayShard
@@ -46,7 +48,7 @@ MORE_ENV_STEPS = 200
 def made(kind: str, folder: Path) -> tuple[Path, RunConfig, Task]:
     """Return the checkpoint of a kind, made once, its config and task."""
     config = config_of(kind)
-    return make_checkpoint(kind, folder / kind), config, describe_task(config)
+    return make_checkpoint(kind, folder / f"{kind}-{os.getpid()}"), config, describe_task(config)
 
 
 def targets(checkpoint: Path) -> list[tuple[str, str]]:
@@ -58,9 +60,10 @@ def targets(checkpoint: Path) -> list[tuple[str, str]]:
             with np.load(path) as arrays:
                 found += [(file, name) for name in arrays.files if arrays[name].size]
         elif path.suffix == ".npy":
-            found += [(file, name) for name in np.load(path).dtype.names or ("",)]
+            array = np.load(path)
+            found += [(file, name) for name in (array.dtype.names or ("",)) * bool(array.size)]
         elif path.suffix == ".safetensors":
-            found += [(file, name) for name in load_file(path)]
+            found += [(file, name) for name, array in load_file(path).items() if array.size]
         else:
             found += [(file, "")] * 6
     return found
@@ -164,9 +167,10 @@ def answer(case: dict[str, Any], folder: Path) -> Any:
     faulthandler.dump_traceback_later(HANGS_AFTER_S, exit=True)
     try:
         return take_up(run, path, config, task)
-    except FloatingPointError as error:  # the learner's own word: exit code 1, one message
-        return f"gave up: {error}"
-    except Exception:  # noqa: BLE001 (whatever it is, it is the finding)
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is the finding)
+        cause = error.__cause__ if isinstance(error, RunFaultError) else error
+        if isinstance(cause, FloatingPointError):  # the learner's own word: exit code 1, one message
+            return f"gave up: {error}"
         return f"traceback: {traceback.format_exc()}"
     finally:
         faulthandler.cancel_dump_traceback_later()
