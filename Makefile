@@ -6,7 +6,7 @@ ARGS ?=
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check bench slow
+.PHONY: help setup train test check bench slow docs
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,6 +29,13 @@ train: $(VENV)/.core ## train the four-stage curriculum, then evaluate and draw 
 
 test: $(VENV)/.dev ## run the default test suite (about a quarter of an hour on 2 cores)
 	$(BIN)/python -m pytest -m "not slow and not gpu and not perf" $(ARGS)
+
+$(VENV)/.docs: $(VENV)/.core
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs ## build the site of the documentation into build/docs, warnings are errors
+	$(BIN)/python -m sphinx -q -E -W --keep-going -b html docs build/docs
 
 slow: $(VENV)/.dev ## run the slow proofs
 	$(BIN)/python -m pytest -m "slow" $(ARGS)

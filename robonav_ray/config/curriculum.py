@@ -70,6 +70,7 @@ class StageConfig(Section):
     """One rung: what the worlds are like, how greedy to act, when it is passed."""
 
     name: ShownName
+    """By which the stage is shown, forced and evaluated."""
     level: LevelConfig = LevelConfig()
     epsilon: EpsilonConfig = EpsilonConfig()
     gate: GateConfig = GateConfig()

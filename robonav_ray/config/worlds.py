@@ -80,6 +80,7 @@ class RobotConfig(Section):
     actions: Literal["discrete15", "holonomic81", "increments9", "continuous"] = "discrete15"
     """15 = 3 speeds x 5 turn rates; 81 = stop + 5 speeds x 16 directions; 9 = -/0/+ on either part of the command."""
     radius_m: float = Field(default=0.25, gt=0.0, le=2.0)
+    """The robot is a disc of this radius."""
     max_speed: float = Field(default=1.0, gt=0.0, le=10.0)
     """m/s."""
     max_turn_rate: float = Field(default=1.5, gt=0.0, le=10.0)
@@ -101,7 +102,9 @@ class LidarConfig(Section):
     """A planar lidar at the robot's centre; beam i looks to ``-field_of_view / 2 + i * angle_increment``."""
 
     num_beams: int = Field(default=36, ge=1, le=2048)
+    """Ranges in one scan."""
     range_max_m: float = Field(default=5.0, gt=0.0, le=100.0)
+    """A beam that meets nothing nearer returns this."""
     field_of_view_rad: float = Field(default=2.0 * math.pi, gt=0.0, le=2.0 * math.pi)
     """A full circle is divided into ``num_beams``; a smaller sector has a beam on either edge."""
     stack: int = Field(default=3, ge=1, le=16)
@@ -128,7 +131,9 @@ class ObstacleConfig(Section):
     """Circles other than robots."""
 
     radius_min_m: float = Field(default=0.2, gt=0.0)
+    """Radii are uniform between this and ``radius_max_m``."""
     radius_max_m: float = Field(default=0.5, gt=0.0)
+    """The largest radius, before randomisation."""
     max_speed: float | None = Field(default=None, gt=0.0, le=10.0)
     """m/s; None takes the difficulty's: .6 standard, 1.2 fast and hard."""
     min_speed_frac: float = Field(default=0.2, ge=0.0, le=1.0)
@@ -136,6 +141,7 @@ class ObstacleConfig(Section):
     start_clearance_m: float = Field(default=0.5, ge=0.0)
     """Free space between a robot and any obstacle at the start."""
     orca_time_horizon_s: float = Field(default=5.0, gt=0.0)
+    """How far ahead an ORCA circle avoids collisions."""
     orca_reacts_prob: float = Field(default=0.5, ge=0.0, le=1.0)
     """Probability, per circle and episode, that an ORCA or social-force circle sees the robots."""
 
@@ -164,6 +170,7 @@ class RewardConfig(Section):
     discomfort: float = -0.1
     """Paid per step at clearance 0, falling linearly to nothing at ``discomfort_distance_m``."""
     discomfort_distance_m: float = Field(default=0.2, gt=0.0)
+    """Clearance from which on ``discomfort`` is paid."""
     time: float = -0.03
     """Paid per step: standing still is no way out."""
     effort: float = 0.0
@@ -192,19 +199,26 @@ class WallSegment(Section):
     """A thin wall inside the arena."""
 
     x0_m: float
+    """One end; the arena's centre is (0, 0)."""
     y0_m: float
+    """The same end."""
     x1_m: float
+    """The other end."""
     y1_m: float
+    """The same end."""
 
 
 class Box(Section):
     """A rectangle inside the arena, sides parallel to the axes."""
 
     x_m: float
+    """Of its centre; the arena's centre is (0, 0)."""
     y_m: float
-    """Centre; the arena's centre is (0, 0)."""
+    """Of its centre."""
     width_m: float = Field(gt=0.0)
+    """Along x."""
     height_m: float = Field(gt=0.0)
+    """Along y."""
 
 
 CROWDNAV_LEVEL = LevelConfig(num_static=0, num_dynamic=5, behaviours=("orca",), num_goals=1, max_steps=100)
@@ -244,6 +258,7 @@ class WorldConfig(Section):
     num_robots: int = Field(default=1, ge=1, le=64)
     """Robots per world; they see each other as circles."""
     dt_s: float = Field(default=0.1, gt=0.0, le=1.0)
+    """Seconds that a step takes."""
     arena_size_m: float | None = Field(default=None, gt=0.0, le=200.0)
     """Side of the square arena; None takes the difficulty's."""
     walls: bool = True

@@ -1,0 +1,145 @@
+"""Every key of a config with its type, default and meaning, read from the config classes: nothing is written down twice."""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from robonav_ray.config.run import RunConfig
+from robonav_ray.config.tuning import TuningConfig
+
+
+class ConfigKey(NamedTuple):
+    """One key of a config."""
+
+    key: str
+    """Dotted, as an override names it; ``*`` is every item of a list, ``KEY`` a key of the user's choice."""
+    type: str
+    """The values that it takes, bounds included."""
+    default: str
+    """As YAML; empty where the key has to be given."""
+    meaning: str
+    """The text under the attribute; empty where name and type say all."""
+
+
+def keys_of(section: type[BaseModel], prefix: str = "") -> Iterator[ConfigKey]:
+    """Yield every key below ``section``, in the order of the classes; a key that holds a section is replaced by the keys in it."""
+    for name, field in section.model_fields.items():
+        inner = _section_in(field.annotation)
+        if inner is None:
+            yield ConfigKey(prefix + name, _type_of(field), _default_of(field), " ".join((field.description or "").split()))
+        else:
+            origin: Any = get_origin(field.annotation)
+            many = ".*" if origin in (tuple, list) else ".KEY" if origin is dict else ""
+            yield from keys_of(inner, f"{prefix}{name}{many}.")
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the config class that an annotation holds, itself or as the items of a list; None when it holds none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = [section for argument in get_args(annotation) if (section := _section_in(argument)) is not None]
+    return found[0] if found else None
+
+
+_NAMES: dict[Any, str] = {
+    int: "integer",
+    float: "number",
+    str: "text",
+    bool: "true or false",
+    type(None): "null",
+    Any: "anything",
+}
+
+
+def _type_of(field: FieldInfo) -> str:
+    return _name_of(field.annotation) + _bounds_of(field.metadata)
+
+
+def _name_of(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _name_of(arguments[0]) + _bounds_of(arguments[1:])
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        names = dict.fromkeys(_name_of(argument) for argument in arguments)
+        scalars = {"true or false", "integer", "number", "text"}
+        if scalars <= names.keys():
+            names = {"any value": None} | {name: None for name in names if name not in scalars}
+        return " or ".join(names)
+    if origin in (tuple, list):
+        items = [argument for argument in arguments if argument is not Ellipsis]
+        return f"list of {_name_of(items[0])}" if items else "list"
+    if origin is dict:
+        return "mapping"
+    return _NAMES.get(annotation, str(getattr(annotation, "__name__", annotation)))
+
+
+def _bounds_of(metadata: Any) -> str:
+    """Return the bounds among a field's marks, such as `` ≥ 1, < 10``."""
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    marks = [mark for one in metadata for mark in (one, *(getattr(one, "metadata", None) or ()))]
+    bounds = [f"{sign} {getattr(mark, name):,}" for mark in marks for name, sign in signs.items() if hasattr(mark, name)]
+    return f" {', '.join(bounds)}" if bounds else ""
+
+
+def _default_of(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        value: Any = field.default_factory()  # type: ignore[call-arg]
+    elif field.default is PydanticUndefined:
+        return ""
+    else:
+        value = field.default
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+_INTRODUCTION = """# Every config key
+
+This page is generated from the config classes: `make docs` writes it. `robonav config show` prints the values that hold for a config. A key
+is set in a YAML file, or on the command line as `section.key=value`. A key in seconds (`..._s`) also takes `90s`, `20m`, `1.5h` and `2d`.
+"""
+
+
+def reference_page() -> str:
+    """Return the reference as Markdown: one table a section of a run, then a search's keys."""
+    parts = [_INTRODUCTION]
+    plain = [name for name, field in RunConfig.model_fields.items() if _section_in(field.annotation) is None]
+    keys = list(keys_of(RunConfig))
+    parts.append(_table("Of the whole run", RunConfig.__doc__, [key for key in keys if key.key in plain]))
+    for name, field in RunConfig.model_fields.items():
+        inner = _section_in(field.annotation)
+        if inner is not None:
+            parts.append(_table(f"`{name}`", inner.__doc__, [key for key in keys if key.key.startswith(f"{name}.")]))
+    parts.append(_table("Of a search", TuningConfig.__doc__, list(keys_of(TuningConfig))))
+    return "\n".join(parts)
+
+
+def _table(title: str, doc: str | None, keys: list[ConfigKey]) -> str:
+    lines = [f"## {title}", "", _markdown(" ".join((doc or "").split("\n\n")[0].split())), ""]
+    lines += ["| Key | Values | Default | Meaning |", "|---|---|---|---|"]
+    for key in keys:
+        default = f"`{key.default}`" if key.default else "must be given"
+        lines.append(f"| `{key.key}` | {_cell(key.type)} | {_cell(default)} | {_cell(_markdown(key.meaning))} |")
+    return "\n".join([*lines, ""])
+
+
+def _markdown(text: str) -> str:
+    """Return a docstring's text with its code as Markdown's, and what Markdown would read as emphasis or HTML taken as it stands."""
+    parts = re.split(r"``(.+?)``|`(.+?)`", text)
+    return "".join(
+        re.sub(r"([*_<>\[\]])", r"\\\1", part) if i % 3 == 0 else f"`{part}`" for i, part in enumerate(parts) if part is not None
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
