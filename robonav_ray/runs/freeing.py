@@ -1,0 +1,186 @@
+"""What a finished run holds and needs no more: rows, older checkpoints, the optimiser's state. Its policy stays, in a checkpoint of its own.
+
+::
+
+    RUN/checkpoints/env-000001234567-policy/     made first, then the others go
+        learner/learner.json  learner.safetensors    online and target network alone
+        counters.json  policy_alone.json  manifest.json
+
+``evaluate``, ``play`` and ``load_policy`` open it as any other. Training cannot go on from it; another run can begin with its weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save
+
+from robonav_ray.errors import UserError
+from robonav_ray.files.manifest import MANIFEST
+from robonav_ray.files.plain_files import list_plain
+from robonav_ray.files.storage import join, open_folder, read_bytes, write_file
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, newest_good_checkpoint, taking_up
+from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
+from robonav_ray.runs.saved_learner import COUNTERS_FILE, TENSORS_FILE
+from robonav_ray.runs.stored_notes import shown
+from robonav_ray.runs.stored_runs import StoredRunError, holds_run, prune_stored, stored_checkpoints, stored_run
+from robonav_ray.runs.superseded import prune_checkpoints
+from robonav_ray.text import command_text, path_word
+
+POLICY_ALONE = "policy_alone.json"
+"""Stands in a checkpoint that holds a policy and nothing to go on from."""
+_NETWORKS = ("online.", "target.")
+_MOST_FILES = 100_000
+
+
+@dataclass(frozen=True)
+class Freeable:
+    """What could be freed of one run."""
+
+    run: RunDirectory
+    num_bytes: int
+    """On this machine, and in the run's storage where it has one."""
+    stored_at: str | None
+    """Where its checkpoints lie besides; they are freed too."""
+
+
+def freeable(run: RunDirectory, *, force: bool = False) -> Freeable | None:
+    """Return what could be freed of ``run``; None where there is nothing. Changes nothing.
+
+    Args:
+        run: The run.
+        force: Whether one that has not finished, or is a trial of a search, may be taken too; it can then never be resumed.
+
+    Raises:
+        RunDirectoryError: When the run is a link, is held by a process (also with ``force``), or is not to be taken without ``force``.
+        CheckpointError: When none of its checkpoints is whole: what is left of them stays.
+        StoredRunError: When its storage does not answer.
+    """
+    _refuse(run, force)
+    checkpoint = _newest(run)
+    if checkpoint is None:
+        return None
+    location = _stored_at(run)
+    held = _bytes_below(run.checkpoints) + (0 if location is None else sum(_stored_sizes(location)))
+    policy = sum(array.nbytes for array in _networks(checkpoint).values())
+    is_done = holds_policy_alone(checkpoint) and _is_only(run, location, checkpoint)
+    return None if is_done else Freeable(run, max(0, held - policy * (1 if location is None else 2)), location)
+
+
+def free(found: Freeable, *, force: bool = False) -> int:
+    """Free it, and return the bytes that went; whatever happens meanwhile, a whole checkpoint of the policy is there.
+
+    Raises:
+        RunDirectoryError: As ``freeable`` does: the run is held meanwhile.
+        OSError: When the checkpoint cannot be written or the rest not be removed; a second call goes on.
+    """
+    run, location = found.run, found.stored_at
+    with run.locked():
+        _refuse(run, force, is_held=True)
+        before = _bytes_below(run.checkpoints) + (0 if location is None else sum(_stored_sizes(location)))
+        checkpoint = _newest(run)
+        if checkpoint is not None and not holds_policy_alone(checkpoint):
+            _write_policy(run, checkpoint, location)
+        prune_checkpoints(run.checkpoints, 1)
+        if location is not None:
+            prune_stored(location, 1)
+        return before - _bytes_below(run.checkpoints) - (0 if location is None else sum(_stored_sizes(location)))
+
+
+def holds_policy_alone(checkpoint: Checkpoint) -> bool:
+    """Whether the rest of a checkpoint was freed."""
+    return (checkpoint.path / POLICY_ALONE).is_file()
+
+
+def refuse_policy_alone(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError where training cannot go on from ``checkpoint``, because all but its policy was freed."""
+    if holds_policy_alone(checkpoint):
+        run = path_word(checkpoint.path.parent.parent)
+        raise CheckpointError(
+            f"{checkpoint.path}: holds the policy alone, the rest was freed (robonav runs gc), so training cannot go on from it; "
+            f"`{command_text('robonav', 'train', '--init-from', run)}` begins a new run with its weights"
+        )
+
+
+def _refuse(run: RunDirectory, force: bool, *, is_held: bool = False) -> None:
+    if run.path.is_symlink():
+        raise RunDirectoryError(f"{run.shown}: is a link, which is not followed here; name the run itself")
+    if not is_held and run.is_locked:
+        raise RunDirectoryError(f"{run.shown}: a process is training this run, so nothing of it is freed; stop it first")
+    if force:
+        return
+    if run.status != "finished":
+        raise RunDirectoryError(
+            f"{run.shown}: has not finished ({run.status}), so it is kept whole to be resumed; name it with --force to free it all the same"
+        )
+    if is_trial(run):
+        raise RunDirectoryError(
+            f"{run.shown}: is a trial of a search, which may go on from its checkpoints; name it with --force to free it all the same"
+        )
+
+
+def is_trial(run: RunDirectory) -> bool:
+    """Whether a run belongs to a search."""
+    return run.path.parent.name == "trials" and (run.path.parent.parent / "tuning.yaml").is_file()
+
+
+def _newest(run: RunDirectory) -> Checkpoint | None:
+    """Return the newest whole checkpoint, None where there is none at all; CheckpointError when all are damaged."""
+    checkpoint, damaged = newest_good_checkpoint(run.checkpoints)
+    if checkpoint is None and damaged:
+        raise CheckpointError(f"{run.checkpoints}: holds no whole checkpoint, so what is left stays: {damaged[0]}")
+    return checkpoint
+
+
+def _write_policy(run: RunDirectory, checkpoint: Checkpoint, location: str | None) -> None:
+    """Commit a checkpoint of the policy of ``checkpoint`` alone, named to come after it."""
+    writer = CheckpointWriter(run.checkpoints, checkpoint.counters, location)
+    try:
+        if location is None:
+            writer.final = checkpoint.path.with_name(f"{checkpoint.path.name}-policy")
+        folder = open_folder(str(writer.path / "learner"))
+        document = json.dumps(checkpoint.read_json(f"learner/{COUNTERS_FILE}"), indent=1).encode()
+        tensors = save(_networks(checkpoint))
+        entries = write_file(folder, TENSORS_FILE, tensors), write_file(folder, COUNTERS_FILE, document)
+        writer.add(entry.below("learner") for entry in entries)
+        writer.write_json(POLICY_ALONE, {"of": checkpoint.path.name})
+        writer.commit()
+    finally:
+        writer.discard()
+
+
+def _networks(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    with taking_up(checkpoint):
+        tensors = load_file(checkpoint.learner / TENSORS_FILE)
+    return {name: array for name, array in tensors.items() if name.startswith(_NETWORKS)}
+
+
+def _stored_at(run: RunDirectory) -> str | None:
+    storage = run.config.checkpoint.storage
+    return None if storage is None or not holds_run(storage, run.path.name) else stored_run(storage, run)
+
+
+def _is_only(run: RunDirectory, location: str | None, checkpoint: Checkpoint) -> bool:
+    """Whether nothing lies beside a checkpoint, here and in the storage."""
+    beside = [path for path in run.checkpoints.iterdir() if path.name != checkpoint.path.name]
+    return not beside and (location is None or stored_checkpoints(location) == [checkpoint.path.name])
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum((folder / name).lstat().st_size for name in list_plain(folder, _MOST_FILES))
+
+
+def _stored_sizes(location: str) -> Iterator[int]:
+    """Give the bytes of each stored checkpoint, by its manifest."""
+    try:
+        for name in stored_checkpoints(location):
+            files = json.loads(read_bytes(join(location, name, MANIFEST)))["files"]
+            yield sum(int(entry["bytes"]) for entry in files.values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise StoredRunError(f"{shown(location)}: cannot be read ({error})") from None
