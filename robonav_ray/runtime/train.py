@@ -114,6 +114,8 @@ class Opening:
     """Holds the run's lock, from before it was decided where to go on from until the command has ended."""
     stored_seen: frozenset[str] | None = None
     """What lay in the storage of the run when that was decided."""
+    initial: InitialWeights | None = None
+    """What a run that has learned nothing yet begins with."""
 
     @property
     def folder(self) -> tuple[Path, str]:
@@ -130,15 +132,20 @@ class Opening:
             storage = self.config.checkpoint.storage
             run = create_run(self.config, self.directory, lambda path: storage is not None and holds_run(storage, path.name))
             self.held.enter_context(run.locked())
-            return Session(self.config, self.task, run, None, self.began)
+            return Session(self.config, self.task, run, self._first_checkpoint(run), self.began)
         run, checkpoint = self.resumed
+        checkpoint = checkpoint or self._first_checkpoint(run)
         return Session(
             self.config, self.task, run, checkpoint, self.began, goes_on=checkpoint is None, stored_seen=self.stored_seen
         )
 
+    def _first_checkpoint(self, run: RunDirectory) -> Checkpoint | None:
+        return None if self.initial is None else begin_with(self.initial, run, self.config, self.task)
+
 
 def resolve_opening(
-    config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None, began: float, console: Screen
+    config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None, began: float, console: Screen,
+    init_from: str | None = None,
 ) -> Opening:
     """Resolve config, run and checkpoint. Makes nothing; a run that is to be gone on with is held. UserError for anything that is wrong."""
     with contextlib.ExitStack() as held:
