@@ -1,4 +1,4 @@
-"""What a finished run holds and needs no more: rows, older checkpoints, the optimiser's state. Its policy stays, in a checkpoint of its own.
+"""What a finished run needs no more (rows, older checkpoints, the optimiser) is freed; its policy stays, in a checkpoint of its own.
 
 ::
 

@@ -42,7 +42,9 @@ class InitialWeights:
     def describe(self) -> str:
         """Return for people what is taken and what is not."""
         total = len(self.arrays) + len(self.left)
-        text = f"begins with the weights of {self.source} after {self.env_steps:,} env steps: {len(self.arrays)} of {total} tensors"
+        text = (
+            f"begins with the weights of {self.source} after {self.env_steps:,} env steps: {len(self.arrays)} of {total} tensors"
+        )
         return text + "".join(f"\n  new: {name} ({why})" for name, why in self.left.items())
 
     def facts(self) -> dict[str, Any]:
@@ -70,7 +72,9 @@ def find_initial(where: str, config: RunConfig, task: Task) -> InitialWeights:
         arrays, left = _fitting(given, parameter_shapes(task.obs_dim, task.num_actions, config.algo, task.lidar))
         if not arrays:
             told = "; ".join(f"{name}: {why}" for name, why in list(left.items())[:4])
-            raise ConfigError(f"--init-from {found.shown}: nothing of its network fits this run's ({told}); give both the same algo section")
+            raise ConfigError(
+                f"--init-from {found.shown}: nothing of its network fits this run's ({told}); give both the same algo section"
+            )
         if before.num_actions != task.num_actions:
             actions = f"{before.num_actions} actions there, {task.num_actions} here"
             left = {name: f"{why}; {actions}" if name.startswith("head.") else why for name, why in left.items()}
@@ -98,14 +102,17 @@ def begin_with(initial: InitialWeights, run: RunDirectory, config: RunConfig, ta
         writer.discard()
 
 
-def _fitting(
-    given: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the parameters whose name and shape are this network's, and of the others why they begin anew."""
-    arrays = {name: given[name] for name, shape in shapes.items() if name in given and given[name].shape == shape}
-    left = {
+def _fitting(given: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the parameters of the layers that fit by name and shape, and of all others why they begin anew."""
+    wrong = {
         name: f"{given[name].shape} there, {shape} here" if name in given else "not there"
         for name, shape in shapes.items()
-        if name not in arrays
+        if name not in given or given[name].shape != shape
     }
-    return arrays, left
+    layers = {_layer(name) for name in wrong}
+    arrays = {name: given[name] for name in shapes if _layer(name) not in layers}
+    return arrays, {name: wrong.get(name, "the rest of its layer is new") for name in shapes if name not in arrays}
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]

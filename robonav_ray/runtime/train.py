@@ -21,6 +21,7 @@ from robonav_ray.interfaces import Tracker
 from robonav_ray.nodes.job import place_output
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, newest_good_checkpoint, open_checkpoint
 from robonav_ray.runs.faults import last_words
+from robonav_ray.runs.freeing import refuse_policy_alone
 from robonav_ray.runs.located import refuse_uri
 from robonav_ray.runs.run_directory import (
     RunDirectory,
@@ -37,6 +38,7 @@ from robonav_ray.runs.which_run import FoundRun, hold_run
 from robonav_ray.runtime.budget import check_budget
 from robonav_ray.runtime.controller import Ending
 from robonav_ray.runtime.endings import budget_text, tell_ending
+from robonav_ray.runtime.initial_weights import InitialWeights, begin_with, find_initial
 from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
 from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
@@ -50,7 +52,13 @@ Wirings = Literal["ray", "local"]
 
 
 def train_command(
-    config_path: Path | None, overrides: Sequence[str], *, resume: str | None, directory: Path | None, local: bool
+    config_path: Path | None,
+    overrides: Sequence[str],
+    *,
+    resume: str | None,
+    directory: Path | None,
+    local: bool,
+    init_from: str | None = None,
 ) -> int:
     """Train to the end (or to the limit, or to a signal) and return the exit code.
 
@@ -60,7 +68,7 @@ def train_command(
     began = time.monotonic() - (time.time() - psutil.Process().create_time())
     console = make_screen()
     show_warnings()
-    opening = resolve_opening(config_path, overrides, resume, directory, began, console)
+    opening = resolve_opening(config_path, overrides, resume, directory, began, console, init_from)
     budget = opening.config.budget
     try:
         with opening.held, stop_on_signals(budget.grace_s) as stop:
@@ -144,12 +152,17 @@ class Opening:
 
 
 def resolve_opening(
-    config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None, began: float, console: Screen,
+    config_path: Path | None,
+    overrides: Sequence[str],
+    resume: str | None,
+    directory: Path | None,
+    began: float,
+    console: Screen,
     init_from: str | None = None,
 ) -> Opening:
     """Resolve config, run and checkpoint. Makes nothing; a run that is to be gone on with is held. UserError for anything that is wrong."""
     with contextlib.ExitStack() as held:
-        opening = _resolved(config_path, overrides, resume, directory, began, console, held)
+        opening = _resolved(config_path, overrides, resume, directory, began, console, held, init_from)
         return replace(opening, held=held.pop_all())
 
 
@@ -161,8 +174,11 @@ def _resolved(
     began: float,
     console: Screen,
     held: contextlib.ExitStack,
+    init_from: str | None,
 ) -> Opening:
     refuse_uri(directory, "--out")
+    if init_from is not None and resume not in (None, "auto"):
+        raise ConfigError("--init-from begins a new run, and --resume goes on with one: leave one of the two away")
     if resume is not None and resume not in ("auto", "latest") and not is_uri(resume) and not Path(resume).exists():
         raise RunDirectoryError(f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)")
     if resume is not None and is_uri(resume):
@@ -198,7 +214,11 @@ def _resolved(
     if resumed is None:
         check_gates(config, task)
         check_budget(config)
-    return Opening(config, task, directory, resumed, began, held, seen)
+    initial = None
+    if init_from is not None and (resumed is None or resumed[1] is None):
+        initial = find_initial(init_from, config, task)
+        console.print(initial.describe())
+    return Opening(config, task, directory, resumed, began, held, seen, initial)
 
 
 def _decide(
@@ -217,8 +237,9 @@ def _decide(
         if storage is not None and (location := stored_run(storage, run)) != found.stored_at:
             seen = frozenset(stored_checkpoints(location))
         if found.checkpoint is not None:
-            return (run, open_checkpoint(found.checkpoint)), seen
-        checkpoint, damaged = newest_good_checkpoint(run.checkpoints, with_rows=True)
+            checkpoint, damaged = open_checkpoint(found.checkpoint), []
+        else:
+            checkpoint, damaged = newest_good_checkpoint(run.checkpoints, with_rows=True)
     except OSError as error:
         if isinstance(error, UserError):
             raise
@@ -228,6 +249,7 @@ def _decide(
     for message in damaged:
         logger.warning("%s", message)
     if checkpoint is not None:
+        refuse_policy_alone(checkpoint)
         return (run, checkpoint), seen
     if resume == "auto" and not damaged:  # killed before its first checkpoint
         return (None if directory is None else (run, None)), seen

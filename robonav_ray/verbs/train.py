@@ -13,8 +13,8 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Examples:\n\n`robonav train`\n\n`robonav train configs/run/quick.yaml seed=3`\n\n`robonav train env.id=CartPole-v1 --local`\n\n"
-    "`robonav train --resume latest --time-limit 20m`"
+    epilog="Examples:\n\n`robonav train`\n\n`robonav train quick seed=3`\n\n`robonav train env.id=CartPole-v1 --local`\n\n"
+    "`robonav train --resume latest --time-limit 20m`\n\n`robonav train fast --init-from runs/curriculum-20261122-181500`"
 )
 def train(
     arguments: Overrides = None,
@@ -32,6 +32,12 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for `seed=N`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of this run; must not exist yet.")] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", help="Begin a new run with the weights of another: its directory, one of its checkpoints, or a URI."
+        ),
+    ] = None,
     local: Annotated[
         bool,
         typer.Option(
@@ -49,4 +55,4 @@ def train(
         overrides.append(f"budget.grace_s={parse_duration(grace, '--grace')}")
     from robonav_ray.runtime.train import train_command
 
-    raise typer.Exit(train_command(path, overrides, resume=resume, directory=out, local=local))
+    raise typer.Exit(train_command(path, overrides, resume=resume, directory=out, local=local, init_from=init_from))
