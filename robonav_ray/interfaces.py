@@ -58,6 +58,31 @@ class BatchSource(Protocol):
         """
         ...
 
+    def set_learner_step(self, step: int) -> None:
+        """Say which learner step the next batch is for; told before every draw.
+
+        So what depends on the step goes on after a restart, a resume or a ``load``.
+        """
+        ...
+
+    @property
+    def importance_exponent(self) -> float:
+        """Exponent of the importance weights of the next batch, beta of the PER paper."""
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """Holds something (a thread, reservations) that its user gives back at the end."""
+
+    def close(self) -> None:
+        """Give it back; a second call does nothing."""
+        ...
+
+
+class RankSource(BatchSource, Closes, Protocol):
+    """The BatchSource of one learner rank, which may draw ahead in a thread of its own."""
+
 
 @runtime_checkable
 class PrioritySink(Protocol):
@@ -86,8 +111,19 @@ class WeightSource(Protocol):
     """weights -> rollout, evaluation."""
 
     def newer_than(self, version: int) -> PolicySnapshot | None:
-        """Return the newest snapshot if its version is greater than ``version``, else None. Does not block."""
+        """Return the newest snapshot if its version is greater than ``version``, else None. Does not block.
+
+        A remote implementation may answer from an earlier question, of which there is none before the first call.
+        """
         ...
+
+    def wait_newer_than(self, version: int) -> PolicySnapshot | None:
+        """As ``newer_than`` at this very moment, at the price of a round trip; for those that have no policy yet."""
+        ...
+
+
+class WeightExchange(WeightSink, WeightSource, Protocol):
+    """Both ends of the weights in one: a learner that takes up its work asks for the newest version, then publishes."""
 
 
 @runtime_checkable
@@ -109,6 +145,37 @@ class TellsEpisodes(Protocol):
 
     def episode_facts(self, infos: Mapping[str, Any], ended: np.ndarray) -> EpisodeFacts:
         """Return what is known of the episodes ``ended`` (L,) bool, at least one, in the step that returned ``infos``."""
+        ...
+
+
+@runtime_checkable
+class HasLevels(Protocol):
+    """curriculum -> worlds: an environment that can be told which level to run."""
+
+    def set_level(self, level: int) -> None:
+        """From its next reset on, run ``level``; running episodes finish under their old one."""
+        ...
+
+
+@runtime_checkable
+class ParksLanes(Protocol):
+    """worlds -> rollout: a vector environment in which a robot that has ended waits for the others of its world."""
+
+    def waiting(self) -> np.ndarray | None:
+        """Return (L,) bool: lanes that take no part in the next step; None where no robot waits for another."""
+        ...
+
+
+@runtime_checkable
+class Resumes(Protocol):
+    """worlds -> a run's checkpoint: an environment that goes on bit for bit from what it saved."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return arrays and scalars from which ``load_state_dict`` goes on."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` returned; ValueError, and nothing changed, for anything else."""
         ...
 
 

@@ -45,6 +45,8 @@ class Fixed:
     def newer_than(self, version: int) -> PolicySnapshot | None:
         return self.snapshot if self.snapshot.version > version else None
 
+    wait_newer_than = newer_than
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

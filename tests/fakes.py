@@ -85,6 +85,10 @@ class FakeReplay:
     def set_learner_step(self, step: int) -> None:
         self.learner_step = step
 
+    @property
+    def importance_exponent(self) -> float:
+        return 0.0
+
     def close(self) -> None:
         self.closed = True
 
@@ -122,6 +126,9 @@ class FakeWeights:
         if self.snapshots:
             return self.snapshots[-1] if self.newest > version else None
         return PolicySnapshot(self._floor, 0, (), ()) if self._floor > version else None
+
+    def wait_newer_than(self, version: int) -> PolicySnapshot | None:
+        return self.newer_than(version)
 
 
 class ScriptedCommands:

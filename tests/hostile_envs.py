@@ -163,6 +163,8 @@ class NoWeights:
     def newer_than(self, version: int) -> None:
         return None
 
+    wait_newer_than = newer_than
+
 
 gym.register("Hostile-v0", entry_point=Hostile)
 gym.register("OneBuffer-v0", entry_point=OneBuffer)

@@ -1,5 +1,6 @@
 """The drawing holds: imports point one way, light rooms stay light, every room says what flows through it."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -104,6 +105,61 @@ def test_files_are_opened_by_plain_files_alone() -> None:
         if path.name != "plain_files.py" and any(BARE.search(line.partition("#")[0]) for line in path.read_text().splitlines())
     }
     assert found == OPENED_ELSEWHERE.keys(), "open files with robonav_ray.files.plain_files; docs/security.md says why"
+
+
+PROBED = {
+    "config/load.py": "PyYAML's events and errors",
+    "fronts/curriculum_objective.py": "a trial of Optuna, or what the user gives in its place",
+    "fronts/device_manager.py": "what psutil has on this platform",
+    "fronts/device_memory.py": "what the C library and os have on this platform",
+    "fronts/study/loop.py": "the user's function",
+    "fronts/user_batch.py": "the user's batch",
+    "learner/tensor_tree.py": "the user's dataclasses and named tuples",
+    "learner/trainer_remote.py": "an error of Ray Train",
+    "nodes/cluster.py": "the notes of any exception",
+    "nodes/doctor.py": "what os has on this platform",
+    "ranges.py": "an error that came through Ray, which brings its cause",
+    "rollout/spares_remote.py": "a scheduling strategy of Ray",
+    "runs/checkpoint.py": "an error that came through Ray, which brings its cause",
+    "runtime/streams.py": "standard output as somebody has replaced it",
+    "runtime/watching.py": "a signal handler: a function, or one of Python's numbers",
+    "screen.py": "standard output as somebody has replaced it",
+    "tuning/keys.py": "an annotation of Python",
+    "tuning/session.py": "a checkpoint of Ray Tune",
+    "tuning/views/table.py": "IPython, where it is loaded",
+    "verbs/exit_codes.py": "the notes of any exception",
+    "worlds/foreign/guard.py": "an environment of the user",
+    "worlds/foreign/registered.py": "an environment of the user, and its module",
+    "worlds/goal_vector.py": "an environment of the user",
+    "worlds/make.py": "an environment of the user",
+    "worlds/told.py": "a wrapper of Gymnasium, or of the user",
+}
+"""Files that ask an object whether it has something, and whose object that is: of ours, a Protocol says what it has."""
+
+
+def _is_probe(node: ast.AST) -> bool:
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        return False
+    return node.func.id in ("hasattr", "callable") or (node.func.id == "getattr" and len(node.args) == 3)
+
+
+def test_only_foreign_objects_are_asked_what_they_have() -> None:
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if any(_is_probe(node) for node in ast.walk(ast.parse(path.read_text())))
+    }
+    assert found == PROBED.keys(), "declare it in a Protocol of interfaces.py, so that a misspelt name is a type error"
+
+
+def test_an_arrow_has_at_most_three_methods() -> None:
+    tree = ast.parse((PACKAGE / "interfaces.py").read_text())
+    methods = {
+        node.name: [part.name for part in node.body if isinstance(part, ast.FunctionDef)]
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+    assert {name: names for name, names in methods.items() if len(names) > 3} == {}
 
 
 def test_what_is_printed_is_text_and_never_markup() -> None:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.base import Section
-from robonav_ray.config.curriculum import CurriculumConfig, stage_number
+from robonav_ray.config.curriculum import CurriculumConfig, StageConfig, stage_number
 from robonav_ray.config.evaluation import EvaluationConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.learner import LearnerConfig
@@ -271,4 +271,6 @@ def _with_stage_numbers(given: Mapping[str, Any], elsewhere: bool) -> Mapping[st
 
 
 def _name_of(stage: Any) -> str:
-    return str(cast("Mapping[str, Any]", stage).get("name") if isinstance(stage, Mapping) else getattr(stage, "name", ""))
+    if isinstance(stage, StageConfig):
+        return stage.name
+    return str(cast("Mapping[str, Any]", stage).get("name")) if isinstance(stage, Mapping) else ""

@@ -74,8 +74,7 @@ class LearnerLoop:
             algo: The learning rule.
             learner: Optimiser and intervals; ``batch_size`` is global, each rank draws its part.
             spec: Columns of the samples.
-            source: Batches for this rank; told ``set_learner_step(step)`` before every draw where it has that method, so that what
-                depends on the step (the importance exponent) goes on after a restart, a resume or a ``load``.
+            source: Batches for this rank.
             priorities: Gets |td_error| of every chunk.
             weights: Gets snapshots, from rank 0.
             commands: The mailbox, seen by rank 0.
@@ -87,7 +86,6 @@ class LearnerLoop:
         self.state = state
         self._ranks = ranks or OneRank()
         self._source, self._priorities, self._weights, self._commands = source, priorities, weights, commands
-        self._tell_step: Callable[[int], None] | None = getattr(source, "set_learner_step", None)
         self._update = Update(state, algo, learner, spec, model, self._ranks, dump_directory)
         self._obedience = Obedience(state, learner, self._update, self._ranks, on_committed)
         self._rows_per_rank = learner.batch_size // self._ranks.world_size
@@ -142,9 +140,7 @@ class LearnerLoop:
     def look(self) -> None:
         """Hand the metrics over and obey the commands that wait. A collective with several ranks."""
         metrics = self._meters.report(self.state, self._update, self._ranks)
-        exponent = getattr(self._source, "importance_exponent", None)
-        if exponent is not None:
-            metrics["learner/importance_exponent"] = float(exponent)
+        metrics["learner/importance_exponent"] = float(self._source.importance_exponent)
         batch = self._commands.exchange(metrics) if self._ranks.rank == 0 else CommandBatch()
         batch = self._ranks.broadcast(batch)
         if batch.budget_frac is not None:
@@ -168,8 +164,7 @@ class LearnerLoop:
         return waited >= LOOK_S or self.state.learner_step - self._looked_step >= self._obedience.config.report_interval
 
     def _draw(self, num_batches: int) -> list[ReplaySample] | None:
-        if self._tell_step is not None:
-            self._tell_step(self.state.learner_step)
+        self._source.set_learner_step(self.state.learner_step)
         start = time.perf_counter()
         batches = self._source.sample(self._rows_per_rank, num_batches)
         self._meters.waited_s += time.perf_counter() - start

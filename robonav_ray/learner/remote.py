@@ -31,7 +31,7 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import open_appending, replace
-from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink
+from robonav_ray.interfaces import CommandChannel, PrioritySink, RankSource, WeightExchange
 from robonav_ray.learner.pointer import committed_pointer, last_committed, raise_what_ended, write_committed, write_ended
 from robonav_ray.learner.trainer_remote import GROUPS_SUFFIX, lean_trainer_class, read_failures
 from robonav_ray.records import TransitionSpec
@@ -63,11 +63,10 @@ class LearnerWiring:
     num_actions: int
     seed: int
     """Of the fresh network (already derived for its role)."""
-    sources: tuple[BatchSource, ...]
+    sources: tuple[RankSource, ...]
     """One per rank."""
     priorities: PrioritySink
-    weights: Any
-    """WeightSink and WeightSource in one."""
+    weights: WeightExchange
     commands: CommandChannel
     device: str = "cpu"
     """``cpu`` or ``cuda``, decided by who knows the cluster."""
@@ -129,9 +128,7 @@ def _run_rank(wiring: LearnerWiring, pointer: str) -> None:
         loop.run()
         ranks.barrier()  # no rank leaves the group while another is still in its last collective
     finally:
-        close: Callable[[], None] | None = getattr(source, "close", None)
-        if close is not None:
-            close()
+        source.close()
 
 
 def data_parallel(state: Any) -> Any:
@@ -155,9 +152,7 @@ def take_up(state: Any, wiring: LearnerWiring, ranks: Any, committed: str | None
     elif wiring.resume_from is not None:
         load_shared(state, wiring.resume_from, ranks)
     if ranks.rank == 0:
-        # A remote store answers newer_than from an earlier question, of which there is none yet.
-        ask = getattr(wiring.weights, "wait_newer_than", wiring.weights.newer_than)
-        newest = ask(state.policy_version)
+        newest = wiring.weights.wait_newer_than(state.policy_version)
         if newest is not None:
             state.policy_version = newest.version
     state.policy_version = ranks.broadcast(state.policy_version)

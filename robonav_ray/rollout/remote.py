@@ -89,8 +89,7 @@ class _WorkerActor:
 def _with_policy(wiring: RolloutWiring) -> RolloutWorker:
     """Build the worker, with the newest policy where there is one: a later life, or a resumed run, never acts without."""
     worker = make_worker(wiring)
-    ask = getattr(wiring.weights, "wait_newer_than", wiring.weights.newer_than)
-    newest = ask(0)
+    newest = wiring.weights.wait_newer_than(0)
     if newest is not None:
         worker.use(newest)
     return worker

@@ -12,7 +12,6 @@ index, so sharing the worlds out over more workers changes nothing that happens 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.rollout import RolloutConfig
-from robonav_ray.interfaces import AssignmentSource, GoalFunctions, TransitionSink, WeightSource
+from robonav_ray.interfaces import AssignmentSource, GoalFunctions, HasLevels, ParksLanes, Resumes, TransitionSink, WeightSource
 from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, check_numbers, count, like, require, within
 from robonav_ray.records import Assignment, EpisodeFacts, Fragment, PolicySnapshot, TransitionSpec
 from robonav_ray.rollout.env_numbers import NumberSums, sums_of
@@ -143,10 +142,10 @@ class RolloutWorker:
         self._final_q_max = np.zeros(num_lanes, np.float32)
         self._active: np.ndarray | None = None
         """(L,) bool: lanes that take part in the next step; None means all."""
-        self._set_level: Callable[[int], None] | None = getattr(env, "set_level", None)
-        self._env_resumes = hasattr(env, "state_dict")
+        self._levels: HasLevels | None = env if isinstance(env, HasLevels) else None
+        self._saved_env: Resumes | None = env if isinstance(env, Resumes) else None
         self._teller, is_known = find_teller(env)
-        self._waiting: Callable[[], np.ndarray | None] | None = getattr(self._teller, "waiting", None) if is_known else None
+        self._parks: ParksLanes | None = self._teller if is_known and isinstance(self._teller, ParksLanes) else None
         self._told, self._told_names = NumberSums(), set[str]()
         self._begin(assignments.next_assignment(worker))
 
@@ -156,8 +155,8 @@ class RolloutWorker:
         return self._sequence
 
     def _begin(self, assignment: Assignment) -> None:
-        if self._set_level is not None:
-            self._set_level(assignment.level)
+        if self._levels is not None:
+            self._levels.set_level(assignment.level)
         self._book.begin_level(assignment.level, assignment.clock, running_too=True)
         obs, info = self._env.reset()
         self._obs = np.array(obs, dtype=np.float32)
@@ -195,8 +194,8 @@ class RolloutWorker:
     def _practise(self, assignment: Assignment) -> np.ndarray:
         """Switch levels when told to, and return each lane's epsilon."""
         if assignment.level != self._book.level:
-            if self._set_level is not None:
-                self._set_level(assignment.level)
+            if self._levels is not None:
+                self._levels.set_level(assignment.level)
             self._book.begin_level(assignment.level, assignment.clock)
         return ladder_epsilon(assignment.epsilon, self._world_index, self._num_lanes_total, self._ladder_exponent)
 
@@ -261,7 +260,7 @@ class RolloutWorker:
             self._told = self._told.plus(sums_of(facts, self._told_names))
 
     def _note_waiting(self) -> None:
-        waiting = None if self._waiting is None else self._waiting()
+        waiting = None if self._parks is None else self._parks.waiting()
         self._active = None if waiting is None else ~waiting
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -270,25 +269,25 @@ class RolloutWorker:
         An environment that cannot be saved (any but ours) begins new episodes on resume.
         """
         state = {"step_count": self._step_count.copy(), "sequence": np.array([self._sequence])}
-        if not self._env_resumes:
+        if self._saved_env is None:
             return state
         state["obs"] = self._obs.copy()
         state["active"] = np.ones(len(self._obs), np.bool_) if self._active is None else self._active.copy()
         state |= {f"folder_{name}": array for name, array in self._folder.state_dict().items()}
-        state |= {f"env_{name}": array for name, array in self._env.state_dict().items()}  # type: ignore[attr-defined]
+        state |= {f"env_{name}": array for name, array in self._saved_env.state_dict().items()}
         if self._hindsight is not None:
             state |= {f"hindsight_{name}": array for name, array in self._hindsight.state_dict().items()}
         return state | self._book.state_dict()
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         """Restore what ``state_dict`` returned; ValueError for a state of another shape, or with a number out of its range."""
-        if ("obs" in state) != self._env_resumes or state["step_count"].shape != self._step_count.shape:
+        if ("obs" in state) != (self._saved_env is not None) or state["step_count"].shape != self._step_count.shape:
             raise ValueError(
                 f"the state is of another environment or of {len(state['step_count'])} lanes, not {len(self._step_count)}"
             )
         parts = {prefix: _part(state, prefix) for prefix in ("hindsight_", "folder_", "env_")}
         book = {name: array for name, array in state.items() if name.startswith("book_")}
-        if bool(parts["hindsight_"]) != (self._hindsight is not None and self._env_resumes):
+        if bool(parts["hindsight_"]) != (self._hindsight is not None and self._saved_env is not None):
             raise ValueError(
                 "hindsight is on here and was off there, or the other way round: resume with the hindsight section as it was"
             )
@@ -296,7 +295,7 @@ class RolloutWorker:
         require(state.get("env_started", True), "env_started: says that the worlds have not begun")
         self._step_count[:] = state["step_count"]
         self._sequence = int(state["sequence"][0])
-        if not self._env_resumes:
+        if self._saved_env is None:
             return
         if self._hindsight is not None:
             with within("hindsight_"):
@@ -304,10 +303,10 @@ class RolloutWorker:
         with within("folder_"):
             self._folder.load_state_dict(parts["folder_"])
         with within("env_"):
-            self._env.load_state_dict(parts["env_"])  # type: ignore[attr-defined]
+            self._saved_env.load_state_dict(parts["env_"])
         self._book.load_state_dict(book, state["active"])
-        if self._set_level is not None:
-            self._set_level(self._book.level)
+        if self._levels is not None:
+            self._levels.set_level(self._book.level)
         self._obs[:] = state["obs"]
         self._note_waiting()
         self._book.follow(self._active)  # earlier programs wrote down the lanes of the step before
@@ -315,7 +314,7 @@ class RolloutWorker:
     def _check_own(self, own: dict[str, np.ndarray]) -> None:
         """ValueError unless what is the worker's own in a state is in its range."""
         declared = {"step_count": like(self._step_count, 0, MAX_COUNT), "sequence": count(1)}
-        if self._env_resumes:
+        if self._saved_env is not None:
             declared["obs"] = like(self._obs, -MAX_FLOAT32, MAX_FLOAT32)
             declared["active"] = like(np.ones(len(self._obs), np.bool_), 0, 1)
         check_numbers("the worker", own, declared)

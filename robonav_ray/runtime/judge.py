@@ -18,6 +18,7 @@ from robonav_ray.evaluation.episodes import EpisodeTable, EvaluationProgress, ev
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
+from robonav_ray.interfaces import HasLevels
 from robonav_ray.runs.checkpoint import Checkpoint
 from robonav_ray.runs.located import find_policy
 from robonav_ray.runs.policies import load_policy
@@ -148,8 +149,8 @@ def _held_out(config: RunConfig, task: Task, level: int, first: int, count: int)
     seed = seed_for(config.evaluation.seed, ROLE_EVALUATION, level)
     lanes = count * config.env.world.num_robots
     env = make_vector_env(config.env, task.levels, num_envs=lanes, first_world=first, seed=seed, gamma=config.algo.gamma)
-    if hasattr(env, "set_level"):
-        env.set_level(level)  # type: ignore[attr-defined]
+    if isinstance(env, HasLevels):
+        env.set_level(level)
     return env
 
 

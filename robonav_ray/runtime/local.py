@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -177,6 +178,10 @@ class LocalWiring:
     def tell_budget(self, used_frac: float) -> None:
         """Hand it over at the next look."""
         self._mailbox.budget_frac = used_frac
+
+    def take_over(self, donor: Checkpoint, changes: Mapping[str, Any]) -> bool:
+        """Return False: starting the parts anew costs nothing here."""
+        return False
 
     def committed(self, checkpoint: Checkpoint) -> None:
         """Nothing has to know: no part here is ever started again by itself."""

@@ -283,12 +283,11 @@ class RayWiring:
         """Through the mailbox."""
         self._mailbox.tell_budget(used_frac)
 
-    def take_over(self, donor: Checkpoint, changes: Mapping[str, Any]) -> None:
-        """Go on from ``donor``, a checkpoint of another run on the same task, without starting the learner and the replay anew.
+    def take_over(self, donor: Checkpoint, changes: Mapping[str, Any]) -> bool:
+        """Go on from ``donor`` (see ``TakesOver``): True.
 
-        Weights, optimiser and curriculum become the donor's, and the learner's settings ``changes`` (those that may change while it runs)
-        are set anew. Workers begin new lives under the donor's stage; rows stay, and env steps go on being counted. The learner stays
-        paused until the next ``save``, so that just what was taken over is committed first.
+        Workers begin new lives under the donor's stage. The learner stays paused until the next ``save``, so that just what was taken
+        over is committed first.
 
         Raises:
             LearnerCallError, ValueError: When a part could not; the learner goes on as it can.
@@ -299,6 +298,7 @@ class RayWiring:
             self._mailbox.call("load", join(donor.location, "learner"), timeout_s=CALL_TIMEOUT_S)
             self.curriculum.load(donor.read_json("curriculum.json"))
             self.fleet.restart()
+            return True
         except BaseException as error:
             self._go_on()
             if isinstance(error, RayError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from robonav_ray.config import RunConfig
 from robonav_ray.curriculum.progress import CurriculumProgress
@@ -99,8 +100,8 @@ class Saved:
         """Nothing goes on."""
 
 
-class Wiring(Protocol):
-    """The parts of a run, joined and running."""
+class Works(Protocol):
+    """The parts of a run while they train."""
 
     def poll(self, timeout_s: float, until_env_steps: int | None = None) -> WiringFacts:
         """Let the parts work (or do their work) for about ``timeout_s`` and say where the run stands.
@@ -115,6 +116,10 @@ class Wiring(Protocol):
     def tell_budget(self, used_frac: float) -> None:
         """Let the learner know what part of the run's budget is used, 0 to 1; it hears of it at its next look."""
         ...
+
+
+class Saves(Protocol):
+    """The parts of a run while they are saved."""
 
     def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> PendingSave:
         """Make a cut through all parts, and have each write its state at that cut into ``writer.path``. One at a time.
@@ -134,6 +139,14 @@ class Wiring(Protocol):
         """
         ...
 
+    def committed(self, checkpoint: Checkpoint) -> None:
+        """Tell the parts that ``checkpoint`` is theirs to come back to."""
+        ...
+
+
+class Ends(Protocol):
+    """The parts of a run at its end."""
+
     def salvage(self) -> WiringFacts | None:
         """Return where the run stands after ``poll`` has raised; None where nothing that could be saved is left.
 
@@ -141,10 +154,26 @@ class Wiring(Protocol):
         """
         ...
 
-    def committed(self, checkpoint: Checkpoint) -> None:
-        """Tell the parts that ``checkpoint`` is theirs to come back to."""
-        ...
-
     def close(self) -> None:
         """End all parts; nothing is saved. A second call does nothing."""
         ...
+
+
+class TakesOver(Protocol):
+    """The parts of a run that may go on from another run."""
+
+    def take_over(self, donor: Checkpoint, changes: Mapping[str, Any]) -> bool:
+        """Go on from ``donor``, a checkpoint of another run on the same task, without starting the parts anew.
+
+        Weights, optimiser and curriculum become the donor's, and the learner's settings ``changes`` (those that may change while it runs)
+        are set anew; rows stay, and env steps go on being counted. Returns False, and changes nothing, where the parts cannot: they have
+        to be started anew.
+
+        Raises:
+            LearnerCallError, ValueError: When a part could not; the learner goes on as it can.
+        """
+        ...
+
+
+class Wiring(Works, Saves, Ends, TakesOver, Protocol):
+    """The parts of a run, joined and running."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import append, open_appending, read_lines
 from robonav_ray.tuning.objective import highest
@@ -213,6 +215,6 @@ class Records:
 
 def _plain(value: Any) -> Any:
     """Numbers of NumPy as JSON takes them."""
-    if hasattr(value, "item"):
+    if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} cannot be written into the records")

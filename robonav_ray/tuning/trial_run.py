@@ -169,11 +169,9 @@ class TrialRun:
                 create_run(config, self.directory)
             self._begin(self._crossed(counters, checkpoint, rows))
             return
-        takes_over = getattr(live.wiring, "take_over", None)
-        if takes_over is None or in_flight is None or config.checkpoint.replay:
+        if in_flight is None or config.checkpoint.replay or not live.wiring.take_over(checkpoint, in_flight):
             self._restart_from(live, checkpoint)
             return
-        takes_over(checkpoint, in_flight)
         live.session.run.keep_config(config)
         self._note_take_over(checkpoint, self._saved(live))
 

@@ -27,3 +27,7 @@ class WeightStore:
         if self._newest is None or self._newest.version <= version:
             return None
         return self._newest
+
+    def wait_newer_than(self, version: int) -> PolicySnapshot | None:
+        """The same: here nobody has to wait for the answer."""
+        return self.newer_than(version)

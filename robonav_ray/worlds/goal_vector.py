@@ -18,7 +18,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from robonav_ray.errors import EnvironmentFailedError
-from robonav_ray.interfaces import StepInfo
+from robonav_ray.interfaces import Resumes, StepInfo
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import DISABLED
 from robonav_ray.worlds.foreign.failure import broken_promise, calling
@@ -114,13 +114,18 @@ class FlatGoalVector(VectorWrapper):
 class ResumableGoalVector(FlatGoalVector):
     """A FlatGoalVector over an environment that can be saved."""
 
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Return the environment's."""
-        return self.env.state_dict()  # type: ignore[attr-defined]
+    def __init__(self, env: VectorEnv[Any, Any, Any], env_id: str, tell_steps: bool, saved: Resumes) -> None:
+        """As FlatGoalVector; ``saved`` is what of ``env`` can be saved, mostly ``env`` itself."""
+        super().__init__(env, env_id, tell_steps)
+        self._saved = saved
 
-    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """Return the environment's."""
+        return self._saved.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the environment."""
-        self.env.load_state_dict(state)  # type: ignore[attr-defined]
+        self._saved.load_state_dict(state)
 
 
 def _numbers(infos: Mapping[str, Any], final_info: Mapping[str, Any], ended: np.ndarray) -> dict[str, np.ndarray]:

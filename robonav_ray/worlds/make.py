@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.counter_rng import ROLE_WORLD, seed_for
-from robonav_ray.interfaces import GoalFunctions
+from robonav_ray.interfaces import GoalFunctions, HasLevels, ParksLanes, Resumes, TellsEpisodes
 from robonav_ray.worlds.foreign.guard import ForeignVector
 from robonav_ray.worlds.foreign.registered import find_spec, make_guarded, same_folder, telling_if_slow
 from robonav_ray.worlds.goal_env import LegGoals
@@ -19,6 +20,14 @@ from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.randomization import check_levels, max_circles
 from robonav_ray.worlds.told import TellingEnv, TellingVector, is_own
 from robonav_ray.worlds.vector_env import NavVectorEnv
+
+if TYPE_CHECKING:  # a misspelt method is an error here, and not an environment that silently has no levels or cannot be saved
+    from robonav_ray.worlds.bit_flip import BitFlipVectorEnv
+
+    _with_levels: type[HasLevels] = NavVectorEnv
+    _parking: type[ParksLanes] = NavVectorEnv
+    _resuming: tuple[type[Resumes], ...] = (NavVectorEnv, ResumableGoalVector, BitFlipVectorEnv)
+    _telling: tuple[type[TellsEpisodes], ...] = (NavVectorEnv, TellingVector)
 
 _SEED_BITS = (1 << 31) - 1
 
@@ -122,7 +131,10 @@ def make_vector_env(
         own = gym.make_vec(
             env.id, num_envs, vectorization_mode="vector_entry_point", seed=seed, first_world=first_world, **env.kwargs
         )
-        return ResumableGoalVector(own, env.id, tell_goals) if isinstance(own.single_observation_space, gym.spaces.Dict) else own
+        if not isinstance(own.single_observation_space, gym.spaces.Dict):
+            return own
+        assert isinstance(own, Resumes)
+        return ResumableGoalVector(own, env.id, tell_goals, saved=own)
     options = {"render_mode": "rgb_array"} if draw else {}
     envs = TellingVector(ForeignVector(lambda: TellingEnv(make_guarded(env, **options), tell_goals), num_envs, env.id))
     seeds: list[int | None] = [int(seed_for(seed, ROLE_WORLD, first_world + i)) & _SEED_BITS for i in range(num_envs)]

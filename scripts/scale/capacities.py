@@ -219,7 +219,9 @@ class _Alone:
     def _ignore(self, *_: Any) -> None:
         return None
 
-    report = insert = publish = reply = _ignore
+    importance_exponent = 0.0
+    wait_newer_than = newer_than
+    report = insert = publish = reply = set_learner_step = _ignore
 
 
 def measure_steps(seconds: float, worlds: tuple[int, int] = (16, 256), steps: int = 16) -> dict[str, dict[str, float]]:

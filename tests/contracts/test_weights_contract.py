@@ -91,6 +91,14 @@ def test_a_reader_sees_rising_versions_and_at_last_the_newest(setup):
     assert seen(setup.make_source(), -1).version == 30, "who comes late gets the newest, not the first"
 
 
+def test_who_has_nothing_yet_gets_what_there_is_at_the_first_call(setup):
+    setup.sink.publish(snapshot(3))
+    assert setup.make_source().wait_newer_than(3) is None
+    found = setup.make_source().wait_newer_than(-1)
+    assert found is not None
+    assert found.version == 3
+
+
 def test_a_version_that_does_not_rise_is_refused_and_changes_nothing(setup):
     def publish_twice(version: int) -> None:
         """A sink that does not wait for the answer raises at its next call."""
