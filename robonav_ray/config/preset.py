@@ -32,15 +32,10 @@ def load_preset(name: str) -> dict[str, Any]:
     return cast("dict[str, Any]", yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
-def load_elsewhere(preset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sizes that lie over those of ``preset``, and under what the user says, on an environment that is not ours.
-
-    With Munchausen rewards stay scaled: its temperature and its clip are in their units.
-    """
-    sizes = cast("dict[str, Any]", yaml.safe_load(_ELSEWHERE.read_text(encoding="utf-8")))
-    if preset["algo"].get("munchausen"):
-        del sizes["algo"]
-    return sizes
+def load_elsewhere(name: str) -> dict[str, Any]:
+    """Return what lies over the settings of the preset ``name``, and under what the user says, on an environment that is not ours."""
+    sizes = _read_elsewhere()
+    return merged(sizes["all"], sizes.get(name, {}))
 
 
 def with_sizes_of_ours(run: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,11 +43,20 @@ def with_sizes_of_ours(run: Mapping[str, Any], defaults: Mapping[str, Any]) -> d
 
     ``defaults`` are all sections of a run without a preset.
     """
-    keys = {section: [*sizes] for section, sizes in yaml.safe_load(_ELSEWHERE.read_text(encoding="utf-8")).items()}
-    keys["algo"] += ["v_min", "v_max"]
+    keys = {section: [*sizes] for section, sizes in _read_elsewhere()["all"].items()}
+    keys["algo"] += ["initializer", "v_min", "v_max"]
     sizes = {section: {key: defaults[section][key] for key in names} for section, names in keys.items()}
     name = run.get("preset")
     return merged(merged(sizes, load_preset(name) if name in preset_names() else {}), run)
+
+
+def with_first_weights_of_ours(run: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections of ``run`` with the first weights that every preset had elsewhere before ``dqn`` had others, written down."""
+    return merged({"algo": {"initializer": defaults["algo"]["initializer"]}}, run)
+
+
+def _read_elsewhere() -> dict[str, dict[str, Any]]:
+    return cast("dict[str, dict[str, Any]]", yaml.safe_load(_ELSEWHERE.read_text(encoding="utf-8")))
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

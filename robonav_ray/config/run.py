@@ -56,7 +56,7 @@ class RunConfig(Section):
         name, elsewhere = given.get("preset"), not names_ours(given.get("env"))
         if isinstance(name, str):
             preset = load_preset(name)
-            given = merged(merged(preset, load_elsewhere(preset)) if elsewhere else preset, given)
+            given = merged(merged(preset, load_elsewhere(name)) if elsewhere else preset, given)
         return _with_stage_numbers(_with_support(given) if elsewhere else given, elsewhere)
 
     @model_validator(mode="after")

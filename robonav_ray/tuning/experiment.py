@@ -26,7 +26,7 @@ from typing import Any
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import dump_config, load_tuning_config
-from robonav_ray.config.preset import with_sizes_of_ours
+from robonav_ray.config.preset import with_first_weights_of_ours, with_sizes_of_ours
 from robonav_ray.config.run import names_ours
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.errors import UserError
@@ -48,8 +48,11 @@ _FILES = frozenset(
 )
 _FOLDERS = frozenset(("trials", "plots", "ray_tune"))
 """What a search opens in its directory, by name: each is looked at before it is taken up."""
-_SIZES = {"preset_sizes": "by environment"}
-"""In ``experiment.json``; without it the search was begun when presets had the sizes of our worlds everywhere."""
+_SIZES = "by environment and preset"
+"""``preset_sizes`` in ``experiment.json``."""
+_SIZES_BEFORE = {"": with_sizes_of_ours, "by environment": with_first_weights_of_ours}
+"""What stands there in a search that was begun when presets had other sizes elsewhere (nothing: those of our worlds everywhere), and what
+writes those down."""
 FOREVER_S = 1e9
 """A trial's time budget: it ends by its env steps, not when its curriculum is passed."""
 
@@ -150,7 +153,7 @@ def create_experiment(config: TuningConfig, directory: Path | None = None) -> Ex
         raise RunDirectoryError(
             f"output_dir: cannot make {path}: {error.strerror}; set output_dir to a folder you may write"
         ) from None
-    RunDirectory(path).write_json("experiment.json", _SIZES)
+    RunDirectory(path).write_json("experiment.json", {"preset_sizes": _SIZES})
     replace(path / CONFIG_FILE, dump_config(config))
     return Experiment(path, config)
 
@@ -165,15 +168,21 @@ def open_experiment(path: Path) -> Experiment:
         hint = f"; searches beside it: {', '.join(known)}" if known else "; `robonav tune configs/tuning/asha.yaml` makes one"
         raise RunDirectoryError(f"{path}: is not the directory of a search (it has no {CONFIG_FILE}){hint}")
     config = load_tuning_config(path / CONFIG_FILE, follow=False)
-    is_old = not _SIZES.items() <= RunDirectory(path).read_json("experiment.json").items()
-    return Experiment(path.absolute(), as_before(config) if is_old else config)
+    sizes = str(RunDirectory(path).read_json("experiment.json").get("preset_sizes", ""))
+    return Experiment(path.absolute(), config if sizes == _SIZES else _as_before(config, sizes))
 
 
-def as_before(config: TuningConfig) -> TuningConfig:
-    """Return the search as it was before presets had other sizes elsewhere: those of our worlds are written down in its ``run``."""
+def ways_to_begin(config: TuningConfig) -> tuple[TuningConfig, ...]:
+    """Return the search as it is begun now, and as it was when presets had other sizes elsewhere."""
+    return (config, *(_as_before(config, sizes) for sizes in _SIZES_BEFORE))
+
+
+def _as_before(config: TuningConfig, sizes: str) -> TuningConfig:
+    """Return the search with what its preset had elsewhere, when ``experiment.json`` called it ``sizes``, written down in its ``run``."""
     if names_ours(config.run.get("env")):
         return config
-    return config.model_copy(update={"run": with_sizes_of_ours(config.run, RunConfig().model_dump(mode="json"))})
+    write_down = _SIZES_BEFORE.get(sizes, with_sizes_of_ours)
+    return config.model_copy(update={"run": write_down(config.run, RunConfig().model_dump(mode="json"))})
 
 
 def latest_experiment(output_dir: Path, name: str | None = None) -> Path | None:

@@ -40,10 +40,10 @@ from robonav_ray.text import command_text, one_line, path_word
 from robonav_ray.tuning.experiment import (
     CONFIG_FILE,
     Experiment,
-    as_before,
     create_experiment,
     latest_experiment,
     open_experiment,
+    ways_to_begin,
 )
 from robonav_ray.tuning.mutations import check_population
 from robonav_ray.tuning.records import Records, TrialHistory, best_checkpoint
@@ -121,7 +121,7 @@ def resolve_search(
 
 
 def _same_search(experiment: Experiment, asked: TuningConfig | None) -> tuple[TuningConfig, Experiment]:
-    ways = () if asked is None else (asked, as_before(asked))
+    ways = () if asked is None else ways_to_begin(asked)
     found = experiment.config
     differing = min(
         ([k for k in type(way).model_fields if getattr(way, k) != getattr(found, k)] for way in ways), key=len, default=[]

@@ -31,7 +31,7 @@ def test_a_preset_loads_and_its_resolved_config_reloads_to_itself(name, env, tmp
     config = load_run_config(None, [f"preset={name}", f"env.id={env}", "algo.hidden_dims=64", "seed=3"])
     assert config.preset == name
     assert config.algo.hidden_dims == (64, 64)
-    shipped = load_preset(name) if env.startswith("robonav_ray") else merged(load_preset(name), load_elsewhere(load_preset(name)))
+    shipped = load_preset(name) if env.startswith("robonav_ray") else merged(load_preset(name), load_elsewhere(name))
     for section, values in shipped.items():
         for key, value in values.items():
             assert getattr(getattr(config, section), key) == value, f"{section}.{key}"
@@ -58,6 +58,15 @@ def test_on_our_worlds_a_preset_is_what_it_was(name):
     assert sizes == ON_OUR_WORLDS[name]
     assert (config.learner.target_tau, config.rollout.steps_per_fragment, config.learner.publish_interval) == (0.01, 32, 20)
     assert (config.algo.v_min, config.algo.v_max) == (-10.0, 10.0)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_elsewhere_a_preset_has_what_it_was_measured_with(name):
+    """docs/algorithms.md has the figures; plain DQN diverges from He's first weights."""
+    algo = load_run_config(None, [f"preset={name}", "env.id=CartPole-v1"]).algo
+    assert algo.initializer == ("lecun" if name == "dqn" else "he")
+    assert algo.reward_scale == (0.2 if algo.munchausen else 1.0)
+    assert load_run_config(None, [f"preset={name}"]).algo.initializer == "he"
 
 
 def test_the_default_agent_is_the_same_everywhere():

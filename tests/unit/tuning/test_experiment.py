@@ -17,10 +17,10 @@ space: {algo.gamma: {uniform: [0.9, 0.95]}}
 """
 
 
-def old_search(folder: Path, text: str = OLD) -> Path:
+def old_search(folder: Path, text: str = OLD, facts: str = '{"sessions": []}') -> Path:
     folder.mkdir()
     (folder / "tuning.yaml").write_text(text)
-    (folder / "experiment.json").write_text('{"sessions": []}')
+    (folder / "experiment.json").write_text(facts)
     return folder
 
 
@@ -30,6 +30,20 @@ def test_a_search_of_before_keeps_the_sizes_that_it_was_begun_with(tmp_path: Pat
     assert (config.rollout.num_worlds, config.learner.batch_size, config.learner.learning_rate) == (64, 32, 1e-3)
     plain = OLD.replace("preset: rainbow", "algo: {distribution: c51}")
     assert open_experiment(old_search(tmp_path / "plain", plain)).run_config({}).algo.v_max == 10.0
+
+
+def test_a_search_of_before_keeps_the_first_weights_that_it_was_begun_with(tmp_path: Path) -> None:
+    text, facts = OLD.replace("rainbow", "dqn"), '{"preset_sizes": "by environment", "sessions": []}'
+    algo = open_experiment(old_search(tmp_path / "old", text, facts)).run_config({}).algo
+    assert (algo.initializer, algo.reward_scale) == ("he", 1.0)
+    asked = text.replace("run: {", "run: {algo: {initializer: lecun}, ")
+    assert open_experiment(old_search(tmp_path / "asked", asked, facts)).run_config({}).algo.initializer == "lecun"
+    algo = open_experiment(old_search(tmp_path / "older", text)).run_config({}).algo
+    assert (algo.initializer, algo.reward_scale) == ("he", 0.2)
+    (tmp_path / "search.yaml").write_text(text)
+    new = create_experiment(load_tuning_config(tmp_path / "search.yaml"), tmp_path / "new")
+    assert open_experiment(new.path).run_config({}).algo.initializer == "lecun"
+    assert resolve_search(tmp_path / "search.yaml", [], "auto", tmp_path / "old")[1] is not None
 
 
 def test_a_new_search_is_read_back_with_the_sizes_of_its_environment(tmp_path: Path) -> None:
