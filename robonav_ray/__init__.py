@@ -31,6 +31,9 @@ _FRONTS = {
     "DistributedTrainer": "robonav_ray.fronts.distributed_trainer",
     "OptunaOptimizer": "robonav_ray.fronts.optuna_optimizer",
     "RayTuneOptimizer": "robonav_ray.fronts.ray_tune_optimizer",
+    "StoredPolicy": "robonav_ray.fronts.policy_call",
+    "evaluate": "robonav_ray.fronts.evaluate_call",
+    "load_policy": "robonav_ray.fronts.policy_call",
 }
 
 

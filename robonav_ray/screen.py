@@ -7,6 +7,7 @@ as its encoding lacks, are shown as escapes.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Iterable, Sequence
@@ -53,6 +54,12 @@ class Screen(Console):
 def make_screen(*, soft_wrap: bool = True) -> Screen:
     """Return the screen of a verb, on standard output; with ``soft_wrap`` a path or a command stays one line, to be copied."""
     return Screen(soft_wrap=soft_wrap)
+
+
+def plain_screen(*, silent: bool = False) -> Screen:
+    """Return a screen of plain lines on standard output, for a call inside a program of somebody else; ``silent``: to nowhere."""
+    file = io.StringIO() if silent else sys.stdout
+    return Screen(file=file, soft_wrap=True, force_terminal=False, force_jupyter=False)
 
 
 def print_commands(commands: Sequence[tuple[str, str]], screen: Screen) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,128 +27,27 @@ from robonav_ray.config.run import RunConfig
 from robonav_ray.config.shipped import ConfigKind, find_shipped, unknown_config
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.config.words import without_secret
-from robonav_ray.errors import UserError
+from robonav_ray.config.yaml_document import MAX_BYTES, ConfigError, Document, Path_, scalar_value
 from robonav_ray.files.plain_files import PlainFileError, read_text
 from robonav_ray.text import visible
 
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 24
-MAX_EVENTS = 20_000
-"""Keys, values and brackets of a text; the whole of the defaults has about 500."""
-
-_PLAIN_TAGS = ("!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")))
-_NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
-_BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
-_INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$|^0x[0-9a-fA-F]+$|^0o[0-7]+$")
-_FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
 _KEY = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)*")
 _COMMENT = re.compile(r"(?:^|\s)#")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'', re.DOTALL)
-_LEADING_ZERO = re.compile(r"^[-+]?0[0-9_]+$")
-"""A number in octal to some programs and in decimal to others, so none here."""
-_INF_NAN = re.compile(r"^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$")
-
 _KINDS: dict[type[BaseModel], ConfigKind] = {RunConfig: "run", TuningConfig: "search", ClusterDefinition: "cluster"}
 
-Path_ = tuple["str | int", ...]
 Config = TypeVar("Config", bound=BaseModel)
 
 
-class ConfigError(UserError):
-    """The user's config is wrong; the message names file, line, key and what to do."""
-
-
-class _NodeLoader(yaml.SafeLoader):
-    """Composes nodes; scalars stay text, because this module resolves them itself."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own class attribute)
-
-
 class _Dumper(yaml.SafeDumper):
-    """Writes texts in quotes that ``_scalar`` would take for something else, such as ``1e5``: PyYAML's own rules are those of YAML 1.1."""
+    """Writes texts in quotes that ``scalar_value`` would take for something else, such as ``1e5``: PyYAML follows YAML 1.1."""
 
 
 def _write_text(dumper: _Dumper, data: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=None if isinstance(_scalar(data), str) else "'")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=None if isinstance(scalar_value(data), str) else "'")
 
 
 _Dumper.add_representer(str, _write_text)
-
-
-def _scalar(text: str) -> Any:
-    """Return the value of a plain scalar by YAML 1.2's core schema."""
-    if _NULL.match(text):
-        return None
-    if _BOOL.match(text):
-        return text.lower() == "true"
-    if _LEADING_ZERO.match(text):
-        return text
-    if _INT.match(text):
-        return int(text.replace("_", ""), 0)
-    if _FLOAT.match(text):
-        return float(text.replace("_", ""))
-    if _INF_NAN.match(text):
-        return float(text.lower().replace(".", "", 1))
-    return text
-
-
-def read_yaml(text: str, source: str) -> Any:
-    """Return the plain data of a YAML text, read as configs are and within their bounds; ConfigError, naming ``source``, for others."""
-    return _Document(text, source).data
-
-
-class _Document:
-    """A parsed YAML text: its data, and the line on which each key stands."""
-
-    def __init__(self, text: str, source: str) -> None:
-        self.source = source
-        self.lines: dict[Path_, int] = {}
-        if len(text.encode()) > MAX_BYTES:
-            raise ConfigError(f"{source}: larger than {MAX_BYTES} bytes; this cannot be a config")
-        try:
-            depth = 0
-            for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-                line = event.start_mark.line + 1
-                if count > MAX_EVENTS:
-                    raise ConfigError(f"{source}: holds more than {MAX_EVENTS} keys and values; this cannot be a config")
-                if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                    raise ConfigError(f"{source}:{line}: anchors and aliases are not read; write the value out")
-                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-                if depth > MAX_DEPTH:  # at once: what it costs PyYAML to read on grows with the square of the depth
-                    raise ConfigError(f"{source}:{line}: nested deeper than {MAX_DEPTH} levels")
-            node = yaml.compose(text, Loader=_NodeLoader)
-        except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            raise ConfigError(f"{source}:{line}: not valid YAML: the character #x{error.character:04x} is not allowed") from None
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"{source}:{mark.line + 1}" if mark else source
-            raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-        self.data: Any = None if node is None else self._value(node, ())
-
-    def _value(self, node: yaml.Node, path: Path_) -> Any:
-        line = node.start_mark.line + 1
-        self.lines.setdefault(path, line)
-        if node.tag not in _PLAIN_TAGS:
-            raise ConfigError(f"{self.source}:{line}: the tag {node.tag!r} is not read; write a plain value")
-        if isinstance(node, yaml.ScalarNode):
-            try:
-                return node.value if node.style in ("'", '"', "|", ">") else _scalar(node.value)
-            except ValueError as error:  # an integer of absurd length
-                raise ConfigError(f"{self.source}:{line}: {error}") from None
-        if isinstance(node, yaml.SequenceNode):
-            return [self._value(child, (*path, i)) for i, child in enumerate(node.value)]
-        result: dict[str, Any] = {}
-        for key_node, value_node in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
-            key_line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigError(f"{self.source}:{key_line}: a key must be a plain word")
-            key = str(key_node.value)
-            if key in result:
-                raise ConfigError(f"{self.source}:{key_line}: the key {key!r} stands twice in one section; keep one")
-            self.lines[(*path, key)] = key_line
-            result[key] = self._value(value_node, (*path, key))
-        return result
 
 
 def load_run_config(path: Path | None = None, overrides: Sequence[str] = (), *, follow: bool = True) -> RunConfig:
@@ -206,11 +106,24 @@ def _load(model: type[Config], path: Path | None, overrides: Sequence[str], *, f
             raise ConfigError(f"{error}; name a YAML file") from None
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-        document = _Document(text, source)
+        document = Document(text, source)
         lines = document.lines
         data = {} if document.data is None else document.data
         if not isinstance(data, dict):
             raise ConfigError(f"{path}: a config is a mapping of sections, not {_kind(data)}")
+    return checked_config(model, data, overrides, source, lines)
+
+
+def checked_config(
+    model: type[Config], data: dict[str, Any], overrides: Sequence[str], source: str, lines: dict[Path_, int] | None = None
+) -> Config:
+    """Return ``data``, which is written into, with ``overrides`` on top as a checked ``model``.
+
+    ``source`` names where the data is from, and ``lines`` the line of each key in it.
+
+    Raises:
+        ConfigError: for anything wrong, with one clear message that lists every problem found.
+    """
     origin: dict[Path_, str] = {}
     for override in sorted(overrides, key=_comes_later):
         target = _apply_override(model, data, override)
@@ -218,12 +131,27 @@ def _load(model: type[Config], path: Path | None, overrides: Sequence[str], *, f
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(model, error, source, lines, origin)) from None
+        raise ConfigError(_explain(model, error, source, lines or {}, origin)) from None
 
 
 def dump_config(config: BaseModel) -> str:
     """Return the whole config as YAML that ``load_run_config`` reads back to an equal config."""
     return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def override_text(key: str, value: object) -> str:
+    """Return ``key`` (dotted) and a plain value as an override ``a.b=c``, which reads back to an equal value.
+
+    Raises:
+        ConfigError: When YAML has nothing that ``value`` could be written as.
+    """
+    try:
+        text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+    except yaml.YAMLError:
+        raise ConfigError(
+            f"override {key!r}: {type(value).__name__} is no kind of value that a config has; give a plain one"
+        ) from None
+    return f"{key}={text.removesuffix('...' + chr(10)).strip()}"
 
 
 def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str) -> Path_:
@@ -281,14 +209,14 @@ def _as_text(override: str) -> str:
 def _override_value(text: str, source: str) -> Any:
     """Return the value of an override: YAML, but a ``#`` begins no comment in it."""
     if _COMMENT.search(text) is None or text.lstrip()[:1] in ("|", ">"):
-        return _Document(text, source).data
+        return Document(text, source).data
     if text.lstrip()[:1] not in ("[", "{", "'", '"') and "\n" not in text:
         return text.strip()
     if _COMMENT.search(_QUOTED.sub("''", text)) is not None:
         raise ConfigError(
             f"{source}: what stands behind ` #` would be left out as a comment; put the text that holds it in quotes"
         )
-    return _Document(text, source).data
+    return Document(text, source).data
 
 
 def _explain(

@@ -44,6 +44,8 @@ class EvaluationReport:
     env_steps: int | None = None
     """Env steps of training behind the policy; None for a planner."""
     policy_version: int | None = None
+    changes: tuple[str, ...] = ()
+    """Settings of the worlds that are others here than in training, as ``a.b=c (trained with d)``."""
 
 
 _KINDS = {"static": "a static obstacle", "dynamic": "a moving obstacle", "wall": "a wall", "robot": "another robot"}
@@ -151,14 +153,15 @@ def write_report(report: EvaluationReport, directory: Path) -> tuple[Path, Path]
 
 def _title(report: EvaluationReport) -> str:
     trained = "" if report.env_steps is None else f" after {report.env_steps:,} env steps"
-    return f"{report.policy}{trained} ({report.knows})"
+    return f"{report.policy}{trained} ({report.knows}{', in changed worlds' * bool(report.changes)})"
 
 
 def _caption(report: EvaluationReport) -> str:
     confidence = report.levels[0].summary.confidence if report.levels else 0.95
+    changed = f" The worlds are not those of training: {'; '.join(report.changes)}." if report.changes else ""
     return (
         f"{report.env_id}, greedy, held-out seed {report.seed}; in brackets {confidence:.0%} intervals "
-        "(rates: Wilson; means: Student's t)."
+        f"(rates: Wilson; means: Student's t).{changed}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import re
@@ -50,9 +51,8 @@ class LocatedRun:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             return [str(path) for path in write(out)]
-        below = f"{name}/{time.strftime('%Y%m%d-%H%M%S')}"
+        below = _new_folder(self.run.path, f"{name}/{time.strftime('%Y%m%d-%H%M%S')}")
         folder = self.run.path / below
-        folder.mkdir(parents=True)
         written = write(folder)
         storage = self.run.config.checkpoint.storage
         location = self.uri or (None if storage is None else stored_run(storage, self.run))
@@ -151,6 +151,16 @@ def refuse_judged(folder: Path, key: str) -> None:
             raise RunDirectoryError(
                 f"{key} {folder}: holds {folder / name} already, which is never replaced; name another folder"
             )
+
+
+def _new_folder(parent: Path, below: str) -> str:
+    """Make the folder ``below``, or with a number behind it where there is one already, in ``parent`` and return it."""
+    for number in itertools.count(1):
+        name = below if number == 1 else f"{below}-{number}"
+        with contextlib.suppress(FileExistsError):
+            (parent / name).mkdir(parents=True)
+            return name
+    raise AssertionError("numbers do not end")
 
 
 def _lies_stored(path: Path) -> bool:

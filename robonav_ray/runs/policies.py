@@ -6,6 +6,7 @@ from typing import Literal
 
 from safetensors.numpy import load_file
 
+from robonav_ray.algo.parameters import first_dim
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.ranges import within
@@ -14,6 +15,7 @@ from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, taking_up
 from robonav_ray.runs.saved_learner import COUNTERS_FILE, TENSORS_FILE, check_document, check_tensors, with_defaults
 from robonav_ray.runs.task import Task
 
+_FIRST = "hidden.0.weight"
 _PREFIX = {"online": "online.", "averaged": "target."}
 
 
@@ -40,10 +42,17 @@ def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy
     """Return the network that ``evaluation.weights`` names, ready to act.
 
     Raises:
-        CheckpointError: When it does not fit the run's config.
+        CheckpointError: When it is for observations of another size, or does not fit the run's config otherwise.
     """
     policy = Policy(task.obs_dim, task.num_actions, config.algo, task.lidar)
     snapshot = read_policy(checkpoint, config.evaluation.weights)
+    inputs = {name: array.shape[-1] for name, array in zip(snapshot.names, snapshot.arrays, strict=True)}
+    wanted = first_dim(task.obs_dim, config.algo, task.lidar)
+    if inputs.get(_FIRST, wanted) != wanted:
+        raise CheckpointError(
+            f"{checkpoint.learner}: its network is for another observation size: its first layer takes {inputs[_FIRST]} numbers, and the "
+            f"{task.obs_dim} of an observation of {task.env_id} give {wanted}"
+        )
     try:
         policy.load(snapshot)
     except ValueError as error:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from robonav_ray.config.load import MAX_BYTES, ConfigError, read_yaml
+from robonav_ray.config.yaml_document import MAX_BYTES, ConfigError, read_yaml
 from robonav_ray.errors import UserError
 from robonav_ray.files.manifest import MANIFEST
 from robonav_ray.files.plain_files import PlainFileError

@@ -1,9 +1,12 @@
-"""After training: evaluate a run's policy on held-out worlds, draw its curves, let it drive for a picture."""
+"""Judging a policy on held-out worlds: when training has ended (curves and a film go with it), or when somebody asks for it."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from gymnasium.vector import VectorEnv
@@ -12,6 +15,7 @@ from rich.text import Text
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import stage_number
+from robonav_ray.config.load import ConfigError
 from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
 from robonav_ray.errors import EnvironmentFailedError
 from robonav_ray.evaluation.episodes import EpisodeTable, EvaluationProgress, evaluate_policy
@@ -20,7 +24,8 @@ from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_r
 from robonav_ray.evaluation.statistics import summarize
 from robonav_ray.interfaces import HasLevels
 from robonav_ray.runs.checkpoint import Checkpoint
-from robonav_ray.runs.located import find_policy
+from robonav_ray.runs.faults import told_beside
+from robonav_ray.runs.located import find_policy, located, refuse_judged, refuse_unwritable, refuse_uri
 from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runs.task import Task, describe_task
@@ -33,6 +38,108 @@ from robonav_ray.runtime.wiring import Session
 from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text, path_word
 from robonav_ray.worlds.make import make_vector_env
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What a run is judged on, as far as that is not what its config says."""
+
+    episodes: int | None = None
+    """Per stage; None takes ``evaluation.num_episodes``."""
+    stages: Sequence[str] | None = None
+    """By name or number from 0; None takes ``evaluation.levels``, or all."""
+    seed: int | None = None
+    """Of the held-out worlds; None takes ``evaluation.seed``."""
+    overrides: Sequence[str] = ()
+    """``a.b=c`` for the worlds: keys of ``env``, ``curriculum.stages`` and ``evaluation``."""
+
+    def config_of(self, run: RunDirectory) -> RunConfig:
+        """Return the config of ``run`` as it is judged; UserError for a stage or an override that there cannot be."""
+        for override in self.overrides:
+            key = override.partition("=")[0].strip()
+            if not any(key == section or key.startswith(f"{section}.") for section in _JUDGED_SECTIONS):
+                raise ConfigError(
+                    f"override {override!r}: would change nothing here, as the policy is taken as it was trained; an evaluation takes "
+                    f"those of the worlds and of the judging ({', '.join(f'{section}.KEY' for section in _JUDGED_SECTIONS)})"
+                )
+        asked: dict[str, Any] = {"num_episodes": self.episodes, "seed": self.seed}
+        if self.stages is not None:
+            asked["levels"] = stage_numbers(self.stages, run.config, "stages")
+        words = [f"evaluation.{key}={value}" for key, value in asked.items() if value is not None]
+        return run.resumed_config([*self.overrides, *words])
+
+
+_JUDGED_SECTIONS = ("env", "curriculum.stages", "evaluation")
+
+
+def evaluate(
+    where: str | Path,
+    exam: Exam,
+    *,
+    out: Path | None,
+    screen: Screen,
+    stopping: Callable[[], AbstractContextManager[StopRequest]],
+    told: Callable[[EvaluationReport], None],
+) -> tuple[EvaluationReport, list[str]]:
+    """Judge the run (or checkpoint, or URI of either) ``where``; keep the report in ``out``, or in a new folder of the run.
+
+    ``told`` is given the report before it is written. Returns it, and where each of its files lies, as people are shown it.
+
+    Raises:
+        EvaluationStopped: When the StopRequest that ``stopping`` gives asks for an end; nothing is written.
+        UserError: For what is wrong in ``where``, ``exam`` or ``out``, before the work.
+        RunFaultError: When the environment fails.
+    """
+    refuse_uri(out, "--out", "give the URI of a run that lies there, and the results are stored with it")
+    if out is not None:
+        refuse_unwritable(out, "--out")
+        refuse_judged(out, "--out")
+    with located(where, writes=out is None) as found, told_beside(found.run):
+        config = exam.config_of(found.run)
+        changes = world_changes(found.run.config, config)
+        with stopping() as stop:
+            report = evaluate_run(found.run, found.checkpoint, config, screen, config.evaluation.levels, stop)
+        report = replace(report, changes=changes)
+        told(report)
+        return report, found.keep(lambda folder: write_report(report, folder), "evaluations", out)
+
+
+def world_changes(trained: RunConfig, judged: RunConfig) -> tuple[str, ...]:
+    """Return which settings of the worlds differ, as ``a.b=c (trained with d)``.
+
+    Raises:
+        ConfigError: When a policy that was trained in the one cannot act in the other.
+    """
+    before, now = _world_settings(trained), _world_settings(judged)
+    if before == now:
+        return ()
+    old, new = describe_task(trained), describe_task(judged)
+    if (old.obs_dim, old.num_actions) != (new.obs_dim, new.num_actions):
+        raise ConfigError(
+            f"overrides: the worlds would show {new.obs_dim} observations and take {new.num_actions} actions, and the policy was trained "
+            f"with {old.obs_dim} and {old.num_actions}; change nothing that is seen or done, or train in such worlds"
+        )
+    keys = [*now, *(key for key in before if key not in now)]
+    return tuple(
+        f"{key}={now.get(key)} (trained with {before.get(key)})" for key in keys if before.get(key, _GONE) != now.get(key, _GONE)
+    )
+
+
+_GONE = object()
+
+
+def _world_settings(config: RunConfig) -> dict[str, Any]:
+    """Return the settings of the worlds by dotted key."""
+    sections = config.sections_in_use()
+    return dict(_flat({"env": sections["env"], "curriculum.stages": sections["curriculum"]["stages"]}))
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not items:
+        yield key, value
+    for name, item in items:
+        yield from _flat(item, f"{key}.{name}" if key else str(name))
 
 
 def finish_run(session: Session, ending: Ending, console: Screen, stop: StopRequest) -> bool:
@@ -164,10 +271,12 @@ def checked_levels(task: Task, levels: Sequence[int] | None) -> tuple[int, ...]:
     return chosen
 
 
-def stage_numbers(text: str, config: RunConfig, option: str) -> list[int]:
-    """Return the numbers of stages that are named or numbered in ``text``, with commas between them."""
+def stage_numbers(words: Sequence[str], config: RunConfig, option: str) -> list[int]:
+    """Return the numbers of stages that are named, or numbered from 0; of one word also with commas between them."""
     names = [stage.name for stage in config.curriculum.stages_for(config.env.is_native)]
+    if len(words) == 1 and words[0] not in names:
+        words = words[0].split(",")
     try:
-        return [stage_number(word, names) for word in ([text] if text in names else text.split(","))]
+        return [stage_number(word, names) for word in words]
     except ValueError as error:
         raise RunDirectoryError(f"{option}: {error}") from None

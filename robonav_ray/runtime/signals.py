@@ -15,12 +15,12 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from robonav_ray.runtime.streams import EXIT_FAILED, EXIT_RESUME, Loss, current_streams
 
-__all__ = ["EXIT_FAILED", "EXIT_RESUME", "StopRequest", "stop_on_signals"]
+__all__ = ["EXIT_FAILED", "EXIT_RESUME", "StopRequest", "stop_on_interrupt", "stop_on_signals"]
 
 ONE_S = 0.5
 """Signals within this long of each other are one: a terminal and a wrapper (``timeout``, ``make``, ``uv run``) send one each."""
@@ -100,19 +100,6 @@ def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) 
     of the first signal.
     """
     request = StopRequest(None if grace_s is None else os._exit)
-    began = [0.0]
-
-    def note(number: int, frame: FrameType | None) -> None:
-        now, before = time.monotonic(), began[0]
-        if not request or now - before > ONE_S:
-            began[0] = now
-        if request and number == signal.SIGINT and now - before > ONE_S:
-            request.at_once = True
-            raise KeyboardInterrupt
-        if not request:
-            request.signal_name = signal.Signals(number).name
-        if grace_s is not None:
-            request.end_within(grace_s, request.why)
 
     def lost(loss: Loss) -> None:
         if not request:
@@ -122,7 +109,6 @@ def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) 
             request.end_within(grace_s, request.why)
 
     ours = [*_OURS, *(number for number in _MAY_BE_ANOTHERS if signal.getsignal(number) is signal.SIG_DFL)]
-    before = {number: signal.signal(number, note) for number in ours}
     streams = current_streams()
     if streams is not None:
         streams.ending = lambda: bool(request)
@@ -131,10 +117,57 @@ def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) 
         if streams.loss is not None:
             lost(streams.loss)
     try:
-        yield request
+        with _noted(request, ours, grace_s):
+            yield request
     finally:
         request.over()
         if streams is not None:
             streams.listener = None
-        for number, handler in before.items():
+
+
+@contextlib.contextmanager
+def stop_on_interrupt() -> Iterator[StopRequest]:
+    """As ``stop_on_signals``, for a call inside a program of somebody else: it is never ended by force, and has its handlers back after.
+
+    In the main thread, SIGINT asks for an end (a second one raises KeyboardInterrupt). So does a SIGTERM that the program does not handle;
+    it is raised again when the block is left. In another thread no handler is touched.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    ours = [signal.SIGINT] if callable(signal.getsignal(signal.SIGINT)) else []
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        ours.append(signal.SIGTERM)
+    try:
+        with _noted(request, ours, None):
+            yield request
+    finally:
+        if request.signal_name == "SIGTERM":
+            signal.raise_signal(signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _noted(request: StopRequest, numbers: Sequence[signal.Signals], grace_s: float | None) -> Iterator[None]:
+    """Write into ``request`` which of the signals ``numbers`` arrives while the block runs."""
+    began = 0.0
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal began
+        now, before = time.monotonic(), began
+        if not request or now - before > ONE_S:
+            began = now
+        if request and number == signal.SIGINT and now - before > ONE_S:
+            request.at_once = True
+            raise KeyboardInterrupt
+        if not request:
+            request.signal_name = signal.Signals(number).name
+        if grace_s is not None:
+            request.end_within(grace_s, request.why)
+
+    handlers = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
             signal.signal(number, handler)

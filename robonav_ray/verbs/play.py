@@ -97,5 +97,5 @@ def _chosen(found: LocatedRun, stage: str | None) -> tuple[int, Task, Policy]:
 
     config = found.run.config
     task = describe_task(config)
-    level = checked_levels(task, None if stage is None else stage_numbers(stage, config, "--stage"))[-1]
+    level = checked_levels(task, None if stage is None else stage_numbers([stage], config, "--stage"))[-1]
     return level, task, load_policy(found.checkpoint, config, task)

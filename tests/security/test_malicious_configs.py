@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from robonav_ray.config import RunConfig
-from robonav_ray.config.load import MAX_BYTES, MAX_DEPTH, ConfigError, load_run_config, load_tuning_config
+from robonav_ray.config.load import ConfigError, load_run_config, load_tuning_config
+from robonav_ray.config.yaml_document import MAX_BYTES, MAX_DEPTH
 from robonav_ray.runs.run_directory import create_run, open_run
 
 YAML = {
