@@ -83,6 +83,15 @@ def html_text(text: object) -> str:
     return html.escape(visible(text), quote=True)
 
 
+def bytes_text(num_bytes: int) -> str:
+    """Return a number of bytes for people: ``812 B``, ``3.4 MB``, ``1.2 GB`` (powers of 1,000)."""
+    size, units = float(num_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 999.5 and len(units) > 1:
+        size /= 1000.0
+        units.pop(0)
+    return f"{size:.0f} {units[0]}" if size >= 99.5 or units[0] == "B" else f"{size:.1f} {units[0]}"
+
+
 def picture_text(text: object) -> str:
     """Return ``text`` as matplotlib shows it as it is: no formula between dollars, and not left out of a legend."""
     told = one_line(text).replace("$", r"\$")

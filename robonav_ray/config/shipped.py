@@ -39,8 +39,10 @@ class ShippedConfig:
 
     @property
     def question(self) -> str:
-        """The comment in its first line: the question that a run of it answers."""
-        return read_text(self.path).partition("\n")[0].lstrip("# ").removeprefix("Question: ").strip()
+        """The question that it answers: the comment in its first line."""
+        line = read_text(self.path, follow=True).partition("\n")[0].removeprefix("# ").removeprefix("Question: ").strip()
+        question, mark, _ = line.partition("?")
+        return question[:1].upper() + question[1:] + mark
 
 
 def shipped_root() -> Path | None:

@@ -14,27 +14,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save
 
 from robonav_ray.errors import UserError
 from robonav_ray.files.manifest import MANIFEST
-from robonav_ray.files.plain_files import list_plain
 from robonav_ray.files.storage import join, open_folder, read_bytes, write_file
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, newest_good_checkpoint, taking_up
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runs.saved_learner import COUNTERS_FILE, TENSORS_FILE
 from robonav_ray.runs.stored_notes import shown
 from robonav_ray.runs.stored_runs import StoredRunError, holds_run, prune_stored, stored_checkpoints, stored_run
-from robonav_ray.runs.superseded import prune_checkpoints
+from robonav_ray.runs.superseded import bytes_below, prune_checkpoints
 from robonav_ray.text import command_text, path_word
 
 POLICY_ALONE = "policy_alone.json"
 """Stands in a checkpoint that holds a policy and nothing to go on from."""
 _NETWORKS = ("online.", "target.")
-_MOST_FILES = 100_000
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def freeable(run: RunDirectory, *, force: bool = False) -> Freeable | None:
     if checkpoint is None:
         return None
     location = _stored_at(run)
-    held = _bytes_below(run.checkpoints) + (0 if location is None else sum(_stored_sizes(location)))
+    held = bytes_below(run.checkpoints) + (0 if location is None else sum(_stored_sizes(location)))
     policy = sum(array.nbytes for array in _networks(checkpoint).values())
     is_done = holds_policy_alone(checkpoint) and _is_only(run, location, checkpoint)
     return None if is_done else Freeable(run, max(0, held - policy * (1 if location is None else 2)), location)
@@ -81,14 +78,14 @@ def free(found: Freeable, *, force: bool = False) -> int:
     run, location = found.run, found.stored_at
     with run.locked():
         _refuse(run, force, is_held=True)
-        before = _bytes_below(run.checkpoints) + (0 if location is None else sum(_stored_sizes(location)))
+        before = bytes_below(run.checkpoints) + (0 if location is None else sum(_stored_sizes(location)))
         checkpoint = _newest(run)
         if checkpoint is not None and not holds_policy_alone(checkpoint):
             _write_policy(run, checkpoint, location)
         prune_checkpoints(run.checkpoints, 1)
         if location is not None:
             prune_stored(location, 1)
-        return before - _bytes_below(run.checkpoints) - (0 if location is None else sum(_stored_sizes(location)))
+        return before - bytes_below(run.checkpoints) - (0 if location is None else sum(_stored_sizes(location)))
 
 
 def holds_policy_alone(checkpoint: Checkpoint) -> bool:
@@ -168,10 +165,6 @@ def _is_only(run: RunDirectory, location: str | None, checkpoint: Checkpoint) ->
     """Whether nothing lies beside a checkpoint, here and in the storage."""
     beside = [path for path in run.checkpoints.iterdir() if path.name != checkpoint.path.name]
     return not beside and (location is None or stored_checkpoints(location) == [checkpoint.path.name])
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum((folder / name).lstat().st_size for name in list_plain(folder, _MOST_FILES))
 
 
 def _stored_sizes(location: str) -> Iterator[int]:

@@ -14,7 +14,8 @@ from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import is_plain
 from robonav_ray.runs.checkpoint import list_checkpoints
 from robonav_ray.runs.run_directory import EVALUATION_JSON, RunDirectory, open_run
-from robonav_ray.runs.superseded import steps_of
+from robonav_ray.runs.superseded import bytes_below, steps_of
+from robonav_ray.text import command_text
 
 logger = logging.getLogger(__name__)
 MAX_DEPTH = 6
@@ -96,6 +97,31 @@ def run_facts(run: RunDirectory) -> RunFacts:
         started=_moment(sessions[0].get("started")),
         path=run.path,
     )
+
+
+def describe_run(run: RunDirectory) -> dict[str, Any]:
+    """Return one run in full, as JSON takes it: its facts, how it ended, its verdicts, checkpoints and sessions."""
+    sessions = [entry for entry in _list_of(run.read_json("run.json").get("sessions")) if isinstance(entry, dict)] or [{}]
+    last, summary, config = sessions[-1], run.read_json("summary.json"), run.config
+    command = last.get("command")
+    return {
+        **run_facts(run).to_dict(),
+        "reason": run.read_json("status.json").get("reason"),
+        "env": config.env.id,
+        "preset": config.preset,
+        "train_s": summary.get("train_s"),
+        "learner_steps": _whole(summary.get("learner_steps")),
+        "verdict": _list_of(run.read_json(EVALUATION_JSON).get("verdict")),
+        "command": command_text(*command) if isinstance(command, list) else None,
+        "sessions": len(sessions),
+        "wiring": last.get("wiring"),
+        "git_revision": last.get("git_revision"),
+        "project": last.get("project"),
+        "init_from": run.read_json("run.json").get("init_from"),
+        "checkpoints": [path.name for path in list_checkpoints(run.checkpoints)],
+        "checkpoints_bytes": bytes_below(run.checkpoints),
+        "storage": config.checkpoint.storage,
+    }
 
 
 def _status(run: RunDirectory) -> str:

@@ -30,7 +30,7 @@ from robonav_ray.runs.checkpoint import (
     newest_good_checkpoint,
 )
 from robonav_ray.runs.run_directory import UNFINISHED, RunDirectory
-from robonav_ray.runs.stored_notes import bring_notes, shown
+from robonav_ray.runs.stored_notes import LARGEST_NOTE_BYTES, bring_notes, shown
 
 logger = logging.getLogger(__name__)
 SUPERSEDED = "manifest.superseded.json"
@@ -172,6 +172,15 @@ def bring_policy(location: str, directory: Path, name: str | None = None) -> Run
             run.checkpoints.mkdir(parents=True)
             fetch_checkpoint(join(location, name), run.checkpoints)
     return run
+
+
+def bring_curves(location: str, directory: Path) -> None:
+    """Copy what the curves of a stored run are drawn from into ``directory``, which is made; StoredRunError when it cannot be."""
+    with _readable(location):
+        directory.mkdir(parents=True)
+        for name in ("metrics.jsonl", "curriculum_progress.json"):
+            if exists(join(location, name)):
+                fetch(join(location, name), directory / name, limit=LARGEST_NOTE_BYTES)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,11 @@ import time
 from pathlib import Path
 
 from robonav_ray.files.manifest import MANIFEST
+from robonav_ray.files.plain_files import list_plain
 from robonav_ray.runs.checkpoint import ASIDE, SUPERSEDED, folders_in, list_checkpoints
+
+MOST_FILES = 100_000
+"""More than checkpoints of a run ever have."""
 
 
 def set_newer_aside(folder: Path, checkpoint: Path) -> list[Path]:
@@ -19,6 +23,11 @@ def set_newer_aside(folder: Path, checkpoint: Path) -> list[Path]:
 def steps_of(name: str) -> int:
     """Return the env steps of a checkpoint by its name, also of one that was set aside."""
     return int(name.removeprefix(SUPERSEDED).removeprefix("env-").partition("-")[0])
+
+
+def bytes_below(folder: Path) -> int:
+    """Return the bytes of all files below ``RUN/checkpoints``, also of what was set aside; links are not followed."""
+    return sum((folder / name).lstat().st_size for name in list_plain(folder, MOST_FILES))
 
 
 def prune_checkpoints(folder: Path, keep: int) -> list[Path]:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[CONFIG.yaml] [section.key=value ...]", help="A YAML file with what differs from the defaults, then overrides."
+        metavar="[CONFIG.yaml] [section.key=value ...]",
+        help="A YAML file with what differs from the defaults, or the name of a shipped one (`robonav config list`), then overrides.",
     ),
 ]
 
