@@ -89,6 +89,7 @@ OPENED_ELSEWHERE = {
     "learner/tree_file.py": "after open_reading, and inside of replacing_path",
     "learner/bad_batches.py": "inside of replacing_path",
     "replay/shard_files.py": "after vetting and open_reading",
+    "runs/freeing.py": "after vetting",
     "runs/policies.py": "after vetting",
     "runtime/local.py": "after vetting; written into a folder that has just been made",
     "runs/vetting.py": "a member of an archive",
