@@ -1,23 +1,65 @@
 """The drawing holds: imports point one way, light rooms stay light, every room says what flows through it."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "robonav_ray"
-ROOMS = sorted(p.parent.name for p in PACKAGE.glob("*/__init__.py"))
+PROOFS = ROOT / "proofs"
+ROOMS = sorted(p.parent.relative_to(ROOT).as_posix() for tree in (PACKAGE, PROOFS) for p in tree.glob("*/__init__.py"))
 
 
-def loaded_by(module: str) -> set[str]:
-    """Return the names of all modules that a fresh interpreter holds after importing ``module``."""
-    code = f"import sys, {module}; print('\\n'.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+LIGHT = {
+    "import robonav_ray": "torch ray numpy numba gymnasium pydantic rich psutil pynvml",
+    "import robonav_ray.records": "torch ray numba tensorboard matplotlib",
+    "import robonav_ray.config": "torch ray numba tensorboard matplotlib",
+    "import robonav_ray.worlds": "torch ray numba tensorboard matplotlib",
+    "import gymnasium; assert 'robonav_ray/Nav-v0' in gymnasium.registry": "torch ray numba",
+    "import robonav_ray.cli": "torch ray tensorboard matplotlib",
+    "robonav_ray.CurriculumLearningSystem()": "torch ray",
+    "import robonav_ray.curriculum.ladder": "torch ray",
+    "import robonav_ray.algo.policy, robonav_ray.algo.exploration, robonav_ray.algo.n_step, robonav_ray.algo.returns": "torch ray",
+    "import robonav_ray.worlds.make": "torch ray",
+    "import robonav_ray.planners.orca": "torch ray",
+    "import robonav_ray.replay.shard": "torch ray",
+    "import robonav_ray.rollout.worker": "torch ray",
+    "import robonav_ray.tuning.space": "torch ray",
+    "import robonav_ray.tuning.mutations": "torch ray",
+    "import robonav_ray.tuning.pb2": "torch ray",
+    "import robonav_ray.tuning.samplers": "torch ray",
+    "import robonav_ray.tuning.samplers.bayesian": "torch ray",
+    "import robonav_ray.tuning.samplers.optuna_study": "torch ray",
+}
+"""What is done, and the modules that are not loaded afterwards. All in one interpreter, in this order."""
+PROBE = """
+import json, sys
+found = {}
+for step, heavy in json.loads(sys.argv[1]).items():
+    exec(step)
+    found[step] = sorted(set(heavy.split()) & sys.modules.keys())
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, list[str]]:
+    """Return the heavy modules that a fresh interpreter holds after each step."""
+    done = subprocess.run([sys.executable, "-c", PROBE, json.dumps(LIGHT)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("step", LIGHT)
+def test_what_is_light_loads_nothing_heavy(loaded: dict[str, list[str]], step: str) -> None:
+    first = next((one for one, heavy in loaded.items() if heavy), None)
+    assert not loaded[step], f"already after: {first}"
 
 
 def test_import_contracts_hold() -> None:
@@ -31,22 +73,9 @@ def test_import_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    "module", ["robonav_ray", "robonav_ray.cli", "robonav_ray.config", "robonav_ray.worlds", "robonav_ray.records"]
-)
-def test_light_imports(module: str) -> None:
-    heavy = loaded_by(module) & {"torch", "ray", "tensorboard", "matplotlib"}
-    assert not heavy
-
-
-@pytest.mark.parametrize("module", ["robonav_ray.replay.shard", "robonav_ray.curriculum.ladder", "robonav_ray.rollout.worker"])
-def test_processes_that_must_stay_small_never_load_torch(module: str) -> None:
-    assert not loaded_by(module) & {"torch", "ray"}
-
-
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_says_what_it_consumes_produces_and_waits_for(room: str) -> None:
-    text = (PACKAGE / room / "__init__.py").read_text()
+    text = (ROOT / room / "__init__.py").read_text()
     for word in ("Consumes:", "Produces:", "Waits for:"):
         assert word in text, f"{room}/__init__.py"
 
@@ -58,8 +87,15 @@ def test_remote_calls_stay_in_remote_files() -> None:
 
 
 def test_no_file_has_outgrown_the_head() -> None:
-    long = {p.relative_to(ROOT).as_posix(): n for p in PACKAGE.rglob("*.py") if (n := len(p.read_text().splitlines())) > 420}
+    files = (path for tree in (PACKAGE, PROOFS, ROOT / "scripts") for path in tree.rglob("*.py"))
+    long = {p.relative_to(ROOT).as_posix(): n for p in files if (n := len(p.read_text().splitlines())) > 420}
     assert long == {}
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest imports a test file by its base name: a second one of that name cannot be collected beside it."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_nothing_is_pickled_to_disk() -> None:
@@ -178,12 +214,12 @@ def test_what_is_printed_is_text_and_never_markup() -> None:
     }
     shell = {f"launch/{name}.py" for name in ("ray_start", "ray_up", "compose", "kuberay", "submit", "local_places")}
     found = []
-    for path in (*PACKAGE.rglob("*.py"), *(ROOT / "scripts").rglob("*.py")):
+    for path in (*PACKAGE.rglob("*.py"), *PROOFS.rglob("*.py"), *(ROOT / "scripts").rglob("*.py")):
         name = path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else ROOT).as_posix()
         if name in ("screen.py", "text.py"):
             continue
         for pattern, why in forbidden.items():
-            if "shlex" in pattern and (name in shell or name.startswith("scripts/")):  # words for a machine, not for a person
+            if "shlex" in pattern and (name in shell or name.startswith("proofs/")):  # words for a machine, not for a person
                 continue
             found += [f"{name}: {line.strip()} ({why})" for line in path.read_text().splitlines() if re.search(pattern, line)]
     assert found == []

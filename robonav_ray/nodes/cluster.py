@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 _OWN_RAY = {
     "object_timeout_milliseconds": 100,
     # What nobody refers to any more leaves the store after this. With Ray's own second, the smallest store (75 MiB) is up to 99 % full
-    # of such at 70 MB/s of fragments and batches, with this 12 % (scripts/bench_object_store.py).
+    # of such at 70 MB/s of fragments and batches, with this 12 % (proofs/bench/object_store.py).
     "free_objects_period_milliseconds": 50,
 }
 

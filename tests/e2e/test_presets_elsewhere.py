@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
 
+from proofs.studies import presets
 from robonav_ray.config.preset import preset_names
-
-ROOT = Path(__file__).parents[2]
-
-
-def study() -> Any:
-    """Return scripts/study_presets.py as a module."""
-    if "study_presets" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("study_presets", ROOT / "scripts" / "study_presets.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["study_presets"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["study_presets"]
 
 
 @pytest.mark.slow
@@ -32,10 +14,10 @@ def study() -> Any:
 @pytest.mark.parametrize("environment", ["CartPole-v1", "Acrobot-v1"])
 @pytest.mark.parametrize("preset", preset_names())
 def test_a_preset_learns_with_its_defaults(preset: str, environment: str, seed: int) -> None:
-    result = study().train(preset, environment, seed, stop_when_reached=True)
-    goal = study().GOALS[environment]
+    result = presets.train(preset, environment, seed, stop_when_reached=True)
+    goal = presets.GOALS[environment]
     assert result.reached_at is not None, f"the greedy policy is at {result.greedy}, not at {goal.mean_return}"
-    assert result.reached_at <= goal.env_steps + study().LOOK_ENV_STEPS
+    assert result.reached_at <= goal.env_steps + presets.LOOK_ENV_STEPS
 
 
 @pytest.mark.slow
@@ -43,7 +25,7 @@ def test_a_preset_learns_with_its_defaults(preset: str, environment: str, seed: 
 def test_a_support_that_is_too_small_is_said_while_it_trains(caplog: pytest.LogCaptureFixture) -> None:
     """A pole held for 40 steps is worth 33."""
     changes = ("algo.v_min=-20", "algo.v_max=20", "budget.max_env_steps=40000")
-    study().train("rainbow", "CartPole-v1", 0, changes)
+    presets.train("rainbow", "CartPole-v1", 0, changes)
     said = [record.getMessage() for record in caplog.records if "support" in record.getMessage()]
     assert len(said) == 1, said
     assert "algo.v_max (20) is too low" in said[0]

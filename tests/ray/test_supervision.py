@@ -19,10 +19,12 @@ from robonav_ray.config.load import load_run_config
 from robonav_ray.curriculum.remote import CurriculumHandle, start_curriculum
 from robonav_ray.errors import LearnerCallError, PartLostError
 from robonav_ray.nodes.resources import make_plan, split_worlds
+from robonav_ray.part_names import Part
 from robonav_ray.runs.checkpoint import CheckpointWriter, Counters
 from robonav_ray.runs.run_directory import create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.events import read_events
+from robonav_ray.runtime.part_titles import title_starts
 from robonav_ray.runtime.topology import RayWiring
 from robonav_ray.runtime.train import train_command
 from robonav_ray.runtime.wiring import Session, WiringFacts
@@ -100,7 +102,7 @@ def test_a_rank_that_freezes_as_a_checkpoint_is_cut_costs_the_checkpoint_and_hol
     frozen = 0
     try:
         facts = poll_until(wiring, lambda f: f.learner_steps >= 50)
-        (rank,) = (p for p in psutil.process_iter() if is_titled(p, "ray::RayTrainWorker"))
+        (rank,) = (p for p in psutil.process_iter() if is_titled(p, *title_starts(Part.RANK)))
         frozen = rank.pid
         os.kill(frozen, signal.SIGSTOP)
         writer = CheckpointWriter(run.checkpoints, Counters(facts.env_steps, facts.learner_steps, 1.0, 1))
@@ -132,15 +134,8 @@ def is_alive(pid: int) -> bool:
 
 def is_of_a_session(process: psutil.Process) -> bool:
     """Whether it is an actor that a session starts for itself, alive."""
-    return is_titled(
-        process,
-        "ray::Mailbox",
-        "ray::_Store",
-        "ray::LedgerService",
-        "ray::ReplayShard",
-        "ray::CurriculumHost",
-        "ray::_WorkerActor",
-    )
+    ranks = (Part.RANK, Part.CONTROLLER)  # Ray Train ends its own
+    return is_titled(process, *title_starts(*(part for part in Part if part not in ranks)))
 
 
 @pytest.mark.timeout(240)

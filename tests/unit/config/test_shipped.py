@@ -76,10 +76,11 @@ def test_a_job_is_given_the_name() -> None:
     assert submission.entrypoint() == "robonav train quick seed=3"
 
 
-def test_a_wheel_holds_the_configs(tmp_path: Path) -> None:
+def test_a_wheel_holds_the_configs_and_not_the_proofs(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    (source / "robonav_ray").mkdir(parents=True)
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "robonav_ray/__init__.py"):
+    for folder in ("robonav_ray", "proofs"):
+        (source / folder).mkdir(parents=True)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "robonav_ray/__init__.py", "proofs/__init__.py"):
         shutil.copyfile(REPOSITORY / name, source / name)
     for name in ("configs", "cluster"):
         shutil.copytree(REPOSITORY / name, source / name)
@@ -88,6 +89,8 @@ def test_a_wheel_holds_the_configs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        held = {n.removeprefix("robonav_ray/shipped/"): archive.read(n) for n in archive.namelist() if "/shipped/" in n}
+        names = archive.namelist()
+        held = {n.removeprefix("robonav_ray/shipped/"): archive.read(n) for n in names if "/shipped/" in n}
     wanted = [*(REPOSITORY / "configs").rglob("*.yaml"), REPOSITORY / "cluster/cluster.yaml"]
     assert held == {path.relative_to(REPOSITORY).as_posix(): path.read_bytes() for path in wanted}
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"robonav_ray"}

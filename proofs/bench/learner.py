@@ -1,0 +1,200 @@
+"""The learner fed by replay actors against a bare torch loop, turn about in one process on one thread.
+
+``updates_per_s`` is the whole loop of a rank: prioritised batches drawn from Ray actors, copied to tensors, the update, new priorities
+sent back, weights published to the store, the mailbox. ``bare_updates_per_s`` makes the same update on one batch that stays in memory.
+``ratio`` is the median over rounds of the one to the other. Two more say what it would be on a machine that does nothing else:
+``undisturbed_ratio`` leaves out the time in which the learner's thread could have run but had no core (``stolen_frac`` of it, also when
+it was the replay's own processes that had it), ``cpu_ratio`` also the time in which it waited for batches or for the interpreter.
+``wait_frac`` is the part of the time in which the learner waited for a batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import numpy as np
+import torch
+from torch import nn
+
+from robonav_ray.algo.losses import double_q_target, huber_loss, polyak_update, td_error
+from robonav_ray.config.algo import AlgoConfig
+from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.config.replay import ReplayConfig
+from robonav_ray.learner.devices import set_threads, share_interpreter
+from robonav_ray.learner.loop import LearnerLoop
+from robonav_ray.learner.state import LearnerState
+from robonav_ray.nodes.own_ray import own_ray
+from robonav_ray.records import CommandBatch, Fragment, Metrics, TransitionSpec
+from robonav_ray.replay.remote import ReplayHandles, start_replay
+from robonav_ray.screen import say
+from robonav_ray.weights.remote import start_weight_store
+
+FRAGMENT_ROWS = 2048
+
+
+class QuietMailbox:
+    """A CommandChannel that never asks for anything."""
+
+    def __init__(self) -> None:
+        self.metrics: Metrics = {}
+
+    def exchange(self, metrics: Metrics) -> CommandBatch:
+        """Keep the metrics; there is never a command."""
+        self.metrics = metrics
+        return CommandBatch()
+
+    def reply(self, command_id: int, value: str) -> None:
+        """Not called, as there are no commands."""
+        raise AssertionError("no command was given")
+
+
+def make_bare_loop(obs_dim: int, num_actions: int, algo: AlgoConfig, config: LearnerConfig):
+    """Return a function that makes one update with nothing around it: torch.optim, one resident batch."""
+    state = LearnerState(obs_dim, num_actions, algo, config, seed=0)
+    online, target = state.online, state.target
+    parameters, targets = list(online.parameters()), list(target.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, eps=config.adam_eps, fused=True)
+    size = config.batch_size
+    obs, next_obs, reward, weight = torch.randn(size, obs_dim), torch.randn(size, obs_dim), torch.randn(size), torch.rand(size)
+    discount, action = torch.full((size,), algo.gamma**algo.n_step), torch.randint(0, num_actions, (size,))
+
+    def update() -> None:
+        with torch.no_grad():
+            goal = double_q_target(reward, discount, online(next_obs), target(next_obs))
+        optimizer.zero_grad(set_to_none=True)
+        error = td_error(online(obs), action, goal)
+        loss = (weight * huber_loss(error, algo.huber_delta)).mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+        optimizer.step()
+        polyak_update(targets, parameters, config.target_tau)
+
+    return update
+
+
+def fill(replay: ReplayHandles, spec: TransitionSpec, num_rows: int, num_actions: int) -> None:
+    """Insert made-up rows."""
+    rng = np.random.default_rng(0)
+    columns = spec.allocate(FRAGMENT_ROWS)
+    columns[0][:], columns[3][:] = rng.standard_normal(columns[0].shape), rng.standard_normal(columns[3].shape)
+    columns[1][:], columns[2][:] = rng.integers(0, num_actions, FRAGMENT_ROWS), rng.standard_normal(FRAGMENT_ROWS)
+    columns[4][:] = 0.97
+    fragment = Fragment(0, 0, 0, columns, rng.random(FRAGMENT_ROWS).astype(np.float32))
+    sink = replay.transition_sink(max_in_flight=4)
+    for sequence in range(num_rows // FRAGMENT_ROWS):
+        sink.insert(replace(fragment, sequence=sequence))
+    sink.flush()
+
+
+class Pace(NamedTuple):
+    """Seconds per update."""
+
+    wall: float
+    cpu: float
+    """Of the learner's thread."""
+    stolen: float
+    """In which the thread could have run, but had no core."""
+
+
+def thread_delay() -> float:
+    """Return the seconds in which this thread waited for a core so far (Linux; 0 elsewhere)."""
+    path = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+    return int(path.read_text().split()[1]) / 1e9 if path.is_file() else 0.0
+
+
+def timed_updates(make_updates: Callable[[int], None], num_updates: int) -> Pace:
+    """Return what ``num_updates`` took."""
+    start = (time.perf_counter(), time.thread_time(), thread_delay())
+    make_updates(num_updates)
+    end = (time.perf_counter(), time.thread_time(), thread_delay())
+    return Pace(*((b - a) / num_updates for a, b in zip(start, end, strict=True)))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--batch", type=int, default=LearnerConfig().batch_size, help="rows per update (default: the config's)")
+    parser.add_argument("--batches-per-call", type=int, default=LearnerConfig().batches_per_call)
+    parser.add_argument("--obs-dim", type=int, default=122)
+    parser.add_argument("--num-actions", type=int, default=15)
+    parser.add_argument("--items", type=int, default=200_000)
+    parser.add_argument("--shards", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--updates", type=int, default=160, help="updates per round and side")
+    args = parser.parse_args(arguments)
+    set_threads(1)
+    share_interpreter()
+    algo, config = AlgoConfig(), LearnerConfig(batch_size=args.batch, batches_per_call=args.batches_per_call)
+    spec = TransitionSpec.for_discrete((args.obs_dim,))
+    with own_ray(num_cpus=2, include_dashboard=False, object_store_memory=250_000_000, log_to_driver=False):
+        replay_config = ReplayConfig(
+            capacity=args.items, num_shards=args.shards, min_size=args.items // 2, samples_per_insert=1.0, error_buffer=1e15
+        )
+        rows_per_call = args.batch * config.batches_per_call
+        replay = start_replay(
+            replay_config, spec, 0, max_insert_rows=FRAGMENT_ROWS, max_sample_rows=rows_per_call, cpus_per_shard=0.2
+        )
+        replay.wait_ready(60.0)
+        fill(replay, spec, args.items, args.num_actions)
+        _store, weights = start_weight_store()
+        source = replay.batch_source(rank=0, prefetch_calls=config.prefetch_calls)
+        state = LearnerState(args.obs_dim, args.num_actions, algo, config, seed=0)
+        mailbox = QuietMailbox()
+        loop = LearnerLoop(
+            state, algo, config, spec, source=source, priorities=replay.priority_sink(), weights=weights, commands=mailbox
+        )
+        loop.publish()
+        bare_update = make_bare_loop(args.obs_dim, args.num_actions, algo, config)
+
+        def learner(num_updates: int) -> None:
+            made = 0
+            while made < num_updates:
+                made += loop.advance(num_updates - made)
+            loop.look()
+
+        def bare(num_updates: int) -> None:
+            for _ in range(num_updates):
+                bare_update()
+
+        paces: dict[str, list[Pace]] = {"learner": [], "bare": []}
+        waits: list[float] = []
+        for _ in range(args.rounds):
+            learner(4 * config.batches_per_call)  # what was prefetched while the other side ran does not count
+            paces["learner"].append(timed_updates(learner, args.updates))
+            waits.append(mailbox.metrics["learner/wait_frac"])
+            bare(8)
+            paces["bare"].append(timed_updates(bare, args.updates))
+        source.close()
+        replay.shutdown()
+    pairs = list(zip(paces["learner"], paces["bare"], strict=True))
+    result = {
+        "updates_per_s": round(1 / statistics.median(p.wall for p in paces["learner"]), 1),
+        "bare_updates_per_s": round(1 / statistics.median(p.wall for p in paces["bare"]), 1),
+        "ratio": round(statistics.median(bare.wall / p.wall for p, bare in pairs), 3),
+        "undisturbed_ratio": round(statistics.median((bare.wall - bare.stolen) / (p.wall - p.stolen) for p, bare in pairs), 3),
+        "cpu_ratio": round(statistics.median(bare.cpu / p.cpu for p, bare in pairs), 3),
+        "stolen_frac": round(statistics.median(p.stolen / p.wall for p, _ in pairs), 3),
+        "wait_frac": round(statistics.median(waits), 3),
+        "batch": args.batch,
+        "batches_per_call": args.batches_per_call,
+        "shards": args.shards,
+        "rounds": args.rounds,
+    }
+    for name, value in result.items():
+        say(f"{name:20} {value}")
+    if args.json:
+        say(json.dumps(result))

@@ -1,0 +1,6 @@
+"""What the rooms share: the checkout, the machine that a figure was measured on, numbers on a command line.
+
+Consumes: the repository's files, /proc.
+Produces: paths, revisions and sentences for reports.
+Waits for: git, for a moment.
+"""

@@ -1,0 +1,16 @@
+"""Hands a script over to the program of the same name in ``proofs``, in a fresh interpreter of the same process."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(name: str) -> NoReturn:
+    """Become ``python -m proofs NAME`` with this script's arguments and the interpreter's options, whatever the current folder is."""
+    options = sys.orig_argv[1 : -len(sys.argv)]
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, *options, "-P", "-m", "proofs", name, *sys.argv[1:]]
+    os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": paths})

@@ -1,6 +1,0 @@
-"""As ``ours``, in one process without Ray."""
-
-from peers.ours import main
-
-if __name__ == "__main__":
-    main("--local")
