@@ -74,7 +74,7 @@ def test_a_job_learns_is_stopped_with_a_checkpoint_and_resumed(head: Head, lapto
     )
     folder = wait_for_learning(head.storage, "fromlaptop")
     watching.send_signal(signal.SIGINT)
-    text, _ = watching.communicate(timeout=30)
+    text, _ = watching.communicate(timeout=120)
     assert watching.returncode == 130, text
     assert "the job goes on" in text
     assert "robonav jobs stop one" in text
@@ -143,7 +143,7 @@ def test_without_the_right_token_nobody_gets_in(head: Head, laptop: Path, token:
         began = time.monotonic()
         done = run(head, laptop, *command, token=token)
         assert done.returncode == 2, done.stdout + done.stderr
-        assert time.monotonic() - began < 15 * 2, "15 s on a quiet machine; this one may be shared"
+        assert time.monotonic() - began < 90, "15 s on a quiet machine: nothing is tried again and again"
         assert says in done.stderr
         assert "Traceback" not in done.stderr
     assert not (laptop / "project" / "runs").exists()

@@ -141,7 +141,7 @@ def test_a_trial_that_fails_is_tried_again_then_marked_and_the_others_go_on(tmp_
 @pytest.mark.slow
 def test_a_time_limit_leaves_something_to_resume(tmp_path: Path) -> None:
     search = tmp_path / "search"
-    told = run("tune", *ASHA, "trial.max_env_steps=2_000_000", "--time-limit", "25s", "--out", str(search), code=75)
+    told = run("tune", *ASHA, "trial.max_env_steps=2_000_000", "--time-limit", "60s", "--out", str(search), code=75)
     assert f"robonav tune --resume {search}" in told
     history = history_at(search)
     assert not history.ended
