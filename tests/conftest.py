@@ -9,6 +9,7 @@ os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("RAY_ADDRESS", None)
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,18 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_timeout_cancel_timer() -> None:
     faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """With ``--durations``, as in CI: the seconds of each folder, fixtures included."""
+    if config.option.durations is None:
+        return
+    seconds: Counter[str] = Counter()
+    for report in (one for reports in terminalreporter.stats.values() for one in reports if isinstance(one, pytest.TestReport)):
+        seconds[report.nodeid.partition("::")[0].rpartition("/")[0]] += report.duration
+    terminalreporter.section("seconds of each folder")
+    for folder, total in seconds.most_common():
+        terminalreporter.write_line(f"{total:8.1f}  {folder}")
 
 
 @pytest.fixture(scope="session")
