@@ -103,16 +103,35 @@ def verdict(level: LevelReport) -> str:
 
 
 def print_report(report: EvaluationReport, console: Screen) -> None:
-    """Show the report as one table, a column per level, and the verdicts."""
-    table = Table(title=_title(report), title_justify="left", caption=_caption(report), caption_justify="left")
-    table.add_column("")
-    for level in report.levels:
-        table.add_column(level.level, justify="right")
-    for cells in _merged(report.levels):
-        table.add_row(*cells)
-    console.print(table)
+    """Show the report as a table, a column per level, and the verdicts; a narrow screen has several, and intervals below their figures."""
+    console.print(_title(report), style="italic", soft_wrap=False)
+    rows, fitting = _merged(report.levels), len(report.levels)
+    widths = [max(map(len, column)) + 2 for column in zip(("", *(level.level for level in report.levels)), *rows, strict=True)]
+    is_narrow = sum(widths) > console.width
+    if is_narrow:
+        fitting = max(1, (console.width - _LABELS) // _CELLS)
+        rows = [[cell.replace(" (", "\n(").replace("% to ", " to ") for cell in row] for row in rows]
+    for first in range(0, len(report.levels), fitting):
+        shown = range(first, min(first + fitting, len(report.levels)))
+        names = [report.levels[i].level.replace("_", " ") if is_narrow else report.levels[i].level for i in shown]
+        console.print(_table([[row[0], *(row[1 + i] for i in shown)] for row in rows], names, 2 - is_narrow), soft_wrap=False)
+    console.print(_caption(report), style="dim italic", soft_wrap=False)
     for level in report.levels:
         console.print(verdict(level))
+
+
+_LABELS, _CELLS = 12, 17
+"""Least width of the column with what the figures are, and width of a narrow column of them: ``(0.631 to 0.674)`` and a gap."""
+
+
+def _table(rows: Sequence[Sequence[str]], names: Sequence[str], gap: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    table.add_column("", overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold", no_wrap=gap == 1)
+    for cells in rows:
+        table.add_row(*cells)
+    return table
 
 
 def to_markdown(report: EvaluationReport) -> str:

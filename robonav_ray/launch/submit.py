@@ -182,21 +182,32 @@ def stop_command(job: str, address: str | None, *, wait: bool, console: Screen) 
     return EXIT_FAILED if wait else 0
 
 
-def list_command(address: str | None, console: Screen) -> int:
-    """Print the jobs of the cluster, the newest last."""
-    from rich.table import Table
+@dataclass(frozen=True)
+class JobFacts:
+    """A job of a cluster at a glance."""
 
+    job: str
+    status: str
+    exit_code: int | None
+    started: str | None
+    """Local time, ``2026-11-22 18:15:00``; None before it has started."""
+    command: str
+
+
+def list_jobs(address: str | None) -> tuple[str, list[JobFacts]]:
+    """Return the URL of the cluster's dashboard, and its jobs, the newest last."""
     url, client = _connect(address)
-    table = Table(title=f"jobs of {url}", title_justify="left")
-    for name in ("job", "status", "exit code", "started", "command"):
-        table.add_column(name, overflow="fold")
     jobs = [job for job in client.list_jobs() if job.submission_id is not None]
-    for job in sorted(jobs, key=lambda job: job.start_time or 0):
-        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.start_time / 1000)) if job.start_time else "-"
-        code = "-" if job.driver_exit_code is None else str(job.driver_exit_code)
-        table.add_row(job.submission_id, job.status.lower(), code, started, job.entrypoint)
-    console.print(table)
-    return 0
+    return url, [
+        JobFacts(
+            job=job.submission_id or "",
+            status=job.status.lower(),
+            exit_code=job.driver_exit_code,
+            started=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.start_time / 1000)) if job.start_time else None,
+            command=job.entrypoint,
+        )
+        for job in sorted(jobs, key=lambda job: job.start_time or 0)
+    ]
 
 
 def _connect(address: str | None) -> tuple[str, JobSubmissionClient]:

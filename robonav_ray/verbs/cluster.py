@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from robonav_ray.verbs.as_json import Json
+
 cluster_app = typer.Typer(
     no_args_is_help=True,
     help="One definition from a laptop to many nodes: start it here, or derive the files that start it elsewhere.",
@@ -80,12 +82,12 @@ def cluster_address(name: ClusterName = None) -> None:
 
 
 @cluster_app.command("status", epilog="Example: `robonav cluster status`")
-def cluster_status(name: ClusterName = None) -> None:
+def cluster_status(name: ClusterName = None, json: Json = False) -> None:
     """Show the nodes of a local cluster: alive or dead, what they offer, their processes, and the jobs that run."""
-    from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.as_json import screen_beside
     from robonav_ray.verbs.cluster_commands import status_command
 
-    raise typer.Exit(status_command(name, make_screen()))
+    raise typer.Exit(status_command(name, screen_beside(json), json))
 
 
 @cluster_app.command("down", epilog="Example: `robonav cluster down`")

@@ -18,6 +18,7 @@ from robonav_ray.launch.render import TARGETS, Target, render, stale_files, writ
 from robonav_ray.launch.secret_files import make_secrets, secret_paths
 from robonav_ray.screen import Screen
 from robonav_ray.text import command_text
+from robonav_ray.verbs.as_json import print_json
 
 
 def up_command(definition: Path, overrides: Sequence[str], nodes: str | None, console: Screen) -> int:
@@ -33,13 +34,25 @@ def up_command(definition: Path, overrides: Sequence[str], nodes: str | None, co
     return 0
 
 
-def status_command(name: str | None, console: Screen) -> int:
-    """Show the nodes of a local cluster; 1 when its head does not answer."""
+def status_command(name: str | None, console: Screen, json: bool = False) -> int:
+    """Show the nodes of a local cluster, on ``console`` or as JSON on standard output; 1 when its head does not answer."""
     if name is None and not local_clusters():
+        if json:
+            print_json(None)
         console.print("no local cluster runs; `robonav cluster up` starts one")
         return 0
     cluster = LocalCluster.find(_name(name))
     facts = cluster.facts()
+    if json:
+        jobs = [] if facts is None else ask_running_jobs(cluster.dashboard_url, cluster.token_path)
+        about = {
+            "name": cluster.name,
+            "address": cluster.address,
+            "dashboard": cluster.dashboard_url,
+            "answers": facts is not None,
+        }
+        print_json({**about, "nodes": _node_rows(cluster, facts), "jobs": jobs})
+        return int(facts is None)
     _print_cluster(cluster, facts, console)
     if facts is None:
         console.print(f"the head does not answer at {cluster.dashboard_url}: `robonav cluster down` ends what is left")
@@ -121,23 +134,36 @@ def kill_command(node: str, cluster_name: str | None, console: Screen) -> int:
 
 
 def _print_cluster(cluster: LocalCluster, facts: list[NodeFacts] | None, console: Screen) -> None:
-    table = Table(title=f"{cluster.name}: {cluster.address}", title_justify="left")
-    for column in ("node", "address", "CPUs", "GPUs", "pid", "processes", "condition"):
-        table.add_column(column, justify="right" if column in ("CPUs", "GPUs", "pid", "processes") else "left", no_wrap=True)
+    table = Table(
+        title=f"{cluster.name}: {cluster.address}", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    numbers = ("CPUs", "GPUs", "pid", "processes")
+    for column in ("node", "address", *numbers, "condition"):
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=column in numbers)
+    for row in _node_rows(cluster, facts):
+        table.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in row.values()))
+    console.print(table, soft_wrap=False)
+
+
+def _node_rows(cluster: LocalCluster, facts: list[NodeFacts] | None) -> list[dict[str, str | int | float]]:
+    """Return of every node what is shown of it, in the order of the table's columns."""
     known = {fact.name: fact for fact in facts or ()}
+    rows: list[dict[str, str | int | float]] = []
     for node in cluster.all_nodes:
         fact, count = known.get(node.name), len(cluster.processes(node.name))
         has = fact.resources if fact else {}
-        table.add_row(
-            node.name,
-            node.ip,
-            f"{has.get('CPU', 0):g}",
-            f"{has.get('GPU', 0):g}",
-            str(node.pid),
-            str(count),
-            _condition(node, fact, count, answered=facts is not None),
+        rows.append(
+            {
+                "node": node.name,
+                "address": node.ip,
+                "cpus": float(has.get("CPU", 0)),
+                "gpus": float(has.get("GPU", 0)),
+                "pid": node.pid,
+                "processes": count,
+                "condition": _condition(node, fact, count, answered=facts is not None),
+            }
         )
-    console.print(table)
+    return rows
 
 
 def _condition(node: LocalNode, fact: NodeFacts | None, num_processes: int, *, answered: bool) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
+
+from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
 if TYPE_CHECKING:
     from robonav_ray.nodes.doctor import Finding
@@ -15,15 +18,17 @@ app = typer.Typer()
 
 
 @app.command()
-def doctor() -> None:
+def doctor(json: Json = False) -> None:
     """Look at the machine, the packages, Ray and the GPU, and say what would stand in the way."""
     from robonav_ray.nodes.doctor import look_around
-    from robonav_ray.screen import make_screen
 
-    screen = make_screen()
+    screen = screen_beside(json, soft_wrap=False)
     with screen.status("looking around, and starting Ray ..."):
         findings = look_around()
-    print_findings(findings, screen)
+    if json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_findings(findings, screen)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 
@@ -32,7 +37,7 @@ def print_findings(findings: Sequence[Finding], screen: Screen) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_header=False, padding=(0, 2))
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for finding in findings:
         mark = Text("ok", "green") if finding.ok else Text("problem", "red")
         advice = f"\n{finding.advice}" if finding.advice and not finding.ok else ""

@@ -75,7 +75,9 @@ def _hold(report: EvaluationReport, least: float) -> None:
 
     last = report.levels[-1]
     if last.summary.success is None:
-        raise UserError(f"--min-success: {last.level} tells no success, so there is none to be held against {least:g}; leave it away")
+        raise UserError(
+            f"--min-success: {last.level} tells no success, so there is none to be held against {least:g}; leave it away"
+        )
     if last.summary.success.frac < least:
         say_error(f"success of {last.level} is {last.summary.success.frac:.1%}, below --min-success {least:.1%}")
         raise typer.Exit(1)

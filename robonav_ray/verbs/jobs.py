@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
+
+from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
 jobs_app = typer.Typer(no_args_is_help=True, help="Look at jobs on a cluster, or stop them (`robonav submit` starts them).")
 Address = Annotated[
@@ -14,13 +17,23 @@ Address = Annotated[
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's name, as `robonav jobs list` shows it.")]
 
 
-@jobs_app.command("list")
-def jobs_list(address: Address = None) -> None:
-    """Show the cluster's jobs."""
-    from robonav_ray.launch.submit import list_command
-    from robonav_ray.screen import make_screen
+@jobs_app.command("list", epilog="Example: `robonav jobs list --json`")
+def jobs_list(address: Address = None, json: Json = False) -> None:
+    """Show the cluster's jobs, the newest last."""
+    from robonav_ray.launch.submit import list_jobs
 
-    raise typer.Exit(list_command(address, make_screen()))
+    url, jobs = list_jobs(address)
+    if json:
+        print_json([asdict(job) for job in jobs])
+        return
+    from rich.table import Table
+
+    table = Table(title=f"jobs of {url}", title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("job", "status", "exit code", "started", "command"):
+        table.add_column(name, overflow="fold")
+    for job in jobs:
+        table.add_row(*("-" if value is None else str(value) for value in asdict(job).values()))
+    screen_beside(False, soft_wrap=False).print(table)
 
 
 @jobs_app.command("logs", epilog="Example: `robonav jobs logs nightly --follow`")

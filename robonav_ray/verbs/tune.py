@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from robonav_ray.verbs.arguments import parse_duration, split_arguments
+from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
 
 class _RunByDefault(TyperGroup):
@@ -62,9 +63,17 @@ def tune_run(
 
 
 @tune_app.command("show", epilog="Example: `robonav tune show runs/asha-20261124-181500`")
-def tune_show(experiment: Annotated[Path, typer.Argument(help="The directory of a search, finished or running.")]) -> None:
+def tune_show(
+    experiment: Annotated[Path, typer.Argument(help="The directory of a search, finished or running.")], json: Json = False
+) -> None:
     """Show a search's trials and its best values; writes its report.html, plots and tables anew."""
-    from robonav_ray.screen import make_screen
-    from robonav_ray.tuning.views.show import show_command
+    from robonav_ray.tuning.experiment import open_experiment
+    from robonav_ray.tuning.records import Records
+    from robonav_ray.tuning.views.show import history_dict, show_command
 
-    raise typer.Exit(show_command(experiment, make_screen(soft_wrap=False)))
+    screen = screen_beside(json, soft_wrap=False)
+    if json:
+        found = open_experiment(experiment)
+        print_json(history_dict(Records(found.path).history, found.shown))
+    else:
+        raise typer.Exit(show_command(experiment, screen))

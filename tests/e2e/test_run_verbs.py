@@ -141,3 +141,29 @@ def test_train_begins_with_the_weights_of_another_run(robonav: Verb, tmp_path: P
     code, _, err = robonav("train", "--local", "--resume", "b", "--init-from", "a")
     assert code == 2
     assert "leave one of the two away" in err
+
+
+@pytest.mark.parametrize(("least", "code"), [("0.99", 1), ("0", 0)])
+def test_min_success_sets_the_exit_code_and_changed_worlds_are_told(robonav: Verb, tmp_path: Path, least: str, code: int) -> None:
+    make_run(tmp_path / "a", ["algo.hidden_dims=[8]"], steps=[100])
+    few = ["--episodes", "4", "--stages", "full_challenge", "evaluation.num_worlds=4"]
+    given, out, err = robonav("evaluate", "a", *few, "env.world.difficulty=fast", "--min-success", least, "--json")
+    assert given == code, err
+    report = json.loads(out)
+    assert report["levels"][-1]["summary"]["num_episodes"] == 4
+    assert any("env.world.difficulty" in change and "fast" in change for change in report["changes"])
+    assert json.loads((tmp_path / report["written"][0]).read_text())["changes"] == report["changes"]
+    assert ("below --min-success 99.0%" in err) == bool(code)
+    assert "difficulty" in (tmp_path / report["written"][1]).read_text()
+
+
+def test_a_policy_alone_is_judged_and_without_success_nothing_is_held(robonav: Verb, tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    assert robonav("runs", "gc", "a", "--yes")[0] == 0
+    code, out, err = robonav("evaluate", "a", "--episodes", "2", "evaluation.num_worlds=2", "--min-success", "0.5")
+    assert code == 2
+    assert "tells no success" in err
+    assert "mean return" in out
+    code, _, err = robonav("evaluate", "a", "learner.batch_size=3")
+    assert code == 2
+    assert "learner.batch_size" in err

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.screen import Screen, print_commands
@@ -14,6 +16,7 @@ from robonav_ray.tuning.views.summary import short_names, summarize
 from robonav_ray.tuning.views.table import exploit_text, search_block
 
 MAX_ROWS = 200
+_FIGURES = ("objective", "success_frac", "collision_frac", "mean_return", "stage_name", "passed", "env_steps", "seconds")
 
 
 def show_command(directory: Path, console: Screen) -> int:
@@ -28,6 +31,31 @@ def show_command(directory: Path, console: Screen) -> int:
         console.print(f"no report is written: {error}", style="yellow", soft_wrap=True)
     print_commands(next_commands(history, experiment.shown), console)
     return 0
+
+
+def history_dict(history: History, shown: str) -> dict[str, Any]:
+    """Return a search and all its trials as JSON takes them; figures of a trial are those of its best report."""
+    best = history.best_trial
+    trials = []
+    for trial in history.trials.values():
+        report = trial.best
+        known = {} if report is None else asdict(report)
+        figures = {name: known.get(name) for name in _FIGURES}
+        told = {
+            "reports": len(trial.reports),
+            "exploits": len(trial.exploits),
+            "failures": trial.failures,
+            "reason": trial.reason,
+        }
+        trials.append({"trial": trial.id, "state": trial.state, "params": trial.params, **figures, **told})
+    return {
+        "search": shown,
+        "ended": history.ended,
+        "sessions": history.num_sessions,
+        "env_steps": history.env_steps,
+        "best": None if best is None else {"trial": best.id, "checkpoint": best_checkpoint(best), "params": best.params},
+        "trials": trials,
+    }
 
 
 def print_history(history: History, config: TuningConfig, name: str, console: Screen) -> None:

@@ -71,3 +71,14 @@ def test_files_are_written_and_read_back(tmp_path):
     assert data["levels"][1]["summary"]["success"] is None
     assert data["verdict"][0] == verdict(NAVIGATION)
     assert paths[1].read_text() == to_markdown(report)
+
+
+@pytest.mark.parametrize(
+    "names", [("basic_navigation", "static_obstacles", "dynamic_obstacles", "full_challenge", "fifth"), ("x" * 90,)]
+)
+def test_the_table_fits_80_columns(names):
+    console = Screen(file=io.StringIO(), width=80, soft_wrap=True)
+    print_report(make_report(*(LevelReport(name, NAVIGATION.summary) for name in names)), console)
+    table = [line for line in console.file.getvalue().splitlines() if "unseen worlds" not in line]
+    assert max(map(len, table)) <= 80
+    assert sum("78.3%" in cell for line in table for cell in line.split()) == len(names)
