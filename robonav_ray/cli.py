@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from robonav_ray import __version__
-from robonav_ray.verbs import cluster, config, doctor, evaluate, jobs, play, plot, runs, submit, train, tune
+from robonav_ray.verbs import cluster, config, doctor, env, evaluate, jobs, play, plot, runs, submit, train, tune
 from robonav_ray.verbs.exit_codes import end_with_code
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ for verb in (train, evaluate, play, plot, submit, doctor):
     app.add_typer(verb.app)
 for name, group in (
     ("config", config.config_app),
+    ("env", env.env_app),
     ("tune", tune.tune_app),
     ("runs", runs.runs_app),
     ("jobs", jobs.jobs_app),

@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.text import markdown_code, markdown_text
 
 
 class ConfigKey(NamedTuple):
@@ -128,18 +129,12 @@ def _table(title: str, doc: str | None, keys: list[ConfigKey]) -> str:
     lines = [f"## {title}", "", _markdown(" ".join((doc or "").split("\n\n")[0].split())), ""]
     lines += ["| Key | Values | Default | Meaning |", "|---|---|---|---|"]
     for key in keys:
-        default = f"`{key.default}`" if key.default else "must be given"
-        lines.append(f"| `{key.key}` | {_cell(key.type)} | {_cell(default)} | {_cell(_markdown(key.meaning))} |")
+        default = markdown_code(key.default) if key.default else "must be given"
+        lines.append(f"| `{key.key}` | {_markdown(key.type)} | {default} | {_markdown(key.meaning)} |")
     return "\n".join([*lines, ""])
 
 
 def _markdown(text: str) -> str:
-    """Return a docstring's text with its code as Markdown's, and what Markdown would read as emphasis or HTML taken as it stands."""
+    """Return a docstring's text with its code as Markdown's."""
     parts = re.split(r"``(.+?)``|`(.+?)`", text)
-    return "".join(
-        re.sub(r"([*_<>\[\]])", r"\\\1", part) if i % 3 == 0 else f"`{part}`" for i, part in enumerate(parts) if part is not None
-    )
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return "".join(markdown_text(part) if i % 3 == 0 else markdown_code(part) for i, part in enumerate(parts) if part is not None)

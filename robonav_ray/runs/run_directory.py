@@ -6,6 +6,7 @@
       config.yaml                 the resolved config; loads back to an equal one
       config-session-002.yaml     that of a later session, when it was resumed with changes
       run.json                    versions, git revision, seeds, command, one entry per session
+      env.json  env.md            what each number of an observation and each action means
       status.json  summary.json   running | unfinished | finished | failed; figures of the run so far
       metrics.jsonl  tensorboard/  curriculum_progress.json  log.txt
       curves.png  play.gif  evaluation.json  evaluation.md      of the end of training
@@ -45,11 +46,13 @@ UNFINISHED: frozenset[str] = frozenset(("running", "unfinished"))
 """Of a run that there is something left to do for."""
 EVALUATION_JSON, EVALUATION_MARKDOWN = "evaluation.json", "evaluation.md"
 """What an evaluation writes."""
+ENV_JSON, ENV_MARKDOWN = "env.json", "env.md"
+"""What observations and actions mean."""
 _FILES = frozenset(
     (
         *("config.yaml", "run.json", "status.json", "summary.json", "curriculum_progress.json", "error.txt", "log.txt", ".lock"),
         *("metrics.jsonl", "metrics.superseded.jsonl", "events.jsonl", "take_over.json", "take_overs.jsonl"),
-        *("curves.png", "play.gif", EVALUATION_JSON, EVALUATION_MARKDOWN),
+        *("curves.png", "play.gif", EVALUATION_JSON, EVALUATION_MARKDOWN, ENV_JSON, ENV_MARKDOWN),
     )
 )
 _FOLDERS = frozenset(("checkpoints", "tensorboard", "evaluations", "ray_train"))

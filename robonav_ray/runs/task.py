@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import gymnasium
@@ -12,7 +13,10 @@ from robonav_ray.config.curriculum import open_stage
 from robonav_ray.config.evaluation import MAX_EPISODE_STEPS
 from robonav_ray.config.load import ConfigError
 from robonav_ray.config.worlds import NATIVE_ENV_ID, LevelConfig
+from robonav_ray.files.plain_files import replace
 from robonav_ray.records import TransitionSpec
+from robonav_ray.runs.run_directory import ENV_JSON, ENV_MARKDOWN, RunDirectory
+from robonav_ray.worlds.env_table import EnvTable
 from robonav_ray.worlds.make import describe_env
 
 
@@ -25,6 +29,8 @@ class Task:
     level_names: tuple[str, ...]
     obs_dim: int
     num_actions: int
+    table: EnvTable
+    """What each number of an observation and each action means."""
     lidar: LidarRing | None
     """The lidar's ring in the observations, where there is one."""
     has_outcomes: bool
@@ -94,11 +100,19 @@ def describe_task(config: RunConfig) -> Task:
         level_names=tuple(stage.name for stage in stages),
         obs_dim=int(env.obs_shape[0]),
         num_actions=env.num_actions,
+        table=env.table,
         lidar=lidar_ring(config.env),
         has_outcomes=env.is_own and stages == config.curriculum.stages,
         max_episode_steps=env.max_episode_steps or (most_steps if config.env.is_native else MAX_EPISODE_STEPS),
         draws=env.draws,
     )
+
+
+def keep_table(run: RunDirectory, task: Task) -> None:
+    """Write what observations and actions mean to ``env.json`` and ``env.md``, unless the run has them already: a run keeps its task."""
+    for name, text in ((ENV_JSON, json.dumps(task.table.to_dict(), indent=1) + "\n"), (ENV_MARKDOWN, task.table.to_markdown())):
+        if not (run.path / name).exists():
+            replace(run.path / name, text)
 
 
 def check_gates(config: RunConfig, task: Task) -> None:

@@ -21,6 +21,7 @@ from robonav_ray.runs.faults import record_fault, sentence_of
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.stored_runs import set_newer_aside_stored
 from robonav_ray.runs.superseded import set_newer_aside, steps_of
+from robonav_ray.runs.task import keep_table
 from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest
 from robonav_ray.runtime.wiring import Session, Wiring
@@ -112,6 +113,7 @@ class LiveRun:
                 name,
             )
         run.add_session(list(self._command), self._wiring_name)
+        keep_table(run, session.task)
         run.write_status("running")
         if session.checkpoint is None:
             exits.push(self._leave_status)

@@ -11,6 +11,7 @@ from gymnasium.vector import VectorEnv
 from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.counter_rng import ROLE_WORLD, seed_for
 from robonav_ray.interfaces import GoalFunctions, HasLevels, ParksLanes, Resumes, TellsEpisodes
+from robonav_ray.worlds.env_table import EnvTable, foreign_table, native_table
 from robonav_ray.worlds.foreign.guard import ForeignVector
 from robonav_ray.worlds.foreign.registered import find_spec, make_guarded, same_folder, telling_if_slow
 from robonav_ray.worlds.goal_env import LegGoals
@@ -39,6 +40,8 @@ class EnvDescription:
     obs_shape: tuple[int, ...]
     obs_dtype: str
     num_actions: int
+    table: EnvTable
+    """What each number and each action means."""
     is_own: bool
     """Whether these are our worlds, in whatever wrappers: every episode has an outcome, collisions among them."""
     is_goal_env: bool = False
@@ -61,10 +64,12 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
     if env.is_native:
         _check_discrete(env)
         check_levels(env.world, levels)
-        size = ObservationLayout.of(env.world, max(max_circles(level) for level in levels)).size
+        num_circles = max(max_circles(level) for level in levels)
+        size = ObservationLayout.of(env.world, num_circles).size
         actions = action_space(env.world.robot)
         assert isinstance(actions, gym.spaces.Discrete)
-        return EnvDescription((size,), "float32", int(actions.n), True, env.world.observation == "lidar")
+        table = native_table(env.id, env.world, num_circles)
+        return EnvDescription((size,), "float32", int(actions.n), table, True, env.world.observation == "lidar")
     with telling_if_slow(env.id), same_folder():
         return _describe_foreign(env)
 
@@ -80,15 +85,17 @@ def _describe_foreign(env: EnvConfig) -> EnvDescription:
         raise
     single.close_strictly()
     observation, action = single.observation_space, single.action_space
+    assert isinstance(action, gym.spaces.Discrete)
+    table = foreign_table(env.id, observation, int(action.n))
     has_goals = isinstance(observation, gym.spaces.Dict)
     if isinstance(observation, gym.spaces.Dict):
         observation = flat_goal_space(env.id, observation)[0]
     assert isinstance(observation, gym.spaces.Box)
-    assert isinstance(action, gym.spaces.Discrete)
     return EnvDescription(
         observation.shape,
         str(observation.dtype),
         int(action.n),
+        table,
         is_own(single),
         is_goal_env=has_goals and callable(getattr(single.unwrapped, "compute_reward", None)),
         max_episode_steps=single.spec.max_episode_steps if single.spec is not None else None,
