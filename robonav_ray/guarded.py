@@ -1,4 +1,4 @@
-"""Whether nobody else on the machine can put something in the place of what this user makes in a folder; the lowest layer."""
+"""Whether no other user of the machine can put something in the place of what this user makes in a folder; the lowest layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def is_guarded(folder: Path) -> bool:
-    """Whether nobody but this user and root can rename or remove what this user makes in ``folder``; OSError when it is not there.
+    """Whether only this user and root can rename or remove what this user makes in ``folder``; OSError when it is not there.
 
     Each folder on the way counts, by the name that it has and by those that links lead to.
     """

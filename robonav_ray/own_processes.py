@@ -2,7 +2,7 @@
 
 A pid is given to another process when its own has ended, so a process is named by pid and start time, and the two are compared again
 before it gets a signal. Ours are those that we have started and what is born below them. What a process has open, is called or holds on
-its command line says nothing: somebody may read our logs, or keep programs in a folder called ray.
+its command line says nothing: a person may read our logs, or keep programs in a folder called ray.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it lives, be it frozen; one that has ended and that nobody has reaped yet does not."""
+        """Whether it lives, be it frozen; one that has ended and that its parent has not reaped yet does not."""
         return self.state not in "ZX"
 
 
@@ -71,7 +71,7 @@ def lives(name: ProcessName, proc: Path = PROC) -> bool:
 
 
 def send(name: ProcessName, number: int, proc: Path = PROC) -> bool:
-    """Send a signal to this very process; False when it is gone, whoever has its pid now."""
+    """Send a signal to this very process; False when it is gone, also when its pid has a new owner."""
     handle = None
     try:
         with contextlib.suppress(NotImplementedError):
@@ -142,7 +142,7 @@ def with_variable(processes: Iterable[Process], variable: str, proc: Path = PROC
     """Return those of ``processes`` that are this user's and were started with ``variable`` (NAME=value) in their environment."""
     found = []
     for process in processes:
-        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             folder = proc / str(process.pid)
             if folder.stat().st_uid == os.geteuid() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(process.name)

@@ -1,7 +1,7 @@
 """What the numbers of a saved state may be: kind, shape and range, declared beside the class that owns the state, held here.
 
-Kernels take indices, counts and bounds on trust, and a file can hold any. So whoever loads a state holds it against its declaration before
-anything of it is taken over.
+Kernels take indices, counts and bounds on trust, and a file can hold any. So the class that loads a state holds it against its declaration
+before anything of it is taken over.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Outcome(IntEnum):
     COLLISION_WALL = 4
     COLLISION_ROBOT = 5
     TIMEOUT = 6
-    """Ended without any of the others; of somebody else's environment, without the success that it tells of."""
+    """Ended without any of the others; in an environment that is not ours, without the success that it tells of."""
     CUT_OFF = 7
     """Did not end within ``evaluation.max_episode_steps``, and was left there."""
 
@@ -285,7 +285,7 @@ class CommandBatch:
     commands: tuple[Command, ...] = ()
     stop: bool = False
     budget_frac: float | None = None
-    """Part of the run's budget that is used, 0 to 1; None where nobody has said so."""
+    """Part of the run's budget that is used, 0 to 1; None where the driver has not said so."""
 
 
 Metrics = dict[str, float]

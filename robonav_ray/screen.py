@@ -35,7 +35,7 @@ class Screen(Console):
         return super().render_str(visible(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """As ``Console.render``; whatever is rendered, also a ``Text`` of somebody else, acts on nothing."""
+        """As ``Console.render``; whatever is rendered, also a ``Text`` from elsewhere, acts on nothing."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text == "\n":
                 yield segment

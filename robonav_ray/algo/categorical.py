@@ -39,7 +39,7 @@ def beyond_support(
     """Return the mean probabilities of R + discount * z below ``v_min`` and above ``v_max``, which the projection clips.
 
     Arguments as in ``categorical_projection``. A thousandth of an atom's distance is not beyond: where the support ends at the very value
-    of a reward for ever, R + discount * v_max is v_max.
+    of a reward without end, R + discount * v_max is v_max.
     """
     num_atoms = next_probability.shape[1]
     support = torch.linspace(v_min, v_max, num_atoms, device=reward.device)

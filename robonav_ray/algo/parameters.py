@@ -53,7 +53,7 @@ def fold_dueling(head: np.ndarray) -> np.ndarray:
 
 
 def fold_head(weight: np.ndarray, bias: np.ndarray, gain: np.ndarray, algo: AlgoConfig) -> np.ndarray:
-    """Return the head for acting, (I + 1, A * Y) float32 with the bias as last row: one product, whatever was learned.
+    """Return the head for acting, (I + 1, A * Y) float32 with the bias as last row: one product for every kind of network.
 
     Dueling, the mean over quantiles and the mean embedding of tau (``gain``) are linear in the head, so they are folded into it. Only
     the atoms of c51 are kept side by side (Y = Z, else 1).

@@ -135,7 +135,7 @@ class ImageConfig(Section):
 
 
 class AuthConfig(Section):
-    """Who may use the cluster. Ray runs whatever is submitted to it."""
+    """Who may use the cluster. Ray runs every program that is submitted to it."""
 
     mode: Literal["token", "disabled"] = "token"
     """``token``: only who has the token. ``disabled`` is refused."""

@@ -1,4 +1,4 @@
-"""The lists of a config that an override goes into (``curriculum.stages.0.name=x``), where nobody has written them down."""
+"""The lists of a config that an override goes into (``curriculum.stages.0.name=x``), where the config does not write them down."""
 
 from __future__ import annotations
 

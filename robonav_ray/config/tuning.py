@@ -92,7 +92,7 @@ class SchedulerConfig(Section):
     kind: Literal["asha", "pbt", "pb2", "median", "fifo"] = "asha"
     """``asha``: asynchronous successive halving (Li et al. 2020); ``pbt``: population-based training (Jaderberg et al. 2017); ``pb2``: the
     same with a Gaussian-process bandit in place of random perturbation (Parker-Holder et al. 2020); ``median``: stop what is below the
-    median of the others (Golovin et al. 2017); ``fifo``: stop nobody."""
+    median of the others (Golovin et al. 2017); ``fifo``: stop no trial."""
     grace_env_steps: int = Field(default=50_000, ge=1)
     """asha, median: no trial is stopped before; for asha the first rung."""
     reduction_factor: float = Field(default=4.0, gt=1.0)
@@ -100,7 +100,7 @@ class SchedulerConfig(Section):
     brackets: int = Field(default=1, ge=1)
     """asha: brackets, each with a first rung later than the one before."""
     min_trials: int = Field(default=3, ge=1)
-    """median: trials that must have come as far before anyone is stopped."""
+    """median: trials that must have come as far before a trial is stopped."""
     perturbation_env_steps: int = Field(default=50_000, ge=1)
     """pbt, pb2: env steps between two comparisons of a trial with the population."""
     quantile_frac: float = Field(default=0.25, gt=0.0, le=0.5)
@@ -203,12 +203,12 @@ class TuningConfig(Section):
         if scheduler.kind in ("asha", "median") and scheduler.grace_env_steps >= trial.max_env_steps:
             raise ValueError(
                 f"scheduler.grace_env_steps ({scheduler.grace_env_steps}) must be below trial.max_env_steps ({trial.max_env_steps}), "
-                "or nobody is ever stopped"
+                "or no trial is ever stopped"
             )
         if scheduler.is_population and scheduler.perturbation_env_steps >= trial.max_env_steps:
             raise ValueError(
                 f"scheduler.perturbation_env_steps ({scheduler.perturbation_env_steps}) must be below trial.max_env_steps "
-                f"({trial.max_env_steps}), or nobody ever goes on from another"
+                f"({trial.max_env_steps}), or no trial ever goes on from another"
             )
         if scheduler.is_population and self.num_trials < 2:
             raise ValueError(f"num_trials ({self.num_trials}): a population has at least 2 trials")

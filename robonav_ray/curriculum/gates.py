@@ -107,7 +107,7 @@ class StartOrder:
 
     Every live worker has a watermark: no episode that it will still report started earlier. An episode is ready when it
     started before the smallest watermark. At most ``max_pending`` wait; beyond that the oldest are let go without waiting
-    (a frozen worker must not hold the gate for ever) and counted in ``num_let_go``.
+    (a frozen worker must not hold the gate without end) and counted in ``num_let_go``.
     """
 
     def __init__(self, max_pending: int):

@@ -20,7 +20,7 @@ SILENT_EPISODES = 100
 class Judging:
     """Holds windows against gates.
 
-    Somebody else's environment tells success or does not, and only its episodes show which. A criterion on success keeps the gate shut
+    An environment that is not ours tells success or does not, and only its episodes show which. A criterion on success keeps the gate shut
     until success has been told. In a run that was begun when every stage had one at its default, such a one holds from then on.
     """
 
@@ -68,7 +68,7 @@ class Judging:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs: what success was told, and the criteria that nobody asked for."""
+        """Return what a resumed run needs: what success was told, and the criteria that the config did not ask for."""
         at_default = [
             None if asked else stage.gate.min_success_frac for stage, asked in zip(self._stages, self._asked, strict=True)
         ]
@@ -77,7 +77,7 @@ class Judging:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what ``state_dict`` gave; a criterion that has another value now was asked for.
 
-        One that was nobody's then and is not written down now holds as it did.
+        A criterion that was not asked for then and is not written down now holds as it did.
 
         Raises:
             ValueError: When it is of another shape.

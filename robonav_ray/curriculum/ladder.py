@@ -51,7 +51,7 @@ class Curriculum:
     live worker enters a level at the same clock, one that joins later at the highest watermark known.
 
     epsilon follows the stage's schedule, a function of the finished episodes of the stage and the env steps in them
-    (``EpsilonConfig.value``), whoever reports them and in whatever portions.
+    (``EpsilonConfig.value``), independent of the worker that reports them and of the size of its reports.
     """
 
     def __init__(self, config: CurriculumConfig, has_outcomes: bool = True, clock: Callable[[], float] = time.monotonic):

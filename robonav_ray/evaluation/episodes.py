@@ -72,7 +72,7 @@ class EpisodeTable:
     max_steps: int | None = None
     """Steps at which the worlds themselves end an episode; None where that is not known."""
     extra: dict[str, np.ndarray] = field(default_factory=dict)
-    """Whatever else of one number per episode our worlds told, (E,) float64."""
+    """The other numbers, one per episode, that our worlds told, (E,) float64."""
 
     @property
     def num_episodes(self) -> int:
@@ -151,7 +151,7 @@ def evaluate_policy(
         num_worlds: Worlds side by side.
         step_s: Seconds per env step, kept in the table; None where a step has no duration.
         max_steps: Limit that the worlds themselves keep, for the table; None where that is not known.
-        cut_off_after: Steps after which an episode is left as it stands, with the outcome CUT_OFF; None waits for its end for ever.
+        cut_off_after: Steps after which an episode is left as it stands, with the outcome CUT_OFF; None waits for its end without a limit.
         progress: Called after every vector step; what it raises ends the evaluation.
 
     Raises:

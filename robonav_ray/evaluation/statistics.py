@@ -113,7 +113,7 @@ def success_weighted_path_length(success: np.ndarray, path_length_m: np.ndarray,
 
 
 def imputed_time_s(success: np.ndarray, length: np.ndarray, step_s: float, max_steps: int) -> np.ndarray:
-    """Return seconds per episode (E,); an episode that failed, in whatever way, counts with the limit."""
+    """Return seconds per episode (E,); an episode that failed in any way counts with the limit."""
     return np.where(success, length, max_steps) * step_s
 
 

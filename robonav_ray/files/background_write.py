@@ -9,7 +9,7 @@ from robonav_ray.files.manifest import FileEntry
 
 
 class BackgroundWrite:
-    """Runs ``write`` in a thread, so that whoever began it goes on; ``poll`` says what has become of it."""
+    """Runs ``write`` in a thread, so that the caller goes on; ``poll`` says what has become of it."""
 
     def __init__(self, write: Callable[[], Sequence[FileEntry]]) -> None:
         self._entries: list[FileEntry] | None = None

@@ -1,7 +1,7 @@
 """The list of a checkpoint's files: their sizes and hashes, and a hash of the list itself.
 
-``manifest.json`` is written last and makes a folder a checkpoint. Whoever reads one, the driver or a part of a run on its own node, finds
-out here that it is whole and names nothing outside of its folder.
+``manifest.json`` is written last and makes a folder a checkpoint. The reader of a manifest, the driver or a part of a run on its own node,
+finds out here that it is whole and names nothing outside of its folder.
 """
 
 from __future__ import annotations

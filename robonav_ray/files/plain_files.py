@@ -1,6 +1,6 @@
 """Every file that is opened by name is opened here: never through a link, only if it is a plain file, read whole only within a bound.
 
-A run directory may come from somebody else. What lies in place of one of its files (a link to another file, a FIFO, a device, a folder,
+A run directory may come from a stranger. What lies in place of one of its files (a link to another file, a FIFO, a device, a folder,
 a sparse file of terabytes) ends in one message that names it: nothing hangs, nothing else is written, and no memory is taken for it.
 
 The last part of a path is what must not be a link: a folder on the way to it may be one (``runs -> /data/runs``). A file that the user

@@ -241,7 +241,7 @@ def sum_of_means(outputs: Any) -> Tensor | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` says that memory has run out, whoever says it."""
+    """Return whether ``error`` says that memory has run out, from whichever library."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error).lower() for word in _OUT_OF_MEMORY)
 
 

@@ -131,6 +131,6 @@ def _work(pipe: Connection, order: _Order) -> None:
         finally:
             run.close()
     except EOFError:
-        return  # nobody listens any more: pruned, or stopped
+        return  # the search has stopped listening: pruned, or stopped
     except Exception:  # noqa: BLE001  the parent raises it
         pipe.send(traceback.format_exc())

@@ -43,7 +43,7 @@ class DeviceInfo:
 
     @property
     def memory_free_bytes(self) -> int:
-        """Memory that nobody uses."""
+        """Memory that no process uses."""
         return self.memory_total_bytes - self.memory_used_bytes
 
 

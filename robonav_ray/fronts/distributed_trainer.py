@@ -34,7 +34,7 @@ Strategy = Literal["auto", "ddp", "dp", "none"]
 
 
 class DistributedTrainer:
-    """Trains any model on whatever is there: one process, one or several GPUs, ranks under torchrun or in Ray Train workers.
+    """Trains any model on the devices that are there: one process, one or several GPUs, ranks under torchrun or in Ray Train workers.
 
     Every rank makes the same calls in the same order. A batch is ``(inputs, targets)``, ``{"inputs": ..., "targets": ...}`` or an object
     with these two fields; inputs are a tensor, a tuple (the model's arguments), a mapping (its keywords), or a list, a dataclass or a named
@@ -327,7 +327,7 @@ def _precision_name(use_amp: bool, amp_dtype: str, device: torch.device) -> str:
 
 
 def _join_torchrun(device: torch.device) -> bool:
-    """Join the process group that torchrun has prepared, where nobody has yet; return whether that was done here."""
+    """Join the process group that torchrun has prepared, where that was not done yet; return whether that was done here."""
     if has_process_group() or not dist.is_torchelastic_launched():
         return False
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -80,7 +80,7 @@ def function_scheduler(scheduler: Mapping[str, Any], space: Space, interval: int
     Args:
         scheduler: Its kind and settings, as in a SchedulerConfig.
         space: What is searched.
-        interval: Reports before anyone is stopped (asha), or between two comparisons with the population (pbt); None takes a default.
+        interval: Reports before a trial is stopped (asha), or between two comparisons with the population (pbt); None takes a default.
         most: Reports of a whole trial.
         seed: Of perturbations.
     """

@@ -70,8 +70,8 @@ class OptunaOptimizer:
             seed: Of the sampler; with one job, a fresh study then draws the same values every time. Processes that work on one study at
                 once need seeds of their own, or none.
             n_startup: Trials drawn at random before the estimator is used.
-            n_startup_trials: Nobody is pruned before so many trials are complete.
-            n_warmup_steps: Nobody is pruned at a step below this.
+            n_startup_trials: No trial is pruned before so many are complete.
+            n_warmup_steps: No trial is pruned at a step below this.
             stale_after_s: A running trial of another machine that has given no sign of life for so long is taken for dead.
 
         Raises:
@@ -172,7 +172,7 @@ class OptunaOptimizer:
         """Write ``best_config.json``, ``trials.csv`` and ``study.joblib`` into ``output_dir``; return the paths.
 
         ``study.joblib`` is an export for notebooks, a copy in memory without the storage's address; nothing here ever reads it, and
-        nobody should load one that came from elsewhere (it is a pickle).
+        do not load one that came from elsewhere (it is a pickle).
 
         Raises:
             UserError: When no trial is complete.

@@ -97,7 +97,7 @@ class RayTuneOptimizer:
             num_samples: Trials in all.
             cpus_per_trial: CPUs of a trial, over all its processes.
             gpus_per_trial: GPUs of a trial; a fraction shares one. Without a GPU in the cluster: a CPU, with a warning.
-            grace_period: Iterations before anyone is stopped; None takes an eighth of a trial.
+            grace_period: Iterations before a trial is stopped; None takes an eighth of a trial.
             reduction_factor: One in so many goes on at a rung.
 
         Raises:

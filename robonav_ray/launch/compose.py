@@ -17,7 +17,7 @@ MLFLOW_IMAGE = "robonav-ray:mlflow"
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 GRAFANA_IMAGE = "grafana/grafana:12.1.1"
 USER = "${ROBONAV_UID:-1000}:${ROBONAV_GID:-1000}"
-"""Whoever owns the secrets' files; compose mounts them with the owner and mode that they have."""
+"""The owner of the secrets' files; compose mounts them with the owner and mode that they have."""
 SECRETS = "${ROBONAV_SECRETS:-${HOME}/.robonav/secrets}"
 
 

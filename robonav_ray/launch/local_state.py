@@ -225,7 +225,7 @@ class StateFile:
         with open_lock(path) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held = os.fstat(lock.fileno()).st_nlink == 0  # whoever had it has removed it since we opened it
+                held = os.fstat(lock.fileno()).st_nlink == 0  # the process that had it has removed it since we opened it
             except BlockingIOError:
                 held = True
             if held:

@@ -51,7 +51,7 @@ class Bridge:
 
 def check_allowed() -> None:
     """Raise UserError where this machine or user cannot make network namespaces."""
-    instead = "take local.network=loopback, which anyone may"
+    instead = "take local.network=loopback, which needs no rights"
     if sys.platform != "linux" or shutil.which("ip") is None:
         raise UserError(f"local.network is namespaces, which needs Linux with the command `ip` (iproute2): {instead}")
     if os.geteuid() != 0:

@@ -65,7 +65,7 @@ class Package:
         return "\n".join(lines)
 
     def summary_text(self) -> str:
-        """Return one line: how much travels, and what stays though nobody asked for that."""
+        """Return one line: how much travels, and what stays without being asked for."""
         told = {
             why: [one_line(n) for n, w in sorted(self.left_out.items()) if w == why]
             for why in sorted(set(self.left_out.values()))
@@ -96,7 +96,7 @@ def collect_package(folder: Path, include: Sequence[Path] = (), limit_mb: int = 
 
     Args:
         folder: The working directory.
-        include: Paths in it, as typed here or from ``folder`` on, that travel whatever they are called and wherever they lead.
+        include: Paths in it, as typed here or from ``folder`` on, that travel in any case, under any name and as links.
         limit_mb: Most megabytes that may travel.
 
     Raises:

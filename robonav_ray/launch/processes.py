@@ -88,7 +88,7 @@ def _belongs(process: psutil.Process, sessions: set[int], marks: set[str]) -> bo
             return True
         return process.environ().get(MARK) in marks
     except (psutil.Error, ProcessLookupError, PermissionError):
-        return False  # gone, or somebody else's
+        return False  # gone, or another user's
 
 
 def _is_another(trace: Trace) -> bool:

@@ -15,7 +15,7 @@ RAY_VARIABLES: dict[str, str] = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_JOB_STOP_WAIT_TIME_S": "45",  # `ray job stop` lets a run commit its checkpoint; Ray's own setting is 3 s
-    "RAY_free_objects_period_milliseconds": "50",  # what nobody refers to leaves the object store at once, not after a second
+    "RAY_free_objects_period_milliseconds": "50",  # an object without a reference leaves the object store at once, not after a second
     "OMP_NUM_THREADS": "1",  # processes share the cores by number, not by fighting
 }
 

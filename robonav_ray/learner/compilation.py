@@ -28,7 +28,7 @@ def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
 
 
 def _keep_apart() -> None:
-    """Have torch keep what it compiles where nobody else can write: its own place has a name in /tmp that everybody can foresee."""
+    """Have torch keep what it compiles where no other user can write: its own place has a name in /tmp that can be foreseen."""
     if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
         folder = own_cache("inductor")
         if folder is None:

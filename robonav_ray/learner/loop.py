@@ -17,7 +17,7 @@ What it waits for, and what unblocks it:
   the mailbox every ``LOOK_S`` seconds meanwhile, so a starved learner still saves, pauses and stops.
 * ``exchange`` and ``reply`` are short calls; ``update_priorities`` and ``publish`` answer at once.
 * With several ranks, ``agree`` waits for the slowest rank: one small all-reduce per chunk, in which every rank says whether it has its
-  batches and rank 0 whether it wants to look. Unless *all* have them nobody trains, and a rank keeps what it drew until all do. So all
+  batches and rank 0 whether it wants to look. Unless *all* have them no rank trains, and a rank keeps what it drew until all do. So all
   ranks make the same updates and obey the same commands at the same step, and a dry rank delays the others without blocking them:
   its ``sample`` comes back in bounded time.
 * ``pause`` holds the loop at a step boundary; it goes on looking, so ``resume``, ``save`` and ``stop`` end the pause.

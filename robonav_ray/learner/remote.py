@@ -241,7 +241,7 @@ def make_trainer(
 
     Train's own messages go to files only (``SESSION/logs/train/``, all levels); errors still reach the terminal.
 
-    One rank on a CPU has nobody to form a process group with: for it TorchTrainer's base will do, so that neither this process nor the
+    One rank on a CPU forms no process group: for it TorchTrainer's base will do, so that neither this process nor the
     controller need import torch before the rank can start.
     """
     from ray import train
@@ -276,7 +276,7 @@ def make_trainer(
 
 
 def rank_resources(cpus: float, gpus: float) -> dict[str, float]:
-    """Return what a rank reserves of Ray: CPUs and GPUs; a little memory where its CPUs are somebody else's to reserve."""
+    """Return what a rank reserves of Ray: CPUs and GPUs; a little memory where another actor reserves its CPUs."""
     reserved = {"CPU": cpus, "GPU": gpus}
     return {name: amount for name, amount in reserved.items() if amount > 0.0} or {"memory": RANK_MEMORY_BYTES}
 

@@ -1,4 +1,4 @@
-"""Tensors inside whatever holds them: one walk for moving, converting, sharing out and summing up.
+"""Tensors inside nested containers: one walk for moving, converting, sharing out and summing up.
 
 A holder is a mapping (also one that is no dict, as tokenisers return), a dataclass, a named tuple, a tuple or a list, to any depth. Each
 comes back as what it was. Anything else (None, text, numbers, objects) is handed on as it is.

@@ -21,10 +21,10 @@ def lean_trainer_class(base: Any, groups: Path, controllers: list[Any]) -> Any:
     ``base`` is DataParallelTrainer of Ray Train, or TorchTrainer, which is that and forms a process group. The handle of its controller is
     appended to ``controllers``, so that it can be ended from outside.
 
-    * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where there is
-      none. ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job. Where a job
-      outlives a run that was killed, whoever finds it dead removes the groups whose names begin as the file ``groups`` is called: Train
-      gives them none, so ours does.
+    * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where there is none.
+      ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job. Where a job outlives a
+      run that was killed, the process that finds it dead removes the groups whose names begin as the file ``groups`` is called: Train gives
+      them none, so ours does.
     * AutoscalingCoordinator (of Ray Data, a detached actor) shares a cluster between Train and Data runs. An autoscaling cluster
       grows for the ranks all the same, because their placement group is pending.
     * DatasetManager (of Ray Data) hands out shards of datasets, of which a run has none: its rows come from the replay.
@@ -40,7 +40,7 @@ def lean_trainer_class(base: Any, groups: Path, controllers: list[Any]) -> Any:
 
     class FixedRanks(FixedScalingPolicy):
         def _send_resource_request(self) -> None:
-            """Nobody to ask."""
+            """There is no other rank to ask."""
 
         _maybe_send_resource_request = _cancel_resource_request = _send_resource_request
 

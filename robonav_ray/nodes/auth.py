@@ -127,7 +127,7 @@ def ensure_token() -> None:
 
 
 def _keep_private(path: Path) -> None:
-    """Take the file from everybody else's eyes; a mounted secret that is not ours is only spoken of."""
+    """Make the file unreadable for other users; a mounted secret that is not ours is only spoken of."""
     found = path.stat()
     if found.st_mode & stat.S_IWOTH:
         raise AuthError(f"{path}: anybody on this machine may write the token; make a new one (`ray get-auth-token --generate`) after "

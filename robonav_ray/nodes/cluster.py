@@ -29,7 +29,7 @@ from robonav_ray.nodes.probe import ClusterError, check_cluster, connect, split_
 logger = logging.getLogger(__name__)
 _OWN_RAY = {
     "object_timeout_milliseconds": 100,
-    # What nobody refers to any more leaves the store after this. With Ray's own second, the smallest store (75 MiB) is up to 99 % full
+    # An object without a reference leaves the store after this. With Ray's own second, the smallest store (75 MiB) is up to 99 % full
     # of such at 70 MB/s of fragments and batches, with this 12 % (proofs/bench/object_store.py).
     "free_objects_period_milliseconds": 50,
 }
@@ -198,7 +198,7 @@ def _on_loopback() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Found:
-    """A cluster that nobody has named, but that runs on this machine."""
+    """A cluster that was not named, but that runs on this machine."""
 
     address: str
     origin: str

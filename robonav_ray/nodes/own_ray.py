@@ -1,4 +1,4 @@
-"""A Ray of one's own on this machine: in a private folder, and with nothing left of it at the end, whatever the end was.
+"""A Ray of one's own on this machine: in a private folder, and with nothing left of it at the end, also after a kill.
 
 ::
 
@@ -136,7 +136,7 @@ def _names(pids: list[int]) -> list[ProcessName]:
 
 
 def _close_to_others(folder: Path) -> None:
-    """Take the rights to Ray's folders from everybody else; the one above them guards them already, and whatever is made later."""
+    """Take the rights to Ray's folders from all other users; the one above them guards them already, and all that is made later."""
     for parent, folders, _ in os.walk(folder):
         for name in folders:
             with contextlib.suppress(OSError):  # Ray has removed it
@@ -149,7 +149,7 @@ def _remove(folder: Path) -> None:
     until = time.monotonic() + _GONE_WITHIN_S
     while folder.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        if time.monotonic() > until:  # it is claimed by nobody any more, so the next start removes it
+        if time.monotonic() > until:  # no process claims it any more, so the next start removes it
             return
         time.sleep(0.02)
 

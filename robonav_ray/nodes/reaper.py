@@ -84,7 +84,7 @@ class Reaper:
 
     def _say(self, line: str) -> None:
         if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # somebody has ended it already
+            with contextlib.suppress(BrokenPipeError):  # it was ended already
                 self._process.stdin.write(f"{line}\n".encode())
                 self._process.stdin.flush()
 

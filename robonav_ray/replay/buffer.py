@@ -23,7 +23,7 @@ from robonav_ray.replay.shard_records import ShardStats
 
 _JSON_NAME = "replay.json"
 SHARED_KEYS = ("num_shards", "ledger")
-"""What replay.json holds whoever wrote it."""
+"""What replay.json holds in either wiring."""
 LOCAL_KEYS = ("mixer_rng", "learner_step")
 """What only a replay in one process adds, for its exact continuation; over Ray these live in the clients and begin afresh."""
 MIXER_INDEX = 1 << 16

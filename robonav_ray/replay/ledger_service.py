@@ -91,7 +91,7 @@ class LedgerService:
     """Clients of one side are admitted first come, first served, and wait at most as long as they asked to.
 
     A client that dies while waiting leaves the queue when its time is up; one that dies with a reservation loses it after
-    ``replay.lease_s``. So nobody can block others for good. All methods run on one event loop.
+    ``replay.lease_s``. So no client can block others for good. All methods run on one event loop.
     """
 
     def __init__(self, config: ReplayConfig, max_insert_rows: int, max_sample_rows: int) -> None:
@@ -174,7 +174,7 @@ class LedgerService:
         return sum(reservation.rows for _, reservation in mine)
 
     async def touch(self, writer: Writer) -> None:
-        """Hear of a writer that waits for somebody else."""
+        """Note that a writer is alive while it waits for another part."""
         heard = self._heard.get(writer.worker)
         if heard is not None and not self._is_fenced(writer):
             heard.last_s = time.monotonic()
@@ -238,7 +238,7 @@ class LedgerService:
             raise FencedError(f"rollout worker {writer.worker}, life {writer.incarnation}, was given up and replaced")
 
     def _admit(self) -> None:
-        """Cancel expired leases, then let in whoever is first and may go."""
+        """Cancel expired leases, then admit the first in the queue that may go."""
         now = time.monotonic()
         self.ledger.expire(now)
         for side, queue in self._waiting.items():

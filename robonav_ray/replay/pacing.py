@@ -1,7 +1,7 @@
 """Samples per insert, kept by one global ledger (after Reverb's SampleToInsertRatio, Cassirer et al. 2021).
 
 The balance, in drawn rows since warm-up, is ``samples_per_insert * inserted - sampled``. Inserts may raise it to ``error_buffer``,
-samples may lower it to ``-error_buffer``; whoever would cross the line waits. Hence, cumulatively,
+samples may lower it to ``-error_buffer``; the side that would cross the line waits. Hence, cumulatively,
 ``|achieved / samples_per_insert - 1| <= error_buffer / (samples_per_insert * inserted since warm-up)``.
 """
 
@@ -62,7 +62,7 @@ def least_error_buffer(samples_per_insert: float, max_insert_rows: int, max_samp
 
 
 class SamplesPerInsertLedger:
-    """Counts rows in and rows out, and admits whoever keeps the balance within the error buffer.
+    """Counts rows in and rows out, and admits the side that keeps the balance within the error buffer.
 
     With n = ``max_insert_rows`` (rows of one fragment), m = ``max_sample_rows`` (rows of one sample call, times the ranks,
     because ranks step together and each must get its part), r = samples_per_insert and E = error_buffer:
@@ -84,7 +84,8 @@ class SamplesPerInsertLedger:
         least = least_error_buffer(samples_per_insert, max_insert_rows, max_sample_rows)
         if error_buffer is not None and error_buffer < least:
             raise ValueError(
-                f"replay.error_buffer ({error_buffer:g}) would let rollouts and learner wait for each other for ever: it must be at least "
+                f"replay.error_buffer ({error_buffer:g}) would let rollouts and learner wait for each other without end: it must be at "
+                "least "
                 f"(samples_per_insert x rows per fragment + rows per sample call x ranks) / 2 = ({samples_per_insert:g} x "
                 f"{max_insert_rows} + {max_sample_rows}) / 2 = {least:g}; leave it out to have it computed"
             )
@@ -276,6 +277,6 @@ class SamplesPerInsertLedger:
     def _check_rows(rows: int, most: int, side: str) -> None:
         if rows > most:
             raise ValueError(
-                f"a {side} of {rows} rows was not announced to the ledger (at most {most}): it could block both sides for ever; "
+                f"a {side} of {rows} rows was not announced to the ledger (at most {most}): it could block both sides without end; "
                 "make the call smaller, or the number given at the start larger"
             )

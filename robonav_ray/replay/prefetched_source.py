@@ -46,7 +46,7 @@ class PrefetchedSource:
         return mixed.batches(batch_size, self._annealing.next_exponents(num_batches))
 
     def close(self) -> None:
-        """Stop the thread and give back what nobody took; ``sample`` starts it again."""
+        """Stop the thread and give back what was not taken; ``sample`` starts it again."""
         if self._prefetcher is not None:
             for reservation, _ in self._prefetcher.close():
                 self._settle(reservation, 0)

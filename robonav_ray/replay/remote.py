@@ -1,6 +1,6 @@
 """The replay over Ray: shards and ledger as actors, in the hands of the runtime (see ``client_remote`` for those of the others).
 
-The ledger lives on the node of whoever started the replay: losing it ends the run.
+The ledger lives on the node of the process that started the replay: losing it ends the run.
 """
 
 from __future__ import annotations
@@ -321,7 +321,7 @@ def start_replay(
     """Start ledger and shards in parallel and return at once; ``wait_ready`` waits for them.
 
     ``max_insert_rows`` is the largest fragment; ``max_sample_rows`` the rows of one call of one rank times the ranks. ValueError
-    for a pacing that could block for ever. ``strategies`` are Ray's scheduling strategies of the shards. Memory is checked by the caller
+    for a pacing that could block without end. ``strategies`` are Ray's scheduling strategies of the shards. Memory is checked by the caller
     (``memory.check_memory``), who knows the nodes.
     """
     buffer.make_ledger(config, max_insert_rows, max_sample_rows)  # refuses here, not in an actor

@@ -50,8 +50,8 @@ class ReplayShard:
     ) -> None:
         """Allocate everything up front; ``memory.shard_bytes`` says how much that is.
 
-        With ``initial_priority`` max all rows enter at the highest priority so far, whatever their fragments say. ``num_shards`` share the
-        rows evenly, which ranks have to know.
+        With ``initial_priority`` max all rows enter at the highest priority so far, also where their fragments say another. ``num_shards``
+        share the rows evenly, which ranks have to know.
         """
         if sampler not in ("prioritized", "rank", "uniform"):
             raise ValueError(f"sampler must be 'prioritized', 'rank' or 'uniform', got {sampler!r}")

@@ -56,7 +56,7 @@ class ShardView:
 
 
 class ShardedDraw:
-    """Draws calls from whatever shards answer, by the masses in their previous answers."""
+    """Draws calls from the shards that answer, by the masses in their previous answers."""
 
     def __init__(self, layout: RowLayout, seed: int) -> None:
         """``seed`` is of the split over shards and the order of rows; shards draw with their own rngs."""

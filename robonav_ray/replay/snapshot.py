@@ -48,7 +48,7 @@ class ShardSnapshot:
         Args:
             ring: (capacity,) packed rows; row of sequence s in slot s % capacity. Read until the snapshot is written.
             next_sequence: Of the row to come; the rows of the mark are the last ``capacity`` before it.
-            arrays: The other arrays of the state; nobody else may write to them.
+            arrays: The other arrays of the state; no other code may write to them.
             document: The rest of it, as JSON takes it.
             chunk_bytes: Rows copied under the lock at a time.
         """

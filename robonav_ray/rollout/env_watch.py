@@ -1,4 +1,4 @@
-"""What an environment of somebody else shows while it is trained in: its own numbers as metrics, and episodes that never end."""
+"""What an environment that is not ours shows while it is trained in: its own numbers as metrics, and episodes that never end."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class CheckpointWriter:
         self._entries: dict[str, FileEntry] = {}
 
     def part(self, name: str) -> str:
-        """Return where a part of the run, on whatever node, writes its files."""
+        """Return where a part of the run, on any node, writes its files."""
         return str(self.path / name) if self.stored_at is None else join(self.stored_at, name)
 
     def write_json(self, name: str, data: Any) -> None:
@@ -140,11 +140,11 @@ class CheckpointWriter:
         self.add([write_file(open_folder(str(self.path)), name, json.dumps(data, indent=1).encode())])
 
     def add(self, entries: Iterable[FileEntry]) -> None:
-        """Take over the entries, as seen from ``path``, of files that somebody else has written, hashed and flushed to the disk."""
+        """Take over the entries, as seen from ``path``, of files that another process has written, hashed and flushed to the disk."""
         self._entries |= {entry.name: entry for entry in entries}
 
     def commit(self) -> Checkpoint:
-        """Write the manifest, flush to disk and rename; returns the checkpoint. Files that nobody has hashed are hashed now.
+        """Write the manifest, flush to disk and rename; returns the checkpoint. Files without a hash are hashed now.
 
         Raises:
             OSError: Also when a file that another process has written cannot be seen from here.
@@ -279,9 +279,9 @@ def _counters(path: Path) -> Counters:
 
 @contextlib.contextmanager
 def taking_up(checkpoint: Checkpoint) -> Iterator[None]:
-    """Make a CheckpointError of whatever goes wrong while parts take up what ``checkpoint`` holds.
+    """Make a CheckpointError of any error while parts take up what ``checkpoint`` holds.
 
-    Its files are whole, so what does not fit was written for another config, or by somebody who means no good.
+    Its files are whole, so what does not fit was written for another config, or by an attacker.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The last words of a run that ends though nobody asked it to: one sentence for people, the whole trace for who mends it.
+"""The last words of a run that ends without being asked to: one sentence for people, the whole trace for the person who mends it.
 
 ::
 
@@ -50,7 +50,7 @@ def record_fault(run: RunDirectory, error: BaseException) -> None:
 
 @contextlib.contextmanager
 def last_words(run: RunDirectory, advice: str, command: Callable[[], str]) -> Iterator[None]:
-    """Make a RunFaultError of whatever else than a mistake of the user or an interruption ends the block.
+    """Make a RunFaultError of any error that is neither a mistake of the user nor an interruption.
 
     Its lines are the sentence, where the trace is, and, where ``run`` has a checkpoint, ``advice`` with ``command``.
     """

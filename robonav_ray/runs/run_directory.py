@@ -40,7 +40,7 @@ from robonav_ray.text import command_text, path_word
 
 logger = logging.getLogger(__name__)
 GLANCE_S = 0.2
-"""Somebody who only looks whether a run is held holds it for less than this."""
+"""A process that only looks whether a run is held holds it for less than this."""
 Status = Literal["running", "unfinished", "finished", "failed"]
 UNFINISHED: frozenset[str] = frozenset(("running", "unfinished"))
 """Of a run that there is something left to do for."""
@@ -264,7 +264,7 @@ def find_latest_run(output_dir: Path, *, unfinished_only: bool, name: str | None
     """Return the run under ``output_dir`` that was started last and has checkpoints, or None.
 
     ``unfinished_only`` leaves out what has ended well, and what another process is training; ``name`` is ``config.name``. What looks
-    like a run and cannot be read is passed over with a warning: it may be somebody else's.
+    like a run and cannot be read is passed over with a warning: it may belong to another user.
     """
     starts = list(output_dir.absolute().glob("*/config.yaml")) if output_dir.is_dir() else []
     for start in sorted(starts, key=lambda path: path.lstat().st_mtime_ns, reverse=True):

@@ -1,4 +1,4 @@
-"""What a saved learner may hold, without torch: whoever only reads a policy, or starts a learner elsewhere, looks at it too."""
+"""What a saved learner may hold, without torch: what only reads a policy, or starts a learner elsewhere, uses it too."""
 
 from __future__ import annotations
 

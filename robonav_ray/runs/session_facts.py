@@ -49,7 +49,7 @@ def command_line() -> list[str]:
 def _own_revision() -> str | None:
     """Return the revision of the checkout that this package runs from, ``-dirty`` behind it when files differ; None when installed.
 
-    A package that is installed below a repository of somebody else, as in its virtual environment, is no part of it.
+    A package that is installed below a repository of another project, as in its virtual environment, is no part of it.
     """
     root = Path(__file__).parents[2]
     facts = project_facts(root) if (root / ".git").exists() else None

@@ -69,7 +69,7 @@ class StoredNotes:
 
     @contextlib.contextmanager
     def kept_up(self, every_s: float = EVERY_S) -> Iterator[None]:
-        """Have a thread bring the files up to date while the block runs, so that nobody waits for the storage."""
+        """Have a thread bring the files up to date while the block runs, so that the run does not wait for the storage."""
         over = threading.Event()
         thread = threading.Thread(target=self._keep_up, args=(over, every_s), name="stored-notes", daemon=True)
         thread.start()

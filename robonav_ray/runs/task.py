@@ -91,7 +91,7 @@ def describe_task(config: RunConfig) -> Task:
             "and compute_reward, such as robonav_ray/BitFlip-v0, or our worlds (robonav_ray/Nav-v0) "
             "with env.world.observation=lidar and env.world.reward.mode=sparse"
         )
-    # An environment of somebody else that was given no stages of its own has one that is open, whatever its episodes tell.
+    # An environment that is not ours and was given no stages has one open stage, also where its episodes tell success.
     stages = config.curriculum.stages_for(config.env.is_native)
     most_steps = max(stage.level.max_steps for stage in stages)
     return Task(
@@ -125,6 +125,6 @@ def check_gates(config: RunConfig, task: Task) -> None:
         if stage.gate.max_collision_frac is not None:
             key = f"curriculum.stages.{i}.gate.max_collision_frac"
             raise ConfigError(
-                f"{key} ({stage.gate.max_collision_frac:g}) cannot be judged: env.id={task.env_id!r} is not one of our worlds, and nobody "
-                f"else's environment tells collisions; set {key}=null, and have what counts paid for in the reward (gate.min_return)"
+                f"{key} ({stage.gate.max_collision_frac:g}) cannot be judged: env.id={task.env_id!r} is not one of our worlds, and no "
+                f"other environment tells collisions; set {key}=null, and have what counts paid for in the reward (gate.min_return)"
             )

@@ -1,4 +1,4 @@
-"""A checkpoint that somebody else has made: what is in its files is looked at before any of them is used.
+"""A checkpoint that may come from a stranger: what is in its files is looked at before any of them is used.
 
 Hashes tell that files are as they were written, not who wrote them. Nothing is unpickled, nothing outside of the directory is opened, and
 what a header claims is held against the bytes that are there before memory is taken for it.

@@ -1,4 +1,4 @@
-"""Which run a command goes on with, and that nobody else does: it is found, and held before anything of it is looked at."""
+"""Which run a command goes on with, and that no other command does: it is found, and held before anything of it is looked at."""
 
 from __future__ import annotations
 

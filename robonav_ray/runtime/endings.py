@@ -35,7 +35,7 @@ def tell_ending(session: Session, ending: Ending, stop: StopRequest, screen: Scr
                 words, ("" if not words or not command else "\n") + ("go on with: " if command else ""), (command, "bold")
             )
         )
-    if stop.loss is not None:  # the other stream may still reach somebody, and log.txt too
+    if stop.loss is not None:  # the other stream may still have a reader, and log.txt too
         say_error("\n".join(filter(None, (f"stopped because {stop.loss.why}", words, command and f"go on with: {command}"))))
     return code
 

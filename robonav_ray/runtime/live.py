@@ -43,7 +43,7 @@ def start_local(session: Session) -> tuple[Wiring, list[Tracker]]:
 class LiveRun:
     """Holds a run for one session: entering starts all parts, leaving ends them and writes down what became of the run.
 
-    Whoever holds it calls ``finish`` (to the end), or ``advance`` and ``save`` as often as it likes.
+    The caller that holds it calls ``finish`` (to the end), or ``advance`` and ``save`` as often as it likes.
     """
 
     def __init__(
@@ -145,9 +145,7 @@ class LiveRun:
         except KeyboardInterrupt:
             if self._stop.at_once:
                 raise
-            self._stop.signal_name = (
-                "KeyboardInterrupt"  # raised by a library or an environment: as if somebody had pressed Ctrl-C
-            )
+            self._stop.signal_name = "KeyboardInterrupt"  # raised by a library or an environment: as if Ctrl-C had been pressed
             self.ending = self.controller.end_after_fault("KeyboardInterrupt")
             if self.ending is None:
                 raise RunInterruptedError("it was interrupted before it had begun") from None

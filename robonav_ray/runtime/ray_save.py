@@ -29,7 +29,7 @@ class RaySave:
         self._waits_for_learner, self._waits_for_rows = True, rows is not None
 
     def poll(self, timeout_s: float) -> bool:
-        """Ask whoever has not yet said that it is done."""
+        """Ask the parts that have not yet said that they are done."""
         until = time.monotonic() + timeout_s
         try:
             if self._waits_for_learner:

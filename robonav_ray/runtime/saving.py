@@ -82,7 +82,7 @@ class Saver:
     def take(self, timeout_s: float = 0.0) -> SaveOutcome | None:
         """Return what became of the save that was begun, once; None when there is none or it is still under way.
 
-        Raises what nobody foresaw in the thread that finished it.
+        Raises an error of another kind in the thread that finished it.
         """
         if self._thread is None:
             return None

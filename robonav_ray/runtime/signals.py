@@ -4,7 +4,7 @@ SIGINT and SIGTERM are a person's and an operator's; SIGHUP comes when the termi
 before a limit, SIGQUIT, SIGALRM and the like from other programs. Each of them would lose what was learned since the last checkpoint.
 
 What is not over within the grace (a storage that hangs, a part that does not end) is ended by force: the last committed checkpoint is
-intact, and whoever started the command is told by the exit code to start it again.
+intact, and the exit code tells the caller to start the command again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ENDING = (*_OURS, *_MAY_BE_ANOTHERS)
 
 
 class StopRequest:
-    """Whether somebody asked the run to stop, and by when it must be over."""
+    """Whether the run was asked to stop, and by when it must be over."""
 
     def __init__(self, end: Callable[[int], None] | None = None) -> None:
         """``end(exit_code)`` ends the process at once; None never does, for those that share a process with others."""
@@ -83,7 +83,7 @@ class StopRequest:
     def _end_by_force(self, seconds: float, why: str) -> None:
         assert self._end is not None
         line = f"not over {seconds:g} s after {why}: ended by force with exit code {self.exit_code}; what was committed before is intact"
-        with contextlib.suppress(OSError):  # whoever read the output may be gone, or not read any more
+        with contextlib.suppress(OSError):  # the reader of the output may be gone, or not read any more
             if select.select([], [2], [], 0.0)[1]:
                 os.write(2, f"robonav: {line}\n".encode())
         self._end(self.exit_code)
@@ -93,9 +93,9 @@ class StopRequest:
 def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) -> Iterator[StopRequest]:
     """Turn signals that would end the process into a StopRequest while the block runs; must be entered in the main thread.
 
-    So does output that nobody takes any more, unless what the block makes does not need a reader (``needs_reader``).
+    So does output without a reader, unless what the block makes does not need a reader (``needs_reader``).
 
-    Of the signals in ``_MAY_BE_ANOTHERS`` those are left alone that somebody has seen to already: ``nohup`` ignores SIGHUP, and a
+    Of the signals in ``_MAY_BE_ANOTHERS`` those are left alone that have a handler already: ``nohup`` ignores SIGHUP, and a
     program around us may use SIGALRM. With ``grace_s`` the process is ended by force when the block is not left within that many seconds
     of the first signal.
     """

@@ -83,7 +83,7 @@ class _Guarded(io.FileIO):
                     self._streams.note(self._label, Loss(f"nobody reads {self._label}", EXIT_RESUME))
                     break
                 left = left[os.write(self.fileno(), left[:_CHUNK]) :]
-            except BlockingIOError:  # somebody who shares it has made it so
+            except BlockingIOError:  # another process that shares it has made it so
                 time.sleep(_WAIT_MS / 1000)
             except OSError as error:
                 self._streams.note(self._label, self._loss(error))
@@ -111,13 +111,13 @@ _current: Streams | None = None
 
 
 def current_streams() -> Streams | None:
-    """Return the streams of this command; None in a program of somebody else."""
+    """Return the streams of this command; None in a program that is not ours."""
     return _current
 
 
 @contextlib.contextmanager
 def guarded_streams() -> Iterator[Streams]:
-    """Have standard output and error guarded while the block runs; those that somebody has replaced (a test, a notebook) are left alone.
+    """Have standard output and error guarded while the block runs; those that were replaced (by a test, a notebook) are left alone.
 
     A descriptor that is closed (``>&-``) leads nowhere from now on: else the next file that is opened would get its number, and the output.
     """

@@ -22,7 +22,7 @@ _DRAW_S = 0.1
 
 
 class EvaluationStopped(KeyboardInterrupt):
-    """Somebody asked for an end: nothing came of the evaluation.
+    """A person or a signal asked for an end: the evaluation has no result.
 
     The episodes that are through by then are the short ones, so they are no result. No ``Exception``, as environments may catch those.
     """
@@ -32,7 +32,7 @@ class EvaluationStopped(KeyboardInterrupt):
 def stopped_at_once(stop: StopRequest) -> Iterator[None]:
     """In the block, a signal that makes ``stop`` true raises EvaluationStopped where the program just is, once; so does ``stop`` before.
 
-    A step of somebody else's environments may take minutes, and nothing is lost with it. Outside of the main thread it does nothing.
+    A step of environments that are not ours may take minutes, and nothing is lost with it. Outside of the main thread it does nothing.
     """
     if stop:
         raise EvaluationStopped

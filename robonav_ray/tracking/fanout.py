@@ -20,10 +20,10 @@ MAX_WAITING, CLOSE_TIMEOUT_S = 256, 5.0
 
 
 class FanoutTracker:
-    """Writes every point to the spool and offers it to every backend; nobody waits for a backend but ``close``, for a bounded time.
+    """Writes every point to the spool and offers it to every backend; only ``close`` waits for a backend, for a bounded time.
 
-    A spool that cannot be written (disk full) is tried again at the next point; ``tracking/backends_failed`` counts whoever takes nothing
-    now, while there is somebody. Errors of a backend other than ``OSError`` and ``TrackerError`` are bugs and are raised at the next call.
+    A spool that cannot be written (disk full) is tried again at the next point; ``tracking/backends_failed`` counts the backends that take
+    nothing now. Errors of a backend other than ``OSError`` and ``TrackerError`` are bugs and are raised at the next call.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One slow or fallible backend behind a thread of its own: nobody waits for it, and what it missed is read again from the spool.
+"""One slow or fallible backend behind a thread of its own: the run never waits for it, and what it missed is read again from the spool.
 
 ::
 

@@ -214,6 +214,6 @@ def make_scheduler(config: TuningConfig, explore: Explore, note_exploit: NoteExp
 
 
 class _Fifo(FIFOScheduler):
-    """Stops nobody."""
+    """Stops no trial."""
 
     _metric = METRIC

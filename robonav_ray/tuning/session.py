@@ -39,7 +39,7 @@ ERRORS_FILE = "errors.txt"
 
 
 class SearchSession(tune.Callback):
-    """Runs Tune once and writes the records; ``run`` blocks until there is nothing left to do, or somebody asks to stop."""
+    """Runs Tune once and writes the records; ``run`` blocks until there is nothing left to do, or it is asked to stop."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class SearchSession(tune.Callback):
             self._records.add("started", trial=trial.trial_id)
 
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
-        """Write the last report down, which no scheduler sees; remove checkpoints that nobody needs."""
+        """Write the last report down, which no scheduler sees; remove checkpoints that no trial needs."""
         self._note_report(trial.trial_id, result)
         self._prune(trial.trial_id)
 

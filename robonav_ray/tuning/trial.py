@@ -39,7 +39,7 @@ POINTER_FILE = "robonav_checkpoint.json"
 
 @dataclass(frozen=True)
 class TrialOrder:
-    """What every trial is told, whatever its values."""
+    """What every trial is told, the same for all values."""
 
     experiment: Experiment
     plan: Plan | None
@@ -88,7 +88,7 @@ class CurriculumTrial(tune.Trainable):
         try:
             facts = self._opened().report()
         except EvaluationStopped:
-            raise RuntimeError("the search was stopped; nobody waits for this report") from None
+            raise RuntimeError("the search was stopped; this report is no longer waited for") from None
         result = dataclasses.asdict(facts)
         if facts.done:
             self._close()

@@ -16,7 +16,7 @@ THREADS_END_S = 10.0
 def end_with_code(app: Callable[[], object]) -> NoReturn:
     """Run the command line ``app`` and end the process with its exit code: 2 for the user's mistakes, 1 for faults, each with one message.
 
-    Output that nobody takes any more (``| head -1``, a closed terminal, a full disk) never ends a verb with a traceback: a training or a
+    Output without a reader (``| head -1``, a closed terminal, a full disk) never ends a verb with a traceback: a training or a
     search stops and is saved, the others go on, and end with 1 where what was to be kept could not be written.
     """
     from robonav_ray.runtime.streams import guarded_streams
@@ -36,7 +36,7 @@ def end_with_code(app: Callable[[], object]) -> NoReturn:
 
 
 def _leave_threads(code: int) -> None:
-    """End a process that has nothing left to do but to wait for threads which somebody's environment has left running."""
+    """End a process that has nothing left to do but to wait for threads which an environment has left running."""
     if not threading.main_thread().is_alive():  # Python waits for them already
         os._exit(code)
 

@@ -4,7 +4,7 @@
 
     info of the last step --parse_info--> LastWords (one episode) --gather--> records.EpisodeFacts (of all lanes)
 
-Which environment is ours is a matter of its type, never of the keys in its ``info``: somebody else's ``outcome``, ``length`` or
+Which environment is ours is a matter of its type, never of the keys in its ``info``: another environment's ``outcome``, ``length`` or
 ``task_return`` is a number like any other of theirs.
 """
 
@@ -176,7 +176,7 @@ class TellingVector(VectorWrapper):
 
 
 class _Listener:
-    """Tells what ``infos["final_info"]`` of somebody else's vector environment says, under its masks."""
+    """Tells what ``infos["final_info"]`` of a vector environment that is not ours says, under its masks."""
 
     def episode_facts(self, infos: Mapping[str, Any], ended: np.ndarray) -> EpisodeFacts:
         """See ``interfaces.TellsEpisodes``."""

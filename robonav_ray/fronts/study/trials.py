@@ -45,7 +45,7 @@ def stamp() -> dict[str, Any]:
 
 
 def is_stale(trial: FrozenTrial, stale_after_s: float) -> bool:
-    """Return whether nobody runs this ``RUNNING`` trial any more.
+    """Return whether no process runs this ``RUNNING`` trial any more.
 
     On this host its process tells: it is gone, or its id now belongs to one that began after the last stamp. For another host it is the
     age of the stamp; without one (cut off while it was being made, or made by other means) the age of the trial.

@@ -23,7 +23,7 @@ BANDS = ("#f5f8fc", "#ebf1f9")
 
 
 def make_figure(width: float, height: float) -> Any:
-    """Return a figure of ``width`` x ``height`` inches that is known to nobody else (no pyplot)."""
+    """Return a figure of ``width`` x ``height`` inches that no global state knows (no pyplot)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Pictures of what a scheduler did: who was stopped at which rung, who went on from whom."""
+"""Pictures of what a scheduler did: which trial was stopped at which rung, which went on from which."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def show_command(directory: Path, console: Screen) -> int:
     try:
         written = write_report(experiment.path, history, experiment.config, title=experiment.shown)
         console.print(f"written: {written[0]} and {len(written) - 1} more", soft_wrap=True)
-    except OSError as error:  # somebody else's search may be looked at all the same
+    except OSError as error:  # the search of another user may be looked at all the same
         console.print(f"no report is written: {error}", style="yellow", soft_wrap=True)
     print_commands(next_commands(history, experiment.shown), console)
     return 0

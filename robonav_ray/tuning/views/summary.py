@@ -29,7 +29,7 @@ class Summary:
     trial_s: float
     """Seconds at work, all trials together."""
     elapsed_s: float | None
-    """Since this session began; None when nobody watches it."""
+    """Since this session began; None when no session watches it."""
     eta_s: float | None
     """Seconds to go; None when that cannot be told."""
 
