@@ -137,5 +137,7 @@ def _table(title: str, doc: str | None, keys: list[ConfigKey]) -> str:
 def _markdown(text: str) -> str:
     """Return a docstring's text, for the middle of a line, with its code as Markdown's."""
     parts = re.split(r"``(.+?)``|`(.+?)`", text)
-    texts = [markdown_text(f"x{part}")[1:] if i % 3 == 0 else markdown_code(part) for i, part in enumerate(parts) if part is not None]
+    texts = [
+        markdown_text(f"x{part}")[1:] if i % 3 == 0 else markdown_code(part) for i, part in enumerate(parts) if part is not None
+    ]
     return "".join(texts)
