@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -81,14 +82,25 @@ def _name_of(annotation: Any) -> str:
         return f"list of {_name_of(items[0])}" if items else "list"
     if origin is dict:
         return "mapping"
-    return _NAMES.get(annotation, str(getattr(annotation, "__name__", annotation)))
+    return _NAMES.get(annotation, "anything")
 
 
-def _bounds_of(metadata: Any) -> str:
+def _bounds_of(metadata: Iterable[Any]) -> str:
     """Return the bounds among a field's marks, such as `` ≥ 1, < 10``."""
-    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    marks = [mark for one in metadata for mark in (one, *(getattr(one, "metadata", None) or ()))]
-    bounds = [f"{sign} {getattr(mark, name):,}" for mark in marks for name, sign in signs.items() if hasattr(mark, name)]
+    marks = [mark for one in metadata for mark in (one.metadata if isinstance(one, FieldInfo) else (one,))]
+    bounds = list[str]()
+    for mark in marks:
+        match mark:
+            case Ge(ge=least):
+                bounds.append(f"≥ {least:,}")
+            case Gt(gt=below):
+                bounds.append(f"> {below:,}")
+            case Le(le=most):
+                bounds.append(f"≤ {most:,}")
+            case Lt(lt=above):
+                bounds.append(f"< {above:,}")
+            case _:  # a pattern, a length
+                pass
     return f" {', '.join(bounds)}" if bounds else ""
 
 
