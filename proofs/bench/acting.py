@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from proofs.common.made_up import make_snapshot
 from robonav_ray.algo.exploration import epsilon_greedy, exploration_key
 from robonav_ray.algo.n_step import NStepFolder
-from robonav_ray.algo.policy import Policy, parameter_shapes
+from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
-from robonav_ray.records import PolicySnapshot, TransitionSpec
+from robonav_ray.records import TransitionSpec
 from robonav_ray.screen import say
 
 OBS_DIM, NUM_ACTIONS = 122, 15
@@ -37,11 +38,9 @@ def median_us(call: Callable[[], object], num_calls: int, repeats: int = 9) -> f
 
 def make_policy() -> Policy:
     """Return a policy of the default network with random weights."""
-    algo, rng = AlgoConfig(), np.random.default_rng(0)
-    shapes = parameter_shapes(OBS_DIM, NUM_ACTIONS, algo)
-    arrays = tuple(rng.standard_normal(shape).astype(np.float32) * 0.1 for shape in shapes.values())
+    algo = AlgoConfig()
     policy = Policy(OBS_DIM, NUM_ACTIONS, algo)
-    policy.load(PolicySnapshot(1, 0, tuple(shapes), arrays))
+    policy.load(make_snapshot(OBS_DIM, NUM_ACTIONS, algo))
     return policy
 
 

@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
+from proofs.common.made_up import make_samples
 from robonav_ray.algo.exploration import exploration_key
 from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.algo.policy import Policy
@@ -46,20 +47,6 @@ VARIANTS: dict[str, dict[str, object]] = {
     "dropout=0.1": {"dropout": 0.1},
     "encoder=lidar_conv": {"encoder": "lidar_conv"},
 }
-
-
-def make_samples(batch_size: int, num_batches: int) -> list[ReplaySample]:
-    """Return batches of made-up rows."""
-    rng = np.random.default_rng(0)
-    samples = []
-    for _ in range(num_batches):
-        columns = TransitionSpec.for_discrete((OBS_DIM,)).allocate(batch_size)
-        columns[0][:], columns[3][:] = rng.standard_normal((2, batch_size, OBS_DIM))
-        columns[1][:], columns[2][:] = rng.integers(0, NUM_ACTIONS, batch_size), rng.standard_normal(batch_size) * 0.2
-        columns[4][:] = 0.97
-        weight = rng.random(batch_size).astype(np.float32)
-        samples.append(ReplaySample(columns, np.arange(batch_size), np.full(batch_size, 1e-5), weight))
-    return samples
 
 
 def cpu_seconds(call: Callable[[], object], num_calls: int) -> float:
@@ -102,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="*", help="variants, by a part of their name; the default is always measured")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    samples = make_samples(args.batch, 8)
+    samples = make_samples(TransitionSpec.for_discrete((OBS_DIM,)), args.batch, NUM_ACTIONS, 8)
     default = next(iter(VARIANTS))
     names = [n for n in VARIANTS if n == default or not args.only or any(part in n for part in args.only)]
     calls = {name: make_calls(VARIANTS[name], samples) for name in names}

@@ -18,16 +18,16 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
 import torch
 
+from proofs.common.made_up import make_samples
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.errors import UserError
 from robonav_ray.learner.devices import check_features, describe, pick_device, set_threads
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.learner.update import Update
-from robonav_ray.records import ReplaySample, TransitionSpec, pack_item_id
+from robonav_ray.records import ReplaySample, TransitionSpec
 from robonav_ray.screen import say
 
 FEATURES: dict[str, dict[str, Any]] = {
@@ -39,20 +39,6 @@ FEATURES: dict[str, dict[str, Any]] = {
     "cuda_graphs": {"compile": "reduce-overhead"},
     "cuda_graphs_bf16": {"compile": "reduce-overhead", "precision": "bf16"},
 }
-
-
-def make_samples(spec: TransitionSpec, rows: int, num_actions: int, count: int) -> list[ReplaySample]:
-    """Return ``count`` batches of made-up rows."""
-    rng = np.random.default_rng(0)
-    samples = []
-    for _ in range(count):
-        obs, action, reward, next_obs, discount, version = spec.allocate(rows)
-        obs[:], next_obs[:], reward[:] = rng.standard_normal(obs.shape), rng.standard_normal(obs.shape), rng.standard_normal(rows)
-        action[:], discount[:] = rng.integers(0, num_actions, rows), 0.97
-        columns = (obs, action, reward, next_obs, discount, version)
-        ids = pack_item_id(0, 0, np.arange(rows))
-        samples.append(ReplaySample(columns, ids, np.full(rows, 1.0 / rows), rng.random(rows).astype(np.float32)))
-    return samples
 
 
 def make_update(args: argparse.Namespace, algo: AlgoConfig, rows: int, device: torch.device, **changes: Any) -> Update:

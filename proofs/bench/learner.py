@@ -17,7 +17,6 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +28,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from proofs.common.made_up import fill, make_fragment
 from robonav_ray.algo.losses import double_q_target, huber_loss, polyak_update, td_error
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
@@ -37,8 +37,8 @@ from robonav_ray.learner.devices import set_threads, share_interpreter
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.nodes.own_ray import own_ray
-from robonav_ray.records import CommandBatch, Fragment, Metrics, TransitionSpec
-from robonav_ray.replay.remote import ReplayHandles, start_replay
+from robonav_ray.records import CommandBatch, Metrics, TransitionSpec
+from robonav_ray.replay.remote import start_replay
 from robonav_ray.screen import say
 from robonav_ray.weights.remote import start_weight_store
 
@@ -83,20 +83,6 @@ def make_bare_loop(obs_dim: int, num_actions: int, algo: AlgoConfig, config: Lea
         polyak_update(targets, parameters, config.target_tau)
 
     return update
-
-
-def fill(replay: ReplayHandles, spec: TransitionSpec, num_rows: int, num_actions: int) -> None:
-    """Insert made-up rows."""
-    rng = np.random.default_rng(0)
-    columns = spec.allocate(FRAGMENT_ROWS)
-    columns[0][:], columns[3][:] = rng.standard_normal(columns[0].shape), rng.standard_normal(columns[3].shape)
-    columns[1][:], columns[2][:] = rng.integers(0, num_actions, FRAGMENT_ROWS), rng.standard_normal(FRAGMENT_ROWS)
-    columns[4][:] = 0.97
-    fragment = Fragment(0, 0, 0, columns, rng.random(FRAGMENT_ROWS).astype(np.float32))
-    sink = replay.transition_sink(max_in_flight=4)
-    for sequence in range(num_rows // FRAGMENT_ROWS):
-        sink.insert(replace(fragment, sequence=sequence))
-    sink.flush()
 
 
 class Pace(NamedTuple):
@@ -149,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             replay_config, spec, 0, max_insert_rows=FRAGMENT_ROWS, max_sample_rows=rows_per_call, cpus_per_shard=0.2
         )
         replay.wait_ready(60.0)
-        fill(replay, spec, args.items, args.num_actions)
+        fragment = make_fragment(spec, FRAGMENT_ROWS, args.num_actions, np.random.default_rng(0))
+        fill(replay.transition_sink(max_in_flight=4), fragment, args.items // FRAGMENT_ROWS)
         _store, weights = start_weight_store()
         source = replay.batch_source(rank=0, prefetch_calls=config.prefetch_calls)
         state = LearnerState(args.obs_dim, args.num_actions, algo, config, seed=0)

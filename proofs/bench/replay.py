@@ -14,24 +14,17 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
+from proofs.common.made_up import fill, make_fragment
 from robonav_ray.config.replay import ReplayConfig
-from robonav_ray.records import Fragment, TransitionSpec
+from robonav_ray.records import TransitionSpec
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.screen import say
 
-FRAGMENT_ROWS = 4096
+FRAGMENT_ROWS, NUM_ACTIONS = 4096, 15
 ALPHA, BETA = 0.6, 0.4
-
-
-def make_fragment(spec: TransitionSpec, sequence: int, rng: np.random.Generator) -> Fragment:
-    """Return a fragment of made-up rows."""
-    columns = spec.allocate(FRAGMENT_ROWS)
-    columns[spec.index("obs")][:] = rng.random(columns[0].shape, np.float32)
-    return Fragment(0, 0, sequence, columns, rng.random(FRAGMENT_ROWS, np.float32))
 
 
 def make_ours(spec: TransitionSpec, num_rows: int, batch: int, rng: np.random.Generator) -> Callable[[], None]:
@@ -42,7 +35,7 @@ def make_ours(spec: TransitionSpec, num_rows: int, batch: int, rng: np.random.Ge
     )
     buffer = ReplayBuffer(config, spec, 0, FRAGMENT_ROWS, batch)
     for sequence in range(-(-num_rows // FRAGMENT_ROWS)):
-        buffer.insert(make_fragment(spec, sequence, rng))
+        buffer.insert(make_fragment(spec, FRAGMENT_ROWS, NUM_ACTIONS, rng, sequence=sequence))
 
     def step() -> None:
         samples = buffer.sample(batch, 1)
@@ -59,7 +52,7 @@ def make_cpprb(spec: TransitionSpec, num_rows: int, batch: int, rng: np.random.G
     env = {c.name: {"shape": c.shape or 1, "dtype": np.dtype(c.dtype).type} for c in spec.columns}
     buffer = cpprb.PrioritizedReplayBuffer(num_rows, env, alpha=ALPHA)
     for sequence in range(-(-num_rows // FRAGMENT_ROWS)):
-        fragment = make_fragment(spec, sequence, rng)
+        fragment = make_fragment(spec, FRAGMENT_ROWS, NUM_ACTIONS, rng, sequence=sequence)
         buffer.add(**dict(zip(spec.names, fragment.columns, strict=True)), priorities=fragment.priority)
 
     def step() -> None:
@@ -100,12 +93,10 @@ def bench_remote(spec: TransitionSpec, num_rows: int, batch: int, num_shards: in
         )
         replay.wait_ready(60.0)
         sink = replay.transition_sink(max_in_flight=4)
-        template = make_fragment(spec, 0, rng)
+        template = make_fragment(spec, FRAGMENT_ROWS, NUM_ACTIONS, rng)
         start = time.perf_counter()
         num_fragments = num_rows // FRAGMENT_ROWS
-        for sequence in range(num_fragments):
-            sink.insert(replace(template, sequence=sequence))
-        sink.flush()
+        fill(sink, template, num_fragments)
         insert_rows_per_s = num_fragments * FRAGMENT_ROWS / (time.perf_counter() - start)
         source, priorities = replay.batch_source(rank=0, prefetch_calls=2), replay.priority_sink()
         while source.sample(batch, batches_per_call) is None:

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import numpy as np
 from gymnasium.spaces.utils import flatdim
 
-from robonav_ray.algo.policy import Policy, parameter_shapes
+from proofs.common.made_up import make_snapshot
+from robonav_ray.algo.policy import Policy
 from robonav_ray.config.load import load_run_config
 from robonav_ray.records import Assignment, EpisodeResults, Fragment, PolicySnapshot
 from robonav_ray.rollout.worker import RolloutWorker
@@ -69,10 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     levels = tuple(stage.level for stage in config.curriculum.stages)
     env = make_vector_env(config.env, levels, num_envs=args.worlds, first_world=0, seed=0, gamma=config.algo.gamma)
     obs_dim, num_actions = flatdim(env.single_observation_space), flatdim(env.single_action_space)
-    rng = np.random.default_rng(0)
-    shapes = parameter_shapes(obs_dim, num_actions, config.algo)
-    weights = tuple((rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32) for shape in shapes.values())
-    neighbours = Fixed(PolicySnapshot(1, 0, tuple(shapes), weights), level=len(levels) - 1)
+    neighbours = Fixed(make_snapshot(obs_dim, num_actions, config.algo), level=len(levels) - 1)
     worker = RolloutWorker(
         worker=0,
         incarnation=0,

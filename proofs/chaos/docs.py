@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proofs.chaos.report import fault_markdown, markdown
+from proofs.common.markdown import put_between
 
 PAGE = Path("docs") / "chaos.md"
 
@@ -37,9 +38,7 @@ def write_docs(root: Path, section: str, report: Mapping[str, Any], picture: Pat
     page, drawn = root / PAGE, root / "docs" / "pictures" / f"chaos_{section}.png"
     begin, end = marks(section)
     text = page.read_text(encoding="utf-8")
-    before, rest = text.split(begin, 1)
-    after = rest.split(end, 1)[1]
-    page.write_text(f"{before}{begin}\n{section_text(section, report)}\n{end}{after}", encoding="utf-8")
+    page.write_text(put_between(text, begin, end, section_text(section, report)), encoding="utf-8")
     drawn.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(picture, drawn)
     return [page, drawn]

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from proofs.chaos.kinds import KINDS
 from proofs.chaos.promises import PROMISES, Verdict, check_run, figures_of, judge
+from proofs.common import markdown as md
 from proofs.common.machine import machine_text
 from robonav_ray.screen import Screen
 
@@ -115,8 +116,7 @@ def fault_table(faults: Sequence[Mapping[str, Any]]) -> Table:
 
 def fault_markdown(faults: Sequence[Mapping[str, Any]]) -> str:
     """Return ``fault_rows`` for a page."""
-    lines = [FAULT_COLUMNS, ["---"] * len(FAULT_COLUMNS), *fault_rows(faults)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return md.table(FAULT_COLUMNS, fault_rows(faults))
 
 
 def promise_table(promises: Mapping[str, Any]) -> Table:
@@ -150,14 +150,15 @@ def broken_lines(report: Mapping[str, Any], speed: bool) -> list[str]:
 
 def markdown(report: Mapping[str, Any]) -> str:
     """Return the table of promises for a page."""
-    lines = ["| What was broken | Times | Bound | Median | Worst | Broken |", "|---|---|---|---|---|---|"]
-    for name, promise in report["promises"].items():
-        lines += [
-            f"| {name} | {promise['faults']} | {verdict['text']} | {_shown(verdict['median'])} | {_shown(verdict['worst'])} | "
-            f"{verdict['num_broken']} of {verdict['num']} |"
-            for verdict in promise["verdicts"]
-        ]
-    return "\n".join(lines)
+    rows = [
+        (
+            name, f"{promise['faults']}", verdict["text"], _shown(verdict["median"]), _shown(verdict["worst"]),
+            f"{verdict['num_broken']} of {verdict['num']}",
+        )
+        for name, promise in report["promises"].items()
+        for verdict in promise["verdicts"]
+    ]  # fmt: skip
+    return md.table(("What was broken", "Times", "Bound", "Median", "Worst", "Broken"), rows)
 
 
 def verdict_dict(verdict: Verdict) -> dict[str, Any]:

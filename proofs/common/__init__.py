@@ -1,4 +1,4 @@
-"""What the rooms share: the checkout, the machine that a figure was measured on, numbers on a command line.
+"""What the rooms share: the checkout, the machine that a figure was measured on, made-up data, Markdown.
 
 Consumes: the repository's files, /proc.
 Produces: paths, revisions and sentences for reports.

@@ -29,6 +29,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from proofs.common import markdown as md
 from proofs.common.checkout import with_proofs
 from proofs.peers.track import POINTS, Point, Task, read_points
 from robonav_ray.screen import say, write_to
@@ -206,18 +207,17 @@ def summarize(races: Sequence[Race], peers: Sequence[str]) -> dict[str, Any]:
 
 def markdown(races: Sequence[Race], summary: Mapping[str, Any]) -> str:
     """Return the table: one line per process, then the factors."""
-    lines = [
-        "| Stage | Seed | Learner | Seconds to target | Env steps to target | Best success | Env steps/s | Updates/s |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for race in races:
         found = race.to_dict()
         seconds = f"> {race.lasted:.0f}" if race.reached is None else f"{race.seconds:.1f}"
         steps = "–" if race.reached is None else f"{found['env_steps']:,}"
-        lines.append(
-            f"| {race.stage} | {race.seed} | {NAMES[race.learner]} | {seconds} | {steps} | {found['best_success']:.1%} | "
-            f"{found['env_steps_per_s']:,} | {found['updates_per_s']:,} |"
-        )
+        rows.append((
+            f"{race.stage}", f"{race.seed}", NAMES[race.learner], seconds, steps, f"{found['best_success']:.1%}",
+            f"{found['env_steps_per_s']:,}", f"{found['updates_per_s']:,}",
+        ))  # fmt: skip
+    header = ("Stage", "Seed", "Learner", "Seconds to target", "Env steps to target", "Best success", "Env steps/s", "Updates/s")
+    lines = [md.table(header, rows)]
     for stage, found in summary["stages"].items():
         sign = "at least " if found["is_lower_bound"] else ""
         lines.append(

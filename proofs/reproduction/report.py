@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from proofs.common import markdown as md
 from proofs.common.checkout import git_revision
 from proofs.common.machine import machine, machine_text
 from proofs.reproduction.entry import Command, Entry
 from proofs.reproduction.store import Trial, TrialResult, write_json
 
 Verdict = Literal["reproduced", "missed", "incomplete", "failed", "not run"]
-HEADER = "| Entry | Published | By | Ours | Must be | Verdict |\n|---|---|---|---|---|---|"
 
 
 @dataclass(frozen=True)
@@ -103,31 +103,25 @@ def make_row(entry: Entry, trials: Sequence[Trial], failed: Mapping[str, str]) -
 
 def markdown_table(rows: Sequence[Row]) -> str:
     """Return one line per entry."""
-    lines = [HEADER]
+    cells = []
     for row in rows:
         entry = row.entry
         must = f"{entry.bound} {entry.shown(entry.threshold)} ({entry.tolerance})"
-        lines.append(
-            f"| `{entry.name}` | {entry.published} | {entry.source} | {row.ours} | {must} | "
-            f"{'**' if row.verdict == 'missed' else ''}{row.verdict}{'**' if row.verdict == 'missed' else ''} |"
-        )
-    return "\n".join(lines)
+        verdict = f"**{row.verdict}**" if row.verdict == "missed" else row.verdict
+        cells.append((f"`{entry.name}`", entry.published, entry.source, row.ours, must, verdict))
+    return md.table(("Entry", "Published", "By", "Ours", "Must be", "Verdict"), cells)
 
 
 def markdown_notes(rows: Sequence[Row]) -> str:
     """Return how each figure is measured, with which wiring, on how many seeds, in which time."""
-    lines = [
-        "| Entry | Measured | Seeds | Wiring | Minutes per trial | Differs from the published setting |",
-        "|---|---|---|---|---|---|",
-    ]
+    cells = []
     for row in rows:
         entry = row.entry
         seeds = "–" if isinstance(entry.task, Command) else f"{len(row.values)} of {row.num_seeds}"
         minutes = f"{row.seconds / 60:.1f}" if row.values else "–"
-        lines.append(
-            f"| `{entry.name}` | {entry.measured} | {seeds} | {entry.wiring} | {minutes} | {entry.setting or 'nothing known'} |"
-        )
-    return "\n".join(lines)
+        cells.append((f"`{entry.name}`", entry.measured, seeds, entry.wiring, minutes, entry.setting or "nothing known"))
+    header = ("Entry", "Measured", "Seeds", "Wiring", "Minutes per trial", "Differs from the published setting")
+    return md.table(header, cells)
 
 
 def write_report(rows: Sequence[Row], output: Path, command: str) -> list[Path]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from proofs.common.made_up import make_fragment, make_samples, make_snapshot
 from proofs.scale.model import Costs, Line
 from proofs.scale.system import ray_nodes
 from robonav_ray.config.load import load_run_config
@@ -73,29 +74,15 @@ class Meter:
         return times.user + times.system
 
 
-def make_fragment(spec: TransitionSpec, rows: int) -> Fragment:
-    """Return a fragment of made-up rows."""
-    rng = np.random.default_rng(0)
-    columns = spec.allocate(rows)
-    columns[0][:] = rng.random(columns[0].shape, np.float32)
-    return Fragment(0, 0, 0, columns, rng.random(rows, np.float32))
-
-
 def line_of(small: float, large: float, small_rows: int = SMALL_ROWS, large_rows: int = LARGE_ROWS) -> Line:
     """Return the line through two measurements, never falling and never below 0."""
     row_s = max(large - small, 0.0) / (large_rows - small_rows)
     return Line(max(small - row_s * small_rows, 0.0), row_s)
 
 
-def network_snapshot(hidden: tuple[int, ...] = (256, 256)) -> PolicySnapshot:
-    """Return random weights of a network with these hidden layers."""
-    from robonav_ray.algo.policy import parameter_shapes
-
-    config = load_run_config(None, [f"algo.hidden_dims={list(hidden)}"])
-    shapes = parameter_shapes(OBS_DIM, NUM_ACTIONS, config.algo)
-    rng = np.random.default_rng(0)
-    arrays = tuple((rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32) for shape in shapes.values())
-    return PolicySnapshot(1, 0, tuple(shapes), arrays)
+def network_snapshot() -> PolicySnapshot:
+    """Return the network of the default config."""
+    return make_snapshot(OBS_DIM, NUM_ACTIONS, load_run_config().algo)
 
 
 def measure_services(seconds: float) -> dict[str, dict[str, float]]:
@@ -115,7 +102,7 @@ def measure_services(seconds: float) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     at_shard = Meter(shard, seconds)
     for rows in (LARGE_ROWS, SMALL_ROWS):
-        fragment = make_fragment(spec, rows)
+        fragment = make_fragment(spec, rows, NUM_ACTIONS, rng)
         found[f"insert:{rows}"] = at_shard.per_call(lambda f=fragment: shard.insert.remote(replace(f, sequence=next(sequence))))
     for rows in (SMALL_ROWS, LARGE_ROWS):
         found[f"sample:{rows}"] = at_shard.per_call(lambda n=rows: shard.sample.remote(n))
@@ -164,7 +151,7 @@ def measure_clients(
     assignments, sink = curriculum.source(), replay.transition_sink(2)
     nothing, rng = _episodes(0), np.random.default_rng(0)
     for rows in (SMALL_ROWS, LARGE_ROWS):
-        fragment = replace(make_fragment(spec, rows), worker=1)
+        fragment = make_fragment(spec, rows, NUM_ACTIONS, rng, worker=1)
 
         def ship(fragment: Fragment = fragment) -> None:
             assignments.next_assignment(0)
@@ -263,9 +250,7 @@ def measure_updates(seconds: float, batches: tuple[int, int] = (128, 1024)) -> d
     spec, found = TransitionSpec.for_discrete((OBS_DIM,)), {}
     for size in batches:
         algo, config = AlgoConfig(), LearnerConfig(batch_size=size)
-        columns = tuple(column.copy() for column in make_fragment(spec, size).columns)
-        sample = ReplaySample(columns, np.arange(size, dtype=np.int64), np.full(size, 1e-3), np.ones(size, np.float32))
-        alone: Any = _Alone(network_snapshot(), [sample] * config.batches_per_call, 0)
+        alone: Any = _Alone(network_snapshot(), make_samples(spec, size, NUM_ACTIONS, 1) * config.batches_per_call, 0)
         loop = LearnerLoop(
             LearnerState(OBS_DIM, NUM_ACTIONS, algo, config, seed=0), algo, config, spec,
             source=alone, priorities=alone, weights=alone, commands=alone,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from proofs.common import markdown as md
 from proofs.scale.model import Costs, Line, Recommendation, Settings, arrows, predict, recommend
 
 CORES_RECOMMENDED = (10, 100, 1000)
@@ -19,9 +19,7 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 def markdown(table: Table) -> str:
     """Return the table as Markdown."""
-    header, rows = table
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+    return md.table(*table)
 
 
 def linear_fracs(points: Sequence[Mapping[str, Any]], axis: str, figure: str) -> list[float]:
@@ -213,8 +211,5 @@ def write_into(path: Path, tables: Mapping[str, str]) -> None:
     """Put each text between the marks ``<!-- name -->`` and ``<!-- /name -->`` of the page; KeyError when a mark is missing."""
     page = path.read_text(encoding="utf-8")
     for name, text in tables.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not pattern.search(page):
-            raise KeyError(f"{path} has no place marked <!-- {name} --> ... <!-- /{name} -->")
-        page = pattern.sub(lambda match, text=text: f"{match[1]}{text}\n{match[2]}", page)
+        page = md.put_between(page, f"<!-- {name} -->", f"<!-- /{name} -->", text)
     path.write_text(page, encoding="utf-8")

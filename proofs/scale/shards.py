@@ -7,16 +7,16 @@ priority sinks. The ranks are actors that draw and send priorities back as a lea
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
+from proofs.common.made_up import fill, make_fragment
 from proofs.scale.system import CpuMeter, ray_nodes
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.part_names import Part
-from robonav_ray.records import Fragment, TransitionSpec
+from robonav_ray.records import TransitionSpec
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.replay.shard_records import ShardSample
 from robonav_ray.screen import say
@@ -25,7 +25,7 @@ SHARDS = (1, 2, 4, 8)
 ROW_S = 200e-6
 """Seconds that a sleeping shard takes per row: so long that two cores can move the rows of eight of them."""
 NUM_RANKS, BATCH_SIZE, BATCHES_PER_CALL = 3, 256, 16
-OBS_DIM, CAPACITY, FRAGMENT_ROWS = 120, 40_000, 2_000
+OBS_DIM, NUM_ACTIONS, CAPACITY, FRAGMENT_ROWS = 120, 15, 40_000, 2_000
 
 
 class SleepingShard(ReplayShard):
@@ -60,18 +60,6 @@ class SamplingRank:
             source.close()
 
 
-def fill(replay: Any, spec: TransitionSpec, num_rows: int) -> None:
-    """Insert made-up rows through the rollouts' client."""
-    rng = np.random.default_rng(0)
-    columns = spec.allocate(FRAGMENT_ROWS)
-    columns[0][:] = rng.random(columns[0].shape, np.float32)
-    fragment = Fragment(0, 0, 0, columns, rng.random(FRAGMENT_ROWS, np.float32))
-    sink = replay.transition_sink(max_in_flight=4)
-    for sequence in range(-(-num_rows // FRAGMENT_ROWS)):
-        sink.insert(replace(fragment, sequence=sequence))
-    sink.flush()
-
-
 def measure(num_shards: int, shard_class: type[ReplayShard], ranks: list[Any], seconds: float) -> dict[str, Any]:
     """Return rows per second over all ranks from ``num_shards`` shards, and the CPU that this took."""
     import ray
@@ -94,7 +82,8 @@ def measure(num_shards: int, shard_class: type[ReplayShard], ranks: list[Any], s
         )
     try:
         replay.wait_ready(60.0)
-        fill(replay, spec, CAPACITY)
+        fragment = make_fragment(spec, FRAGMENT_ROWS, NUM_ACTIONS, np.random.default_rng(0))
+        fill(replay.transition_sink(max_in_flight=4), fragment, -(-CAPACITY // FRAGMENT_ROWS))
         warm_s = 3.0
         calls = [
             rank.run.remote(replay.batch_source(index, 2), replay.priority_sink(), seconds, warm_s)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proofs.common import markdown as md
 from robonav_ray.screen import say
 
 UPDATES = 30_000
@@ -89,15 +90,15 @@ def run_one(name: str, seed: int, output: Path) -> dict[str, Any]:
 
 def markdown(found: Sequence[dict[str, Any]]) -> str:
     """Return the table: one line per row, with the mean over its seeds, each seed, and the mean's interval of two standard errors."""
-    lines = ["| Setting | Success, mean of the seeds | Each seed | Collisions |", "|---|---|---|---|"]
+    rows = []
     for name in dict.fromkeys(one["row"] for one in found):
         mine = [one for one in found if one["row"] == name]
         rates = [100 * one["success"] for one in mine]
         error = f" ± {2 * statistics.stdev(rates) / len(rates) ** 0.5:.1f}" if len(rates) > 1 else ""
         each = ", ".join(f"{rate:.1f}" for rate in rates)
         collisions = statistics.fmean(100 * one["collision"] for one in mine)
-        lines.append(f"| {ROWS[name].text} | {statistics.fmean(rates):.1f}{error} | {each} | {collisions:.1f} |")
-    return "\n".join(lines) + "\n"
+        rows.append((ROWS[name].text, f"{statistics.fmean(rates):.1f}{error}", each, f"{collisions:.1f}"))
+    return md.table(("Setting", "Success, mean of the seeds", "Each seed", "Collisions"), rows) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from proofs.common import markdown as md
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
 from robonav_ray.config.preset import preset_names
@@ -134,15 +135,15 @@ def read_results(path: Path) -> list[Result]:
 def markdown(results: Sequence[Result]) -> str:
     """Return the table: a row per preset, and per environment the env steps of each seed, for the greedy policy and for a window."""
     environments = [name for name in GOALS if any(one.environment == name for one in results)]
-    heads = [f"{name} to {GOALS[name].mean_return:g} | training episodes" for name in environments]
-    lines = [f"| `preset` | {' | '.join(heads)} |", "|---|" + "---|---|" * len(environments)]
+    heads = [head for name in environments for head in (f"{name} to {GOALS[name].mean_return:g}", "training episodes")]
+    rows = []
     for preset in dict.fromkeys(one.preset for one in results):
         cells = []
         for name in environments:
             mine = sorted((one for one in results if (one.preset, one.environment) == (preset, name)), key=lambda one: one.seed)
             cells += [_thousands(one.reached_at for one in mine), _thousands(one.window_at for one in mine)]
-        lines.append(f"| `{preset}` | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append((f"`{preset}`", *cells))
+    return md.table(("`preset`", *heads), rows) + "\n"
 
 
 def _thousands(moments: Iterable[int | None]) -> str:
