@@ -145,7 +145,8 @@ def test_files_are_opened_by_plain_files_alone() -> None:
 
 
 PROBED = {
-    "config/load.py": "PyYAML's events and errors",
+    "config/reference.py": "annotations, and pydantic's marks on them",
+    "config/yaml_document.py": "PyYAML's events and errors",
     "fronts/curriculum_objective.py": "a trial of Optuna, or what the user gives in its place",
     "fronts/device_manager.py": "what psutil has on this platform",
     "fronts/device_memory.py": "what the C library and os have on this platform",
@@ -158,6 +159,7 @@ PROBED = {
     "ranges.py": "an error that came through Ray, which brings its cause",
     "rollout/spares_remote.py": "a scheduling strategy of Ray",
     "runs/checkpoint.py": "an error that came through Ray, which brings its cause",
+    "runtime/signals.py": "a signal handler: a function, or one of Python's numbers",
     "runtime/streams.py": "standard output as somebody has replaced it",
     "runtime/watching.py": "a signal handler: a function, or one of Python's numbers",
     "screen.py": "standard output as somebody has replaced it",

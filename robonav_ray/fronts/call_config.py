@@ -47,7 +47,7 @@ def made_config(model: type[Model], given: Mapping[str, Any] | Model, overrides:
         return checked_config(model, sections, [*dotted, *texts], "config")
     if not texts:
         return given
-    preset = getattr(given, "preset", None)
+    preset = given.preset if isinstance(given, RunConfig) else None
     if overrides is not None and overrides.get("preset", preset) != preset:
         raise ConfigError(
             f"override 'preset={overrides['preset']}': a {model.__name__} has every setting written down, so a preset would change "
