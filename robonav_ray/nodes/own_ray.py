@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import re
 import shutil
@@ -26,7 +27,10 @@ from robonav_ray.nodes.private_folder import Claim, make_private_folder, remove_
 from robonav_ray.nodes.reaper import Reaper
 from robonav_ray.own_processes import ProcessName, read_process
 
+logger = logging.getLogger(__name__)
 PREFIX, BELOW = "rn-ray-", "ray"
+_TIMED_OUT = "timed out during startup"
+"""What Ray 2.60 says when its processes were not up within 30 s, which it does not let one change: the machine is busy."""
 _GONE_WITHIN_S = 3.0
 """How long Ray's last agents may write into the folder after the shutdown."""
 _TELLING = re.compile(r" [EC] \d+ |Check failed|^\w*(Error|Exception): |No space left|cannot ")
@@ -47,6 +51,32 @@ def own_ray(*, keep_logs: bool = False, **arguments: Any) -> Iterator[Path]:
     """
     import ray
 
+    try:
+        begun = _begin(keep_logs, arguments)
+    except Exception as error:
+        if _TIMED_OUT not in str(error):
+            raise
+        logger.warning("the local Ray was not up within half a minute; trying once more")
+        begun = _begin(keep_logs, arguments)
+    folder, claim, reaper = begun
+    try:
+        pids = _started_by_ray()
+        reaper.watch(pids)
+        claim.add(_names(pids))
+        _close_to_others(folder)
+        yield folder / BELOW / "session_latest" / "logs"
+    finally:
+        ray.shutdown()
+        if not keep_logs:
+            _remove(folder)
+        reaper.dismiss()
+        claim.close(keep=keep_logs)
+
+
+def _begin(keep_logs: bool, arguments: dict[str, Any]) -> tuple[Path, Claim, Reaper]:
+    """Call ``ray.init`` in a new folder; when it fails, nothing is left and its error carries a note of what Ray's logs say."""
+    import ray
+
     folder = make_private_folder(PREFIX, BELOW)
     remove_abandoned(folder.parent, PREFIX)
     claim = Claim(folder, _names([os.getpid()]))
@@ -64,18 +94,7 @@ def own_ray(*, keep_logs: bool = False, **arguments: Any) -> Iterator[Path]:
         if not keep_logs:
             _remove(folder)
         raise
-    try:
-        pids = _started_by_ray()
-        reaper.watch(pids)
-        claim.add(_names(pids))
-        _close_to_others(folder)
-        yield folder / BELOW / "session_latest" / "logs"
-    finally:
-        ray.shutdown()
-        if not keep_logs:
-            _remove(folder)
-        reaper.dismiss()
-        claim.close(keep=keep_logs)
+    return folder, claim, reaper
 
 
 def what_died() -> str | None:

@@ -5,9 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 
+from robonav_ray import RayTuneOptimizer
 from robonav_ray.config.load import load_run_config
 
 pytestmark = pytest.mark.ray
@@ -89,6 +92,23 @@ def run(tmp_path: Path, script: str) -> str:
     return done.stdout
 
 
+def test_a_function_of_the_users_in_a_ray_that_is_there(
+    ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    user: dict[str, Any] = {"__name__": "user"}
+    exec(compile(FUNCTION, "user.py", "exec"), user)
+    optimizer = RayTuneOptimizer(train_fn=user["train_with_config"], max_iterations=8, storage_path="kept")
+    best = optimizer.optimize_with_asha(num_samples=4, cpus_per_trial=1, grace_period=2, reduction_factor=2)
+    assert set(best) == set(optimizer.best_config)
+    assert optimizer.best_config["num_layers"] != 3, "that one diverged"
+    assert optimizer.best_value >= -0.2
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert kept == optimizer.directory.absolute()
+    assert ray.is_initialized(), "it was not this search's to end"
+
+
+@pytest.mark.slow
 def test_a_function_of_the_users(tmp_path: Path) -> None:
     told = run(tmp_path, FUNCTION)
     assert told.split()[-1] == "results/best_config.json"

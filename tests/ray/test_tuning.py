@@ -226,23 +226,11 @@ def _descends(pid: int, ancestor: int) -> bool:
     return ancestor in {parent.pid for parent in psutil.Process(pid).parents()}
 
 
-@pytest.mark.parametrize(
-    ("overrides", "messages"),
-    [
-        (["space.learner.learning_rat={uniform: [0, 1]}"], ["space.learner.learning_rat", "learner.learning_rate"]),
-        (["space.algo.gamma={uniform: [0.9, 0.99]}", "scheduler={kind: pbt}"], ["space.algo.gamma", "already folded"]),
-        (["resources.cpus_per_trial=64"], ["CPUs", "resources.cpus_per_trial"]),
-        (["scheduler.kind=pbt", "scheduler.grace_env_steps=7"], ["would be ignored"]),
-        (["search.method=grid"], ["space.learner.learning_rate", "no end of values"]),
-        (["run.learner.batch_size=0"], ["batch_size"]),
-        (["num_trails=3"], ["did you mean 'num_trials'"]),
-    ],
-)
-def test_what_cannot_work_is_refused_and_leaves_nothing(tmp_path: Path, overrides: list[str], messages: list[str]) -> None:
-    base = [*SMALL, "trial.max_env_steps=200_000"]
-    told = run("tune", *base, *overrides, "--out", str(tmp_path / "search"), code=2)
-    flat = " ".join(told.split())
-    for message in messages:
-        assert message in flat, told
+@pytest.mark.slow
+def test_a_trial_larger_than_the_machine_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    told = run(
+        "tune", *SMALL, "trial.max_env_steps=200_000", "resources.cpus_per_trial=64", "--out", str(tmp_path / "search"), code=2
+    )
+    assert "resources.cpus_per_trial" in told
     assert "Traceback" not in told
     assert not (tmp_path / "search").exists()

@@ -47,7 +47,7 @@ def folders(errors: list[Exception], monkeypatch: pytest.MonkeyPatch) -> list[Pa
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("timed out"), OSError(28, "No space left on device"), Exception("The current node timed out during startup")],
+    [RuntimeError("timed out"), OSError(28, "No space left on device")],
 )
 def test_a_start_that_fails_says_why_and_leaves_nothing(error: Exception, errors: list[Exception], folders: list[Path]) -> None:
     errors.append(error)
@@ -59,6 +59,20 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(error: Exception, errors
     assert "all is well" not in said
     assert "runtime.keep_ray_logs=true" in said
     assert not folders[0].exists()
+
+
+def test_a_start_on_a_busy_machine_is_tried_once_more(
+    errors: list[Exception], folders: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    errors += [
+        Exception("The current node timed out during startup again"),
+        Exception("The current node timed out during startup"),
+    ]
+    with pytest.raises(ClusterError, match="during startup again"), connected(RuntimeConfig(address="local")):
+        pass
+    assert "trying once more" in caplog.text
+    assert len(set(folders)) == 2
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_the_logs_of_a_start_that_fails_are_kept_when_that_was_asked_for(folders: list[Path]) -> None:
