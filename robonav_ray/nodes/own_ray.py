@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import logging
 import os
 import re
 import shutil
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +58,12 @@ def own_ray(*, keep_logs: bool = False, **arguments: Any) -> Iterator[Path]:
     except Exception as error:
         if _TIMED_OUT not in str(error):
             raise
+        begun = None
+    if begun is None:
         logger.warning("the local Ray was not up within half a minute; trying once more")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()  # Ray has dropped its processes without waiting for them; the reaper has ended them
         begun = _begin(keep_logs, arguments)
     folder, claim, reaper = begun
     try:
