@@ -18,7 +18,6 @@ PartLostError ends the session, and the run goes on in a new one.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -29,6 +28,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from robonav_ray.commands import Committed, Cut, Resume, TakeOver
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.remote import start_curriculum
 from robonav_ray.errors import LearnerCallError, PartLostError, ToldError
@@ -240,9 +240,9 @@ class RayWiring:
             self._await_all(LAST_WAIT_S if last else 0.0)
             rows: ReplaySave | None = None
             try:
-                self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S if last else min(CALL_TIMEOUT_S, self._watch.patience_s))
+                timeout_s = CALL_TIMEOUT_S if last else min(CALL_TIMEOUT_S, self._watch.patience_s)
+                standing = self._mailbox.call(Cut(writer.part("learner")), timeout_s)
                 self.replay.pause(DRAIN_S)
-                answer = json.loads(self._mailbox.call("begin_save", writer.part("learner"), timeout_s=CALL_TIMEOUT_S))
                 if self._session.config.checkpoint.replay:
                     rows = self.replay.begin_save(writer.part("replay"))
                 curriculum = self.curriculum.state()
@@ -251,7 +251,7 @@ class RayWiring:
                     self._go_on()
         except RayError as error:
             raise LearnerCallError(f"a part did not answer while the checkpoint was cut: {error}") from error
-        return RaySave(writer, self._mailbox, rows, curriculum, int(answer["learner_step"]))
+        return RaySave(writer, self._mailbox, rows, curriculum, standing.learner_step)
 
     def save(self, writer: CheckpointWriter) -> int:
         """As ``begin_save``, and wait until all is written; return the learner step of the cut."""
@@ -277,7 +277,7 @@ class RayWiring:
         try:
             self.replay.resume()
         finally:  # a ledger that does not answer must not keep the learner paused, nor one that is frozen the driver
-            self._mailbox.send("resume", self._session.config.runtime.start_timeout_s)
+            self._mailbox.send(Resume(), self._session.config.runtime.start_timeout_s)
 
     def tell_budget(self, used_frac: float) -> None:
         """Through the mailbox."""
@@ -293,9 +293,7 @@ class RayWiring:
             LearnerCallError, ValueError: When a part could not; the learner goes on as it can.
         """
         try:
-            self._mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
-            self._mailbox.call("hyperparameters", json.dumps(dict(changes)), timeout_s=CALL_TIMEOUT_S)
-            self._mailbox.call("load", join(donor.location, "learner"), timeout_s=CALL_TIMEOUT_S)
+            self._mailbox.call(TakeOver(join(donor.location, "learner"), dict(changes)), CALL_TIMEOUT_S)
             self.curriculum.load(donor.read_json("curriculum.json"))
             self.fleet.restart()
             return True
@@ -310,7 +308,7 @@ class RayWiring:
         self._last_commit = checkpoint
         self.events.note(PartEvent("saved", "session", checkpoint.path.name))
         try:
-            self._mailbox.call("committed", checkpoint.location, timeout_s=CALL_TIMEOUT_S)
+            self._mailbox.call(Committed(checkpoint.location), CALL_TIMEOUT_S)
         except LearnerCallError as error:  # it is restarting; the checkpoint stays valid for the next session
             logger.warning("the learner has not heard of the checkpoint %s: %s", checkpoint.path.name, error)
 
