@@ -297,7 +297,7 @@ class ReplayHandles:
         shard_class = self._shard_class
         if self._strategies:
             shard_class = shard_class.options(scheduling_strategy=self._strategies[index])
-        return shard_class.remote(**buffer.shard_arguments(self.config, self.spec, self.seed, index, self._incarnations[index]))
+        return shard_class.remote(self.config, self.spec, self.seed, index, self._incarnations[index])
 
     def _ask_shards(self, timeout_s: float) -> list[ShardStats]:
         """Return the figures of the shards that answer in time."""
