@@ -27,9 +27,8 @@ setup: $(VENV)/.dev ## install everything, development tools included
 train: $(VENV)/.core ## train the four-stage curriculum, then evaluate and draw it (ARGS="seed=1 --time-limit 20m")
 	$(BIN)/robonav train preset=navigation $(ARGS)
 
-# Two lanes side by side: what needs Ray in one of them (tests/conftest.py), the other files in both.
-test: $(VENV)/.dev ## run the default test suite (some ten minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 -m "not slow and not gpu and not perf" $(ARGS)
+test: $(VENV)/.dev ## run the default test suite (about a quarter of an hour on 2 cores)
+	$(BIN)/python -m pytest -m "not slow and not gpu and not perf" $(ARGS)
 
 $(VENV)/.docs: $(VENV)/.core
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
@@ -48,9 +47,9 @@ check: $(VENV)/.dev ## format, lint, types and the direction of imports
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev ## measure the speed of every part (minutes)
-	$(BIN)/python -m proofs bench_worlds
-	$(BIN)/python -m proofs bench_rollout
-	$(BIN)/python -m proofs bench_replay
-	$(BIN)/python -m proofs bench_learner
-	$(BIN)/python -m proofs bench_curriculum --seeds 3
-	$(BIN)/python -m proofs bench_tune asha
+	$(BIN)/python scripts/bench_worlds.py
+	$(BIN)/python scripts/bench_rollout.py
+	$(BIN)/python scripts/bench_replay.py
+	$(BIN)/python scripts/bench_learner.py
+	$(BIN)/python scripts/bench_curriculum.py --seeds 3
+	$(BIN)/python scripts/bench_tune.py asha

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
+SERVES, ACTS = 10, 19
+"""Niceness of what serves a learner rank (shards, central parts), and of rollout workers, which the pacing lets catch up: where cores are
+short the rank comes first."""
 
 
 class ProcessName(NamedTuple):
@@ -147,3 +150,8 @@ def with_variable(processes: Iterable[Process], variable: str, proc: Path = PROC
             if folder.stat().st_uid == os.geteuid() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(process.name)
     return found
+
+
+def step_back(niceness: int) -> None:
+    """Have other processes come before this one where cores are short: raise its niceness to ``niceness``, never lower it."""
+    os.nice(max(0, niceness - os.getpriority(os.PRIO_PROCESS, 0)))

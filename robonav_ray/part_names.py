@@ -15,10 +15,9 @@ class Part(StrEnum):
     SHARD = "shard"
     RANK = "rank"
     CONTROLLER = "controller"
-    CURRICULUM = "curriculum"
-    LEDGER = "ledger"
+    HOST = "host"
+    """The process that the curriculum, the ledger and the mailbox share."""
     WEIGHTS = "weights"
-    MAILBOX = "mailbox"
     NODE = "node"
     SESSION = "session"
 

@@ -30,7 +30,6 @@ from torch import nn
 
 from proofs.common.made_up import fill, make_fragment
 from robonav_ray.algo.losses import double_q_target, huber_loss, polyak_update, td_error
-from robonav_ray.commands import Answer, CommandBatch
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.config.replay import ReplayConfig
@@ -38,7 +37,7 @@ from robonav_ray.learner.devices import set_threads, share_interpreter
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.nodes.own_ray import own_ray
-from robonav_ray.records import Metrics, TransitionSpec
+from robonav_ray.records import CommandBatch, Metrics, TransitionSpec
 from robonav_ray.replay.remote import start_replay
 from robonav_ray.screen import say
 from robonav_ray.weights.remote import start_weight_store
@@ -57,7 +56,7 @@ class QuietMailbox:
         self.metrics = metrics
         return CommandBatch()
 
-    def reply(self, command_id: int, answer: Answer) -> None:
+    def reply(self, command_id: int, value: str) -> None:
         """Not called, as there are no commands."""
         raise AssertionError("no command was given")
 

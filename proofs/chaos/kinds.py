@@ -47,10 +47,8 @@ KINDS: dict[str, Kind] = {
         _kill(Part.WORKER, "worker", "a rollout worker", settle_s=1.0),
         _kill(Part.SHARD, "shard", "a replay shard", settle_s=3.0),
         _kill(Part.RANK, "rank", "a learner rank", limit_s=90.0),
-        _kill(Part.CURRICULUM, "central", "the curriculum", limit_s=180.0),
-        _kill(Part.LEDGER, "central", "the ledger that paces inserts and samples", limit_s=180.0),
+        _kill(Part.HOST, "central", "the process of curriculum, ledger and mailbox", limit_s=180.0),
         _kill(Part.WEIGHTS, "central", "the weight store", limit_s=180.0),
-        _kill(Part.MAILBOX, "central", "the mailbox between driver and learner", limit_s=180.0),
         _kill(Part.CONTROLLER, "central", "the controller of Ray Train", limit_s=180.0),
         Kind("node", "kill_node", None, "node", "SIGKILL of all processes of a node; another one joins afterwards", 4.0, 120.0),
         Kind("freeze", "freeze_node", None, "frozen", "SIGSTOP of all processes of a node for --freeze-s seconds", 4.0, 120.0),
@@ -75,7 +73,7 @@ KINDS: dict[str, Kind] = {
 }
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "central": ("curriculum", "ledger", "weights", "mailbox", "controller"),
+    "central": ("host", "weights", "controller"),
     "hang": ("hang-worker", "hang-shard", "hang-rank"),
     "all": tuple(name for name in KINDS if name != "partition"),
 }

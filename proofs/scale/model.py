@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 SLICE_S, ASSIGNMENTS_PER_S, CALLS_PER_SEND, DRIVER_POLLS_PER_S, WAITING_CALLS_PER_S = 0.5, 20.0, 4, 4.0, 2.0
-"""Constants of the product: see ``rollout/remote.py``, ``curriculum/remote.py``, ``replay/client_remote.py``, ``runtime/controller.py``."""
+"""Constants of the product: see ``rollout/fleet.py``, ``curriculum/remote.py``, ``replay/client_remote.py``, ``runtime/controller.py``."""
 SERVICES = ("ledger", "curriculum", "weights", "mailbox", "driver")
 """Parts of which there is one each, so that no number of cores makes them faster."""
 PRIORITY_BYTES = 12

@@ -17,8 +17,8 @@ from proofs.scale.model import LIMITS, Costs, recommend
 from proofs.scale.report import WORKLOADS, model_rows
 
 BLUE, ORANGE, GREY, GREEN = "#1f6fb4", "#d9702b", "#8a8a8a", "#3a8f4d"
-PARTS = ("rollout", "rank", "shard", "ledger", "curriculum", "weights", "mailbox", "driver", "ray")
-COLORS = ("#1f6fb4", "#d9702b", "#3a8f4d", "#8c5fb3", "#c44e52", "#937860", "#da8bc3", "#64b5cd", "#b0b0b0")
+PARTS = ("rollout", "rank", "shard", "ledger", "curriculum", "weights", "mailbox", "host", "driver", "ray")
+COLORS = ("#1f6fb4", "#d9702b", "#3a8f4d", "#8c5fb3", "#c44e52", "#937860", "#da8bc3", "#bcbd22", "#64b5cd", "#b0b0b0")
 
 
 def draw_workers(result: Mapping[str, Any], cores: float, path: Path) -> None:

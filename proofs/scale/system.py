@@ -154,7 +154,7 @@ class System:
 
         ``overrides`` are those of a config; worlds are shared out over ``workers`` in any case.
         """
-        from robonav_ray.runtime.topology import RayWiring
+        from robonav_ray.runtime.ray_wiring import RayWiring
 
         self._directory = tempfile.TemporaryDirectory(prefix="robonav-scale-", ignore_cleanup_errors=True)
         config = load_run_config(
@@ -180,7 +180,7 @@ class System:
 
     def grow_to(self, workers: int) -> None:
         """Add workers to those that are at work, as the run does when nodes join."""
-        self._wiring.fleet.resize(self._wirings[:workers])
+        self._wiring.parts.fleet.resize(self._wirings[:workers])
 
     def wait_running(self, timeout_s: float, is_ready: Callable[[WiringFacts], bool] = lambda facts: True) -> None:
         """Poll until every worker has delivered, the learner has learned, and ``is_ready``.
@@ -188,14 +188,14 @@ class System:
         Raises:
             TimeoutError: When that takes longer than ``timeout_s``.
         """
-        until = time.monotonic() + timeout_s
+        until, fleet = time.monotonic() + timeout_s, self._wiring.parts.fleet
         while True:
             facts = self._wiring.poll(POLL_S)
-            if self._wiring.fleet.num_running == self._wiring.fleet.num_workers and facts.learner_steps > 0 and is_ready(facts):
+            if fleet.num_running == fleet.num_workers and facts.learner_steps > 0 and is_ready(facts):
                 return
             if time.monotonic() > until:
                 raise TimeoutError(
-                    f"{self._wiring.fleet.num_running} of {self._wiring.fleet.num_workers} workers delivered and the learner made "
+                    f"{fleet.num_running} of {fleet.num_workers} workers delivered and the learner made "
                     f"{facts.learner_steps} steps within {timeout_s:.0f} s: {facts.message}"
                 )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from robonav_ray.config.duration import seconds_of
 from robonav_ray.config.kinds import check_kind
@@ -21,6 +22,17 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    auto_keys: ClassVar[tuple[str, ...]] = ()
+    """Sizes that a run over Ray chooses itself where they are not set (``runtime/auto_sizes.py``); ``auto`` says that they are not."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_is_not_set(cls, data: Any) -> Any:
+        if not cls.auto_keys or not isinstance(data, Mapping):
+            return data
+        given = cast("Mapping[str, Any]", data)
+        return {key: value for key, value in given.items() if not (key in cls.auto_keys and value == "auto")}
 
     @field_validator("*", mode="before")
     @classmethod

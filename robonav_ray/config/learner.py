@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from robonav_ray.config.base import Section
 class LearnerConfig(Section):
     """One DDP rank per ``num_ranks``; batch sizes are global."""
 
+    auto_keys: ClassVar[tuple[str, ...]] = ("batches_per_call",)
+
     num_ranks: int = Field(default=1, ge=1)
     """DDP ranks (workers of the TorchTrainer)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -19,7 +21,7 @@ class LearnerConfig(Section):
     batch_size: int = Field(default=256, ge=1)
     """Rows per gradient step over all ranks; each rank draws its part."""
     batches_per_call: int = Field(default=16, ge=1)
-    """Batches that travel together from replay to a rank."""
+    """Batches that travel together from replay to a rank; over Ray, where it is not set (or ``auto``), about ten calls' worth a second."""
     prefetch_calls: int = Field(default=2, ge=1)
     """Calls that may wait, ready, in front of a rank (the bound of that queue)."""
     learning_rate: float = Field(default=1e-3, gt=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,10 +12,12 @@ from robonav_ray.config.base import Section
 class ReplayConfig(Section):
     """Prioritised experience replay (Schaul et al. 2016) over several shards, sampled as if it were one buffer."""
 
+    auto_keys: ClassVar[tuple[str, ...]] = ("num_shards",)
+
     capacity: int = Field(default=400_000, ge=1)
     """Rows over all shards; allocated up front."""
     num_shards: int = Field(default=2, ge=1, le=256)
-    """Ray actors that hold the rows."""
+    """Ray actors that hold the rows; over Ray, where it is not set (or ``auto``), 1 on fewer than six cores."""
     sampler: Literal["prioritized", "rank", "uniform"] = "prioritized"
     """``prioritized``: P ~ priority**alpha, the proportional variant of PER; ``rank``: P ~ (1 / rank)**alpha, its rank-based variant
     (section 3.3); ``uniform`` ignores priorities, and importance weights are then 1."""

@@ -14,6 +14,7 @@ import ray
 from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.curriculum.progress import CurriculumProgress
+from robonav_ray.hosted_remote import Host, end
 from robonav_ray.records import Assignment, EpisodeResults
 
 
@@ -141,17 +142,21 @@ class CurriculumHandle:
         self._call(self.actor.forget_workers.remote())
 
     def stop(self) -> None:
-        """End the actor."""
-        ray.kill(self.actor)
+        """End the actor, or its host."""
+        end(self.actor)
 
     def _call(self, ref: Any) -> Any:
         return ray.get(ref, timeout=self.timeout_s)
 
 
-def start_curriculum(config: CurriculumConfig, has_outcomes: bool = True, **options: Any) -> CurriculumHandle:
-    """Start the actor (``num_cpus=0``, never restarted by Ray: its state lives in checkpoints) without waiting for it.
+def start_curriculum(
+    config: CurriculumConfig, has_outcomes: bool = True, host: Host | None = None, **options: Any
+) -> CurriculumHandle:
+    """Start it in ``host``, or in an actor of its own, without waiting for it. It is never restarted: its state lives in checkpoints.
 
-    ``options`` are Ray actor options, for instance a scheduling strategy.
+    ``options`` are Ray's, for instance a scheduling strategy, of an actor of its own.
     """
+    if host is not None:
+        return CurriculumHandle(host.start(CurriculumHost, config, has_outcomes))
     actor_class: Any = ray.remote(num_cpus=0, max_restarts=0)(CurriculumHost)
     return CurriculumHandle(actor_class.options(**options).remote(config, has_outcomes))

@@ -144,7 +144,7 @@ def take_up(state: Any, wiring: LearnerWiring, ranks: Any, committed: str | None
     Rank 0 decides what was committed. The policy version continues from the weight store, so that it never falls however old the
     checkpoint is.
     """
-    from robonav_ray.learner.command_handler import load_shared
+    from robonav_ray.learner.commands import load_shared
 
     committed = ranks.broadcast(committed)
     if committed is not None:

@@ -32,6 +32,8 @@ _OWN_RAY = {
     # An object without a reference leaves the store after this. With Ray's own second, the smallest store (75 MiB) is up to 99 % full
     # of such at 70 MB/s of fragments and batches, with this 12 % (proofs/bench/object_store.py).
     "free_objects_period_milliseconds": 50,
+    # Ray has all its workers step back behind its own daemons; ours step back by themselves, each as far as it should (own_processes.py).
+    "worker_niceness": 0,
 }
 
 

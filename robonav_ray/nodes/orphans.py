@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray._raylet import PlacementGroupID
@@ -23,9 +25,13 @@ def remove_orphans(run_directory: Path) -> int:
     if not ray.is_initialized():
         return 0
     names = tuple(f"{path.name.removesuffix(GROUPS_SUFFIX)}#" for path in (run_directory / "ray_train").glob(f"*{GROUPS_SUFFIX}"))
-    table = placement_group_table()
-    alive = [group for group, entry in table.items() if entry["name"].startswith(names) and entry["state"] != "REMOVED"]
+    alive = orphans_among(placement_group_table(), names)
     for group in alive:
         remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
         logger.info("removed the placement group %s that %s had left behind", group, run_directory.name)
     return len(alive)
+
+
+def orphans_among(table: Mapping[str, Mapping[str, Any]], prefixes: tuple[str, ...]) -> list[str]:
+    """Return the ids of the placement groups in Ray's ``table`` that are not removed and whose names begin with one of ``prefixes``."""
+    return [group for group, entry in table.items() if entry["name"].startswith(prefixes) and entry["state"] != "REMOVED"]

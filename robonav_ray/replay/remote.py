@@ -8,16 +8,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from robonav_ray.calls_remote import RayCall
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.files.manifest import FileEntry
+from robonav_ray.hosted_remote import MAX_CONCURRENCY, Host, end
+from robonav_ray.own_processes import SERVES, step_back
 from robonav_ray.ranges import within
 from robonav_ray.records import TransitionSpec
 from robonav_ray.replay import buffer
@@ -25,30 +27,16 @@ from robonav_ray.replay.client_remote import WAIT_S, RemoteBatchSource, RemotePr
 from robonav_ray.replay.ledger_service import LedgerService
 from robonav_ray.replay.pacing import LedgerStats
 from robonav_ray.replay.shard import ReplayShard
+from robonav_ray.replay.shard_lives import ShardLives
 from robonav_ray.replay.shard_records import ShardStats
 from robonav_ray.replay.shard_view import ReplayStats
 
 logger = logging.getLogger(__name__)
+_BATCHES_PER_SEND = 64
+"""Batches whose priorities go to the shards together: a call less often costs less, and old priorities are drawn by for longer."""
 _LEDGER_S, _RESTORE_S, _MARK_S, _WRITTEN_S = 10.0, 60.0, 4.0, 10.0
 """How long the driver waits for the ledger, for a shard that restores itself, for one that sets the mark of a snapshot (the learner stands
 meanwhile), and for one that says whether it has written; frozen processes answer never."""
-MAX_FRUITLESS_LIVES = 5
-"""Replacements of one shard in a row that may die while they come up: more of them do not come from outside."""
-MAX_RESTORES = 3
-"""How often a shard tries to take up a checkpoint, the newest each time, before it begins empty: storage may fail for a moment."""
-
-
-@dataclass
-class _Coming:
-    """A replacement that is on its way up."""
-
-    actor: Any
-    ready: Any
-    """Its first answer: the incarnation that ``restore`` returns, or its figures where there is nothing to restore."""
-    directory: Path | str | None
-    deaths: int = 0
-    failed_restores: int = 0
-    began: float = field(default_factory=time.monotonic)
 
 
 class ReplaySave:
@@ -81,6 +69,38 @@ class ReplaySave:
             shard.abandon_save.remote()
 
 
+def _step_back(_shard: ReplayShard) -> None:
+    """What a shard's process does first."""
+    step_back(SERVES)
+
+
+class _RayShards:
+    """Implements ShardProcesses: every shard is an actor."""
+
+    def __init__(
+        self, config: ReplayConfig, spec: TransitionSpec, seed: int, cpus_per_shard: float, strategies: Sequence[Any]
+    ) -> None:
+        self._config, self._spec, self._seed, self._strategies = config, spec, seed, list(strategies)
+        self._actor_class: Any = ray.remote(num_cpus=cpus_per_shard, max_restarts=0)(ReplayShard)
+
+    def start(self, index: int, incarnation: int) -> Any:
+        actor_class = self._actor_class
+        if self._strategies:
+            actor_class = actor_class.options(scheduling_strategy=self._strategies[index])
+        shard = actor_class.remote(**buffer.shard_arguments(self._config, self._spec, self._seed, index, incarnation))
+        shard.__ray_call__.remote(_step_back)
+        return shard
+
+    def first_answer(self, process: Any, index: int, incarnation: int, directory: Path | str | None) -> RayCall:
+        if directory is None:
+            return RayCall(process.stats.remote())
+        path = buffer.shard_directories(directory, self._config.num_shards)[index]
+        return RayCall(process.restore.remote(path, incarnation))
+
+    def kill(self, process: Any) -> None:
+        ray.kill(process)
+
+
 class ReplayHandles:
     """The running replay, in the hands of the runtime.
 
@@ -98,14 +118,28 @@ class ReplayHandles:
     ) -> None:
         """Made by ``start_replay``."""
         self.config, self.spec, self.seed, self.ledger = config, spec, seed, ledger
-        self._strategies = list(strategies)
-        self._shard_class: Any = ray.remote(num_cpus=cpus_per_shard, max_restarts=0)(ReplayShard)
-        self._incarnations = [0] * config.num_shards
-        self.shards = [self._start_shard(i) for i in range(config.num_shards)]
-        self._coming: dict[int, _Coming] = {}
-        self.num_restarts = 0
+        self._lives = ShardLives(_RayShards(config, spec, seed, cpus_per_shard, strategies), config.num_shards)
         self._view = RemoteShards(ledger)
         self._known = ledger.set_shards.remote(self.shards)
+
+    @property
+    def shards(self) -> list[Any]:
+        """The actor of each shard."""
+        return self._lives.present
+
+    @property
+    def num_shards(self) -> int:
+        """How many there are."""
+        return len(self._lives.present)
+
+    @property
+    def num_restarts(self) -> int:
+        """How many replacements have come up."""
+        return self._lives.num_restarts
+
+    def ask(self, index: int) -> RayCall:
+        """Ask a shard for its ShardStats."""
+        return RayCall(self.shards[index].stats.remote())
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until every actor runs; RuntimeError says what did not come up."""
@@ -127,9 +161,9 @@ class ReplayHandles:
         """Return a client for one learner rank."""
         return RemoteBatchSource(self.ledger, self.config, self.spec, self.seed, rank, prefetch_calls)
 
-    def priority_sink(self) -> RemotePrioritySink:
-        """Return a client for one learner rank."""
-        return RemotePrioritySink(self.ledger)
+    def priority_sink(self, batches_per_call: int = 16) -> RemotePrioritySink:
+        """Return a client for one learner rank, which tells priorities after so many batches; some of them travel together."""
+        return RemotePrioritySink(self.ledger, max(1, _BATCHES_PER_SEND // batches_per_call))
 
     def stats(self, timeout_s: float = 2.0) -> ReplayStats:
         """Return the figures; shards that do not answer in time, or are dead, are left out."""
@@ -141,63 +175,26 @@ class ReplayHandles:
         return [i for i in range(len(self.shards)) if self._view.is_dead(i)]
 
     def begin_replacing(self, index: int, directory: Path | str | None = None) -> None:
-        """Start shard ``index`` anew in a new life, from its part of the replay saved in ``directory`` if given; returns at once.
-
-        Rows that it had got since are lost; their ids never come back. ``take_replaced`` puts it in its place once it is up. Nothing
-        happens when one is on its way already.
-        """
-        if index not in self._coming:
-            ray.kill(self.shards[index])
-            self._incarnations[index] += 1
-            self._coming[index] = self._start_coming(index, directory)
+        """As ``ShardLives.begin_replacing``; ``take_replaced`` puts the new life in its place once it is up."""
+        self._lives.begin_replacing(index, directory)
 
     def begin_again(self, index: int, directory: Path | str | None) -> None:
-        """Give up the replacement of shard ``index`` that is on its way up, and start another one; returns at once."""
-        if index in self._coming:
-            ray.kill(self._coming[index].actor)
-            self._come_again(index, directory, self._coming[index].deaths)
+        """As ``ShardLives.begin_again``."""
+        self._lives.begin_again(index, directory)
 
     def take_replaced(self, saved: Path | str | None = None) -> list[int]:
-        """Put the replacements that are up in their places and return their indices; never waits.
+        """As ``ShardLives.take_replaced``; clients find the new ones at their next reservation.
 
-        Clients find them at their next reservation. One that cannot be restored tries again from ``saved``, the newest checkpoint by now,
-        and begins empty after ``MAX_RESTORES``, which is logged. Tell ``rebase`` the rows of the whole replay afterwards. RuntimeError when
-        a replacement has died ``MAX_FRUITLESS_LIVES`` times in a row.
+        Tell ``rebase`` the rows of the whole replay afterwards.
         """
-        done: list[int] = []
-        for index, coming in list(self._coming.items()):
-            if not ray.wait([coming.ready], timeout=0)[0]:
-                continue
-            try:
-                answer = ray.get([coming.ready])[0]
-            except RayTaskError as error:
-                ray.kill(coming.actor)  # it may be half restored
-                failed, directory = coming.failed_restores + 1, saved if saved is not None else coming.directory
-                if failed == MAX_RESTORES:
-                    directory = None
-                    logger.warning(
-                        "replay shard %d begins empty, it cannot be restored from %s: %s", index, coming.directory, error
-                    )
-                self._come_again(index, directory, coming.deaths, failed)
-                continue
-            except RayError as error:
-                if coming.deaths >= MAX_FRUITLESS_LIVES:
-                    raise RuntimeError(f"replay shard {index} dies again and again while it comes up; last: {error}") from error
-                self._come_again(index, coming.directory, coming.deaths + 1, coming.failed_restores)
-                continue
-            if coming.directory is not None:
-                self._incarnations[index] = answer
-            self.shards[index] = self._coming.pop(index).actor
-            self.num_restarts += 1
-            done.append(index)
+        done = self._lives.take_replaced(saved)
         if done:
             self._known = self.ledger.set_shards.remote(self.shards)
         return done
 
     def replacing_s(self, index: int) -> float | None:
-        """Return for how long a replacement of shard ``index`` has been on its way up; None when there is none."""
-        coming = self._coming.get(index)
-        return None if coming is None else time.monotonic() - coming.began
+        """As ``ShardLives.replacing_s``."""
+        return self._lives.replacing_s(index)
 
     def rebase(self, size: int) -> None:
         """Begin the warm-up anew when only ``size`` rows, less than ``replay.min_size``, are left; does not wait."""
@@ -210,13 +207,10 @@ class ReplayHandles:
         on waiting for the same actor.
         """
         self.begin_replacing(index, directory)
-        until = time.monotonic() + timeout_s + (_RESTORE_S if directory is not None else 0.0)
-        while index in self._coming and (left := until - time.monotonic()) > 0:
-            ray.wait([self._coming[index].ready], timeout=left)
-            self.take_replaced()
-        if index in self._coming:
+        if not self._lives.wait_for_replacement(index, timeout_s + (_RESTORE_S if directory is not None else 0.0)):
             logger.warning("replay shard %d does not come up, the others go on without it", index)
             return 0
+        self._known = self.ledger.set_shards.remote(self.shards)
         ray.get([self._known], timeout=_LEDGER_S)
         sizes = {stats.shard: stats.size for stats in self._ask_shards(self.config.shard_timeout_s)}
         ray.get(self.ledger.rebase.remote(sum(sizes.values())), timeout=_LEDGER_S)
@@ -262,9 +256,9 @@ class ReplayHandles:
         """
         saved = buffer.read_replay_json(directory, len(self.shards))
         paths = buffer.shard_directories(directory, len(self.shards))
-        refs = [s.restore.remote(p, k + 1) for s, p, k in zip(self.shards, paths, self._incarnations, strict=True)]
+        refs = [s.restore.remote(p, k + 1) for s, p, k in zip(self.shards, paths, self._lives.incarnations, strict=True)]
         try:
-            self._incarnations = ray.get(refs, timeout=timeout_s)
+            self._lives.incarnations = ray.get(refs, timeout=timeout_s)
             with within("replay/replay.json: "):
                 ray.get(self.ledger.load_state_dict.remote(saved["ledger"]), timeout=timeout_s)
             ray.get([shard.forget_writers.remote() for shard in self.shards], timeout=timeout_s)  # all that are to come are new
@@ -279,25 +273,8 @@ class ReplayHandles:
 
     def shutdown(self) -> None:
         """End all actors; clients that still ask get ActorDiedError."""
-        for actor in (*self.shards, *(coming.actor for coming in self._coming.values()), self.ledger):
-            ray.kill(actor)
-
-    def _come_again(self, index: int, directory: Path | str | None, deaths: int, failed_restores: int = 0) -> None:
-        self._incarnations[index] += 1
-        self._coming[index] = replace(self._start_coming(index, directory), deaths=deaths, failed_restores=failed_restores)
-
-    def _start_coming(self, index: int, directory: Path | str | None) -> _Coming:
-        actor = self._start_shard(index)
-        if directory is None:
-            return _Coming(actor, actor.stats.remote(), None)
-        path = buffer.shard_directories(directory, len(self.shards))[index]
-        return _Coming(actor, actor.restore.remote(path, self._incarnations[index]), directory)
-
-    def _start_shard(self, index: int) -> Any:
-        shard_class = self._shard_class
-        if self._strategies:
-            shard_class = shard_class.options(scheduling_strategy=self._strategies[index])
-        return shard_class.remote(self.config, self.spec, self.seed, index, self._incarnations[index])
+        self._lives.kill()
+        end(self.ledger)
 
     def _ask_shards(self, timeout_s: float) -> list[ShardStats]:
         """Return the figures of the shards that answer in time."""
@@ -317,17 +294,20 @@ def start_replay(
     max_sample_rows: int,
     cpus_per_shard: float,
     strategies: Sequence[Any] = (),
+    host: Host | None = None,
 ) -> ReplayHandles:
     """Start ledger and shards in parallel and return at once; ``wait_ready`` waits for them.
 
     ``max_insert_rows`` is the largest fragment; ``max_sample_rows`` the rows of one call of one rank times the ranks. ValueError
-    for a pacing that could block without end. ``strategies`` are Ray's scheduling strategies of the shards. Memory is checked by the caller
-    (``memory.check_memory``), who knows the nodes.
+    for a pacing that could block without end. The ledger is in ``host``, or an actor of its own. ``strategies`` are Ray's scheduling
+    strategies of the shards. Memory is checked by the caller (``memory.check_memory``), who knows the nodes.
     """
     buffer.make_ledger(config, max_insert_rows, max_sample_rows)  # refuses here, not in an actor
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    ledger_class: Any = ray.remote(LedgerService)
-    ledger = ledger_class.options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here).remote(
-        config, max_insert_rows, max_sample_rows
-    )
+    arguments = (config, max_insert_rows, max_sample_rows)
+    if host is not None:
+        ledger: Any = host.start(LedgerService, *arguments)
+    else:
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        ledger_class: Any = ray.remote(LedgerService)
+        ledger = ledger_class.options(num_cpus=0, max_concurrency=MAX_CONCURRENCY, scheduling_strategy=here).remote(*arguments)
     return ReplayHandles(config, spec, seed, cpus_per_shard, ledger, strategies)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from robonav_ray.config.replay import ReplayConfig
-from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
 from robonav_ray.files.background_write import BackgroundWrite
 from robonav_ray.files.manifest import FileEntry
 from robonav_ray.files.storage import local_folder, open_folder
 from robonav_ray.ranges import within
 from robonav_ray.records import MAX_INCARNATION, Fragment, TransitionSpec, pack_item_id, unpack_item_id
 from robonav_ray.replay.duplicates import DuplicateFilter
-from robonav_ray.replay.memory import shard_capacities
 from robonav_ray.replay.rank_heap import RankHeap
 from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.saved_shard import INCARNATION, check_arrays, check_counts
@@ -25,36 +22,49 @@ from robonav_ray.replay.shard_records import Draw, ShardSample, ShardStats
 from robonav_ray.replay.snapshot import ShardSnapshot
 from robonav_ray.replay.sum_tree import SumTree
 
+Sampler = Literal["prioritized", "rank", "uniform"]
+
 
 class ReplayShard:
-    """A ring of rows, drawn in proportion to (priority + epsilon) ** priority_exponent (Schaul et al. 2016).
+    """A ring of ``capacity`` rows, drawn in proportion to (priority + epsilon) ** priority_exponent (Schaul et al. 2016).
 
     The exponent is applied once, here, when a priority is written; nothing else in the package applies it. With ``rank`` rows are
     drawn in proportion to rank ** -priority_exponent (see ``RankHeap``). A row's slot is ``sequence % capacity``; its id says which
     row it is, so a late priority for an overwritten row is counted and dropped.
     """
 
-    def __init__(self, config: ReplayConfig, spec: TransitionSpec, run_seed: int, index: int, incarnation: int = 0) -> None:
+    def __init__(
+        self,
+        index: int,
+        spec: TransitionSpec,
+        capacity: int,
+        seed: int,
+        *,
+        incarnation: int = 0,
+        sampler: Sampler = "prioritized",
+        priority_exponent: float = 0.6,
+        priority_epsilon: float = 1e-3,
+        stratified: bool = False,
+        initial_priority: Literal["computed", "max"] = "computed",
+        num_shards: int = 1,
+    ) -> None:
         """Allocate everything up front; ``memory.shard_bytes`` says how much that is.
 
-        Args:
-            config: Of the whole replay: the shards share its rows evenly, and draw alike.
-            spec: Columns of the rows.
-            run_seed: Of the run; every life of every shard draws from a stream of its own.
-            index: Which shard this is, from 0.
-            incarnation: Its life, from 0.
+        With ``initial_priority`` max all rows enter at the highest priority so far, also where their fragments say another. ``num_shards``
+        share the rows evenly, which ranks have to know.
         """
-        capacity = shard_capacities(config)[index]
+        if sampler not in ("prioritized", "rank", "uniform"):
+            raise ValueError(f"sampler must be 'prioritized', 'rank' or 'uniform', got {sampler!r}")
         pack_item_id(index, incarnation, np.zeros(1, np.int64))
         self.index, self.spec, self.capacity, self.incarnation = index, spec, capacity, incarnation
-        self._config, self._sampler = config, config.sampler
-        self._exponent, self._epsilon = config.priority_exponent, config.priority_epsilon
-        self._stratified, self._enter_at_max = config.stratified, config.initial_priority == "max"
+        self._sampler, self._exponent, self._epsilon = sampler, priority_exponent, priority_epsilon
+        self._stratified, self._enter_at_max = stratified, initial_priority == "max"
         self._layout = RowLayout(spec)
         self._rows = self._layout.allocate(capacity)
         self._item_id = np.full(capacity, -1, np.int64)
+        self._num_shards = num_shards
         self._index = self._make_index()
-        self._rng = np.random.default_rng(seed_for(run_seed, ROLE_REPLAY, index + (incarnation << 20)))
+        self._rng = np.random.default_rng(seed)
         self._seen = DuplicateFilter()
         self._next_sequence = 0
         self._max_leaf = 1.0
@@ -240,8 +250,10 @@ class ReplayShard:
 
     def warm_up(self) -> None:
         """Go once through insert, sample and update on a small shard of the same kind, so that what is compiled is compiled."""
-        small = self._config.model_copy(update={"capacity": 8 * self._config.num_shards})
-        twin = ReplayShard(small, self.spec, 0, self.index)
+        options = {
+            name: value for name, value in self._settings().items() if name in ("sampler", "priority_exponent", "stratified")
+        }
+        twin = ReplayShard(self.index, self.spec, 8, 0, num_shards=self._num_shards, **options)
         twin.insert(Fragment(0, 0, 0, self.spec.allocate(4), np.ones(4, np.float32)))
         drawn = twin.sample(2)
         twin.spread(np.zeros(2, np.int64), self._layout.empty_columns(2), np.arange(2))
@@ -273,7 +285,7 @@ class ReplayShard:
         return (
             SumTree(self.capacity)
             if self._sampler == "prioritized"
-            else RankHeap(self.capacity, self._exponent, self._config.num_shards)
+            else RankHeap(self.capacity, self._exponent, self._num_shards)
         )
 
     def _state_views(self) -> dict[str, Any]:

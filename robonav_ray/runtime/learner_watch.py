@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import Protocol
 
 from robonav_ray.errors import PartLostError, ToldError, UserError
-from robonav_ray.learner.remote import LearnerHandle
-from robonav_ray.nodes.orphans import remove_orphans
 from robonav_ray.records import Metrics, PartEvent
 from robonav_ray.runtime.mailbox import MetricsPost
 
@@ -22,17 +20,57 @@ PATIENCE_S = 8.0
 """A learner may take so long to pause for a checkpoint, or three times its longest pause so far: the driver sees to nobody meanwhile."""
 
 
+class WatchedLearner(Protocol):
+    """What the watch asks of a learner; ``LearnerHandle`` answers for the one under Ray Train."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended it; None while it runs and after it stopped as told."""
+        ...
+
+    def failures(self) -> list[str]:
+        """Return a line for each time that ranks have failed so far."""
+        ...
+
+    def ended_because(self) -> str | None:
+        """Return why it is gone, None while it runs."""
+        ...
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for its end; return whether it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
 class LearnerWatch:
     """Takes in what rank 0 posts and what Ray Train says of its ranks, and notes what happened to them."""
 
     def __init__(
-        self, learner: LearnerHandle, note: Callable[[PartEvent], None], lost_at: float | None, start_timeout_s: float
+        self,
+        learner: WatchedLearner,
+        note: Callable[[PartEvent], None],
+        lost_at: float | None,
+        start_timeout_s: float,
+        remove_orphans: Callable[[], int],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``lost_at`` is when the session before this one was lost (``time.monotonic()``); None when there was none."""
+        """Begin to watch.
+
+        Args:
+            learner: Just started.
+            note: Gets what happens.
+            lost_at: When the session before this one was lost, on the clock ``now``; None when there was none.
+            start_timeout_s: How long it may take to come up.
+            remove_orphans: Removes the placement groups that a learner that was ended by force leaves; returns how many.
+            now: The clock.
+        """
         self._learner, self._note, self._lost_at, self._start_timeout_s = learner, note, lost_at, start_timeout_s
-        self._began = time.monotonic()
+        self._remove_orphans, self._now = remove_orphans, now
+        self._began = self._posted_at = now()
         self._posted = (0, 0)
-        self._posted_at = time.monotonic()
         self._longest_pause_s = 0.0
         self._num_failures = 0
         self.metrics: Metrics = {}
@@ -46,7 +84,7 @@ class LearnerWatch:
     @property
     def is_silent(self) -> bool:
         """Whether it was up and has posted nothing for long."""
-        return self.is_up and time.monotonic() - self._posted_at > max(SILENT_S, 3.0 * self._longest_pause_s)
+        return self.is_up and self._now() - self._posted_at > max(SILENT_S, 3.0 * self._longest_pause_s)
 
     @property
     def patience_s(self) -> float:
@@ -57,7 +95,7 @@ class LearnerWatch:
         """Return what to say while the learner has not come up, nothing once it has; RuntimeError when that takes too long."""
         if self.is_up:
             return ""
-        waited = time.monotonic() - self._began
+        waited = self._now() - self._began
         if waited > self._start_timeout_s:
             raise ToldError(
                 f"the learner has not come up within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
@@ -72,7 +110,7 @@ class LearnerWatch:
                 questions but do not train (storage that never returns) are given up by nobody else.
             UserError, FloatingPointError: When that has ended it.
         """
-        silent_s = time.monotonic() - self._posted_at
+        silent_s = self._now() - self._posted_at
         if self.is_up and silent_s > max(2.0 * self._start_timeout_s, 10.0 * self._longest_pause_s):
             raise PartLostError(f"the learner has posted nothing for {silent_s:.0f} s")
         failures = self._learner.failures()
@@ -85,19 +123,19 @@ class LearnerWatch:
                 raise self._learner.error
             raise PartLostError(reason) from self._learner.error
 
-    def end(self, run: Path, *, by_force: bool) -> None:
-        """Wait for the learner of the run at ``run``, which has been told to stop; end it ``by_force``, or when it does not end."""
+    def end(self, *, by_force: bool) -> None:
+        """Wait for the learner, which has been told to stop; end it ``by_force``, or when it does not end."""
         if not by_force and self._learner.join(timeout=JOIN_TIMEOUT_S):
             return
         self._learner.kill()
-        removed = remove_orphans(run)
+        removed = self._remove_orphans()
         logger.warning("the learner was ended by force, and %d of its placement groups removed", removed)
 
     def take_in(self, post: MetricsPost | None) -> None:
         """Keep what was posted; a post of a new life tells that the learner is back."""
         if post is None or (post.generation, post.number) == self._posted:
             return
-        now, pause_s = time.monotonic(), time.monotonic() - self._posted_at
+        now, pause_s = self._now(), self._now() - self._posted_at
         step = int(post.metrics.get("learner/learner_step", 0))
         if self.is_up and post.generation > self._posted[0]:
             redone = max(0, int(self.metrics.get("learner/learner_step", 0)) - step)

@@ -2,14 +2,14 @@
 
 ::
 
-    driver  --call(Request[A])---->  [ commands ]  --exchange-->  learner
-            <--- A or Refused -----                <---reply----
+    driver  --call(op, argument)-->  [ commands ]  --exchange-->  learner
+            <----- answer ---------                <---reply----
             <----- latest() -------  [ metrics  ]  <--exchange--
 
 Neither side waits for the other to be fast: metrics overwrite each other, commands are handed over at the learner's next look.
 What a call waits for is its reply; what ends the wait otherwise is its timeout, a restart of the learner (``attach``), or the end of
 the learner (``fail``): then the call raises, so nobody hangs on a rank that died between taking a command and answering it.
-Metrics carry the generation of the learner that sent them, and are dropped after a restart or a ``TakeOver``, so that nobody ever
+Metrics carry the generation of the learner that sent them, and are dropped after a restart or a ``load``, so that nobody ever
 reads a figure from before it.
 """
 
@@ -23,23 +23,13 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import RayActorError
 
-from robonav_ray.commands import A, Answer, Command, CommandBatch, Refused, Request, TakeOver
 from robonav_ray.errors import LearnerCallError
-from robonav_ray.records import Metrics
+from robonav_ray.hosted_remote import Host, end
+from robonav_ray.records import Command, CommandBatch, Metrics
 
 ANSWER_S = 10.0
 """How long the driver waits for the mailbox itself, which answers at once unless its process is frozen."""
-
-
-def granted(request: Request[A], answer: Any) -> A:
-    """Return ``answer``; LearnerCallError when it is a refusal."""
-    if isinstance(answer, Refused):
-        raise LearnerCallError(f"{_name(request)}: {answer.reason}")
-    return answer
-
-
-def _name(request: Request[Any]) -> str:
-    return type(request).__name__
+COMMAND_OPS = ("save", "begin_save", "poll_save", "load", "committed", "hyperparameters", "pause", "resume", "stop")
 
 
 class MetricsPost(NamedTuple):
@@ -57,7 +47,7 @@ class Mailbox:
         self._generation = 0
         self._next_id = 0
         self._waiting: list[Command] = []
-        self._answers: dict[int, asyncio.Future[Answer]] = {}
+        self._answers: dict[int, asyncio.Future[str]] = {}
         self._post: MetricsPost | None = None
         self._number = 0
         self._stop = False
@@ -70,7 +60,7 @@ class Mailbox:
         self._post = None
         delivered = set(self._answers) - {command.id for command in self._waiting}
         for command_id in delivered:
-            self._settle(command_id, Refused("the learner restarted before it answered"))
+            self._settle(command_id, "error: the learner restarted before it answered")
         return self._generation
 
     async def exchange(self, generation: int, metrics: Metrics) -> CommandBatch:
@@ -82,28 +72,30 @@ class Mailbox:
         commands, self._waiting = tuple(self._waiting), []
         return CommandBatch(commands, self._stop, self._budget_frac)
 
-    async def reply(self, generation: int, command_id: int, answer: Answer) -> None:
+    async def reply(self, generation: int, command_id: int, value: str) -> None:
         """Answer a command; the answer of an earlier generation, or one that came after its timeout, is dropped."""
         if generation == self._generation:
-            self._settle(command_id, answer)
+            self._settle(command_id, value)
 
-    async def call(self, request: Request[Any], timeout_s: float) -> Answer:
-        """Send a command and wait for its answer: ``Refused`` when there is none within ``timeout_s``."""
+    async def call(self, op: str, argument: str, timeout_s: float) -> str:
+        """Send a command and wait for its answer, which starts with ``error:`` when there is none within ``timeout_s``."""
+        if op not in COMMAND_OPS:
+            return f"error: unknown command {op!r}; known: {', '.join(COMMAND_OPS)}"
         if self._ended is not None:
-            return Refused(self._ended)
+            return f"error: {self._ended}"
         self._next_id += 1
-        command = Command(self._next_id, request)
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        command = Command(self._next_id, op, argument)
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._answers[command.id] = answer
         self._waiting.append(command)
         try:
             value = await asyncio.wait_for(answer, timeout_s)
         except TimeoutError:
-            return Refused(f"no answer within {timeout_s:g} s")
+            return f"error: no answer to {op!r} within {timeout_s:g} s"
         finally:
             self._answers.pop(command.id, None)
             self._waiting = [c for c in self._waiting if c.id != command.id]
-        if isinstance(request, TakeOver):
+        if op == "load":
             self._post = None
         return value
 
@@ -123,12 +115,12 @@ class Mailbox:
         """The learner has ended: every call that waits, and every later one, fails with ``reason``."""
         self._ended = reason
         for command_id in list(self._answers):
-            self._settle(command_id, Refused(reason))
+            self._settle(command_id, f"error: {reason}")
 
-    def _settle(self, command_id: int, answer: Answer) -> None:
-        waiting = self._answers.get(command_id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+    def _settle(self, command_id: int, value: str) -> None:
+        answer = self._answers.get(command_id)
+        if answer is not None and not answer.done():
+            answer.set_result(value)
 
 
 class RemoteCommandChannel:
@@ -145,9 +137,9 @@ class RemoteCommandChannel:
         """Hand over metrics and take commands; one round trip of about a millisecond."""
         return ray.get(self._actor.exchange.remote(self._attached(), metrics))
 
-    def reply(self, command_id: int, answer: Answer) -> None:
+    def reply(self, command_id: int, value: str) -> None:
         """Answer a command and wait until the answer has arrived."""
-        ray.get(self._actor.reply.remote(self._attached(), command_id, answer))
+        ray.get(self._actor.reply.remote(self._attached(), command_id, value))
 
     def _attached(self) -> int:
         generation = self._generation
@@ -159,10 +151,13 @@ class RemoteCommandChannel:
 class MailboxHandle:
     """The driver's end."""
 
-    def __init__(self, learner_ended: Callable[[], str | None] = lambda: None, **options: Any) -> None:
-        """Start the actor. ``learner_ended`` returns why the learner is gone, or None while it lives; ``options`` are Ray's."""
-        actor_class: Any = ray.remote(Mailbox)
-        self.actor = actor_class.options(num_cpus=0, max_concurrency=64, **options).remote()
+    def __init__(self, learner_ended: Callable[[], str | None] = lambda: None, host: Host | None = None) -> None:
+        """Start it in ``host``, or in an actor of its own. ``learner_ended`` returns why the learner is gone, or None while it lives."""
+        if host is not None:
+            self.actor: Any = host.start(Mailbox)
+        else:
+            actor_class: Any = ray.remote(Mailbox)
+            self.actor = actor_class.options(num_cpus=0, max_concurrency=64).remote()
         self._learner_ended = learner_ended
 
     def watch(self, learner_ended: Callable[[], str | None]) -> None:
@@ -173,28 +168,31 @@ class MailboxHandle:
         """Return the learner's end, to be sent to it."""
         return RemoteCommandChannel(self.actor)
 
-    def call(self, request: Request[A], timeout_s: float = 60.0) -> A:
+    def call(self, op: str, argument: str = "", timeout_s: float = 60.0) -> str:
         """Send a command and return its answer.
 
         Raises:
             LearnerCallError: when the learner refused, restarted, ended or did not answer within ``timeout_s``.
         """
-        pending = self.actor.call.remote(request, timeout_s)
+        pending = self.actor.call.remote(op, argument, timeout_s)
         until = time.monotonic() + timeout_s + ANSWER_S
         while not ray.wait([pending], timeout=0.25)[0]:
             if time.monotonic() > until:
-                raise LearnerCallError(f"{_name(request)}: the mailbox itself does not answer")
+                raise LearnerCallError(f"{op}: the mailbox itself does not answer")
             reason = self._learner_ended()
             if reason is not None:
                 self.actor.fail.remote(reason)
         try:
-            return granted(request, ray.get(pending))
+            value: str = ray.get(pending)
         except RayActorError as error:
             raise LearnerCallError(f"the mailbox is gone: {error}") from None
+        if value.startswith("error:"):
+            raise LearnerCallError(f"{op}: {value.removeprefix('error:').strip()}")
+        return value
 
-    def send(self, request: Request[Any], timeout_s: float) -> None:
+    def send(self, op: str, timeout_s: float) -> None:
         """Send a command and wait for nothing; it is taken back when no learner has answered within ``timeout_s``."""
-        self.actor.call.remote(request, timeout_s)
+        self.actor.call.remote(op, "", timeout_s)
 
     def latest(self) -> MetricsPost | None:
         """Return the newest metrics, None before the learner's first."""
@@ -209,8 +207,8 @@ class MailboxHandle:
         ray.get(self.actor.stop.remote(), timeout=ANSWER_S)
 
     def kill(self) -> None:
-        """End the actor, once the learner is gone."""
-        ray.kill(self.actor)
+        """End the actor, or its host, once the learner is gone."""
+        end(self.actor)
 
 
 class LocalMailbox:
@@ -218,18 +216,17 @@ class LocalMailbox:
 
     def __init__(self) -> None:
         self.metrics: Metrics = {}
-        self._answers: dict[int, Answer] = {}
+        self.answers: dict[int, str] = {}
         self.budget_frac: float | None = None
         """Handed over at every look; what ``tell_budget`` of the other mailbox sets."""
         self._waiting: list[Command] = []
         self._next_id = 0
 
-    def post(self, request: Request[A]) -> Callable[[], A]:
-        """Queue a command; returns what takes its answer once the learner has looked (LearnerCallError where that is a refusal)."""
+    def post(self, op: str, argument: str = "") -> int:
+        """Queue a command; returns the id under which its answer will stand in ``answers``."""
         self._next_id += 1
-        command = Command(self._next_id, request)
-        self._waiting.append(command)
-        return lambda: granted(request, self._answers.pop(command.id))
+        self._waiting.append(Command(self._next_id, op, argument))
+        return self._next_id
 
     def exchange(self, metrics: Metrics) -> CommandBatch:
         """Keep the metrics and hand over the waiting commands."""
@@ -237,6 +234,6 @@ class LocalMailbox:
         commands, self._waiting = tuple(self._waiting), []
         return CommandBatch(commands, budget_frac=self.budget_frac)
 
-    def reply(self, command_id: int, answer: Answer) -> None:
+    def reply(self, command_id: int, value: str) -> None:
         """Keep an answer."""
-        self._answers[command_id] = answer
+        self.answers[command_id] = value

@@ -18,11 +18,9 @@ def part_classes() -> Mapping[str, Part]:
     from ray.train.v2._internal.execution.controller import TrainController
     from ray.train.v2._internal.execution.worker_group.worker import RayTrainWorker
 
-    from robonav_ray.curriculum.remote import CurriculumHost
-    from robonav_ray.replay.ledger_service import LedgerService
+    from robonav_ray.hosted_remote import CentralParts
     from robonav_ray.replay.shard import ReplayShard
     from robonav_ray.rollout.remote import _WorkerActor
-    from robonav_ray.runtime.mailbox import Mailbox
     from robonav_ray.weights.remote import _Store
 
     classes: dict[type, Part] = {
@@ -30,10 +28,8 @@ def part_classes() -> Mapping[str, Part]:
         ReplayShard: Part.SHARD,
         RayTrainWorker: Part.RANK,
         TrainController: Part.CONTROLLER,
-        CurriculumHost: Part.CURRICULUM,
-        LedgerService: Part.LEDGER,
+        CentralParts: Part.HOST,
         _Store: Part.WEIGHTS,
-        Mailbox: Part.MAILBOX,
     }
     return MappingProxyType({actor.__name__: part for actor, part in classes.items()})
 

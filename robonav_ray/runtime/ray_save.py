@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 from ray.exceptions import RayError
 
-from robonav_ray.commands import PollCut
 from robonav_ray.errors import LearnerCallError
+from robonav_ray.files.manifest import FileEntry
 from robonav_ray.replay.remote import ReplaySave
 from robonav_ray.runs.checkpoint import CheckpointWriter
 from robonav_ray.runtime.mailbox import MailboxHandle
-
-CALL_TIMEOUT_S = 20.0
-"""Longest wait for the learner's answer to a command; it looks every quarter of a second."""
+from robonav_ray.runtime.topology import CALL_TIMEOUT_S
 
 
 class RaySave:
@@ -32,9 +31,9 @@ class RaySave:
         until = time.monotonic() + timeout_s
         try:
             if self._waits_for_learner:
-                written = self._mailbox.call(PollCut(), timeout_s=CALL_TIMEOUT_S)
-                if written is not None:
-                    self._writer.add(file.below("learner") for file in written.files)
+                files = json.loads(self._mailbox.call("poll_save", timeout_s=CALL_TIMEOUT_S))["files"]
+                if files is not None:
+                    self._writer.add(FileEntry(*file).below("learner") for file in files)
                     self._waits_for_learner = False
             if self._waits_for_rows and self._rows is not None:
                 entries = self._rows.poll()

@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
-
+from robonav_ray.calls import Call, CallFailedError, MetGoneError, PartAwayError, PartGoneError
 from robonav_ray.errors import PartLostError, ToldError
 from robonav_ray.records import PartEvent
-from robonav_ray.replay.remote import ReplayHandles
 from robonav_ray.replay.shard_records import ShardStats
-from robonav_ray.runtime.question import Question
+from robonav_ray.runtime.poll import Poll
 
 ASK_INTERVAL_S = 0.5
 """Seconds between two questions to a shard or the ledger."""
@@ -31,17 +29,51 @@ PATIENCE_S = 20.0
 """How long a replacement may be on its way before that is said."""
 
 
+class WatchedShards(Protocol):
+    """What the supervisor does to shards; ``ReplayHandles`` does it over Ray."""
+
+    @property
+    def num_shards(self) -> int:
+        """How many there are."""
+        ...
+
+    def ask(self, index: int) -> Call:
+        """Ask a shard for its ShardStats."""
+        ...
+
+    def begin_replacing(self, index: int, directory: Path | str | None = None) -> None:
+        """Give a shard up and start it anew from what is saved in ``directory``; does not wait."""
+        ...
+
+    def begin_again(self, index: int, directory: Path | str | None) -> None:
+        """Give up a replacement that is on its way, and start another one; does not wait."""
+        ...
+
+    def take_replaced(self, saved: Path | str | None = None) -> list[int]:
+        """Put replacements that are up in their places and return their indices; does not wait."""
+        ...
+
+    def replacing_s(self, index: int) -> float | None:
+        """Return for how long a replacement has been on its way; None when there is none."""
+        ...
+
+    def rebase(self, size: int) -> None:
+        """Tell how many rows are left of the whole replay."""
+        ...
+
+
 class Supervisor:
     """Watches the shards and the parts of which there is one each."""
 
     def __init__(
         self,
-        replay: ReplayHandles,
-        ask: Mapping[str, tuple[Callable[[], Any], float]],
+        replay: WatchedShards,
+        ask: Mapping[str, tuple[Callable[[], Call], float]],
         *,
         timeout_s: float,
         start_timeout_s: float,
         note: Callable[[PartEvent], None],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to ask.
 
@@ -51,11 +83,12 @@ class Supervisor:
             timeout_s: Silence after which a part that had answered is given up.
             start_timeout_s: The same before its first answer.
             note: Gets what happens.
+            now: The clock.
         """
-        self._replay, self._note = replay, note
+        self._replay, self._note, self._now = replay, note, now
         self._timeout_s, self._start_timeout_s = timeout_s, start_timeout_s
-        self._parts = {name: Question(call, interval_s) for name, (call, interval_s) in ask.items()}
-        self._shards = [self._ask_shard(index) for index in range(len(replay.shards))]
+        self._parts = {name: Poll(call, interval_s, now) for name, (call, interval_s) in ask.items()}
+        self._shards = [self._ask_shard(index) for index in range(replay.num_shards)]
         self._lost: dict[int, tuple[float, int]] = {}
         """When a shard was lost and how many rows it had, until its replacement is up; ``_returning`` until that has answered."""
         self._returning: dict[int, tuple[float, int]] = {}
@@ -74,7 +107,7 @@ class Supervisor:
         """
         try:
             return self._parts[name].wait(self._start_timeout_s)
-        except RayError as error:
+        except (PartGoneError, CallFailedError) as error:
             raise PartLostError(f"the {name} did not come up: {error}") from error
 
     def shard_stats(self) -> list[ShardStats]:
@@ -85,10 +118,10 @@ class Supervisor:
         """Return who is being replaced, has not answered yet, or lets a question wait for longer than that."""
         shards = [
             f"replay/{index}"
-            for index, question in enumerate(self._shards)
-            if index in self._lost or not question.num_answers or question.open_s > longer_than_s
+            for index, poll in enumerate(self._shards)
+            if index in self._lost or not poll.num_answers or poll.open_s > longer_than_s
         ]
-        return shards + [name for name, question in self._parts.items() if question.open_s > longer_than_s]
+        return shards + [name for name, poll in self._parts.items() if poll.open_s > longer_than_s]
 
     def look(self, saved: str | None) -> None:
         """Take in what has been answered, and act on what has not.
@@ -100,8 +133,8 @@ class Supervisor:
             PartLostError: When a part of which there is only one is gone, or silent for too long.
             RuntimeError: When a shard does not come up at the start.
         """
-        for name, question in self._parts.items():
-            self._look_at_part(name, question)
+        for name, poll in self._parts.items():
+            self._look_at_part(name, poll)
         for index in range(len(self._shards)):
             if index not in self._lost:
                 self._look_at_shard(index, saved)
@@ -118,70 +151,52 @@ class Supervisor:
             if (self._replay.replacing_s(index) or 0.0) > self._start_timeout_s:  # it may be frozen just as well
                 self._replay.begin_again(index, saved)
 
-    def _look_at_part(self, name: str, question: Question) -> None:
+    def _look_at_part(self, name: str, poll: Poll) -> None:
         try:
-            question.look()
-        except ActorUnavailableError:  # Ray is starting it again (the weight store), or will say that it is dead
+            poll.look()
+        except PartAwayError:  # Ray is starting it again (the weight store), or will say that it is dead
             return
-        except RayTaskError as error:
-            if not isinstance(error.cause, RayActorError):
-                raise
+        except MetGoneError as error:
             raise PartLostError(f"the {name} met a part that is gone: {error.cause}") from error
-        except RayActorError as error:
+        except PartGoneError as error:
             raise PartLostError(f"the {name} died: {error}") from error
-        limit = self._timeout_s if question.num_answers else self._start_timeout_s
-        if question.open_s > limit:
-            raise PartLostError(f"the {name} has not answered for {question.open_s:.0f} s")
+        limit = self._timeout_s if poll.num_answers else self._start_timeout_s
+        if poll.open_s > limit:
+            raise PartLostError(f"the {name} has not answered for {poll.open_s:.0f} s")
 
     def _look_at_shard(self, index: int, saved: str | None) -> None:
-        question = self._shards[index]
+        poll = self._shards[index]
         try:
-            question.look()
-        except ActorUnavailableError:
+            poll.look()
+        except PartAwayError:
             return
-        except RayTaskError:  # an error of its own, not a death: nothing that a new life would mend
-            raise
-        except RayError as error:
-            self._lose_shard(index, "lost", f"died ({type(error).__name__})", saved)
+        except PartGoneError:  # an error of its own (CallFailedError) is no death: nothing that a new life would mend
+            self._lose_shard(index, "lost", "died", saved)
             return
-        if question.num_answers and index in self._returning:
-            self._note_back(index, question.answer)
-        if question.num_answers or index in self._returning:
-            if question.open_s > self._timeout_s:
-                self._lose_shard(index, "fenced", f"was silent for {question.open_s:.0f} s", saved)
-        elif question.open_s > self._start_timeout_s:
+        if poll.num_answers and index in self._returning:
+            self._note_back(index, poll.answer)
+        if poll.num_answers or index in self._returning:
+            if poll.open_s > self._timeout_s:
+                self._lose_shard(index, "fenced", f"was silent for {poll.open_s:.0f} s", saved)
+        elif poll.open_s > self._start_timeout_s:
             raise ToldError(
-                f"replay shard {index} has not come up within runtime.start_timeout_s ({question.open_s:.0f} s); `ray status` shows what "
+                f"replay shard {index} has not come up within runtime.start_timeout_s ({poll.open_s:.0f} s); `ray status` shows what "
                 "it waits for: lower replay.num_shards or runtime.cpus_per_shard, or free the cluster"
             )
 
     def _lose_shard(self, index: int, event: str, why: str, saved: str | None) -> None:
         had: ShardStats | None = self._shards[index].answer
-        self._lost[index] = self._returning.pop(index, (time.monotonic(), had.size if had is not None else 0))
+        self._lost[index] = self._returning.pop(index, (self._now(), had.size if had is not None else 0))
         self.message = f"replay shard {index} {why}; the others go on"
         self._note(PartEvent(event, f"replay/{index}", why))
         self._replay.begin_replacing(index, saved)
 
     def _note_back(self, index: int, stats: ShardStats) -> None:
         lost_at, had = self._returning.pop(index)
-        after_s = round(time.monotonic() - lost_at, 3)
+        after_s = round(self._now() - lost_at, 3)
         self.message = f"replay shard {index} came back with {stats.size:,} rows"
         self._note(PartEvent("back", f"replay/{index}", f"came back with {stats.size} rows", after_s, max(0, had - stats.size)))
         self._rebase_due = True
 
-    def _ask_shard(self, index: int) -> Question:
-        return Question(lambda: self._replay.shards[index].stats.remote(), ASK_INTERVAL_S)
-
-
-def here() -> Any:
-    """Return the scheduling strategy that keeps an actor on the node of whoever asks."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-
-
-def near(node_id: str) -> Any:
-    """Return the scheduling strategy that prefers a node, and takes any other when that has no room or is gone."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    return NodeAffinitySchedulingStrategy(node_id, soft=True, _spill_on_unavailable=True)
+    def _ask_shard(self, index: int) -> Poll:
+        return Poll(lambda: self._replay.ask(index), ASK_INTERVAL_S, self._now)

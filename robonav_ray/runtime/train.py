@@ -35,6 +35,7 @@ from robonav_ray.runs.session_facts import command_line
 from robonav_ray.runs.stored_runs import StoredRunError, bring_run, check_writable, holds_run, stored_checkpoints, stored_run
 from robonav_ray.runs.task import Task, check_gates, describe_task
 from robonav_ray.runs.which_run import FoundRun, hold_run
+from robonav_ray.runtime.auto_sizes import size_to_machine, sizes_of
 from robonav_ray.runtime.budget import check_budget
 from robonav_ray.runtime.controller import Ending
 from robonav_ray.runtime.endings import budget_text, tell_ending
@@ -202,8 +203,7 @@ def _resolved(
             refuse_existing(directory)
     else:
         run, checkpoint = resumed
-        if config_path is None:
-            config = run.resumed_config(overrides)
+        config = run.resumed_config(overrides) if config_path is None else sizes_of(config, run.config)
         check_same_task(run, config)
         where = "from its beginning: it has no checkpoint yet"
         if checkpoint is not None:
@@ -266,17 +266,21 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Screen) -> tuple[
     with connected(config.runtime) as cluster:
         from robonav_ray.nodes.cluster import ClusterError, look_at_cluster
         from robonav_ray.nodes.resources import plan_when_free
-        from robonav_ray.runtime.topology import RayWiring
+        from robonav_ray.runtime.ray_wiring import RayWiring
         from robonav_ray.tracking.remote import PrometheusTracker
 
         if cluster.num_nodes > 1:
             _check_shared(opening)
+        sized = ""
+        if opening.resumed is None:
+            config, sized = size_to_machine(config, opening.task.spec, cluster.num_cpus)
+            opening = replace(opening, config=config)
         plan = plan_when_free(config, cluster)
         _check_device(config, "cuda" if plan.gpus_per_rank else "cpu")
         if not cluster.started_here:
             check_sizes(config, opening.task.spec, cluster.memory_bytes)
         spread = plan.placement.spread_text(cluster.nodes) if plan.placement is not None else ""
-        console.print("\n".join(filter(None, (cluster.describe(), plan.describe(), spread))))
+        console.print("\n".join(filter(None, (cluster.describe(), plan.describe(), spread, sized))))
         if not cluster.started_here:
             from robonav_ray.runtime.warm_nodes import warm_nodes
 

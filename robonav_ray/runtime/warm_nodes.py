@@ -22,11 +22,11 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.nodes.placement import NodeFacts
+from robonav_ray.nodes.strategies import near
 from robonav_ray.records import Fragment, TransitionSpec
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
 from robonav_ray.runs.task import Task
-from robonav_ray.runtime.supervision import near
 from robonav_ray.weights.store import WeightStore
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def compile_kernels(config: RunConfig, levels: tuple[LevelConfig, ...], spec: Tr
     )
     with compiled.one_at_a_time():
         worker.collect()
-        ReplayShard(config.replay.model_copy(update={"capacity": config.replay.num_shards}), spec, 0, 0).warm_up()
+        ReplayShard(0, spec, 8, 0, sampler=config.replay.sampler).warm_up()
 
 
 def warm_nodes(

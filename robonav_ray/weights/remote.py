@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError
 
+from robonav_ray.own_processes import SERVES, step_back
 from robonav_ray.records import PolicySnapshot
 
 
@@ -18,6 +19,7 @@ class _Store:
     """Holds a reference to the newest snapshot, not the arrays."""
 
     def __init__(self) -> None:
+        step_back(SERVES)
         self._version = -1
         self._ref: ray.ObjectRef | None = None
 

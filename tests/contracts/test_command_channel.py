@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from robonav_ray.commands import Command, CommandBatch, Refused, Request, Save, Standing, TakeOver, Written
 from robonav_ray.errors import LearnerCallError
-from robonav_ray.files.manifest import FileEntry
 from robonav_ray.interfaces import CommandChannel
-from robonav_ray.records import Metrics
+from robonav_ray.records import Command, CommandBatch, Metrics
 from robonav_ray.runtime.mailbox import LocalMailbox, MailboxHandle
 
 
@@ -22,14 +19,26 @@ from robonav_ray.runtime.mailbox import LocalMailbox, MailboxHandle
 class Setup:
     channel: CommandChannel
     """The learner's end."""
-    ask: Callable[[Request[Any]], Callable[[], Any]]
+    ask: Callable[[str, str], Callable[[], str]]
     """Send a command; what comes back waits for its answer."""
     latest: Callable[[], Metrics]
 
 
 def _local() -> Setup:
     mailbox = LocalMailbox()
-    return Setup(mailbox, mailbox.post, lambda: mailbox.metrics)
+
+    def ask(op: str, argument: str) -> Callable[[], str]:
+        command_id = mailbox.post(op, argument)
+        return lambda: mailbox.answers.pop(command_id)
+
+    return Setup(mailbox, ask, lambda: mailbox.metrics)
+
+
+def _answer(future: Future[str]) -> str:
+    try:
+        return future.result(20.0)
+    except LearnerCallError as error:
+        return f"error: {error}"
 
 
 @pytest.fixture(params=["plain", pytest.param("ray", marks=pytest.mark.ray)])
@@ -49,9 +58,9 @@ def setup(request) -> Iterator[Setup]:
 
     with ThreadPoolExecutor(8) as drivers:
 
-        def ask(request: Request[Any]) -> Callable[[], Any]:
-            future = drivers.submit(handle.call, request, 15.0)
-            return lambda: future.result(20.0)
+        def ask(op: str, argument: str) -> Callable[[], str]:
+            future = drivers.submit(handle.call, op, argument, 15.0)
+            return lambda: _answer(future)
 
         yield Setup(handle.channel(), ask, latest)
     ray.kill(handle.actor)
@@ -78,29 +87,30 @@ def test_a_command_arrives_once_and_its_answer_goes_to_who_asked(setup):
     setup.channel.exchange({})
     answers = {}
     for path in ("/a", "/b"):  # one after the other, so that their order is known
-        answers[path] = setup.ask(Save(path))
+        answers[path] = setup.ask("save", path)
         (command,) = take(setup.channel, 1)
-        assert command.request == Save(path)
+        assert (command.op, command.argument) == ("save", path)
         assert setup.channel.exchange({}).commands == ()
-        setup.channel.reply(command.id, Written((FileEntry(path, 1, "hash"),)))
-    assert {path: answer().files[0].name for path, answer in answers.items()} == {"/a": "/a", "/b": "/b"}
+        setup.channel.reply(command.id, f"saved {path}")
+    assert {path: answer() for path, answer in answers.items()} == {"/a": "saved /a", "/b": "saved /b"}
 
 
 def test_answers_in_another_order_than_the_commands_do_not_get_mixed_up(setup):
     setup.channel.exchange({})
-    answers = {place: setup.ask(TakeOver(place)) for place in "abcd"}
+    answers = {argument: setup.ask("load", argument) for argument in "abcd"}
     commands = take(setup.channel, 4)
-    assert sorted(c.request.location for c in commands) == list("abcd")
+    assert sorted(c.argument for c in commands) == list("abcd")
     assert len({c.id for c in commands}) == 4
     for command in reversed(commands):
-        setup.channel.reply(command.id, Standing(ord(command.request.location), 1))
-    assert {place: answer().learner_step for place, answer in answers.items()} == {place: ord(place) for place in "abcd"}
+        setup.channel.reply(command.id, command.argument.upper())
+    assert {argument: answer() for argument, answer in answers.items()} == {a: a.upper() for a in "abcd"}
 
 
 def test_a_refusal_arrives_as_one(setup):
     setup.channel.exchange({})
-    answer = setup.ask(TakeOver("/nowhere"))
+    answer = setup.ask("load", "/nowhere")
     (command,) = take(setup.channel, 1)
-    setup.channel.reply(command.id, Refused("no such directory"))
-    with pytest.raises(LearnerCallError, match="TakeOver: no such directory"):
-        answer()
+    setup.channel.reply(command.id, "error: no such directory")
+    text = answer()
+    assert text.startswith("error:")
+    assert "no such directory" in text

@@ -16,7 +16,7 @@ from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters, 
 from robonav_ray.runs.run_directory import RunDirectory, create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.events import read_events
-from robonav_ray.runtime.topology import RayWiring
+from robonav_ray.runtime.ray_wiring import RayWiring
 from robonav_ray.runtime.wiring import Session, WiringFacts
 from tests.e2e.test_hindsight_learns import BITFLIP
 from tests.e2e.test_local_wiring import SMALL
@@ -63,15 +63,17 @@ def test_a_life_of_a_run_and_the_next_one(ray_session: None, tmp_path: Path) -> 
         checkpoint = save(wiring, run, facts)
 
         poll_until(wiring, lambda f: f.metrics["rollout/spares_ready"] == 1)
-        (spare,) = wiring.fleet._spares._spares.values()
-        kill_process_of(wiring.fleet._lives[0].actor)
+        (spare,) = wiring.parts.fleet._spares._spares.values()
+        kill_process_of(wiring.parts.fleet._lives[0].process.actor)
         facts = poll_until(wiring, lambda f: f.num_replaced == 1)
-        assert wiring.fleet._lives[0].actor == spare.actor, "the next life begins in the process that waited for it"
+        assert wiring.parts.fleet._lives[0].process.actor == spare.process.actor, (
+            "the next life begins in the process that waited for it"
+        )
         steps = facts.env_steps
         poll_until(wiring, lambda f: f.env_steps > steps + 1000)
         poll_until(wiring, lambda f: f.metrics["rollout/spares_ready"] == 1)
 
-        kill_process_of(wiring.replay.shards[1])
+        kill_process_of(wiring.parts.replay.shards[1])
         facts = poll_until(wiring, lambda f: "shard 1 came back" in f.message)
         assert facts.num_replaced == 2
         steps = facts.learner_steps
@@ -114,6 +116,6 @@ def test_hindsight_over_shards_and_workers_solves_what_plain_replay_does_not(ray
         facts = poll_until(wiring, lambda f: f.progress.window.success_frac > 0.8 and f.progress.window.num_episodes >= 50, 150.0)
         # a step is stored once as it was and num_goals times with another goal, less at the ends of episodes
         assert facts.metrics["replay/rows_inserted"] > (1 + config.hindsight.num_goals / 2) * facts.env_steps
-        assert len(wiring.replay.shards) == 2
+        assert len(wiring.parts.replay.shards) == 2
     finally:
         wiring.close()

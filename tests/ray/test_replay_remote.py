@@ -230,6 +230,7 @@ def test_a_frozen_shard_holds_nobody_for_longer_than_was_said(start: Callable[..
     replay.resume()
 
 
+@pytest.mark.slow
 def test_the_only_shard_comes_back_empty_and_the_run_goes_on(
     start: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -259,6 +260,7 @@ def test_the_only_shard_comes_back_empty_and_the_run_goes_on(
     source.close()
 
 
+@pytest.mark.slow
 def test_a_shard_that_cannot_be_restored_at_first_tries_again_from_the_newest_checkpoint(
     start: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -278,6 +280,7 @@ def test_a_shard_that_cannot_be_restored_at_first_tries_again_from_the_newest_ch
     assert "begins empty" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_shard_that_finds_no_room_is_waited_for_a_little_at_a_time(
     start: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -22,7 +22,7 @@ DRAW = "from robonav_ray import counter_rng as c; c.uniform01(1, 2); s = c.unifo
 
 
 def copy_of_the_kernels(folder: Path) -> Path:
-    for room in ("", *compiled._ROOMS):
+    for room in ("", "worlds", "planners", "algo", "replay"):
         (folder / room).mkdir(parents=True, exist_ok=True)
         for path in (PACKAGE / room).glob("*.py"):
             shutil.copy(path, folder / room)
@@ -44,7 +44,7 @@ def hits_and_misses(sources: Path, cache: Path) -> list[int]:
 
 def make_read_only(package: Path) -> None:
     """Take ``__pycache__`` from the sources, also for root."""
-    for room in ("", *compiled._ROOMS):
+    for room in ("", "worlds", "planners", "algo", "replay"):
         shutil.rmtree(package / room / "__pycache__", ignore_errors=True)
         (package / room / "__pycache__").touch()
 
