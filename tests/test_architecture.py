@@ -119,7 +119,7 @@ OPENED_ELSEWHERE = {
     "runs/checkpoint.py": "a folder, to flush it",
     "launch/local_state.py": "a folder, to lock it",
     "launch/dashboard.py": "a URL",
-    "tracking/tensorboard.py": "a picture of ours, drawn a moment ago",
+    "tracking/tensorboard.py": "a picture, from bytes that plain_files has read",
     "tuning/trial_run.py": "a method of its own",
     "learner/state.py": "after vetting and open_reading",
     "learner/tree_file.py": "after open_reading, and inside of replacing_path",

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from robonav_ray.evaluation.statistics import summarize
 from robonav_ray.interfaces import HasLevels
 from robonav_ray.runs.checkpoint import Checkpoint
 from robonav_ray.runs.faults import told_beside
-from robonav_ray.runs.located import find_policy, located, refuse_judged, refuse_unwritable, refuse_uri
+from robonav_ray.runs.located import LocatedRun, find_policy, located, refuse_judged, refuse_unwritable, refuse_uri
 from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runs.task import Task, describe_task
@@ -37,6 +38,7 @@ from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, sto
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text, path_word
+from robonav_ray.tracking.fanout import keep_files
 from robonav_ray.worlds.make import make_vector_env
 
 
@@ -101,7 +103,15 @@ def evaluate(
             report = evaluate_run(found.run, found.checkpoint, config, screen, config.evaluation.levels, stop)
         report = replace(report, changes=changes)
         told(report)
-        return report, found.keep(lambda folder: write_report(report, folder), "evaluations", out)
+        written = found.keep(partial(_written, report, found, out), "evaluations", out)
+        return report, written
+
+
+def _written(report: EvaluationReport, found: LocatedRun, out: Path | None, folder: Path) -> Sequence[Path]:
+    paths = write_report(report, folder)
+    if out is None and found.uri is None:
+        keep_files(found.run.config.tracking, found.run.path, found.checkpoint.counters.env_steps, paths)
+    return paths
 
 
 def world_changes(trained: RunConfig, judged: RunConfig) -> tuple[str, ...]:
@@ -188,15 +198,26 @@ def _judge_and_draw(session: Session, console: Screen, stop: StopRequest) -> Non
     run, checkpoint = find_policy(session.run.path)
     report = evaluate_run(run, checkpoint, config, console, config.evaluation.levels or (len(task.levels) - 1,), stop)
     print_report(report, console)
-    write_report(report, run.path)
+    kept = [*write_report(report, run.path)]
+    try:
+        _draw(session, checkpoint, console, stop, kept)
+    finally:
+        keep_files(config.tracking, run.path, checkpoint.counters.env_steps, kept)
+
+
+def _draw(session: Session, checkpoint: Checkpoint, console: Screen, stop: StopRequest, kept: list[Path]) -> None:
+    """Draw curves and film, and add them to what is ``kept``."""
+    run, config, task = session.run, session.config, session.task
     with stopped_at_once(stop):
         if "jsonl" in config.tracking.backends:
-            draw_curves(run.path)
+            kept.append(draw_curves(run.path))
         films = config.evaluation.gif_episodes
         if films and task.draws:
             policy = load_policy(checkpoint, config, task)
+            film = run.path / "play.gif"
             try:
-                draw_gif(run.path / "play.gif", policy, config, task, level=len(task.levels) - 1, num_episodes=films)
+                draw_gif(film, policy, config, task, level=len(task.levels) - 1, num_episodes=films)
+                kept.append(film)
             except (NoFilmError, EnvironmentFailedError) as error:
                 console.print(f"no play.gif: {error}", markup=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -14,9 +15,11 @@ from robonav_ray.tracking.feed import BackendFeed, Point, TrackerError
 from robonav_ray.tracking.jsonl import JsonlTracker
 from robonav_ray.tracking.tensorboard import TensorboardTracker
 
-__all__ = ["FanoutTracker", "TrackerError", "open_trackers"]
+__all__ = ["FanoutTracker", "TrackerError", "keep_files", "open_trackers"]
 logger = logging.getLogger(__name__)
 MAX_WAITING, CLOSE_TIMEOUT_S = 256, 5.0
+KEEP_TIMEOUT_S = 30.0
+"""How long files of a run that has ended may take to reach its trackers: nothing else waits by then."""
 
 
 class FanoutTracker:
@@ -96,6 +99,7 @@ class FanoutTracker:
 
 
 _BACKENDS: dict[str, Callable[[Path, int | None], Tracker]] = {"tensorboard": TensorboardTracker}
+_REOPENED: dict[str, Callable[[Path, int], Tracker]] = {"tensorboard": TensorboardTracker.reopened}
 
 
 def open_trackers(
@@ -109,3 +113,20 @@ def open_trackers(
     spool = JsonlTracker(directory, resume_step) if config.backends else None
     backends = [_BACKENDS[name](directory, resume_step) for name in config.backends if name != "jsonl"]
     return FanoutTracker(spool, [*backends, *extra], config.max_waiting, config.close_timeout_s)
+
+
+def keep_files(config: TrackingConfig, directory: Path, step: int, paths: Sequence[Path]) -> None:
+    """Give curves, evaluations and films of the run in ``directory``, made at ``step`` or after training, to every tracker of it.
+
+    They are opened again for that. What they do not take is said in a warning: the files lie where they were written in any case.
+    """
+    backends: list[Tracker] = []
+    for name in config.backends:
+        if name in _REOPENED:
+            try:
+                backends.append(_REOPENED[name](directory, step))
+            except OSError as error:
+                logger.warning("%s is not given %s: %s", name, ", ".join(path.name for path in paths), error)
+    with contextlib.closing(FanoutTracker(None, backends, close_timeout_s=KEEP_TIMEOUT_S)) as trackers:
+        for path in paths:
+            trackers.save(path)

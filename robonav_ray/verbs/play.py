@@ -70,6 +70,7 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
     from robonav_ray.runtime.filming import draw_gif
     from robonav_ray.runtime.signals import EXIT_RESUME, stop_on_signals
     from robonav_ray.runtime.watching import EvaluationStopped, stopped_at_once
+    from robonav_ray.tracking.fanout import keep_files
 
     level, task, policy = _chosen(found, stage)
     name = f"play-{f'stage{level}-' * task.has_stages}seed{seed}.gif"
@@ -85,6 +86,8 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
         except EvaluationStopped:
             screen.print("the film was stopped, and nothing is written")
             return EXIT_RESUME
+    if found.uri is None:
+        keep_files(found.run.config.tracking, found.run.path, found.checkpoint.counters.env_steps, [target])
     screen.print(f"written: {target} ({num_frames:,} pictures)")
     return 0
 

@@ -28,9 +28,10 @@ def plot(
     from robonav_ray.files.locations import is_uri
     from robonav_ray.files.plain_files import check_replaceable
     from robonav_ray.runs.located import refuse_unwritable, refuse_uri, whole_uri
-    from robonav_ray.runs.run_directory import RunDirectoryError
+    from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
     from robonav_ray.screen import make_screen
     from robonav_ray.text import path_word
+    from robonav_ray.tracking.fanout import keep_files
 
     refuse_uri(output, "--output", "the curves of a run in a storage are drawn into the folder that you are in")
     where = whole_uri(run)
@@ -44,6 +45,10 @@ def plot(
             draw_curves(folder, target)
         except ValueError as error:
             raise RunDirectoryError(str(error).replace(str(folder), path_word(folder) if not is_uri(where) else where)) from None
+        if not is_uri(where):
+            run_directory = RunDirectory(folder)
+            env_steps = int(run_directory.read_json("summary.json").get("env_steps", 0))
+            keep_files(run_directory.config.tracking, folder, env_steps, [target])
     make_screen().print(f"written: {path_word(target)}")
 
 

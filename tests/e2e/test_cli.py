@@ -47,6 +47,15 @@ def test_a_run_directory_is_whole(finished: Path) -> None:
     assert facts["packages"]["ray"]
     assert json.loads((finished / "status.json").read_text())["status"] == "finished"
     assert newest_good_checkpoint(finished / "checkpoints")[0] is not None
+    assert shown_in_tensorboard(finished) >= {"curves", "play", "evaluation/text_summary"}
+
+
+def shown_in_tensorboard(run: Path) -> set[str]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    return {*events.Tags()["images"], *events.Tags()["tensors"]}
 
 
 def test_evaluate_and_play_a_run(finished: Path, tmp_path: Path) -> None:
@@ -59,6 +68,7 @@ def test_evaluate_and_play_a_run(finished: Path, tmp_path: Path) -> None:
     done = robonav("play", str(finished), "--output", "x.gif", "--episodes", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "x.gif").read_bytes()[:3] == b"GIF"
+    assert "x" in shown_in_tensorboard(finished)
 
 
 MISTAKES = [

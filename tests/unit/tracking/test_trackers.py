@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from robonav_ray.config.tracking import TrackingConfig
-from robonav_ray.tracking.fanout import open_trackers
+from robonav_ray.tracking.fanout import keep_files, open_trackers
 from robonav_ray.tracking.jsonl import JsonlTracker, read_metrics
 from robonav_ray.tracking.tensorboard import TensorboardTracker
 from tests.fake_backend import FakeBackend
@@ -117,6 +117,37 @@ def test_tensorboard_scalars_pictures_and_purge_on_resume(tmp_path):
     assert got["curves"] == [(25, 0.0)]
     with pytest.raises(RuntimeError, match="closed"):
         resumed.log({"a/x": 1.0}, 30)
+
+
+def test_files_made_after_training_reach_the_trackers_and_hide_nothing(tmp_path, caplog):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = TrackingConfig(backends=("jsonl", "tensorboard"))
+    tracker = open_trackers(config, tmp_path)
+    for step in (10, 30):
+        tracker.log({"a/x": float(step)}, step)
+    tracker.close()
+    frames = [Image.fromarray(np.full((4, 6, 3), value, np.uint8)) for value in (0, 90, 250)]
+    frames[0].save(tmp_path / "play.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "curves.png")
+    (tmp_path / "evaluation.md").write_text("success 77 %")
+    (tmp_path / "evaluation.json").write_text("{}")
+    files = [tmp_path / name for name in ("evaluation.json", "evaluation.md", "curves.png", "play.gif")]
+    keep_files(config, tmp_path, 20, files)
+    keep_files(TrackingConfig(backends=()), tmp_path, 20, files)
+    got = tensorboard_scalars(tmp_path / "tensorboard")
+    assert got == {"a/x": [(10, 10.0), (30, 30.0)], "curves": [(20, 0.0)], "play": [(20, 0.0)]}
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    (film,) = events.Images("play")
+    assert film.encoded_image_string == (tmp_path / "play.gif").read_bytes(), "whole, so that it plays"
+    (text,) = events.Tensors("evaluation/text_summary")
+    assert text.tensor_proto.string_val[0] == b"success 77 %"
+    assert pairs(tmp_path / "metrics.jsonl") == [(10, "a/x"), (30, "a/x")]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "tensorboard").write_text("no folder")
+    keep_files(config, tmp_path / "full", 20, files)
+    assert "tensorboard is not given evaluation.json" in caplog.text
 
 
 def test_open_trackers_opens_what_is_configured_and_resumes(tmp_path):
