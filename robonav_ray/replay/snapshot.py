@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from robonav_ray.files.hashed_file import HashedFile
 from robonav_ray.files.manifest import FileEntry
-from robonav_ray.files.storage import Folder, HashedFile
+from robonav_ray.files.storage import Folder
 from robonav_ray.replay.shard_files import SHARD_JSON
 
 CHUNK_BYTES = 1 << 20

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from robonav_ray.files.background_write import BackgroundWrite
+from robonav_ray.files.hashed_file import HashedFile
 from robonav_ray.files.manifest import FileEntry
-from robonav_ray.files.storage import HashedFile, LocalFolder
+from robonav_ray.files.storage import LocalFolder
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.replay.snapshot import ShardSnapshot, SnapshotAbandonedError
 from tests.oracles_replay import SPEC, serial_fragment
