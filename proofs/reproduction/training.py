@@ -50,7 +50,7 @@ class ProgressFile:
         self._written = time.monotonic()
         last = self._recorder.last
         facts = {
-            "env_steps": status.env_steps,
+            "env_steps": status.facts.env_steps,
             "max_env_steps": self._max_env_steps,
             "return": sum(last) / len(last) if last else None,
             "seconds": self.seconds,

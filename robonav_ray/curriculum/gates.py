@@ -11,13 +11,13 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, check_numbers, count, real, require
 from robonav_ray.records import Outcome
+from robonav_ray.runs.progress import WindowFigures
 
 NO_GATE_EPISODE = 1 << 62
 """Watermarks from here on mean: this worker runs no episode that counts, so it holds nothing back."""
@@ -48,17 +48,6 @@ class GateEpisode(NamedTuple):
     worker: int
     outcome: int
     task_return: float
-
-
-@dataclass(frozen=True)
-class WindowFigures:
-    """What a gate's criteria are held against; the fractions and the mean are 0 while the window is empty."""
-
-    num_episodes: int = 0
-    success_frac: float = 0.0
-    collision_frac: float = 0.0
-    mean_return: float = 0.0
-    """Mean task return."""
 
 
 class GateWindow:

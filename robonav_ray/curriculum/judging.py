@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.config.curriculum import GateConfig, StageConfig
-from robonav_ray.curriculum.gates import WindowFigures
 from robonav_ray.records import Outcome
+from robonav_ray.runs.progress import WindowFigures
 
 logger = logging.getLogger(__name__)
 SILENT_EPISODES = 100

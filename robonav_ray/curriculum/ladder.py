@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from robonav_ray.config.curriculum import CurriculumConfig, StageConfig
-from robonav_ray.curriculum.gates import GateEpisode, GateWindow, StartOrder, WindowFigures
+from robonav_ray.curriculum.gates import GateEpisode, GateWindow, StartOrder
 from robonav_ray.curriculum.judging import Judging
-from robonav_ray.curriculum.progress import CurriculumProgress, StageTotals, StageTransition
 from robonav_ray.curriculum.saved_ladder import check_state
 from robonav_ray.ranges import require
 from robonav_ray.records import Assignment, EpisodeResults, Outcome
+from robonav_ray.runs.progress import CurriculumProgress, StageTotals, StageTransition, WindowFigures
 
 STATE_VERSION = 3
 _BEFORE_JUDGING = 2

@@ -13,9 +13,9 @@ import ray
 
 from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.curriculum.ladder import Curriculum
-from robonav_ray.curriculum.progress import CurriculumProgress
 from robonav_ray.hosted_remote import Host, end
 from robonav_ray.records import Assignment, EpisodeResults
+from robonav_ray.runs.progress import CurriculumProgress
 
 
 class CurriculumHost(Curriculum):

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from robonav_ray.curriculum.progress import StageTransition
 from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT64, RangeError, check_numbers, count, real, require
+from robonav_ray.runs.progress import StageTransition
 
 _TOTALS = {
     **{name: count() for name in ("num_episodes", "num_env_steps", "num_successes", "num_collisions")},

@@ -13,9 +13,9 @@ import robonav_ray.worlds  # noqa: F401  (registers the environment that the con
 from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.curriculum.ladder import Curriculum
-from robonav_ray.curriculum.progress import CurriculumProgress, write_progress
 from robonav_ray.ranges import MAX_COUNT, count
 from robonav_ray.records import EpisodeResults, Outcome
+from robonav_ray.runs.progress import CurriculumProgress, write_progress
 from robonav_ray.screen import make_screen
 from robonav_ray.text import visible
 

@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from enum import Enum
 
 from robonav_ray.config.load import ConfigError
-from robonav_ray.curriculum.progress import PROGRESS_FILE, write_progress
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
 from robonav_ray.runs.checkpoint import Checkpoint, Counters
+from robonav_ray.runs.progress import PROGRESS_FILE, write_progress
 from robonav_ray.runtime.budget import Budget, StopReason
 from robonav_ray.runtime.saving import SaveOutcome, Saver
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.support_watch import SupportWatch
 from robonav_ray.runtime.wiring import Session, Wiring, WiringFacts
 from robonav_ray.tracking.panel import StatusView
-from robonav_ray.tracking.status import RunStatus, estimate_remaining_s
+from robonav_ray.tracking.status import Pace, RunStatus, WatchedRun, estimate_remaining_s
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.25
@@ -68,7 +68,8 @@ class Controller:
         self, session: Session, wiring: Wiring, trackers: Tracker, panel: StatusView, stop: StopRequest, wiring_name: str
     ) -> None:
         self._session, self._wiring, self._trackers, self._panel, self._stop = session, wiring, trackers, panel, stop
-        self._wiring_name = wiring_name
+        task = session.task
+        self._watched = WatchedRun(session.run.path.name, wiring_name, session.config, task.level_names, task.has_stages)
         self._budget = Budget(session.config.budget)
         self._first_step_at: float | None = None
         self._rates = _Rates()
@@ -270,50 +271,12 @@ class Controller:
             self.last_saved = outcome.checkpoint
 
     def _show(self, facts: WiringFacts) -> None:
-        config, progress, metrics = self._session.config, facts.progress, facts.metrics
-        train_s = self._train_s()
-        window = progress.window
-        seen = window.num_episodes > 0
-        self._panel.update(
-            RunStatus(
-                run=self._session.run.path.name,
-                wiring=self._wiring_name,
-                stage=progress.stage,
-                stage_names=self._session.task.level_names,
-                passed=progress.passed,
-                elapsed_s=train_s,
-                budget_s=config.budget.time_s,
-                eta_s=estimate_remaining_s(
-                    train_s, config.budget.time_s, progress.stage, progress.num_stages, progress.passed, self._stage_began_s
-                ),
-                window_episodes=window.num_episodes,
-                window_size=progress.window_size,
-                success_frac=window.success_frac if seen and progress.tells_success else None,
-                mean_return=window.mean_return if seen else None,
-                collision_frac=window.collision_frac if seen and progress.tells_collisions else None,
-                tells_success=progress.tells_success,
-                tells_collisions=progress.tells_collisions,
-                has_stages=self._session.task.has_stages,
-                min_success_frac=progress.min_success_frac,
-                min_return=progress.min_return,
-                max_collision_frac=progress.max_collision_frac,
-                epsilon=progress.epsilon,
-                num_episodes=progress.num_episodes,
-                env_steps=facts.env_steps,
-                env_steps_per_s=self._rates.env_steps_per_s,
-                learner_steps=facts.learner_steps,
-                learner_steps_per_s=self._rates.learner_steps_per_s,
-                samples_per_insert=metrics.get("replay/samples_per_insert"),
-                samples_per_insert_target=config.replay.samples_per_insert,
-                policy_lag=metrics.get("rollout/policy_lag_max"),
-                sample_lag=metrics.get("learner/policy_lag_mean"),
-                replay_size=int(metrics.get("replay/size", 0)),
-                replay_capacity=config.replay.capacity,
-                num_workers=facts.num_workers,
-                workers_replaced=facts.num_replaced,
-                message=facts.message,
-            )
+        train_s, progress = self._train_s(), facts.progress
+        eta_s = estimate_remaining_s(
+            train_s, self._session.config.budget.time_s, progress.stage, progress.num_stages, progress.passed, self._stage_began_s
         )
+        pace = Pace(train_s, eta_s, self._rates.env_steps_per_s, self._rates.learner_steps_per_s)
+        self._panel.update(RunStatus(self._watched, facts, pace))
 
 
 class _Rates:

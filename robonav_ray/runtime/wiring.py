@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from robonav_ray.config import RunConfig
-from robonav_ray.curriculum.progress import CurriculumProgress
-from robonav_ray.records import Metrics
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters
+from robonav_ray.runs.progress import WiringFacts
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.stored_notes import StoredNotes
 from robonav_ray.runs.stored_runs import stored_run
@@ -47,20 +46,6 @@ class Session:
         """What brings the run's small files into ``checkpoint.storage``; None without one."""
         storage = self.config.checkpoint.storage
         return None if storage is None else StoredNotes(self.run.path, stored_run(storage, self.run))
-
-
-@dataclass(frozen=True)
-class WiringFacts:
-    """Where a run stands; counts are over all of its sessions."""
-
-    env_steps: int
-    learner_steps: int
-    progress: CurriculumProgress
-    num_workers: int
-    num_replaced: int = 0
-    metrics: Metrics = field(default_factory=dict)
-    message: str = ""
-    """The last thing that a person should know (a worker replaced, a rank restarted)."""
 
 
 class PendingSave(Protocol):

@@ -88,29 +88,40 @@ def _number(value: float | None, form: str = ".1f") -> str:
 def plain_line(status: RunStatus) -> str:
     """Return the whole status on one line."""
     parts = [
-        f"[{format_seconds(status.elapsed_s)}/{format_seconds(status.budget_s)}]",
+        f"[{format_seconds(status.pace.elapsed_s)}/{format_seconds(status.run.config.budget.time_s)}]",
         *_judged_texts(status),
-        f"env {format_count(status.env_steps)} ({_rate(status.env_steps_per_s)})",
-        f"learner {format_count(status.learner_steps)} ({_rate(status.learner_steps_per_s)})",
-        f"samples/insert {_number(status.samples_per_insert, '.2f')}/{_number(status.samples_per_insert_target, '.2f')}",
-        f"policy lag {_number(status.policy_lag, '.0f')}",
+        f"env {format_count(status.facts.env_steps)} ({_rate(status.pace.env_steps_per_s)})",
+        f"learner {format_count(status.facts.learner_steps)} ({_rate(status.pace.learner_steps_per_s)})",
+        "samples/insert {}/{}".format(*_ratio(status)),
+        f"policy lag {_number(status.figure('rollout/policy_lag_max'), '.0f')}",
         f"replay {status.replay_fill_frac:.0%}",
-        f"workers {status.num_workers}",
-        f"ETA {'-' if status.eta_s is None else format_seconds(status.eta_s)}",
+        f"workers {status.facts.num_workers}",
+        f"ETA {'-' if status.pace.eta_s is None else format_seconds(status.pace.eta_s)}",
     ]
-    return " | ".join(parts) + (f" | {status.message}" if status.message else "")
+    return " | ".join(parts) + (f" | {status.facts.message}" if status.facts.message else "")
 
 
 def _judged_texts(status: RunStatus) -> list[str]:
     """Return where the run stands in its curriculum, in the words of its environment."""
-    stage = f"stage {status.stage_name}{' passed' if status.passed else ''}"
-    texts = [stage] if status.has_stages else ["passed"] if status.passed else []
-    if status.tells_success:
+    stage = f"stage {status.stage_name}{' passed' if status.progress.passed else ''}"
+    texts = [stage] if status.run.has_stages else ["passed"] if status.progress.passed else []
+    if status.progress.tells_success:
         texts.append(f"success {_percent(status.success_frac)}")
     texts.append(f"return {_number(status.mean_return)}")
-    if status.tells_collisions:
+    if status.progress.tells_collisions:
         texts.append(f"collisions {_percent(status.collision_frac)}")
     return texts
+
+
+def _ratio(status: RunStatus) -> tuple[str, str]:
+    """Return the samples per insert that were achieved, and those that are asked for."""
+    asked = status.run.config.replay.samples_per_insert
+    return _number(status.figure("replay/samples_per_insert"), ".2f"), _number(asked, ".2f")
+
+
+def _news(status: RunStatus) -> tuple[int, bool, str]:
+    """Return what a plain panel shows at once when it changes."""
+    return status.progress.stage, status.progress.passed, status.facts.message
 
 
 def _rate(value: float | None) -> str:
@@ -140,24 +151,26 @@ class LivePanel(_View):
     def render(self, status: RunStatus) -> RenderableType:
         """Return the block for ``status``."""
         width = min(self._console.width, _MAX_WIDTH)
-        left = f"{format_seconds(status.elapsed_s)} of {format_seconds(status.budget_s)}"
-        eta = "" if status.eta_s is None else f" {'-' if self._ascii else '·'} about {format_seconds(status.eta_s)} to go"
-        stages: list[RenderableType] = [self._stages(status, width - 4), Text()] if status.has_stages else []
+        left = f"{format_seconds(status.pace.elapsed_s)} of {format_seconds(status.run.config.budget.time_s)}"
+        eta = (
+            "" if status.pace.eta_s is None else f" {'-' if self._ascii else '·'} about {format_seconds(status.pace.eta_s)} to go"
+        )
+        stages: list[RenderableType] = [self._stages(status, width - 4), Text()] if status.run.has_stages else []
         rows: list[RenderableType] = [
             *stages,
             self._gate(status, width - 4),
             Text(),
             self._figures(status, width - 4),
         ]
-        if status.message:
-            rows += [Text(), Text(status.message, style="dim", no_wrap=True, overflow="ellipsis")]
+        if status.facts.message:
+            rows += [Text(), Text(status.facts.message, style="dim", no_wrap=True, overflow="ellipsis")]
         return Frame(
             Group(*rows),
-            title=Text(f"{status.run} ({status.wiring})", style="bold", overflow="ellipsis"),
+            title=Text(f"{status.run.name} ({status.run.wiring})", style="bold", overflow="ellipsis"),
             title_align="left",
             subtitle=Text(left + eta),
             subtitle_align="right",
-            border_style="green" if status.passed else "cyan",
+            border_style="green" if status.progress.passed else "cyan",
             width=width,
         )
 
@@ -168,16 +181,16 @@ class LivePanel(_View):
 
     def _stages(self, status: RunStatus, width: int) -> Table:
         table = Table.grid(padding=(0, 2), expand=False)
-        name_width = min(24, max(len(name) for name in status.stage_names) + 2)
+        name_width = min(24, max(len(name) for name in status.run.stage_names) + 2)
         bar_width = max(6, width - name_width - 14)
-        for i, name in enumerate(status.stage_names):
-            if i < status.stage or (status.passed and i == status.stage):
+        for i, name in enumerate(status.run.stage_names):
+            if i < status.progress.stage or (status.progress.passed and i == status.progress.stage):
                 frac, style, word = 1.0, "green", "passed"
-            elif i == status.stage:
+            elif i == status.progress.stage:
                 frac, style, word = status.gate_frac, "cyan", f"{status.gate_frac:.0%}"
             else:
                 frac, style, word = 0.0, "dim", ""
-            label = Text(f"{i} {name}", style="bold" if i == status.stage else "", no_wrap=True, overflow="ellipsis")
+            label = Text(f"{i} {name}", style="bold" if i == status.progress.stage else "", no_wrap=True, overflow="ellipsis")
             label.truncate(name_width)
             table.add_row(label, self._bar(frac, bar_width, style), Text(word, style=style))
         return table
@@ -188,32 +201,34 @@ class LivePanel(_View):
         table.add_column()
         table.add_column(justify="right")
         table.add_column(no_wrap=True)
-        if status.tells_success:
+        if status.progress.tells_success:
             spark = sparkline(list(self._success)[-max(8, width - 34) :], ascii_only=self._ascii)
-            needed = "" if status.min_success_frac is None else f"{at_least} {status.min_success_frac:.0%}"
+            needed = "" if status.progress.min_success_frac is None else f"{at_least} {status.progress.min_success_frac:.0%}"
             table.add_row(
                 "success", Text(_percent(status.success_frac), style="bold"), Text.assemble(f"{needed:<7}", (spark, "green"))
             )
-        needed = "" if status.min_return is None else f"> {status.min_return:g}"
-        episodes = f"window {status.window_episodes}/{status.window_size}, {format_count(status.num_episodes)} episodes"
+        needed = "" if status.progress.min_return is None else f"> {status.progress.min_return:g}"
+        progress = status.progress
+        window = f"window {progress.window.num_episodes}/{progress.window_size}"
+        episodes = f"{window}, {format_count(progress.num_episodes)} episodes"
         table.add_row("return", _number(status.mean_return), Text.assemble(f"{needed:<7}", (episodes, "dim")))
-        epsilon = "" if status.epsilon is None else f"epsilon {status.epsilon:.3f}"
-        needed = "" if status.max_collision_frac is None else f"< {status.max_collision_frac:.0%}"
-        collisions = ("collisions", _percent(status.collision_frac)) if status.tells_collisions else ("", "")
+        epsilon = f"epsilon {status.progress.epsilon:.3f}"
+        needed = "" if status.progress.max_collision_frac is None else f"< {status.progress.max_collision_frac:.0%}"
+        collisions = ("collisions", _percent(status.collision_frac)) if status.progress.tells_collisions else ("", "")
         table.add_row(*collisions, Text.assemble(f"{needed:<7}", (epsilon, "dim")))
         return table
 
     def _figures(self, status: RunStatus, width: int) -> Table:
-        ratio = f"{_number(status.samples_per_insert, '.2f')} of {_number(status.samples_per_insert_target, '.2f')}"
-        lag = f"{_number(status.policy_lag, '.0f')} (of samples {_number(status.sample_lag, '.0f')})"
-        replaced = f", {status.workers_replaced} replaced" if status.workers_replaced else ""
-        workers = f"{status.num_workers}{replaced}"
+        sample_lag = _number(status.figure("learner/policy_lag_mean"), ".0f")
+        lag = f"{_number(status.figure('rollout/policy_lag_max'), '.0f')} (of samples {sample_lag})"
+        replaced = f", {status.facts.num_replaced} replaced" if status.facts.num_replaced else ""
+        workers = f"{status.facts.num_workers}{replaced}"
         left = [
-            ("env steps", format_count(status.env_steps), _rate(status.env_steps_per_s)),
-            ("learner", format_count(status.learner_steps), _rate(status.learner_steps_per_s)),
-            ("replay", format_count(status.replay_size), f"{status.replay_fill_frac:.0%}"),
+            ("env steps", format_count(status.facts.env_steps), _rate(status.pace.env_steps_per_s)),
+            ("learner", format_count(status.facts.learner_steps), _rate(status.pace.learner_steps_per_s)),
+            ("replay", format_count(status.figure("replay/size") or 0.0), f"{status.replay_fill_frac:.0%}"),
         ]
-        right = [("samples/insert", ratio), ("policy lag", lag), ("workers", workers)]
+        right = [("samples/insert", "{} of {}".format(*_ratio(status))), ("policy lag", lag), ("workers", workers)]
         table = Table.grid(padding=(0, 2))
         if width < _TWO_COLUMNS_WIDTH:
             for label, count, rate in left:
@@ -243,8 +258,7 @@ class PlainPanel(_View):
         """Write a line when one is due."""
         self._last = status
         shown = self._shown
-        news = shown is None or (shown.stage, shown.passed, shown.message) != (status.stage, status.passed, status.message)
-        if news or self._now() - self._last_s >= self._interval_s:
+        if shown is None or _news(shown) != _news(status) or self._now() - self._last_s >= self._interval_s:
             self._show(status)
 
     def close(self) -> None:

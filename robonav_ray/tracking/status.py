@@ -4,84 +4,93 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robonav_ray.config import RunConfig
+from robonav_ray.runs.progress import CurriculumProgress, WiringFacts
+
+
+@dataclass(frozen=True)
+class WatchedRun:
+    """What stays the same while a run is watched."""
+
+    name: str
+    wiring: str
+    """``ray`` or ``local``."""
+    config: RunConfig
+    stage_names: tuple[str, ...]
+    has_stages: bool = True
+    """Whether there are stages to speak of."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What the driver's clock says; unknown figures are None."""
+
+    elapsed_s: float
+    """Seconds of training so far."""
+    eta_s: float | None = None
+    """Estimated seconds to the end of training; see ``estimate_remaining_s``."""
+    env_steps_per_s: float | None = None
+    learner_steps_per_s: float | None = None
+
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One look at a run; the panel shows it, the driver fills it in. Unknown figures stay None."""
+    """One look at a run: which it is, what its parts say, how fast it goes."""
 
-    run: str
-    """Name of the run."""
-    wiring: str
-    """``ray`` or ``local``."""
-    stage: int
-    """Index of the current stage."""
-    stage_names: tuple[str, ...]
-    passed: bool
-    elapsed_s: float
-    """Seconds of training so far."""
-    budget_s: float
-    """Seconds of training that are used even when the curriculum is passed earlier."""
-    eta_s: float | None = None
-    """Estimated seconds to the end of training; see ``estimate_remaining_s``."""
-    window_episodes: int = 0
-    window_size: int = 50
-    success_frac: float | None = None
-    """Of the gate's window, as are the next two."""
-    mean_return: float | None = None
-    collision_frac: float | None = None
-    min_success_frac: float | None = None
-    min_return: float | None = None
-    max_collision_frac: float | None = None
-    epsilon: float | None = None
-    num_episodes: int = 0
-    env_steps: int = 0
-    env_steps_per_s: float | None = None
-    learner_steps: int = 0
-    learner_steps_per_s: float | None = None
-    samples_per_insert: float | None = None
-    """Achieved, cumulatively since warm-up."""
-    samples_per_insert_target: float | None = None
-    policy_lag: float | None = None
-    """Published versions that acting policies were behind when they last looked."""
-    sample_lag: float | None = None
-    """Mean age, in published versions, of the rows that the learner is given: how off-policy it learns."""
-    replay_size: int = 0
-    """Rows."""
-    replay_capacity: int = 0
-    num_workers: int = 0
-    """Rollout workers: all of them act, because one that dies is replaced."""
-    workers_replaced: int = 0
-    """Workers and replay shards replaced so far in this session."""
-    message: str = ""
-    """The last thing that happened."""
-    tells_success: bool = True
-    """Whether the environment says of its episodes if they were a success."""
-    tells_collisions: bool = True
-    """The same for collisions."""
-    has_stages: bool = True
-    """Whether there are stages to speak of."""
+    run: WatchedRun
+    facts: WiringFacts
+    pace: Pace
+
+    @property
+    def progress(self) -> CurriculumProgress:
+        """Where the curriculum stands."""
+        return self.facts.progress
 
     @property
     def stage_name(self) -> str:
         """Name of the current stage."""
-        return self.stage_names[self.stage]
+        return self.run.stage_names[self.progress.stage]
+
+    @property
+    def success_frac(self) -> float | None:
+        """Of the gate's window; None where that is empty, or where the environment tells no success."""
+        return self.progress.window.success_frac if self._has_window and self.progress.tells_success else None
+
+    @property
+    def collision_frac(self) -> float | None:
+        """As ``success_frac``."""
+        return self.progress.window.collision_frac if self._has_window and self.progress.tells_collisions else None
+
+    @property
+    def mean_return(self) -> float | None:
+        """Of the gate's window; None where that is empty."""
+        return self.progress.window.mean_return if self._has_window else None
+
+    def figure(self, metric: str) -> float | None:
+        """Return a metric of the parts; None before it is known."""
+        return self.facts.metrics.get(metric)
 
     @property
     def replay_fill_frac(self) -> float:
         """Filled part of the replay."""
-        return self.replay_size / self.replay_capacity if self.replay_capacity else 0.0
+        return (self.figure("replay/size") or 0.0) / self.run.config.replay.capacity
 
     @property
     def gate_frac(self) -> float:
         """How near the gate is, in [0, 1]: the filled part of the window times the criterion that is furthest from being met."""
-        near = [min(1.0, self.window_episodes / max(1, self.window_size))]
-        if self.success_frac is not None and self.min_success_frac:
-            near.append(self.success_frac / self.min_success_frac)
-        if self.mean_return is not None and self.min_return is not None and self.min_return > 0:
-            near.append(self.mean_return / self.min_return)
-        if self.collision_frac is not None and self.max_collision_frac is not None and self.collision_frac > 0:
-            near.append(self.max_collision_frac / self.collision_frac)
+        progress = self.progress
+        near = [min(1.0, progress.window.num_episodes / max(1, progress.window_size))]
+        if self.success_frac is not None and progress.min_success_frac:
+            near.append(self.success_frac / progress.min_success_frac)
+        if self.mean_return is not None and progress.min_return is not None and progress.min_return > 0:
+            near.append(self.mean_return / progress.min_return)
+        if self.collision_frac is not None and progress.max_collision_frac is not None and self.collision_frac > 0:
+            near.append(progress.max_collision_frac / self.collision_frac)
         return max(0.0, near[0] * min([1.0, *near[1:]]))
+
+    @property
+    def _has_window(self) -> bool:
+        return self.progress.window.num_episodes > 0
 
 
 def estimate_remaining_s(

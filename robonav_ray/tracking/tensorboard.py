@@ -23,7 +23,7 @@ class TensorboardTracker:
 
     def __init__(self, directory: Path, resume_step: int | None = None, flush_s: int = 10, *, files_at: int = 0):
         """Begin a new event file; files are shown at the step that was logged last, or at ``files_at``."""
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self._writer = EventFileWriter(str(directory / "tensorboard"), flush_secs=flush_s)
@@ -42,7 +42,7 @@ class TensorboardTracker:
 
     def log(self, metrics: Metrics, step: int) -> None:
         """Write the metrics that are new at ``step``."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
         self._check_open()
         self._step = max(self._step, step)
@@ -66,8 +66,8 @@ class TensorboardTracker:
             self._writer.close()
 
     def _add_value(self, value: Any, step: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
         self._add(Event(step=step, summary=Summary(value=[value])))
 
@@ -83,7 +83,7 @@ class TensorboardTracker:
 def _picture(path: Path) -> Any:
     """Return the file as it is: TensorBoard shows what a browser can, and plays a GIF."""
     from PIL import Image
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
     data = read_bytes(path)
     with Image.open(io.BytesIO(data)) as image:
@@ -92,10 +92,10 @@ def _picture(path: Path) -> Any:
 
 
 def _text(path: Path) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-    from tensorboard.plugins.text.plugin_data_pb2 import TextPluginData
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata  # pyright: ignore[reportAttributeAccessIssue]
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto  # pyright: ignore[reportAttributeAccessIssue]
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto  # pyright: ignore[reportAttributeAccessIssue]
+    from tensorboard.plugins.text.plugin_data_pb2 import TextPluginData  # pyright: ignore[reportAttributeAccessIssue]
 
     plugin = SummaryMetadata.PluginData(plugin_name="text", content=TextPluginData(version=0).SerializeToString())
     shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])

@@ -12,8 +12,8 @@ from made_up_episodes import Worker, World, make_results
 
 from robonav_ray.config.curriculum import CurriculumConfig, EpsilonConfig, GateConfig, StageConfig
 from robonav_ray.curriculum.ladder import Curriculum
-from robonav_ray.curriculum.progress import CurriculumProgress
 from robonav_ray.interfaces import AssignmentSource
+from robonav_ray.runs.progress import CurriculumProgress
 
 GATE = GateConfig(min_success_frac=0.7, min_return=5.0, max_collision_frac=0.3)
 CONFIG = CurriculumConfig(

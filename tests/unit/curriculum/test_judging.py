@@ -11,10 +11,10 @@ import pytest
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import CurriculumConfig, GateConfig, StageConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
-from robonav_ray.curriculum.gates import WindowFigures
 from robonav_ray.curriculum.judging import SILENT_EPISODES, Judging
 from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.records import EpisodeResults, Outcome
+from robonav_ray.runs.progress import WindowFigures
 from robonav_ray.runtime.budget import check_budget
 
 GATE = GateConfig(min_success_frac=0.7, min_return=5.0, max_collision_frac=0.3)

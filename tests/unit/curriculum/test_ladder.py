@@ -12,9 +12,9 @@ from robonav_ray.config.curriculum import CurriculumConfig, EpsilonConfig, GateC
 from robonav_ray.curriculum.gates import GateWindow
 from robonav_ray.curriculum.judging import Judging
 from robonav_ray.curriculum.ladder import Curriculum
-from robonav_ray.curriculum.progress import write_progress
 from robonav_ray.interfaces import AssignmentSource
 from robonav_ray.records import Outcome
+from robonav_ray.runs.progress import write_progress
 
 NUM_WORLDS, NUM_GATE_WORLDS = 16, 8
 GATE = GateConfig(min_success_frac=0.7, min_return=5.0, max_collision_frac=0.3)

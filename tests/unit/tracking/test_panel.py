@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from typing import Any
 
 import pytest
 
+from robonav_ray.config import RunConfig
+from robonav_ray.runs.progress import CurriculumProgress, StageTotals, WindowFigures, WiringFacts
 from robonav_ray.screen import Screen
 from robonav_ray.tracking.panel import (
     LivePanel,
@@ -18,41 +21,63 @@ from robonav_ray.tracking.panel import (
     plain_line,
     sparkline,
 )
-from robonav_ray.tracking.status import RunStatus, estimate_remaining_s
+from robonav_ray.tracking.status import Pace, RunStatus, WatchedRun, estimate_remaining_s
+
+STAGES = ("basic_navigation", "obstacle_avoidance", "multi_goal_planning", "full_challenge")
+
+
+def config_of(**changes: dict[str, Any]) -> RunConfig:
+    """A config with these changes to its sections, unchecked."""
+    config = RunConfig()
+    return config.model_copy(update={name: getattr(config, name).model_copy(update=values) for name, values in changes.items()})
+
+
+def progress_of(stages: tuple[str, ...], stage: int = 0, **figures: Any) -> CurriculumProgress:
+    told: dict[str, Any] = {
+        "forced": False, "passed": False, "epsilon": 0.212, "elapsed_s": 0.0, "env_steps": 0, "num_episodes": 0, "num_gate_episodes": 0,
+        "num_pending": 0, "num_workers": 1, "window": WindowFigures(), "window_size": 50, "min_success_frac": None, "min_return": None,
+        "max_collision_frac": None, "stages": tuple(StageTotals(name) for name in stages), "transitions": (),
+    }  # fmt: skip
+    return CurriculumProgress(stage=stage, stage_name=stages[stage], num_stages=len(stages), **{**told, **figures})
+
 
 STATUS = RunStatus(
-    run="curriculum-20261122-181500",
-    wiring="ray",
-    stage=2,
-    stage_names=("basic_navigation", "obstacle_avoidance", "multi_goal_planning", "full_challenge"),
-    passed=False,
-    elapsed_s=133.0,
-    budget_s=300.0,
-    eta_s=167.0,
-    window_episodes=50,
-    success_frac=0.62,
-    mean_return=10.4,
-    collision_frac=0.24,
-    min_success_frac=0.7,
-    min_return=12.0,
-    max_collision_frac=0.2,
-    epsilon=0.212,
-    num_episodes=12034,
-    env_steps=1_234_567,
-    env_steps_per_s=13456.0,
-    learner_steps=23456,
-    learner_steps_per_s=211.0,
-    samples_per_insert=8.02,
-    samples_per_insert_target=8.0,
-    policy_lag=1.0,
-    sample_lag=4.0,
-    replay_size=241_000,
-    replay_capacity=400_000,
-    num_workers=2,
-    workers_replaced=1,
-    message="checkpoint env-1200000 committed",
+    WatchedRun(
+        "curriculum-20261122-181500",
+        "ray",
+        config_of(budget={"time_s": 300.0}, replay={"samples_per_insert": 8.0, "capacity": 400_000}),
+        STAGES,
+    ),
+    WiringFacts(
+        env_steps=1_234_567,
+        learner_steps=23456,
+        progress=progress_of(
+            STAGES, 2, window=WindowFigures(50, 0.62, 0.24, 10.4), min_success_frac=0.7, min_return=12.0, max_collision_frac=0.2,
+            num_episodes=12034,
+        ),
+        num_workers=2,
+        num_replaced=1,
+        metrics={
+            "replay/samples_per_insert": 8.02,
+            "rollout/policy_lag_max": 1.0,
+            "learner/policy_lag_mean": 4.0,
+            "replay/size": 241_000.0,
+        },
+        message="checkpoint env-1200000 committed",
+    ),
+    Pace(133.0, 167.0, 13456.0, 211.0),
+)  # fmt: skip
+EMPTY = RunStatus(
+    WatchedRun("r", "local", config_of(budget={"time_s": 0.0}), ("open",)),
+    WiringFacts(env_steps=0, learner_steps=0, progress=progress_of(("open",)), num_workers=0),
+    Pace(0.0),
 )
-EMPTY = RunStatus(run="r", wiring="local", stage=0, stage_names=("open",), passed=False, elapsed_s=0.0, budget_s=0.0)
+
+
+def changed(status: RunStatus, env_steps: int | None = None, **progress: Any) -> RunStatus:
+    """The status with other figures of the curriculum."""
+    facts = dataclasses.replace(status.facts, progress=dataclasses.replace(status.progress, **progress))
+    return dataclasses.replace(status, facts=facts if env_steps is None else dataclasses.replace(facts, env_steps=env_steps))
 
 
 def drawn(status: RunStatus, width: int = 80, encoding: str = "utf-8", colour: bool = False, updates: int = 1) -> list[str]:
@@ -69,13 +94,13 @@ def drawn(status: RunStatus, width: int = 80, encoding: str = "utf-8", colour: b
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
-@pytest.mark.parametrize("status", [STATUS, EMPTY, dataclasses.replace(STATUS, stage=3, passed=True)])
+@pytest.mark.parametrize("status", [STATUS, EMPTY, changed(STATUS, stage=3, passed=True)])
 def test_the_block_fits_the_terminal(width, status):
     lines = drawn(status, width)
     block = lines[: len(lines) // 2]
     assert max(map(len, lines)) <= width
     assert len(block) <= 23
-    assert any(status.run[:8] in line for line in block)
+    assert any(status.run.name[:8] in line for line in block)
 
 
 def test_the_block_says_what_matters():
@@ -111,10 +136,10 @@ def test_plain_lines_come_at_intervals_and_with_news():
         now[0] = float(second)
         panel.update(STATUS)
     assert len(lines) == 3
-    panel.update(dataclasses.replace(STATUS, stage=3))
+    panel.update(changed(STATUS, stage=3))
     assert len(lines) == 4
     assert "stage full_challenge" in lines[-1]
-    panel.update(dataclasses.replace(STATUS, stage=3, env_steps=9))
+    panel.update(changed(STATUS, 9, stage=3))
     panel.close()
     panel.close()
     assert len(lines) == 5
@@ -173,6 +198,6 @@ def test_remaining_time(arguments, expected):
 
 def test_gate_nearness_is_the_worst_criterion_times_the_filled_window():
     assert STATUS.gate_frac == pytest.approx(0.2 / 0.24)
-    half = dataclasses.replace(STATUS, window_episodes=25, success_frac=0.35, collision_frac=0.0)
+    half = changed(STATUS, window=WindowFigures(25, 0.35, 0.0, 10.4))
     assert half.gate_frac == pytest.approx(0.25)
     assert EMPTY.gate_frac == 0.0

@@ -1,20 +1,30 @@
-"""What the curriculum tells the outside: where it stands, what it has seen, how it got there."""
+"""Where a run stands: what its parts say together, and its curriculum, with what that has seen and how it got there."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from robonav_ray.curriculum.gates import WindowFigures
 from robonav_ray.files.plain_files import replace
 from robonav_ray.records import Metrics
 
 PROGRESS_FILE = "curriculum_progress.json"
 FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class WindowFigures:
+    """What a gate's criteria are held against; the fractions and the mean are 0 while the window is empty."""
+
+    num_episodes: int = 0
+    success_frac: float = 0.0
+    collision_frac: float = 0.0
+    mean_return: float = 0.0
+    """Mean task return."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +191,20 @@ class CurriculumProgress:
         """Return the progress as JSON takes it; a figure that is not finite is None."""
         told = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self), "success_frac": self.success_frac}
         return {name: _finite(value) for name, value in told.items()}
+
+
+@dataclass(frozen=True)
+class WiringFacts:
+    """Where a run stands; counts are over all of its sessions."""
+
+    env_steps: int
+    learner_steps: int
+    progress: CurriculumProgress
+    num_workers: int
+    num_replaced: int = 0
+    metrics: Metrics = field(default_factory=dict)
+    message: str = ""
+    """The last thing that a person should know (a worker replaced, a rank restarted)."""
 
 
 def _finite(value: Any) -> Any:
