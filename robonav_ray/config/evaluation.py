@@ -30,6 +30,9 @@ class EvaluationConfig(Section):
     """Stages to evaluate, by name or number from 0; None means the last one only after training, all of them in ``robonav evaluate``."""
     gif_episodes: int = Field(default=3, ge=0)
     """Episodes that are filmed for ``play.gif`` after training; 0 films none, which saves some seconds."""
+    metrics: tuple[str, ...] = ()
+    """Figures of your own beside ours: ``module:Name`` of a function that returns one number per episode, or the name of an entry point in
+    the group ``robonav_ray.metrics``."""
     weights: Literal["averaged", "online"] = "averaged"
     """Which network acts in evaluation and pictures: ``averaged`` is the target network (with Polyak updates, a running average of
     the online one; after a ten-minute run it won 77.3 % of 2,000 held-out stage-4 worlds, the online one 73.3 %)."""

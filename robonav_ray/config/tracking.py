@@ -15,6 +15,9 @@ class TrackingConfig(Section):
     backends: tuple[Literal["jsonl", "tensorboard"], ...] = ("jsonl", "tensorboard")
     """Which trackers to open. With any of them metrics.jsonl is written: what another one misses while it is down or slow, it is given
     again from there."""
+    extra: tuple[str, ...] = ()
+    """Trackers of your own beside them: ``module:Name`` (a module in the current folder or installed), or the name of an entry point in
+    the group ``robonav_ray.trackers``."""
     max_waiting: int = Field(default=256, ge=1, le=100_000)
     """Points that may wait in memory in front of a slow backend; the rest of them it reads from metrics.jsonl when it is their turn."""
     close_timeout_s: float = Field(default=5.0, ge=0.0, le=25.0)
@@ -27,7 +30,7 @@ class TrackingConfig(Section):
     panel: Literal["auto", "live", "plain", "off"] = "auto"
     """``auto``: a live panel in a terminal, plain lines otherwise."""
 
-    @field_validator("backends")
+    @field_validator("backends", "extra")
     @classmethod
     def _each_once(cls, backends: tuple[str, ...]) -> tuple[str, ...]:
         twice = sorted({name for name in backends if backends.count(name) > 1})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class LevelReport:
     level: str
     """Name of the stage, or of the environment where it has none."""
     summary: Summary
+    metrics: dict[str, Mean] = field(default_factory=dict)
+    """Figures of the user's own, by name."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,9 @@ def _caption(report: EvaluationReport) -> str:
 
 def _merged(levels: Sequence[LevelReport]) -> list[list[str]]:
     """Return rows [what, figure of each level], without those that no level knows."""
-    columns = [_rows(level.summary) for level in levels]
+    columns = [
+        [*_rows(level.summary), *((name, _mean_text(figure, digits=3)) for name, figure in level.metrics.items())]
+        for level in levels
+    ]
     rows = [[what, *(column[i][1] for column in columns)] for i, (what, _) in enumerate(columns[0])] if columns else []
     return [row for row in rows if any(cell != "-" for cell in row[1:])]

@@ -20,6 +20,7 @@ from robonav_ray.config.load import ConfigError
 from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
 from robonav_ray.errors import EnvironmentFailedError
 from robonav_ray.evaluation.episodes import EpisodeTable, EvaluationProgress, evaluate_policy
+from robonav_ray.evaluation.own_metrics import find_metrics, own_means
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
@@ -239,12 +240,14 @@ def evaluate_run(
     with stopped_at_once(StopRequest() if stop is None else stop):
         task = describe_task(config)
         policy = load_policy(checkpoint, config, task)
+        metrics = find_metrics(config.evaluation.metrics)
         with EvaluationWatch(console, stop) as watch:
             for level in checked_levels(task, levels):
                 name = task.shown_name(level)
                 show = watch.begin(f"evaluating {name}", config.evaluation.num_episodes)
                 table = judge_stage(policy, config, task, level, show)
-                reports.append(LevelReport(name, summarize(table, config.evaluation.confidence)))
+                confidence = config.evaluation.confidence
+                reports.append(LevelReport(name, summarize(table, confidence), own_means(metrics, table, confidence)))
     knows = "lidar only" if config.env.world.observation == "lidar" else "true state"
     return EvaluationReport(
         policy=run.path.name,

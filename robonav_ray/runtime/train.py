@@ -43,6 +43,7 @@ from robonav_ray.runtime.initial_weights import InitialWeights, begin_with, find
 from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
 from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
+from robonav_ray.runtime.user_parts import check_user_code
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.screen import Screen, make_screen, say_error, show_warnings
 from robonav_ray.text import command_text, message_text
@@ -211,6 +212,7 @@ def _resolved(
         console.print(Text.assemble("resuming ", (run.shown, "bold"), f" {where}"))
     task = describe_task(config)
     check_sizes(config, task.spec)
+    check_user_code(config)
     if resumed is None:
         check_gates(config, task)
         check_budget(config)

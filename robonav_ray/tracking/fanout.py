@@ -7,13 +7,16 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from robonav_ray.config.tracking import TrackingConfig
+from robonav_ray.errors import UserError
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
 from robonav_ray.tracking.feed import BackendFeed, Point, TrackerError
 from robonav_ray.tracking.jsonl import JsonlTracker
 from robonav_ray.tracking.tensorboard import TensorboardTracker
+from robonav_ray.user_code import load_user_code
 
 __all__ = ["FanoutTracker", "TrackerError", "keep_files", "open_trackers"]
 logger = logging.getLogger(__name__)
@@ -102,6 +105,31 @@ _BACKENDS: dict[str, Callable[[Path, int | None], Tracker]] = {"tensorboard": Te
 _REOPENED: dict[str, Callable[[Path, int], Tracker]] = {"tensorboard": TensorboardTracker.reopened}
 
 
+TRACKERS = "robonav_ray.trackers"
+"""Group of entry points that are trackers."""
+
+
+def find_extra(config: TrackingConfig) -> list[Callable[..., Any]]:
+    """Return what makes the trackers of ``tracking.extra``; UserError for the first that is not there."""
+    return [load_user_code(name, TRACKERS, "tracking.extra") for name in config.extra]
+
+
+def _open_extra(config: TrackingConfig, directory: Path, resume_step: int | None) -> list[Tracker]:
+    trackers = list[Tracker]()
+    for name, make in zip(config.extra, find_extra(config), strict=True):
+        try:
+            tracker = make(directory, resume_step)
+        except (TypeError, ValueError, OSError) as error:
+            raise UserError(f"tracking.extra: {name!r} cannot be made as Name(directory, resume_step): {error}") from error
+        if not isinstance(tracker, Tracker):
+            raise UserError(
+                f"tracking.extra: {name!r} made a {type(tracker).__name__}, which is no tracker: it needs log(metrics, step), save(path) "
+                "and close() (docs/extensions.md)"
+            )
+        trackers.append(tracker)
+    return trackers
+
+
 def open_trackers(
     config: TrackingConfig, directory: Path, resume_step: int | None = None, extra: Sequence[Tracker] = ()
 ) -> FanoutTracker:
@@ -110,9 +138,10 @@ def open_trackers(
     ``resume_step`` is the env step of the checkpoint that a resumed run starts from; None for a new run. metrics.jsonl is written with any
     backend: it is what the others are given again when they were down.
     """
-    spool = JsonlTracker(directory, resume_step) if config.backends else None
+    own = _open_extra(config, directory, resume_step)
+    spool = JsonlTracker(directory, resume_step) if config.backends or config.extra else None
     backends = [_BACKENDS[name](directory, resume_step) for name in config.backends if name != "jsonl"]
-    return FanoutTracker(spool, [*backends, *extra], config.max_waiting, config.close_timeout_s)
+    return FanoutTracker(spool, [*backends, *own, *extra], config.max_waiting, config.close_timeout_s)
 
 
 def keep_files(config: TrackingConfig, directory: Path, step: int, paths: Sequence[Path]) -> None:
@@ -127,6 +156,10 @@ def keep_files(config: TrackingConfig, directory: Path, step: int, paths: Sequen
                 backends.append(_REOPENED[name](directory, step))
             except OSError as error:
                 logger.warning("%s is not given %s: %s", name, ", ".join(path.name for path in paths), error)
+    try:
+        backends += _open_extra(config, directory, step)
+    except UserError as error:
+        logger.warning("%s", error)
     with contextlib.closing(FanoutTracker(None, backends, close_timeout_s=KEEP_TIMEOUT_S)) as trackers:
         for path in paths:
             trackers.save(path)

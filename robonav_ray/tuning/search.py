@@ -35,6 +35,7 @@ from robonav_ray.runs.task import check_gates, describe_task
 from robonav_ray.runtime.budget import check_learns
 from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest, stop_on_signals
 from robonav_ray.runtime.sizes import check_sizes
+from robonav_ray.runtime.user_parts import check_user_code
 from robonav_ray.screen import Screen, make_screen, print_commands, show_warnings
 from robonav_ray.text import command_text, one_line, path_word
 from robonav_ray.tuning.experiment import (
@@ -141,6 +142,7 @@ def check_search(config: TuningConfig) -> None:
     run = Experiment(Path(), config).run_config({})
     task = describe_task(run)
     check_gates(run, task)
+    check_user_code(run)
     for params, run in probes(config):
         try:
             check_sizes(run, task.spec)

@@ -48,6 +48,7 @@ def config_validate(arguments: Overrides = None) -> None:
     from robonav_ray.runs.task import check_gates, describe_task
     from robonav_ray.runtime.budget import check_budget
     from robonav_ray.runtime.sizes import check_sizes
+    from robonav_ray.runtime.user_parts import check_user_code
     from robonav_ray.screen import say
 
     config = load_config(arguments)
@@ -55,4 +56,5 @@ def config_validate(arguments: Overrides = None) -> None:
     check_sizes(config, task.spec)
     check_gates(config, task)
     check_budget(config)
+    check_user_code(config)
     say(f"valid: {task.describe()}")

@@ -21,6 +21,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import create_empty_array
 
 from robonav_ray.errors import EnvironmentFailedError
+from robonav_ray.user_code import current_folder
 from robonav_ray.worlds.foreign.failure import broken_promise, calling, failure
 from robonav_ray.worlds.foreign.spaces import check_spaces, seen_space
 
@@ -198,14 +199,6 @@ def _told(value: Any) -> str:
 
 def _named(observation: Any) -> list[tuple[str, np.ndarray]]:
     return list(observation.items()) if isinstance(observation, dict) else [("observation", observation)]
-
-
-def current_folder() -> str | None:
-    """Return the folder that the paths of a command are relative to; None when it has been removed."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return None
 
 
 def go_back(folder: str | None) -> None:

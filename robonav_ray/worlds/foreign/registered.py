@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
-import importlib.machinery
-import importlib.util
 import logging
 import sys
 import threading
@@ -21,8 +19,9 @@ from gymnasium.envs.registration import EnvSpec
 
 from robonav_ray.config.worlds import EnvConfig
 from robonav_ray.errors import UserError
+from robonav_ray.user_code import current_folder, search_current_folder
 from robonav_ray.worlds.foreign.failure import failure, is_refused_call
-from robonav_ray.worlds.foreign.guard import GuardedEnv, current_folder, go_back
+from robonav_ray.worlds.foreign.guard import GuardedEnv, go_back
 from robonav_ray.worlds.foreign.hard_exit import catch_hard_exits
 
 logger = logging.getLogger(__name__)
@@ -109,26 +108,13 @@ def _import(module: str, env_id: str) -> None:
             f"env.id={env_id!r}: {module!r} is no name of a module; write it as after `import`, without .py and without folders, for "
             "instance env.id=myenv:Point-v0"
         )
-    _search_current_folder(module.partition(".")[0])
+    search_current_folder(module.partition(".")[0])
     try:
         importlib.import_module(module)
     except BaseException as error:  # noqa: BLE001  also what it exits with
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             raise UserError(_missing(env_id, module, str(error.name))) from None
         raise failure(error, env_id, f"the import of {module}", module.partition(".")[0]) from None
-
-
-def _search_current_folder(top: str) -> None:
-    """Let a module that stands in the current folder, and nowhere else, be imported from it.
-
-    The folder comes last on ``sys.path``, and only once a config names a module in it: no file there takes the place of Python's or an
-    installed one, and a command that names none imports nothing from the folder that it is given in. PYTHONSAFEPATH forbids it.
-    """
-    if top in sys.modules or sys.flags.safe_path or importlib.util.find_spec(top) is not None:
-        return
-    here = current_folder()
-    if here is not None and importlib.machinery.PathFinder.find_spec(top, [here]) is not None:
-        sys.path.append(here)
 
 
 def _missing(env_id: str, module: str, part: str) -> str:
