@@ -165,6 +165,7 @@ PROBED = {
     "tuning/keys.py": "an annotation of Python",
     "tuning/session.py": "a checkpoint of Ray Tune",
     "tuning/views/table.py": "IPython, where it is loaded",
+    "user_code.py": "what the user's name stands for",
     "verbs/exit_codes.py": "the notes of any exception",
     "worlds/foreign/guard.py": "an environment of the user",
     "worlds/foreign/registered.py": "an environment of the user, and its module",
