@@ -3,6 +3,7 @@
 ::
 
     tracking.extra=[mytracker:CsvTracker]     robonav_ray.trackers   (directory, resume_step) -> Tracker
+    algo.network=mynetworks:Tanh            robonav_ray.networks   (obs_dim, num_actions) -> OwnNetwork
     evaluation.metrics=[mymetrics:detour]     robonav_ray.metrics    EpisodeTable -> one number per episode
 
 ``docs/extensions.md`` has the contracts.

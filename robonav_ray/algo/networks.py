@@ -195,8 +195,13 @@ def make_q_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int, 
 
     Weights in front of a ReLU are He-uniform, U(+-sqrt(6 / fan_in)) (He et al. 2015); the head is U(+-1 / sqrt(fan_in)), so
     that first Q values are small; biases are zero. With ``initializer=lecun`` all weights and biases are U(+-1 / sqrt(fan_in)).
+    A network of the user's own (``algo.network``) has the first weights that it gives itself.
     Noisy layers begin with sigma_0 / sqrt(fan_in) (Fortunato et al. 2018, section 3.2).
     """
+    if algo.network is not None:
+        from robonav_ray.algo.own_torch_network import make_own_network
+
+        return make_own_network(obs_dim, num_actions, algo, seed)
     network = QNetwork(obs_dim, num_actions, algo, lidar)
     generator = torch.Generator().manual_seed(seed)
     convolutions = () if network.conv is None else tuple(network.conv.layers)

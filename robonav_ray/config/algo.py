@@ -56,6 +56,9 @@ class AlgoConfig(Section):
     """munchausen: temperature tau, in units of scaled rewards."""
     munchausen_clip: float = Field(default=-1.0, lt=0.0)
     """munchausen: l_0, below which tau * log pi(a|s) is cut."""
+    network: str | None = None
+    """A network of your own in place of ours: ``module:Name`` (a module in the current folder or installed), or the name of an entry point
+    in the group ``robonav_ray.networks``. It gives Q values, in torch for the learner and in NumPy for acting."""
     num_layers: int | None = Field(default=None, ge=1, le=8)
     """Hidden layers; None takes the length of ``hidden_dims``."""
     hidden_dims: tuple[Width, ...] = Field(default=(256, 256), min_length=1, max_length=8)
@@ -128,6 +131,23 @@ class AlgoConfig(Section):
             raise ValueError(
                 "munchausen does not go with distribution=c51: its log-policy would move the support; take distribution=none, qr or iqn"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _own_network(self) -> AlgoConfig:
+        if self.network is None:
+            return self
+        for key in ("distribution", "noisy", "dropout"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(
+                    f"{key} ({getattr(self, key)}) does not go with network, which gives plain Q values; leave it out"
+                )
+        for key in ("num_layers", "hidden_dims", "initializer", "layer_norm", "encoder", "dueling"):
+            value, default = getattr(self, key), type(self).model_fields[key].default
+            if value != default:
+                raise ValueError(
+                    f"{key} ({value}) would be ignored: network is built by your own code; leave it out (at {default})"
+                )
         return self
 
     @model_validator(mode="after")

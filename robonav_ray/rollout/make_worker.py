@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robonav_ray.algo.lidar_ring import lidar_ring
-from robonav_ray.algo.policy import Policy
+from robonav_ray.algo.own_network import make_policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.counter_rng import ROLE_EXPLORATION, ROLE_WORLD, seed_for
@@ -50,7 +50,7 @@ def make_worker(wiring: RolloutWiring) -> RolloutWorker:
         worker=wiring.worker,
         incarnation=wiring.incarnation,
         env=env,
-        policy=Policy(obs_dim, num_actions, config.algo, lidar_ring(config.env)),
+        policy=make_policy(obs_dim, num_actions, config.algo, lidar_ring(config.env)),
         algo=config.algo,
         rollout=config.rollout,
         seed=seed_for(config.seed, ROLE_EXPLORATION, wiring.incarnation),

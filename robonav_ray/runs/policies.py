@@ -6,6 +6,7 @@ from typing import Literal
 
 from safetensors.numpy import load_file
 
+from robonav_ray.algo.own_network import make_policy
 from robonav_ray.algo.parameters import first_dim
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
@@ -44,7 +45,7 @@ def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy
     Raises:
         CheckpointError: When it is for observations of another size, or does not fit the run's config otherwise.
     """
-    policy = Policy(task.obs_dim, task.num_actions, config.algo, task.lidar)
+    policy = make_policy(task.obs_dim, task.num_actions, config.algo, task.lidar)
     snapshot = read_policy(checkpoint, config.evaluation.weights)
     inputs = {name: array.shape[-1] for name, array in zip(snapshot.names, snapshot.arrays, strict=True)}
     wanted = first_dim(task.obs_dim, config.algo, task.lidar)

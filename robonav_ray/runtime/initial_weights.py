@@ -69,7 +69,7 @@ def find_initial(where: str, config: RunConfig, task: Task) -> InitialWeights:
             )
         snapshot = read_policy(found.checkpoint, found.run.config.evaluation.weights)
         given = dict(zip(snapshot.names, snapshot.arrays, strict=True))
-        arrays, left = _fitting(given, parameter_shapes(task.obs_dim, task.num_actions, config.algo, task.lidar))
+        arrays, left = _fitting(given, _shapes(config, task))
         if not arrays:
             told = "; ".join(f"{name}: {why}" for name, why in list(left.items())[:4])
             raise ConfigError(
@@ -100,6 +100,16 @@ def begin_with(initial: InitialWeights, run: RunDirectory, config: RunConfig, ta
         return writer.commit()
     finally:
         writer.discard()
+
+
+def _shapes(config: RunConfig, task: Task) -> dict[str, tuple[int, ...]]:
+    """Return name -> shape of the parameters of the run's network."""
+    if config.algo.network is None:
+        return parameter_shapes(task.obs_dim, task.num_actions, config.algo, task.lidar)
+    from robonav_ray.algo.own_torch_network import make_own_network
+
+    network = make_own_network(task.obs_dim, task.num_actions, config.algo, seed=0)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def _fitting(given: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> tuple[dict[str, np.ndarray], dict[str, str]]:

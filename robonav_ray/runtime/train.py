@@ -212,7 +212,7 @@ def _resolved(
         console.print(Text.assemble("resuming ", (run.shown, "bold"), f" {where}"))
     task = describe_task(config)
     check_sizes(config, task.spec)
-    check_user_code(config)
+    check_user_code(config, task)
     if resumed is None:
         check_gates(config, task)
         check_budget(config)

@@ -142,7 +142,7 @@ def check_search(config: TuningConfig) -> None:
     run = Experiment(Path(), config).run_config({})
     task = describe_task(run)
     check_gates(run, task)
-    check_user_code(run)
+    check_user_code(run, task)
     for params, run in probes(config):
         try:
             check_sizes(run, task.spec)

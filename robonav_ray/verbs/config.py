@@ -56,5 +56,5 @@ def config_validate(arguments: Overrides = None) -> None:
     check_sizes(config, task.spec)
     check_gates(config, task)
     check_budget(config)
-    check_user_code(config)
+    check_user_code(config, task)
     say(f"valid: {task.describe()}")
