@@ -145,7 +145,6 @@ def test_files_are_opened_by_plain_files_alone() -> None:
 
 
 PROBED = {
-    "config/reference.py": "annotations, and pydantic's marks on them",
     "algo/own_network.py": "the user's network",
     "config/yaml_document.py": "PyYAML's events and errors",
     "fronts/curriculum_objective.py": "a trial of Optuna, or what the user gives in its place",
