@@ -43,7 +43,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the ``bin`` of an environment into which the wheel was installed."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    skipped = shutil.ignore_patterns("__pycache__", "*.nbc", "*.nbi", ".*", "runs", "build", "*.egg-info")
+    skipped = shutil.ignore_patterns("__pycache__", "*.nbc", "*.nbi", ".*", "*.egg-info")
     for name in ("robonav_ray", "configs", "cluster", "proofs"):
         shutil.copytree(REPOSITORY / name, source / name, ignore=skipped)
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
