@@ -239,7 +239,7 @@ class EpisodeResults:
     min_clearance_m: np.ndarray
     """(E,) float32."""
     on_gate: np.ndarray
-    """(E,) bool: the world is on the low-epsilon part of the ladder, so its episodes count for the gate."""
+    """(E,) bool: the world is on the low-epsilon part of the epsilon ladder, so its episodes count for the gate."""
     watermark: int
     """Smallest ``started_at`` among this worker's running episodes that count for the gate at ``watermark_level``."""
     watermark_level: int

@@ -23,7 +23,7 @@ from typing import Any
 
 from proofs.common.checkout import ROOT
 from robonav_ray.screen import say
-from robonav_ray.tuning.records import History, Records, TrialHistory
+from robonav_ray.tuning.search_records import History, Records, TrialHistory
 
 CONFIG = ROOT / "configs" / "tuning" / "asha.yaml"
 SMALL = [

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robonav_ray.algo.categorical import categorical_mean
-from robonav_ray.algo.draws import cosine_features, midpoints
 from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.algo.parameters import first_dim
+from robonav_ray.algo.update_draws import cosine_features, midpoints
 from robonav_ray.config.algo import AlgoConfig
 
 

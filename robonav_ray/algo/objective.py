@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robonav_ray.algo.categorical import beyond_support, categorical_loss, categorical_mean, categorical_projection
-from robonav_ray.algo.draws import NO_DRAWS, Draws, dropout_mask, make_draws, midpoints
 from robonav_ray.algo.losses import double_q_target, huber_loss, q_target, td_error
 from robonav_ray.algo.munchausen import munchausen_bonus, munchausen_target, soft_quantiles
 from robonav_ray.algo.networks import QNetwork
 from robonav_ray.algo.quantile import quantile_huber_loss, quantile_target
+from robonav_ray.algo.update_draws import NO_DRAWS, Draws, dropout_mask, make_draws, midpoints
 from robonav_ray.config.algo import AlgoConfig
 
 

@@ -67,7 +67,7 @@ class GateConfig(Section):
 
 
 class StageConfig(Section):
-    """One rung: what the worlds are like, how greedy to act, when it is passed."""
+    """One stage: what the worlds are like, how greedy to act, when it is passed."""
 
     name: ShownName
     """By which the stage is shown, forced and evaluated."""

@@ -12,14 +12,14 @@ import numpy as np
 import ray
 
 from robonav_ray.config.curriculum import CurriculumConfig
-from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.hosted_remote import Host, end
 from robonav_ray.records import Assignment, EpisodeResults
 from robonav_ray.runs.progress import CurriculumProgress
 
 
 class CurriculumHost(Curriculum):
-    """What runs in the actor: the ladder plus two calls that save round trips."""
+    """What runs in the actor: the curriculum and two calls that save round trips."""
 
     def join(self, worker: int) -> Assignment:
         """Return the first assignment of a process that calls itself ``worker``; an earlier one of that number is lost."""

@@ -1,4 +1,4 @@
-"""The ladder of stages for a training loop of one's own: one environment, one episode after another."""
+"""The curriculum for a training loop of one's own: one environment, one episode after another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 import robonav_ray.worlds  # noqa: F401  (registers the environment that the configs are for)
 from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.config.worlds import WorldConfig
-from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.ranges import MAX_COUNT, count
 from robonav_ray.records import EpisodeResults, Outcome
 from robonav_ray.runs.progress import CurriculumProgress, write_progress
@@ -24,7 +24,7 @@ _ALONE = 0
 
 
 class CurriculumLearningSystem:
-    """The same curriculum that a run uses (``ladder.Curriculum``), reported to by hand.
+    """The same curriculum that a run uses (``curriculum.Curriculum``), reported to by hand.
 
     ::
 

@@ -12,9 +12,9 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, Populati
 
 from robonav_ray.config.tuning import SchedulerConfig
 from robonav_ray.tuning.explore import perturbed
-from robonav_ray.tuning.objective import METRIC
 from robonav_ray.tuning.samplers.base import draw
 from robonav_ray.tuning.space import Space
+from robonav_ray.tuning.trial_objective import METRIC
 
 RESAMPLE_PROB: float = SchedulerConfig.model_fields["resample_prob"].default
 

@@ -19,10 +19,10 @@ from robonav_ray.config.tuning import DimensionConfig
 from robonav_ray.errors import UserError
 from robonav_ray.fronts.default_space import DEFAULT_SPACE
 from robonav_ray.fronts.study.files import save_results
-from robonav_ray.fronts.study.loop import StudyLoop, TrainFn
 from robonav_ray.fronts.study.plots import visualize
-from robonav_ray.fronts.study.space import StudySpace
-from robonav_ray.fronts.study.storage import open_storage
+from robonav_ray.fronts.study.study_loop import StudyLoop, TrainFn
+from robonav_ray.fronts.study.study_space import StudySpace
+from robonav_ray.fronts.study.study_storage import open_storage
 from robonav_ray.fronts.study.trials import num_running, num_settled, requeue_stale
 
 DIRECTIONS = ("maximize", "minimize")

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robonav_ray.algo.draws import Draws
 from robonav_ray.algo.losses import hard_update, polyak_update
 from robonav_ray.algo.objective import Batch, beyond_support_of, make_objective
+from robonav_ray.algo.update_draws import Draws
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.accumulation import averaged, begin_gradients, pieces

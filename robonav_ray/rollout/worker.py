@@ -27,7 +27,7 @@ from robonav_ray.interfaces import AssignmentSource, GoalFunctions, HasLevels, P
 from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, check_numbers, count, like, require, within
 from robonav_ray.records import Assignment, EpisodeFacts, Fragment, PolicySnapshot, TransitionSpec
 from robonav_ray.rollout.env_numbers import NumberSums, sums_of
-from robonav_ray.rollout.episodes import EpisodeLedger
+from robonav_ray.rollout.episode_book import EpisodeBook
 from robonav_ray.rollout.hindsight import Hindsight
 from robonav_ray.worlds.told import find_teller
 
@@ -123,7 +123,7 @@ class RolloutWorker:
         self.spec = TransitionSpec.for_discrete((policy.obs_dim,))
         self._world_index = np.arange(first_world, first_world + num_lanes, dtype=np.int64)
         on_gate = is_on_gate(self._world_index, num_lanes_total, gate_ladder_frac)
-        self._book = EpisodeLedger(worker, self._world_index, on_gate, num_levels)
+        self._book = EpisodeBook(worker, self._world_index, on_gate, num_levels)
         self._folder = NStepFolder(num_lanes, policy.obs_dim, algo.n_step, algo.gamma, policy.num_actions)
         self._key = exploration_key(seed)
         self._hindsight: Hindsight | None = None

@@ -15,7 +15,7 @@ from robonav_ray.algo.parameters import parameter_shapes
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
-from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters
 from robonav_ray.runs.located import located
 from robonav_ray.runs.policies import read_policy

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
-from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.files.manifest import FileEntry
 from robonav_ray.files.plain_files import replace

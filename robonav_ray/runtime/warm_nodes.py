@@ -20,7 +20,7 @@ from ray.experimental import internal_kv
 from robonav_ray import compiled
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
-from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.nodes.placement import NodeFacts
 from robonav_ray.nodes.strategies import near
 from robonav_ray.records import Fragment, TransitionSpec

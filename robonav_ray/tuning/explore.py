@@ -11,7 +11,7 @@ import numpy as np
 from robonav_ray.config.load import ConfigError
 from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.pb2 import Observation, explore
-from robonav_ray.tuning.records import History, TrialHistory
+from robonav_ray.tuning.search_records import History, TrialHistory
 from robonav_ray.tuning.space import Params, Space
 
 FACTORS = (0.8, 1.2)

@@ -21,8 +21,8 @@ from ray.tune.schedulers import (
 )
 
 from robonav_ray.config.tuning import TuningConfig
-from robonav_ray.tuning.objective import METRIC, TIME
-from robonav_ray.tuning.records import History, TrialHistory, TrialReport
+from robonav_ray.tuning.search_records import History, TrialHistory, TrialReport
+from robonav_ray.tuning.trial_objective import METRIC, TIME
 
 Explore = Callable[[str, str, Mapping[str, Any]], dict[str, Any]]
 """(clone, donor, the donor's values) -> the values that the clone goes on with."""

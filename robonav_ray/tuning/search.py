@@ -47,9 +47,9 @@ from robonav_ray.tuning.experiment import (
     ways_to_begin,
 )
 from robonav_ray.tuning.mutations import check_population
-from robonav_ray.tuning.records import Records, TrialHistory, best_checkpoint
-from robonav_ray.tuning.resources import plan_trials
+from robonav_ray.tuning.search_records import Records, TrialHistory, best_checkpoint
 from robonav_ray.tuning.space import check_space, probes
+from robonav_ray.tuning.trial_resources import plan_trials
 from robonav_ray.tuning.views.summary import params_at
 from robonav_ray.tuning.views.table import Mode
 
@@ -242,7 +242,7 @@ def write_best(experiment: Experiment, records: Records) -> None:
 
 def tell_end(found: Found, console: Screen) -> int:
     """Say how it ended and what to type next; return the exit code."""
-    from robonav_ray.tuning.views.report import write_report
+    from robonav_ray.tuning.views.html_report import write_report
     from robonav_ray.tuning.views.show import next_commands
 
     experiment, history = found.experiment, found.records.history

@@ -20,13 +20,13 @@ from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.screen import Screen
 from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.explore import Explorer
-from robonav_ray.tuning.objective import METRIC
-from robonav_ray.tuning.records import Exploit, Records, TrialHistory
-from robonav_ray.tuning.resources import TrialPlan
 from robonav_ray.tuning.samplers import make_sampler
 from robonav_ray.tuning.schedulers import Population, Recorder, make_scheduler
+from robonav_ray.tuning.search_records import Exploit, Records, TrialHistory
 from robonav_ray.tuning.stream import TrialStream
 from robonav_ray.tuning.trial import POINTER_FILE, CurriculumTrial, TrialOrder
+from robonav_ray.tuning.trial_objective import METRIC
+from robonav_ray.tuning.trial_resources import TrialPlan
 from robonav_ray.tuning.trial_run import order_take_over
 from robonav_ray.tuning.views.hparams import write_hparams
 from robonav_ray.tuning.views.summary import params_at

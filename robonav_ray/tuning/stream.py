@@ -10,9 +10,9 @@ from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search import SearchAlgorithm
 
-from robonav_ray.tuning.objective import METRIC
-from robonav_ray.tuning.records import History, TrialHistory
 from robonav_ray.tuning.samplers import Sampler
+from robonav_ray.tuning.search_records import History, TrialHistory
+from robonav_ray.tuning.trial_objective import METRIC
 
 
 def trial_id(number: int) -> str:

@@ -45,7 +45,7 @@ from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.screen import Screen
-from robonav_ray.tuning.objective import objective
+from robonav_ray.tuning.trial_objective import objective
 
 logger = logging.getLogger(__name__)
 ORDER_FILE = "take_over.json"

@@ -68,7 +68,7 @@ def tune_show(
 ) -> None:
     """Show a search's trials and its best values; writes its report.html, plots and tables anew."""
     from robonav_ray.tuning.experiment import open_experiment
-    from robonav_ray.tuning.records import Records
+    from robonav_ray.tuning.search_records import Records
     from robonav_ray.tuning.views.show import history_dict, show_command
 
     screen = screen_beside(json, soft_wrap=False)

@@ -11,7 +11,7 @@ import pytest
 from made_up_episodes import Worker, World, make_results
 
 from robonav_ray.config.curriculum import CurriculumConfig, EpsilonConfig, GateConfig, StageConfig
-from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.interfaces import AssignmentSource
 from robonav_ray.runs.progress import CurriculumProgress
 

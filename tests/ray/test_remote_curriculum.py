@@ -89,7 +89,7 @@ def test_two_workers_share_the_gate_and_a_lost_one_lets_go(ray_session):
 
 
 def test_merged_reports_say_the_same_as_single_ones():
-    from robonav_ray.curriculum.ladder import Curriculum
+    from robonav_ray.curriculum.curriculum import Curriculum
     from robonav_ray.curriculum.remote import merge_results
 
     reports = [successes(0, 0, 20 * i, n) for i, n in enumerate((4, 0, 4, 1))]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.tuning.records import History, Records
+from robonav_ray.tuning.search_records import History, Records
 
 pytestmark = pytest.mark.ray
 SMALL = [

@@ -24,7 +24,7 @@ from robonav_ray.nodes.doctor import Finding
 from robonav_ray.runs.run_directory import RunDirectory, resume_command
 from robonav_ray.screen import Screen
 from robonav_ray.tracking.panel import LivePanel, PlainPanel
-from robonav_ray.tuning.views.report import page_text
+from robonav_ray.tuning.views.html_report import page_text
 from robonav_ray.tuning.views.show import next_commands, print_history
 from robonav_ray.verbs.doctor import print_findings
 from robonav_ray.worlds.pictures.render_text import font_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from robonav_ray.files.plain_files import replacing_path
 from robonav_ray.text import picture_text
-from robonav_ray.tuning.records import State
+from robonav_ray.tuning.search_records import State
 
 INK, FAINT, GRID = "#22313f", "#66727f", "#e6e9ed"
 BEST = "#1a9a6c"

@@ -12,7 +12,7 @@ import numpy as np
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.text import picture_text
 from robonav_ray.tracking.panel import format_count
-from robonav_ray.tuning.records import Exploit, History, State, TrialHistory
+from robonav_ray.tuning.search_records import Exploit, History, State, TrialHistory
 from robonav_ray.tuning.views.drawing import BEST, FAINT, INK, STATE_COLOURS, count_axis, make_figure, prepare
 from robonav_ray.tuning.views.summary import has_success, ranked, short_names, short_value
 

@@ -13,7 +13,7 @@ import numpy as np
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.evaluation.picture import save_figure
 from robonav_ray.text import picture_text
-from robonav_ray.tuning.records import History, State, TrialHistory, best_report
+from robonav_ray.tuning.search_records import History, State, TrialHistory, best_report
 from robonav_ray.tuning.views.drawing import BANDS, BEST, FAINT, INK, STATE_COLOURS, count_axis, make_figure, prepare, written
 from robonav_ray.tuning.views.picture_schedulers import draw_lineage, draw_rungs
 from robonav_ray.tuning.views.summary import has_success, params_at, short_names, short_value, stage_names

@@ -10,8 +10,8 @@ from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text
 from robonav_ray.tuning.experiment import open_experiment
-from robonav_ray.tuning.records import History, Records, best_checkpoint
-from robonav_ray.tuning.views.report import write_report
+from robonav_ray.tuning.search_records import History, Records, best_checkpoint
+from robonav_ray.tuning.views.html_report import write_report
 from robonav_ray.tuning.views.summary import short_names, summarize
 from robonav_ray.tuning.views.table import exploit_text, search_block
 

@@ -10,7 +10,7 @@ from robonav_ray.config.load import ConfigError, check_run_config
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.tracking.panel import format_count
 from robonav_ray.tuning.keys import EVERY
-from robonav_ray.tuning.records import History, State, TrialHistory, TrialReport
+from robonav_ray.tuning.search_records import History, State, TrialHistory, TrialReport
 from robonav_ray.tuning.space import Space
 
 STATES: tuple[State, ...] = ("running", "pending", "finished", "stopped", "failed")

@@ -17,7 +17,7 @@ from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.screen import Screen
 from robonav_ray.text import one_line
 from robonav_ray.tracking.panel import MIN_LIVE_WIDTH, format_count, format_seconds
-from robonav_ray.tuning.records import Exploit, History, TrialHistory
+from robonav_ray.tuning.search_records import Exploit, History, TrialHistory
 from robonav_ray.tuning.views.summary import (
     STATES,
     Summary,

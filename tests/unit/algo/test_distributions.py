@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from robonav_ray.algo import categorical, draws, munchausen, quantile
+from robonav_ray.algo import categorical, munchausen, quantile, update_draws
 from tests.oracles_algo import (
     naive_log_policy,
     naive_munchausen_value,
@@ -109,7 +109,7 @@ def test_quantile_huber_loss_is_the_published_one(kappa, drawn):
 def test_quantile_loss_is_least_at_the_quantiles():
     """With a small kappa the minimum over theta is the quantile of the targets: here the quartile midpoints of 0 .. 99."""
     theta = torch.zeros(1, 4, requires_grad=True)
-    goal, tau = torch.arange(100.0).unsqueeze(0), draws.midpoints(4)
+    goal, tau = torch.arange(100.0).unsqueeze(0), update_draws.midpoints(4)
     optimizer = torch.optim.SGD([theta], lr=30.0)
     for step in range(400):
         optimizer.param_groups[0]["lr"] = 30.0 * 0.98**step
@@ -161,19 +161,19 @@ def test_soft_quantiles_have_the_soft_value_as_mean():
 
 def test_dropout_keeps_the_mean():
     uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(0))
-    mask = draws.dropout_mask(uniform, 0.3)
+    mask = update_draws.dropout_mask(uniform, 0.3)
     np.testing.assert_allclose(mask.unique().numpy(), [0.0, 1 / 0.7], rtol=1e-6)
     assert float(mask.mean()) == pytest.approx(1.0, abs=0.02)
 
 
 def test_draws_are_functions_of_seed_and_step_and_ranks_take_their_rows():
     cpu = torch.device("cpu")
-    whole = draws.make_draws(3, 7, 5, 11, 8, cpu)
-    halves = [draws.make_draws(3, 7, 5, 11, 4, cpu, rank, 2) for rank in range(2)]
+    whole = update_draws.make_draws(3, 7, 5, 11, 8, cpu)
+    halves = [update_draws.make_draws(3, 7, 5, 11, 4, cpu, rank, 2) for rank in range(2)]
     assert torch.equal(torch.cat([half.rows for half in halves]), whole.rows)
     assert all(torch.equal(half.noise, whole.noise) for half in halves)
     assert torch.equal(whole.part(2, 5).rows, whole.rows[2:5])
-    for other in (draws.make_draws(3, 7, 6, 11, 8, cpu), draws.make_draws(3, 7, 5, 12, 8, cpu)):
+    for other in (update_draws.make_draws(3, 7, 6, 11, 8, cpu), update_draws.make_draws(3, 7, 5, 12, 8, cpu)):
         assert not torch.equal(other.rows, whole.rows)
         assert not torch.equal(other.noise, whole.noise)
     assert not torch.equal(whole.noise[0], whole.noise[1])

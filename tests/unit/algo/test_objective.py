@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from robonav_ray.algo.draws import NO_DRAWS
 from robonav_ray.algo.networks import make_q_network
 from robonav_ray.algo.objective import Batch, make_objective
+from robonav_ray.algo.update_draws import NO_DRAWS
 from tests.oracles_algo import (
     naive_huber,
     naive_iqn,

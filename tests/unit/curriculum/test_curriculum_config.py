@@ -9,7 +9,7 @@ import pytest
 from robonav_ray.config.curriculum import CurriculumConfig, EpsilonConfig, GateConfig, StageConfig, open_stage
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.config.worlds import LevelConfig
-from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.runs.run_directory import check_same_task, create_run
 from robonav_ray.runs.task import check_gates, describe_task
 from robonav_ray.runtime.budget import check_budget

@@ -11,8 +11,8 @@ import pytest
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import CurriculumConfig, GateConfig, StageConfig
 from robonav_ray.config.load import ConfigError, dump_config, load_run_config
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.curriculum.judging import SILENT_EPISODES, Judging
-from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.records import EpisodeResults, Outcome
 from robonav_ray.runs.progress import WindowFigures
 from robonav_ray.runtime.budget import check_budget

@@ -17,8 +17,8 @@ from robonav_ray.errors import UserError
 from robonav_ray.fronts.default_space import DEFAULT_SPACE
 from robonav_ray.fronts.function_schedulers import FunctionPopulation, finite_objective, function_scheduler
 from robonav_ray.fronts.function_search import BestReport, SamplerSearch, _best_of
-from robonav_ray.tuning.objective import METRIC
 from robonav_ray.tuning.space import Space
+from robonav_ray.tuning.trial_objective import METRIC
 
 PBT = {"kind": "pbt", "quantile_frac": 0.25}
 ODD = [math.nan, math.inf, -math.inf, None, "high", [1.0]]

@@ -28,7 +28,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.fronts.default_space import DEFAULT_SPACE
 from robonav_ray.fronts.optuna_optimizer import OptunaOptimizer
 from robonav_ray.fronts.study import trials as study_trials
-from robonav_ray.fronts.study.loop import takes_trial
+from robonav_ray.fronts.study.study_loop import takes_trial
 
 ROOT = Path(__file__).parents[3]
 PLOTS = ("optimization_history", "param_importances", "parallel_coordinate", "slice", "contour")

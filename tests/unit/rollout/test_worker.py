@@ -11,7 +11,7 @@ from robonav_ray.algo.policy import Policy, parameter_shapes
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.records import Assignment, EpisodeFacts, EpisodeResults, Fragment, Outcome, PolicySnapshot
-from robonav_ray.rollout.episodes import EpisodeLedger
+from robonav_ray.rollout.episode_book import EpisodeBook
 from robonav_ray.rollout.worker import RolloutWorker
 
 OBS_DIM, NUM_ACTIONS = 6, 4
@@ -306,7 +306,7 @@ def test_watermark_never_passes_a_running_gate_episode() -> None:
 
 
 def test_parked_lanes_make_no_rows_and_wait_for_their_world() -> None:
-    book = EpisodeLedger(0, np.arange(2), np.array([True, True]))
+    book = EpisodeBook(0, np.arange(2), np.array([True, True]))
     both, first = np.array([True, True]), np.array([True, False])
     book.step(np.ones(2), np.array([False, True]), both, first, {})  # lane 1 ends and is parked
     book.step(np.ones(2), np.array([False, False]), first, first, {})

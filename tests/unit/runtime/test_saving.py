@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.curriculum.ladder import Curriculum
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.files.storage import open_folder, write_file
 from robonav_ray.runs.checkpoint import (

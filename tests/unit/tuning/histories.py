@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.config.tuning import TuningConfig
-from robonav_ray.tuning.records import History
+from robonav_ray.tuning.search_records import History
 
 STAGES = ("basic_navigation", "obstacle_avoidance", "multi_goal_planning", "full_challenge")
 SPACE: dict[str, Any] = {

@@ -10,8 +10,8 @@ import pytest
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.explore import Explorer, perturbed
-from robonav_ray.tuning.records import Exploit, History, TrialHistory, TrialReport
 from robonav_ray.tuning.schedulers import Population, Recorder, make_scheduler
+from robonav_ray.tuning.search_records import Exploit, History, TrialHistory, TrialReport
 from robonav_ray.tuning.space import Space
 
 SPACE = {"learner.learning_rate": {"loguniform": [1e-5, 1e-2]}, "learner.batch_size": {"choice": [32, 64, 128]}}

@@ -7,7 +7,7 @@ import pytest
 from robonav_ray.config.load import load_run_config
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.nodes.cluster import ClusterError, ClusterFacts
-from robonav_ray.tuning.resources import plan_trials
+from robonav_ray.tuning.trial_resources import plan_trials
 
 
 def plan(cpus: float = 2.0, gpus: float = 0.0, run: tuple[str, ...] = (), nodes: int = 1, **sections):

@@ -19,12 +19,12 @@ from pyarrow import parquet
 from robonav_ray.config.load import load_run_config
 from robonav_ray.screen import Screen
 from robonav_ray.tuning.experiment import Experiment
-from robonav_ray.tuning.records import History, Records
 from robonav_ray.tuning.search import write_best
+from robonav_ray.tuning.search_records import History, Records
 from robonav_ray.tuning.views.hparams import write_hparams
+from robonav_ray.tuning.views.html_report import page_text, write_report
 from robonav_ray.tuning.views.picture_schedulers import draw_lineage
 from robonav_ray.tuning.views.pictures import draw_learning_curves
-from robonav_ray.tuning.views.report import page_text, write_report
 from robonav_ray.tuning.views.show import next_commands, print_history
 from robonav_ray.tuning.views.summary import number_text, ranked, report_text, summarize
 from robonav_ray.tuning.views.table import make_table, plain_line

@@ -1,4 +1,4 @@
-"""The ladder: transitions do not depend on who reports what when; forcing, losing workers, resuming."""
+"""The curriculum: transitions do not depend on who reports what when; forcing, losing workers, resuming."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from made_up_episodes import Worker, World, episode, make_results
 
 from robonav_ray.config.curriculum import CurriculumConfig, EpsilonConfig, GateConfig, StageConfig
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.curriculum.gates import GateWindow
 from robonav_ray.curriculum.judging import Judging
-from robonav_ray.curriculum.ladder import Curriculum
 from robonav_ray.interfaces import AssignmentSource
 from robonav_ray.records import Outcome
 from robonav_ray.runs.progress import write_progress

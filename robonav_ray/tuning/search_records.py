@@ -18,7 +18,7 @@ import numpy as np
 
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import append, open_appending, read_lines
-from robonav_ray.tuning.objective import highest
+from robonav_ray.tuning.trial_objective import highest
 
 RECORDS_FILE = "records.jsonl"
 State = Literal["pending", "running", "stopped", "finished", "failed"]

@@ -16,7 +16,7 @@ from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.files.plain_files import read_bytes, replace
 from robonav_ray.text import command_text, html_text
 from robonav_ray.tracking.panel import format_count, format_seconds
-from robonav_ray.tuning.records import History, TrialReport, best_checkpoint
+from robonav_ray.tuning.search_records import History, TrialReport, best_checkpoint
 from robonav_ray.tuning.views.drawing import written
 from robonav_ray.tuning.views.pictures import CAPTIONS, draw_pictures
 from robonav_ray.tuning.views.summary import (

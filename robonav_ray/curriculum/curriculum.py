@@ -1,4 +1,4 @@
-"""The ladder of stages: hands out assignments, listens to episodes, climbs when a gate opens."""
+"""The curriculum: hands out assignments, listens to episodes, goes on to the next stage when a gate opens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from robonav_ray.config.curriculum import CurriculumConfig, StageConfig
 from robonav_ray.curriculum.gates import GateEpisode, GateWindow, StartOrder
 from robonav_ray.curriculum.judging import Judging
-from robonav_ray.curriculum.saved_ladder import check_state
+from robonav_ray.curriculum.saved_curriculum import check_state
 from robonav_ray.ranges import require
 from robonav_ray.records import Assignment, EpisodeResults, Outcome
 from robonav_ray.runs.progress import CurriculumProgress, StageTotals, StageTransition, WindowFigures
@@ -281,7 +281,7 @@ class Curriculum:
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"the curriculum's state has version {state.get('version')}, this program reads {STATE_VERSION}")
         _check_keys("the curriculum's state", state, self.state_dict())
-        self._check_same_ladder(state)
+        self._check_same_stages(state)
         check_state(state, len(self.stages))
         window, order = GateWindow(self.config.window), StartOrder(self.config.max_pending)
         window.load_state_dict(state["window"])
@@ -299,7 +299,7 @@ class Curriculum:
         self._began = self._clock() - state["elapsed_s"]
         self.force(self.config.force_stage)
 
-    def _check_same_ladder(self, state: dict[str, Any]) -> None:
+    def _check_same_stages(self, state: dict[str, Any]) -> None:
         names = [s.name for s in self.stages]
         if not isinstance(state["stage_names"], list):
             raise ValueError("curriculum.stages: the saved state has no list of stages")

@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from tqdm.auto import tqdm
 
 from robonav_ray.errors import UserError
-from robonav_ray.fronts.study.space import StudySpace
+from robonav_ray.fronts.study.study_space import StudySpace
 from robonav_ray.fronts.study.trials import Heartbeat, fail_and_requeue, tell
 
 NUM_FIRST = 3

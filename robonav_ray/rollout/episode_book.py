@@ -28,7 +28,7 @@ _FIELDS: tuple[tuple[str, type], ...] = (
 _FROM_ENV = ("outcome", "task_return", "goals_reached", "path_length_m", "shortest_path_length_m", "min_clearance_m")
 
 
-class EpisodeLedger:
+class EpisodeBook:
     """The running episode of every lane, and the finished ones since the last ``take``.
 
     The clock counts the vector steps that the worker has made under the present level; an episode is ordered by the clock at which

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from robonav_ray.tuning.records import Records, RecordsError
+from robonav_ray.tuning.search_records import Records, RecordsError
 
 REPORT = {
     "session": 1, "iteration": 1, "env_steps": 100, "learner_steps": 10, "seconds": 1.0, "stage": 0, "stage_name": "a", "passed": False,
