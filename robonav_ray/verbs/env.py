@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from robonav_ray.verbs.arguments import Overrides, split_arguments
+from robonav_ray.verbs.as_json import Json, print_json
 
 if TYPE_CHECKING:
     from robonav_ray.worlds.env_table import EnvTable
@@ -18,23 +19,17 @@ env_app = typer.Typer(no_args_is_help=True, help="Look at an environment.")
     "show",
     epilog="Examples:\n\n`robonav env show`\n\n`robonav env show env.world.lidar.num_beams=72`\n\n`robonav env show runs/NAME --json`",
 )
-def env_show(
-    arguments: Overrides = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
-) -> None:
+def env_show(arguments: Overrides = None, json: Json = False) -> None:
     """Print which number of an observation is what, in which unit, and what each action does; of a config or of a run's directory."""
-    import json
-
     from robonav_ray.config.load import load_run_config
     from robonav_ray.runs.run_directory import open_run
     from robonav_ray.runs.task import describe_task
-    from robonav_ray.screen import say
 
     path, overrides = split_arguments(arguments)
     config = open_run(path).resumed_config(overrides) if path is not None and path.is_dir() else load_run_config(path, overrides)
     table = describe_task(config).table
-    if as_json:
-        say(json.dumps(table.to_dict(), indent=1))
+    if json:
+        print_json(table.to_dict())
     else:
         _print_table(table)
 
