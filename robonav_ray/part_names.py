@@ -26,7 +26,7 @@ _IN_EVENTS = {Part.WORKER: "rollout", Part.SHARD: "replay", Part.RANK: "learner"
 
 
 def event_name(part: Part, which: int | str | None = None) -> str:
-    """Return the part's name in ``events.jsonl``: ``rollout/3``, ``replay/1``, ``learner``, ``node/10.0.0.2``, ``ledger``.
+    """Return the part's name in ``events.jsonl``: ``rollout/3``, ``replay/1``, ``learner``, ``node/10.0.0.2``, ``session``.
 
     ``which`` is the index or the address; None stands for the only one, or for all of the kind.
     """

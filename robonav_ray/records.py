@@ -298,7 +298,7 @@ class PartEvent(NamedTuple):
     event: str
     """``lost``, ``fenced``, ``back``, ``restarted``, ``joined``, ``left``, ``saved`` or ``failed``."""
     part: str
-    """``rollout/3``, ``replay/1``, ``learner``, ``curriculum``, ``ledger``, ``weights``, ``mailbox``, ``node/<address>``, ``session``."""
+    """``rollout/3``, ``replay/1``, ``learner``, ``node/<address>``, ``session``: see ``part_names.event_name``."""
     detail: str = ""
     """For people."""
     after_s: float | None = None

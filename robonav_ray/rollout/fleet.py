@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from robonav_ray.calls import Call, CallFailedError, MetGoneError, PartGoneError
 from robonav_ray.errors import EnvironmentFailedError, PartLostError, ToldError, UserError
+from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.rollout.make_worker import RolloutWiring
 from robonav_ray.rollout.spares import Spares
@@ -246,7 +247,7 @@ class RolloutFleet:
         life.calls.append(life.process.run(SLICE_S))
         if life.heard is None and life.lost_at is not None:
             after_s = self._now() - life.lost_at
-            self._note(PartEvent("back", f"rollout/{index}", "delivers again", after_s=round(after_s, 3)))
+            self._note(PartEvent("back", event_name(Part.WORKER, index), "delivers again", after_s=round(after_s, 3)))
         life.heard = self._now()
         self._fruitless.pop(index, None)
 
@@ -264,7 +265,7 @@ class RolloutFleet:
             raise ToldError(
                 f"rollout worker {index} died {self._fruitless[index]} times in a row before it had delivered anything; last: {error}"
             ) from error
-        self._note(PartEvent(event, f"rollout/{index}", why, rows_lost=self._end_life(index)))
+        self._note(PartEvent(event, event_name(Part.WORKER, index), why, rows_lost=self._end_life(index)))
         # A life that did not begin shall say why in a process of its own. Another environment than ours may hold a port or a display,
         # and what was fenced a moment ago may not have let go of it.
         in_spare = life.heard is not None and (event == "lost" or self._wirings[index].config.env.is_native)

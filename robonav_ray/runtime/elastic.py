@@ -10,6 +10,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.nodes.cluster import look_at_nodes
 from robonav_ray.nodes.placement import NodeFacts
 from robonav_ray.nodes.resources import Plan, replan
+from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 
 LOOK_INTERVAL_S = 2.0
@@ -62,10 +63,16 @@ class Elasticity:
     def _compare(self, found: dict[str, NodeFacts]) -> None:
         for node_id in [n for n in self._ours if n not in found]:
             node = self._ours.pop(node_id)
-            self._note(PartEvent("left", f"node/{node.address}", f"node {node_id[:8]} with {node.cpus:g} CPUs for us is gone"))
+            self._note(
+                PartEvent(
+                    "left", event_name(Part.NODE, node.address), f"node {node_id[:8]} with {node.cpus:g} CPUs for us is gone"
+                )
+            )
             self._changed_at = self._now()
         for node_id in [n for n in found if n not in self._ours]:
             node = found[node_id]
             self._ours[node_id] = replace(node, cpus=node.total_cpus, gpus=node.total_gpus)
-            self._note(PartEvent("joined", f"node/{node.address}", f"node {node_id[:8]} with {node.total_cpus:g} CPUs"))
+            self._note(
+                PartEvent("joined", event_name(Part.NODE, node.address), f"node {node_id[:8]} with {node.total_cpus:g} CPUs")
+            )
             self._changed_at = self._now()

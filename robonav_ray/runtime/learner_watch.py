@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from robonav_ray.errors import PartLostError, ToldError, UserError
+from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import Metrics, PartEvent
 from robonav_ray.runtime.mailbox import MetricsPost
 
@@ -115,7 +116,7 @@ class LearnerWatch:
             raise PartLostError(f"the learner has posted nothing for {silent_s:.0f} s")
         failures = self._learner.failures()
         for text in failures[self._num_failures :]:
-            self._note(PartEvent("fenced" if "silent" in text else "lost", "learner", text))
+            self._note(PartEvent("fenced" if "silent" in text else "lost", event_name(Part.RANK), text))
         self._num_failures = len(failures)
         reason = self._learner.ended_because()
         if reason is not None:
@@ -140,10 +141,17 @@ class LearnerWatch:
         if self.is_up and post.generation > self._posted[0]:
             redone = max(0, int(self.metrics.get("learner/learner_step", 0)) - step)
             self._note(
-                PartEvent("restarted", "learner", f"ranks begin again at step {step}, {redone} steps again", round(pause_s, 3))
+                PartEvent(
+                    "restarted",
+                    event_name(Part.RANK),
+                    f"ranks begin again at step {step}, {redone} steps again",
+                    round(pause_s, 3),
+                )
             )
         elif self.is_up:
             self._longest_pause_s = max(self._longest_pause_s, pause_s)
         elif self._lost_at is not None:
-            self._note(PartEvent("restarted", "session", f"goes on at learner step {step}", round(now - self._lost_at, 3)))
+            self._note(
+                PartEvent("restarted", event_name(Part.SESSION), f"goes on at learner step {step}", round(now - self._lost_at, 3))
+            )
         self._posted_at, self._posted, self.metrics = now, (post.generation, post.number), post.metrics

@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.files.storage import join
+from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.remote import ReplaySave
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter
@@ -101,7 +102,7 @@ class RayCut:
     def committed(self, checkpoint: Checkpoint) -> None:
         """From now on a restarted rank or shard comes back from ``checkpoint``."""
         self._watch.last_commit = checkpoint
-        self._parts.events.note(PartEvent("saved", "session", checkpoint.path.name))
+        self._parts.events.note(PartEvent("saved", event_name(Part.SESSION), checkpoint.path.name))
         try:
             self._parts.mailbox.call("committed", checkpoint.location, timeout_s=CALL_TIMEOUT_S)
         except LearnerCallError as error:  # it is restarting; the checkpoint stays valid for the next session

@@ -6,6 +6,7 @@ from robonav_ray.calls_remote import RayCall
 from robonav_ray.errors import PartLostError, ToldError
 from robonav_ray.nodes.orphans import remove_orphans
 from robonav_ray.nodes.own_ray import what_died
+from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.runtime.learner_watch import LearnerWatch
@@ -62,7 +63,7 @@ class RayWatch:
     def note_end(self, error: PartLostError) -> None:
         """Note that ``error`` ends the session."""
         self.parts_lost = True
-        self._note(PartEvent("failed", "session", str(error).splitlines()[0]))
+        self._note(PartEvent("failed", event_name(Part.SESSION), str(error).splitlines()[0]))
 
     def silent_parts(self, longer_than_s: float) -> list[str]:
         """Look, and return who is being replaced, has not answered yet, or lets a question wait for longer than that."""

@@ -10,6 +10,7 @@ from ray.exceptions import RayError, RayTaskError
 from robonav_ray.errors import PartLostError
 from robonav_ray.nodes.placement import NodeFacts
 from robonav_ray.nodes.resources import Plan
+from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.runtime.elastic import Elasticity
 from robonav_ray.runtime.sizes import max_fragment_rows
@@ -55,5 +56,5 @@ class Sharing:
             raise PartLostError(f"the ledger did not answer: {error}") from error
         before, self._plan = self._plan.num_workers, plan
         self._done = f"{plan.num_workers} rollout workers in place of {before}, as the nodes allow"
-        parts.events.note(PartEvent("restarted", "rollout", self._done))
+        parts.events.note(PartEvent("restarted", event_name(Part.WORKER), self._done))
         parts.fleet.resize(worker_wirings(self._session, plan, parts.curriculum, parts.replay, parts.weights), worker_nodes(plan))

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from robonav_ray.calls import Call, CallFailedError, MetGoneError, PartAwayError, PartGoneError
 from robonav_ray.errors import PartLostError, ToldError
+from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.shard_records import ShardStats
 from robonav_ray.runtime.poll import Poll
@@ -117,7 +118,7 @@ class Supervisor:
     def silent_parts(self, longer_than_s: float) -> list[str]:
         """Return who is being replaced, has not answered yet, or lets a question wait for longer than that."""
         shards = [
-            f"replay/{index}"
+            event_name(Part.SHARD, index)
             for index, poll in enumerate(self._shards)
             if index in self._lost or not poll.num_answers or poll.open_s > longer_than_s
         ]
@@ -188,14 +189,18 @@ class Supervisor:
         had: ShardStats | None = self._shards[index].answer
         self._lost[index] = self._returning.pop(index, (self._now(), had.size if had is not None else 0))
         self.message = f"replay shard {index} {why}; the others go on"
-        self._note(PartEvent(event, f"replay/{index}", why))
+        self._note(PartEvent(event, event_name(Part.SHARD, index), why))
         self._replay.begin_replacing(index, saved)
 
     def _note_back(self, index: int, stats: ShardStats) -> None:
         lost_at, had = self._returning.pop(index)
         after_s = round(self._now() - lost_at, 3)
         self.message = f"replay shard {index} came back with {stats.size:,} rows"
-        self._note(PartEvent("back", f"replay/{index}", f"came back with {stats.size} rows", after_s, max(0, had - stats.size)))
+        self._note(
+            PartEvent(
+                "back", event_name(Part.SHARD, index), f"came back with {stats.size} rows", after_s, max(0, had - stats.size)
+            )
+        )
         self._rebase_due = True
 
     def _ask_shard(self, index: int) -> Poll:
