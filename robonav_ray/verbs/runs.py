@@ -99,7 +99,7 @@ def runs_gc(
     for each in found:
         screen.print(f"{bytes_text(each.num_bytes):>9}  {each.run.shown}", soft_wrap=True)
     if left:
-        screen.print(f"{left} left alone: not finished, in training, or trials of a search", style="dim")
+        screen.print(f"{left} left alone: not finished, in training, trials of a search, or not to be read", style="dim")
     if not found:
         screen.print("nothing to free")
     elif not yes:

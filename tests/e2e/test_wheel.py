@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SMALL = [
     "algo.hidden_dims=[32,32]", "rollout.num_worlds=8", "rollout.steps_per_fragment=16", "replay.capacity=3000", "replay.min_size=300",
     "learner.batch_size=32", "budget.time_s=0", "budget.max_env_steps=3000", "evaluation.num_episodes=8", "evaluation.num_worlds=8",
@@ -31,11 +31,23 @@ def called(*words: str | Path, cwd: Path, home: Path, code: int = 0) -> str:
         env={**environment, "HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
+
+
+def _take_kernels(package: Path) -> None:
+    """Have an installed package find the kernels that were compiled from the same sources here: they are kept by the times of files."""
+    for path in (REPOSITORY / "robonav_ray").rglob("*.py"):
+        kernels = sorted((path.parent / "__pycache__").glob(f"{path.stem}.*.nb[ic]"))
+        installed = package / path.relative_to(REPOSITORY / "robonav_ray")
+        if kernels:
+            shutil.copystat(path, installed)
+            (installed.parent / "__pycache__").mkdir(exist_ok=True)
+            for kernel in kernels:
+                shutil.copy2(kernel, installed.parent / "__pycache__" / kernel.name)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +68,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     called(*pip, "--python", folder / "venv" / "bin" / "python", "install", *options, wheel, cwd=folder, home=folder)
     (packages,) = (folder / "venv" / "lib").glob("python3*/site-packages")
     (packages / "of_the_tests.pth").write_text("\n".join(site.getsitepackages()))
+    _take_kernels(packages / "robonav_ray")
     shutil.rmtree(source)
     return folder / "venv" / "bin"
 
