@@ -95,6 +95,8 @@ class LearnerLoop:
         self._kept: list[ReplaySample] | None = None
         self._meters = LearnerMeters(state.learner_step)
         self._looked_at, self._looked_step = time.monotonic(), state.learner_step
+        self._has_told = False
+        """Whether the mailbox has heard of an update: of the first ones at once, as the driver waits for them."""
 
     @property
     def stopping(self) -> bool:
@@ -154,6 +156,7 @@ class LearnerLoop:
             self._update.take_means()
             self._meters.begin(self.state.learner_step)
             self.publish()
+        self._has_told |= self.state.learner_step > self._looked_step
         self._obedience.stopping |= batch.stop
         self._looked_at, self._looked_step = time.monotonic(), self.state.learner_step
 
@@ -161,7 +164,8 @@ class LearnerLoop:
         waited = time.monotonic() - self._looked_at
         if self._obedience.paused:
             return waited >= PAUSED_LOOK_S
-        return waited >= LOOK_S or self.state.learner_step - self._looked_step >= self._obedience.config.report_interval
+        since = self.state.learner_step - self._looked_step
+        return waited >= LOOK_S or since >= (self._obedience.config.report_interval if self._has_told else 1)
 
     def _draw(self, num_batches: int) -> list[ReplaySample] | None:
         self._source.set_learner_step(self.state.learner_step)

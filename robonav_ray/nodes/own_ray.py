@@ -89,7 +89,11 @@ def _begin(keep_logs: bool, arguments: dict[str, Any]) -> tuple[Path, Claim, Rea
     claim = Claim(folder, _names([os.getpid()]))
     reaper = Reaper(folder, claim.descriptor, keep=keep_logs)
     try:
-        with _kernels_shared_in(folder), _out_of_our_group():
+        with contextlib.ExitStack() as around:
+            around.enter_context(_kernels_shared_in(folder))
+            around.enter_context(_out_of_our_group())
+            if arguments.get("include_dashboard") is False:
+                around.enter_context(_without_helpers())
             ray.init(address="local", _temp_dir=str(folder / BELOW), **arguments)
     except BaseException as error:
         _add_reason(error, folder)
@@ -128,6 +132,26 @@ def _out_of_our_group() -> Iterator[None]:
         yield
     finally:
         services.ConsolePopen = before
+
+
+@contextlib.contextmanager
+def _without_helpers() -> Iterator[None]:
+    """Have Ray start meanwhile without three processes that a Ray of one machine without a dashboard has no work for.
+
+    The autoscaler's monitor (no node will come), the log monitor (what actors print stays in files) and the dashboard's head: more than two
+    seconds of a core at every start.
+    """
+    from ray._private import node, parameter
+
+    fewer: Any = functools.partial(parameter.RayParams, no_monitor=True, include_log_monitor=False)  # pyright: ignore[reportArgumentType]
+    params, start_api_server = parameter.RayParams, node.Node.start_api_server
+    parameter.RayParams = fewer
+    node.Node.start_api_server = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        parameter.RayParams = params
+        node.Node.start_api_server = start_api_server
 
 
 @contextlib.contextmanager

@@ -34,6 +34,8 @@ from robonav_ray.runtime.topology import start_parts
 from robonav_ray.runtime.wiring import Session, WiringFacts
 
 logger = logging.getLogger(__name__)
+STARTING_POLL_S = 0.1
+"""Longest wait for the workers in a poll while the learner is coming up: its first word shall not lie long."""
 
 
 class RayWiring:
@@ -62,7 +64,7 @@ class RayWiring:
     def _poll(self, timeout_s: float) -> WiringFacts:
         self._watch.look_at_ray()
         fleet, config = self.parts.fleet, self._session.config
-        news = fleet.poll(timeout_s)
+        news = fleet.poll(timeout_s if self._watch.learner.is_up else min(timeout_s, STARTING_POLL_S))
         self._take_news(news)
         if news.fragments:
             self._lag = news.policy_lag

@@ -17,6 +17,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, UserError
 from robonav_ray.files.locations import as_folder, check_location, is_uri
+from robonav_ray.import_ahead import import_ahead
 from robonav_ray.interfaces import Tracker
 from robonav_ray.nodes.job import place_output
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, newest_good_checkpoint, open_checkpoint
@@ -51,6 +52,16 @@ from robonav_ray.text import command_text, message_text
 logger = logging.getLogger(__name__)
 RESTARTS_WINDOW_S = 3600.0
 Wirings = Literal["ray", "local"]
+NEEDED_NEXT = (
+    "pandas",
+    "pyarrow.fs",
+    "fsspec",
+    "robonav_ray.rollout.worker",
+    "robonav_ray.replay.shard",
+    "robonav_ray.curriculum.ladder",
+)
+"""By Ray Train (the first three) and by the parts. None of it imports Ray: Ray imports parts of its own as it starts, and two threads must
+not meet in one half-imported module."""
 
 
 def train_command(
@@ -265,6 +276,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, console: Screen) -> tuple[
     from robonav_ray.nodes.cluster import connected
 
     config = opening.config
+    import_ahead(*NEEDED_NEXT)
     with connected(config.runtime) as cluster:
         from robonav_ray.nodes.cluster import ClusterError, look_at_cluster
         from robonav_ray.nodes.resources import plan_when_free
