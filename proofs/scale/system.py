@@ -155,6 +155,7 @@ class System:
         ``overrides`` are those of a config; worlds are shared out over ``workers`` in any case.
         """
         from robonav_ray.runtime.ray_wiring import RayWiring
+        from robonav_ray.runtime.topology import worker_wirings
 
         self._directory = tempfile.TemporaryDirectory(prefix="robonav-scale-", ignore_cleanup_errors=True)
         config = load_run_config(
@@ -170,12 +171,9 @@ class System:
         self.config = config
         self._plan: Plan = replace(plan, placement=plan.placement if num_nodes > 1 else None)
         first = workers if start_workers is None else start_workers
-        self._wiring: Any = RayWiring(
-            session, replace(self._plan, num_workers=first, worlds=self._plan.worlds[:first]), cluster.nodes
-        )
-        self._wirings = self._wiring._rollout_wirings(
-            replace(self._plan, worlds=split_worlds(config.rollout.num_worlds, workers))
-        )
+        self._wiring = RayWiring(session, replace(self._plan, num_workers=first, worlds=self._plan.worlds[:first]), cluster.nodes)
+        parts, spread = self._wiring.parts, replace(self._plan, worlds=split_worlds(config.rollout.num_worlds, workers))
+        self._wirings = worker_wirings(session, spread, parts.curriculum, parts.replay, parts.weights)
         self.row_bytes = session.task.spec.row_bytes
 
     def grow_to(self, workers: int) -> None:
