@@ -18,10 +18,13 @@ A search (``tuning/``) runs many of these, each whole, and keeps the best.
 Each word is a folder beside this file; each arrow is a Protocol in ``interfaces.py``; ``runtime/`` joins them, once over
 Ray (``topology.py``) and once in a single process (``local.py``). ``verbs/`` are its commands, ``cli.py`` is the door.
 
-The classes below are fronts over these rooms for training loops of one's own. They are imported when they are first asked for.
+The names below are for code of one's own: calls that do what the verbs do, what they return, and classes for training loops of one's own
+(``fronts/``, docs/python_api.md). They are imported when they are first asked for.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -31,14 +34,47 @@ _FRONTS = {
     "DistributedTrainer": "robonav_ray.fronts.distributed_trainer",
     "OptunaOptimizer": "robonav_ray.fronts.optuna_optimizer",
     "RayTuneOptimizer": "robonav_ray.fronts.ray_tune_optimizer",
+    "SearchResult": "robonav_ray.fronts.tune_call",
     "StoredPolicy": "robonav_ray.fronts.policy_call",
+    "TrainResult": "robonav_ray.fronts.train_call",
     "evaluate": "robonav_ray.fronts.evaluate_call",
     "load_policy": "robonav_ray.fronts.policy_call",
+    "runs": "robonav_ray.fronts.runs_call",
+    "train": "robonav_ray.fronts.train_call",
+    "tune": "robonav_ray.fronts.tune_call",
 }
 
 
+class _Root(ModuleType):
+    """This package; its room ``runs`` can be called, because it has the name of a call (docs/decisions/0017)."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "runs" and isinstance(value, ModuleType):
+            value.__class__ = _Runs
+        super().__setattr__(name, value)
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return import_module, (self.__name__,)  # by name, as any module travels to another process
+
+
+class _Runs(ModuleType):
+    """The room ``runs``: called, it does what ``robonav_ray.fronts.runs_call.runs`` does."""
+
+    def __call__(self, folder: object = "runs") -> object:
+        """Return all runs in and below ``folder`` as a pandas.DataFrame; see docs/python_api.md."""
+        return import_module("robonav_ray.fronts.runs_call").runs(folder)
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return import_module, (self.__name__,)
+
+
+sys.modules[__name__].__class__ = _Root
+
+
 def __getattr__(name: str) -> object:
-    """Import a front on first use."""
+    """Import a public name on first use."""
+    if name == "runs":
+        return import_module("robonav_ray.runs")
     if name not in _FRONTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_FRONTS[name]), name)

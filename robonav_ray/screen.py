@@ -56,6 +56,12 @@ def make_screen(*, soft_wrap: bool = True) -> Screen:
     return Screen(soft_wrap=soft_wrap)
 
 
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this; IPython is not imported to find out."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None  # the shell of a terminal has none
+
+
 def plain_screen(*, silent: bool = False) -> Screen:
     """Return a screen of plain lines on standard output, for a call inside a program of somebody else; ``silent``: to nowhere."""
     file = io.StringIO() if silent else sys.stdout

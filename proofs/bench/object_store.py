@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from robonav_ray.runtime.train import train_command
 from robonav_ray.screen import say
+from robonav_ray.verbs.train import train_command
 
 MINIMUM_BYTES = 78_643_200
 MOST_FRAC = 0.8

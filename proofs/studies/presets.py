@@ -37,7 +37,7 @@ from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.screen import say
 from robonav_ray.tracking.fanout import open_trackers
-from robonav_ray.tracking.panel import make_panel
+from robonav_ray.tracking.panel import NoPanel
 
 LOOK_ENV_STEPS = 10_000
 """Env steps between two evaluations."""
@@ -100,7 +100,7 @@ def train(preset: str, environment: str, seed: int, changes: Sequence[str] = (),
         session = Session(config, task, create_run(config, Path(folder) / "run"), None, time.monotonic())
         wiring = LocalWiring(session)
         trackers = open_trackers(config.tracking, session.run.path, None, [])
-        with session.run.locked(), make_panel("off") as panel:
+        with session.run.locked(), NoPanel() as panel:
             controller = Controller(session, wiring, trackers, panel, StopRequest(), "local")
             ending = None
             while ending is None and not (stop_when_reached and reached_at is not None):

@@ -27,38 +27,30 @@ def override_texts(overrides: Overrides | None) -> list[str]:
     return texts
 
 
-def as_path(given: str | Path | Mapping[str, Any] | BaseModel | None) -> Path | None:
-    """Return the file (or the name of a shipped config) that ``given`` is; None when it is none."""
-    return Path(given) if isinstance(given, str | Path) else None
-
-
-def made_config(model: type[Model], given: Mapping[str, Any] | Model, overrides: Overrides | None) -> Model:
-    """Return the config that a mapping (nested, or by dotted keys) or a config gives, with ``overrides`` on top.
+def asked_config(
+    model: type[Model], given: str | Path | Mapping[str, Any] | Model | None, overrides: Overrides | None
+) -> tuple[Path | Model | None, list[str]]:
+    """Return what the rooms beneath take: a file (or the name of a shipped config) or None with overrides to read it with, or a config.
 
     Raises:
-        ConfigError: For anything wrong, with every problem found.
+        ConfigError: For anything wrong in a config that is no file, with every problem found.
     """
     texts = override_texts(overrides)
-    if not isinstance(given, Mapping | model):
-        raise ConfigError(f"config: {type(given).__name__} is no config; give a path, a mapping, a {model.__name__} or None")
+    if given is None or isinstance(given, str | Path):
+        return (None if given is None else Path(given)), texts
     if isinstance(given, Mapping):
         sections = {str(key): _plain(value) for key, value in given.items() if "." not in str(key)}
         dotted = override_texts({key: value for key, value in given.items() if "." in str(key)})
-        return checked_config(model, sections, [*dotted, *texts], "config")
-    if not texts:
-        return given
+        return checked_config(model, sections, [*dotted, *texts], "config"), []
+    if not isinstance(given, model):
+        raise ConfigError(f"config: {type(given).__name__} is no config; give a path, a mapping, a {model.__name__} or None")
     preset = given.preset if isinstance(given, RunConfig) else None
-    if overrides is not None and overrides.get("preset", preset) != preset:
+    if (overrides or {}).get("preset", preset) != preset:
         raise ConfigError(
-            f"override 'preset={overrides['preset']}': a {model.__name__} has every setting written down, so a preset would change "
-            "nothing; give a mapping, or change the settings themselves"
+            f"override 'preset={(overrides or {})['preset']}': a {model.__name__} has every setting written down, so a preset would "
+            "change nothing; give a mapping, or change the settings themselves"
         )
-    return checked_config(model, given.model_dump(mode="json"), texts, "config")
-
-
-def run_config(given: Mapping[str, Any] | RunConfig, overrides: Overrides | None) -> RunConfig:
-    """Return ``made_config`` of a run."""
-    return made_config(RunConfig, given, overrides)
+    return (checked_config(model, given.model_dump(mode="json"), texts, "config") if texts else given), []
 
 
 def _plain(value: Any) -> Any:

@@ -304,6 +304,10 @@ def check_same_task(run: RunDirectory, config: RunConfig) -> None:
 
 def resume_command(run: RunDirectory) -> str:
     """Return what to type to go on with this run, in the wiring that it was in."""
+    return command_text("robonav", "train", "--resume", run.shown, *(["--local"] if last_wiring(run) == "local" else []))
+
+
+def last_wiring(run: RunDirectory) -> str | None:
+    """Return the wiring of the run's newest session, ``ray`` or ``local``; None where it has not been written down."""
     sessions = run.read_json("run.json").get("sessions") or [{}]
-    is_local = isinstance(sessions[-1], dict) and sessions[-1].get("wiring") == "local"
-    return command_text("robonav", "train", "--resume", run.shown, *(["--local"] if is_local else []))
+    return sessions[-1].get("wiring") if isinstance(sessions[-1], dict) else None

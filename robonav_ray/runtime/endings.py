@@ -1,13 +1,16 @@
-"""What a command says when its training has ended, and the exit code that goes with it: what is kept, and what is to be typed next."""
+"""What is said when a training has ended: how, what is kept, and what is to be typed next."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
 
 from rich.text import Text
 
 from robonav_ray.runs.run_directory import resume_command
 from robonav_ray.runtime.budget import Budget, StopReason
 from robonav_ray.runtime.controller import Ending, Kept
-from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest
+from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.screen import Screen, say_error
 
@@ -21,14 +24,33 @@ def budget_text(session: Session) -> str:
     return f"stops, to be resumed, when no gate has opened for {give_up_s / 60:.3g} minutes of training (budget.give_up_s)"
 
 
-def tell_ending(session: Session, ending: Ending, stop: StopRequest, screen: Screen) -> int | None:
-    """Say how training ended and return the exit code; None when it has finished and is saved, so that what follows training may follow."""
+class Outcome(Enum):
+    """What a session came to, for a command's exit code or a call's result."""
+
+    DONE = "finished and saved"
+    TO_RESUME = "stopped before the end"
+    FAILED = "what was to be kept is not"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a session came to, in words."""
+
+    outcome: Outcome
+    words: str = ""
+    """What is to be said of what is kept; may be empty."""
+    command: str = ""
+    """With which the run goes on; may be empty."""
+
+
+def tell_ending(ending: Ending, verdict: Verdict, stop: StopRequest, screen: Screen) -> None:
+    """Say how training ended."""
     facts = ending.facts
     screen.print(
         f"stopped because {_why(ending, stop)}: {facts.env_steps:,} env steps, {facts.learner_steps:,} learner steps, "
         f"{ending.train_s:.0f} s of training\n{facts.progress.summary_text()}"
     )
-    code, words, command = _verdict(session, ending, stop)
+    words, command = verdict.words, verdict.command
     if words or command:
         screen.print(
             Text.assemble(
@@ -37,7 +59,6 @@ def tell_ending(session: Session, ending: Ending, stop: StopRequest, screen: Scr
         )
     if stop.loss is not None:  # the other stream may still have a reader, and log.txt too
         say_error("\n".join(filter(None, (f"stopped because {stop.loss.why}", words, command and f"go on with: {command}"))))
-    return code
 
 
 def _why(ending: Ending, stop: StopRequest) -> str:
@@ -49,24 +70,26 @@ def _why(ending: Ending, stop: StopRequest) -> str:
     return ending.reason.value
 
 
-def _verdict(session: Session, ending: Ending, stop: StopRequest) -> tuple[int | None, str, str]:
-    """Return the exit code, what is to be said of what is kept, and the command with which the run goes on; either may be empty."""
+def verdict_of(session: Session, ending: Ending) -> Verdict:
+    """Return what the session came to; DONE when training has finished and is saved, so that what follows training may follow."""
     resume = resume_command(session.run)
     if ending.kept is Kept.FAILED:
         if ending.newest is None:
-            return EXIT_FAILED, "no checkpoint could be written (see above), so what was learned is lost", ""
+            return Verdict(Outcome.FAILED, "no checkpoint could be written (see above), so what was learned is lost")
         steps = f"{ending.newest.counters.env_steps:,} env steps"
-        return EXIT_FAILED, f"the last checkpoint could not be written (see above); the one before, of {steps}, is intact", resume
+        return Verdict(
+            Outcome.FAILED, f"the last checkpoint could not be written (see above); the one before, of {steps}, is intact", resume
+        )
     if ending.kept is Kept.NOTHING_LEARNED:
         if not ending.reason.finished:
-            return stop.resume_code, "nothing has been learned yet, so there is nothing to resume: start again", ""
+            return Verdict(Outcome.TO_RESUME, "nothing has been learned yet, so there is nothing to resume: start again")
         rows = f"learning begins with replay.min_size ({session.config.replay.min_size:,}) rows"
-        return EXIT_FAILED, f"nothing was learned: {rows}, and the run ended before; raise its budget in env steps", ""
+        return Verdict(Outcome.FAILED, f"nothing was learned: {rows}, and the run ended before; raise its budget in env steps")
     if not ending.reason.finished:
         if ending.reason is StopReason.GIVEN_UP:
-            return stop.resume_code, "make the gate easier, or wait longer with budget.give_up_s", resume
-        return stop.resume_code, "", resume
-    return None, "", ""
+            return Verdict(Outcome.TO_RESUME, "make the gate easier, or wait longer with budget.give_up_s", resume)
+        return Verdict(Outcome.TO_RESUME, "", resume)
+    return Verdict(Outcome.DONE)
 
 
 def train_longer_command(session: Session, ending: Ending) -> str:

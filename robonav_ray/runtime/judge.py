@@ -153,31 +153,33 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(item, f"{key}.{name}" if key else str(name))
 
 
-def finish_run(session: Session, ending: Ending, console: Screen, stop: StopRequest) -> bool:
+def finish_run(session: Session, ending: Ending, console: Screen, stop: StopRequest) -> tuple[EvaluationReport | None, str]:
     """Evaluate, draw and say what to type next; a stop request skips what is left.
 
-    What is made is stored with the run, where it has a storage; False when that failed, which has been said.
+    What is made is stored with the run, where it has a storage. Returns the report, None without one, and why it could not be stored,
+    which has been said; empty otherwise.
     """
     notes = session.notes
     if stop:
-        return True
+        return None, ""
     with contextlib.nullcontext() if notes is None else notes.kept_up():
-        _finish(session, ending, console, stop)
+        report = _finish(session, ending, console, stop)
     try:
         if notes is not None:
             notes.update()
     except OSError as error:
-        console.print(f"evaluation and pictures could not be stored ({error}); they are in {session.run.shown}")
-        return False
-    return True
+        lost = f"evaluation and pictures could not be stored ({error}); they are in {session.run.shown}"
+        console.print(lost)
+        return report, lost
+    return report, ""
 
 
-def _finish(session: Session, ending: Ending, console: Screen, stop: StopRequest) -> None:
+def _finish(session: Session, ending: Ending, console: Screen, stop: StopRequest) -> EvaluationReport | None:
     try:
-        _judge_and_draw(session, console, stop)
+        report = _judge_and_draw(session, console, stop)
     except EvaluationStopped:
         console.print("stopped before the evaluation was over; the training is whole")
-        return
+        return None
     run, config, task = session.run, session.config, session.task
     what = "all stages on held-out worlds" if task.has_stages else "episodes that training never saw"
     lines = [(command_text("robonav", "evaluate", run.shown), what)]
@@ -190,9 +192,10 @@ def _finish(session: Session, ending: Ending, console: Screen, stop: StopRequest
         Text.assemble("\n", (run.shown, "bold"), " holds curves, pictures, evaluation and checkpoints. What to type next:")
     )
     print_commands(lines, console)
+    return report
 
 
-def _judge_and_draw(session: Session, console: Screen, stop: StopRequest) -> None:
+def _judge_and_draw(session: Session, console: Screen, stop: StopRequest) -> EvaluationReport:
     if stop:
         raise EvaluationStopped
     config, task = session.config, session.task
@@ -204,6 +207,7 @@ def _judge_and_draw(session: Session, console: Screen, stop: StopRequest) -> Non
         _draw(session, checkpoint, console, stop, kept)
     finally:
         keep_files(config.tracking, run.path, checkpoint.counters.env_steps, kept)
+    return report
 
 
 def _draw(session: Session, checkpoint: Checkpoint, console: Screen, stop: StopRequest, kept: list[Path]) -> None:

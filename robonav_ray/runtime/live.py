@@ -26,7 +26,7 @@ from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest
 from robonav_ray.runtime.wiring import Session, Wiring
 from robonav_ray.tracking.fanout import open_trackers
-from robonav_ray.tracking.panel import make_panel
+from robonav_ray.tracking.panel import MakeView, no_view
 
 logger = logging.getLogger(__name__)
 StartWiring = Callable[[Session], tuple[Wiring, list[Tracker]]]
@@ -55,8 +55,12 @@ class LiveRun:
         stop: StopRequest,
         command: Sequence[str],
         is_held: bool = False,
+        make_view: MakeView = no_view,
+        logger: logging.Logger = logging.root,
     ) -> None:
         """Nothing is started yet; ``command`` is written down as what began the session.
+
+        ``make_view`` makes what shows where the run stands; the records of ``logger`` are kept in the run's ``log.txt``.
 
         With ``is_held`` the caller holds the run's lock, and has since it chose where the session begins; else it is taken for the session.
         """
@@ -64,6 +68,7 @@ class LiveRun:
         self._start, self._wiring_name, self._stop, self._command = start, wiring_name, stop, command
         self._exits = contextlib.ExitStack()
         self._is_held = is_held
+        self._make_view, self._logger = make_view, logger
         self._notes = session.notes
         self.ending: Ending | None = None
         """How the session ended; None while it goes on, and where it was broken off."""
@@ -80,7 +85,7 @@ class LiveRun:
                 parts.callback(self.wiring.close)
             else:  # not before it is taken up: one that is refused leaves the run as it is
                 exits.push(self._leave_status)
-                with _remembered() as early:
+                with _remembered(self._logger) as early:
                     self.wiring, extra = self._start(session)
                     parts.callback(self.wiring.close)
                 self._note_begin(exits, early)
@@ -88,7 +93,7 @@ class LiveRun:
             resume_step = session.counters.env_steps if session.checkpoint is not None or session.goes_on else None
             trackers = open_trackers(session.config.tracking, run.path, resume_step, extra)
             exits.callback(trackers.close)
-            panel = exits.enter_context(make_panel(session.config.tracking.panel))
+            panel = exits.enter_context(self._make_view(session.config.tracking.panel))
             self.controller = Controller(session, self.wiring, trackers, panel, self._stop, self._wiring_name)
             exits.callback(self.controller.close)
             self._exits = exits.pop_all()
@@ -105,7 +110,7 @@ class LiveRun:
             aside = [path.name for path in set_newer_aside(run.checkpoints, session.checkpoint.path)]
         if session.checkpoint is not None or session.goes_on:
             run.keep_config(session.config)
-        exits.enter_context(_log_in(run, early))
+        exits.enter_context(_log_in(run, self._logger, early))
         for name in aside:
             logger.warning(
                 "a newer checkpoint, of %s env steps, is set aside as %s: the session begins before it",
@@ -195,26 +200,26 @@ class _RunLog(logging.FileHandler):
 
 
 @contextlib.contextmanager
-def _remembered() -> Iterator[Sequence[logging.LogRecord]]:
-    """Give the list of what is logged while the block runs; it grows."""
+def _remembered(heard: logging.Logger) -> Iterator[Sequence[logging.LogRecord]]:
+    """Give the list of what ``heard`` logs while the block runs; it grows."""
     handler = MemoryHandler(sys.maxsize, flushLevel=sys.maxsize)
-    logging.getLogger().addHandler(handler)
+    heard.addHandler(handler)
     try:
         yield handler.buffer
     finally:
-        logging.getLogger().removeHandler(handler)
+        heard.removeHandler(handler)
 
 
 @contextlib.contextmanager
-def _log_in(run: RunDirectory, early: Sequence[logging.LogRecord]) -> Iterator[None]:
-    """Write what is logged into the run's ``log.txt`` too, after what was logged ``early``."""
+def _log_in(run: RunDirectory, heard: logging.Logger, early: Sequence[logging.LogRecord]) -> Iterator[None]:
+    """Write what ``heard`` logs into the run's ``log.txt`` too, after what was logged ``early``."""
     handler = _RunLog(run.path / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for record in early:
         handler.handle(record)
-    logging.getLogger().addHandler(handler)
+    heard.addHandler(handler)
     try:
         yield
     finally:
-        logging.getLogger().removeHandler(handler)
+        heard.removeHandler(handler)
         handler.close()

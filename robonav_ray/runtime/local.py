@@ -37,7 +37,7 @@ from robonav_ray.rollout.env_watch import EnvWatch
 from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, taking_up
-from robonav_ray.runtime.mailbox import LocalMailbox
+from robonav_ray.runtime.local_mailbox import LocalMailbox
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import Saved, Session, WiringFacts

@@ -136,7 +136,7 @@ def stop_on_interrupt() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    ours = [signal.SIGINT] if callable(signal.getsignal(signal.SIGINT)) else []
+    ours = [signal.SIGINT] if callable(signal.getsignal(signal.SIGINT)) else list[signal.Signals]()
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         ours.append(signal.SIGTERM)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -128,29 +127,22 @@ def _rate(value: float | None) -> str:
     return "-" if value is None else f"{format_count(value)}/s"
 
 
-class LivePanel(_View):
-    """One block that is drawn over itself; fits 80 x 24 and shrinks with the terminal."""
+class StatusBlock(_View):
+    """Renders a status as one block for ``console``; fits 80 x 24 and shrinks with it. Where it is shown is a subclass's."""
 
     def __init__(self, console: Screen):
-        self._console = console
+        self.console = console
         self._ascii = not console.encoding.lower().startswith("utf")
         self._success: deque[float] = deque(maxlen=200)
-        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
-        self._live.start()
 
-    def update(self, status: RunStatus) -> None:
-        """Draw ``status``."""
+    def note(self, status: RunStatus) -> None:
+        """Remember what the curve of successes is drawn from."""
         if status.success_frac is not None:
             self._success.append(status.success_frac)
-        self._live.update(self.render(status), refresh=True)
-
-    def close(self) -> None:
-        """Leave the last drawing on the screen."""
-        self._live.stop()
 
     def render(self, status: RunStatus) -> RenderableType:
         """Return the block for ``status``."""
-        width = min(self._console.width, _MAX_WIDTH)
+        width = min(self.console.width, _MAX_WIDTH)
         left = f"{format_seconds(status.pace.elapsed_s)} of {format_seconds(status.run.config.budget.time_s)}"
         eta = (
             "" if status.pace.eta_s is None else f" {'-' if self._ascii else '·'} about {format_seconds(status.pace.eta_s)} to go"
@@ -243,6 +235,24 @@ class LivePanel(_View):
         return table
 
 
+class LivePanel(StatusBlock):
+    """The block in a terminal, drawn over itself."""
+
+    def __init__(self, console: Screen):
+        super().__init__(console)
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._live.start()
+
+    def update(self, status: RunStatus) -> None:
+        """Draw ``status``."""
+        self.note(status)
+        self._live.update(self.render(status), refresh=True)
+
+    def close(self) -> None:
+        """Leave the last drawing on the screen."""
+        self._live.stop()
+
+
 class PlainPanel(_View):
     """One line every ``interval_s`` seconds, and at once when the stage or the message changes; for logs and pipes."""
 
@@ -278,15 +288,24 @@ class NoPanel(_View):
         """Do nothing."""
 
 
-def make_panel(kind: Literal["auto", "live", "plain", "off"] = "auto", console: Screen | None = None) -> StatusView:
-    """Return the view that ``config.tracking.panel`` asks for.
+PanelKind = Literal["auto", "live", "plain", "off"]
+"""As ``config.tracking.panel``."""
+MakeView = Callable[[PanelKind], StatusView]
+
+
+def no_view(kind: PanelKind) -> StatusView:
+    """Return a view that shows nothing, whatever the config asks for."""
+    return NoPanel()
+
+
+def make_panel(kind: PanelKind, console: Screen) -> StatusView:
+    """Return the view that ``config.tracking.panel`` asks for, on ``console``.
 
     ``auto`` is live in a terminal at least ``MIN_LIVE_WIDTH`` wide that can move its cursor, plain lines elsewhere. Colours
     follow ``NO_COLOR``.
     """
     if kind == "off":
         return NoPanel()
-    console = console or Screen(file=sys.stdout)
     can_draw = console.is_terminal and not console.is_dumb_terminal and console.width >= MIN_LIVE_WIDTH
     if kind == "live" or (kind == "auto" and can_draw):
         return LivePanel(console)

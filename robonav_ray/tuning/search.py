@@ -1,4 +1,4 @@
-"""``robonav tune``: many whole curriculum runs, the bad ones stopped early, the best configuration kept.
+"""A search: many whole curriculum runs, the bad ones stopped early, the best configuration kept.
 
 ::
 
@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from rich.text import Text
 
@@ -33,10 +33,10 @@ from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runs.session_facts import command_line
 from robonav_ray.runs.task import check_gates, describe_task
 from robonav_ray.runtime.budget import check_learns
-from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest, stop_on_signals
+from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.user_parts import check_user_code
-from robonav_ray.screen import Screen, make_screen, print_commands, show_warnings
+from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text, one_line, path_word
 from robonav_ray.tuning.experiment import (
     CONFIG_FILE,
@@ -56,69 +56,54 @@ from robonav_ray.tuning.views.table import Mode
 logger = logging.getLogger(__name__)
 
 
-def tune_command(
-    config_path: Path | None,
-    overrides: Sequence[str],
-    *,
-    resume: str | None = None,
-    directory: Path | None = None,
-    time_limit_s: float | None = None,
-    table: str = "auto",
-) -> int:
-    """Search to the end (or to the limit, or to a signal) and return the exit code.
+def resolve_search(
+    given: Path | TuningConfig | None, overrides: Sequence[str], resume: str | None, directory: Path | None
+) -> tuple[TuningConfig, Experiment | None]:
+    """Return the config, and the experiment to go on with, when nobody is at work on it and the search can work; makes nothing.
 
-    0: finished; 75: stopped before the end, resume; 1: every trial failed. Mistakes of the user raise UserError before anything is made.
-    After a signal the process is ended by force when it is not over within the run's ``budget.grace_s`` (see ``signals.py``).
+    ``given`` is a file, or a config as it is (``overrides`` are in it then).
+
+    Raises:
+        UserError: For anything that is wrong.
     """
-    if table not in get_args(Mode):
-        raise ConfigError(f"--table {table}: choose {', '.join(get_args(Mode))}")
-    console = make_screen()
-    show_warnings()
-    config, experiment = resolve_search(config_path, overrides, resume, directory)
+    config, experiment = _resolved(given, overrides, resume, directory)
     if experiment is not None and RunDirectory(experiment.path).is_locked:
         raise RunDirectoryError(f"{experiment.shown}: another process is at work on this search; wait for it, or stop it")
     check_search(config)
-    with stop_on_signals(Experiment(Path(), config).run_config({}).budget.grace_s) as stop:
-        found = search(
-            config,
-            experiment,
-            directory=directory,
-            stop=stop,
-            time_limit_s=time_limit_s,
-            table=cast("Mode", table),
-            console=console,
-        )
-    return tell_end(found, console)
+    return config, experiment
 
 
-def resolve_search(
-    config_path: Path | None, overrides: Sequence[str], resume: str | None, directory: Path | None
+def _resolved(
+    given: Path | TuningConfig | None, overrides: Sequence[str], resume: str | None, directory: Path | None
 ) -> tuple[TuningConfig, Experiment | None]:
-    """Return the config, and the experiment to go on with; makes nothing. UserError for anything that is wrong."""
     example = "`robonav tune configs/tuning/asha.yaml`"
     refuse_uri(directory, "--out", "a search lies in a folder; run.checkpoint.storage=URI stores the runs of its trials")
     if resume is None:
-        if config_path is None and not overrides:
+        if given is None and not overrides:
             raise ConfigError(f"name the config of a search, for instance {example}")
         if directory is not None and directory.exists():
             raise RunDirectoryError(
                 f"{directory}: exists already and is never overwritten; continue it with "
                 f"`{command_text('robonav', 'tune', '--resume', path_word(directory))}`, or choose another directory"
             )
-        return load_tuning_config(config_path, overrides), None
+        return _loaded(given, overrides), None
     if resume in ("auto", "latest"):
-        asked = load_tuning_config(config_path, overrides) if config_path is not None else None
+        asked = None if given is None else _loaded(given, overrides)
         path = directory or latest_experiment(Path(asked.output_dir if asked else "runs"), asked.name if asked else None)
         if path is None or not (path / CONFIG_FILE).is_file():
             if resume == "auto" and asked is not None:
                 return asked, None
             raise RunDirectoryError(f"--resume {resume}: there is no search under runs; start one with {example}")
         return _same_search(open_experiment(path), asked)
-    if overrides or config_path is not None:
+    if overrides or given is not None:
         raise ConfigError(
             f"--resume {resume}: a search goes on with the config that it was begun with; leave the config and overrides away"
         )
     return _same_search(open_experiment(Path(resume)), None)
+
+
+def _loaded(given: Path | TuningConfig | None, overrides: Sequence[str]) -> TuningConfig:
+    return given if isinstance(given, TuningConfig) else load_tuning_config(given, overrides)
 
 
 def _same_search(experiment: Experiment, asked: TuningConfig | None) -> tuple[TuningConfig, Experiment]:
@@ -158,8 +143,6 @@ class Found:
     experiment: Experiment
     records: Records
     interrupted: bool
-    resume_code: int
-    """The exit code where it was interrupted."""
 
     @property
     def best(self) -> TrialHistory | None:
@@ -200,7 +183,12 @@ def search(
             session = SearchSession(experiment, records, plan, stop, limit, table, console)
             interrupted = session.run()
             write_best(experiment, records)
-            return Found(experiment, records, interrupted, stop.resume_code)
+            return Found(experiment, records, interrupted)
+
+
+def grace_of(config: TuningConfig) -> float:
+    """Return the seconds within which a search that is told to stop is over."""
+    return Experiment(Path(), config).run_config({}).budget.grace_s
 
 
 def describe(config: TuningConfig) -> str:
@@ -240,8 +228,8 @@ def write_best(experiment: Experiment, records: Records) -> None:
     )
 
 
-def tell_end(found: Found, console: Screen) -> int:
-    """Say how it ended and what to type next; return the exit code."""
+def tell_end(found: Found, console: Screen) -> None:
+    """Write the report, and say how it ended and what to type next."""
     from robonav_ray.tuning.views.html_report import write_report
     from robonav_ray.tuning.views.show import next_commands
 
@@ -258,9 +246,6 @@ def tell_end(found: Found, console: Screen) -> int:
         console.print(f"trial {failed.id} failed: {failed.reason}", style="red")
     show = (command_text("robonav", "tune", "show", experiment.shown), "all trials")
     print_commands([show, *next_commands(history, experiment.shown)], console)
-    if found.interrupted:
-        return found.resume_code
-    return EXIT_FAILED if best is None else 0
 
 
 def _percent(frac: float | None) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +56,51 @@ def train(
         overrides.append(f"budget.max_time_s={parse_duration(time_limit)}")
     if grace is not None:
         overrides.append(f"budget.grace_s={parse_duration(grace, '--grace')}")
-    from robonav_ray.runtime.train import train_command
-
     raise typer.Exit(train_command(path, overrides, resume=resume, directory=out, local=local, init_from=init_from))
+
+
+def train_command(
+    config_path: Path | None,
+    overrides: Sequence[str],
+    *,
+    resume: str | None,
+    directory: Path | None,
+    local: bool,
+    init_from: str | None = None,
+) -> int:
+    """Train to the end (or to the limit, or to a signal) and return the exit code.
+
+    0: finished; 75: stopped before the end, resume; 1: a fault, or the last checkpoint could not be written. Mistakes of the user raise
+    UserError before anything is made. A stop that takes longer than ``budget.grace_s`` ends the process by force (see ``signals.py``).
+    """
+    import psutil
+    from rich.text import Text
+
+    from robonav_ray.errors import RunFaultError, RunInterruptedError
+    from robonav_ray.runtime.audience import Audience
+    from robonav_ray.runtime.endings import Outcome
+    from robonav_ray.runtime.opening import resolve_opening
+    from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME, stop_on_signals
+    from robonav_ray.runtime.train import train
+    from robonav_ray.screen import make_screen, say_error, show_warnings
+    from robonav_ray.text import message_text
+    from robonav_ray.tracking.panel import make_panel
+
+    began = time.monotonic() - (time.time() - psutil.Process().create_time())
+    screen = make_screen()
+    show_warnings()
+    opening = resolve_opening(config_path, overrides, resume, directory, began, screen, init_from)
+    audience = Audience(screen, lambda kind: make_panel(kind, make_screen(soft_wrap=False)), logging.root)
+    try:
+        with opening.held, stop_on_signals(opening.config.budget.grace_s) as stop:
+            outcome = train(opening, stop, audience, local=local).verdict.outcome
+            return {Outcome.DONE: 0, Outcome.TO_RESUME: stop.resume_code, Outcome.FAILED: EXIT_FAILED}[outcome]
+    except RunInterruptedError as error:
+        screen.print(Text.assemble(f"{message_text(error)}\ngo on later with the same command and ", ("--resume auto", "bold")))
+        return EXIT_RESUME
+    except KeyboardInterrupt:
+        say_error("ended at once; what was committed before is intact: go on with the same command and --resume auto")
+        return EXIT_RESUME
+    except RunFaultError as error:
+        say_error(error)
+        return EXIT_FAILED

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import typer
 from typer.core import TyperGroup
@@ -55,11 +56,50 @@ def tune_run(
     ] = "auto",
 ) -> None:
     """Run many whole curriculum runs, stop the bad ones early, keep the best configuration."""
-    from robonav_ray.tuning.search import tune_command
-
     path, overrides = split_arguments(arguments)
     limit = None if time_limit is None else parse_duration(time_limit)
     raise typer.Exit(tune_command(path, overrides, resume=resume, directory=out, time_limit_s=limit, table=table))
+
+
+def tune_command(
+    config_path: Path | None,
+    overrides: Sequence[str],
+    *,
+    resume: str | None = None,
+    directory: Path | None = None,
+    time_limit_s: float | None = None,
+    table: str = "auto",
+) -> int:
+    """Search to the end (or to the limit, or to a signal) and return the exit code.
+
+    0: finished; 75: stopped before the end, resume; 1: every trial failed. Mistakes of the user raise UserError before anything is made.
+    After a signal the process is ended by force when it is not over within the run's ``budget.grace_s`` (see ``signals.py``).
+    """
+    from robonav_ray.config.load import ConfigError
+    from robonav_ray.runtime.signals import EXIT_FAILED, stop_on_signals
+    from robonav_ray.screen import make_screen, show_warnings
+    from robonav_ray.tuning.search import grace_of, resolve_search, search, tell_end
+    from robonav_ray.tuning.views.table import Mode
+
+    if table not in get_args(Mode):
+        raise ConfigError(f"--table {table}: choose {', '.join(get_args(Mode))}")
+    screen = make_screen()
+    show_warnings()
+    config, experiment = resolve_search(config_path, overrides, resume, directory)
+    with stop_on_signals(grace_of(config)) as stop:
+        found = search(
+            config,
+            experiment,
+            directory=directory,
+            stop=stop,
+            time_limit_s=time_limit_s,
+            table=cast("Mode", table),
+            console=screen,
+        )
+    tell_end(found, screen)
+    if found.interrupted:
+        return stop.resume_code
+    return EXIT_FAILED if found.best is None else 0
 
 
 @tune_app.command("show", epilog="Example: `robonav tune show runs/asha-20261124-181500`")
@@ -69,11 +109,11 @@ def tune_show(
     """Show a search's trials and its best values; writes its report.html, plots and tables anew."""
     from robonav_ray.tuning.experiment import open_experiment
     from robonav_ray.tuning.search_records import Records
-    from robonav_ray.tuning.views.show import history_dict, show_command
+    from robonav_ray.tuning.views.show import history_dict, show_search
 
     screen = screen_beside(json, soft_wrap=False)
     if json:
         found = open_experiment(experiment)
         print_json(history_dict(Records(found.path).history, found.shown))
     else:
-        raise typer.Exit(show_command(experiment, screen))
+        show_search(experiment, screen)

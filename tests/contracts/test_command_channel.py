@@ -12,7 +12,8 @@ import pytest
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.interfaces import CommandChannel
 from robonav_ray.records import Command, CommandBatch, Metrics
-from robonav_ray.runtime.mailbox import LocalMailbox, MailboxHandle
+from robonav_ray.runtime.local_mailbox import LocalMailbox
+from robonav_ray.runtime.mailbox import MailboxHandle
 
 
 @dataclass

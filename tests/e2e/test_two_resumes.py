@@ -19,7 +19,7 @@ from robonav_ray.runs.stored_notes import StoredNotes
 from robonav_ray.runs.stored_runs import stored_checkpoints
 from robonav_ray.runs.superseded import prune_checkpoints, set_newer_aside
 from robonav_ray.runtime import train
-from robonav_ray.runtime.train import Opening, resolve_opening
+from robonav_ray.runtime.opening import Opening, resolve_opening
 from robonav_ray.screen import make_screen
 from tests.e2e.test_local_wiring import SMALL
 

@@ -26,8 +26,8 @@ from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.events import read_events
 from robonav_ray.runtime.part_titles import title_starts
 from robonav_ray.runtime.ray_wiring import RayWiring
-from robonav_ray.runtime.train import train_command
 from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.verbs.train import train_command
 from tests.e2e.test_local_wiring import SMALL
 from tests.ray.test_ray_wiring import EIGHT_CPUS, poll_until
 

@@ -19,7 +19,7 @@ MAX_ROWS = 200
 _FIGURES = ("objective", "success_frac", "collision_frac", "mean_return", "stage_name", "passed", "env_steps", "seconds")
 
 
-def show_command(directory: Path, console: Screen) -> int:
+def show_search(directory: Path, console: Screen) -> None:
     """Print the search in ``directory``, write its report anew, and say what to type next; UserError when it is none."""
     experiment = open_experiment(directory)
     history = Records(experiment.path).history
@@ -30,7 +30,6 @@ def show_command(directory: Path, console: Screen) -> int:
     except OSError as error:  # the search of another user may be looked at all the same
         console.print(f"no report is written: {error}", style="yellow", soft_wrap=True)
     print_commands(next_commands(history, experiment.shown), console)
-    return 0
 
 
 def history_dict(history: History, shown: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robonav_ray.config.tuning import TuningConfig
-from robonav_ray.screen import Screen
+from robonav_ray.screen import Screen, in_notebook
 from robonav_ray.text import one_line
 from robonav_ray.tracking.panel import MIN_LIVE_WIDTH, format_count, format_seconds
 from robonav_ray.tuning.search_records import Exploit, History, TrialHistory
@@ -202,7 +202,7 @@ def make_table(mode: Mode, config: TuningConfig, name: str, console: Screen | No
     if mode == "off":
         return TrialTable(config, name)
     console = console or Screen(file=sys.stdout)
-    if mode == "auto" and _is_notebook():
+    if mode == "auto" and in_notebook():
         return NotebookTable(config, name, console)
     can_draw = console.is_terminal and not console.is_dumb_terminal and console.width >= MIN_LIVE_WIDTH
     if mode == "live" or (mode == "auto" and can_draw):
@@ -378,9 +378,3 @@ def _line(text: str, style: str = "") -> Text:
 def _cut(text: Text) -> Text:
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
-
-
-def _is_notebook() -> bool:
-    """Whether this is an IPython kernel; IPython is not imported to find out."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None

@@ -24,7 +24,7 @@ from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.learner.tensor_tree import to_float32
 from robonav_ray.learner.update import Update
-from robonav_ray.runtime.train import train_command
+from robonav_ray.verbs.train import train_command
 from tests.fakes import FakeReplay
 
 OBS_DIM, NUM_ACTIONS, ROWS = 20, 5, 48

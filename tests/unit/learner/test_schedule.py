@@ -14,7 +14,8 @@ from robonav_ray.config.runtime import BudgetConfig
 from robonav_ray.learner.schedule import learning_rate, warmup_factor
 from robonav_ray.records import CommandBatch
 from robonav_ray.runtime.budget import Budget
-from robonav_ray.runtime.mailbox import LocalMailbox, Mailbox
+from robonav_ray.runtime.local_mailbox import LocalMailbox
+from robonav_ray.runtime.mailbox import Mailbox
 from tests.fakes import ScriptedCommands
 from tests.unit.learner.conftest import make_bench
 

@@ -10,7 +10,7 @@ import pytest
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.runs.checkpoint import list_checkpoints, newest_good_checkpoint
 from robonav_ray.runs.run_directory import RunDirectory
-from robonav_ray.runtime import watching
+from robonav_ray.runtime import signals, watching
 from robonav_ray.runtime.live import start_local
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
@@ -19,6 +19,7 @@ from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.session import SearchSession
 from robonav_ray.tuning.trial import FileStop
 from robonav_ray.tuning.trial_run import ORDER_FILE, TAKE_OVERS_FILE, TrialRun, order_take_over
+from robonav_ray.verbs.tune import tune_command
 
 RUN = {
     "algo": {"hidden_dims": [32]},
@@ -191,8 +192,8 @@ def test_a_search_that_is_stopped_has_the_runs_grace(monkeypatch):
     def entered(grace_s):
         raise Reached(grace_s)
 
-    monkeypatch.setattr(search, "stop_on_signals", entered)
+    monkeypatch.setattr(signals, "stop_on_signals", entered)
     config = SEARCH.model_copy(update={"run": {**RUN, "budget": {"grace_s": 7}}})
     monkeypatch.setattr(search, "resolve_search", lambda *asked: (config, None))
     with pytest.raises(Reached, match=r"7\.0"):
-        search.tune_command(None, [])
+        tune_command(None, [])
