@@ -6,6 +6,8 @@ sent back, weights published to the store, the mailbox. ``bare_updates_per_s`` m
 ``undisturbed_ratio`` leaves out the time in which the learner's thread could have run but had no core (``stolen_frac`` of it, also when
 it was the replay's own processes that had it), ``cpu_ratio`` also the time in which it waited for batches or for the interpreter.
 ``wait_frac`` is the part of the time in which the learner waited for a batch.
+
+``--preset navigation`` takes a preset's algorithm, batch and precision, our worlds' rows, and the sizes of a run over Ray on this machine.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ import torch
 from torch import nn
 
 from proofs.common.made_up import fill, make_fragment
-from robonav_ray.algo.losses import double_q_target, huber_loss, polyak_update, td_error
+from robonav_ray.algo.losses import polyak_update
+from robonav_ray.algo.objective import Batch, make_objective
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.config.load import load_run_config
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.learner.devices import set_threads, share_interpreter
 from robonav_ray.learner.loop import LearnerLoop
@@ -39,6 +43,8 @@ from robonav_ray.learner.state import LearnerState
 from robonav_ray.nodes.own_ray import own_ray
 from robonav_ray.records import CommandBatch, Metrics, TransitionSpec
 from robonav_ray.replay.remote import start_replay
+from robonav_ray.runs.task import describe_task
+from robonav_ray.runtime.auto_sizes import size_to_machine
 from robonav_ray.screen import say
 from robonav_ray.weights.remote import start_weight_store
 
@@ -64,20 +70,25 @@ class QuietMailbox:
 def make_bare_loop(obs_dim: int, num_actions: int, algo: AlgoConfig, config: LearnerConfig):
     """Return a function that makes one update with nothing around it: torch.optim, one resident batch."""
     state = LearnerState(obs_dim, num_actions, algo, config, seed=0)
-    online, target = state.online, state.target
+    online, target, objective, precision = state.online, state.target, make_objective(algo), state.precision
     parameters, targets = list(online.parameters()), list(target.parameters())
     optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, eps=config.adam_eps, fused=True)
     size = config.batch_size
-    obs, next_obs, reward, weight = torch.randn(size, obs_dim), torch.randn(size, obs_dim), torch.randn(size), torch.rand(size)
-    discount, action = torch.full((size,), algo.gamma**algo.n_step), torch.randint(0, num_actions, (size,))
+    batch = Batch(
+        obs=torch.randn(size, obs_dim),
+        action=torch.randint(0, num_actions, (size,)),
+        reward=torch.randn(size),
+        next_obs=torch.randn(size, obs_dim),
+        discount=torch.full((size,), algo.gamma**algo.n_step),
+        importance_weight=torch.rand(size),
+    )
 
     def update() -> None:
-        with torch.no_grad():
-            goal = double_q_target(reward, discount, online(next_obs), target(next_obs))
+        draws = objective.draw(online, 0, 0, size, state.device)
         optimizer.zero_grad(set_to_none=True)
-        error = td_error(online(obs), action, goal)
-        loss = (weight * huber_loss(error, algo.huber_delta)).mean()
-        loss.backward()
+        with precision.autocast():
+            rows = objective.rows(online, online, target, batch, draws)
+        (batch.importance_weight * rows.loss).mean().backward()
         nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
         optimizer.step()
         polyak_update(targets, parameters, config.target_tau)
@@ -109,28 +120,44 @@ def timed_updates(make_updates: Callable[[int], None], num_updates: int) -> Pace
     return Pace(*((b - a) / num_updates for a, b in zip(start, end, strict=True)))
 
 
+def _chosen(args: argparse.Namespace) -> tuple[AlgoConfig, LearnerConfig]:
+    """Return what is measured; with a preset, set the sizes of ``args`` to those of a run of it on this machine, where not given."""
+    if args.preset is None:
+        algo, config, shards = AlgoConfig(), LearnerConfig(), 2
+    else:
+        run = load_run_config(None, [f"preset={args.preset}"])
+        task = describe_task(run)
+        run = size_to_machine(run, task.spec, float(os.cpu_count() or 1)).config
+        algo, config, shards = run.algo, run.learner, run.replay.num_shards
+        args.obs_dim, args.num_actions = task.obs_dim, task.num_actions
+    args.shards = args.shards or shards
+    given = {"batch_size": args.batch, "batches_per_call": args.batches_per_call}
+    return algo, config.model_copy(update={key: value for key, value in given.items() if value is not None})
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    parser.add_argument("--batch", type=int, default=LearnerConfig().batch_size, help="rows per update (default: the config's)")
-    parser.add_argument("--batches-per-call", type=int, default=LearnerConfig().batches_per_call)
+    parser.add_argument("--preset", help="take a preset's algorithm, batch and precision, and a run's sizes on this machine")
+    parser.add_argument("--batch", type=int, help="rows per update (default: the config's)")
+    parser.add_argument("--batches-per-call", type=int)
     parser.add_argument("--obs-dim", type=int, default=122)
     parser.add_argument("--num-actions", type=int, default=15)
     parser.add_argument("--items", type=int, default=200_000)
-    parser.add_argument("--shards", type=int, default=2)
+    parser.add_argument("--shards", type=int)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--updates", type=int, default=160, help="updates per round and side")
     args = parser.parse_args(arguments)
     set_threads(1)
     share_interpreter()
-    algo, config = AlgoConfig(), LearnerConfig(batch_size=args.batch, batches_per_call=args.batches_per_call)
+    algo, config = _chosen(args)
     spec = TransitionSpec.for_discrete((args.obs_dim,))
     with own_ray(num_cpus=2, include_dashboard=False, object_store_memory=250_000_000, log_to_driver=False):
         replay_config = ReplayConfig(
             capacity=args.items, num_shards=args.shards, min_size=args.items // 2, samples_per_insert=1.0, error_buffer=1e15
         )
-        rows_per_call = args.batch * config.batches_per_call
+        rows_per_call = config.batch_size * config.batches_per_call
         replay = start_replay(
             replay_config, spec, 0, max_insert_rows=FRAGMENT_ROWS, max_sample_rows=rows_per_call, cpus_per_shard=0.2
         )
@@ -142,7 +169,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         state = LearnerState(args.obs_dim, args.num_actions, algo, config, seed=0)
         mailbox = QuietMailbox()
         loop = LearnerLoop(
-            state, algo, config, spec, source=source, priorities=replay.priority_sink(), weights=weights, commands=mailbox
+            state,
+            algo,
+            config,
+            spec,
+            source=source,
+            priorities=replay.priority_sink(config.batches_per_call),
+            weights=weights,
+            commands=mailbox,
         )
         loop.publish()
         bare_update = make_bare_loop(args.obs_dim, args.num_actions, algo, config)
@@ -176,8 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "cpu_ratio": round(statistics.median(bare.cpu / p.cpu for p, bare in pairs), 3),
         "stolen_frac": round(statistics.median(p.stolen / p.wall for p, _ in pairs), 3),
         "wait_frac": round(statistics.median(waits), 3),
-        "batch": args.batch,
-        "batches_per_call": args.batches_per_call,
+        "batch": config.batch_size,
+        "batches_per_call": config.batches_per_call,
         "shards": args.shards,
         "rounds": args.rounds,
     }
