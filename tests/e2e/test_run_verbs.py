@@ -143,7 +143,7 @@ def test_train_begins_with_the_weights_of_another_run(robonav: Verb, tmp_path: P
     assert "leave one of the two away" in err
 
 
-@pytest.mark.parametrize(("least", "code"), [("0.99", 1), ("0", 0)])
+@pytest.mark.parametrize(("least", "code"), [("0.99", 1), pytest.param("0", 0, marks=pytest.mark.slow)])
 def test_min_success_sets_the_exit_code_and_changed_worlds_are_told(robonav: Verb, tmp_path: Path, least: str, code: int) -> None:
     make_run(tmp_path / "a", ["algo.hidden_dims=[8]"], steps=[100])
     few = ["--episodes", "4", "--stages", "full_challenge", "evaluation.num_worlds=4"]

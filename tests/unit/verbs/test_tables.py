@@ -13,7 +13,7 @@ from robonav_ray.launch.local_state import LocalNode
 from robonav_ray.launch.submit import JobFacts
 from robonav_ray.nodes import doctor
 from robonav_ray.nodes.doctor import Finding
-from robonav_ray.tuning.records import History
+from robonav_ray.tuning.search_records import History
 from robonav_ray.tuning.views.show import history_dict
 from robonav_ray.verbs import cluster_commands
 
