@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+GROUPS_SUFFIX = ".placement_groups"
+"""Of the empty file beside Ray Train's notes whose stem begins the names of the placement groups that Train makes for a run."""
+
 
 class Part(StrEnum):
     """A kind of part. There may be several workers, shards, ranks and nodes, and one of each other kind."""

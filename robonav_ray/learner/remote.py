@@ -33,7 +33,8 @@ from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import open_appending, replace
 from robonav_ray.interfaces import CommandChannel, PrioritySink, RankSource, WeightExchange
 from robonav_ray.learner.pointer import committed_pointer, last_committed, raise_what_ended, write_committed, write_ended
-from robonav_ray.learner.trainer_remote import GROUPS_SUFFIX, lean_trainer_class, read_failures
+from robonav_ray.learner.trainer_remote import lean_trainer_class, read_failures
+from robonav_ray.part_names import GROUPS_SUFFIX
 from robonav_ray.records import TransitionSpec
 
 POINTER_FILE = "robonav_checkpoint.json"

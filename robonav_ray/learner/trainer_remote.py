@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from robonav_ray.files.plain_files import append, read_text
+from robonav_ray.part_names import GROUPS_SUFFIX
 
-GROUPS_SUFFIX = ".placement_groups"
-"""Of the empty file beside Train's notes whose stem begins the names of the placement groups that Train makes for a run."""
 FAILURES_SUFFIX = ".failures"
 """Of the file with a line for each time that ranks of a run have failed."""
 

@@ -11,7 +11,7 @@ import ray
 from ray._raylet import PlacementGroupID
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
-from robonav_ray.learner.trainer_remote import GROUPS_SUFFIX
+from robonav_ray.part_names import GROUPS_SUFFIX
 
 logger = logging.getLogger(__name__)
 
