@@ -14,8 +14,8 @@ from typing import Any
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.fronts.plain_names import base_run, dotted, dotted_space
 from robonav_ray.tuning.experiment import Experiment
+from robonav_ray.tuning.search_records import TrialFacts
 from robonav_ray.tuning.space import check_space
-from robonav_ray.tuning.trial_run import TrialFacts
 
 TrainFunction = Callable[[Mapping[str, Any], Any], float]
 """(values, trial with ``report`` and ``should_prune``) -> objective."""

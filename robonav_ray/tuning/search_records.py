@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,20 +29,13 @@ class RecordsError(UserError):
 
 
 @dataclass(frozen=True)
-class TrialReport:
-    """One evaluation of one trial."""
+class Judged:
+    """What one report of a trial tells of the checkpoint that was judged."""
 
-    time: float
-    """Seconds since the epoch."""
-    session: int
-    iteration: int
-    """Number of the report within the trial, from 1, over all sessions."""
     env_steps: int
     """Env steps that this trial has made itself, over all sessions; only rises."""
     learner_steps: int
     """Updates behind the weights; after an exploit those of the donor and its own since."""
-    seconds: float
-    """Seconds that the trial has been at work, start included, over all sessions; only rises."""
     stage: int
     """Stage that the curriculum is in, from 0."""
     stage_name: str
@@ -55,6 +48,38 @@ class TrialReport:
     """What is maximised: comparable between trials in different stages."""
     checkpoint: str
     """Name of the checkpoint that was judged, in ``trials/ID/checkpoints``."""
+
+
+@dataclass(frozen=True)
+class TrialFacts(Judged):
+    """A report as the trial sends it."""
+
+    life_s: float
+    """Seconds since this life of the trial began."""
+    done: bool
+    """Whether the trial has used its env steps."""
+
+    def to_result(self) -> dict[str, Any]:
+        """Return it as Tune hands it on: flat, under the names of the fields."""
+        return asdict(self)
+
+    @classmethod
+    def of_result(cls, result: Mapping[str, Any]) -> TrialFacts:
+        """Return what ``to_result`` gave, out of what Tune has added to it; KeyError when that is not all there."""
+        return cls(**{part.name: result[part.name] for part in fields(cls)})
+
+
+@dataclass(frozen=True)
+class TrialReport(Judged):
+    """A report as it is kept."""
+
+    time: float
+    """Seconds since the epoch."""
+    session: int
+    iteration: int
+    """Number of the report within the trial, from 1, over all sessions."""
+    seconds: float
+    """Seconds that the trial has been at work, start included, over all sessions; only rises."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +215,8 @@ class Records:
                 raise RecordsError(f"{self.path}:{number}: is damaged ({error}); restore the file from a copy") from None
             whole += len(line)
         self._file_size = whole
+        self._lives: dict[str, tuple[float, float]] = {}
+        """Of each trial: its seconds before this life, and those of this life as it last told."""
 
     def begin_session(self) -> int:
         """Cut off what a crash left half written, note a new session and return its number, from 1."""
@@ -208,6 +235,18 @@ class Records:
         append(self.path, line, sync=True)
         self._file_size += len(line)
         self.history.take(json.loads(line))
+
+    def add_report(self, trial: str, facts: TrialFacts, session: int) -> None:
+        """Append a trial's report, the same one only once: whoever hears of it may hand it in."""
+        past = self.history.trials[trial]
+        if past.last is not None and facts.env_steps <= past.last.env_steps:
+            return
+        base, life_s = self._lives.get(trial, (past.last.seconds if past.last else 0.0, 0.0))
+        if facts.life_s < life_s:  # another life of the trial
+            base += life_s
+        self._lives[trial] = (base, facts.life_s)
+        judged = {part.name: getattr(facts, part.name) for part in fields(Judged)}
+        self.add("report", trial=trial, session=session, iteration=len(past.reports) + 1, seconds=base + facts.life_s, **judged)
 
     def _lines(self) -> Iterable[bytes]:
         return read_lines(self.path) if os.path.lexists(self.path) else []

@@ -22,10 +22,9 @@ from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.explore import Explorer
 from robonav_ray.tuning.samplers import make_sampler
 from robonav_ray.tuning.schedulers import Population, Recorder, make_scheduler
-from robonav_ray.tuning.search_records import Exploit, Records, TrialHistory
+from robonav_ray.tuning.search_records import Exploit, Records, TrialFacts, TrialHistory
 from robonav_ray.tuning.stream import TrialStream
 from robonav_ray.tuning.trial import POINTER_FILE, CurriculumTrial, TrialOrder
-from robonav_ray.tuning.trial_objective import METRIC
 from robonav_ray.tuning.trial_resources import TrialPlan
 from robonav_ray.tuning.trial_run import order_take_over
 from robonav_ray.tuning.views.hparams import write_hparams
@@ -55,7 +54,6 @@ class SearchSession(tune.Callback):
         self._experiment, self._records, self._plan = experiment, records, plan
         self._stop, self._limit = stop, limit
         self._interrupted = False
-        self._lives: dict[str, tuple[float, float]] = {}
         self._down: set[str] = set()
         """Trials that have failed and do not run again yet."""
         self._failed: Counter[str] = Counter()
@@ -155,23 +153,7 @@ class SearchSession(tune.Callback):
         return self._experiment.config.trial.max_failures - self._failed[trial]
 
     def _note_report(self, trial: str, result: Mapping[str, Any]) -> None:
-        """Write a report down once."""
-        past = self._history(trial)
-        if past.last is not None and result["env_steps"] <= past.last.env_steps:
-            return
-        base, life_s = self._lives.get(trial, (past.last.seconds if past.last else 0.0, 0.0))
-        if result["life_s"] < life_s:  # another life of the trial
-            base += life_s
-        self._lives[trial] = (base, float(result["life_s"]))
-        told = {name: result[name] for name in _REPORTED}
-        self._records.add(
-            "report",
-            trial=trial,
-            session=self._session,
-            iteration=len(past.reports) + 1,
-            seconds=base + float(result["life_s"]),
-            **told,
-        )
+        self._records.add_report(trial, TrialFacts.of_result(result), self._session)
 
     def _note_exploit(self, clone: str, donor: str, tune_checkpoint: str, params: Mapping[str, Any]) -> None:
         checkpoint = Path(read_json(Path(tune_checkpoint, POINTER_FILE))["checkpoint"])
@@ -270,20 +252,6 @@ class SearchSession(tune.Callback):
 
     def _show(self) -> None:
         self._table.update(self._records.history, time.time())
-
-
-_REPORTED = (
-    "env_steps",
-    "learner_steps",
-    "stage",
-    "stage_name",
-    "passed",
-    "success_frac",
-    "collision_frac",
-    "mean_return",
-    METRIC,
-    "checkpoint",
-)
 
 
 class _StopAll(tune.Stopper):

@@ -12,7 +12,6 @@ directory; what a stop waits for: Ray Train to end its ranks itself (seconds), s
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import os
@@ -89,10 +88,9 @@ class CurriculumTrial(tune.Trainable):
             facts = self._opened().report()
         except EvaluationStopped:
             raise RuntimeError("the search was stopped; this report is no longer waited for") from None
-        result = dataclasses.asdict(facts)
         if facts.done:
             self._close()
-        return result
+        return facts.to_result()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the path of the trial's newest checkpoint: ours is the only truth."""

@@ -20,7 +20,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +45,7 @@ from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.screen import Screen
+from robonav_ray.tuning.search_records import TrialFacts
 from robonav_ray.tuning.trial_objective import objective
 
 logger = logging.getLogger(__name__)
@@ -55,28 +56,7 @@ TAKE_OVERS_FILE = "take_overs.jsonl"
 LOCK_WAIT_S = 20.0
 """How long a trial waits for an earlier life of itself, which may still be ending, to let go of the directory."""
 
-__all__ = ["ORDER_FILE", "TAKE_OVERS_FILE", "TrialFacts", "TrialRun", "order_take_over"]
-
-
-@dataclass(frozen=True)
-class TrialFacts:
-    """What one report tells; see ``records.TrialReport``."""
-
-    env_steps: int
-    learner_steps: int
-    life_s: float
-    """Seconds since this life of the trial began."""
-    stage: int
-    stage_name: str
-    passed: bool
-    success_frac: float | None
-    collision_frac: float | None
-    mean_return: float
-    objective: float
-    checkpoint: str
-    """Name of the checkpoint that was judged, in the trial's ``checkpoints``."""
-    done: bool
-    """Whether the trial has used its env steps."""
+__all__ = ["ORDER_FILE", "TAKE_OVERS_FILE", "TrialRun", "order_take_over"]
 
 
 class TrialRun:

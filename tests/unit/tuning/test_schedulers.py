@@ -37,7 +37,7 @@ class Made:
 
 def report(time: float, env_steps: int, objective: float) -> TrialReport:
     return TrialReport(
-        time, 1, 1, env_steps, env_steps, time, 0, "a", False, objective, 0.0, objective, objective, f"env-{env_steps}"
+        env_steps, env_steps, 0, "a", False, objective, 0.0, objective, objective, f"env-{env_steps}", time, 1, 1, time
     )
 
 

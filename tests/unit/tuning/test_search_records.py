@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from robonav_ray.tuning.search_records import Records, RecordsError
+from robonav_ray.tuning.search_records import Records, RecordsError, TrialFacts
 
 REPORT = {
     "session": 1, "iteration": 1, "env_steps": 100, "learner_steps": 10, "seconds": 1.0, "stage": 0, "stage_name": "a", "passed": False,
@@ -36,6 +36,26 @@ def test_what_was_written_is_read_back(tmp_path):
     first.add("over")
     assert Records(tmp_path).history.ended
     assert Records(tmp_path).begin_session() == 2
+
+
+def test_a_report_is_kept_once_with_the_seconds_of_all_lives(tmp_path):
+    records = Records(tmp_path)
+    records.begin_session()
+    records.add("trial", trial="00000", params={})
+
+    def facts(env_steps: int, life_s: float) -> TrialFacts:
+        told = {name: value for name, value in REPORT.items() if name not in ("session", "iteration", "seconds")}
+        return TrialFacts(**{**told, "env_steps": env_steps}, life_s=life_s, done=False)  # pyright: ignore[reportArgumentType]
+
+    for env_steps, life_s in ((100, 5.0), (100, 5.0), (200, 9.0), (300, 2.0)):  # told twice; then a life of its own
+        sent = facts(env_steps, life_s)
+        result = {**sent.to_result(), "trial_id": "00000", "time_total_s": 1.0}
+        assert TrialFacts.of_result(result) == sent
+        records.add_report("00000", TrialFacts.of_result(result), session=1)
+    kept = Records(tmp_path).history.trials["00000"].reports
+    assert [(r.iteration, r.env_steps, r.seconds) for r in kept] == [(1, 100, 5.0), (2, 200, 9.0), (3, 300, 11.0)]
+    with pytest.raises(KeyError, match="objective"):
+        TrialFacts.of_result({name: value for name, value in result.items() if name != "objective"})
 
 
 def test_an_exploit_changes_the_values_and_keeps_the_first(tmp_path):
