@@ -118,8 +118,8 @@ class RunDirectory:
             replace(self.path / f"config-session-{number:03d}.yaml", dump_config(config))
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for one session.
+    def locked(self, wait_s: float = GLANCE_S) -> Iterator[None]:
+        """Hold the run for one session, waiting ``wait_s`` seconds at most for another process to let go of it.
 
         Raises:
             RunHeldError: When another process holds it.
@@ -127,7 +127,7 @@ class RunDirectory:
         """
         _check_name(self.path)
         with open_lock(self.path / ".lock") as lock:
-            until = time.monotonic() + GLANCE_S
+            until = time.monotonic() + wait_s
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

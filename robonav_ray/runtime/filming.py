@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -14,11 +14,12 @@ from PIL import Image
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
+from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.errors import UserError
 from robonav_ray.runs.task import Task
 from robonav_ray.worlds.make import make_vector_env
 from robonav_ray.worlds.pictures.film import save_gif
-from robonav_ray.worlds.play import HOLD_S, film_episodes
+from robonav_ray.worlds.play import HOLD_S, film_episodes, play_window
 
 Act = Callable[[np.ndarray], np.ndarray]
 MAX_FRAMES = 1_000
@@ -43,17 +44,34 @@ def draw_gif(path: Path, policy: Policy, config: RunConfig, task: Task, *, level
     path.parent.mkdir(parents=True, exist_ok=True)
     if not task.is_native:
         return _film_another(path, policy.greedy, config, task, num_episodes, seed)
-    frames = film_episodes(
-        policy.greedy,
-        config.env,
-        task.levels,
-        level=level,
-        seed=seed,
-        gamma=config.algo.gamma,
-        num_episodes=num_episodes,
-        title=task.level_names[level],
-    )
+    frames = film_episodes(policy.greedy, num_episodes=num_episodes, **_shown(config, task, level, seed))
     return save_gif(frames, path, fps=round(1 / config.env.world.dt_s))
+
+
+def show_window(policy: Policy, config: RunConfig, task: Task, *, level: int, seed: int) -> None:
+    """Let the policy drive in a window, in worlds of ours, until the user has enough.
+
+    Raises:
+        DependencyNotInstalled: Without pygame-ce.
+    """
+    play_window(policy.greedy, **_shown(config, task, level, seed))
+
+
+class _Shown(TypedDict):
+    """What is seen of a task, in a film or a window."""
+
+    env: EnvConfig
+    levels: tuple[LevelConfig, ...]
+    level: int
+    seed: int
+    gamma: float
+    title: str
+
+
+def _shown(config: RunConfig, task: Task, level: int, seed: int) -> _Shown:
+    return _Shown(
+        env=config.env, levels=task.levels, level=level, seed=seed, gamma=config.algo.gamma, title=task.level_names[level]
+    )
 
 
 def _film_another(path: Path, act: Act, config: RunConfig, task: Task, num_episodes: int, seed: int) -> int:

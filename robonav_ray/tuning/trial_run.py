@@ -37,7 +37,7 @@ from robonav_ray.runs.checkpoint import (
     open_checkpoint,
 )
 from robonav_ray.runs.policies import load_policy
-from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, create_run, open_run
+from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, RunHeldError, create_run, open_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.judge import judge_stage
 from robonav_ray.runtime.live import LiveRun, StartWiring
@@ -93,11 +93,6 @@ class TrialRun:
         self._held: contextlib.ExitStack | None = None
         """Holds the directory's lock, from before it is decided where to go on from."""
         self._began = time.monotonic()
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the parts run."""
-        return self._live is not None
 
     def open(self) -> None:
         """Start the parts: afresh, from the newest whole checkpoint, or as ``take_over.json`` says.
@@ -198,18 +193,15 @@ class TrialRun:
 
     def _hold(self) -> None:
         """Take the directory's lock, unless it is ours already; waits for an earlier life of the trial to let go of it."""
-        until, run = time.monotonic() + LOCK_WAIT_S, RunDirectory(self.directory)
-        while self._held is None:
-            try:
-                with contextlib.ExitStack() as held:
-                    held.enter_context(run.locked())
-                    self._held = held.pop_all()
-            except RunDirectoryError:
-                if time.monotonic() >= until:
-                    raise RunDirectoryError(
-                        f"{run.shown}: another process is still working on this trial; end it, then resume"
-                    ) from None
-                time.sleep(0.2)
+        if self._held is not None:
+            return
+        run = RunDirectory(self.directory)
+        try:
+            with contextlib.ExitStack() as held:
+                held.enter_context(run.locked(LOCK_WAIT_S))
+                self._held = held.pop_all()
+        except RunHeldError:
+            raise RunDirectoryError(f"{run.shown}: another process is still working on this trial; end it, then resume") from None
 
     def _let_go(self) -> None:
         held, self._held = self._held, None

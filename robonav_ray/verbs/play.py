@@ -46,7 +46,7 @@ def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed
     from gymnasium.error import DependencyNotInstalled
 
     from robonav_ray.config.load import ConfigError
-    from robonav_ray.worlds.play import play_window
+    from robonav_ray.runtime.filming import show_window
 
     level, task, policy = _chosen(found, stage)
     config = found.run.config
@@ -55,10 +55,7 @@ def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed
     if output is not None:
         raise ConfigError("--output goes with a GIF; leave it away together with --window")
     try:
-        play_window(
-            policy.greedy, config.env, task.levels,
-            level=level, seed=seed, gamma=config.algo.gamma, title=task.level_names[level],
-        )  # fmt: skip
+        show_window(policy, config, task, level=level, seed=seed)
     except DependencyNotInstalled as error:
         raise ConfigError(str(error)) from None
 

