@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         session = Session(config, task, run, None, time.monotonic())
         with connected(config.runtime) as cluster:
             from robonav_ray.nodes.resources import plan_when_free
-            from robonav_ray.runtime.ray_wiring import RayWiring
+            from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
 
             wiring = RayWiring(session, plan_when_free(config, cluster), cluster.nodes)
             try:

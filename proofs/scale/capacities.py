@@ -91,7 +91,7 @@ def measure_services(seconds: float) -> dict[str, dict[str, float]]:
     from robonav_ray.curriculum.remote import start_curriculum
     from robonav_ray.replay.ledger_service import Writer
     from robonav_ray.replay.remote import start_replay
-    from robonav_ray.runtime.mailbox import MailboxHandle
+    from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
     from robonav_ray.weights.remote import start_weight_store
 
     spec = TransitionSpec.for_discrete((OBS_DIM,))

@@ -154,7 +154,7 @@ class System:
 
         ``overrides`` are those of a config; worlds are shared out over ``workers`` in any case.
         """
-        from robonav_ray.runtime.ray_wiring import RayWiring
+        from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
         from robonav_ray.runtime.topology import worker_wirings
 
         self._directory = tempfile.TemporaryDirectory(prefix="robonav-scale-", ignore_cleanup_errors=True)

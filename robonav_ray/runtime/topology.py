@@ -37,8 +37,8 @@ from robonav_ray.rollout.remote import RayWorkerProcesses
 from robonav_ray.runs.checkpoint import Checkpoint, taking_up
 from robonav_ray.runs.policies import read_policy
 from robonav_ray.runs.stored_runs import ray_train_notes
-from robonav_ray.runtime.events import EventLog
-from robonav_ray.runtime.mailbox import MailboxHandle
+from robonav_ray.runtime.over_ray.events import EventLog
+from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import Session
 from robonav_ray.weights.remote import RemoteWeights, start_weight_store

@@ -99,7 +99,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, audience: Audience) -> tup
     with connected(config.runtime) as cluster:
         from robonav_ray.nodes.cluster import ClusterError, look_at_cluster
         from robonav_ray.nodes.resources import plan_when_free
-        from robonav_ray.runtime.ray_wiring import RayWiring
+        from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
         from robonav_ray.tracking.remote import PrometheusTracker
 
         if cluster.num_nodes > 1:
@@ -115,7 +115,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, audience: Audience) -> tup
         spread = plan.placement.spread_text(cluster.nodes) if plan.placement is not None else ""
         audience.screen.print("\n".join(filter(None, (cluster.describe(), plan.describe(), spread, sized))))
         if not cluster.started_here:
-            from robonav_ray.runtime.warm_nodes import warm_nodes
+            from robonav_ray.runtime.over_ray.warm_nodes import warm_nodes
 
             warm_nodes(config, opening.task, cluster.nodes, audience.screen.print)
 

@@ -147,7 +147,7 @@ def _starter(plan: Plan | None) -> StartWiring:
         return start_local
 
     def start(session: Session) -> tuple[Wiring, list[Tracker]]:
-        from robonav_ray.runtime.ray_wiring import RayWiring
+        from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
 
         return RayWiring(session, plan), []
 

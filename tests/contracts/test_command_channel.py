@@ -13,7 +13,7 @@ from robonav_ray.errors import LearnerCallError
 from robonav_ray.interfaces import CommandChannel
 from robonav_ray.records import Command, CommandBatch, Metrics
 from robonav_ray.runtime.local_mailbox import LocalMailbox
-from robonav_ray.runtime.mailbox import MailboxHandle
+from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
 
 
 @dataclass

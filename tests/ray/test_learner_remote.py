@@ -86,7 +86,7 @@ def test_what_cannot_work_is_refused_before_anything_starts(tmp_path):
 
 @pytest.mark.ray
 def test_a_killed_rank_comes_back_from_the_last_committed_checkpoint(ray_session, tmp_path):
-    from robonav_ray.runtime.mailbox import MailboxHandle
+    from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
     from robonav_ray.weights.remote import start_weight_store
 
     mailbox = MailboxHandle()

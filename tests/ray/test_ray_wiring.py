@@ -15,8 +15,8 @@ from robonav_ray.nodes.resources import make_plan
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
 from robonav_ray.runs.run_directory import RunDirectory, create_run
 from robonav_ray.runs.task import describe_task
-from robonav_ray.runtime.events import read_events
-from robonav_ray.runtime.ray_wiring import RayWiring
+from robonav_ray.runtime.over_ray.events import read_events
+from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
 from robonav_ray.runtime.wiring import Session, WiringFacts
 from tests.e2e.test_hindsight_learns import BITFLIP
 from tests.e2e.test_local_wiring import SMALL

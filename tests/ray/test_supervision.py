@@ -23,9 +23,9 @@ from robonav_ray.part_names import Part
 from robonav_ray.runs.checkpoint import CheckpointWriter, Counters
 from robonav_ray.runs.run_directory import create_run
 from robonav_ray.runs.task import describe_task
-from robonav_ray.runtime.events import read_events
+from robonav_ray.runtime.over_ray.events import read_events
+from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
 from robonav_ray.runtime.part_titles import title_starts
-from robonav_ray.runtime.ray_wiring import RayWiring
 from robonav_ray.runtime.wiring import Session, WiringFacts
 from robonav_ray.verbs.train import train_command
 from tests.e2e.test_local_wiring import SMALL
@@ -94,7 +94,7 @@ def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(ray_ses
 def test_a_rank_that_freezes_as_a_checkpoint_is_cut_costs_the_checkpoint_and_holds_nobody(
     ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("robonav_ray.runtime.learner_watch.PATIENCE_S", 1.0)
+    monkeypatch.setattr("robonav_ray.runtime.over_ray.learner_watch.PATIENCE_S", 1.0)
     run = create_run(CONFIG, tmp_path / "run")
     wiring = RayWiring(Session(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
     frozen = 0

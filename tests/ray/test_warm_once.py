@@ -8,7 +8,7 @@ import ray
 from robonav_ray.config.load import load_run_config
 from robonav_ray.nodes.placement import NodeFacts
 from robonav_ray.runs.task import describe_task
-from robonav_ray.runtime.warm_nodes import warm_nodes
+from robonav_ray.runtime.over_ray.warm_nodes import warm_nodes
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 
@@ -33,7 +33,7 @@ def test_one_that_failed_is_asked_again(
     def fail(*_: object) -> None:
         raise OSError("no room for kernels")
 
-    monkeypatch.setattr("robonav_ray.runtime.warm_nodes.compile_kernels", fail)
+    monkeypatch.setattr("robonav_ray.runtime.over_ray.warm_nodes.compile_kernels", fail)
     here = NodeFacts(ray.get_runtime_context().get_node_id(), "127.0.0.1", 1.0)
     config = load_run_config(None, ["env.id=CartPole-v1", "seed=5"])
     for times in (1, 2):

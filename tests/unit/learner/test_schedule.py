@@ -15,7 +15,7 @@ from robonav_ray.learner.schedule import learning_rate, warmup_factor
 from robonav_ray.records import CommandBatch
 from robonav_ray.runtime.budget import Budget
 from robonav_ray.runtime.local_mailbox import LocalMailbox
-from robonav_ray.runtime.mailbox import Mailbox
+from robonav_ray.runtime.over_ray.mailbox import Mailbox
 from tests.fakes import ScriptedCommands
 from tests.unit.learner.conftest import make_bench
 

@@ -7,7 +7,7 @@ from robonav_ray.nodes.cluster import ClusterError, ClusterFacts
 from robonav_ray.nodes.placement import NodeFacts
 from robonav_ray.nodes.resources import make_plan, replan
 from robonav_ray.records import PartEvent
-from robonav_ray.runtime.elastic import LOOK_INTERVAL_S, SETTLE_S, Elasticity
+from robonav_ray.runtime.over_ray.elastic import LOOK_INTERVAL_S, SETTLE_S, Elasticity
 
 CONFIG = load_run_config(None, ["rollout.num_worlds=512"])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from robonav_ray.records import PartEvent
-from robonav_ray.runtime.events import EVENTS_FILE, EventLog, read_events
+from robonav_ray.runtime.over_ray.events import EVENTS_FILE, EventLog, read_events
 
 
 def test_events_are_read_back_counted_and_a_torn_line_is_left_out(tmp_path: Path) -> None:

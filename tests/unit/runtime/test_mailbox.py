@@ -3,7 +3,7 @@
 import asyncio
 
 from robonav_ray.records import CommandBatch
-from robonav_ray.runtime.mailbox import Mailbox
+from robonav_ray.runtime.over_ray.mailbox import Mailbox
 
 
 async def answered(mailbox: Mailbox, generation: int, value: str) -> None:

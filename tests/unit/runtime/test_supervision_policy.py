@@ -10,11 +10,11 @@ import pytest
 from robonav_ray.calls import CallFailedError, MetGoneError, PartAwayError, PartGoneError
 from robonav_ray.errors import PartLostError, ToldError, UserError
 from robonav_ray.replay.shard_records import ShardStats
-from robonav_ray.runtime import learner_watch
-from robonav_ray.runtime.learner_watch import LearnerWatch
-from robonav_ray.runtime.mailbox import MetricsPost
-from robonav_ray.runtime.poll import Poll
-from robonav_ray.runtime.supervision import ASK_INTERVAL_S, PATIENCE_S, Supervisor
+from robonav_ray.runtime.over_ray import learner_watch
+from robonav_ray.runtime.over_ray.learner_watch import LearnerWatch
+from robonav_ray.runtime.over_ray.mailbox import MetricsPost
+from robonav_ray.runtime.over_ray.poll import Poll
+from robonav_ray.runtime.over_ray.supervision import ASK_INTERVAL_S, PATIENCE_S, Supervisor
 from tests.part_fakes import Asked, Clock, Events, FakeCall
 
 TIMEOUT_S, START_S = 10.0, 120.0

@@ -4,7 +4,7 @@ import pytest
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.runs.task import describe_task
-from robonav_ray.runtime.warm_nodes import compile_kernels
+from robonav_ray.runtime.over_ray.warm_nodes import compile_kernels
 
 
 @pytest.mark.parametrize("overrides", [[], ["replay.sampler=rank", "env.id=CartPole-v1"]])

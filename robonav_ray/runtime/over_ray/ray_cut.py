@@ -21,8 +21,8 @@ from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.remote import ReplaySave
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter
-from robonav_ray.runtime.ray_save import RaySave
-from robonav_ray.runtime.ray_watch import RayWatch
+from robonav_ray.runtime.over_ray.ray_save import RaySave
+from robonav_ray.runtime.over_ray.ray_watch import RayWatch
 from robonav_ray.runtime.topology import CALL_TIMEOUT_S, Parts
 from robonav_ray.runtime.wiring import Session
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from robonav_ray.errors import PartLostError, ToldError, UserError
 from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import Metrics, PartEvent
-from robonav_ray.runtime.mailbox import MetricsPost
+from robonav_ray.runtime.over_ray.mailbox import MetricsPost
 
 logger = logging.getLogger(__name__)
 JOIN_TIMEOUT_S = 20.0

@@ -9,8 +9,8 @@ from robonav_ray.nodes.own_ray import what_died
 from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.ledger_service import LedgerReport
-from robonav_ray.runtime.learner_watch import LearnerWatch
-from robonav_ray.runtime.supervision import ASK_INTERVAL_S, Supervisor
+from robonav_ray.runtime.over_ray.learner_watch import LearnerWatch
+from robonav_ray.runtime.over_ray.supervision import ASK_INTERVAL_S, Supervisor
 from robonav_ray.runtime.topology import Parts
 from robonav_ray.runtime.wiring import Session
 

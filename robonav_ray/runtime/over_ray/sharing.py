@@ -12,7 +12,7 @@ from robonav_ray.nodes.placement import NodeFacts
 from robonav_ray.nodes.resources import Plan
 from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
-from robonav_ray.runtime.elastic import Elasticity
+from robonav_ray.runtime.over_ray.elastic import Elasticity
 from robonav_ray.runtime.sizes import max_fragment_rows
 from robonav_ray.runtime.topology import CALL_TIMEOUT_S, Parts, worker_nodes, worker_wirings
 from robonav_ray.runtime.wiring import Session

@@ -12,7 +12,7 @@ from robonav_ray.errors import LearnerCallError
 from robonav_ray.files.manifest import FileEntry
 from robonav_ray.replay.remote import ReplaySave
 from robonav_ray.runs.checkpoint import CheckpointWriter
-from robonav_ray.runtime.mailbox import MailboxHandle
+from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
 from robonav_ray.runtime.topology import CALL_TIMEOUT_S
 
 

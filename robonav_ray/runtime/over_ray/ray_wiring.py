@@ -26,10 +26,10 @@ from robonav_ray.rollout.env_watch import EnvWatch
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
-from robonav_ray.runtime.ray_cut import RayCut
-from robonav_ray.runtime.ray_save import RaySave
-from robonav_ray.runtime.ray_watch import RayWatch
-from robonav_ray.runtime.sharing import Sharing
+from robonav_ray.runtime.over_ray.ray_cut import RayCut
+from robonav_ray.runtime.over_ray.ray_save import RaySave
+from robonav_ray.runtime.over_ray.ray_watch import RayWatch
+from robonav_ray.runtime.over_ray.sharing import Sharing
 from robonav_ray.runtime.topology import start_parts
 from robonav_ray.runtime.wiring import Session, WiringFacts
 

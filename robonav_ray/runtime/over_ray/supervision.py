@@ -22,7 +22,7 @@ from robonav_ray.errors import PartLostError, ToldError
 from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.shard_records import ShardStats
-from robonav_ray.runtime.poll import Poll
+from robonav_ray.runtime.over_ray.poll import Poll
 
 ASK_INTERVAL_S = 0.5
 """Seconds between two questions to a shard or the ledger."""
