@@ -62,6 +62,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             _say_that_nothing_is_kept()
             return dispatcher
         cache._cache_file._source_stamp = (cache._cache_file._source_stamp, fingerprint())
+        cache._cache_file._version += f" {fingerprint()}"  # read before the rest, which may name modules that have moved since
         dispatcher._cache = cache
         return dispatcher
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import shutil
 import stat
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numba
 import pytest
 from numba.core.caching import FunctionCache
 
@@ -81,6 +83,16 @@ def test_a_checkout_keeps_its_kernels_beside_its_sources(tmp_path) -> None:
     package = copy_of_the_kernels(tmp_path / "checkout" / "robonav_ray")
     assert hits_and_misses(package, tmp_path / "cache") == [0, 1]
     assert not (tmp_path / "cache" / "robonav_ray").exists()
+    assert hits_and_misses(package, tmp_path / "cache") == [1, 0]
+
+
+def test_what_older_sources_have_kept_is_not_even_read(tmp_path) -> None:
+    """It names modules of theirs, which may be elsewhere by now."""
+    package = copy_of_the_kernels(tmp_path / "checkout" / "robonav_ray")
+    assert hits_and_misses(package, tmp_path / "cache") == [0, 1]
+    for index in package.rglob("*.nbi"):
+        index.write_bytes(pickle.dumps(numba.__version__, protocol=-1) + b"cno_such_module\nthing\n.")
+    assert hits_and_misses(package, tmp_path / "cache") == [0, 1]
     assert hits_and_misses(package, tmp_path / "cache") == [1, 0]
 
 
