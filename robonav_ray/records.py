@@ -115,11 +115,11 @@ class TransitionSpec:
 class Fragment:
     """Transitions that one rollout worker ships in one call.
 
-    ``(worker, incarnation, sequence)`` names the fragment, so that a retried insert is not stored twice.
+    ``(worker, life, sequence)`` names the fragment, so that a retried insert is not stored twice.
     """
 
     worker: int
-    incarnation: int
+    life: int
     sequence: int
     columns: tuple[np.ndarray, ...]
     """One array (rows, *shape) per column of the TransitionSpec."""
@@ -133,35 +133,35 @@ class Fragment:
         return len(self.priority)
 
 
-# An item id packs (shard, incarnation, sequence) into one non-negative int64: 8 + 15 + 40 bits.
+# An item id packs (shard, life, sequence) into one non-negative int64: 8 + 15 + 40 bits.
 _SEQUENCE_BITS = 40
-_INCARNATION_BITS = 15
+_LIFE_BITS = 15
 MAX_SEQUENCE = 1 << _SEQUENCE_BITS
 MAX_SHARDS = 1 << 8
-MAX_INCARNATION = 1 << _INCARNATION_BITS
+MAX_LIFE = 1 << _LIFE_BITS
 
 
 class ItemIdParts(NamedTuple):
     """The parts of item ids, each (B,) int64."""
 
     shard: np.ndarray
-    incarnation: np.ndarray
+    life: np.ndarray
     sequence: np.ndarray
 
 
-def pack_item_id(shard: int, incarnation: int, sequence: np.ndarray) -> np.ndarray:
+def pack_item_id(shard: int, life: int, sequence: np.ndarray) -> np.ndarray:
     """Return the (B,) int64 ids of ``sequence`` (B,) int64 in one life of one shard; ids are never reused."""
-    if not (0 <= shard < MAX_SHARDS and 0 <= incarnation < MAX_INCARNATION):
-        raise ValueError(f"shard {shard} or incarnation {incarnation} out of range")
-    prefix = (shard << (_INCARNATION_BITS + _SEQUENCE_BITS)) | (incarnation << _SEQUENCE_BITS)
+    if not (0 <= shard < MAX_SHARDS and 0 <= life < MAX_LIFE):
+        raise ValueError(f"shard {shard} or life {life} out of range")
+    prefix = (shard << (_LIFE_BITS + _SEQUENCE_BITS)) | (life << _SEQUENCE_BITS)
     return np.int64(prefix) | sequence.astype(np.int64)
 
 
 def unpack_item_id(item_id: np.ndarray) -> ItemIdParts:
-    """Return shard, incarnation and sequence of (B,) int64 ids."""
+    """Return shard, life and sequence of (B,) int64 ids."""
     return ItemIdParts(
-        item_id >> (_INCARNATION_BITS + _SEQUENCE_BITS),
-        (item_id >> _SEQUENCE_BITS) & (MAX_INCARNATION - 1),
+        item_id >> (_LIFE_BITS + _SEQUENCE_BITS),
+        (item_id >> _SEQUENCE_BITS) & (MAX_LIFE - 1),
         item_id & ((1 << _SEQUENCE_BITS) - 1),
     )
 

@@ -16,7 +16,7 @@ from robonav_ray.records import Command, CommandBatch, Metrics, PolicySnapshot, 
 class FakeReplay:
     """BatchSource and PrioritySink over a fixed table of rows.
 
-    With the default table, row i has id (shard 0, incarnation 0, i), ``obs[:, 0] == i`` and ``next_obs[:, 0] == i + 0.5``.
+    With the default table, row i has id (shard 0, life 0, i), ``obs[:, 0] == i`` and ``next_obs[:, 0] == i + 0.5``.
     Draws are uniform; row i has importance weight 1.
     """
 

@@ -64,9 +64,7 @@ class NaiveLedger:
         return ok
 
 
-def serial_fragment(
-    sequence: int, rows: int, *, worker: int = 0, incarnation: int = 0, priority: np.ndarray | None = None
-) -> Fragment:
+def serial_fragment(sequence: int, rows: int, *, worker: int = 0, life: int = 0, priority: np.ndarray | None = None) -> Fragment:
     """Return a fragment whose every column encodes the row's own number: worker * 1e5 + sequence * rows + row."""
     number = worker * 100_000 + sequence * rows + np.arange(rows)
     columns = SPEC.allocate(rows)
@@ -79,7 +77,7 @@ def serial_fragment(
     version[:] = sequence
     if priority is None:
         priority = np.ones(rows, np.float32)
-    return Fragment(worker, incarnation, sequence, columns, priority.astype(np.float32))
+    return Fragment(worker, life, sequence, columns, priority.astype(np.float32))
 
 
 def check_serial_columns(columns: tuple[np.ndarray, ...]) -> np.ndarray:

@@ -27,7 +27,7 @@ from robonav_ray.nodes.cluster import connected
 from robonav_ray.runs.checkpoint import Counters
 from robonav_ray.runs.run_directory import RunDirectory, create_run
 from robonav_ray.runs.task import describe_task
-from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.runtime.wiring import RunSession, WiringFacts
 from robonav_ray.screen import say
 
 FULL_SPEED_FRAC = 0.9
@@ -85,7 +85,7 @@ def fill(watch: Watch, rows: int, timeout_s: float) -> float:
     return time.monotonic() - began
 
 
-def snapshot(watch: Watch, session: Session, number: int) -> dict[str, Any]:
+def snapshot(watch: Watch, session: RunSession, number: int) -> dict[str, Any]:
     """Make one checkpoint while the run goes on."""
     from robonav_ray.runtime.saving import Saver
 
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-checkpoint-") as temporary:
         run = create_run(config, (args.out or Path(temporary)) / "run")
         task = describe_task(config)
-        session = Session(config, task, run, None, time.monotonic())
+        session = RunSession(config, task, run, None, time.monotonic())
         with connected(config.runtime) as cluster:
             from robonav_ray.nodes.resources import plan_when_free
             from robonav_ray.runtime.over_ray.ray_wiring import RayWiring

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     neighbours = Fixed(make_snapshot(obs_dim, num_actions, config.algo), level=len(levels) - 1)
     worker = RolloutWorker(
         worker=0,
-        incarnation=0,
+        life=0,
         env=env,
         policy=Policy(obs_dim, num_actions, config.algo),
         algo=config.algo,

@@ -26,7 +26,7 @@ from robonav_ray.runs.run_directory import create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.live import LiveRun, start_local
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.wiring import Session, Wiring
+from robonav_ray.runtime.wiring import RunSession, Wiring
 from robonav_ray.screen import say
 from robonav_ray.tracking.jsonl import read_metrics
 
@@ -71,9 +71,9 @@ class DownTracker(SlowTracker):
 def run(folder: Path, extra: list[Tracker], interval_s: float) -> LiveRun:
     """Start a run in this process with ``extra`` trackers."""
     config = load_run_config(None, [*CONFIG, f"output_dir={folder}", f"tracking.interval_s={interval_s}"])
-    session = Session(config, describe_task(config), create_run(config), None, time.monotonic())
+    session = RunSession(config, describe_task(config), create_run(config), None, time.monotonic())
 
-    def start(session: Session) -> tuple[Wiring, list[Tracker]]:
+    def start(session: RunSession) -> tuple[Wiring, list[Tracker]]:
         return start_local(session)[0], extra
 
     return LiveRun(session, start, wiring_name="local", stop=StopRequest(), command=["bench_trackers"])

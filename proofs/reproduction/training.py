@@ -24,7 +24,7 @@ from robonav_ray.runtime.judge import evaluate_run
 from robonav_ray.runtime.local import LocalWiring
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.status import RunStatus
@@ -99,7 +99,7 @@ def run_training(trial: Trial) -> TrialResult:
     return result
 
 
-def _open_session(trial: Trial, config: RunConfig) -> Session:
+def _open_session(trial: Trial, config: RunConfig) -> RunSession:
     task = describe_task(config)
     check_sizes(config, task.spec)
     folder = trial.folder / "run"
@@ -107,10 +107,10 @@ def _open_session(trial: Trial, config: RunConfig) -> Session:
     if folder.is_dir():
         checkpoint, _damaged = newest_good_checkpoint(folder / "checkpoints")
         if checkpoint is not None:
-            return Session(config, task, open_run(folder), checkpoint, began)
+            return RunSession(config, task, open_run(folder), checkpoint, began)
         shutil.rmtree(folder)
     trial.folder.mkdir(parents=True, exist_ok=True)
-    return Session(config, task, create_run(config, folder), None, began)
+    return RunSession(config, task, create_run(config, folder), None, began)
 
 
 def _measure(measure: Measure, trial: Trial, run: RunDirectory, config: RunConfig) -> tuple[float, dict[str, Any]]:

@@ -230,7 +230,7 @@ def measure_steps(seconds: float, worlds: tuple[int, int] = (16, 256), steps: in
         assert shape == (OBS_DIM,)
         alone: Any = _Alone(network_snapshot(), [], len(levels) - 1)
         worker = RolloutWorker(
-            worker=0, incarnation=0, env=env, policy=Policy(OBS_DIM, NUM_ACTIONS, config.algo), algo=config.algo, rollout=config.rollout,
+            worker=0, life=0, env=env, policy=Policy(OBS_DIM, NUM_ACTIONS, config.algo), algo=config.algo, rollout=config.rollout,
             seed=0, first_world=0, num_lanes_total=num, gate_ladder_frac=0.5, assignments=alone, sink=alone, weights=alone,
         )  # fmt: skip
         each = Meter(None, seconds).per_call(worker.collect, waits=False)

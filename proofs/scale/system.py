@@ -26,7 +26,7 @@ from robonav_ray.part_names import Part
 from robonav_ray.runs.run_directory import create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.part_titles import part_of
-from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.runtime.wiring import RunSession, WiringFacts
 
 POLL_S = 0.1
 CPUS_PER_NODE = 100
@@ -155,7 +155,7 @@ class System:
         ``overrides`` are those of a config; worlds are shared out over ``workers`` in any case.
         """
         from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
-        from robonav_ray.runtime.topology import worker_wirings
+        from robonav_ray.runtime.topology import worker_orders
 
         self._directory = tempfile.TemporaryDirectory(prefix="robonav-scale-", ignore_cleanup_errors=True)
         config = load_run_config(
@@ -163,7 +163,7 @@ class System:
             ["runtime.auth_mode=disabled", "runtime.heartbeat_timeout_s=120", "runtime.start_timeout_s=300",
              f"rollout.num_workers={workers}", "rollout.spares=false", "runtime.cpus_per_rank=0.5", *overrides],
         )  # fmt: skip
-        session = Session(
+        session = RunSession(
             config, describe_task(config), create_run(config, Path(self._directory.name) / "run"), None, time.monotonic()
         )
         cluster = look_at_cluster(started_here=True)
@@ -173,12 +173,12 @@ class System:
         first = workers if start_workers is None else start_workers
         self._wiring = RayWiring(session, replace(self._plan, num_workers=first, worlds=self._plan.worlds[:first]), cluster.nodes)
         parts, spread = self._wiring.parts, replace(self._plan, worlds=split_worlds(config.rollout.num_worlds, workers))
-        self._wirings = worker_wirings(session, spread, parts.curriculum, parts.replay, parts.weights)
+        self._orders = worker_orders(session, spread, parts.curriculum, parts.replay, parts.weights)
         self.row_bytes = session.task.spec.row_bytes
 
     def grow_to(self, workers: int) -> None:
         """Add workers to those that are at work, as the run does when nodes join."""
-        self._wiring.parts.fleet.resize(self._wirings[:workers])
+        self._wiring.parts.fleet.resize(self._orders[:workers])
 
     def wait_running(self, timeout_s: float, is_ready: Callable[[WiringFacts], bool] = lambda facts: True) -> None:
         """Poll until every worker has delivered, the learner has learned, and ``is_ready``.

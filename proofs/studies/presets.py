@@ -34,7 +34,7 @@ from robonav_ray.runtime.controller import Controller
 from robonav_ray.runtime.judge import judge_stage, load_policy
 from robonav_ray.runtime.local import LocalWiring
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import say
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.panel import NoPanel
@@ -97,7 +97,7 @@ def train(preset: str, environment: str, seed: int, changes: Sequence[str] = (),
     window_at: int | None = None
     with tempfile.TemporaryDirectory() as folder:
         task = describe_task(config)
-        session = Session(config, task, create_run(config, Path(folder) / "run"), None, time.monotonic())
+        session = RunSession(config, task, create_run(config, Path(folder) / "run"), None, time.monotonic())
         wiring = LocalWiring(session)
         trackers = open_trackers(config.tracking, session.run.path, None, [])
         with session.run.locked(), NoPanel() as panel:

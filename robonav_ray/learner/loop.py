@@ -35,7 +35,7 @@ from torch import nn
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink, WeightSink
-from robonav_ray.learner.commands import Obedience
+from robonav_ray.learner.command_handler import CommandHandler
 from robonav_ray.learner.meters import LearnerMeters
 from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState
@@ -87,7 +87,7 @@ class LearnerLoop:
         self._ranks = ranks or OneRank()
         self._source, self._priorities, self._weights, self._commands = source, priorities, weights, commands
         self._update = Update(state, algo, learner, spec, model, self._ranks, dump_directory)
-        self._obedience = Obedience(state, learner, self._update, self._ranks, on_committed)
+        self._handler = CommandHandler(state, learner, self._update, self._ranks, on_committed)
         self._rows_per_rank = learner.batch_size // self._ranks.world_size
         self._rows_global = self._rows_per_rank * self._ranks.world_size
         self._batches_per_call = learner.batches_per_call
@@ -101,7 +101,7 @@ class LearnerLoop:
     @property
     def stopping(self) -> bool:
         """Whether a command has asked to stop."""
-        return self._obedience.stopping
+        return self._handler.stopping
 
     def publish(self) -> None:
         """Publish the weights under the next version; rank 0 sends, all ranks count."""
@@ -113,7 +113,7 @@ class LearnerLoop:
         """Publish the weights as they are, then train until a command says stop; raises what the parts raise."""
         self.publish()
         while not self.stopping:
-            batches = None if self._obedience.paused else self._kept or self._draw(self._batches_per_call)
+            batches = None if self._handler.paused else self._kept or self._draw(self._batches_per_call)
             train, look = self._ranks.agree(batches is not None, self._wants_look())
             if train and batches is not None:
                 self._kept = None
@@ -122,7 +122,7 @@ class LearnerLoop:
                 self._kept = self._kept or batches
             if look:
                 self.look()
-            elif self._obedience.paused:
+            elif self._handler.paused:
                 time.sleep(PAUSED_LOOK_S / 4)
 
     def advance(self, max_updates: int) -> int:
@@ -131,7 +131,7 @@ class LearnerLoop:
         For a wiring that owns the loop: deterministic, and nothing that was drawn stays behind. One rank only.
         """
         made = 0
-        while made < max_updates and not self._obedience.paused:
+        while made < max_updates and not self._handler.paused:
             batches = self._draw(min(self._batches_per_call, max_updates - made))
             if batches is None:
                 break
@@ -148,24 +148,24 @@ class LearnerLoop:
         if batch.budget_frac is not None:
             self.state.budget_frac = batch.budget_frac
         for command in batch.commands:
-            answer = self._obedience.obey(command)
+            answer = self._handler.obey(command)
             if self._ranks.rank == 0:
                 self._commands.reply(command.id, answer)
-        if self._obedience.take_reloaded():
+        if self._handler.take_reloaded():
             self._kept = None
             self._update.take_means()
             self._meters.begin(self.state.learner_step)
             self.publish()
         self._has_told |= self.state.learner_step > self._looked_step
-        self._obedience.stopping |= batch.stop
+        self._handler.stopping |= batch.stop
         self._looked_at, self._looked_step = time.monotonic(), self.state.learner_step
 
     def _wants_look(self) -> bool:
         waited = time.monotonic() - self._looked_at
-        if self._obedience.paused:
+        if self._handler.paused:
             return waited >= PAUSED_LOOK_S
         since = self.state.learner_step - self._looked_step
-        return waited >= LOOK_S or since >= (self._obedience.config.report_interval if self._has_told else 1)
+        return waited >= LOOK_S or since >= (self._handler.config.report_interval if self._has_told else 1)
 
     def _draw(self, num_batches: int) -> list[ReplaySample] | None:
         self._source.set_learner_step(self.state.learner_step)
@@ -187,7 +187,7 @@ class LearnerLoop:
                 continue
             item_ids.append(sample.item_id)
             errors.append(error)
-            if self.state.learner_step % self._obedience.config.publish_interval == 0:
+            if self.state.learner_step % self._handler.config.publish_interval == 0:
                 self.publish()
         if errors:
             stale = self._priorities.update_priorities(np.concatenate(item_ids), np.concatenate(errors))

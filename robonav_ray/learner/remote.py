@@ -54,7 +54,7 @@ TRAIN_ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class LearnerWiring:
+class LearnerOrder:
     """All that a rank needs to begin; picklable, and small enough to travel with the training function."""
 
     algo: AlgoConfig
@@ -80,7 +80,7 @@ class LearnerWiring:
 
 
 def train_loop(config: dict[str, Any]) -> None:
-    """Run one rank until it is told to stop; ``config["wiring"]`` is a LearnerWiring.
+    """Run one rank until it is told to stop; ``config["order"]`` is a LearnerOrder.
 
     What trying again would not mend (numbers that are not finite, a device that cannot do what is asked) is written down for the
     driver and ends the ranks as if they had been told to stop, so that Train does not start them again.
@@ -88,14 +88,14 @@ def train_loop(config: dict[str, Any]) -> None:
     import ray.train
 
     try:
-        _run_rank(config["wiring"], config["pointer"])
+        _run_rank(config["order"], config["pointer"])
     except (FloatingPointError, UserError) as error:  # raised by all ranks alike
         if ray.train.get_context().get_world_rank() == 0:
             kind = "user" if isinstance(error, UserError) else "numbers"
             write_ended(config["pointer"], kind, str(error))
 
 
-def _run_rank(wiring: LearnerWiring, pointer: str) -> None:
+def _run_rank(order: LearnerOrder, pointer: str) -> None:
     import ray.train
 
     from robonav_ray.learner.devices import pick_device_of_all, set_threads, share_interpreter
@@ -104,26 +104,26 @@ def _run_rank(wiring: LearnerWiring, pointer: str) -> None:
     from robonav_ray.learner.state import LearnerState
 
     context = ray.train.get_context()
-    set_threads(wiring.learner.torch_threads)
+    set_threads(order.learner.torch_threads)
     share_interpreter()
     ranks = ProcessGroupRanks() if context.get_world_size() > 1 else OneRank()
-    device = pick_device_of_all(wiring.learner, wiring.device, context.get_local_rank(), ranks)
-    state = LearnerState(wiring.obs_dim, wiring.num_actions, wiring.algo, wiring.learner, wiring.seed, device, wiring.lidar)
-    take_up(state, wiring, ranks, last_committed(pointer))
-    source = wiring.sources[ranks.rank]
+    device = pick_device_of_all(order.learner, order.device, context.get_local_rank(), ranks)
+    state = LearnerState(order.obs_dim, order.num_actions, order.algo, order.learner, order.seed, device, order.lidar)
+    take_up(state, order, ranks, last_committed(pointer))
+    source = order.sources[ranks.rank]
     loop = LearnerLoop(
         state,
-        wiring.algo,
-        wiring.learner,
-        wiring.spec,
+        order.algo,
+        order.learner,
+        order.spec,
         source=source,
-        priorities=wiring.priorities,
-        weights=wiring.weights,
-        commands=wiring.commands,
+        priorities=order.priorities,
+        weights=order.weights,
+        commands=order.commands,
         ranks=ranks,
         model=data_parallel(state) if ranks.world_size > 1 else None,
         on_committed=lambda path: report_committed(path, pointer),
-        dump_directory=Path(wiring.dump_directory) if wiring.dump_directory is not None else None,
+        dump_directory=Path(order.dump_directory) if order.dump_directory is not None else None,
     )
     try:
         loop.run()
@@ -139,21 +139,21 @@ def data_parallel(state: Any) -> Any:
     return average_over_ranks(state.online, state.device)
 
 
-def take_up(state: Any, wiring: LearnerWiring, ranks: Any, committed: str | None) -> None:
+def take_up(state: Any, order: LearnerOrder, ranks: Any, committed: str | None) -> None:
     """Load the last ``committed`` checkpoint after a restart, else ``resume_from``, else keep the fresh state.
 
     Rank 0 decides what was committed. The policy version continues from the weight store, so that it never falls however old the
     checkpoint is.
     """
-    from robonav_ray.learner.commands import load_shared
+    from robonav_ray.learner.command_handler import load_shared
 
     committed = ranks.broadcast(committed)
     if committed is not None:
         load_shared(state, committed, ranks, take_overrides=True)
-    elif wiring.resume_from is not None:
-        load_shared(state, wiring.resume_from, ranks)
+    elif order.resume_from is not None:
+        load_shared(state, order.resume_from, ranks)
     if ranks.rank == 0:
-        newest = wiring.weights.wait_newer_than(state.policy_version)
+        newest = order.weights.wait_newer_than(state.policy_version)
         if newest is not None:
             state.policy_version = newest.version
     state.policy_version = ranks.broadcast(state.policy_version)
@@ -227,7 +227,7 @@ class LearnerHandle:
 
 
 def make_trainer(
-    wiring: LearnerWiring,
+    order: LearnerOrder,
     *,
     num_ranks: int,
     cpus_per_rank: float,
@@ -260,7 +260,7 @@ def make_trainer(
         from ray.train.torch import TorchTrainer as base
     return lean_trainer_class(base, groups, [] if controllers is None else controllers)(
         train_loop,
-        train_loop_config={"wiring": wiring, "pointer": committed_pointer(storage_path, run_name)},
+        train_loop_config={"order": order, "pointer": committed_pointer(storage_path, run_name)},
         scaling_config=train.ScalingConfig(
             num_workers=num_ranks,
             use_gpu=use_gpu,
@@ -283,7 +283,7 @@ def rank_resources(cpus: float, gpus: float) -> dict[str, float]:
 
 
 def start_learner(
-    wiring: LearnerWiring,
+    order: LearnerOrder,
     *,
     run_name: str,
     storage_path: str,
@@ -297,7 +297,7 @@ def start_learner(
     """Start the learner and return at once; importing Train and torch happens in the background thread.
 
     Args:
-        wiring: Clients and config; picklable.
+        order: Clients and config; picklable.
         run_name: Must never have been used under ``storage_path``: Train would silently resume the old run.
         storage_path: Where Train keeps its notes (a few kB), a path or a URI; shared by all nodes that may hold rank 0.
         notes: Folder on this machine for what the driver notes of Train; ``storage_path`` where that is one.
@@ -308,10 +308,10 @@ def start_learner(
         start_timeout_s: How long the ranks' resources may take to become free before Train tries anew.
 
     Raises:
-        ValueError: When ``run_name`` has been used, or ``wiring`` has not one source per rank.
+        ValueError: When ``run_name`` has been used, or ``order`` has not one source per rank.
     """
-    if len(wiring.sources) != max(num_ranks, 1):
-        raise ValueError(f"{len(wiring.sources)} batch sources for {num_ranks} ranks; there must be one for each")
+    if len(order.sources) != max(num_ranks, 1):
+        raise ValueError(f"{len(order.sources)} batch sources for {num_ranks} ranks; there must be one for each")
     if (Path(storage_path) / run_name).exists():
         raise ValueError(f"{Path(storage_path) / run_name} exists: Train would resume it; choose a run_name that was never used")
     for key, value in {**TRAIN_ENVIRONMENT, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(start_timeout_s)}.items():
@@ -327,7 +327,7 @@ def start_learner(
 
     def fit() -> None:
         make_trainer(
-            wiring,
+            order,
             num_ranks=num_ranks,
             cpus_per_rank=cpus_per_rank,
             gpus_per_rank=gpus_per_rank,

@@ -30,14 +30,14 @@ MIXER_INDEX = 1 << 16
 """Index of a mixer's random stream under ROLE_REPLAY; shards have the indices 0..255. Rank k's mixer has MIXER_INDEX + k."""
 
 
-def shard_arguments(config: ReplayConfig, spec: TransitionSpec, seed: int, index: int, incarnation: int = 0) -> dict[str, Any]:
+def shard_arguments(config: ReplayConfig, spec: TransitionSpec, seed: int, index: int, life: int = 0) -> dict[str, Any]:
     """Return the constructor's arguments for shard ``index`` of a replay with this config and run seed."""
     return {
         "index": index,
         "spec": spec,
         "capacity": shard_capacities(config)[index],
-        "seed": seed_for(seed, ROLE_REPLAY, index + (incarnation << 20)),
-        "incarnation": incarnation,
+        "seed": seed_for(seed, ROLE_REPLAY, index + (life << 20)),
+        "life": life,
         "sampler": config.sampler,
         "priority_exponent": config.priority_exponent,
         "priority_epsilon": config.priority_epsilon,
@@ -123,9 +123,9 @@ class ReplayBuffer:
         for shard in self.shards:
             shard.forget_writers()
 
-    def newest_sequence(self, worker: int, incarnation: int) -> int:
+    def newest_sequence(self, worker: int, life: int) -> int:
         """Return the newest fragment of one worker's life that was stored; -1 when none was."""
-        return max(shard.newest_sequence(worker, incarnation) for shard in self.shards)
+        return max(shard.newest_sequence(worker, life) for shard in self.shards)
 
     def update_priorities(self, item_id: np.ndarray, priority: np.ndarray) -> int:
         """Set priorities (B,), |td_error| before the exponent, of items (B,); return how many came too late."""

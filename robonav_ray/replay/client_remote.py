@@ -113,7 +113,7 @@ class RemoteTransitionSink(_Client):
         What an insert finds wrong is raised by a later call, or by ``flush``.
         """
         self._reap(self._max_in_flight - 1)
-        writer = self._writer = Writer(fragment.worker, fragment.incarnation)
+        writer = self._writer = Writer(fragment.worker, fragment.life)
         while (reservation := self._shards.reserve("insert", fragment.num_rows, writer)) is None:
             self._reap(self._max_in_flight)
         self._send(_Sent(fragment, reservation))

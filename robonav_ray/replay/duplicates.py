@@ -9,11 +9,11 @@ from robonav_ray.ranges import count, require
 WINDOW = 1024
 """Fragments of one worker's life that are remembered; older ones count as seen. Far above what can be in flight."""
 LIVES = 2
-"""Lives (incarnations) of one worker that are remembered; fragments of older lives count as seen."""
+"""Lives of one worker that are remembered; fragments of older lives count as seen."""
 
 
 class DuplicateFilter:
-    """Knows a fragment by (worker, incarnation, sequence); memory is bounded by workers x LIVES x WINDOW.
+    """Knows a fragment by (worker, life, sequence); memory is bounded by workers x LIVES x WINDOW.
 
     Sequences of one worker may arrive out of order (they are shared out over shards and retried), by less than WINDOW.
     """
@@ -22,16 +22,16 @@ class DuplicateFilter:
         """Start with nothing seen."""
         self._seen: dict[int, dict[int, set[int]]] = {}
 
-    def is_new(self, worker: int, incarnation: int, sequence: int) -> bool:
+    def is_new(self, worker: int, life: int, sequence: int) -> bool:
         """Return True the first time it is asked about a fragment, and remember it."""
         lives = self._seen.setdefault(worker, {})
-        if incarnation not in lives:
-            if len(lives) >= LIVES and incarnation < min(lives):
+        if life not in lives:
+            if len(lives) >= LIVES and life < min(lives):
                 return False
-            lives[incarnation] = set()
+            lives[life] = set()
             if len(lives) > LIVES:
                 del lives[min(lives)]
-        sequences = lives[incarnation]
+        sequences = lives[life]
         newest = max(sequences, default=sequence)
         if sequence in sequences or sequence <= newest - WINDOW:
             return False
@@ -53,9 +53,9 @@ class DuplicateFilter:
             seen[_number(worker)] = {_number(life): _sequences(worker, sequences) for life, sequences in lives.items()}
         self._seen = seen
 
-    def newest(self, worker: int, incarnation: int) -> int:
+    def newest(self, worker: int, life: int) -> int:
         """Return the newest fragment of one worker's life that was seen; -1 when none was."""
-        return max(self._seen.get(worker, {}).get(incarnation, ()), default=-1)
+        return max(self._seen.get(worker, {}).get(life, ()), default=-1)
 
 
 def _number(text: str) -> int:

@@ -42,7 +42,7 @@ class Writer(NamedTuple):
     """One life of a rollout worker."""
 
     worker: int
-    incarnation: int
+    life: int
 
 
 class Quiet(NamedTuple):
@@ -155,12 +155,12 @@ class LedgerService:
         self.ledger.settle(reservation, rows_done)
         self._admit()
 
-    async def fence(self, worker: int, incarnation: int) -> int:
-        """Admit the lives of ``worker`` up to ``incarnation`` no more; return the rows that they had reserved and not stored.
+    async def fence(self, worker: int, life: int) -> int:
+        """Admit the lives of ``worker`` up to ``life`` no more; return the rows that they had reserved and not stored.
 
         These no longer count as inserted; should one of their inserts have arrived all the same, its result counts when it settles.
         """
-        self._fenced[worker] = max(incarnation, self._fenced.get(worker, incarnation))
+        self._fenced[worker] = max(life, self._fenced.get(worker, life))
         self._heard.pop(worker, None)
         for queue in self._waiting.values():
             for waiter in queue:
@@ -231,11 +231,11 @@ class LedgerService:
         self._admit()
 
     def _is_fenced(self, writer: Writer) -> bool:
-        return writer.incarnation <= self._fenced.get(writer.worker, writer.incarnation - 1)
+        return writer.life <= self._fenced.get(writer.worker, writer.life - 1)
 
     def _check_fence(self, writer: Writer) -> None:
         if self._is_fenced(writer):
-            raise FencedError(f"rollout worker {writer.worker}, life {writer.incarnation}, was given up and replaced")
+            raise FencedError(f"rollout worker {writer.worker}, life {writer.life}, was given up and replaced")
 
     def _admit(self) -> None:
         """Cancel expired leases, then admit the first in the queue that may go."""

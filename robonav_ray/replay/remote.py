@@ -83,19 +83,19 @@ class _RayShards:
         self._config, self._spec, self._seed, self._strategies = config, spec, seed, list(strategies)
         self._actor_class: Any = ray.remote(num_cpus=cpus_per_shard, max_restarts=0)(ReplayShard)
 
-    def start(self, index: int, incarnation: int) -> Any:
+    def start(self, index: int, life: int) -> Any:
         actor_class = self._actor_class
         if self._strategies:
             actor_class = actor_class.options(scheduling_strategy=self._strategies[index])
-        shard = actor_class.remote(**buffer.shard_arguments(self._config, self._spec, self._seed, index, incarnation))
+        shard = actor_class.remote(**buffer.shard_arguments(self._config, self._spec, self._seed, index, life))
         shard.__ray_call__.remote(_step_back)
         return shard
 
-    def first_answer(self, process: Any, index: int, incarnation: int, directory: Path | str | None) -> RayCall:
+    def first_answer(self, process: Any, index: int, life: int, directory: Path | str | None) -> RayCall:
         if directory is None:
             return RayCall(process.stats.remote())
         path = buffer.shard_directories(directory, self._config.num_shards)[index]
-        return RayCall(process.restore.remote(path, incarnation))
+        return RayCall(process.restore.remote(path, life))
 
     def kill(self, process: Any) -> None:
         ray.kill(process)
@@ -256,9 +256,9 @@ class ReplayHandles:
         """
         saved = buffer.read_replay_json(directory, len(self.shards))
         paths = buffer.shard_directories(directory, len(self.shards))
-        refs = [s.restore.remote(p, k + 1) for s, p, k in zip(self.shards, paths, self._lives.incarnations, strict=True)]
+        refs = [s.restore.remote(p, k + 1) for s, p, k in zip(self.shards, paths, self._lives.numbers, strict=True)]
         try:
-            self._lives.incarnations = ray.get(refs, timeout=timeout_s)
+            self._lives.numbers = ray.get(refs, timeout=timeout_s)
             with within("replay/replay.json: "):
                 ray.get(self.ledger.load_state_dict.remote(saved["ledger"]), timeout=timeout_s)
             ray.get([shard.forget_writers.remote() for shard in self.shards], timeout=timeout_s)  # all that are to come are new

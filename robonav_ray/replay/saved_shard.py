@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.ranges import Numbers, check_generator, count, like, real, require
-from robonav_ray.records import MAX_INCARNATION, MAX_SEQUENCE, TransitionSpec, unpack_item_id
+from robonav_ray.records import MAX_LIFE, MAX_SEQUENCE, TransitionSpec, unpack_item_id
 
 MAX_LEAF = 1.0e40
 """Above every priority that float32 holds."""
 _ROUNDING = 1.0 - 1e-6
-INCARNATION = count(high=MAX_INCARNATION - 2)
+LIFE = count(high=MAX_LIFE - 2)
 """Leaves one life more."""
 
 
 def check_counts(state: Mapping[str, Any], capacity: int) -> None:
     """RangeError unless the single numbers of a shard's state, and its generator, are in their ranges."""
     declared: dict[str, Numbers] = {
-        "incarnation": INCARNATION,
+        "incarnation": LIFE,
         "next_sequence": count(high=MAX_SEQUENCE >> 1),
         "max_leaf": real(low=0.0, high=MAX_LEAF),
         "num_duplicates": count(),
@@ -58,7 +58,7 @@ def check_arrays(state: Mapping[str, Any], spec: TransitionSpec, shard: int, cap
     require(parts.sequence == sequence, "item_id.npy: a row is not in the slot of its sequence")
     require(item_id >= 0, "item_id.npy: an id is negative")
     require(parts.shard == shard, f"item_id.npy: an id of another shard than {shard}")
-    require(parts.incarnation <= state["incarnation"], "item_id.npy: an id of a life to come")
+    require(parts.life <= state["incarnation"], "item_id.npy: an id of a life to come")
     if least_leaf is not None:
         like(leaf, _ROUNDING * least_leaf, max(float(state["max_leaf"]), least_leaf)).check("leaf.npy", leaf)
     if "order" in state:

@@ -12,11 +12,11 @@ from robonav_ray.files.background_write import BackgroundWrite
 from robonav_ray.files.manifest import FileEntry
 from robonav_ray.files.storage import local_folder, open_folder
 from robonav_ray.ranges import within
-from robonav_ray.records import MAX_INCARNATION, Fragment, TransitionSpec, pack_item_id, unpack_item_id
+from robonav_ray.records import MAX_LIFE, Fragment, TransitionSpec, pack_item_id, unpack_item_id
 from robonav_ray.replay.duplicates import DuplicateFilter
 from robonav_ray.replay.rank_heap import RankHeap
 from robonav_ray.replay.row_layout import RowLayout
-from robonav_ray.replay.saved_shard import INCARNATION, check_arrays, check_counts
+from robonav_ray.replay.saved_shard import LIFE, check_arrays, check_counts
 from robonav_ray.replay.shard_files import load_shard_state, state_arrays
 from robonav_ray.replay.shard_records import Draw, ShardSample, ShardStats
 from robonav_ray.replay.snapshot import ShardSnapshot
@@ -40,7 +40,7 @@ class ReplayShard:
         capacity: int,
         seed: int,
         *,
-        incarnation: int = 0,
+        life: int = 0,
         sampler: Sampler = "prioritized",
         priority_exponent: float = 0.6,
         priority_epsilon: float = 1e-3,
@@ -55,8 +55,8 @@ class ReplayShard:
         """
         if sampler not in ("prioritized", "rank", "uniform"):
             raise ValueError(f"sampler must be 'prioritized', 'rank' or 'uniform', got {sampler!r}")
-        pack_item_id(index, incarnation, np.zeros(1, np.int64))
-        self.index, self.spec, self.capacity, self.incarnation = index, spec, capacity, incarnation
+        pack_item_id(index, life, np.zeros(1, np.int64))
+        self.index, self.spec, self.capacity, self.life = index, spec, capacity, life
         self._sampler, self._exponent, self._epsilon = sampler, priority_exponent, priority_epsilon
         self._stratified, self._enter_at_max = stratified, initial_priority == "max"
         self._layout = RowLayout(spec)
@@ -83,7 +83,7 @@ class ReplayShard:
         index = self._index
         return ShardStats(
             shard=self.index,
-            incarnation=self.incarnation,
+            life=self.life,
             mass=float(self.size) if index is None else index.total,
             min_leaf=(1.0 if self.size else np.inf) if index is None else index.min_leaf,
             size=self.size,
@@ -107,7 +107,7 @@ class ReplayShard:
                 "replay.num_shards or rollout.steps_per_fragment"
             )
         leaf = self._leaf_of(np.full_like(fragment.priority, np.inf) if self._enter_at_max else fragment.priority, allow_inf=True)
-        if not self._seen.is_new(fragment.worker, fragment.incarnation, fragment.sequence):
+        if not self._seen.is_new(fragment.worker, fragment.life, fragment.sequence):
             self._num_duplicates += 1
             return 0
         sequence = np.arange(self._next_sequence, self._next_sequence + num)
@@ -118,7 +118,7 @@ class ReplayShard:
             self._snapshot.before_overwrite(self._next_sequence, num)
         self._layout.pack(tuple(c[:head] for c in fragment.columns), self._rows[first : first + head])
         self._layout.pack(tuple(c[head:] for c in fragment.columns), self._rows[: num - head])
-        self._item_id[slot] = pack_item_id(self.index, self.incarnation, sequence)
+        self._item_id[slot] = pack_item_id(self.index, self.life, sequence)
         self._set_leaves(slot, leaf)
         self._next_sequence += num
         return num
@@ -172,14 +172,14 @@ class ReplayShard:
         state = self._state_views()
         return state | {name: state[name].copy() for name in state_arrays(self._sampler)}  # rows in slot order
 
-    def load_state_dict(self, state: dict[str, Any], incarnation: int | None = None) -> None:
+    def load_state_dict(self, state: dict[str, Any], life: int | None = None) -> None:
         """Become the shard that ``state`` was taken from.
 
-        With ``incarnation`` the rows keep their ids and new rows get ids of that life, so that no id is used twice even when
+        With ``life`` the rows keep their ids and new rows get ids of that life, so that no id is used twice even when
         the shard had gone on after the snapshot; without, the shard continues exactly. ValueError when keys, settings,
-        columns or sizes differ from this shard's, or ``incarnation`` is not above the one in ``state``; nothing has changed then.
+        columns or sizes differ from this shard's, or ``life`` is not above the one in ``state``; nothing has changed then.
         """
-        self._check_state(state, incarnation)
+        self._check_state(state, life)
         self.abandon_save()
         size, first = len(state["item_id"]), state["first_slot"]
         self._rows[first:size] = state["rows"][: size - first]
@@ -191,7 +191,7 @@ class ReplayShard:
             self._index.set(np.arange(size), np.ascontiguousarray(state["leaf"]))
         if isinstance(self._index, RankHeap):
             self._index.place(state["order"], state["num_writes"])
-        self.incarnation = state["incarnation"] if incarnation is None else incarnation
+        self.life = state["incarnation"] if life is None else life
         self._next_sequence = state["next_sequence"]
         self._max_leaf = state["max_leaf"]
         self._num_duplicates = state["num_duplicates"]
@@ -228,25 +228,25 @@ class ReplayShard:
             self._snapshot.abandon()
         self._snapshot = self._writing = None
 
-    def load(self, directory: str, incarnation: int | None = None) -> None:
+    def load(self, directory: str, life: int | None = None) -> None:
         """Restore what ``save`` wrote (see ``load_state_dict``); ValueError names the file that is missing or damaged."""
         with self._saved(directory) as state:
-            self.load_state_dict(state, incarnation)
+            self.load_state_dict(state, life)
 
-    def restore(self, directory: str, least_incarnation: int) -> int:
-        """Load ``directory`` in a new life, numbered at least ``least_incarnation``; return the number."""
+    def restore(self, directory: str, least_life: int) -> int:
+        """Load ``directory`` in a new life, numbered at least ``least_life``; return the number."""
         with self._saved(directory) as state:
-            INCARNATION.check("shard.json: incarnation", state.get("incarnation"))
-            self.load_state_dict(state, max(least_incarnation, state["incarnation"] + 1))
-        return self.incarnation
+            LIFE.check("shard.json: incarnation", state.get("incarnation"))
+            self.load_state_dict(state, max(least_life, state["incarnation"] + 1))
+        return self.life
 
     def forget_writers(self) -> None:
         """Take any fragment for a new one from here on (see ``ReplayBuffer.forget_writers``)."""
         self._seen = DuplicateFilter()
 
-    def newest_sequence(self, worker: int, incarnation: int) -> int:
+    def newest_sequence(self, worker: int, life: int) -> int:
         """Return the newest fragment of one worker's life that was stored here; -1 when none was."""
-        return self._seen.newest(worker, incarnation)
+        return self._seen.newest(worker, life)
 
     def warm_up(self) -> None:
         """Go once through insert, sample and update on a small shard of the same kind, so that what is compiled is compiled."""
@@ -269,7 +269,7 @@ class ReplayShard:
         assert (parts.sequence % self.capacity == np.arange(size)).all(), "a row is not in the slot of its sequence"
         oldest = self._next_sequence - size
         assert np.array_equal(np.sort(parts.sequence), np.arange(oldest, self._next_sequence)), "live sequences have gaps"
-        assert (parts.incarnation <= self.incarnation).all(), "a row of a life to come"
+        assert (parts.life <= self.life).all(), "a row of a life to come"
         if self._index is not None:
             self._index.check_valid()
             assert not self._index.leaf[size:].any(), "a slot without a row can be drawn"
@@ -293,7 +293,7 @@ class ReplayShard:
         size = self.size
         return {
             "settings": self._settings(),
-            "incarnation": self.incarnation,
+            "incarnation": self.life,
             "next_sequence": self._next_sequence,
             "max_leaf": self._max_leaf,
             "num_duplicates": self._num_duplicates,
@@ -322,7 +322,7 @@ class ReplayShard:
         document["first_slot"] = self._next_sequence % self.capacity if self.size == self.capacity else 0
         return ShardSnapshot(self._rows, self._next_sequence, arrays, document)
 
-    def _check_state(self, state: dict[str, Any], incarnation: int | None) -> None:
+    def _check_state(self, state: dict[str, Any], life: int | None) -> None:
         """ValueError unless ``state`` fits this shard."""
         for name, mine in self._settings().items():
             theirs = state.get("settings", {}).get(name, mine)
@@ -343,8 +343,8 @@ class ReplayShard:
             raise ValueError(f"shard state: expected {size} live rows, got {sizes}")
         if state["rows"].dtype != self._layout.dtype:
             raise ValueError(f"shard state: rows are {state['rows'].dtype}, expected {self._layout.dtype}")
-        if incarnation is not None and not state["incarnation"] < incarnation < MAX_INCARNATION:
-            raise ValueError(f"incarnation must be above {state['incarnation']} and below {MAX_INCARNATION}, got {incarnation}")
+        if life is not None and not state["incarnation"] < life < MAX_LIFE:
+            raise ValueError(f"life must be above {state['incarnation']} and below {MAX_LIFE}, got {life}")
         check_arrays(state, self.spec, self.index, self.capacity, self._least_leaf)
         DuplicateFilter().load_state_dict(state["seen"])
 

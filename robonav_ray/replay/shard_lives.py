@@ -24,14 +24,14 @@ MAX_RESTORES = 3
 class ShardProcesses(Protocol):
     """Where the processes of shards come from; a process is whatever ``start`` returns."""
 
-    def start(self, index: int, incarnation: int) -> Any:
+    def start(self, index: int, life: int) -> Any:
         """Start a process that holds shard ``index``, empty."""
         ...
 
-    def first_answer(self, process: Any, index: int, incarnation: int, directory: Path | str | None) -> Call:
+    def first_answer(self, process: Any, index: int, life: int, directory: Path | str | None) -> Call:
         """Have the shard restore itself from its part of the replay saved in ``directory``; None only asks whether it is up.
 
-        The answer is its new incarnation where it restores itself.
+        The answer is its new life where it restores itself.
         """
         ...
 
@@ -59,7 +59,7 @@ class ShardLives:
     def __init__(self, processes: ShardProcesses, num_shards: int, now: Callable[[], float] = time.monotonic) -> None:
         """Start all shards, empty."""
         self._processes, self._now = processes, now
-        self.incarnations = [0] * num_shards
+        self.numbers = [0] * num_shards
         """Of the newest life of each shard."""
         self.present = [processes.start(index, 0) for index in range(num_shards)]
         """The process that holds each shard, dead or alive, until its replacement is up."""
@@ -127,13 +127,13 @@ class ShardLives:
             self._come(index, coming.directory, deaths=coming.deaths + 1, failed_restores=coming.failed_restores)
             return False
         if coming.directory is not None:
-            self.incarnations[index] = int(answer)
+            self.numbers[index] = int(answer)
         self.present[index] = self._coming.pop(index).process
         self.num_restarts += 1
         return True
 
     def _come(self, index: int, directory: Path | str | None, *, deaths: int, failed_restores: int) -> None:
-        self.incarnations[index] += 1
-        process = self._processes.start(index, self.incarnations[index])
-        ready = self._processes.first_answer(process, index, self.incarnations[index], directory)
+        self.numbers[index] += 1
+        process = self._processes.start(index, self.numbers[index])
+        ready = self._processes.first_answer(process, index, self.numbers[index], directory)
         self._coming[index] = _Coming(process, ready, directory, self._now(), deaths, failed_restores)

@@ -12,7 +12,7 @@ class ShardStats(NamedTuple):
     """What a shard says of itself with every answer."""
 
     shard: int
-    incarnation: int
+    life: int
     mass: float
     """Sum of what rows are drawn by: priority ** priority_exponent, rank ** -priority_exponent, or 1 when the sampler is uniform."""
     min_leaf: float

@@ -16,7 +16,7 @@ from robonav_ray.calls import Call, CallFailedError, MetGoneError, PartGoneError
 from robonav_ray.errors import EnvironmentFailedError, PartLostError, ToldError, UserError
 from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
-from robonav_ray.rollout.make_worker import RolloutWiring
+from robonav_ray.rollout.make_worker import WorkerOrder
 from robonav_ray.rollout.spares import Spares
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.rollout.worker_process import WorkerProcess, WorkerProcesses
@@ -58,7 +58,7 @@ class RolloutFleet:
 
     def __init__(
         self,
-        wirings: Sequence[RolloutWiring],
+        orders: Sequence[WorkerOrder],
         processes: WorkerProcesses,
         *,
         max_restarts: int,
@@ -67,10 +67,10 @@ class RolloutFleet:
         nodes: Sequence[str] = (),
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start one process per wiring.
+        """Start one process per order.
 
         Args:
-            wirings: One per worker, in the order of their indices.
+            orders: One per worker, in the order of their indices.
             processes: Where processes come from.
             max_restarts: Dead workers that are replaced before the fleet gives up.
             on_lost: Called with (worker, its last life) before a replacement starts; returns the rows that went with that life.
@@ -78,7 +78,7 @@ class RolloutFleet:
             nodes: Of each worker; empty lets them be anywhere.
             now: The clock.
         """
-        self._wirings, self._nodes = list(wirings), list(nodes)
+        self._orders, self._nodes = list(orders), list(nodes)
         self._processes, self._now = processes, now
         self._max_restarts = max_restarts
         self._on_lost, self._note = on_lost, note
@@ -86,21 +86,21 @@ class RolloutFleet:
         self.last_loss = ""
         self._fruitless: dict[int, int] = {}
         self._short: dict[int, int] = {}
-        self._target: dict[int, RolloutWiring] = {}
+        self._target: dict[int, WorkerOrder] = {}
         self._lives: list[_Life] = []
-        self._newest_life = max(wiring.incarnation for wiring in self._wirings)
+        self._newest_life = max(order.life for order in self._orders)
         self._spares = Spares(self._start_spare, now=now)
         self._start()
 
     @property
     def num_workers(self) -> int:
         """Workers that the fleet keeps alive."""
-        return len(self._wirings)
+        return len(self._orders)
 
     @property
     def most_worlds(self) -> int:
         """Worlds of the worker that has most of them, now or once it has moved on."""
-        return max(wiring.num_worlds for wiring in (*self._wirings, *self._target.values()))
+        return max(order.num_worlds for order in (*self._orders, *self._target.values()))
 
     @property
     def num_running(self) -> int:
@@ -162,22 +162,22 @@ class RolloutFleet:
                 life.process.kill()
                 self._replace(index, "fenced", f"was silent for {silent_s:.0f} s", None)
 
-    def resize(self, wirings: Sequence[RolloutWiring], nodes: Sequence[str] = ()) -> None:
-        """Share the worlds out over as many workers as ``wirings`` are, one after the other, so that the rest goes on acting.
+    def resize(self, orders: Sequence[WorkerOrder], nodes: Sequence[str] = ()) -> None:
+        """Share the worlds out over as many workers as ``orders`` are, one after the other, so that the rest goes on acting.
 
         Workers that are too many end at once, those that are new begin at once. The others begin a new life with their new worlds one by
         one, in later polls, each when all workers have been heard of; until then a world may be played twice. What was not shipped is
         lost. ``nodes`` are those of the workers, or none.
         """
-        before = len(self._wirings)
-        for index in range(len(wirings), before):
+        before = len(self._orders)
+        for index in range(len(orders), before):
             self._lives[index].process.kill()
-            self._on_lost(index, self._wirings[index].incarnation)
-        del self._wirings[len(wirings) :], self._lives[len(wirings) :]
+            self._on_lost(index, self._orders[index].life)
+        del self._orders[len(orders) :], self._lives[len(orders) :]
         self._nodes = list(nodes)
-        self._target = dict(enumerate(wirings[:before]))
-        for index in range(before, len(wirings)):
-            self._wirings.append(replace(wirings[index], incarnation=self._next_life()))
+        self._target = dict(enumerate(orders[:before]))
+        for index in range(before, len(orders)):
+            self._orders.append(replace(orders[index], life=self._next_life()))
             self._lives.append(self._begin(index, None))
 
     def keep_spares(self) -> None:
@@ -188,7 +188,7 @@ class RolloutFleet:
     def restart(self) -> None:
         """Begin a new life of every worker at once: what they have not shipped is lost, and they ask for an assignment anew."""
         self._kill_lives()
-        for index in range(len(self._wirings)):
+        for index in range(len(self._orders)):
             self._end_life(index)
         self._start()
 
@@ -204,19 +204,19 @@ class RolloutFleet:
 
     def _end_life(self, index: int) -> int:
         """Have the present life of a worker forgotten, and let the next one have the worlds that are meant for it; return rows lost."""
-        rows = self._on_lost(index, self._wirings[index].incarnation)
-        target = self._target.pop(index, self._wirings[index])
-        self._wirings[index] = replace(target, incarnation=self._next_life())
+        rows = self._on_lost(index, self._orders[index].life)
+        target = self._target.pop(index, self._orders[index])
+        self._orders[index] = replace(target, life=self._next_life())
         return rows
 
     def _next_life(self) -> int:
-        """Return an incarnation that no worker of this fleet has had: one that was fenced, also of a worker that is no more, stays so."""
+        """Return an life that no worker of this fleet has had: one that was fenced, also of a worker that is no more, stays so."""
         self._newest_life += 1
         return self._newest_life
 
     def _move_on(self) -> None:
         """Give one more worker its new worlds, or one in a spare a process of its own, when nobody is on its way up."""
-        self._target = {i: w for i, w in self._target.items() if self._lives[i].in_spare or not _same_worlds(w, self._wirings[i])}
+        self._target = {i: w for i, w in self._target.items() if self._lives[i].in_spare or not _same_worlds(w, self._orders[i])}
         if self._target and all(life.heard is not None for life in self._lives):
             index = min(self._target)
             self._lives[index].process.kill()
@@ -224,21 +224,21 @@ class RolloutFleet:
             self._lives[index] = self._begin(index, None)
 
     def _start(self) -> None:
-        self._lives = [self._begin(index, None) for index in range(len(self._wirings))]
+        self._lives = [self._begin(index, None) for index in range(len(self._orders))]
 
     def _begin(self, index: int, lost_at: float | None, *, in_spare: bool = False) -> _Life:
         node = self._nodes[index] if self._nodes else ""
         spare = self._spares.take(node) if in_spare else None
         if spare is not None:
-            spare.begin(self._wirings[index])
-        process = spare or self._processes.start(self._wirings[index], node)
+            spare.begin(self._orders[index])
+        process = spare or self._processes.start(self._orders[index], node)
         slices = [0.0] + [SLICE_S] * (CALLS_PER_WORKER - 1)  # the first fragment of a life is news at once
         calls = deque(process.run(seconds) for seconds in slices)
         return _Life(process, calls, lost_at, self._now(), in_spare=spare is not None)
 
     def _start_spare(self, node: str) -> tuple[WorkerProcess, Call]:
         process = self._processes.start(None, node)
-        return process, process.rehearse(self._wirings[0])
+        return process, process.rehearse(self._orders[0])
 
     def _heard(self, index: int, fragment_s: float) -> None:
         life = self._lives[index]
@@ -268,12 +268,12 @@ class RolloutFleet:
         self._note(PartEvent(event, event_name(Part.WORKER, index), why, rows_lost=self._end_life(index)))
         # A life that did not begin shall say why in a process of its own. Another environment than ours may hold a port or a display,
         # and what was fenced a moment ago may not have let go of it.
-        in_spare = life.heard is not None and (event == "lost" or self._wirings[index].config.env.is_native)
+        in_spare = life.heard is not None and (event == "lost" or self._orders[index].config.env.is_native)
         self._lives[index] = self._begin(index, self._now(), in_spare=in_spare)
 
     def _check_environment(self, index: int, why: str, error: PartGoneError | None) -> None:
         """Give up an environment, not ours, that ends or blocks its process again and again: it would do so for ever."""
-        env, life = self._wirings[index].config.env, self._lives[index]
+        env, life = self._orders[index].config.env, self._lives[index]
         is_short = life.heard is None or life.heard - life.began < SHORT_LIFE_S
         self._short[index] = self._short.get(index, 0) + 1 if is_short and not env.is_native else 0
         if self._short[index] > MAX_FRUITLESS_LIVES:
@@ -293,5 +293,5 @@ def _told(index: int, error: CallFailedError) -> Exception:
     return ToldError(f"rollout worker {index} failed: {error.cause!r}")
 
 
-def _same_worlds(one: RolloutWiring, other: RolloutWiring) -> bool:
+def _same_worlds(one: WorkerOrder, other: WorkerOrder) -> bool:
     return (one.first_world, one.num_worlds) == (other.first_world, other.num_worlds)

@@ -15,13 +15,13 @@ from robonav_ray.worlds.make import make_goal_functions, make_vector_env
 
 
 @dataclass(frozen=True)
-class RolloutWiring:
+class WorkerOrder:
     """Everything one life of one worker is made from; travels to its process."""
 
     config: RunConfig
     levels: tuple[LevelConfig, ...]
     worker: int
-    incarnation: int
+    life: int
     first_world: int
     num_worlds: int
     assignments: AssignmentSource
@@ -29,37 +29,37 @@ class RolloutWiring:
     weights: WeightSource
 
 
-def make_worker(wiring: RolloutWiring) -> RolloutWorker:
+def make_worker(order: WorkerOrder) -> RolloutWorker:
     """Build the plain worker. Each life draws other worlds and other noise; life 0 draws those that the run's seed names."""
-    config, robots = wiring.config, wiring.config.env.world.num_robots
+    config, robots = order.config, order.config.env.world.num_robots
     hindsight = None
     if config.hindsight.strategy != "none":
         computed = config.replay.sampler != "uniform" and config.replay.initial_priority == "computed"
         hindsight = HindsightTask(make_goal_functions(config.env), config.hindsight, computed)
     env = make_vector_env(
         config.env,
-        wiring.levels,
-        num_envs=wiring.num_worlds * robots,
-        first_world=wiring.first_world,
-        seed=seed_for(config.seed, ROLE_WORLD, wiring.incarnation),
+        order.levels,
+        num_envs=order.num_worlds * robots,
+        first_world=order.first_world,
+        seed=seed_for(config.seed, ROLE_WORLD, order.life),
         gamma=config.algo.gamma,
         tell_goals=hindsight is not None,
     )
     obs_dim, num_actions = int(env.single_observation_space.shape[0]), int(env.single_action_space.n)  # type: ignore[index,attr-defined]
     return RolloutWorker(
-        worker=wiring.worker,
-        incarnation=wiring.incarnation,
+        worker=order.worker,
+        life=order.life,
         env=env,
         policy=make_policy(obs_dim, num_actions, config.algo, lidar_ring(config.env)),
         algo=config.algo,
         rollout=config.rollout,
-        seed=seed_for(config.seed, ROLE_EXPLORATION, wiring.incarnation),
-        first_world=wiring.first_world * robots,
+        seed=seed_for(config.seed, ROLE_EXPLORATION, order.life),
+        first_world=order.first_world * robots,
         num_lanes_total=config.rollout.num_worlds * robots,
         gate_ladder_frac=config.curriculum.gate_ladder_frac,
-        assignments=wiring.assignments,
-        sink=wiring.sink,
-        weights=wiring.weights,
+        assignments=order.assignments,
+        sink=order.sink,
+        weights=order.weights,
         hindsight=hindsight,
-        num_levels=len(wiring.levels),
+        num_levels=len(order.levels),
     )

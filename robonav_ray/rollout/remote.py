@@ -15,39 +15,39 @@ from robonav_ray.calls_remote import RayCall, wait_for_all
 from robonav_ray.errors import ToldError, UserError
 from robonav_ray.own_processes import ACTS, step_back
 from robonav_ray.records import Assignment, EpisodeResults, Fragment
-from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
+from robonav_ray.rollout.make_worker import WorkerOrder, make_worker
 from robonav_ray.rollout.worker import RolloutStats, RolloutWorker
 
 
 class _WorkerActor:
     """One life of a worker in its own process, or a spare that waits for one."""
 
-    def __init__(self, wiring: RolloutWiring | None) -> None:
+    def __init__(self, order: WorkerOrder | None) -> None:
         step_back(ACTS)
         self._worker: RolloutWorker | None = None
         self._failed: ToldError | UserError | None = None
-        if wiring is not None:
-            self.begin(wiring)
+        if order is not None:
+            self.begin(order)
 
-    def begin(self, wiring: RolloutWiring) -> None:
+    def begin(self, order: WorkerOrder) -> None:
         """Begin the life; what its environment does wrong is told by ``run``, since an actor that cannot be made only dies."""
-        if not wiring.config.env.is_native and threading.current_thread() is threading.main_thread():
+        if not order.config.env.is_native and threading.current_thread() is threading.main_thread():
             signal.signal(
                 signal.SIGINT, signal.SIG_IGN
             )  # Ctrl-C is the driver's; a KeyboardInterrupt here is the environment's own
         try:
-            self._worker = _with_policy(wiring)
+            self._worker = _with_policy(order)
         except (ToldError, UserError) as error:
             self._failed = error
 
-    def rehearse(self, wiring: RolloutWiring) -> None:
-        """Load whatever a life like ``wiring`` needs, by making a fragment that nobody gets.
+    def rehearse(self, order: WorkerOrder) -> None:
+        """Load whatever a life like ``order`` needs, by making a fragment that nobody gets.
 
         Only in our own worlds: what another environment would take hold of a second time (a port, a display) is not ours to know.
         """
-        if wiring.config.env.is_native:
+        if order.config.env.is_native:
             nowhere = _Nowhere()
-            _with_policy(replace(wiring, assignments=nowhere, sink=nowhere)).collect()
+            _with_policy(replace(order, assignments=nowhere, sink=nowhere)).collect()
 
     def ping(self) -> None:
         """Be there."""
@@ -66,10 +66,10 @@ class _WorkerActor:
         return total
 
 
-def _with_policy(wiring: RolloutWiring) -> RolloutWorker:
+def _with_policy(order: WorkerOrder) -> RolloutWorker:
     """Build the worker, with the newest policy where there is one: a later life, or a resumed run, never acts without."""
-    worker = make_worker(wiring)
-    newest = wiring.weights.wait_newer_than(0)
+    worker = make_worker(order)
+    newest = order.weights.wait_newer_than(0)
     if newest is not None:
         worker.use(newest)
     return worker
@@ -94,17 +94,17 @@ class RayWorkerProcess:
     def __init__(self, actor: Any) -> None:
         self.actor = actor
 
-    def begin(self, wiring: RolloutWiring) -> None:
+    def begin(self, order: WorkerOrder) -> None:
         """As ``WorkerProcess.begin``."""
-        self.actor.begin.remote(wiring)
+        self.actor.begin.remote(order)
 
     def run(self, seconds: float) -> RayCall:
         """As ``WorkerProcess.run``."""
         return RayCall(self.actor.run.remote(seconds))
 
-    def rehearse(self, wiring: RolloutWiring) -> RayCall:
+    def rehearse(self, order: WorkerOrder) -> RayCall:
         """As ``WorkerProcess.rehearse``."""
-        return RayCall(self.actor.rehearse.remote(wiring))
+        return RayCall(self.actor.rehearse.remote(order))
 
     def ping(self) -> RayCall:
         """As ``WorkerProcess.ping``."""
@@ -123,13 +123,13 @@ class RayWorkerProcesses:
         self._actor_class: Any = ray.remote(num_cpus=cpus_per_worker, max_restarts=0)(_WorkerActor)
         self._near = near
 
-    def start(self, wiring: RolloutWiring | None, node: str) -> RayWorkerProcess:
+    def start(self, order: WorkerOrder | None, node: str) -> RayWorkerProcess:
         """As ``WorkerProcesses.start``."""
-        options: dict[str, Any] = {} if wiring is not None else {"num_cpus": 0}
+        options: dict[str, Any] = {} if order is not None else {"num_cpus": 0}
         if node:
             options["scheduling_strategy"] = self._near(node)
         actor_class = self._actor_class.options(**options) if options else self._actor_class
-        return RayWorkerProcess(actor_class.remote(wiring))
+        return RayWorkerProcess(actor_class.remote(order))
 
     def wait(self, calls: Sequence[Any], timeout_s: float) -> Sequence[RayCall]:
         """As ``WorkerProcesses.wait``."""

@@ -80,7 +80,7 @@ class RolloutWorker:
         self,
         *,
         worker: int,
-        incarnation: int,
+        life: int,
         env: VectorEnv[Any, Any, Any],
         policy: Policy,
         algo: AlgoConfig,
@@ -99,7 +99,7 @@ class RolloutWorker:
 
         Args:
             worker: Index of the worker.
-            incarnation: Its life; fragments of different lives never share a name.
+            life: Its life; fragments of different lives never share a name.
             env: SAME_STEP vector environment with flat observations; one lane per (world, robot).
             policy: Acts; shaped for ``env``.
             algo: n-step and gamma.
@@ -115,7 +115,7 @@ class RolloutWorker:
             num_levels: Levels that there are; what a saved state is held against.
         """
         num_lanes = env.num_envs
-        self._worker, self._incarnation = worker, incarnation
+        self._worker, self._life = worker, life
         self._env, self._policy = env, policy
         self._assignments, self._sink, self._weights = assignments, sink, weights
         self._num_steps, self._reward_scale = rollout.steps_per_fragment, algo.reward_scale
@@ -179,7 +179,7 @@ class RolloutWorker:
         made_s = time.perf_counter() - began
         priority = priority[:row]
         priority[~np.isfinite(priority)] = np.inf  # the learner shall meet such a row soon: it says what is wrong with it
-        fragment = Fragment(self._worker, self._incarnation, self._sequence, tuple(column[:row] for column in columns), priority)
+        fragment = Fragment(self._worker, self._life, self._sequence, tuple(column[:row] for column in columns), priority)
         self._sequence += 1
         self._sink.insert(fragment)
         episodes = self._book.take()

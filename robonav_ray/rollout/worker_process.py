@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from robonav_ray.calls import Call
-from robonav_ray.rollout.make_worker import RolloutWiring
+from robonav_ray.rollout.make_worker import WorkerOrder
 
 
 class WorkerProcess(Protocol):
     """One life of a worker in its own process, or a spare that waits for one. No call waits."""
 
-    def begin(self, wiring: RolloutWiring) -> None:
+    def begin(self, order: WorkerOrder) -> None:
         """Let a spare begin a life."""
         ...
 
@@ -20,8 +20,8 @@ class WorkerProcess(Protocol):
         """Make fragments, at least one, for about ``seconds``; the answer is a RolloutStats."""
         ...
 
-    def rehearse(self, wiring: RolloutWiring) -> Call:
-        """Load all that a life like ``wiring`` needs."""
+    def rehearse(self, order: WorkerOrder) -> Call:
+        """Load all that a life like ``order`` needs."""
         ...
 
     def ping(self) -> Call:
@@ -36,8 +36,8 @@ class WorkerProcess(Protocol):
 class WorkerProcesses(Protocol):
     """Where processes come from."""
 
-    def start(self, wiring: RolloutWiring | None, node: str) -> WorkerProcess:
-        """Start a process on ``node`` ("": any) that begins the life ``wiring``; None starts a spare, which reserves no CPU."""
+    def start(self, order: WorkerOrder | None, node: str) -> WorkerProcess:
+        """Start a process on ``node`` ("": any) that begins the life ``order``; None starts a spare, which reserves no CPU."""
         ...
 
     def wait(self, calls: Sequence[Call], timeout_s: float) -> Sequence[Call]:

@@ -25,7 +25,7 @@ from robonav_ray.runtime.budget import Budget, StopReason
 from robonav_ray.runtime.saving import SaveOutcome, Saver
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.support_watch import SupportWatch
-from robonav_ray.runtime.wiring import Session, Wiring, WiringFacts
+from robonav_ray.runtime.wiring import RunSession, Wiring, WiringFacts
 from robonav_ray.tracking.panel import StatusView
 from robonav_ray.tracking.status import Pace, RunStatus, WatchedRun, estimate_remaining_s
 
@@ -65,7 +65,7 @@ class Controller:
     """Drives one session of a run to its end."""
 
     def __init__(
-        self, session: Session, wiring: Wiring, trackers: Tracker, panel: StatusView, stop: StopRequest, wiring_name: str
+        self, session: RunSession, wiring: Wiring, trackers: Tracker, panel: StatusView, stop: StopRequest, wiring_name: str
     ) -> None:
         self._session, self._wiring, self._trackers, self._panel, self._stop = session, wiring, trackers, panel, stop
         task = session.task

@@ -11,11 +11,11 @@ from robonav_ray.runs.run_directory import resume_command
 from robonav_ray.runtime.budget import Budget, StopReason
 from robonav_ray.runtime.controller import Ending, Kept
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen, say_error
 
 
-def budget_text(session: Session) -> str:
+def budget_text(session: RunSession) -> str:
     """Return when a run is given up, for its start; empty for one that never is, or has nothing to reach."""
     config = session.config
     give_up_s = config.budget.gives_up_after_s
@@ -70,7 +70,7 @@ def _why(ending: Ending, stop: StopRequest) -> str:
     return ending.reason.value
 
 
-def verdict_of(session: Session, ending: Ending) -> Verdict:
+def verdict_of(session: RunSession, ending: Ending) -> Verdict:
     """Return what the session came to; DONE when training has finished and is saved, so that what follows training may follow."""
     resume = resume_command(session.run)
     if ending.kept is Kept.FAILED:
@@ -92,7 +92,7 @@ def verdict_of(session: Session, ending: Ending) -> Verdict:
     return Verdict(Outcome.DONE)
 
 
-def train_longer_command(session: Session, ending: Ending) -> str:
+def train_longer_command(session: RunSession, ending: Ending) -> str:
     """Return what to type so that a run that has finished trains about as long again."""
     facts = ending.facts
     more = Budget(session.config.budget).longer(env_steps=facts.env_steps, train_s=ending.train_s, passed=facts.progress.passed)

@@ -36,7 +36,7 @@ from robonav_ray.runtime.endings import train_longer_command
 from robonav_ray.runtime.filming import NoFilmError, draw_gif
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, stopped_at_once
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text, path_word
 from robonav_ray.tracking.fanout import keep_files
@@ -153,7 +153,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(item, f"{key}.{name}" if key else str(name))
 
 
-def finish_run(session: Session, ending: Ending, console: Screen, stop: StopRequest) -> tuple[EvaluationReport | None, str]:
+def finish_run(session: RunSession, ending: Ending, console: Screen, stop: StopRequest) -> tuple[EvaluationReport | None, str]:
     """Evaluate, draw and say what to type next; a stop request skips what is left.
 
     What is made is stored with the run, where it has a storage. Returns the report, None without one, and why it could not be stored,
@@ -174,7 +174,7 @@ def finish_run(session: Session, ending: Ending, console: Screen, stop: StopRequ
     return report, ""
 
 
-def _finish(session: Session, ending: Ending, console: Screen, stop: StopRequest) -> EvaluationReport | None:
+def _finish(session: RunSession, ending: Ending, console: Screen, stop: StopRequest) -> EvaluationReport | None:
     try:
         report = _judge_and_draw(session, console, stop)
     except EvaluationStopped:
@@ -195,7 +195,7 @@ def _finish(session: Session, ending: Ending, console: Screen, stop: StopRequest
     return report
 
 
-def _judge_and_draw(session: Session, console: Screen, stop: StopRequest) -> EvaluationReport:
+def _judge_and_draw(session: RunSession, console: Screen, stop: StopRequest) -> EvaluationReport:
     if stop:
         raise EvaluationStopped
     config, task = session.config, session.task
@@ -210,7 +210,7 @@ def _judge_and_draw(session: Session, console: Screen, stop: StopRequest) -> Eva
     return report
 
 
-def _draw(session: Session, checkpoint: Checkpoint, console: Screen, stop: StopRequest, kept: list[Path]) -> None:
+def _draw(session: RunSession, checkpoint: Checkpoint, console: Screen, stop: StopRequest, kept: list[Path]) -> None:
     """Draw curves and film, and add them to what is ``kept``."""
     run, config, task = session.run, session.config, session.task
     with stopped_at_once(stop):

@@ -24,16 +24,16 @@ from robonav_ray.runs.superseded import set_newer_aside, steps_of
 from robonav_ray.runs.task import keep_table
 from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest
-from robonav_ray.runtime.wiring import Session, Wiring
+from robonav_ray.runtime.wiring import RunSession, Wiring
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.panel import MakeView, no_view
 
 logger = logging.getLogger(__name__)
-StartWiring = Callable[[Session], tuple[Wiring, list[Tracker]]]
+StartWiring = Callable[[RunSession], tuple[Wiring, list[Tracker]]]
 """Starts the parts for a session; also returns the trackers that only this wiring has."""
 
 
-def start_local(session: Session) -> tuple[Wiring, list[Tracker]]:
+def start_local(session: RunSession) -> tuple[Wiring, list[Tracker]]:
     """Start the one-process wiring."""
     from robonav_ray.runtime.local import LocalWiring
 
@@ -48,7 +48,7 @@ class LiveRun:
 
     def __init__(
         self,
-        session: Session,
+        session: RunSession,
         start: StartWiring,
         *,
         wiring_name: Literal["ray", "local"],

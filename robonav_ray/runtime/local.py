@@ -34,13 +34,13 @@ from robonav_ray.ranges import MAX_FLOAT32, RangeError, check_numbers, count, li
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.rollout.env_watch import EnvWatch
-from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
+from robonav_ray.rollout.make_worker import WorkerOrder, make_worker
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, taking_up
 from robonav_ray.runtime.local_mailbox import LocalMailbox
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
-from robonav_ray.runtime.wiring import Saved, Session, WiringFacts
+from robonav_ray.runtime.wiring import RunSession, Saved, WiringFacts
 from robonav_ray.weights.store import WeightStore
 
 WORKER_FILE = "worker.npz"
@@ -49,7 +49,7 @@ WORKER_FILE = "worker.npz"
 class LocalWiring:
     """All parts of a run as plain objects; implements Wiring."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: RunSession) -> None:
         """Build everything, or take it up from the session's checkpoint.
 
         Raises:
@@ -81,8 +81,8 @@ class LocalWiring:
             if not _has_worker(session.checkpoint):
                 self.curriculum.forget_workers()  # the gate would wait for workers that are gone
         self.worker = make_worker(
-            RolloutWiring(
-                config=config, levels=task.levels, worker=0, incarnation=0, first_world=0, num_worlds=config.rollout.num_worlds,
+            WorkerOrder(
+                config=config, levels=task.levels, worker=0, life=0, first_world=0, num_worlds=config.rollout.num_worlds,
                 assignments=self.curriculum, sink=self.replay, weights=self._weights,
             )
         )  # fmt: skip

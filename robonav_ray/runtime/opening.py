@@ -27,7 +27,7 @@ from robonav_ray.runtime.budget import check_budget
 from robonav_ray.runtime.initial_weights import InitialWeights, begin_with, find_initial
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.user_parts import check_user_code
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen
 
 logger = logging.getLogger(__name__)
@@ -60,16 +60,16 @@ class Opening:
             return self.directory.absolute().parent, "--out"
         return Path(self.config.output_dir).absolute(), "output_dir"
 
-    def begin(self) -> Session:
+    def begin(self) -> RunSession:
         """Make the run directory and hold it, unless there is one to go on with."""
         if self.resumed is None:
             storage = self.config.checkpoint.storage
             run = create_run(self.config, self.directory, lambda path: storage is not None and holds_run(storage, path.name))
             self.held.enter_context(run.locked())
-            return Session(self.config, self.task, run, self._first_checkpoint(run), self.began)
+            return RunSession(self.config, self.task, run, self._first_checkpoint(run), self.began)
         run, checkpoint = self.resumed
         checkpoint = checkpoint or self._first_checkpoint(run)
-        return Session(
+        return RunSession(
             self.config, self.task, run, checkpoint, self.began, goes_on=checkpoint is None, stored_seen=self.stored_seen
         )
 

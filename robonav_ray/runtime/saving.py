@@ -18,7 +18,7 @@ from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters
 from robonav_ray.runs.commit_watch import CommitWatch, ForeignCommitError
 from robonav_ray.runs.stored_runs import prune_stored
 from robonav_ray.runs.superseded import prune_checkpoints
-from robonav_ray.runtime.wiring import PendingSave, Saves, Session
+from robonav_ray.runtime.wiring import PendingSave, RunSession, Saves
 
 logger = logging.getLogger(__name__)
 WRITE_TIMEOUT_S = 600.0
@@ -41,7 +41,7 @@ class SaveOutcome:
 class Saver:
     """Makes checkpoints of a running wiring, one at a time. ``begin``, ``take`` and ``wait`` are called by one thread."""
 
-    def __init__(self, session: Session, wiring: Saves) -> None:
+    def __init__(self, session: RunSession, wiring: Saves) -> None:
         """Nothing is saved yet."""
         self._session, self._wiring = session, wiring
         self._pending: PendingSave | None = None

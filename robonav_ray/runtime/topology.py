@@ -26,13 +26,13 @@ from robonav_ray.curriculum.remote import CurriculumHandle, start_curriculum
 from robonav_ray.errors import PartLostError
 from robonav_ray.files.storage import join
 from robonav_ray.hosted_remote import Host
-from robonav_ray.learner.remote import LearnerHandle, LearnerWiring, start_learner
+from robonav_ray.learner.remote import LearnerHandle, LearnerOrder, start_learner
 from robonav_ray.nodes.resources import Plan
 from robonav_ray.nodes.strategies import here, near
 from robonav_ray.ranges import within
 from robonav_ray.replay.remote import ReplayHandles, start_replay
 from robonav_ray.rollout.fleet import RolloutFleet
-from robonav_ray.rollout.make_worker import RolloutWiring
+from robonav_ray.rollout.make_worker import WorkerOrder
 from robonav_ray.rollout.remote import RayWorkerProcesses
 from robonav_ray.runs.checkpoint import Checkpoint, taking_up
 from robonav_ray.runs.policies import read_policy
@@ -40,7 +40,7 @@ from robonav_ray.runs.stored_runs import ray_train_notes
 from robonav_ray.runtime.over_ray.events import EventLog
 from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.weights.remote import RemoteWeights, start_weight_store
 
 CALL_TIMEOUT_S = 20.0
@@ -72,7 +72,7 @@ class Parts:
     """The rollout workers."""
 
 
-def start_parts(session: Session, plan: Plan) -> Parts:
+def start_parts(session: RunSession, plan: Plan) -> Parts:
     """Start everything at once and return without waiting for it to be up; only what ``session.checkpoint`` holds is waited for.
 
     The mailbox, the curriculum and the ledger share one actor without a CPU of its own, on the driver's node: losing it ends the session.
@@ -95,24 +95,24 @@ def start_parts(session: Session, plan: Plan) -> Parts:
     learner = _start_learner(session, plan, replay, weights, mailbox)
     mailbox.watch(learner.ended_because)
     fleet = RolloutFleet(
-        worker_wirings(session, plan, curriculum, replay, weights),
+        worker_orders(session, plan, curriculum, replay, weights),
         RayWorkerProcesses(plan.cpus_per_worker, near),
         max_restarts=config.rollout.max_restarts,
-        on_lost=lambda worker, incarnation: _forget_worker(worker, incarnation, curriculum, replay),
+        on_lost=lambda worker, life: _forget_worker(worker, life, curriculum, replay),
         note=events.note,
         nodes=worker_nodes(plan),
     )
     return Parts(events, tuple(hosts), mailbox, store, weights, curriculum, replay, learner, fleet)
 
 
-def worker_wirings(
-    session: Session, plan: Plan, curriculum: CurriculumHandle, replay: ReplayHandles, weights: RemoteWeights
-) -> list[RolloutWiring]:
+def worker_orders(
+    session: RunSession, plan: Plan, curriculum: CurriculumHandle, replay: ReplayHandles, weights: RemoteWeights
+) -> list[WorkerOrder]:
     """Return what each rollout worker of ``plan`` is made from: it holds the curriculum, the ledger (which names the shards), the store."""
     config = session.config
     return [
-        RolloutWiring(
-            config=config, levels=session.task.levels, worker=worker, incarnation=session.counters.incarnation * LIVES_PER_SESSION,
+        WorkerOrder(
+            config=config, levels=session.task.levels, worker=worker, life=session.counters.incarnation * LIVES_PER_SESSION,
             first_world=first, num_worlds=num_worlds, assignments=curriculum.source(),
             sink=replay.transition_sink(config.rollout.max_in_flight), weights=weights,
         )
@@ -126,12 +126,12 @@ def worker_nodes(plan: Plan) -> tuple[str, ...]:
 
 
 def _start_learner(
-    session: Session, plan: Plan, replay: ReplayHandles, weights: RemoteWeights, mailbox: MailboxHandle
+    session: RunSession, plan: Plan, replay: ReplayHandles, weights: RemoteWeights, mailbox: MailboxHandle
 ) -> LearnerHandle:
     """The ranks hold the ledger, which names the shards, the weight store and the mailbox."""
     config, task, checkpoint = session.config, session.task, session.checkpoint
     return start_learner(
-        LearnerWiring(
+        LearnerOrder(
             algo=config.algo,
             learner=config.learner,
             spec=task.spec,
@@ -168,10 +168,10 @@ def _take_up(checkpoint: Checkpoint, curriculum: CurriculumHandle, replay: Repla
     weights.publish(read_policy(checkpoint, "online"))
 
 
-def _forget_worker(worker: int, incarnation: int, curriculum: CurriculumHandle, replay: ReplayHandles) -> int:
+def _forget_worker(worker: int, life: int, curriculum: CurriculumHandle, replay: ReplayHandles) -> int:
     """Forget a worker's life everywhere, so that nothing waits for it and nothing that it may still send is taken; return rows lost."""
     try:
-        [rows] = ray.get([replay.ledger.fence.remote(worker, incarnation)], timeout=CALL_TIMEOUT_S)
+        [rows] = ray.get([replay.ledger.fence.remote(worker, life)], timeout=CALL_TIMEOUT_S)
         curriculum.worker_lost(worker)
     except RayError as error:
         raise PartLostError(f"a part did not answer while rollout worker {worker} was replaced: {error}") from error

@@ -29,7 +29,7 @@ from robonav_ray.runtime.live import LiveRun, StartWiring, start_local
 from robonav_ray.runtime.opening import Opening
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.sizes import check_sizes
-from robonav_ray.runtime.wiring import Session, Wiring
+from robonav_ray.runtime.wiring import RunSession, Wiring
 from robonav_ray.text import command_text, message_text
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ not meet in one half-imported module."""
 class Trained:
     """What a session of a run came to, with what followed it."""
 
-    session: Session
+    session: RunSession
     ending: Ending
     verdict: Verdict
     report: EvaluationReport | None
@@ -91,7 +91,7 @@ def train(opening: Opening, stop: StopRequest, audience: Audience, *, local: boo
     return Trained(session, ending, verdict if not lost else Verdict(Outcome.FAILED, lost), report)
 
 
-def _live_on_ray(opening: Opening, stop: StopRequest, audience: Audience) -> tuple[Session, Ending]:
+def _live_on_ray(opening: Opening, stop: StopRequest, audience: Audience) -> tuple[RunSession, Ending]:
     from robonav_ray.nodes.cluster import connected
 
     config = opening.config
@@ -119,7 +119,7 @@ def _live_on_ray(opening: Opening, stop: StopRequest, audience: Audience) -> tup
 
             warm_nodes(config, opening.task, cluster.nodes, audience.screen.print)
 
-        def start(session: Session) -> tuple[Wiring, list[Tracker]]:
+        def start(session: RunSession) -> tuple[Wiring, list[Tracker]]:
             extra: list[Tracker] = [PrometheusTracker(session.run.path.name)] if config.tracking.prometheus else []
             if session.lost_at is None:
                 return RayWiring(session, plan, cluster.nodes), extra
@@ -159,7 +159,9 @@ def _check_device(config: RunConfig, kind: str) -> None:
         raise ConfigError(str(error)) from None
 
 
-def _live(opening: Opening, stop: StopRequest, audience: Audience, wiring: Wirings, start: StartWiring) -> tuple[Session, Ending]:
+def _live(
+    opening: Opening, stop: StopRequest, audience: Audience, wiring: Wirings, start: StartWiring
+) -> tuple[RunSession, Ending]:
     """The run to its end: one session, or several where a part was lost that cannot be replaced while the others run."""
     session, console = opening.begin(), audience.screen
     console.print(Text.assemble((session.run.shown, "bold"), f"  {session.task.describe()}"))
@@ -180,7 +182,7 @@ def _live(opening: Opening, stop: StopRequest, audience: Audience, wiring: Wirin
                 console.print(f"{message_text(error)}; going on from {session.counters.env_steps:,} env steps")
 
 
-def _session_after(session: Session, error: PartLostError, lost_at: list[float]) -> Session:
+def _session_after(session: RunSession, error: PartLostError, lost_at: list[float]) -> RunSession:
     """Return the session that goes on from the newest whole checkpoint after ``error``; raises ``error`` when that has been tried enough.
 
     Enough is ``runtime.max_session_restarts`` within an hour, or twice in a row without a checkpoint in between.

@@ -18,7 +18,7 @@ from robonav_ray.runs.task import Task
 
 
 @dataclass(frozen=True)
-class Session:
+class RunSession:
     """One life of a run: what it is, where it lives, what it begins from."""
 
     config: RunConfig

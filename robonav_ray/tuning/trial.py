@@ -28,7 +28,7 @@ from robonav_ray.nodes.resources import Plan
 from robonav_ray.runtime.live import StartWiring, start_local
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
-from robonav_ray.runtime.wiring import Session, Wiring
+from robonav_ray.runtime.wiring import RunSession, Wiring
 from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.mutations import in_flight_changes
 from robonav_ray.tuning.trial_run import TrialRun
@@ -146,7 +146,7 @@ def _starter(plan: Plan | None) -> StartWiring:
     if plan is None:
         return start_local
 
-    def start(session: Session) -> tuple[Wiring, list[Tracker]]:
+    def start(session: RunSession) -> tuple[Wiring, list[Tracker]]:
         from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
 
         return RayWiring(session, plan), []

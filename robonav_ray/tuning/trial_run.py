@@ -43,7 +43,7 @@ from robonav_ray.runtime.judge import judge_stage
 from robonav_ray.runtime.live import LiveRun, StartWiring
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen
 from robonav_ray.tuning.search_records import TrialFacts
 from robonav_ray.tuning.trial_objective import objective
@@ -186,7 +186,7 @@ class TrialRun:
         task = describe_task(self.config)
         run = create_run(self.config, self.directory) if checkpoint is None else open_run(self.directory)
         self._hold()
-        session = Session(self.config, task, run, checkpoint, time.monotonic())
+        session = RunSession(self.config, task, run, checkpoint, time.monotonic())
         self._live = LiveRun(
             session, self._start, wiring_name=self._wiring_name, stop=self._stop, command=self._command, is_held=True
         ).__enter__()

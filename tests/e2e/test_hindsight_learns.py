@@ -16,7 +16,7 @@ from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.local import LocalWiring
 from robonav_ray.runtime.sizes import max_fragment_rows
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.worlds.make import make_vector_env
 from tests.e2e.test_local_wiring import assert_same_bits, bits
 
@@ -37,7 +37,7 @@ SPARSE = [
 
 def wiring(tmp_path: Path, path: Path | None, overrides: list[str], checkpoint=None) -> LocalWiring:
     config = load_run_config(path, overrides)
-    return LocalWiring(Session(config, describe_task(config), RunDirectory(tmp_path), checkpoint, time.monotonic()))
+    return LocalWiring(RunSession(config, describe_task(config), RunDirectory(tmp_path), checkpoint, time.monotonic()))
 
 
 def greedy_success(run: LocalWiring) -> float:

@@ -13,7 +13,7 @@ from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters, 
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 
 SMALL = [
     "algo.hidden_dims=[32, 32]",
@@ -34,7 +34,7 @@ ROUNDS = 60
 
 
 def wiring(tmp_path: Path, config: RunConfig, checkpoint: Checkpoint | None = None) -> LocalWiring:
-    return LocalWiring(Session(config, describe_task(config), RunDirectory(tmp_path), checkpoint, time.monotonic()))
+    return LocalWiring(RunSession(config, describe_task(config), RunDirectory(tmp_path), checkpoint, time.monotonic()))
 
 
 def flat(value: Any, name: str = "") -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.budget import StopReason
 from robonav_ray.runtime.live import LiveRun, start_local
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.wiring import Session, Wiring
+from robonav_ray.runtime.wiring import RunSession, Wiring
 from tests.e2e.test_local_wiring import SMALL
 
 CONFIG = load_run_config(
@@ -21,7 +21,7 @@ CONFIG = load_run_config(
 )
 
 
-def start(session: Session) -> tuple[Wiring, list[Tracker]]:
+def start(session: RunSession) -> tuple[Wiring, list[Tracker]]:
     logging.getLogger("parts").warning("starting at %d", session.counters.env_steps)
     return start_local(session)
 
@@ -29,7 +29,7 @@ def start(session: Session) -> tuple[Wiring, list[Tracker]]:
 def live(run: RunDirectory, stop_at: int | None) -> StopReason:
     """One session, interrupted once it has come to ``stop_at`` env steps."""
     stop = StopRequest()
-    session = Session(CONFIG, describe_task(CONFIG), run, newest_good_checkpoint(run.checkpoints)[0], time.monotonic())
+    session = RunSession(CONFIG, describe_task(CONFIG), run, newest_good_checkpoint(run.checkpoints)[0], time.monotonic())
     with LiveRun(session, start, wiring_name="local", stop=stop, command=["test"]) as alive:
         if stop_at is not None:
             assert alive.advance(stop_at) is None

@@ -33,7 +33,7 @@ from robonav_ray.runs.stored_runs import (
 )
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.train import _session_after
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from tests.e2e.test_cli import QUICK, robonav
 
 CONFIG = load_run_config(None, [])
@@ -147,7 +147,7 @@ def test_a_storage_that_does_not_answer_is_not_taken_for_damage(
     location = stored_run(storage, run)
     name = commit(run, location, 10)
     checkpoint, _ = newest_good_checkpoint(run.checkpoints)
-    session = Session(CONFIG, describe_task(CONFIG), run, checkpoint, 0.0)
+    session = RunSession(CONFIG, describe_task(CONFIG), run, checkpoint, 0.0)
 
     def away(*_: object) -> None:
         raise OSError("no answer")

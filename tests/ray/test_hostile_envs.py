@@ -14,7 +14,7 @@ from robonav_ray.errors import EnvironmentFailedError, UserError
 from robonav_ray.nodes.strategies import near
 from robonav_ray.records import PartEvent
 from robonav_ray.rollout.fleet import MAX_FRUITLESS_LIVES, RolloutFleet
-from robonav_ray.rollout.make_worker import RolloutWiring
+from robonav_ray.rollout.make_worker import WorkerOrder
 from robonav_ray.rollout.remote import RayWorkerProcesses, _Nowhere
 from tests.hostile_envs import ANSWERS, ERRORS, Hostile, NoWeights
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.ray
 def fail(env_id: str, note: Callable[[PartEvent], None] = lambda event: None, **kwargs: Any) -> BaseException:
     """Run one worker in the environment until its fleet raises, and return what."""
     config = load_run_config(None, [f"env.id={env_id}", *(f"env.kwargs.{key}={value}" for key, value in kwargs.items())])
-    wiring = RolloutWiring(config, (), 0, 0, 0, 2, _Nowhere(), _Nowhere(), NoWeights())
+    wiring = WorkerOrder(config, (), 0, 0, 0, 2, _Nowhere(), _Nowhere(), NoWeights())
     fleet = RolloutFleet([wiring], RayWorkerProcesses(0.1, near), max_restarts=1000, on_lost=lambda worker, life: 0, note=note)
     until = time.monotonic() + 200
     try:

@@ -15,7 +15,7 @@ import pytest
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.errors import UserError
-from robonav_ray.learner.remote import LearnerWiring, committed_pointer, make_trainer, raise_what_ended, start_learner
+from robonav_ray.learner.remote import LearnerOrder, committed_pointer, make_trainer, raise_what_ended, start_learner
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.records import Command
 from tests.fakes import FakeReplay, FakeWeights, MarkedReplay, ScriptedCommands
@@ -25,8 +25,8 @@ ALGO = AlgoConfig(hidden_dims=(16,))
 CONFIG = LearnerConfig(batch_size=32, batches_per_call=4, publish_interval=5, report_interval=20)
 
 
-def make_wiring(replay, weights, commands, resume_from=None, num_ranks=1) -> LearnerWiring:
-    return LearnerWiring(
+def make_wiring(replay, weights, commands, resume_from=None, num_ranks=1) -> LearnerOrder:
+    return LearnerOrder(
         algo=ALGO,
         learner=CONFIG,
         spec=replay.spec,
@@ -50,7 +50,7 @@ def wait_for(condition: Callable[[], object], timeout_s: float = 200.0) -> objec
     raise AssertionError("waited in vain")
 
 
-def run_here(wiring: LearnerWiring, directory: Path) -> None:
+def run_here(wiring: LearnerOrder, directory: Path) -> None:
     make_trainer(
         wiring, num_ranks=0, cpus_per_rank=1.0, gpus_per_rank=0.0, run_name="here", storage_path=str(directory), max_restarts=0
     ).fit()

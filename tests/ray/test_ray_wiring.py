@@ -17,7 +17,7 @@ from robonav_ray.runs.run_directory import RunDirectory, create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.over_ray.events import read_events
 from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
-from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.runtime.wiring import RunSession, WiringFacts
 from tests.e2e.test_hindsight_learns import BITFLIP
 from tests.e2e.test_local_wiring import SMALL
 
@@ -27,7 +27,7 @@ EIGHT_CPUS = ClusterFacts("local", True, 1, 8.0, 0.0, 8.0, 2**33)
 
 
 def start(run: RunDirectory, checkpoint: Checkpoint | None = None) -> RayWiring:
-    session = Session(CONFIG, describe_task(CONFIG), run, checkpoint, time.monotonic())
+    session = RunSession(CONFIG, describe_task(CONFIG), run, checkpoint, time.monotonic())
     return RayWiring(session, make_plan(CONFIG, EIGHT_CPUS))
 
 
@@ -111,7 +111,7 @@ def test_hindsight_over_shards_and_workers_solves_what_plain_replay_does_not(ray
          "replay.min_size=2_000", "rollout.num_workers=2", "checkpoint.replay=false"],
     )  # fmt: skip
     run = create_run(config, tmp_path / "run")
-    wiring = RayWiring(Session(config, describe_task(config), run, None, time.monotonic()), make_plan(config, EIGHT_CPUS))
+    wiring = RayWiring(RunSession(config, describe_task(config), run, None, time.monotonic()), make_plan(config, EIGHT_CPUS))
     try:
         facts = poll_until(wiring, lambda f: f.progress.window.success_frac > 0.8 and f.progress.window.num_episodes >= 50, 150.0)
         # a step is stored once as it was and num_goals times with another goal, less at the ends of episodes

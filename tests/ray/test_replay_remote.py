@@ -114,7 +114,7 @@ def test_many_workers_and_a_learner_at_once(start: Callable[..., Any], tmp_path:
     replay.load(tmp_path)
     stats = replay.stats()
     assert stats.ledger.num_inserted == mark.num_inserted == before - ROWS
-    assert [s.incarnation for s in stats.shards] == [1, 1]
+    assert [s.life for s in stats.shards] == [1, 1]
     assert stats.ledger.num_sampled == mark.num_sampled
     # The mark may have been set while the learner was ahead: then it waits for rows, which get ids of the new life.
     shipped = workers[1].ship.remote(200, 2)
@@ -123,7 +123,7 @@ def test_many_workers_and_a_learner_at_once(start: Callable[..., Any], tmp_path:
     for batch in batches:
         number = check_serial_columns(batch.columns)
         new = (number >= 100_000 + 200 * ROWS) & (number < 100_000 + 202 * ROWS)
-        np.testing.assert_array_equal(unpack_item_id(batch.item_id).incarnation, new)
+        np.testing.assert_array_equal(unpack_item_id(batch.item_id).life, new)
     source.close()
 
 
@@ -171,7 +171,7 @@ def test_a_dead_shard_is_left_out_and_comes_back_from_its_snapshot(start: Callab
             check_serial_columns(batch.columns)
             parts = unpack_item_id(batch.item_id)
             shards |= set(parts.shard.tolist())
-            lives |= set(parts.incarnation[parts.shard == 1].tolist())
+            lives |= set(parts.life[parts.shard == 1].tolist())
     assert shards == {0, 1}
     assert lives == {0, 1}, "restored rows keep their ids, new ones get ids of the new life"
     in_lost = (unpack_item_id(lost_ids).shard == 1) & (unpack_item_id(lost_ids).sequence >= 5 * ROWS)
@@ -302,7 +302,7 @@ def test_a_shard_that_finds_no_room_is_waited_for_a_little_at_a_time(
     assert replay.dead_shards() == []
     stats = replay.stats()
     assert stats.num_restarts == 1
-    assert [s.incarnation for s in stats.shards] == [0, 1], "it was the actor that had been waiting"
+    assert [s.life for s in stats.shards] == [0, 1], "it was the actor that had been waiting"
 
 
 def test_either_wiring_takes_up_what_the_other_has_saved(start: Callable[..., Any], tmp_path: Path) -> None:

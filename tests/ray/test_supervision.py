@@ -26,7 +26,7 @@ from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.over_ray.events import read_events
 from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
 from robonav_ray.runtime.part_titles import title_starts
-from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.runtime.wiring import RunSession, WiringFacts
 from robonav_ray.verbs.train import train_command
 from tests.e2e.test_local_wiring import SMALL
 from tests.ray.test_ray_wiring import EIGHT_CPUS, poll_until
@@ -49,7 +49,7 @@ def events(run: Path) -> list[tuple[str, str]]:
 @pytest.mark.timeout(240)
 def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(ray_session: None, tmp_path: Path) -> None:
     run = create_run(CONFIG, tmp_path / "run")
-    wiring = RayWiring(Session(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
+    wiring = RayWiring(RunSession(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
     frozen: list[int] = []
 
     def until_back(part: str) -> WiringFacts:
@@ -96,7 +96,7 @@ def test_a_rank_that_freezes_as_a_checkpoint_is_cut_costs_the_checkpoint_and_hol
 ) -> None:
     monkeypatch.setattr("robonav_ray.runtime.over_ray.learner_watch.PATIENCE_S", 1.0)
     run = create_run(CONFIG, tmp_path / "run")
-    wiring = RayWiring(Session(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
+    wiring = RayWiring(RunSession(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
     frozen = 0
     try:
         facts = poll_until(wiring, lambda f: f.learner_steps >= 50)
@@ -141,7 +141,7 @@ def test_the_process_of_the_central_parts_ends_the_session_within_seconds(ray_se
     run = create_run(CONFIG, tmp_path / "run")
     free: Callable[[], float] = lambda: ray.available_resources().get("CPU", 0.0)  # noqa: E731
     before, others = free(), {process.pid for process in psutil.process_iter() if is_of_a_session(process)}
-    wiring = RayWiring(Session(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
+    wiring = RayWiring(RunSession(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
     try:
         poll_until(wiring, lambda f: f.learner_steps >= 20)
         os.kill(pid_of(wiring.parts.hosts[0].actor), signal.SIGKILL)
@@ -212,11 +212,11 @@ def test_worlds_are_shared_out_anew_one_worker_after_the_other(troubled: bool, r
     )
     run = create_run(config, tmp_path / "run")
     plan = make_plan(config, EIGHT_CPUS)
-    wiring = RayWiring(Session(config, describe_task(config), run, None, time.monotonic()), plan)
+    wiring = RayWiring(RunSession(config, describe_task(config), run, None, time.monotonic()), plan)
     fleet = wiring.parts.fleet
 
     def ranges() -> list[tuple[int, int]]:
-        return [(w.first_world, w.num_worlds) for w in fleet._wirings]
+        return [(w.first_world, w.num_worlds) for w in fleet._orders]
 
     def all_moved(facts: WiringFacts) -> bool:
         return not fleet._target and fleet.num_running == fleet.num_workers
@@ -232,12 +232,12 @@ def test_worlds_are_shared_out_anew_one_worker_after_the_other(troubled: bool, r
         for number in (1, 2) if troubled else ():  # the last one is in a later life than the others when it is no longer needed
             os.kill(pid_of(fleet._lives[2].process.actor), signal.SIGKILL)
             poll_until(wiring, lambda f, n=number: f.num_replaced == n and fleet.num_running == 3)
-        lives = [w.incarnation for w in fleet._wirings]
+        lives = [w.life for w in fleet._orders]
         share_out(fewer)
         assert fleet.num_workers == fewer
         poll_until(wiring, all_moved)
         assert ranges() == shares(fewer)
-        assert all(w.incarnation > before for w, before in zip(fleet._wirings, lives, strict=False))
+        assert all(w.life > before for w, before in zip(fleet._orders, lives, strict=False))
         share_out(more)
         assert ranges()[:fewer] == shares(fewer), "who acts goes on with its worlds until the new ones act"
         poll_until(wiring, all_moved)

@@ -15,7 +15,7 @@ from robonav_ray.runs.checkpoint import CheckpointWriter, Counters, _manifest_by
 from robonav_ray.runs.run_directory import create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 
 CONFIGS = Path(__file__).parents[2] / "configs/run"
 SMALL = [
@@ -73,7 +73,7 @@ def make_checkpoint(kind: str, directory: Path) -> Path:
     """Train a little in a new run in ``directory`` and return the checkpoint of it."""
     config = config_of(kind)
     run = create_run(config, directory)
-    wiring = LocalWiring(Session(config, describe_task(config), run, None, time.monotonic()))
+    wiring = LocalWiring(RunSession(config, describe_task(config), run, None, time.monotonic()))
     for _ in range(ROUNDS):
         wiring.round()
     writer = CheckpointWriter(run.checkpoints, Counters(wiring.env_steps, wiring.learner_state.learner_step, 1.0, 1))

@@ -37,7 +37,7 @@ from robonav_ray.runs.task import Task, describe_task
 from robonav_ray.runtime.live import LiveRun, start_local
 from robonav_ray.runtime.local import LocalWiring
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from tests.security.checkpoint_kinds import config_of, forge, make_checkpoint
 
 HANGS_AFTER_S = 300.0
@@ -124,7 +124,7 @@ def take_up(run: RunDirectory, folder: Path, config: RunConfig, task: Task) -> s
             load_policy(checkpoint, config, task)
             for i in range(config.replay.num_shards):
                 _restore(checkpoint, config, task, i)
-            session = Session(config, task, run, checkpoint, time.monotonic())
+            session = RunSession(config, task, run, checkpoint, time.monotonic())
             live = LiveRun(session, start_local, wiring_name="local", stop=StopRequest(), command=["test"])
             exits.enter_context(live)
         except CheckpointError as error:
@@ -134,7 +134,7 @@ def take_up(run: RunDirectory, folder: Path, config: RunConfig, task: Task) -> s
         live.advance(checkpoint.counters.env_steps + MORE_ENV_STEPS)
         saved = live.controller.save()
     assert saved is not None, "what ran on could not be saved"
-    LocalWiring(Session(config, task, run, open_checkpoint(saved.path), time.monotonic())).round()
+    LocalWiring(RunSession(config, task, run, open_checkpoint(saved.path), time.monotonic())).round()
     return "ran on"
 
 

@@ -31,7 +31,7 @@ from robonav_ray.runs.task import describe_task
 from robonav_ray.runs.vetting import MAX_JSON_DEPTH
 from robonav_ray.runtime.judge import load_policy
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from tests.e2e.test_local_wiring import SMALL
 from tests.security.checkpoint_kinds import forge
 
@@ -53,7 +53,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the one-process wiring, which holds every kind of file."""
     folder = tmp_path_factory.mktemp("good")
     config = load_run_config(None, SMALL)
-    wiring = LocalWiring(Session(config, describe_task(config), RunDirectory(folder), None, time.monotonic()))
+    wiring = LocalWiring(RunSession(config, describe_task(config), RunDirectory(folder), None, time.monotonic()))
     for _ in range(30):
         wiring.round()
     writer = CheckpointWriter(folder / "checkpoints", Counters(100, 10, 1.0, 1))
@@ -72,7 +72,7 @@ def take_up(folder: Path) -> None:
     checkpoint = open_checkpoint(folder)
     task = describe_task(config)
     load_policy(checkpoint, config, task)
-    LocalWiring(Session(config, task, RunDirectory(folder.parent), checkpoint, time.monotonic())).close()
+    LocalWiring(RunSession(config, task, RunDirectory(folder.parent), checkpoint, time.monotonic())).close()
 
 
 def refused(folder: Path) -> str:

@@ -24,7 +24,7 @@ from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter
 from robonav_ray.runtime.over_ray.ray_save import RaySave
 from robonav_ray.runtime.over_ray.ray_watch import RayWatch
 from robonav_ray.runtime.topology import CALL_TIMEOUT_S, Parts
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 
 logger = logging.getLogger(__name__)
 SILENT_S = 2.0
@@ -38,7 +38,7 @@ DRAIN_S = 1.0
 class RayCut:
     """Makes one cut at a time through the parts of a session."""
 
-    def __init__(self, session: Session, parts: Parts, watch: RayWatch, act_on: Callable[[float], None]) -> None:
+    def __init__(self, session: RunSession, parts: Parts, watch: RayWatch, act_on: Callable[[float], None]) -> None:
         """``act_on`` hears from the workers for so many seconds, and acts on it."""
         self._session, self._parts, self._watch, self._act_on = session, parts, watch, act_on
 

@@ -12,13 +12,13 @@ from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.runtime.over_ray.learner_watch import LearnerWatch
 from robonav_ray.runtime.over_ray.supervision import ASK_INTERVAL_S, Supervisor
 from robonav_ray.runtime.topology import Parts
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 
 
 class RayWatch:
     """Looks at all parts but the workers, whom their fleet watches, and never waits for one."""
 
-    def __init__(self, session: Session, parts: Parts) -> None:
+    def __init__(self, session: RunSession, parts: Parts) -> None:
         """Begin to ask."""
         limits = session.config.runtime
         self._note = parts.events.note

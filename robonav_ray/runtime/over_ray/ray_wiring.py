@@ -31,7 +31,7 @@ from robonav_ray.runtime.over_ray.ray_save import RaySave
 from robonav_ray.runtime.over_ray.ray_watch import RayWatch
 from robonav_ray.runtime.over_ray.sharing import Sharing
 from robonav_ray.runtime.topology import start_parts
-from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.runtime.wiring import RunSession, WiringFacts
 
 logger = logging.getLogger(__name__)
 STARTING_POLL_S = 0.1
@@ -41,7 +41,7 @@ STARTING_POLL_S = 0.1
 class RayWiring:
     """All parts of a run as Ray actors; implements Wiring. Needs a connected driver."""
 
-    def __init__(self, session: Session, plan: Plan, nodes: tuple[NodeFacts, ...] = ()) -> None:
+    def __init__(self, session: RunSession, plan: Plan, nodes: tuple[NodeFacts, ...] = ()) -> None:
         """Start everything at once and return without waiting for it to be up; ``nodes`` are those that ``plan`` was made for."""
         self._session = session
         self._stats, self._env_watch, self._lag = RolloutStats(), EnvWatch(session.task.max_episode_steps), 0

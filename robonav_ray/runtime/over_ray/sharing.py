@@ -14,8 +14,8 @@ from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.runtime.over_ray.elastic import Elasticity
 from robonav_ray.runtime.sizes import max_fragment_rows
-from robonav_ray.runtime.topology import CALL_TIMEOUT_S, Parts, worker_nodes, worker_wirings
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.topology import CALL_TIMEOUT_S, Parts, worker_nodes, worker_orders
+from robonav_ray.runtime.wiring import RunSession
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class Sharing:
     """Follows the nodes; ``Elasticity`` says when, this does it."""
 
-    def __init__(self, session: Session, plan: Plan, parts: Parts, nodes: tuple[NodeFacts, ...]) -> None:
+    def __init__(self, session: RunSession, plan: Plan, parts: Parts, nodes: tuple[NodeFacts, ...]) -> None:
         """``nodes`` are those that ``plan`` was made for."""
         self._session, self._plan, self._parts = session, plan, parts
         self._elasticity = Elasticity(session.config, plan, parts.events.note, nodes=nodes)
@@ -57,4 +57,4 @@ class Sharing:
         before, self._plan = self._plan.num_workers, plan
         self._done = f"{plan.num_workers} rollout workers in place of {before}, as the nodes allow"
         parts.events.note(PartEvent("restarted", event_name(Part.WORKER), self._done))
-        parts.fleet.resize(worker_wirings(self._session, plan, parts.curriculum, parts.replay, parts.weights), worker_nodes(plan))
+        parts.fleet.resize(worker_orders(self._session, plan, parts.curriculum, parts.replay, parts.weights), worker_nodes(plan))

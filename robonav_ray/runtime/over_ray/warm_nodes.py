@@ -25,7 +25,7 @@ from robonav_ray.nodes.placement import NodeFacts
 from robonav_ray.nodes.strategies import near
 from robonav_ray.records import Fragment, TransitionSpec
 from robonav_ray.replay.shard import ReplayShard
-from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
+from robonav_ray.rollout.make_worker import WorkerOrder, make_worker
 from robonav_ray.runs.task import Task
 from robonav_ray.weights.store import WeightStore
 
@@ -47,11 +47,11 @@ def compile_kernels(config: RunConfig, levels: tuple[LevelConfig, ...], spec: Tr
     """Make one short fragment and go once through a shard, as a worker and a shard of the run would."""
     few = config.model_copy(update={"rollout": config.rollout.model_copy(update={"num_worlds": 2, "steps_per_fragment": STEPS})})
     worker = make_worker(
-        RolloutWiring(
+        WorkerOrder(
             config=few,
             levels=levels,
             worker=0,
-            incarnation=0,
+            life=0,
             first_world=0,
             num_worlds=2,
             assignments=Curriculum(config.curriculum),

@@ -9,7 +9,7 @@ from robonav_ray.algo.lidar_ring import lidar_ring
 from robonav_ray.algo.policy import parameter_shapes
 from robonav_ray.config.load import load_run_config
 from robonav_ray.records import Assignment, EpisodeResults, Fragment, PolicySnapshot
-from robonav_ray.rollout.make_worker import RolloutWiring, make_worker
+from robonav_ray.rollout.make_worker import WorkerOrder, make_worker
 from robonav_ray.runs.task import describe_task
 
 SETTINGS = {
@@ -52,8 +52,8 @@ def rows_of(settings: list[str], shares: list[tuple[int, int]]) -> np.ndarray:
     for worker, (first, num) in enumerate(shares):
         ears = Ears(weights, 0.0 if config.algo.noisy else 0.2)
         made = make_worker(
-            RolloutWiring(
-                config=config, levels=task.levels, worker=worker, incarnation=0, first_world=first, num_worlds=num,
+            WorkerOrder(
+                config=config, levels=task.levels, worker=worker, life=0, first_world=first, num_worlds=num,
                 assignments=ears, sink=ears, weights=ears,
             )
         )  # fmt: skip

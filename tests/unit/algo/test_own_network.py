@@ -15,7 +15,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.runs.run_directory import create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 
 MINE = '''
 import numpy as np
@@ -72,7 +72,9 @@ def test_a_run_learns_and_acts_with_it(tmp_path: Path) -> None:
     config = load_run_config(None, [*CONFIG, "algo.network=my_networks:Net"])
     task = describe_task(config)
     check_own_network(task.obs_dim, task.num_actions, config.algo)
-    wirings = [LocalWiring(Session(config, task, create_run(config, tmp_path / name), None, time.monotonic())) for name in "ab"]
+    wirings = [
+        LocalWiring(RunSession(config, task, create_run(config, tmp_path / name), None, time.monotonic())) for name in "ab"
+    ]
     for wiring in wirings:
         while wiring.learner_state.learner_step < 20:
             wiring.round()

@@ -166,7 +166,7 @@ def test_a_command_that_fails_is_answered_and_the_loop_goes_on(tmp_path):
 
 def test_a_save_in_the_background_holds_what_was_there_when_it_began(tmp_path):
     bench = make_bench()
-    obey = bench.loop._obedience.obey
+    obey = bench.loop._handler.obey
     assert obey(Command(1, "poll_save")).startswith("error: no save was begun")
     bench.loop.advance(8)
     expected = bench.state.state_dict()

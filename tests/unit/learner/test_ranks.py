@@ -15,7 +15,7 @@ import torch
 from torch import distributed as dist
 
 from robonav_ray.config.learner import LearnerConfig
-from robonav_ray.learner.commands import Obedience, load_shared
+from robonav_ray.learner.command_handler import CommandHandler, load_shared
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.ranks import ProcessGroupRanks, RanksDivergedError
 from robonav_ray.learner.remote import data_parallel
@@ -158,12 +158,12 @@ def lockstep(rank: int, directory: Path) -> dict:
 def diverge(rank: int, directory: Path) -> dict:
     """A save of equal ranks, and one after a single bit of one rank's optimiser was turned."""
     ranks, state = ProcessGroupRanks(timeout_s=60.0), make_state()
-    obedience = Obedience(state, WHOLE, Update(state, ALGO, WHOLE, FakeReplay(OBS_DIM, NUM_ACTIONS, seed=1).spec), ranks, None)
-    answer = obedience.obey(Command(1, "save", str(directory / "equal")))
+    handler = CommandHandler(state, WHOLE, Update(state, ALGO, WHOLE, FakeReplay(OBS_DIM, NUM_ACTIONS, seed=1).spec), ranks, None)
+    answer = handler.obey(Command(1, "save", str(directory / "equal")))
     if rank == 1:
         state.optimizer.exp_avg[0].view(-1).view(torch.int32)[0] ^= 1
     try:
-        obedience.obey(Command(2, "begin_save", str(directory / "diverged")))
+        handler.obey(Command(2, "begin_save", str(directory / "diverged")))
     except RanksDivergedError as error:
         return {"saved": answer, "diverged": str(error), "written": (directory / "diverged").exists()}
     return {"saved": answer}

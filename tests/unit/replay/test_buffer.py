@@ -92,9 +92,9 @@ def test_takes_up_what_was_saved_over_ray(tmp_path: Path) -> None:
 
 def test_new_workers_under_old_names_are_heard_when_the_old_ones_are_forgotten(tmp_path: Path) -> None:
     buffer, again = make_buffer(), make_buffer()
-    for incarnation in (0, 3):
+    for life in (0, 3):
         for sequence in range(4):
-            buffer.insert(replace(serial_fragment(sequence, 10), incarnation=incarnation))
+            buffer.insert(replace(serial_fragment(sequence, 10), life=life))
             buffer.sample(16, 3)
     buffer.save(tmp_path)
     again.load(tmp_path)

@@ -95,11 +95,11 @@ def test_a_retried_fragment_is_stored_once() -> None:
     stored = [shard.insert(serial_fragment(s, 3)) for s in order]
     assert stored == [3, 3, 3, 0, 0, 3, 0, 3]
     assert shard.stats().num_duplicates == 3
-    assert shard.insert(serial_fragment(0, 3, incarnation=1)) == 3
+    assert shard.insert(serial_fragment(0, 3, life=1)) == 3
     assert shard.insert(serial_fragment(0, 3, worker=1)) == 3
-    assert shard.insert(serial_fragment(7, 3, incarnation=0)) == 3
-    assert shard.insert(serial_fragment(0, 3, incarnation=2)) == 3
-    assert shard.insert(serial_fragment(8, 3, incarnation=0)) == 0
+    assert shard.insert(serial_fragment(7, 3, life=0)) == 3
+    assert shard.insert(serial_fragment(0, 3, life=2)) == 3
+    assert shard.insert(serial_fragment(8, 3, life=0)) == 0
 
 
 def test_memory_of_fragments_is_bounded() -> None:
@@ -152,7 +152,7 @@ def test_a_restored_shard_never_uses_an_id_twice(tmp_path: Path) -> None:
     shard.save(str(tmp_path))
     shard.insert(serial_fragment(1, 10))
     lost = pack_item_id(3, 0, np.arange(10, 20))
-    again = make_shard(incarnation=1)
+    again = make_shard(life=1)
     assert again.restore(str(tmp_path), 1) == 1
     kept = pack_item_id(3, 0, np.arange(10))
     assert again.update_priorities(kept, np.ones(10, np.float32)) == 0
@@ -162,7 +162,7 @@ def test_a_restored_shard_never_uses_an_id_twice(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ids, np.sort(np.concatenate([kept, pack_item_id(3, 1, np.arange(10, 20))])))
     again.check_valid()
     assert make_shard().restore(str(tmp_path), 5) == 5
-    with pytest.raises(ValueError, match="incarnation must be above"):
+    with pytest.raises(ValueError, match="life must be above"):
         make_shard().load(str(tmp_path), 0)
 
 

@@ -23,11 +23,11 @@ class Processes:
         self.killed: set[int] = set()
         self.newest = FakeCall(clock)
 
-    def start(self, index: int, incarnation: int) -> int:
+    def start(self, index: int, life: int) -> int:
         return next(self._numbers)
 
-    def first_answer(self, process: Any, index: int, incarnation: int, directory: Path | str | None) -> FakeCall:
-        self.asked.append((index, incarnation, directory))
+    def first_answer(self, process: Any, index: int, life: int, directory: Path | str | None) -> FakeCall:
+        self.asked.append((index, life, directory))
         self.newest = FakeCall(self._clock)
         return self.newest
 
@@ -52,7 +52,7 @@ def test_a_replacement_takes_the_place_once_it_has_answered() -> None:
     assert (it.lives.take_replaced(), it.lives.replacing_s(1), it.lives.present) == ([], 4.0, [0, 1])
     it.processes.newest.answer(7)
     assert (it.lives.take_replaced(), it.lives.replacing_s(1), it.lives.present) == ([1], None, [0, 2])
-    assert it.lives.incarnations == [0, 7], "what it restored goes on in this life"
+    assert it.lives.numbers == [0, 7], "what it restored goes on in this life"
     assert it.lives.num_restarts == 1
 
 
@@ -79,7 +79,7 @@ def test_one_that_dies_again_and_again_while_it_comes_up_ends_the_run() -> None:
     it.processes.newest.fail(PartGoneError("killed"))
     with pytest.raises(RuntimeError, match="again and again"):
         it.lives.take_replaced()
-    lives = [incarnation for _, incarnation, _ in it.processes.asked]
+    lives = [life for _, life, _ in it.processes.asked]
     assert lives == list(range(1, MAX_FRUITLESS_LIVES + 2)), "never one twice"
 
 

@@ -27,12 +27,12 @@ class Config:
 
 @dataclass(frozen=True)
 class Wiring:
-    """What the fleet looks at of a RolloutWiring."""
+    """What the fleet looks at of a WorkerOrder."""
 
     worker: int
     first_world: int
     num_worlds: int
-    incarnation: int = 0
+    life: int = 0
     config: Config = field(default_factory=Config)
 
 
@@ -53,8 +53,8 @@ class Workers:
             nodes=nodes, now=self.clock,
         )  # fmt: skip
 
-    def on_lost(self, worker: int, incarnation: int) -> int:
-        self.lost.append((worker, incarnation))
+    def on_lost(self, worker: int, life: int) -> int:
+        self.lost.append((worker, life))
         return 32
 
     def deliver(self, fragment_s: float = 0.1) -> RolloutStats:
@@ -89,7 +89,7 @@ def test_a_dead_worker_begins_a_later_life_and_is_counted() -> None:
     workers.kill(1)
     assert workers.lost == [(1, 0)]
     assert workers.fleet.num_replaced == 1
-    assert (workers.of_workers[1].wiring.worker, workers.of_workers[1].wiring.incarnation) == (1, 1)
+    assert (workers.of_workers[1].wiring.worker, workers.of_workers[1].wiring.life) == (1, 1)
     assert workers.events[-1].rows_lost == 32
     workers.clock.pass_(2.5)
     workers.deliver()
@@ -131,7 +131,7 @@ def test_one_that_has_not_begun_is_waited_for_unless_it_lives_in_a_spare() -> No
     assert spare.killed
     assert workers.events.kinds == [("lost", "rollout/0"), ("fenced", "rollout/0")]
     workers.deliver()
-    assert workers.of_workers[0].wiring.incarnation == 2
+    assert workers.of_workers[0].wiring.life == 2
 
 
 def test_a_life_in_a_spare_moves_to_a_process_of_its_own_only_when_its_worlds_change() -> None:
@@ -154,7 +154,7 @@ def test_a_life_in_a_spare_moves_to_a_process_of_its_own_only_when_its_worlds_ch
 def test_worlds_move_one_worker_after_the_other_and_only_when_all_act() -> None:
     workers = Workers(2)
     workers.deliver()
-    before = [wiring.incarnation for wiring in workers.fleet._wirings]
+    before = [order.life for order in workers.fleet._orders]
     workers.fleet.resize(shares(4))
     assert workers.fleet.num_workers == 4
     assert [w.wiring.num_worlds for w in workers.of_workers] == [4, 4, 2, 2], "they keep their worlds until the new ones act"
@@ -164,7 +164,7 @@ def test_worlds_move_one_worker_after_the_other_and_only_when_all_act() -> None:
         assert [w.wiring.num_worlds for w in workers.of_workers] == [2] * (moved + 1) + [4] * (1 - moved) + [2, 2]
         workers.fleet.poll(0.0)
         assert sum(w.wiring.num_worlds == 4 for w in workers.of_workers) == 1 - moved, "one is on its way up"
-    lives = [wiring.incarnation for wiring in workers.fleet._wirings]
+    lives = [order.life for order in workers.fleet._orders]
     assert len(set(lives)) == 4
     assert min(lives) > max(before), "a life that was fenced, also of another worker, stays so"
     workers.deliver()
@@ -181,7 +181,7 @@ def test_all_begin_anew_at_once_when_asked() -> None:
     first = workers.of_workers
     workers.fleet.restart()
     assert all(process.killed for process in first)
-    assert [process.wiring.incarnation for process in workers.of_workers] == [1, 2]
+    assert [process.wiring.life for process in workers.of_workers] == [1, 2]
     workers.fleet.kill()
     assert workers.processes.alive == []
     assert workers.fleet.poll(0.0) == RolloutStats()

@@ -114,7 +114,7 @@ def make(
     ears: Ears, first: int = 0, num: int = 8, total: int = 8, steps: int = 5, worker: int = 0, robots: int = 1
 ) -> RolloutWorker:
     return RolloutWorker(
-        worker=worker, incarnation=0, env=TellingEnv(first, num, robots), policy=Policy(OBS_DIM, NUM_ACTIONS, ALGO), algo=ALGO,
+        worker=worker, life=0, env=TellingEnv(first, num, robots), policy=Policy(OBS_DIM, NUM_ACTIONS, ALGO), algo=ALGO,
         rollout=RolloutConfig(steps_per_fragment=steps), seed=3, first_world=first, num_lanes_total=total, gate_ladder_frac=0.5,
         assignments=ears, sink=ears, weights=ears,
     )  # fmt: skip
@@ -325,7 +325,7 @@ def test_a_gymnasium_environment_of_somebody_else(name: str) -> None:
     weights = PolicySnapshot(1, 0, tuple(shapes), tuple(np.ones(s, np.float32) for s in shapes.values()))
     ears = Ears(weights)
     worker = RolloutWorker(
-        worker=0, incarnation=0, env=env, policy=Policy(4, 2, algo), algo=algo, rollout=RolloutConfig(steps_per_fragment=50),
+        worker=0, life=0, env=env, policy=Policy(4, 2, algo), algo=algo, rollout=RolloutConfig(steps_per_fragment=50),
         seed=1, first_world=0, num_lanes_total=4, gate_ladder_frac=0.5, assignments=ears, sink=ears, weights=ears,
     )  # fmt: skip
     for _ in range(4):

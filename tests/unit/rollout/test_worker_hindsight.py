@@ -117,7 +117,7 @@ def make(ears: Ears, first: int = 0, num: int = 6, n_step: int = 3, steps: int =
     algo = AlgoConfig(hidden_dims=(8,), n_step=n_step, gamma=GAMMA, reward_scale=1.0)
     config = HindsightConfig(**{"strategy": "future", "num_goals": 3} | hindsight)
     return RolloutWorker(
-        worker=first, incarnation=0, env=TellingEnv(first, num, shortest, robots), policy=Policy(6, 4, algo), algo=algo,
+        worker=first, life=0, env=TellingEnv(first, num, shortest, robots), policy=Policy(6, 4, algo), algo=algo,
         rollout=RolloutConfig(steps_per_fragment=steps), seed=3, first_world=first, num_lanes_total=6, gate_ladder_frac=0.5,
         assignments=ears, sink=ears, weights=ears, hindsight=HindsightTask(TellingGoals(), config, computed),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from robonav_ray.runs.run_directory import RunDirectory, create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.initial_weights import begin_with, find_initial
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from tests.made_up_runs import TINY, make_run
 
 
@@ -33,7 +33,7 @@ def test_all_that_fits_is_taken_to_the_bit(source: RunDirectory, tmp_path: Path)
     run = create_run(config, tmp_path / "b")
     checkpoint = begin_with(initial, run, config, task)
     assert checkpoint.counters.env_steps == 0
-    wiring = LocalWiring(Session(config, task, run, checkpoint, time.monotonic()))
+    wiring = LocalWiring(RunSession(config, task, run, checkpoint, time.monotonic()))
     given = read_policy(find_policy(source.path)[1], config.evaluation.weights)
     for own in (wiring.learner_state.online, wiring.learner_state.target):
         for name, array in zip(given.names, given.arrays, strict=True):

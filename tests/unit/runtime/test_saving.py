@@ -26,14 +26,14 @@ from robonav_ray.runtime.budget import StopReason
 from robonav_ray.runtime.controller import Controller
 from robonav_ray.runtime.saving import Saver
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.wiring import Session, WiringFacts
+from robonav_ray.runtime.wiring import RunSession, WiringFacts
 from tests.e2e.test_local_wiring import SMALL
 
 
 class SlowWiring:
     """A wiring whose parts write for as long as a test wants, or fail."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: RunSession) -> None:
         self.progress = Curriculum(session.config.curriculum, True).progress()
         self.learner_step, self.env_steps = 0, 0
         self.written, self.fail_cut, self.fail_write = threading.Event(), "", ""
@@ -93,17 +93,17 @@ class Silent:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Session:
+def session(tmp_path: Path) -> RunSession:
     config = load_run_config(None, [*SMALL, "checkpoint.interval_s=0.02", "tracking.interval_s=0.01"])
-    return Session(config, describe_task(config), create_run(config, tmp_path / "run"), None, time.monotonic())
+    return RunSession(config, describe_task(config), create_run(config, tmp_path / "run"), None, time.monotonic())
 
 
-def make_controller(session: Session, wiring: SlowWiring, stop: StopRequest) -> tuple[Controller, Silent]:
+def make_controller(session: RunSession, wiring: SlowWiring, stop: StopRequest) -> tuple[Controller, Silent]:
     silent = Silent()
     return Controller(session, wiring, silent, silent, stop, "local"), silent  # type: ignore[arg-type]
 
 
-def test_the_parts_go_on_while_a_checkpoint_is_written(session: Session) -> None:
+def test_the_parts_go_on_while_a_checkpoint_is_written(session: RunSession) -> None:
     wiring, stop = SlowWiring(session), StopRequest()
     wiring.written.clear()
     controller, silent = make_controller(session, wiring, stop)
@@ -130,7 +130,7 @@ def test_the_parts_go_on_while_a_checkpoint_is_written(session: Session) -> None
 
 
 def test_what_nobody_foresaw_while_a_checkpoint_is_finished_ends_the_run(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    session: RunSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = SlowWiring(session)
 
@@ -144,7 +144,9 @@ def test_what_nobody_foresaw_while_a_checkpoint_is_finished_ends_the_run(
 
 
 @pytest.mark.parametrize("fault", ["fail_cut", "fail_write"])
-def test_a_disk_that_is_full_costs_saves_and_nothing_else(session: Session, fault: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_that_is_full_costs_saves_and_nothing_else(
+    session: RunSession, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """And when the last one fails as well, the ending says so, which is exit code 1."""
     wiring, stop = SlowWiring(session), StopRequest()
     controller, silent = make_controller(session, wiring, stop)
@@ -166,7 +168,7 @@ def test_a_disk_that_is_full_costs_saves_and_nothing_else(session: Session, faul
     assert wiring.num_abandoned == (0 if fault == "fail_cut" else controller._failed_saves)
 
 
-def test_a_writer_that_never_ends_is_given_up(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_never_ends_is_given_up(session: RunSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "WRITE_TIMEOUT_S", 0.05)
     wiring = SlowWiring(session)
     wiring.written.clear()
@@ -187,7 +189,7 @@ def test_a_writer_that_never_ends_is_given_up(session: Session, monkeypatch: pyt
     assert outcome.checkpoint is not None
 
 
-def test_closing_gives_up_what_is_being_written(session: Session) -> None:
+def test_closing_gives_up_what_is_being_written(session: RunSession) -> None:
     wiring = SlowWiring(session)
     wiring.written.clear()
     saver = Saver(session, wiring)

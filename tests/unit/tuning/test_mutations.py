@@ -13,7 +13,7 @@ from robonav_ray.runs.hyperparameters import CHANGEABLE
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.wiring import Session
+from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.tuning.keys import OWNED, is_covered, known_keys
 from robonav_ray.tuning.mutations import FIXED, IN_FLIGHT, WITH_RESTART, check_population, in_flight_changes, kind_of_change
 from robonav_ray.tuning.space import trial_config
@@ -158,7 +158,7 @@ def wiring(directory: Path, params: dict[str, Any], name: str, checkpoint: Check
     together = {"algo.noisy": {"curriculum.epsilon_scale": 0.0}, "algo.num_layers": {"algo.hidden_dims": 16}}
     params = params | {k: v for key in params for k, v in together.get(key, {}).items()}
     config = trial_config(RUNS[name], params)
-    return LocalWiring(Session(config, describe_task(config), RunDirectory(directory), checkpoint, time.monotonic()))
+    return LocalWiring(RunSession(config, describe_task(config), RunDirectory(directory), checkpoint, time.monotonic()))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from robonav_ray.runs.hyperparameters import changed, parse_changes
 OK = "ok"
 
 
-class Obedience:
+class CommandHandler:
     """Carries out commands at a step boundary, the same on every rank, and keeps what they switch.
 
     ========================  ============================  =====================================================
