@@ -316,7 +316,7 @@ import robonav_ray as rn
 assert rn.runs.__name__ == "robonav_ray.runs", "before anything has imported the room"
 assert "pandas" not in sys.modules
 short = eval(sys.argv[1])
-result = rn.train(short, {"budget.max_env_steps": 1000, "evaluation.gif_episodes": 1}, local=True, out="run", quiet=True)
+result = rn.train(short, {"budget.max_env_steps": 1000, "evaluation.num_episodes": 2}, local=True, out="run", quiet=True)
 policy = rn.load_policy(result.path)
 policy.act(np.zeros(policy.obs_dim, np.float32))
 rn.evaluate(result.path, episodes=2, stages=[0], quiet=True)
@@ -329,7 +329,7 @@ for words in (["train", "--local", "--resume", "run", "budget.max_env_steps=1100
         main()
     except SystemExit as end:
         assert not end.code, words
-assert Path("a.gif").is_file() and Path("run/play.gif").is_file()
+assert Path("a.gif").is_file()
 found = sorted(name for name in sys.modules if name == "ray" or name.startswith("ray."))
 assert found == [], found
 print("without Ray")
