@@ -60,8 +60,6 @@ def test_without_a_session_it_starts_its_own_and_shuts_it_down(tmp_path: Path) -
 def test_a_search_gives_its_trials_and_a_config_that_trains(tmp_path: Path) -> None:
     space = {"algo.gamma": {"choice": [0.9, 0.95]}}
     run, _ = asked_config(RunConfig, SHORT, None)
-    assert isinstance(run, RunConfig)
-    run.model_dump(mode="json", include={"algo", "rollout", "replay", "learner", "curriculum", "env"})
     trial = {"wiring": "local", "max_env_steps": 1500, "report_env_steps": 700, "evaluation_episodes": 4}
     given = {
         "name": "calls",
