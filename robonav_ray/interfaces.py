@@ -12,9 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from robonav_ray.commands import Answer, CommandBatch
 from robonav_ray.records import (
     Assignment,
-    CommandBatch,
     EpisodeFacts,
     EpisodeResults,
     Fragment,
@@ -134,8 +134,8 @@ class CommandChannel(Protocol):
         """Hand over the newest metrics and take the commands that wait. Never blocks for long."""
         ...
 
-    def reply(self, command_id: int, value: str) -> None:
-        """Answer a command; ``value`` starts with ``error:`` when it failed."""
+    def reply(self, command_id: int, answer: Answer) -> None:
+        """Answer a command; ``Refused`` when it failed."""
         ...
 
 

@@ -267,27 +267,6 @@ class EpisodeFacts:
     """Names of what was told and cannot be taken."""
 
 
-@dataclass(frozen=True)
-class Command:
-    """One request from the runtime to the learner."""
-
-    id: int
-    op: str
-    """``save`` | ``load`` | ``committed`` | ``hyperparameters`` | ``pause`` | ``resume`` | ``stop``."""
-    argument: str = ""
-    """A path, or JSON, depending on ``op``; small and plain so that it broadcasts to every rank."""
-
-
-@dataclass(frozen=True)
-class CommandBatch:
-    """What ``exchange`` returns: commands in order, and whether to stop at this step boundary."""
-
-    commands: tuple[Command, ...] = ()
-    stop: bool = False
-    budget_frac: float | None = None
-    """Part of the run's budget that is used, 0 to 1; None where the driver has not said so."""
-
-
 Metrics = dict[str, float]
 """``room/quantity_unit`` -> value; the one place where a plain mapping travels, because dashboards want exactly that."""
 

@@ -7,10 +7,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from robonav_ray.records import Command, CommandBatch, Metrics, PolicySnapshot, ReplaySample, TransitionSpec, pack_item_id
+from robonav_ray.commands import Answer, Command, CommandBatch
+from robonav_ray.records import Metrics, PolicySnapshot, ReplaySample, TransitionSpec, pack_item_id
 
 
 class FakeReplay:
@@ -139,7 +141,7 @@ class ScriptedCommands:
         self._until = until
         self._deadline = time.monotonic() + timeout_s
         self.metrics: list[Metrics] = []
-        self.answers: dict[int, str] = {}
+        self.answers: dict[int, Any] = {}
 
     def exchange(self, metrics: Metrics) -> CommandBatch:
         self.metrics.append(metrics)
@@ -147,6 +149,6 @@ class ScriptedCommands:
         over = self._until is None or self._until(metrics) or time.monotonic() > self._deadline
         return CommandBatch(commands, stop=not self._script and over)
 
-    def reply(self, command_id: int, value: str) -> None:
+    def reply(self, command_id: int, answer: Answer) -> None:
         assert command_id not in self.answers
-        self.answers[command_id] = value
+        self.answers[command_id] = answer

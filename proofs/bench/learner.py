@@ -33,6 +33,7 @@ from torch import nn
 from proofs.common.made_up import fill, make_fragment
 from robonav_ray.algo.losses import polyak_update
 from robonav_ray.algo.objective import Batch, make_objective
+from robonav_ray.commands import Answer, CommandBatch
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.config.load import load_run_config
@@ -41,7 +42,7 @@ from robonav_ray.learner.devices import set_threads, share_interpreter
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.nodes.own_ray import own_ray
-from robonav_ray.records import CommandBatch, Metrics, TransitionSpec
+from robonav_ray.records import Metrics, TransitionSpec
 from robonav_ray.replay.remote import start_replay
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.auto_sizes import size_to_machine
@@ -62,7 +63,7 @@ class QuietMailbox:
         self.metrics = metrics
         return CommandBatch()
 
-    def reply(self, command_id: int, value: str) -> None:
+    def reply(self, command_id: int, answer: Answer) -> None:
         """Not called, as there are no commands."""
         raise AssertionError("no command was given")
 

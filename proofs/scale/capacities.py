@@ -203,7 +203,7 @@ class _Alone:
         return 0
 
     def exchange(self, metrics: Any) -> Any:
-        from robonav_ray.records import CommandBatch
+        from robonav_ray.commands import CommandBatch
 
         return CommandBatch()
 

@@ -1,39 +1,37 @@
-"""What the learner does on command. A command that cannot be carried out is answered with ``error: ...`` and changes nothing."""
+"""What the learner does on command. A command that cannot be carried out is answered with ``Refused`` and changes nothing."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from robonav_ray.commands import (
+    Answer,
+    Command,
+    Committed,
+    Cut,
+    Done,
+    PollCut,
+    Refused,
+    Request,
+    Resume,
+    Save,
+    Standing,
+    TakeOver,
+    Written,
+)
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.files.background_write import BackgroundWrite
 from robonav_ray.files.storage import local_folder, open_folder
 from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState, write_state
 from robonav_ray.learner.update import Update
-from robonav_ray.records import Command
-from robonav_ray.runs.hyperparameters import changed, parse_changes
-
-OK = "ok"
+from robonav_ray.runs.hyperparameters import changed, check_changeable
 
 
 class CommandHandler:
-    """Carries out commands at a step boundary, the same on every rank, and keeps what they switch.
-
-    ========================  ============================  =====================================================
-    op                        argument                      answer
-    ========================  ============================  =====================================================
-    ``save``                  directory                     JSON: files, learner_step, policy_version
-    ``begin_save``            directory                     JSON: learner_step, policy_version of what a thread begins to write
-    ``poll_save``             none                          JSON: files of the save begun last, null while it is being written
-    ``load``                  directory                     JSON: learner_step, policy_version (weights are published anew)
-    ``committed``             checkpoint directory          ``ok``
-    ``hyperparameters``       JSON of changes               JSON of all that can be changed, as it is now
-    ``pause`` ``resume``      none                          the learner_step, which stays until ``resume``
-    ``stop``                  none                          the learner_step
-    ========================  ============================  =====================================================
-    """
+    """Carries out commands at a step boundary, the same on every rank, and keeps what they switch. What rank 0 answers counts."""
 
     def __init__(
         self,
@@ -49,95 +47,77 @@ class CommandHandler:
         self.stopping = False
         self._reloaded = False
         self._writing: BackgroundWrite | None = None
-        self.config = config
-        self._ops: dict[str, Callable[[str], str]] = {
-            "save": self._save,
-            "begin_save": self._begin_save,
-            "poll_save": self._poll_save,
-            "load": self._load,
-            "committed": self._committed,
-            "hyperparameters": self._hyperparameters,
-            "pause": self._pause,
-            "resume": self._resume,
-            "stop": self._stop,
-        }
-        self._take_over(config, state.overrides)
+        self.config = changed(config, state.overrides)
+        update.configure(self.config)
 
-    def obey(self, command: Command) -> str:
+    def answer(self, command: Command) -> Answer:
         """Carry out one command and return the answer; never raises for a command that fails.
 
         Raises:
             RanksDivergedError: When a save finds that ranks differ: the learner has failed then, not the command.
         """
-        op = self._ops.get(command.op)
-        if op is None:
-            return f"error: unknown command {command.op!r}; known: {', '.join(self._ops)}"
         try:
-            return op(command.argument)
+            return self._carry_out(command.request)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            return f"error: {error}"
+            return Refused(str(error))
 
     def take_reloaded(self) -> bool:
         """Return whether the state was replaced since the last call."""
         reloaded, self._reloaded = self._reloaded, False
         return reloaded
 
-    def _save(self, argument: str) -> str:
-        self._ranks.check_equal(self._state.fingerprint)
-        if self._ranks.rank != 0:
-            return OK
-        return json.dumps({"files": self._state.save(Path(argument)), **self._progress()})
+    def _carry_out(self, request: Request[Any]) -> Answer:
+        match request:
+            case Save(location):
+                return self._save(location)
+            case Cut(location):
+                return self._cut(location)
+            case PollCut():
+                return self._poll_cut()
+            case Resume():
+                self.paused = False
+                return self._standing()
+            case TakeOver(location, changes):
+                return self._take_over(location, changes)
+            case Committed(location):
+                if self._on_committed is not None:
+                    self._on_committed(location)
+                return Done()
+            case _:
+                return Refused(f"a learner knows no {type(request).__name__}")
 
-    def _begin_save(self, argument: str) -> str:
+    def _save(self, location: str) -> Written:
+        self._ranks.check_equal(self._state.fingerprint)
+        return Written(tuple(self._state.save(Path(location))) if self._ranks.rank == 0 else ())
+
+    def _cut(self, location: str) -> Standing:
         """Copy the state now and write it in a thread, so that slow storage costs no learner step."""
         self._ranks.check_equal(self._state.fingerprint)
-        if self._ranks.rank != 0:
-            return OK
-        state = self._state.state_dict()
-        self._writing = BackgroundWrite(lambda: write_state(state, open_folder(argument)))
-        return json.dumps(self._progress())
-
-    def _poll_save(self, _: str) -> str:
-        if self._ranks.rank != 0:
-            return OK
-        if self._writing is None:
-            return "error: no save was begun since the learner started"
-        return json.dumps({"files": self._writing.poll()})
-
-    def _load(self, argument: str) -> str:
-        load_shared(self._state, argument, self._ranks)
-        self._reloaded = True
-        return json.dumps(self._progress())
-
-    def _committed(self, argument: str) -> str:
-        if self._on_committed is not None:
-            self._on_committed(argument)
-        return OK
-
-    def _hyperparameters(self, argument: str) -> str:
-        changes = parse_changes(argument)
-        self._take_over(self.config, changes)
-        self._state.overrides |= changes
-        return self.config.model_dump_json()
-
-    def _pause(self, _: str) -> str:
+        if self._ranks.rank == 0:
+            state = self._state.state_dict()
+            self._writing = BackgroundWrite(lambda: write_state(state, open_folder(location)))
         self.paused = True
-        return str(self._state.learner_step)
+        return self._standing()
 
-    def _resume(self, _: str) -> str:
-        self.paused = False
-        return str(self._state.learner_step)
+    def _poll_cut(self) -> Written | None:
+        if self._ranks.rank != 0:
+            return None
+        if self._writing is None:
+            raise ValueError("no cut was made since the learner started")
+        files = self._writing.poll()
+        return None if files is None else Written(tuple(files))
 
-    def _stop(self, _: str) -> str:
-        self.stopping = True
-        return str(self._state.learner_step)
+    def _take_over(self, location: str, changes: Mapping[str, Any]) -> Standing:
+        check_changeable(changes)
+        config = changed(self.config, changes)
+        load_shared(self._state, location, self._ranks)
+        self.config, self._reloaded, self.paused = config, True, True
+        self._update.configure(config)
+        self._state.overrides |= changes
+        return self._standing()
 
-    def _take_over(self, config: LearnerConfig, changes: dict[str, object]) -> None:
-        self.config = changed(config, changes)
-        self._update.configure(self.config)
-
-    def _progress(self) -> dict[str, int]:
-        return {"learner_step": self._state.learner_step, "policy_version": self._state.policy_version}
+    def _standing(self) -> Standing:
+        return Standing(self._state.learner_step, self._state.policy_version)
 
 
 def load_shared(state: LearnerState, location: Path | str, ranks: OneRank, *, take_overrides: bool = False) -> None:

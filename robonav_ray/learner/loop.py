@@ -20,7 +20,7 @@ What it waits for, and what unblocks it:
   batches and rank 0 whether it wants to look. Unless *all* have them no rank trains, and a rank keeps what it drew until all do. So all
   ranks make the same updates and obey the same commands at the same step, and a dry rank delays the others without blocking them:
   its ``sample`` comes back in bounded time.
-* ``pause`` holds the loop at a step boundary; it goes on looking, so ``resume``, ``save`` and ``stop`` end the pause.
+* ``Cut`` and ``TakeOver`` hold the loop at a step boundary; it goes on looking, so that ``Resume`` or a stop ends that.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from robonav_ray.commands import CommandBatch
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.interfaces import BatchSource, CommandChannel, PrioritySink, WeightSink
@@ -40,7 +41,7 @@ from robonav_ray.learner.meters import LearnerMeters
 from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.state import LearnerState
 from robonav_ray.learner.update import Update
-from robonav_ray.records import CommandBatch, ReplaySample, TransitionSpec
+from robonav_ray.records import ReplaySample, TransitionSpec
 
 LOOK_S = 0.25
 """Longest time between two looks at the mailbox, within the bound of one ``sample`` or one chunk."""
@@ -148,7 +149,7 @@ class LearnerLoop:
         if batch.budget_frac is not None:
             self.state.budget_frac = batch.budget_frac
         for command in batch.commands:
-            answer = self._handler.obey(command)
+            answer = self._handler.answer(command)
             if self._ranks.rank == 0:
                 self._commands.reply(command.id, answer)
         if self._handler.take_reloaded():

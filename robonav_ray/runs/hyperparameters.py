@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,25 +21,14 @@ CHANGEABLE = (
 )
 
 
-def parse_changes(text: str) -> dict[str, Any]:
-    """Return the changes in a JSON object ``{"learning_rate": 3e-4, ...}``.
-
-    Raises:
-        ValueError: When it is no JSON object, or names something that is unknown or fixed for the run.
-    """
-    try:
-        changes = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"hyperparameters must be a JSON object: {error}") from None
-    if not isinstance(changes, dict):
-        raise ValueError(f"hyperparameters must be a JSON object, got {type(changes).__name__}")
+def check_changeable(changes: Mapping[str, Any]) -> None:
+    """Raise ValueError when a change names something that is unknown or fixed for the run."""
     unknown = sorted(set(changes) - set(CHANGEABLE))
     if unknown:
         raise ValueError(f"hyperparameter {unknown[0]!r} cannot be changed while running; these can: {', '.join(CHANGEABLE)}")
-    return changes
 
 
-def changed(config: LearnerConfig, changes: dict[str, Any]) -> LearnerConfig:
+def changed(config: LearnerConfig, changes: Mapping[str, Any]) -> LearnerConfig:
     """Return ``config`` with the changes; ValueError names the first value that is out of range."""
     try:
         return LearnerConfig.model_validate({**config.model_dump(), **changes})

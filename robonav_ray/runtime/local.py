@@ -22,10 +22,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from robonav_ray.commands import Save
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.curriculum import Curriculum
-from robonav_ray.errors import LearnerCallError
-from robonav_ray.files.manifest import FileEntry
 from robonav_ray.files.plain_files import replace
 from robonav_ray.learner.devices import check_features, pick_device, set_threads
 from robonav_ray.learner.loop import LearnerLoop
@@ -152,8 +151,9 @@ class LocalWiring:
 
     def save(self, writer: CheckpointWriter) -> int:
         """Write every part, between two rounds; return the learner step. Without the worlds, where a fault has left them half stepped."""
-        files = json.loads(self._command("save", str(writer.path / "learner")))["files"]
-        writer.add(FileEntry(*file).below("learner") for file in files)
+        answer = self._mailbox.post(Save(str(writer.path / "learner")))
+        self.loop.look()
+        writer.add(file.below("learner") for file in answer().files)
         newest = self._weights.newer_than(-1)
         assert newest is not None
         rollout = writer.path / "rollout"
@@ -188,14 +188,6 @@ class LocalWiring:
 
     def close(self) -> None:
         """Nothing runs by itself here."""
-
-    def _command(self, op: str, argument: str) -> str:
-        command_id = self._mailbox.post(op, argument)
-        self.loop.look()
-        answer = self._mailbox.answers.pop(command_id)
-        if answer.startswith("error:"):
-            raise LearnerCallError(f"{op}: {answer.removeprefix('error:').strip()}")
-        return answer
 
     def _load_shared(self, checkpoint: Checkpoint) -> None:
         """Take up nets, curriculum, replay and the published weights."""

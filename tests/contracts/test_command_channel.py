@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from robonav_ray.commands import Command, CommandBatch, Refused, Request, Save, Standing, TakeOver, Written
 from robonav_ray.errors import LearnerCallError
+from robonav_ray.files.manifest import FileEntry
 from robonav_ray.interfaces import CommandChannel
-from robonav_ray.records import Command, CommandBatch, Metrics
+from robonav_ray.records import Metrics
 from robonav_ray.runtime.local_mailbox import LocalMailbox
 from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
 
@@ -20,26 +23,14 @@ from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
 class Setup:
     channel: CommandChannel
     """The learner's end."""
-    ask: Callable[[str, str], Callable[[], str]]
+    ask: Callable[[Request[Any]], Callable[[], Any]]
     """Send a command; what comes back waits for its answer."""
     latest: Callable[[], Metrics]
 
 
 def _local() -> Setup:
     mailbox = LocalMailbox()
-
-    def ask(op: str, argument: str) -> Callable[[], str]:
-        command_id = mailbox.post(op, argument)
-        return lambda: mailbox.answers.pop(command_id)
-
-    return Setup(mailbox, ask, lambda: mailbox.metrics)
-
-
-def _answer(future: Future[str]) -> str:
-    try:
-        return future.result(20.0)
-    except LearnerCallError as error:
-        return f"error: {error}"
+    return Setup(mailbox, mailbox.post, lambda: mailbox.metrics)
 
 
 @pytest.fixture(params=["plain", pytest.param("ray", marks=pytest.mark.ray)])
@@ -59,9 +50,9 @@ def setup(request) -> Iterator[Setup]:
 
     with ThreadPoolExecutor(8) as drivers:
 
-        def ask(op: str, argument: str) -> Callable[[], str]:
-            future = drivers.submit(handle.call, op, argument, 15.0)
-            return lambda: _answer(future)
+        def ask(request: Request[Any]) -> Callable[[], Any]:
+            future = drivers.submit(handle.call, request, 15.0)
+            return lambda: future.result(20.0)
 
         yield Setup(handle.channel(), ask, latest)
     ray.kill(handle.actor)
@@ -88,30 +79,29 @@ def test_a_command_arrives_once_and_its_answer_goes_to_who_asked(setup):
     setup.channel.exchange({})
     answers = {}
     for path in ("/a", "/b"):  # one after the other, so that their order is known
-        answers[path] = setup.ask("save", path)
+        answers[path] = setup.ask(Save(path))
         (command,) = take(setup.channel, 1)
-        assert (command.op, command.argument) == ("save", path)
+        assert command.request == Save(path)
         assert setup.channel.exchange({}).commands == ()
-        setup.channel.reply(command.id, f"saved {path}")
-    assert {path: answer() for path, answer in answers.items()} == {"/a": "saved /a", "/b": "saved /b"}
+        setup.channel.reply(command.id, Written((FileEntry(path, 1, "hash"),)))
+    assert {path: answer().files[0].name for path, answer in answers.items()} == {"/a": "/a", "/b": "/b"}
 
 
 def test_answers_in_another_order_than_the_commands_do_not_get_mixed_up(setup):
     setup.channel.exchange({})
-    answers = {argument: setup.ask("load", argument) for argument in "abcd"}
+    answers = {place: setup.ask(TakeOver(place)) for place in "abcd"}
     commands = take(setup.channel, 4)
-    assert sorted(c.argument for c in commands) == list("abcd")
+    assert sorted(c.request.location for c in commands) == list("abcd")
     assert len({c.id for c in commands}) == 4
     for command in reversed(commands):
-        setup.channel.reply(command.id, command.argument.upper())
-    assert {argument: answer() for argument, answer in answers.items()} == {a: a.upper() for a in "abcd"}
+        setup.channel.reply(command.id, Standing(ord(command.request.location), 1))
+    assert {place: answer().learner_step for place, answer in answers.items()} == {place: ord(place) for place in "abcd"}
 
 
 def test_a_refusal_arrives_as_one(setup):
     setup.channel.exchange({})
-    answer = setup.ask("load", "/nowhere")
+    answer = setup.ask(TakeOver("/nowhere"))
     (command,) = take(setup.channel, 1)
-    setup.channel.reply(command.id, "error: no such directory")
-    text = answer()
-    assert text.startswith("error:")
-    assert "no such directory" in text
+    setup.channel.reply(command.id, Refused("no such directory"))
+    with pytest.raises(LearnerCallError, match="TakeOver: no such directory"):
+        answer()

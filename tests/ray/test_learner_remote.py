@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import signal
 import time
@@ -12,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from robonav_ray.commands import Command, Committed, Cut, Done, PollCut, Resume, Save
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.errors import UserError
 from robonav_ray.learner.remote import LearnerOrder, committed_pointer, make_trainer, raise_what_ended, start_learner
 from robonav_ray.learner.state import LearnerState
-from robonav_ray.records import Command
 from tests.fakes import FakeReplay, FakeWeights, MarkedReplay, ScriptedCommands
 
 OBS_DIM, NUM_ACTIONS = 6, 3
@@ -58,17 +57,20 @@ def run_here(wiring: LearnerOrder, directory: Path) -> None:
 
 def test_one_rank_in_this_process(tmp_path):
     replay, weights = FakeReplay(OBS_DIM, NUM_ACTIONS), FakeWeights(version=30)
-    saved = [Command(1, "save", str(tmp_path / "learner")), Command(2, "committed", str(tmp_path))]
+    saved = [Command(1, Save(str(tmp_path / "learner"))), Command(2, Committed(str(tmp_path)))]
     commands = ScriptedCommands([], saved, until=lambda m: m["learner/learner_step"] >= 40)
     run_here(make_wiring(replay, weights, commands), tmp_path)
-    assert commands.answers[2] == "ok"
+    assert commands.answers[2] == Done()
     assert weights.snapshots[0].version == 31
     assert replay.closed
-    step = json.loads(commands.answers[1])["learner_step"]
+    assert commands.answers[1].files
+    state = LearnerState(OBS_DIM, NUM_ACTIONS, ALGO, CONFIG, 0)
+    state.load(tmp_path / "learner")
+    step = state.learner_step
     assert step > 0
 
     again = FakeWeights(version=500)
-    commands = ScriptedCommands([Command(1, "pause"), Command(2, "stop")])
+    commands = ScriptedCommands()
     run_here(make_wiring(replay, again, commands, resume_from=str(tmp_path / "learner")), tmp_path)
     assert again.snapshots[0].version == 501
     assert again.snapshots[0].learner_step == step
@@ -104,22 +106,20 @@ def test_a_killed_rank_comes_back_from_the_last_committed_checkpoint(ray_session
         return -1.0 if post is None else post.metrics["learner/learner_step"]
 
     wait_for(lambda: step() > 40)
-    mailbox.call("pause")
-    saved = json.loads(mailbox.call("save", str(tmp_path / "checkpoint" / "learner")))
-    assert mailbox.call("committed", str(tmp_path / "checkpoint")) == "ok"
-    mailbox.call("hyperparameters", '{"learning_rate": 1e-5}')
-    assert mailbox.call("resume") == str(saved["learner_step"])
-    wait_for(lambda: step() > saved["learner_step"])
+    saved = mailbox.call(Cut(str(tmp_path / "checkpoint" / "learner")))
+    wait_for(lambda: mailbox.call(PollCut()))
+    assert mailbox.call(Committed(str(tmp_path / "checkpoint"))) == Done()
+    assert mailbox.call(Resume()) == saved
+    wait_for(lambda: step() > saved.learner_step)
     pid, version = int((tmp_path / "pid").read_text()), weights.version()
-    assert version > saved["policy_version"]
+    assert version > saved.policy_version
     os.kill(pid, signal.SIGKILL)
 
     wait_for(lambda: int((tmp_path / "pid").read_text() or 0) not in (0, pid))
     first = wait_for(lambda: weights.wait_newer_than(version))
     wait_for(lambda: step() > 0)
     assert first.version > version
-    assert json.loads(mailbox.call("hyperparameters", "{}"))["learning_rate"] == CONFIG.learning_rate
-    assert saved["learner_step"] <= first.learner_step <= step()
+    assert saved.learner_step <= first.learner_step <= step()
     mailbox.stop()
     assert handle.join(30.0)
     assert handle.error is None
@@ -127,7 +127,7 @@ def test_a_killed_rank_comes_back_from_the_last_committed_checkpoint(ray_session
     assert handle.ended_because() == "the learner has stopped"
     state = LearnerState(OBS_DIM, NUM_ACTIONS, ALGO, CONFIG, 0)
     state.load(tmp_path / "checkpoint" / "learner")
-    assert state.learner_step == saved["learner_step"]
+    assert state.learner_step == saved.learner_step
     del store
 
 

@@ -2,14 +2,14 @@
 
 ::
 
-    driver  --call(op, argument)-->  [ commands ]  --exchange-->  learner
-            <----- answer ---------                <---reply----
+    driver  --call(Request[A])---->  [ commands ]  --exchange-->  learner
+            <--- A or Refused -----                <---reply----
             <----- latest() -------  [ metrics  ]  <--exchange--
 
 Neither side waits for the other to be fast: metrics overwrite each other, commands are handed over at the learner's next look.
 What a call waits for is its reply; what ends the wait otherwise is its timeout, a restart of the learner (``attach``), or the end of
 the learner (``fail``): then the call raises, so nobody hangs on a rank that died between taking a command and answering it.
-Metrics carry the generation of the learner that sent them, and are dropped after a restart or a ``load``, so that nobody ever
+Metrics carry the generation of the learner that sent them, and are dropped after a restart or a ``TakeOver``, so that nobody ever
 reads a figure from before it.
 """
 
@@ -23,13 +23,14 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import RayActorError
 
+from robonav_ray.commands import A, Answer, Command, CommandBatch, Refused, Request, TakeOver
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.hosted_remote import Host, end
-from robonav_ray.records import Command, CommandBatch, Metrics
+from robonav_ray.records import Metrics
+from robonav_ray.runtime.local_mailbox import granted, name_of
 
 ANSWER_S = 10.0
 """How long the driver waits for the mailbox itself, which answers at once unless its process is frozen."""
-COMMAND_OPS = ("save", "begin_save", "poll_save", "load", "committed", "hyperparameters", "pause", "resume", "stop")
 
 
 class MetricsPost(NamedTuple):
@@ -47,7 +48,7 @@ class Mailbox:
         self._generation = 0
         self._next_id = 0
         self._waiting: list[Command] = []
-        self._answers: dict[int, asyncio.Future[str]] = {}
+        self._answers: dict[int, asyncio.Future[Answer]] = {}
         self._post: MetricsPost | None = None
         self._number = 0
         self._stop = False
@@ -60,7 +61,7 @@ class Mailbox:
         self._post = None
         delivered = set(self._answers) - {command.id for command in self._waiting}
         for command_id in delivered:
-            self._settle(command_id, "error: the learner restarted before it answered")
+            self._settle(command_id, Refused("the learner restarted before it answered"))
         return self._generation
 
     async def exchange(self, generation: int, metrics: Metrics) -> CommandBatch:
@@ -72,30 +73,28 @@ class Mailbox:
         commands, self._waiting = tuple(self._waiting), []
         return CommandBatch(commands, self._stop, self._budget_frac)
 
-    async def reply(self, generation: int, command_id: int, value: str) -> None:
+    async def reply(self, generation: int, command_id: int, answer: Answer) -> None:
         """Answer a command; the answer of an earlier generation, or one that came after its timeout, is dropped."""
         if generation == self._generation:
-            self._settle(command_id, value)
+            self._settle(command_id, answer)
 
-    async def call(self, op: str, argument: str, timeout_s: float) -> str:
-        """Send a command and wait for its answer, which starts with ``error:`` when there is none within ``timeout_s``."""
-        if op not in COMMAND_OPS:
-            return f"error: unknown command {op!r}; known: {', '.join(COMMAND_OPS)}"
+    async def call(self, request: Request[Any], timeout_s: float) -> Answer:
+        """Send a command and wait for its answer: ``Refused`` when there is none within ``timeout_s``."""
         if self._ended is not None:
-            return f"error: {self._ended}"
+            return Refused(self._ended)
         self._next_id += 1
-        command = Command(self._next_id, op, argument)
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        command = Command(self._next_id, request)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[command.id] = answer
         self._waiting.append(command)
         try:
             value = await asyncio.wait_for(answer, timeout_s)
         except TimeoutError:
-            return f"error: no answer to {op!r} within {timeout_s:g} s"
+            return Refused(f"no answer within {timeout_s:g} s")
         finally:
             self._answers.pop(command.id, None)
             self._waiting = [c for c in self._waiting if c.id != command.id]
-        if op == "load":
+        if isinstance(request, TakeOver):
             self._post = None
         return value
 
@@ -115,12 +114,12 @@ class Mailbox:
         """The learner has ended: every call that waits, and every later one, fails with ``reason``."""
         self._ended = reason
         for command_id in list(self._answers):
-            self._settle(command_id, f"error: {reason}")
+            self._settle(command_id, Refused(reason))
 
-    def _settle(self, command_id: int, value: str) -> None:
-        answer = self._answers.get(command_id)
-        if answer is not None and not answer.done():
-            answer.set_result(value)
+    def _settle(self, command_id: int, answer: Answer) -> None:
+        waiting = self._answers.get(command_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
 
 
 class RemoteCommandChannel:
@@ -137,9 +136,9 @@ class RemoteCommandChannel:
         """Hand over metrics and take commands; one round trip of about a millisecond."""
         return ray.get(self._actor.exchange.remote(self._attached(), metrics))
 
-    def reply(self, command_id: int, value: str) -> None:
+    def reply(self, command_id: int, answer: Answer) -> None:
         """Answer a command and wait until the answer has arrived."""
-        ray.get(self._actor.reply.remote(self._attached(), command_id, value))
+        ray.get(self._actor.reply.remote(self._attached(), command_id, answer))
 
     def _attached(self) -> int:
         generation = self._generation
@@ -168,31 +167,28 @@ class MailboxHandle:
         """Return the learner's end, to be sent to it."""
         return RemoteCommandChannel(self.actor)
 
-    def call(self, op: str, argument: str = "", timeout_s: float = 60.0) -> str:
+    def call(self, request: Request[A], timeout_s: float = 60.0) -> A:
         """Send a command and return its answer.
 
         Raises:
             LearnerCallError: when the learner refused, restarted, ended or did not answer within ``timeout_s``.
         """
-        pending = self.actor.call.remote(op, argument, timeout_s)
+        pending = self.actor.call.remote(request, timeout_s)
         until = time.monotonic() + timeout_s + ANSWER_S
         while not ray.wait([pending], timeout=0.25)[0]:
             if time.monotonic() > until:
-                raise LearnerCallError(f"{op}: the mailbox itself does not answer")
+                raise LearnerCallError(f"{name_of(request)}: the mailbox itself does not answer")
             reason = self._learner_ended()
             if reason is not None:
                 self.actor.fail.remote(reason)
         try:
-            value: str = ray.get(pending)
+            return granted(request, ray.get(pending))
         except RayActorError as error:
             raise LearnerCallError(f"the mailbox is gone: {error}") from None
-        if value.startswith("error:"):
-            raise LearnerCallError(f"{op}: {value.removeprefix('error:').strip()}")
-        return value
 
-    def send(self, op: str, timeout_s: float) -> None:
+    def send(self, request: Request[Any], timeout_s: float) -> None:
         """Send a command and wait for nothing; it is taken back when no learner has answered within ``timeout_s``."""
-        self.actor.call.remote(op, "", timeout_s)
+        self.actor.call.remote(request, timeout_s)
 
     def latest(self) -> MetricsPost | None:
         """Return the newest metrics, None before the learner's first."""

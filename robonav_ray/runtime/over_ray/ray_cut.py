@@ -6,7 +6,6 @@ that was paused goes on afterwards.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 from ray.exceptions import RayError
 
+from robonav_ray.commands import Committed, Cut, Resume, TakeOver
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.files.storage import join
 from robonav_ray.part_names import Part, event_name
@@ -58,9 +58,8 @@ class RayCut:
             rows: ReplaySave | None = None
             try:
                 patience_s = CALL_TIMEOUT_S if last else min(CALL_TIMEOUT_S, self._watch.learner.patience_s)
-                mailbox.call("pause", timeout_s=patience_s)
+                standing = mailbox.call(Cut(writer.part("learner")), patience_s)
                 replay.pause(DRAIN_S)
-                answer = json.loads(mailbox.call("begin_save", writer.part("learner"), timeout_s=CALL_TIMEOUT_S))
                 if self._session.config.checkpoint.replay:
                     rows = replay.begin_save(writer.part("replay"))
                 curriculum = self._parts.curriculum.state()
@@ -69,7 +68,7 @@ class RayCut:
                     self._go_on()
         except RayError as error:
             raise LearnerCallError(f"a part did not answer while the checkpoint was cut: {error}") from error
-        return RaySave(writer, mailbox, rows, curriculum, int(answer["learner_step"]))
+        return RaySave(writer, mailbox, rows, curriculum, standing.learner_step)
 
     def save_replay(self, directory: Path) -> None:
         """Cut and write the rows; the learner waits meanwhile, as it finds nothing admitted."""
@@ -88,9 +87,7 @@ class RayCut:
         """Go on from ``donor``; see ``RayWiring.take_over``."""
         mailbox = self._parts.mailbox
         try:
-            mailbox.call("pause", timeout_s=CALL_TIMEOUT_S)
-            mailbox.call("hyperparameters", json.dumps(dict(changes)), timeout_s=CALL_TIMEOUT_S)
-            mailbox.call("load", join(donor.location, "learner"), timeout_s=CALL_TIMEOUT_S)
+            mailbox.call(TakeOver(join(donor.location, "learner"), dict(changes)), CALL_TIMEOUT_S)
             self._parts.curriculum.load(donor.read_json("curriculum.json"))
             self._parts.fleet.restart()
         except BaseException as error:
@@ -104,7 +101,7 @@ class RayCut:
         self._watch.last_commit = checkpoint
         self._parts.events.note(PartEvent("saved", event_name(Part.SESSION), checkpoint.path.name))
         try:
-            self._parts.mailbox.call("committed", checkpoint.location, timeout_s=CALL_TIMEOUT_S)
+            self._parts.mailbox.call(Committed(checkpoint.location), CALL_TIMEOUT_S)
         except LearnerCallError as error:  # it is restarting; the checkpoint stays valid for the next session
             logger.warning("the learner has not heard of the checkpoint %s: %s", checkpoint.path.name, error)
 
@@ -113,7 +110,7 @@ class RayCut:
         try:
             self._parts.replay.resume()
         finally:  # a ledger that does not answer must not keep the learner paused, nor one that is frozen the driver
-            self._parts.mailbox.send("resume", self._session.config.runtime.start_timeout_s)
+            self._parts.mailbox.send(Resume(), self._session.config.runtime.start_timeout_s)
 
     def _await_all(self, wait_s: float) -> None:
         """Wait, bounded, until learner and shards answer: without one of them nothing is cut, and nobody has to stand for it.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 from ray.exceptions import RayError
 
+from robonav_ray.commands import PollCut
 from robonav_ray.errors import LearnerCallError
-from robonav_ray.files.manifest import FileEntry
 from robonav_ray.replay.remote import ReplaySave
 from robonav_ray.runs.checkpoint import CheckpointWriter
 from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
@@ -31,9 +30,9 @@ class RaySave:
         until = time.monotonic() + timeout_s
         try:
             if self._waits_for_learner:
-                files = json.loads(self._mailbox.call("poll_save", timeout_s=CALL_TIMEOUT_S))["files"]
-                if files is not None:
-                    self._writer.add(FileEntry(*file).below("learner") for file in files)
+                written = self._mailbox.call(PollCut(), timeout_s=CALL_TIMEOUT_S)
+                if written is not None:
+                    self._writer.add(file.below("learner") for file in written.files)
                     self._waits_for_learner = False
             if self._waits_for_rows and self._rows is not None:
                 entries = self._rows.poll()

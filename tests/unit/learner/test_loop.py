@@ -11,12 +11,27 @@ import pytest
 import torch
 
 from robonav_ray.algo.policy import Policy
+from robonav_ray.commands import (
+    Command,
+    Committed,
+    Cut,
+    Done,
+    PollCut,
+    Refused,
+    Request,
+    Resume,
+    Save,
+    Standing,
+    TakeOver,
+    Written,
+)
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.precision import has_bf16
 from robonav_ray.learner.state import LearnerState
-from robonav_ray.records import Command, TransitionSpec
+from robonav_ray.records import TransitionSpec
+from robonav_ray.runs.hyperparameters import CHANGEABLE
 from tests.fakes import FakeReplay, FakeWeights, ScriptedCommands
 from tests.unit.learner.conftest import CONFIG, NUM_ACTIONS, OBS_DIM, make_bench, make_state
 
@@ -63,24 +78,25 @@ def test_metrics():
     assert metrics["learner/policy_lag_max"] >= metrics["learner/policy_lag_mean"] >= 3.0
 
 
-def test_saves_pauses_resumes_and_stops_on_command(tmp_path):
-    script = ([Command(1, "pause")], [Command(2, "save", str(tmp_path / "a"))], [], [Command(3, "resume"), Command(4, "stop")])
+def test_saves_stands_and_resumes_on_command(tmp_path):
+    script = ([Command(1, Cut(str(tmp_path / "cut")))], [Command(2, Save(str(tmp_path / "a")))], [], [Command(3, Resume())])
     bench = make_bench(*script)
     bench.loop.run()
-    saved = json.loads(bench.commands.answers[2])
-    assert saved["learner_step"] == int(bench.commands.answers[1]) == int(bench.commands.answers[3]) > 0
-    assert all((tmp_path / "a" / name).stat().st_size == num_bytes for name, num_bytes, _ in saved["files"])
-    assert bench.commands.answers[4] == str(bench.state.learner_step)
+    cut, saved, resumed = (bench.commands.answers[i] for i in (1, 2, 3))
+    assert cut == resumed
+    assert cut.learner_step > 0
+    assert all((tmp_path / "a" / name).stat().st_size == num_bytes for name, num_bytes, _ in saved.files)
     other = make_state(seed=9)
     other.load(tmp_path / "a")
-    assert other.policy_version == saved["policy_version"]
+    assert Standing(other.learner_step, other.policy_version) == cut
 
 
-def test_the_source_hears_the_step_before_every_draw_also_after_a_restore_and_a_load(tmp_path, monkeypatch):
+def test_the_source_hears_the_step_before_every_draw_also_after_a_take_over(tmp_path, monkeypatch):
     donor = make_bench(seed=4)
     donor.loop.advance(2)
     donor.state.save(tmp_path)
-    bench = make_bench([], [Command(1, "load", str(tmp_path))], until=lambda metrics: 8 <= metrics["learner/learner_step"] < 900)
+    script = [], [Command(1, TakeOver(str(tmp_path)))], [Command(2, Resume())]
+    bench = make_bench(*script, until=lambda metrics: 8 <= metrics["learner/learner_step"] < 900)
     bench.state.learner_step = 1000
     draws, sample = [], bench.replay.sample
 
@@ -95,87 +111,87 @@ def test_the_source_hears_the_step_before_every_draw_also_after_a_restore_and_a_
 
 
 @pytest.mark.parametrize("late", [0, 3])
-def test_a_pause_that_came_late_and_a_resume_leave_the_loop_running(late):
-    """The driver may have given up waiting for the pause and sent resume: both are obeyed, in that order, together or apart."""
-    script = (
-        [[Command(1, "pause"), Command(2, "resume")]]
-        if not late
-        else [[Command(1, "pause")], *([[]] * late), [Command(2, "resume")]]
-    )
+def test_a_cut_that_came_late_and_a_resume_leave_the_loop_running(late, tmp_path):
+    """The driver may have given up waiting for the cut and sent Resume: both are carried out, in that order, together or apart."""
+    cut, resume = Command(1, Cut(str(tmp_path / "cut"))), Command(2, Resume())
+    script = [[cut, resume]] if not late else [[cut], *([[]] * late), [resume]]
     bench = make_bench(*script, until=lambda metrics: metrics["learner/learner_step"] >= 40)
     bench.loop.run()
     assert bench.commands.answers[1] == bench.commands.answers[2]
-    assert bench.state.learner_step >= 40 > int(bench.commands.answers[2])
+    assert bench.state.learner_step >= 40 > bench.commands.answers[2].learner_step
 
 
-@pytest.mark.parametrize("how", ["command", "mailbox"])
-def test_stop_ends_a_paused_loop(how):
-    """Through the command, and through the mailbox's own flag that outlives a restart."""
-    bench = make_bench([Command(1, "pause")], [], [Command(2, "stop")] if how == "command" else [])
+def test_stop_ends_a_loop_that_stands(tmp_path):
+    bench = make_bench([Command(1, Cut(str(tmp_path / "cut")))], [], [])
     bench.loop.run()
     assert bench.loop.stopping
-    assert str(bench.state.learner_step) == bench.commands.answers[1]
+    assert bench.state.learner_step == bench.commands.answers[1].learner_step
 
 
-def test_load_takes_the_weights_but_no_version_back(tmp_path):
+def test_a_take_over_takes_the_weights_but_no_version_back(tmp_path):
     donor = make_bench(seed=4)
     donor.loop.advance(2)
     donor.state.save(tmp_path / "donor")
-    bench = make_bench([Command(1, "load", str(tmp_path / "donor")), Command(2, "stop")])
+    bench = make_bench([Command(1, TakeOver(str(tmp_path / "donor")))])
     bench.state.policy_version = 41
     bench.loop.run()
-    answer = json.loads(bench.commands.answers[1])
-    assert answer["learner_step"] == 2
-    assert bench.weights.snapshots[-1].version == answer["policy_version"] + 1 > 42
+    answer = bench.commands.answers[1]
+    assert answer.learner_step == bench.state.learner_step == 2, "it stands until it is told to go on"
+    assert bench.weights.snapshots[-1].version == answer.policy_version + 1 > 42
     assert np.array_equal(bench.weights.snapshots[-1].arrays[0], donor.state.snapshot().arrays[0])
 
 
-def test_hyperparameters_are_checked_taken_over_and_remembered(tmp_path):
+def test_settings_are_checked_taken_over_and_remembered(tmp_path):
+    donor = make_bench(seed=4)
+    donor.loop.advance(2)
+    donor.state.save(tmp_path / "donor")
     changes = {"learning_rate": 7e-5, "publish_interval": 3}
-    script = [
-        Command(1, "hyperparameters", json.dumps(changes)),
-        Command(2, "hyperparameters", '{"learning_rat": 1}'),
-        Command(3, "hyperparameters", '{"learning_rate": -1, "target_tau": 0.5}'),
-        Command(4, "hyperparameters", "[1]"),
-        Command(5, "save", str(tmp_path)),
-    ]
-    bench = make_bench(script)
+    given = [changes, {"learning_rat": 1}, {"learning_rate": -1, "target_tau": 0.5}]
+    script = [Command(i, TakeOver(str(tmp_path / "donor"), values)) for i, values in enumerate(given, start=1)]
+    bench = make_bench([*script, Command(4, Save(str(tmp_path / "own")))])
     bench.loop.run()
     answers = bench.commands.answers
-    assert json.loads(answers[1])["learning_rate"] == 7e-5
-    assert answers[2].startswith("error:")
-    assert "learning_rate" in answers[2]
-    assert answers[3].startswith("error: learning_rate")
-    assert answers[4].startswith("error:")
+    assert answers[1].learner_step == 2
+    assert answers[2] == Refused(
+        "hyperparameter 'learning_rat' cannot be changed while running; these can: " + ", ".join(CHANGEABLE)
+    )
+    assert answers[3].reason.startswith("learning_rate")
     assert bench.state.optimizer.learning_rate == 7e-5
-    assert json.loads((tmp_path / "learner.json").read_text())["overrides"] == changes
+    assert json.loads((tmp_path / "own" / "learner.json").read_text())["overrides"] == changes
 
 
 def test_a_command_that_fails_is_answered_and_the_loop_goes_on(tmp_path):
     (tmp_path / "file").write_text("")
     script = [
-        Command(1, "fly"),
-        Command(2, "load", str(tmp_path / "nowhere")),
-        Command(3, "save", str(tmp_path / "file" / "below")),
+        Command(1, Request()),
+        Command(2, TakeOver(str(tmp_path / "nowhere"))),
+        Command(3, Save(str(tmp_path / "file" / "below"))),
     ]
     bench = make_bench(script, until=lambda metrics: metrics["learner/learner_step"] >= 24)
     bench.loop.run()
     assert bench.state.learner_step >= 24
-    assert all(bench.commands.answers[i].startswith("error:") for i in (1, 2, 3))
+    assert all(isinstance(bench.commands.answers[i], Refused) for i in (1, 2, 3))
+    assert bench.commands.answers[1].reason == "a learner knows no Request"
 
 
-def test_a_save_in_the_background_holds_what_was_there_when_it_began(tmp_path):
+def test_a_cut_holds_what_was_there_when_it_was_made(tmp_path):
     bench = make_bench()
-    obey = bench.loop._handler.obey
-    assert obey(Command(1, "poll_save")).startswith("error: no save was begun")
+
+    def ask(request):
+        return bench.loop._handler.answer(Command(1, request))
+
+    assert ask(PollCut()) == Refused("no cut was made since the learner started")
     bench.loop.advance(8)
     expected = bench.state.state_dict()
-    begun = json.loads(obey(Command(2, "begin_save", str(tmp_path / "a"))))
+    begun = ask(Cut(str(tmp_path / "a")))
+    assert bench.loop.advance(8) == 0, "it stands"
+    ask(Resume())
     bench.loop.advance(8)
-    while (files := json.loads(obey(Command(3, "poll_save")))["files"]) is None:
+    while (written := ask(PollCut())) is None:
         time.sleep(0.001)
-    assert begun["learner_step"] == expected["counters"]["learner_step"] == 8 < bench.state.learner_step
-    for name, num_bytes, sha256 in files:
+    assert isinstance(written, Written)
+    assert begun.learner_step == expected["counters"]["learner_step"] == 8 < bench.state.learner_step
+    for name, num_bytes, sha256 in written.files:
         data = (tmp_path / "a" / name).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (num_bytes, sha256)
     other = make_state(seed=9)
@@ -183,26 +199,26 @@ def test_a_save_in_the_background_holds_what_was_there_when_it_began(tmp_path):
     assert other.counters() == expected["counters"]
     assert all(torch.equal(tensor, expected["tensors"][name]) for name, tensor in other.tensors().items())
     (tmp_path / "file").write_text("")
-    obey(Command(4, "begin_save", str(tmp_path / "file" / "below")))
-    while (answer := obey(Command(5, "poll_save"))) == '{"files": null}':
+    ask(Cut(str(tmp_path / "file" / "below")))
+    while (answer := ask(PollCut())) is None:
         time.sleep(0.001)
-    assert answer.startswith("error:")
+    assert isinstance(answer, Refused)
 
 
 def test_committed_reaches_the_hook():
     heard = []
-    bench = make_bench([Command(1, "committed", "/some/where")], on_committed=heard.append)
+    bench = make_bench([Command(1, Committed("/some/where"))], on_committed=heard.append)
     bench.loop.run()
     assert heard == ["/some/where"]
-    assert bench.commands.answers[1] == "ok"
+    assert bench.commands.answers[1] == Done()
 
 
-def test_a_starved_learner_still_obeys(monkeypatch):
+def test_a_starved_learner_still_answers(monkeypatch):
     monkeypatch.setattr("robonav_ray.learner.loop.LOOK_S", 0.0)
-    bench = make_bench([], [Command(1, "stop")])
+    bench = make_bench([], [Command(1, Resume())])
     bench.replay.dry_for = 10**9
     bench.loop.run()
-    assert bench.commands.answers[1] == "0"
+    assert bench.commands.answers[1].learner_step == 0
     assert "learner/loss" not in bench.commands.metrics[0]
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
+from robonav_ray.commands import CommandBatch
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.config.runtime import BudgetConfig
 from robonav_ray.learner.schedule import learning_rate, warmup_factor
-from robonav_ray.records import CommandBatch
 from robonav_ray.runtime.budget import Budget
 from robonav_ray.runtime.local_mailbox import LocalMailbox
 from robonav_ray.runtime.over_ray.mailbox import Mailbox

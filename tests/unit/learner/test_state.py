@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from robonav_ray.algo.policy import Policy
+from robonav_ray.commands import Command, Refused, Save
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.fronts.distributed_trainer import DistributedTrainer
 from robonav_ray.learner.state import COUNTERS_FILE, TENSORS_FILE
 from robonav_ray.learner.tree_file import load_tree, save_tree
-from robonav_ray.records import Command
 from tests.unit.learner.conftest import ALGO, NUM_ACTIONS, OBS_DIM, make_bench, make_state
 
 
@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_refused_and_nothing_changes(tmp_path, spoil, messa
 
 
 def test_a_disk_that_is_full_is_an_os_error_that_names_the_file(tmp_path, monkeypatch):
-    """And as the answer to the command ``save``, which then changes nothing."""
+    """And as the answer to the request ``Save``, which then changes nothing."""
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -96,10 +96,11 @@ def test_a_disk_that_is_full_is_an_os_error_that_names_the_file(tmp_path, monkey
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=rf"No space left .*{TENSORS_FILE}"):
         make_state().save(tmp_path)
-    bench = make_bench([Command(1, "save", str(tmp_path))], until=lambda metrics: metrics["learner/learner_step"] >= 16)
+    bench = make_bench([Command(1, Save(str(tmp_path)))], until=lambda metrics: metrics["learner/learner_step"] >= 16)
     bench.loop.run()
-    assert bench.commands.answers[1].startswith("error:")
-    assert "No space left" in bench.commands.answers[1]
+    answer = bench.commands.answers[1]
+    assert isinstance(answer, Refused)
+    assert "No space left" in answer.reason
 
 
 def test_snapshot_is_a_copy_that_acts_like_the_network():
