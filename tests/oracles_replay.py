@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.records import Fragment, TransitionSpec
+from robonav_ray.replay.shard import ReplayShard
 
 SPEC = TransitionSpec(tuple(column._replace(low=-1e9, high=1e9) for column in TransitionSpec.for_discrete((3,)).columns))
 """Any number will do in any column: rows say who they are."""
@@ -96,3 +100,11 @@ def chi_square_p(observed: np.ndarray, probability: np.ndarray) -> float:
     from scipy import stats
 
     return float(stats.chisquare(observed, probability * observed.sum()).pvalue)
+
+
+def make_shard(
+    capacity: int = 64, seed: int = 7, *, index: int = 0, life: int = 0, num_shards: int = 1, **settings: Any
+) -> ReplayShard:
+    """A shard of ``capacity`` rows of a replay with these ``settings``."""
+    config = ReplayConfig(capacity=capacity * num_shards, num_shards=num_shards, **settings)
+    return ReplayShard(config, SPEC, seed, index, life)

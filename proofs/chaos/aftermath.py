@@ -18,7 +18,7 @@ from proofs.common.checkout import with_proofs
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
 from robonav_ray.records import TransitionSpec
-from robonav_ray.replay.buffer import make_ledger, shard_arguments, shard_directories
+from robonav_ray.replay.buffer import make_ledger, shard_directories
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.runs.checkpoint import newest_good_checkpoint
 from robonav_ray.runs.task import describe_task
@@ -108,7 +108,7 @@ def _load_rows(replay: Path, config: RunConfig, spec: TransitionSpec) -> tuple[l
     bad: list[str] = []
     rows: list[np.ndarray] = []
     for index, path in enumerate(shard_directories(replay, config.replay.num_shards)):
-        shard = ReplayShard(**shard_arguments(config.replay, spec, config.seed, index))
+        shard = ReplayShard(config.replay, spec, config.seed, index)
         try:
             shard.load(str(path))
             shard.check_valid()

@@ -14,7 +14,6 @@ from robonav_ray.files.manifest import FileEntry
 from robonav_ray.files.storage import join, open_folder, read_bytes, write_file
 from robonav_ray.ranges import check_generator, count, within
 from robonav_ray.records import Fragment, ReplaySample, TransitionSpec, unpack_item_id
-from robonav_ray.replay.memory import shard_capacities
 from robonav_ray.replay.mixing import Annealing, MixedDraw, mix, shard_probability, split_by_mass
 from robonav_ray.replay.pacing import SamplesPerInsertLedger
 from robonav_ray.replay.row_layout import RowLayout
@@ -28,23 +27,6 @@ LOCAL_KEYS = ("mixer_rng", "learner_step")
 """What only a replay in one process adds, for its exact continuation; over Ray these live in the clients and begin afresh."""
 MIXER_INDEX = 1 << 16
 """Index of a mixer's random stream under ROLE_REPLAY; shards have the indices 0..255. Rank k's mixer has MIXER_INDEX + k."""
-
-
-def shard_arguments(config: ReplayConfig, spec: TransitionSpec, seed: int, index: int, life: int = 0) -> dict[str, Any]:
-    """Return the constructor's arguments for shard ``index`` of a replay with this config and run seed."""
-    return {
-        "index": index,
-        "spec": spec,
-        "capacity": shard_capacities(config)[index],
-        "seed": seed_for(seed, ROLE_REPLAY, index + (life << 20)),
-        "life": life,
-        "sampler": config.sampler,
-        "priority_exponent": config.priority_exponent,
-        "priority_epsilon": config.priority_epsilon,
-        "stratified": config.stratified,
-        "initial_priority": config.initial_priority,
-        "num_shards": config.num_shards,
-    }
 
 
 def make_ledger(config: ReplayConfig, max_insert_rows: int, max_sample_rows: int) -> SamplesPerInsertLedger:
@@ -70,7 +52,7 @@ class ReplayBuffer:
         ``max_insert_rows`` is the largest fragment, ``max_sample_rows`` the largest batch_size x num_batches of one call.
         """
         self.spec = spec
-        self.shards = [ReplayShard(**shard_arguments(config, spec, seed, i)) for i in range(config.num_shards)]
+        self.shards = [ReplayShard(config, spec, seed, i) for i in range(config.num_shards)]
         self.ledger = make_ledger(config, max_insert_rows, max_sample_rows)
         self._layout = RowLayout(spec)
         self._rng = np.random.default_rng(seed_for(seed, ROLE_REPLAY, MIXER_INDEX))

@@ -87,7 +87,7 @@ class _RayShards:
         actor_class = self._actor_class
         if self._strategies:
             actor_class = actor_class.options(scheduling_strategy=self._strategies[index])
-        shard = actor_class.remote(**buffer.shard_arguments(self._config, self._spec, self._seed, index, life))
+        shard = actor_class.remote(self._config, self._spec, self._seed, index, life)
         shard.__ray_call__.remote(_step_back)
         return shard
 

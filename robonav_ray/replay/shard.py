@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from robonav_ray.config.replay import ReplayConfig
+from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
 from robonav_ray.files.background_write import BackgroundWrite
 from robonav_ray.files.manifest import FileEntry
 from robonav_ray.files.storage import local_folder, open_folder
 from robonav_ray.ranges import within
 from robonav_ray.records import MAX_LIFE, Fragment, TransitionSpec, pack_item_id, unpack_item_id
 from robonav_ray.replay.duplicates import DuplicateFilter
+from robonav_ray.replay.memory import shard_capacities
 from robonav_ray.replay.rank_heap import RankHeap
 from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.saved_shard import LIFE, check_arrays, check_counts
@@ -22,49 +25,36 @@ from robonav_ray.replay.shard_records import Draw, ShardSample, ShardStats
 from robonav_ray.replay.snapshot import ShardSnapshot
 from robonav_ray.replay.sum_tree import SumTree
 
-Sampler = Literal["prioritized", "rank", "uniform"]
-
 
 class ReplayShard:
-    """A ring of ``capacity`` rows, drawn in proportion to (priority + epsilon) ** priority_exponent (Schaul et al. 2016).
+    """A ring of rows, drawn in proportion to (priority + epsilon) ** priority_exponent (Schaul et al. 2016).
 
     The exponent is applied once, here, when a priority is written; nothing else in the package applies it. With ``rank`` rows are
     drawn in proportion to rank ** -priority_exponent (see ``RankHeap``). A row's slot is ``sequence % capacity``; its id says which
     row it is, so a late priority for an overwritten row is counted and dropped.
     """
 
-    def __init__(
-        self,
-        index: int,
-        spec: TransitionSpec,
-        capacity: int,
-        seed: int,
-        *,
-        life: int = 0,
-        sampler: Sampler = "prioritized",
-        priority_exponent: float = 0.6,
-        priority_epsilon: float = 1e-3,
-        stratified: bool = False,
-        initial_priority: Literal["computed", "max"] = "computed",
-        num_shards: int = 1,
-    ) -> None:
+    def __init__(self, config: ReplayConfig, spec: TransitionSpec, run_seed: int, index: int, life: int = 0) -> None:
         """Allocate everything up front; ``memory.shard_bytes`` says how much that is.
 
-        With ``initial_priority`` max all rows enter at the highest priority so far, also where their fragments say another. ``num_shards``
-        share the rows evenly, which ranks have to know.
+        Args:
+            config: Of the whole replay: the shards share its rows evenly, and draw alike.
+            spec: Columns of the rows.
+            run_seed: Of the run; every life of every shard draws from a stream of its own.
+            index: Which shard this is, from 0.
+            life: Its life, from 0.
         """
-        if sampler not in ("prioritized", "rank", "uniform"):
-            raise ValueError(f"sampler must be 'prioritized', 'rank' or 'uniform', got {sampler!r}")
+        capacity = shard_capacities(config)[index]
         pack_item_id(index, life, np.zeros(1, np.int64))
         self.index, self.spec, self.capacity, self.life = index, spec, capacity, life
-        self._sampler, self._exponent, self._epsilon = sampler, priority_exponent, priority_epsilon
-        self._stratified, self._enter_at_max = stratified, initial_priority == "max"
+        self._config, self._sampler = config, config.sampler
+        self._exponent, self._epsilon = config.priority_exponent, config.priority_epsilon
+        self._stratified, self._enter_at_max = config.stratified, config.initial_priority == "max"
         self._layout = RowLayout(spec)
         self._rows = self._layout.allocate(capacity)
         self._item_id = np.full(capacity, -1, np.int64)
-        self._num_shards = num_shards
         self._index = self._make_index()
-        self._rng = np.random.default_rng(seed)
+        self._rng = np.random.default_rng(seed_for(run_seed, ROLE_REPLAY, index + (life << 20)))
         self._seen = DuplicateFilter()
         self._next_sequence = 0
         self._max_leaf = 1.0
@@ -191,7 +181,7 @@ class ReplayShard:
             self._index.set(np.arange(size), np.ascontiguousarray(state["leaf"]))
         if isinstance(self._index, RankHeap):
             self._index.place(state["order"], state["num_writes"])
-        self.life = state["incarnation"] if life is None else life
+        self.life = state["life"] if life is None else life
         self._next_sequence = state["next_sequence"]
         self._max_leaf = state["max_leaf"]
         self._num_duplicates = state["num_duplicates"]
@@ -236,8 +226,8 @@ class ReplayShard:
     def restore(self, directory: str, least_life: int) -> int:
         """Load ``directory`` in a new life, numbered at least ``least_life``; return the number."""
         with self._saved(directory) as state:
-            LIFE.check("shard.json: incarnation", state.get("incarnation"))
-            self.load_state_dict(state, max(least_life, state["incarnation"] + 1))
+            LIFE.check("shard.json: life", state.get("life"))
+            self.load_state_dict(state, max(least_life, state["life"] + 1))
         return self.life
 
     def forget_writers(self) -> None:
@@ -250,10 +240,8 @@ class ReplayShard:
 
     def warm_up(self) -> None:
         """Go once through insert, sample and update on a small shard of the same kind, so that what is compiled is compiled."""
-        options = {
-            name: value for name, value in self._settings().items() if name in ("sampler", "priority_exponent", "stratified")
-        }
-        twin = ReplayShard(self.index, self.spec, 8, 0, num_shards=self._num_shards, **options)
+        small = self._config.model_copy(update={"capacity": 8 * self._config.num_shards})
+        twin = ReplayShard(small, self.spec, 0, self.index)
         twin.insert(Fragment(0, 0, 0, self.spec.allocate(4), np.ones(4, np.float32)))
         drawn = twin.sample(2)
         twin.spread(np.zeros(2, np.int64), self._layout.empty_columns(2), np.arange(2))
@@ -285,7 +273,7 @@ class ReplayShard:
         return (
             SumTree(self.capacity)
             if self._sampler == "prioritized"
-            else RankHeap(self.capacity, self._exponent, self._num_shards)
+            else RankHeap(self.capacity, self._exponent, self._config.num_shards)
         )
 
     def _state_views(self) -> dict[str, Any]:
@@ -293,7 +281,7 @@ class ReplayShard:
         size = self.size
         return {
             "settings": self._settings(),
-            "incarnation": self.life,
+            "life": self.life,
             "next_sequence": self._next_sequence,
             "max_leaf": self._max_leaf,
             "num_duplicates": self._num_duplicates,
@@ -343,8 +331,8 @@ class ReplayShard:
             raise ValueError(f"shard state: expected {size} live rows, got {sizes}")
         if state["rows"].dtype != self._layout.dtype:
             raise ValueError(f"shard state: rows are {state['rows'].dtype}, expected {self._layout.dtype}")
-        if life is not None and not state["incarnation"] < life < MAX_LIFE:
-            raise ValueError(f"life must be above {state['incarnation']} and below {MAX_LIFE}, got {life}")
+        if life is not None and not state["life"] < life < MAX_LIFE:
+            raise ValueError(f"life must be above {state['life']} and below {MAX_LIFE}, got {life}")
         check_arrays(state, self.spec, self.index, self.capacity, self._least_leaf)
         DuplicateFilter().load_state_dict(state["seen"])
 

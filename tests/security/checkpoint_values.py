@@ -28,7 +28,6 @@ from safetensors.numpy import load_file, save_file
 from robonav_ray.config import RunConfig
 from robonav_ray.errors import RunFaultError
 from robonav_ray.files.manifest import MANIFEST
-from robonav_ray.replay.buffer import shard_arguments
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, open_checkpoint, taking_up
 from robonav_ray.runs.policies import load_policy
@@ -140,7 +139,7 @@ def take_up(run: RunDirectory, folder: Path, config: RunConfig, task: Task) -> s
 
 def _restore(checkpoint: Checkpoint, config: RunConfig, task: Task, index: int) -> None:
     """As a shard's actor over Ray begins."""
-    shard = ReplayShard(**shard_arguments(config.replay, task.spec, config.seed, index))
+    shard = ReplayShard(config.replay, task.spec, config.seed, index)
     with taking_up(checkpoint):
         shard.restore(f"{checkpoint.replay}/shard_{index:03d}", 1)
     shard.check_valid()

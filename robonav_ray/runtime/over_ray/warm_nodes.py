@@ -61,7 +61,7 @@ def compile_kernels(config: RunConfig, levels: tuple[LevelConfig, ...], spec: Tr
     )
     with compiled.one_at_a_time():
         worker.collect()
-        ReplayShard(0, spec, 8, 0, sampler=config.replay.sampler).warm_up()
+        ReplayShard(config.replay.model_copy(update={"capacity": config.replay.num_shards}), spec, 0, 0).warm_up()
 
 
 def warm_nodes(

@@ -8,10 +8,9 @@ from robonav_ray.records import ReplaySample, unpack_item_id
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.replay.mixing import importance_exponent_at, importance_weight, shard_probability
 from robonav_ray.replay.row_layout import RowLayout
-from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.replay.shard_records import ShardSample
 from robonav_ray.replay.shard_view import ShardedDraw
-from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, serial_fragment
+from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, make_shard, serial_fragment
 
 PRIORITY = np.random.default_rng(5).random(120).astype(np.float32) * 4 + 0.05
 
@@ -110,7 +109,7 @@ class Shards:
     """Shards behind ``ask``, some of which fall silent."""
 
     def __init__(self) -> None:
-        self.shards = [ReplayShard(i, SPEC, 50, i, priority_exponent=1.0, priority_epsilon=1e-12) for i in range(3)]
+        self.shards = [make_shard(50, i, index=i, num_shards=3, priority_exponent=1.0, priority_epsilon=1e-12) for i in range(3)]
         for i, shard in enumerate(self.shards):
             shard.insert(serial_fragment(0, 10, worker=i, priority=np.full(10, i + 1.0)))
         self.silent: set[int] = set()

@@ -11,8 +11,7 @@ from robonav_ray.records import pack_item_id, unpack_item_id
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.replay.memory import shard_bytes
 from robonav_ray.replay.rank_heap import SORT_FRAC, RankHeap
-from robonav_ray.replay.shard import ReplayShard
-from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, serial_fragment
+from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, make_shard, serial_fragment
 
 ALPHA = 0.7
 
@@ -157,9 +156,9 @@ def test_rows_are_drawn_as_told_and_their_weighted_mean_is_unbiased(num_shards: 
 
 
 def test_a_new_row_takes_the_place_of_no_old_one() -> None:
-    shard = ReplayShard(3, SPEC, 10, 7, sampler="rank", priority_exponent=1.0)
+    shard = make_shard(10, sampler="rank", priority_exponent=1.0)
     shard.insert(serial_fragment(0, 10, priority=np.arange(10.0, 0.0, -1.0)))
-    old = pack_item_id(3, 0, np.arange(10))
+    old = pack_item_id(0, 0, np.arange(10))
     shard.insert(serial_fragment(1, 1, priority=np.array([0.5])))
     assert shard.update_priorities(old, np.full(10, 100.0, np.float32)) == 1
     shard._index.sort()  # type: ignore[union-attr]
@@ -171,10 +170,10 @@ def test_a_new_row_takes_the_place_of_no_old_one() -> None:
 
 @pytest.mark.parametrize("sampler", ["prioritized", "rank"])
 def test_with_max_entry_a_new_row_comes_first_whatever_its_priority(sampler: str) -> None:
-    shard = ReplayShard(3, SPEC, 50, 7, sampler=sampler, priority_exponent=0.5, priority_epsilon=1e-9, initial_priority="max")  # type: ignore[arg-type]
+    shard = make_shard(50, sampler=sampler, priority_exponent=0.5, priority_epsilon=1e-9, initial_priority="max")
     shard.insert(serial_fragment(0, 20, priority=np.linspace(0.0, 9.0, 20)))
     assert len(set(shard.sample(3000).probability.tolist())) == (1 if sampler == "prioritized" else 20), "p_1 = 1 for all"
-    shard.update_priorities(pack_item_id(3, 0, np.arange(20)), np.arange(0.0, 5.0, 0.25, dtype=np.float32))
+    shard.update_priorities(pack_item_id(0, 0, np.arange(20)), np.arange(0.0, 5.0, 0.25, dtype=np.float32))
     shard.insert(serial_fragment(1, 1, priority=np.zeros(1)))
     sample = shard.sample(3000)
     newest = unpack_item_id(sample.item_id).sequence == 20

@@ -10,11 +10,7 @@ import pytest
 
 from robonav_ray.records import pack_item_id, unpack_item_id
 from robonav_ray.replay.shard import ReplayShard
-from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, serial_fragment
-
-
-def make_shard(capacity: int = 64, **options: Any) -> ReplayShard:
-    return ReplayShard(3, SPEC, capacity, 7, **options)
+from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, make_shard, serial_fragment
 
 
 def columns_of(shard: ReplayShard, num: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -72,7 +68,7 @@ def test_uniform_ignores_priorities() -> None:
 def test_late_priority_never_lands_on_the_newer_item() -> None:
     shard = make_shard(10, priority_exponent=1.0, priority_epsilon=1e-12)
     shard.insert(serial_fragment(0, 10))
-    old = pack_item_id(3, 0, np.arange(10))
+    old = pack_item_id(0, 0, np.arange(10))
     shard.insert(serial_fragment(1, 4))
     assert shard.update_priorities(old, np.full(10, 100.0, np.float32)) == 4
     assert shard.stats().num_stale == 4
@@ -84,7 +80,7 @@ def test_inf_enters_at_the_highest_priority_so_far() -> None:
     shard = make_shard(priority_exponent=0.5, priority_epsilon=1e-12)
     shard.insert(serial_fragment(0, 2, priority=np.array([np.inf, 4.0])))
     assert shard.stats().mass == pytest.approx(2.0 + 2.0)
-    shard.update_priorities(pack_item_id(3, 0, np.array([0])), np.array([25.0], np.float32))
+    shard.update_priorities(pack_item_id(0, 0, np.array([0])), np.array([25.0], np.float32))
     shard.insert(serial_fragment(1, 1, priority=np.array([np.inf])))
     assert shard.stats().mass == pytest.approx(5.0 + 2.0 + 5.0)
 
@@ -124,7 +120,7 @@ def play(shard: ReplayShard, seed: int, first: int) -> list[bytes]:
 @pytest.mark.parametrize("sampler", ["prioritized", "rank", "uniform"])
 @pytest.mark.parametrize("through", ["state_dict", "disk"])
 def test_round_trip_continues_bit_for_bit(sampler: Any, through: str, tmp_path: Path) -> None:
-    shard, again = make_shard(sampler=sampler), ReplayShard(3, SPEC, 64, 99, sampler=sampler)
+    shard, again = make_shard(sampler=sampler), make_shard(seed=99, sampler=sampler)
     play(shard, 0, 0)
     if through == "disk":
         files = shard.save(str(tmp_path / "s"))
@@ -151,15 +147,15 @@ def test_a_restored_shard_never_uses_an_id_twice(tmp_path: Path) -> None:
     shard.insert(serial_fragment(0, 10))
     shard.save(str(tmp_path))
     shard.insert(serial_fragment(1, 10))
-    lost = pack_item_id(3, 0, np.arange(10, 20))
+    lost = pack_item_id(0, 0, np.arange(10, 20))
     again = make_shard(life=1)
     assert again.restore(str(tmp_path), 1) == 1
-    kept = pack_item_id(3, 0, np.arange(10))
+    kept = pack_item_id(0, 0, np.arange(10))
     assert again.update_priorities(kept, np.ones(10, np.float32)) == 0
     again.insert(serial_fragment(2, 10))
     assert again.update_priorities(lost, np.ones(10, np.float32)) == 10
     ids = np.unique(again.sample(2000).item_id)
-    np.testing.assert_array_equal(ids, np.sort(np.concatenate([kept, pack_item_id(3, 1, np.arange(10, 20))])))
+    np.testing.assert_array_equal(ids, np.sort(np.concatenate([kept, pack_item_id(0, 1, np.arange(10, 20))])))
     again.check_valid()
     assert make_shard().restore(str(tmp_path), 5) == 5
     with pytest.raises(ValueError, match="life must be above"):

@@ -16,7 +16,8 @@ from robonav_ray.files.manifest import FileEntry
 from robonav_ray.files.storage import LocalFolder
 from robonav_ray.replay.shard import ReplayShard
 from robonav_ray.replay.snapshot import ShardSnapshot, SnapshotAbandonedError
-from tests.oracles_replay import SPEC, serial_fragment
+from tests import oracles_replay
+from tests.oracles_replay import serial_fragment
 
 CAPACITY = 200
 
@@ -41,7 +42,7 @@ class BetweenChunks:
 
 
 def make_shard(sampler: Any = "prioritized") -> ReplayShard:
-    return ReplayShard(3, SPEC, CAPACITY, seed=1, sampler=sampler)
+    return oracles_replay.make_shard(CAPACITY, sampler=sampler)
 
 
 def until_written(shard: ReplayShard) -> list[FileEntry]:
@@ -105,7 +106,7 @@ def test_what_is_written_is_what_was_marked(tmp_path: Path, sampler: Any, rows_b
 
 def test_two_threads_agree_on_every_row(tmp_path: Path) -> None:
     """The same with a real writer thread: rows carry their own number, so that one mixed in from later would show."""
-    shard = ReplayShard(0, SPEC, 20_000, seed=1)
+    shard = oracles_replay.make_shard(20_000)
     for sequence in range(250):
         shard.insert(serial_fragment(sequence, 100))
     expected = shard.state_dict()
@@ -114,7 +115,7 @@ def test_two_threads_agree_on_every_row(tmp_path: Path) -> None:
     while shard.poll_save() is None:
         shard.insert(serial_fragment(sequence, 100))
         sequence += 1
-    again = ReplayShard(0, SPEC, 20_000, seed=1)
+    again = oracles_replay.make_shard(20_000)
     again.load(str(tmp_path / "s"))
     assert_same(again.state_dict(), expected)
     assert shard._snapshot is None, "the shard must not go on copying for a snapshot that is done"
