@@ -7,7 +7,7 @@ Goals are poses (x, y, yaw) in the world frame, and only x and y count: so any p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
@@ -15,10 +15,11 @@ import numpy as np
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.interfaces import StepInfo
 from robonav_ray.records import Outcome
-from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
+from robonav_ray.worlds.given import as_levels, as_world
 from robonav_ray.worlds.gym_env import NavEnv
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.observation import ObservationLayout
+from robonav_ray.worlds.one_world import Given
 
 GOAL_DIM = 3
 GOAL_PARTS = ("goal", "next_goal", "goals_left")
@@ -104,30 +105,16 @@ class NavGoalEnv(gym.Env[dict[str, np.ndarray], Any]):
 
     metadata = NavEnv.metadata
 
-    def __init__(
-        self,
-        *,
-        world: WorldLike | None = None,
-        levels: LevelsLike | None = None,
-        gamma: float = 0.99,
-        seed: int | None = None,
-        world_index: int = 0,
-        render_mode: str | None = None,
-        size_px: int = 480,
-        title: str = "",
-    ) -> None:
+    def __init__(self, **given: Unpack[Given]) -> None:
         """As ``NavEnv``; ValueError for a level with several goals, or true-state observations."""
-        config = as_world(world)
+        config, levels = as_world(given.get("world")), given.get("levels")
         self.goals = LegGoals(config)
         chosen = as_levels(LevelConfig(num_goals=1) if levels is None else levels, config)
         if any(level.num_goals != 1 for level in chosen):
             raise ValueError(
                 f"a goal env has one goal per episode; set num_goals=1 in all levels, not {[k.num_goals for k in chosen]}"
             )
-        self.nav = NavEnv(
-            world=config, levels=chosen, gamma=gamma, seed=seed, world_index=world_index,
-            render_mode=render_mode, size_px=size_px, title=title,
-        )  # fmt: skip
+        self.nav = NavEnv(**{**given, "world": config, "levels": chosen})
         flat = self.nav.worlds.observation_space
         self._rest = np.delete(np.arange(flat.shape[0]), self.goals.columns)
         # where there are no walls, as far as a robot can get
@@ -143,7 +130,7 @@ class NavGoalEnv(gym.Env[dict[str, np.ndarray], Any]):
             }
         )
         self.action_space = self.nav.action_space
-        self.metadata, self.render_mode = self.nav.metadata, render_mode
+        self.metadata, self.render_mode = self.nav.metadata, self.nav.render_mode
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

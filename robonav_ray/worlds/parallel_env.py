@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
 
 from robonav_ray.config.worlds import WorldConfig
-from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
-from robonav_ray.worlds.given import LevelsLike, WorldLike, as_levels, as_world
-from robonav_ray.worlds.gym_env import begin_episode, episode_facts
 from robonav_ray.worlds.kernels.actions import action_space
-from robonav_ray.worlds.kernels.layout import EPISODE
-from robonav_ray.worlds.pictures.camera import Camera, metadata_of
+from robonav_ray.worlds.one_world import MAX_SEED, Given, OneWorld
+from robonav_ray.worlds.pictures.camera import metadata_of
 
 try:
     from pettingzoo import ParallelEnv
@@ -33,21 +30,13 @@ class NavParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     metadata = metadata_of(0.1, name="robonav_nav_v0", is_parallelizable=True)
 
-    def __init__(
-        self,
-        *,
-        world: WorldLike | None = None,
-        levels: LevelsLike | None = None,
-        gamma: float = 0.99,
-        seed: int | None = None,
-        world_index: int = 0,
-        render_mode: str | None = None,
-        size_px: int = 480,
-        title: str = "",
-    ) -> None:
-        """Make one world; ``world`` None, or a mapping without ``num_robots``, has four robots."""
-        config = as_world(world if isinstance(world, WorldConfig) else {"num_robots": DEFAULT_NUM_ROBOTS, **(world or {})})
-        self.worlds = BatchedWorlds(config, as_levels(levels, config), 1, seed or 0, gamma, world_index)
+    def __init__(self, **given: Unpack[Given]) -> None:
+        """Make one world; ``world`` None, or a mapping without ``num_robots``, has four robots. See ``OneWorld`` for what may be given."""
+        world = given.get("world")
+        if not isinstance(world, WorldConfig):
+            world = {"num_robots": DEFAULT_NUM_ROBOTS, **(world or {})}
+        self._one = OneWorld(**{**given, "world": world})
+        self.worlds, config = self._one.worlds, self._one.config
         self.possible_agents = [f"robot_{r}" for r in range(config.num_robots)]
         self.agents: list[str] = []
         # one object per agent: seeding the space of one must not seed the others
@@ -56,11 +45,9 @@ class NavParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         }
         self.action_spaces = {agent: action_space(config.robot) for agent in self.possible_agents}
         self.metadata = metadata_of(config.dt_s, name="robonav_nav_v0", is_parallelizable=True)
-        self.render_mode = render_mode
-        self._camera = Camera(self.worlds, render_mode, size_px, title)
+        self.render_mode = self._one.render_mode
         self._lane = {agent: r for r, agent in enumerate(self.possible_agents)}
         self._action = np.zeros((config.num_robots, *self.worlds.action_space.shape), self.worlds.action_space.dtype)  # type: ignore[misc]
-        self._seed, self._started = seed, False
 
     def observation_space(self, agent: str) -> gym.Space:
         """Return the space of ``agent``, the same object every time."""
@@ -78,12 +65,8 @@ class NavParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         Of ``options`` only ``level`` and ``episode`` are looked at: PettingZoo's own test asks that others be let through.
         """
         options = {name: value for name, value in (options or {}).items() if name in ("level", "episode")}
-        if seed is None and not self._started:
-            seed = self._seed if self._seed is not None else int(np.random.default_rng().integers(1 << 31))
-        obs = begin_episode(self.worlds, seed, options)
-        self._started, self.agents = True, list(self.possible_agents)
-        self._camera.follow()
-        info = {"level": int(self.worlds.level[0]), "episode_index": int(self.worlds.state.world[0, EPISODE])}
+        obs, info = self._one.begin(seed, options, lambda: int(np.random.default_rng().integers(MAX_SEED)))
+        self.agents = list(self.possible_agents)
         return {agent: obs[r].copy() for agent, r in self._lane.items()}, {agent: dict(info) for agent in self.agents}
 
     def step(
@@ -99,23 +82,20 @@ class NavParallelEnv(ParallelEnv[str, np.ndarray, Any]):
             raise ValueError(f"actions must hold one action for each of {self.agents}; missing or too many: {wrong}")
         for agent, action in actions.items():
             self._action[self._lane[agent]] = action
-        self.worlds.step(self._action, DISABLED)
-        self._camera.follow()
+        self._one.step(self._action)
         out, lanes = self.worlds.out, {agent: self._lane[agent] for agent in self.agents}
         obs = {agent: out.obs[r].copy() for agent, r in lanes.items()}
         reward = {agent: float(out.reward[r]) for agent, r in lanes.items()}
         terminated = {agent: bool(out.terminated[r]) for agent, r in lanes.items()}
         truncated = {agent: bool(out.truncated[r]) for agent, r in lanes.items()}
-        infos = {agent: episode_facts(self.worlds, r) if out.finished[r] else {} for agent, r in lanes.items()}
+        infos = {agent: self._one.episode_facts(r) if out.finished[r] else {} for agent, r in lanes.items()}
         self.agents = [agent for agent, r in lanes.items() if not out.finished[r]]
         return obs, reward, terminated, truncated, infos
 
     def render(self) -> np.ndarray | None:
-        """Return a picture (H, W, 3) uint8 in "rgb_array" mode; "human" mode shows by itself."""
-        if not self._started:
-            raise gym.error.ResetNeeded("call reset() before render()")
-        return self._camera.render()
+        """See ``OneWorld.render``."""
+        return self._one.render()
 
     def close(self) -> None:
         """Close the window, if there is one."""
-        self._camera.close()
+        self._one.close()
