@@ -181,7 +181,7 @@ class ReplayShard:
             self._index.set(np.arange(size), np.ascontiguousarray(state["leaf"]))
         if isinstance(self._index, RankHeap):
             self._index.place(state["order"], state["num_writes"])
-        self.life = state["life"] if life is None else life
+        self.life = state["incarnation"] if life is None else life
         self._next_sequence = state["next_sequence"]
         self._max_leaf = state["max_leaf"]
         self._num_duplicates = state["num_duplicates"]
@@ -226,8 +226,8 @@ class ReplayShard:
     def restore(self, directory: str, least_life: int) -> int:
         """Load ``directory`` in a new life, numbered at least ``least_life``; return the number."""
         with self._saved(directory) as state:
-            LIFE.check("shard.json: life", state.get("life"))
-            self.load_state_dict(state, max(least_life, state["life"] + 1))
+            LIFE.check("shard.json: incarnation", state.get("incarnation"))
+            self.load_state_dict(state, max(least_life, state["incarnation"] + 1))
         return self.life
 
     def forget_writers(self) -> None:
@@ -281,7 +281,7 @@ class ReplayShard:
         size = self.size
         return {
             "settings": self._settings(),
-            "life": self.life,
+            "incarnation": self.life,
             "next_sequence": self._next_sequence,
             "max_leaf": self._max_leaf,
             "num_duplicates": self._num_duplicates,
@@ -331,8 +331,8 @@ class ReplayShard:
             raise ValueError(f"shard state: expected {size} live rows, got {sizes}")
         if state["rows"].dtype != self._layout.dtype:
             raise ValueError(f"shard state: rows are {state['rows'].dtype}, expected {self._layout.dtype}")
-        if life is not None and not state["life"] < life < MAX_LIFE:
-            raise ValueError(f"life must be above {state['life']} and below {MAX_LIFE}, got {life}")
+        if life is not None and not state["incarnation"] < life < MAX_LIFE:
+            raise ValueError(f"life must be above {state['incarnation']} and below {MAX_LIFE}, got {life}")
         check_arrays(state, self.spec, self.index, self.capacity, self._least_leaf)
         DuplicateFilter().load_state_dict(state["seen"])
 
