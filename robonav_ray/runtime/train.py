@@ -14,7 +14,6 @@ from robonav_ray.config.load import ConfigError
 from robonav_ray.errors import PartLostError, RunInterruptedError
 from robonav_ray.evaluation.report import EvaluationReport
 from robonav_ray.files.locations import as_folder
-from robonav_ray.import_ahead import import_ahead
 from robonav_ray.interfaces import Tracker
 from robonav_ray.runs.checkpoint import CheckpointError, newest_good_checkpoint
 from robonav_ray.runs.faults import last_words
@@ -35,16 +34,6 @@ from robonav_ray.text import command_text, message_text
 logger = logging.getLogger(__name__)
 RESTARTS_WINDOW_S = 3600.0
 Wirings = Literal["ray", "local"]
-NEEDED_NEXT = (
-    "pandas",
-    "pyarrow.fs",
-    "fsspec",
-    "robonav_ray.rollout.worker",
-    "robonav_ray.replay.shard",
-    "robonav_ray.curriculum.curriculum",
-)
-"""By Ray Train (the first three) and by the parts. None of it imports Ray: Ray imports parts of its own as it starts, and two threads must
-not meet in one half-imported module."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +84,6 @@ def _live_on_ray(opening: Opening, stop: StopRequest, audience: Audience) -> tup
     from robonav_ray.nodes.cluster import connected
 
     config = opening.config
-    import_ahead(*NEEDED_NEXT)
     with connected(config.runtime) as cluster:
         from robonav_ray.nodes.cluster import ClusterError, look_at_cluster
         from robonav_ray.nodes.resources import plan_when_free
