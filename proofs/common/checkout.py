@@ -1,9 +1,8 @@
-"""The checkout that the proofs run from: its root, its revision, and how another process imports ``proofs`` too."""
+"""The checkout that the proofs run from: its root, and how another process imports ``proofs`` too."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,10 +13,3 @@ def with_proofs(environment: Mapping[str, str]) -> dict[str, str]:
     """Return ``environment`` with the checkout first on PYTHONPATH."""
     rest = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(ROOT)]
     return {**environment, "PYTHONPATH": os.pathsep.join([str(ROOT), *rest])}
-
-
-def git_revision() -> str | None:
-    """Return the revision of the working tree, ``-dirty`` with changes; None outside of a repository."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from proofs.common import markdown as md
-from proofs.common.checkout import git_revision
 from proofs.common.machine import machine, machine_text
 from proofs.reproduction.entry import Command, Entry
 from proofs.reproduction.store import Trial, TrialResult, write_json
+from robonav_ray.runs.session_facts import own_revision
 
 Verdict = Literal["reproduced", "missed", "incomplete", "failed", "not run"]
 
@@ -126,7 +126,7 @@ def markdown_notes(rows: Sequence[Row]) -> str:
 
 def write_report(rows: Sequence[Row], output: Path, command: str) -> list[Path]:
     """Write ``results.json`` and ``results.md`` into ``output`` and return their paths."""
-    data = {"command": command, "revision": git_revision(), "machine": machine(), "entries": [row.to_dict() for row in rows]}
+    data = {"command": command, "revision": own_revision(), "machine": machine(), "entries": [row.to_dict() for row in rows]}
     write_json(output / "results.json", data)
     text = f"`{command}` on {machine_text()}.\n\n{markdown_table(rows)}\n\n{markdown_notes(rows)}\n"
     (output / "results.md").write_text(text, encoding="utf-8")

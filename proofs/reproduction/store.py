@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from proofs.common.checkout import git_revision
 from proofs.reproduction.entry import Command, Entry, Training
 from robonav_ray.files.plain_files import replace
+from robonav_ray.runs.session_facts import own_revision
 
 _NO_PART = ("name", "output_dir", "checkpoint", "tracking", "runtime")
 """Sections of the config that change nothing in the result."""
@@ -65,7 +65,7 @@ class Trial:
 
     def finish(self, result: TrialResult) -> None:
         """Write the result; from now on the trial is finished."""
-        result.facts.setdefault("revision", git_revision())
+        result.facts.setdefault("revision", own_revision())
         write_json(self.folder / "result.json", asdict(result))
 
 

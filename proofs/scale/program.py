@@ -26,9 +26,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import psutil
 
-from proofs.common.checkout import git_revision
 from proofs.scale import report
 from proofs.scale.model import Costs, recommend
+from robonav_ray.runs.session_facts import own_revision
 from robonav_ray.screen import say
 
 GB_PER_WORKER = 0.16
@@ -86,7 +86,7 @@ def run_part(name: str, args: argparse.Namespace) -> None:
     began = time.time()
     result = PARTS[name](args)
     facts = {
-        "revision": git_revision(),
+        "revision": own_revision(),
         "cores": psutil.cpu_count(),
         "seconds": round(time.time() - began, 1),
         "at": time.strftime("%F %T"),

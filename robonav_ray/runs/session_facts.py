@@ -19,7 +19,7 @@ def session_facts(command: list[str]) -> dict[str, Any]:
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": command,
-        "git_revision": _own_revision(),
+        "git_revision": own_revision(),
         "project": project_facts(Path()),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -46,7 +46,7 @@ def command_line() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def _own_revision() -> str | None:
+def own_revision() -> str | None:
     """Return the revision of the checkout that this package runs from, ``-dirty`` behind it when files differ; None when installed.
 
     A package that is installed below a repository of another project, as in its virtual environment, is no part of it.
