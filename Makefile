@@ -47,9 +47,9 @@ check: $(VENV)/.dev ## format, lint, types and the direction of imports
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev ## measure the speed of every part (minutes)
-	$(BIN)/python scripts/bench_worlds.py
-	$(BIN)/python scripts/bench_rollout.py
-	$(BIN)/python scripts/bench_replay.py
-	$(BIN)/python scripts/bench_learner.py
-	$(BIN)/python scripts/bench_curriculum.py --seeds 3
-	$(BIN)/python scripts/bench_tune.py asha
+	$(BIN)/python -m proofs bench_worlds
+	$(BIN)/python -m proofs bench_rollout
+	$(BIN)/python -m proofs bench_replay
+	$(BIN)/python -m proofs bench_learner
+	$(BIN)/python -m proofs bench_curriculum --seeds 3
+	$(BIN)/python -m proofs bench_tune asha

@@ -104,6 +104,25 @@ def test_no_room_has_outgrown_the_head() -> None:
     assert full == {}
 
 
+NO_LOGIC = re.compile(r"|#.*|(from .* )?import .*|[()\[\]{}, ]+|\w+(: [^=]+)?( = \S+)?,")
+"""Lines that do nothing: blanks, comments, imports, brackets, and a name or a parameter alone."""
+
+
+def test_no_dozen_lines_stand_twice() -> None:
+    first: dict[tuple[str, ...], str] = {}
+    twice = []
+    for path in (path for tree in (PACKAGE, PROOFS, ROOT / "tests") for path in sorted(tree.rglob("*.py"))):
+        lines = [
+            (n, text) for n, line in enumerate(path.read_text().splitlines(), 1) if not NO_LOGIC.fullmatch(text := line.strip())
+        ]
+        for start in range(len(lines) - 11):
+            place = f"{path.relative_to(ROOT)}:{lines[start][0]}"
+            before = first.setdefault(tuple(text for _, text in lines[start : start + 12]), place)
+            if before != place:
+                twice.append(f"{before} and {place}")
+    assert twice == [], "one of them is too many: give what they share a name"
+
+
 def test_nothing_is_pickled_to_disk() -> None:
     guilty = [p for p in PACKAGE.rglob("*.py") if re.search(r"\b(import pickle|torch\.load\(|allow_pickle=True)", p.read_text())]
     assert guilty == []
