@@ -24,7 +24,7 @@ DRAW = "from robonav_ray import counter_rng as c; c.uniform01(1, 2); s = c.unifo
 
 
 def copy_of_the_kernels(folder: Path) -> Path:
-    for room in ("", "worlds", "planners", "algo", "replay"):
+    for room in ("", *compiled._ROOMS):
         (folder / room).mkdir(parents=True, exist_ok=True)
         for path in (PACKAGE / room).glob("*.py"):
             shutil.copy(path, folder / room)
@@ -46,7 +46,7 @@ def hits_and_misses(sources: Path, cache: Path) -> list[int]:
 
 def make_read_only(package: Path) -> None:
     """Take ``__pycache__`` from the sources, also for root."""
-    for room in ("", "worlds", "planners", "algo", "replay"):
+    for room in ("", *compiled._ROOMS):
         shutil.rmtree(package / room / "__pycache__", ignore_errors=True)
         (package / room / "__pycache__").touch()
 
