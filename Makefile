@@ -27,8 +27,9 @@ setup: $(VENV)/.dev ## install everything, development tools included
 train: $(VENV)/.core ## train the four-stage curriculum, then evaluate and draw it (ARGS="seed=1 --time-limit 20m")
 	$(BIN)/robonav train preset=navigation $(ARGS)
 
-test: $(VENV)/.dev ## run the default test suite (about a quarter of an hour on 2 cores)
-	$(BIN)/python -m pytest -m "not slow and not gpu and not perf" $(ARGS)
+# Two lanes side by side: what needs Ray in one of them (tests/conftest.py), the other files in both.
+test: $(VENV)/.dev ## run the default test suite (some ten minutes on 2 cores)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 -m "not slow and not gpu and not perf" $(ARGS)
 
 $(VENV)/.docs: $(VENV)/.core
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
