@@ -27,9 +27,8 @@ setup: $(VENV)/.dev ## install everything, development tools included
 train: $(VENV)/.core ## train the four-stage curriculum, then evaluate and draw it (ARGS="seed=1 --time-limit 20m")
 	$(BIN)/robonav train preset=navigation $(ARGS)
 
-# Two lanes side by side: what needs Ray in one of them (tests/conftest.py), the other files in both.
 test: $(VENV)/.dev ## run the default test suite (some ten minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 -m "not slow and not gpu and not perf" $(ARGS)
+	$(BIN)/python tests/lanes.py $(ARGS)
 
 $(VENV)/.docs: $(VENV)/.core
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'

@@ -46,18 +46,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{total:8.1f}  {folder}")
 
 
-RAY_LANE = "ray"
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two lanes side by side (``-n 2 --dist loadgroup``): what needs Ray is one group and begins first, each other file is one."""
-    lanes = {item: RAY_LANE if item.get_closest_marker("ray") else item.nodeid.partition("::")[0] for item in items}
-    for item, lane in lanes.items():
-        item.add_marker(pytest.mark.xdist_group(lane))
-    items.sort(key=lambda item: lanes[item] != RAY_LANE)
-
-
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """A local Ray with more logical CPUs than the machine has, so that small actors always fit."""

@@ -1,0 +1,47 @@
+"""Run the default suite in two lanes side by side: what needs Ray waits much and computes little, the rest the other way round.
+
+python tests/lanes.py [PYTEST'S ARGUMENTS]; the exit code is 0 when both lanes pass.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LANES = {"ray": "ray", "rest": "not ray"}
+DEFAULT = "not slow and not gpu and not perf"
+NOTHING_COLLECTED = 5
+
+
+@contextmanager
+def lane(name: str, arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a lane; each line that it prints is printed behind its name. It is ended with the block."""
+    command = [sys.executable, "-m", "pytest", "-m", f"{DEFAULT} and {LANES[name]}", "--durations=10", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def tell() -> None:
+        for line in process.stdout or ():
+            print(f"{name:4} | {line}", end="", flush=True)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+        teller.join()
+
+
+def main() -> int:
+    """Run both lanes and return the exit code."""
+    with lane("ray", sys.argv[1:]) as ray, lane("rest", sys.argv[1:]) as rest:
+        codes = {ray.wait(), rest.wait()}
+    return 0 if codes <= {0, NOTHING_COLLECTED} and 0 in codes else max(codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
