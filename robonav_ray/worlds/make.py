@@ -63,7 +63,10 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
     """Return shapes without building worlds; ValueError, naming ``env.id`` or the level, for what is not supported."""
     if env.is_native:
         _check_discrete(env)
-        check_levels(env.world, levels)
+        try:
+            check_levels(env.world, levels)
+        except ValueError as error:
+            raise ValueError(f"curriculum.stages: {error}") from None
         num_circles = max(max_circles(level) for level in levels)
         size = ObservationLayout.of(env.world, num_circles).size
         actions = action_space(env.world.robot)

@@ -18,7 +18,7 @@ from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, RunH
 from robonav_ray.runs.stored_notes import StoredNotes
 from robonav_ray.runs.stored_runs import stored_checkpoints
 from robonav_ray.runs.superseded import prune_checkpoints, set_newer_aside
-from robonav_ray.runtime import train
+from robonav_ray.runtime import opening as opening_module
 from robonav_ray.runtime.opening import Opening, resolve_opening
 from robonav_ray.screen import make_screen
 from tests.e2e.test_local_wiring import SMALL
@@ -55,7 +55,7 @@ def test_a_run_is_held_from_before_it_is_decided_where_to_go_on_from(run: RunDir
         looked.append(run.is_locked)
         return newest_good_checkpoint(folder, **given)
 
-    monkeypatch.setattr(train, "newest_good_checkpoint", look)
+    monkeypatch.setattr(opening_module, "newest_good_checkpoint", look)
     opening = opened(run)
     assert looked == [True]
     with pytest.raises(RunDirectoryError, match="another process is training this run"):
@@ -91,7 +91,7 @@ def test_a_stored_run_is_held_on_a_fresh_machine_before_its_storage_is_looked_at
         return stored_checkpoints(location)
 
     here = RunDirectory(Path("runs/run").absolute())
-    monkeypatch.setattr(train, "stored_checkpoints", look)
+    monkeypatch.setattr(opening_module, "stored_checkpoints", look)
     opening = opened(here, stored)
     assert looked == [stored]
     assert begins_at(opening) == 400
