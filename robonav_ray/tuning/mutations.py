@@ -87,6 +87,7 @@ FIXED = {
     "algo.num_layers": _SHAPE,
     "algo.hidden_dims": _SHAPE,
     "algo.layer_norm": _SHAPE,
+    "algo.network": _SHAPE,
     "algo.encoder": _SHAPE,
     "algo.conv_channels": _SHAPE,
     "algo.conv_kernel": _SHAPE,

@@ -74,7 +74,11 @@ def test_commands_name_the_directory_they_are_about(name: str) -> None:
 @quick
 @given(names)
 def test_panels_show_the_names(name: str) -> None:
-    status = dataclasses.replace(STATUS, run=name, stage_names=(name, "b", "c", "d"), message=name)
+    status = dataclasses.replace(
+        STATUS,
+        run=dataclasses.replace(STATUS.run, name=name, stage_names=(name, "b", "c", "d")),
+        facts=dataclasses.replace(STATUS.facts, message=name),
+    )
     screen = plain_screen(100)
     panel = LivePanel(screen)
     screen.print(panel.render(status))
