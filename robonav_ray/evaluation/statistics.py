@@ -159,5 +159,7 @@ def summarize(table: EpisodeTable, confidence: float = 0.95) -> Summary:
 
 
 def _danger_frac(table: EpisodeTable) -> float | None:
+    """Over the episodes that tell it: one that was cut off does not."""
     danger = table.extra.get(DANGER_COLUMN)
-    return None if danger is None else float(np.average(danger, weights=table.length))
+    told = np.zeros(table.num_episodes, bool) if danger is None else np.isfinite(danger)
+    return float(np.average(danger[told], weights=table.length[told])) if danger is not None and told.any() else None

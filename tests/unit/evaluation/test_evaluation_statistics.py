@@ -127,3 +127,9 @@ def test_an_episode_that_told_nothing_or_was_cut_off_was_no_success():
     assert summarize(make_table([0, 7, 0, 0])).success is None
     assert summarize(make_table([0, 7, 0, 0])).cut_off.count == 1
     assert summarize(make_table([1, 6])).cut_off is None
+
+
+@pytest.mark.parametrize(("danger", "expected"), [([0.2, np.nan, 0.4], 0.3), ([np.nan] * 3, None)])
+def test_what_was_cut_off_tells_no_danger(danger, expected):
+    table = make_table([Outcome.SUCCESS, Outcome.CUT_OFF, Outcome.TIMEOUT], extra={"danger_frac": np.array(danger)})
+    assert summarize(table).danger_frac == (None if expected is None else pytest.approx(expected))
