@@ -39,8 +39,12 @@ def lane(name: str, arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
 def main() -> int:
     """Run both lanes and return the exit code."""
     with lane("ray", sys.argv[1:]) as ray, lane("rest", sys.argv[1:]) as rest:
-        codes = {ray.wait(), rest.wait()}
-    return 0 if codes <= {0, NOTHING_COLLECTED} and 0 in codes else max(codes)
+        return exit_code(ray.wait(), rest.wait())
+
+
+def exit_code(*codes: int) -> int:
+    """Return 0 when all lanes passed, of which some may have had nothing to do; else 1, also for one that a signal has ended (< 0)."""
+    return 0 if 0 in codes and set(codes) <= {0, NOTHING_COLLECTED} else 1
 
 
 if __name__ == "__main__":
