@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from robonav_ray.planners.commands import PlannerError
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.kernel import F0, F1, FAR, HALF, kernel
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
-
-KNOWS = "true state"
-"""Label for tables of results."""
 
 _STRIDE = 2
 """Env steps per step of a plan."""
@@ -155,16 +153,18 @@ class LookaheadPlanner:
     Nearness below ``margin_m`` costs up to ``nearness_m_per_s`` metres of way per second.
     """
 
+    knows = "true state"
+
     def __init__(
         self, worlds: BatchedWorlds, horizon_s: float = 3.0, margin_m: float = 0.25, nearness_m_per_s: float = 2.0
     ) -> None:
-        """Plan for ``worlds``, whose state is read at every call; ValueError for another drive or a continuous action space."""
+        """Plan for ``worlds``, whose state is read at every call; PlannerError for another drive or other actions."""
         if worlds.action_table is None or worlds.config.robot.drive != "unicycle" or worlds.config.robot.actions != "discrete15":
-            raise ValueError("the lookahead planner drives unicycles with the discrete15 actions")
+            raise PlannerError("the lookahead planner drives unicycles: set env.world.robot.actions=discrete15")
         if worlds.config.segments or worlds.config.boxes or worlds.num_robots != 1:
-            raise ValueError("the lookahead planner knows no inner walls and no other robots")
+            raise PlannerError("the lookahead planner knows no inner walls and no other robots")
         if horizon_s <= 0.0 or margin_m <= 0.0 or nearness_m_per_s < 0.0:
-            raise ValueError("horizon_s and margin_m must be above 0, and nearness_m_per_s must not be negative")
+            raise PlannerError("planner lookahead: horizon_s, margin_m must be above 0, nearness_m_per_s at least 0")
         self.worlds = worlds
         self._dt = np.float32(worlds.config.dt_s * _STRIDE)
         steps = max(round(horizon_s / float(self._dt)), _PIECES[-1] + 1)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from robonav_ray.planners.commands import Driver, PlannerError, last_command
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
 from robonav_ray.worlds.kernels.obstacles import NEIGHBOR_DISTANCE_2, ORCA_MARGIN
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, insert_neighbor, orca_velocity
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
-
-KNOWS = "true state"
-"""Label for tables of results."""
 
 
 @kernel
@@ -69,6 +67,8 @@ class OrcaPlanner:
     to the chosen velocity with ``heading_gain`` (1/s) and drives its forward part.
     """
 
+    knows = "true state"
+
     def __init__(
         self,
         worlds: BatchedWorlds,
@@ -77,10 +77,11 @@ class OrcaPlanner:
         horizon_s: float = 5.0,
         heading_gain: float = 4.0,
     ) -> None:
-        """Plan for ``worlds``, whose state is read at every call."""
+        """Plan for ``worlds``, whose state is read at every call; PlannerError for a setting that is out of range."""
         if safety_space_m < 0.0 or not 0.0 < share <= 1.0 or horizon_s <= 0.0:
-            raise ValueError("safety_space_m must not be negative, share in (0, 1] and horizon_s above 0")
+            raise PlannerError("planner orca: safety_space_m must be at least 0, share in (0, 1], horizon_s above 0")
         self.worlds = worlds
+        self._driver = Driver(worlds)
         self._args = tuple(np.float32(v) for v in (float(ORCA_MARGIN) + safety_space_m, share, horizon_s, heading_gain))
         rows = worlds.max_circles + worlds.num_robots + 1
         self._neighbor = np.zeros((rows, NEIGHBOR_COLS), np.float32)
@@ -96,15 +97,4 @@ class OrcaPlanner:
     def act(self, obs: np.ndarray | None = None) -> np.ndarray:
         """Return (L,) int64 actions, or (L, 2) for continuous ones; ``obs`` is not looked at (the true state is)."""
         del obs
-        worlds, command, robot = self.worlds, self.command(), self.worlds.config.robot
-        second = robot.max_turn_rate if robot.drive == "unicycle" else robot.max_speed
-        scale = np.array([robot.max_speed, second], np.float32)
-        part = np.clip(command / scale, -1.0, 1.0)
-        table = worlds.action_table
-        if table is None:
-            return np.stack([2 * part[:, 0] - 1, part[:, 1]], axis=1) if robot.drive == "unicycle" else part
-        options = table / scale
-        if robot.actions == "increments9":
-            now = worlds.state.robot[..., (lay.CMD0, lay.CMD1)].reshape(-1, 1, 2) / scale
-            options = np.clip(now + options, -1.0, 1.0)
-        return np.square(part[:, None] - options).sum(axis=-1).argmin(axis=1)
+        return self._driver.action(self.command(), last_command(self.worlds))

@@ -1,0 +1,106 @@
+"""Planners by name: classical navigation that acts as a policy does, each saying what it knows."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from robonav_ray.planners.commands import PlannerError
+from robonav_ray.planners.lookahead import LookaheadPlanner
+from robonav_ray.planners.orca import OrcaPlanner
+from robonav_ray.planners.simple import GoToGoalPlanner, RandomPlanner, StopAndGoPlanner
+from robonav_ray.planners.tuned import TUNED, Tuning
+from robonav_ray.worlds.batched import BatchedWorlds
+
+DEFAULT = "default"
+"""``NAME:default`` is a planner with its own defaults; ``NAME`` alone has the tuned settings."""
+
+
+class Planner(Protocol):
+    """Acts as a policy does. It may remember what it saw: call it once per step, and make one for each batch of worlds."""
+
+    knows: str
+    """What it acts on: "nothing", "goal", "scan" (goal, lidar and odometry as observations show them), "true state"."""
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        """Return actions for the observations (L, D) of all lanes: (L,) int64, or (L, 2) where they are continuous."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlannerSpec:
+    """A planner that can be made by its name."""
+
+    name: str
+    make: Callable[..., Planner]
+    """(worlds, settings by name) -> planner."""
+    knows: str
+    text: str
+    """What it does, in a few words, for tables."""
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Its settings and their defaults; PlannerError is raised for others."""
+        parameters = inspect.signature(self.make).parameters.values()
+        return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+    @property
+    def tuning(self) -> Tuning:
+        """The settings that were tuned, and how."""
+        return TUNED.get(self.name, Tuning(how="it has nothing to tune"))
+
+
+def _spec(name: str, make: Callable[..., Planner], text: str) -> PlannerSpec:
+    return PlannerSpec(name, make, make.knows, text)  # type: ignore[attr-defined]  # a class that has it
+
+
+PLANNERS: dict[str, PlannerSpec] = {
+    spec.name: spec
+    for spec in (
+        _spec("random", RandomPlanner, "any action, by chance"),
+        _spec("go_to_goal", GoToGoalPlanner, "straight to the goal, through everything"),
+        _spec("stop_and_go", StopAndGoPlanner, "straight to the goal, and stands while something is in the way"),
+        _spec("orca", OrcaPlanner, "optimal reciprocal collision avoidance (van den Berg et al. 2011)"),
+        _spec("lookahead", LookaheadPlanner, "searches pairs of commands among circles whose ways it knows"),
+    )
+}
+"""All planners, from those that know least."""
+
+
+def find_planner(name: str) -> tuple[PlannerSpec, dict[str, Any]]:
+    """Return the planner called ``name`` and its settings: the tuned ones, or none for ``NAME:default``.
+
+    Raises:
+        PlannerError: For a name that is none, naming the nearest one.
+    """
+    plain, colon, variant = name.partition(":")
+    spec = PLANNERS.get(plain)
+    if spec is None:
+        near = difflib.get_close_matches(plain, PLANNERS, n=1, cutoff=0.0)[0]
+        raise PlannerError(f"there is no planner {plain!r}; did you mean {near!r}? There are {', '.join(PLANNERS)}")
+    if colon and variant != DEFAULT:
+        raise PlannerError(f"planner {name!r}: {plain!r} has the tuned settings, {plain}:{DEFAULT} its own; leave out the rest")
+    return spec, {} if colon else dict(spec.tuning.settings)
+
+
+def make_planner(name: str, worlds: BatchedWorlds, **settings: Any) -> Planner:
+    """Return the planner ``name`` (``orca``: tuned, ``orca:default``: as it comes) for ``worlds``; ``settings`` win.
+
+    Raises:
+        PlannerError: For a name or a setting that is none, a setting out of its range, or worlds that it cannot drive.
+    """
+    spec, found = find_planner(name)
+    unknown = sorted(settings.keys() - spec.defaults.keys())
+    if unknown:
+        known = ", ".join(spec.defaults) or "none"
+        raise PlannerError(f"planner {spec.name}: there is no setting {unknown[0]!r}; its settings are {known}")
+    for key, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise PlannerError(f"planner {spec.name}: {key} must be a finite number, got {value!r}")
+    return spec.make(worlds, **{**found, **settings})
