@@ -93,15 +93,28 @@ def check_section(model: type[Config], data: Mapping[str, Any], source: str) -> 
         raise ConfigError(_explain(model, error, source, {}, {})) from None
 
 
-def _load(model: type[Config], path: Path | None, overrides: Sequence[str], *, follow: bool = True) -> Config:
+def load_section_file(model: type[Config], path: Path, overrides: Sequence[str], kind: ConfigKind) -> Config:
+    """Return the checked ``model`` at ``path``, or in the shipped config of that ``kind`` and name; ConfigError as ``load_run_config``."""
+    return _load(model, path, overrides, kind=kind)
+
+
+def _load(
+    model: type[Config],
+    path: Path | None,
+    overrides: Sequence[str],
+    *,
+    follow: bool = True,
+    kind: ConfigKind | None = None,
+) -> Config:
     source, lines, data = "defaults", {}, {}
     if path is not None:
-        path = (find_shipped(path, _KINDS[model]) if follow else None) or path
+        kind = kind or _KINDS[model]
+        path = (find_shipped(path, kind) if follow else None) or path
         source = str(path)
         try:
             text = read_text(path, MAX_BYTES, follow=follow)
         except FileNotFoundError:
-            raise ConfigError(f"{path}: {unknown_config(path, _KINDS[model])}") from None
+            raise ConfigError(f"{path}: {unknown_config(path, kind)}") from None
         except PlainFileError as error:
             raise ConfigError(f"{error}; name a YAML file") from None
         except OSError as error:

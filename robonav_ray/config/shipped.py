@@ -17,11 +17,12 @@ from typing import Literal
 
 from robonav_ray.files.plain_files import read_text
 
-ConfigKind = Literal["run", "search", "cluster"]
+ConfigKind = Literal["run", "search", "cluster", "suite"]
 FOLDERS: dict[ConfigKind, tuple[str, ...]] = {
     "run": ("configs/run", "configs/curriculum", "configs/reproduce"),
     "search": ("configs/tuning",),
     "cluster": ("cluster",),
+    "suite": ("configs/evaluation",),
 }
 """Where configs of a kind lie; of two with one name, the one in the earlier folder is meant."""
 _PACKAGE = Path(__file__).parents[1]

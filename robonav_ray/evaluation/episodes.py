@@ -33,7 +33,7 @@ class EvaluationProgress(NamedTuple):
     """Env steps so far, all worlds together."""
 
 
-_COLUMNS: dict[str, tuple[type[np.generic], float]] = {
+BASE_COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "outcome": (np.int8, Outcome.NONE),
     "length": (np.int32, 0),
     "task_return": (np.float32, np.nan),
@@ -43,6 +43,7 @@ _COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "shortest_path_length_m": (np.float32, np.nan),
     "min_clearance_m": (np.float32, np.nan),
 }
+"""Columns of every table of episodes but ``world``: dtype, and what stands where the environment told nothing."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class _FirstEpisodes:
     """Books the first episode of every lane of one environment; one that does not end in time is cut off."""
 
     def __init__(self, num_lanes: int, cut_off_after: int | None):
-        self.columns = {name: np.full(num_lanes, empty, dtype) for name, (dtype, empty) in _COLUMNS.items()}
+        self.columns = {name: np.full(num_lanes, empty, dtype) for name, (dtype, empty) in BASE_COLUMNS.items()}
         self.extra: dict[str, np.ndarray] = {}
         self.open = np.ones(num_lanes, bool)
         self.num_steps = 0
@@ -171,7 +172,7 @@ def evaluate_policy(
             env.close()
         lanes_per_world = env.num_envs // count
         num_lanes, next_world = num_lanes + env.num_envs, next_world + count
-    columns = {name: np.concatenate([p.columns[name] for p in parts])[:num_episodes] for name in _COLUMNS}
+    columns = {name: np.concatenate([p.columns[name] for p in parts])[:num_episodes] for name in BASE_COLUMNS}
     extra = {name: np.concatenate([_extra(p, name) for p in parts])[:num_episodes] for p in parts for name in p.extra}
     return EpisodeTable(world=np.arange(num_episodes), step_s=step_s, max_steps=max_steps, extra=extra, **columns)
 

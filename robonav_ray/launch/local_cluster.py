@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from robonav_ray.config.cluster import ClusterDefinition
-from robonav_ray.config.cluster_places import NAME
+from robonav_ray.config.cluster.places import NAME
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import open_writing, read_lines
 from robonav_ray.launch import namespaces

@@ -153,7 +153,7 @@ class NavVectorEnv(VectorEnv):
 
     def episode_facts(self, infos: Mapping[str, Any], ended: np.ndarray) -> EpisodeFacts:
         """See ``interfaces.TellsEpisodes``."""
-        final_info = infos["final_info"]
+        final_info = infos["final_info"] if self._mode == SAME_STEP else infos
         return EpisodeFacts({name: final_info[name] for name in EPISODE_INFO})
 
     def waiting(self) -> np.ndarray | None:

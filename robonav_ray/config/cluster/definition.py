@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from robonav_ray.config.base import Section
-from robonav_ray.config.cluster_places import NAME, AwsConfig, GcpConfig, KubeRayConfig, OnPremConfig, check_address
+from robonav_ray.config.cluster.places import NAME, AwsConfig, GcpConfig, KubeRayConfig, OnPremConfig, check_address
 
 Role = Literal["head", "rollout", "learner"]
 ROLES: tuple[Role, ...] = ("head", "rollout", "learner")
