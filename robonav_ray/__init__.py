@@ -11,7 +11,7 @@ What runs around what::
                                                |         priorities     |
                                                +------- weights <-------+
                                                            |
-                                                           +---> evaluation
+                                                           +---> evaluation ---> report
 
 A search (``tuning/``) runs many of these, each whole, and keeps the best.
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from robonav_ray import __version__
-from robonav_ray.verbs import cluster, config, doctor, env, evaluate, jobs, play, plot, runs, submit, train, tune
+from robonav_ray.verbs import cluster, config, doctor, env, evaluate, jobs, play, plot, report, runs, submit, train, tune
 from robonav_ray.verbs.exit_codes import end_with_code
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Distributed reinforcement learning for mobile-robot navigation, on Ray.",
 )
-for verb in (train, evaluate, play, plot, submit, doctor):
+for verb in (train, evaluate, report, play, plot, submit, doctor):
     app.add_typer(verb.app)
 for name, group in (
     ("config", config.config_app),

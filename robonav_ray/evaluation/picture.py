@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +11,22 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.files.plain_files import PlainFileError, read_json, read_lines, replacing_path
+from robonav_ray.report.style import BANDS, BLUE, FAINT, GREEN, INK, ORANGE, RED, VIOLET, bare_axes, save_figure
 from robonav_ray.text import picture_text
 
 CURVES_FILE = "curves.png"
 _METRICS_FILE, _PROGRESS_FILE = "metrics.jsonl", "curriculum_progress.json"
 
-_INK, _FAINT, _GRID = "#22313f", "#7f8c9a", "#e6e9ed"
-_GREEN, _RED, _BLUE, _ORANGE, _VIOLET = "#1a9a6c", "#d1495b", "#2d6fb4", "#e08e24", "#7a5ba6"
-_BANDS = ("#f2f6fb", "#e6eef8", "#d9e6f4", "#cbdcef")
-
-_GATE_LINES = (("curriculum/success_frac", "success", _GREEN), ("curriculum/collision_frac", "collisions", _RED))
-_RETURN_LINES = (("curriculum/return_mean", "", _BLUE),)
+_GATE_LINES = (("curriculum/success_frac", "success", GREEN), ("curriculum/collision_frac", "collisions", RED))
+_RETURN_LINES = (("curriculum/return_mean", "", BLUE),)
 _RETURN = "task return (gate window)"
 _SMALL_AXES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (_RETURN, _RETURN_LINES),
-    ("env steps per second", (("rollout/env_steps_per_s", "", _GREEN),)),
-    ("learner steps per second", (("learner/steps_per_s", "", _VIOLET),)),
-    ("samples per insert", (("replay/samples_per_insert", "", _ORANGE),)),
-    ("age of samples (policy versions)", (("learner/policy_lag_max", "max", _FAINT), ("learner/policy_lag_mean", "mean", _RED))),
-    ("|TD error|, Q", (("learner/td_error_mean", "|TD error|", _RED), ("learner/q_mean", "Q", _BLUE))),
+    ("env steps per second", (("rollout/env_steps_per_s", "", GREEN),)),
+    ("learner steps per second", (("learner/steps_per_s", "", VIOLET),)),
+    ("samples per insert", (("replay/samples_per_insert", "", ORANGE),)),
+    ("age of samples (policy versions)", (("learner/policy_lag_max", "max", FAINT), ("learner/policy_lag_mean", "mean", RED))),
+    ("|TD error|, Q", (("learner/td_error_mean", "|TD error|", RED), ("learner/q_mean", "Q", BLUE))),
 )
 """Title, and (metric, label, colour) of each line; axes without data are left out."""
 
@@ -123,7 +119,7 @@ def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -
     _draw_gate(figure.add_subplot(grid[0, :]), curves, spans, top)
     for i, (name, lines) in enumerate(small):
         _draw_small(figure.add_subplot(grid[1 + i // 3, i % 3]), curves, spans, name, lines)
-    figure.suptitle(picture_text(title or run.name), x=0.012, ha="left", fontsize=14, fontweight="bold", color=_INK)
+    figure.suptitle(picture_text(title or run.name), x=0.012, ha="left", fontsize=14, fontweight="bold", color=INK)
     path = path or run / CURVES_FILE
     with replacing_path(path) as aside:
         save_figure(figure, aside)
@@ -133,13 +129,6 @@ def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -
 def top_lines(curves: Curves) -> tuple[tuple[str, str, str], ...]:
     """Return the lines of the large axes: success and collisions, or the return where an environment tells neither."""
     return _GATE_LINES if any(metric in curves.series for metric, _, _ in _GATE_LINES) else _RETURN_LINES
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure of matplotlib; a character that its font lacks is a box, and no warning."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(path)
 
 
 def _spans(curves: Curves) -> list[tuple[int, float, float]]:
@@ -163,17 +152,17 @@ def _draw_gate(
     if lines is _GATE_LINES:
         axes.set_ylim(0.0, 1.0)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel("env steps", color=_FAINT, fontsize=9)
+    axes.set_xlabel("env steps", color=FAINT, fontsize=9)
     last = max(curves.last_step, 1.0)
     for stage, begin, end in spans:
         if (end - begin) / last > 0.06:
             name = curves.stage_names[stage].replace("_", " ") if stage < len(curves.stage_names) else f"stage {stage}"
             text = name if (end - begin) / last > 0.0068 * len(name) else str(stage)
             middle, where = (begin + end) / 2, axes.get_xaxis_transform()
-            axes.text(middle, 1.02, picture_text(text), ha="center", va="bottom", fontsize=9, color=_FAINT, transform=where)
+            axes.text(middle, 1.02, picture_text(text), ha="center", va="bottom", fontsize=9, color=FAINT, transform=where)
     _draw_passed(axes, curves)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.07), frameon=False, fontsize=9, ncols=3, labelcolor=_INK)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.07), frameon=False, fontsize=9, ncols=3, labelcolor=INK)
 
 
 def _draw_passed(axes: Any, curves: Curves) -> None:
@@ -182,7 +171,7 @@ def _draw_passed(axes: Any, curves: Curves) -> None:
     steps, passed = curves.series["curriculum/passed"]
     if passed.any():
         axes.axvline(
-            steps[int(np.argmax(passed > 0))], color=_GREEN, linewidth=1.4, linestyle=(0, (4, 3)), label="curriculum passed"
+            steps[int(np.argmax(passed > 0))], color=GREEN, linewidth=1.4, linestyle=(0, (4, 3)), label="curriculum passed"
         )
 
 
@@ -195,13 +184,13 @@ def _draw_small(
             steps, value = curves.series[metric]
             axes.plot(steps, value, color=colour, alpha=0.3, linewidth=0.8)
             axes.plot(steps, smoothed_by_stage(steps, value, spans), color=colour, linewidth=1.6, label=label or None)
-    axes.set_title(name, fontsize=10, color=_INK, loc="left")
+    axes.set_title(name, fontsize=10, color=INK, loc="left")
     settled = np.concatenate([_settled(*curves.series[metric]) for metric, _, _ in lines if metric in curves.series])
     low, high = float(settled.min()), float(settled.max())
     margin = 0.15 * (high - low) or 0.1 * abs(high) or 1.0
     axes.set_ylim(low - margin, high + margin)
     if any(label for _, label, _ in lines):
-        axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
 
 
 def _settled(steps: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -215,13 +204,9 @@ def _prepare(axes: Any, curves: Curves, spans: Sequence[tuple[int, float, float]
     from matplotlib.ticker import EngFormatter
 
     for stage, begin, end in spans:
-        axes.axvspan(begin, end, color=_BANDS[stage % len(_BANDS)], linewidth=0, zorder=0)
+        axes.axvspan(begin, end, color=BANDS[stage % len(BANDS)], linewidth=0, zorder=0)
     for _, begin, _ in spans[1:]:
         axes.axvline(begin, color="white", linewidth=1.5, zorder=0.5)
     axes.set_xlim(0.0, max(curves.last_step, 1.0))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=_FAINT, labelsize=8, length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    bare_axes(axes, size=8)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robonav_ray.config.tuning import DimensionConfig, TuningConfig
-from robonav_ray.evaluation.picture import save_figure
+from robonav_ray.report.style import save_figure
 from robonav_ray.text import picture_text
 from robonav_ray.tuning.search_records import History, State, TrialHistory, best_report
 from robonav_ray.tuning.views.drawing import BANDS, BEST, FAINT, INK, STATE_COLOURS, count_axis, make_figure, prepare, written

@@ -1,0 +1,83 @@
+"""The document of an exam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robonav_ray.evaluation.comparing import words
+from robonav_ray.evaluation.comparing.verdict import Comparison
+from robonav_ray.evaluation.exam_report.front import front_page, subtitle_of, title_of
+from robonav_ray.evaluation.exam_report.view import ExamView
+from robonav_ray.evaluation.exam_table import ExamTable
+from robonav_ray.report.document import Document
+
+SUMMARY_VERSION = 1
+
+
+def exam_document(table: ExamTable) -> Document:
+    """Return the report of ``table``; the same table gives the same document.
+
+    Raises:
+        TooFewEpisodesError: When two entrants have too few episodes in common for a comparison.
+    """
+    view = ExamView(table)
+    return Document(
+        title=title_of(view),
+        subtitle=subtitle_of(view),
+        front=front_page(view),
+        sections=(),
+        footer=f"robonav_ray {table.provenance.get('versions', {}).get('robonav_ray', '')}".strip(),
+        summary=exam_summary(view),
+    )
+
+
+def exam_summary(view: ExamView) -> dict[str, Any]:
+    """Return the figures for programs, as JSON takes them (``summary.json``)."""
+    return {
+        "format_version": SUMMARY_VERSION,
+        "metric": view.metric.name,
+        "confidence": view.confidence,
+        "scenarios": [view.table.scenarios[s].name for s in view.primary_scenarios],
+        "verdict": [words.verdict_text(one) for one in view.comparisons.values()],
+        "ranking": [one.name for one in view.ranked],
+        "entrants": [_entrant(view, i) for i in range(len(view.contestants))],
+        "comparisons": [_comparison(one) for one in view.comparisons.values()],
+        "num_episodes": view.table.num_rows,
+        "provenance": view.table.provenance,
+    }
+
+
+def _entrant(view: ExamView, number: int) -> dict[str, Any]:
+    one = view.contestants[number]
+    overall = view.estimate(one, view.primary_scenarios)
+    cells = {facts.name: view.estimate(one, [s]) for s, facts in enumerate(view.table.scenarios)}
+    return {
+        "name": one.name,
+        "knows": one.knows,
+        "num_seeds": one.num_seeds,
+        "policies": [view.table.entrants[e].name for e in one.entrants],
+        "overall": None if overall is None else overall._asdict(),
+        "scenarios": {name: None if found is None else found._asdict() for name, found in cells.items()},
+    }
+
+
+def _comparison(c: Comparison) -> dict[str, Any]:
+    return {
+        "first": c.first,
+        "second": c.second,
+        "verdict": str(c.verdict),
+        "units": c.units,
+        "test": c.test,
+        "num_worlds": c.num_worlds,
+        "num_seeds": list(c.num_seeds),
+        "values": list(c.values),
+        "difference": c.difference._asdict(),
+        "p": c.p,
+        "p_adjusted": c.p_adjusted,
+        "num_claims": c.num_claims,
+        "margin": c.metric.margin,
+        "p_equal_adjusted": c.p_equal_adjusted,
+        "least_difference": c.least_difference,
+        "needed": c.needed,
+        "needed_equal": c.needed_equal,
+    }

@@ -1,0 +1,38 @@
+"""``robonav report``: the exam in a folder as PDF, HTML page and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robonav_ray.verbs.as_json import Json, print_json, screen_beside
+
+app = typer.Typer()
+
+
+@app.command(epilog="Examples:\n\n`robonav report exams/dwa`\n\n`robonav report exams/dwa --out paper`")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `robonav compare --out DIR` has written.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the report (default: DIR itself).")] = None,
+    json: Json = False,
+) -> None:
+    """Write report.pdf, report.html, summary.json and tables/*.csv of an exam: who is better, how sure that is, and when each fails."""
+    from robonav_ray.evaluation.exam_report.files import report_exam
+    from robonav_ray.runs.located import refuse_unwritable, refuse_uri
+    from robonav_ray.text import path_word
+
+    refuse_uri(folder, "DIR", "copy the exam to this machine first")
+    refuse_uri(out, "--out", "the report is written into a folder of this machine")
+    refuse_unwritable(out or folder, "DIR" if out is None else "--out")
+    screen = screen_beside(json)
+    written = report_exam(folder, out, screen.print)
+    tables = [path for path in written if path.parent.name == "tables"]
+    rest = [path for path in written if path not in tables]
+    shown = [path_word(path) for path in rest]
+    if tables:
+        shown.append(f"{path_word(tables[0].parent)}/ ({len(tables)} tables)")
+    screen.print(f"written: {', '.join(shown)}", soft_wrap=True)
+    if json:
+        print_json({"written": [str(path) for path in written]})

@@ -1,0 +1,98 @@
+"""The exam as a report: seeds of a method are one contestant, the first page says who is better, the same exam is the same bytes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robonav_ray.evaluation.comparing.verdict import TooFewEpisodesError, Verdict
+from robonav_ray.evaluation.exam_report.build import exam_document
+from robonav_ray.evaluation.exam_report.files import report_exam
+from robonav_ray.evaluation.exam_report.view import ExamView, contestants_of
+from robonav_ray.evaluation.exam_table import ExamTable
+from robonav_ray.report.document import Document
+from robonav_ray.report.document import Verdict as Shown
+from tests.made_up_exam import made_up_exam
+
+
+@pytest.fixture(scope="module")
+def exam() -> ExamTable:
+    return made_up_exam(60)
+
+
+@pytest.fixture(scope="module")
+def document(exam: ExamTable) -> Document:
+    return exam_document(exam)
+
+
+def test_the_seeds_of_a_method_are_one_contestant(exam: ExamTable) -> None:
+    found = contestants_of(exam)
+    assert [(one.name, one.num_seeds) for one in found] == [
+        ("navigation", 3), ("ten_minutes", 1), ("dwa", 1), ("orca", 1), ("random", 1),
+    ]  # fmt: skip
+    assert found[3].shown == "orca (true state)"
+
+
+def test_two_checkpoints_of_one_seed_are_two_contestants(exam: ExamTable) -> None:
+    entrants = tuple(replace(one, train_seed=0) if one.method == "preset=navigation" else one for one in exam.entrants)
+    found = contestants_of(replace(exam, entrants=entrants))
+    assert [one.name for one in found][:3] == ["navigation-s0", "navigation-s1", "navigation-s2"]
+
+
+def test_values_are_rows_of_seeds_in_the_order_of_worlds(exam: ExamTable) -> None:
+    view = ExamView(exam)
+    values = view.values(view.contestants[0], 2)
+    for row, entrant in zip(values, view.contestants[0].entrants, strict=True):
+        assert np.array_equal(row, exam.cell(entrant, 2).outcome == 1)
+
+
+def test_worlds_that_one_has_not_played_are_left_out_for_both() -> None:
+    exam = made_up_exam(40, ("dwa", "orca"), families=("standard",))
+    keep = ~((exam.columns["entrant"] == 1) & (exam.columns["world"] >= 30))
+    view = ExamView(replace(exam, columns={name: array[keep] for name, array in exam.columns.items()}))
+    (found,) = view.comparisons.values()
+    assert found.num_worlds == 4 * 30
+
+
+def test_the_first_page_says_who_is_better(document: Document) -> None:
+    (shown,) = [block for block in document.front if isinstance(block, Shown)]
+    assert shown.headline.startswith("navigation is ")
+    assert [label for label, _ in shown.figures][1:3] == ["95% interval", "p, adjusted for all comparisons"]
+    assert document.title == "navigation against 4 others"
+
+
+def test_lidar_never_stands_beside_true_state_without_a_word(document: Document) -> None:
+    texts = [str(block) for block in document.front]
+    assert any("Not all see the same" in text and "true state: orca" in text for text in texts)
+
+
+def test_the_summary_has_what_a_program_wants(document: Document, exam: ExamTable) -> None:
+    summary = document.summary
+    assert summary["num_episodes"] == exam.num_rows
+    comparisons = summary["comparisons"]
+    assert isinstance(comparisons, list)
+    assert len(comparisons) == 10
+    assert {one["verdict"] for one in comparisons} <= {str(one) for one in Verdict}
+    assert {"p", "p_adjusted", "difference", "least_difference", "num_worlds", "units"} <= comparisons[0].keys()
+
+
+def test_the_same_exam_is_the_same_bytes(tmp_path: Path) -> None:
+    made_up_exam(30, ("navigation", "dwa"), 1, ("standard",)).save(tmp_path / "exam")
+    for name in ("a", "b"):
+        report_exam(tmp_path / "exam", tmp_path / name)
+    names = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert {"report.pdf", "report.html", "summary.json", "episodes.parquet"} <= {str(name) for name in names}
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_one_entrant_alone_has_a_report_too() -> None:
+    document = exam_document(made_up_exam(30, ("dwa",), families=("standard",)))
+    (shown,) = [block for block in document.front if isinstance(block, Shown)]
+    assert "nothing to compare it with" in shown.text
+
+
+def test_too_few_episodes_end_with_what_to_do() -> None:
+    with pytest.raises(TooFewEpisodesError, match="have 4 common episodes"):
+        exam_document(made_up_exam(1, ("dwa", "orca"), families=("standard",)))
