@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -20,6 +20,19 @@ Act = Callable[[np.ndarray], np.ndarray]
 """obs (N, D) float32 -> action (N,) int."""
 MakeEnv = Callable[[int, int], VectorEnv[Any, Any, Any]]
 """(first world, number of worlds) -> SAME_STEP vector environment over these worlds; their content depends on their index only."""
+
+
+class Measures(Protocol):
+    """Something that measures the first episodes of an environment while they are played."""
+
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """Return what was measured, (L,) float64 each, once all are through."""
+        ...
+
+
+MeasureWith = Callable[[VectorEnv[Any, Any, Any], np.ndarray, int | None], Measures | None]
+"""(an environment that has just been reset, (L,) bool: lanes whose first episode goes on, kept up to date, steps after which one is cut
+off) -> what measures them; None where it cannot."""
 
 
 class EvaluationProgress(NamedTuple):
@@ -139,6 +152,7 @@ def evaluate_policy(
     max_steps: int | None = None,
     cut_off_after: int | None = MAX_EPISODE_STEPS,
     progress: Callable[[EvaluationProgress], None] | None = None,
+    meter: MeasureWith | None = None,
 ) -> EpisodeTable:
     """Play exactly ``num_episodes`` episodes, each the first one of another world, and return them.
 
@@ -154,6 +168,8 @@ def evaluate_policy(
         max_steps: Limit that the worlds themselves keep, for the table; None where that is not known.
         cut_off_after: Steps after which an episode is left as it stands, with the outcome CUT_OFF; None waits for its end without a limit.
         progress: Called after every vector step; what it raises ends the evaluation.
+        meter: Begins what measures the episodes beside the loop, such as ``metrics.meter.start_meter``; its columns are extra ones of the
+            table. The episodes are the same with and without it.
 
     Raises:
         ValueError: for a number of episodes or worlds below 1.
@@ -167,7 +183,7 @@ def evaluate_policy(
         count = min(num_worlds, missing)
         env = make_env(next_world, count)
         try:
-            parts.append(_play(act, env, cut_off_after, _shifted(progress, parts, num_episodes)))
+            parts.append(_play(act, env, cut_off_after, _shifted(progress, parts, num_episodes), meter))
         finally:
             env.close()
         lanes_per_world = env.num_envs // count
@@ -178,16 +194,23 @@ def evaluate_policy(
 
 
 def _play(
-    act: Act, env: VectorEnv[Any, Any, Any], cut_off_after: int | None, progress: Callable[[_FirstEpisodes], None]
+    act: Act,
+    env: VectorEnv[Any, Any, Any],
+    cut_off_after: int | None,
+    progress: Callable[[_FirstEpisodes], None],
+    meter: MeasureWith | None,
 ) -> _FirstEpisodes:
     book = _FirstEpisodes(env.num_envs, cut_off_after)
     teller, is_known = find_teller(env)
     obs, info = env.reset()
+    measures = None if meter is None else meter(env, book.open, cut_off_after)
     while book.open.any():
         parked = info.get("parked") if is_known else None
         obs, reward, terminated, truncated, info = env.step(act(obs))
         book.step(np.asarray(reward), terminated | truncated, parked, partial(teller.episode_facts, info))
         progress(book)
+    if measures is not None:
+        book.extra.update(measures.columns())
     return book
 
 

@@ -25,22 +25,24 @@ def find_metrics(names: tuple[str, ...]) -> dict[str, OwnMetric]:
     return found
 
 
+def own_values(name: str, metric: OwnMetric, table: EpisodeTable) -> np.ndarray:
+    """Return the numbers (E,) float64 of one metric; UserError when it returns something else than a number for each episode."""
+    try:
+        value = np.asarray(metric(table), np.float64)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise UserError(f"evaluation.metrics: {name} failed: {type(error).__name__}: {error}") from error
+    if value.shape != (table.num_episodes,):
+        raise UserError(
+            f"evaluation.metrics: {name} returned numbers of shape {value.shape}, and one for each of the {table.num_episodes} "
+            "episodes is wanted (NaN where there is none)"
+        )
+    return value
+
+
 def own_means(metrics: dict[str, OwnMetric], table: EpisodeTable, confidence: float) -> dict[str, Mean]:
     """Return the mean of each metric over the episodes for which it has a number (not NaN), with its interval.
 
     Raises:
         UserError: When one returns something else than a number for each episode.
     """
-    means: dict[str, Mean] = {}
-    for name, metric in metrics.items():
-        try:
-            value = np.asarray(metric(table), np.float64)
-        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-            raise UserError(f"evaluation.metrics: {name} failed: {type(error).__name__}: {error}") from error
-        if value.shape != (table.num_episodes,):
-            raise UserError(
-                f"evaluation.metrics: {name} returned numbers of shape {value.shape}, and one for each of the {table.num_episodes} "
-                "episodes is wanted (NaN where there is none)"
-            )
-        means[name] = mean(value, confidence)
-    return means
+    return {name: mean(own_values(name, metric, table), confidence) for name, metric in metrics.items()}

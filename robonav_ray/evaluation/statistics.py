@@ -112,6 +112,11 @@ def success_weighted_path_length(success: np.ndarray, path_length_m: np.ndarray,
     return np.where(success, weight, 0.0)
 
 
+def path_ratio(path_length_m: np.ndarray, shortest_m: np.ndarray) -> np.ndarray:
+    """Return path over shortest path per episode; all (E,)."""
+    return path_length_m / np.maximum(shortest_m, 1e-6)
+
+
 def imputed_time_s(success: np.ndarray, length: np.ndarray, step_s: float, max_steps: int) -> np.ndarray:
     """Return seconds per episode (E,); an episode that failed in any way counts with the limit."""
     return np.where(success, length, max_steps) * step_s
@@ -132,7 +137,7 @@ def summarize(table: EpisodeTable, confidence: float = 0.95) -> Summary:
     outcome = np.where(table.outcome == Outcome.NONE, np.int8(Outcome.TIMEOUT), table.outcome)
     success = outcome == Outcome.SUCCESS
     has_path = ~np.isnan(table.path_length_m).any()
-    ratio = table.path_length_m[success] / np.maximum(table.shortest_path_length_m[success], 1e-6)
+    ratio = path_ratio(table.path_length_m[success], table.shortest_path_length_m[success])
     spl = success_weighted_path_length(success, table.path_length_m, table.shortest_path_length_m)
     has_clearance = ~np.isnan(table.min_clearance_m).any()
     limit, step_s = table.max_steps, table.step_s

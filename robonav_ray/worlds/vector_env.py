@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -91,6 +91,8 @@ class NavVectorEnv(VectorEnv):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode, "render_modes": []}
         self._mode = _MODES[self.autoreset_mode]
+        self.watch: Callable[[], None] | None = None
+        """Called after every step, before the worlds that ended in it begin anew; it may read their state, and must not write to it."""
         self.single_observation_space = self.worlds.observation_space
         self.single_action_space = self.worlds.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -134,7 +136,7 @@ class NavVectorEnv(VectorEnv):
         if not self._started:
             raise gym.error.ResetNeeded("call reset() before step()")
         worlds, out = self.worlds, self.worlds.out
-        num_ended = worlds.step(actions, self._mode)
+        num_ended = worlds.step(actions, self._mode) if self.watch is None else self._step_watched(actions, self.watch)
         infos: dict[str, Any] = {}
         if num_ended:
             mask = out.finished.copy()
@@ -150,6 +152,13 @@ class NavVectorEnv(VectorEnv):
         if self.copy:
             return out.obs.copy(), out.reward.copy(), out.terminated.copy(), out.truncated.copy(), infos
         return out.obs, out.reward, out.terminated, out.truncated, infos
+
+    def _step_watched(self, actions: np.ndarray, watch: Callable[[], None]) -> int:
+        num_ended = self.worlds.step(actions, DISABLED if self._mode == SAME_STEP else self._mode)
+        watch()
+        if self._mode == SAME_STEP and num_ended:
+            self.worlds.reset((self.worlds.state.lane[:, :, lay.ENDED] != 0).all(axis=1))
+        return num_ended
 
     def episode_facts(self, infos: Mapping[str, Any], ended: np.ndarray) -> EpisodeFacts:
         """See ``interfaces.TellsEpisodes``."""
@@ -185,3 +194,9 @@ class NavVectorEnv(VectorEnv):
         like(np.zeros((), np.bool_), 0, 1).check("started", started)
         self.worlds.load_state_dict(rest, under_way=bool(started) and self._mode == SAME_STEP)
         self._started = bool(started)
+
+
+def find_own(env: VectorEnv[Any, Any, Any]) -> NavVectorEnv | None:
+    """Return the vector environment of our worlds that ``env`` is, or wraps; None where there is none."""
+    inner = env.unwrapped
+    return inner if isinstance(inner, NavVectorEnv) else None
