@@ -1,4 +1,6 @@
-"""What pyproject.toml cannot say: the wheel holds the configs of the repository, where people edit them, as ``robonav_ray/shipped/``."""
+"""What pyproject.toml cannot say: the wheel holds the configs of the repository, where people edit them, as
+``robonav_ray/shipped/``.
+"""
 
 import shutil
 from pathlib import Path

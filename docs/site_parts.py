@@ -1,4 +1,6 @@
-"""Parts of the site that are made and not written: the reference of config keys, and pages that show files of the repository."""
+"""Parts of the site that are made and not written: the reference of config keys, and pages that show files of the
+repository.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class SourcePages:
         except ClassNotFound:
             lexer = TextLexer()
         title = path.relative_to(self.root).as_posix()
-        return highlight(path.read_text(encoding="utf-8"), lexer, HtmlFormatter(full=True, linenos="table", title=title))
+        return highlight(
+            path.read_text(encoding="utf-8"), lexer, HtmlFormatter(full=True, linenos="table", title=title)
+        )
 
     def _folder(self, path: Path, page: Path) -> str:
         rows = []

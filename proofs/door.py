@@ -36,7 +36,9 @@ PROGRAMS = {
     "bench_trackers": Program("proofs.bench.trackers", "how much a slow or broken tracker slows a training"),
     "bench_tune": Program("proofs.bench.tune", "what a search costs and saves, and what it leaves behind"),
     "bench_worlds": Program("proofs.bench.worlds", "env steps/s of the worlds on one core"),
-    "blind_cliffwalk": Program("proofs.studies.blind_cliffwalk", "updates that prioritised replay needs to find one reward"),
+    "blind_cliffwalk": Program(
+        "proofs.studies.blind_cliffwalk", "updates that prioritised replay needs to find one reward"
+    ),
     "chaos": Program("proofs.chaos.program", "break a training on purpose, and judge by the promises"),
     "crowdnav_orca": Program("proofs.studies.crowdnav_orca", "the published ORCA row of CrowdNav, in these worlds"),
     "feasibility": Program("proofs.studies.feasibility", "how many worlds a planner wins that sees everything"),
@@ -49,7 +51,8 @@ PROGRAMS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int | str | None:
-    """Run the program that the first argument names with the others; without any, list the programs. Returns what the program returns.
+    """Run the program that the first argument names with the others; without any, list the programs. Returns what the
+    program returns.
 
     ``sys.argv`` becomes the program's, so that its usage line says how it was called.
     """

@@ -15,11 +15,12 @@ What runs around what::
 
 A search (``tuning/``) runs many of these, each whole, and keeps the best.
 
-Each word is a folder beside this file; each arrow is a Protocol in ``interfaces.py``; ``runtime/`` joins them, once over
-Ray (``topology.py``) and once in a single process (``local.py``). ``verbs/`` are its commands, ``cli.py`` is the door.
+Each word is a folder beside this file; each arrow is a Protocol in ``interfaces.py``; ``runtime/`` joins them, once
+over Ray (``topology.py``) and once in a single process (``local.py``). ``verbs/`` are its commands, ``cli.py`` is the
+door.
 
-The names below are for code of one's own: calls that do what the verbs do, what they return, and classes for training loops of one's own
-(``fronts/``, docs/python_api.md). They are imported when they are first asked for.
+The names below are for code of one's own: calls that do what the verbs do, what they return, and classes for training
+loops of one's own (``fronts/``, docs/python_api.md). They are imported when they are first asked for.
 """
 
 import sys

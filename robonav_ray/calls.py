@@ -1,4 +1,6 @@
-"""Calls to parts that are under way, as those see them who decide what becomes of a part: no Ray, so a test answers them by hand."""
+"""Calls to parts that are under way, as those see them who decide what becomes of a part: no Ray, so a test answers
+them by hand.
+"""
 
 from __future__ import annotations
 

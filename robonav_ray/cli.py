@@ -1,6 +1,7 @@
 """The door: the verbs (``verbs/``, one file each), put together into one command.
 
-Exit codes: 0 done, 1 failed, 2 your input is wrong (one message says what and where), 75 stopped before the end: resume.
+Exit codes: 0 done, 1 failed, 2 your input is wrong (one message says what and where), 75 stopped before the end:
+resume.
 """
 
 from __future__ import annotations
@@ -10,7 +11,21 @@ from typing import Annotated
 import typer
 
 from robonav_ray import __version__
-from robonav_ray.verbs import cluster, config, doctor, env, evaluate, jobs, play, plot, report, runs, submit, train, tune
+from robonav_ray.verbs import (
+    cluster,
+    config,
+    doctor,
+    env,
+    evaluate,
+    jobs,
+    play,
+    plot,
+    report,
+    runs,
+    submit,
+    train,
+    tune,
+)
 from robonav_ray.verbs.exit_codes import end_with_code
 
 app = typer.Typer(

@@ -1,4 +1,5 @@
-"""What the runtime asks of a learner, and what it is answered: frozen records, small enough that rank 0 hands each on to all ranks.
+"""What the runtime asks of a learner, and what it is answered: frozen records, small enough that rank 0 hands each on
+to all ranks.
 
 ::
 
@@ -79,7 +80,9 @@ class Resume(Request[Standing]):
 
 @dataclass(frozen=True)
 class TakeOver(Request[Standing]):
-    """Go on from another learner's state, with other settings, but stand still until ``Resume``; weights are published anew."""
+    """Go on from another learner's state, with other settings, but stand still until ``Resume``; weights are published
+    anew.
+    """
 
     location: str
     """What a learner has saved, a path or a URI."""

@@ -1,13 +1,16 @@
 """How kernels are compiled, and where what was compiled is kept.
 
-Compiling all kernels takes half a minute of one core, so Numba keeps what it has compiled, and that has to be right and to be found:
+Compiling all kernels takes half a minute of one core, so Numba keeps what it has compiled, and that has to be right and
+to be found:
 
-* Numba looks at a function's own file only, while kernels call each other across files. The stamp here covers the sources of all of them.
-* Numba keeps it beside the source. A Ray job brings its sources to a folder that is new on every node and in every cluster, so that each
-  would compile them again; and those of an installation may belong to somebody else. Theirs are kept below ``NUMBA_CACHE_DIR``,
-  ``XDG_CACHE_HOME`` or ``~/.cache``, in ``robonav_ray/kernels`` and a folder named after the stamp.
-* What is kept are programs: a folder is taken only if it is this user's own, no link, and nobody else may write there. Where there is none,
-  each process compiles for itself, and says so.
+* Numba looks at a function's own file only, while kernels call each other across files. The stamp here covers the
+  sources of all of them.
+* Numba keeps it beside the source. A Ray job brings its sources to a folder that is new on every node and in every
+  cluster, so that each would compile them again; and those of an installation may belong to another user. Those are
+  kept below ``NUMBA_CACHE_DIR``, ``XDG_CACHE_HOME`` or ``~/.cache``, in ``robonav_ray/kernels`` and a folder named
+  after the stamp.
+* What is kept are programs: a folder is taken only if it is this user's own, no link, and closed to the writing of
+  other users. Where there is none, each process compiles for itself, and says so.
 """
 
 from __future__ import annotations
@@ -51,7 +54,9 @@ def fingerprint(package: Path = _PACKAGE) -> str:
 
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that compiles a function as ``numba.njit(**options)`` does, and keeps the result as this module says."""
+    """Return a decorator that compiles a function as ``numba.njit(**options)`` does, and keeps the result as this
+    module says.
+    """
 
     def compile_it(function: Callable[..., Any]) -> Callable[..., Any]:
         compiler: Any = numba.njit
@@ -62,7 +67,8 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             _say_that_nothing_is_kept()
             return dispatcher
         cache._cache_file._source_stamp = (cache._cache_file._source_stamp, fingerprint())
-        cache._cache_file._version += f" {fingerprint()}"  # read before the rest, which may name modules that have moved since
+        # read before the rest, which may name modules that have moved since
+        cache._cache_file._version += f" {fingerprint()}"
         dispatcher._cache = cache
         return dispatcher
 
@@ -71,7 +77,9 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Hold the lock of the kernels that jobs share on this machine, so that the second to come finds what the first has compiled."""
+    """Hold the lock of the kernels that jobs share on this machine, so that the second to come finds what the first has
+    compiled.
+    """
     folder = kept_in().folder if _BROUGHT_BY_A_JOB else None
     if folder is None:
         yield
@@ -103,7 +111,9 @@ class Kept(NamedTuple):
 
 @lru_cache(maxsize=1)
 def kept_in() -> Kept:
-    """Return the first place that serves: for a job this user's own folders, else one that was asked for, beside the sources, and those."""
+    """Return the first place that serves: for a job this user's own folders, else one that was asked for, beside the
+    sources, and those.
+    """
     given = [Path(os.environ["NUMBA_CACHE_DIR"])] if os.environ.get("NUMBA_CACHE_DIR") else []
     order: list[Path | None] = [*given, *_user_caches(), None] if _BROUGHT_BY_A_JOB else [*given, None, *_user_caches()]
     passed_over: list[str] = []
@@ -157,9 +167,9 @@ def _not_ours(base: Path, folder: Path) -> str | None:
             if not stat.S_ISDIR(found.st_mode):
                 return f"{path} is a link or a file"
             if found.st_uid != os.geteuid():
-                return f"{path} belongs to somebody else (uid {found.st_uid})"
+                return f"{path} belongs to another user (uid {found.st_uid})"
             if found.st_mode & stat.S_IWOTH:
-                return f"everybody may write to {path}"
+                return f"every user may write to {path}"
             if found.st_mode & stat.S_IWGRP:
                 path.chmod(found.st_mode & 0o755)
         tempfile.TemporaryFile(dir=folder).close()
@@ -175,7 +185,8 @@ def _reason(error: OSError) -> str:
 @lru_cache(maxsize=1)
 def _say_that_nothing_is_kept() -> None:
     logger.warning(
-        "%s. Each process compiles them for itself, which takes a minute; set NUMBA_CACHE_DIR to a folder that is yours",
+        "%s. Each process compiles them for itself, which takes a minute; set NUMBA_CACHE_DIR to a folder that is "
+        "yours",
         kept_in().describe(),
     )
 

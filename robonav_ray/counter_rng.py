@@ -1,7 +1,7 @@
 """Counter-based random numbers: the same (seed, stream, episode, draw) always gives the same number.
 
-A number does not depend on what was drawn before it or by whom, so that results do not change when worlds are shared out over
-more workers. The mixer is splitmix64's finaliser (Steele, Lea and Flood 2014), applied once per key.
+A number does not depend on what was drawn before it or by whom, so that results do not change when worlds are shared
+out over more workers. The mixer is splitmix64's finaliser (Steele, Lea and Flood 2014), applied once per key.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ ROLE_WORLD, ROLE_EXPLORATION, ROLE_REPLAY, ROLE_NETWORK, ROLE_EVALUATION, ROLE_H
 def seed_for(seed: int, role: int, index: int = 0) -> int:
     """Return the non-negative 63-bit seed of one (role, index) under the run's ``seed``.
 
-    ``derive_key(derive_key(mix64(seed), role), index) >> 1`` in plain integers: most processes of a run ask this once and need no other
-    kernel, and to load the first one costs over half a second.
+    ``derive_key(derive_key(mix64(seed), role), index) >> 1`` in plain integers: most processes of a run ask this once
+    and need no other kernel, and to load the first one costs over half a second.
     """
     key = _mix(seed & _WORD)
     for part in (role, index):

@@ -10,7 +10,8 @@ class LearnerCallError(RuntimeError):
 
 
 class PartLostError(RuntimeError):
-    """A part that cannot be replaced while the others run (curriculum, ledger, mailbox, trainer) is gone or answers no more.
+    """A part that cannot be replaced while the others run (curriculum, ledger, mailbox, trainer) is gone or answers no
+    more.
 
     The session ends with it; the run goes on in a new one from its last committed checkpoint.
     """
@@ -30,7 +31,8 @@ class ToldError(RuntimeError):
 class EnvironmentFailedError(ToldError):
     """An environment that is not ours raised, exited, or broke a promise of Gymnasium's interface.
 
-    The message is one sentence with the place in its author's code; a note (``__notes__``, which travels with it) holds the whole trace.
+    The message is one sentence with the place in its author's code; a note (``__notes__``, which travels with it) holds
+    the whole trace.
     """
 
 

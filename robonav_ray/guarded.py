@@ -1,4 +1,6 @@
-"""Whether no other user of the machine can put something in the place of what this user makes in a folder; the lowest layer."""
+"""Whether no other user of the machine can put something in the place of what this user makes in a folder; the lowest
+layer.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from pathlib import Path
 
 
 def is_guarded(folder: Path) -> bool:
-    """Whether only this user and root can rename or remove what this user makes in ``folder``; OSError when it is not there.
+    """Whether only this user and root can rename or remove what this user makes in ``folder``; OSError when it is not
+    there.
 
     Each folder on the way counts, by the name that it has and by those that links lead to.
     """
@@ -25,7 +28,9 @@ def _is_ours(folder: Path) -> bool:
         return False
     if found.st_mode & stat.S_ISVTX:
         return True
-    return not found.st_mode & stat.S_IWOTH and not (found.st_mode & stat.S_IWGRP and not _is_of_this_user_alone(found.st_gid))
+    return not found.st_mode & stat.S_IWOTH and not (
+        found.st_mode & stat.S_IWGRP and not _is_of_this_user_alone(found.st_gid)
+    )
 
 
 def _is_of_this_user_alone(group: int) -> bool:

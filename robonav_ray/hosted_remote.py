@@ -1,7 +1,8 @@
 """Small parts that share one actor's process; each is called as an actor of its own is: ``part.method.remote(...)``.
 
-A process with Ray in it takes more than a second of a core to start and 125 MB of memory. Parts that do little, and whose loss ends the
-session whichever of them it is, share one. Their methods run on one event loop, so none of them may block it.
+A process with Ray in it takes more than a second of a core to start and 125 MB of memory. Parts that do little, and
+whose loss ends the session whichever of them it is, share one. Their methods run on one event loop, so none of them may
+block it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class CentralParts:
             self._failed[name] = error
 
     async def call(self, name: str, method: str, *arguments: Any) -> Any:
-        """Call a method of a part, and wait for it if it is asynchronous. A call that overtakes ``make`` waits for that."""
+        """Call a method of a part, and wait for it if it is asynchronous. A call that overtakes ``make`` waits for
+        that.
+        """
         while name not in self._parts:
             if name in self._failed:
                 raise self._failed[name]
@@ -78,7 +81,9 @@ class Host:
     def __init__(self, **options: Any) -> None:
         """Start the actor (no CPU reserved, never restarted) without waiting for it; ``options`` are Ray's."""
         actor_class: Any = ray.remote(CentralParts)
-        self.actor = actor_class.options(num_cpus=0, max_restarts=0, max_concurrency=MAX_CONCURRENCY, **options).remote()
+        self.actor = actor_class.options(
+            num_cpus=0, max_restarts=0, max_concurrency=MAX_CONCURRENCY, **options
+        ).remote()
 
     def start(self, part_class: type, *arguments: Any) -> HostedPart:
         """Make a part in it; does not wait. One of each class."""

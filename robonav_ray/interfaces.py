@@ -42,7 +42,9 @@ class TransitionSink(Protocol):
     """rollout -> replay."""
 
     def insert(self, fragment: Fragment) -> None:
-        """Store the fragment once, however often it is retried. Waits while rollouts are too far ahead of the learner."""
+        """Store the fragment once, however often it is retried. Waits while rollouts are too far ahead of the
+        learner.
+        """
         ...
 
 
@@ -53,8 +55,8 @@ class BatchSource(Protocol):
     def sample(self, batch_size: int, num_batches: int) -> list[ReplaySample] | None:
         """Return ``num_batches`` batches of ``batch_size`` rows drawn from all shards.
 
-        Waits while the replay is too empty or the learner too far ahead, but never for long: None means "not yet", and the
-        caller looks at its commands before it asks again.
+        Waits while the replay is too empty or the learner too far ahead, but never for long: None means "not yet", and
+        the caller looks at its commands before it asks again.
         """
         ...
 
@@ -144,7 +146,9 @@ class TellsEpisodes(Protocol):
     """worlds -> rollout, evaluation: a vector environment that says itself how its episodes ended."""
 
     def episode_facts(self, infos: Mapping[str, Any], ended: np.ndarray) -> EpisodeFacts:
-        """Return what is known of the episodes ``ended`` (L,) bool, at least one, in the step that returned ``infos``."""
+        """Return what is known of the episodes ``ended`` (L,) bool, at least one, in the step that returned
+        ``infos``.
+        """
         ...
 
 
@@ -187,8 +191,8 @@ StepInfo = Mapping[str, np.ndarray]
 class GoalFunctions(Protocol):
     """worlds -> hindsight in rollout: pure and vectorised over (achieved, desired), each (B, goal_dim) float32.
 
-    ``achieved_goal`` is what was achieved *after* the step that is judged; ``info`` tells what else counts in it and has nothing to do
-    with the goal (a collision).
+    ``achieved_goal`` is what was achieved *after* the step that is judged; ``info`` tells what else counts in it and
+    has nothing to do with the goal (a collision).
     """
 
     columns: np.ndarray
@@ -198,7 +202,9 @@ class GoalFunctions(Protocol):
         """Return the (B,) float32 reward."""
         ...
 
-    def terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo | None = None) -> np.ndarray:
+    def terminated(
+        self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo | None = None
+    ) -> np.ndarray:
         """Return (B,) bool."""
         ...
 

@@ -1,8 +1,10 @@
-"""Which processes are ours, and the signals that they get. Linux only, and of Python only what is always there: the reaper runs alone.
+"""Which processes are ours, and the signals that they get. Linux only, and of Python only what is always there: the
+reaper runs alone.
 
-A pid is given to another process when its own has ended, so a process is named by pid and start time, and the two are compared again
-before it gets a signal. Ours are those that we have started and what is born below them. What a process has open, is called or holds on
-its command line says nothing: a person may read our logs, or keep programs in a folder called ray.
+A pid is given to another process when its own has ended, so a process is named by pid and start time, and the two are
+compared again before it gets a signal. Ours are those that we have started and what is born below them. What a process
+has open, is called or holds on its command line says nothing: a person may read our logs, or keep programs in a folder
+called ray.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from typing import NamedTuple
 
 PROC = Path("/proc")
 SERVES, ACTS = 10, 19
-"""Niceness of what serves a learner rank (shards, central parts), and of rollout workers, which the pacing lets catch up: where cores are
-short the rank comes first."""
+"""Niceness of what serves a learner rank (shards, central parts), and of rollout workers, which the pacing lets catch
+up: where cores are short the rank comes first."""
 
 
 class ProcessName(NamedTuple):
@@ -53,7 +55,9 @@ class Process:
 
 
 def read_process(pid: int, proc: Path = PROC) -> Process | None:
-    """Return the process with this pid; None when there is none, or none that we may see (``hidepid``), which is none of ours."""
+    """Return the process with this pid; None when there is none, or none that we may see (``hidepid``), which is none
+    of ours.
+    """
     try:
         text = (proc / str(pid) / "stat").read_text(errors="replace")
     except OSError:  # gone, also between two reads, or hidden from us
@@ -94,7 +98,9 @@ def send(name: ProcessName, number: int, proc: Path = PROC) -> bool:
 
 
 def _open_process(pid: int) -> int:
-    """Return a handle that stands for the process also when its pid is given away; NotImplementedError on a kernel without such."""
+    """Return a handle that stands for the process also when its pid is given away; NotImplementedError on a kernel
+    without such.
+    """
     try:
         return os.pidfd_open(pid)
     except OSError as error:
@@ -124,7 +130,11 @@ class Family:
         pids = list_pids(self._proc)
         self._members = {pid: name for pid, name in self._members.items() if pid in pids}
         self._seen = {pid: process for pid, process in self._seen.items() if pid in pids}
-        new = {process.pid: process for pid in pids - self._seen.keys() if (process := read_process(pid, self._proc)) is not None}
+        new = {
+            process.pid: process
+            for pid in pids - self._seen.keys()
+            if (process := read_process(pid, self._proc)) is not None
+        }
         self._seen |= new
         born = True
         while born:
@@ -142,16 +152,22 @@ class Family:
 
 
 def with_variable(processes: Iterable[Process], variable: str, proc: Path = PROC) -> list[ProcessName]:
-    """Return those of ``processes`` that are this user's and were started with ``variable`` (NAME=value) in their environment."""
+    """Return those of ``processes`` that are this user's and were started with ``variable`` (NAME=value) in their
+    environment.
+    """
     found = []
     for process in processes:
         with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             folder = proc / str(process.pid)
-            if folder.stat().st_uid == os.geteuid() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+            if folder.stat().st_uid == os.geteuid() and variable.encode() in (folder / "environ").read_bytes().split(
+                b"\0"
+            ):
                 found.append(process.name)
     return found
 
 
 def step_back(niceness: int) -> None:
-    """Have other processes come before this one where cores are short: raise its niceness to ``niceness``, never lower it."""
+    """Have other processes come before this one where cores are short: raise its niceness to ``niceness``, never lower
+    it.
+    """
     os.nice(max(0, niceness - os.getpriority(os.PRIO_PROCESS, 0)))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 GROUPS_SUFFIX = ".placement_groups"
-"""Of the empty file beside Ray Train's notes whose stem begins the names of the placement groups that Train makes for a run."""
+"""Of the empty file beside Ray Train's notes whose stem begins the names of the placement groups that Train makes for a
+run."""
 
 
 class Part(StrEnum):
@@ -29,7 +30,8 @@ _IN_EVENTS = {Part.WORKER: "rollout", Part.SHARD: "replay", Part.RANK: "learner"
 
 
 def event_name(part: Part, which: int | str | None = None) -> str:
-    """Return the part's name in ``events.jsonl``: ``rollout/3``, ``replay/1``, ``learner``, ``node/10.0.0.2``, ``session``.
+    """Return the part's name in ``events.jsonl``: ``rollout/3``, ``replay/1``, ``learner``, ``node/10.0.0.2``,
+    ``session``.
 
     ``which`` is the index or the address; None stands for the only one, or for all of the kind.
     """

@@ -1,7 +1,8 @@
-"""What the numbers of a saved state may be: kind, shape and range, declared beside the class that owns the state, held here.
+"""What the numbers of a saved state may be: kind, shape and range, declared beside the class that owns the state, held
+here.
 
-Kernels take indices, counts and bounds on trust, and a file can hold any. So the class that loads a state holds it against its declaration
-before anything of it is taken over.
+Kernels take indices, counts and bounds on trust, and a file can hold any. So the class that loads a state holds it
+against its declaration before anything of it is taken over.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Numbers:
     """An array of numbers, or the same as nested lists in JSON."""
 
     dtype: np.dtype
-    """Of an array it must be this one; of lists the kind must be (whole numbers for whole numbers, no bool for a number)."""
+    """Of an array it must be this one; of lists the kind must be (whole numbers for whole numbers, no bool for a
+    number)."""
     shape: tuple[int | None, ...]
     """None where any length will do."""
     low: Bound
@@ -49,7 +51,8 @@ class Numbers:
         """Return when ``value`` is so.
 
         Raises:
-            RangeError: When a number is out of its range, or what stands in JSON is none; the message begins with ``name``.
+            RangeError: When a number is out of its range, or what stands in JSON is none; the message begins with
+                ``name``.
             ValueError: When an array has another shape or dtype: it is of another config.
         """
         array = value if isinstance(value, np.ndarray | np.generic) else _from_lists(name, value)
@@ -111,7 +114,9 @@ def real(*shape: int | None, low: Bound = -MAX_FLOAT64, high: Bound = MAX_FLOAT6
 def columns(
     num: int, ranges: Mapping[int, tuple[float, float]], low: float, high: float, dtype: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return bounds (num,) of ``dtype`` for arrays whose last axis is ``num`` named columns: ``ranges`` of some, else ``low``, ``high``."""
+    """Return bounds (num,) of ``dtype`` for arrays whose last axis is ``num`` named columns: ``ranges`` of some, else
+    ``low``, ``high``.
+    """
     lows, highs = np.full(num, low, dtype), np.full(num, high, dtype)
     for column, (least, most) in ranges.items():
         lows[column], highs[column] = least, most
@@ -151,7 +156,8 @@ def within(place: str) -> Iterator[None]:
     try:
         yield
     except RangeError as error:
-        raise RangeError(f"{place}{getattr(error, 'cause', error)}") from None  # Ray's error is the one it brings and a traceback
+        # Ray's error is the one it brings and a traceback
+        raise RangeError(f"{place}{getattr(error, 'cause', error)}") from None
 
 
 def check_generator(name: str, state: Any) -> None:
@@ -164,7 +170,10 @@ def check_generator(name: str, state: Any) -> None:
             "has_uint32": 0 | 1,
             "uinteger": int(kept),
         }:
-            require(0 <= value < big and 0 <= inc < big and inc % 2 == 1 and 0 <= kept < 1 << 32, f"{name}: is no state of PCG64")
+            require(
+                0 <= value < big and 0 <= inc < big and inc % 2 == 1 and 0 <= kept < 1 << 32,
+                f"{name}: is no state of PCG64",
+            )
         case _:
             raise RangeError(f"{name}: is no state of PCG64")
 

@@ -1,7 +1,8 @@
 """Nouns on the wire: the only things that travel between rooms (and between processes).
 
-Everything here is a frozen dataclass or named tuple of NumPy arrays with the shape and dtype of each field written down.
-Batched arrays are named in the singular: ``reward`` has shape (B,). This module imports NumPy and nothing else heavy.
+Everything here is a frozen dataclass or named tuple of NumPy arrays with the shape and dtype of each field written
+down. Batched arrays are named in the singular: ``reward`` has shape (B,). This module imports NumPy and nothing else
+heavy.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Outcome(IntEnum):
 
 
 class ColumnSpec(NamedTuple):
-    """One column of a transition: ``dtype`` as a NumPy string, ``shape`` of one row, and what rows that were saved may hold."""
+    """One column of a transition: ``dtype`` as a NumPy string, ``shape`` of one row, and what rows that were saved may
+    hold.
+    """
 
     name: str
     dtype: str
@@ -54,8 +57,8 @@ class TransitionSpec:
     """The columns of a transition, in wire order; made from the environment's spaces and the algorithm.
 
     Standard columns: ``obs`` and ``next_obs`` (observation shape), ``action`` (int32), ``reward`` (float32; the n-step
-    return, sum of gamma**i r_i), ``discount`` (float32; gamma**n, 0 after a true termination, never after truncation) and
-    ``policy_version`` (int32; the version that chose the action).
+    return, sum of gamma**i r_i), ``discount`` (float32; gamma**n, 0 after a true termination, never after truncation)
+    and ``policy_version`` (int32; the version that chose the action).
     """
 
     columns: tuple[ColumnSpec, ...]
@@ -106,7 +109,8 @@ class TransitionSpec:
         for spec, array in zip(self.columns, columns, strict=True):
             if array.dtype != np.dtype(spec.dtype) or array.shape != (num_rows, *spec.shape):
                 raise ValueError(
-                    f"column {spec.name!r}: expected {spec.dtype} ({num_rows}, *{spec.shape}), got {array.dtype} {array.shape}"
+                    f"column {spec.name!r}: expected {spec.dtype} ({num_rows}, *{spec.shape}), got {array.dtype} "
+                    f"{array.shape}"
                 )
         return num_rows
 
@@ -124,8 +128,8 @@ class Fragment:
     columns: tuple[np.ndarray, ...]
     """One array (rows, *shape) per column of the TransitionSpec."""
     priority: np.ndarray
-    """(rows,) float32, >= 0: initial priorities |td_error| before the exponent (Ape-X, Horgan et al. 2018); inf is the highest so far,
-    where none was computed or the error is not finite."""
+    """(rows,) float32, >= 0: initial priorities |td_error| before the exponent (Ape-X, Horgan et al. 2018); inf is the
+    highest so far, where none was computed or the error is not finite."""
 
     @property
     def num_rows(self) -> int:
@@ -206,7 +210,8 @@ class Assignment:
     epsilon: float
     """The stage's epsilon now; a world's own epsilon is a pure function of it and the world's global index."""
     clock: int
-    """Steps that each world has made under this level so far, as the curriculum knows; a (re)started worker begins here."""
+    """Steps that each world has made under this level so far, as the curriculum knows; a (re)started worker begins
+    here."""
     serial: int
     """Rises whenever anything in the assignment changed."""
 
@@ -257,7 +262,9 @@ def _no_arrays() -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class EpisodeFacts:
-    """What an environment tells of the episodes that ended in one vector step, (L,) arrays that are valid where they ended."""
+    """What an environment tells of the episodes that ended in one vector step, (L,) arrays that are valid where they
+    ended.
+    """
 
     columns: Mapping[str, np.ndarray] = field(default_factory=_no_arrays)
     """Under our names: ``outcome`` int8 and others of ``EpisodeResults``, as far as they are known."""
@@ -268,7 +275,8 @@ class EpisodeFacts:
 
 
 Metrics = dict[str, float]
-"""``room/quantity_unit`` -> value; the one place where a plain mapping travels, because dashboards want exactly that."""
+"""``room/quantity_unit`` -> value; the one place where a plain mapping travels, because dashboards want exactly
+that."""
 
 
 class PartEvent(NamedTuple):

@@ -1,8 +1,8 @@
 """The terminal: everything that the verbs print goes through one kind of console, which takes text and never markup.
 
-``Console.print("a[/]b")`` of Rich reads markup, emoji codes and numbers into a text. ``Screen`` shows a text as it is; what shall be
-bold or dim is said with ``Text.assemble((name, "bold"), " is ...")`` or ``style=``. Characters that would act on the terminal, and such
-as its encoding lacks, are shown as escapes.
+``Console.print("a[/]b")`` of Rich reads markup, emoji codes and numbers into a text. ``Screen`` shows a text as it is;
+what shall be bold or dim is said with ``Text.assemble((name, "bold"), " is ...")`` or ``style=``. Characters that would
+act on the terminal, and such as its encoding lacks, are shown as escapes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Screen(Console):
 
 
 def make_screen(*, soft_wrap: bool = True) -> Screen:
-    """Return the screen of a verb, on standard output; with ``soft_wrap`` a path or a command stays one line, to be copied."""
+    """Return the screen of a verb, on standard output; with ``soft_wrap`` a path or a command stays one line, to be
+    copied.
+    """
     return Screen(soft_wrap=soft_wrap)
 
 
@@ -63,19 +65,25 @@ def in_notebook() -> bool:
 
 
 def plain_screen(*, silent: bool = False) -> Screen:
-    """Return a screen of plain lines on standard output, for a call inside a program of somebody else; ``silent``: to nowhere."""
+    """Return a screen of plain lines on standard output, for a call inside a program of somebody else; ``silent``: to
+    nowhere.
+    """
     file = io.StringIO() if silent else sys.stdout
     return Screen(file=file, soft_wrap=True, force_terminal=False, force_jupyter=False)
 
 
 def print_commands(commands: Sequence[tuple[str, str]], screen: Screen) -> None:
-    """Print what to type next, each command (made by ``text.command_text``) with what it does, on one line however narrow the terminal."""
+    """Print what to type next, each command (made by ``text.command_text``) with what it does, on one line however
+    narrow the terminal.
+    """
     for command, what in commands:
         screen.print(Text.assemble(f"  {command}   ", (f"# {what}", "dim")), soft_wrap=True)
 
 
 def write_to(file: IO[str], text: str) -> None:
-    """Write ``text`` and flush; characters that ``file`` cannot hold, or that would act on a terminal, are written as escapes."""
+    """Write ``text`` and flush; characters that ``file`` cannot hold, or that would act on a terminal, are written as
+    escapes.
+    """
     file.write(in_encoding(visible(text), getattr(file, "encoding", None)))
     file.flush()
 

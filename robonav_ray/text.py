@@ -1,7 +1,8 @@
 """Text from outside, made safe for where it is shown: a terminal, a shell, Markdown, HTML, a picture.
 
-Paths, names, values of a config, ids of environments and what exceptions say come from outside. Each place has one function here, and every
-program that writes there uses it; what is printed to a terminal goes through ``screen.py``, which does it by itself.
+Paths, names, values of a config, ids of environments and what exceptions say come from outside. Each place has one
+function here, and every program that writes there uses it; what is printed to a terminal goes through ``screen.py``,
+which does it by itself.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ _RESERVED = frozenset({"auto", "latest"})
 
 
 def visible(text: object) -> str:
-    """Return ``text`` with every character that does something else than show itself written as an escape; line ends and tabs stay.
+    """Return ``text`` with every character that does something else than show itself written as an escape; line ends
+    and tabs stay.
 
-    These are control characters (terminal sequences among them), those that turn the direction of writing, spaces that look like another,
-    and bytes of a file name that are no UTF-8.
+    These are control characters (terminal sequences among them), those that turn the direction of writing, spaces that
+    look like another, and bytes of a file name that are no UTF-8.
     """
     told = str(text)
     return told if told.isprintable() else "".join(c if c in "\n\t" else _escaped(c) for c in told)
@@ -34,24 +36,32 @@ def one_line(text: object) -> str:
 
 
 def message_text(text: object) -> str:
-    """Return ``text`` for a terminal or a log, later lines indented: no line of it can pass for a message of its own."""
+    """Return ``text`` for a terminal or a log, later lines indented: no line of it can pass for a message of its
+    own.
+    """
     return visible(text).rstrip("\n").replace("\n", "\n  ")
 
 
 def command_text(*words: object) -> str:
-    """Return a command that can be pasted into bash or zsh, every word quoted where it must be: one line, whatever the words hold."""
+    """Return a command that can be pasted into bash or zsh, every word quoted where it must be: one line, whatever the
+    words hold.
+    """
     return " ".join(_word(str(word)) for word in words)
 
 
 def path_word(path: Path | str) -> str:
-    """Return ``path`` as a person types it here: relative where it lies below, and never taken for an option or a word such as ``auto``."""
+    """Return ``path`` as a person types it here: relative where it lies below, and never taken for an option or a word
+    such as ``auto``.
+    """
     absolute = Path(path).absolute()
     typed = os.path.relpath(absolute) if absolute.is_relative_to(Path.cwd()) else str(absolute)
     return f"./{typed}" if typed.startswith("-") or typed in _RESERVED else typed
 
 
 def source_place(file: str) -> str:
-    """Return a source file as a person finds it: ours from the package on, another from the current folder on where it lies below."""
+    """Return a source file as a person finds it: ours from the package on, another from the current folder on where it
+    lies below.
+    """
     path = Path(file)
     try:
         return str(path.relative_to(_PACKAGE.parent if path.is_relative_to(_PACKAGE) else Path.cwd()))
@@ -61,7 +71,9 @@ def source_place(file: str) -> str:
 
 def markdown_text(text: object) -> str:
     """Return ``text`` for a paragraph, a heading or a table's cell of Markdown (CommonMark and GitHub's)."""
-    told = re.sub(r"[\\`*\[\]|~$#@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", r"\\\g<0>", one_line(text), flags=re.IGNORECASE)
+    told = re.sub(
+        r"[\\`*\[\]|~$#@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", r"\\\g<0>", one_line(text), flags=re.IGNORECASE
+    )
     told = told.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"^(\s*\d*)([-+=:.)])", r"\1\\\2", told)  # else a list, or the line under a heading
 

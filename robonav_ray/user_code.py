@@ -36,8 +36,9 @@ def current_folder() -> str | None:
 def search_current_folder(top: str) -> None:
     """Let a module that stands in the current folder, and nowhere else, be imported from it.
 
-    The folder comes last on ``sys.path``, and only once a config names a module in it: no file there takes the place of Python's or an
-    installed one, and a command that names none imports nothing from the folder that it is given in. PYTHONSAFEPATH forbids it.
+    The folder comes last on ``sys.path``, and only once a config names a module in it: no file there takes the place of
+    Python's or an installed one, and a command that names none imports nothing from the folder that it is given in.
+    PYTHONSAFEPATH forbids it.
     """
     if top in sys.modules or sys.flags.safe_path or importlib.util.find_spec(top) is not None:
         return
@@ -50,13 +51,16 @@ def load_user_code(name: str, group: str, key: str) -> Callable[..., Any]:
     """Return the function or class that ``name`` (``module:Name``, or an entry point of ``group``) stands for.
 
     Raises:
-        UserError: When there is none, its module cannot be imported, or it cannot be called; the message begins with ``key``.
+        UserError: When there is none, its module cannot be imported, or it cannot be called; the message begins with
+            ``key``.
     """
     where = f"{key}: {name!r}"
     module, colon, attribute = name.partition(":")
     found = _imported(module, attribute, where) if colon else _entry_point(name, group, where)
     if not callable(found):
-        raise UserError(f"{where} is {type(found).__name__}, and a function or a class belongs there (docs/extensions.md)")
+        raise UserError(
+            f"{where} is {type(found).__name__}, and a function or a class belongs there (docs/extensions.md)"
+        )
     return found
 
 
@@ -71,8 +75,8 @@ def _imported(module: str, attribute: str, where: str) -> Any:
     except BaseException as error:
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             raise UserError(
-                f"{where}: there is no module {error.name!r} in the current folder or in an installed package; run from the folder that "
-                "it stands in, or install it"
+                f"{where}: there is no module {error.name!r} in the current folder or in an installed package; run "
+                "from the folder that it stands in, or install it"
             ) from None
         raise UserError(f"{where}: the import of {module} failed: {_told(error)}") from error
     if attribute not in vars(found):
@@ -85,7 +89,9 @@ def _entry_point(name: str, group: str, where: str) -> Any:
     known = {point.name: point for point in metadata.entry_points(group=group)}
     if name not in known:
         listed = f"there are {', '.join(sorted(known))}" if known else "no installed package has any"
-        raise UserError(f"{where}: is no entry point of the group {group} ({listed}); one of your own is named module:Name")
+        raise UserError(
+            f"{where}: is no entry point of the group {group} ({listed}); one of your own is named module:Name"
+        )
     try:
         return known[name].load()
     except KeyboardInterrupt:

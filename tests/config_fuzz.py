@@ -178,7 +178,9 @@ def _typo(rng: random.Random, text: str) -> str:
     if lines[i]:
         at = rng.randrange(len(lines[i]))
         lines[i] = (
-            lines[i][:at] + rng.choice(["", lines[i][at] * 2, rng.choice("abcxyz_.:-[]{}'\"#&*!|>%@ \t")]) + lines[i][at + 1 :]
+            lines[i][:at]
+            + rng.choice(["", lines[i][at] * 2, rng.choice("abcxyz_.:-[]{}'\"#&*!|>%@ \t")])
+            + lines[i][at + 1 :]
         )
     return "\n".join(lines)
 

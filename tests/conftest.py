@@ -1,4 +1,5 @@
-"""One Ray session for the whole suite, private to it; nothing here touches a Ray that somebody else runs. And no test hangs."""
+"""One Ray session for the whole suite, private to it; nothing here touches a Ray that somebody else runs. And no test
+hangs."""
 
 import faulthandler
 import os
@@ -28,7 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
-    """A test past its timeout fails by an exception, which `ray.get` swallows: a minute later all stacks are shown and all ends."""
+    """A test past its timeout fails by an exception, which `ray.get` swallows: a minute later all stacks are shown and
+    all ends."""
     faulthandler.dump_traceback_later(settings.timeout + HANGS_AFTER_S, exit=True, file=item.config.stash[stderr])
 
 
@@ -42,7 +44,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if config.option.durations is None:
         return
     seconds: Counter[str] = Counter()
-    for report in (one for reports in terminalreporter.stats.values() for one in reports if isinstance(one, pytest.TestReport)):
+    for report in (
+        one for reports in terminalreporter.stats.values() for one in reports if isinstance(one, pytest.TestReport)
+    ):
         seconds[report.nodeid.partition("::")[0].rpartition("/")[0]] += report.duration
     terminalreporter.section("seconds of each folder")
     for folder, total in seconds.most_common():

@@ -12,7 +12,8 @@ class Stopped(BaseException):
 
 
 class DiskOperations:
-    """Counts the operations that change a disk (writes of unbuffered files twice a file at least); the ``at``-th does ``fault``."""
+    """Counts the operations that change a disk (writes of unbuffered files twice a file at least); the ``at``-th does
+    ``fault``."""
 
     def __init__(self, set_attribute: Callable[[Any, str, Any], None] = setattr) -> None:
         self.count, self.at = 0, -1
@@ -52,7 +53,8 @@ class DiskOperations:
 
 
 class _CountedFile:
-    """A file of which an unbuffered one takes half of what is left at a time, so that a write can be stopped in the middle."""
+    """A file of which an unbuffered one takes half of what is left at a time, so that a write can be stopped in the
+    middle."""
 
     def __init__(self, file: Any, step: Callable[[], None], parts: int) -> None:
         self._file, self._step, self._parts = file, step, parts

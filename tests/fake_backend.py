@@ -39,4 +39,6 @@ class FakeBackend:
 
     def wait_for(self, count: int) -> None:
         with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.points) >= count, 30), f"{len(self.points)} of {count} points"
+            assert self._arrived.wait_for(lambda: len(self.points) >= count, 30), (
+                f"{len(self.points)} of {count} points"
+            )

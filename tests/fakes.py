@@ -134,9 +134,12 @@ class FakeWeights:
 
 
 class ScriptedCommands:
-    """CommandChannel that gives out one list of commands per exchange, and stops after the last or at ``until(metrics)``."""
+    """CommandChannel that gives out one list of commands per exchange, and stops after the last or at
+    ``until(metrics)``."""
 
-    def __init__(self, *script: list[Command], until: Callable[[Metrics], bool] | None = None, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, *script: list[Command], until: Callable[[Metrics], bool] | None = None, timeout_s: float = 30.0
+    ) -> None:
         self._script = deque(script)
         self._until = until
         self._deadline = time.monotonic() + timeout_s

@@ -1,4 +1,5 @@
-"""Environments that are not ours, registered with Gymnasium: ``info`` as others fill it, episodes without end, pictures of any kind."""
+"""Environments that are not ours, registered with Gymnasium: ``info`` as others fill it, episodes without end, pictures
+of any kind."""
 
 from __future__ import annotations
 
@@ -17,12 +18,13 @@ def _telling(kind: str, t: int, length: int, won: bool) -> dict[str, Any]:
     last = t == length
     if kind == "ours":  # every name that our worlds use, with another meaning
         return {
-            "outcome": "reached", "length": 12.5, "total_return": -77, "task_return": 99, "goals_reached": None, "parked": True,
-            "path_length_m": 1.0, "min_clearance_m": 2.0, "final_obs": 1, "final_info": {"outcome": 1}, "speed": 0.25 * t,
+            "outcome": "reached", "length": 12.5, "total_return": -77, "task_return": 99, "goals_reached": None,
+            "parked": True, "path_length_m": 1.0, "min_clearance_m": 2.0, "final_obs": 1, "final_info": {"outcome": 1},
+            "speed": 0.25 * t,
         }  # fmt: skip
     told: dict[str, Any] = {
-        "end": won, "numpy": np.bool_(won), "int": int(won), "float": float(won), "array": np.array([won]), "zero_d": np.array(float(won)),
-        "none": None, "text": "yes" if won else "no", "nan": float("nan"),
+        "end": won, "numpy": np.bool_(won), "int": int(won), "float": float(won), "array": np.array([won]),
+        "zero_d": np.array(float(won)), "none": None, "text": "yes" if won else "no", "nan": float("nan"),
     }  # fmt: skip
     if kind in told:
         return {"is_success": told[kind]} if last else {}
@@ -40,13 +42,17 @@ class ForeignEnv(gym.Env[np.ndarray, Any]):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
 
-    def __init__(self, kind: str = "nothing", length: int = 5, picture: str = "picture", render_mode: str | None = None) -> None:
+    def __init__(
+        self, kind: str = "nothing", length: int = 5, picture: str = "picture", render_mode: str | None = None
+    ) -> None:
         self.observation_space = gym.spaces.Box(-1.0, 1.0, (3,), np.float32)
         self.action_space = gym.spaces.Discrete(2)
         self.kind, self.length, self.picture, self.render_mode = kind, length, picture, render_mode
         self.num_episodes = self.t = 0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.t = 0
         self.num_episodes += 1
@@ -67,7 +73,9 @@ class ForeignEnv(gym.Env[np.ndarray, Any]):
             return np.zeros((48 + self.t, 64, 3), np.uint8)
         wide = np.zeros((1000, 2000, 4), np.uint8)
         frame = np.full(SIZE, 10 * (self.t % 20), np.uint8)
-        return {"picture": frame, "wide": wide, "flat": frame[:, :, 0], "floats": frame / 255.0, "nothing": None}[self.picture]
+        return {"picture": frame, "wide": wide, "flat": frame[:, :, 0], "floats": frame / 255.0, "nothing": None}[
+            self.picture
+        ]
 
 
 class BlindEnv(ForeignEnv):

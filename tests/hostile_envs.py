@@ -1,6 +1,8 @@
-"""Environments that do what their authors never should: one class, a table of behaviours. Registered as tests.hostile_envs:Hostile-v0.
+"""Environments that do what their authors never should: one class, a table of behaviours. Registered as
+tests.hostile_envs:Hostile-v0.
 
-``behaviour`` does its worst in ``call`` (``init``, ``reset``, ``step``, ``close`` or ``render``), from the ``after``-th time on.
+``behaviour`` does its worst in ``call`` (``init``, ``reset``, ``step``, ``close`` or ``render``), from the ``after``-th
+time on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Run the default suite in two lanes side by side: what needs Ray waits much and computes little, the rest the other way round.
+"""Run the default suite in two lanes side by side: what needs Ray waits much and computes little, the rest the other
+way round.
 
 python tests/lanes.py [PYTEST'S ARGUMENTS]; the exit code is 0 when both lanes pass.
 """
@@ -43,7 +44,8 @@ def main() -> int:
 
 
 def exit_code(*codes: int) -> int:
-    """Return 0 when all lanes passed, of which some may have had nothing to do; else 1, also for one that a signal has ended (< 0)."""
+    """Return 0 when all lanes passed, of which some may have had nothing to do; else 1, also for one that a signal has
+    ended (< 0)."""
     return 0 if 0 in codes and set(codes) <= {0, NOTHING_COLLECTED} else 1
 
 

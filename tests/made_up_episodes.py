@@ -1,4 +1,5 @@
-"""Made-up episodes: a pure function of (level, world, index), so that any number of workers can replay the same ones."""
+"""Made-up episodes: a pure function of (level, world, index), so that any number of workers can replay the same
+ones."""
 
 from __future__ import annotations
 

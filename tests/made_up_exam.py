@@ -38,7 +38,11 @@ def made_up_entrants(names: tuple[str, ...] = tuple(SKILL), num_seeds: int = 3) 
         for seed in range(num_seeds if name == "navigation" else 1):
             shown = f"{name}-s{seed}" if name == "navigation" and num_seeds > 1 else name
             where = f"runs/{shown}" if trained else name
-            facts = {"checkpoint": "checkpoint-000412", "env_steps": "1,204,224", "config sha256": "9f2c" * 16} if trained else {}
+            facts = (
+                {"checkpoint": "checkpoint-000412", "env_steps": "1,204,224", "config sha256": "9f2c" * 16}
+                if trained
+                else {}
+            )
             entrants.append(
                 EntrantFacts(
                     name=shown,
@@ -61,7 +65,9 @@ def made_up_scenarios(num_worlds: int) -> list[tuple[ScenarioFacts, float]]:
     for factor, harm in ROBUSTNESS.items():
         rows += [(f"{factor}_{n}", "robustness", factor, float(n), "full_challenge", 1.35 + harm * n) for n in range(4)]
     for factor, harm in GENERALISATION.items():
-        rows += [(f"{factor}_{n}", "generalisation", factor, float(n), "full_challenge", 1.35 + harm * n) for n in (1, 2, 3)]
+        rows += [
+            (f"{factor}_{n}", "generalisation", factor, float(n), "full_challenge", 1.35 + harm * n) for n in (1, 2, 3)
+        ]
     rows += [(name, "stress", "", None, "full_challenge", 2.4 + 0.3 * i) for i, name in enumerate(STRESS)]
     return [
         (
@@ -85,7 +91,9 @@ def made_up_scenarios(num_worlds: int) -> list[tuple[ScenarioFacts, float]]:
     ]
 
 
-def made_up_cell(rng: np.random.Generator, hardness: np.ndarray, skill: float, harm: float, sensor_harm: float) -> EpisodeTable:
+def made_up_cell(
+    rng: np.random.Generator, hardness: np.ndarray, skill: float, harm: float, sensor_harm: float
+) -> EpisodeTable:
     """Return the episodes of one entrant in one scenario; ``hardness`` (W,) of the worlds is the same for all."""
     n = len(hardness)
     score = skill - harm - sensor_harm - hardness + rng.logistic(0.0, 0.7, n)
@@ -121,7 +129,9 @@ def made_up_exam(
 ) -> ExamTable:
     """Return the exam; ``families`` keeps those scenarios only (empty: all)."""
     entrants = made_up_entrants(names, num_seeds)
-    scenarios = [(facts, harm) for facts, harm in made_up_scenarios(num_worlds) if not families or facts.family in families]
+    scenarios = [
+        (facts, harm) for facts, harm in made_up_scenarios(num_worlds) if not families or facts.family in families
+    ]
     cells, decisions = {}, {}
     for s, (facts, harm) in enumerate(scenarios):
         hardness = np.random.default_rng([7, s]).normal(0.0, 1.2, num_worlds)
@@ -131,7 +141,9 @@ def made_up_exam(
             luck = 0.08 * np.random.default_rng([3, e]).normal() if entrant.train_seed is not None else 0.0
             blind = -0.7 * (harm - 1.35) if facts.family == "robustness" and KNOWS.get(name) else 0.0
             cells[e, s] = made_up_cell(rng, hardness, SKILL[name] + luck, harm, blind)
-            decisions[e, s] = Decisions(2.1e-5 * (1 + e), 6.3e-5 * (1 + e), 900, num_worlds, 1.1e-4 * (1 + e), 3.2e-4 * (1 + e))
+            decisions[e, s] = Decisions(
+                2.1e-5 * (1 + e), 6.3e-5 * (1 + e), 900, num_worlds, 1.1e-4 * (1 + e), 3.2e-4 * (1 + e)
+            )
     missing = {}
     if "random" in names and not families:
         e, s = len(entrants) - 1, len(scenarios) - 1

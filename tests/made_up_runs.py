@@ -1,4 +1,5 @@
-"""Run directories as a training leaves them, made in milliseconds: a config, notes, and checkpoints with a learner, rows and counters."""
+"""Run directories as a training leaves them, made in milliseconds: a config, notes, and checkpoints with a learner,
+rows and counters."""
 
 import json
 from collections.abc import Sequence
@@ -32,7 +33,9 @@ def make_run(
     run.write_json("summary.json", {"env_steps": max(steps, default=0)})
     if success is not None:
         run.write_json("evaluation.json", {"levels": [{"summary": {"success": {"frac": success}}}]})
-    (run.path / "metrics.jsonl").write_text("".join(json.dumps({"step": s, "learner/q_mean": 0.1 * s}) + "\n" for s in (1, 2, 3)))
+    (run.path / "metrics.jsonl").write_text(
+        "".join(json.dumps({"step": s, "learner/q_mean": 0.1 * s}) + "\n" for s in (1, 2, 3))
+    )
     task = describe_task(config)
     for count in steps:
         add_checkpoint(run, task, count, None if storage is None else f"{storage}/{run.path.name}")

@@ -32,7 +32,9 @@ class NaiveNStepLane:
         obs, action, _, q_taken, version = steps[0]
         return Row(obs, action, total, next_obs, discount, version, abs(total + discount * next_q - q_taken))
 
-    def push(self, obs, action, reward, terminated, truncated, q_taken, q_max, final_obs, final_q_max, version) -> list[Row]:
+    def push(
+        self, obs, action, reward, terminated, truncated, q_taken, q_max, final_obs, final_q_max, version
+    ) -> list[Row]:
         rows = []
         if len(self.steps) == self.n_step:
             rows.append(self._row(self.steps, obs.copy(), float(q_max), False))
@@ -40,7 +42,9 @@ class NaiveNStepLane:
         self.steps.append((obs.copy(), int(action), float(reward), float(q_taken), version))
         if terminated or truncated:
             while self.steps:
-                rows.append(self._row(self.steps, final_obs.copy(), 0.0 if terminated else float(final_q_max), bool(terminated)))
+                rows.append(
+                    self._row(self.steps, final_obs.copy(), 0.0 if terminated else float(final_q_max), bool(terminated))
+                )
                 self.steps = self.steps[1:]
         return rows
 
@@ -119,7 +123,8 @@ def naive_munchausen_value(q, tau) -> float:
 
 
 def naive_layers(arrays, obs, algo, noise=None, ring=None) -> np.ndarray:
-    """The head's outputs (B, P * Z) (for iqn: the last hidden layer's), in float64, layer by layer, every weight perturbed by hand."""
+    """The head's outputs (B, P * Z) (for iqn: the last hidden layer's), in float64, layer by layer, every weight
+    perturbed by hand."""
     used = 0
     x = np.asarray(obs, np.float64)
     if ring is not None:
@@ -179,6 +184,9 @@ def bootstrap_discount(num_steps: np.ndarray, terminated: np.ndarray, gamma: flo
     return np.where(terminated, 0.0, gamma ** np.asarray(num_steps, dtype=np.float64)).astype(np.float32)
 
 
-def initial_priority(reward: np.ndarray, discount: np.ndarray, next_q_max: np.ndarray, q_taken: np.ndarray) -> np.ndarray:
-    """Return |R + discount * max_a Q(s', a) - Q(s, a)| as the actor knows it, float32 (Horgan et al. 2018, algorithm 1)."""
+def initial_priority(
+    reward: np.ndarray, discount: np.ndarray, next_q_max: np.ndarray, q_taken: np.ndarray
+) -> np.ndarray:
+    """Return |R + discount * max_a Q(s', a) - Q(s, a)| as the actor knows it, float32 (Horgan et al. 2018, algorithm
+    1)."""
     return np.abs(reward + discount * next_q_max - q_taken).astype(np.float32)

@@ -11,7 +11,8 @@ from robonav_ray.algo.hindsight import Rows, Steps
 
 
 class LineGoals:
-    """Goals are numbers on a line; the observation is (place, goal, goal - place), a step that ``hit`` pays -5 and ends everything."""
+    """Goals are numbers on a line; the observation is (place, goal, goal - place), a step that ``hit`` pays -5 and ends
+    everything."""
 
     columns = np.array([1, 2])
 
@@ -31,7 +32,9 @@ class LineGoals:
         return np.concatenate([desired_goal, desired_goal - achieved_goal], axis=1).astype(np.float32)
 
 
-def naive_relabel(steps: Steps, rows: Rows, goals: Any, n_step: int, gamma: float, scale: float) -> list[tuple[Any, ...]]:
+def naive_relabel(
+    steps: Steps, rows: Rows, goals: Any, n_step: int, gamma: float, scale: float
+) -> list[tuple[Any, ...]]:
     """Return (obs, action, reward, next_obs, discount, policy_version) of every row, by walking through the episode."""
     out = []
 

@@ -1,4 +1,6 @@
-"""The slow twin of the meter: plays one world's first episode, keeps everything, and computes each column from the whole of it."""
+"""The slow twin of the meter: plays one world's first episode, keeps everything, and computes each column from the
+whole of it.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,7 @@ def hit_thing(found: list[Any], before: Moment, now: Moment, r: int, outcome: in
 
 
 def measured(worlds: BatchedWorlds, act: Any, cut_off_after: int | None) -> dict[str, np.ndarray]:
-    """Play the first episode of every lane (the worlds have just been reset) and return the meter's columns, (L,) each."""
+    """Play the first episode of every lane (the worlds have just been reset); return the meter's columns, (L,) each."""
     n, robots = worlds.num_worlds, worlds.num_robots
     history = [[Moment(worlds, w)] for w in range(n)]
     rows: dict[int, dict[str, float]] = {}
@@ -126,7 +128,9 @@ def measured(worlds: BatchedWorlds, act: Any, cut_off_after: int | None) -> dict
     return {name: np.array([rows[i][name] for i in range(worlds.num_lanes)]) for name in rows[0]}
 
 
-def one_lane(worlds: BatchedWorlds, history: list[Moment], parked: list[np.ndarray], r: int, outcome: int) -> dict[str, float]:
+def one_lane(
+    worlds: BatchedWorlds, history: list[Moment], parked: list[np.ndarray], r: int, outcome: int
+) -> dict[str, float]:
     config, dt = worlds.config, worlds.config.dt_s
     steps, now, radius = len(history) - 1, history[-1], config.robot.radius_m
     clearance, moving, ttc, standing, heading = [], [], math.inf, [0.0], 0.0
@@ -178,7 +182,9 @@ def the_end(worlds: BatchedWorlds, history: list[Moment], parked: np.ndarray, r:
         "clearance_before_m",
     ]
     end = {f"end_{name}": math.nan for name in [*names, "density_per_m2", "standing_frac"]}
-    looks = {f"last_{t:02d}_{what}": math.nan for t in (0, 5, 10, 15, 20) for what in ("x_m", "y_m", "speed", "turn_rate")}
+    looks = {
+        f"last_{t:02d}_{what}": math.nan for t in (0, 5, 10, 15, 20) for what in ("x_m", "y_m", "speed", "turn_rate")
+    }
     found = things(worlds, now, parked, r)
     if outcome == Outcome.SUCCESS or not found:
         return end | looks
@@ -218,7 +224,9 @@ def the_end(worlds: BatchedWorlds, history: list[Moment], parked: np.ndarray, r:
         x, y = turned(offset, then.robot[r, lay.YAW])
         turn = 0.0 if last == back else wrap(then.robot[r, lay.YAW] - history[last - back - 1].robot[r, lay.YAW]) / dt
         values = (x, y, speeds[last - back], turn)
-        looks |= {f"last_{tenths:02d}_{what}": v for what, v in zip(("x_m", "y_m", "speed", "turn_rate"), values, strict=True)}
+        looks |= {
+            f"last_{tenths:02d}_{what}": v for what, v in zip(("x_m", "y_m", "speed", "turn_rate"), values, strict=True)
+        }
         if k == 2:
             end["end_clearance_before_m"] = float(np.linalg.norm(offset)) - size - radius
     return end | looks

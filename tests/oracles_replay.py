@@ -10,7 +10,9 @@ from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.records import Fragment, TransitionSpec
 from robonav_ray.replay.shard import ReplayShard
 
-SPEC = TransitionSpec(tuple(column._replace(low=-1e9, high=1e9) for column in TransitionSpec.for_discrete((3,)).columns))
+SPEC = TransitionSpec(
+    tuple(column._replace(low=-1e9, high=1e9) for column in TransitionSpec.for_discrete((3,)).columns)
+)
 """Any number will do in any column: rows say who they are."""
 
 
@@ -68,7 +70,9 @@ class NaiveLedger:
         return ok
 
 
-def serial_fragment(sequence: int, rows: int, *, worker: int = 0, life: int = 0, priority: np.ndarray | None = None) -> Fragment:
+def serial_fragment(
+    sequence: int, rows: int, *, worker: int = 0, life: int = 0, priority: np.ndarray | None = None
+) -> Fragment:
     """Return a fragment whose every column encodes the row's own number: worker * 1e5 + sequence * rows + row."""
     number = worker * 100_000 + sequence * rows + np.arange(rows)
     columns = SPEC.allocate(rows)

@@ -58,7 +58,9 @@ def unicycle(pose: np.ndarray, v: float, omega: float, dt: float) -> np.ndarray:
     x, y, yaw = pose
     middle = yaw + omega * dt / 2
     yaw = yaw + omega * dt
-    return np.array([x + v * dt * math.cos(middle), y + v * dt * math.sin(middle), math.atan2(math.sin(yaw), math.cos(yaw))])
+    return np.array(
+        [x + v * dt * math.cos(middle), y + v * dt * math.sin(middle), math.atan2(math.sin(yaw), math.cos(yaw))]
+    )
 
 
 def tour_length(position: np.ndarray, goals: np.ndarray, index: int) -> float:
@@ -85,9 +87,11 @@ def orca_reference(
 
 
 def aligned_scan(old: np.ndarray, pose: np.ndarray, now: np.ndarray, range_max_m: float, join_m: float) -> np.ndarray:
-    """Return (B,) the scan ``old`` (B,), taken at ``pose`` (x, y, yaw), as its points look from ``now``: every ray against every line.
+    """Return (B,) the scan ``old`` (B,), taken at ``pose`` (x, y, yaw), as its points look from ``now``: every ray
+    against every line.
 
-    Points of neighbouring beams nearer than ``join_m`` are joined by a line; every point also counts for the beam nearest to it.
+    Points of neighbouring beams nearer than ``join_m`` are joined by a line; every point also counts for the beam
+    nearest to it.
     """
     beams = len(old)
     angle = -np.pi + 2 * np.pi / beams * np.arange(beams)

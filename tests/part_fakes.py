@@ -1,4 +1,5 @@
-"""A clock that stands still until it is moved, and parts that answer when the test says so: for policies that need no process."""
+"""A clock that stands still until it is moved, and parts that answer when the test says so: for policies that need no
+process."""
 
 from __future__ import annotations
 

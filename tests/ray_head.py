@@ -1,4 +1,5 @@
-"""A Ray head of one's own for tests: token authentication, own ports, own home and temporary directory, ended with all it started."""
+"""A Ray head of one's own for tests: token authentication, own ports, own home and temporary directory, ended with all
+it started."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Head:
     storage: Path
 
     def environment(self, home: Path, token: str | None = "") -> dict[str, str]:
-        """The environment of another machine: its own home, with the token (another one; None: none) and nothing else of Ray's."""
+        """The environment of another machine: its own home, with the token (another one; None: none) and nothing else
+        of Ray's."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "ROBONAV_"))}
         if token is not None:
             path = home / ".ray" / "auth_token"
@@ -47,21 +49,26 @@ def ray_head(first_port: int, num_cpus: int = 4, **environment: str) -> Iterator
     token, storage = uuid.uuid4().hex, folder / "shared"
     storage.mkdir()
     head = Head(f"127.0.0.1:{first_port}", f"http://127.0.0.1:{first_port + 1}", token, folder / "home", storage)
-    env = head.environment(folder / "home") | {"RAY_AUTH_MODE": "token", "RAY_JOB_STOP_WAIT_TIME_S": "45", "OMP_NUM_THREADS": "1"}
-    ports = ("ray-client-server-port", "object-manager-port", "node-manager-port", "metrics-export-port", "dashboard-agent-listen-port",
-             "dashboard-agent-grpc-port", "runtime-env-agent-port")  # fmt: skip
+    env = head.environment(folder / "home") | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_JOB_STOP_WAIT_TIME_S": "45",
+        "OMP_NUM_THREADS": "1",
+    }
+    ports = ("ray-client-server-port", "object-manager-port", "node-manager-port", "metrics-export-port",
+             "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port")  # fmt: skip
     command = [
-        str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--disable-usage-stats", "--node-ip-address", "127.0.0.1",
-        "--port", str(first_port), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(first_port + 1),
-        *(word for i, name in enumerate(ports) for word in (f"--{name}", str(first_port + 2 + i))),
-        "--min-worker-port", str(first_port + 20), "--max-worker-port", str(first_port + 240),
-        "--num-cpus", str(num_cpus), "--object-store-memory", "120000000", "--temp-dir", str(folder / "ray"),
+        str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--disable-usage-stats",
+        "--node-ip-address", "127.0.0.1", "--port", str(first_port), "--dashboard-host", "127.0.0.1",
+        "--dashboard-port", str(first_port + 1),
+        *(word for i, name in enumerate(ports) for word in (f"--{name}", str(first_port + 2 + i))), "--min-worker-port",
+        str(first_port + 20), "--max-worker-port", str(first_port + 240), "--num-cpus", str(num_cpus),
+        "--object-store-memory", "120000000", "--temp-dir", str(folder / "ray"),
     ]  # fmt: skip
     mark = f"test-head:{folder.name}"
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            command, env=env | {"ROBONAV_STORAGE": str(storage), MARK: mark, **environment}, stdout=log, stderr=subprocess.STDOUT,
-            cwd=folder, start_new_session=True,
+            command, env=env | {"ROBONAV_STORAGE": str(storage), MARK: mark, **environment}, stdout=log,
+            stderr=subprocess.STDOUT, cwd=folder, start_new_session=True,
         )  # fmt: skip
     trace = Trace(mark, process.pid, psutil.Process(process.pid).create_time())
     try:
@@ -90,7 +97,8 @@ def _wait_until_up(head: Head, process: subprocess.Popen[bytes], log: Path) -> N
 
 
 def _end(process: subprocess.Popen[bytes], trace: Trace) -> None:
-    """SIGTERM to the head, SIGKILL to what is left of it; nothing that it started stays, and nothing else is touched."""
+    """SIGTERM to the head, SIGKILL to what is left of it; nothing that it started stays, and nothing else is
+    touched."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=15)

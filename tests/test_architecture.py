@@ -51,7 +51,9 @@ print(json.dumps(found))
 @pytest.fixture(scope="module")
 def loaded() -> dict[str, list[str]]:
     """Return the heavy modules that a fresh interpreter holds after each step."""
-    done = subprocess.run([sys.executable, "-c", PROBE, json.dumps(LIGHT)], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, json.dumps(LIGHT)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -113,7 +115,9 @@ def test_no_dozen_lines_stand_twice() -> None:
     twice = []
     for path in (path for tree in (PACKAGE, PROOFS, ROOT / "tests") for path in sorted(tree.rglob("*.py"))):
         lines = [
-            (n, text) for n, line in enumerate(path.read_text().splitlines(), 1) if not NO_LOGIC.fullmatch(text := line.strip())
+            (n, text)
+            for n, line in enumerate(path.read_text().splitlines(), 1)
+            if not NO_LOGIC.fullmatch(text := line.strip())
         ]
         for start in range(len(lines) - 11):
             place = f"{path.relative_to(ROOT)}:{lines[start][0]}"
@@ -124,7 +128,11 @@ def test_no_dozen_lines_stand_twice() -> None:
 
 
 def test_nothing_is_pickled_to_disk() -> None:
-    guilty = [p for p in PACKAGE.rglob("*.py") if re.search(r"\b(import pickle|torch\.load\(|allow_pickle=True)", p.read_text())]
+    guilty = [
+        p
+        for p in PACKAGE.rglob("*.py")
+        if re.search(r"\b(import pickle|torch\.load\(|allow_pickle=True)", p.read_text())
+    ]
     assert guilty == []
 
 
@@ -164,7 +172,8 @@ def test_files_are_opened_by_plain_files_alone() -> None:
     found = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if path.name != "plain_files.py" and any(BARE.search(line.partition("#")[0]) for line in path.read_text().splitlines())
+        if path.name != "plain_files.py"
+        and any(BARE.search(line.partition("#")[0]) for line in path.read_text().splitlines())
     }
     assert found == OPENED_ELSEWHERE.keys(), "open files with robonav_ray.files.plain_files; docs/security.md says why"
 
@@ -182,7 +191,7 @@ PROBED = {
     "nodes/cluster.py": "the notes of any exception",
     "nodes/doctor.py": "what os has on this platform",
     "ranges.py": "an error that came through Ray, which brings its cause",
-    "runs/checkpoint.py": "an error that came through Ray, which brings its cause",
+    "runs/taking_up.py": "an error that came through Ray, which brings its cause",
     "runtime/signals.py": "a signal handler: a function, or one of Python's numbers",
     "runtime/streams.py": "standard output as somebody has replaced it",
     "runtime/watching.py": "a signal handler: a function, or one of Python's numbers",
@@ -226,12 +235,14 @@ def test_an_arrow_has_at_most_three_methods() -> None:
 
 
 def test_what_is_printed_is_text_and_never_markup() -> None:
-    """Only screen.py makes a console, a log handler or a line for standard output: a forgotten escape cannot happen elsewhere."""
+    """Only screen.py makes a console, a log handler or a line for standard output: a forgotten escape cannot happen
+    elsewhere."""
     forbidden = {
         r"\brich\.print\b|from rich import print": "rich.print reads markup",
         r"\bConsole\(|\bRichHandler\(": "screen.py makes the consoles",
         r"from_markup|\bmarkup=True": "a text is no markup",
-        r"\btyper\.echo\(f?\"(?!robonav_ray \{)|\bclick\.echo\(": "screen.say and say_error write what comes from outside",
+        r"\btyper\.echo\(f?\"(?!robonav_ray \{)|\bclick\.echo\(": "screen.say and say_error write what comes from "
+        "outside",
         r"TextColumn\((?![^\n]*markup=False)": "its text would be markup",
         r"\b(Frame|Panel)\([^()]*title=f?\"": "a str would be markup: give a Text",
         r"\[/\]|\[(bold|dim|red|green|yellow|cyan)\]": "say it with Text.assemble or style=",
@@ -245,7 +256,10 @@ def test_what_is_printed_is_text_and_never_markup() -> None:
         if name in ("screen.py", "text.py"):
             continue
         for pattern, why in forbidden.items():
-            if "shlex" in pattern and (name in shell or name.startswith("proofs/")):  # words for a machine, not for a person
+            # words for a machine, not for a person
+            if "shlex" in pattern and (name in shell or name.startswith("proofs/")):
                 continue
-            found += [f"{name}: {line.strip()} ({why})" for line in path.read_text().splitlines() if re.search(pattern, line)]
+            found += [
+                f"{name}: {line.strip()} ({why})" for line in path.read_text().splitlines() if re.search(pattern, line)
+            ]
     assert found == []

@@ -1,7 +1,7 @@
 """What acting costs beside the worlds: forward passes and n-step folding, on one thread.
 
-The last line with ``--json`` is one object: microseconds per forward pass of a 2 x 256 dueling policy by batch size, and nanoseconds
-per env step of ``NStepFolder`` at 122 observations.
+The last line with ``--json`` is one object: microseconds per forward pass of a 2 x 256 dueling policy by batch size,
+and nanoseconds per env step of ``NStepFolder`` at 122 observations.
 """
 
 from __future__ import annotations
@@ -59,7 +59,19 @@ def fold_ns_per_step(num_lanes: int, num_steps: int = 64) -> float:
         row = 0
         for t in range(num_steps):
             row = folder.push(
-                obs[t % 4], action, value, ends[t], nothing, value, value, obs[(t + 1) % 4], value, 1, columns, priority, row
+                obs[t % 4],
+                action,
+                value,
+                ends[t],
+                nothing,
+                value,
+                value,
+                obs[(t + 1) % 4],
+                value,
+                1,
+                columns,
+                priority,
+                row,
             )
 
     return median_us(fragment, 5) * 1e3 / (num_lanes * num_steps)

@@ -1,8 +1,8 @@
 """What each switch of the agent costs: one update, and acting for 64 robots, as ratios to the default agent.
 
-CPU seconds of one thread, the default and all variants turn about; medians over rounds. An update is ``learner.update.Update`` on
-batches that lie in memory (256 rows, 120 observations, 15 actions), so without replay and Ray; acting is ``Policy.q_values``, with
-new noise for noisy nets. The last line with ``--json`` is one object.
+CPU seconds of one thread, the default and all variants turn about; medians over rounds. An update is
+``learner.update.Update`` on batches that lie in memory (256 rows, 120 observations, 15 actions), so without replay and
+Ray; acting is ``Policy.q_values``, with new noise for noisy nets. The last line with ``--json`` is one object.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def cpu_seconds(call: Callable[[], object], num_calls: int) -> float:
     return (time.thread_time() - start) / num_calls
 
 
-def make_calls(switches: dict[str, object], samples: list[ReplaySample]) -> tuple[Callable[[], None], Callable[[], None]]:
+def make_calls(
+    switches: dict[str, object], samples: list[ReplaySample]
+) -> tuple[Callable[[], None], Callable[[], None]]:
     """Return what makes one update after another, and what acts once for 64 robots."""
     algo, config = AlgoConfig.model_validate(switches), LearnerConfig(batch_size=len(samples[0].item_id))
     state = LearnerState(OBS_DIM, NUM_ACTIONS, algo, config, seed=0, lidar=RING)
@@ -106,7 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in names:
         ms, us = (statistics.median(values) * unit for values, unit in zip(pace[name], (1e3, 1e6), strict=True))
         ratios = [
-            statistics.median(a / b for a, b in zip(*pair, strict=True)) for pair in zip(pace[name], pace[default], strict=True)
+            statistics.median(a / b for a, b in zip(*pair, strict=True))
+            for pair in zip(pace[name], pace[default], strict=True)
         ]
         result[name] = {"update_ms": round(ms, 2), "update_ratio": round(ratios[0], 2),
                         "acting_us": round(us, 1), "acting_ratio": round(ratios[1], 2)}  # fmt: skip

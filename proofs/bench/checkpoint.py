@@ -1,8 +1,8 @@
 """What a snapshot of a full replay costs a running learner, and how soon a resumed run is at full speed again.
 
-A whole run over Ray (workers, shards, learner) fills its replay, trains, and has snapshots made of it as the controller does. The gap is
-the time from the beginning of one chunk of updates to the next, as the learner itself measures it. Then the driver leaves and
-`robonav train --resume` takes the run up.
+A whole run over Ray (workers, shards, learner) fills its replay, trains, and has snapshots made of it as the controller
+does. The gap is the time from the beginning of one chunk of updates to the next, as the learner itself measures it.
+Then the driver leaves and `robonav train --resume` takes the run up.
 
     python -m proofs bench_checkpoint --rows 1000000 --json
 """
@@ -35,8 +35,9 @@ FULL_SPEED_FRAC = 0.9
 
 def overrides(rows: int, extra: list[str]) -> list[str]:
     """Return what the run differs by: the replay holds ``rows``, and nothing is saved but on demand."""
-    return [f"replay.capacity={rows}", f"replay.min_size={rows}", "checkpoint.interval_s=3600", "tracking.prometheus=false",
-            "tracking.panel=plain", "tracking.interval_s=0.5", "budget.time_s=100000", "evaluation.num_episodes=4", *extra]  # fmt: skip
+    return [f"replay.capacity={rows}", f"replay.min_size={rows}", "checkpoint.interval_s=3600",
+            "tracking.prometheus=false", "tracking.panel=plain", "tracking.interval_s=0.5", "budget.time_s=100000",
+            "evaluation.num_episodes=4", *extra]  # fmt: skip
 
 
 class Watch:
@@ -133,7 +134,9 @@ def _points(metrics: Path, since: float) -> list[tuple[float, float]]:
         return []
     lines = [json.loads(line) for line in metrics.read_text().splitlines() if line.endswith("}")]
     return [
-        (line["time"], line["learner/learner_step"]) for line in lines if line["time"] > since and "learner/learner_step" in line
+        (line["time"], line["learner/learner_step"])
+        for line in lines
+        if line["time"] > since and "learner/learner_step" in line
     ]
 
 
@@ -185,13 +188,16 @@ def show(report: dict[str, Any], *, as_json: bool) -> None:
     say(f"{report['rows']:,} rows of {report['row_bytes']} bytes, filled in {report['fill_s']:.0f} s")
     for outside, during in zip(report["outside"], report["snapshots"], strict=True):
         say(
-            f"outside: {outside['learner_steps_per_s']:.0f} learner steps/s, {outside['env_steps_per_s']:.0f} env steps/s, longest gap "
-            f"{outside['gap_s_max']:.3f} s"
+            f"outside: {outside['learner_steps_per_s']:.0f} learner steps/s, {outside['env_steps_per_s']:.0f} env "
+            f"steps/s, longest gap {outside['gap_s_max']:.3f} s"
         )
         say(
-            f"during:  {during['learner_steps_per_s']:.0f} learner steps/s, {during['env_steps_per_s']:.0f} env steps/s, longest gap "
-            f"{during['gap_s_max']:.3f} s; committed after {during['committed_s']:.1f} s (cut {during['cut_s']:.2f} s), "
-            f"{during['bytes'] / 1e6:.0f} MB, {during['mb_per_s']:.0f} MB/s"
+            f"during:  {during['learner_steps_per_s']:.0f} learner steps/s, {during['env_steps_per_s']:.0f} env "
+            f"steps/s, longest gap {during['gap_s_max']:.3f} s; committed after {during['committed_s']:.1f} s (cut "
+            f"{during['cut_s']:.2f} s), {during['bytes'] / 1e6:.0f} MB, {during['mb_per_s']:.0f} MB/s"
         )
     if "resumed_full_speed_s" in report:
-        say(f"resumed: at {FULL_SPEED_FRAC:.0%} of that speed {report['resumed_full_speed_s']:.1f} s after the command was typed")
+        say(
+            f"resumed: at {FULL_SPEED_FRAC:.0%} of that speed {report['resumed_full_speed_s']:.1f} s after the command "
+            "was typed"
+        )

@@ -1,7 +1,7 @@
 """From the command's start on an idle 2-core machine: how long until all four stages are passed, over Ray.
 
-Each seed is one `robonav train` process with an empty budget, so that it ends when the curriculum is passed; seconds are counted from
-just before the process is started.
+Each seed is one `robonav train` process with an empty budget, so that it ends when the curriculum is passed; seconds
+are counted from just before the process is started.
 
     python -m proofs bench_curriculum --seeds 3 --json
 """
@@ -28,9 +28,9 @@ from robonav_ray.screen import say
 def run_once(seed: int, overrides: list[str], limit_s: float, directory: Path, quiet: bool) -> dict[str, float | None]:
     """Train with ``seed`` until passed, and return its seconds and env steps (None when it was not passed in time)."""
     run = directory / f"seed-{seed}"
-    command = [sys.executable, "-m", "robonav_ray.cli", "train", f"seed={seed}", "budget.time_s=0", "evaluation.num_episodes=1",
-               f"budget.max_time_s={limit_s}", "tracking.panel=plain", "runtime.keep_ray_logs=true",
-               *overrides, "--out", str(run)]  # fmt: skip
+    command = [sys.executable, "-m", "robonav_ray.cli", "train", f"seed={seed}", "budget.time_s=0",
+               "evaluation.num_episodes=1", f"budget.max_time_s={limit_s}", "tracking.panel=plain",
+               "runtime.keep_ray_logs=true", *overrides, "--out", str(run)]  # fmt: skip
     began = time.time()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else sys.stderr, stderr=subprocess.STDOUT,
                                env=os.environ | {"RAY_TMPDIR": str(directory)})  # fmt: skip
@@ -53,7 +53,9 @@ def run_once(seed: int, overrides: list[str], limit_s: float, directory: Path, q
 
 
 def proportional_set_bytes(pid: int) -> int:
-    """Return the proportional set size of a process and all its descendants (shared memory, the object store included, once)."""
+    """Return the proportional set size of a process and all its descendants (shared memory, the object store included,
+    once).
+    """
     total = 0
     try:
         tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]

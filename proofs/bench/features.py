@@ -1,9 +1,10 @@
-"""What mixed precision, accumulation and compilation cost or bring, against the plain update, turn about in one process.
+"""What mixed precision, accumulation and compilation cost or bring, against the plain update, turn about in one
+process.
 
-Every feature makes the learner's own updates (``learner.update.Update``) on the same made-up batches, without replay or Ray around them.
-``speedup`` is the median over rounds of plain seconds by the feature's; ``gradient_off`` is how far the feature's gradient of one batch
-lies from the plain one, as a part of its norm; ``first_update_s`` holds what the first update takes, compilation included. On a GPU
-(``--device cuda``) the list grows by fp16 and by CUDA graphs.
+Every feature makes the learner's own updates (``learner.update.Update``) on the same made-up batches, without replay or
+Ray around them. ``speedup`` is the median over rounds of plain seconds by the feature's; ``gradient_off`` is how far
+the feature's gradient of one batch lies from the plain one, as a part of its norm; ``first_update_s`` holds what the
+first update takes, compilation included. On a GPU (``--device cuda``) the list grows by fp16 and by CUDA graphs.
 """
 
 from __future__ import annotations
@@ -106,7 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--batch", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--features", nargs="+", choices=sorted(FEATURES), default=["bf16", "accumulation_4"])
-    parser.add_argument("--algo", default="{}", help='switches of the algorithm as JSON, for instance {"distribution": "c51"}')
+    parser.add_argument(
+        "--algo", default="{}", help='switches of the algorithm as JSON, for instance {"distribution": "c51"}'
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--obs-dim", type=int, default=122)
     parser.add_argument("--num-actions", type=int, default=15)

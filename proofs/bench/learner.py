@@ -1,13 +1,15 @@
 """The learner fed by replay actors against a bare torch loop, turn about in one process on one thread.
 
-``updates_per_s`` is the whole loop of a rank: prioritised batches drawn from Ray actors, copied to tensors, the update, new priorities
-sent back, weights published to the store, the mailbox. ``bare_updates_per_s`` makes the same update on one batch that stays in memory.
-``ratio`` is the median over rounds of the one to the other. Two more say what it would be on a machine that does nothing else:
-``undisturbed_ratio`` leaves out the time in which the learner's thread could have run but had no core (``stolen_frac`` of it, also when
-it was the replay's own processes that had it), ``cpu_ratio`` also the time in which it waited for batches or for the interpreter.
-``wait_frac`` is the part of the time in which the learner waited for a batch.
+``updates_per_s`` is the whole loop of a rank: prioritised batches drawn from Ray actors, copied to tensors, the update,
+new priorities sent back, weights published to the store, the mailbox. ``bare_updates_per_s`` makes the same update on
+one batch that stays in memory. ``ratio`` is the median over rounds of the one to the other. Two more say what it would
+be on a machine that does nothing else: ``undisturbed_ratio`` leaves out the time in which the learner's thread could
+have run but had no core (``stolen_frac`` of it, also when it was the replay's own processes that had it), ``cpu_ratio``
+also the time in which it waited for batches or for the interpreter. ``wait_frac`` is the part of the time in which the
+learner waited for a batch.
 
-``--preset navigation`` takes a preset's algorithm, batch and precision, our worlds' rows, and the sizes of a run over Ray on this machine.
+``--preset navigation`` takes a preset's algorithm, batch and precision, our worlds' rows, and the sizes of a run over
+Ray on this machine.
 """
 
 from __future__ import annotations
@@ -122,7 +124,9 @@ def timed_updates(make_updates: Callable[[int], None], num_updates: int) -> Pace
 
 
 def _chosen(args: argparse.Namespace) -> tuple[AlgoConfig, LearnerConfig]:
-    """Return what is measured; with a preset, set the sizes of ``args`` to those of a run of it on this machine, where not given."""
+    """Return what is measured; with a preset, set the sizes of ``args`` to those of a run of it on this machine, where
+    not given.
+    """
     if args.preset is None:
         algo, config, shards = AlgoConfig(), LearnerConfig(), 2
     else:
@@ -140,7 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    parser.add_argument("--preset", help="take a preset's algorithm, batch and precision, and a run's sizes on this machine")
+    parser.add_argument(
+        "--preset", help="take a preset's algorithm, batch and precision, and a run's sizes on this machine"
+    )
     parser.add_argument("--batch", type=int, help="rows per update (default: the config's)")
     parser.add_argument("--batches-per-call", type=int)
     parser.add_argument("--obs-dim", type=int, default=122)
@@ -156,7 +162,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec = TransitionSpec.for_discrete((args.obs_dim,))
     with own_ray(num_cpus=2, include_dashboard=False, object_store_memory=250_000_000, log_to_driver=False):
         replay_config = ReplayConfig(
-            capacity=args.items, num_shards=args.shards, min_size=args.items // 2, samples_per_insert=1.0, error_buffer=1e15
+            capacity=args.items,
+            num_shards=args.shards,
+            min_size=args.items // 2,
+            samples_per_insert=1.0,
+            error_buffer=1e15,
         )
         rows_per_call = config.batch_size * config.batches_per_call
         replay = start_replay(
@@ -207,7 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "updates_per_s": round(1 / statistics.median(p.wall for p in paces["learner"]), 1),
         "bare_updates_per_s": round(1 / statistics.median(p.wall for p in paces["bare"]), 1),
         "ratio": round(statistics.median(bare.wall / p.wall for p, bare in pairs), 3),
-        "undisturbed_ratio": round(statistics.median((bare.wall - bare.stolen) / (p.wall - p.stolen) for p, bare in pairs), 3),
+        "undisturbed_ratio": round(
+            statistics.median((bare.wall - bare.stolen) / (p.wall - p.stolen) for p, bare in pairs), 3
+        ),
         "cpu_ratio": round(statistics.median(bare.cpu / p.cpu for p, bare in pairs), 3),
         "stolen_frac": round(statistics.median(p.stolen / p.wall for p, _ in pairs), 3),
         "wait_frac": round(statistics.median(waits), 3),

@@ -1,7 +1,9 @@
-"""How full the smallest object store gets under a real run: highest use in percent, spilled and fallback bytes, sampled ten times a second.
+"""How full the smallest object store gets under a real run: highest use in percent, spilled and fallback bytes, sampled
+ten times a second.
 
-``python -m proofs bench_object_store --seconds 60`` trains with ``runtime.object_store_bytes`` at its minimum (75 MiB) and whatever
-``section.key=value`` says besides. It fails when more than 80 % were in use, or anything was spilled or put on disk.
+``python -m proofs bench_object_store --seconds 60`` trains with ``runtime.object_store_bytes`` at its minimum (75 MiB)
+and whatever ``section.key=value`` says besides. It fails when more than 80 % were in use, or anything was spilled or
+put on disk.
 """
 
 from __future__ import annotations
@@ -62,8 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     watch = StoreWatch()
     watch.start()
     with tempfile.TemporaryDirectory() as folder:
-        overrides = [f"runtime.object_store_bytes={MINIMUM_BYTES}", "tracking.panel=plain", f"budget.max_time_s={args.seconds}",
-                     "checkpoint.interval_s=10", f"output_dir={folder}", *args.overrides]  # fmt: skip
+        overrides = [f"runtime.object_store_bytes={MINIMUM_BYTES}", "tracking.panel=plain",
+                     f"budget.max_time_s={args.seconds}", "checkpoint.interval_s=10", f"output_dir={folder}",
+                     *args.overrides]  # fmt: skip
         code = train_command(None, overrides, resume=None, directory=None, local=False)
         (run,) = Path(folder).iterdir()
         summary = json.loads((run / "summary.json").read_text())

@@ -1,7 +1,7 @@
 """Replay speed: draw + gather + priority update, against cpprb in the same process, and through the Ray actors.
 
-Both sides hold the same rows (obs, action, reward, next_obs, discount, policy_version), draw the same batch size with importance
-weights and write as many priorities back. Rounds alternate between the two, and medians are reported.
+Both sides hold the same rows (obs, action, reward, next_obs, discount, policy_version), draw the same batch size with
+importance weights and write as many priorities back. Rounds alternate between the two, and medians are reported.
 
     python -m proofs bench_replay --json
 """

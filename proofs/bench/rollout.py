@@ -1,7 +1,8 @@
-"""How many env steps per second one rollout worker makes on one core: worlds, policy (2 x 256), exploration, folding, priorities.
+"""How many env steps per second one rollout worker makes on one core: worlds, policy (2 x 256), exploration, folding,
+priorities.
 
-The worker is the very object that the Ray actor holds; only its three neighbours are replaced by ones that cost nothing, so the
-figure is what the actor does between two shipments.
+The worker is the very object that the Ray actor holds; only its three neighbours are replaced by ones that cost
+nothing, so the figure is what the actor does between two shipments.
 
     python -m proofs bench_rollout --json
 """
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     if not args.json:
         say(
-            f"{result['env_steps_per_s']:,} env steps/s on one core ({args.worlds} worlds, {obs_dim} observations, policy included)"
+            f"{result['env_steps_per_s']:,} env steps/s on one core ({args.worlds} worlds, {obs_dim} observations, "
+            "policy included)"
         )
     say(json.dumps(result))

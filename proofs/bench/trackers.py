@@ -1,9 +1,11 @@
-"""How much a tracker that takes 5 s for every point, or is down, slows a training: two runs turn about in one process, as a ratio.
+"""How much a tracker that takes 5 s for every point, or is down, slows a training: two runs turn about in one process,
+as a ratio.
 
-``python -m proofs bench_trackers`` trains one config twice in the one-process wiring, where the thread that hands points to trackers is
-the one that learns, so that any waiting shows: once with metrics.jsonl alone, once with a slow and a broken backend besides. Both go on in
-turns of ``--steps`` env steps; what is printed is the median over turns of (time with) / (time without), with its interval: single turns
-differ by several percent, many of them tell 2 %. Exit code 1 says that the median may be above 1.02.
+``python -m proofs bench_trackers`` trains one config twice in the one-process wiring, where the thread that hands
+points to trackers is the one that learns, so that any waiting shows: once with metrics.jsonl alone, once with a slow
+and a broken backend besides. Both go on in turns of ``--steps`` env steps; what is printed is the median over turns of
+(time with) / (time without), with its interval: single turns differ by several percent, many of them tell 2 %. Exit
+code 1 says that the median may be above 1.02.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ from robonav_ray.runtime.wiring import RunSession, Wiring
 from robonav_ray.screen import say
 from robonav_ray.tracking.jsonl import read_metrics
 
-CONFIG = ["rollout.num_worlds=64", "tracking.panel=off", "tracking.backends=[jsonl]", "tracking.close_timeout_s=1", "budget.time_s=1e6",
-          "checkpoint.interval_s=1e6", "replay.capacity=50000"]  # fmt: skip
+CONFIG = ["rollout.num_worlds=64", "tracking.panel=off", "tracking.backends=[jsonl]", "tracking.close_timeout_s=1",
+          "budget.time_s=1e6", "checkpoint.interval_s=1e6", "replay.capacity=50000"]  # fmt: skip
 
 
 MOST_RATIO = 1.02

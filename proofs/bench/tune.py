@@ -1,8 +1,9 @@
-"""What a search costs and saves, measured: stopping early against not stopping, a trial against a plain run, and what is left behind.
+"""What a search costs and saves, measured: stopping early against not stopping, a trial against a plain run, and what
+is left behind.
 
     python -m proofs bench_tune asha --trials 16        # ASHA against the same trials to the end, the same seeds
-    python -m proofs bench_tune overhead --wiring ray   # a trial against the same run through `robonav train`; time to the first report
-    python -m proofs bench_tune soak --trials 30        # memory, descriptors, processes and placement groups before and after
+    python -m proofs bench_tune overhead --wiring ray   # a trial against `robonav train`; time to the first report
+    python -m proofs bench_tune soak --trials 30        # memory, descriptors, processes and groups, before and after
 
 Each search runs in a process of its own, as a user starts it. The last line is one JSON object.
 """
@@ -28,7 +29,8 @@ from robonav_ray.tuning.search_records import History, Records, TrialHistory
 CONFIG = ROOT / "configs" / "tuning" / "asha.yaml"
 SMALL = [
     "run.algo.hidden_dims=[64]", "run.replay.capacity=20_000", "run.replay.min_size=1_000", "run.learner.batch_size=64",
-    "run.rollout.num_worlds=32", "space.learner.learning_rate={loguniform: [1e-4, 1e-2]}", "trial.evaluation_episodes=32",
+    "run.rollout.num_worlds=32", "space.learner.learning_rate={loguniform: [1e-4, 1e-2]}",
+    "trial.evaluation_episodes=32",
 ]  # fmt: skip
 
 
@@ -37,7 +39,8 @@ def robonav(*arguments: str) -> float:
     began = time.monotonic()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "robonav_ray.cli", *arguments], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-W", "ignore", "-m", "robonav_ray.cli", *arguments], capture_output=True, text=True,
+        env=environment, check=False
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(
@@ -61,7 +64,13 @@ def last_success(trial: TrialHistory) -> float:
 
 def bench_asha(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """ASHA, then the same trials without stopping: the same values, the same seeds."""
-    common = [str(args.config), f"num_trials={args.trials}", f"trial.wiring={args.wiring}", f"seed={args.seed}", *args.overrides]
+    common = [
+        str(args.config),
+        f"num_trials={args.trials}",
+        f"trial.wiring={args.wiring}",
+        f"seed={args.seed}",
+        *args.overrides,
+    ]
     stopped, seconds, first_s = searched(folder / "asha", *common)
     rest = [*common, "scheduler={kind: fifo}"]
     unstopped, unstopped_s, _ = searched(folder / "fifo", *rest)
@@ -70,31 +79,38 @@ def bench_asha(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     assert best is not None
     assert other is not None
     found = {
-        "trials": len(stopped.trials), "same_values": same, "asha_s": round(seconds, 1), "unstopped_s": round(unstopped_s, 1),
-        "first_report_s": round(first_s, 1), "asha_env_steps": stopped.env_steps, "unstopped_env_steps": unstopped.env_steps,
-        "env_steps_frac": round(stopped.env_steps / unstopped.env_steps, 3),
-        "asha_best": last_success(best), "unstopped_best": last_success(other), "best_is_the_same_trial": best.id == other.id,
-        "states": {state: sum(t.state == state for t in stopped.trials.values()) for state in ("finished", "stopped", "failed")},
+        "trials": len(stopped.trials), "same_values": same, "asha_s": round(seconds, 1),
+        "unstopped_s": round(unstopped_s, 1), "first_report_s": round(first_s, 1), "asha_env_steps": stopped.env_steps,
+        "unstopped_env_steps": unstopped.env_steps, "env_steps_frac": round(stopped.env_steps / unstopped.env_steps, 3),
+        "asha_best": last_success(best), "unstopped_best": last_success(other),
+        "best_is_the_same_trial": best.id == other.id,
+        "states": {
+            state: sum(t.state == state for t in stopped.trials.values()) for state in ("finished", "stopped", "failed")
+        },
     }  # fmt: skip
     say(
-        f"ASHA: {args.trials} trials in {seconds:.0f} s ({unstopped_s:.0f} s unstopped), {found['env_steps_frac']:.0%} of the env steps; "
-        f"best objective {found['asha_best']:.3f} against {found['unstopped_best']:.3f}; first report after {first_s:.0f} s"
+        f"ASHA: {args.trials} trials in {seconds:.0f} s ({unstopped_s:.0f} s unstopped), {found['env_steps_frac']:.0%} "
+        f"of the env steps; best objective {found['asha_best']:.3f} against {found['unstopped_best']:.3f}; first "
+        f"report after {first_s:.0f} s"
     )
     return found
 
 
 def bench_overhead(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """One trial, one report at its end, against the same env steps through ``robonav train``; alternating, median of the ratios."""
+    """One trial, one report at its end, against the same env steps through ``robonav train``; alternating, median of
+    the ratios.
+    """
     ratios, seconds, firsts = [], [], []
     for repeat in range(args.repeats):
-        config = [*SMALL, "num_trials=1", "scheduler={kind: fifo}", f"trial.wiring={args.wiring}", f"trial.max_env_steps={args.env_steps}",
-                  f"trial.report_env_steps={args.env_steps // 4}", "space={learner.learning_rate: {choice: [0.001]}}"]  # fmt: skip
+        config = [*SMALL, "num_trials=1", "scheduler={kind: fifo}", f"trial.wiring={args.wiring}",
+                  f"trial.max_env_steps={args.env_steps}", f"trial.report_env_steps={args.env_steps // 4}",
+                  "space={learner.learning_rate: {choice: [0.001]}}"]  # fmt: skip
         history, search_s, first_s = searched(folder / f"tune-{repeat}", *config)
         run = [c.removeprefix("run.") for c in SMALL if c.startswith("run.")]
         train_s = robonav(
-            "train", *run, "budget.time_s=1000000", f"budget.max_env_steps={args.env_steps}", "evaluation.num_episodes=32",
-            "tracking.panel=off", "checkpoint.replay=false", "rollout.num_workers=1", *(["--local"] if args.wiring == "local" else []),
-            "--out", str(folder / f"train-{repeat}"),
+            "train", *run, "budget.time_s=1000000", f"budget.max_env_steps={args.env_steps}",
+            "evaluation.num_episodes=32", "tracking.panel=off", "checkpoint.replay=false", "rollout.num_workers=1",
+            *(["--local"] if args.wiring == "local" else []), "--out", str(folder / f"train-{repeat}"),
         )  # fmt: skip
         (trial,) = history.trials.values()
         assert trial.last is not None
@@ -103,13 +119,19 @@ def bench_overhead(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ratios.append(trial.last.seconds / run_s)
         seconds.append((round(trial.last.seconds, 1), round(run_s, 1), round(search_s, 1), round(train_s, 1)))
         firsts.append(round(first_s, 1))
-        say(f"trial {trial.last.seconds:.1f} s, plain run {run_s:.1f} s: {ratios[-1]:.3f}; first report after {first_s:.1f} s")
-    return {"wiring": args.wiring, "ratio": round(sorted(ratios)[len(ratios) // 2], 3), "ratios": [round(r, 3) for r in ratios],
-            "trial_run_search_train_s": seconds, "first_report_s": firsts}  # fmt: skip
+        say(
+            f"trial {trial.last.seconds:.1f} s, plain run {run_s:.1f} s: {ratios[-1]:.3f}; first report after "
+            f"{first_s:.1f} s"
+        )
+    return {"wiring": args.wiring, "ratio": round(sorted(ratios)[len(ratios) // 2], 3),
+            "ratios": [round(r, 3) for r in ratios], "trial_run_search_train_s": seconds,
+            "first_report_s": firsts}  # fmt: skip
 
 
 def time_of_run(directory: Path, summary: dict[str, Any]) -> float:
-    """Return seconds from where a plain run's session had Ray (or its imports) to its last log: what a trial's ``seconds`` count."""
+    """Return seconds from where a plain run's session had Ray (or its imports) to its last log: what a trial's
+    ``seconds`` count.
+    """
     lines = (directory / "metrics.jsonl").read_text().splitlines()
     began = (directory / "config.yaml").stat().st_mtime
     return json.loads(lines[-1])["time"] - began
@@ -121,8 +143,9 @@ def bench_soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from robonav_ray.runtime.signals import StopRequest
     from robonav_ray.tuning.search import check_search, search
 
-    overrides = [*SMALL, f"num_trials={args.trials}", "scheduler={kind: fifo}", f"trial.wiring={args.wiring}", "trial.max_env_steps=12_000",
-                 "trial.report_env_steps=6_000", "resources.cpus_per_trial=0.9"]  # fmt: skip
+    overrides = [*SMALL, f"num_trials={args.trials}", "scheduler={kind: fifo}", f"trial.wiring={args.wiring}",
+                 "trial.max_env_steps=12_000", "trial.report_env_steps=6_000",
+                 "resources.cpus_per_trial=0.9"]  # fmt: skip
     config = load_tuning_config(None, overrides)
     check_search(config)
     from robonav_ray.screen import Screen

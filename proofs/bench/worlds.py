@@ -1,7 +1,8 @@
-"""Env steps per second of the simulator on one core: random actions, auto-reset on, stacked observations written (``--align``: aligned).
+"""Env steps per second of the simulator on one core: random actions, auto-reset on, stacked observations written
+(``--align``: aligned).
 
-1,024 worlds, 36 beams, 10 circles (3 static, 7 moving) unless told otherwise. Repeats alternate with nothing else, and the median
-counts; on a busy machine ``--cpu-time`` counts the process's own time instead of the clock's.
+1,024 worlds, 36 beams, 10 circles (3 static, 7 moving) unless told otherwise. Repeats alternate with nothing else, and
+the median counts; on a busy machine ``--cpu-time`` counts the process's own time instead of the clock's.
 """
 
 from __future__ import annotations

@@ -27,9 +27,11 @@ from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 FREE_LIMIT_S = 60.0
 
 
-def look_at_cluster(address: str, environment: Mapping[str, str], since: float, limit_s: float = FREE_LIMIT_S) -> dict[str, Any]:
-    """Return how long after ``since`` (epoch seconds) all CPUs were seen to be free, and how many placement groups are left; ``error``
-    where the cluster did not answer.
+def look_at_cluster(
+    address: str, environment: Mapping[str, str], since: float, limit_s: float = FREE_LIMIT_S
+) -> dict[str, Any]:
+    """Return how long after ``since`` (epoch seconds) all CPUs were seen to be free, and how many placement groups are
+    left; ``error`` where the cluster did not answer.
     """
     command = [sys.executable, "-m", "proofs.chaos.cluster_state", address, str(limit_s), str(since)]
     done = subprocess.run(
@@ -51,7 +53,9 @@ def orphans(watch: Watch) -> list[str]:
 
 
 def survivors(watch: Watch, wait_s: float = 10.0) -> list[str]:
-    """Return every process ever seen that is still there although everything was told to end, after ``wait_s`` at most."""
+    """Return every process ever seen that is still there although everything was told to end, after ``wait_s`` at
+    most.
+    """
     deadline = time.monotonic() + wait_s
     while (alive := watch.still_alive()) and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -66,8 +70,8 @@ def run_facts(config: RunConfig) -> dict[str, float]:
     ledger = make_ledger(config.replay, fragment_rows, sample_rows)
     return {
         "fragment_rows": float(fragment_rows),
-        # What was drawn ahead and not used when a checkpoint was cut is drawn anew after a resume; what was on its way from workers
-        # that were lost had been counted already.
+        # What was drawn ahead and not used when a checkpoint was cut is drawn anew after a resume; what was on its way
+        # from workers that were lost had been counted already.
         "balance_rows": float(
             ledger.error_buffer
             + config.learner.prefetch_calls * sample_rows
@@ -84,10 +88,11 @@ def load_config(run: Path) -> RunConfig:
 
 
 def inspect_replay(run: Path, config: RunConfig, kept: Sequence[Path] = ()) -> dict[str, Any]:
-    """Load the shards of every checkpoint that was kept; return what is wrong with them, and how many rows stood twice in one of them.
+    """Load the shards of every checkpoint that was kept; return what is wrong with them, and how many rows stood twice
+    in one of them.
 
-    Rows hold continuous observations before and after a step, so two that are equal to the bit came from one step. ``kept`` are the
-    replays of the checkpoints so far; the newest of the run comes last.
+    Rows hold continuous observations before and after a step, so two that are equal to the bit came from one step.
+    ``kept`` are the replays of the checkpoints so far; the newest of the run comes last.
     """
     checkpoint, damaged = newest_good_checkpoint(run / "checkpoints")
     if checkpoint is None or not checkpoint.replay.is_dir():
@@ -100,7 +105,12 @@ def inspect_replay(run: Path, config: RunConfig, kept: Sequence[Path] = ()) -> d
         bad += [f"{replay.parent.name}: {line}" for line in wrong]
         twice += count_equal_rows(rows)
         inspected += sum(map(len, rows))
-    return {"bad_shards": bad, "rows_stored_twice": twice, "rows_inspected": inspected, "checkpoints_inspected": len(replays)}
+    return {
+        "bad_shards": bad,
+        "rows_stored_twice": twice,
+        "rows_inspected": inspected,
+        "checkpoints_inspected": len(replays),
+    }
 
 
 def _load_rows(replay: Path, config: RunConfig, spec: TransitionSpec) -> tuple[list[str], list[np.ndarray]]:
@@ -121,8 +131,8 @@ def _load_rows(replay: Path, config: RunConfig, spec: TransitionSpec) -> tuple[l
 def count_equal_rows(parts: Sequence[np.ndarray]) -> int:
     """Return how many rows are equal, to the bit, to one that stands elsewhere.
 
-    Rows are told apart by 64 bits of each, a sum of its words with random odd weights: a million rows that differ are taken for equal
-    with a probability of 3e-8.
+    Rows are told apart by 64 bits of each, a sum of its words with random odd weights: a million rows that differ are
+    taken for equal with a probability of 3e-8.
     """
     if not parts:
         return 0

@@ -1,10 +1,12 @@
-"""The whole way at once: a cluster of three nodes, a run as a Ray job with a token, a node killed, another added, the curriculum passed.
+"""The whole way at once: a cluster of three nodes, a run as a Ray job with a token, a node killed, another added, the
+curriculum passed.
 
     python -m proofs prove_cluster                     # network namespaces, each node its own address (root)
     python -m proofs prove_cluster --network loopback
 
-The job is submitted by Ray's own tool from another directory and HOME, with the token's file and the dashboard's address as the only
-things it knows. Printed is what was seen and how long it took; exit code 0 says that the job succeeded with the curriculum passed.
+The job is submitted by Ray's own tool from another directory and HOME, with the token's file and the dashboard's
+address as the only things it knows. Printed is what was seen and how long it took; exit code 0 says that the job
+succeeded with the curriculum passed.
 """
 
 from __future__ import annotations
@@ -126,12 +128,18 @@ def prove(network: str, timeout_s: float) -> int:
             wait_until("the job ends", ended, timeout_s)
             run = next(iter(runs.iterdir()))
             summary = json.loads((run / "summary.json").read_text())
-            say(f"{time.monotonic() - began:6.1f} s  job {'succeeded' if 'succeeded' in status else 'FAILED'}; curriculum passed: "
-                  f"{summary['passed']} after {summary['env_steps']:,} env steps; stage 4 on held-out worlds: "
-                  f"{json.loads((run / 'evaluation.json').read_text())['levels'][-1]['summary']['success']['frac']:.1%}")  # fmt: skip
+            last = json.loads((run / "evaluation.json").read_text())["levels"][-1]
+            say(
+                f"{time.monotonic() - began:6.1f} s  job {'succeeded' if 'succeeded' in status else 'FAILED'}; "
+                f"curriculum passed: {summary['passed']} after {summary['env_steps']:,} env steps; stage 4 on held-out "
+                f"worlds: {last['summary']['success']['frac']:.1%}"
+            )
             for event in events_of(runs):
                 if event["event"] != "saved":
-                    say(f"          {event['event']} {event['part']} {event.get('detail', '')} {event.get('after_s', '')}")
+                    say(
+                        f"          {event['event']} {event['part']} {event.get('detail', '')} "
+                        f"{event.get('after_s', '')}"
+                    )
             return 0 if "succeeded" in status and summary["passed"] and refused.returncode else 1
         except (RuntimeError, OSError, LookupError, subprocess.TimeoutExpired):
             say(f"{time.monotonic() - began:6.1f} s  what the job had said:")

@@ -1,8 +1,10 @@
-"""Look into a running cluster from a process of its own: how soon all CPUs are free, and which placement groups are left.
+"""Look into a running cluster from a process of its own: how soon all CPUs are free, and which placement groups are
+left.
 
     python -m proofs.chaos.cluster_state 127.0.0.1:25001 60 1795728315.8
 
-prints one JSON object; the last word is when the run ended (epoch seconds), the environment must hold the cluster's token.
+prints one JSON object; the last word is when the run ended (epoch seconds), the environment must hold the cluster's
+token.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from robonav_ray.screen import say
 
 
 def look(address: str, limit_s: float, since: float) -> dict[str, Any]:
-    """Wait until ``limit_s`` after ``since`` for all CPUs to be free; return when they were seen to be (None: never), and the placement
-    groups left.
+    """Wait until ``limit_s`` after ``since`` for all CPUs to be free; return when they were seen to be (None: never),
+    and the placement groups left.
     """
     import ray
     from ray.util import placement_group_table

@@ -28,13 +28,17 @@ def check_section(root: Path, section: str) -> None:
     text = (root / PAGE).read_text(encoding="utf-8")
     if not all(mark in text for mark in marks(section)):
         names = [
-            line[len("<!-- figures of ") : -len(" -->")] for line in text.splitlines() if line.startswith("<!-- figures of ")
+            line[len("<!-- figures of ") : -len(" -->")]
+            for line in text.splitlines()
+            if line.startswith("<!-- figures of ")
         ]
         raise NoSuchSectionError(f"{PAGE} has no section {section!r}; it has {', '.join(names)}")
 
 
 def write_docs(root: Path, section: str, report: Mapping[str, Any], picture: Path) -> list[Path]:
-    """Put the figures of ``report`` into their section of docs/chaos.md, and its picture beside; return what was written."""
+    """Put the figures of ``report`` into their section of docs/chaos.md, and its picture beside; return what was
+    written.
+    """
     page, drawn = root / PAGE, root / "docs" / "pictures" / f"chaos_{section}.png"
     begin, end = marks(section)
     text = page.read_text(encoding="utf-8")
@@ -50,11 +54,12 @@ def section_text(section: str, report: Mapping[str, Any]) -> str:
     broken = [check["text"] for check in report["checks"] if not check["kept"]]
     whole = "all kept" if not broken else f"broken: {'; '.join(broken)}"
     facts = [
-        f"On {about['machine']}: {about['seconds']:,.0f} s, {findings['env_steps']:,} env steps, {findings['commits']} checkpoints, "
-        f"{len(findings['sessions'])} lives of the command; the curriculum was {'' if findings['passed'] else 'not '}passed.",
-        f"Samples per insert off by {100 * (findings['pacing_error'] or 0.0):.2f} %; {findings['duplicates_refused']:,.0f} fragments came "
-        f"twice and were refused; {findings['rows_stored_twice']} of {findings['rows_inspected']:,} rows in "
-        f"{findings['checkpoints_inspected']} checkpoints were stored twice.",
+        f"On {about['machine']}: {about['seconds']:,.0f} s, {findings['env_steps']:,} env steps, {findings['commits']} "
+        f"checkpoints, {len(findings['sessions'])} lives of the command; the curriculum was "
+        f"{'' if findings['passed'] else 'not '}passed.",
+        f"Samples per insert off by {100 * (findings['pacing_error'] or 0.0):.2f} %; "
+        f"{findings['duplicates_refused']:,.0f} fragments came twice and were refused; {findings['rows_stored_twice']} "
+        f"of {findings['rows_inspected']:,} rows in {findings['checkpoints_inspected']} checkpoints were stored twice.",
         f"Of the whole run: {whole}.",
     ]
     picture = f"![What was broken, and how fast the run went](pictures/chaos_{section}.png)"

@@ -61,7 +61,9 @@ class Loss:
     new_node: str | None = None
 
     def is_made_good(self, look: Look, thawed: bool) -> bool:
-        """Return whether as many are at work as before in every role that was hit; who was frozen counts again once thawed."""
+        """Return whether as many are at work as before in every role that was hit; who was frozen counts again once
+        thawed.
+        """
         if self.new_node is not None:
             return any(process.role is not None and process.is_at_work for process in look.nodes.get(self.new_node, ()))
         now = look.at_work()
@@ -77,7 +79,9 @@ class Loss:
 
 
 def candidates(look: Look, kind: Kind, head: str | None) -> list[tuple[str, Process | None]]:
-    """Return (node, process) of whom a fault may come to, in the order in which they started; nodes that the run uses, if there are any."""
+    """Return (node, process) of whom a fault may come to, in the order in which they started; nodes that the run uses,
+    if there are any.
+    """
     if kind.role is not None:
         return [pair for pair in look.of_role(kind.role) if pair[1].is_at_work]
     if kind.action in ("kill_node", "freeze_node", "partition"):
@@ -111,8 +115,8 @@ _ROWS = re.compile(r"came back with (\d+) rows")
 def said_of(role: Part | None, fault: Fault, events: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return what the run's own events say of a part of which there are several, as changes to the fault's record.
 
-    ``back_s`` becomes the later of the new process and of the event: a worker has delivered then, a shard has its rows. ``began_empty``
-    says that a shard came back without any.
+    ``back_s`` becomes the later of the new process and of the event: a worker has delivered then, a shard has its rows.
+    ``began_empty`` says that a shard came back without any.
     """
     if role is None or role not in _BACK or fault.missed:
         return {}

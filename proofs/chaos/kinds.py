@@ -29,7 +29,9 @@ class Kind:
 
     @property
     def needs_commit(self) -> bool:
-        """Whether the run is over it only with a new checkpoint: one that is lost twice without one in between gives up, as it says."""
+        """Whether the run is over it only with a new checkpoint: one that is lost twice without one in between gives
+        up, as it says.
+        """
         return self.promise == "central"
 
 
@@ -38,7 +40,9 @@ def _kill(role: Part, promise: str, text: str, settle_s: float = 4.0, limit_s: f
 
 
 def _hang(role: Part, text: str) -> Kind:
-    return Kind(f"hang-{role}", "hang", role, "frozen", f"SIGSTOP of {text} for --freeze-s seconds, then SIGCONT", 4.0, 75.0)
+    return Kind(
+        f"hang-{role}", "hang", role, "frozen", f"SIGSTOP of {text} for --freeze-s seconds, then SIGCONT", 4.0, 75.0
+    )
 
 
 KINDS: dict[str, Kind] = {
@@ -50,12 +54,30 @@ KINDS: dict[str, Kind] = {
         _kill(Part.HOST, "central", "the process of curriculum, ledger and mailbox", limit_s=180.0),
         _kill(Part.WEIGHTS, "central", "the weight store", limit_s=180.0),
         _kill(Part.CONTROLLER, "central", "the controller of Ray Train", limit_s=180.0),
-        Kind("node", "kill_node", None, "node", "SIGKILL of all processes of a node; another one joins afterwards", 4.0, 120.0),
-        Kind("freeze", "freeze_node", None, "frozen", "SIGSTOP of all processes of a node for --freeze-s seconds", 4.0, 120.0),
+        Kind(
+            "node",
+            "kill_node",
+            None,
+            "node",
+            "SIGKILL of all processes of a node; another one joins afterwards",
+            4.0,
+            120.0,
+        ),
+        Kind(
+            "freeze",
+            "freeze_node",
+            None,
+            "frozen",
+            "SIGSTOP of all processes of a node for --freeze-s seconds",
+            4.0,
+            120.0,
+        ),
         _hang(Part.WORKER, "a rollout worker"),
         _hang(Part.SHARD, "a replay shard"),
         _hang(Part.RANK, "a learner rank"),
-        Kind("partition", "partition", None, "node", "a node's network down for --freeze-s seconds, then up", 4.0, 120.0),
+        Kind(
+            "partition", "partition", None, "node", "a node's network down for --freeze-s seconds, then up", 4.0, 120.0
+        ),
         Kind("add", "add_node", None, "add", "another node joins", 4.0, 60.0),
         Kind(
             "driver",
@@ -67,7 +89,13 @@ KINDS: dict[str, Kind] = {
             150.0,
         ),
         Kind(
-            "sigterm", "stop_driver", None, "sigterm", "SIGTERM to `robonav train`, then the same with --resume auto", 4.0, 150.0
+            "sigterm",
+            "stop_driver",
+            None,
+            "sigterm",
+            "SIGTERM to `robonav train`, then the same with --resume auto",
+            4.0,
+            150.0,
         ),
     )
 }

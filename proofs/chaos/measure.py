@@ -1,4 +1,6 @@
-"""What each fault cost, from the run's own records: how long the learner stood still, what was lost, what was done twice."""
+"""What each fault cost, from the run's own records: how long the learner stood still, what was lost, what was done
+twice.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ class Cost:
     """The cost of one fault; None where the records do not tell."""
 
     stall_s: float | None
-    """Longest time in which the learner made no steps. Steps made unseen (while the driver was busy) are taken off at the usual rate."""
+    """Longest time in which the learner made no steps. Steps made unseen (while the driver was busy) are taken off at
+    the usual rate."""
     silent_s: float | None
     """Longest time without a new reading of the learner's steps."""
     resumed_s: float | None
@@ -79,7 +82,9 @@ def rate(changes: Sequence[tuple[float, int]], begin: float, end: float) -> floa
 
 
 def gaps(changes: Sequence[tuple[float, int]], begin: float, end: float) -> list[tuple[float, float, int, bool]]:
-    """Return (from, to, steps, ended) of the times between readings that reach into a window; ``ended`` is False for one still open."""
+    """Return (from, to, steps, ended) of the times between readings that reach into a window; ``ended`` is False for
+    one still open.
+    """
     found = [
         (max(a[0], begin), min(b[0], end), b[1] - a[1], b[0] <= end)
         for a, b in itertools.pairwise(changes)
@@ -99,15 +104,20 @@ def longest_gap(changes: Sequence[tuple[float, int]], begin: float, end: float) 
 def longest_stall(
     changes: Sequence[tuple[float, int]], begin: float, end: float, usual: float | None
 ) -> tuple[float | None, float | None]:
-    """Return the longest stall, and when the last one was over, in seconds after ``begin``: 0 without one, None when it never was."""
+    """Return the longest stall, and when the last one was over, in seconds after ``begin``: 0 without one, None when it
+    never was.
+    """
     found = gaps(changes, begin, end)
     if not found:
         return None, None
     stalls = [
-        (max(0.0, to - since - max(steps, 0) / usual) if usual else to - since, to, ended) for since, to, steps, ended in found
+        (max(0.0, to - since - max(steps, 0) / usual) if usual else to - since, to, ended)
+        for since, to, steps, ended in found
     ]
     longest = max(stall for stall, _, _ in stalls)
-    _, to, ended = max((entry for entry in stalls if entry[0] >= STALL_S), key=lambda entry: entry[1], default=(0.0, begin, True))
+    _, to, ended = max(
+        (entry for entry in stalls if entry[0] >= STALL_S), key=lambda entry: entry[1], default=(0.0, begin, True)
+    )
     return longest, to - begin if ended else None
 
 
@@ -137,7 +147,8 @@ def mean_rate(changes: Sequence[tuple[float, int]], begin: float, end: float) ->
 
 
 def redone(changes: Sequence[tuple[float, int]], begin: float, end: float) -> tuple[int, float]:
-    """Return the learner steps, and the seconds of training, between where the learner went back to and where it had been.
+    """Return the learner steps, and the seconds of training, between where the learner went back to and where it had
+    been.
 
     Seconds in which it stood still, after an earlier fault, are no training.
     """
@@ -200,6 +211,8 @@ def _rise(readings: Sequence[Reading], name: str, begin: float, end: float) -> f
 
 
 def _drop(readings: Sequence[Reading], begin: float, end: float) -> float:
-    """Return how many rows the replay had less at the end of a window than right before it; new rows hide a part of the loss."""
+    """Return how many rows the replay had less at the end of a window than right before it; new rows hide a part of the
+    loss.
+    """
     before, after = _values(readings, "replay_size", 0.0, begin), _values(readings, "replay_size", begin, end)
     return max(0.0, before[-1] - after[-1]) if before and after else 0.0

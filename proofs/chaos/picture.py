@@ -14,7 +14,8 @@ from proofs.chaos.record import Commit, Reading, times_of_change
 _INK = {"env_steps": "#1f5f8b", "learner_step": "#2f7d4f"}
 _LABEL = {"env_steps": "env steps / s", "learner_step": "learner steps / s"}
 _COLOURS = (
-    "#c0392b", "#c0792b", "#7d3c98", "#2471a3", "#117a65", "#b7950b", "#5d6d7e", "#a04000", "#6c3483", "#1a5276", "#0e6251", "#7e5109",
+    "#c0392b", "#c0792b", "#7d3c98", "#2471a3", "#117a65", "#b7950b", "#5d6d7e", "#a04000", "#6c3483", "#1a5276",
+    "#0e6251", "#7e5109",
     "#424949", "#922b21", "#1e8449", "#283747", "#943126",
 )  # fmt: skip
 _GRID_S, _WINDOW_S, _LATE_S = 0.5, 2.0, 0.5
@@ -38,7 +39,9 @@ def speeds(readings: Sequence[Reading], name: str, grid: np.ndarray) -> np.ndarr
 def draw_timeline(
     readings: Sequence[Reading], faults: Sequence[Mapping[str, Any]], commits: Sequence[Commit], path: Path, title: str
 ) -> None:
-    """Draw both speeds over time, a mark at every fault, a band for as long as the learner stood still, a tick at every commit."""
+    """Draw both speeds over time, a mark at every fault, a band for as long as the learner stood still, a tick at every
+    commit.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -72,7 +75,14 @@ def draw_timeline(
     lanes.tick_params(axis="x", length=0)
     inside = [commit.time - began for commit in commits if began <= commit.time <= ended]
     axes[1].plot(
-        inside, np.zeros(len(inside)), marker="|", linestyle="", color="#444444", markersize=9, clip_on=False, label="checkpoint"
+        inside,
+        np.zeros(len(inside)),
+        marker="|",
+        linestyle="",
+        color="#444444",
+        markersize=9,
+        clip_on=False,
+        label="checkpoint",
     )
     if inside:
         axes[1].legend(loc="upper left", fontsize=8, frameon=False)

@@ -1,6 +1,7 @@
 """The processes of our own cluster: everything below the nodes that we started, and what each of them is for.
 
-Read from /proc directly: a look takes a few milliseconds, and is taken several times a second while the run is measured.
+Read from /proc directly: a look takes a few milliseconds, and is taken several times a second while the run is
+measured.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Process(own_processes.Process):
 
     @property
     def is_at_work(self) -> bool:
-        """Whether its constructor is done and it can run. A rollout worker always does; one that does not is a spare, and waits."""
+        """Whether its constructor is done and it can run. A rollout worker always does; one that does not is a spare,
+        and waits.
+        """
         if self.state in "ZXT":
             return False
         method = method_of(self.title)
@@ -56,7 +59,9 @@ class Look:
         return sorted(found, key=lambda pair: (pair[1].started, pair[1].pid))
 
     def nodes_up(self) -> set[str]:
-        """Return the names of the nodes of which a process lives, be it frozen; one that nobody has reaped yet does not count."""
+        """Return the names of the nodes of which a process lives, be it frozen; one that nobody has reaped yet does not
+        count.
+        """
         return {name for name, group in self.nodes.items() if name != "driver" and any(p.is_alive for p in group)}
 
     def at_work(self) -> dict[Part, set[tuple[int, int]]]:

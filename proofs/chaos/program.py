@@ -4,10 +4,11 @@
     python -m proofs chaos --faults worker --times 100 --period 2
     python -m proofs chaos list
 
-A run of `robonav train` is started on a cluster of several Ray nodes on this machine (`--nodes 0`: on the Ray that it starts itself).
-Once it learns, faults come one a period; the next waits until the run has got over the one before, unless `--overlap` is said. The
-command is started again, with `--resume auto`, whenever it has ended. In the end it gets SIGTERM, and then has to finish. Everything is
-measured from the run's own files and from the table of processes, and held against the promises.
+A run of `robonav train` is started on a cluster of several Ray nodes on this machine (`--nodes 0`: on the Ray that it
+starts itself). Once it learns, faults come one a period; the next waits until the run has got over the one before,
+unless `--overlap` is said. The command is started again, with `--resume auto`, whenever it has ended. In the end it
+gets SIGTERM, and then has to finish. Everything is measured from the run's own files and from the table of processes,
+and held against the promises.
 
 Written into OUTPUT: chaos.json, chaos.png, command.log, and the run itself.
 Exit codes: 0 all promises kept, 1 some broken, or the run could not be kept up, 2 for arguments that make no sense.
@@ -71,11 +72,15 @@ def run(args: argparse.Namespace, kinds: Sequence[Kind], console: Screen) -> int
     schedule = make_schedule(kinds, args.seed, args.period, num_faults)
     training: Training | None = None
     try:
-        site = open_site(args.nodes, args.cpus, args.namespaces, args.first_port, lambda: training.pid if training else None)
+        site = open_site(
+            args.nodes, args.cpus, args.namespaces, args.first_port, lambda: training.pid if training else None
+        )
     except SiteError as error:
         console.print(f"the cluster does not come up: {error}", style="red")
         return BROKEN
-    training = Training(output.absolute() / "run", [args.config, *args.overrides], site.environment, output / "command.log")
+    training = Training(
+        output.absolute() / "run", [args.config, *args.overrides], site.environment, output / "command.log"
+    )
     manner = Manner(args.nodes, args.freeze_s, args.period / 2, args.overlap, args.from_start)
     suite = Suite(site, training, manner, console, output / "command.log")
     try:
@@ -141,7 +146,11 @@ def report_on(
         "env_steps": max((r.env_steps for r in readings), default=0),
         "sessions": [asdict(session) for session in suite.sessions],
     }
-    about = {"command": command_line(sys.argv[1:]), "seconds": round(outcome.ended - outcome.began, 1), "nodes": args.nodes}
+    about = {
+        "command": command_line(sys.argv[1:]),
+        "seconds": round(outcome.ended - outcome.began, 1),
+        "nodes": args.nodes,
+    }
     report = make_report(faults, findings, facts, about)
     if suite.commits.keep is not None:
         shutil.rmtree(suite.commits.keep, ignore_errors=True)
@@ -153,14 +162,18 @@ def report_on(
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Return the command as one would type it from the repository's root; where its output went is nobody's business."""
+    """Return the command as one would type it from the repository's root; where its output went is nobody's
+    business.
+    """
     kept = [word for i, word in enumerate(words) if word != "--output" and words[i - 1] != "--output"]
     return shlex.join(["python", "-m", "proofs", "chaos", *kept]).replace(f"{ROOT}/", "")
 
 
 def measured(fault: Fault, outcome: Outcome, readings: Any, events: Any) -> dict[str, Any]:
     """Return a fault's record with its cost, up to the next fault or the end."""
-    end = min((later.time for later in outcome.faults if later.time > fault.time), default=outcome.stop_began or outcome.ended)
+    end = min(
+        (later.time for later in outcome.faults if later.time > fault.time), default=outcome.stop_began or outcome.ended
+    )
     cost = cost_of(readings, fault.time, end, events)
     return fault.record() | said_of(KINDS[fault.kind].role, fault, cost.events) | {"cost": asdict(cost)}
 
@@ -175,7 +188,9 @@ def _positive(text: str) -> float:
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faults", default="worker,shard,rank,node", help="kinds or groups, see `list` (default: %(default)s)")
+    parser.add_argument(
+        "--faults", default="worker,shard,rank,node", help="kinds or groups, see `list` (default: %(default)s)"
+    )
     parser.add_argument(
         "--period", type=_positive, default=15.0, help="seconds from one fault to the next (default: %(default)s)"
     )
@@ -185,7 +200,9 @@ def make_parser() -> argparse.ArgumentParser:
     how_long = parser.add_mutually_exclusive_group()
     how_long.add_argument("--minutes", type=_positive, default=5.0, help="so many periods (default: %(default)s)")
     how_long.add_argument("--times", type=int, help="so many faults")
-    parser.add_argument("--nodes", type=int, default=3, help="Ray nodes; 0: the run starts its own Ray (default: %(default)s)")
+    parser.add_argument(
+        "--nodes", type=int, default=3, help="Ray nodes; 0: the run starts its own Ray (default: %(default)s)"
+    )
     parser.add_argument("--cpus", type=int, default=4, help="logical CPUs of a node (default: %(default)s)")
     parser.add_argument(
         "--namespaces", action="store_true", help="nodes in network namespaces, with addresses of their own (root)"
@@ -197,7 +214,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--overlap", action="store_true", help="faults come by the clock, whether the run has got over the last or not"
     )
-    parser.add_argument("--from-start", action="store_true", help="the first fault may come before the run has begun to learn")
+    parser.add_argument(
+        "--from-start", action="store_true", help="the first fault may come before the run has begun to learn"
+    )
     parser.add_argument("--output", type=Path, help="a directory that does not exist yet (default: runs/chaos-TIME)")
     parser.add_argument("--write-docs", metavar="SECTION", help="bring this section of docs/chaos.md up to date")
     parser.add_argument("--config", default=CONFIG, help="of the run (default: configs/run/chaos.yaml)")

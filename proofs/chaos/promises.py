@@ -1,4 +1,6 @@
-"""What is promised when something breaks, and the bounds that say whether a promise was kept: all of them in this one place."""
+"""What is promised when something breaks, and the bounds that say whether a promise was kept: all of them in this one
+place.
+"""
 
 from __future__ import annotations
 
@@ -49,21 +51,27 @@ ONE_INTERVAL = Bound(
 
 PROMISES: dict[str, Promise] = {
     "worker": Promise(
-        "rollout actors killed, 100 times in a run: at most one fragment lost each, none duplicated, back within 5 s, the learner never "
-        "stalls over 2 s",
+        "rollout actors killed, 100 times in a run: at most one fragment lost each, none duplicated, back within 5 s, "
+        "the learner never stalls over 2 s",
         (BACK_5, STALL_2, ONE_FRAGMENT, RECOVERS, GOES_ON),
     ),
     "shard": Promise(
-        "a replay shard killed: learning goes on with the others within 2 s; the shard comes back from its snapshot; pacing error stays in "
-        "its bounds",
-        (STALL_2, Bound("began_empty", 0, "it comes back with the rows of its snapshot", speed=False), RECOVERS, GOES_ON),
+        "a replay shard killed: learning goes on with the others within 2 s; the shard comes back from its snapshot; "
+        "pacing error stays in its bounds",
+        (
+            STALL_2,
+            Bound("began_empty", 0, "it comes back with the rows of its snapshot", speed=False),
+            RECOVERS,
+            GOES_ON,
+        ),
     ),
     "rank": Promise(
         "a learner rank killed: back from the last commit; at most one checkpoint interval redone",
         (ONE_INTERVAL, RECOVERS, GOES_ON),
     ),
     "central": Promise(
-        "the curriculum, the ledger, the weight store, the mailbox or the controller killed: training resumes, nothing committed is lost",
+        "the curriculum, the ledger, the weight store, the mailbox or the controller killed: training resumes, nothing "
+        "committed is lost",
         (ONE_INTERVAL, RECOVERS, GOES_ON),
     ),
     "node": Promise(
@@ -76,14 +84,23 @@ PROMISES: dict[str, Promise] = {
         ),
     ),
     "frozen": Promise(
-        "a node or a process frozen: fenced within 15 s by our own heartbeat or Ray's tuned one; training resumes as when it is dead",
-        (Bound("fenced_s", 15.0, "fenced, or its replacement at work, within 15 s"), RESUMES, ONE_INTERVAL, RECOVERS, GOES_ON),
+        "a node or a process frozen: fenced within 15 s by our own heartbeat or Ray's tuned one; training resumes as "
+        "when it is dead",
+        (
+            Bound("fenced_s", 15.0, "fenced, or its replacement at work, within 15 s"),
+            RESUMES,
+            ONE_INTERVAL,
+            RECOVERS,
+            GOES_ON,
+        ),
     ),
     "add": Promise(
-        "a node that joins during the run is used", (Bound("used_s", 60.0, "an actor of the run on it within 60 s"), GOES_ON)
+        "a node that joins during the run is used",
+        (Bound("used_s", 60.0, "an actor of the run on it within 60 s"), GOES_ON),
     ),
     "driver": Promise(
-        "the driver killed: `--resume auto` always finishes; counters never go behind the last commit; no duplicate (step, tag)",
+        "the driver killed: `--resume auto` always finishes; counters never go behind the last commit; no duplicate "
+        "(step, tag)",
         (FULL_30, ONE_INTERVAL, RECOVERS),
     ),
     "sigterm": Promise(
@@ -118,9 +135,11 @@ class Verdict:
 
 
 def figures_of(fault: Mapping[str, Any], facts: Mapping[str, float]) -> dict[str, float | None]:
-    """Return the figures that bounds speak of, from a fault's record with its ``cost`` in it; None where nothing is known.
+    """Return the figures that bounds speak of, from a fault's record with its ``cost`` in it; None where nothing is
+    known.
 
-    ``facts`` of the run: ``fragment_rows`` (rows of one fragment), ``checkpoint_s`` (interval, with the seconds that writing takes).
+    ``facts`` of the run: ``fragment_rows`` (rows of one fragment), ``checkpoint_s`` (interval, with the seconds that
+    writing takes).
     """
     cost = fault["cost"]
     recovered = fault["back_s"] is not None and cost["resumed_s"] is not None
@@ -151,7 +170,9 @@ def _fenced_s(fault: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> 
     """Return when what was frozen was given up: its own part, by name; a node when Ray or we said that it had left."""
     part = event_name(_FROZEN[fault["kind"]]) if fault["kind"] in _FROZEN else ""
     given_up = [
-        e["time"] - fault["time"] for e in events if e.get("event") in GIVEN_UP and str(e.get("part", "")).startswith(part)
+        e["time"] - fault["time"]
+        for e in events
+        if e.get("event") in GIVEN_UP and str(e.get("part", "")).startswith(part)
     ]
     return min(given_up, default=_or_never(fault["back_s"]))
 
@@ -163,7 +184,9 @@ def judge(promise: str, faults: Sequence[Mapping[str, Any]], facts: Mapping[str,
         values = [v for fault in faults if (v := figures_of(fault, facts)[bound.figure]) is not None]
         broken = [v for v in values if v > bound.most]
         median = statistics.median_high(values) if values else None
-        verdicts.append(Verdict(bound.text, median, max(values, default=None), bound.most, len(values), len(broken), bound.speed))
+        verdicts.append(
+            Verdict(bound.text, median, max(values, default=None), bound.most, len(values), len(broken), bound.speed)
+        )
     return verdicts
 
 
@@ -180,7 +203,12 @@ class Check:
 
 CHECKS: tuple[Check, ...] = (
     Check("the run finishes with exit code 0", "final_code", lambda code: code == 0),
-    Check("SIGTERM at the end: committed and gone within 30 s", "stop_s", lambda s: s is not None and s <= 30.0, speed=True),
+    Check(
+        "SIGTERM at the end: committed and gone within 30 s",
+        "stop_s",
+        lambda s: s is not None and s <= 30.0,
+        speed=True,
+    ),
     Check("counters never behind the last commit", "behind_commits", lambda lines: not lines),
     Check("no (step, tag) twice in metrics.jsonl", "repeated_tags", lambda n: n == 0),
     Check("every fault came to somebody, while the run was learning", "not_inflicted", lambda lines: not lines),
@@ -192,7 +220,8 @@ CHECKS: tuple[Check, ...] = (
         lambda lines: not lines,
     ),
     Check(
-        "balance of inserts and samples never further off than the error buffer, what is drawn ahead and what was on its way",
+        "balance of inserts and samples never further off than the error buffer, what is drawn ahead and what was on "
+        "its way",
         "balance_beyond",
         lambda x: x is not None and x <= 0.0,
     ),

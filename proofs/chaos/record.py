@@ -1,4 +1,6 @@
-"""What a run writes down, read as an operator would: metrics.jsonl, events.jsonl and the manifests of its checkpoints."""
+"""What a run writes down, read as an operator would: metrics.jsonl, events.jsonl and the manifests of its
+checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -56,10 +58,14 @@ class Commits:
                 counters = json.loads((manifest.parent / "counters.json").read_text(encoding="utf-8"))
                 created = float(json.loads(manifest.read_text(encoding="utf-8"))["created"])
                 if self.keep is not None and (manifest.parent / "replay").is_dir():
-                    shutil.copytree(manifest.parent, self.keep / manifest.parent.name, copy_function=os.link, dirs_exist_ok=True)
+                    shutil.copytree(
+                        manifest.parent, self.keep / manifest.parent.name, copy_function=os.link, dirs_exist_ok=True
+                    )
             except (FileNotFoundError, shutil.Error, ValueError, KeyError):
                 continue  # pruned while we looked
-            self.found[manifest.parent.name] = Commit(created, int(counters["env_steps"]), int(counters["learner_steps"]))
+            self.found[manifest.parent.name] = Commit(
+                created, int(counters["env_steps"]), int(counters["learner_steps"])
+            )
 
     @property
     def kept(self) -> list[Path]:
@@ -73,7 +79,9 @@ class Commits:
 
 
 class Tail:
-    """The newest lines of the metrics while the run goes on; follows the file where a resumed run has put another in its place."""
+    """The newest lines of the metrics while the run goes on; follows the file where a resumed run has put another in
+    its place.
+    """
 
     def __init__(self, run: Path) -> None:
         self._path = run / METRICS
@@ -139,9 +147,13 @@ def as_reading(line: dict[str, Any]) -> Reading:
 
 
 def read_readings(run: Path) -> list[Reading]:
-    """Return everything that the run ever logged, in order of time: also what a resumed session has lived through again."""
+    """Return everything that the run ever logged, in order of time: also what a resumed session has lived through
+    again.
+    """
     lines = read_lines(run / SUPERSEDED) + read_lines(run / METRICS)
-    return sorted({reading.time: reading for reading in map(as_reading, lines)}.values(), key=lambda reading: reading.time)
+    return sorted(
+        {reading.time: reading for reading in map(as_reading, lines)}.values(), key=lambda reading: reading.time
+    )
 
 
 def read_events(run: Path) -> list[dict[str, Any]]:

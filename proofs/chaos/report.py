@@ -25,7 +25,9 @@ KEPT, BROKEN = "kept", "BROKEN"
 def make_report(
     faults: Sequence[dict[str, Any]], findings: Mapping[str, Any], facts: Mapping[str, float], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return everything that is known: ``faults`` with their ``cost``, ``findings`` of the whole run, and the verdicts."""
+    """Return everything that is known: ``faults`` with their ``cost``, ``findings`` of the whole run, and the
+    verdicts.
+    """
     hit = [fault for fault in faults if fault["victim"] != "nobody"]
     promises = {}
     for name in PROMISES:
@@ -39,7 +41,8 @@ def make_report(
                 "verdicts": [verdict_dict(verdict) for verdict in verdicts],
             }
     checks = [
-        {"text": c.text, "found": findings.get(c.figure), "kept": kept, "speed": c.speed} for c, kept in check_run(findings)
+        {"text": c.text, "found": findings.get(c.figure), "kept": kept, "speed": c.speed}
+        for c, kept in check_run(findings)
     ]
     return {
         "about": {**about, "machine": machine_text()},
@@ -108,7 +111,9 @@ def fault_table(faults: Sequence[Mapping[str, Any]]) -> Table:
     """Return ``fault_rows`` for a terminal."""
     table = Table(box=None, pad_edge=False, title="faults (median / worst of each kind)", title_justify="left")
     for column in FAULT_COLUMNS:
-        table.add_column(column, justify="left" if column == "fault" else "right", no_wrap=column in ("fault", "back s"))
+        table.add_column(
+            column, justify="left" if column == "fault" else "right", no_wrap=column in ("fault", "back s")
+        )
     for row in fault_rows(faults):
         table.add_row(*row)
     return table
@@ -123,7 +128,9 @@ def promise_table(promises: Mapping[str, Any]) -> Table:
     """Return one line per bound."""
     table = Table(box=None, pad_edge=False, title="promises", title_justify="left")
     for column in ("", "bound", "worst", "at most", "broken", ""):
-        table.add_column(column, overflow="fold", justify="right" if column in ("worst", "at most", "broken") else "left")
+        table.add_column(
+            column, overflow="fold", justify="right" if column in ("worst", "at most", "broken") else "left"
+        )
     for name, promise in promises.items():
         for i, verdict in enumerate(promise["verdicts"]):
             first = f"{name} x {promise['faults']}" if i == 0 else ""

@@ -1,4 +1,6 @@
-"""Where the run under test lives: several Ray nodes on this machine that the suite started, or the Ray that the run starts itself."""
+"""Where the run under test lives: several Ray nodes on this machine that the suite started, or the Ray that the run
+starts itself.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Site(Protocol):
         ...
 
     def act(self, action: str, node: str | None) -> str | None:
-        """Do ``add_node``, ``kill_node``, ``freeze_node``, ``thaw_node``, ``partition`` or ``heal``; return the name of a new node."""
+        """Do ``add_node``, ``kill_node``, ``freeze_node``, ``thaw_node``, ``partition`` or ``heal``; return the name of
+        a new node.
+        """
         ...
 
     def stop(self) -> None:
@@ -102,7 +106,9 @@ class Nodes:
 
 
 def open_site(num_nodes: int, cpus: int, namespaces: bool, first_port: int, driver: Callable[[], int | None]) -> Site:
-    """Start ``num_nodes`` Ray nodes of ``cpus`` logical CPUs each, with ports from ``first_port`` on; 0: none, the run has its own."""
+    """Start ``num_nodes`` Ray nodes of ``cpus`` logical CPUs each, with ports from ``first_port`` on; 0: none, the run
+    has its own.
+    """
     if num_nodes == 0:
         return OwnRay(driver)
     from robonav_ray.launch.local_cluster import LocalCluster, LocalGroup, LocalOptions

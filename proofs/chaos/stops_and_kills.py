@@ -1,6 +1,6 @@
 """What `docs/operations.md` promises of stops and kills, tried on real runs of the command line.
 
-python -m proofs promises driver-kills --times 20      # SIGKILL the driver at random instants, `--resume auto` each time
+python -m proofs promises driver-kills --times 20      # SIGKILL the driver at random times, `--resume auto` each time
 python -m proofs promises stops                        # SIGTERM, SIGINT and --time-limit: seconds until over, exit code
 """
 
@@ -80,7 +80,9 @@ class Run:
             return 0
 
     def trains(self, since: float) -> bool:
-        """Whether the life that was launched at ``since`` (epoch seconds) has made learner steps beyond what it took up."""
+        """Whether the life that was launched at ``since`` (epoch seconds) has made learner steps beyond what it took
+        up.
+        """
         try:
             return (self.path / "summary.json").stat().st_mtime > since and self.steps() > self.checkpoint()[1]
         except OSError:
@@ -150,11 +152,17 @@ def driver_kills(arguments: argparse.Namespace) -> dict[str, Any]:
             process.wait()
             gone_s, after = run.gone_after(), run.checkpoint()
             kills.append(
-                {"life_s": life_s, "gone_s": gone_s, "env_steps": after[0], "learner_steps": after[1], "trained": trained}
+                {
+                    "life_s": life_s,
+                    "gone_s": gone_s,
+                    "env_steps": after[0],
+                    "learner_steps": after[1],
+                    "trained": trained,
+                }
             )
             say(
-                f"kill {number + 1:2d} after {life_s:5.1f} s, {'training' if trained else 'at its start'}: all gone {gone_s:4.1f} s later, "
-                f"checkpoint at {after[0]:,} env steps"
+                f"kill {number + 1:2d} after {life_s:5.1f} s, {'training' if trained else 'at its start'}: all gone "
+                f"{gone_s:4.1f} s later, checkpoint at {after[0]:,} env steps"
             )
             if after < before:
                 raise SystemExit(f"the counters went back from {before} to {after}")
@@ -163,8 +171,9 @@ def driver_kills(arguments: argparse.Namespace) -> dict[str, Any]:
         exit_code = process.wait(300)
         finished, status = run.checkpoint(), json.loads((run.path / "status.json").read_text())["status"]
         report = {
-            "kills": kills, "gone_s_max": max(kill["gone_s"] for kill in kills), "exit_code": exit_code, "status": status,
-            "env_steps": finished[0], "sessions": len(json.loads((run.path / "run.json").read_text())["sessions"]),
+            "kills": kills, "gone_s_max": max(kill["gone_s"] for kill in kills), "exit_code": exit_code,
+            "status": status, "env_steps": finished[0],
+            "sessions": len(json.loads((run.path / "run.json").read_text())["sessions"]),
             "duplicate_points": run.duplicates(), "gone_at_the_end_s": run.gone_after(),
         }  # fmt: skip
         kept = exit_code == 0 and status == "finished" and finished >= last and not report["duplicate_points"]
@@ -175,8 +184,8 @@ def driver_kills(arguments: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"only {in_training} of {arguments.times} kills met a run that trained")
     say(
         f"{arguments.times} kills, {in_training} of them in training: always taken up, counters never back, one run of "
-        f"{report['sessions']} sessions, no duplicate (step, tag), all processes gone {report['gone_s_max']:.1f} s after a kill at "
-        "most; finished with exit code 0"
+        f"{report['sessions']} sessions, no duplicate (step, tag), all processes gone {report['gone_s_max']:.1f} s "
+        "after a kill at most; finished with exit code 0"
     )
     return report
 
@@ -198,10 +207,15 @@ def stops(arguments: argparse.Namespace) -> dict[str, Any]:
                 process.send_signal(getattr(signal, name))
             exit_code, took_s = process.wait(120), time.monotonic() - began
             after = run.checkpoint()
-            report[name] = {"exit_code": exit_code, "over_after_s": took_s, "gone_s": run.gone_after(), "env_steps": after[0]}
+            report[name] = {
+                "exit_code": exit_code,
+                "over_after_s": took_s,
+                "gone_s": run.gone_after(),
+                "env_steps": after[0],
+            }
             say(
-                f"{name}: over after {took_s:.1f} s with exit code {exit_code}, nothing left {report[name]['gone_s']:.1f} s later, "
-                f"checkpoint at {after[0]:,} env steps"
+                f"{name}: over after {took_s:.1f} s with exit code {exit_code}, nothing left "
+                f"{report[name]['gone_s']:.1f} s later, checkpoint at {after[0]:,} env steps"
             )
             late = took_s > arguments.limit_s if name == "time limit" else took_s + report[name]["gone_s"] > 30.0
             if exit_code != 75 or not after > before or late:
@@ -228,7 +242,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "--life-s",
                 type=float,
                 default=25.0,
-                help="one life in four is ended so many seconds after its start at most, the others up to a third of that after they train",
+                help="one life in four is ended so many seconds after its start at most, the others up to a third of "
+                "that after they train",
             )
         else:
             verb.add_argument("--limit-s", type=float, default=60.0)

@@ -1,4 +1,6 @@
-"""The suite at work: brings the run up, breaks it by the schedule, watches it recover, ends it and looks at what is left."""
+"""The suite at work: brings the run up, breaks it by the schedule, watches it recover, ends it and looks at what is
+left.
+"""
 
 from __future__ import annotations
 
@@ -208,9 +210,15 @@ class Suite:
             if fault.resumed_s is None and learner_flows(flowing, fault.time, now):
                 fault.resumed_s = round(now - fault.time, 2)
             well = fault.back_s is not None and now >= entry.settled and learner_flows(flowing, fault.time, now)
-            well = well and said_of(KINDS[fault.kind].role, fault, self._events_since(fault.time)).get("back_s", 0.0) is not None
+            well = (
+                well
+                and said_of(KINDS[fault.kind].role, fault, self._events_since(fault.time)).get("back_s", 0.0)
+                is not None
+            )
             if KINDS[fault.kind].needs_commit and fault.resumed_s is not None:
-                well = well and any(commit.time > fault.time + fault.resumed_s for commit in self.commits.found.values())
+                well = well and any(
+                    commit.time > fault.time + fault.resumed_s for commit in self.commits.found.values()
+                )
             frozen = any(fault is waiting for _, _, waiting in self._thaw)
             if (well and not frozen) or now >= entry.limit:
                 self._under_way.remove(entry)

@@ -40,7 +40,8 @@ class Training:
     def command(self, *more: str) -> list[str]:
         """Return what one would type."""
         return [
-            sys.executable, "-m", "robonav_ray.cli", "train", *self._arguments, *more, "--resume", "auto", "--out", str(self.run)
+            sys.executable, "-m", "robonav_ray.cli", "train", *self._arguments, *more, "--resume", "auto", "--out",
+            str(self.run)
         ]  # fmt: skip
 
     @property

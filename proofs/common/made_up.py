@@ -1,4 +1,6 @@
-"""Made-up data of the right shapes: rows, fragments, batches, weights. What is in them changes nothing in the time that they take."""
+"""Made-up data of the right shapes: rows, fragments, batches, weights. What is in them changes nothing in the time that
+they take.
+"""
 
 from __future__ import annotations
 

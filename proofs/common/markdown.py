@@ -12,7 +12,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def put_between(page: str, begin: str, end: str, text: str) -> str:
-    """Return ``page`` with ``text``, on lines of its own, in place of what stands between two marks; KeyError without the marks."""
+    """Return ``page`` with ``text``, on lines of its own, in place of what stands between two marks; KeyError without
+    the marks.
+    """
     before, found, rest = page.partition(begin)
     _, also_found, after = rest.partition(end)
     if not (found and also_found):

@@ -1,4 +1,6 @@
-"""Ours on one stage: ``robonav train preset=navigation curriculum.force_stage=K``; its checkpoints are judged afterwards."""
+"""Ours on one stage: ``robonav train preset=navigation curriculum.force_stage=K``; its checkpoints are judged
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,14 @@ from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.task import describe_task
 
 _MARGIN = 0.08
-"""The run ends when the gate's window wins this much more often than asked for: it is small, and half of the target are held out."""
+"""The run ends when the gate's window wins this much more often than asked for: it is small, and half of the target are
+held out."""
 
 
 def overrides(task: Task) -> Sequence[str]:
-    """Return what differs from the defaults: the preset, and the stage alone, from full exploration, until it is won often enough."""
+    """Return what differs from the defaults: the preset, and the stage alone, from full exploration, until it is won
+    often enough.
+    """
     stage = f"curriculum.stages.{task.stage}"
     return (
         "preset=navigation",
@@ -60,7 +65,10 @@ def main(*flags: str) -> None:
         checkpoint = open_checkpoint(path)
         success = task.held_out_success(load_policy(checkpoint, run.config, shapes).greedy)
         counters = checkpoint.counters
-        write_point(task.output, Point(round(checkpoint.created - began, 2), counters.env_steps, counters.learner_steps, success))
+        write_point(
+            task.output,
+            Point(round(checkpoint.created - began, 2), counters.env_steps, counters.learner_steps, success),
+        )
 
 
 if __name__ == "__main__":

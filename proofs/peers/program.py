@@ -1,9 +1,10 @@
-"""Ours, Stable-Baselines3's DQN and RLlib's DQN on the same worlds: seconds and env steps to the same greedy success rate.
+"""Ours, Stable-Baselines3's DQN and RLlib's DQN on the same worlds: seconds and env steps to the same greedy success
+rate.
 
-For every stage and seed, one process after the other, each from scratch with the whole machine: ours first, as a user starts it, over
-Ray and in one process (``robonav train --local``), then each peer for at most ``--cap-factor`` times the seconds of our faster one.
-Seconds count from the start of the process. The success rate is that of greedy episodes on the same held-out worlds. A peer that does
-not get there gives a lower bound.
+For every stage and seed, one process after the other, each from scratch with the whole machine: ours first, as a user
+starts it, over Ray and in one process (``robonav train --local``), then each peer for at most ``--cap-factor`` times
+the seconds of our faster one. Seconds count from the start of the process. The success rate is that of greedy episodes
+on the same held-out worlds. A peer that does not get there gives a lower bound.
 
     pip install -c constraints.txt -e '.[bench]'
     python -m proofs bench_peers --stages 1 2 3 4 --seeds 1 --target 0.7 --output runs/peers
@@ -111,7 +112,9 @@ class Race:
 
 
 def factor(ours: Race, peers: Sequence[Race]) -> tuple[float, bool]:
-    """Return how many times our seconds the faster peer needs, and whether that is only a lower bound (none got there in time)."""
+    """Return how many times our seconds the faster peer needs, and whether that is only a lower bound (none got there
+    in time).
+    """
     if math.isinf(ours.seconds):
         return 0.0, False
     best = min(peer.seconds for peer in peers)
@@ -126,7 +129,9 @@ def faster(races: Sequence[Race]) -> Race:
 
 
 def run_race(learner: str, task: Task) -> Race:
-    """Run one learner's process unless it has finished before with this task: at the target, or after as long as it is given now."""
+    """Run one learner's process unless it has finished before with this task: at the target, or after as long as it is
+    given now.
+    """
     done = task.output / "done.json"
     asked = {"target": task.target, "num_episodes": task.num_episodes, "stage": task.stage, "seed": task.seed}
     if done.is_file() and json.loads(done.read_text()) == asked:
@@ -136,9 +141,9 @@ def run_race(learner: str, task: Task) -> Race:
     if task.output.exists():
         task.output.rename(task.output.with_name(f"{task.output.name}-{os.urandom(3).hex()}"))
     task.output.mkdir(parents=True)
-    command = [sys.executable, "-W", "ignore", "-m", MODULES[learner], "--stage", str(task.stage), "--seed", str(task.seed),
-               "--target", str(task.target), "--limit-s", str(task.limit_s), "--episodes", str(task.num_episodes),
-               "--output", str(task.output)]  # fmt: skip
+    command = [sys.executable, "-W", "ignore", "-m", MODULES[learner], "--stage", str(task.stage), "--seed",
+               str(task.seed), "--target", str(task.target), "--limit-s", str(task.limit_s), "--episodes",
+               str(task.num_episodes), "--output", str(task.output)]  # fmt: skip
     with (task.output / "log.txt").open("w") as log:
         code = subprocess.run(
             command,
@@ -148,13 +153,17 @@ def run_race(learner: str, task: Task) -> Race:
             check=False,
         ).returncode
     if code or not (task.output / POINTS).is_file():
-        raise BenchError(f"{learner} ended with {code}:\n{(task.output / 'log.txt').read_text(errors='replace')[-3000:]}")
+        raise BenchError(
+            f"{learner} ended with {code}:\n{(task.output / 'log.txt').read_text(errors='replace')[-3000:]}"
+        )
     done.write_text(json.dumps(asked))
     return Race(learner, task.stage + 1, task.seed, tuple(read_points(task.output)), task.target)
 
 
 def warm_up() -> None:
-    """Have Numba's kernels compiled and cached, so that no learner pays for it: one episode of a world, one evaluation."""
+    """Have Numba's kernels compiled and cached, so that no learner pays for it: one episode of a world, one
+    evaluation.
+    """
     task = Task(0, 0, 1.0, 0.0, 8, Path())
     task.held_out_success(lambda obs: np.zeros(len(obs), np.int64))
     env = gym.make("robonav_ray/Nav-v0", levels=task.config.curriculum.stages[0].level)
@@ -187,8 +196,8 @@ def say_race(race: Race) -> None:
     found = race.to_dict()
     what = "not reached" if race.reached is None else f"{race.seconds:.0f} s, {found['env_steps']:,} env steps"
     say(
-        f"stage {race.stage} seed {race.seed} {NAMES[race.learner]}: {what}; best {found['best_success']:.1%} in {race.lasted:.0f} s; "
-        f"{found['env_steps_per_s']:,} env steps/s, {found['updates_per_s']:,} updates/s"
+        f"stage {race.stage} seed {race.seed} {NAMES[race.learner]}: {what}; best {found['best_success']:.1%} in "
+        f"{race.lasted:.0f} s; {found['env_steps_per_s']:,} env steps/s, {found['updates_per_s']:,} updates/s"
     )
 
 
@@ -216,12 +225,22 @@ def markdown(races: Sequence[Race], summary: Mapping[str, Any]) -> str:
             f"{race.stage}", f"{race.seed}", NAMES[race.learner], seconds, steps, f"{found['best_success']:.1%}",
             f"{found['env_steps_per_s']:,}", f"{found['updates_per_s']:,}",
         ))  # fmt: skip
-    header = ("Stage", "Seed", "Learner", "Seconds to target", "Env steps to target", "Best success", "Env steps/s", "Updates/s")
+    header = (
+        "Stage",
+        "Seed",
+        "Learner",
+        "Seconds to target",
+        "Env steps to target",
+        "Best success",
+        "Env steps/s",
+        "Updates/s",
+    )
     lines = [md.table(header, rows)]
     for stage, found in summary["stages"].items():
         sign = "at least " if found["is_lower_bound"] else ""
         lines.append(
-            f"\nStage {stage}: the faster peer needs {sign}{found['factor']:.1f} times the seconds of our faster wiring."
+            "\n"
+            f"Stage {stage}: the faster peer needs {sign}{found['factor']:.1f} times the seconds of our faster wiring."
         )
     return "\n".join(lines) + "\n"
 
@@ -236,7 +255,9 @@ def draw(races: Sequence[Race], path: Path) -> None:
 
     stages = sorted({race.stage for race in races})
     colours = {OURS: "#1f5f8b", OURS_LOCAL: "#4ba3c3", "stable_baselines3": "#c0792b", "rllib": "#7a4fa3"}
-    figure, axes = plt.subplots(len(stages), 2, figsize=(9, 2.7 * len(stages)), squeeze=False, layout="constrained", sharey=True)
+    figure, axes = plt.subplots(
+        len(stages), 2, figsize=(9, 2.7 * len(stages)), squeeze=False, layout="constrained", sharey=True
+    )
     for row, stage in zip(axes, stages, strict=True):
         for axis, what, label in zip(
             row, ("seconds", "env_steps"), ("seconds from the start of the process", "env steps"), strict=True
@@ -253,7 +274,9 @@ def draw(races: Sequence[Race], path: Path) -> None:
             axis.set_xlabel(label, fontsize=9)
             axis.grid(alpha=0.25)
         row[0].set_ylabel(f"stage {stage}: success")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=9, frameon=False)
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=9, frameon=False
+    )
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -290,7 +313,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_installed(args.peers)
         warm_up()
-        races = [race for stage in args.stages for seed in range(1, args.seeds + 1) for race in run_stage(stage, seed, args)]
+        races = [
+            race for stage in args.stages for seed in range(1, args.seeds + 1) for race in run_stage(stage, seed, args)
+        ]
     except BenchError as error:
         write_to(sys.stderr, f"{error}\n")
         return 1

@@ -1,8 +1,8 @@
 """RLlib's DQN (new API stack) on one stage, through ``gymnasium.make("robonav_ray/Nav-v0")``.
 
-Network, discount, n-step returns, replay size and rewards are ours; double, dueling, prioritised replay and learning rate as in RLlib's own
-example. The old API stack was not faster (16 updates of 128 rows per second against 38 of 64), and in 2.60 it does not start with its
-own replay buffers.
+Network, discount, n-step returns, replay size and rewards are ours; double, dueling, prioritised replay and learning
+rate as in RLlib's own example. The old API stack was not faster (16 updates of 128 rows per second against 38 of 64),
+and in 2.60 it does not start with its own replay buffers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from proofs.peers.track import Task, Track, parse_task
 from robonav_ray.nodes.own_ray import own_ray
 
 NUM_ENVS, BATCH, INTENSITY = 8, 64, 16
-"""Rows learned from per env step: with the natural one (one update in 24 env steps) stage 1 was not learned in a minute."""
+"""Rows learned from per env step: with the natural one (one update in 24 env steps) stage 1 was not learned in a
+minute."""
 
 
 def make_env(options: dict[str, Any]) -> gym.Env[Any, Any]:
@@ -74,7 +75,9 @@ def train(task: Task, track: Track) -> None:
                 "beta": 0.4,
             },
         )
-        .rl_module(model_config=DefaultModelConfig(fcnet_hiddens=list(config.algo.hidden_dims), fcnet_activation="relu"))
+        .rl_module(
+            model_config=DefaultModelConfig(fcnet_hiddens=list(config.algo.hidden_dims), fcnet_activation="relu")
+        )
         .debugging(seed=task.seed, log_level="ERROR")
     )
     algorithm = setting.build_algo()

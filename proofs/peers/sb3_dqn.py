@@ -1,7 +1,7 @@
 """Stable-Baselines3's DQN on one stage, through ``gymnasium.make("robonav_ray/Nav-v0")``.
 
-Network, discount, n-step returns, replay size and rewards are ours; several environments, and as many updates as pay (8 of 128 rows per 16
-env steps), because its speed is that of its updates.
+Network, discount, n-step returns, replay size and rewards are ours; several environments, and as many updates as pay (8
+of 128 rows per 16 env steps), because its speed is that of its updates.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ def main() -> None:
     task = parse_task(__doc__)
     torch.set_num_threads(1)
     config = task.config
-    options = {"world": config.env.world, "levels": config.curriculum.stages[task.stage].level, "gamma": config.algo.gamma}
+    options = {
+        "world": config.env.world,
+        "levels": config.curriculum.stages[task.stage].level,
+        "gamma": config.algo.gamma,
+    }
     envs = make_vec_env(lambda: gym.make("robonav_ray/Nav-v0", **options), n_envs=NUM_ENVS, seed=task.seed)
     model = DQN(
         "MlpPolicy",

@@ -1,4 +1,6 @@
-"""What all learners share: the stage's worlds, the greedy evaluation on held-out ones, and a clock that stops for it."""
+"""What all learners share: the stage's worlds, the greedy evaluation on held-out ones, and a clock that stops for
+it.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class Task:
         seed = seed_for(config.evaluation.seed, ROLE_EVALUATION, self.stage)
 
         def make(first: int, count: int) -> VectorEnv[Any, Any, Any]:
-            env = make_vector_env(config.env, levels, num_envs=count, first_world=first, seed=seed, gamma=config.algo.gamma)
+            env = make_vector_env(
+                config.env, levels, num_envs=count, first_world=first, seed=seed, gamma=config.algo.gamma
+            )
             env.set_level(self.stage)  # type: ignore[attr-defined]
             return env
 
@@ -85,7 +89,9 @@ class Track:
         return time.time() - self._began - self._away_s
 
     def is_over(self, env_steps: int, updates: int, act: Act) -> bool:
-        """Evaluate when that is due (8 s after the start, then ever 5 % later); return whether target or limit is reached."""
+        """Evaluate when that is due (8 s after the start, then ever 5 % later); return whether target or limit is
+        reached.
+        """
         seconds = self.seconds
         if seconds < self._due_s and seconds < self._task.limit_s:
             return False

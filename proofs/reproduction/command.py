@@ -33,7 +33,12 @@ def run_command(trial: Trial) -> TrialResult:
     began = time.monotonic()
     with log.open("w", encoding="utf-8") as file:
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=ROOT, env=_environment(), stdout=file, stderr=subprocess.STDOUT, check=False
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=_environment(),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
     seconds = round(time.monotonic() - began, 1)
     value, facts = (_read_pytest if task.reads == "pytest" else _read_json)(log, task, done.returncode)
@@ -68,11 +73,15 @@ def _read_json(log: Path, task: Command, code: int) -> tuple[float, dict[str, ob
         found = json.loads(text.rpartition("\n")[2])
         return read_figure(found, task.key), {"output": found}
     except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise CommandError(f"`{' '.join(task.arguments)}`: the last line is no JSON object with {task.key!r}: {error}") from None
+        raise CommandError(
+            f"`{' '.join(task.arguments)}`: the last line is no JSON object with {task.key!r}: {error}"
+        ) from None
 
 
 def read_figure(found: Any, key: str) -> float:
-    """Return the number at ``a.b.c`` in nested JSON objects, or the ratio ``a.b / c.d`` of two; KeyError where there is none."""
+    """Return the number at ``a.b.c`` in nested JSON objects, or the ratio ``a.b / c.d`` of two; KeyError where there is
+    none.
+    """
     figures = []
     for path in key.split(" / "):
         node = found

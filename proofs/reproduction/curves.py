@@ -23,7 +23,9 @@ _INK, _OTHER, _LEVEL, _BOUND = "#1f5f8b", "#c0792b", "#444444", "#c0392b"
 
 
 def draw_overview(judged: Judged, path: Path) -> Path | None:
-    """Draw one panel per training with a curve to show, and one for each group that is shown together; None when there is nothing."""
+    """Draw one panel per training with a curve to show, and one for each group that is shown together; None when there
+    is nothing.
+    """
     panels = make_panels(judged)
     if not panels:
         return None
@@ -34,7 +36,9 @@ def draw_overview(judged: Judged, path: Path) -> Path | None:
 
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(4.2 * columns, 3.0 * lines), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(4.2 * columns, 3.0 * lines), squeeze=False, layout="constrained"
+    )
     for axis, draw in zip(axes.flat, panels, strict=False):
         draw(axis)
         axis.grid(alpha=0.25)
@@ -74,7 +78,9 @@ def _draw_training(axis: Any, row: Row, trials: Sequence[Trial]) -> None:
     episodes = [read_episodes(trial.folder / "episodes.csv") for trial in trials]
     most = max((int(e.env_steps[-1]) for e in episodes if len(e.env_steps)), default=1)
     grid = np.linspace(0, most, 200)
-    curves = np.array([np.where(grid <= e.env_steps[-1], e.curve(grid, _WINDOW), np.nan) for e in episodes if len(e.env_steps)])
+    curves = np.array(
+        [np.where(grid <= e.env_steps[-1], e.curve(grid, _WINDOW), np.nan) for e in episodes if len(e.env_steps)]
+    )
     for curve in curves:
         axis.plot(grid / 1000, curve, color=_INK, linewidth=0.7, alpha=0.5)
     seen = np.isfinite(curves)
@@ -90,7 +96,9 @@ def _draw_training(axis: Any, row: Row, trials: Sequence[Trial]) -> None:
     if entry.level is not None:
         axis.axhline(entry.level, color=_LEVEL, linewidth=1.2, label=f"published: {entry.published}")
     if entry.threshold != entry.level:
-        axis.axhline(entry.threshold, color=_BOUND, linewidth=0.9, linestyle="--", label=f"{entry.bound} {entry.threshold:.1f}")
+        axis.axhline(
+            entry.threshold, color=_BOUND, linewidth=0.9, linestyle="--", label=f"{entry.bound} {entry.threshold:.1f}"
+        )
     axis.set_title(f"{entry.name}: {entry.shown(row.figure)}", fontsize=10)
     axis.set_xlabel("thousand env steps", fontsize=9)
     axis.set_ylabel(f"return ({_WINDOW} episodes)", fontsize=9)
@@ -139,8 +147,8 @@ def _draw_races(axis: Any, races: Sequence[dict[str, Any]]) -> None:
             seconds = float(np.median([race["seconds"] or race["lasted_s"] for race in mine]))
             reached = all(race["seconds"] is not None for race in mine)
             axis.bar(
-                place + 0.27 * (i - 1), seconds, 0.25, color=colours[i % 3] if reached else "none", edgecolor=colours[i % 3],
-                hatch=None if reached else "///", label=learner if place == 0 else None,
+                place + 0.27 * (i - 1), seconds, 0.25, color=colours[i % 3] if reached else "none",
+                edgecolor=colours[i % 3], hatch=None if reached else "///", label=learner if place == 0 else None,
             )  # fmt: skip
     axis.set_yscale("log")
     axis.set_xticks(range(len(stages)), [f"stage {stage}" for stage in stages])

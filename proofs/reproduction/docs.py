@@ -23,8 +23,8 @@ _PAGE = """\
 
 on {machine}.
 
-The bound that ours must keep stands in `proofs/reproduction/entries.py`. It is held against the mean over the seeds, or against the median
-where the table says so: there the published figure is of one agent.
+The bound that ours must keep stands in `proofs/reproduction/entries.py`. It is held against the mean over the seeds, or
+against the median where the table says so: there the published figure is of one agent.
 
 ![Learning curves: each seed thin, their mean thick, the published level as a line](pictures/results.png)
 
@@ -34,11 +34,11 @@ where the table says so: there the published figure is of one agent.
 
 {notes}
 
-{changes}*Local wiring*: collecting, replay and learning take turns in one process, deterministic to the bit, with the same parts that
-run as Ray actors otherwise. *Ray*: started as a user starts it, with `robonav train`.
+{changes}*Local wiring*: collecting, replay and learning take turns in one process, deterministic to the bit, with the
+same parts that run as Ray actors otherwise. *Ray*: started as a user starts it, with `robonav train`.
 
-`python -m proofs reproduce list` shows what there is, `python -m proofs reproduce run NAME` runs one of them. This page is written
-by `--write-docs`.
+`python -m proofs reproduce list` shows what there is, `python -m proofs reproduce run NAME` runs one of them. This page
+is written by `--write-docs`.
 """
 
 
@@ -55,13 +55,19 @@ def _changes(rows: Sequence[Row]) -> str:
 
 
 def write_docs(output: Path, command: str) -> list[Path]:
-    """Write the page and the picture from every finished trial under ``output``; entries that were not run are left out."""
+    """Write the page and the picture from every finished trial under ``output``; entries that were not run are left
+    out.
+    """
     plan = [(entry, [trial_of(entry, seed, output) for seed in entry.seeds]) for entry in ENTRIES]
     judged = [(make_row(entry, trials, {}), trials) for entry, trials in plan]
     judged = [(row, trials) for row, trials in judged if row.values]
     rows = [row for row, _ in judged]
     text = _PAGE.format(
-        command=command, machine=machine_text(), table=markdown_table(rows), notes=markdown_notes(rows), changes=_changes(rows)
+        command=command,
+        machine=machine_text(),
+        table=markdown_table(rows),
+        notes=markdown_notes(rows),
+        changes=_changes(rows),
     )
     PAGE.write_text(text, encoding="utf-8")
     picture = draw_overview(judged, PICTURE)

@@ -10,10 +10,11 @@ from proofs.reproduction.entry import Command, Entry, Measure, Training
 _CLEANRL = "CleanRL (Huang et al. 2022), docs/rl-algorithms"
 _ZOO = "RL Baselines3 Zoo (Raffin 2020), benchmark.md"
 _ZOO_CHANGED = (
-    "the median of five seeds in place of the mean of three. With this step size DQN may unlearn again before its time is up: ours gave "
-    "242, 500, 500, 500, 500 (seeds 1 to 5), Stable-Baselines3 2.9 with these settings 500, 500, 192, 340, 168, 500 (seeds 1, 2, 3, 11, "
-    "12, 13), ours with the time limit as a termination, as in Stable-Baselines3 when the figure was published, 500, 63, 218, 500 "
-    "(seeds 11, 12, 13, 15); judged on five seeds that had not been run when the median was chosen"
+    "the median of five seeds in place of the mean of three. With this step size DQN may unlearn again before its time "
+    "is up: ours gave 242, 500, 500, 500, 500 (seeds 1 to 5), Stable-Baselines3 2.9 with these settings 500, 500, 192, "
+    "340, 168, 500 (seeds 1, 2, 3, 11, 12, 13), ours with the time limit as a termination, as in Stable-Baselines3 "
+    "when the figure was published, 500, 63, 218, 500 (seeds 11, 12, 13, 15); judged on five seeds that had not been "
+    "run when the median was chosen"
 )
 _FIVE = (1, 2, 3, 4, 5)
 _STD = "published mean minus one standard deviation"
@@ -117,8 +118,8 @@ def _bit_flip(num_bits: int, hindsight: bool) -> Entry:
 _BUDGET = ("budget.max_env_steps=600_000", "curriculum.stages.0.gate.min_success_frac=1.0")
 """It also ends when all of the last 200 training episodes (of the less exploring half of the worlds) were won."""
 _LONGER = (
-    "a first look (seed 1: 97.0 %, 94.5 %, 91.5 % with 13, 20, 30 bits) ended training once 95 % of 200 training episodes were won, now "
-    "all of 200 must be; judged on other seeds"
+    "a first look (seed 1: 97.0 %, 94.5 %, 91.5 % with 13, 20, 30 bits) ended training once 95 % of 200 training "
+    "episodes were won, now all of 200 must be; judged on other seeds"
 )
 _SETTING = "double Q-learning, 32 environments, batch and replay ratio of our own"
 BIT_FLIP = (*(_bit_flip(n, True) for n in _BITS_HER), *(_bit_flip(n, False) for n in _BITS_PLAIN))
@@ -148,7 +149,16 @@ def _cliffwalk(kind: str) -> Entry:
 
 
 def _suite(name: str, published: str, source: str, *tests: str) -> Entry:
-    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not gpu", *(f"tests/unit/{test}" for test in tests))
+    command = (
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not gpu",
+        *(f"tests/unit/{test}" for test in tests),
+    )
     return Entry(
         name=name,
         group="suites",
@@ -231,7 +241,9 @@ class UnknownEntryError(ValueError):
 
 
 def chosen_entries(names: Sequence[str], entries: Sequence[Entry] = ENTRIES) -> list[Entry]:
-    """Return the entries that ``names`` (of entries, of groups, or ``all``) stand for, each once, in the order of the table."""
+    """Return the entries that ``names`` (of entries, of groups, or ``all``) stand for, each once, in the order of the
+    table.
+    """
     wanted: set[str] = set()
     groups = sorted({entry.group for entry in entries})
     for name in names:

@@ -17,8 +17,8 @@ class Measure:
     """How the figure of one finished training is taken."""
 
     what: Literal["last_training_episodes", "best_training_window", "greedy_return", "greedy_success"]
-    """Mean return of the last ``episodes`` training episodes; the best mean of that many in a row; mean return, or success rate, of
-    ``evaluation.num_episodes`` greedy episodes after training."""
+    """Mean return of the last ``episodes`` training episodes; the best mean of that many in a row; mean return, or
+    success rate, of ``evaluation.num_episodes`` greedy episodes after training."""
     episodes: int = 100
     """For the two that look at training episodes."""
 
@@ -44,7 +44,13 @@ class Training:
 
     def config(self, seed: int) -> RunConfig:
         """Return the checked config of one trial; its budget is ``budget.max_env_steps``."""
-        quiet = (f"seed={seed}", "tracking.panel=off", "tracking.backends=[]", "learner.torch_threads=1", "learner.device=cpu")
+        quiet = (
+            f"seed={seed}",
+            "tracking.panel=off",
+            "tracking.backends=[]",
+            "learner.torch_threads=1",
+            "learner.device=cpu",
+        )
         return load_run_config(ROOT / self.config_path, (*self.overrides, *quiet))
 
 
@@ -55,7 +61,8 @@ class Command:
     arguments: tuple[str, ...]
     """After the Python interpreter, which runs in the repository's root; ``{output}`` stands for the trial's folder."""
     reads: Literal["pytest", "json"]
-    """``pytest``: the figure is the part of the tests that pass. ``json``: what ``key`` names in the JSON object on the last line."""
+    """``pytest``: the figure is the part of the tests that pass. ``json``: what ``key`` names in the JSON object on the
+    last line."""
     key: str = ""
     """``a.b.c``, or the ratio ``a.b / c.d`` of two numbers."""
     alone: bool = False
@@ -90,12 +97,14 @@ class Entry:
     level: float | None = None
     """The published figure, as a line in the curves."""
     statistic: Literal["mean", "median"] = "mean"
-    """Of the seeds' figures, held against the bound. ``median`` where the published figure is of one agent, not of several seeds."""
+    """Of the seeds' figures, held against the bound. ``median`` where the published figure is of one agent, not of
+    several seeds."""
     unit: Literal["return", "success", "tests", "factor"] = "return"
     setting: str = ""
     """What of the setting differs from the published one; empty where nothing does."""
     changed: str = ""
-    """What of the measuring was changed after a first look at results, and why; such an entry is judged on seeds not seen before."""
+    """What of the measuring was changed after a first look at results, and why; such an entry is judged on seeds not
+    seen before."""
 
     @property
     def wiring(self) -> str:
@@ -116,4 +125,6 @@ class Entry:
 
     def shown(self, value: float) -> str:
         """Return ``value`` as the table shows it."""
-        return {"return": f"{value:.1f}", "success": f"{value:.1%}", "tests": f"{value:.0%}", "factor": f"{value:.1f}"}[self.unit]
+        return {"return": f"{value:.1f}", "success": f"{value:.1%}", "tests": f"{value:.0%}", "factor": f"{value:.1f}"}[
+            self.unit
+        ]

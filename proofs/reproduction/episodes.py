@@ -33,7 +33,9 @@ class Episodes:
         return float((total[num:] - total[:-num]).max() / num)
 
     def curve(self, grid: np.ndarray, num: int) -> np.ndarray:
-        """Return the mean return of the last ``num`` episodes at each of ``grid`` env steps; NaN before the first episode."""
+        """Return the mean return of the last ``num`` episodes at each of ``grid`` env steps; NaN before the first
+        episode.
+        """
         total = np.concatenate([[0.0], np.cumsum(self.task_return, dtype=np.float64)])
         end = np.searchsorted(self.env_steps, grid, side="right")
         begin = np.maximum(end - num, 0)

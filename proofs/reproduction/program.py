@@ -4,11 +4,13 @@
     python -m proofs reproduce run cleanrl_dqn_cartpole --seeds 3
     python -m proofs reproduce run all --parallel 2 --write-docs
 
-Trainings run side by side on Ray, one process and one core each, with the learner wired up in that process ("local wiring"); what
-needs a Ray of its own or the whole machine runs afterwards, alone. Finished trials are kept in the output directory and not run
-again; an interrupted training continues from its last checkpoint, an interrupted command starts anew.
+Trainings run side by side on Ray, one process and one core each, with the learner wired up in that process ("local
+wiring"); what needs a Ray of its own or the whole machine runs afterwards, alone. Finished trials are kept in the
+output directory and not run again; an interrupted training continues from its last checkpoint, an interrupted command
+starts anew.
 
-Exit codes: 0 when every entry is reproduced, 1 when one is missed or failed, 2 for a name that does not exist, 130 when interrupted.
+Exit codes: 0 when every entry is reproduced, 1 when one is missed or failed, 2 for a name that does not exist, 130 when
+interrupted.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ def list_entries(console: Screen) -> None:
     """Print every entry: what is published, by whom, what ours must keep, how long it takes."""
     table = Table(box=None, pad_edge=False)
     for column in ("name", "published", "must be", "minutes"):
-        table.add_column(column, justify="right" if column == "minutes" else "left", overflow="fold", no_wrap=column == "name")
+        table.add_column(
+            column, justify="right" if column == "minutes" else "left", overflow="fold", no_wrap=column == "name"
+        )
     for entry in ENTRIES:
         times = f"{len(entry.seeds)} x {entry.minutes:g}" if isinstance(entry.task, Training) else f"{entry.minutes:g}"
         must = f"{entry.statistic} " * (entry.statistic == "median") + f"{entry.bound} {entry.shown(entry.threshold)}"
@@ -119,9 +123,14 @@ def make_parser() -> argparse.ArgumentParser:
     runner = verbs.add_parser("run", help="run entries, or the finished ones' table again")
     runner.add_argument("names", nargs="+", metavar="NAME", help="entries, groups, or all")
     runner.add_argument("--seeds", type=_positive, help="N seeds, from the entry's first on, instead of its own")
-    runner.add_argument("--output", type=Path, default=Path("runs/reproduce"), help="where trials live (default: %(default)s)")
     runner.add_argument(
-        "--parallel", type=_positive, default=max(1, os.cpu_count() or 1), help="trials at a time (default: %(default)s)"
+        "--output", type=Path, default=Path("runs/reproduce"), help="where trials live (default: %(default)s)"
+    )
+    runner.add_argument(
+        "--parallel",
+        type=_positive,
+        default=max(1, os.cpu_count() or 1),
+        help="trials at a time (default: %(default)s)",
     )
     runner.add_argument("--fresh", action="store_true", help="forget what is finished or begun, and run it again")
     runner.add_argument("--write-docs", action="store_true", help="bring docs/results.md and its picture up to date")

@@ -39,7 +39,9 @@ class Row:
     @property
     def figure(self) -> float:
         """What is held against the bound: the entry's statistic over the seeds; NaN without any."""
-        return statistics.median(self.values.values()) if self.values and self.entry.statistic == "median" else self.mean
+        return (
+            statistics.median(self.values.values()) if self.values and self.entry.statistic == "median" else self.mean
+        )
 
     @property
     def std(self) -> float | None:
@@ -119,14 +121,21 @@ def markdown_notes(rows: Sequence[Row]) -> str:
         entry = row.entry
         seeds = "–" if isinstance(entry.task, Command) else f"{len(row.values)} of {row.num_seeds}"
         minutes = f"{row.seconds / 60:.1f}" if row.values else "–"
-        cells.append((f"`{entry.name}`", entry.measured, seeds, entry.wiring, minutes, entry.setting or "nothing known"))
+        cells.append(
+            (f"`{entry.name}`", entry.measured, seeds, entry.wiring, minutes, entry.setting or "nothing known")
+        )
     header = ("Entry", "Measured", "Seeds", "Wiring", "Minutes per trial", "Differs from the published setting")
     return md.table(header, cells)
 
 
 def write_report(rows: Sequence[Row], output: Path, command: str) -> list[Path]:
     """Write ``results.json`` and ``results.md`` into ``output`` and return their paths."""
-    data = {"command": command, "revision": own_revision(), "machine": machine(), "entries": [row.to_dict() for row in rows]}
+    data = {
+        "command": command,
+        "revision": own_revision(),
+        "machine": machine(),
+        "entries": [row.to_dict() for row in rows],
+    }
     write_json(output / "results.json", data)
     text = f"`{command}` on {machine_text()}.\n\n{markdown_table(rows)}\n\n{markdown_notes(rows)}\n"
     (output / "results.md").write_text(text, encoding="utf-8")

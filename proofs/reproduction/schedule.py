@@ -1,4 +1,6 @@
-"""Runs trials: side by side as Ray tasks, one process and one CPU each; those that must run alone afterwards, one by one."""
+"""Runs trials: side by side as Ray tasks, one process and one CPU each; those that must run alone afterwards, one by
+one.
+"""
 
 from __future__ import annotations
 

@@ -75,9 +75,11 @@ def trial_of(entry: Entry, seed: int, output: Path) -> Trial:
 
 
 def task_hash(entry: Entry, seed: int) -> str:
-    """Return eight hexadecimal digits of what the entry asks for: all that its config sets, and how its figure is taken.
+    """Return eight hexadecimal digits of what the entry asks for: all that its config sets, and how its figure is
+    taken.
 
-    The program's code and its defaults are not in it (each result names the revision that made it): ``--fresh`` runs it again.
+    The program's code and its defaults are not in it (each result names the revision that made it): ``--fresh`` runs it
+    again.
     """
     task = entry.task
     if isinstance(task, Training):

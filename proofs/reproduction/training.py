@@ -1,6 +1,8 @@
-"""One trial of a training: the local wiring under the runtime's own controller, every episode recorded, measured at the end.
+"""One trial of a training: the local wiring under the runtime's own controller, every episode recorded, measured at the
+end.
 
-A trial that was interrupted continues from its last checkpoint (one every minute); its environment begins new episodes there.
+A trial that was interrupted continues from its last checkpoint (one every minute); its environment begins new episodes
+there.
 """
 
 from __future__ import annotations
@@ -82,7 +84,9 @@ def run_training(trial: Trial) -> TrialResult:
         recorder.note(results, wiring.env_steps)
 
     wiring.curriculum.listeners.append(listen)
-    view = ProgressFile(trial, recorder, limit, float(trial.progress.get("seconds", 0.0)) if session.checkpoint else 0.0)
+    view = ProgressFile(
+        trial, recorder, limit, float(trial.progress.get("seconds", 0.0)) if session.checkpoint else 0.0
+    )
     trackers = open_trackers(config.tracking, session.run.path, None, [])
     try:
         with session.run.locked():

@@ -1,8 +1,10 @@
-"""What a call at each arrow costs: CPU seconds of the process that serves it and of the one that asks, per call and per row.
+"""What a call at each arrow costs: CPU seconds of the process that serves it and of the one that asks, per call and per
+row.
 
-Measured at two sizes, hence a line; CPU seconds and not wall time, so that the figure is the same whatever else the machine does. One
-core's worth of a process is then 1 / cost calls per second; ``calls_per_s`` is what really went through here, client and server on the
-two cores of this machine. ``undisturbed_s`` is the wall time of a call in the fastest block of 20, where waiting is what counts.
+Measured at two sizes, hence a line; CPU seconds and not wall time, so that the figure is the same whatever else the
+machine does. One core's worth of a process is then 1 / cost calls per second; ``calls_per_s`` is what really went
+through here, client and server on the two cores of this machine. ``undisturbed_s`` is the wall time of a call in the
+fastest block of 20, where waiting is what counts.
 """
 
 from __future__ import annotations
@@ -36,10 +38,14 @@ class Meter:
         import ray
 
         self._seconds = seconds
-        self._server = None if actor is None else psutil.Process(ray.get(actor.__ray_call__.remote(lambda _: os.getpid())))
+        self._server = (
+            None if actor is None else psutil.Process(ray.get(actor.__ray_call__.remote(lambda _: os.getpid())))
+        )
 
     def per_call(self, call: Callable[[], Any], *, waits: bool = True) -> dict[str, float]:
-        """Call for a while, with IN_FLIGHT answers outstanding where ``call`` returns a reference; return seconds per call."""
+        """Call for a while, with IN_FLIGHT answers outstanding where ``call`` returns a reference; return seconds per
+        call.
+        """
         import ray
 
         pending: list[Any] = []
@@ -103,7 +109,9 @@ def measure_services(seconds: float) -> dict[str, dict[str, float]]:
     at_shard = Meter(shard, seconds)
     for rows in (LARGE_ROWS, SMALL_ROWS):
         fragment = make_fragment(spec, rows, NUM_ACTIONS, rng)
-        found[f"insert:{rows}"] = at_shard.per_call(lambda f=fragment: shard.insert.remote(replace(f, sequence=next(sequence))))
+        found[f"insert:{rows}"] = at_shard.per_call(
+            lambda f=fragment: shard.insert.remote(replace(f, sequence=next(sequence)))
+        )
     for rows in (SMALL_ROWS, LARGE_ROWS):
         found[f"sample:{rows}"] = at_shard.per_call(lambda n=rows: shard.sample.remote(n))
     import ray
@@ -134,7 +142,9 @@ def measure_services(seconds: float) -> dict[str, dict[str, float]]:
     mailbox = MailboxHandle()
     generation = ray.get(mailbox.actor.attach.remote())
     metrics = {f"learner/figure_{i}": float(i) for i in range(15)}
-    found["mailbox"] = Meter(mailbox.actor, seconds).per_call(lambda: mailbox.actor.exchange.remote(generation, metrics))
+    found["mailbox"] = Meter(mailbox.actor, seconds).per_call(
+        lambda: mailbox.actor.exchange.remote(generation, metrics)
+    )
     found["slice"] = Meter(mailbox.actor, seconds).per_call(lambda: mailbox.actor.latest.remote())
     found |= measure_clients(replay, curriculum, weights, spec, seconds)
     replay.shutdown()
@@ -176,9 +186,10 @@ def measure_clients(
 def _episodes(num: int) -> EpisodeResults:
     ints, floats = np.zeros(num, np.int32), np.zeros(num, np.float32)
     return EpisodeResults(
-        worker=0, level=ints, world=ints, started_at=ints.astype(np.int64), length=ints + 1, outcome=ints.astype(np.int8),
-        task_return=floats, total_return=floats, goals_reached=ints, path_length_m=floats, shortest_path_length_m=floats,
-        min_clearance_m=floats, on_gate=ints.astype(np.bool_), watermark=0, watermark_level=0,
+        worker=0, level=ints, world=ints, started_at=ints.astype(np.int64), length=ints + 1,
+        outcome=ints.astype(np.int8), task_return=floats, total_return=floats, goals_reached=ints, path_length_m=floats,
+        shortest_path_length_m=floats, min_clearance_m=floats, on_gate=ints.astype(np.bool_), watermark=0,
+        watermark_level=0,
     )  # fmt: skip
 
 
@@ -216,7 +227,9 @@ class _Alone:
 
 
 def measure_steps(seconds: float, worlds: tuple[int, int] = (16, 256), steps: int = 16) -> dict[str, dict[str, float]]:
-    """Return CPU seconds per vector step of a rollout worker in our worlds, stage 4, acting included (``step:16`` has 16 worlds)."""
+    """Return CPU seconds per vector step of a rollout worker in our worlds, stage 4, acting included (``step:16`` has
+    16 worlds).
+    """
     from robonav_ray.algo.policy import Policy
     from robonav_ray.rollout.worker import RolloutWorker
     from robonav_ray.worlds.make import make_vector_env
@@ -230,11 +243,14 @@ def measure_steps(seconds: float, worlds: tuple[int, int] = (16, 256), steps: in
         assert shape == (OBS_DIM,)
         alone: Any = _Alone(network_snapshot(), [], len(levels) - 1)
         worker = RolloutWorker(
-            worker=0, life=0, env=env, policy=Policy(OBS_DIM, NUM_ACTIONS, config.algo), algo=config.algo, rollout=config.rollout,
-            seed=0, first_world=0, num_lanes_total=num, gate_ladder_frac=0.5, assignments=alone, sink=alone, weights=alone,
+            worker=0, life=0, env=env, policy=Policy(OBS_DIM, NUM_ACTIONS, config.algo), algo=config.algo,
+            rollout=config.rollout, seed=0, first_world=0, num_lanes_total=num, gate_ladder_frac=0.5, assignments=alone,
+            sink=alone, weights=alone,
         )  # fmt: skip
         each = Meter(None, seconds).per_call(worker.collect, waits=False)
-        found[f"step:{num}"] = {name: value * (steps if name == "calls_per_s" else 1 / steps) for name, value in each.items()}
+        found[f"step:{num}"] = {
+            name: value * (steps if name == "calls_per_s" else 1 / steps) for name, value in each.items()
+        }
     return found
 
 
@@ -256,7 +272,9 @@ def measure_updates(seconds: float, batches: tuple[int, int] = (128, 1024)) -> d
             source=alone, priorities=alone, weights=alone, commands=alone,
         )  # fmt: skip
         each = Meter(None, seconds).per_call(lambda loop=loop: loop.advance(8) and None, waits=False)
-        found[f"update:{size}"] = {name: value * 8 if name == "calls_per_s" else value / 8 for name, value in each.items()}
+        found[f"update:{size}"] = {
+            name: value * 8 if name == "calls_per_s" else value / 8 for name, value in each.items()
+        }
     return found
 
 
@@ -314,8 +332,9 @@ def costs_from(found: dict[str, dict[str, float]]) -> Costs:
         return line_of(small_s, large_s, small, large)
 
     return Costs(
-        reserve_s=found["reserve"]["served_s"], settle_s=found["settle"]["served_s"], assignment_s=found["assignment"]["served_s"],
-        weights_s=found["weights"]["served_s"], publish_s=found["publish"]["served_s"], mailbox_s=found["mailbox"]["served_s"],
+        reserve_s=found["reserve"]["served_s"], settle_s=found["settle"]["served_s"],
+        assignment_s=found["assignment"]["served_s"], weights_s=found["weights"]["served_s"],
+        publish_s=found["publish"]["served_s"], mailbox_s=found["mailbox"]["served_s"],
         slice_s=found["slice"]["asked_s"], pull_s=found["pull"]["asked_s"], insert=line("insert", "served_s"),
         sample=line("sample", "served_s"), priorities=line("priorities", "served_s"), ship=line("ship", "asked_s"),
         draw=line("draw", "asked_s"), step=line("step", "asked_s"), update=line("update", "asked_s"),

@@ -1,8 +1,8 @@
 """What limits a run: calls and bytes per second at each arrow of the drawing, and how busy that keeps each process.
 
-Every part of the system is a process that does one thing at a time, so it is busy for (calls per second) x (seconds per call), and the
-run goes at the rate at which the first of them is busy all the time. Rates follow from the config, seconds per call from
-``bench_scale.py capacities``. Pure arithmetic, no Ray.
+Every part of the system is a process that does one thing at a time, so it is busy for (calls per second) x (seconds per
+call), and the run goes at the rate at which the first of them is busy all the time. Rates follow from the config,
+seconds per call from ``bench_scale.py capacities``. Pure arithmetic, no Ray.
 
 With R rows inserted per second (an env step makes one), per second:
 
@@ -33,14 +33,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 SLICE_S, ASSIGNMENTS_PER_S, CALLS_PER_SEND, DRIVER_POLLS_PER_S, WAITING_CALLS_PER_S = 0.5, 20.0, 4, 4.0, 2.0
-"""Constants of the product: see ``rollout/fleet.py``, ``curriculum/remote.py``, ``replay/client_remote.py``, ``runtime/controller.py``."""
+"""Constants of the product: see ``rollout/fleet.py``, ``curriculum/remote.py``, ``replay/client_remote.py``,
+``runtime/controller.py``."""
 SERVICES = ("ledger", "curriculum", "weights", "mailbox", "driver")
 """Parts of which there is one each, so that no number of cores makes them faster."""
 PRIORITY_BYTES = 12
 SERVICE_LIMIT, PART_LIMIT = 0.5, 0.8
-"""How busy a recommendation keeps services, and shards, ranks and cores: bursts and everything that is not modelled need the rest."""
+"""How busy a recommendation keeps services, and shards, ranks and cores: bursts and everything that is not modelled
+need the rest."""
 MAX_FRAGMENT_S, MIN_WORLDS, DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE = 4.0, 64, 256, 2048
-"""Bounds of a recommendation: seconds that a fragment may take, the worlds and the batch of the default config, the largest batch."""
+"""Bounds of a recommendation: seconds that a fragment may take, the worlds and the batch of the default config, the
+largest batch."""
 LINK_BYTES_PER_S = 1.25e9
 """10 Gbit/s, the link of a node that a recommendation counts on: an assumption, nothing here measures it."""
 
@@ -97,7 +100,9 @@ class Costs:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Costs:
         """Read what ``as_dict`` returned; TypeError for other keys."""
-        read: dict[str, Any] = {name: Line(**value) if isinstance(value, Mapping) else value for name, value in data.items()}
+        read: dict[str, Any] = {
+            name: Line(**value) if isinstance(value, Mapping) else value for name, value in data.items()
+        }
         return cls(**read)
 
 
@@ -192,7 +197,9 @@ def all_reduce_s(costs: Costs, num_ranks: int) -> float:
 
 
 def busy(settings: Settings, inserted: float, sampled: float, costs: Costs) -> dict[str, float]:
-    """Return the part of the time in which each kind of process is busy (above 1: it cannot keep up), and ``cores``: of all cores."""
+    """Return the part of the time in which each kind of process is busy (above 1: it cannot keep up), and ``cores``: of
+    all cores.
+    """
     s, flow = settings, arrows(settings, inserted, sampled, costs)
     draws, updates, fragments = flow["draw"].calls_per_s, sampled / s.batch_size, flow["insert"].calls_per_s
     shard_call_rows = s.call_rows / s.num_shards
@@ -219,7 +226,12 @@ def busy(settings: Settings, inserted: float, sampled: float, costs: Costs) -> d
         "mailbox": flow["mailbox"].calls_per_s * costs.mailbox_s,
         "driver": flow["slice"].calls_per_s * costs.slice_s,
     }
-    cpu = worker_cpu * s.num_workers + shard_cpu * s.num_shards + rank_cpu * s.num_ranks + sum(parts[name] for name in SERVICES)
+    cpu = (
+        worker_cpu * s.num_workers
+        + shard_cpu * s.num_shards
+        + rank_cpu * s.num_ranks
+        + sum(parts[name] for name in SERVICES)
+    )
     return {**parts, "cores": cpu / s.cores}
 
 
@@ -266,7 +278,13 @@ def waiting_load(settings: Settings, prediction: Prediction, costs: Costs) -> fl
     return settings.num_workers * max(0.0, 1.0 - prediction.busy["rollout"]) * WAITING_CALLS_PER_S * costs.reserve_s
 
 
-LIMITS = {**dict.fromkeys(SERVICES, SERVICE_LIMIT), "shard": PART_LIMIT, "rank": PART_LIMIT, "cores": PART_LIMIT, "rollout": 1.0}
+LIMITS = {
+    **dict.fromkeys(SERVICES, SERVICE_LIMIT),
+    "shard": PART_LIMIT,
+    "rank": PART_LIMIT,
+    "cores": PART_LIMIT,
+    "rollout": 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -296,10 +314,11 @@ class Recommendation:
 def recommend(
     cores: int, costs: Costs, *, world_s: float = 0.0, cores_per_node: int = 32, max_batch_size: int = MAX_BATCH_SIZE
 ) -> Recommendation:
-    """Return the configuration with the fewest parts within 3 % of the fastest one that keeps every part under its limit.
+    """Return the configuration with the fewest parts within 3 % of the fastest one that keeps every part under its
+    limit.
 
-    One core of each node is left for Ray and the services. ``max_batch_size`` bounds the ranks; what larger batches do to learning is
-    not modelled. ValueError for fewer cores than the parts need.
+    One core of each node is left for Ray and the services. ``max_batch_size`` bounds the ranks; what larger batches do
+    to learning is not modelled. ValueError for fewer cores than the parts need.
     """
     good = [
         candidate
@@ -324,7 +343,9 @@ def _without_idle_workers(settings: Settings, costs: Costs) -> Settings:
 
 
 def _judged(settings: Settings, costs: Costs) -> Recommendation | None:
-    """Return what becomes of ``settings`` with a publish_interval that fits; None where a fragment, a link or the ledger is too slow."""
+    """Return what becomes of ``settings`` with a publish_interval that fits; None where a fragment, a link or the
+    ledger is too slow.
+    """
     prediction = predict(settings, costs, limits=LIMITS)
     # A new version four times a second is as fresh as fragments of a quarter of a second.
     updates = prediction.rows_per_s * settings.samples_per_insert / settings.batch_size
@@ -341,7 +362,9 @@ def _judged(settings: Settings, costs: Costs) -> Recommendation | None:
 
 def _candidates(cores: int, world_s: float, cores_per_node: int, max_batch_size: int) -> Iterator[Settings]:
     num_nodes = math.ceil(cores / cores_per_node)
-    shapes = [(worlds, steps) for worlds in (16, 32, 64) for steps in (16, 32, 64, 128) if 256 <= worlds * steps <= 4096]
+    shapes = [
+        (worlds, steps) for worlds in (16, 32, 64) for steps in (16, 32, 64, 128) if 256 <= worlds * steps <= 4096
+    ]
     for ranks, rows, shards in itertools.product((1, 2, 4, 8, 16, 32), (64, 128, 256), (1, 2, 4, 8, 16)):
         workers = cores - num_nodes - ranks - shards
         if workers < 1 or not DEFAULT_BATCH_SIZE <= ranks * rows <= max_batch_size:
@@ -349,6 +372,7 @@ def _candidates(cores: int, world_s: float, cores_per_node: int, max_batch_size:
         for worlds, steps in shapes:
             if workers * worlds >= MIN_WORLDS:
                 yield Settings(
-                    num_workers=workers, num_worlds=workers * worlds, num_shards=shards, num_ranks=ranks, steps_per_fragment=steps,
-                    batch_size=ranks * rows, cores=cores - num_nodes, num_nodes=num_nodes, world_s=world_s,
+                    num_workers=workers, num_worlds=workers * worlds, num_shards=shards, num_ranks=ranks,
+                    steps_per_fragment=steps, batch_size=ranks * rows, cores=cores - num_nodes, num_nodes=num_nodes,
+                    world_s=world_s,
                 )  # fmt: skip

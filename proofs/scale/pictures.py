@@ -38,7 +38,13 @@ def draw_shards(result: Mapping[str, Any], cores: float, path: Path) -> None:
     for kind, color, label in (("latency", BLUE, "shards that sleep"), ("real", ORANGE, "real shards")):
         points = result[kind]
         _against_linear(
-            axes[0], [p["shards"] for p in points], [p["samples_per_s"] for p in points], "shards", "rows sampled/s", color, label
+            axes[0],
+            [p["shards"] for p in points],
+            [p["samples_per_s"] for p in points],
+            "shards",
+            "rows sampled/s",
+            color,
+            label,
         )
     axes[0].legend(fontsize=8, frameon=False)
     for ax, kind, title in ((axes[1], "latency", "shards that sleep"), (axes[2], "real", "real shards")):
@@ -58,7 +64,11 @@ def draw_model(results: Mapping[str, Mapping[str, Any]], cores: float, path: Pat
     )
     taken: set[str] = set()
     for key, color, label in groups:
-        mine = [row for row in rows if key in row[0] and row[0] not in taken and (key != "shard" or "rows sampled" in row[0])]
+        mine = [
+            row
+            for row in rows
+            if key in row[0] and row[0] not in taken and (key != "shard" or "rows sampled" in row[0])
+        ]
         taken |= {row[0] for row in mine}
         left.scatter([row[2] for row in mine], [row[1] for row in mine], s=22, color=color, label=label)
     span = [min(min(r[1], r[2]) for r in rows), max(max(r[1], r[2]) for r in rows)]
@@ -83,7 +93,13 @@ def draw_model(results: Mapping[str, Mapping[str, Any]], cores: float, path: Pat
 
 
 def _against_linear(
-    ax: Axes, x: Sequence[float], y: Sequence[float], xlabel: str, ylabel: str, color: str = BLUE, label: str = "measured"
+    ax: Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    xlabel: str,
+    ylabel: str,
+    color: str = BLUE,
+    label: str = "measured",
 ) -> None:
     ax.plot(
         x,
@@ -97,7 +113,12 @@ def _against_linear(
     frac = y[-1] / y[0] * x[0] / x[-1]
     if frac > 0.5:
         ax.annotate(
-            f"{frac:.0%} of linear", (x[-1], y[-1]), textcoords="offset points", xytext=(-66, -22), fontsize=8, color=color
+            f"{frac:.0%} of linear",
+            (x[-1], y[-1]),
+            textcoords="offset points",
+            xytext=(-66, -22),
+            fontsize=8,
+            color=color,
         )
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.set_xticks(list(x), [f"{value:g}" for value in x])
@@ -117,7 +138,9 @@ def _stack(ax: Axes, x: Sequence[float], by_point: Sequence[Mapping[str, float]]
     ax.annotate("all cores of the machine", (0, cores), textcoords="offset points", xytext=(-8, 3), fontsize=8)
     ax.set(xlabel=xlabel, ylabel="cores in use", ylim=(0, cores * 1.4))
     ax.set_xticks(list(places), [f"{value:g}" for value in x])
-    ax.legend(fontsize=7, frameon=False, loc="upper left", ncols=5, columnspacing=0.9, handlelength=1.1, handletextpad=0.4)
+    ax.legend(
+        fontsize=7, frameon=False, loc="upper left", ncols=5, columnspacing=0.9, handlelength=1.1, handletextpad=0.4
+    )
 
 
 def _finish(figure: Any, path: Path) -> None:

@@ -1,11 +1,11 @@
 """How a run scales, what limits it, and what to take for 10, 100 and 1,000 cores (docs/scaling.md).
 
-    python -m proofs bench_scale workers       env steps/s of 1 to 64 workers whose worlds sleep, through the whole system
+    python -m proofs bench_scale workers       env steps/s of 1 to 64 workers whose worlds sleep, through the system
     python -m proofs bench_scale shards        rows sampled/s from 1 to 8 shards, sleeping and real
-    python -m proofs bench_scale real          our worlds, against workers, shards, ranks and nodes on this machine's cores
-    python -m proofs bench_scale capacities    what a call costs at each arrow
-    python -m proofs bench_scale report        tables and plots of all that, the model beside it; --docs writes them into docs/
-    python -m proofs bench_scale recommend --cores 48 --world-ms 0.2     what the model recommends for a machine of yours
+    python -m proofs bench_scale real          our worlds, against workers, shards, ranks and nodes on these cores
+    python -m proofs bench_scale capacities    the cost of a call at each arrow
+    python -m proofs bench_scale report        tables and plots of these, with the model; --docs writes them into docs/
+    python -m proofs bench_scale recommend --cores 48 --world-ms 0.2     the model's settings for a machine of yours
     python -m proofs bench_scale all           everything above, about a quarter of an hour on 2 idle cores
 
 Each part leaves a JSON file in --output; ``report`` and ``recommend`` read them. 64 workers take about 10 GB of memory.
@@ -47,7 +47,8 @@ def bench_workers(args: argparse.Namespace) -> dict[str, Any]:
     free = psutil.virtual_memory().available / 1e9
     if free < max(workers) * GB_PER_WORKER + 2.0:
         raise BenchError(
-            f"{max(workers)} workers need {max(workers) * GB_PER_WORKER + 2:.0f} GB, {free:.0f} are free: lower --max-workers"
+            f"{max(workers)} workers need {max(workers) * GB_PER_WORKER + 2:.0f} GB, {free:.0f} are free: lower "
+            "--max-workers"
         )
     return bench_workers(workers, args.seconds or 13.0)
 
@@ -98,7 +99,11 @@ def run_part(name: str, args: argparse.Namespace) -> None:
 
 def load_results(output: Path) -> dict[str, Any]:
     """Return what has been measured, by part."""
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name in PARTS if (path := output / f"{name}.json").is_file()}
+    return {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name in PARTS
+        if (path := output / f"{name}.json").is_file()
+    }
 
 
 def load_costs(output: Path) -> Costs:
@@ -140,13 +145,19 @@ def show_report(args: argparse.Namespace) -> None:
 
 def show_recommendation(args: argparse.Namespace) -> None:
     """Print the command that the model recommends."""
-    found = recommend(args.cores, load_costs(args.output), world_s=args.world_ms / 1e3, cores_per_node=args.cores_per_node)
+    found = recommend(
+        args.cores, load_costs(args.output), world_s=args.world_ms / 1e3, cores_per_node=args.cores_per_node
+    )
     say(f"robonav train {' '.join(found.overrides())}")
     say(
-        f"expected: {found.prediction.rows_per_s:,.0f} env steps/s with {found.cores_used:.0f} of {args.cores} cores busy; "
-        f"what limits it first: {found.prediction.bottleneck}"
+        f"expected: {found.prediction.rows_per_s:,.0f} env steps/s with {found.cores_used:.0f} of {args.cores} cores "
+        f"busy; what limits it first: {found.prediction.bottleneck}"
     )
-    say(json.dumps({"env_steps_per_s": found.prediction.rows_per_s, "busy": found.prediction.busy, **found.settings.__dict__}))
+    say(
+        json.dumps(
+            {"env_steps_per_s": found.prediction.rows_per_s, "busy": found.prediction.busy, **found.settings.__dict__}
+        )
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -159,7 +170,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--docs", action="store_true", help="let `report` write into docs/scaling.md and docs/pictures")
     parser.add_argument("--cores", type=int, default=32, help="cores that `recommend` is for")
     parser.add_argument("--cores-per-node", type=int, default=32)
-    parser.add_argument("--world-ms", type=float, default=0.0, help="CPU milliseconds of a step of one world beyond ours")
+    parser.add_argument(
+        "--world-ms", type=float, default=0.0, help="CPU milliseconds of a step of one world beyond ours"
+    )
     args = parser.parse_args(arguments)
     try:
         for name in PARTS if args.what == "all" else [args.what] if args.what in PARTS else []:

@@ -1,4 +1,6 @@
-"""The whole system with our own worlds, as far as this machine's cores go: against workers, shards, ranks and nodes, one at a time."""
+"""The whole system with our own worlds, as far as this machine's cores go: against workers, shards, ranks and nodes,
+one at a time.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +37,18 @@ def measure_point(nodes: Nodes, point: dict[str, int], ratio: float, seconds: fl
     """Start everything anew and return the figures of a window."""
     nodes.grow(point["nodes"])
     overrides = [
-        f"replay.num_shards={point['shards']}", f"learner.num_ranks={point['ranks']}", f"replay.samples_per_insert={ratio}",
-        f"rollout.num_worlds={WORLDS_PER_WORKER * point['workers']}", "curriculum.force_stage=3", "replay.capacity=100000",
+        f"replay.num_shards={point['shards']}", f"learner.num_ranks={point['ranks']}",
+        f"replay.samples_per_insert={ratio}", f"rollout.num_worlds={WORLDS_PER_WORKER * point['workers']}",
+        "curriculum.force_stage=3", "replay.capacity=100000",
     ]  # fmt: skip
     with running(overrides, workers=point["workers"], num_nodes=point["nodes"]) as system:
         system.wait_running(150.0, lambda facts: facts.metrics.get("learner/learner_step", 0.0) > 200)
         window = system.measure(seconds)
         row_bytes = system.row_bytes
     say(
-        f"{point} samples per insert {ratio:g}: {window.env_steps_per_s:8,.0f} env steps/s, {window.samples_per_s:8,.0f} samples/s, "
-        f"learner idle {window.learner_idle_frac:.0%}, CPU {window.cpu_frac:.0%}, {window.cpu_cores}"
+        f"{point} samples per insert {ratio:g}: {window.env_steps_per_s:8,.0f} env steps/s, "
+        f"{window.samples_per_s:8,.0f} samples/s, learner idle {window.learner_idle_frac:.0%}, CPU "
+        f"{window.cpu_frac:.0%}, {window.cpu_cores}"
     )
     return {**point, "samples_per_insert": ratio, "row_bytes": row_bytes, **window.as_dict()}
 

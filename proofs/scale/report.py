@@ -33,12 +33,22 @@ def workers_table(result: Mapping[str, Any]) -> Table:
     fracs = linear_fracs(result["points"], "workers", "env_steps_per_s")
     rows = [
         (
-            f"{p['workers']}", f"{p['env_steps_per_s']:,.0f}", f"{frac:.1%}", f"{p['inserts_per_s']:,.0f}", f"{p['samples_per_s']:,.0f}",
-            f"{p['learner_idle_frac']:.0%}", f"{p['own_cpu_frac']:.0%}", f"{p['cpu_frac']:.0%}",
+            f"{p['workers']}", f"{p['env_steps_per_s']:,.0f}", f"{frac:.1%}", f"{p['inserts_per_s']:,.0f}",
+            f"{p['samples_per_s']:,.0f}", f"{p['learner_idle_frac']:.0%}", f"{p['own_cpu_frac']:.0%}",
+            f"{p['cpu_frac']:.0%}",
         )
         for p, frac in zip(result["points"], fracs, strict=True)
     ]  # fmt: skip
-    header = ("workers", "env steps/s", "of linear", "inserts/s", "samples/s", "learner idle", "CPU, ours", "CPU, machine")
+    header = (
+        "workers",
+        "env steps/s",
+        "of linear",
+        "inserts/s",
+        "samples/s",
+        "learner idle",
+        "CPU, ours",
+        "CPU, machine",
+    )
     return header, rows
 
 
@@ -66,14 +76,15 @@ def real_table(result: Mapping[str, Any]) -> Table:
     rows = [
         (
             f"{p['workers']}", f"{p['shards']}", f"{p['ranks']}", f"{p['nodes']}", f"{p['samples_per_insert']:g}",
-            f"{p['env_steps_per_s']:,.0f}", f"{p['samples_per_s']:,.0f}", f"{p['updates_per_s']:,.0f}", f"{p['learner_idle_frac']:.0%}",
-            f"{p['own_cpu_frac']:.0%}", f"{p['cpu_frac']:.0%}", _largest(p["cpu_cores"]),
+            f"{p['env_steps_per_s']:,.0f}", f"{p['samples_per_s']:,.0f}", f"{p['updates_per_s']:,.0f}",
+            f"{p['learner_idle_frac']:.0%}", f"{p['own_cpu_frac']:.0%}", f"{p['cpu_frac']:.0%}",
+            _largest(p["cpu_cores"]),
         )
         for p in result["points"]
     ]  # fmt: skip
     header = (
-        "workers", "shards", "ranks", "nodes", "samples per insert", "env steps/s = inserts/s", "samples/s", "updates/s", "learner idle",
-        "CPU, ours", "CPU, machine", "cores busy with",
+        "workers", "shards", "ranks", "nodes", "samples per insert", "env steps/s = inserts/s", "samples/s",
+        "updates/s", "learner idle", "CPU, ours", "CPU, machine", "cores busy with",
     )  # fmt: skip
     return header, rows
 
@@ -90,7 +101,8 @@ def capacities_table(result: Mapping[str, Any]) -> Table:
         arrow, _, size = name.partition(":")
         served, rate = each["served_s"], each["calls_per_s"]
         rows.append((
-            arrow, size or "–", f"{rate:,.0f}", f"{served * 1e6:,.0f}" if served else "–", f"{each['asked_s'] * 1e6:,.0f}",
+            arrow, size or "–", f"{rate:,.0f}", f"{served * 1e6:,.0f}" if served else "–",
+            f"{each['asked_s'] * 1e6:,.0f}",
             f"{int(size) * row_bytes * rate / 1e6:,.0f}" if arrow in ("insert", "sample", "ship", "draw") else "–",
         ))  # fmt: skip
     return ("arrow", "rows (floats)", "calls/s", "served: CPU us", "asked: CPU us", "MB/s"), rows
@@ -129,11 +141,13 @@ def model_rows(results: Mapping[str, Mapping[str, Any]], cores: float) -> list[t
     for kind in ("latency", "real"):
         for p in shards.get(kind, ()):
             settings = Settings(
-                num_workers=1, num_worlds=1, num_shards=p["shards"], num_ranks=shards["ranks"], batch_size=256 * shards["ranks"],
-                batches_per_call=shards["rows_per_call"] // 256, cores=cores, shard_row_s=shards["row_s"] if kind == "latency" else 0.0,
+                num_workers=1, num_worlds=1, num_shards=p["shards"], num_ranks=shards["ranks"],
+                batch_size=256 * shards["ranks"], batches_per_call=shards["rows_per_call"] // 256, cores=cores,
+                shard_row_s=shards["row_s"] if kind == "latency" else 0.0,
             )  # fmt: skip
             found = predict(settings, costs, sampling_only=True)
-            name = f"{p['shards']} {'sleeping' if kind == 'latency' else 'real'} shard{'s' * (p['shards'] > 1)}, rows sampled"
+            which = "sleeping" if kind == "latency" else "real"
+            name = f"{p['shards']} {which} shard{'s' * (p['shards'] > 1)}, rows sampled"
             rows.append((name, p["samples_per_s"], found.rows_per_s, found.bottleneck))
     for p in results.get("real", {}).get("points", ()):
         settings = Settings(
@@ -167,7 +181,8 @@ def model_table(results: Mapping[str, Mapping[str, Any]], cores: float) -> Table
 def recommendations(costs: Costs) -> dict[str, list[Recommendation]]:
     """Return what the model recommends, by workload, for 10, 100 and 1,000 cores."""
     return {
-        name: [recommend(cores, costs, world_s=world_s) for cores in CORES_RECOMMENDED] for name, world_s in WORKLOADS.items()
+        name: [recommend(cores, costs, world_s=world_s) for cores in CORES_RECOMMENDED]
+        for name, world_s in WORKLOADS.items()
     }
 
 
@@ -178,12 +193,13 @@ def recommendations_table(found: Mapping[str, Sequence[Recommendation]]) -> Tabl
         for cores, r in zip(CORES_RECOMMENDED, each, strict=True):
             s, p = r.settings, r.prediction
             rows.append((
-                name, f"{cores:,}", f"{s.num_nodes}", f"{s.num_workers}", f"{s.num_worlds:,}", f"{s.steps_per_fragment}", f"{s.num_shards}",
-                f"{s.num_ranks}", f"{s.batch_size:,}", f"{s.publish_interval}", f"{p.rows_per_s:,.0f}", f"{r.cores_used:.0f}", p.bottleneck,
+                name, f"{cores:,}", f"{s.num_nodes}", f"{s.num_workers}", f"{s.num_worlds:,}",
+                f"{s.steps_per_fragment}", f"{s.num_shards}", f"{s.num_ranks}", f"{s.batch_size:,}",
+                f"{s.publish_interval}", f"{p.rows_per_s:,.0f}", f"{r.cores_used:.0f}", p.bottleneck,
             ))  # fmt: skip
     header = (
-        "worlds", "cores", "nodes of 32", "num_workers", "num_worlds", "steps_per_fragment", "num_shards", "num_ranks", "batch_size",
-        "publish_interval", "env steps/s", "cores busy", "first limit",
+        "worlds", "cores", "nodes of 32", "num_workers", "num_worlds", "steps_per_fragment", "num_shards", "num_ranks",
+        "batch_size", "publish_interval", "env steps/s", "cores busy", "first limit",
     )  # fmt: skip
     return header, rows
 
@@ -191,7 +207,9 @@ def recommendations_table(found: Mapping[str, Sequence[Recommendation]]) -> Tabl
 def arrows_table(found: Mapping[str, Sequence[Recommendation]], costs: Costs) -> Table:
     """Calls and bytes per second at each arrow of the recommended configurations."""
     columns = [
-        (f"{cores:,} cores, {name}", r) for name, each in found.items() for cores, r in zip(CORES_RECOMMENDED, each, strict=True)
+        (f"{cores:,} cores, {name}", r)
+        for name, each in found.items()
+        for cores, r in zip(CORES_RECOMMENDED, each, strict=True)
     ]
     flows = [
         arrows(r.settings, r.prediction.rows_per_s, r.prediction.rows_per_s * r.settings.samples_per_insert, costs)
@@ -200,7 +218,8 @@ def arrows_table(found: Mapping[str, Sequence[Recommendation]], costs: Costs) ->
     rows = []
     for arrow in flows[0]:
         cells = [
-            f"{flow[arrow].calls_per_s:,.0f}" + (f"; {flow[arrow].bytes_per_s / 1e6:,.0f} MB" if flow[arrow].bytes_per_s else "")
+            f"{flow[arrow].calls_per_s:,.0f}"
+            + (f"; {flow[arrow].bytes_per_s / 1e6:,.0f} MB" if flow[arrow].bytes_per_s else "")
             for flow in flows
         ]
         rows.append((arrow, *cells))
@@ -208,7 +227,9 @@ def arrows_table(found: Mapping[str, Sequence[Recommendation]], costs: Costs) ->
 
 
 def write_into(path: Path, tables: Mapping[str, str]) -> None:
-    """Put each text between the marks ``<!-- name -->`` and ``<!-- /name -->`` of the page; KeyError when a mark is missing."""
+    """Put each text between the marks ``<!-- name -->`` and ``<!-- /name -->`` of the page; KeyError when a mark is
+    missing.
+    """
     page = path.read_text(encoding="utf-8")
     for name, text in tables.items():
         page = md.put_between(page, f"<!-- {name} -->", f"<!-- /{name} -->", text)

@@ -1,7 +1,8 @@
 """Shards: how sampled rows/s grow from 1 to 8 shards, with shards that sleep for every row and with real ones.
 
-Everything but the sleep is the product's: shards in actors, ledger, the learner's batch sources (with their background threads) and
-priority sinks. The ranks are actors that draw and send priorities back as a learner does, and make no update.
+Everything but the sleep is the product's: shards in actors, ledger, the learner's batch sources (with their background
+threads) and priority sinks. The ranks are actors that draw and send priorities back as a learner does, and make no
+update.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class SamplingRank:
     """Draws as a learner's rank does, and sends made-up priorities back."""
 
     def run(self, source: Any, priorities: Any, seconds: float, warm_s: float) -> float:
-        """Return rows per second over about ``seconds`` from the first draw after ``warm_s``: from one draw's arrival to another's."""
+        """Return rows per second over about ``seconds`` from the first draw after ``warm_s``: from one draw's arrival
+        to another's.
+        """
         rng, rows = np.random.default_rng(0), 0
         warm_until, began = time.perf_counter() + warm_s, 0.0
         try:
@@ -94,7 +97,8 @@ def measure(num_shards: int, shard_class: type[ReplayShard], ranks: list[Any], s
         time.sleep(seconds)
         busy, cores = meter.read()
         return {
-            "shards": num_shards, "samples_per_s": sum(ray.get(calls)), "cpu_frac": busy, "cpu_cores": cores, "row_bytes": spec.row_bytes,
+            "shards": num_shards, "samples_per_s": sum(ray.get(calls)), "cpu_frac": busy, "cpu_cores": cores,
+            "row_bytes": spec.row_bytes,
         }  # fmt: skip
     finally:
         replay.shutdown()
@@ -114,6 +118,7 @@ def bench_shards(shards: tuple[int, ...] = SHARDS, seconds: float = 8.0) -> dict
                 point = measure(count, shard_class, ranks, seconds)
                 results[name].append(point)
                 say(
-                    f"{name} {count} shards: {point['samples_per_s']:9,.0f} rows/s, CPU {point['cpu_frac']:.0%}, {point['cpu_cores']}"
+                    f"{name} {count} shards: {point['samples_per_s']:9,.0f} rows/s, CPU {point['cpu_frac']:.0%}, "
+                    f"{point['cpu_cores']}"
                 )
     return results

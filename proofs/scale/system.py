@@ -1,4 +1,6 @@
-"""The product's own wiring over Ray (``runtime/topology.py``), driven without a controller, and the figures of a window of time."""
+"""The product's own wiring over Ray (``runtime/topology.py``), driven without a controller, and the figures of a window
+of time.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def quiet_environment() -> None:
 
 
 class Nodes:
-    """Ray nodes on this machine, each with its own raylet and object store; the driver is on the first. Main thread only."""
+    """Ray nodes on this machine, each with its own raylet and object store; the driver is on the first. Main thread
+    only.
+    """
 
     def __init__(self, object_store_bytes: int = 400_000_000) -> None:
         self._folder = make_private_folder("rs-", below="ray")
@@ -52,7 +56,11 @@ class Nodes:
         import ray
         from ray.cluster_utils import Cluster
 
-        self._arguments = {"num_cpus": CPUS_PER_NODE, "object_store_memory": object_store_bytes, "include_dashboard": False}
+        self._arguments = {
+            "num_cpus": CPUS_PER_NODE,
+            "object_store_memory": object_store_bytes,
+            "include_dashboard": False,
+        }
         head = {**self._arguments, "temp_dir": str(self._folder / "ray")}
         self._cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=True)
         ray.init(address=self._cluster.address, log_to_driver=False, logging_level=logging.WARNING)
@@ -149,7 +157,9 @@ class CpuMeter:
 class System:
     """All parts of a run on the Ray session that there is."""
 
-    def __init__(self, overrides: Sequence[str], *, workers: int, start_workers: int | None = None, num_nodes: int = 1) -> None:
+    def __init__(
+        self, overrides: Sequence[str], *, workers: int, start_workers: int | None = None, num_nodes: int = 1
+    ) -> None:
         """Start ``workers`` workers, or ``start_workers`` now and the others by ``grow_to``.
 
         ``overrides`` are those of a config; worlds are shared out over ``workers`` in any case.
@@ -164,14 +174,20 @@ class System:
              f"rollout.num_workers={workers}", "rollout.spares=false", "runtime.cpus_per_rank=0.5", *overrides],
         )  # fmt: skip
         session = RunSession(
-            config, describe_task(config), create_run(config, Path(self._directory.name) / "run"), None, time.monotonic()
+            config,
+            describe_task(config),
+            create_run(config, Path(self._directory.name) / "run"),
+            None,
+            time.monotonic(),
         )
         cluster = look_at_cluster(started_here=True)
         plan = make_plan(config, cluster)
         self.config = config
         self._plan: Plan = replace(plan, placement=plan.placement if num_nodes > 1 else None)
         first = workers if start_workers is None else start_workers
-        self._wiring = RayWiring(session, replace(self._plan, num_workers=first, worlds=self._plan.worlds[:first]), cluster.nodes)
+        self._wiring = RayWiring(
+            session, replace(self._plan, num_workers=first, worlds=self._plan.worlds[:first]), cluster.nodes
+        )
         parts, spread = self._wiring.parts, replace(self._plan, worlds=split_worlds(config.rollout.num_worlds, workers))
         self._orders = worker_orders(session, spread, parts.curriculum, parts.replay, parts.weights)
         self.row_bytes = session.task.spec.row_bytes

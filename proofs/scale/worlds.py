@@ -1,7 +1,9 @@
-"""Worlds that sleep in place of physics: how the rest scales when every vector step takes a while and no core is busy with it.
+"""Worlds that sleep in place of physics: how the rest scales when every vector step takes a while and no core is busy
+with it.
 
-Importing this registers ``robonav_ray/Latency-v0``; in a config it is ``env.id=proofs.scale.worlds:robonav_ray/Latency-v0``, so that worker
-processes import this module too (Ray puts a driver's own folder on their path).
+Importing this registers ``robonav_ray/Latency-v0``; in a config it is
+``env.id=proofs.scale.worlds:robonav_ray/Latency-v0``, so that worker processes import this module too (Ray puts a
+driver's own folder on their path).
 """
 
 from __future__ import annotations
@@ -49,12 +51,16 @@ class LatencyEnv(gym.Env[dict[str, np.ndarray], Any]):
 
 
 class LatencyVectorEnv(VectorEnv[Any, Any, Any]):
-    """``num_envs`` worlds in SAME_STEP mode whose vector step takes ``step_s`` seconds and next to no CPU, as a simulator elsewhere would.
+    """``num_envs`` worlds in SAME_STEP mode whose vector step takes ``step_s`` seconds and next to no CPU, as a
+    simulator elsewhere would.
 
-    Observations are noise drawn once; episodes last EPISODE_STEPS steps and begin staggered by the world's global index.
+    Observations are noise drawn once; episodes last EPISODE_STEPS steps and begin staggered by the world's global
+    index.
     """
 
-    def __init__(self, num_envs: int = 1, *, step_s: float = 0.05, seed: int = 0, first_world: int = 0, **_: Any) -> None:
+    def __init__(
+        self, num_envs: int = 1, *, step_s: float = 0.05, seed: int = 0, first_world: int = 0, **_: Any
+    ) -> None:
         self.single_observation_space, self.single_action_space = _spaces()
         self.num_envs, self._step_s = num_envs, step_s
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
@@ -62,7 +68,9 @@ class LatencyVectorEnv(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         rng = np.random.default_rng([seed, first_world])
         widths = {"observation": OBS_DIM, "achieved_goal": GOAL_DIM, "desired_goal": GOAL_DIM}
-        self._obs = {name: rng.uniform(-1.0, 1.0, (num_envs, width)).astype(np.float32) for name, width in widths.items()}
+        self._obs = {
+            name: rng.uniform(-1.0, 1.0, (num_envs, width)).astype(np.float32) for name, width in widths.items()
+        }
         self._reward = rng.standard_normal(num_envs).astype(np.float32)
         self._clock = (np.arange(num_envs) + first_world) * 37 % EPISODE_STEPS
         self._never = np.zeros(num_envs, np.bool_)
@@ -71,7 +79,9 @@ class LatencyVectorEnv(VectorEnv[Any, Any, Any]):
         """Return the noise."""
         return self._obs, {}
 
-    def step(self, actions: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Sleep."""
         time.sleep(self._step_s)
         self._clock += 1

@@ -1,11 +1,14 @@
-"""The blind cliffwalk of prioritised replay (Schaul et al. 2016, figures 1 and 2): how many updates until the values are known?
+"""The blind cliffwalk of prioritised replay (Schaul et al. 2016, figures 1 and 2): how many updates until the values
+are known?
 
-n states in a row; one action leads on, the other ends the episode with nothing, and only the last state's right action pays 1. The
-memory holds what all 2**n sequences of actions give: 2**(n + 1) - 2 transitions, one of which ever paid. Tabular Q-learning (step size 1/4,
-gamma = 1 - 1/n, values begin at N(0, .1)) replays one transition at a time until the mean squared error is below .001 (appendix B.1).
+n states in a row; one action leads on, the other ends the episode with nothing, and only the last state's right action
+pays 1. The memory holds what all 2**n sequences of actions give: 2**(n + 1) - 2 transitions, one of which ever paid.
+Tabular Q-learning (step size 1/4, gamma = 1 - 1/n, values begin at N(0, .1)) replays one transition at a time until the
+mean squared error is below .001 (appendix B.1).
 
-Half of the transitions are copies of one, and a priority is what was seen when *that copy* was last replayed: so the prioritised variants
-need about one update per transition, where uniform replay needs some fifteen, and an oracle hardly more than the values are many.
+Half of the transitions are copies of one, and a priority is what was seen when *that copy* was last replayed: so the
+prioritised variants need about one update per transition, where uniform replay needs some fifteen, and an oracle hardly
+more than the values are many.
 
     python -m proofs blind_cliffwalk --states 4 8 12 --seeds 10
 """
@@ -34,7 +37,9 @@ _BLOCK = 4096
 
 
 def memory(num_states: int) -> np.ndarray:
-    """Return the (2**(n + 1) - 2,) transitions as 2 * state + (1 when right), as often as random behaviour meets them."""
+    """Return the (2**(n + 1) - 2,) transitions as 2 * state + (1 when right), as often as random behaviour meets
+    them.
+    """
     counts = np.repeat(2 ** np.arange(num_states - 1, -1, -1), 2)
     return np.repeat(np.arange(2 * num_states), counts)
 
@@ -60,7 +65,9 @@ def td_error(q: np.ndarray, transition: int) -> float:
 
 @numba.njit(cache=True)
 def _replay(q: np.ndarray, truth: np.ndarray, transitions: np.ndarray) -> int:
-    """Replay transitions in order until the values are known; return how many were, or one more than there are when they are not."""
+    """Replay transitions in order until the values are known; return how many were, or one more than there are when
+    they are not.
+    """
     for i in range(transitions.shape[0]):
         q[transitions[i]] += STEP_SIZE * td_error(q, transitions[i])
         if ((q - truth) ** 2).mean() < MAX_ERROR:
@@ -89,7 +96,9 @@ def _oracle(q: np.ndarray, truth: np.ndarray, _rng: np.random.Generator) -> int:
     return MAX_UPDATES
 
 
-def _prioritised(q: np.ndarray, truth: np.ndarray, rng: np.random.Generator, kind: Literal["proportional", "rank"]) -> int:
+def _prioritised(
+    q: np.ndarray, truth: np.ndarray, rng: np.random.Generator, kind: Literal["proportional", "rank"]
+) -> int:
     """Replay by the last TD error seen of each transition; all begin with the one they have at the start."""
     stored = memory(len(q) // 2)
     error = np.array([abs(td_error(q, t)) for t in range(len(q))])[stored]

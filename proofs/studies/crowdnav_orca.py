@@ -1,6 +1,7 @@
 """How often does ORCA cross CrowdNav's circle?
 
-Published (Chen et al., ICRA 2019): success .43, collision .57, 10.86 s; with a safety space of .15 m: .90, .08, 12.20 s.
+Published (Chen et al., ICRA 2019): success .43, collision .57, 10.86 s; with a safety space of .15 m: .90, .08, 12.20
+s.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from robonav_ray.worlds.kernels import layout as lay
 
 
 def run(num_cases: int, seed: int, safety_space_m: float) -> dict[str, float]:
-    """Return success, collision and timeout rates over the first episode of ``num_cases`` worlds, and the time of successes."""
+    """Return success, collision and timeout rates over the first episode of ``num_cases`` worlds, and the time of
+    successes.
+    """
     world = WorldConfig(profile="crowdnav")
     worlds = BatchedWorlds(world, (CROWDNAV_LEVEL,), num_cases, seed, gamma=0.9)
     planner = OrcaPlanner(worlds, safety_space_m)

@@ -1,7 +1,9 @@
-"""What decides the policy's quality on the last stage: one change after the other, several seeds each, judged on held-out worlds.
+"""What decides the policy's quality on the last stage: one change after the other, several seeds each, judged on
+held-out worlds.
 
-Every run is the whole curriculum from scratch in one process for 30,000 updates, the learning rate falling by half a cosine to 2 %; then
-greedy episodes of the averaged network on the last stage. docs/policy_quality.md says what came of it.
+Every run is the whole curriculum from scratch in one process for 30,000 updates, the learning rate falling by half a
+cosine to 2 %; then greedy episodes of the averaged network on the last stage. docs/policy_quality.md says what came of
+it.
 
     python -m proofs study_policy list
     python -m proofs study_policy run both munchausen --seeds 3 --parallel 2 --output runs/study
@@ -43,7 +45,9 @@ class Row:
 ROWS = {
     "before": Row("ranges, consecutive scans; double, batches of 256", (*_OLD_LIDAR, *_BATCH_256, *_DOUBLE)),
     "proximity": Row("ranges as proximity", (*_OLD_LIDAR[1:], *_BATCH_256, *_DOUBLE)),
-    "aligned": Row("older scans .4 s and .8 s back, shown from where the robot is now", (_OLD_LIDAR[0], *_BATCH_256, *_DOUBLE)),
+    "aligned": Row(
+        "older scans .4 s and .8 s back, shown from where the robot is now", (_OLD_LIDAR[0], *_BATCH_256, *_DOUBLE)
+    ),
     "both": Row("both", (*_BATCH_256, *_DOUBLE)),
     "munchausen": Row("Munchausen in place of double", _BATCH_256),
     "batch512": Row("batches of 512 in bf16: the navigation preset", ()),
@@ -54,12 +58,14 @@ ROWS = {
 
 
 def overrides(row: Row, seed: int) -> list[str]:
-    """Return what a run of ``row`` is begun with: it ends at the env steps that give UPDATES at two samples per insert."""
+    """Return what a run of ``row`` is begun with: it ends at the env steps that give UPDATES at two samples per
+    insert.
+    """
     batch = 256 if "learner.batch_size=256" in row.changes else 512
     return [
-        "preset=navigation", *row.changes, f"seed={seed}", f"learner.lr_schedule_steps={UPDATES}", "budget.time_s=1000000",
-        f"budget.max_env_steps={UPDATES * batch // 2 + 5_000}", "checkpoint.interval_s=100000", "checkpoint.replay=false",
-        "evaluation.num_episodes=2000", "tracking.panel=off",
+        "preset=navigation", *row.changes, f"seed={seed}", f"learner.lr_schedule_steps={UPDATES}",
+        "budget.time_s=1000000", f"budget.max_env_steps={UPDATES * batch // 2 + 5_000}", "checkpoint.interval_s=100000",
+        "checkpoint.replay=false", "evaluation.num_episodes=2000", "tracking.panel=off",
     ]  # fmt: skip
 
 
@@ -71,7 +77,16 @@ def run_one(name: str, seed: int, output: Path) -> dict[str, Any]:
         if folder.exists():
             folder.rename(folder.with_name(f"{folder.name}-{os.urandom(3).hex()}"))
         folder.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-W", "ignore", "-m", "robonav_ray.cli", "train", *overrides(ROWS[name], seed), "--local"]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "robonav_ray.cli",
+            "train",
+            *overrides(ROWS[name], seed),
+            "--local",
+        ]
         with (folder.parent / f"seed-{seed}.txt").open("w") as log:
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             code = subprocess.run(
@@ -82,14 +97,17 @@ def run_one(name: str, seed: int, output: Path) -> dict[str, Any]:
     level = json.loads(done.read_text())["levels"][-1]["summary"]
     summary = json.loads((folder / "summary.json").read_text())
     found = {"row": name, "seed": seed, "success": level["success"]["frac"], "low": level["success"]["low"],
-             "high": level["success"]["high"], "collision": level["collision"]["frac"], "episodes": level["num_episodes"],
-             "train_s": summary["train_s"], "updates": summary["learner_steps"]}  # fmt: skip
+             "high": level["success"]["high"], "collision": level["collision"]["frac"],
+             "episodes": level["num_episodes"], "train_s": summary["train_s"],
+             "updates": summary["learner_steps"]}  # fmt: skip
     say(f"{name} seed {seed}: {found['success']:.1%} after {found['updates']:,} updates, {found['train_s']:.0f} s")
     return found
 
 
 def markdown(found: Sequence[dict[str, Any]]) -> str:
-    """Return the table: one line per row, with the mean over its seeds, each seed, and the mean's interval of two standard errors."""
+    """Return the table: one line per row, with the mean over its seeds, each seed, and the mean's interval of two
+    standard errors.
+    """
     rows = []
     for name in dict.fromkeys(one["row"] for one in found):
         mine = [one for one in found if one["row"] == name]

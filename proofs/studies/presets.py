@@ -1,10 +1,11 @@
 """Does every preset, with its defaults, learn environments that are not ours? CartPole-v1 to 450, Acrobot-v1 to -100.
 
-Every run is ``robonav train preset=P env.id=E --local`` for a number of env steps, nothing else changed. It is judged every 10,000 env
-steps as ``robonav evaluate`` does, by greedy held-out episodes of the averaged network; beside that stands when the training episodes of
-the less exploring half of the worlds (the last 50, a gate's window) were there. docs/algorithms.md has the table.
+Every run is ``robonav train preset=P env.id=E --local`` for a number of env steps, nothing else changed. It is judged
+every 10,000 env steps as ``robonav evaluate`` does, by greedy held-out episodes of the averaged network; beside that
+stands when the training episodes of the less exploring half of the worlds (the last 50, a gate's window) were there.
+docs/algorithms.md has the table.
 
-    python -m proofs study_presets run --output runs/presets.jsonl                      # 2 environments x all presets x 3 seeds
+    python -m proofs study_presets run --output runs/presets.jsonl    # 2 environments x all presets x 3 seeds
     python -m proofs study_presets run --presets rainbow --environments CartPole-v1 --seeds 1 learner.learning_rate=5e-4
     python -m proofs study_presets table --output runs/presets.jsonl
 
@@ -82,13 +83,16 @@ def run_config(preset: str, environment: str, seed: int, changes: Sequence[str] 
         None,
         [
             *named, f"env.id={environment}", f"seed={seed}", "budget.time_s=1000000",
-            f"budget.max_env_steps={GOALS[environment].env_steps}", "evaluation.num_episodes=50", "evaluation.num_worlds=50",
-            "checkpoint.interval_s=100000", "checkpoint.replay=false", "tracking.panel=off", *changes,
+            f"budget.max_env_steps={GOALS[environment].env_steps}", "evaluation.num_episodes=50",
+            "evaluation.num_worlds=50", "checkpoint.interval_s=100000", "checkpoint.replay=false", "tracking.panel=off",
+            *changes,
         ],
     )  # fmt: skip
 
 
-def train(preset: str, environment: str, seed: int, changes: Sequence[str] = (), *, stop_when_reached: bool = False) -> Result:
+def train(
+    preset: str, environment: str, seed: int, changes: Sequence[str] = (), *, stop_when_reached: bool = False
+) -> Result:
     """Train and judge one run in a folder that is removed afterwards."""
     config, goal = run_config(preset, environment, seed, changes), GOALS[environment]
     began, greedy = time.process_time(), float("nan")
@@ -114,13 +118,15 @@ def train(preset: str, environment: str, seed: int, changes: Sequence[str] = (),
                     reached_at = wiring.env_steps
                 if window.num_episodes == config.curriculum.window:
                     best = window.mean_return if best is None else max(best, window.mean_return)
-                    window_at = wiring.env_steps if window_at is None and window.mean_return >= goal.mean_return else window_at
+                    window_at = (
+                        wiring.env_steps if window_at is None and window.mean_return >= goal.mean_return else window_at
+                    )
             controller.close()
         trackers.close()
         wiring.close()
     return Result(
-        preset, environment, seed, tuple(changes), reached_at, window_at, None if best is None else round(best, 1), round(greedy, 1),
-        wiring.env_steps, wiring.learner_state.learner_step, round(time.process_time() - began, 1),
+        preset, environment, seed, tuple(changes), reached_at, window_at, None if best is None else round(best, 1),
+        round(greedy, 1), wiring.env_steps, wiring.learner_state.learner_step, round(time.process_time() - began, 1),
     )  # fmt: skip
 
 
@@ -133,14 +139,18 @@ def read_results(path: Path) -> list[Result]:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """Return the table: a row per preset, and per environment the env steps of each seed, for the greedy policy and for a window."""
+    """Return the table: a row per preset, and per environment the env steps of each seed, for the greedy policy and for
+    a window.
+    """
     environments = [name for name in GOALS if any(one.environment == name for one in results)]
     heads = [head for name in environments for head in (f"{name} to {GOALS[name].mean_return:g}", "training episodes")]
     rows = []
     for preset in dict.fromkeys(one.preset for one in results):
         cells = []
         for name in environments:
-            mine = sorted((one for one in results if (one.preset, one.environment) == (preset, name)), key=lambda one: one.seed)
+            mine = sorted(
+                (one for one in results if (one.preset, one.environment) == (preset, name)), key=lambda one: one.seed
+            )
             cells += [_thousands(one.reached_at for one in mine), _thousands(one.window_at for one in mine)]
         rows.append((f"`{preset}`", *cells))
     return md.table(("`preset`", *heads), rows) + "\n"

@@ -7,11 +7,14 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def categorical_projection(reward: Tensor, discount: Tensor, next_probability: Tensor, v_min: float, v_max: float) -> Tensor:
-    """Return the projection of R + discount * z onto the support (Bellemare et al. 2017, eq. 7 and algorithm 1), (B, Z).
+def categorical_projection(
+    reward: Tensor, discount: Tensor, next_probability: Tensor, v_min: float, v_max: float
+) -> Tensor:
+    """Return the projection of R + discount * z onto the support (Bellemare et al. 2017, eq. 7 and algorithm 1), (B,
+    Z).
 
-    Each shifted value (T z)_j = clip(R + discount * z_j, v_min, v_max) gives its probability to its two neighbours on the support,
-    to each in proportion to how near it is. A row whose reward is not finite gets NaN.
+    Each shifted value (T z)_j = clip(R + discount * z_j, v_min, v_max) gives its probability to its two neighbours on
+    the support, to each in proportion to how near it is. A row whose reward is not finite gets NaN.
 
     Args:
         reward: (B,) n-step return.
@@ -36,10 +39,11 @@ def categorical_projection(reward: Tensor, discount: Tensor, next_probability: T
 def beyond_support(
     reward: Tensor, discount: Tensor, next_probability: Tensor, v_min: float, v_max: float
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean probabilities of R + discount * z below ``v_min`` and above ``v_max``, which the projection clips.
+    """Return the mean probabilities of R + discount * z below ``v_min`` and above ``v_max``, which the projection
+    clips.
 
-    Arguments as in ``categorical_projection``. A thousandth of an atom's distance is not beyond: where the support ends at the very value
-    of a reward without end, R + discount * v_max is v_max.
+    Arguments as in ``categorical_projection``. A thousandth of an atom's distance is not beyond: where the support ends
+    at the very value of a reward without end, R + discount * v_max is v_max.
     """
     num_atoms = next_probability.shape[1]
     support = torch.linspace(v_min, v_max, num_atoms, device=reward.device)
@@ -50,10 +54,11 @@ def beyond_support(
 
 
 def categorical_loss(log_probability: Tensor, target_probability: Tensor) -> Tensor:
-    """Return KL(m || p) = sum_i m_i (log m_i - log p_i), (B,): the loss of C51 up to a constant (Bellemare et al. 2017, algorithm 1).
+    """Return KL(m || p) = sum_i m_i (log m_i - log p_i), (B,): the loss of C51 up to a constant (Bellemare et al. 2017,
+    algorithm 1).
 
-    Both (B, Z); gradients flow through ``log_probability``. It is also the priority of Rainbow (Hessel et al. 2018, section "The
-    integrated agent").
+    Both (B, Z); gradients flow through ``log_probability``. It is also the priority of Rainbow (Hessel et al. 2018,
+    section "The integrated agent").
     """
     return (torch.xlogy(target_probability, target_probability) - target_probability * log_probability).sum(dim=1)
 

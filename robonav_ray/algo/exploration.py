@@ -1,4 +1,6 @@
-"""Who explores how much, and which random number decides it: functions of (seed, world, step), never of who computes them."""
+"""Who explores how much, and which random number decides it: functions of (seed, world, step), never of who computes
+them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from robonav_ray.counter_rng import ROLE_EXPLORATION, derive_key, seed_for, unif
 
 
 def ladder_epsilon(stage_epsilon: float, world_index: np.ndarray, num_worlds: int, exponent: float) -> np.ndarray:
-    """Return epsilon_i = epsilon ** (1 + alpha * i / (N - 1)), float64 of ``world_index``'s shape (Horgan et al. 2018, eq. 1).
+    """Return epsilon_i = epsilon ** (1 + alpha * i / (N - 1)), float64 of ``world_index``'s shape (Horgan et al. 2018,
+    eq. 1).
 
     With one world this is ``stage_epsilon``. The ladder falls: the last world explores least.
     """
@@ -20,7 +23,9 @@ def ladder_epsilon(stage_epsilon: float, world_index: np.ndarray, num_worlds: in
 
 
 def is_on_gate(world_index: np.ndarray, num_worlds: int, frac: float) -> np.ndarray:
-    """Return whether each world is among the ceil(frac * N) least exploring ones (at least one); ``world_index``'s shape."""
+    """Return whether each world is among the ceil(frac * N) least exploring ones (at least one); ``world_index``'s
+    shape.
+    """
     count = max(1, math.ceil(frac * num_worlds - 1e-9))
     return np.asarray(world_index) >= num_worlds - count
 
@@ -36,7 +41,8 @@ _NOISE_STREAM = 1 << 40
 
 @njit()
 def parameter_noise(key: np.uint64, step: int, out: np.ndarray) -> None:
-    """Write f(x) = sgn(x) sqrt(|x|) of normal numbers, (F,) float32 (Fortunato et al. 2018, below eq. 11; Box and Muller 1958).
+    """Write f(x) = sgn(x) sqrt(|x|) of normal numbers, (F,) float32 (Fortunato et al. 2018, below eq. 11; Box and
+    Muller 1958).
 
     A function of the run's key and the vector step only, so that all workers of a run perturb their policies alike.
 
@@ -68,8 +74,8 @@ def epsilon_greedy(
 ) -> None:
     """Choose an action per lane: the greedy one, or with probability epsilon any of them.
 
-    Draws 2 t and 2 t + 1 of the stream (key, world) decide step t of a world, so that the choice does not depend on which worker
-    makes it. Ties of the greedy action go to the lowest index.
+    Draws 2 t and 2 t + 1 of the stream (key, world) decide step t of a world, so that the choice does not depend on
+    which worker makes it. Ties of the greedy action go to the lowest index.
 
     Args:
         q: (B, A) float32.

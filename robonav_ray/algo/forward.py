@@ -1,8 +1,8 @@
 """The layers of batched acting: Numba kernels that need no BLAS, no threads and no torch.
 
-A row's result has the same bits whatever else is in the batch and wherever the row stands, because each row takes the same path;
-BLAS libraries do not promise this (OpenBLAS and MKL choose kernels by the number of rows and by the place in a tile), and a decision
-that depends on how worlds are shared out would follow. It is also faster than both at the sizes at hand.
+A row's result has the same bits in any batch and at any place in it, because each row takes the same path; BLAS
+libraries do not promise this (OpenBLAS and MKL choose kernels by the number of rows and by the place in a tile), and a
+decision that depends on how worlds are shared out would follow. It is also faster than both at the sizes at hand.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _NORM_EPS = np.float32(1e-5)
 def dense(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, relu: bool, out: np.ndarray) -> None:
     """Write ``out = x @ weight + bias``, with ReLU on top where asked.
 
-    Four rows and four inputs are taken at a time, so that each load of a weight serves four rows and each load of a sum serves
-    four products; the loop over the outputs vectorises.
+    Four rows and four inputs are taken at a time, so that each load of a weight serves four rows and each load of a sum
+    serves four products; the loop over the outputs vectorises.
 
     Args:
         x: (B, I) float32; where ``out`` has more rows, the last row stands in for those that are missing.
@@ -68,7 +68,9 @@ def dense(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, relu: bool, out: 
 
 @njit(error_model="numpy")
 def layer_norm_relu(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
-    """Overwrite each row of ``x`` (B, O) with max(0, (x - mean) / sqrt(variance + 1e-5) * weight + bias) (Ba et al. 2016, eq. 4)."""
+    """Overwrite each row of ``x`` (B, O) with max(0, (x - mean) / sqrt(variance + 1e-5) * weight + bias) (Ba et al.
+    2016, eq. 4).
+    """
     num = x.shape[1]
     for row in range(x.shape[0]):
         mean = 0.0
@@ -134,8 +136,8 @@ _C4, _C5, _C6 = np.float32(0.009674549892), np.float32(0.001248284004), np.float
 def categorical_means(logits: np.ndarray, v_min: float, v_max: float, q: np.ndarray) -> None:
     """Write Q = sum_i z_i softmax(logits)_i (Bellemare et al. 2017, algorithm 1).
 
-    The exponential is 2**k 2**f with k written into the exponent of a float and a polynomial in f: loops without calls, which vectorise
-    as ``np.exp`` does not.
+    The exponential is 2**k 2**f with k written into the exponent of a float and a polynomial in f: loops without calls,
+    which vectorise as ``np.exp`` does not.
 
     Args:
         logits: (at least B, A * Z) float32, the Z atoms of an action side by side.
@@ -192,7 +194,8 @@ def perturb_head(
     dueling: bool,
     out: np.ndarray,
 ) -> None:
-    """Write the noisy head that is folded as ``mean`` is: V + A - mean(A) when dueling, the mean over Z where only that counts.
+    """Write the noisy head that is folded as ``mean`` is: V + A - mean(A) when dueling, the mean over Z where only that
+    counts.
 
     Args:
         mean: (I + 1, A * Y) float32: the folded head without noise, its bias as the last row; Y is Z or 1.
@@ -223,7 +226,9 @@ def perturb_head(
             at = a * kept
             if kept > 1:
                 for z in range(num_values):
-                    out[i, at + z] = mean[i, at + z] + factor * (base[z] + sigma[i, a + first, z] * of_output[a + first, z])
+                    out[i, at + z] = mean[i, at + z] + factor * (
+                        base[z] + sigma[i, a + first, z] * of_output[a + first, z]
+                    )
             else:
                 total = _ZERO
                 for z in range(num_values):

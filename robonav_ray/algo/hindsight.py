@@ -1,7 +1,8 @@
 """Hindsight experience replay (Andrychowicz et al. 2017): which goals stand in, and n-step returns under them.
 
-An episode of T steps has T + 1 observations and achieved goals, numbered 0..T; step t leads from observation t to t + 1. Everything here
-is a function of the episode and of (key, world, step), so that who relabels, and when, changes nothing.
+An episode of T steps has T + 1 observations and achieved goals, numbered 0..T; step t leads from observation t to t +
+1. Everything here is a function of the episode and of (key, world, step), so that who relabels, and when, changes
+nothing.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ def choose_goals(
 ) -> np.ndarray:
     """Return the (len(at) * num_goals,) int64 entries whose achieved goals stand in for the desired one (section 4.5).
 
-    ``future``: uniform among what was achieved after step ``at``; ``episode``: uniform among all that was achieved after a step;
-    ``final``: what was achieved last. Goal j of a step is draw ``s * num_goals + j`` of the stream (key, world), where s counts the
-    steps that the world has made in the run.
+    ``future``: uniform among what was achieved after step ``at``; ``episode``: uniform among all that was achieved
+    after a step; ``final``: what was achieved last. Goal j of a step is draw ``s * num_goals + j`` of the stream (key,
+    world), where s counts the steps that the world has made in the run.
 
     Args:
         strategy: ``FINAL``, ``FUTURE`` or ``EPISODE``.
@@ -84,7 +85,9 @@ def choose_goals(
             if strategy == FINAL:
                 out[i * num_goals + j] = last
             else:
-                out[i * num_goals + j] = begin + 1 + min(int(uniform01(stream, draw + j) * (last - begin)), last - begin - 1)
+                out[i * num_goals + j] = (
+                    begin + 1 + min(int(uniform01(stream, draw + j) * (last - begin)), last - begin - 1)
+                )
     return out
 
 
@@ -94,11 +97,15 @@ def fold_windows(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return n-step return (R,) float32, discount (R,) float32 and length (R,) int64 of windows (R, n).
 
-    A window ends after n steps, where the episode does (``room`` (R,) steps are left), or with the first step that terminates under
-    its goal, whichever is first: later rewards do not count, and the discount is then 0.
+    A window ends after n steps, where the episode does (``room`` (R,) steps are left), or with the first step that
+    terminates under its goal, whichever is first: later rewards do not count, and the discount is then 0.
     """
     num_rows, n_step = reward.shape
-    total, discount, length = np.empty(num_rows, np.float32), np.empty(num_rows, np.float32), np.empty(num_rows, np.int64)
+    total, discount, length = (
+        np.empty(num_rows, np.float32),
+        np.empty(num_rows, np.float32),
+        np.empty(num_rows, np.int64),
+    )
     for r in range(num_rows):
         paid, factor, steps, ended = 0.0, 1.0, 0, False
         while steps < n_step and steps < room[r] and not ended:
@@ -110,7 +117,9 @@ def fold_windows(
     return total, discount, length
 
 
-def relabel(steps: Steps, rows: Rows, goals: GoalFunctions, n_step: int, gamma: float, reward_scale: float) -> Relabelled:
+def relabel(
+    steps: Steps, rows: Rows, goals: GoalFunctions, n_step: int, gamma: float, reward_scale: float
+) -> Relabelled:
     """Return the n-step transitions that begin at ``rows.at``, as they are when ``rows.goal`` was desired all along."""
     desired = steps.achieved_goal[rows.goal]
     after = np.minimum(rows.at[:, None] + np.arange(1, n_step + 1), rows.last[:, None])  # (R, n)

@@ -9,7 +9,9 @@ from robonav_ray.config.worlds import EnvConfig
 
 @dataclass(frozen=True)
 class LidarRing:
-    """``num_scans`` scans of ``num_beams`` beams, one after another from column ``start``; a scan's last beam is next to its first."""
+    """``num_scans`` scans of ``num_beams`` beams, one after another from column ``start``; a scan's last beam is next
+    to its first.
+    """
 
     start: int
     num_scans: int
@@ -22,7 +24,8 @@ class LidarRing:
 
 
 def lidar_ring(env: EnvConfig) -> LidarRing | None:
-    """Return the ring in the observations of ``env``; None when there is none: another environment, true states, or a sector.
+    """Return the ring in the observations of ``env``; None when there is none: another environment, true states, or a
+    sector.
 
     Our worlds put the scans first (``worlds.observation.ObservationLayout``).
     """

@@ -12,7 +12,8 @@ from torch.nn import functional
 def q_target(reward: Tensor, discount: Tensor, next_q_target: Tensor) -> Tensor:
     """Return y = R + discount * max_a Q_target(s', a), (B,) (Mnih et al. 2015).
 
-    ``reward`` (B,) is the n-step return and ``discount`` (B,) is gamma**n, 0 after a true termination; ``next_q_target`` (B, A).
+    ``reward`` (B,) is the n-step return and ``discount`` (B,) is gamma**n, 0 after a true termination;
+    ``next_q_target`` (B, A).
     """
     return torch.addcmul(reward, discount, next_q_target.amax(dim=1))
 
@@ -38,7 +39,9 @@ def huber_loss(error: Tensor, delta: float) -> Tensor:
 
 @torch.no_grad()
 def polyak_update(target: Iterable[Tensor], online: Iterable[Tensor], tau: float) -> None:
-    """Move ``target <- target + tau * (online - target)`` in place (Polyak and Juditsky 1992; Lillicrap et al. 2016)."""
+    """Move ``target <- target + tau * (online - target)`` in place (Polyak and Juditsky 1992; Lillicrap et al.
+    2016).
+    """
     torch._foreach_lerp_(list(target), list(online), tau)  # pyright: ignore[reportPrivateImportUsage]
 
 

@@ -7,7 +7,9 @@ from torch.nn import functional
 
 
 def scaled_log_policy(q: Tensor, tau: float) -> Tensor:
-    """Return tau * log pi(a|s) with pi = softmax(q / tau), (B, A) (Vieillard et al. 2020, section 3 and appendix B.1)."""
+    """Return tau * log pi(a|s) with pi = softmax(q / tau), (B, A) (Vieillard et al. 2020, section 3 and appendix
+    B.1).
+    """
     return tau * functional.log_softmax(q * (1.0 / tau), dim=1)
 
 
@@ -26,7 +28,9 @@ def munchausen_bonus(q_target: Tensor, action: Tensor, alpha: float, tau: float,
 
 
 def soft_value(next_q_target: Tensor, tau: float) -> Tensor:
-    """Return sum_a pi(a|s') (Q(s', a) - tau log pi(a|s')), (B,), of ``next_q_target`` (B, A) (Vieillard et al. 2020, eq. 1)."""
+    """Return sum_a pi(a|s') (Q(s', a) - tau log pi(a|s')), (B,), of ``next_q_target`` (B, A) (Vieillard et al. 2020,
+    eq. 1).
+    """
     log_policy = scaled_log_policy(next_q_target, tau)
     return ((log_policy * (1.0 / tau)).exp() * (next_q_target - log_policy)).sum(dim=1)
 

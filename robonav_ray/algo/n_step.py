@@ -1,6 +1,7 @@
 """Folding single steps of many lanes into n-step transitions, across episode ends, truncation and fragment boundaries.
 
-A lane is one stream of (obs, action, reward): a world, or one robot of it. Rows are written straight into the arrays that travel.
+A lane is one stream of (obs, action, reward): a world, or one robot of it. Rows are written straight into the arrays
+that travel.
 """
 
 from __future__ import annotations
@@ -122,10 +123,10 @@ def _push(
 class NStepFolder:
     """n-step windows of ``num_lanes`` lanes, kept from one vector step to the next (and from one fragment to the next).
 
-    A window is written when its last reward *and* the Q values of the observation after it are known: one vector step later, or
-    at once where an episode ends. So every env step becomes exactly one row, windows at an episode's end are shorter, and
-    the initial priority |R + discount * max_a Q(s') - Q(s, a)| costs no forward pass beyond that of the final observations of
-    truncated episodes.
+    A window is written when its last reward *and* the Q values of the observation after it are known: one vector step
+    later, or at once where an episode ends. So every env step becomes exactly one row, windows at an episode's end are
+    shorter, and the initial priority |R + discount * max_a Q(s') - Q(s, a)| costs no forward pass beyond that of the
+    final observations of truncated episodes.
     """
 
     def __init__(self, num_lanes: int, obs_dim: int, n_step: int, gamma: float, num_actions: int = MAX_VERSION) -> None:
@@ -180,7 +181,8 @@ class NStepFolder:
             q_taken: (L,) float32: Q(obs, action).
             q_max: (L,) float32: max_a Q(obs, a).
             final_obs: (L, D) float32: last observation of the episodes that end in this step; other rows are not read.
-            final_q_max: (L,) float32: max_a Q(final_obs, a) where truncated and not terminated; other entries are not used.
+            final_q_max: (L,) float32: max_a Q(final_obs, a) where truncated and not terminated; other entries are not
+                used.
             policy_version: Version of the weights that chose the actions.
             columns: Those of ``TransitionSpec.for_discrete``, in its order; written from ``row`` on.
             priority: (rows,) float32, written likewise.
@@ -193,7 +195,8 @@ class NStepFolder:
         room = len(priority) - row
         if room < self.max_rows(1) and room < self.num_waiting + self.num_lanes:
             raise ValueError(
-                f"{room} rows are left, {self.num_waiting + self.num_lanes} may be written; allocate max_rows(num_steps)"
+                f"{room} rows are left, {self.num_waiting + self.num_lanes} may be written; allocate "
+                "max_rows(num_steps)"
             )
         out_obs, out_action, out_reward, out_next_obs, out_discount, out_version = columns
         return _push(
@@ -213,7 +216,9 @@ class NStepFolder:
         return {name: array.copy() for name, array in self._arrays().items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Restore what ``state_dict`` returned; ValueError, and nothing changed, when names, shapes or dtypes differ or a range is left."""
+        """Restore what ``state_dict`` returned; ValueError, and nothing changed, when names, shapes or dtypes differ or
+        a range is left.
+        """
         arrays = self._arrays()
         ranges = {
             "start": (0, self.n_step - 1),
@@ -222,7 +227,9 @@ class NStepFolder:
             "policy_version": (0, MAX_VERSION),
         }
         finite = (-MAX_FLOAT32, MAX_FLOAT32)
-        check_numbers("n-step windows", state, {name: like(array, *ranges.get(name, finite)) for name, array in arrays.items()})
+        check_numbers(
+            "n-step windows", state, {name: like(array, *ranges.get(name, finite)) for name, array in arrays.items()}
+        )
         for name, array in arrays.items():
             array[...] = state[name]
 

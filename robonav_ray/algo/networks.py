@@ -17,7 +17,9 @@ from robonav_ray.config.algo import AlgoConfig
 
 
 def dueling_mix(num_actions: int) -> Tensor:
-    """Return M (A, A + 1) with ``q = M @ (v, a_1 .. a_A)``: Q = V + A - mean(A) (Wang et al. 2016, eq. 9) as one product."""
+    """Return M (A, A + 1) with ``q = M @ (v, a_1 .. a_A)``: Q = V + A - mean(A) (Wang et al. 2016, eq. 9) as one
+    product.
+    """
     mix = torch.full((num_actions, num_actions + 1), -1.0 / num_actions)
     mix[:, 0] = 1.0
     mix[:, 1:] += torch.eye(num_actions)
@@ -48,7 +50,9 @@ class NoisyLinear(nn.Linear):
 
 
 class LidarConv(nn.Module):
-    """Convolutions around a lidar's circle, the stacked scans as channels; ReLU behind each. The rest of the row passes by."""
+    """Convolutions around a lidar's circle, the stacked scans as channels; ReLU behind each. The rest of the row passes
+    by.
+    """
 
     def __init__(self, ring: LidarRing, algo: AlgoConfig) -> None:
         super().__init__()
@@ -60,7 +64,9 @@ class LidarConv(nn.Module):
         self._margin = algo.conv_kernel // 2
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Return (B, places * channels + D - ring.size) of ``obs`` (B, D): places in order, then the columns that are no scan."""
+        """Return (B, places * channels + D - ring.size) of ``obs`` (B, D): places in order, then the columns that are
+        no scan.
+        """
         ring = self.ring
         x = obs[:, ring.start : ring.start + ring.size].unflatten(1, (ring.num_scans, ring.num_beams))
         for layer in self.layers:
@@ -71,12 +77,13 @@ class LidarConv(nn.Module):
 class QNetwork(nn.Module):
     """Hidden layers with ReLU and a head, put together by the switches of AlgoConfig.
 
-    The head has (1 + A) * Z rows when dueling, else A * Z: the state value first, then the actions, Z values for each (atoms,
-    quantiles, or 1). Parameters are named ``conv.layers.i``, ``hidden.i``, ``norm.i``, ``embedding`` and ``head``, each with ``.weight``
-    and ``.bias``; noisy layers have ``.weight_sigma`` and ``.bias_sigma`` too.
+    The head has (1 + A) * Z rows when dueling, else A * Z: the state value first, then the actions, Z values for each
+    (atoms, quantiles, or 1). Parameters are named ``conv.layers.i``, ``hidden.i``, ``norm.i``, ``embedding`` and
+    ``head``, each with ``.weight`` and ``.bias``; noisy layers have ``.weight_sigma`` and ``.bias_sigma`` too.
 
-    IQN multiplies the last hidden layer's outputs with the embedding of tau. With the head behind it linear in that product, the mean over
-    many tau is one pass with the mean embedding: the greedy choice costs no more than that of DQN.
+    IQN multiplies the last hidden layer's outputs with the embedding of tau. With the head behind it linear in that
+    product, the mean over many tau is one pass with the mean embedding: the greedy choice costs no more than that of
+    DQN.
     """
 
     def __init__(self, obs_dim: int, num_actions: int, algo: AlgoConfig, lidar: LidarRing | None = None) -> None:
@@ -89,7 +96,9 @@ class QNetwork(nn.Module):
         num_outputs = (num_actions + algo.dueling) * algo.values_per_action
         self.hidden = nn.ModuleList(_dense(i, o, algo.noisy) for i, o in pairwise(dims))
         self.norm = nn.ModuleList(nn.LayerNorm(o, device="meta") for o in algo.hidden_dims) if algo.layer_norm else None
-        self.embedding = nn.Linear(algo.tau_embedding_dim, dims[-1], device="meta") if algo.distribution == "iqn" else None
+        self.embedding = (
+            nn.Linear(algo.tau_embedding_dim, dims[-1], device="meta") if algo.distribution == "iqn" else None
+        )
         self.head = _dense(dims[-1], num_outputs, algo.noisy)
         # A constant, and no buffer: DDP would broadcast a buffer before every forward pass.
         self._mix = dueling_mix(num_actions) if algo.dueling else None
@@ -104,7 +113,9 @@ class QNetwork(nn.Module):
         """Units that dropout may leave out; 0 without dropout."""
         return sum(self.algo.hidden_dims) if self.algo.dropout > 0.0 else 0
 
-    def forward(self, obs: Tensor, tau: Tensor | None = None, noise: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
+    def forward(
+        self, obs: Tensor, tau: Tensor | None = None, noise: Tensor | None = None, keep: Tensor | None = None
+    ) -> Tensor:
         """Return what the head says of ``obs`` (B, D) float32.
 
         Args:
@@ -114,7 +125,8 @@ class QNetwork(nn.Module):
             keep: (B, num_dropout) factors on the hidden layers' outputs; None leaves them.
 
         Returns:
-            Q values (B, A); with a distribution (B, A, Z): logits of the atoms (c51) or values of the quantiles (qr; iqn, at ``tau``).
+            Q values (B, A); with a distribution (B, A, Z): logits of the atoms (c51) or values of the quantiles (qr;
+            iqn, at ``tau``).
         """
         return self.outputs(self.features(obs, noise, keep), tau, noise)
 
@@ -190,13 +202,16 @@ def _apply(layer: nn.Module, x: Tensor, noise: Tensor | None, used: int) -> tupl
     return layer.perturbed(x, noise[used : used + layer.num_noise]), used + layer.num_noise
 
 
-def make_q_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int, lidar: LidarRing | None = None) -> QNetwork:
-    """Return a network whose parameters are a function of ``seed`` alone; torch's global generator is neither read nor moved.
+def make_q_network(
+    obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int, lidar: LidarRing | None = None
+) -> QNetwork:
+    """Return a network whose parameters are a function of ``seed`` alone; torch's global generator is neither read nor
+    moved.
 
-    Weights in front of a ReLU are He-uniform, U(+-sqrt(6 / fan_in)) (He et al. 2015); the head is U(+-1 / sqrt(fan_in)), so
-    that first Q values are small; biases are zero. With ``initializer=lecun`` all weights and biases are U(+-1 / sqrt(fan_in)).
-    A network of the user's own (``algo.network``) has the first weights that it gives itself.
-    Noisy layers begin with sigma_0 / sqrt(fan_in) (Fortunato et al. 2018, section 3.2).
+    Weights in front of a ReLU are He-uniform, U(+-sqrt(6 / fan_in)) (He et al. 2015); the head is U(+-1 /
+    sqrt(fan_in)), so that first Q values are small; biases are zero. With ``initializer=lecun`` all weights and biases
+    are U(+-1 / sqrt(fan_in)). A network of the user's own (``algo.network``) has the first weights that it gives
+    itself. Noisy layers begin with sigma_0 / sqrt(fan_in) (Fortunato et al. 2018, section 3.2).
     """
     if algo.network is not None:
         from robonav_ray.algo.own_torch_network import make_own_network
@@ -214,7 +229,9 @@ def make_q_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int, 
         bound = math.sqrt((1.0 if is_small else 6.0) / fan_in)
         layer.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
         bias = torch.zeros(shape[0])
-        layer.bias = nn.Parameter(bias.uniform_(-bound, bound, generator=generator) if algo.initializer == "lecun" else bias)
+        layer.bias = nn.Parameter(
+            bias.uniform_(-bound, bound, generator=generator) if algo.initializer == "lecun" else bias
+        )
         if isinstance(layer, NoisyLinear):
             sigma = algo.noisy_sigma / math.sqrt(fan_in)
             layer.weight_sigma = nn.Parameter(torch.full(shape, sigma))

@@ -2,8 +2,8 @@
 
 ::
 
-    draws = objective.draw(online, seed, learner_step, num_rows, device, rank, world_size)      # all randomness of the step
-    rows = objective.rows(model, online, target, batch, draws)                                  # pure: no randomness, no state
+    draws = objective.draw(online, seed, learner_step, num_rows, device, rank, world_size)  # all randomness of the step
+    rows = objective.rows(model, online, target, batch, draws)                              # no randomness, no state
     (importance_weight * rows.loss).mean().backward()
 
 ``rows`` has fixed shapes and asks no tensor for its value, so that it can be compiled or captured as a CUDA graph.
@@ -38,13 +38,16 @@ class Batch(NamedTuple):
 
 
 class RowLoss(NamedTuple):
-    """Per row of a batch, (B,) each: what is minimised (before importance weights), what becomes the priority, and mean Q."""
+    """Per row of a batch, (B,) each: what is minimised (before importance weights), what becomes the priority, and mean
+    Q.
+    """
 
     loss: Tensor
     """With gradient."""
     td_error: Tensor
-    """Detached; its absolute value is the row's new priority. With c51 it is the KL divergence, as in Rainbow (Hessel et al. 2018); with
-    quantiles the difference of the means, which is in the same units as the priority that an actor gives a new row."""
+    """Detached; its absolute value is the row's new priority. With c51 it is the KL divergence, as in Rainbow (Hessel
+    et al. 2018); with quantiles the difference of the means, which is in the same units as the priority that an actor
+    gives a new row."""
     q: Tensor
     """Detached mean over actions of Q(s, .)."""
 
@@ -52,8 +55,12 @@ class RowLoss(NamedTuple):
 class Rows(Protocol):
     """(model, online, target, batch, draws) -> RowLoss."""
 
-    def __call__(self, model: nn.Module, online: QNetwork, target: QNetwork, batch: Batch, draws: Draws = NO_DRAWS, /) -> RowLoss:
-        """Return the losses. ``model`` is ``online``, perhaps wrapped (DDP, compile); gradients flow through it only."""
+    def __call__(
+        self, model: nn.Module, online: QNetwork, target: QNetwork, batch: Batch, draws: Draws = NO_DRAWS, /
+    ) -> RowLoss:
+        """Return the losses. ``model`` is ``online``, perhaps wrapped (DDP, compile); gradients flow through it
+        only.
+        """
         ...
 
 
@@ -76,7 +83,9 @@ class Objective(NamedTuple):
         rank: int = 0,
         world_size: int = 1,
     ) -> Draws:
-        """Return the random numbers of the update that follows ``learner_step`` steps, for this rank's ``num_rows`` rows."""
+        """Return the random numbers of the update that follows ``learner_step`` steps, for this rank's ``num_rows``
+        rows.
+        """
         if not self.is_random:
             return NO_DRAWS
         num_uniform = self.num_tau + online.num_dropout
@@ -85,14 +94,18 @@ class Objective(NamedTuple):
 
 def make_objective(algo: AlgoConfig) -> Objective:
     """Return the objective that the switches of ``algo`` ask for."""
-    make_rows = {"none": _q_rows, "c51": _categorical_rows, "qr": _quantile_rows, "iqn": _quantile_rows}[algo.distribution]
+    make_rows = {"none": _q_rows, "c51": _categorical_rows, "qr": _quantile_rows, "iqn": _quantile_rows}[
+        algo.distribution
+    ]
     num_tau = algo.num_tau + algo.num_target_tau if algo.distribution == "iqn" else 0
     return Objective(make_rows(algo), num_tau > 0 or algo.noisy or algo.dropout > 0.0, num_tau)
 
 
 @torch.no_grad()
 def beyond_support_of(algo: AlgoConfig, target: QNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return what parts of the targets' probability lie below and above the support of c51 (see ``beyond_support``), without noise."""
+    """Return what parts of the targets' probability lie below and above the support of c51 (see ``beyond_support``),
+    without noise.
+    """
     logits = target(batch.next_obs, None, None).float()
     best = categorical_mean(logits, algo.v_min, algo.v_max).argmax(dim=1)
     probability = functional.softmax(_of_action(logits, best), dim=1)
@@ -105,7 +118,9 @@ def _pass_noise(algo: AlgoConfig, draws: Draws) -> tuple[Tensor | None, Tensor |
 
 
 def _forward(model: nn.Module, algo: AlgoConfig, batch: Batch, draws: Draws, tau: Tensor | None = None) -> Tensor:
-    """Return what ``model`` says of the observations, float32, with everything that is drawn for the pass with gradients."""
+    """Return what ``model`` says of the observations, float32, with everything that is drawn for the pass with
+    gradients.
+    """
     if tau is None and not algo.noisy and algo.dropout == 0.0:
         return model(batch.obs).float()
     num_tau = 0 if tau is None else algo.num_tau + algo.num_target_tau
@@ -151,7 +166,9 @@ def _categorical_rows(algo: AlgoConfig) -> Rows:
             _, noise_choice, noise_target = _pass_noise(algo, draws)
             next_logits = target(batch.next_obs, None, noise_target).float()
             chooser = (
-                online.q_values(batch.next_obs, noise_choice) if algo.double else categorical_mean(next_logits, v_min, v_max)
+                online.q_values(batch.next_obs, noise_choice)
+                if algo.double
+                else categorical_mean(next_logits, v_min, v_max)
             )
             next_probability = functional.softmax(_of_action(next_logits, chooser.argmax(dim=1)), dim=1)
             goal = categorical_projection(batch.reward, batch.discount, next_probability, v_min, v_max)
@@ -182,13 +199,17 @@ def _quantile_rows(algo: AlgoConfig) -> Rows:
                 reward = batch.reward + munchausen_bonus(
                     q_there, batch.action, algo.munchausen_alpha, algo.munchausen_tau, algo.munchausen_clip
                 )
-                goal = quantile_target(reward, batch.discount, soft_quantiles(next_quantile, chooser, algo.munchausen_tau))
+                goal = quantile_target(
+                    reward, batch.discount, soft_quantiles(next_quantile, chooser, algo.munchausen_tau)
+                )
             else:
                 goal = quantile_target(batch.reward, batch.discount, _of_action(next_quantile, chooser.argmax(dim=1)))
         quantiles = _forward(model, algo, batch, draws, tau)
         taken = _of_action(quantiles, batch.action)
         fractions = midpoints(algo.num_quantiles, goal.device) if tau is None else tau
         error = goal.mean(dim=1) - taken.detach().mean(dim=1)
-        return RowLoss(quantile_huber_loss(taken, fractions, goal, algo.huber_delta), error, quantiles.detach().mean(dim=(1, 2)))
+        return RowLoss(
+            quantile_huber_loss(taken, fractions, goal, algo.huber_delta), error, quantiles.detach().mean(dim=(1, 2))
+        )
 
     return rows

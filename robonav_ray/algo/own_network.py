@@ -1,4 +1,6 @@
-"""A network of the user's own (``algo.network``): torch for the learner, NumPy for all that acts, the same parameters in both."""
+"""A network of the user's own (``algo.network``): torch for the learner, NumPy for all that acts, the same parameters
+in both.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,15 @@ class OwnNetwork(Protocol):
     """What ``algo.network`` names is called with (obs_dim, num_actions), and gives this."""
 
     def make_torch(self) -> Any:
-        """Return a ``torch.nn.Module``: (B, D) float32 -> Q (B, A). torch's generator is seeded before; called by learners only."""
+        """Return a ``torch.nn.Module``: (B, D) float32 -> Q (B, A). torch's generator is seeded before; called by
+        learners only.
+        """
         ...
 
     def q_values(self, parameters: dict[str, np.ndarray], obs: np.ndarray) -> np.ndarray:
-        """Return Q (B, A) of ``obs`` (B, D) float32 in NumPy. ``parameters`` are those of the module, by the names in its state_dict."""
+        """Return Q (B, A) of ``obs`` (B, D) float32 in NumPy. ``parameters`` are those of the module, by the names in
+        its state_dict.
+        """
         ...
 
 
@@ -79,7 +85,9 @@ class OwnPolicy(Policy):
         self._version = snapshot.version
 
     def q_values(self, obs: np.ndarray) -> np.ndarray:
-        """Return Q (B, A) float32 of ``obs`` (B, D) float32; ValueError when the user's network returns another shape."""
+        """Return Q (B, A) float32 of ``obs`` (B, D) float32; ValueError when the user's network returns another
+        shape.
+        """
         if self._parameters is None or not len(obs):
             return np.zeros((len(obs), self.num_actions), np.float32)
         q = np.asarray(self._network.q_values(self._parameters, np.ascontiguousarray(obs, np.float32)), np.float32)

@@ -13,7 +13,8 @@ from robonav_ray.errors import UserError
 from robonav_ray.records import PolicySnapshot
 
 NUM_ROWS, TOLERANCE = 64, 1e-3
-"""Rows on which torch and NumPy are held against each other, and what they may differ by, relative to the largest |Q| or 1."""
+"""Rows on which torch and NumPy are held against each other, and what they may differ by, relative to the largest |Q|
+or 1."""
 
 
 class OwnQNetwork(QNetwork):
@@ -34,7 +35,9 @@ class OwnQNetwork(QNetwork):
         """Return 0: nothing is left out."""
         return 0
 
-    def forward(self, obs: Tensor, tau: Tensor | None = None, noise: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
+    def forward(
+        self, obs: Tensor, tau: Tensor | None = None, noise: Tensor | None = None, keep: Tensor | None = None
+    ) -> Tensor:
         """Return Q (B, A) of ``obs`` (B, D); the rest is None."""
         return self.body(obs)
 
@@ -44,17 +47,21 @@ class OwnQNetwork(QNetwork):
 
 
 def make_own_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int) -> OwnQNetwork:
-    """Return the user's module, whose parameters are a function of ``seed`` as far as they are drawn from torch's generator.
+    """Return the user's module, whose parameters are a function of ``seed`` as far as they are drawn from torch's
+    generator.
 
     Raises:
-        UserError: When it is no module, or has tensors that are no parameters: those would not be averaged over ranks or time.
+        UserError: When it is no module, or has tensors that are no parameters: those would not be averaged over ranks
+            or time.
     """
     assert algo.network is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         body = load_own_network(algo.network, obs_dim, num_actions).make_torch()
     if not isinstance(body, nn.Module):
-        raise UserError(f"algo.network: make_torch() of {algo.network!r} returned {type(body).__name__}, and no torch.nn.Module")
+        raise UserError(
+            f"algo.network: make_torch() of {algo.network!r} returned {type(body).__name__}, and no torch.nn.Module"
+        )
     buffers = [name for name, _ in body.named_buffers()]
     wrong = [name for name, parameter in body.named_parameters() if parameter.dtype != torch.float32]
     if buffers or wrong or not any(True for _ in body.parameters()):
@@ -66,7 +73,9 @@ def make_own_network(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int
 
 
 def check_own_network(obs_dim: int, num_actions: int, algo: AlgoConfig) -> None:
-    """Raise UserError unless torch and NumPy agree about Q on random observations, with first weights and with others."""
+    """Raise UserError unless torch and NumPy agree about Q on random observations, with first weights and with
+    others.
+    """
     network = make_own_network(obs_dim, num_actions, algo, seed=0)
     policy = OwnPolicy(obs_dim, num_actions, algo)
     obs = np.random.default_rng(0).normal(size=(NUM_ROWS, obs_dim)).astype(np.float32)
@@ -83,10 +92,12 @@ def check_own_network(obs_dim: int, num_actions: int, algo: AlgoConfig) -> None:
                 f"algo.network: {algo.network!r} failed on {NUM_ROWS} observations of {obs_dim} numbers: {error}"
             ) from error
         if given.shape != acted.shape:
-            raise UserError(f"algo.network: the module of {algo.network!r} returns {given.shape}, and {acted.shape} is wanted")
+            raise UserError(
+                f"algo.network: the module of {algo.network!r} returns {given.shape}, and {acted.shape} is wanted"
+            )
         apart = float(np.abs(given - acted).max())
         if not apart <= TOLERANCE * max(1.0, float(np.abs(given).max())):
             raise UserError(
-                f"algo.network: torch and NumPy of {algo.network!r} do not agree: Q values are up to {apart:.3g} apart on the same weights "
-                f"and observations; make q_values compute what the module does"
+                f"algo.network: torch and NumPy of {algo.network!r} do not agree: Q values are up to {apart:.3g} apart "
+                "on the same weights and observations; make q_values compute what the module does"
             )

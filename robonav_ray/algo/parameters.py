@@ -30,7 +30,10 @@ def parameter_shapes(
     shapes: dict[str, tuple[int, ...]] = {}
     if algo.encoder == "lidar_conv" and lidar is not None:
         for i, (fan_in, fan_out) in enumerate(pairwise((lidar.num_scans, *algo.conv_channels))):
-            shapes |= {f"conv.layers.{i}.weight": (fan_out, fan_in, algo.conv_kernel), f"conv.layers.{i}.bias": (fan_out,)}
+            shapes |= {
+                f"conv.layers.{i}.weight": (fan_out, fan_in, algo.conv_kernel),
+                f"conv.layers.{i}.bias": (fan_out,),
+            }
     dims = (first_dim(obs_dim, algo, lidar), *algo.hidden_dims)
     for i, (fan_in, fan_out) in enumerate(pairwise(dims)):
         shapes |= _dense_shapes(f"hidden.{i}", fan_in, fan_out, algo.noisy)
@@ -47,16 +50,19 @@ def _dense_shapes(name: str, fan_in: int, fan_out: int, noisy: bool) -> dict[str
 
 
 def fold_dueling(head: np.ndarray) -> np.ndarray:
-    """Return (A, ...) rows V + A_a - mean(A) of a dueling head (A + 1, ...) whose first row is V (Wang et al. 2016, eq. 9)."""
+    """Return (A, ...) rows V + A_a - mean(A) of a dueling head (A + 1, ...) whose first row is V (Wang et al. 2016, eq.
+    9).
+    """
     wide = head.astype(np.float64)
     return (wide[0] + wide[1:] - wide[1:].mean(axis=0)).astype(np.float32)
 
 
 def fold_head(weight: np.ndarray, bias: np.ndarray, gain: np.ndarray, algo: AlgoConfig) -> np.ndarray:
-    """Return the head for acting, (I + 1, A * Y) float32 with the bias as last row: one product for every kind of network.
+    """Return the head for acting, (I + 1, A * Y) float32 with the bias as last row: one product for every kind of
+    network.
 
-    Dueling, the mean over quantiles and the mean embedding of tau (``gain``) are linear in the head, so they are folded into it. Only
-    the atoms of c51 are kept side by side (Y = Z, else 1).
+    Dueling, the mean over quantiles and the mean embedding of tau (``gain``) are linear in the head, so they are folded
+    into it. Only the atoms of c51 are kept side by side (Y = Z, else 1).
 
     Args:
         weight: (P * Z, I); P is A + 1 when dueling, else A.
@@ -76,14 +82,18 @@ def fold_head(weight: np.ndarray, bias: np.ndarray, gain: np.ndarray, algo: Algo
 
 
 def stacked(weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Return (I + 1, O) float32, row by row in memory: a layer's weights (O, I) transposed, and its bias (O,) as the last row."""
+    """Return (I + 1, O) float32, row by row in memory: a layer's weights (O, I) transposed, and its bias (O,) as the
+    last row.
+    """
     layer = np.empty((weight.shape[1] + 1, weight.shape[0]), np.float32)
     layer[:-1], layer[-1] = weight.T, bias
     return layer
 
 
 def mean_embedding(weight: np.ndarray, bias: np.ndarray, num_tau: int) -> np.ndarray:
-    """Return the mean over ``num_tau`` midpoints of relu(W cos(pi i tau) + b), (H,) float32 (Dabney et al. 2018b, eq. 4)."""
+    """Return the mean over ``num_tau`` midpoints of relu(W cos(pi i tau) + b), (H,) float32 (Dabney et al. 2018b, eq.
+    4).
+    """
     tau = (np.arange(num_tau) + 0.5) / num_tau
     cosines = np.cos(np.pi * np.arange(weight.shape[1])[:, None] * tau)
     return np.maximum(weight.astype(np.float64) @ cosines + bias[:, None], 0.0).mean(axis=1).astype(np.float32)

@@ -1,7 +1,7 @@
 """Batched acting with published weights: what acts needs no torch.
 
-What is linear in the head (dueling, the mean over quantiles, the mean over tau) is folded into it when weights are loaded, so that
-acting is one product per layer.
+What is linear in the head (dueling, the mean over quantiles, the mean over tau) is folded into it when weights are
+loaded, so that acting is one product per layer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ __all__ = ["Policy", "parameter_shapes"]
 
 
 class Policy:
-    """Q values and greedy actions of the newest weights that were loaded; all zeros (version 0) before the first ``load``.
+    """Q values and greedy actions of the newest weights that were loaded; all zeros (version 0) before the first
+    ``load``.
 
     A policy with noisy layers acts with their means until ``resample_noise`` is called.
     """
@@ -78,14 +79,18 @@ class Policy:
         head = fold_head(arrays["head.weight"], arrays["head.bias"], self._gain, algo)
         self._means = [stacked(arrays[f"{name}.weight"], arrays[f"{name}.bias"]) for name in hidden] + [head]
         if algo.noisy:
-            self._sigmas = [stacked(arrays[f"{name}.weight_sigma"], arrays[f"{name}.bias_sigma"]) for name in (*hidden, "head")]
+            self._sigmas = [
+                stacked(arrays[f"{name}.weight_sigma"], arrays[f"{name}.bias_sigma"]) for name in (*hidden, "head")
+            ]
             self._sigmas[-1] = self._sigmas[-1].reshape(len(head), -1, algo.values_per_action)
         self._use(self._means)
         self._perturb()
         self._version = snapshot.version
 
     def resample_noise(self, key: np.uint64, step: int) -> None:
-        """Act with the noise of this vector step from now on: a function of (key, step) only. Nothing without noisy layers."""
+        """Act with the noise of this vector step from now on: a function of (key, step) only. Nothing without noisy
+        layers.
+        """
         if not self._algo.noisy:
             return
         if self._noise is None:
@@ -96,7 +101,9 @@ class Policy:
         self._perturb()
 
     def q_values(self, obs: np.ndarray) -> np.ndarray:
-        """Return Q (B, A) float32 of ``obs`` (B, D) float32, as a new array. A row's bits do not depend on the other rows."""
+        """Return Q (B, A) float32 of ``obs`` (B, D) float32, as a new array. A row's bits do not depend on the other
+        rows.
+        """
         num_rows = len(obs)
         if num_rows == 0:
             return np.zeros((0, self.num_actions), np.float32)

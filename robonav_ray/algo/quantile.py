@@ -20,7 +20,9 @@ def quantile_target(reward: Tensor, discount: Tensor, next_quantile: Tensor) -> 
 
 
 class _QuantileHuber(torch.autograd.Function):
-    """The loss with its slope written down: half the work of differentiating all N x N' pairs, and nothing of that size kept."""
+    """The loss with its slope written down: half the work of differentiating all N x N' pairs, and nothing of that size
+    kept.
+    """
 
     @staticmethod
     def forward(ctx: Any, quantile: Tensor, tau: Tensor, target: Tensor, kappa: float) -> Tensor:

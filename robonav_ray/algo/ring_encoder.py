@@ -32,7 +32,9 @@ class RingEncoder:
             self._biases[i] = arrays[f"conv.layers.{i}.bias"].astype(np.float32)
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
-        """Return (B, places * channels + D - ring.size) float32 of ``obs`` (B, D): places in order, then what is no scan."""
+        """Return (B, places * channels + D - ring.size) float32 of ``obs`` (B, D): places in order, then what is no
+        scan.
+        """
         num_rows, ring = len(obs), self._ring
         if num_rows > self._rows:
             self._allocate(num_rows)
@@ -41,7 +43,15 @@ class RingEncoder:
             count = num_rows * self._places[i + 1]
             patches, out = self._patches[i][:count], self._outputs[i][: -(-count // ROW_UNIT) * ROW_UNIT]
             ring_patches(
-                x, start, channel_stride, place_stride, self._channels[i], self._places[i], self._kernel, self._stride, patches
+                x,
+                start,
+                channel_stride,
+                place_stride,
+                self._channels[i],
+                self._places[i],
+                self._kernel,
+                self._stride,
+                patches,
             )
             dense(patches, weight, bias, True, out)
             x = out[:count].reshape(num_rows, -1)
@@ -53,5 +63,6 @@ class RingEncoder:
         counts = [num_rows * places for places in self._places[1:]]
         self._patches = [np.empty((n, w.shape[0]), np.float32) for n, w in zip(counts, self._weights, strict=True)]
         self._outputs = [
-            np.empty((-(-n // ROW_UNIT) * ROW_UNIT, w.shape[1]), np.float32) for n, w in zip(counts, self._weights, strict=True)
+            np.empty((-(-n // ROW_UNIT) * ROW_UNIT, w.shape[1]), np.float32)
+            for n, w in zip(counts, self._weights, strict=True)
         ]

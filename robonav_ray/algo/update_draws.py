@@ -1,6 +1,8 @@
-"""The random numbers of one update: functions of (seed, learner step) only, so that resuming needs no generator's state.
+"""The random numbers of one update: functions of (seed, learner step) only, so that resuming needs no generator's
+state.
 
-Every rank draws for the whole batch and keeps its own rows, so that two ranks on halves of a batch draw what one process would.
+Every rank draws for the whole batch and keeps its own rows, so that two ranks on halves of a batch draw what one
+process would.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ class Draws(NamedTuple):
     """What an update draws. Micro-batches of it share the noise and take their own rows: ``part``."""
 
     rows: Tensor
-    """(B, U) float32, uniform in [0, 1): quantile fractions, and which units dropout keeps; U = 0 where nothing is drawn."""
+    """(B, U) float32, uniform in [0, 1): quantile fractions, and which units dropout keeps; U = 0 where nothing is
+    drawn."""
     noise: Tensor
-    """(3, F) float32, f(x) = sgn(x) sqrt(|x|) of normal x (Fortunato et al. 2018, eq. 10-11): for the pass with gradients, for the
-    choice of the next action, for the target network; F = 0 without noisy layers."""
+    """(3, F) float32, f(x) = sgn(x) sqrt(|x|) of normal x (Fortunato et al. 2018, eq. 10-11): for the pass with
+    gradients, for the choice of the next action, for the target network; F = 0 without noisy layers."""
 
     def part(self, start: int, stop: int) -> Draws:
         """Return the draws of rows ``start`` to ``stop``."""
@@ -62,14 +65,18 @@ def make_draws(
     noise = factorised_noise(torch.randn(3, num_noise, generator=generator)) if num_noise else NO_DRAWS.noise
     rows = torch.empty(num_rows, 0)
     if num_uniform:
-        rows = torch.rand(world_size * num_rows, num_uniform, generator=generator)[rank * num_rows : (rank + 1) * num_rows]
+        rows = torch.rand(world_size * num_rows, num_uniform, generator=generator)[
+            rank * num_rows : (rank + 1) * num_rows
+        ]
     if device.type == "cpu":
         return Draws(rows, noise)
     return Draws(rows.to(device, non_blocking=True), noise.to(device, non_blocking=True))
 
 
 def dropout_mask(uniform: Tensor, dropout: float) -> Tensor:
-    """Return 1 / (1 - p) where a unit is kept, which has probability 1 - p, else 0 (Srivastava et al. 2014, inverted)."""
+    """Return 1 / (1 - p) where a unit is kept, which has probability 1 - p, else 0 (Srivastava et al. 2014,
+    inverted).
+    """
     return (uniform >= dropout).to(torch.float32) * (1.0 / (1.0 - dropout))
 
 

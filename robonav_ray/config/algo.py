@@ -24,13 +24,14 @@ class AlgoConfig(Section):
     dueling: bool = True
     """Dueling heads (Wang et al. 2016): Q = V + A - mean(A), per atom or quantile with a distribution."""
     distribution: Literal["none", "c51", "qr", "iqn"] = "none"
-    """What is learned of the return: its mean (``none``), probabilities of fixed values (``c51``, Bellemare et al. 2017), values at
-    fixed probabilities (``qr``, Dabney et al. 2018), or values at drawn probabilities (``iqn``, Dabney et al. 2018b)."""
+    """What is learned of the return: its mean (``none``), probabilities of fixed values (``c51``, Bellemare et al.
+    2017), values at fixed probabilities (``qr``, Dabney et al. 2018), or values at drawn probabilities (``iqn``, Dabney
+    et al. 2018b)."""
     num_atoms: int = Field(default=51, ge=2, le=1024)
     """c51: values of the support."""
     v_min: float = -10.0
-    """c51: least value of the support, in units of scaled rewards (see ``reward_scale``). On an environment that is not ours the default is
-    what a reward of -1 in every step is worth, -reward_scale / (1 - gamma)."""
+    """c51: least value of the support, in units of scaled rewards (see ``reward_scale``). On an environment that is not
+    ours the default is what a reward of -1 in every step is worth, -reward_scale / (1 - gamma)."""
     v_max: float = 10.0
     """c51: greatest value of the support, in units of scaled rewards; on an environment that is not ours by default
     reward_scale / (1 - gamma)."""
@@ -45,11 +46,13 @@ class AlgoConfig(Section):
     tau_embedding_dim: int = Field(default=64, ge=1, le=4096)
     """iqn: cosines cos(pi i tau), i = 0 ... n - 1, of the embedding (Dabney et al. 2018b, eq. 4)."""
     noisy: bool = False
-    """Noisy dense layers, factorised Gaussian (Fortunato et al. 2018): explores in place of epsilon, which stages then set to 0."""
+    """Noisy dense layers, factorised Gaussian (Fortunato et al. 2018): explores in place of epsilon, which stages then
+    set to 0."""
     noisy_sigma: float = Field(default=0.5, gt=0.0, le=10.0)
     """noisy: sigma_0; a layer begins with sigma_0 / sqrt(inputs)."""
     munchausen: bool = False
-    """Munchausen DQN (Vieillard et al. 2020): adds a scaled log-policy to the reward, with a soft maximum in place of the hard one."""
+    """Munchausen DQN (Vieillard et al. 2020): adds a scaled log-policy to the reward, with a soft maximum in place of
+    the hard one."""
     munchausen_alpha: float = Field(default=0.9, ge=0.0, le=1.0)
     """munchausen: weight alpha of the log-policy; 0 is soft DQN."""
     munchausen_tau: float = Field(default=0.03, gt=0.0)
@@ -57,23 +60,26 @@ class AlgoConfig(Section):
     munchausen_clip: float = Field(default=-1.0, lt=0.0)
     """munchausen: l_0, below which tau * log pi(a|s) is cut."""
     network: str | None = None
-    """A network of your own in place of ours: ``module:Name`` (a module in the current folder or installed), or the name of an entry point
-    in the group ``robonav_ray.networks``. It gives Q values, in torch for the learner and in NumPy for acting."""
+    """A network of your own in place of ours: ``module:Name`` (a module in the current folder or installed), or the
+    name of an entry point in the group ``robonav_ray.networks``. It gives Q values, in torch for the learner and in
+    NumPy for acting."""
     num_layers: int | None = Field(default=None, ge=1, le=8)
     """Hidden layers; None takes the length of ``hidden_dims``."""
     hidden_dims: tuple[Width, ...] = Field(default=(256, 256), min_length=1, max_length=8)
     """Widths of the hidden layers; one number stands for ``num_layers`` (or 2) layers of that width."""
     initializer: Literal["he", "lecun"] = "he"
-    """First weights: ``he`` is U(+-sqrt(6 / fan_in)) in front of a ReLU, with biases of 0 (He et al. 2015). ``lecun`` is
-    U(+-1 / sqrt(fan_in)) for all weights and biases, PyTorch's default and so that of CleanRL and Stable-Baselines3."""
+    """First weights: ``he`` is U(+-sqrt(6 / fan_in)) in front of a ReLU, with biases of 0 (He et al. 2015). ``lecun``
+    is U(+-1 / sqrt(fan_in)) for all weights and biases, PyTorch's default and so that of CleanRL and
+    Stable-Baselines3."""
     layer_norm: bool = False
     """Layer normalisation in front of every ReLU of the hidden layers (Ba et al. 2016)."""
     dropout: float = Field(default=0.0, ge=0.0, le=0.9)
-    """Part of each hidden layer's outputs that is left out in the pass that gradients flow through (Srivastava et al. 2014);
-    targets and acting use all of them."""
+    """Part of each hidden layer's outputs that is left out in the pass that gradients flow through (Srivastava et al.
+    2014); targets and acting use all of them."""
     encoder: Literal["mlp", "lidar_conv"] = "mlp"
-    """What meets the observation first: the hidden layers, or, for its lidar ring, convolutions around the circle with the stacked
-    scans as channels; the rest of the observation joins behind them. ``lidar_conv`` needs a lidar that looks all around."""
+    """What meets the observation first: the hidden layers, or, for its lidar ring, convolutions around the circle with
+    the stacked scans as channels; the rest of the observation joins behind them. ``lidar_conv`` needs a lidar that
+    looks all around."""
     conv_channels: tuple[Width, ...] = Field(default=(16, 32), min_length=1, max_length=4)
     """lidar_conv: channels of the convolutions."""
     conv_kernel: int = Field(default=5, ge=1, le=63)
@@ -83,7 +89,8 @@ class AlgoConfig(Section):
     huber_delta: float = Field(default=1.0, gt=0.0)
     """Where the Huber loss turns from squared to linear; kappa of the quantile losses."""
     reward_scale: float = Field(default=0.2, gt=0.0)
-    """Factor on every reward that is learned from (Q values near 1 suit Adam and the Huber loss); returns are reported unscaled."""
+    """Factor on every reward that is learned from (Q values near 1 suit Adam and the Huber loss); returns are reported
+    unscaled."""
 
     @property
     def values_per_action(self) -> int:
@@ -124,12 +131,13 @@ class AlgoConfig(Section):
             raise ValueError(f"conv_kernel ({self.conv_kernel}) must be odd, so that it has a middle")
         if self.munchausen and self.double:
             raise ValueError(
-                "munchausen does not go with double: its target is a soft maximum, in which nothing is chosen; set double=false, or "
-                "munchausen=false"
+                "munchausen does not go with double: its target is a soft maximum, in which nothing is chosen; set "
+                "double=false, or munchausen=false"
             )
         if self.munchausen and self.distribution == "c51":
             raise ValueError(
-                "munchausen does not go with distribution=c51: its log-policy would move the support; take distribution=none, qr or iqn"
+                "munchausen does not go with distribution=c51: its log-policy would move the support; take "
+                "distribution=none, qr or iqn"
             )
         return self
 
@@ -160,7 +168,11 @@ class AlgoConfig(Section):
                 "distribution=iqn",
                 ("num_tau", "num_target_tau", "num_acting_tau", "tau_embedding_dim"),
             ),
-            (self.distribution != "c51", "a distribution other than c51, whose loss has no Huber part", ("huber_delta",)),
+            (
+                self.distribution != "c51",
+                "a distribution other than c51, whose loss has no Huber part",
+                ("huber_delta",),
+            ),
             (self.noisy, "noisy=true", ("noisy_sigma",)),
             (self.munchausen, "munchausen=true", ("munchausen_alpha", "munchausen_tau", "munchausen_clip")),
             (self.encoder == "lidar_conv", "encoder=lidar_conv", ("conv_channels", "conv_kernel", "conv_stride")),
@@ -169,6 +181,7 @@ class AlgoConfig(Section):
                 value, default = getattr(self, key), type(self).model_fields[key].default
                 if value != default:
                     raise ValueError(
-                        f"{key} ({value}) would be ignored: it belongs to {by}; leave it out (or at its default, {default})"
+                        f"{key} ({value}) would be ignored: it belongs to {by}; leave it out (or at its default, "
+                        f"{default})"
                     )
         return self

@@ -24,7 +24,8 @@ class Section(BaseModel):
     )
 
     auto_keys: ClassVar[tuple[str, ...]] = ()
-    """Sizes that a run over Ray chooses itself where they are not set (``runtime/auto_sizes.py``); ``auto`` says that they are not."""
+    """Sizes that a run over Ray chooses itself where they are not set (``runtime/auto_sizes.py``); ``auto`` says that
+    they are not."""
 
     @model_validator(mode="before")
     @classmethod

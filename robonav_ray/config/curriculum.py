@@ -13,18 +13,22 @@ from robonav_ray.config.worlds import LevelConfig
 
 
 class EpsilonConfig(Section):
-    """How the stage's epsilon falls from ``start`` to ``end``: with its finished episodes, or with the env steps in them."""
+    """How the stage's epsilon falls from ``start`` to ``end``: with its finished episodes, or with the env steps in
+    them.
+    """
 
     start: float = Field(default=1.0, ge=0.0, le=1.0)
     """Epsilon when the stage begins."""
     end: float = Field(default=0.05, ge=0.0, le=1.0)
     """Epsilon never falls below this."""
     schedule: Literal["exponential", "linear"] = "exponential"
-    """``exponential``: max(end, start * decay ** episodes). ``linear``: from start to end over ``steps`` (Mnih et al. 2015)."""
+    """``exponential``: max(end, start * decay ** episodes). ``linear``: from start to end over ``steps`` (Mnih et al.
+    2015)."""
     decay: float = Field(default=0.995, gt=0.0, le=1.0)
     """Factor per finished episode of this stage; for ``exponential``."""
     steps: int | None = Field(default=None, ge=1)
-    """Env steps (in finished episodes of this stage, over all worlds) after which ``end`` is reached; for ``linear``."""
+    """Env steps (in finished episodes of this stage, over all worlds) after which ``end`` is reached; for
+    ``linear``."""
 
     @model_validator(mode="after")
     def _end_not_above_start(self) -> EpsilonConfig:
@@ -54,7 +58,8 @@ class GateConfig(Section):
     """Criteria over the window; all must hold. None switches a criterion off."""
 
     min_success_frac: float | None = Field(default=0.7, ge=0.0, le=1.0)
-    """Success rate of the window must be at least this. Where it is not written down and ``env.id`` is not our world's: None."""
+    """Success rate of the window must be at least this. Where it is not written down and ``env.id`` is not our world's:
+    None."""
     min_return: float | None = None
     """Mean task return of the window must be above this."""
     max_collision_frac: float | None = Field(default=None, gt=0.0, le=1.0)
@@ -113,19 +118,25 @@ def _default_stages() -> tuple[StageConfig, ...]:
 
 
 def open_stage(min_return: float | None = None) -> StageConfig:
-    """Return the one stage of an environment that knows no outcomes: gated on the mean return only, or (None) on nothing."""
+    """Return the one stage of an environment that knows no outcomes: gated on the mean return only, or (None) on
+    nothing.
+    """
     gate = GateConfig(min_success_frac=None, min_return=min_return, max_collision_frac=None)
     return StageConfig(name="open", gate=gate, epsilon=EpsilonConfig(start=1.0, end=0.05, decay=0.99))
 
 
 def stage_number(text: str, names: Sequence[str]) -> int:
-    """Return the number, from 0, of the stage that is called ``text``, or has that number; ValueError that names the stages otherwise."""
+    """Return the number, from 0, of the stage that is called ``text``, or has that number; ValueError that names the
+    stages otherwise.
+    """
     word = text.strip()
     if word in names:
         return list(names).index(word)
     if word.isascii() and word.isdigit() and len(word) < 10 and int(word) < len(names):
         return int(word)
-    raise ValueError(f"there is no stage {text!r}; the stages are {', '.join(f'{i} ({name})' for i, name in enumerate(names))}")
+    raise ValueError(
+        f"there is no stage {text!r}; the stages are {', '.join(f'{i} ({name})' for i, name in enumerate(names))}"
+    )
 
 
 class CurriculumConfig(Section):
@@ -135,14 +146,15 @@ class CurriculumConfig(Section):
     window: int = Field(default=50, ge=1)
     """Episodes over which a gate looks, in the order in which they started; empties at a transition."""
     epsilon_scale: float = Field(default=1.0, ge=0.0, le=1.0)
-    """Factor on the epsilon of every stage; 0 for noisy nets, which explore by themselves (Fortunato et al. 2018, section 3.3)."""
+    """Factor on the epsilon of every stage; 0 for noisy nets, which explore by themselves (Fortunato et al. 2018,
+    section 3.3)."""
     gate_ladder_frac: float = Field(default=0.5, gt=0.0, le=1.0)
     """Part of the worlds (the least exploring ones) whose episodes count for the gate."""
     start_stage: int = Field(default=0, ge=0)
     """Stage to begin with, by name or number from 0."""
     force_stage: int | None = Field(default=None, ge=0)
-    """Stay in this stage (by name or number from 0) for the whole run; its gate moves nothing on, but when it opens the run counts as
-    passed."""
+    """Stay in this stage (by name or number from 0) for the whole run; its gate moves nothing on, but when it opens the
+    run counts as passed."""
     max_pending: int = Field(default=100_000, ge=1)
     """Finished episodes that may wait for earlier-started ones before the gate stops waiting (a frozen worker)."""
 
@@ -164,17 +176,21 @@ class CurriculumConfig(Section):
                 raise ValueError(f"{key}: there is no stage {value}; the stages are 0 to {len(self.stages) - 1}")
         if self.force_stage is not None and self.start_stage != 0:
             raise ValueError(
-                f"start_stage ({self.start_stage}) would be ignored: with force_stage ({self.force_stage}) the run stays in that "
-                "stage; leave one of the two out"
+                f"start_stage ({self.start_stage}) would be ignored: with force_stage ({self.force_stage}) the run "
+                "stays in that stage; leave one of the two out"
             )
         return self
 
     def stages_for(self, has_outcomes: bool) -> tuple[StageConfig, ...]:
-        """Return the stages that a run uses: an environment without outcomes that was given none gets one open stage."""
+        """Return the stages that a run uses: an environment without outcomes that was given none gets one open
+        stage.
+        """
         return self.stages if has_outcomes or self.stages != _default_stages() else (open_stage(),)
 
     def as_elsewhere(self) -> CurriculumConfig:
-        """Return this as it holds on an environment that is not ours: success is asked for only where it was written down."""
+        """Return this as it holds on an environment that is not ours: success is asked for only where it was written
+        down.
+        """
         stages = [
             stage
             if "min_success_frac" in stage.gate.model_fields_set
@@ -186,14 +202,14 @@ class CurriculumConfig(Section):
     def check_passable(self, goal_reward: float, finish_reward: float) -> None:
         """Raise ValueError for a stage whose gate our worlds can never open.
 
-        An episode is paid at most ``goal_reward`` per goal and ``finish_reward`` when all are reached, and the mean must be
-        *above* ``min_return``. Only for our worlds: what another environment can pay is not known.
+        An episode is paid at most ``goal_reward`` per goal and ``finish_reward`` when all are reached, and the mean
+        must be *above* ``min_return``. Only for our worlds: what another environment can pay is not known.
         """
         for i, stage in enumerate(self.stages):
             most = goal_reward * stage.level.num_goals + finish_reward
             if stage.gate.min_return is not None and stage.gate.min_return >= most:
                 raise ValueError(
                     f"curriculum.stages.{i}.gate.min_return: stage {stage.name!r} can never be passed: its mean return "
-                    f"would have to be above {stage.gate.min_return:g}, but {stage.level.num_goals} goals pay at most {most:g} "
-                    f"({goal_reward:g} each, {finish_reward:g} for all); lower it or give the stage more goals"
+                    f"would have to be above {stage.gate.min_return:g}, but {stage.level.num_goals} goals pay at most "
+                    f"{most:g} ({goal_reward:g} each, {finish_reward:g} for all); lower it or give the stage more goals"
                 )

@@ -22,20 +22,22 @@ class EvaluationConfig(Section):
     num_worlds: int = Field(default=256, ge=1)
     """Worlds run side by side."""
     max_episode_steps: int | None = Field(default=None, ge=1)
-    """Steps after which an episode that has not ended is cut off, which is no success; None takes what Gymnasium or our worlds end
-    episodes at, or 10,000 where nothing does."""
+    """Steps after which an episode that has not ended is cut off, which is no success; None takes what Gymnasium or our
+    worlds end episodes at, or 10,000 where nothing does."""
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
     """Level of the Wilson intervals."""
     levels: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
-    """Stages to evaluate, by name or number from 0; None means the last one only after training, all of them in ``robonav evaluate``."""
+    """Stages to evaluate, by name or number from 0; None means the last one only after training, all of them in
+    ``robonav evaluate``."""
     gif_episodes: int = Field(default=3, ge=0)
     """Episodes that are filmed for ``play.gif`` after training; 0 films none, which saves some seconds."""
     metrics: tuple[str, ...] = ()
-    """Figures of your own beside ours: ``module:Name`` of a function that returns one number per episode, or the name of an entry point in
-    the group ``robonav_ray.metrics``."""
+    """Figures of your own beside ours: ``module:Name`` of a function that returns one number per episode, or the name
+    of an entry point in the group ``robonav_ray.metrics``."""
     weights: Literal["averaged", "online"] = "averaged"
-    """Which network acts in evaluation and pictures: ``averaged`` is the target network (with Polyak updates, a running average of
-    the online one; after a ten-minute run it won 77.3 % of 2,000 held-out stage-4 worlds, the online one 73.3 %)."""
+    """Which network acts in evaluation and pictures: ``averaged`` is the target network (with Polyak updates, a running
+    average of the online one; after a ten-minute run it won 77.3 % of 2,000 held-out stage-4 worlds, the online one
+    73.3 %)."""
 
     @field_validator("levels")
     @classmethod

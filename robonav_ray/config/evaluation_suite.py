@@ -1,13 +1,15 @@
 """What entrants are judged on: scenarios, each of which answers a question, in suites.
 
-A scenario changes worlds and stage; the sensor and the body are the entrant's own, but for keys that the scenario names::
+A scenario changes worlds and stage; the sensor and the body are the entrant's own, but for keys that the scenario
+names::
 
     name: fog
     question: Does it still arrive when the lidar is noisy?
     stage: full_challenge
     changes: {level.randomization.range_noise: 2, env.world.difficulty: fast}
 
-A suite holds scenarios, and sweeps, each of which stands for many: one for every factor and level, by a name of its own.
+A suite holds scenarios, and sweeps, each of which stands for many: one for every factor and level, by a name of its
+own.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from robonav_ray.config.worlds import LevelConfig, WorldConfig
 MIN_EPISODES = 50
 """The fewest episodes of a cell: an interval over fewer says next to nothing."""
 HELD_OUT_SEED = 1_000_003
-"""The default of ``evaluation.seed`` too: a standard scenario has the very worlds that ``robonav evaluate`` judges a run on."""
+"""The default of ``evaluation.seed`` too: a standard scenario has the very worlds that ``robonav evaluate`` judges a
+run on."""
 MAX_SCENARIOS = 10_000
 _WORLD, _LEVEL = "env.world.", "level."
 
@@ -56,7 +59,8 @@ class Scenario(Section):
     question: ShownSentence | None = None
     """What it answers, in one sentence."""
     family: PlainName = "own"
-    """What it is shown with: ``standard``, ``robustness``, ``generalisation``, ``stress``, ``crowdnav``, or a word of yours."""
+    """What it is shown with: ``standard``, ``robustness``, ``generalisation``, ``stress``, ``crowdnav``, or a word of
+    yours."""
     factor: PlainName | None = None
     """What is varied, where it is a point of a sweep: ``range_noise``."""
     level: float | None = None
@@ -81,7 +85,8 @@ class Scenario(Section):
         return stage_number(self.stage, [stage.name for stage in _stages()])
 
     def worlds(self, own: Mapping[str, Any] | None = None) -> tuple[WorldConfig, LevelConfig]:
-        """Return the worlds and the stage, with the sensor and the body ``own`` (keys of ``WorldConfig``) under what the scenario names.
+        """Return the worlds and the stage, with the sensor and the body ``own`` (keys of ``WorldConfig``) under what
+        the scenario names.
 
         Raises:
             ConfigError: Naming the key that cannot be, or does not go with the others.
@@ -94,10 +99,14 @@ class Scenario(Section):
             elif key.startswith(_LEVEL):
                 _put(level, key.removeprefix(_LEVEL), value, key)
             else:
-                raise ValueError(f"changes: {key!r} is neither of the worlds (env.world.KEY) nor of the stage (level.KEY)")
+                raise ValueError(
+                    f"changes: {key!r} is neither of the worlds (env.world.KEY) nor of the stage (level.KEY)"
+                )
         for key, value in (own or {}).items():
             named = world.get(key, {})
-            world[key] = {**value, **named} if isinstance(value, Mapping) and isinstance(named, Mapping) else named or value
+            world[key] = (
+                {**value, **named} if isinstance(value, Mapping) and isinstance(named, Mapping) else named or value
+            )
         checked = check_section(_Worlds, {"env": {"world": world}, "level": level}, "changes")
         return checked.env.world, checked.level
 
@@ -156,7 +165,9 @@ class Sweep(Section):
         if self.key is not None and "*" not in self.key and len(self.factors) > 1:
             raise ValueError(f"key: {self.key} is the same for all factors; write * where the factor's name belongs")
         if self.values and (len(self.factors) > 1 or self.at_once or self.draws):
-            raise ValueError("values: are those of one factor; several factors, at_once and draws go with key and levels")
+            raise ValueError(
+                "values: are those of one factor; several factors, at_once and draws go with key and levels"
+            )
         if self.draws is not None and self.draws.of > len(self.factors):
             raise ValueError(f"draws.of ({self.draws.of}) is more than the {len(self.factors)} factors there are")
         return self
@@ -224,7 +235,9 @@ class Suite(Section):
         Raises:
             ConfigError: When one cannot be.
         """
-        points = [point for sweep in self.sweeps for point in ({"question": sweep.question, **p} for p in sweep.points())]
+        points = [
+            point for sweep in self.sweeps for point in ({"question": sweep.question, **p} for p in sweep.points())
+        ]
         if len(self.scenarios) + len(points) > MAX_SCENARIOS:
             raise ValueError(f"sweeps: stand for {len(points)} scenarios, and {MAX_SCENARIOS} are the most")
         given = [(f"scenarios.{i}", scenario.model_dump()) for i, scenario in enumerate(self.scenarios)]

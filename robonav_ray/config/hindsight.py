@@ -10,11 +10,13 @@ from robonav_ray.config.base import Section
 
 
 class HindsightConfig(Section):
-    """Hindsight experience replay (Andrychowicz et al. 2017): transitions are stored again as if another goal had been desired."""
+    """Hindsight experience replay (Andrychowicz et al. 2017): transitions are stored again as if another goal had been
+    desired.
+    """
 
     strategy: Literal["none", "future", "final", "episode"] = "none"
-    """Where the goals of relabelled transitions come from (section 4.5): what was achieved later in the same episode (``future``),
-    at its end (``final``) or anywhere in it (``episode``); ``none`` is off. Needs a goal-env."""
+    """Where the goals of relabelled transitions come from (section 4.5): what was achieved later in the same episode
+    (``future``), at its end (``final``) or anywhere in it (``episode``); ``none`` is off. Needs a goal-env."""
     num_goals: int = Field(default=4, ge=1, le=32)
     """k of the paper: relabelled transitions per transition made; ``final`` has one goal, so there it has no effect."""
     max_segment: int = Field(default=1_000, ge=1, le=100_000)

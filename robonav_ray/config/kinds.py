@@ -1,6 +1,8 @@
-"""Values keep their kind: what is written for a number is a number, for a truth value ``true`` or ``false``, for a text a text.
+"""Values keep their kind: what is written for a number is a number, for a truth value ``true`` or ``false``, for a text
+a text.
 
-pydantic by itself takes ``true`` for 1, ``"3"`` for 3 and ``yes`` or 1 for true. Each is a mistake more often than a wish.
+pydantic by itself takes ``true`` for 1, ``"3"`` for 3 and ``yes`` or 1 for true. Each is a mistake more often than a
+wish.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ _READ_OTHERWISE = (BeforeValidator, PlainValidator, WrapValidator)
 def check_kind(annotation: Any, value: Any, metadata: tuple[Any, ...] = ()) -> None:
     """Raise ValueError when ``value``, or an item of it, is of a kind that ``annotation`` does not name.
 
-    Sections in it look at their own fields; what has a validator of its own before pydantic's (``metadata``) is left to that.
+    Sections in it look at their own fields; what has a validator of its own before pydantic's (``metadata``) is left to
+    that.
     """
     scalars, items, is_open = _parts(annotation, metadata)
-    if is_open or (get_origin(annotation) is Literal and scalars == frozenset({str})):  # pydantic names the words that there are
+    # pydantic names the words that there are
+    if is_open or (get_origin(annotation) is Literal and scalars == frozenset({str})):
         return
     if isinstance(value, list | tuple):
         for item in value:  # pyright: ignore[reportUnknownVariableType]
@@ -31,7 +35,13 @@ def check_kind(annotation: Any, value: Any, metadata: tuple[Any, ...] = ()) -> N
         kind = type(value)
         fits = kind in scalars or (kind in _NUMBERS and not scalars.isdisjoint(_NUMBERS))
         if not fits:
-            shown = str(value).lower() if kind is bool else repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
+            shown = (
+                str(value).lower()
+                if kind is bool
+                else repr(value)
+                if len(repr(value)) < 60
+                else f"{repr(value)[:57]}..."
+            )
             wanted = " or ".join(
                 word for one, word in _WANTED.items() if one in scalars and not (one is int and float in scalars)
             )
@@ -51,7 +61,9 @@ def _check_item(kinds: tuple[Any, ...], item: Any) -> None:
 
 
 def _parts(annotation: Any, metadata: tuple[Any, ...]) -> tuple[frozenset[type], tuple[Any, ...], bool]:
-    """Return the scalar kinds that an annotation names, what the items of its sequences are, and whether anything else may be given."""
+    """Return the scalar kinds that an annotation names, what the items of its sequences are, and whether anything else
+    may be given.
+    """
     if any(isinstance(mark, _READ_OTHERWISE) for mark in metadata):
         return frozenset(), (), True
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -70,6 +82,10 @@ def _parts(annotation: Any, metadata: tuple[Any, ...]) -> tuple[frozenset[type],
         return frozenset(), tuple(argument for argument in arguments if argument is not Ellipsis), False
     if annotation in (bool, int, float, str):
         return frozenset({annotation}), (), False
-    if annotation is type(None) or origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+    if (
+        annotation is type(None)
+        or origin is dict
+        or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
+    ):
         return frozenset(), (), False
     return frozenset(), (), True

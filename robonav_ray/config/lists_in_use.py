@@ -1,4 +1,6 @@
-"""The lists of a config that an override goes into (``curriculum.stages.0.name=x``), where the config does not write them down."""
+"""The lists of a config that an override goes into (``curriculum.stages.0.name=x``), where the config does not write
+them down.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,16 @@ from robonav_ray.config.run import RunConfig
 
 
 def only_env_id(data: dict[str, Any]) -> dict[str, Any]:
-    """Return of ``data`` what decides on the default stages; the rest may hold a mistake, which is told when all is checked."""
+    """Return of ``data`` what decides on the default stages; the rest may hold a mistake, which is told when all is
+    checked.
+    """
     env = data.get("env")
     return {"env": {"id": env["id"]}} if isinstance(env, dict) and "id" in env else {}
 
 
 def list_in_use(model: type[BaseModel], data: dict[str, Any], path: tuple[str | int, ...]) -> Any:
-    """Return a list that an override indexes into (``curriculum.stages.0.name=x``) as the run would have it; {} where it has none.
+    """Return a list that an override indexes into (``curriculum.stages.0.name=x``) as the run would have it; {} where
+    it has none.
 
     Elsewhere the default stages, which a resolved config has written down, are not those that are used.
     """

@@ -1,7 +1,7 @@
 """From YAML and ``a.b=c`` overrides to a checked RunConfig, with messages that name file, line, key and what to do.
 
-YAML is read by the rules of YAML 1.2 (``1e-4`` is a number, ``no`` is a string, ``1:30`` is a string), from a safe node tree:
-no tags, no anchors, no duplicate keys, bounded size and depth.
+YAML is read by the rules of YAML 1.2 (``1e-4`` is a number, ``no`` is a string, ``1:30`` is a string), from a safe node
+tree: no tags, no anchors, no duplicate keys, bounded size and depth.
 """
 
 # pyright: standard
@@ -40,21 +40,26 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts in quotes that ``scalar_value`` would take for something else, such as ``1e5``: PyYAML follows YAML 1.1."""
+    """Writes texts in quotes that ``scalar_value`` would take for something else, such as ``1e5``: PyYAML follows YAML
+    1.1.
+    """
 
 
 def _write_text(dumper: _Dumper, data: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=None if isinstance(scalar_value(data), str) else "'")
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", data, style=None if isinstance(scalar_value(data), str) else "'"
+    )
 
 
 _Dumper.add_representer(str, _write_text)
 
 
 def load_run_config(path: Path | None = None, overrides: Sequence[str] = (), *, follow: bool = True) -> RunConfig:
-    """Return the checked config: defaults, then the file at ``path``, then ``overrides`` of the form ``a.b=c`` in order.
+    """Return the checked config: defaults, then the file at ``path``, then ``overrides`` of the form ``a.b=c`` in
+    order.
 
-    Where no file lies at ``path`` it may be the name of a shipped config (``quick``). The file may be a link to a plain one; neither is so
-    when ``follow`` is off, which says that it lies in a run directory.
+    Where no file lies at ``path`` it may be the name of a shipped config (``quick``). The file may be a link to a plain
+    one; neither is so when ``follow`` is off, which says that it lies in a run directory.
 
     Raises:
         ConfigError: for anything wrong, with one clear message that lists every problem found.
@@ -63,7 +68,8 @@ def load_run_config(path: Path | None = None, overrides: Sequence[str] = (), *, 
 
 
 def load_tuning_config(path: Path | None, overrides: Sequence[str] = (), *, follow: bool = True) -> TuningConfig:
-    """Return the checked config of a search, by the same rules. What its trials have in common (``run``) is not checked here.
+    """Return the checked config of a search, by the same rules. What its trials have in common (``run``) is not checked
+    here.
 
     Raises:
         ConfigError: for anything wrong, with one clear message that lists every problem found.
@@ -81,12 +87,16 @@ def load_cluster_definition(path: Path, overrides: Sequence[str] = ()) -> Cluste
 
 
 def check_run_config(data: Mapping[str, Any], source: str) -> RunConfig:
-    """Return ``data`` (a config that was put together, not read) as a checked RunConfig; ConfigError, naming ``source``, otherwise."""
+    """Return ``data`` (a config that was put together, not read) as a checked RunConfig; ConfigError, naming
+    ``source``, otherwise.
+    """
     return check_section(RunConfig, data, source)
 
 
 def check_section(model: type[Config], data: Mapping[str, Any], source: str) -> Config:
-    """Return ``data``, the keys of a section alone, as a checked ``model``; ConfigError, naming ``source``, otherwise."""
+    """Return ``data``, the keys of a section alone, as a checked ``model``; ConfigError, naming ``source``,
+    otherwise.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -94,7 +104,9 @@ def check_section(model: type[Config], data: Mapping[str, Any], source: str) -> 
 
 
 def load_section_file(model: type[Config], path: Path, overrides: Sequence[str], kind: ConfigKind) -> Config:
-    """Return the checked ``model`` at ``path``, or in the shipped config of that ``kind`` and name; ConfigError as ``load_run_config``."""
+    """Return the checked ``model`` at ``path``, or in the shipped config of that ``kind`` and name; ConfigError as
+    ``load_run_config``.
+    """
     return _load(model, path, overrides, kind=kind)
 
 
@@ -128,7 +140,11 @@ def _load(
 
 
 def checked_config(
-    model: type[Config], data: dict[str, Any], overrides: Sequence[str], source: str, lines: dict[Path_, int] | None = None
+    model: type[Config],
+    data: dict[str, Any],
+    overrides: Sequence[str],
+    source: str,
+    lines: dict[Path_, int] | None = None,
 ) -> Config:
     """Return ``data``, which is written into, with ``overrides`` on top as a checked ``model``.
 
@@ -159,7 +175,9 @@ def override_text(key: str, value: object) -> str:
         ConfigError: When YAML has nothing that ``value`` could be written as.
     """
     try:
-        text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+        text = yaml.dump(
+            value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=sys.maxsize
+        )
     except yaml.YAMLError:
         raise ConfigError(
             f"override {key!r}: {type(value).__name__} is no kind of value that a config has; give a plain one"
@@ -189,7 +207,9 @@ def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str)
             is_list = isinstance(path[depth + 1], int)
             if is_list and (node.get(part) is None or path[: depth + 1] == ("curriculum", "stages")):
                 whole, known = path[: depth + 1], node.get(part)
-                node[part] = list_in_use(model, data, whole) or known or list_in_use(model, only_env_id(data), whole) or {}
+                node[part] = (
+                    list_in_use(model, data, whole) or known or list_in_use(model, only_env_id(data), whole) or {}
+                )
             elif node.get(part) is None:
                 node[part] = {}
             node = node[part]
@@ -198,7 +218,9 @@ def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str)
         else:
             raise ConfigError(f"override {override!r}: {_dotted(path[: depth + 1])} is not there to be changed")
     last = path[-1]
-    if not isinstance(node, dict | list) or (isinstance(node, list) and not (isinstance(last, int) and last < len(node))):
+    if not isinstance(node, dict | list) or (
+        isinstance(node, list) and not (isinstance(last, int) and last < len(node))
+    ):
         raise ConfigError(f"override {override!r}: {_dotted(path[:-1])} is {_kind(node)}, not a section")
     cast(Any, node)[last] = value
     return path
@@ -210,7 +232,9 @@ def _comes_later(override: str) -> bool:
 
 
 def _as_text(override: str) -> str:
-    """Return an override of the command line as text: in a locale of ASCII, UTF-8 arrives as escapes; ConfigError for other bytes."""
+    """Return an override of the command line as text: in a locale of ASCII, UTF-8 arrives as escapes; ConfigError for
+    other bytes.
+    """
     if override.isascii() or not any("\ud800" <= character <= "\udfff" for character in override):
         return override
     try:
@@ -278,7 +302,9 @@ def _where(path: Path_, source: str, lines: dict[Path_, int], origin: dict[Path_
 
 
 def _where_named(text: str, source: str, lines: dict[Path_, int], origin: dict[Path_, str]) -> str:
-    """Return where the first key that ``text`` names was set; for problems between sections, which have no place of their own."""
+    """Return where the first key that ``text`` names was set; for problems between sections, which have no place of
+    their own.
+    """
     paths = [tuple(int(p) if p.isdigit() else p for p in key.split(".")) for key in _KEY.findall(text)]
     for path in paths:
         for target, name in origin.items():
@@ -325,7 +351,12 @@ def _section_of_mapping(annotation: Any) -> type[BaseModel] | None:
 def _fields_at(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
     kind: Any = model
     for part in path:
-        if isinstance(part, str) and isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
+        if (
+            isinstance(part, str)
+            and isinstance(kind, type)
+            and issubclass(kind, BaseModel)
+            and part in kind.model_fields
+        ):
             kind = _inner(kind.model_fields[part].annotation)
         else:
             kind = _section_of_mapping(kind) or kind
@@ -337,5 +368,12 @@ def _dotted(path: Iterable[str | int]) -> str:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "a mapping", list: "a list", str: "a text", bool: "a truth value", int: "a number", float: "a number"}
+    names = {
+        dict: "a mapping",
+        list: "a list",
+        str: "a text",
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+    }
     return "nothing" if value is None else names.get(type(value), type(value).__name__)

@@ -15,7 +15,9 @@ _ELSEWHERE = resources.files("robonav_ray.config") / "elsewhere.yaml"
 
 def preset_names() -> tuple[str, ...]:
     """Return the shipped names, sorted."""
-    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml")))
+    return tuple(
+        sorted(entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml"))
+    )
 
 
 def load_preset(name: str) -> dict[str, Any]:
@@ -33,13 +35,16 @@ def load_preset(name: str) -> dict[str, Any]:
 
 
 def load_elsewhere(name: str) -> dict[str, Any]:
-    """Return what lies over the settings of the preset ``name``, and under what the user says, on an environment that is not ours."""
+    """Return what lies over the settings of the preset ``name``, and under what the user says, on an environment that
+    is not ours.
+    """
     sizes = _read_elsewhere()
     return merged(sizes["all"], sizes.get(name, {}))
 
 
 def with_sizes_of_ours(run: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections of ``run`` with what ``elsewhere.yaml`` and c51's support would set written down as it is in our worlds.
+    """Return the sections of ``run`` with what ``elsewhere.yaml`` and c51's support would set written down as it is in
+    our worlds.
 
     ``defaults`` are all sections of a run without a preset.
     """
@@ -51,7 +56,9 @@ def with_sizes_of_ours(run: Mapping[str, Any], defaults: Mapping[str, Any]) -> d
 
 
 def with_first_weights_of_ours(run: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections of ``run`` with the first weights that every preset had elsewhere before ``dqn`` had others, written down."""
+    """Return the sections of ``run`` with the first weights that every preset had elsewhere before ``dqn`` had others,
+    written down.
+    """
     return merged({"algo": {"initializer": defaults["algo"]["initializer"]}}, run)
 
 
@@ -60,7 +67,9 @@ def _read_elsewhere() -> dict[str, dict[str, Any]]:
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``over`` with what only ``under`` has added, section by section; lists and everything else are taken whole."""
+    """Return ``over`` with what only ``under`` has added, section by section; lists and everything else are taken
+    whole.
+    """
     result = {**under, **over}
     for key in under.keys() & over.keys():
         low, high = under[key], over[key]

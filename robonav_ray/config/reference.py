@@ -1,4 +1,6 @@
-"""Every key of a config with its type, default and meaning, read from the config classes: nothing is written down twice."""
+"""Every key of a config with its type, default and meaning, read from the config classes: nothing is written down
+twice.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,15 @@ class ConfigKey(NamedTuple):
 
 
 def keys_of(section: type[BaseModel], prefix: str = "") -> Iterator[ConfigKey]:
-    """Yield every key below ``section``, in the order of the classes; a key that holds a section is replaced by the keys in it."""
+    """Yield every key below ``section``, in the order of the classes; a key that holds a section is replaced by the
+    keys in it.
+    """
     for name, field in section.model_fields.items():
         inner = _section_in(field.annotation)
         if inner is None:
-            yield ConfigKey(prefix + name, _type_of(field), _default_of(field), " ".join((field.description or "").split()))
+            yield ConfigKey(
+                prefix + name, _type_of(field), _default_of(field), " ".join((field.description or "").split())
+            )
         else:
             origin: Any = get_origin(field.annotation)
             many = ".*" if origin in (tuple, list) else ".KEY" if origin is dict else ""
@@ -118,8 +124,9 @@ def _default_of(field: FieldInfo) -> str:
 
 _INTRODUCTION = """# Every config key
 
-This page is generated from the config classes: `make docs` writes it. `robonav config show` prints the values that hold for a config. A key
-is set in a YAML file, or on the command line as `section.key=value`. A key in seconds (`..._s`) also takes `90s`, `20m`, `1.5h` and `2d`.
+This page is generated from the config classes: `make docs` writes it. `robonav config show` prints the values that hold
+for a config. A key is set in a YAML file, or on the command line as `section.key=value`. A key in seconds (`..._s`)
+also takes `90s`, `20m`, `1.5h` and `2d`.
 """
 
 
@@ -150,6 +157,8 @@ def _markdown(text: str) -> str:
     """Return a docstring's text, for the middle of a line, with its code as Markdown's."""
     parts = re.split(r"``(.+?)``|`(.+?)`", text)
     texts = [
-        markdown_text(f"x{part}")[1:] if i % 3 == 0 else markdown_code(part) for i, part in enumerate(parts) if part is not None
+        markdown_text(f"x{part}")[1:] if i % 3 == 0 else markdown_code(part)
+        for i, part in enumerate(parts)
+        if part is not None
     ]
     return "".join(texts)

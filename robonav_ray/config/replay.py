@@ -19,15 +19,16 @@ class ReplayConfig(Section):
     num_shards: int = Field(default=2, ge=1, le=256)
     """Ray actors that hold the rows; over Ray, where it is not set (or ``auto``), 1 on fewer than six cores."""
     sampler: Literal["prioritized", "rank", "uniform"] = "prioritized"
-    """``prioritized``: P ~ priority**alpha, the proportional variant of PER; ``rank``: P ~ (1 / rank)**alpha, its rank-based variant
-    (section 3.3); ``uniform`` ignores priorities, and importance weights are then 1."""
+    """``prioritized``: P ~ priority**alpha, the proportional variant of PER; ``rank``: P ~ (1 / rank)**alpha, its
+    rank-based variant (section 3.3); ``uniform`` ignores priorities, and importance weights are then 1."""
     initial_priority: Literal["computed", "max"] = "computed"
-    """What a new row enters with: its |td_error|, computed where it was made (Horgan et al. 2018), or the highest priority so far, so that
-    it is drawn soon (PER, algorithm 1)."""
+    """What a new row enters with: its |td_error|, computed where it was made (Horgan et al. 2018), or the highest
+    priority so far, so that it is drawn soon (PER, algorithm 1)."""
     stratified: bool = False
     """Draw one row from each equal part of a shard's mass (PER, section 3.3) instead of independently."""
     priority_exponent: float = Field(default=0.6, ge=0.0, le=1.0)
-    """alpha of the PER paper, applied once, inside the shard. The paper takes .6 for the proportional and .7 for the rank-based variant."""
+    """alpha of the PER paper, applied once, inside the shard. The paper takes .6 for the proportional and .7 for the
+    rank-based variant."""
     importance_exponent: float = Field(default=0.4, ge=0.0, le=1.0)
     """beta of the PER paper at the start. The paper takes .4 for the proportional and .5 for the rank-based variant."""
     importance_exponent_final: float = Field(default=1.0, ge=0.0, le=1.0)

@@ -70,13 +70,13 @@ class RunConfig(Section):
         epsilons = [stage.epsilon.start for stage in self.curriculum.stages_for(self.env.is_native)]
         if self.algo.noisy and self.curriculum.epsilon_scale * max(epsilons) > 0.0:
             raise ValueError(
-                f"algo.noisy explores by itself, and a stage begins with epsilon {max(epsilons):g}: set curriculum.epsilon_scale=0 "
-                "(as preset=rainbow does), or algo.noisy=false"
+                f"algo.noisy explores by itself, and a stage begins with epsilon {max(epsilons):g}: set "
+                "curriculum.epsilon_scale=0 (as preset=rainbow does), or algo.noisy=false"
             )
         if self.curriculum.epsilon_scale == 0.0 and not self.algo.noisy:
             raise ValueError(
-                "curriculum.epsilon_scale (0) leaves nothing that explores, because algo.noisy is false: set algo.noisy=true, or "
-                "curriculum.epsilon_scale=1"
+                "curriculum.epsilon_scale (0) leaves nothing that explores, because algo.noisy is false: set "
+                "algo.noisy=true, or curriculum.epsilon_scale=1"
             )
         return self
 
@@ -86,17 +86,23 @@ class RunConfig(Section):
             return self
         world = self.env.world
         if not self.env.has_lidar_ring:
-            what = "an environment without a lidar" if not self.env.is_native else f"env.world.observation={world.observation}"
+            what = (
+                "an environment without a lidar"
+                if not self.env.is_native
+                else f"env.world.observation={world.observation}"
+            )
             if self.env.is_native and world.observation == "lidar":
                 what = f"env.world.lidar.field_of_view_rad={world.lidar.field_of_view_rad:.4g}"
             raise ValueError(
-                f"algo.encoder=lidar_conv goes around a lidar that looks all around (2 pi), and this is {what}: set algo.encoder=mlp"
+                f"algo.encoder=lidar_conv goes around a lidar that looks all around (2 pi), and this is {what}: set "
+                "algo.encoder=mlp"
             )
         lengths = self.algo.ring_lengths(world.lidar.num_beams)
         if self.algo.conv_kernel // 2 > min(lengths[:-1]):
             raise ValueError(
-                f"algo.conv_kernel ({self.algo.conv_kernel}) is wider than the circle of {min(lengths[:-1])} places that a convolution "
-                f"sees (env.world.lidar.num_beams={world.lidar.num_beams}): take a smaller kernel or algo.conv_stride, or more beams"
+                f"algo.conv_kernel ({self.algo.conv_kernel}) is wider than the circle of {min(lengths[:-1])} places "
+                f"that a convolution sees (env.world.lidar.num_beams={world.lidar.num_beams}): take a smaller kernel "
+                "or algo.conv_stride, or more beams"
             )
         return self
 
@@ -104,16 +110,18 @@ class RunConfig(Section):
     def _across_rooms(self) -> RunConfig:
         if self.learner.batch_size % self.learner.num_ranks:  # the next check too would refuse it, less plainly
             raise ValueError(
-                f"learner.batch_size ({self.learner.batch_size}) must be a multiple of learner.num_ranks ({self.learner.num_ranks})"
+                f"learner.batch_size ({self.learner.batch_size}) must be a multiple of learner.num_ranks "
+                f"({self.learner.num_ranks})"
             )
         if self.learner.batch_size % (self.learner.num_ranks * self.learner.accumulation_steps):
             raise ValueError(
-                f"learner.batch_size ({self.learner.batch_size}) must be a multiple of learner.num_ranks x learner.accumulation_steps "
-                f"({self.learner.num_ranks} x {self.learner.accumulation_steps})"
+                f"learner.batch_size ({self.learner.batch_size}) must be a multiple of learner.num_ranks x "
+                f"learner.accumulation_steps ({self.learner.num_ranks} x {self.learner.accumulation_steps})"
             )
         if self.replay.capacity < self.replay.num_shards:
             raise ValueError(
-                f"replay.capacity ({self.replay.capacity}) must be at least replay.num_shards ({self.replay.num_shards})"
+                f"replay.capacity ({self.replay.capacity}) must be at least replay.num_shards "
+                f"({self.replay.num_shards})"
             )
         if self.replay.min_size > self.replay.capacity:
             raise ValueError(
@@ -122,7 +130,8 @@ class RunConfig(Section):
             )
         if self.replay.min_size < self.learner.batch_size:
             raise ValueError(
-                f"replay.min_size ({self.replay.min_size}) must be at least learner.batch_size ({self.learner.batch_size})"
+                f"replay.min_size ({self.replay.min_size}) must be at least learner.batch_size "
+                f"({self.learner.batch_size})"
             )
         if self.evaluation.seed == self.seed:
             raise ValueError(
@@ -131,8 +140,8 @@ class RunConfig(Section):
         no_end = self.budget.needed_s == 0.0 and self.budget.max_env_steps is None and self.budget.env_steps is None
         if self.learner.follows_budget and no_end:
             raise ValueError(
-                f"learner.lr_schedule={self.learner.lr_schedule} has no end to run towards: set learner.lr_schedule_steps, "
-                "budget.time_s or budget.max_env_steps, or budget.env_steps"
+                f"learner.lr_schedule={self.learner.lr_schedule} has no end to run towards: set "
+                "learner.lr_schedule_steps, budget.time_s or budget.max_env_steps, or budget.env_steps"
             )
         if self.env.is_native:
             self.curriculum.check_passable(self.env.world.reward.goal, self.env.world.reward.finish)
@@ -152,15 +161,17 @@ class RunConfig(Section):
         if self.hindsight.strategy == "none":
             return
         if world.reward.mode != "sparse":
-            raise ValueError(f"{on} needs rewards that can be computed anew for another goal: set env.world.reward.mode=sparse")
+            raise ValueError(
+                f"{on} needs rewards that can be computed anew for another goal: set env.world.reward.mode=sparse"
+            )
         if world.observation != "lidar":
             raise ValueError(f"{on} exchanges goals in lidar observations only: set env.world.observation=lidar")
         for i, stage in enumerate(self.curriculum.stages):
             for name in ("odometry_noise", "odometry_drift", "observation_latency"):
                 if getattr(stage.level.randomization, name):
                     raise ValueError(
-                        f"curriculum.stages.{i}.level.randomization.{name}: {on} computes the features of other goals from the true pose "
-                        "of now; set it to 0, or hindsight.strategy=none"
+                        f"curriculum.stages.{i}.level.randomization.{name}: {on} computes the features of other goals "
+                        "from the true pose of now; set it to 0, or hindsight.strategy=none"
                     )
 
     @model_validator(mode="after")
@@ -177,19 +188,32 @@ class RunConfig(Section):
                     known = f"the stages are {', '.join(f'{i} ({name})' for i, name in enumerate(names))}"
                     if not self.env.is_native and names == ["open"]:
                         known = (
-                            f"{self.env.id} has no stages of its own, so there is the one open stage 0; give it curriculum.stages"
+                            f"{self.env.id} has no stages of its own, so there is the one open stage 0; give it "
+                            "curriculum.stages"
                         )
                     raise ValueError(f"{key}: there is no stage {stage}; {known}")
         return self
 
     @model_validator(mode="after")
     def _nothing_ignored(self) -> RunConfig:
-        """Refuse a setting that another one switches off; one that stands at its default, as in a resolved config, is fine."""
+        """Refuse a setting that another one switches off; one that stands at its default, as in a resolved config, is
+        fine.
+        """
         for holds, why, section, keys in (
-            (self.learner.target_update == "polyak", "learner.target_update is polyak", "learner", ("target_interval",)),
+            (
+                self.learner.target_update == "polyak",
+                "learner.target_update is polyak",
+                "learner",
+                ("target_interval",),
+            ),
             (self.learner.target_update == "hard", "learner.target_update is hard", "learner", ("target_tau",)),
             (self.learner.lr_schedule == "constant", "learner.lr_schedule is constant", "learner", ("lr_final_frac",)),
-            (self.hindsight.strategy == "none", "hindsight.strategy is none", "hindsight", ("num_goals", "max_segment")),
+            (
+                self.hindsight.strategy == "none",
+                "hindsight.strategy is none",
+                "hindsight",
+                ("num_goals", "max_segment"),
+            ),
             (self.hindsight.strategy == "final", "hindsight.strategy is final", "hindsight", ("num_goals",)),
             (self.replay.sampler == "uniform", "replay.sampler is uniform", "replay", _PRIORITY_KEYS),
             (self.replay.sampler == "rank", "replay.sampler is rank", "replay", ("priority_epsilon",)),
@@ -201,7 +225,8 @@ class RunConfig(Section):
                 default: object = type(values).model_fields[key].default
                 if value != default:
                     raise ValueError(
-                        f"{section}.{key} ({value}) would be ignored, because {why}: leave it out (or at its default, {default})"
+                        f"{section}.{key} ({value}) would be ignored, because {why}: leave it out (or at its default, "
+                        f"{default})"
                     )
         if self.env.world.observation == "state" and self.env.world.lidar != LidarConfig():
             raise ValueError(
@@ -221,8 +246,8 @@ def names_ours(env: Any) -> bool:
 def _with_support(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the sections with the bounds that c51 is not given: what a reward of -1 and 1 in every step is worth.
 
-    Ten of our scaled rewards, the defaults, are what our worlds pay; what another environment pays is known when it is seen, and then
-    ``SupportWatch`` says what does not fit.
+    Ten of our scaled rewards, the defaults, are what our worlds pay; what another environment pays is known when it is
+    seen, and then ``SupportWatch`` says what does not fit.
     """
     algo: Any = given.get("algo")
     if not isinstance(algo, Mapping) or cast("Mapping[str, Any]", algo).get("distribution") != "c51":
@@ -230,7 +255,9 @@ def _with_support(given: Mapping[str, Any]) -> Mapping[str, Any]:
     section = cast("Mapping[str, Any]", algo)
     fields = AlgoConfig.model_fields
     scale, gamma = (section.get(key, fields[key].default) for key in ("reward_scale", "gamma"))
-    if not all(isinstance(value, int | float) for value in (scale, gamma)) or not (0.0 < gamma < 1.0 and 0.0 < scale < math.inf):
+    if not all(isinstance(value, int | float) for value in (scale, gamma)) or not (
+        0.0 < gamma < 1.0 and 0.0 < scale < math.inf
+    ):
         return given  # refused with its name when it is checked
     bound = float(f"{scale / (1.0 - gamma):.6g}")
     return {**given, "algo": {"v_min": -bound, "v_max": bound, **section}}

@@ -1,6 +1,7 @@
 """Configs that come with the package, found by name where there is no file of that path.
 
-A wheel holds them below ``robonav_ray/shipped/``; a checkout, where people edit them, beside the package (``setup.py`` copies them)::
+A wheel holds them below ``robonav_ray/shipped/``; a checkout, where people edit them, beside the package (``setup.py``
+copies them)::
 
     configs/run/quick.yaml      robonav train quick            also run/quick, configs/run/quick.yaml
     configs/tuning/asha.yaml    robonav tune asha
@@ -41,13 +42,17 @@ class ShippedConfig:
     @property
     def question(self) -> str:
         """The question that it answers: the comment in its first line."""
-        line = read_text(self.path, follow=True).partition("\n")[0].removeprefix("# ").removeprefix("Question: ").strip()
+        line = (
+            read_text(self.path, follow=True).partition("\n")[0].removeprefix("# ").removeprefix("Question: ").strip()
+        )
         question, mark, _ = line.partition("?")
         return question[:1].upper() + question[1:] + mark
 
 
 def shipped_root() -> Path | None:
-    """Return the folder that holds ``configs`` and ``cluster``: in the package, or beside it in a checkout; None when there is neither."""
+    """Return the folder that holds ``configs`` and ``cluster``: in the package, or beside it in a checkout; None when
+    there is neither.
+    """
     roots = (_PACKAGE / "shipped", _PACKAGE.parent)
     return next((root for root in roots if (root / "configs" / "run").is_dir() and (root / "cluster").is_dir()), None)
 
@@ -62,7 +67,9 @@ def shipped_configs(kind: ConfigKind) -> list[ShippedConfig]:
 
 
 def find_shipped(path: Path, kind: ConfigKind) -> Path | None:
-    """Return the shipped config that ``path`` names where no file lies there; None when a file does, or none is called so."""
+    """Return the shipped config that ``path`` names where no file lies there; None when a file does, or none is called
+    so.
+    """
     if os.path.lexists(path) and not path.is_dir():
         return None
     root, given = shipped_root(), path.with_suffix("") if path.suffix in _SUFFIXES else path

@@ -67,8 +67,9 @@ class SearchConfig(Section):
     """Where the next trial's values come from."""
 
     method: Literal["random", "grid", "bayesopt", "optuna"] = "random"
-    """``random`` draws each trial by itself; ``grid`` goes through all combinations of choices and integers; ``bayesopt`` is Bayesian
-    optimisation with a Gaussian process (bayesian-optimization); ``optuna`` takes ``sampler``."""
+    """``random`` draws each trial by itself; ``grid`` goes through all combinations of choices and integers;
+    ``bayesopt`` is Bayesian optimisation with a Gaussian process (bayesian-optimization); ``optuna`` takes
+    ``sampler``."""
     sampler: Literal["tpe", "gp"] = "tpe"
     """optuna: tree-structured Parzen estimator (Bergstra et al. 2011) or Gaussian process."""
     num_startup: int = Field(default=8, ge=1)
@@ -90,9 +91,9 @@ class SchedulerConfig(Section):
     """Who is stopped early, or goes on from another trial's weights. Times are env steps of the trial."""
 
     kind: Literal["asha", "pbt", "pb2", "median", "fifo"] = "asha"
-    """``asha``: asynchronous successive halving (Li et al. 2020); ``pbt``: population-based training (Jaderberg et al. 2017); ``pb2``: the
-    same with a Gaussian-process bandit in place of random perturbation (Parker-Holder et al. 2020); ``median``: stop what is below the
-    median of the others (Golovin et al. 2017); ``fifo``: stop no trial."""
+    """``asha``: asynchronous successive halving (Li et al. 2020); ``pbt``: population-based training (Jaderberg et al.
+    2017); ``pb2``: the same with a Gaussian-process bandit in place of random perturbation (Parker-Holder et al. 2020);
+    ``median``: stop what is below the median of the others (Golovin et al. 2017); ``fifo``: stop no trial."""
     grace_env_steps: int = Field(default=50_000, ge=1)
     """asha, median: no trial is stopped before; for asha the first rung."""
     reduction_factor: float = Field(default=4.0, gt=1.0)
@@ -108,7 +109,8 @@ class SchedulerConfig(Section):
     resample_prob: float = Field(default=0.25, ge=0.0, le=1.0)
     """pbt: a value is drawn anew with this probability, else multiplied by 0.8 or 1.2."""
     clone_replay: Literal["own", "donor"] = "own"
-    """pbt, pb2: a clone learns on from its ``own`` rows, or from a copy of its ``donor``'s (whose checkpoints then hold them)."""
+    """pbt, pb2: a clone learns on from its ``own`` rows, or from a copy of its ``donor``'s (whose checkpoints then hold
+    them)."""
 
     @property
     def is_population(self) -> bool:
@@ -135,8 +137,8 @@ class TrialConfig(Section):
     """What one trial is: a whole curriculum run, told about at every report."""
 
     wiring: Literal["ray", "local"] = "ray"
-    """``ray``: rollout workers, replay shards and learner ranks of its own, as ``robonav train``; ``local``: one process, as
-    ``robonav train --local``, which starts in two seconds and shares a small machine best."""
+    """``ray``: rollout workers, replay shards and learner ranks of its own, as ``robonav train``; ``local``: one
+    process, as ``robonav train --local``, which starts in two seconds and shares a small machine best."""
     max_env_steps: int = Field(default=400_000, ge=1)
     """Env steps after which a trial is finished."""
     report_env_steps: int = Field(default=50_000, ge=1)
@@ -155,7 +157,8 @@ class TrialResourcesConfig(Section):
     cpus_per_trial: float | None = Field(default=None, gt=0.0)
     """CPUs over all rollout workers, shards and ranks of a trial; None adds up what the run's config asks for."""
     gpus_per_trial: float = Field(default=0.0, ge=0.0)
-    """GPUs over all ranks of a trial; a fraction shares one. Where the cluster has none the learner takes a CPU, with a warning."""
+    """GPUs over all ranks of a trial; a fraction shares one. Where the cluster has none the learner takes a CPU, with a
+    warning."""
 
 
 def _no_space() -> dict[str, DimensionConfig]:
@@ -198,30 +201,31 @@ class TuningConfig(Section):
         trial, scheduler = self.trial, self.scheduler
         if trial.report_env_steps > trial.max_env_steps:
             raise ValueError(
-                f"trial.report_env_steps ({trial.report_env_steps}) must not be above trial.max_env_steps ({trial.max_env_steps})"
+                f"trial.report_env_steps ({trial.report_env_steps}) must not be above trial.max_env_steps "
+                f"({trial.max_env_steps})"
             )
         if scheduler.kind in ("asha", "median") and scheduler.grace_env_steps >= trial.max_env_steps:
             raise ValueError(
-                f"scheduler.grace_env_steps ({scheduler.grace_env_steps}) must be below trial.max_env_steps ({trial.max_env_steps}), "
-                "or no trial is ever stopped"
+                f"scheduler.grace_env_steps ({scheduler.grace_env_steps}) must be below trial.max_env_steps "
+                f"({trial.max_env_steps}), or no trial is ever stopped"
             )
         if scheduler.is_population and scheduler.perturbation_env_steps >= trial.max_env_steps:
             raise ValueError(
-                f"scheduler.perturbation_env_steps ({scheduler.perturbation_env_steps}) must be below trial.max_env_steps "
-                f"({trial.max_env_steps}), or no trial ever goes on from another"
+                f"scheduler.perturbation_env_steps ({scheduler.perturbation_env_steps}) must be below "
+                f"trial.max_env_steps ({trial.max_env_steps}), or no trial ever goes on from another"
             )
         if scheduler.is_population and self.num_trials < 2:
             raise ValueError(f"num_trials ({self.num_trials}): a population has at least 2 trials")
         if scheduler.is_population and self.search.method != "random":
             raise ValueError(
-                f"search.method={self.search.method} does not go with scheduler.kind={scheduler.kind}, which itself changes the values "
-                "of running trials: take search.method=random"
+                f"search.method={self.search.method} does not go with scheduler.kind={scheduler.kind}, which itself "
+                "changes the values of running trials: take search.method=random"
             )
         if self.search.method == "grid":
             endless = [key for key, dimension in self.space.items() if dimension.kind not in ("choice", "integer")]
             if endless:
                 raise ValueError(
-                    f"space.{endless[0]} ({self.space[endless[0]].kind}) has no end of values, and search.method is grid: give a choice "
-                    "or an integer range, or take search.method=random"
+                    f"space.{endless[0]} ({self.space[endless[0]].kind}) has no end of values, and search.method is "
+                    "grid: give a choice or an integer range, or take search.method=random"
                 )
         return self

@@ -10,7 +10,9 @@ from pydantic import AfterValidator, Field
 
 from robonav_ray.files.locations import is_uri, with_lost_slash
 
-_SECRET = re.compile(r"(pass(word|wd|phrase)?|secret|token|credentials?|api_?key|access_?key|private_?key)$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(pass(word|wd|phrase)?|secret|token|credentials?|api_?key|access_?key|private_?key)$", re.IGNORECASE
+)
 
 
 def _is_printable(text: str) -> str:
@@ -26,8 +28,9 @@ def _is_folder(text: str) -> str:
         raise ValueError(f"{text!r}: ~ is not expanded in a config: write the folder out")
     if is_uri(with_lost_slash(text)):
         raise ValueError(
-            f"{text.partition('?')[0]!r} is no folder of this machine: leave it at a folder, and set checkpoint.storage=URI (of a search: "
-            "run.checkpoint.storage=URI), under which checkpoints and all small files of a run are stored as they are made"
+            f"{text.partition('?')[0]!r} is no folder of this machine: leave it at a folder, and set "
+            "checkpoint.storage=URI (of a search: run.checkpoint.storage=URI), under which checkpoints and all small "
+            "files of a run are stored as they are made"
         )
     return _is_printable(text)
 
@@ -41,12 +44,14 @@ ShownSentence = Annotated[str, Field(min_length=1, max_length=200), AfterValidat
 
 
 def refuse_secrets(section: str, given: Mapping[str, object]) -> None:
-    """Raise ValueError when a key of ``given`` is called like a secret: configs are written down with every run, and logged."""
+    """Raise ValueError when a key of ``given`` is called like a secret: configs are written down with every run, and
+    logged.
+    """
     for key in given:
         if _SECRET.search(key):
             raise ValueError(
-                f"{section}.{key}: a config is written down with the run, so it holds no secrets: set an environment variable, and let "
-                "the environment read it"
+                f"{section}.{key}: a config is written down with the run, so it holds no secrets: set an environment "
+                "variable, and let the environment read it"
             )
 
 

@@ -1,7 +1,7 @@
 """The worlds: one robot or several among obstacles, in arrays over (world, robot).
 
-``WorldConfig`` is what all worlds of a run share (body, sensor, reward); ``LevelConfig`` is what may differ from stage to stage
-and from world to world.
+``WorldConfig`` is what all worlds of a run share (body, sensor, reward); ``LevelConfig`` is what may differ from stage
+to stage and from world to world.
 """
 
 from __future__ import annotations
@@ -112,18 +112,21 @@ class LidarConfig(Section):
     stack_interval: int = Field(default=4, ge=1, le=32)
     """Steps between two scans of the stack: the longer, the further obstacles have moved between them."""
     encoding: Literal["range", "proximity"] = "proximity"
-    """How a range r is shown: ``range`` as r / range_max, ``proximity`` as (R / r - R / range_max) / (1 - R / range_max) with R the
-    robot's radius: 1 at contact, 0 at the greatest range, and finest where a decision hangs on centimetres."""
+    """How a range r is shown: ``range`` as r / range_max, ``proximity`` as (R / r - R / range_max) / (1 - R /
+    range_max) with R the robot's radius: 1 at contact, 0 at the greatest range, and finest where a decision hangs on
+    centimetres."""
     align: bool = True
-    """Show the older scans as their points lie seen from where the robot is now (by its odometry), so that what stands still
-    looks the same in all of them and what moves does not."""
+    """Show the older scans as their points lie seen from where the robot is now (by its odometry), so that what stands
+    still looks the same in all of them and what moves does not."""
 
     @model_validator(mode="after")
     def _one_scan_has_no_older_ones(self) -> LidarConfig:
         for key in ("stack_interval", "align") if self.stack == 1 else ():
             value, default = getattr(self, key), type(self).model_fields[key].default
             if value != default:
-                raise ValueError(f"{key} ({value}) would be ignored, because stack is 1: leave it out, or take stack=2 or more")
+                raise ValueError(
+                    f"{key} ({value}) would be ignored, because stack is 1: leave it out, or take stack=2 or more"
+                )
         return self
 
 
@@ -156,7 +159,8 @@ class RewardConfig(Section):
     """Weights of the reward terms; each term is summed up per episode. The first three are the task terms."""
 
     mode: Literal["shaped", "sparse"] = "shaped"
-    """``sparse`` pays the task terms only, so that hindsight can tell what another goal would have paid (Andrychowicz et al. 2017)."""
+    """``sparse`` pays the task terms only, so that hindsight can tell what another goal would have paid (Andrychowicz
+    et al. 2017)."""
     goal: float = 5.0
     """Paid for every goal."""
     finish: float = 5.0
@@ -166,7 +170,8 @@ class RewardConfig(Section):
     progress_per_m: float = Field(default=0.5, ge=0.0)
     """w of the potential Phi = w (offset - distance to the goal - remaining legs); gamma Phi(s') - Phi(s) is paid."""
     progress_offset_m: float = Field(default=10.0, ge=0.0)
-    """The offset; about the mean of what lies ahead, so that a collision, where Phi drops to 0, does not pay the way not gone."""
+    """The offset; about the mean of what lies ahead, so that a collision, where Phi drops to 0, does not pay the way
+    not gone."""
     discomfort: float = -0.1
     """Paid per step at clearance 0, falling linearly to nothing at ``discomfort_distance_m``."""
     discomfort_distance_m: float = Field(default=0.2, gt=0.0)
@@ -293,19 +298,24 @@ class WorldConfig(Section):
     def _fits_together(self) -> WorldConfig:
         half = 0.5 * self.side_m
         if half - self.robot.radius_m <= max(self.obstacles.radius_max_m, self.robot.radius_m):
-            raise ValueError(f"arena_size_m ({self.side_m}) is too small for the robot and obstacles of obstacles.radius_max_m")
+            raise ValueError(
+                f"arena_size_m ({self.side_m}) is too small for the robot and obstacles of obstacles.radius_max_m"
+            )
         if self.lidar.range_max_m <= self.robot.radius_m:
             raise ValueError(
-                f"lidar.range_max_m ({self.lidar.range_max_m}) must be above robot.radius_m ({self.robot.radius_m}): the lidar stands in "
-                "the robot's centre, and would see nothing but the robot"
+                f"lidar.range_max_m ({self.lidar.range_max_m}) must be above robot.radius_m ({self.robot.radius_m}): "
+                "the lidar stands in the robot's centre, and would see nothing but the robot"
             )
         if self.placement == "arena" and self.min_goal_distance_m > 0.5 * self.side_m:
-            raise ValueError(f"min_goal_distance_m ({self.min_goal_distance_m}) must be at most half of the arena ({half} m)")
+            raise ValueError(
+                f"min_goal_distance_m ({self.min_goal_distance_m}) must be at most half of the arena ({half} m)"
+            )
         if self.placement == "circle_crossing" and self.num_robots != 1:
             raise ValueError(f"placement='circle_crossing' has one robot; num_robots is {self.num_robots}")
         if self.min_goal_distance_m <= self.goal_tolerance_m:
             raise ValueError(
-                f"min_goal_distance_m ({self.min_goal_distance_m}) must be above goal_tolerance_m ({self.goal_tolerance_m})"
+                f"min_goal_distance_m ({self.min_goal_distance_m}) must be above goal_tolerance_m "
+                f"({self.goal_tolerance_m})"
             )
         for x0, y0, x1, y1 in self.wall_lines():
             if max(abs(x0), abs(y0), abs(x1), abs(y1)) > half:
@@ -316,7 +326,9 @@ class WorldConfig(Section):
     def side_m(self) -> float:
         """Side of the arena in metres."""
         return (
-            self.arena_size_m if self.arena_size_m is not None else {"standard": 10.0, "fast": 10.0, "hard": 6.0}[self.difficulty]
+            self.arena_size_m
+            if self.arena_size_m is not None
+            else {"standard": 10.0, "fast": 10.0, "hard": 6.0}[self.difficulty]
         )
 
     @property
@@ -344,7 +356,8 @@ class EnvConfig(Section):
     """Which environment the rollout workers run."""
 
     id: str = NATIVE_ENV_ID
-    """A Gymnasium id: ours, or any other with Discrete actions and a flat Box observation, or the Dict of a goal-env."""
+    """A Gymnasium id: ours, or any other with Discrete actions and a flat Box observation, or the Dict of a
+    goal-env."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of ``gymnasium.make`` for an environment that is not ours."""
     world: WorldConfig = WorldConfig()

@@ -1,4 +1,6 @@
-"""A YAML text as configs are read: YAML 1.2, plain values only, within bounds, with the line on which each key stands."""
+"""A YAML text as configs are read: YAML 1.2, plain values only, within bounds, with the line on which each key
+stands.
+"""
 
 # pyright: standard
 # (PyYAML has no types.)
@@ -58,7 +60,9 @@ def scalar_value(text: str) -> Any:
 
 
 def read_yaml(text: str, source: str) -> Any:
-    """Return the plain data of a YAML text, read as configs are and within their bounds; ConfigError, naming ``source``, for others."""
+    """Return the plain data of a YAML text, read as configs are and within their bounds; ConfigError, naming
+    ``source``, for others.
+    """
     return Document(text, source).data
 
 
@@ -75,7 +79,9 @@ class Document:
             for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
                 line = event.start_mark.line + 1
                 if count > MAX_EVENTS:
-                    raise ConfigError(f"{source}: holds more than {MAX_EVENTS} keys and values; this cannot be a config")
+                    raise ConfigError(
+                        f"{source}: holds more than {MAX_EVENTS} keys and values; this cannot be a config"
+                    )
                 if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                     raise ConfigError(f"{source}:{line}: anchors and aliases are not read; write the value out")
                 depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -84,7 +90,9 @@ class Document:
             node = yaml.compose(text, Loader=_NodeLoader)
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            raise ConfigError(f"{source}:{line}: not valid YAML: the character #x{error.character:04x} is not allowed") from None
+            raise ConfigError(
+                f"{source}:{line}: not valid YAML: the character #x{error.character:04x} is not allowed"
+            ) from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{source}:{mark.line + 1}" if mark else source

@@ -45,16 +45,19 @@ class _Totals:
 class Curriculum:
     """Stages, gates and exploration of one run; an ``AssignmentSource``.
 
-    A worker is live from its first ``next_assignment`` until ``worker_lost``. The gate sees the episodes of live workers that
-    count (``on_gate``), belong to the current stage, and in the order in which they started; it is evaluated at every one that
-    enters, so that neither the size of reports nor the number of workers changes where it opens. Clocks are per level: every
-    live worker enters a level at the same clock, one that joins later at the highest watermark known.
+    A worker is live from its first ``next_assignment`` until ``worker_lost``. The gate sees the episodes of live
+    workers that count (``on_gate``), belong to the current stage, and in the order in which they started; it is
+    evaluated at every one that enters, so that neither the size of reports nor the number of workers changes where it
+    opens. Clocks are per level: every live worker enters a level at the same clock, one that joins later at the highest
+    watermark known.
 
     epsilon follows the stage's schedule, a function of the finished episodes of the stage and the env steps in them
     (``EpsilonConfig.value``), independent of the worker that reports them and of the size of its reports.
     """
 
-    def __init__(self, config: CurriculumConfig, has_outcomes: bool = True, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, config: CurriculumConfig, has_outcomes: bool = True, clock: Callable[[], float] = time.monotonic
+    ):
         self.config = config
         self.stages: tuple[StageConfig, ...] = config.stages_for(has_outcomes)
         """The stages really used: one open stage for an environment without outcomes that was given none of its own."""
@@ -73,11 +76,14 @@ class Curriculum:
         self._order = StartOrder(config.max_pending)
         self._history: list[StageTransition] = []
         self.listeners: list[Callable[[EpisodeResults], None]] = []
-        """Called with every report, in this process: a study that keeps the return of every episode adds itself here."""
+        """Called with every report, in this process: a study that keeps the return of every episode adds itself
+        here."""
 
     @property
     def passed(self) -> bool:
-        """Whether the gate of the last stage, or of the one that it is held in, has ever opened; holding and releasing look again."""
+        """Whether the gate of the last stage, or of the one that it is held in, has ever opened; holding and releasing
+        look again.
+        """
         return self._passed
 
     @property
@@ -89,7 +95,9 @@ class Curriculum:
     def epsilon(self) -> float:
         """The stage's epsilon now."""
         totals = self._totals[self._stage]
-        return self.config.epsilon_scale * self.stages[self._stage].epsilon.value(totals.num_episodes, totals.num_env_steps)
+        return self.config.epsilon_scale * self.stages[self._stage].epsilon.value(
+            totals.num_episodes, totals.num_env_steps
+        )
 
     def next_assignment(self, worker: int) -> Assignment:
         """Return what ``worker`` shall practise now; the first call makes it live."""
@@ -270,16 +278,19 @@ class Curriculum:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what ``state_dict`` gave; ValueError (and nothing changed) when it is of another shape or other stages.
+        """Take over what ``state_dict`` gave; ValueError (and nothing changed) when it is of another shape or other
+        stages.
 
-        Whether a stage is held is the config's to say: ``force_stage`` wins over the saved stage, and without it a saved hold is
-        released.
+        Whether a stage is held is the config's to say: ``force_stage`` wins over the saved stage, and without it a
+        saved hold is released.
         """
         if state.get("version") == _BEFORE_JUDGING:
             successes = sum(int(t["num_successes"]) for t in state["totals"])
             state = {**state, "version": STATE_VERSION, "judging": self._judging.state_before(successes)}
         if state.get("version") != STATE_VERSION:
-            raise ValueError(f"the curriculum's state has version {state.get('version')}, this program reads {STATE_VERSION}")
+            raise ValueError(
+                f"the curriculum's state has version {state.get('version')}, this program reads {STATE_VERSION}"
+            )
         _check_keys("the curriculum's state", state, self.state_dict())
         self._check_same_stages(state)
         check_state(state, len(self.stages))
@@ -305,13 +316,13 @@ class Curriculum:
             raise ValueError("curriculum.stages: the saved state has no list of stages")
         if state["stage_names"] != names:
             raise ValueError(
-                f"curriculum.stages: the saved state is of the stages {', '.join(map(str, state['stage_names']))}, the config has "
-                f"{', '.join(names)}; resume with those it was saved under, or start a new run"
+                f"curriculum.stages: the saved state is of the stages {', '.join(map(str, state['stage_names']))}, the "
+                f"config has {', '.join(names)}; resume with those it was saved under, or start a new run"
             )
         if type(state["window_size"]) is not int or state["window_size"] != self._window.size:
             raise ValueError(
-                f"curriculum.window: the saved state has a window of {state['window_size']}, the config one of {self._window.size}; "
-                f"resume with curriculum.window={state['window_size']}, or start a new run"
+                f"curriculum.window: the saved state has a window of {state['window_size']}, the config one of "
+                f"{self._window.size}; resume with curriculum.window={state['window_size']}, or start a new run"
             )
 
 

@@ -1,8 +1,8 @@
 """The gate of a stage: which episodes it looks at, in which order, and when it opens.
 
-The first episodes to finish are the short ones, so a window in order of finishing would judge a stage by its collisions (or
-by its easy worlds). Episodes therefore enter in the order in which they *started*: each waits until no worker can still be
-running one that began earlier.
+The first episodes to finish are the short ones, so a window in order of finishing would judge a stage by its collisions
+(or by its easy worlds). Episodes therefore enter in the order in which they *started*: each waits until no worker can
+still be running one that began earlier.
 """
 
 from __future__ import annotations
@@ -85,9 +85,13 @@ class GateWindow:
 
     def load_state_dict(self, state: Sequence[Sequence[float]]) -> None:
         """Replace the content; ValueError, and nothing changed, when it does not fit."""
-        real(None, 2, low=np.array([0.0, -MAX_FLOAT32]), high=np.array([max(Outcome), MAX_FLOAT32])).check("window", state)
+        real(None, 2, low=np.array([0.0, -MAX_FLOAT32]), high=np.array([max(Outcome), MAX_FLOAT32])).check(
+            "window", state
+        )
         if len(state) > self.size:
-            raise ValueError(f"a window of {self.size} cannot take {len(state)} episodes; curriculum.window was changed")
+            raise ValueError(
+                f"a window of {self.size} cannot take {len(state)} episodes; curriculum.window was changed"
+            )
         self._episodes = deque(((int(outcome), float(task_return)) for outcome, task_return in state), maxlen=self.size)
 
 
@@ -95,8 +99,8 @@ class StartOrder:
     """Puts finished episodes into the order in which they started.
 
     Every live worker has a watermark: no episode that it will still report started earlier. An episode is ready when it
-    started before the smallest watermark. At most ``max_pending`` wait; beyond that the oldest are let go without waiting
-    (a frozen worker must not hold the gate without end) and counted in ``num_let_go``.
+    started before the smallest watermark. At most ``max_pending`` wait; beyond that the oldest are let go without
+    waiting (a frozen worker must not hold the gate without end) and counted in ``num_let_go``.
     """
 
     def __init__(self, max_pending: int):
@@ -138,8 +142,8 @@ class StartOrder:
     def leave(self, worker: int) -> None:
         """Take ``worker`` out.
 
-        Its waiting episodes that began at or after its watermark go too: the longer ones beside them died with it, and to
-        count only the short ones is the bias that the order is there to avoid.
+        Its waiting episodes that began at or after its watermark go too: the longer ones beside them died with it, and
+        to count only the short ones is the bias that the order is there to avoid.
         """
         watermark = self._watermark.pop(worker, None)
         if watermark is None:
@@ -150,7 +154,9 @@ class StartOrder:
         self._heap = kept
 
     def add(self, worker: int, started_at: int, world: int, outcome: int, task_return: float) -> None:
-        """Take one finished episode; one that began before this visit of the level, or of an unknown worker, is ignored."""
+        """Take one finished episode; one that began before this visit of the level, or of an unknown worker, is
+        ignored.
+        """
         if worker in self._watermark and started_at >= self._base:
             heapq.heappush(self._heap, GateEpisode(started_at, world, self._num_arrived, worker, outcome, task_return))
             self._num_arrived += 1
@@ -185,7 +191,10 @@ class StartOrder:
         check_numbers("state of the start order", state, _ORDER, "order: ")
         pending = [GateEpisode(*map(int, e[:-1]), task_return=float(e[-1])) for e in state["pending"]]
         require(pending == sorted(pending), "order: pending: not in the order of starting")
-        require(all(e.arrival < state["num_arrived"] for e in pending), "order: num_arrived: below that of an episode that waits")
+        require(
+            all(e.arrival < state["num_arrived"] for e in pending),
+            "order: num_arrived: below that of an episode that waits",
+        )
         self._base = state["base"]
         self._watermark = dict(state["watermark"])
         self._heap = pending

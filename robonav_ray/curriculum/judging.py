@@ -1,4 +1,6 @@
-"""Which criteria of the gates can be judged: all of them in our worlds; elsewhere, those that the episodes tell enough for."""
+"""Which criteria of the gates can be judged: all of them in our worlds; elsewhere, those that the episodes tell enough
+for.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,9 @@ SILENT_EPISODES = 100
 class Judging:
     """Holds windows against gates.
 
-    An environment that is not ours tells success or does not, and only its episodes show which. A criterion on success keeps the gate shut
-    until success has been told. In a run that was begun when every stage had one at its default, such a one holds from then on.
+    An environment that is not ours tells success or does not, and only its episodes show which. A criterion on success
+    keeps the gate shut until success has been told. In a run that was begun when every stage had one at its default,
+    such a one holds from then on.
     """
 
     def __init__(self, stages: Sequence[StageConfig], has_outcomes: bool) -> None:
@@ -52,25 +55,31 @@ class Judging:
         gate = self.gate(stage)
         if gate.min_return is not None and not figures.mean_return > gate.min_return:
             return False
-        if gate.min_success_frac is not None and not (self.tells_success and figures.success_frac >= gate.min_success_frac):
+        if gate.min_success_frac is not None and not (
+            self.tells_success and figures.success_frac >= gate.min_success_frac
+        ):
             return False
         return gate.max_collision_frac is None or figures.collision_frac < gate.max_collision_frac
 
     def problem(self, stage: int, num_episodes: int) -> str | None:
-        """Return why the gate of ``stage`` will never open, as far as ``num_episodes`` episodes show; None where it may."""
+        """Return why the gate of ``stage`` will never open, as far as ``num_episodes`` episodes show; None where it
+        may.
+        """
         asked = self.gate(stage).min_success_frac
         if asked is None or self.tells_success or num_episodes < SILENT_EPISODES:
             return None
         key = f"curriculum.stages.{stage}.gate.min_success_frac"
         return (
-            f"{key} ({asked:g}) cannot be judged: the environment has told no `is_success` in {num_episodes:,} episodes. Have it told in "
-            f"`info` at the end of every episode (docs/your_environment.md), or set {key}=null"
+            f"{key} ({asked:g}) cannot be judged: the environment has told no `is_success` in {num_episodes:,} "
+            "episodes. Have it told in `info` at the end of every episode (docs/your_environment.md), or set "
+            f"{key}=null"
         )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs: what success was told, and the criteria that the config did not ask for."""
         at_default = [
-            None if asked else stage.gate.min_success_frac for stage, asked in zip(self._stages, self._asked, strict=True)
+            None if asked else stage.gate.min_success_frac
+            for stage, asked in zip(self._stages, self._asked, strict=True)
         ]
         return {"tells_success": self.tells_success, "at_default": at_default}
 
@@ -86,7 +95,9 @@ class Judging:
         if set(state) != {"tells_success", "at_default"} or len(at_default) != len(self._stages):
             raise ValueError(f"what the gates are judged by has the keys {sorted(state)} and {len(at_default)} stages")
         self._stages = [self._with_default(stage, value) for stage, value in zip(self._stages, at_default, strict=True)]
-        self._asked = [stage.gate.min_success_frac != value for stage, value in zip(self._stages, at_default, strict=True)]
+        self._asked = [
+            stage.gate.min_success_frac != value for stage, value in zip(self._stages, at_default, strict=True)
+        ]
         self.tells_success = self.tells_collisions or bool(state["tells_success"])
         self._warn_of_unasked()
 
@@ -97,14 +108,21 @@ class Judging:
         return stage.model_copy(update={"gate": gate})
 
     def state_before(self, num_successes: int) -> dict[str, Any]:
-        """Return the state of a run that was saved before there was one: nothing that it could not judge kept its gates shut."""
-        return {"tells_success": num_successes > 0, "at_default": [stage.gate.min_success_frac for stage in self._stages]}
+        """Return the state of a run that was saved before there was one: nothing that it could not judge kept its gates
+        shut.
+        """
+        return {
+            "tells_success": num_successes > 0,
+            "at_default": [stage.gate.min_success_frac for stage in self._stages],
+        }
 
     def _warn_of_unasked(self) -> None:
-        left_out = [i for i, stage in enumerate(self._stages) if stage.gate.min_success_frac is not None and not self._asked[i]]
+        left_out = [
+            i for i, stage in enumerate(self._stages) if stage.gate.min_success_frac is not None and not self._asked[i]
+        ]
         if left_out and not self.tells_collisions:
             logger.warning(
-                "curriculum.stages.%d.gate.min_success_frac counts once the environment tells `is_success` and not before, as when the run "
-                "was saved; set another value to have it asked for, or 0 to drop it",
+                "curriculum.stages.%d.gate.min_success_frac counts once the environment tells `is_success` and not "
+                "before, as when the run was saved; set another value to have it asked for, or 0 to drop it",
                 left_out[0],
             )

@@ -22,7 +22,9 @@ class CurriculumHost(Curriculum):
     """What runs in the actor: the curriculum and two calls that save round trips."""
 
     def join(self, worker: int) -> Assignment:
-        """Return the first assignment of a process that calls itself ``worker``; an earlier one of that number is lost."""
+        """Return the first assignment of a process that calls itself ``worker``; an earlier one of that number is
+        lost.
+        """
         self.worker_lost(worker)
         return self.next_assignment(worker)
 
@@ -47,10 +49,11 @@ def merge_results(results: Sequence[EpisodeResults]) -> EpisodeResults:
 class RemoteAssignmentSource:
     """``AssignmentSource`` for one rollout worker; picklable.
 
-    Every call to the actor is answered with the newest assignment, so that ``next_assignment`` waits for a round trip only the
-    first time and otherwise returns the newest answer that has come in. There is a call every ``interval_s`` seconds at most
-    (one costs the worker some 0.8 ms); reports in between travel with the next. At most ``max_in_flight`` calls are under way;
-    beyond that ``report`` waits for the oldest. An error in the curriculum is raised by a later call.
+    Every call to the actor is answered with the newest assignment, so that ``next_assignment`` waits for a round trip
+    only the first time and otherwise returns the newest answer that has come in. There is a call every ``interval_s``
+    seconds at most (one costs the worker some 0.8 ms); reports in between travel with the next. At most
+    ``max_in_flight`` calls are under way; beyond that ``report`` waits for the oldest. An error in the curriculum is
+    raised by a later call.
     """
 
     def __init__(self, actor: Any, max_in_flight: int = 4, interval_s: float = 0.05):
@@ -110,7 +113,9 @@ class RemoteAssignmentSource:
 
 
 class CurriculumHandle:
-    """The runtime's grip on the curriculum; every call waits for its answer, ``timeout_s`` at most (``GetTimeoutError``)."""
+    """The runtime's grip on the curriculum; every call waits for its answer, ``timeout_s`` at most
+    (``GetTimeoutError``).
+    """
 
     def __init__(self, actor: Any, timeout_s: float = 30.0):
         self.actor = actor
@@ -152,7 +157,8 @@ class CurriculumHandle:
 def start_curriculum(
     config: CurriculumConfig, has_outcomes: bool = True, host: Host | None = None, **options: Any
 ) -> CurriculumHandle:
-    """Start it in ``host``, or in an actor of its own, without waiting for it. It is never restarted: its state lives in checkpoints.
+    """Start it in ``host``, or in an actor of its own, without waiting for it. It is never restarted: its state lives
+    in checkpoints.
 
     ``options`` are Ray's, for instance a scheduling strategy, of an actor of its own.
     """

@@ -23,7 +23,8 @@ _TEXTS = ("from_name", "to_name", "reason")
 
 
 def check_state(state: Mapping[str, Any], num_stages: int) -> None:
-    """ValueError, which names the entry, unless what a curriculum of ``num_stages`` stages has saved can be gone on from.
+    """ValueError, which names the entry, unless what a curriculum of ``num_stages`` stages has saved can be gone on
+    from.
 
     Window and order are held against their own declarations.
     """
@@ -54,9 +55,16 @@ def _check_transition(name: str, transition: Any, last: int) -> None:
     if not isinstance(transition, Mapping) or set(transition) != known:
         raise ValueError(f"{name}: is no transition of this program")
     check_numbers(f"{name}.window", transition["window"], _WINDOW, f"{name}.window.")
-    stages = {"from_stage": count(high=last), "to_stage": count(high=last), "world": count(low=-1), "started_at": count(low=-1)}
+    stages = {
+        "from_stage": count(high=last),
+        "to_stage": count(high=last),
+        "world": count(low=-1),
+        "started_at": count(low=-1),
+    }
     for field in known - {*_TEXTS, "window"}:
         kind = real(low=0.0, high=MAX_FLOAT64) if field == "elapsed_s" else count()
         stages.get(field, kind).check(f"{name}.{field}", transition[field])
-    if transition["reason"] not in ("gate", "forced", "passed") or not all(isinstance(transition[text], str) for text in _TEXTS):
+    if transition["reason"] not in ("gate", "forced", "passed") or not all(
+        isinstance(transition[text], str) for text in _TEXTS
+    ):
         raise RangeError(f"{name}: is no transition between stages")

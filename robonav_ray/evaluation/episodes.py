@@ -1,4 +1,6 @@
-"""Greedy episodes on held-out worlds: the first episode of each world, so that the set depends on nothing but the seed."""
+"""Greedy episodes on held-out worlds: the first episode of each world, so that the set depends on nothing but the
+seed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ FactsOf = Callable[[np.ndarray], EpisodeFacts]
 Act = Callable[[np.ndarray], np.ndarray]
 """obs (N, D) float32 -> action (N,) int."""
 MakeEnv = Callable[[int, int], VectorEnv[Any, Any, Any]]
-"""(first world, number of worlds) -> SAME_STEP vector environment over these worlds; their content depends on their index only."""
+"""(first world, number of worlds) -> SAME_STEP vector environment over these worlds; their content depends on their
+index only."""
 
 
 class Measures(Protocol):
@@ -31,8 +34,8 @@ class Measures(Protocol):
 
 
 MeasureWith = Callable[[VectorEnv[Any, Any, Any], np.ndarray, int | None], Measures | None]
-"""(an environment that has just been reset, (L,) bool: lanes whose first episode goes on, kept up to date, steps after which one is cut
-off) -> what measures them; None where it cannot."""
+"""(an environment that has just been reset, (L,) bool: lanes whose first episode goes on, kept up to date, steps after
+which one is cut off) -> what measures them; None where it cannot."""
 
 
 class EvaluationProgress(NamedTuple):
@@ -100,7 +103,9 @@ class EpisodeTable:
 
     @property
     def tells_failures(self) -> bool:
-        """Whether an outcome also says how an episode failed: the environment measures clearances, or told of a collision."""
+        """Whether an outcome also says how an episode failed: the environment measures clearances, or told of a
+        collision.
+        """
         collided = (self.outcome >= Outcome.COLLISION_STATIC) & (self.outcome <= Outcome.COLLISION_ROBOT)
         return bool(collided.any() or np.isfinite(self.min_clearance_m).any())
 
@@ -156,8 +161,8 @@ def evaluate_policy(
 ) -> EpisodeTable:
     """Play exactly ``num_episodes`` episodes, each the first one of another world, and return them.
 
-    Taking the first episode of each world, however long, avoids the bias of "the first n to finish", which are the short
-    ones; and the set of episodes does not depend on ``num_worlds``.
+    Taking the first episode of each world, however long, avoids the bias of "the first n to finish", which are the
+    short ones; and the set of episodes does not depend on ``num_worlds``.
 
     Args:
         act: The policy, greedy; also called with the observations of worlds that are through already.
@@ -166,10 +171,11 @@ def evaluate_policy(
         num_worlds: Worlds side by side.
         step_s: Seconds per env step, kept in the table; None where a step has no duration.
         max_steps: Limit that the worlds themselves keep, for the table; None where that is not known.
-        cut_off_after: Steps after which an episode is left as it stands, with the outcome CUT_OFF; None waits for its end without a limit.
+        cut_off_after: Steps after which an episode is left as it stands, with the outcome CUT_OFF; None waits for its
+            end without a limit.
         progress: Called after every vector step; what it raises ends the evaluation.
-        meter: Begins what measures the episodes beside the loop, such as ``metrics.meter.start_meter``; its columns are extra ones of the
-            table. The episodes are the same with and without it.
+        meter: Begins what measures the episodes beside the loop, such as ``metrics.meter.start_meter``; its columns are
+            extra ones of the table. The episodes are the same with and without it.
 
     Raises:
         ValueError: for a number of episodes or worlds below 1.
@@ -221,7 +227,9 @@ def _shifted(
     if progress is None:
         return lambda _: None
     lanes, steps = sum(len(part.open) for part in before), sum(part.num_steps for part in before)
-    return lambda book: progress(EvaluationProgress(min(lanes + int((~book.open).sum()), total), total, steps + book.num_steps))
+    return lambda book: progress(
+        EvaluationProgress(min(lanes + int((~book.open).sum()), total), total, steps + book.num_steps)
+    )
 
 
 def _extra(part: _FirstEpisodes, name: str) -> np.ndarray:

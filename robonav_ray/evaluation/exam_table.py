@@ -2,8 +2,10 @@
 
 ::
 
-    exam.json           who took part and what each knows, the scenarios, what is missing and why, versions, command, a hash of the rows
-    episodes.parquet    entrant, scenario (numbers in exam.json), world, and what is known of the episode; NaN where it was not told
+    exam.json           who took part and what each knows, the scenarios, what is missing and why, versions, command,
+                        a hash of the rows
+    episodes.parquet    entrant, scenario (numbers in exam.json), world, and the columns of the episode; NaN where it
+                        was not told
 
 The files may come from somebody else, so every value is vetted when they are read.
 """
@@ -111,7 +113,8 @@ class ExamTable:
     entrants: tuple[EntrantFacts, ...]
     scenarios: tuple[ScenarioFacts, ...]
     columns: dict[str, np.ndarray]
-    """(E,) each, cell by cell: ``entrant`` and ``scenario`` int32, ``world`` int64, the columns of ``EpisodeTable`` and float64 others."""
+    """(E,) each, cell by cell: ``entrant`` and ``scenario`` int32, ``world`` int64, the columns of ``EpisodeTable`` and
+    float64 others."""
     missing: dict[Cell, str] = field(default_factory=dict)
     """Why a cell is empty, where it is."""
     decisions: dict[Cell, Decisions] = field(default_factory=dict)
@@ -139,7 +142,14 @@ class ExamTable:
         }
         for name in names:
             columns[name] = _stacked([_column(cells[cell], name) for cell in order], _TYPES.get(name, np.float64))
-        return cls(tuple(entrants), tuple(scenarios), columns, dict(missing or {}), dict(decisions or {}), dict(provenance or {}))
+        return cls(
+            tuple(entrants),
+            tuple(scenarios),
+            columns,
+            dict(missing or {}),
+            dict(decisions or {}),
+            dict(provenance or {}),
+        )
 
     @property
     def num_rows(self) -> int:
@@ -147,12 +157,16 @@ class ExamTable:
         return len(self.columns["world"])
 
     def cell(self, entrant: int, scenario: int) -> EpisodeTable:
-        """Return the episodes of one cell in the order of ``world``: the same worlds for every entrant; none where the cell is missing."""
+        """Return the episodes of one cell in the order of ``world``: the same worlds for every entrant; none where the
+        cell is missing.
+        """
         rows = np.flatnonzero((self.columns["entrant"] == entrant) & (self.columns["scenario"] == scenario))
         rows = rows[np.argsort(self.columns["world"][rows], kind="stable")]
         facts = self.scenarios[scenario]
         extra = {
-            name: array[rows] for name, array in self.columns.items() if name not in _TYPES and np.isfinite(array[rows]).any()
+            name: array[rows]
+            for name, array in self.columns.items()
+            if name not in _TYPES and np.isfinite(array[rows]).any()
         }
         base = {name: self.columns[name][rows] for name in BASE_COLUMNS}
         return EpisodeTable(
@@ -168,7 +182,8 @@ class ExamTable:
             "scenarios": [dataclasses.asdict(scenario) for scenario in self.scenarios],
             "missing": [{"entrant": e, "scenario": s, "reason": why} for (e, s), why in sorted(self.missing.items())],
             "decisions": [
-                {"entrant": e, "scenario": s, **dataclasses.asdict(told)} for (e, s), told in sorted(self.decisions.items())
+                {"entrant": e, "scenario": s, **dataclasses.asdict(told)}
+                for (e, s), told in sorted(self.decisions.items())
             ],
             "num_rows": self.num_rows,
             "sha256": {EPISODES_PARQUET: hashlib.sha256(data).hexdigest()},
@@ -192,7 +207,8 @@ class ExamTable:
             data = read_bytes(folder / EPISODES_PARQUET, MAX_TABLE_BYTES)
         except FileNotFoundError as error:
             raise ExamTableError(
-                f"{folder}: holds no {Path(str(error.filename or path)).name}, so it is no exam; `robonav compare ... --out` makes one"
+                f"{folder}: holds no {Path(str(error.filename or path)).name}, so it is no exam; `robonav compare ... "
+                "--out` makes one"
             ) from None
         facts = _Facts(path, document)
         if facts.sha256 != hashlib.sha256(data).hexdigest():
@@ -215,7 +231,9 @@ def write_rows(columns: Mapping[str, np.ndarray]) -> bytes:
 
 
 def read_rows(data: bytes, path: Path, num_entrants: int, num_scenarios: int) -> dict[str, np.ndarray]:
-    """Return the columns in the bytes of a parquet file; ExamTableError, naming ``path`` and the column, for what cannot be."""
+    """Return the columns in the bytes of a parquet file; ExamTableError, naming ``path`` and the column, for what
+    cannot be.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -253,7 +271,9 @@ class _Facts:
         if root.get("format_version") != FORMAT_VERSION:
             told = root.get("format_version")
             raise ExamTableError(f"{path}: format_version is {told!r}, and this version reads {FORMAT_VERSION}")
-        self.entrants = tuple(self._made(EntrantFacts, e, f"entrants.{i}") for i, e in enumerate(self._list(root, "entrants")))
+        self.entrants = tuple(
+            self._made(EntrantFacts, e, f"entrants.{i}") for i, e in enumerate(self._list(root, "entrants"))
+        )
         self.scenarios = tuple(
             self._made(ScenarioFacts, s, f"scenarios.{i}") for i, s in enumerate(self._list(root, "scenarios"))
         )
@@ -261,7 +281,9 @@ class _Facts:
             names = [one.name for one in facts]
             if not names or len(set(names)) < len(names):
                 raise ExamTableError(f"{path}: {key}: there must be some, each by a name of its own")
-        self.missing = {self._cell(m, f"missing.{i}"): str(m.get("reason")) for i, m in enumerate(self._list(root, "missing"))}
+        self.missing = {
+            self._cell(m, f"missing.{i}"): str(m.get("reason")) for i, m in enumerate(self._list(root, "missing"))
+        }
         self.decisions: dict[Cell, Decisions] = {}
         for i, told in enumerate(self._list(root, "decisions")):
             cell = self._cell(told, f"decisions.{i}")
@@ -300,12 +322,16 @@ class _Facts:
                 if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
                     raise ExamTableError(f"{self._path}: {key}.{name} is missing")
             elif not _fits(value[name], str(one.type)):
-                raise ExamTableError(f"{self._path}: {key}.{name} is {str(value[name])[:60]!r}, and {one.type} belongs there")
+                raise ExamTableError(
+                    f"{self._path}: {key}.{name} is {str(value[name])[:60]!r}, and {one.type} belongs there"
+                )
         return kind(**value)
 
 
 def _fits(value: Any, annotation: str) -> bool:
-    """Whether a value of JSON is of the kind that the annotation of one of the facts names; numbers finite and not negative."""
+    """Whether a value of JSON is of the kind that the annotation of one of the facts names; numbers finite and not
+    negative.
+    """
     if value is None:
         return "None" in annotation
     if annotation.startswith("dict"):

@@ -18,7 +18,9 @@ OwnMetric = Callable[[EpisodeTable], Any]
 
 
 def find_metrics(names: tuple[str, ...]) -> dict[str, OwnMetric]:
-    """Return the functions of ``evaluation.metrics`` by what stands behind the colon; UserError for the first that is not there."""
+    """Return the functions of ``evaluation.metrics`` by what stands behind the colon; UserError for the first that is
+    not there.
+    """
     found = {name.rpartition(":")[2]: load_user_code(name, METRICS, "evaluation.metrics") for name in names}
     if len(found) < len(names):
         raise UserError(f"evaluation.metrics: two of {', '.join(names)} have one name; give each its own")
@@ -26,14 +28,17 @@ def find_metrics(names: tuple[str, ...]) -> dict[str, OwnMetric]:
 
 
 def own_values(name: str, metric: OwnMetric, table: EpisodeTable) -> np.ndarray:
-    """Return the numbers (E,) float64 of one metric; UserError when it returns something else than a number for each episode."""
+    """Return the numbers (E,) float64 of one metric; UserError when it returns something else than a number for each
+    episode.
+    """
     try:
         value = np.asarray(metric(table), np.float64)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise UserError(f"evaluation.metrics: {name} failed: {type(error).__name__}: {error}") from error
     if value.shape != (table.num_episodes,):
         raise UserError(
-            f"evaluation.metrics: {name} returned numbers of shape {value.shape}, and one for each of the {table.num_episodes} "
+            f"evaluation.metrics: {name} returned numbers of shape {value.shape}, and one for each of the "
+            f"{table.num_episodes} "
             "episodes is wanted (NaN where there is none)"
         )
     return value

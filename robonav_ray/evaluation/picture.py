@@ -25,7 +25,10 @@ _SMALL_AXES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ("env steps per second", (("rollout/env_steps_per_s", "", GREEN),)),
     ("learner steps per second", (("learner/steps_per_s", "", VIOLET),)),
     ("samples per insert", (("replay/samples_per_insert", "", ORANGE),)),
-    ("age of samples (policy versions)", (("learner/policy_lag_max", "max", FAINT), ("learner/policy_lag_mean", "mean", RED))),
+    (
+        "age of samples (policy versions)",
+        (("learner/policy_lag_max", "max", FAINT), ("learner/policy_lag_mean", "mean", RED)),
+    ),
     ("|TD error|, Q", (("learner/td_error_mean", "|TD error|", RED), ("learner/q_mean", "Q", BLUE))),
 )
 """Title, and (metric, label, colour) of each line; axes without data are left out."""
@@ -58,8 +61,12 @@ def load_curves(run: Path) -> Curves:
             if name not in ("step", "time") and isinstance(value, int | float):
                 points.setdefault(name, []).append((line["step"], value))
     if not points:
-        raise ValueError(f"{path} holds no metrics, so there is nothing to draw; switch the jsonl tracker on (tracking.backends)")
-    series = {name: (np.array(rows, np.float64)[:, 0], np.array(rows, np.float64)[:, 1]) for name, rows in points.items()}
+        raise ValueError(
+            f"{path} holds no metrics, so there is nothing to draw; switch the jsonl tracker on (tracking.backends)"
+        )
+    series = {
+        name: (np.array(rows, np.float64)[:, 0], np.array(rows, np.float64)[:, 1]) for name, rows in points.items()
+    }
     return Curves(series, _stage_names(run / _PROGRESS_FILE))
 
 
@@ -79,7 +86,9 @@ def _stage_names(path: Path) -> tuple[str, ...]:
 
 
 def stage_spans(steps: np.ndarray, stage: np.ndarray, last_step: float) -> list[tuple[int, float, float]]:
-    """Return (stage, first step, last step) of each stretch of equal ``stage``; the first begins at 0, all are adjacent."""
+    """Return (stage, first step, last step) of each stretch of equal ``stage``; the first begins at 0, all are
+    adjacent.
+    """
     changes = [0, *(np.flatnonzero(np.diff(stage)) + 1).tolist()]
     begins = [0.0, *(float(steps[i]) for i in changes[1:])]
     return [(int(stage[i]), a, b) for i, a, b in zip(changes, begins, [*begins[1:], last_step], strict=True)]
@@ -102,14 +111,18 @@ def smoothed_by_stage(steps: np.ndarray, value: np.ndarray, spans: Sequence[tupl
 
 
 def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -> Path:
-    """Draw ``run``'s curves into ``path`` (``RUN/curves.png`` if None; aside, then renamed) and return where they are."""
+    """Draw ``run``'s curves into ``path`` (``RUN/curves.png`` if None; aside, then renamed) and return where they
+    are.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     curves = load_curves(run)
     top = top_lines(curves)
     small = [
-        (name, lines) for name, lines in _SMALL_AXES if lines != top and any(metric in curves.series for metric, _, _ in lines)
+        (name, lines)
+        for name, lines in _SMALL_AXES
+        if lines != top and any(metric in curves.series for metric, _, _ in lines)
     ]
     num_rows = -(-len(small) // 3)
     figure = Figure(figsize=(12, 3.6 + 2.1 * num_rows), dpi=120, facecolor="white", layout="constrained")
@@ -140,7 +153,9 @@ def _spans(curves: Curves) -> list[tuple[int, float, float]]:
 def _draw_gate(
     axes: Any, curves: Curves, spans: Sequence[tuple[int, float, float]], lines: Sequence[tuple[str, str, str]]
 ) -> None:
-    """Success and collisions of the gate's window over env steps, or its return where neither is told, with the stages behind them."""
+    """Success and collisions of the gate's window over env steps, or its return where neither is told, with the stages
+    behind them.
+    """
     from matplotlib.ticker import PercentFormatter
 
     _prepare(axes, curves, spans)
@@ -148,7 +163,9 @@ def _draw_gate(
         if metric in curves.series:
             steps, value = curves.series[metric]
             axes.plot(steps, value, color=colour, alpha=0.25, linewidth=0.9)
-            axes.plot(steps, smoothed_by_stage(steps, value, spans), color=colour, linewidth=2.0, label=label or _RETURN)
+            axes.plot(
+                steps, smoothed_by_stage(steps, value, spans), color=colour, linewidth=2.0, label=label or _RETURN
+            )
     if lines is _GATE_LINES:
         axes.set_ylim(0.0, 1.0)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -159,7 +176,9 @@ def _draw_gate(
             name = curves.stage_names[stage].replace("_", " ") if stage < len(curves.stage_names) else f"stage {stage}"
             text = name if (end - begin) / last > 0.0068 * len(name) else str(stage)
             middle, where = (begin + end) / 2, axes.get_xaxis_transform()
-            axes.text(middle, 1.02, picture_text(text), ha="center", va="bottom", fontsize=9, color=FAINT, transform=where)
+            axes.text(
+                middle, 1.02, picture_text(text), ha="center", va="bottom", fontsize=9, color=FAINT, transform=where
+            )
     _draw_passed(axes, curves)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.07), frameon=False, fontsize=9, ncols=3, labelcolor=INK)
@@ -171,12 +190,20 @@ def _draw_passed(axes: Any, curves: Curves) -> None:
     steps, passed = curves.series["curriculum/passed"]
     if passed.any():
         axes.axvline(
-            steps[int(np.argmax(passed > 0))], color=GREEN, linewidth=1.4, linestyle=(0, (4, 3)), label="curriculum passed"
+            steps[int(np.argmax(passed > 0))],
+            color=GREEN,
+            linewidth=1.4,
+            linestyle=(0, (4, 3)),
+            label="curriculum passed",
         )
 
 
 def _draw_small(
-    axes: Any, curves: Curves, spans: Sequence[tuple[int, float, float]], name: str, lines: Sequence[tuple[str, str, str]]
+    axes: Any,
+    curves: Curves,
+    spans: Sequence[tuple[int, float, float]],
+    name: str,
+    lines: Sequence[tuple[str, str, str]],
 ) -> None:
     _prepare(axes, curves, spans)
     for metric, label, colour in lines:

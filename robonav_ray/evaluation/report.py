@@ -1,4 +1,6 @@
-"""The evaluation for people and for programs: a table in the terminal, evaluation.json, evaluation.md, one line of verdict."""
+"""The evaluation for people and for programs: a table in the terminal, evaluation.json, evaluation.md, one line of
+verdict.
+"""
 
 from __future__ import annotations
 
@@ -61,11 +63,15 @@ def _mean_text(mean: Mean | None, unit: str = "", digits: int = 2) -> str:
     if mean is None or mean.value is None:
         return "-"
     text = f"{mean.value:.{digits}f}{unit}"
-    return text if mean.low is None or mean.high is None else f"{text} ({mean.low:.{digits}f} to {mean.high:.{digits}f})"
+    return (
+        text if mean.low is None or mean.high is None else f"{text} ({mean.low:.{digits}f} to {mean.high:.{digits}f})"
+    )
 
 
 def _rows(summary: Summary) -> list[tuple[str, str]]:
-    """Return (what, figure) in reading order, always the same rows; a figure that is not known, or says nothing new, is a dash."""
+    """Return (what, figure) in reading order, always the same rows; a figure that is not known, or says nothing new, is
+    a dash.
+    """
     kinds = {kind: rate for kind, rate in (summary.collision_by_kind or {}).items() if rate.count}
     danger = "-" if summary.danger_frac is None else f"{summary.danger_frac:.1%}"
     return [
@@ -105,10 +111,14 @@ def verdict(level: LevelReport) -> str:
 
 
 def print_report(report: EvaluationReport, console: Screen) -> None:
-    """Show the report as a table, a column per level, and the verdicts; a narrow screen has several, and intervals below their figures."""
+    """Show the report as a table, a column per level, and the verdicts; a narrow screen has several, and intervals
+    below their figures.
+    """
     console.print(_title(report), style="italic", soft_wrap=False)
     rows, fitting = _merged(report.levels), len(report.levels)
-    widths = [max(map(len, column)) + 2 for column in zip(("", *(level.level for level in report.levels)), *rows, strict=True)]
+    widths = [
+        max(map(len, column)) + 2 for column in zip(("", *(level.level for level in report.levels)), *rows, strict=True)
+    ]
     is_narrow = sum(widths) > console.width
     if is_narrow:
         fitting = max(1, (console.width - _LABELS) // _CELLS)
@@ -116,14 +126,17 @@ def print_report(report: EvaluationReport, console: Screen) -> None:
     for first in range(0, len(report.levels), fitting):
         shown = range(first, min(first + fitting, len(report.levels)))
         names = [report.levels[i].level.replace("_", " ") if is_narrow else report.levels[i].level for i in shown]
-        console.print(_table([[row[0], *(row[1 + i] for i in shown)] for row in rows], names, 2 - is_narrow), soft_wrap=False)
+        console.print(
+            _table([[row[0], *(row[1 + i] for i in shown)] for row in rows], names, 2 - is_narrow), soft_wrap=False
+        )
     console.print(_caption(report), style="dim italic", soft_wrap=False)
     for level in report.levels:
         console.print(verdict(level))
 
 
 _LABELS, _CELLS = 12, 17
-"""Least width of the column with what the figures are, and width of a narrow column of them: ``(0.631 to 0.674)`` and a gap."""
+"""Least width of the column with what the figures are, and width of a narrow column of them: ``(0.631 to 0.674)`` and a
+gap."""
 
 
 def _table(rows: Sequence[Sequence[str]], names: Sequence[str], gap: int) -> Table:

@@ -14,7 +14,8 @@ from robonav_ray.records import Outcome
 CLOSE_M = 0.2
 """Clearance below which a robot is close to a collision: the discomfort distance of CrowdNav (Chen et al. 2019)."""
 DANGER_COLUMN = "danger_frac"
-"""Extra column that an environment may tell: part of the episode's steps with a clearance below its discomfort distance."""
+"""Extra column that an environment may tell: part of the episode's steps with a clearance below its discomfort
+distance."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class Mean:
 
 @dataclass(frozen=True)
 class Summary:
-    """One policy on one set of worlds. Everything that needs outcomes or a path is None where the environment has none."""
+    """One policy on one set of worlds. Everything that needs outcomes or a path is None where the environment has
+    none.
+    """
 
     num_episodes: int
     confidence: float
@@ -50,7 +53,8 @@ class Summary:
     length: Mean
     """In env steps."""
     success: Rate | None = None
-    """``success``, ``collision``, ``timeout`` and ``cut_off`` sum to 1; the middle two are None where success is all that is told."""
+    """``success``, ``collision``, ``timeout`` and ``cut_off`` sum to 1; the middle two are None where success is all
+    that is told."""
     collision: Rate | None = None
     collision_by_kind: dict[str, Rate] | None = None
     """static, dynamic, wall, robot; they sum to ``collision``."""
@@ -70,11 +74,14 @@ class Summary:
     """Part of all env steps with a clearance below the discomfort distance, where the environment counts them."""
     goals_reached: Mean | None = None
     cut_off: Rate | None = None
-    """Episodes that did not end within ``evaluation.max_episode_steps``, which are no successes; None where all ended."""
+    """Episodes that did not end within ``evaluation.max_episode_steps``, which are no successes; None where all
+    ended."""
 
 
 def wilson_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the score interval of a binomial fraction (Wilson 1927): sound near 0 and 1, where the normal one is not."""
+    """Return the score interval of a binomial fraction (Wilson 1927): sound near 0 and 1, where the normal one is
+    not.
+    """
     if not 0 <= count <= total or total < 1:
         raise ValueError(f"{count} of {total} is not a fraction of at least one episode")
     z = float(stats.norm.ppf(0.5 + confidence / 2))
@@ -130,7 +137,9 @@ def summarize(table: EpisodeTable, confidence: float = 0.95) -> Summary:
         task_return=mean(table.task_return, confidence),
         total_return=mean(table.total_return, confidence),
         length=mean(table.length, confidence),
-        cut_off=rate(table.outcome == Outcome.CUT_OFF, confidence) if (table.outcome == Outcome.CUT_OFF).any() else None,
+        cut_off=rate(table.outcome == Outcome.CUT_OFF, confidence)
+        if (table.outcome == Outcome.CUT_OFF).any()
+        else None,
     )
     if not table.has_outcomes:
         return bare
@@ -154,7 +163,9 @@ def summarize(table: EpisodeTable, confidence: float = 0.95) -> Summary:
         success=rate(success, confidence),
         spl=mean(spl, confidence) if has_path else None,
         time_success_s=mean(table.length[success] * step_s, confidence) if step_s else None,
-        time_imputed_s=mean(imputed_time_s(success, table.length, step_s, limit), confidence) if limit and step_s else None,
+        time_imputed_s=mean(imputed_time_s(success, table.length, step_s, limit), confidence)
+        if limit and step_s
+        else None,
         path_ratio=mean(ratio, confidence) if has_path else None,
         min_clearance_m=mean(table.min_clearance_m, confidence) if has_clearance else None,
         close_call=rate(table.min_clearance_m < CLOSE_M, confidence) if has_clearance else None,

@@ -23,7 +23,9 @@ class RawFile(Protocol):
 
 
 class HashedFile:
-    """A file that is written once, from its first byte to its last. Leaving the block without an error makes it durable."""
+    """A file that is written once, from its first byte to its last. Leaving the block without an error makes it
+    durable.
+    """
 
     def __init__(self, name: str, raw: RawFile, make_durable: Callable[[], None] | None = None) -> None:
         """``make_durable`` is called when all is written, before ``raw`` is closed."""
@@ -48,7 +50,9 @@ class HashedFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         try:
             if kind is None and self._make_durable is not None:
                 self._make_durable()

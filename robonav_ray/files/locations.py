@@ -16,7 +16,9 @@ _LOST_SLASH = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/(?!/)")
 
 
 def is_uri(location: str) -> bool:
-    """Whether a location is in a bucket (s3://, gs://, abfs://) or otherwise named by a URI (file://), not by a path."""
+    """Whether a location is in a bucket (s3://, gs://, abfs://) or otherwise named by a URI (file://), not by a
+    path.
+    """
     return "://" in location
 
 
@@ -43,13 +45,14 @@ def check_location(location: str) -> str:
     scheme, _, rest = location.partition("://")
     if scheme not in _SCHEMES:
         raise ValueError(
-            f"{scheme}:// is no storage that is known; take a folder, or one of {', '.join(s + '://' for s in _SCHEMES)}"
+            f"{scheme}:// is no storage that is known; take a folder, or one of "
+            f"{', '.join(s + '://' for s in _SCHEMES)}"
         )
     owner, at, _ = rest.partition("/")[0].rpartition("@")
     if at and (scheme != "abfs" or ":" in owner):  # abfs://container@account names no secret
         raise ValueError(
-            f"{scheme}://...: has a name or a password in it, which would be written down with the config: give them in the environment "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS)"
+            f"{scheme}://...: has a name or a password in it, which would be written down with the config: give them "
+            "in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS)"
         )
     if any(word in rest.partition("?")[2].lower() for word in ("secret", "access_key", "token", "password")):
         raise ValueError(
@@ -86,7 +89,9 @@ def _arrow_error() -> type[Exception]:
 
 
 def name_of(location: str) -> str:
-    """Return what the last part of a location names, as ``join`` was given it; UserError when that is nothing, or leads elsewhere."""
+    """Return what the last part of a location names, as ``join`` was given it; UserError when that is nothing, or leads
+    elsewhere.
+    """
     last = (location.partition("?")[0] if is_uri(location) else location).rstrip("/").rpartition("/")[2]
     name = unquote(last) if is_uri(location) else last
     if "/" in name or "\0" in name or name in ("", ".", ".."):

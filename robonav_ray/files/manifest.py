@@ -1,7 +1,7 @@
 """The list of a checkpoint's files: their sizes and hashes, and a hash of the list itself.
 
-``manifest.json`` is written last and makes a folder a checkpoint. The reader of a manifest, the driver or a part of a run on its own node,
-finds out here that it is whole and names nothing outside of its folder.
+``manifest.json`` is written last and makes a folder a checkpoint. The reader of a manifest, the driver or a part of a
+run on its own node, finds out here that it is whole and names nothing outside of its folder.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def leads_outside(name: str) -> bool:
 
 
 def manifest_bytes(head: Mapping[str, Any], entries: Iterable[FileEntry], tail: Mapping[str, Any]) -> bytes:
-    """Return a manifest: JSON with ``head``, the files and ``tail``, and the SHA-256 of its own bytes with zeros in that hash's place."""
+    """Return a manifest: JSON with ``head``, the files and ``tail``, and the SHA-256 of its own bytes with zeros in
+    that hash's place.
+    """
     files = {entry.name: {"bytes": entry.num_bytes, "sha256": entry.sha256} for entry in sorted(entries)}
     text = json.dumps({"manifest_sha256": _UNKNOWN.decode(), **head, "files": files, **tail}, indent=1).encode()
     return text.replace(_UNKNOWN, hashlib.sha256(text).hexdigest().encode(), 1)
@@ -54,5 +56,7 @@ def check_manifest(data: bytes) -> None:
 
 
 def manifest_entries(document: Mapping[str, Any]) -> list[FileEntry]:
-    """Return the files that a manifest names; ValueError, KeyError, TypeError or AttributeError when it is none of ours."""
+    """Return the files that a manifest names; ValueError, KeyError, TypeError or AttributeError when it is none of
+    ours.
+    """
     return [FileEntry(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in document["files"].items()]

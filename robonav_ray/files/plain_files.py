@@ -1,10 +1,13 @@
-"""Every file that is opened by name is opened here: never through a link, only if it is a plain file, read whole only within a bound.
+"""Every file that is opened by name is opened here: never through a link, only if it is a plain file, read whole only
+within a bound.
 
-A run directory may come from a stranger. What lies in place of one of its files (a link to another file, a FIFO, a device, a folder,
-a sparse file of terabytes) ends in one message that names it: nothing hangs, nothing else is written, and no memory is taken for it.
+A run directory may come from a stranger. What lies in place of one of its files (a link to another file, a FIFO, a
+device, a folder, a sparse file of terabytes) ends in one message that names it: nothing hangs, nothing else is written,
+and no memory is taken for it.
 
-The last part of a path is what must not be a link: a folder on the way to it may be one (``runs -> /data/runs``). A file that the user
-names for this call, such as a config, may be a link to a plain file: ``follow=True``. ``docs/security.md`` has the rule.
+The last part of a path is what must not be a link: a folder on the way to it may be one (``runs -> /data/runs``). A
+file that the user names for this call, such as a config, may be a link to a plain file: ``follow=True``.
+``docs/security.md`` has the rule.
 """
 
 from __future__ import annotations
@@ -50,7 +53,9 @@ _KINDS = {
 
 
 class PlainFileError(OSError, UserError):
-    """What lies at a path is not the plain file that belongs there, or is too large, or may not be opened; the message names it."""
+    """What lies at a path is not the plain file that belongs there, or is too large, or may not be opened; the message
+    names it.
+    """
 
 
 def read_bytes(path: Path, limit: int = MAX_DOCUMENT_BYTES, *, follow: bool = False) -> bytes:
@@ -71,7 +76,9 @@ def read_bytes(path: Path, limit: int = MAX_DOCUMENT_BYTES, *, follow: bool = Fa
 
 
 def read_text(path: Path, limit: int = MAX_DOCUMENT_BYTES, *, follow: bool = False, errors: str = "strict") -> str:
-    """Return the whole of a plain UTF-8 file of at most ``limit`` bytes; raises as ``read_bytes`` does, and for other bytes."""
+    """Return the whole of a plain UTF-8 file of at most ``limit`` bytes; raises as ``read_bytes`` does, and for other
+    bytes.
+    """
     try:
         return read_bytes(path, limit, follow=follow).decode(errors=errors)
     except UnicodeDecodeError as error:
@@ -80,7 +87,9 @@ def read_text(path: Path, limit: int = MAX_DOCUMENT_BYTES, *, follow: bool = Fal
 
 
 def read_json(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> Any:
-    """Return the JSON document in a plain file of at most ``limit`` bytes; raises as ``read_text`` does, and for what is no JSON."""
+    """Return the JSON document in a plain file of at most ``limit`` bytes; raises as ``read_text`` does, and for what
+    is no JSON.
+    """
     try:
         return json.loads(read_text(path, limit))
     except (json.JSONDecodeError, RecursionError) as error:
@@ -98,7 +107,9 @@ def read_lines(path: Path, start: int = 0) -> Iterator[bytes]:
         file.seek(start)
         while line := file.readline(MAX_LINE_BYTES + 1):
             if len(line) > MAX_LINE_BYTES:
-                raise PlainFileError(f"{path}: holds a line of more than {MAX_LINE_BYTES} bytes, which nothing of ours writes")
+                raise PlainFileError(
+                    f"{path}: holds a line of more than {MAX_LINE_BYTES} bytes, which nothing of ours writes"
+                )
             yield line
 
 
@@ -108,7 +119,9 @@ def open_reading(path: Path, *, follow: bool = False) -> BinaryIO:
 
 
 def open_appending(path: Path) -> BinaryIO:
-    """Open a plain file, made if missing, to write unbuffered behind what it holds; PlainFileError when that cannot be."""
+    """Open a plain file, made if missing, to write unbuffered behind what it holds; PlainFileError when that cannot
+    be.
+    """
     return os.fdopen(_opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab", buffering=0)
 
 
@@ -125,14 +138,17 @@ def open_new(path: Path, mode: int = 0o666) -> BinaryIO:
 
 
 def open_lock(path: Path, *, make: bool = True) -> BinaryIO:
-    """Open a plain file to be locked; what it holds stays. Unless ``make``, it is only read, and FileNotFoundError says it is missing."""
+    """Open a plain file to be locked; what it holds stays. Unless ``make``, it is only read, and FileNotFoundError says
+    it is missing.
+    """
     flags = os.O_RDWR | os.O_CREAT if make else os.O_RDONLY
     return os.fdopen(_opened(path, flags), "r+b" if make else "rb", buffering=0)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a new file that takes the place of ``path`` when the block ends without an error: a reader finds the old one or the new one.
+    """Give a new file that takes the place of ``path`` when the block ends without an error: a reader finds the old one
+    or the new one.
 
     A link to a plain file is replaced, not followed.
 
@@ -146,7 +162,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def replacing_path(path: Path) -> Iterator[Path]:
-    """As ``replacing``, for writers that open files themselves: gives the path of an empty file, with the same suffix."""
+    """As ``replacing``, for writers that open files themselves: gives the path of an empty file, with the same
+    suffix.
+    """
     check_replaceable(path)
     aside = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     with _naming(path, aside):
@@ -173,7 +191,9 @@ def _naming(path: Path, aside: Path) -> Iterator[None]:
 
 
 def replace(path: Path, content: bytes | str) -> None:
-    """Write a whole file aside and rename it, as ``replacing`` does. Text becomes UTF-8; what has no place there is written as escapes."""
+    """Write a whole file aside and rename it, as ``replacing`` does. Text becomes UTF-8; what has no place there is
+    written as escapes.
+    """
     with replacing(path) as file:
         file.write(content if isinstance(content, bytes) else content.encode(errors="backslashreplace"))
 
@@ -204,7 +224,8 @@ def check_entries(folder: Path, files: Collection[str], folders: Collection[str]
 
     Raises:
         FileNotFoundError: When there is no ``folder``.
-        PlainFileError: Naming the first of ``files`` that is no plain file, or of ``folders`` that is no folder; a link is neither.
+        PlainFileError: Naming the first of ``files`` that is no plain file, or of ``folders`` that is no folder; a link
+            is neither.
     """
     with _refusals(folder):
         names = sorted(os.listdir(folder))
@@ -218,10 +239,12 @@ def check_entries(folder: Path, files: Collection[str], folders: Collection[str]
 
 
 def list_plain(folder: Path, most: int) -> list[str]:
-    """Return the names of all plain files below a folder, with slashes, in order; links, and what they lead to, are none of them.
+    """Return the names of all plain files below a folder, with slashes, in order; links, and what they lead to, are
+    none of them.
 
     Raises:
-        PlainFileError: When there are more than ``most`` files and folders, or more than MAX_DEPTH folders in each other.
+        PlainFileError: When there are more than ``most`` files and folders, or more than MAX_DEPTH folders in each
+            other.
     """
     names, left, count = list[str](), [""], 0
     while left:
@@ -264,7 +287,9 @@ def check_folder(path: Path) -> None:
 
 
 def check_way(base: Path, name: str) -> None:
-    """Raise PlainFileError when what stands for a folder between ``base`` and ``name``, a path below it, is none, or is a link to one."""
+    """Raise PlainFileError when what stands for a folder between ``base`` and ``name``, a path below it, is none, or is
+    a link to one.
+    """
     for folder in reversed((base / name).relative_to(base).parents[:-1]):
         check_folder(base / folder)
 
@@ -290,7 +315,9 @@ def _opened(path: Path, flags: int, mode: int = 0o666, *, follow: bool = False) 
 
 @contextlib.contextmanager
 def _refusals(path: Path) -> Iterator[None]:
-    """Make a PlainFileError of what a path is refused for; an error that may pass (no room, no answer) is raised as it is."""
+    """Make a PlainFileError of what a path is refused for; an error that may pass (no room, no answer) is raised as it
+    is.
+    """
     try:
         yield
     except PlainFileError:

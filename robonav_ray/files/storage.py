@@ -1,4 +1,5 @@
-"""Where a checkpoint's files lie, and how one is written: hashed while it is written, and on the disk before its entry is returned.
+"""Where a checkpoint's files lie, and how one is written: hashed while it is written, and on the disk before its entry
+is returned.
 
 ::
 
@@ -72,7 +73,9 @@ class LocalFolder:
 
 
 class _LocalFile:
-    """An unbuffered file whose ``write`` writes all of it (the system may take less at a time); errors name the file."""
+    """An unbuffered file whose ``write`` writes all of it (the system may take less at a time); errors name the
+    file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._raw = path, open_writing(path, buffering=0)
@@ -106,7 +109,9 @@ def write_file(folder: Folder, name: str, data: bytes) -> FileEntry:
 
 
 class BucketFolder:
-    """A prefix of a bucket. What is written appears when it is whole; a write that fails is not tried again, the save is."""
+    """A prefix of a bucket. What is written appears when it is whole; a write that fails is not tried again, the save
+    is.
+    """
 
     def __init__(self, location: str) -> None:
         self.location = location
@@ -127,7 +132,9 @@ class BucketFolder:
 
 
 def join(location: str, *names: str) -> str:
-    """Return the location of something below ``location``; options of a URI stay where they belong, and names are quoted in it."""
+    """Return the location of something below ``location``; options of a URI stay where they belong, and names are
+    quoted in it.
+    """
     if not is_uri(location):
         return "/".join([location.rstrip("/"), *names])
     base, mark, options = location.partition("?")
@@ -135,7 +142,9 @@ def join(location: str, *names: str) -> str:
 
 
 def inside(location: str, name: str) -> str:
-    """Return the location of ``name`` (with slashes) below a run or a checkpoint; PlainFileError when a link is on the way from there."""
+    """Return the location of ``name`` (with slashes) below a run or a checkpoint; PlainFileError when a link is on the
+    way from there.
+    """
     if (here := as_folder(location)) is not None:
         plain_files.check_way(here, name)
     return join(location, *name.split("/"))
@@ -152,7 +161,9 @@ def exists(location: str) -> bool:
 
 
 def read_bytes(location: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
-    """Return a file's content; FileNotFoundError when there is none, PlainFileError when it is larger than ``limit`` or no plain file."""
+    """Return a file's content; FileNotFoundError when there is none, PlainFileError when it is larger than ``limit`` or
+    no plain file.
+    """
 
     def read() -> bytes:
         if (here := as_folder(location)) is not None:
@@ -180,7 +191,8 @@ def write_bytes(location: str, data: bytes) -> None:
 
 
 def list_folder(location: str, *, follow: bool = False) -> list[tuple[str, bool, float]]:
-    """Return (name, whether it is a folder, when it was changed) of all that lies directly in a folder; nothing when it does not exist.
+    """Return (name, whether it is a folder, when it was changed) of all that lies directly in a folder; nothing when it
+    does not exist.
 
     Links are left out, or with ``follow`` taken for what they lead to.
     """
@@ -205,7 +217,8 @@ def _list_here(folder: Path) -> list[tuple[str, bool, float]]:
 
 
 def list_tree(location: str, most: int) -> list[str]:
-    """Return the names of all files below a folder, with slashes, in order; nothing when it does not exist. Links are left out.
+    """Return the names of all files below a folder, with slashes, in order; nothing when it does not exist. Links are
+    left out.
 
     Raises:
         PlainFileError: When there are more than ``most``; on this machine no more than that are looked at.
@@ -238,7 +251,9 @@ def remove(location: str, *, folder: bool) -> None:
 
 
 def probe(location: str) -> None:
-    """Write a file into the folder, read it back and remove it; OSError when one of these does not work within PROBE_S."""
+    """Write a file into the folder, read it back and remove it; OSError when one of these does not work within
+    PROBE_S.
+    """
     name, failed = f".robonav-probe-{uuid.uuid4().hex}", []
 
     def ask() -> None:
@@ -263,8 +278,8 @@ def probe(location: str) -> None:
 def local_folder(location: str) -> Iterator[Path]:
     """Give a folder as a directory of this machine: itself, or a copy that goes at the end.
 
-    Files that the checkpoint's manifest (one or two folders up) names are held against their hashes first; DamagedError or
-    FileNotFoundError when one differs or is missing.
+    Files that the checkpoint's manifest (one or two folders up) names are held against their hashes first; DamagedError
+    or FileNotFoundError when one differs or is missing.
     """
     expected = _named_above(location)
     if not is_uri(location):
@@ -290,11 +305,17 @@ def _named_above(location: str) -> Mapping[str, FileEntry | None]:
             data = read_bytes(place)
             try:
                 check_manifest(data)
-                named = {e.name.removeprefix(prefix): e for e in manifest_entries(json.loads(data)) if e.name.startswith(prefix)}
+                named = {
+                    e.name.removeprefix(prefix): e
+                    for e in manifest_entries(json.loads(data))
+                    if e.name.startswith(prefix)
+                }
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DamagedError(f"{place.partition('?')[0]}: {error}") from None
             if outside := next(filter(leads_outside, named), None):
-                raise DamagedError(f"{place.partition('?')[0]}: names the file {outside[:60]!r} outside of the checkpoint")
+                raise DamagedError(
+                    f"{place.partition('?')[0]}: names the file {outside[:60]!r} outside of the checkpoint"
+                )
             return named
     return {}
 
@@ -303,12 +324,14 @@ def check(location: str, expected: Mapping[str, FileEntry | None]) -> None:
     """Hold files below ``location`` against what they should be, several at a time.
 
     Raises:
-        DamagedError, FileNotFoundError: naming one that differs or is missing; another OSError when the storage does not answer.
+        DamagedError, FileNotFoundError: naming one that differs or is missing; another OSError when the storage does
+        not answer.
     """
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         list(
             pool.map(
-                lambda item: _tried(partial(_read_once, inside(location, item[0]), len, item[1]), location), expected.items()
+                lambda item: _tried(partial(_read_once, inside(location, item[0]), len, item[1]), location),
+                expected.items(),
             )
         )
 
@@ -324,8 +347,12 @@ def fetch(location: str, target: Path, expected: FileEntry | None = None, limit:
     _tried(copy, location)
 
 
-def _read_once(location: str, take: Callable[[bytes], Any], expected: FileEntry | None, limit: int | None = None) -> None:
-    """Hand a file's bytes to ``take``; OSError when they are not what ``expected`` says, PlainFileError when more than ``limit``."""
+def _read_once(
+    location: str, take: Callable[[bytes], Any], expected: FileEntry | None, limit: int | None = None
+) -> None:
+    """Hand a file's bytes to ``take``; OSError when they are not what ``expected`` says, PlainFileError when more than
+    ``limit``.
+    """
     digest, num_bytes = hashlib.sha256(), 0
     limit = limit if expected is None else expected.num_bytes
     with _opened(location) as stream:
@@ -334,7 +361,9 @@ def _read_once(location: str, take: Callable[[bytes], Any], expected: FileEntry 
             num_bytes += len(block)
             take(block)
     if expected is None and limit is not None and num_bytes > limit:
-        raise PlainFileError(f"{location.partition('?')[0]}: is larger than {limit} bytes, the most that is read of such a file")
+        raise PlainFileError(
+            f"{location.partition('?')[0]}: is larger than {limit} bytes, the most that is read of such a file"
+        )
     if expected is not None and (num_bytes, digest.hexdigest()) != (expected.num_bytes, expected.sha256):
         raise DamagedError(f"{location.partition('?')[0]}: does not match its hash in {MANIFEST} (damaged)")
 

@@ -1,8 +1,10 @@
-"""The largest batch that a model can be trained with here, found by trying, without ever running the machine out of memory.
+"""The largest batch that a model can be trained with here, found by trying, without ever running the machine out of
+memory.
 
-Sizes are doubled from the smallest. A GPU says itself when its memory is full, and survives it. A CPU does not: the kernel ends the
-process. So there every size is first *predicted* from what the smaller ones took, and tried only if that fits; and while it is tried,
-the process's address space is limited, so that an allocation beyond the prediction fails as an error that is caught.
+Sizes are doubled from the smallest. A GPU says itself when its memory is full, and survives it. A CPU does not: the
+kernel ends the process. So there every size is first *predicted* from what the smaller ones took, and tried only if
+that fits; and while it is tried, the process's address space is limited, so that an allocation beyond the prediction
+fails as an error that is caught.
 """
 
 from __future__ import annotations
@@ -26,7 +28,14 @@ from robonav_ray.learner.tensor_tree import tensors_in
 NOISE_BYTES = 16 << 20
 """Growth below which a measured peak says nothing: allocators take memory in advance."""
 MARGIN = 1.25
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed", "cannot allocate")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
+    "cannot allocate",
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,10 @@ class BatchSizeSearch:
     def describe(self) -> str:
         """Return a few lines for people."""
         return "\n".join(
-            [f"batch size {self.batch_size} on {self.device}, limited by {self.limited_by}", *(t.describe() for t in self.tried)]
+            [
+                f"batch size {self.batch_size} on {self.device}, limited by {self.limited_by}",
+                *(t.describe() for t in self.tried),
+            ]
         )
 
 
@@ -79,7 +91,9 @@ class Limits:
 class BatchSizeProbe:
     """Makes training steps of a model on made-up batches, and says what they cost."""
 
-    def __init__(self, model: nn.Module, make_inputs: Callable[[int], Any], device: torch.device, precision: str = "float32"):
+    def __init__(
+        self, model: nn.Module, make_inputs: Callable[[int], Any], device: torch.device, precision: str = "float32"
+    ):
         self._model, self._make_inputs, self._device = model, make_inputs, device
         self._precision = Precision(precision, device)
         self._counted = True
@@ -142,7 +156,9 @@ class BatchSizeProbe:
         return memory.peak_bytes() if self._counted else memory.resident_bytes()
 
 
-def search_batch_size(probe: BatchSizeProbe, device: str, smallest: int, limits: Limits, refine: bool) -> BatchSizeSearch:
+def search_batch_size(
+    probe: BatchSizeProbe, device: str, smallest: int, limits: Limits, refine: bool
+) -> BatchSizeSearch:
     """Double from ``smallest`` while it fits, then (``refine``) halve the last gap down to a sixteenth of the size.
 
     Raises:
@@ -151,8 +167,8 @@ def search_batch_size(probe: BatchSizeProbe, device: str, smallest: int, limits:
     until = time.monotonic() + limits.search_s
     if probe.floor_bytes > limits.max_bytes:
         raise UserError(
-            f"the gradients of the model alone take {probe.floor_bytes / 2**20:.0f} MiB, and only {limits.max_bytes / 2**20:.0f} MiB may "
-            "be used: free memory, raise memory_frac, or take a smaller model"
+            f"the gradients of the model alone take {probe.floor_bytes / 2**20:.0f} MiB, and only "
+            f"{limits.max_bytes / 2**20:.0f} MiB may be used: free memory, raise memory_frac, or take a smaller model"
         )
     probe.try_size(smallest, limits.max_bytes)  # warm-up: the first pass loads code and sets up the allocator
     tried: list[Trial] = []
@@ -170,7 +186,8 @@ def search_batch_size(probe: BatchSizeProbe, device: str, smallest: int, limits:
         best, size = size, size * 2
     if not best:
         raise UserError(
-            f"not even a batch of {smallest} fits on {device} ({tried[-1].describe()}): free memory, or take a smaller model or input"
+            f"not even a batch of {smallest} fits on {device} ({tried[-1].describe()}): free memory, or take a smaller "
+            "model or input"
         )
     while refine and best < size <= limits.max_batch_size and size - best > max(1, best // 16):
         middle = (best + size) // 2
@@ -189,8 +206,8 @@ def search_batch_size(probe: BatchSizeProbe, device: str, smallest: int, limits:
 def predicted_bytes(size: int, tried: list[Trial], floor_bytes: int) -> int:
     """Return what a step of ``size`` rows is expected to take at most, from the trials so far.
 
-    Linear in the rows, or steeper where the last trials were (attention over the batch is quadratic), with a margin. Trials within the
-    allocator's noise count as that noise.
+    Linear in the rows, or steeper where the last trials were (attention over the batch is quadratic), with a margin.
+    Trials within the allocator's noise count as that noise.
     """
     made = sorted((t.batch_size, t.peak_bytes) for t in tried if t.peak_bytes is not None and t.fits)
     if not made:
@@ -209,7 +226,10 @@ def _rule_out(size: int, tried: list[Trial], floor_bytes: int, limits: Limits, u
     """Return (limit, reason) why ``size`` shall not be tried, None when it may."""
     expected = predicted_bytes(size, tried, floor_bytes)
     if expected > limits.max_bytes:
-        return "memory", f"would take up to {expected / 2**20:.0f} MiB, and {limits.max_bytes / 2**20:.0f} MiB may be used"
+        return (
+            "memory",
+            f"would take up to {expected / 2**20:.0f} MiB, and {limits.max_bytes / 2**20:.0f} MiB may be used",
+        )
     made = [t for t in tried if t.step_s is not None]
     if made:
         step_s = made[-1].step_s or 0.0
@@ -242,12 +262,16 @@ def sum_of_means(outputs: Any) -> Tensor | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether ``error`` says that memory has run out, from whichever library."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error).lower() for word in _OUT_OF_MEMORY)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        word in str(error).lower() for word in _OUT_OF_MEMORY
+    )
 
 
 @contextmanager
 def left_untouched(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Give the model back with the buffers, gradients and train/eval modes that it had, and torch's random numbers too."""
+    """Give the model back with the buffers, gradients and train/eval modes that it had, and torch's random numbers
+    too.
+    """
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     modes = [(module, module.training) for module in model.modules()]

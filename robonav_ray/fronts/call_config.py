@@ -1,4 +1,6 @@
-"""A config as a program hands it over: a path, a mapping, a config that is made already, or nothing, with overrides by dotted key."""
+"""A config as a program hands it over: a path, a mapping, a config that is made already, or nothing, with overrides by
+dotted key.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,15 @@ Overrides = Mapping[str, Any]
 
 
 def override_texts(overrides: Overrides | None) -> list[str]:
-    """Return overrides in the form of the command line, ``a.b=c``; ConfigError for a key or a value that cannot be one."""
+    """Return overrides in the form of the command line, ``a.b=c``; ConfigError for a key or a value that cannot be
+    one.
+    """
     texts: list[str] = []
     for key, value in (overrides or {}).items():
         if not isinstance(key, str):
-            raise ConfigError(f"overrides: the key {key!r} is no text; write section.key, for instance learner.batch_size")
+            raise ConfigError(
+                f"overrides: the key {key!r} is no text; write section.key, for instance learner.batch_size"
+            )
         texts.append(override_text(key, _plain(value)))
     return texts
 
@@ -30,7 +36,8 @@ def override_texts(overrides: Overrides | None) -> list[str]:
 def asked_config(
     model: type[Model], given: str | Path | Mapping[str, Any] | Model | None, overrides: Overrides | None
 ) -> tuple[Path | Model | None, list[str]]:
-    """Return what the rooms beneath take: a file (or the name of a shipped config) or None with overrides to read it with, or a config.
+    """Return what the rooms beneath take: a file (or the name of a shipped config) or None with overrides to read it
+    with, or a config.
 
     Raises:
         ConfigError: For anything wrong in a config that is no file, with every problem found.
@@ -43,12 +50,14 @@ def asked_config(
         dotted = override_texts({key: value for key, value in given.items() if "." in str(key)})
         return checked_config(model, sections, [*dotted, *texts], "config"), []
     if not isinstance(given, model):
-        raise ConfigError(f"config: {type(given).__name__} is no config; give a path, a mapping, a {model.__name__} or None")
+        raise ConfigError(
+            f"config: {type(given).__name__} is no config; give a path, a mapping, a {model.__name__} or None"
+        )
     preset = given.preset if isinstance(given, RunConfig) else None
     if (overrides or {}).get("preset", preset) != preset:
         raise ConfigError(
-            f"override 'preset={(overrides or {})['preset']}': a {model.__name__} has every setting written down, so a preset would "
-            "change nothing; give a mapping, or change the settings themselves"
+            f"override 'preset={(overrides or {})['preset']}': a {model.__name__} has every setting written down, so a "
+            "preset would change nothing; give a mapping, or change the settings themselves"
         )
     return (checked_config(model, given.model_dump(mode="json"), texts, "config") if texts else given), []
 

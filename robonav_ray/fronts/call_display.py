@@ -17,7 +17,9 @@ from robonav_ray.tracking.status import RunStatus
 PANEL_WIDTH = 96
 DRAW_S = 0.5
 """Seconds between two drawings in a notebook: each travels to the browser."""
-_PAGE = "<pre style=\"font-family:Menlo,'DejaVu Sans Mono',consolas,'Courier New',monospace;line-height:1.2\">{code}</pre>"
+_PAGE = (
+    "<pre style=\"font-family:Menlo,'DejaVu Sans Mono',consolas,'Courier New',monospace;line-height:1.2\">{code}</pre>"
+)
 Display = Callable[..., Any]
 """``IPython.display.display``."""
 
@@ -50,7 +52,9 @@ class NotebookPanel(StatusBlock):
 
     def __init__(self, display: Display, now: Callable[[], float] = time.monotonic) -> None:
         """Nothing is shown before the first status. ``display`` is IPython's, or one that takes the same."""
-        super().__init__(Screen(file=io.StringIO(), width=PANEL_WIDTH, force_terminal=True, force_jupyter=False, record=True))
+        super().__init__(
+            Screen(file=io.StringIO(), width=PANEL_WIDTH, force_terminal=True, force_jupyter=False, record=True)
+        )
         self._display, self._now = display, now
         self._handle: Any = None
         self._drawn_s = float("-inf")

@@ -1,4 +1,6 @@
-"""Our own curriculum as a function of a few values, for a search that is not Tune's: each call trains in a process of its own."""
+"""Our own curriculum as a function of a few values, for a search that is not Tune's: each call trains in a process of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,9 @@ def curriculum_objective(
 ) -> TrainFunction:
     """Return a ``train_fn(config, trial)`` that trains the curriculum and returns the highest objective of its reports.
 
-    ``config`` maps the names of ``DEFAULT_SPACE`` (num_layers, learning_rate, ...) or dotted keys of a run's config to values. The
-    objective is the stage plus the held-out success on it; ``trial.report(objective, env_steps)`` is called at every report, and a
-    trial that should be pruned is stopped there and raises ``optuna.TrialPruned``.
+    ``config`` maps the names of ``DEFAULT_SPACE`` (num_layers, learning_rate, ...) or dotted keys of a run's config to
+    values. The objective is the stage plus the held-out success on it; ``trial.report(objective, env_steps)`` is called
+    at every report, and a trial that should be pruned is stopped there and raises ``optuna.TrialPruned``.
 
     Args:
         run: What all runs have in common, as the sections of a run's config.
@@ -70,7 +72,10 @@ def curriculum_objective(
 
     def train(values: Mapping[str, Any], trial: Any) -> float:
         with tempfile.TemporaryDirectory(prefix="robonav-objective-") as scratch:
-            folder = Path(scratch if directory is None else directory).absolute() / f"trial-{getattr(trial, 'number', 0):05d}"
+            folder = (
+                Path(scratch if directory is None else directory).absolute()
+                / f"trial-{getattr(trial, 'number', 0):05d}"
+            )
             return _train(_Order(config, dotted(values), folder), trial)
 
     return train
@@ -119,7 +124,12 @@ def _work(pipe: Connection, order: _Order) -> None:
         search = order.config.trial
         config = Experiment(Path(), order.config).trial_config("objective", order.params)
         run = TrialRun(
-            order.directory, config, search.report_env_steps, start_local, wiring_name="local", command=("curriculum_objective",)
+            order.directory,
+            config,
+            search.report_env_steps,
+            start_local,
+            wiring_name="local",
+            command=("curriculum_objective",),
         )
         try:
             while True:

@@ -36,7 +36,9 @@ class CurriculumLearningSystem:
     """
 
     def __init__(self, config: CurriculumConfig | None = None, world: WorldConfig | None = None) -> None:
-        """Begin with the first stage of ``config`` (None: the four of a run); ``world`` is what all stages share (None: the default)."""
+        """Begin with the first stage of ``config`` (None: the four of a run); ``world`` is what all stages share (None:
+        the default).
+        """
         self._curriculum = Curriculum(config or CurriculumConfig())
         self._world = world
         self._clock = self._curriculum.next_assignment(_ALONE).clock
@@ -58,7 +60,9 @@ class CurriculumLearningSystem:
         return self._curriculum.progress()
 
     def get_current_env_config(self) -> dict[str, Any]:
-        """Return the keyword arguments of ``gymnasium.make("robonav_ray/Nav-v0", ...)`` for the current stage, as plain data."""
+        """Return the keyword arguments of ``gymnasium.make("robonav_ray/Nav-v0", ...)`` for the current stage, as plain
+        data.
+        """
         config: dict[str, Any] = {"levels": self._curriculum.stages[self.stage].level.model_dump()}
         if self._world is not None:
             config["world"] = self._world.model_dump()
@@ -69,7 +73,8 @@ class CurriculumLearningSystem:
         return self._curriculum.epsilon
 
     def update(self, episode: int, reward: float, success: bool, collisions: float, env_steps: int = 0) -> bool:
-        """Report a finished episode; return whether it opened the stage's gate (the next stage has begun, or the last is passed).
+        """Report a finished episode; return whether it opened the stage's gate (the next stage has begun, or the last
+        is passed).
 
         Args:
             episode: Its number; must rise, so that nothing is reported twice.
@@ -83,7 +88,8 @@ class CurriculumLearningSystem:
         """
         if self._last_episode is not None and episode <= self._last_episode:
             raise ValueError(
-                f"episode {episode} was reported after {self._last_episode}: call update once, at the end of each episode"
+                f"episode {episode} was reported after {self._last_episode}: call update once, at the end of each "
+                "episode"
             )
         if not np.isfinite(reward) or not collisions >= 0 or env_steps < 0:
             raise ValueError(

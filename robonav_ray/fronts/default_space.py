@@ -21,5 +21,6 @@ DEFAULT_SPACE: Mapping[str, DimensionConfig] = MappingProxyType(
         "lr_schedule": DimensionConfig(choice=("constant", "linear", "cosine")),
     }
 )
-"""Sizes are units (``hidden_dims``, of each of ``num_layers`` layers), rows (``batch_size``, ``buffer_size``) and learner steps
-(``target_update``); ``epsilon_decay`` multiplies epsilon at the end of an episode. A ``train_fn`` leaves aside what it has no use for."""
+"""Sizes are units (``hidden_dims``, of each of ``num_layers`` layers), rows (``batch_size``, ``buffer_size``) and
+learner steps (``target_update``); ``epsilon_decay`` multiplies epsilon at the end of an episode. A ``train_fn`` leaves
+aside what it has no use for."""

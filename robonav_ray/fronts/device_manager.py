@@ -95,18 +95,21 @@ class DeviceManager:
     ) -> BatchSizeSearch:
         """Return the largest batch that the model can be trained with on ``device``, and what was tried to find it.
 
-        The model is given back as it was: weights, buffers, gradients, train or eval mode, device; torch's random numbers too. How it is
-        done, and why the process survives it, stands in ``fronts/batch_size.py``.
+        The model is given back as it was: weights, buffers, gradients, train or eval mode, device; torch's random
+        numbers too. How it is done, and why the process survives it, stands in ``fronts/batch_size.py``.
 
         Args:
             model: Anything that takes a tensor (B, *input_shape); moved to ``device`` for the search and back.
             input_shape: Shape of one row. Left out where ``make_inputs`` says it.
             device: ``cpu``, ``cuda``, ``cuda:1`` ...; None takes the model's own.
-            make_inputs: Makes the model's input (a tuple: its arguments) for a number of rows, where one float32 tensor will not do.
+            make_inputs: Makes the model's input (a tuple: its arguments) for a number of rows, where one float32 tensor
+                will not do.
             min_batch_size: First size tried; 2 at least with BatchNorm.
             max_batch_size: Last size tried.
-            memory_frac: Part of the memory that is free now which a step may take, optimiser state included (two floats a weight).
-            max_step_s: Longest step; None is no limit on a GPU and ``CPU_MAX_STEP_S`` on a CPU, where memory is hardly ever the limit.
+            memory_frac: Part of the memory that is free now which a step may take, optimiser state included (two floats
+                a weight).
+            max_step_s: Longest step; None is no limit on a GPU and ``CPU_MAX_STEP_S`` on a CPU, where memory is hardly
+                ever the limit.
             search_s: Seconds after which nothing more is tried.
             refine: Close in on the limit between the last two powers of two.
             precision: ``float32``, ``bf16`` or ``fp16``.
@@ -127,7 +130,9 @@ class DeviceManager:
             with left_untouched(model, at):
                 step_s = max_step_s or (None if at.type == "cuda" else CPU_MAX_STEP_S)
                 limits = Limits(max_batch_size, _budget_bytes(model, at, memory_frac), step_s, search_s)
-                return search_batch_size(BatchSizeProbe(model, inputs, at, precision), str(at), smallest, limits, refine)
+                return search_batch_size(
+                    BatchSizeProbe(model, inputs, at, precision), str(at), smallest, limits, refine
+                )
         finally:
             model.to(home)
 
@@ -144,7 +149,9 @@ def _check_range(
     if (input_shape is None) == (make_inputs is None):
         raise UserError("give either input_shape (of one row, without the batch) or make_inputs, not both")
     if input_shape is not None and not all(isinstance(n, int) and n > 0 for n in input_shape):
-        raise UserError(f"input_shape {input_shape}: write the positive sizes of one row, for instance (10,) or (3, 84, 84)")
+        raise UserError(
+            f"input_shape {input_shape}: write the positive sizes of one row, for instance (10,) or (3, 84, 84)"
+        )
     if not 1 <= min_batch_size <= max_batch_size:
         raise UserError(f"min_batch_size ({min_batch_size}) must be from 1 to max_batch_size ({max_batch_size})")
     if not 0.0 < memory_frac <= 1.0:
@@ -160,7 +167,9 @@ def _device_of(model: nn.Module) -> torch.device:
 
 
 def _budget_bytes(model: nn.Module, device: torch.device, memory_frac: float) -> int:
-    """Return what a step may take: a part of what is free, less Adam's two moments of every weight, which a search does not make."""
+    """Return what a step may take: a part of what is free, less Adam's two moments of every weight, which a search does
+    not make.
+    """
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory.available_bytes()
     moments = 2 * sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     return max(0, int(memory_frac * free) - moments)
@@ -169,7 +178,9 @@ def _budget_bytes(model: nn.Module, device: torch.device, memory_frac: float) ->
 def _cpu() -> DeviceInfo:
     limit = memory.available_bytes()
     total = psutil.virtual_memory().total
-    return DeviceInfo("cpu", _cpu_name(), total, total - limit, psutil.cpu_percent(interval=0.1) / 100.0, _cpu_temperature())
+    return DeviceInfo(
+        "cpu", _cpu_name(), total, total - limit, psutil.cpu_percent(interval=0.1) / 100.0, _cpu_temperature()
+    )
 
 
 def _cpu_name() -> str:
@@ -210,7 +221,9 @@ def _visible_handles(nvml: Any) -> list[Any]:
     handles: list[Any] = []
     for name in filter(None, (part.strip() for part in visible.split(","))):
         try:
-            handles.append(nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name))
+            handles.append(
+                nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name)
+            )
         except nvml.NVMLError:  # as CUDA does: an entry that is none ends the list
             break
     return handles
@@ -224,7 +237,10 @@ def _gpu(nvml: Any, handle: Any, index: int) -> DeviceInfo:
             return None
 
     name, memory_info = ask(nvml.nvmlDeviceGetName), ask(nvml.nvmlDeviceGetMemoryInfo)
-    rates, temperature = ask(nvml.nvmlDeviceGetUtilizationRates), ask(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU)
+    rates, temperature = (
+        ask(nvml.nvmlDeviceGetUtilizationRates),
+        ask(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
+    )
     return DeviceInfo(
         f"cuda:{index}",
         name.decode() if isinstance(name, bytes) else str(name or "GPU"),

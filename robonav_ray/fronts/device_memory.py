@@ -1,4 +1,6 @@
-"""How much memory this process may still take, how much it took at its highest, and a limit that turns a kill into an error."""
+"""How much memory this process may still take, how much it took at its highest, and a limit that turns a kill into an
+error.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ _STATUS = Path("/proc/self/status")
 
 
 def available_bytes() -> int:
-    """Return the memory that can be had without swapping: the machine's, or the container's (cgroup v1 or v2) where that is less."""
+    """Return the memory that can be had without swapping: the machine's, or the container's (cgroup v1 or v2) where
+    that is less.
+    """
     free = [psutil.virtual_memory().available]
     for limit, usage, statistics in _CGROUPS:
         try:
@@ -76,9 +80,11 @@ def peak_bytes() -> int:
 
 @contextmanager
 def limited_growth(num_bytes: int) -> Iterator[None]:
-    """Let allocations fail that would make this process grow by more than ``num_bytes``, instead of having it killed (Linux).
+    """Let allocations fail that would make this process grow by more than ``num_bytes``, instead of having it killed
+    (Linux).
 
-    Allocations of other threads fail too, so the limit is the last resort behind a prediction, and holds for as short as it can.
+    Allocations of other threads fail too, so the limit is the last resort behind a prediction, and holds for as short
+    as it can.
     """
     if not _STATUS.exists():
         yield

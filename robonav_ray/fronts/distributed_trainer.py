@@ -1,8 +1,9 @@
-"""The learner's parts (precision, accumulation, ranks, checkpoints) around a model and an optimiser of the user's own."""
+"""The learner's parts (precision, accumulation, ranks, checkpoints) around a model and an optimiser of the user's
+own.
+"""
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -14,13 +15,14 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from robonav_ray.errors import UserError
+from robonav_ray.fronts.trainer_processes import Strategy, chosen_strategy, join_torchrun, precision_name, wrapped
 from robonav_ray.fronts.user_batch import called, parts_of
 from robonav_ray.learner.accumulation import averaged, begin_gradients
 from robonav_ray.learner.bad_batches import MAX_BAD_IN_A_ROW
 from robonav_ray.learner.compilation import check_compile, compiled
 from robonav_ray.learner.devices import named_device, pick_device
-from robonav_ray.learner.parallel import average_over_ranks, has_process_group, spread_over_gpus, with_sync_batch_norm
-from robonav_ray.learner.precision import Precision, check_precision, has_bf16
+from robonav_ray.learner.parallel import has_process_group, with_sync_batch_norm
+from robonav_ray.learner.precision import Precision, check_precision
 from robonav_ray.learner.randomness import check_rng_state, rng_state, seed_rank, set_rng_state
 from robonav_ray.learner.ranks import OneRank, ProcessGroupRanks
 from robonav_ray.learner.tensor_tree import to_device, to_float32
@@ -28,17 +30,17 @@ from robonav_ray.learner.tree_file import load_tree, save_tree
 from robonav_ray.ranges import MAX_COUNT, check_numbers, count
 from robonav_ray.runs.saved_learner import LOSS_SCALE
 
-logger = logging.getLogger(__name__)
 CHECKPOINT_VERSION = 1
-Strategy = Literal["auto", "ddp", "dp", "none"]
 
 
 class DistributedTrainer:
-    """Trains any model on the devices that are there: one process, one or several GPUs, ranks under torchrun or in Ray Train workers.
+    """Trains any model on the devices that are there: one process, one or several GPUs, ranks under torchrun or in Ray
+    Train workers.
 
-    Every rank makes the same calls in the same order. A batch is ``(inputs, targets)``, ``{"inputs": ..., "targets": ...}`` or an object
-    with these two fields; inputs are a tensor, a tuple (the model's arguments), a mapping (its keywords), or a list, a dataclass or a named
-    tuple that the model takes as it is. Whatever holds tensors may hold others, to any depth. Each rank brings its own rows.
+    Every rank makes the same calls in the same order. A batch is ``(inputs, targets)``, ``{"inputs": ..., "targets":
+    ...}`` or an object with these two fields; inputs are a tensor, a tuple (the model's arguments), a mapping (its
+    keywords), or a list, a dataclass or a named tuple that the model takes as it is. Whatever holds tensors may hold
+    others, to any depth. Each rank brings its own rows.
     """
 
     def __init__(
@@ -59,12 +61,12 @@ class DistributedTrainer:
 
         Args:
             model: What is trained; its parameters stay the same objects, so an optimiser may be made before or after.
-            use_amp: Mixed precision: bf16 where the device has it, else on a GPU fp16 with a GradScaler; on a CPU that has neither,
-                float32, with a warning (``amp_dtype`` chooses, and is refused where it cannot be had).
+            use_amp: Mixed precision: bf16 where the device has it, else on a GPU fp16 with a GradScaler; on a CPU that
+                has neither, float32, with a warning (``amp_dtype`` chooses, and is refused where it cannot be had).
             gradient_accumulation_steps: Calls of ``training_step`` that make one step of the optimiser.
             device: None takes this rank's GPU, or the CPU where there is none.
-            strategy: ``ddp`` averages gradients over the ranks of the process group, ``dp`` shares every batch out over the GPUs of this
-                process, ``none`` does neither; ``auto`` takes the first of them that there is.
+            strategy: ``ddp`` averages gradients over the ranks of the process group, ``dp`` shares every batch out over
+                the GPUs of this process, ``none`` does neither; ``auto`` takes the first of them that there is.
             amp_dtype: Format with ``use_amp``.
             max_grad_norm: Norm at which gradients are clipped; None never.
             sync_batch_norm: BatchNorm over all ranks; needs ranks with a GPU each.
@@ -81,17 +83,17 @@ class DistributedTrainer:
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         """Rank among the processes of this machine; chooses the GPU."""
         self.device = pick_device("auto", self.local_rank) if device is None else named_device(device)
-        name = _precision_name(use_amp, amp_dtype, self.device)
+        name = precision_name(use_amp, amp_dtype, self.device)
         check_precision(name, self.device, "amp_dtype" if amp_dtype != "auto" else "use_amp")
         check_compile(compile, self.device, "compile")
-        self._owns_group = _join_torchrun(self.device)
-        strategy = _chosen(strategy, self.device)
+        self._owns_group = join_torchrun(self.device)
+        strategy = chosen_strategy(strategy, self.device)
         self._ranks = ProcessGroupRanks() if has_process_group() else OneRank()
         if sync_batch_norm:
             model = with_sync_batch_norm(model, self.device)
         self.module = model.to(self.device)
         """The model itself."""
-        self.model = _wrapped(self.module, self.device, strategy, find_unused_parameters)
+        self.model = wrapped(self.module, self.device, strategy, find_unused_parameters)
         """What is called: the model, perhaps wrapped."""
         self.strategy = strategy
         self.gradient_accumulation_steps, self.max_grad_norm = gradient_accumulation_steps, max_grad_norm
@@ -135,19 +137,21 @@ class DistributedTrainer:
 
         Args:
             batch: This rank's rows; see the class.
-            optimizer: Of all or some of the model's parameters, the same for all calls that make one step. The gradients of the others are
-                dropped with its own, and neither clipped nor looked at.
+            optimizer: Of all or some of the model's parameters, the same for all calls that make one step. The
+                gradients of the others are dropped with its own, and neither clipped nor looked at.
             criterion: (outputs, targets) -> loss, a scalar or one per row; outputs are float32 in any precision.
             step: Number of this call from 0, going on over epochs: the optimiser moves when step + 1 is a multiple.
 
         Returns:
-            Means over ranks: ``loss``, ``grad_norm`` (of the newest step, before clipping), ``learning_rate``, ``optimizer_step`` (1 when
-            it moved), ``skipped`` (1 when it should have and did not, because something was not finite), ``loss_scale``.
+            Means over ranks: ``loss``, ``grad_norm`` (of the newest step, before clipping), ``learning_rate``,
+            ``optimizer_step`` (1 when it moved), ``skipped`` (1 when it should have and did not, because something was
+            not finite), ``loss_scale``.
 
         Raises:
-            FloatingPointError: After three steps in a row that had to be skipped for another reason than the scale of fp16; with ``ddp``
-                on every rank.
-            ValueError: When the batch is none of those that the class describes, or the optimiser changes within a step.
+            FloatingPointError: After three steps in a row that had to be skipped for another reason than the scale of
+                fp16; with ``ddp`` on every rank.
+            ValueError: When the batch is none of those that the class describes, or the optimiser changes within a
+                step.
         """
         inputs, targets = (to_device(part, self.device) for part in parts_of(batch))
         is_last = (step + 1) % self.gradient_accumulation_steps == 0
@@ -196,11 +200,14 @@ class DistributedTrainer:
         """Wait for every rank."""
         self._ranks.barrier()
 
-    def save_checkpoint(self, path: str | Path, epoch: int, optimizer: torch.optim.Optimizer, scheduler: Any = None) -> None:
-        """Write everything that training needs to go on into one file. Every rank calls it; only the main process writes.
+    def save_checkpoint(
+        self, path: str | Path, epoch: int, optimizer: torch.optim.Optimizer, scheduler: Any = None
+    ) -> None:
+        """Write everything that training needs to go on into one file. Every rank calls it; only the main process
+        writes.
 
-        Model, optimiser, scheduler, loss scale, counters, and every rank's random numbers. Batches accumulated since the optimiser
-        last moved are not in it.
+        Model, optimiser, scheduler, loss scale, counters, and every rank's random numbers. Batches accumulated since
+        the optimiser last moved are not in it.
 
         Raises:
             ValueError: On every rank, when a state cannot be saved without pickle.
@@ -225,14 +232,19 @@ class DistributedTrainer:
                 problem = ("user" if isinstance(error, ValueError) else "disk", str(error))
         _raise(self._ranks.broadcast(problem))
 
-    def load_checkpoint(self, path: str | Path, optimizer: torch.optim.Optimizer | None = None, scheduler: Any = None) -> int:
-        """Go on from what ``save_checkpoint`` wrote and return its epoch. Every rank calls it; only the main process reads.
+    def load_checkpoint(
+        self, path: str | Path, optimizer: torch.optim.Optimizer | None = None, scheduler: Any = None
+    ) -> int:
+        """Go on from what ``save_checkpoint`` wrote and return its epoch. Every rank calls it; only the main process
+        reads.
 
-        A rank takes up the random numbers of the rank of the same number. Where there are more ranks than were saved, the new ones begin
-        with numbers derived from the steps made and their rank; where there are fewer, the rest is left. All else is the same for all.
+        A rank takes up the random numbers of the rank of the same number. Where there are more ranks than were saved,
+        the new ones begin with numbers derived from the steps made and their rank; where there are fewer, the rest is
+        left. All else is the same for all.
 
         Raises:
-            ValueError: On every rank, when the file is missing, damaged, or of another model or optimiser; nothing is changed then.
+            ValueError: On every rank, when the file is missing, damaged, or of another model or optimiser; nothing is
+                changed then.
         """
         tree, problem = None, None
         if self.is_main_process:
@@ -274,12 +286,14 @@ class DistributedTrainer:
         self.close()
 
     def _begin(self, optimizer: torch.optim.Optimizer) -> None:
-        """Drop all gradients in front of the first of the calls that make one step: the model's, and those of what else is optimised."""
+        """Drop all gradients in front of the first of the calls that make one step: the model's, and those of what else
+        is optimised.
+        """
         if self._pending:
             if optimizer is not self._optimizer:
                 raise ValueError(
-                    f"the optimizer changed after {self._pending} of the {self.gradient_accumulation_steps} calls that make one step: "
-                    "give all of them the same"
+                    f"the optimizer changed after {self._pending} of the {self.gradient_accumulation_steps} calls that "
+                    "make one step: give all of them the same"
                 )
             return
         self._optimizer = optimizer
@@ -288,7 +302,9 @@ class DistributedTrainer:
         self._loss_is_finite = True
 
     def _step(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Clip and move; False when the gradients are not finite: with ``ddp`` the same on every rank, because they are averaged."""
+        """Clip and move; False when the gradients are not finite: with ``ddp`` the same on every rank, because they are
+        averaged.
+        """
         self._pending = 0
         self._precision.unscale(optimizer)
         self._grad_norm = self.clip(self.max_grad_norm, optimizer)
@@ -299,64 +315,18 @@ class DistributedTrainer:
             return True
         self.num_skipped += 1
         bad = float(not self._loss_is_finite)
-        if self.strategy == "ddp":  # all ranks are here, and must call it the same; without shared gradients each is by itself
+        # all ranks are here, and must call it the same; without shared gradients each is by itself
+        if self.strategy == "ddp":
             (bad,) = self._ranks.mean([bad])
         if not self._precision.skip(bad == 0.0):
             self._bad_in_a_row += 1
         if self._bad_in_a_row >= MAX_BAD_IN_A_ROW:
             raise FloatingPointError(
-                f"{self._bad_in_a_row} steps in a row had a loss or gradient that is not finite (after {self.num_steps} good ones); "
-                "weights are as before: lower the learning rate or max_grad_norm, or look for NaN in the batches"
+                f"{self._bad_in_a_row} steps in a row had a loss or gradient that is not finite (after "
+                f"{self.num_steps} good ones); weights are as before: lower the learning rate or max_grad_norm, or "
+                "look for NaN in the batches"
             )
         return False
-
-
-def _precision_name(use_amp: bool, amp_dtype: str, device: torch.device) -> str:
-    if not use_amp:
-        if amp_dtype != "auto":
-            raise UserError(f"amp_dtype={amp_dtype!r} would be ignored without use_amp=True: set it, or leave amp_dtype out")
-        return "float32"
-    if amp_dtype != "auto":
-        return amp_dtype
-    if has_bf16(device):
-        return "bf16"
-    if device.type == "cuda":
-        return "fp16"
-    logger.warning("use_amp=True: this %s has neither bf16 nor fp16 of its own and computes in float32", device.type)
-    return "float32"
-
-
-def _join_torchrun(device: torch.device) -> bool:
-    """Join the process group that torchrun has prepared, where that was not done yet; return whether that was done here."""
-    if has_process_group() or not dist.is_torchelastic_launched():
-        return False
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return True
-
-
-def _chosen(strategy: Strategy, device: torch.device) -> Strategy:
-    if strategy == "auto":
-        if has_process_group() and dist.get_world_size() > 1:
-            return "ddp"
-        return "dp" if device.type == "cuda" and not has_process_group() and torch.cuda.device_count() > 1 else "none"
-    if strategy == "ddp" and not has_process_group():
-        raise UserError(
-            "strategy='ddp' needs a process group: start with torchrun or in a Ray Train worker, call "
-            "torch.distributed.init_process_group, or take strategy='auto'"
-        )
-    if strategy == "dp" and (device.type != "cuda" or torch.cuda.device_count() < 2):
-        raise UserError(
-            "strategy='dp' shares batches out over the GPUs of this process, and it sees fewer than two: take 'auto' or 'none'"
-        )
-    if strategy not in ("ddp", "dp", "none"):
-        raise UserError(f"there is no strategy {strategy!r}; choose 'auto', 'ddp', 'dp' or 'none'")
-    return strategy
-
-
-def _wrapped(module: nn.Module, device: torch.device, strategy: Strategy, find_unused_parameters: bool) -> nn.Module:
-    if strategy == "ddp":
-        return average_over_ranks(module, device, find_unused_parameters)
-    return spread_over_gpus(module) if strategy == "dp" else module
 
 
 def _optimized(optimizer: torch.optim.Optimizer) -> list[Tensor]:

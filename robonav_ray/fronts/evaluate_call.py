@@ -37,16 +37,18 @@ def evaluate(
         episodes: Greedy episodes per stage; None takes ``evaluation.num_episodes``.
         stages: One or several, by name or by number from 0; None takes all.
         seed: Of the held-out worlds; None takes ``evaluation.seed``.
-        overrides: Settings of the worlds by dotted key, of the sections ``env``, ``curriculum.stages`` and ``evaluation``. The report says
-            in ``changes`` which of them are not those of training.
+        overrides: Settings of the worlds by dotted key, of the sections ``env``, ``curriculum.stages`` and
+            ``evaluation``. The report says in ``changes`` which of them are not those of training.
         out: Folder for ``evaluation.json`` and ``evaluation.md``; None takes a new one in the run.
         quiet: Say nothing of how far it is.
 
     Returns:
-        The report, with the fields of ``evaluation.json``; rates are parts of all episodes (0 to 1), lengths in m, times in s.
+        The report, with the fields of ``evaluation.json``; rates are parts of all episodes (0 to 1), lengths in m,
+        times in s.
 
     Raises:
-        UserError: For what is no run, a damaged checkpoint, a stage that there is not, or overrides under which the policy cannot act.
+        UserError: For what is no run, a damaged checkpoint, a stage that there is not, or overrides under which the
+            policy cannot act.
         RunFaultError: When an environment that is not ours fails.
         KeyboardInterrupt: After Ctrl-C; nothing is written.
     """

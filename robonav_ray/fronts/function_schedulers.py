@@ -1,4 +1,6 @@
-"""The schedulers of a search over a function of the user's own: values never leave the space, and only finite objectives count."""
+"""The schedulers of a search over a function of the user's own: values never leave the space, and only finite
+objectives count.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ RESAMPLE_PROB: float = SchedulerConfig.model_fields["resample_prob"].default
 
 
 def finite_objective(result: Mapping[str, Any] | None) -> float | None:
-    """Return the objective of a report; None when there is none in it, or none that could be compared (NaN, infinite, no number)."""
+    """Return the objective of a report; None when there is none in it, or none that could be compared (NaN, infinite,
+    no number).
+    """
     try:
         value = float((result or {}).get(METRIC))  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -60,7 +64,9 @@ class FunctionPopulation(PopulationBasedTraining):
 
 
 class FunctionHalving(AsyncHyperBandScheduler):
-    """Asynchronous successive halving (Li et al. 2020) that stops a trial at a report without a comparable objective."""
+    """Asynchronous successive halving (Li et al. 2020) that stops a trial at a report without a comparable
+    objective.
+    """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide on the report; one that cannot be compared does not reach a rung."""
@@ -74,20 +80,25 @@ class FunctionHalving(AsyncHyperBandScheduler):
             super().on_trial_complete(tune_controller, trial, result)
 
 
-def function_scheduler(scheduler: Mapping[str, Any], space: Space, interval: int | None, most: int, seed: int) -> TrialScheduler:
+def function_scheduler(
+    scheduler: Mapping[str, Any], space: Space, interval: int | None, most: int, seed: int
+) -> TrialScheduler:
     """Return the scheduler of kind ``asha``, ``pbt`` or ``fifo``.
 
     Args:
         scheduler: Its kind and settings, as in a SchedulerConfig.
         space: What is searched.
-        interval: Reports before a trial is stopped (asha), or between two comparisons with the population (pbt); None takes a default.
+        interval: Reports before a trial is stopped (asha), or between two comparisons with the population (pbt); None
+            takes a default.
         most: Reports of a whole trial.
         seed: Of perturbations.
     """
     time: dict[str, Any] = {"time_attr": "training_iteration", "metric": METRIC, "mode": "max"}
     if scheduler["kind"] == "asha":
         grace = interval or max(1, most // 8)
-        return FunctionHalving(**time, max_t=max(most, grace), grace_period=grace, reduction_factor=scheduler["reduction_factor"])
+        return FunctionHalving(
+            **time, max_t=max(most, grace), grace_period=grace, reduction_factor=scheduler["reduction_factor"]
+        )
     if scheduler["kind"] == "pbt":
         return FunctionPopulation(
             space, seed, **time, perturbation_interval=interval or 50, quantile_fraction=scheduler["quantile_frac"]

@@ -63,17 +63,22 @@ class SamplerSearch(Searcher):
 
 
 class BestReport(tune.Callback):
-    """Remembers the best report of a search: a trial may fall behind its own best, and a population changes a trial's values."""
+    """Remembers the best report of a search: a trial may fall behind its own best, and a population changes a trial's
+    values.
+    """
 
     def __init__(self) -> None:
         """Nothing is reported yet."""
         self.best: tuple[float, dict[str, Any]] | None = None
         """The objective, and the values that it was made with."""
 
-    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
         """Compare a report with the best one before."""
         value = finite_objective(result)
-        if value is not None:  # the scheduler may have given the trial other values by now; those of the report are in it
+        # the scheduler may have given the trial other values by now; those of the report are in it
+        if value is not None:
             told = (value, dict(result.get("config", trial.config)))
             self.best = highest((self.best, told), lambda pair: None if pair is None else pair[0])
 
@@ -114,14 +119,16 @@ def search_function(
     """
     space = dict(space or DEFAULT_SPACE)
     runtime = RuntimeConfig()
-    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # what was never reported is said at the end, in words of ours
+    # what was never reported is said at the end, in words of ours
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     with connected(runtime) as cluster:
         resources = _checked_resources(resources, cluster.num_cpus, cluster.num_gpus)
         config = TuningConfig.model_validate(
             {"space": space, "search": {"method": method}, "seed": seed, "scheduler": {"kind": "fifo"}}
         )
         fit = math.floor(cluster.free_cpus / resources["cpu"] + 1e-9)
-        is_population = scheduler["kind"] == "pbt"  # draws the values by itself; all its trials are there from the start
+        # draws the values by itself; all its trials are there from the start
+        is_population = scheduler["kind"] == "pbt"
         reports = BestReport()
         analysis = tune.run(
             tune.with_resources(_reporting(train_fn), dict(resources)),
@@ -146,12 +153,13 @@ def _best_of(trials: Sequence[Trial], best: tuple[float, dict[str, Any]] | None)
     reported = [trial.last_result[METRIC] for trial in trials if METRIC in trial.last_result]
     if reported:
         raise UserError(
-            f"no trial reported an objective that can be compared: {METRIC!r} must be a finite number, and the first is {reported[0]!r}"
+            f"no trial reported an objective that can be compared: {METRIC!r} must be a finite number, and the first "
+            f"is {reported[0]!r}"
         )
     failed = [str(trial.get_error() or trial.error_file) for trial in trials]
     raise UserError(
-        f"every trial failed, or none reported {METRIC!r}: return the objective, or call ray.tune.report({{{METRIC!r}: x}}); the "
-        f"first: {failed[0] if failed else 'none was begun'}"
+        f"every trial failed, or none reported {METRIC!r}: return the objective, or call ray.tune.report({{{METRIC!r}: "
+        f"x}}); the first: {failed[0] if failed else 'none was begun'}"
     )
 
 
@@ -180,7 +188,7 @@ def _checked_resources(resources: Mapping[str, float], cpus: float, gpus: float)
         checked["gpu"] = 0.0
     if checked["cpu"] > cpus or checked["gpu"] > gpus:
         raise UserError(
-            f"not even one trial fits: it takes {checked['cpu']:g} CPUs and {checked['gpu']:g} GPUs, the cluster has {cpus:g} and "
-            f"{gpus:g}; lower cpus_per_trial or gpus_per_trial"
+            f"not even one trial fits: it takes {checked['cpu']:g} CPUs and {checked['gpu']:g} GPUs, the cluster has "
+            f"{cpus:g} and {gpus:g}; lower cpus_per_trial or gpus_per_trial"
         )
     return checked

@@ -1,4 +1,6 @@
-"""The plain names of the default space (``learning_rate``, ``buffer_size``, ...) and the keys of a run's config that they stand for."""
+"""The plain names of the default space (``learning_rate``, ``buffer_size``, ...) and the keys of a run's config that
+they stand for.
+"""
 
 from __future__ import annotations
 

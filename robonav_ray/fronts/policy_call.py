@@ -66,7 +66,9 @@ class StoredPolicy:
 
     def _checked(self, obs: Any) -> npt.NDArray[np.float32]:
         if not isinstance(obs, np.ndarray):
-            raise UserError(f"obs is {type(obs).__name__}; give a NumPy array of float32, (D,) or (N, D) with D={self.obs_dim}")
+            raise UserError(
+                f"obs is {type(obs).__name__}; give a NumPy array of float32, (D,) or (N, D) with D={self.obs_dim}"
+            )
         if obs.dtype != np.float32:
             raise UserError(f"obs has dtype {obs.dtype}; the policy takes float32 (obs.astype(np.float32))")
         if obs.ndim not in (1, 2) or obs.shape[-1] != self.obs_dim:
@@ -91,8 +93,8 @@ def load_policy(run: str | Path) -> StoredPolicy:
         run: Directory of a run (its newest whole checkpoint is taken) or of one checkpoint, or the URI of either.
 
     Raises:
-        UserError: When it is no run, holds no whole checkpoint, is damaged, or its network is one for observations or actions of another
-            number than those of its environment; the message says which.
+        UserError: When it is no run, holds no whole checkpoint, is damaged, or its network is one for observations or
+            actions of another number than those of its environment; the message says which.
     """
     with located(str(run)) as found:
         config = found.run.config

@@ -19,7 +19,8 @@ from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.screen import make_screen
 
 TrainFn = Callable[[dict[str, Any]], Any]
-"""A user's own: takes the values by name; reports with ``ray.tune.report({"objective": x})`` or returns the objective."""
+"""A user's own: takes the values by name; reports with ``ray.tune.report({"objective": x})`` or returns the
+objective."""
 _IN_FLIGHT_SPACE = {
     "learner.learning_rate": DimensionConfig(loguniform=(1e-5, 1e-2)),
     "learner.target_tau": DimensionConfig(loguniform=(1e-3, 1e-1)),
@@ -31,18 +32,19 @@ _IN_FLIGHT_SPACE = {
 class RayTuneOptimizer:
     """Searches with Ray Tune, for our own curriculum runs or for a function of the user's.
 
-    Without ``train_fn`` a trial is a whole curriculum run, as in ``robonav tune``: each search is an experiment directory that
-    ``robonav tune show`` and ``--resume`` take. With ``train_fn`` a trial is one call of it, and the space is under the names that it
-    knows.
+    Without ``train_fn`` a trial is a whole curriculum run, as in ``robonav tune``: each search is an experiment
+    directory that ``robonav tune show`` and ``--resume`` take. With ``train_fn`` a trial is one call of it, and the
+    space is under the names that it knows.
 
     Args:
         experiment_name: Name of the experiment; directories are ``storage_path/NAME-SCHEDULER-TIMESTAMP``.
         train_fn: The user's own; None takes our curriculum.
-        search_space: What is searched, by name (``learning_rate``) or dotted key (``learner.learning_rate``); None takes the default space,
-            and for a population of our own runs what may change while they learn.
+        search_space: What is searched, by name (``learning_rate``) or dotted key (``learner.learning_rate``); None
+            takes the default space, and for a population of our own runs what may change while they learn.
         run: Sections of a run's config that all curriculum runs have in common.
         storage_path: Where experiment directories are made: a folder, or with ``train_fn`` also a bucket's URI.
-        wiring: ``ray``: every curriculum run has rollout workers, replay shards and learner ranks of its own; ``local``: one process.
+        wiring: ``ray``: every curriculum run has rollout workers, replay shards and learner ranks of its own;
+            ``local``: one process.
         max_env_steps: Env steps of a curriculum run.
         iteration_env_steps: Env steps that ``perturbation_interval`` and ``grace_period`` count, for curriculum runs.
         max_iterations: Reports after which a call of ``train_fn`` is stopped.
@@ -64,7 +66,9 @@ class RayTuneOptimizer:
         seed: int = 0,
     ) -> None:
         self.experiment_name, self.seed = experiment_name, seed
-        self.storage_path = storage_path if isinstance(storage_path, str) and is_uri(storage_path) else Path(storage_path)
+        self.storage_path = (
+            storage_path if isinstance(storage_path, str) and is_uri(storage_path) else Path(storage_path)
+        )
         self._train_fn, self._space, self._run = train_fn, search_space, run
         self._wiring, self._max_env_steps, self._iteration_env_steps = wiring, max_env_steps, iteration_env_steps
         self._max_iterations = max_iterations
@@ -115,31 +119,47 @@ class RayTuneOptimizer:
         gpus_per_trial: float = 0.0,
         quantile_fraction: float = 0.25,
     ) -> dict[str, Any]:
-        """Train a population of ``num_samples`` whose worst go on from its best with other values (Jaderberg et al. 2017).
+        """Train a population of ``num_samples`` whose worst go on from its best with other values (Jaderberg et al.
+        2017).
 
-        Trials that do not all fit take turns. ``perturbation_interval`` is in iterations. A ``train_fn`` of the user's must report
-        checkpoints (``ray.tune.report(metrics, checkpoint=...)``) and take up ``ray.tune.get_checkpoint()``.
+        Trials that do not all fit take turns. ``perturbation_interval`` is in iterations. A ``train_fn`` of the user's
+        must report checkpoints (``ray.tune.report(metrics, checkpoint=...)``) and take up
+        ``ray.tune.get_checkpoint()``.
 
         Raises:
-            UserError: As for ``optimize_with_asha``; also for a key that may not change in a trial that has begun, with the reason.
+            UserError: As for ``optimize_with_asha``; also for a key that may not change in a trial that has begun, with
+                the reason.
         """
         scheduler = {"kind": "pbt", "quantile_frac": quantile_fraction}
-        return self._optimize(num_samples, "random", scheduler, perturbation_interval, cpus_per_trial, gpus_per_trial, None)
+        return self._optimize(
+            num_samples, "random", scheduler, perturbation_interval, cpus_per_trial, gpus_per_trial, None
+        )
 
     def optimize_with_bayesopt(
-        self, num_samples: int = 50, max_concurrent: int = 4, *, cpus_per_trial: float = 1.0, gpus_per_trial: float = 0.0
+        self,
+        num_samples: int = 50,
+        max_concurrent: int = 4,
+        *,
+        cpus_per_trial: float = 1.0,
+        gpus_per_trial: float = 0.0,
     ) -> dict[str, Any]:
-        """Choose each trial's values with a Gaussian process over those before (bayesian-optimization), and return the best values.
+        """Choose each trial's values with a Gaussian process over those before (bayesian-optimization), and return the
+        best values.
 
-        At most ``max_concurrent`` trials run at once, fewer where no more fit: the model learns little from many at once.
+        At most ``max_concurrent`` trials run at once, fewer where no more fit: the model learns little from many at
+        once.
 
         Raises:
             UserError: As for ``optimize_with_asha``.
         """
-        return self._optimize(num_samples, "bayesopt", {"kind": "fifo"}, None, cpus_per_trial, gpus_per_trial, max_concurrent)
+        return self._optimize(
+            num_samples, "bayesopt", {"kind": "fifo"}, None, cpus_per_trial, gpus_per_trial, max_concurrent
+        )
 
     def save_results(self, output_dir: str | Path) -> list[Path]:
-        """Write ``best_config.json``, and for curriculum runs copy the experiment's report and best config; return the paths."""
+        """Write ``best_config.json``, and for curriculum runs copy the experiment's report and best config; return the
+        paths.
+        """
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         value, params = self._found()
@@ -155,7 +175,8 @@ class RayTuneOptimizer:
     def _found(self) -> tuple[float, dict[str, Any]]:
         if self._best is None:
             raise UserError(
-                "no search has found anything yet: call optimize_with_asha, optimize_with_pbt or optimize_with_bayesopt first"
+                "no search has found anything yet: call optimize_with_asha, optimize_with_pbt or "
+                "optimize_with_bayesopt first"
             )
         return self._best
 
@@ -179,8 +200,8 @@ class RayTuneOptimizer:
             storage, self.directory = _made_storage(self.storage_path, name)
             self._best = search_function(
                 self._train_fn, self._space, name=name, storage_path=storage, num_samples=num_samples, method=method,
-                scheduler=scheduler, interval=interval, max_iterations=self._max_iterations, resources={"cpu": cpus, "gpu": gpus},
-                max_concurrent=max_concurrent, seed=self.seed,
+                scheduler=scheduler, interval=interval, max_iterations=self._max_iterations,
+                resources={"cpu": cpus, "gpu": gpus}, max_concurrent=max_concurrent, seed=self.seed,
             )  # fmt: skip
         else:
             self._best = self._search_curricula(num_samples, method, scheduler, interval, cpus, gpus, max_concurrent)
@@ -222,20 +243,24 @@ class RayTuneOptimizer:
         )
         check_search(config)
         console = make_screen()
-        found = search(config, None, directory=None, stop=StopRequest(), time_limit_s=None, table="auto", console=console)
+        found = search(
+            config, None, directory=None, stop=StopRequest(), time_limit_s=None, table="auto", console=console
+        )
         self.directory = found.experiment.path
         tell_end(found, console)
         best = found.best
         if best is None or best.best is None:
             failures = [trial.reason for trial in found.records.history.trials.values()]
             raise UserError(
-                f"{found.experiment.shown}: every trial failed; the first: {failures[0] if failures else 'none was begun'}"
+                f"{found.experiment.shown}: every trial failed; the first: "
+                f"{failures[0] if failures else 'none was begun'}"
             )
         return best.best.objective, params_at_best(best)
 
 
 def _made_storage(storage_path: str | Path, name: str) -> tuple[str, Path | None]:
-    """Return where Tune keeps an experiment, as Tune takes it, and the experiment's directory (None in a bucket); makes the folder.
+    """Return where Tune keeps an experiment, as Tune takes it, and the experiment's directory (None in a bucket); makes
+    the folder.
 
     Raises:
         UserError: When the folder cannot be made.
@@ -246,5 +271,7 @@ def _made_storage(storage_path: str | Path, name: str) -> tuple[str, Path | None
     try:
         directory.mkdir(parents=True)
     except OSError as error:
-        raise UserError(f"storage_path: cannot make {directory}: {error.strerror}; name a folder that you may write") from None
+        raise UserError(
+            f"storage_path: cannot make {directory}: {error.strerror}; name a folder that you may write"
+        ) from None
     return str(directory.parent), directory

@@ -34,16 +34,19 @@ class TrainResult:
     path: Path
     """Directory of the run."""
     status: Literal["finished", "unfinished"]
-    """``unfinished``: stopped before the end, with a checkpoint where something had been learned; ``train(resume=path)`` goes on."""
+    """``unfinished``: stopped before the end, with a checkpoint where something had been learned;
+    ``train(resume=path)`` goes on."""
     env_steps: int
     """Env steps over all sessions of the run."""
     evaluation: EvaluationReport | None
     """As in ``evaluation.json``; None where the run has not finished, or the evaluation was stopped."""
 
     def metrics(self) -> pandas.DataFrame:
-        """Return what the run has logged, one row for each logged step, in order; a column is NaN where a row does not have it.
+        """Return what the run has logged, one row for each logged step, in order; a column is NaN where a row does not
+        have it.
 
-        Columns are ``step`` (env steps), ``time`` (s since 1970) and the metrics (``room/quantity_unit``, docs/metrics.md).
+        Columns are ``step`` (env steps), ``time`` (s since 1970) and the metrics (``room/quantity_unit``,
+        docs/metrics.md).
 
         Raises:
             UserError: When the run keeps no ``metrics.jsonl`` (``tracking.backends`` without ``jsonl``).
@@ -76,24 +79,26 @@ def train(
         result.metrics()["learner/td_error_mean"].plot()
         again = robonav_ray.train(resume=result.path, overrides={"budget.time_s": 40})
 
-    In a notebook it shows a live panel, elsewhere plain lines. Ctrl-C (an interrupt of the cell) ends the run with a committed checkpoint,
-    and the call returns what there is; a second one raises KeyboardInterrupt. A Ray session that exists (``ray.init()``) is used and left
-    up; without one, the run starts one of its own and shuts it down.
+    In a notebook it shows a live panel, elsewhere plain lines. Ctrl-C (an interrupt of the cell) ends the run with a
+    committed checkpoint, and the call returns what there is; a second one raises KeyboardInterrupt. A Ray session that
+    exists (``ray.init()``) is used and left up; without one, the run starts one of its own and shuts it down.
 
     Args:
-        config: A YAML file, the name of a shipped config (``quick``), a mapping (nested, or by dotted keys), a ``RunConfig``, or None for
-            the defaults (with ``resume``: for the run's own config).
+        config: A YAML file, the name of a shipped config (``quick``), a mapping (nested, or by dotted keys), a
+            ``RunConfig``, or None for the defaults (with ``resume``: for the run's own config).
         overrides: Values by dotted key on top, of any kind that YAML has.
-        local: One process, without Ray, the same bits every time. None: as the run that ``resume`` goes on with, else over Ray.
-        resume: A run or a checkpoint directory, or the URI of either; or ``auto`` (the newest unfinished run, else a new one) or
-            ``latest``.
+        local: One process, without Ray, the same bits every time. None: as the run that ``resume`` goes on with, else
+            over Ray.
+        resume: A run or a checkpoint directory, or the URI of either; or ``auto`` (the newest unfinished run, else a
+            new one) or ``latest``.
         out: Directory of the run, which must not exist yet; None takes ``output_dir/NAME-TIMESTAMP``.
         init_from: A run, a checkpoint or a URI; the new run begins with its weights.
         quiet: Say nothing.
 
     Raises:
         UserError: For what is wrong in the arguments or the config, before anything is made.
-        RunFaultError: After a fault (of an environment, of a disk); what could be saved is committed, and the message says where.
+        RunFaultError: After a fault (of an environment, of a disk); what could be saved is committed, and the message
+            says where.
         RunInterruptedError: When the run cannot go on for now (its storage does not answer); it can be resumed.
     """
     began, audience = time.monotonic(), call_audience(quiet)

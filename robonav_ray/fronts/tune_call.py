@@ -34,7 +34,9 @@ class SearchResult:
     """A run with the best trial's values, as in ``best_config.yaml``; None when no trial has reported yet."""
 
     def trials(self) -> pandas.DataFrame:
-        """Return one row for each trial, as in ``trials.parquet``: its state, its values by dotted key, its best objective and report."""
+        """Return one row for each trial, as in ``trials.parquet``: its state, its values by dotted key, its best
+        objective and report.
+        """
         experiment = open_experiment(self.path)
         return trials_table(Records(experiment.path).history, experiment.config).to_pandas()
 
@@ -56,18 +58,22 @@ def tune(
         search.trials().sort_values("objective")
         result = robonav_ray.train(search.best_config)
 
-    Ctrl-C stops the search, which can be resumed, and the call returns what there is. A Ray session that exists is used and left up.
+    Ctrl-C stops the search, which can be resumed, and the call returns what there is. A Ray session that exists is used
+    and left up.
 
     Args:
-        config: A search's YAML file, the name of a shipped one (``asha``), a mapping (nested, or by dotted keys) or a ``TuningConfig``.
+        config: A search's YAML file, the name of a shipped one (``asha``), a mapping (nested, or by dotted keys) or a
+            ``TuningConfig``.
         overrides: Values by dotted key on top, of any kind that YAML has.
-        resume: The directory of a search, ``auto`` (the newest of this name, else a new one) or ``latest``; it goes on with its config.
+        resume: The directory of a search, ``auto`` (the newest of this name, else a new one) or ``latest``; it goes on
+            with its config.
         out: Directory of the search, which must not exist yet; None takes ``output_dir/NAME-TIMESTAMP``.
         time_limit_s: Stop, to be resumed, after so many seconds.
         quiet: Say nothing.
 
     Raises:
-        UserError: For what is wrong in the arguments or the config, before anything is made, and when no trial fits the cluster.
+        UserError: For what is wrong in the arguments or the config, before anything is made, and when no trial fits the
+            cluster.
         RunFaultError: When every trial failed; the message holds the first reason.
     """
     if time_limit_s is not None and time_limit_s <= 0.0:

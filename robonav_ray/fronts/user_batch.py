@@ -25,8 +25,8 @@ def parts_of(batch: Any) -> tuple[Any, Any]:
 def called(call: Callable[..., Any], inputs: Any, module: nn.Module) -> Any:
     """Return the outputs of ``call``, which is ``module``, perhaps wrapped.
 
-    A tuple is the arguments, a mapping the keywords, anything else the one argument; so is a named tuple where ``forward`` does not take as
-    many arguments as it has fields.
+    A tuple is the arguments, a mapping the keywords, anything else the one argument; so is a named tuple where
+    ``forward`` does not take as many arguments as it has fields.
     """
     if isinstance(inputs, Mapping):
         return call(**inputs)

@@ -1,7 +1,8 @@
 """docker compose: the cluster and what watches it, on one machine, each node a container.
 
-Sizes are those of ``groups.NAME.local``. No container runs as root, may gain privileges or keeps capabilities; what is published is bound
-to ``ports.publish_host``; secrets are files of the user that are mounted, never values in a file of ours.
+Sizes are those of ``groups.NAME.local``. No container runs as root, may gain privileges or keeps capabilities; what is
+published is bound to ``ports.publish_host``; secrets are files of the user that are mounted, never values in a file of
+ours.
 """
 
 from __future__ import annotations
@@ -34,11 +35,19 @@ def compose_file(definition: ClusterDefinition) -> dict[str, Any]:
         "grafana": _grafana(definition),
     }
     _build_once(services)
-    volumes = {name: {} for name in (*(() if definition.storage.is_bucket else ("runs",)), "mlflow", "prometheus", "grafana")}
+    volumes = {
+        name: {} for name in (*(() if definition.storage.is_bucket else ("runs",)), "mlflow", "prometheus", "grafana")
+    }
     token = definition.auth.token_file.replace("~/", "${HOME}/", 1)
     secrets = {"ray_token": {"file": f"${{ROBONAV_TOKEN_FILE:-{token}}}"}}
     secrets |= {name: {"file": f"{SECRETS}/{name}"} for name in ("mlflow_auth.ini", "mlflow_key", "grafana_password")}
-    return {"name": definition.name, "services": services, "networks": {"cluster": {}}, "volumes": volumes, "secrets": secrets}
+    return {
+        "name": definition.name,
+        "services": services,
+        "networks": {"cluster": {}},
+        "volumes": volumes,
+        "secrets": secrets,
+    }
 
 
 def prometheus_file(definition: ClusterDefinition) -> dict[str, Any]:
@@ -49,7 +58,9 @@ def prometheus_file(definition: ClusterDefinition) -> dict[str, Any]:
         "scrape_configs": [
             {
                 "job_name": "robonav",
-                "dns_sd_configs": [{"names": names, "type": "A", "port": definition.ports.metrics, "refresh_interval": "10s"}],
+                "dns_sd_configs": [
+                    {"names": names, "type": "A", "port": definition.ports.metrics, "refresh_interval": "10s"}
+                ],
             }
         ],
     }
@@ -62,7 +73,9 @@ def grafana_source(definition: ClusterDefinition) -> dict[str, Any]:
 
 
 def _build_once(services: dict[str, Service]) -> None:
-    """Leave ``build`` to the first service of each image; an engine that builds all at once refuses to make one tag twice."""
+    """Leave ``build`` to the first service of each image; an engine that builds all at once refuses to make one tag
+    twice.
+    """
     built = set[str]()
     for service in services.values():
         if service["image"] in built:
@@ -111,7 +124,11 @@ def _ray_node(definition: ClusterDefinition, name: str) -> Service:
         },
         "secrets": ["ray_token"],
         # Volumes without a name: Ray's sessions, spilled objects and runtime environments, each container's own.
-        "volumes": [*([] if definition.storage.is_bucket else [f"runs:{definition.storage.url}"]), "/tmp", "/home/robonav"],
+        "volumes": [
+            *([] if definition.storage.is_bucket else [f"runs:{definition.storage.url}"]),
+            "/tmp",
+            "/home/robonav",
+        ],
         "shm_size": f"{(group.local.object_store_bytes >> 20) + 64}M",
         "stop_grace_period": "60s" if is_head else "40s",
         "healthcheck": _healthcheck(ports.dashboard_agent, "api/local_raylet_healthz")
@@ -127,7 +144,9 @@ def _ray_node(definition: ClusterDefinition, name: str) -> Service:
         devices = [{"driver": "nvidia", "count": group.local.num_gpus, "capabilities": ["gpu"]}]
         service["deploy"] = {**service.get("deploy", {}), "resources": {"reservations": {"devices": devices}}}
     # Ray itself needs about 1 GiB besides what it offers to tasks.
-    return _hardened(service, group.local.memory_bytes + group.local.object_store_bytes + (1 << 30), max(1, group.local.num_cpus))
+    return _hardened(
+        service, group.local.memory_bytes + group.local.object_store_bytes + (1 << 30), max(1, group.local.num_cpus)
+    )
 
 
 def _mlflow(definition: ClusterDefinition) -> Service:
@@ -225,7 +244,13 @@ def _grafana(definition: ClusterDefinition) -> Service:
 def _healthcheck(port: int, path: str) -> dict[str, Any]:
     """Ask over HTTP with the Python that is in the image; these pages need no token and say nothing."""
     ask = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{port}/{path}', timeout=4)"
-    return {"test": ["CMD", "python", "-c", ask], "interval": "10s", "timeout": "8s", "retries": 5, "start_period": "60s"}
+    return {
+        "test": ["CMD", "python", "-c", ask],
+        "interval": "10s",
+        "timeout": "8s",
+        "retries": 5,
+        "start_period": "60s",
+    }
 
 
 def _bucket_variables(definition: ClusterDefinition) -> dict[str, None]:

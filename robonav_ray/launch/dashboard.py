@@ -14,7 +14,8 @@ from robonav_ray.nodes.answers import AnswerError, read_json
 from robonav_ray.nodes.auth import MAX_TOKEN_BYTES
 
 logger = logging.getLogger(__name__)
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business between us and our own nodes
+# a proxy has no business between us and our own nodes
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,16 @@ def ask_running_jobs(url: str, token_path: Path, timeout_s: float = 5.0) -> list
     """Return the submission ids of the jobs that run or wait; none when the head does not answer."""
     answer = _get(f"{url}/api/jobs/", token_path, timeout_s)
     return [
-        job["submission_id"] for job in answer or () if job.get("status") in ("PENDING", "RUNNING") and job.get("submission_id")
+        job["submission_id"]
+        for job in answer or ()
+        if job.get("status") in ("PENDING", "RUNNING") and job.get("submission_id")
     ]
 
 
 def _get(url: str, token_path: Path, timeout_s: float) -> Any:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {read_text(token_path, MAX_TOKEN_BYTES).strip()}"})
+    request = urllib.request.Request(
+        url, headers={"Authorization": f"Bearer {read_text(token_path, MAX_TOKEN_BYTES).strip()}"}
+    )
     try:
         with _OPENER.open(request, timeout=timeout_s) as response:
             return read_json(response, timeout_s)

@@ -1,4 +1,6 @@
-"""Our dashboard for Grafana: the figures of a run, as ``tracking/remote.py`` exports them, and the nodes as Ray does."""
+"""Our dashboard for Grafana: the figures of a run, as ``tracking/remote.py`` exports them, and the nodes as Ray
+does.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,11 @@ from robonav_ray.tracking.names import gauge_name
 # Title, unit of Grafana, and the metrics of the run that are drawn.
 RUN_PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Curriculum: stage", "none", ("curriculum/stage", "curriculum/passed")),
-    ("Success and collisions of the gate's window", "percentunit", ("curriculum/success_frac", "curriculum/collision_frac")),
+    (
+        "Success and collisions of the gate's window",
+        "percentunit",
+        ("curriculum/success_frac", "curriculum/collision_frac"),
+    ),
     ("Return", "none", ("curriculum/return_mean",)),
     ("Env steps", "none", ("curriculum/env_steps", "env_step")),
     ("Env steps per second", "cps", ("rollout/env_steps_per_s",)),

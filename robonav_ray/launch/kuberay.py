@@ -1,7 +1,8 @@
 """KubeRay: the cluster as a RayCluster, and the job with a cluster of its own as a RayJob.
 
-Pods fulfil the "restricted" pod security standard: not root, no privileges to gain, no capabilities, the runtime's seccomp profile, a
-root filesystem that cannot be written. The operator makes the token (``authOptions``) and gives it to the pods.
+Pods fulfil the "restricted" pod security standard: not root, no privileges to gain, no capabilities, the runtime's
+seccomp profile, a root filesystem that cannot be written. The operator makes the token (``authOptions``) and gives it
+to the pods.
 """
 
 from __future__ import annotations
@@ -19,11 +20,18 @@ Manifest = dict[str, Any]
 
 def ray_cluster(definition: ClusterDefinition) -> Manifest:
     """Return ``raycluster.yaml``: a cluster that stays, for ``ray job submit`` or ``robonav submit``."""
-    return {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": _metadata(definition), "spec": _spec(definition)}
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "metadata": _metadata(definition),
+        "spec": _spec(definition),
+    }
 
 
 def ray_job(definition: ClusterDefinition) -> Manifest:
-    """Return ``rayjob.yaml``: the job, with a cluster that comes and goes with it; a retry goes on from the last checkpoint."""
+    """Return ``rayjob.yaml``: the job, with a cluster that comes and goes with it; a retry goes on from the last
+    checkpoint.
+    """
     spec = {
         "entrypoint": job_command(definition),
         "submissionMode": "HTTPMode",
@@ -39,7 +47,9 @@ def storage(definition: ClusterDefinition) -> list[Manifest]:
     """Return ``storage.yaml``: the namespace, and the claim of the volume that all pods share."""
     space, claim = definition.kuberay.namespace, definition.kuberay.storage_claim
     secured = {"pod-security.kubernetes.io/enforce": "restricted"}
-    documents: list[Manifest] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space, "labels": secured}}]
+    documents: list[Manifest] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space, "labels": secured}}
+    ]
     if not definition.storage.is_bucket:
         documents.append(
             {
@@ -47,7 +57,11 @@ def storage(definition: ClusterDefinition) -> list[Manifest]:
                 "kind": "PersistentVolumeClaim",
                 "metadata": {"name": claim, "namespace": space},
                 "spec": {
-                    **({"storageClassName": definition.kuberay.storage_class} if definition.kuberay.storage_class else {}),
+                    **(
+                        {"storageClassName": definition.kuberay.storage_class}
+                        if definition.kuberay.storage_class
+                        else {}
+                    ),
                     "accessModes": [definition.kuberay.access_mode],
                     "resources": {"requests": {"storage": definition.kuberay.storage_size}},
                 },
@@ -115,7 +129,9 @@ def _pod(definition: ClusterDefinition, name: str) -> Manifest:
     amounts: dict[str, str] = {"cpu": str(max(1, group.num_cpus)), "memory": str(group.memory_bytes)}
     if group.num_gpus:
         amounts["nvidia.com/gpu"] = str(group.num_gpus)
-    open_ports = {"metrics": ports.metrics} | ({"gcs-server": ports.gcs, "dashboard": ports.dashboard} if is_head else {})
+    open_ports = {"metrics": ports.metrics} | (
+        {"gcs-server": ports.gcs, "dashboard": ports.dashboard} if is_head else {}
+    )
     alive = {"httpGet": {"path": "/api/local_raylet_healthz", "port": ports.dashboard_agent}, "timeoutSeconds": 5}
     container: Manifest = {
         "name": "ray-head" if is_head else "ray-worker",

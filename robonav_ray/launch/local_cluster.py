@@ -1,18 +1,17 @@
 """Several Ray nodes on this machine, as real processes that can be killed, frozen, cut off and added.
 
-Each node is ``ray start --block`` in a session of its own, with its own folder and ports, token authentication, and an address of its own:
-on the loopback, or in a network namespace. What is known of it stands in a file, so that another process goes on where this one ended.
+Each node is ``ray start --block`` in a session of its own, with its own folder and ports, token authentication, and an
+address of its own: on the loopback, or in a network namespace. What is known of it stands in a file, so that another
+process goes on where this one ended.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -29,8 +28,6 @@ from robonav_ray.launch import namespaces
 from robonav_ray.launch.dashboard import NodeFacts, ask_nodes
 from robonav_ray.launch.local_places import check_options, make_place
 from robonav_ray.launch.local_state import (
-    PORTS_PER_NODE,
-    SERVICES,
     LocalGroup,
     LocalNode,
     LocalOptions,
@@ -38,15 +35,14 @@ from robonav_ray.launch.local_state import (
     local_options,
     state_root,
 )
-from robonav_ray.launch.processes import MARK, Trace, find_processes, kill_processes, signal_processes
-from robonav_ray.launch.ray_start import RAY_VARIABLES
-from robonav_ray.nodes.job import STORAGE
+from robonav_ray.launch.node_start import start_command, start_environment
+from robonav_ray.launch.processes import Trace, find_processes, kill_processes, signal_processes
 
 __all__ = ["LocalCluster", "LocalGroup", "LocalNode", "LocalOptions", "local_options"]
 
-# Linux answers on all of 127.0.0.0/8, so each node has an address of its own; of 127.0.0.1 itself Ray makes the machine's outer address.
+# Linux answers on all of 127.0.0.0/8, so each node has an address of its own; of 127.0.0.1 itself Ray makes the
+# machine's outer address.
 LOOPBACK_NET = "127.77.0"
-_NOT_INHERITED = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_ID", "RAY_RAYLET_PID", "RAY_NODE_ID", MARK)
 
 
 class LocalCluster:
@@ -62,8 +58,8 @@ class LocalCluster:
         """Start all nodes and return when all of them answer; nothing is left behind when that fails.
 
         Raises:
-            UserError: when a cluster of the name runs or is being started, ports are taken, namespaces are not allowed, files cannot be
-                made, or a node does not come up.
+            UserError: when a cluster of the name runs or is being started, ports are taken, namespaces are not allowed,
+                files cannot be made, or a node does not come up.
         """
         options = local_options(what) if isinstance(what, ClusterDefinition) else what
         check_options(options)
@@ -80,8 +76,8 @@ class LocalCluster:
                     raise
         except OSError as error:
             raise UserError(
-                f"the local cluster {options.name!r} cannot be started ({error}): HOME and TMPDIR must be folders that can be written to, "
-                "with room"
+                f"the local cluster {options.name!r} cannot be started ({error}): HOME and TMPDIR must be folders that "
+                "can be written to, with room"
             ) from error
         return cluster
 
@@ -125,7 +121,9 @@ class LocalCluster:
         for node in self.nodes:
             if node.name == name:
                 return node
-        raise UserError(f"cluster {self.name!r} has no node {name!r}; its nodes are {', '.join(n.name for n in self.nodes)}")
+        raise UserError(
+            f"cluster {self.name!r} has no node {name!r}; its nodes are {', '.join(n.name for n in self.nodes)}"
+        )
 
     def driver_environment(self) -> dict[str, str]:
         """Return the variables with which a driver or `ray job` command on this machine reaches the cluster."""
@@ -198,7 +196,10 @@ class LocalCluster:
         head = self._launch(options.head, "head")
         self._wait_for([head], timeout_s)
         workers = [
-            self._launch(name, None) for name, group in options.groups.items() if name != options.head for _ in range(group.count)
+            self._launch(name, None)
+            for name, group in options.groups.items()
+            if name != options.head
+            for _ in range(group.count)
         ]
         self._wait_for(workers, timeout_s)
 
@@ -219,7 +220,9 @@ class LocalCluster:
                 with contextlib.suppress(OSError):  # a full disk: the node stays written down, without processes
                     self._file.write(before)
                 if isinstance(error, OSError):
-                    raise UserError(f"node {node.name!r} of cluster {self.name!r} cannot be started: {error}") from error
+                    raise UserError(
+                        f"node {node.name!r} of cluster {self.name!r} cannot be started: {error}"
+                    ) from error
                 raise
         return node
 
@@ -247,13 +250,13 @@ class LocalCluster:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open_writing(Path(self._state.folder) / f"{node.name}.log") as log:
             child = subprocess.Popen(
-                self._command(node),
+                start_command(self._state, node, self.address),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd=folder,
-                env=self._environment(node),
+                env=start_environment(self._state, node, self.token_path),
             )
         self._children[child.pid] = child
         return replace(node, pid=child.pid, created_s=psutil.Process(child.pid).create_time())
@@ -266,58 +269,6 @@ class LocalCluster:
             namespaces.remove_namespace(self._state.bridge, node.index)
         shutil.rmtree(self._state.node_folder(node), ignore_errors=True)
 
-    def _command(self, node: LocalNode) -> list[str]:
-        state, group = self._state, self._state.groups[node.group]
-        first_worker_port = state.port(node.index, SERVICES[-1]) + 1
-        labels = {"robonav.group": node.group, "robonav.role": group.role, **group.labels}
-        words: dict[str, object] = {
-            "node-name": node.name,
-            "node-ip-address": node.ip,
-            "temp-dir": state.node_folder(node),
-            "num-cpus": group.num_cpus,
-            "num-gpus": group.num_gpus,
-            "memory": group.memory_bytes,
-            "object-store-memory": group.object_store_bytes,
-            "labels": ",".join(f"{key}={value}" for key, value in labels.items()),
-            "node-manager-port": state.port(node.index, "node_manager"),
-            "object-manager-port": state.port(node.index, "object_manager"),
-            "runtime-env-agent-port": state.port(node.index, "runtime_env_agent"),
-            "dashboard-agent-listen-port": state.port(node.index, "dashboard_agent"),
-            "dashboard-agent-grpc-port": state.port(node.index, "dashboard_agent_grpc"),
-            "metrics-export-port": state.port(node.index, "metrics"),
-            "min-worker-port": first_worker_port,
-            "max-worker-port": state.port_base + PORTS_PER_NODE * (node.index + 1) - 1,
-        }
-        if node.index == 0:
-            words |= {
-                "port": state.port(0, "gcs"),
-                "include-dashboard": "true",
-                "dashboard-host": node.ip,
-                "dashboard-port": state.port(0, "dashboard"),
-                "ray-client-server-port": state.port(0, "client"),
-            }
-        else:
-            words |= {"address": self.address}
-        inside = namespaces.in_namespace(state.bridge, node.index) if state.bridge and node.index else []
-        start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", "--log-color=false"]
-        return [*inside, *start, *(["--head"] if node.index == 0 else []), *(f"--{key}={value}" for key, value in words.items())]
-
-    def _environment(self, node: LocalNode) -> dict[str, str]:
-        bridge = self._state.bridge
-        interface = (bridge.name if node.index == 0 else namespaces.INTERFACE) if bridge else _LOOPBACK
-        return {
-            **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
-            **self._state.environment,
-            **RAY_VARIABLES,
-            "PATH": with_own_programs(os.environ.get("PATH", os.defpath)),
-            STORAGE: os.environ.get(STORAGE) or str(Path.cwd()),  # jobs keep their runs where the cluster was started
-            MARK: self._state.trace(node).mark,
-            "RAY_AUTH_TOKEN_PATH": str(self.token_path),
-            "RAY_TMPDIR": self._state.folder,  # Ray notes there which cluster is this host's; a driver elsewhere must not join it unasked
-            "GLOO_SOCKET_IFNAME": interface,
-            "NCCL_SOCKET_IFNAME": interface,
-        }
-
     def _wait_for(self, nodes: Sequence[LocalNode], timeout_s: float) -> None:
         """Return when Ray counts all of ``nodes`` among the living."""
         end, missing = time.monotonic() + timeout_s, {node.name for node in nodes}
@@ -329,20 +280,24 @@ class LocalCluster:
                 code = self._children[node.pid].poll()
                 if code is not None:
                     raise UserError(
-                        f"node {node.name!r} of cluster {self.name!r} ended at its start (exit code {code}):\n{self._tail(node)}"
+                        f"node {node.name!r} of cluster {self.name!r} ended at its start (exit code {code}):\n"
+                        f"{self._tail(node)}"
                     )
             if time.monotonic() > end:
                 first = next(node for node in nodes if node.name in missing)
                 raise UserError(
-                    f"cluster {self.name!r}: {', '.join(sorted(missing))} did not answer within {timeout_s:g} s; the last lines of "
-                    f"{first.name}:\n{self._tail(first)}"
+                    f"cluster {self.name!r}: {', '.join(sorted(missing))} did not answer within {timeout_s:g} s; the "
+                    f"last lines of {first.name}:\n"
+                    f"{self._tail(first)}"
                 )
             time.sleep(0.3)
 
     def _tail(self, node: LocalNode) -> str:
         path = Path(self._state.folder) / f"{node.name}.log"
         lines = deque(read_lines(path), 12) if path.is_file() else ()
-        return "\n".join(f"  {line}" for line in (line.decode(errors="replace").rstrip() for line in lines) if line.strip())
+        return "\n".join(
+            f"  {line}" for line in (line.decode(errors="replace").rstrip() for line in lines) if line.strip()
+        )
 
     def _set(self, node: LocalNode) -> None:
         with self._file.locked():
@@ -365,15 +320,6 @@ class LocalCluster:
         child = self._children.pop(pid, None)
         if child is not None:
             child.wait(timeout=10.0)
-
-
-def with_own_programs(path: str) -> str:
-    """Return ``path`` with the folder of this Python's programs in front: jobs say `robonav`, whether or not its venv was activated."""
-    own = str(Path(sys.executable).parent)
-    return os.pathsep.join([own, *(folder for folder in path.split(os.pathsep) if folder != own)])
-
-
-_LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
 
 def local_clusters() -> list[str]:

@@ -23,14 +23,17 @@ def check_options(options: LocalOptions) -> None:
     num_nodes = sum(group.count for group in options.groups.values())
     if options.port_base is not None and options.port_base + PORTS_PER_NODE * num_nodes > LAST_PORT:
         raise UserError(
-            f"local.port_base ({options.port_base}): {num_nodes} nodes need {PORTS_PER_NODE} ports each below {LAST_PORT}; lower it"
+            f"local.port_base ({options.port_base}): {num_nodes} nodes need {PORTS_PER_NODE} ports each below "
+            f"{LAST_PORT}; lower it"
         )
     if options.network == "namespaces":
         namespaces.check_allowed()
 
 
 def make_place(options: LocalOptions, file: StateFile) -> None:
-    """Make what the nodes have in common (bridge, folders, token) and write it down; nothing is left when that fails."""
+    """Make what the nodes have in common (bridge, folders, token) and write it down; nothing is left when that
+    fails.
+    """
     mark, base, bridge = secrets.token_hex(3), free_port_base(options), None
     with contextlib.ExitStack() as undo:
         if options.network == "namespaces":
@@ -41,7 +44,9 @@ def make_place(options: LocalOptions, file: StateFile) -> None:
         undo.callback(file.remove)
         file.create()
         file.write(
-            LocalState(options.name, f"{os.getuid()}-{mark}", folder, base, options.groups, options.environment, bridge=bridge)
+            LocalState(
+                options.name, f"{os.getuid()}-{mark}", folder, base, options.groups, options.environment, bridge=bridge
+            )
         )
         undo.pop_all()
 
@@ -53,7 +58,8 @@ def free_port_base(options: LocalOptions) -> int:
         taken = _taken_port(options.port_base, num_nodes)
         if taken is not None:
             raise UserError(
-                f"local.port_base ({options.port_base}): port {taken} is taken; leave the key out, and free ports are found"
+                f"local.port_base ({options.port_base}): port {taken} is taken; leave the key out, and free ports are "
+                "found"
             )
         return options.port_base
     for base in range(FIRST_PORT, LAST_PORT - PORTS_PER_NODE * num_nodes, PORTS_PER_NODE):

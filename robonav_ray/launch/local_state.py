@@ -1,4 +1,6 @@
-"""What a local cluster is, written down: a folder per cluster with ``cluster.json`` and the token, so that any process finds it again."""
+"""What a local cluster is, written down: a folder per cluster with ``cluster.json`` and the token, so that any process
+finds it again.
+"""
 
 from __future__ import annotations
 
@@ -186,7 +188,9 @@ class StateFile:
         try:
             data: dict[str, Any] = read_json(self.path)
         except FileNotFoundError:
-            raise UserError(f"there is no local cluster {self.folder.name!r}; `robonav cluster up` starts one") from None
+            raise UserError(
+                f"there is no local cluster {self.folder.name!r}; `robonav cluster up` starts one"
+            ) from None
         except PlainFileError as error:
             raise UserError(f"{error}; delete the folder once its processes are gone") from None
         try:
@@ -200,7 +204,8 @@ class StateFile:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{self.path}: is not what `robonav cluster up` writes ({error}); delete the folder once its processes are gone"
+                f"{self.path}: is not what `robonav cluster up` writes ({error}); delete the folder once its processes "
+                "are gone"
             ) from None
 
     def write(self, state: LocalState) -> None:
@@ -225,12 +230,14 @@ class StateFile:
         with open_lock(path) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held = os.fstat(lock.fileno()).st_nlink == 0  # the process that had it has removed it since we opened it
+                # the process that had it has removed it since we opened it
+                held = os.fstat(lock.fileno()).st_nlink == 0
             except BlockingIOError:
                 held = True
             if held:
                 raise UserError(
-                    f"a local cluster {self.folder.name!r} is being started by another process: wait for it, or name=OTHER starts another"
+                    f"a local cluster {self.folder.name!r} is being started by another process: wait for it, or "
+                    "name=OTHER starts another"
                 )
             try:
                 yield

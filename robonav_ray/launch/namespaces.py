@@ -1,7 +1,7 @@
 """Network namespaces: nodes on one machine with an address of their own, which can be cut off (Linux, root).
 
-A bridge on the machine carries the head's address, so that drivers on the machine reach it; each other node has a namespace, joined to
-the bridge by a pair of virtual interfaces.
+A bridge on the machine carries the head's address, so that drivers on the machine reach it; each other node has a
+namespace, joined to the bridge by a pair of virtual interfaces.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def make_bridge(tag: str) -> Bridge:
         if not any(net.overlaps(other) for other in taken):
             break
     else:
-        raise UserError(f"local.network is namespaces, but all of {_NET} is in use on this machine: take local.network=loopback")
+        raise UserError(
+            f"local.network is namespaces, but all of {_NET} is in use on this machine: take local.network=loopback"
+        )
     bridge = Bridge(tag, number)
     with _undo_on_error(bridge):
         _ip("link", "add", bridge.name, "type", "bridge")
@@ -107,7 +109,9 @@ def remove_namespace(bridge: Bridge, index: int) -> None:
 
 
 def remove_bridge(bridge: Bridge) -> list[str]:
-    """Remove the bridge and every namespace and link that bears its tag; return the names of what could not be removed."""
+    """Remove the bridge and every namespace and link that bears its tag; return the names of what could not be
+    removed.
+    """
     spaces, links = _left_of(bridge)
     for space in spaces:
         _ip("netns", "del", space, check=False)
@@ -134,8 +138,8 @@ def _ip(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False, timeout=20)
     if check and done.returncode != 0:
         raise UserError(
-            f"local.network is namespaces, but `ip {' '.join(words)}` failed: {done.stderr.strip()}; take local.network=loopback where "
-            "the machine does not allow it"
+            f"local.network is namespaces, but `ip {' '.join(words)}` failed: {done.stderr.strip()}; take "
+            "local.network=loopback where the machine does not allow it"
         )
     return done
 

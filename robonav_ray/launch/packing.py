@@ -1,7 +1,7 @@
 """What a working directory sends to the cluster: a list that can be shown, and an archive of just that list.
 
-Ray would follow every link and leave out nothing but what .gitignore and .rayignore name. So the archive is made here: what may hold a
-secret, what a link leads to outside of the directory, and what is no plain file stays, and is named.
+Ray would follow every link and leave out nothing but what .gitignore and .rayignore name. So the archive is made here:
+what may hold a secret, what a link leads to outside of the directory, and what is no plain file stays, and is named.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ class Package:
             for why in sorted(set(self.left_out.values()))
         }
         told.pop(IGNORED, None)
-        kinds = [f"{', '.join(n[:8])}{f' and {len(n) - 8} more' * (len(n) > 8)} ({len(n)}: {why})" for why, n in told.items()]
+        kinds = [
+            f"{', '.join(n[:8])}{f' and {len(n) - 8} more' * (len(n) > 8)} ({len(n)}: {why})" for why, n in told.items()
+        ]
         left = f"; left out: {'; '.join(kinds)}; --include PATH sends one all the same" if kinds else ""
         count = sum(not file.is_folder for file in self.files.values())
         return f"sends {count} files, {_size(self.num_bytes)} (--dry-run lists them){left}"
@@ -92,7 +94,8 @@ class Package:
 
 
 def collect_package(folder: Path, include: Sequence[Path] = (), limit_mb: int = DEFAULT_LIMIT_MB) -> Package:
-    """Look through ``folder`` and return what a job would be given of it; .gitignore and .rayignore are obeyed, as Ray does.
+    """Look through ``folder`` and return what a job would be given of it; .gitignore and .rayignore are obeyed, as Ray
+    does.
 
     Args:
         folder: The working directory.
@@ -112,9 +115,9 @@ def collect_package(folder: Path, include: Sequence[Path] = (), limit_mb: int = 
     package = walk.package
     if package.num_bytes > limit_mb * 1e6:
         raise PackageError(
-            f"--working-dir {folder}: holds {_size(package.num_bytes)}, and a job takes {limit_mb} MB: most of it is {_largest(package)}. "
-            "Name what the run does not need in .gitignore or .rayignore, submit from a directory with the configs alone, or write "
-            "--max-mb NUMBER"
+            f"--working-dir {folder}: holds {_size(package.num_bytes)}, and a job takes {limit_mb} MB: most of it is "
+            f"{_largest(package)}. Name what the run does not need in .gitignore or .rayignore, submit from a "
+            "directory with the configs alone, or write --max-mb NUMBER"
         )
     return package
 
@@ -133,14 +136,19 @@ class _Walk:
         self._num_entries = 0
 
     def folder(self, real: Path, parts: tuple[str, ...], above: tuple[Path, ...], *, forced: bool = False) -> None:
-        """Take what lies in the folder ``real``, which has the path ``parts`` in the archive; ``above`` are the real folders it is in."""
+        """Take what lies in the folder ``real``, which has the path ``parts`` in the archive; ``above`` are the real
+        folders it is in.
+        """
         try:
             entries = sorted(os.listdir(real))
         except OSError as error:
             self._leave((*parts, ""), f"cannot be read ({error.strerror})")
             return
         ignored = () if forced else [name for name in (".gitignore", ".rayignore") if name in entries]
-        rules = [(parts, self._spec_of(read_text(real / name, follow=True, errors="replace").splitlines())) for name in ignored]
+        rules = [
+            (parts, self._spec_of(read_text(real / name, follow=True, errors="replace").splitlines()))
+            for name in ignored
+        ]
         self._rules.extend(rules)
         for name in entries:
             self._entry(real / name, (*parts, name), (*above, real), forced=forced)
@@ -174,7 +182,11 @@ class _Walk:
         is_folder = stat.S_ISDIR(mode)
         why = "is a link in a circle" if real in above else self._why_not(path, real, parts, mode)
         if forced and why in (SECRET, IGNORED, OUTSIDE):
-            why = OUTSIDE if above and not (real.is_relative_to(above[0]) or real.is_relative_to(self.package.root)) else ""
+            why = (
+                OUTSIDE
+                if above and not (real.is_relative_to(above[0]) or real.is_relative_to(self.package.root))
+                else ""
+            )
         if why:
             self._leave((*parts, "") if is_folder else parts, why)
         elif is_folder:
@@ -201,7 +213,9 @@ class _Walk:
         if any(self._is_ignored(p, p != inside or stat.S_ISDIR(mode)) for p in behind):
             return IGNORED
         named = [(one, stat.S_ISDIR(mode) or one != inside) for one in behind] + [(parts, stat.S_ISDIR(mode))]
-        if any(is_secret_name(one, is_folder=folder) for one, folder in named) or (stat.S_ISREG(mode) and _holds_secret(real)):
+        if any(is_secret_name(one, is_folder=folder) for one, folder in named) or (
+            stat.S_ISREG(mode) and _holds_secret(real)
+        ):
             return SECRET
         return ""
 

@@ -1,8 +1,8 @@
 """The processes of a node that runs on this machine: found also when their parents are gone, signalled all together.
 
-A node is one session of processes (``setsid``); what leaves the session is known by the mark in its environment, or by its parents. Nothing
-else is ever signalled: who reads the node's logs has its folder on the command line, too, and is none of it. Before it sends a signal
-psutil compares the start times, as ``robonav_ray/own_processes.py`` does.
+A node is one session of processes (``setsid``); what leaves the session is known by the mark in its environment, or by
+its parents. Nothing else is ever signalled: who reads the node's logs has its folder on the command line, too, and is
+none of it. Before it sends a signal psutil compares the start times, as ``robonav_ray/own_processes.py`` does.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def signal_processes(traces: Iterable[Trace], number: signal.Signals) -> int:
 
 
 def kill_processes(traces: Iterable[Trace], timeout_s: float = 10.0) -> list[psutil.Process]:
-    """SIGKILL every process of the nodes, frozen ones included; return those that are there after ``timeout_s`` (normally none)."""
+    """SIGKILL every process of the nodes, frozen ones included; return those that are there after ``timeout_s``
+    (normally none).
+    """
     traces, end = list(traces), time.monotonic() + timeout_s
     while True:
         left = find_processes(traces)

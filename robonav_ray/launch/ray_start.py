@@ -10,12 +10,14 @@ from robonav_ray.nodes.job import STORAGE
 RAY_VARIABLES: dict[str, str] = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A node that has frozen or is cut off is declared dead 8 to 10 s after its last answer; Ray's own settings take a minute.
+    # A node that has frozen or is cut off is declared dead 8 to 10 s after its last answer; Ray's own settings take a
+    # minute.
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_JOB_STOP_WAIT_TIME_S": "45",  # `ray job stop` lets a run commit its checkpoint; Ray's own setting is 3 s
-    "RAY_free_objects_period_milliseconds": "50",  # an object without a reference leaves the object store at once, not after a second
+    # an object without a reference leaves the object store at once, not after a second
+    "RAY_free_objects_period_milliseconds": "50",
     "OMP_NUM_THREADS": "1",  # processes share the cores by number, not by fighting
 }
 
@@ -71,7 +73,9 @@ def start_command(words: dict[str, str], *, head: bool = False, block: bool = Fa
 def job_command(definition: ClusterDefinition) -> str:
     """Return the command of the job; submitted again, it goes on where the last one stopped."""
     url = definition.storage.url
-    where = [f"checkpoint.storage={url}", "output_dir=/tmp/runs"] if definition.storage.is_bucket else [f"output_dir={url}"]
+    where = (
+        [f"checkpoint.storage={url}", "output_dir=/tmp/runs"] if definition.storage.is_bucket else [f"output_dir={url}"]
+    )
     words = [
         "robonav",
         "train",

@@ -1,7 +1,8 @@
 """``ray up``: machines of your own over ssh, Amazon EC2, Google Compute Engine.
 
-On machines of your own, the checkout is copied and installed into a virtual environment; on clouds, the image runs as a container. The
-token travels as a file, and the dashboard listens on the head's loopback only: ``ray dashboard`` forwards it through ssh.
+On machines of your own, the checkout is copied and installed into a virtual environment; on clouds, the image runs as a
+container. The token travels as a file, and the dashboard listens on the head's loopback only: ``ray dashboard``
+forwards it through ssh.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ Config = dict[str, Any]
 TOKEN = "~/.ray/auth_token"  # where Ray looks for it
 _VENV = "$HOME/robonav-venv"
 _PYTHON = "$(command -v python3.11 || command -v python3.12)"
-# A GPU is told by its maker's number on the bus, because its driver may still be being installed; where there is none, nothing waits.
+# A GPU is told by its maker's number on the bus, because its driver may still be being installed; where there is none,
+# nothing waits.
 _WAIT_FOR_GPUS = (
-    "if grep -qs 0x10de /sys/bus/pci/devices/*/vendor; then timeout 900 bash -c 'until nvidia-smi; do sleep 5; done'; fi"
+    "if grep -qs 0x10de /sys/bus/pci/devices/*/vendor; then "
+    "timeout 900 bash -c 'until nvidia-smi; do sleep 5; done'; fi"
 )
 _NOT_COPIED = [".venv", "runs", "__pycache__", ".pytest_cache", ".ruff_cache", *rsync_patterns()]
 
 
 def onprem_file(definition: ClusterDefinition) -> Config:
-    """Return ``onprem.yaml``: Ray's provider ``local``, which treats all workers alike, so that each finds its labels by its address."""
+    """Return ``onprem.yaml``: Ray's provider ``local``, which treats all workers alike, so that each finds its labels
+    by its address.
+    """
     place = definition.onprem
     workers = [host for hosts in place.worker_ips.values() for host in hosts]
     cases: list[str] = []
@@ -95,7 +100,8 @@ def gcp_file(definition: ClusterDefinition) -> Config:
             "disks": [{"boot": True, "autoDelete": True, "type": "PERSISTENT", "initializeParams": disk}],
         }
         if group.num_gpus and name in place.accelerators:
-            kind = f"projects/{place.project_id}/zones/{place.availability_zone}/acceleratorTypes/{place.accelerators[name]}"
+            zone = f"projects/{place.project_id}/zones/{place.availability_zone}"
+            kind = f"{zone}/acceleratorTypes/{place.accelerators[name]}"
             config["guestAccelerators"] = [{"acceleratorType": kind, "acceleratorCount": group.num_gpus}]
             config["metadata"] = {"items": [{"key": "install-nvidia-driver", "value": "True"}]}
             config["scheduling"] = [{"onHostMaintenance": "TERMINATE"}]
@@ -154,7 +160,8 @@ def _cloud_file(
 def _container_options(definition: ClusterDefinition) -> list[str]:
     """Not root but the machine's own user, whose files are mounted; nothing to gain.
 
-    The machine's list of users comes along, because the autoscaler and ssh ask for the name of theirs; home is the image's all the same.
+    The machine's list of users comes along, because the autoscaler and ssh ask for the name of theirs; home is the
+    image's all the same.
     """
     folder = shlex.quote(definition.storage.url)
     mount = [] if definition.storage.is_bucket else [f"-v {folder}:{folder}"]

@@ -1,6 +1,7 @@
 """From the definition to the files that start the same cluster elsewhere.
 
-Every file is a pure function of the definition, so that ``robonav cluster render --check`` tells whether what is committed is stale.
+Every file is a pure function of the definition, so that ``robonav cluster render --check`` tells whether what is
+committed is stale.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ HEADER = "Derived from cluster/cluster.yaml by `robonav cluster render`; do not 
 _LOCAL = """\
 #!/usr/bin/env bash
 # {header}
-# Starts the cluster on this machine and makes the calling shell a driver's: `source cluster/local.sh`. `robonav cluster down` ends it.
+# Starts the cluster on this machine and makes the calling shell a driver's: `source cluster/local.sh`.
+# `robonav cluster down` ends it.
 robonav cluster up --definition "$(dirname "${{BASH_SOURCE[0]}}")/cluster.yaml" "$@" || return 2>/dev/null || exit
 robonav_cluster={name}
 for robonav_word in "$@"; do case "$robonav_word" in name=*) robonav_cluster="${{robonav_word#name=}}" ;; esac; done
@@ -59,8 +61,12 @@ def render(definition: ClusterDefinition, target: Target) -> dict[str, str]:
             "cluster/ray-up/gcp.yaml": _yaml(gcp_file(definition), "ray up cluster/ray-up/gcp.yaml"),
         }
     return {
-        "cluster/kuberay/storage.yaml": _yaml(storage(definition), "Once: kubectl apply -f cluster/kuberay/storage.yaml"),
-        "cluster/kuberay/raycluster.yaml": _yaml(ray_cluster(definition), "kubectl apply -f cluster/kuberay/raycluster.yaml"),
+        "cluster/kuberay/storage.yaml": _yaml(
+            storage(definition), "Once: kubectl apply -f cluster/kuberay/storage.yaml"
+        ),
+        "cluster/kuberay/raycluster.yaml": _yaml(
+            ray_cluster(definition), "kubectl apply -f cluster/kuberay/raycluster.yaml"
+        ),
         "cluster/kuberay/rayjob.yaml": _yaml(ray_job(definition), "kubectl create -f cluster/kuberay/rayjob.yaml"),
     }
 

@@ -14,8 +14,11 @@ _DATA = (
     *("json", "yaml", "yml", "toml", "ini", "cfg", "conf", "txt", "csv", "tsv", "xml", "properties", "env", "enc"),
     *("db", "sqlite", "plist", "rtf", "xlsx", "docx", "log"),
 )
-"""Endings of files that hold data; sources and pages (``tokenizer.py``, ``passwords.md``) are about secrets, and travel."""
-_COPY = re.compile(r"(.)(?:~|\.(?:bak|backup|old|orig|save|sav|sw[op]|tmp|copy|\d+)|[-_ ](?:bak|old|copy)|\s*\(\d+\)|[-_]?\d+)$")
+"""Endings of files that hold data; sources and pages (``tokenizer.py``, ``passwords.md``) are about secrets, and
+travel."""
+_COPY = re.compile(
+    r"(.)(?:~|\.(?:bak|backup|old|orig|save|sav|sw[op]|tmp|copy|\d+)|[-_ ](?:bak|old|copy)|\s*\(\d+\)|[-_]?\d+)$"
+)
 """What editors, people and browsers put behind the name of a copy."""
 _SAYS = "|".join(word.replace("_", "_?") for word in _WORDS)
 _SPOKEN = re.compile(rf"(?:^|_)(?:{_SAYS})s?(?:_|$)")
@@ -52,7 +55,17 @@ FILES = (
         ".pgpass",
         "pgpass.conf",
     ),
-    *(".my.cnf", ".mylogin.cnf", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", "pip.conf", ".git-credentials", ".dockercfg"),
+    *(
+        ".my.cnf",
+        ".mylogin.cnf",
+        ".npmrc",
+        ".yarnrc",
+        ".yarnrc.yml",
+        ".pypirc",
+        "pip.conf",
+        ".git-credentials",
+        ".dockercfg",
+    ),
     *(
         ".dockerconfigjson",
         ".htpasswd",
@@ -92,8 +105,23 @@ FILES = (
         "*.secret",
         "*.secrets",
     ),
-    *("*credentials*.json", "client_secret*.json", "*service-account*.json", "*service_account*.json", "*serviceaccount*.json"),
-    *("kaggle.json", "basic_auth.ini", ".databrickscfg", ".terraformrc", "terraform.rc", "*.tfstate", "*.tfstate.*", "*.tfvars"),
+    *(
+        "*credentials*.json",
+        "client_secret*.json",
+        "*service-account*.json",
+        "*service_account*.json",
+        "*serviceaccount*.json",
+    ),
+    *(
+        "kaggle.json",
+        "basic_auth.ini",
+        ".databrickscfg",
+        ".terraformrc",
+        "terraform.rc",
+        "*.tfstate",
+        "*.tfstate.*",
+        "*.tfvars",
+    ),
     *(
         "key.asc",
         "*[-_]key.asc",
@@ -138,7 +166,9 @@ _ASSIGNED = re.compile(
 
 
 def is_secret_name(parts: Sequence[str], *, is_folder: bool = False) -> bool:
-    """Whether the last of ``parts`` is called like a secret, or like a copy of one; examples (``.env.example``) are none."""
+    """Whether the last of ``parts`` is called like a secret, or like a copy of one; examples (``.env.example``) are
+    none.
+    """
     lower = [part.lower() for part in parts]
     name = lower[-1]
     if name.endswith(_EXAMPLES):
@@ -155,12 +185,16 @@ def is_secret_name(parts: Sequence[str], *, is_folder: bool = False) -> bool:
 
 
 def _is_spoken(name: str) -> bool:
-    """Whether a file that holds data has the word for a secret in its name; more than one token are those of a language."""
+    """Whether a file that holds data has the word for a secret in its name; more than one token are those of a
+    language.
+    """
     stem, _, ending = name.lstrip(".").rpartition(".")
     if stem and ending not in _DATA:
         return False
     words = "_".join(re.findall(r"[a-z]+", stem or ending))
-    return _WHOLE.fullmatch(words) is not None or _SPOKEN.search(re.sub(r"(^|_)tokens(?=_|$)", r"\1", words)) is not None
+    return (
+        _WHOLE.fullmatch(words) is not None or _SPOKEN.search(re.sub(r"(^|_)tokens(?=_|$)", r"\1", words)) is not None
+    )
 
 
 def _is_spoken_folder(name: str) -> bool:
@@ -168,14 +202,18 @@ def _is_spoken_folder(name: str) -> bool:
 
 
 def holds_secret(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a private key, hold one whole line of it, or, in a text, give a secret its value."""
+    """Whether the first bytes of a file are those of a private key, hold one whole line of it, or, in a text, give a
+    secret its value.
+    """
     if _IS_KEY.search(head) is not None:
         return True
     return b"\0" not in head and any(_is_value(*found.groups()) for found in _ASSIGNED.finditer(head))
 
 
 def _is_value(between: bytes, quote: bytes, value: bytes) -> bool:
-    """Whether it is written out, in letters and digits: no path, and, where it has no quotes, not the name of a variable of a source."""
+    """Whether it is written out, in letters and digits: no path, and, where it has no quotes, not the name of a
+    variable of a source.
+    """
     if value.startswith((b"~", b".")) or (value.startswith(b"/") and value.count(b"/") > 1):
         return False
     num_digits = len(re.findall(rb"[0-9]", value))
@@ -187,9 +225,19 @@ def _is_value(between: bytes, quote: bytes, value: bytes) -> bool:
 def rsync_patterns() -> list[str]:
     """Return the names as patterns of rsync, upper case or lower; they leave out a little more, and all copies."""
     words = [f"*{word.replace('_', '*')}" for word in _WORDS]
-    spoken = [f"{word}{more}.{ending}" for word in words for more in ("", "[!i]*") for ending in _DATA]  # not tokenizer.json
+    # not tokenizer.json
+    spoken = [f"{word}{more}.{ending}" for word in words for more in ("", "[!i]*") for ending in _DATA]
     whole = [f"{word}{more}" for word in words for more in ("", "s")]
-    copies = ["*~", "*.bak", "*.backup", "*.old", "*.orig", "*.save", "*.sw[op]", *(f"*.{ending}.[0-9]" for ending in _DATA)]
+    copies = [
+        "*~",
+        "*.bak",
+        "*.backup",
+        "*.old",
+        "*.orig",
+        "*.save",
+        "*.sw[op]",
+        *(f"*.{ending}.[0-9]" for ending in _DATA),
+    ]
     copies += [f"{name}[-_.0-9]*" for name in FOLDERS if name.startswith(".")]
     names = dict.fromkeys((*FOLDERS, *FILES, *spoken, *whole, *copies))
     return [re.sub(r"[a-z](?![^[]*\])", lambda c: f"[{c[0]}{c[0].upper()}]", name) for name in names]

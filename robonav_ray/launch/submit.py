@@ -1,12 +1,13 @@
-"""``robonav submit`` and ``robonav jobs``: a run driven on the cluster, from any machine that has the token and reaches the dashboard.
+"""``robonav submit`` and ``robonav jobs``: a run driven on the cluster, from any machine that has the token and reaches
+the dashboard.
 
 ::
 
     working directory --packed, .gitignore obeyed--> dashboard --> job on the head: robonav train ... --> exit code
     terminal <------------------------------------ log, line by line
 
-Consumes: what ``robonav train`` would. Produces: a Ray job, its log and its exit code. Waits for: the job, unless told not to; Ctrl-C only
-stops the watching.
+Consumes: what ``robonav train`` would. Produces: a Ray job, its log and its exit code. Waits for: the job, unless told
+not to; Ctrl-C only stops the watching.
 """
 
 from __future__ import annotations
@@ -66,12 +67,14 @@ class Submission:
     """``NAME`` (its value here is handed on) or ``NAME=VALUE``."""
     name: str | None = None
     include: Sequence[Path] = ()
-    """Paths in the working directory that travel though they may hold secrets, are ignored, or are links that lead out of it."""
+    """Paths in the working directory that travel though they may hold secrets, are ignored, or are links that lead out
+    of it."""
     max_mb: int = DEFAULT_LIMIT_MB
 
     @property
     def config_travels(self) -> str | None:
-        """The config as the job finds it in its working directory; None without one, and for a shipped one, which the job has already.
+        """The config as the job finds it in its working directory; None without one, and for a shipped one, which the
+        job has already.
 
         Raises:
             SubmitError: When it lies elsewhere.
@@ -81,8 +84,8 @@ class Submission:
         root, config = self.working_dir.resolve(), self.config.resolve()
         if not config.is_relative_to(root):
             raise SubmitError(
-                f"{self.config}: lies outside of --working-dir {self.working_dir}, so the cluster would not have it: move it there, "
-                "or name a working directory that holds it"
+                f"{self.config}: lies outside of --working-dir {self.working_dir}, so the cluster would not have it: "
+                "move it there, or name a working directory that holds it"
             )
         return config.relative_to(root).as_posix()
 
@@ -104,7 +107,9 @@ class Submission:
         for given in self.env:
             name, equals, value = given.partition("=")
             if not _ENV_NAME.fullmatch(name):
-                raise SubmitError(f"--env {name!r}: write the name of a variable (its value here is handed on), or NAME=VALUE")
+                raise SubmitError(
+                    f"--env {name!r}: write the name of a variable (its value here is handed on), or NAME=VALUE"
+                )
             if not equals and name not in environment:
                 raise SubmitError(f"--env {name}: is not set here; set it, or write --env {name}=VALUE")
             if name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_MODE", "PYTHONPATH"):
@@ -113,7 +118,9 @@ class Submission:
         return found
 
 
-def submit_command(submission: Submission, address: str | None, *, follow: bool, console: Screen, dry_run: bool = False) -> int:
+def submit_command(
+    submission: Submission, address: str | None, *, follow: bool, console: Screen, dry_run: bool = False
+) -> int:
     """Submit the job and return its exit code: that of the run (0, 1, 2, 75), or 0 when it is not waited for.
 
     With ``dry_run`` the command and what travels are printed, and nothing is sent: no cluster is asked.
@@ -126,7 +133,8 @@ def submit_command(submission: Submission, address: str | None, *, follow: bool,
     name = submission.config_travels
     if name is not None and name not in package.files:
         raise SubmitError(
-            f"{submission.config}: would stay here ({package.left_out.get(name, 'its folder is left out')}); --include it"
+            f"{submission.config}: would stay here ({package.left_out.get(name, 'its folder is left out')}); --include "
+            "it"
         )
     if dry_run:
         console.print(f"{entrypoint}\n{package.table_text()}\n{package.summary_text()}\nnothing was sent")
@@ -203,7 +211,9 @@ def list_jobs(address: str | None) -> tuple[str, list[JobFacts]]:
             job=job.submission_id or "",
             status=job.status.lower(),
             exit_code=job.driver_exit_code,
-            started=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.start_time / 1000)) if job.start_time else None,
+            started=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.start_time / 1000))
+            if job.start_time
+            else None,
             command=job.entrypoint,
         )
         for job in sorted(jobs, key=lambda job: job.start_time or 0)
@@ -211,7 +221,9 @@ def list_jobs(address: str | None) -> tuple[str, list[JobFacts]]:
 
 
 def _connect(address: str | None) -> tuple[str, JobSubmissionClient]:
-    """Return the dashboard's URL and a client; SubmitError or ClusterError within seconds when it does not let us in."""
+    """Return the dashboard's URL and a client; SubmitError or ClusterError within seconds when it does not let us
+    in.
+    """
     from robonav_ray.nodes.cluster import prepare_environment
     from robonav_ray.nodes.probe import check_dashboard
 
@@ -246,9 +258,12 @@ def _details(client: JobSubmissionClient, url: str, job: str) -> JobDetails:
         return client.get_job_info(job)
     except RuntimeError as error:
         if "404" not in str(error):
-            raise SubmitError(f"{job}: the cluster at {url} does not answer about it: {_shortened(str(error))}") from None
+            raise SubmitError(
+                f"{job}: the cluster at {url} does not answer about it: {_shortened(str(error))}"
+            ) from None
         raise SubmitError(
-            f"{job}: there is no such job on {url}; `{command_text('robonav', 'jobs', 'list', '--address', url)}` shows those there are"
+            f"{job}: there is no such job on {url}; `{command_text('robonav', 'jobs', 'list', '--address', url)}` "
+            "shows those there are"
         ) from None
 
 
@@ -269,7 +284,9 @@ def _watch(client: JobSubmissionClient, url: str, job: str, console: Screen) -> 
         return EXIT_FAILED
     code = _exit_code(info)
     if info.driver_exit_code == 127:
-        console.print("the nodes have no `robonav` on their PATH: install robonav_ray there, or start Ray from its environment")
+        console.print(
+            "the nodes have no `robonav` on their PATH: install robonav_ray there, or start Ray from its environment"
+        )
     elif info.driver_exit_code is None and code == EXIT_RESUME:
         console.print("the job was stopped; submit it again with `--resume auto`")
     elif info.driver_exit_code is None:
@@ -321,4 +338,9 @@ def _shortened(text: str) -> str:
 
 def options_of(**given: Any) -> list[str]:
     """Return ``--name value`` for every argument that is not None."""
-    return [word for name, value in given.items() if value is not None for word in (f"--{name.replace('_', '-')}", str(value))]
+    return [
+        word
+        for name, value in given.items()
+        if value is not None
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]

@@ -2,5 +2,6 @@
 
 Consumes: ReplaySample from a BatchSource, commands from a CommandChannel.
 Produces: PolicySnapshot to a WeightSink, priorities to a PrioritySink, metrics ``learner/...``.
-Waits for: a batch (bounded; looks at its commands meanwhile) and, with several ranks, for the slowest rank at each agreement.
+Waits for: a batch (bounded; looks at its commands meanwhile) and, with several ranks, for the slowest rank at each
+agreement.
 """

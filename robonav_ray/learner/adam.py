@@ -11,11 +11,13 @@ from torch import Tensor
 class Adam:
     """Bit for bit what ``torch.optim.Adam(..., fused=True)`` does, without its start-up cost.
 
-    The constructor of any ``torch.optim`` optimiser imports ``torch._dynamo``: 800 modules and about a second, in every rank at every
-    start, for nothing that is used here.
+    The constructor of any ``torch.optim`` optimiser imports ``torch._dynamo``: 800 modules and about a second, in every
+    rank at every start, for nothing that is used here.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], learning_rate: float, eps: float, betas: tuple[float, float] = (0.9, 0.999)):
+    def __init__(
+        self, parameters: Iterable[Tensor], learning_rate: float, eps: float, betas: tuple[float, float] = (0.9, 0.999)
+    ):
         """Start with zero moments for ``parameters``, which live on one device."""
         self.parameters = list(parameters)
         self.param_groups = [{"params": self.parameters}]

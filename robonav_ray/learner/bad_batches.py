@@ -31,7 +31,8 @@ class BadBatches:
         """Count an update that was dropped; with several ranks all of them drop the same one.
 
         Raises:
-            FloatingPointError: On every rank, at the third in a row, naming what was not finite and the file that shows it.
+            FloatingPointError: On every rank, at the third in a row, naming what was not finite and the file that shows
+                it.
         """
         self.num_bad += 1
         self.in_a_row += 1
@@ -45,8 +46,8 @@ class BadBatches:
         said = [text if len(found) == 1 else f"rank {rank}: {text}" for rank, (text, _) in enumerate(found) if text]
         files = [path for _, path in found if path]
         raise FloatingPointError(
-            f"{self.in_a_row} updates in a row had a loss or gradient that is not finite (learner step {state.learner_step}): "
-            f"{'; '.join(said) or 'see rank 0'}. "
+            f"{self.in_a_row} updates in a row had a loss or gradient that is not finite (learner step "
+            f"{state.learner_step}): {'; '.join(said) or 'see rank 0'}. "
             + (f"The last batch is in {', '.join(files)}. " if files else "")
             + "Lower learner.learning_rate or learner.max_grad_norm, or look for NaN in the observations and rewards"
         )
@@ -97,7 +98,9 @@ def summary(findings: dict[str, Any]) -> str:
     if columns:
         return "not finite in the batch: " + ", ".join(columns)
     if findings["weights"] or findings["target_weights"]:
-        return f"the batch is finite, the weights are not: {', '.join(findings['weights'] + findings['target_weights'])}"
+        return (
+            f"the batch is finite, the weights are not: {', '.join(findings['weights'] + findings['target_weights'])}"
+        )
     return f"batch and weights are finite, the loss is {findings['loss']}: values grew too large"
 
 

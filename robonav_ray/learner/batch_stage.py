@@ -19,7 +19,9 @@ _STAGED = (
 
 
 class BatchStage:
-    """Copies samples (which may be read-only views of shared memory) into one set of tensors that is used again and again."""
+    """Copies samples (which may be read-only views of shared memory) into one set of tensors that is used again and
+    again.
+    """
 
     def __init__(self, spec: TransitionSpec, device: torch.device) -> None:
         self._columns = tuple((spec.index(name), dtype) for name, dtype in _STAGED)
@@ -33,7 +35,9 @@ class BatchStage:
         if tuple(s.shape for s in sources) != tuple(v.shape for v in self._views):
             dtypes = (*(dtype for _, dtype in self._columns), torch.float32)
             pin = self._device.type == "cuda"
-            self._host = tuple(torch.empty(s.shape, dtype=d, pin_memory=pin) for s, d in zip(sources, dtypes, strict=True))
+            self._host = tuple(
+                torch.empty(s.shape, dtype=d, pin_memory=pin) for s, d in zip(sources, dtypes, strict=True)
+            )
             self._views = tuple(t.numpy() for t in self._host)
         for view, source in zip(self._views, sources, strict=True):
             np.copyto(view, source, casting="same_kind")

@@ -1,4 +1,6 @@
-"""What the learner does on command. A command that cannot be carried out is answered with ``Refused`` and changes nothing."""
+"""What the learner does on command. A command that cannot be carried out is answered with ``Refused`` and changes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ from robonav_ray.runs.hyperparameters import changed, check_changeable
 
 
 class CommandHandler:
-    """Carries out commands at a step boundary, the same on every rank, and keeps what they switch. What rank 0 answers counts."""
+    """Carries out commands at a step boundary, the same on every rank, and keeps what they switch. What rank 0 answers
+    counts.
+    """
 
     def __init__(
         self,
@@ -121,13 +125,15 @@ class CommandHandler:
 
 
 def load_shared(state: LearnerState, location: Path | str, ranks: OneRank, *, take_overrides: bool = False) -> None:
-    """Load ``location`` (a path or a URI) on rank 0 and hand the state to all ranks, so that only rank 0 has to see the files.
+    """Load ``location`` (a path or a URI) on rank 0 and hand the state to all ranks, so that only rank 0 has to see the
+    files.
 
     The policy version never falls: it stays where it was when that is higher. Hyper-parameters that were changed by
     command stay those of the running learner, unless ``take_overrides``.
 
     Raises:
-        ValueError: On every rank, when the directory is missing, damaged or of another network; nothing is changed then.
+        ValueError: On every rank, when the directory is missing, damaged or of another network; nothing is changed
+            then.
     """
     version, overrides = state.policy_version, dict(state.overrides)
     problem = None

@@ -20,7 +20,9 @@ MODES = ("off", "default", "reduce-overhead")
 
 
 def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
-    """Return ``function`` compiled for fixed shapes, at its first call; ``reduce-overhead`` also captures it as a CUDA graph."""
+    """Return ``function`` compiled for fixed shapes, at its first call; ``reduce-overhead`` also captures it as a CUDA
+    graph.
+    """
     if mode == "off":
         return function
     _keep_apart()
@@ -28,7 +30,9 @@ def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
 
 
 def _keep_apart() -> None:
-    """Have torch keep what it compiles where no other user can write: its own place has a name in /tmp that can be foreseen."""
+    """Have torch keep what it compiles where no other user can write: its own place has a name in /tmp that can be
+    foreseen.
+    """
     if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
         folder = own_cache("inductor")
         if folder is None:
@@ -48,13 +52,21 @@ def check_compile(mode: str, device: torch.device, key: str = "learner.compile")
     if mode == "off":
         return
     if mode == "reduce-overhead" and device.type != "cuda":
-        raise UserError(f"{key}=reduce-overhead captures CUDA graphs, and the device is {device}: take {key}=default or off")
+        raise UserError(
+            f"{key}=reduce-overhead captures CUDA graphs, and the device is {device}: take {key}=default or off"
+        )
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
-        raise UserError(f"{key}={mode} needs Triton, which this torch came without: pip install triton, or take {key}=off")
+        raise UserError(
+            f"{key}={mode} needs Triton, which this torch came without: pip install triton, or take {key}=off"
+        )
     if cxx_compiler() is None:
-        raise UserError(f"{key}={mode} needs a C++ compiler, and there is none: install g++ (or set CXX), or take {key}=off")
+        raise UserError(
+            f"{key}={mode} needs a C++ compiler, and there is none: install g++ (or set CXX), or take {key}=off"
+        )
 
 
 def cxx_compiler() -> str | None:
     """Return the path of the C++ compiler that torch would use, None without one."""
-    return next((path for name in (os.environ.get("CXX"), "g++", "clang++") if name and (path := shutil.which(name))), None)
+    return next(
+        (path for name in (os.environ.get("CXX"), "g++", "clang++") if name and (path := shutil.which(name))), None
+    )

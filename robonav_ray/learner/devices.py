@@ -75,7 +75,9 @@ def check_features(learner: LearnerConfig, device: torch.device) -> None:
 
 
 def pick_device_of_all(learner: LearnerConfig, wanted: str, local_rank: int, ranks: OneRank) -> torch.device:
-    """Return this rank's device; UserError on every rank when one of them cannot do what ``learner`` asks. A collective."""
+    """Return this rank's device; UserError on every rank when one of them cannot do what ``learner`` asks. A
+    collective.
+    """
     device, problem = torch.device("cpu"), None
     try:
         device = pick_device(wanted, local_rank)
@@ -96,8 +98,8 @@ def set_threads(num_threads: int) -> None:
 def share_interpreter() -> None:
     """Let this process's Python threads take turns every ``SWITCH_INTERVAL_S`` instead of every 5 ms.
 
-    An update takes a few milliseconds and gives the interpreter away in each of its tensor operations: to get it back from the
-    thread that prefetches batches it would wait for up to 5 ms, every time.
+    An update takes a few milliseconds and gives the interpreter away in each of its tensor operations: to get it back
+    from the thread that prefetches batches it would wait for up to 5 ms, every time.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 

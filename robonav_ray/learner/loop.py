@@ -13,13 +13,13 @@
 
 What it waits for, and what unblocks it:
 
-* ``sample`` waits while replay is too empty or the learner too far ahead. It returns None after a bounded time, and the loop looks at
-  the mailbox every ``LOOK_S`` seconds meanwhile, so a starved learner still saves, pauses and stops.
+* ``sample`` waits while replay is too empty or the learner too far ahead. It returns None after a bounded time, and the
+  loop looks at the mailbox every ``LOOK_S`` seconds meanwhile, so a starved learner still saves, pauses and stops.
 * ``exchange`` and ``reply`` are short calls; ``update_priorities`` and ``publish`` answer at once.
-* With several ranks, ``agree`` waits for the slowest rank: one small all-reduce per chunk, in which every rank says whether it has its
-  batches and rank 0 whether it wants to look. Unless *all* have them no rank trains, and a rank keeps what it drew until all do. So all
-  ranks make the same updates and obey the same commands at the same step, and a dry rank delays the others without blocking them:
-  its ``sample`` comes back in bounded time.
+* With several ranks, ``agree`` waits for the slowest rank: one small all-reduce per chunk, in which every rank says
+  whether it has its batches and rank 0 whether it wants to look. Unless *all* have them no rank trains, and a rank
+  keeps what it drew until all do. So all ranks make the same updates and obey the same commands at the same step, and a
+  dry rank delays the others without blocking them: its ``sample`` comes back in bounded time.
 * ``Cut`` and ``TakeOver`` hold the loop at a step boundary; it goes on looking, so that ``Resume`` or a stop ends that.
 """
 
@@ -50,7 +50,9 @@ PAUSED_LOOK_S = 0.02
 
 
 class LearnerLoop:
-    """Trains ``state`` on what ``source`` gives until told to stop. Plain: a process of Ray Train runs it, and so does a test."""
+    """Trains ``state`` on what ``source`` gives until told to stop. Plain: a process of Ray Train runs it, and so does
+    a test.
+    """
 
     def __init__(
         self,
@@ -127,7 +129,8 @@ class LearnerLoop:
                 time.sleep(PAUSED_LOOK_S / 4)
 
     def advance(self, max_updates: int) -> int:
-        """Make up to ``max_updates`` updates on batches drawn for just that many; return how many, fewer when the source is dry.
+        """Make up to ``max_updates`` updates on batches drawn for just that many; return how many, fewer when the
+        source is dry.
 
         For a wiring that owns the loop: deterministic, and nothing that was drawn stays behind. One rank only.
         """

@@ -30,7 +30,8 @@ class LearnerMeters:
     def note_lag(self, own_version: int, sampled_version: np.ndarray) -> None:
         """Take note that a chunk begins, and of how old the policies were that chose its actions (B,).
 
-        Once per chunk: between two updates the interpreter's and numpy's code is cold, and a few small calls cost 2 % of an update.
+        Once per chunk: between two updates the interpreter's and numpy's code is cold, and a few small calls cost 2 %
+        of an update.
         """
         now = time.perf_counter()
         if self._last_chunk is not None:

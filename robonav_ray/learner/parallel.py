@@ -19,10 +19,13 @@ def has_process_group() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def average_over_ranks(module: nn.Module, device: torch.device, find_unused_parameters: bool = False) -> DistributedDataParallel:
+def average_over_ranks(
+    module: nn.Module, device: torch.device, find_unused_parameters: bool = False
+) -> DistributedDataParallel:
     """Return ``module`` wrapped so that a backward pass leaves the mean gradient of all ranks (Li et al. 2020).
 
-    ``find_unused_parameters`` is for modules that do not use every parameter in every pass, and costs a walk through the graph.
+    ``find_unused_parameters`` is for modules that do not use every parameter in every pass, and costs a walk through
+    the graph.
     """
     device_ids = [device] if device.type == "cuda" else None
     return DistributedDataParallel(
@@ -56,7 +59,8 @@ def with_sync_batch_norm(module: nn.Module, device: torch.device, key: str = "sy
     """Return ``module`` with every BatchNorm replaced by one that takes its statistics over all ranks.
 
     Raises:
-        UserError: On a CPU, without a process group, or when there is no BatchNorm; ``key`` is what the user wrote it under.
+        UserError: On a CPU, without a process group, or when there is no BatchNorm; ``key`` is what the user wrote it
+            under.
     """
     if device.type != "cuda":
         raise UserError(
@@ -64,8 +68,8 @@ def with_sync_batch_norm(module: nn.Module, device: torch.device, key: str = "sy
         )
     if not has_process_group():
         raise UserError(
-            f"{key} needs a process group, and this process is no rank of one: start it with torchrun or in a Ray Train worker, or leave "
-            "it out (one process sees the whole batch anyway)"
+            f"{key} needs a process group, and this process is no rank of one: start it with torchrun or in a Ray "
+            "Train worker, or leave it out (one process sees the whole batch anyway)"
         )
     if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
         raise UserError(f"{key} has nothing to do: the model has no BatchNorm layer; leave it out")

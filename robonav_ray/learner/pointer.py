@@ -1,4 +1,6 @@
-"""What ranks and driver leave for each other beside Ray Train's notes: the last committed checkpoint, and what ended the ranks."""
+"""What ranks and driver leave for each other beside Ray Train's notes: the last committed checkpoint, and what ended
+the ranks.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def write_committed(pointer: str, path: str) -> None:
 
 
 def last_committed(pointer: str) -> str | None:
-    """Return the location of the learner's part of the checkpoint that ``pointer`` names; None when none was committed since the start."""
+    """Return the location of the learner's part of the checkpoint that ``pointer`` names; None when none was committed
+    since the start.
+    """
     if not exists(pointer):
         return None
     return join(json.loads(read_bytes(pointer))["path"], LEARNER_PART)

@@ -27,14 +27,20 @@ class Steps(Protocol):
 
 
 class Precision:
-    """Mixed precision (Micikevicius et al. 2018): weights, gradients, losses and optimiser stay float32, matrix products do not.
+    """Mixed precision (Micikevicius et al. 2018): weights, gradients, losses and optimiser stay float32, matrix
+    products do not.
 
-    ``bf16`` has the range of float32, so its gradients need no care. ``fp16`` has not: the loss is scaled up before the backward pass
-    and the gradients down again, by torch's GradScaler; a gradient that overflowed is skipped and the scale halved.
+    ``bf16`` has the range of float32, so its gradients need no care. ``fp16`` has not: the loss is scaled up before the
+    backward pass and the gradients down again, by torch's GradScaler; a gradient that overflowed is skipped and the
+    scale halved.
     """
 
-    def __init__(self, name: str = "float32", device: torch.device | None = None, *, init_scale: float = 65536.0) -> None:
-        """Choose ``float32``, ``bf16``, ``fp16`` or ``auto``; whether ``device`` can is ``check_precision``'s to say."""
+    def __init__(
+        self, name: str = "float32", device: torch.device | None = None, *, init_scale: float = 65536.0
+    ) -> None:
+        """Choose ``float32``, ``bf16``, ``fp16`` or ``auto``; whether ``device`` can is ``check_precision``'s to
+        say.
+        """
         self.device = device or torch.device("cpu")
         self.name = choose_precision(name, self.device)
         self.dtype = DTYPES[self.name]
@@ -69,7 +75,9 @@ class Precision:
         self.scaler.update()
 
     def skip(self, loss_is_finite: bool) -> bool:
-        """Give up gradients that are not finite; return whether the scale of a finite loss explains them. It is halved then."""
+        """Give up gradients that are not finite; return whether the scale of a finite loss explains them. It is halved
+        then.
+        """
         if self.scaler is None:
             return False
         scale = self.loss_scale
@@ -100,7 +108,9 @@ class Precision:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return ``name``, or for ``auto`` bf16 where ``device`` has instructions for it (AVX512-BF16 on a CPU), else float32."""
+    """Return ``name``, or for ``auto`` bf16 where ``device`` has instructions for it (AVX512-BF16 on a CPU), else
+    float32.
+    """
     if name != AUTO:
         return name
     native = has_bf16(device) and (device.type == "cuda" or torch.cpu._is_avx512_bf16_supported())
@@ -117,15 +127,20 @@ def check_precision(name: str, device: torch.device, key: str = "learner.precisi
         raise UserError(f"{key}: there is no precision {name!r}; choose {', '.join(DTYPES)} or {AUTO}")
     if name == "fp16" and device.type != "cuda":
         raise UserError(
-            f"{key}=fp16 needs a GPU, and this learner computes on {device}: take {key}=bf16 where the processor has it, or float32"
+            f"{key}=fp16 needs a GPU, and this learner computes on {device}: take {key}=bf16 where the processor has "
+            "it, or float32"
         )
     if name == "bf16" and not has_bf16(device):
         other = "fp16 or float32" if device.type == "cuda" else "float32"
-        raise UserError(f"{key}=bf16: {device} has no bf16 of its own and would emulate it, slower than float32: take {other}")
+        raise UserError(
+            f"{key}=bf16: {device} has no bf16 of its own and would emulate it, slower than float32: take {other}"
+        )
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Return whether ``device`` multiplies bf16 by itself: a GPU from compute capability 8.0, a CPU with AVX-512 or better."""
+    """Return whether ``device`` multiplies bf16 by itself: a GPU from compute capability 8.0, a CPU with AVX-512 or
+    better.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -23,7 +23,9 @@ def rng_state(device: torch.device) -> dict[str, Any]:
 
 
 def check_rng_state(state: Any) -> None:
-    """RangeError unless ``state`` is one that ``rng_state`` may have returned; NumPy would read beyond its table where it is told to."""
+    """RangeError unless ``state`` is one that ``rng_state`` may have returned; NumPy would read beyond its table where
+    it is told to.
+    """
     match state:
         case {"torch": _, "cuda": _, "python": _, "numpy": ["MT19937", table, position, has_normal, normal]}:
             pass
@@ -39,7 +41,9 @@ def check_rng_state(state: Any) -> None:
 
 
 def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
-    """Restore what ``rng_state`` returned; the GPU's part is left alone where there is none in ``state`` or no GPU here."""
+    """Restore what ``rng_state`` returned; the GPU's part is left alone where there is none in ``state`` or no GPU
+    here.
+    """
     torch.set_rng_state(state["torch"])
     if device.type == "cuda" and state["cuda"] is not None:
         torch.cuda.set_rng_state(state["cuda"], device)

@@ -11,7 +11,9 @@ from torch import distributed as dist
 
 
 class RanksDivergedError(Exception):
-    """Ranks hold different weights, which averaged gradients cannot bring about; nothing but a restart from a checkpoint mends it."""
+    """Ranks hold different weights, which averaged gradients cannot bring about; nothing but a restart from a
+    checkpoint mends it.
+    """
 
 
 class Agreement(NamedTuple):
@@ -45,7 +47,9 @@ class OneRank:
         return list(values)
 
     def gather(self, value: Any) -> list[Any] | None:
-        """Return every rank's ``value`` (small, plain data) in the order of ranks on rank 0, None elsewhere. A collective."""
+        """Return every rank's ``value`` (small, plain data) in the order of ranks on rank 0, None elsewhere. A
+        collective.
+        """
         return [value]
 
     def check_equal(self, fingerprint: Callable[[], str]) -> None:

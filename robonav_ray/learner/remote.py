@@ -2,16 +2,18 @@
 
 ::
 
-    driver --start_learner--> thread: TorchTrainer.fit() --> controller --> rank 0 .. N-1: train_loop --> LearnerLoop.run()
+    driver --start_learner--> thread: TorchTrainer.fit() --> controller --> rank 0 .. N-1: train_loop -> LearnerLoop.run
            <--LearnerHandle.error, is_alive, join--
 
-What fit() waits for: the ranks to start (bounded by ``RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S``, then retried as often as
-``controller_failure_limit`` allows) and the loop to end, which the mailbox's ``stop`` brings about. A rank that dies takes the others
-down with it; Train starts all of them again, up to ``max_restarts`` times, and they take up the last *committed* checkpoint.
+What fit() waits for: the ranks to start (bounded by ``RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S``, then retried as often
+as ``controller_failure_limit`` allows) and the loop to end, which the mailbox's ``stop`` brings about. A rank that dies
+takes the others down with it; Train starts all of them again, up to ``max_restarts`` times, and they take up the last
+*committed* checkpoint.
 
-Our checkpoints are the only truth. What ``ray.train.report`` gets is a directory that holds nothing but the path of one, so
-that Train's own retention, upload and restart machinery works and no weight is stored twice. Train hears of a report only when it next
-polls, and forgets one whose rank died before that: so rank 0 first writes the path beside Train's notes, and a restart reads it there.
+Our checkpoints are the only truth. What ``ray.train.report`` gets is a directory that holds nothing but the path of
+one, so that Train's own retention, upload and restart machinery works and no weight is stored twice. Train hears of a
+report only when it next polls, and forgets one whose rank died before that: so rank 0 first writes the path beside
+Train's notes, and a restart reads it there.
 """
 
 from __future__ import annotations
@@ -32,7 +34,13 @@ from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import open_appending, replace
 from robonav_ray.interfaces import CommandChannel, PrioritySink, RankSource, WeightExchange
-from robonav_ray.learner.pointer import committed_pointer, last_committed, raise_what_ended, write_committed, write_ended
+from robonav_ray.learner.pointer import (
+    committed_pointer,
+    last_committed,
+    raise_what_ended,
+    write_committed,
+    write_ended,
+)
 from robonav_ray.learner.trainer_remote import lean_trainer_class, read_failures
 from robonav_ray.part_names import GROUPS_SUFFIX
 from robonav_ray.records import TransitionSpec
@@ -44,7 +52,8 @@ RANK_MEMORY_BYTES = 1_000_000.0
 TRAIN_ENVIRONMENT = {
     # Seconds between two polls of the ranks: how late a death, a report or the end is noticed (Ray's default is 2).
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    # Seconds without an answer after which a rank counts as dead (Ray's default is 600): frozen, or on a node that is cut off.
+    # Seconds without an answer after which a rank counts as dead (Ray's default is 600): frozen, or on a node that is
+    # cut off.
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "10",
     # One process less; a preempted node is noticed like any other that dies.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
@@ -82,8 +91,8 @@ class LearnerOrder:
 def train_loop(config: dict[str, Any]) -> None:
     """Run one rank until it is told to stop; ``config["order"]`` is a LearnerOrder.
 
-    What trying again would not mend (numbers that are not finite, a device that cannot do what is asked) is written down for the
-    driver and ends the ranks as if they had been told to stop, so that Train does not start them again.
+    What trying again would not mend (numbers that are not finite, a device that cannot do what is asked) is written
+    down for the driver and ends the ranks as if they had been told to stop, so that Train does not start them again.
     """
     import ray.train
 
@@ -142,8 +151,8 @@ def data_parallel(state: Any) -> Any:
 def take_up(state: Any, order: LearnerOrder, ranks: Any, committed: str | None) -> None:
     """Load the last ``committed`` checkpoint after a restart, else ``resume_from``, else keep the fresh state.
 
-    Rank 0 decides what was committed. The policy version continues from the weight store, so that it never falls however old the
-    checkpoint is.
+    Rank 0 decides what was committed. The policy version continues from the weight store, so that it never falls
+    however old the checkpoint is.
     """
     from robonav_ray.learner.command_handler import load_shared
 
@@ -187,7 +196,9 @@ class LearnerHandle:
     def __init__(
         self, fit: Callable[[], None], kill: Callable[[], None] = lambda: None, failures: Callable[[], list[str]] = list
     ) -> None:
-        """Call ``fit`` in a daemon thread; ``kill`` ends what it has started, ``failures`` tells how often ranks have failed, and why."""
+        """Call ``fit`` in a daemon thread; ``kill`` ends what it has started, ``failures`` tells how often ranks have
+        failed, and why.
+        """
         self.failures = failures
         self._error: BaseException | None = None
         self._kill = kill
@@ -313,7 +324,9 @@ def start_learner(
     if len(order.sources) != max(num_ranks, 1):
         raise ValueError(f"{len(order.sources)} batch sources for {num_ranks} ranks; there must be one for each")
     if (Path(storage_path) / run_name).exists():
-        raise ValueError(f"{Path(storage_path) / run_name} exists: Train would resume it; choose a run_name that was never used")
+        raise ValueError(
+            f"{Path(storage_path) / run_name} exists: Train would resume it; choose a run_name that was never used"
+        )
     for key, value in {**TRAIN_ENVIRONMENT, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(start_timeout_s)}.items():
         os.environ.setdefault(key, value)
 
@@ -339,4 +352,6 @@ def start_learner(
         ).fit()
         raise_what_ended(committed_pointer(storage_path, run_name))
 
-    return LearnerHandle(fit, kill, lambda: read_failures(Path(notes or storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}"))
+    return LearnerHandle(
+        fit, kill, lambda: read_failures(Path(notes or storage_path).absolute() / f"{run_name}{GROUPS_SUFFIX}")
+    )

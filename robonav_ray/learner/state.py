@@ -1,4 +1,6 @@
-"""All that the learner is: online and target network, Adam's moments, counters. Saved as safetensors and JSON, bit for bit."""
+"""All that the learner is: online and target network, Adam's moments, counters. Saved as safetensors and JSON, bit for
+bit.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,14 @@ from robonav_ray.learner.adam import Adam
 from robonav_ray.learner.precision import Precision
 from robonav_ray.ranges import within
 from robonav_ray.records import PolicySnapshot
-from robonav_ray.runs.saved_learner import COUNTERS, COUNTERS_FILE, TENSORS_FILE, check_document, check_tensors, with_defaults
+from robonav_ray.runs.saved_learner import (
+    COUNTERS,
+    COUNTERS_FILE,
+    TENSORS_FILE,
+    check_document,
+    check_tensors,
+    with_defaults,
+)
 
 
 class LearnerState:
@@ -70,7 +79,9 @@ class LearnerState:
         """Return a hash of every tensor, to the bit; the same on all ranks of a learner that is well."""
         digest = hashlib.sha256()
         for name, tensor in self.tensors().items():
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+            digest.update(
+                name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+            )
         return digest.hexdigest()
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,7 +124,9 @@ class LearnerState:
         return {name: getattr(self, name) for name in COUNTERS}
 
     def save(self, directory: Path) -> list[FileEntry]:
-        """Write the state into ``directory`` (made if missing) and return the files' entries; OSError when that fails."""
+        """Write the state into ``directory`` (made if missing) and return the files' entries; OSError when that
+        fails.
+        """
         return write_state(self.state_dict(), open_folder(str(directory)))
 
     def load(self, directory: Path) -> None:
@@ -127,10 +140,14 @@ class LearnerState:
                 f"{error.filename or directory / TENSORS_FILE}: missing; this is not a learner's checkpoint"
             ) from None
         except (PlainFileError, SafetensorError) as error:
-            raise ValueError(f"{directory}: the learner's files are damaged ({error}); take an older checkpoint") from None
+            raise ValueError(
+                f"{directory}: the learner's files are damaged ({error}); take an older checkpoint"
+            ) from None
         document = with_defaults(document)
         if not isinstance(document, dict) or "counters" not in document:
-            raise ValueError(f"{directory / COUNTERS_FILE}: is missing the learner's counters; take an older checkpoint")
+            raise ValueError(
+                f"{directory / COUNTERS_FILE}: is missing the learner's counters; take an older checkpoint"
+            )
         self.load_state_dict({**document, "tensors": tensors})
 
     def snapshot(self) -> PolicySnapshot:
@@ -141,7 +158,9 @@ class LearnerState:
 
 
 def write_state(state: dict[str, Any], folder: Folder) -> list[FileEntry]:
-    """Write what ``LearnerState.state_dict`` returned into ``folder`` and return the files' entries; OSError when that fails."""
+    """Write what ``LearnerState.state_dict`` returned into ``folder`` and return the files' entries; OSError when that
+    fails.
+    """
     tensors = save({name: tensor.contiguous() for name, tensor in state["tensors"].items()})
     document = {name: part for name, part in state.items() if name != "tensors"}
     return [

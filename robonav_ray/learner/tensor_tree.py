@@ -1,7 +1,7 @@
 """Tensors inside nested containers: one walk for moving, converting, sharing out and summing up.
 
-A holder is a mapping (also one that is no dict, as tokenisers return), a dataclass, a named tuple, a tuple or a list, to any depth. Each
-comes back as what it was. Anything else (None, text, numbers, objects) is handed on as it is.
+A holder is a mapping (also one that is no dict, as tokenisers return), a dataclass, a named tuple, a tuple or a list,
+to any depth. Each comes back as what it was. Anything else (None, text, numbers, objects) is handed on as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
         made = copy.copy(value)
         for field in dataclasses.fields(value):
             if hasattr(value, field.name):
-                object.__setattr__(made, field.name, map_tensors(function, getattr(value, field.name)))  # frozen ones too
+                # frozen ones too
+                object.__setattr__(made, field.name, map_tensors(function, getattr(value, field.name)))
         return made
     if isinstance(value, tuple):
         kept = 1 if isinstance(value, PackedSequence) else None  # its batch_sizes stay on the CPU, as they are

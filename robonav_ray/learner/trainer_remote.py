@@ -17,15 +17,15 @@ FAILURES_SUFFIX = ".failures"
 def lean_trainer_class(base: Any, groups: Path, controllers: list[Any]) -> Any:
     """Return ``base`` without three helper processes that cost a small machine seconds at every start.
 
-    ``base`` is DataParallelTrainer of Ray Train, or TorchTrainer, which is that and forms a process group. The handle of its controller is
-    appended to ``controllers``, so that it can be ended from outside.
+    ``base`` is DataParallelTrainer of Ray Train, or TorchTrainer, which is that and forms a process group. The handle
+    of its controller is appended to ``controllers``, so that it can be ended from outside.
 
-    * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where there is none.
-      ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end of the job. Where a job outlives a
-      run that was killed, the process that finds it dead removes the groups whose names begin as the file ``groups`` is called: Train gives
-      them none, so ours does.
-    * AutoscalingCoordinator (of Ray Data, a detached actor) shares a cluster between Train and Data runs. An autoscaling cluster
-      grows for the ranks all the same, because their placement group is pending.
+    * PlacementGroupCleaner asks the dashboard once a second whether the controller lives, and complains each time where
+      there is none. ``stop`` through the mailbox lets Train remove its placement group itself, and Ray does at the end
+      of the job. Where a job outlives a run that was killed, the process that finds it dead removes the groups whose
+      names begin as the file ``groups`` is called: Train gives them none, so ours does.
+    * AutoscalingCoordinator (of Ray Data, a detached actor) shares a cluster between Train and Data runs. An
+      autoscaling cluster grows for the ranks all the same, because their placement group is pending.
     * DatasetManager (of Ray Data) hands out shards of datasets, of which a run has none: its rows come from the replay.
     """
     import ray
@@ -79,7 +79,9 @@ def lean_trainer_class(base: Any, groups: Path, controllers: list[Any]) -> Any:
 
 
 def read_failures(groups: Path) -> list[str]:
-    """Return a line for each time that ranks of a run have failed so far; ``groups`` is the file that names its placement groups."""
+    """Return a line for each time that ranks of a run have failed so far; ``groups`` is the file that names its
+    placement groups.
+    """
     path = groups.with_suffix(FAILURES_SUFFIX)
     return read_text(path, errors="replace").splitlines() if path.exists() else []
 

@@ -1,4 +1,6 @@
-"""Nested states (of a model, an optimiser, a schedule) as one safetensors file: tensors as such, the rest as JSON in its header."""
+"""Nested states (of a model, an optimiser, a schedule) as one safetensors file: tensors as such, the rest as JSON in
+its header.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ _CONTAINERS = {"list": list, "tuple": tuple}
 
 
 def save_tree(path: Path, tree: Any) -> None:
-    """Write ``tree`` to ``path``: aside first, then renamed, so that ``path`` is the old file or the new one and never half of either.
+    """Write ``tree`` to ``path``: aside first, then renamed, so that ``path`` is the old file or the new one and never
+    half of either.
 
-    A tree is made of dicts, lists, tuples, tensors, NumPy arrays and scalars, numbers, texts and None. Nothing is pickled.
+    A tree is made of dicts, lists, tuples, tensors, NumPy arrays and scalars, numbers, texts and None. Nothing is
+    pickled.
 
     Raises:
         ValueError: When something else is in it; the message says where.
@@ -39,7 +43,9 @@ def save_tree(path: Path, tree: Any) -> None:
 
 
 def load_tree(path: Path) -> Any:
-    """Return what ``save_tree`` wrote, tensors on the CPU; ValueError when the file is missing, damaged or of something else."""
+    """Return what ``save_tree`` wrote, tensors on the CPU; ValueError when the file is missing, damaged or of something
+    else.
+    """
     try:
         open_reading(path, follow=True).close()
         with safe_open(path, framework="pt") as file:
@@ -66,15 +72,17 @@ def _encode(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
         return {"tensor": name, "array": isinstance(value, np.ndarray)}
     if isinstance(value, dict):
         if type(value) not in (dict, OrderedDict, Counter) or not all(isinstance(key, str | int) for key in value):
-            raise ValueError(f"{where or 'the state'}: a {type(value).__name__} like this cannot be saved without pickle")
+            raise ValueError(
+                f"{where or 'the state'}: a {type(value).__name__} like this cannot be saved without pickle"
+            )
         items = [[key, _encode(item, f"{where}.{key}", tensors)] for key, item in value.items()]
         return {"counter" if isinstance(value, Counter) else "dict": items}
     for name, kind in _CONTAINERS.items():
         if type(value) is kind:
             return {name: [_encode(item, f"{where}.{i}", tensors) for i, item in enumerate(value)]}
     raise ValueError(
-        f"{where.lstrip('.') or 'the state'}: a {type(value).__name__} cannot be saved without pickle; leave it out, or give it a "
-        "state_dict of numbers, texts and tensors"
+        f"{where.lstrip('.') or 'the state'}: a {type(value).__name__} cannot be saved without pickle; leave it out, "
+        "or give it a state_dict of numbers, texts and tensors"
     )
 
 

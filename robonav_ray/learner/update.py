@@ -44,7 +44,9 @@ class Losses(NamedTuple):
 
 
 class Update:
-    """Applies gradient steps to a LearnerState. Ranks that are given halves of a batch end with the weights of the whole one."""
+    """Applies gradient steps to a LearnerState. Ranks that are given halves of a batch end with the weights of the
+    whole one.
+    """
 
     def __init__(
         self,
@@ -75,7 +77,8 @@ class Update:
         self._algo = algo
         self._objective = make_objective(algo)
         self._losses = compiled(self._forward, learner.compile)
-        self._must_copy = learner.compile == "reduce-overhead"  # a captured graph writes its outputs to the same place every time
+        # a captured graph writes its outputs to the same place every time
+        self._must_copy = learner.compile == "reduce-overhead"
         self._num_pieces = learner.accumulation_steps
         self._stage = BatchStage(spec, state.device)
         self.configure(learner)
@@ -99,9 +102,9 @@ class Update:
     def __call__(self, sample: ReplaySample) -> np.ndarray | None:
         """Make one step and return the new |td_error| (B,) float32; None when the update was dropped.
 
-        An update whose loss or gradient is not finite leaves weights and moments as they are and is counted; with several ranks all
-        of them drop it, since one rank's NaN reaches the others through the averaged gradient. In fp16 an overflow that the scale of
-        the loss explains is skipped without being counted as bad.
+        An update whose loss or gradient is not finite leaves weights and moments as they are and is counted; with
+        several ranks all of them drop it, since one rank's NaN reaches the others through the averaged gradient. In
+        fp16 an overflow that the scale of the loss explains is skipped without being counted as bad.
 
         Raises:
             FloatingPointError: After ``bad_batches.MAX_BAD_IN_A_ROW`` such updates in a row.
@@ -125,7 +128,8 @@ class Update:
         return error.abs().cpu().numpy()
 
     def gradients(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Fill the gradients of the online network with those of ``mean(w * row loss)``, times the scale of the loss in fp16.
+        """Fill the gradients of the online network with those of ``mean(w * row loss)``, times the scale of the loss in
+        fp16.
 
         Returns:
             The td errors (B,), and loss, mean |td_error| and mean Q as scalars.
@@ -163,7 +167,9 @@ class Update:
         return means
 
     def beyond_support(self) -> tuple[float, float] | None:
-        """Return what parts of the newest batch's targets lie below and above the support; None without c51 or a batch."""
+        """Return what parts of the newest batch's targets lie below and above the support; None without c51 or a
+        batch.
+        """
         if self._algo.distribution != "c51" or self._newest is None:
             return None
         below, above = beyond_support_of(self._algo, self.state.target, self._newest)
@@ -182,13 +188,16 @@ class Update:
             torch.compiler.cudagraph_mark_step_begin()
         found = self._losses(batch, draws)
         value = found.loss.detach()
-        # Huber's slope is bounded, so an infinite error would pass for a finite gradient: inf - inf makes it NaN on every rank.
+        # Huber's slope is bounded, so an infinite error would pass for a finite gradient: inf - inf makes it NaN on
+        # every rank.
         self.state.precision.backward(found.loss * (weight + (value - value)))
         kept = found._replace(loss=value)
         return Losses(*(t.clone() for t in kept)) if self._must_copy else kept
 
     def _set_learning_rate(self) -> None:
-        self.state.optimizer.learning_rate = learning_rate(self._config, self.state.learner_step, self.state.budget_frac)
+        self.state.optimizer.learning_rate = learning_rate(
+            self._config, self.state.learner_step, self.state.budget_frac
+        )
 
     def _update_target(self) -> None:
         if self._config.target_update == "polyak":

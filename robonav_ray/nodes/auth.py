@@ -1,6 +1,7 @@
 """Ray's token: where it comes from, who can read it, and the one that we make when there is none.
 
-Ray looks in RAY_AUTH_TOKEN, then in the file that RAY_AUTH_TOKEN_PATH names, then in ~/.ray/auth_token. Its value is never printed.
+Ray looks in RAY_AUTH_TOKEN, then in the file that RAY_AUTH_TOKEN_PATH names, then in ~/.ray/auth_token. Its value is
+never printed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from robonav_ray.files.plain_files import open_writing, read_text
 
 logger = logging.getLogger(__name__)
 MAX_TOKEN_BYTES = 1 << 16
-HEAD_TOKEN_ADVICE = "copy the head's ~/.ray/auth_token to this machine (mode 0600), or name its file in RAY_AUTH_TOKEN_PATH"
+HEAD_TOKEN_ADVICE = (
+    "copy the head's ~/.ray/auth_token to this machine (mode 0600), or name its file in RAY_AUTH_TOKEN_PATH"
+)
 
 
 class AuthError(UserError):
@@ -43,7 +46,9 @@ class Token:
 
 
 def token_mode() -> bool:
-    """Whether this process speaks to Ray with a token (RAY_AUTH_MODE, which ``prepare_environment`` has made explicit)."""
+    """Whether this process speaks to Ray with a token (RAY_AUTH_MODE, which ``prepare_environment`` has made
+    explicit).
+    """
     return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
 
 
@@ -60,7 +65,8 @@ def find_token() -> Token:
     """Return the token that Ray will use in this process; a file that others could read becomes the owner's own (0600).
 
     Raises:
-        AuthError: When RAY_AUTH_TOKEN_PATH names a file that is not there or cannot be read, or others may write the file.
+        AuthError: When RAY_AUTH_TOKEN_PATH names a file that is not there or cannot be read, or others may write the
+            file.
     """
     given = os.environ.get("RAY_AUTH_TOKEN", "").strip()
     if given:
@@ -83,12 +89,18 @@ def find_token() -> Token:
 def own_token() -> Iterator[None]:
     """Have a token for a Ray of one's own while the block runs: the one in Ray's file, which is made if missing.
 
-    Where HOME is missing or may not be written, one is made for as long as the block runs; it stands in this process's environment.
+    Where HOME is missing or may not be written, one is made for as long as the block runs; it stands in this process's
+    environment.
 
     Raises:
         AuthError: As ``find_token``, and when a file that RAY_AUTH_TOKEN_PATH names cannot be written.
     """
-    if not token_mode() or os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH") or _can_keep(token_path()):
+    if (
+        not token_mode()
+        or os.environ.get("RAY_AUTH_TOKEN")
+        or os.environ.get("RAY_AUTH_TOKEN_PATH")
+        or _can_keep(token_path())
+    ):
         ensure_token()
         yield
         return
@@ -122,7 +134,8 @@ def ensure_token() -> None:
             file.write(uuid.uuid4().hex.encode())
     except OSError as error:
         raise AuthError(
-            f"{path}: Ray's token cannot be written ({error.strerror or error}); name a file that you may write in RAY_AUTH_TOKEN_PATH"
+            f"{path}: Ray's token cannot be written ({error.strerror or error}); name a file that you may write in "
+            "RAY_AUTH_TOKEN_PATH"
         ) from None
 
 
@@ -130,8 +143,10 @@ def _keep_private(path: Path) -> None:
     """Make the file unreadable for other users; a mounted secret that is not ours is only spoken of."""
     found = path.stat()
     if found.st_mode & stat.S_IWOTH:
-        raise AuthError(f"{path}: anybody on this machine may write the token; make a new one (`ray get-auth-token --generate`) after "
-                        f"`chmod 600 {path}`")  # fmt: skip
+        raise AuthError(
+            f"{path}: anybody on this machine may write the token; make a new one (`ray get-auth-token --generate`) "
+            f"after `chmod 600 {path}`"
+        )
     if not found.st_mode & (stat.S_IRGRP | stat.S_IROTH):
         return
     if found.st_uid != os.getuid():
@@ -139,6 +154,7 @@ def _keep_private(path: Path) -> None:
         return
     path.chmod(0o600)
     logger.warning(
-        "%s: others on this machine could read the token (mode %03o); it is 0600 now. Make a new one if they are not to be trusted",
+        "%s: others on this machine could read the token (mode %03o); it is 0600 now. Make a new one if they are not "
+        "to be trusted",
         path, found.st_mode & 0o777,
     )  # fmt: skip

@@ -29,10 +29,11 @@ from robonav_ray.nodes.probe import ClusterError, check_cluster, connect, split_
 logger = logging.getLogger(__name__)
 _OWN_RAY = {
     "object_timeout_milliseconds": 100,
-    # An object without a reference leaves the store after this. With Ray's own second, the smallest store (75 MiB) is up to 99 % full
-    # of such at 70 MB/s of fragments and batches, with this 12 % (proofs/bench/object_store.py).
+    # An object without a reference leaves the store after this. With Ray's own second, the smallest store (75 MiB) is
+    # up to 99 % full of such at 70 MB/s of fragments and batches, with this 12 % (proofs/bench/object_store.py).
     "free_objects_period_milliseconds": 50,
-    # Ray has all its workers step back behind its own daemons; ours step back by themselves, each as far as it should (own_processes.py).
+    # Ray has all its workers step back behind its own daemons; ours step back by themselves, each as far as it should
+    # (own_processes.py).
     "worker_niceness": 0,
 }
 
@@ -66,15 +67,18 @@ class ClusterFacts:
 def prepare_environment(config: RuntimeConfig) -> None:
     """Set what Ray reads from the environment, best before ``ray`` is imported.
 
-    The mode of authentication is always explicit (a value that the user set wins), so that neither a token left over by an earlier
-    Ray nor its absence changes how this one starts.
+    The mode of authentication is always explicit (a value that the user set wins), so that neither a token left over by
+    an earlier Ray nor its absence changes how this one starts.
     """
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = config.auth_mode
-        if (ray := sys.modules.get("ray")) is not None and not ray.is_initialized():  # a notebook: it has read its environment
-            ray._raylet.Config.initialize("")  # as Ray does itself (_private/authentication/authentication_token_setup.py)
+        # a notebook: Ray has read its environment
+        if (ray := sys.modules.get("ray")) is not None and not ray.is_initialized():
+            # as Ray does itself (_private/authentication/authentication_token_setup.py)
+            ray._raylet.Config.initialize("")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the default of the next Ray; silences its warning
+    # the default of the next Ray; silences its warning
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call after the end must not start a Ray of its own
     # Calls to parts that are gone are dropped on purpose; who had to know has been told.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
@@ -103,7 +107,11 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
     if ray.is_initialized():
         yield look_at_cluster(started_here=False)
         return
-    found = _running_local_cluster(any_of_them=(address, where) == ("auto", "RAY_ADDRESS")) if address in (None, "auto") else None
+    found = (
+        _running_local_cluster(any_of_them=(address, where) == ("auto", "RAY_ADDRESS"))
+        if address in (None, "auto")
+        else None
+    )
     if address == "auto" and found is None:
         raise ClusterError(
             f"{where}: auto means the cluster that runs on this machine, and there is none: start one, or leave it out"
@@ -160,18 +168,22 @@ def _own_ray(config: RuntimeConfig) -> Iterator[Path]:
 
 def _not_started(error: Exception, advice: str) -> ClusterError:
     reason = "; ".join([_first_line(error), *getattr(error, "__notes__", [])])
-    return ClusterError(f"a local Ray could not be started: {reason}; {advice}, runtime.keep_ray_logs=true keeps Ray's logs")
+    return ClusterError(
+        f"a local Ray could not be started: {reason}; {advice}, runtime.keep_ray_logs=true keeps Ray's logs"
+    )
 
 
 def _not_joined(error: Exception, where: str, address: str | None) -> ClusterError:
     return ClusterError(
-        f"{where}: the cluster at {address!r} could not be joined ({_first_line(error)}). Is one of its nodes on this machine? A driver "
-        "outside of the cluster's machines is no part of it: submit the run with `robonav submit`"
+        f"{where}: the cluster at {address!r} could not be joined ({_first_line(error)}). Is one of its nodes on this "
+        "machine? A driver outside of the cluster's machines is no part of it: submit the run with `robonav submit`"
     )
 
 
 def _named_address(config: RuntimeConfig) -> tuple[str | None, str]:
-    """Return the address that was asked for (None: any, or a cluster of our own) and the key or variable that says so."""
+    """Return the address that was asked for (None: any, or a cluster of our own) and the key or variable that says
+    so.
+    """
     if config.address:
         return config.address, "runtime.address"
     return os.environ.get("RAY_ADDRESS") or None, "RAY_ADDRESS"
@@ -181,8 +193,8 @@ def _named_address(config: RuntimeConfig) -> tuple[str | None, str]:
 def _on_loopback() -> Iterator[None]:
     """Let what Ray starts meanwhile listen on 127.0.0.1 alone, GCS, raylet and workers included.
 
-    Ray has this for systems whose firewall asks about every port (``_private/services.py``, get_node_ip_address); the variable
-    reaches the processes that it starts, the constant those parts of Ray that are imported here already.
+    Ray has this for systems whose firewall asks about every port (``_private/services.py``, get_node_ip_address); the
+    variable reaches the processes that it starts, the constant those parts of Ray that are imported here already.
     """
     from ray._private import ray_constants
 
@@ -228,13 +240,17 @@ def _running_local_cluster(*, any_of_them: bool = False) -> _Found | None:
         connect(*split_address(address, "RAY_ADDRESS"), "RAY_ADDRESS")
     except (OSError, ClusterError):  # none, none that Ray has written, or a stale one of a cluster that is gone
         addresses = _addresses_of_raylets() if any_of_them else []
-        return _Found(addresses[0], f"the Ray that was found running on this machine at {addresses[0]}") if addresses else None
+        return (
+            _Found(addresses[0], f"the Ray that was found running on this machine at {addresses[0]}")
+            if addresses
+            else None
+        )
     found = _Found(address, f"the Ray cluster that runs on this machine at {address} (noted in {note})")
     if owner not in (0, os.geteuid()):
         raise found.refused(
             ClusterError(
-                f"{found.origin} is another user's (uid {owner}): if you are to join it, take its token from them and say "
-                f"runtime.address={address}"
+                f"{found.origin} is another user's (uid {owner}): if you are to join it, take its token from them and "
+                f"say runtime.address={address}"
             )
         )
     return found

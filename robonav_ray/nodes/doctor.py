@@ -19,7 +19,11 @@ from robonav_ray.nodes.cluster import connected
 from robonav_ray.nodes.resources import make_plan
 
 _PACKAGES = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium", "pydantic")
-_EXTRAS = {"pygame-ce": "robonav play --window", "pettingzoo": "the PettingZoo face", "cpprb": "scripts/bench_replay.py"}
+_EXTRAS = {
+    "pygame-ce": "robonav play --window",
+    "pettingzoo": "the PettingZoo face",
+    "cpprb": "scripts/bench_replay.py",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,10 @@ def _machine() -> list[Finding]:
             "a default run takes about 3 GiB; close something, or lower replay.capacity",
         ),
         Finding(
-            "disk", disk.free > 2 * 2**30, f"{disk.free / 2**30:.1f} GiB free here", "a run keeps checkpoints of about 1 GiB"
+            "disk",
+            disk.free > 2 * 2**30,
+            f"{disk.free / 2**30:.1f} GiB free here",
+            "a run keeps checkpoints of about 1 GiB",
         ),
     ]
 
@@ -96,7 +103,8 @@ def _ray() -> list[Finding]:
     began = time.monotonic()
     try:
         with connected(config.runtime) as cluster:
-            text = f"{cluster.describe()}, authentication: {os.environ['RAY_AUTH_MODE']}, in {time.monotonic() - began:.1f} s"
+            took_s = time.monotonic() - began
+            text = f"{cluster.describe()}, authentication: {os.environ['RAY_AUTH_MODE']}, in {took_s:.1f} s"
             findings = [Finding("ray cluster", True, text)]
             try:
                 findings.append(Finding("default run", True, make_plan(config, cluster).describe()))

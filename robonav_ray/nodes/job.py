@@ -1,4 +1,6 @@
-"""What a run must know when a Ray job drives it: its id, how long `ray job stop` waits, and that its working directory does not last."""
+"""What a run must know when a Ray job drives it: its id, how long `ray job stop` waits, and that its working directory
+does not last.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,9 @@ class RayJob:
         if self.stop_wait_s >= STOP_WAIT_S:
             return None
         return (
-            f"this is the Ray job {self.submission_id}, and `ray job stop` gives it {self.stop_wait_s} s, which is too short for a last "
-            f"checkpoint: submit with `robonav submit`, or set {STOP_WAIT}={STOP_WAIT_S} where the head is started or in the job's "
-            "runtime_env (env_vars)"
+            f"this is the Ray job {self.submission_id}, and `ray job stop` gives it {self.stop_wait_s} s, which is too "
+            f"short for a last checkpoint: submit with `robonav submit`, or set {STOP_WAIT}={STOP_WAIT_S} where the "
+            "head is started or in the job's runtime_env (env_vars)"
         )
 
 
@@ -67,9 +69,9 @@ def place_output(config: RunConfig, directory: Path | None = None) -> RunConfig:
     if directory is not None or not Path(storage).is_absolute():
         key, shown = ("output_dir", config.output_dir) if directory is None else ("--out", str(directory))
         raise ConfigError(
-            f"{key}: {shown!r} lies in the working directory of the Ray job {job.submission_id}, which goes with the job: name a folder "
-            f"that all nodes share (output_dir=/mnt/robonav/runs), or start the nodes with {STORAGE}=/that/folder, under which a relative "
-            "output_dir then lies"
+            f"{key}: {shown!r} lies in the working directory of the Ray job {job.submission_id}, which goes with the "
+            "job: name a folder that all nodes share (output_dir=/mnt/robonav/runs), or start the nodes with "
+            f"{STORAGE}=/that/folder, under which a relative output_dir then lies"
         )
     own = config.output_dir != RunConfig.model_fields["output_dir"].default
     return config.model_copy(update={"output_dir": str(Path(storage) / folder if own else Path(storage))})

@@ -17,14 +17,17 @@ logger = logging.getLogger(__name__)
 
 
 def remove_orphans(run_directory: Path) -> int:
-    """Remove the placement groups that Ray Train made for earlier sessions of the run in ``run_directory``; return how many there were.
+    """Remove the placement groups that Ray Train made for earlier sessions of the run in ``run_directory``; return how
+    many there were.
 
-    The actors of a run end with its driver; where that was an actor itself, only this outlives it. Call it once that is gone and before the
-    next session.
+    The actors of a run end with its driver; where that was an actor itself, only this outlives it. Call it once that is
+    gone and before the next session.
     """
     if not ray.is_initialized():
         return 0
-    names = tuple(f"{path.name.removesuffix(GROUPS_SUFFIX)}#" for path in (run_directory / "ray_train").glob(f"*{GROUPS_SUFFIX}"))
+    names = tuple(
+        f"{path.name.removesuffix(GROUPS_SUFFIX)}#" for path in (run_directory / "ray_train").glob(f"*{GROUPS_SUFFIX}")
+    )
     alive = orphans_among(placement_group_table(), names)
     for group in alive:
         remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
@@ -33,5 +36,9 @@ def remove_orphans(run_directory: Path) -> int:
 
 
 def orphans_among(table: Mapping[str, Mapping[str, Any]], prefixes: tuple[str, ...]) -> list[str]:
-    """Return the ids of the placement groups in Ray's ``table`` that are not removed and whose names begin with one of ``prefixes``."""
-    return [group for group, entry in table.items() if entry["name"].startswith(prefixes) and entry["state"] != "REMOVED"]
+    """Return the ids of the placement groups in Ray's ``table`` that are not removed and whose names begin with one of
+    ``prefixes``.
+    """
+    return [
+        group for group, entry in table.items() if entry["name"].startswith(prefixes) and entry["state"] != "REMOVED"
+    ]

@@ -2,7 +2,7 @@
 
 ::
 
-    own_ray --> a folder (0700, short) --> the reaper watches --> ray.init in it  ...  ray.shutdown --> the folder is removed
+    own_ray --> a folder (0700, short) --> the reaper watches --> ray.init in it ... ray.shutdown --> folder is removed
                                                '--> driver killed: ends the session's processes, then removes the folder
 
 What starts a local Ray, be it a run, a search, a script or a test, starts it here.
@@ -32,11 +32,19 @@ from robonav_ray.own_processes import ProcessName, read_process
 logger = logging.getLogger(__name__)
 PREFIX, BELOW = "rn-ray-", "ray"
 _TIMED_OUT = "timed out during startup"
-"""What Ray 2.60 says when its processes were not up within 30 s, which it does not let one change: the machine is busy."""
+"""What Ray 2.60 says when its processes were not up within 30 s, which it does not let one change: the machine is
+busy."""
 _GONE_WITHIN_S = 3.0
 """How long Ray's last agents may write into the folder after the shutdown."""
 _TELLING = re.compile(r" [EC] \d+ |Check failed|^\w*(Error|Exception): |No space left|cannot ")
-_TELLING_FILES = ("gcs_server.out", "gcs_server.err", "raylet.out", "raylet.err", "dashboard_agent.log", "runtime_env_agent.log")
+_TELLING_FILES = (
+    "gcs_server.out",
+    "gcs_server.err",
+    "raylet.out",
+    "raylet.err",
+    "dashboard_agent.log",
+    "runtime_env_agent.log",
+)
 
 
 @contextlib.contextmanager
@@ -81,7 +89,9 @@ def own_ray(*, keep_logs: bool = False, **arguments: Any) -> Iterator[Path]:
 
 
 def _begin(keep_logs: bool, arguments: dict[str, Any]) -> tuple[Path, Claim, Reaper]:
-    """Call ``ray.init`` in a new folder; when it fails, nothing is left and its error carries a note of what Ray's logs say."""
+    """Call ``ray.init`` in a new folder; when it fails, nothing is left and its error carries a note of what Ray's logs
+    say.
+    """
     import ray
 
     folder = make_private_folder(PREFIX, BELOW)
@@ -109,7 +119,9 @@ def _begin(keep_logs: bool, arguments: dict[str, Any]) -> tuple[Path, Claim, Rea
 
 
 def what_died() -> str | None:
-    """Return which daemon of the Ray that this process has started is gone, ``gcs_server`` or ``raylet``; None where none is."""
+    """Return which daemon of the Ray that this process has started is gone, ``gcs_server`` or ``raylet``; None where
+    none is.
+    """
     from ray._private import worker
 
     node: Any = worker._global_node
@@ -122,7 +134,8 @@ def what_died() -> str | None:
 def _out_of_our_group() -> Iterator[None]:
     """Have what Ray starts meanwhile be no part of this process's group.
 
-    A terminal that is closed, and ``timeout``, signal the whole group: a Ray that ends with the first signal has nothing left to save.
+    A terminal that is closed, and ``timeout``, signal the whole group: a Ray that ends with the first signal has
+    nothing left to save.
     """
     from ray._private import services
 
@@ -138,8 +151,8 @@ def _out_of_our_group() -> Iterator[None]:
 def _without_helpers() -> Iterator[None]:
     """Have Ray start meanwhile without three processes that a Ray of one machine without a dashboard has no work for.
 
-    The autoscaler's monitor (no node will come), the log monitor (what actors print stays in files) and the dashboard's head: more than two
-    seconds of a core at every start.
+    The autoscaler's monitor (no node will come), the log monitor (what actors print stays in files) and the dashboard's
+    head: more than two seconds of a core at every start.
     """
     from ray._private import node, parameter
 
@@ -186,7 +199,9 @@ def _names(pids: list[int]) -> list[ProcessName]:
 
 
 def _close_to_others(folder: Path) -> None:
-    """Take the rights to Ray's folders from all other users; the one above them guards them already, and all that is made later."""
+    """Take the rights to Ray's folders from all other users; the one above them guards them already, and all that is
+    made later.
+    """
     for parent, folders, _ in os.walk(folder):
         for name in folders:
             with contextlib.suppress(OSError):  # Ray has removed it

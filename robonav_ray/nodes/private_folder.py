@@ -1,7 +1,8 @@
 """A folder for Ray's sockets, logs and spilled objects that no other user of the machine can look into or replace.
 
-Ray makes its own folders open to all users (0777). Here they lie below one of mode 0700, in a place where no other user can rename it, and
-with a name that is short enough: a socket's path may have 107 bytes, and Ray puts its sockets 64 below its folder.
+Ray makes its own folders open to all users (0777). Here they lie below one of mode 0700, in a place where no other user
+can rename it, and with a name that is short enough: a socket's path may have 107 bytes, and Ray puts its sockets 64
+below its folder.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ _OWNER = "owner"
 
 
 def make_private_folder(prefix: str, below: str) -> Path:
-    """Make a folder of mode 0700 with a name that cannot be foreseen, for a Ray whose own folder is called ``below`` in it.
+    """Make a folder of mode 0700 with a name that cannot be foreseen, for a Ray whose own folder is called ``below`` in
+    it.
 
-    Where RAY_TMPDIR or TMPDIR does not serve (its name is too long, it is missing, may not be written, or others may rename what is in
-    it), the next of the system's places for temporary files is taken.
+    Where RAY_TMPDIR or TMPDIR does not serve (its name is too long, it is missing, may not be written, or others may
+    rename what is in it), the next of the system's places for temporary files is taken.
 
     Raises:
         UserError: When there is none that serves.
@@ -55,8 +57,8 @@ def make_private_folder(prefix: str, below: str) -> Path:
             )
         return folder
     raise UserError(
-        f"no folder for Ray's sockets: set TMPDIR to one that you may write, of at most {longest} plain characters (tried: "
-        f"{', '.join(map(str, _roots())) or 'nothing that is there'})"
+        f"no folder for Ray's sockets: set TMPDIR to one that you may write, of at most {longest} plain characters "
+        f"(tried: {', '.join(map(str, _roots())) or 'nothing that is there'})"
     )
 
 
@@ -101,7 +103,9 @@ class Claim:
 
 
 def remove_abandoned(root: Path, prefix: str) -> list[Path]:
-    """Remove this user's folders in ``root`` that were claimed once and in which no process is at work any more; return them."""
+    """Remove this user's folders in ``root`` that were claimed once and in which no process is at work any more; return
+    them.
+    """
     removed = []
     for folder in root.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):  # another process removes it, or it may not be looked into

@@ -1,7 +1,7 @@
 """Who answers at the address of a cluster: asked once with a short deadline, before Ray's own client retries for 20 s.
 
-Consumes: an address and this process's token. Produces: nothing, or a ClusterError that names key, cause and remedy. Waits for: each of at
-most two connections and two calls, PROBE_TIMEOUT_S apiece.
+Consumes: an address and this process's token. Produces: nothing, or a ClusterError that names key, cause and remedy.
+Waits for: each of at most two connections and two calls, PROBE_TIMEOUT_S apiece.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def check_cluster(address: str, where: str) -> None:
     token = find_token() if token_mode() else Token(None, "")
     if token_mode() and token.value is None:
         raise ClusterError(
-            f"{where}: to join {address} a token is needed, and there is none in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or "
-            f"{token.origin}: {HEAD_TOKEN_ADVICE}"
+            f"{where}: to join {address} a token is needed, and there is none in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH "
+            f"or {token.origin}: {HEAD_TOKEN_ADVICE}"
         )
     _check_versions(_ask(address, token, where), address, where)
     _check_this_machine(address, token, where)
     if token.value is not None and _is_open(address):
         raise ClusterError(
-            f"{where}: the cluster at {address} asks for no token, so that anybody who reaches it can run code on it: start its nodes "
-            "with RAY_AUTH_MODE=token, or say that you know with runtime.auth_mode=disabled"
+            f"{where}: the cluster at {address} asks for no token, so that anybody who reaches it can run code on it: "
+            "start its nodes with RAY_AUTH_MODE=token, or say that you know with runtime.auth_mode=disabled"
         )
 
 
@@ -93,7 +93,8 @@ def check_dashboard(url: str, where: str) -> None:
 
     if version != ray.__version__:
         raise ClusterError(
-            f"{where}: the cluster at {url} runs Ray {version}, and this is Ray {ray.__version__}: install the cluster's here"
+            f"{where}: the cluster at {url} runs Ray {version}, and this is Ray {ray.__version__}: install the "
+            "cluster's here"
         )
 
 
@@ -107,7 +108,9 @@ def split_address(address: str, where: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit() or not 0 < int(port) < 65536:
         hint = "; jobs are submitted to the dashboard with `robonav submit`" if "://" in address else ""
-        raise ClusterError(f"{where}: {address!r} is no address of a cluster: write host:port, for instance 10.0.0.5:6379{hint}")
+        raise ClusterError(
+            f"{where}: {address!r} is no address of a cluster: write host:port, for instance 10.0.0.5:6379{hint}"
+        )
     return host.strip("[]"), int(port)
 
 
@@ -125,8 +128,8 @@ def connect(host: str, port: int, where: str) -> None:
     except OSError as error:
         why = f"nothing listens there ({(error.strerror or str(error)).lower()})"
     raise ClusterError(
-        f"{where}: no Ray cluster answers at {host}:{port}: {why}. Is it up (`ray status` on its head), and is the address the head's? "
-        "Without an address a local one is started"
+        f"{where}: no Ray cluster answers at {host}:{port}: {why}. Is it up (`ray status` on its head), and is the "
+        "address the head's? Without an address a local one is started"
     )
 
 
@@ -138,19 +141,21 @@ def _ask(address: str, token: Token, where: str) -> dict[str, str]:
         code = error.code()  # pyright: ignore[reportAttributeAccessIssue]  (a call that failed is its own error)
     if code is grpc.StatusCode.UNAUTHENTICATED and token.value is None:
         raise ClusterError(
-            f"{where}: the cluster at {address} asks for a token, and runtime.auth_mode (or RAY_AUTH_MODE) is disabled here: set it to "
-            f"token, and {HEAD_TOKEN_ADVICE}"
+            f"{where}: the cluster at {address} asks for a token, and runtime.auth_mode (or RAY_AUTH_MODE) is disabled "
+            f"here: set it to token, and {HEAD_TOKEN_ADVICE}"
         )
     if code is grpc.StatusCode.UNAUTHENTICATED:
-        raise ClusterError(f"{where}: the cluster at {address} refuses the token of {token.origin}: {HEAD_TOKEN_ADVICE}")
+        raise ClusterError(
+            f"{where}: the cluster at {address} refuses the token of {token.origin}: {HEAD_TOKEN_ADVICE}"
+        )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         raise ClusterError(
-            f"{where}: something listens at {address} but did not answer within {PROBE_TIMEOUT_S:g} s: it is no Ray head, or one that "
-            "hangs; look at it with `ray status`"
+            f"{where}: something listens at {address} but did not answer within {PROBE_TIMEOUT_S:g} s: it is no Ray "
+            "head, or one that hangs; look at it with `ray status`"
         )
     raise ClusterError(
-        f"{where}: what listens at {address} is not the head of a Ray cluster ({code.name.lower()}): name the head's own port, 6379 "
-        "unless it was started with another --port (8265 is the dashboard, for `robonav submit`)"
+        f"{where}: what listens at {address} is not the head of a Ray cluster ({code.name.lower()}): name the head's "
+        "own port, 6379 unless it was started with another --port (8265 is the dashboard, for `robonav submit`)"
     )
 
 
@@ -181,8 +186,9 @@ def _check_this_machine(address: str, token: Token, where: str) -> None:
     alive = {node.node_id.hex() for node in reply.node_info_list if node.state == gcs_pb2.GcsNodeInfo.ALIVE}  # pyright: ignore[reportAttributeAccessIssue]
     if not alive & set(find_node_ids()):
         raise ClusterError(
-            f"{where}: none of the {len(alive)} nodes of the cluster at {address} is on this machine, and a driver needs one beside it: "
-            "submit the run with `robonav submit --address http://HEAD:8265`, or start a node here (`ray start --address`)"
+            f"{where}: none of the {len(alive)} nodes of the cluster at {address} is on this machine, and a driver "
+            "needs one beside it: submit the run with `robonav submit --address http://HEAD:8265`, or start a node "
+            "here (`ray start --address`)"
         )
 
 
@@ -206,6 +212,7 @@ def _check_versions(cluster: dict[str, str], address: str, where: str) -> None:
     ):
         if theirs is not None and theirs.split(".")[:digits] != ours.split(".")[:digits]:
             raise ClusterError(
-                f"{where}: the cluster at {address} runs {name} {theirs}, and this is {name} {ours}, which cannot work together: "
-                "take the cluster's versions here, or submit the run with `robonav submit`, so that it is driven from there"
+                f"{where}: the cluster at {address} runs {name} {theirs}, and this is {name} {ours}, which cannot work "
+                "together: take the cluster's versions here, or submit the run with `robonav submit`, so that it is "
+                "driven from there"
             )

@@ -2,12 +2,13 @@
 
 ::
 
-    driver --pipe, which closes with it--> [ a process of its own ] --SIGKILL--> the processes of that Ray session, and no others
+    driver --pipe, which closes with it--> [ a process of its own ] --SIGKILL--> the processes of that Ray session alone
 
 Ray's processes end with the driver, but its agents first try for a minute to tell a head that is gone (Ray 2.60,
-``_private/process_watcher``), and hold their ports and memory meanwhile. The driver names the processes that Ray has started for it; what
-is born below them is noted while the driver lives, and a worker is also known by its raylet, which is in the environment that it was
-started with. On Linux only; elsewhere that minute stays, and the folder until the next start.
+``_private/process_watcher``), and hold their ports and memory meanwhile. The driver names the processes that Ray has
+started for it; what is born below them is noted while the driver lives, and a worker is also known by its raylet, which
+is in the environment that it was started with. On Linux only; elsewhere that minute stays, and the folder until the
+next start.
 """
 
 from __future__ import annotations
@@ -34,10 +35,14 @@ _START = "import sys; sys.path.insert(0, sys.argv[1]); from robonav_ray.nodes.re
 
 
 class Reaper:
-    """Watches over one driver: made before its Ray is started, ``dismiss``ed when that has been shut down in good order."""
+    """Watches over one driver: made before its Ray is started, ``dismiss``ed when that has been shut down in good
+    order.
+    """
 
     def __init__(self, folder: Path, claim: int, *, keep: bool = False) -> None:
-        """``folder`` is the Ray session's own, which is removed unless ``keep``; the descriptor ``claim`` says that it is in use."""
+        """``folder`` is the Ray session's own, which is removed unless ``keep``; the descriptor ``claim`` says that it
+        is in use.
+        """
         self._process: subprocess.Popen[bytes] | None = None
         if sys.platform == "linux":
             package_root = str(Path(__file__).parents[2])
@@ -62,7 +67,9 @@ class Reaper:
             )
 
     def watch(self, pids: Iterable[int]) -> None:
-        """Say which processes Ray has started, its raylet the first. Until then it is what this process starts for the folder."""
+        """Say which processes Ray has started, its raylet the first. Until then it is what this process starts for the
+        folder.
+        """
         names = [process.name for pid in pids if (process := read_process(pid)) is not None] if self._process else []
         self._say(" ".join(f"{name.pid}:{name.started}" for name in names))
 
@@ -98,7 +105,9 @@ class SessionProcesses:
         self._raylet: ProcessName | None = None
 
     def named(self, names: list[ProcessName]) -> None:
-        """From now on these, the raylet first, and what is below them are the session; strangers that came in meanwhile are not."""
+        """From now on these, the raylet first, and what is below them are the session; strangers that came in meanwhile
+        are not.
+        """
         self._family = Family(self._proc)
         self._raylet = names[0] if names else None
         self._family.add(names)
@@ -152,7 +161,9 @@ def reap(session: SessionProcesses, grace_s: float = GRACE_S) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Watch until the driver says that all is over, or has ended without a word. ``words``: its pid, the folder, keep or remove."""
+    """Watch until the driver says that all is over, or has ended without a word. ``words``: its pid, the folder, keep
+    or remove.
+    """
     driver_pid, folder, then = int(words[0]), words[1], words[2]
     driver = read_process(driver_pid)
     session = SessionProcesses(driver.name if driver else ProcessName(driver_pid, 0), folder)

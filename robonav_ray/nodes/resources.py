@@ -37,9 +37,9 @@ class Plan:
         """Return one line for people."""
         device = "GPU" if self.gpus_per_rank else "CPU"
         return (
-            f"{self.num_workers} rollout worker{'s' * (self.num_workers > 1)} with {sum(n for _, n in self.worlds)} worlds, "
-            f"{self.num_shards} replay shard{'s' * (self.num_shards > 1)}, {self.num_ranks} learner rank{'s' * (self.num_ranks > 1)} "
-            f"on {device}; {self.cpus:g} CPUs reserved"
+            f"{self.num_workers} rollout worker{'s' * (self.num_workers > 1)} with {sum(n for _, n in self.worlds)} "
+            f"worlds, {self.num_shards} replay shard{'s' * (self.num_shards > 1)}, {self.num_ranks} learner "
+            f"rank{'s' * (self.num_ranks > 1)} on {device}; {self.cpus:g} CPUs reserved"
         )
 
 
@@ -65,14 +65,16 @@ def make_plan(config: RunConfig, cluster: ClusterFacts, *, at_most: bool = False
     cpus = fixed + num_workers * runtime.cpus_per_rollout_worker
     if cpus > cluster.free_cpus + 1e-9:
         raise ClusterError(
-            f"the cluster is too small: {num_ranks} ranks, {num_shards} shards and {num_workers} rollout workers need {cpus:g} CPUs, "
-            f"{cluster.free_cpus:g} of {cluster.num_cpus:g} are free. Lower learner.num_ranks, replay.num_shards or "
-            "rollout.num_workers, lower runtime.cpus_per_rollout_worker or runtime.cpus_per_rank, or free the cluster (`ray status` "
-            "shows who holds it)"
+            f"the cluster is too small: {num_ranks} ranks, {num_shards} shards and {num_workers} rollout workers need "
+            f"{cpus:g} CPUs, {cluster.free_cpus:g} of {cluster.num_cpus:g} are free. Lower learner.num_ranks, "
+            "replay.num_shards or rollout.num_workers, lower runtime.cpus_per_rollout_worker or runtime.cpus_per_rank, "
+            "or free the cluster (`ray status` shows who holds it)"
         )
     placement = None
     if cluster.nodes:
-        placement = _place(config, cluster.nodes, gpus_per_rank, num_workers, at_most=at_most or rollout.num_workers == "auto")
+        placement = _place(
+            config, cluster.nodes, gpus_per_rank, num_workers, at_most=at_most or rollout.num_workers == "auto"
+        )
         num_workers = len(placement.workers)
     return Plan(
         num_ranks=num_ranks,
@@ -91,10 +93,12 @@ def make_plan(config: RunConfig, cluster: ClusterFacts, *, at_most: bool = False
 def replan(config: RunConfig, plan: Plan, nodes: tuple[NodeFacts, ...]) -> Plan | None:
     """Return ``plan`` with as many workers as there is room for on ``nodes``, and places for all parts anew.
 
-    ``nodes`` tell what is there for this run, what it holds already included. Never more workers than were asked for. None when not even
-    ranks, shards and one worker fit: the run then waits for what it has lost.
+    ``nodes`` tell what is there for this run, what it holds already included. Never more workers than were asked for.
+    None when not even ranks, shards and one worker fit: the run then waits for what it has lost.
     """
-    left = sum(node.cpus for node in nodes) - plan.num_ranks * plan.cpus_per_rank - plan.num_shards * plan.cpus_per_shard
+    left = (
+        sum(node.cpus for node in nodes) - plan.num_ranks * plan.cpus_per_rank - plan.num_shards * plan.cpus_per_shard
+    )
     asked = config.rollout.num_workers
     num_workers = _auto_workers(config, left) if asked == "auto" else asked
     try:
@@ -145,14 +149,19 @@ def _place(
     except NoRoomError as error:
         key = {"rank": "cpus_per_rank", "shard": "cpus_per_shard", "worker": "cpus_per_rollout_worker"}[error.part]
         raise ClusterError(
-            f"the cluster's nodes are too small: no node has room for a {error.part} of {getattr(runtime, key):g} CPUs"
-            f"{' and a GPU' if error.part == 'rank' and gpus_per_rank else ''} beside what else is planned; the most that one has left is "
-            f"{error.widest:g} CPUs. Lower runtime.{key}, learner.num_ranks, replay.num_shards or rollout.num_workers"
+            f"the cluster's nodes are too small: no node has room for a {error.part} of {getattr(runtime, key):g} "
+            f"CPUs{' and a GPU' if error.part == 'rank' and gpus_per_rank else ''} beside what else is planned; the "
+            f"most that one has left is {error.widest:g} CPUs. Lower runtime.{key}, learner.num_ranks, "
+            "replay.num_shards or rollout.num_workers"
         ) from None
 
 
-def plan_when_free(config: RunConfig, cluster: ClusterFacts, *, at_most: bool = False, wait_s: float = FREE_WAIT_S) -> Plan:
-    """As ``make_plan``; on a cluster that we share, waits up to ``wait_s`` for a session that has just ended to give back its CPUs."""
+def plan_when_free(
+    config: RunConfig, cluster: ClusterFacts, *, at_most: bool = False, wait_s: float = FREE_WAIT_S
+) -> Plan:
+    """As ``make_plan``; on a cluster that we share, waits up to ``wait_s`` for a session that has just ended to give
+    back its CPUs.
+    """
     until = time.monotonic() + (0.0 if cluster.started_here else wait_s)
     while True:
         try:
@@ -177,7 +186,7 @@ def _gpus_per_rank(config: RunConfig, cluster: ClusterFacts) -> float:
     enough = cluster.num_gpus >= config.learner.num_ranks
     if config.learner.device == "cuda" and not enough:
         raise ClusterError(
-            f"learner.device is cuda, but the cluster has {cluster.num_gpus:g} GPUs for {config.learner.num_ranks} ranks; "
-            "use learner.device=auto, or fewer learner.num_ranks"
+            f"learner.device is cuda, but the cluster has {cluster.num_gpus:g} GPUs for {config.learner.num_ranks} "
+            "ranks; use learner.device=auto, or fewer learner.num_ranks"
         )
     return 1.0 if enough and cluster.num_gpus else 0.0

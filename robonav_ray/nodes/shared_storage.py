@@ -5,7 +5,8 @@
     driver --a file with a nonce--> folder <--reads it, writes one of its own-- a task on each node
     driver <--reads theirs-- folder
 
-Consumes: a folder. Produces: nothing, or a StorageError that names the nodes. Waits for: the slowest node, ANSWER_TIMEOUT_S at most.
+Consumes: a folder. Produces: nothing, or a StorageError that names the nodes. Waits for: the slowest node,
+ANSWER_TIMEOUT_S at most.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class StorageError(UserError):
 def check_shared(folder: Path, key: str) -> None:
     """Return when every node with CPUs reads what this process writes into ``folder``, and the other way round.
 
-    ``folder`` is made where it does not exist, and removed again when it is refused. Nodes that do not answer in time are only warned of.
+    ``folder`` is made where it does not exist, and removed again when it is refused. Nodes that do not answer in time
+    are only warned of.
 
     Raises:
         StorageError: naming ``key``, the nodes that cannot, and why.
@@ -50,8 +52,8 @@ def check_shared(folder: Path, key: str) -> None:
     except OSError as error:
         _remove_empty(made)
         raise StorageError(
-            f"{key}: {folder} cannot be written on this machine ({error.strerror or error}): name a folder that you may write and that "
-            "all nodes share"
+            f"{key}: {folder} cannot be written on this machine ({error.strerror or error}): name a folder that you "
+            "may write and that all nodes share"
         ) from None
     except StorageError:
         _remove_empty(made)
@@ -79,8 +81,9 @@ def _check(folder: Path, key: str) -> None:
     late = f"{', '.join(sorted(silent))} did not answer within {ANSWER_TIMEOUT_S:g} s" if silent else ""
     if wrong:
         raise StorageError(
-            f"{key}: {folder} is not shared by all nodes of the cluster: {'; '.join(sorted(wrong) + [late] * bool(late))}. Name a folder "
-            "that every node mounts and may write, for instance output_dir=/mnt/robonav/runs"
+            f"{key}: {folder} is not shared by all nodes of the cluster: "
+            f"{'; '.join(sorted(wrong) + [late] * bool(late))}. Name a folder that every node mounts and may write, "
+            "for instance output_dir=/mnt/robonav/runs"
         )
     if silent:
         logger.warning("%s: whether they see %s is not known", late, folder)
@@ -104,7 +107,8 @@ def _ask_nodes(folder: str, nonce: str, node_ids: list[str]) -> dict[str, str | 
         except GetTimeoutError:
             continue
         except RayError as error:
-            answer = f"cannot run our code ({(str(error).strip().splitlines() or ['?'])[-1]}); is robonav_ray installed there?"
+            reason = (str(error).strip().splitlines() or ["?"])[-1]
+            answer = f"cannot run our code ({reason}); is robonav_ray installed there?"
             version = __version__
         if version != __version__:
             answer = f"has robonav_ray {version} installed, and the driver {__version__}"

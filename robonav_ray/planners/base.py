@@ -23,7 +23,9 @@ DEFAULT = "default"
 
 
 class Planner(Protocol):
-    """Acts as a policy does. It may remember what it saw: call it once per step, and make one for each batch of worlds."""
+    """Acts as a policy does. It may remember what it saw: call it once per step, and make one for each batch of
+    worlds.
+    """
 
     knows: str
     """What it acts on: "nothing", "goal", "scan" (goal, lidar and odometry as observations show them), "true state"."""
@@ -85,7 +87,9 @@ def find_planner(name: str) -> tuple[PlannerSpec, dict[str, Any]]:
         near = difflib.get_close_matches(plain, PLANNERS, n=1, cutoff=0.0)[0]
         raise PlannerError(f"there is no planner {plain!r}; did you mean {near!r}? There are {', '.join(PLANNERS)}")
     if colon and variant != DEFAULT:
-        raise PlannerError(f"planner {name!r}: {plain!r} has the tuned settings, {plain}:{DEFAULT} its own; leave out the rest")
+        raise PlannerError(
+            f"planner {name!r}: {plain!r} has the tuned settings, {plain}:{DEFAULT} its own; leave out the rest"
+        )
     return spec, {} if colon else dict(spec.tuning.settings)
 
 

@@ -22,7 +22,9 @@ class Driver:
         self.is_unicycle = robot.drive == "unicycle"
         self.is_continuous = worlds.action_table is None
         self.max_speed, self.max_turn = robot.max_speed, robot.max_turn_rate
-        self.scale = np.array([robot.max_speed, robot.max_turn_rate if self.is_unicycle else robot.max_speed], np.float32)
+        self.scale = np.array(
+            [robot.max_speed, robot.max_turn_rate if self.is_unicycle else robot.max_speed], np.float32
+        )
         """Greatest value of either part of a command."""
         self.low = np.array([0.0 if self.is_unicycle else -1.0, -1.0], np.float32)
         """Least value of either part, in units of ``scale``."""
@@ -41,7 +43,9 @@ class Driver:
         return len(self._options)
 
     def choices(self, last: np.ndarray) -> np.ndarray:
-        """Return (L, A, 2) commands to choose among, as parts of ``scale``; (1, A, 2) where ``last`` (L, 2) does not matter."""
+        """Return (L, A, 2) commands to choose among, as parts of ``scale``; (1, A, 2) where ``last`` (L, 2) does not
+        matter.
+        """
         if not self._adds:
             return self._options[None]
         return np.clip(last[:, None] + self._options, self.low, 1.0)
@@ -79,4 +83,6 @@ def last_command(worlds: BatchedWorlds) -> np.ndarray:
     """Return (L, 2) float32: the command that each robot was given last, as parts of its range, by the true state."""
     robot = worlds.config.robot
     second = robot.max_turn_rate if robot.drive == "unicycle" else robot.max_speed
-    return worlds.state.robot[..., (lay.CMD0, lay.CMD1)].reshape(-1, 2) / np.array([robot.max_speed, second], np.float32)
+    return worlds.state.robot[..., (lay.CMD0, lay.CMD1)].reshape(-1, 2) / np.array(
+        [robot.max_speed, second], np.float32
+    )

@@ -1,8 +1,9 @@
 """A planner with foresight: a dynamic-window search over two-piece commands among moving circles.
 
-The dynamic window approach (Fox et al. 1997) with obstacles that move (Seder and Petrovic 2007): every plan is one command for a
-while and another one up to the horizon, rolled out against circles that keep their velocity until they reach their target. It knows
-the true state, the targets of the circles among it, so its success says how many worlds can be won at all.
+The dynamic window approach (Fox et al. 1997) with obstacles that move (Seder and Petrovic 2007): every plan is one
+command for a while and another one up to the horizon, rolled out against circles that keep their velocity until they
+reach their target. It knows the true state, the targets of the circles among it, so its success says how many worlds
+can be won at all.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _TINY = np.float32(1e-6)
 
 @kernel
 def _predict(circle, circle_kind, world, const, dt, w, ahead):
-    """Write the centres of all circles of world ``w`` into ``ahead`` (T, M, 2), step 0 being the end of the first step."""
+    """Write the centres of all circles of world ``w`` into ``ahead`` (T, M, 2), step 0 being the end of the first
+    step.
+    """
     for j in range(world[w, lay.NUM_CIRCLES]):
         x, y = circle[w, lay.C_X, j], circle[w, lay.C_Y, j]
         vx, vy = circle[w, lay.C_VX, j], circle[w, lay.C_VY, j]
@@ -58,8 +61,8 @@ def _clearance(circle, num_circles, ahead, half, radius, x, y, w, t):
 def _advance(pose, goal, circle, num_circles, num_goals, ahead, const, margin, v, omega, dt, w, r, first, last):
     """Roll ``pose`` (9,) on under (v, omega) over steps ``first`` to ``last``; False when it hits something.
 
-    Columns of ``pose``: x, y, cos, sin, goal index, price of nearness (s), seconds to the last goal, step of the crash, integral of the
-    way still to go (m s), which keeps a plan from putting off what it can do now.
+    Columns of ``pose``: x, y, cos, sin, goal index, price of nearness (s), seconds to the last goal, step of the crash,
+    integral of the way still to go (m s), which keeps a plan from putting off what it can do now.
     """
     half = const[lay.HALF_SIDE] if const[lay.WALLS] > F0 else FAR
     radius, turn = const[lay.RADIUS], omega * dt
@@ -89,7 +92,9 @@ def _advance(pose, goal, circle, num_circles, num_goals, ahead, const, margin, v
 
 @kernel
 def _price(pose, goal, const, nearness, num_goals, survived, horizon_s, w, r):
-    """Return what a plan that ends at ``pose`` costs, in metres of way still to go; a crash costs more the sooner it comes."""
+    """Return what a plan that ends at ``pose`` costs, in metres of way still to go; a crash costs more the sooner it
+    comes.
+    """
     if pose[4] >= np.float32(num_goals):
         return const[lay.MAX_SPEED] * (pose[6] - horizon_s) + nearness * pose[5] + pose[8] / horizon_s
     g = np.int64(pose[4])
@@ -159,7 +164,11 @@ class LookaheadPlanner:
         self, worlds: BatchedWorlds, horizon_s: float = 3.0, margin_m: float = 0.25, nearness_m_per_s: float = 2.0
     ) -> None:
         """Plan for ``worlds``, whose state is read at every call; PlannerError for another drive or other actions."""
-        if worlds.action_table is None or worlds.config.robot.drive != "unicycle" or worlds.config.robot.actions != "discrete15":
+        if (
+            worlds.action_table is None
+            or worlds.config.robot.drive != "unicycle"
+            or worlds.config.robot.actions != "discrete15"
+        ):
             raise PlannerError("the lookahead planner drives unicycles: set env.world.robot.actions=discrete15")
         if worlds.config.segments or worlds.config.boxes or worlds.num_robots != 1:
             raise PlannerError("the lookahead planner knows no inner walls and no other robots")

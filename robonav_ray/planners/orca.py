@@ -15,7 +15,7 @@ from robonav_ray.worlds.kernels.randomization import NUM_GOALS
 
 @kernel
 def _gather(robot, lane, circle, circle_kind, world, radius, margin, share, neighbor, w, r):
-    """Collect everybody that robot (w, r) avoids, nearest first; return how many."""
+    """Collect the circles and robots that robot (w, r) avoids, nearest first; return how many."""
     num, x, y = 0, robot[w, r, lay.X], robot[w, r, lay.Y]
     for j in range(world[w, lay.NUM_CIRCLES]):
         ox, oy = circle[w, lay.C_X, j], circle[w, lay.C_Y, j]
@@ -28,7 +28,9 @@ def _gather(robot, lane, circle, circle_kind, world, radius, margin, share, neig
         if q != r and lane[w, q, lay.ENDED] == 0:
             ox, oy = robot[w, q, lay.X], robot[w, q, lay.Y]
             d2 = (ox - x) * (ox - x) + (oy - y) * (oy - y)
-            num = insert_neighbor(neighbor, num, d2, ox, oy, robot[w, q, lay.VX], robot[w, q, lay.VY], radius + margin, HALF)
+            num = insert_neighbor(
+                neighbor, num, d2, ox, oy, robot[w, q, lay.VX], robot[w, q, lay.VY], radius + margin, HALF
+            )
     return num
 
 
@@ -45,7 +47,17 @@ def _orca_commands(state, const, level, margin, share, horizon, gain, neighbor, 
             dx, dy = goal[w, r, g, lay.G_X] - x, goal[w, r, g, lay.G_Y] - y
             scale = top / max(np.sqrt(dx * dx + dy * dy), F1)
             num = _gather(
-                robot, lane, state.circle, state.circle_kind, state.world, const[lay.RADIUS], margin, share, neighbor, w, r
+                robot,
+                lane,
+                state.circle,
+                state.circle_kind,
+                state.world,
+                const[lay.RADIUS],
+                margin,
+                share,
+                neighbor,
+                w,
+                r,
             )
             radius, dt = const[lay.RADIUS] + margin, const[lay.DT]
             vx, vy, wx, wy = robot[w, r, lay.VX], robot[w, r, lay.VY], dx * scale, dy * scale
@@ -62,9 +74,9 @@ def _orca_commands(state, const, level, margin, share, horizon, gain, neighbor, 
 class OrcaPlanner:
     """Drives every robot of ``worlds`` by ORCA; ``act`` returns the nearest action of the worlds' action set.
 
-    The robot's and the others' radii grow by .01 m + ``safety_space_m`` each, as in CrowdNav. ``share`` is the part of the avoidance
-    that the robot takes on: .5 as in the paper (and CrowdNav), 1 among those who do not look at it. A unicycle turns
-    to the chosen velocity with ``heading_gain`` (1/s) and drives its forward part.
+    The robot's and the others' radii grow by .01 m + ``safety_space_m`` each, as in CrowdNav. ``share`` is the part of
+    the avoidance that the robot takes on: .5 as in the paper (and CrowdNav), 1 among those who do not look at it. A
+    unicycle turns to the chosen velocity with ``heading_gain`` (1/s) and drives its forward part.
     """
 
     knows = "true state"
@@ -89,9 +101,13 @@ class OrcaPlanner:
         self._command = np.zeros((worlds.num_worlds, worlds.num_robots, 2), np.float32)
 
     def command(self) -> np.ndarray:
-        """Return (L, 2) float32 commands in SI units for ``BatchedWorlds.step_command``; overwritten by the next call."""
+        """Return (L, 2) float32 commands in SI units for ``BatchedWorlds.step_command``; overwritten by the next
+        call.
+        """
         params = self.worlds.params
-        _orca_commands(self.worlds.state, params.const, params.level, *self._args, self._neighbor, self._line, self._command)
+        _orca_commands(
+            self.worlds.state, params.const, params.level, *self._args, self._neighbor, self._line, self._command
+        )
         return self._command.reshape(-1, 2)
 
     def act(self, obs: np.ndarray | None = None) -> np.ndarray:

@@ -65,10 +65,14 @@ class StopAndGoPlanner:
 
     knows = "scan"
 
-    def __init__(self, worlds: BatchedWorlds, stop_m: float = 0.8, side_m: float = 0.15, heading_gain: float = 4.0) -> None:
+    def __init__(
+        self, worlds: BatchedWorlds, stop_m: float = 0.8, side_m: float = 0.15, heading_gain: float = 4.0
+    ) -> None:
         """Drive ``worlds``; PlannerError for observations without a scan."""
         if stop_m <= 0.0 or side_m < 0.0 or heading_gain <= 0.0:
-            raise PlannerError("planner stop_and_go: stop_m and heading_gain must be above 0, and side_m must not be negative")
+            raise PlannerError(
+                "planner stop_and_go: stop_m and heading_gain must be above 0, and side_m must not be negative"
+            )
         self._driver, self._sight, self._gain = Driver(worlds), ScanSight(worlds, "stop_and_go"), heading_gain
         radius = worlds.config.robot.radius_m
         self._reach, self._side = radius + stop_m, radius + side_m

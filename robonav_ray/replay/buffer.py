@@ -24,9 +24,11 @@ _JSON_NAME = "replay.json"
 SHARED_KEYS = ("num_shards", "ledger")
 """What replay.json holds in either wiring."""
 LOCAL_KEYS = ("mixer_rng", "learner_step")
-"""What only a replay in one process adds, for its exact continuation; over Ray these live in the clients and begin afresh."""
+"""What only a replay in one process adds, for its exact continuation; over Ray these live in the clients and begin
+afresh."""
 MIXER_INDEX = 1 << 16
-"""Index of a mixer's random stream under ROLE_REPLAY; shards have the indices 0..255. Rank k's mixer has MIXER_INDEX + k."""
+"""Index of a mixer's random stream under ROLE_REPLAY; shards have the indices 0..255. Rank k's mixer has MIXER_INDEX +
+k."""
 
 
 def make_ledger(config: ReplayConfig, max_insert_rows: int, max_sample_rows: int) -> SamplesPerInsertLedger:
@@ -46,10 +48,13 @@ def make_annealing(config: ReplayConfig) -> Annealing:
 class ReplayBuffer:
     """TransitionSink, BatchSource and PrioritySink of ``runtime/local.py``."""
 
-    def __init__(self, config: ReplayConfig, spec: TransitionSpec, seed: int, max_insert_rows: int, max_sample_rows: int) -> None:
+    def __init__(
+        self, config: ReplayConfig, spec: TransitionSpec, seed: int, max_insert_rows: int, max_sample_rows: int
+    ) -> None:
         """Allocate all shards.
 
-        ``max_insert_rows`` is the largest fragment, ``max_sample_rows`` the largest batch_size x num_batches of one call.
+        ``max_insert_rows`` is the largest fragment, ``max_sample_rows`` the largest batch_size x num_batches of one
+        call.
         """
         self.spec = spec
         self.shards = [ReplayShard(config, spec, seed, i) for i in range(config.num_shards)]
@@ -70,7 +75,9 @@ class ReplayBuffer:
         """Store the fragment once. RuntimeError where the Ray version would wait: ask ``can_insert`` first."""
         reservation = self.ledger.reserve_insert(fragment.num_rows)
         if reservation is None:
-            raise RuntimeError("rollouts are too far ahead of the learner: ask can_insert() and sample before inserting more")
+            raise RuntimeError(
+                "rollouts are too far ahead of the learner: ask can_insert() and sample before inserting more"
+            )
         stored = 0
         try:
             stored = self.shards[(fragment.worker + fragment.sequence) % len(self.shards)].insert(fragment)
@@ -99,8 +106,8 @@ class ReplayBuffer:
     def forget_writers(self) -> None:
         """Take any fragment for a new one from here on.
 
-        To be called after a restore whose workers were not restored: new workers start counting at zero, under the names of
-        those that wrote the checkpoint, and what they send would pass for stored already.
+        To be called after a restore whose workers were not restored: new workers start counting at zero, under the
+        names of those that wrote the checkpoint, and what they send would pass for stored already.
         """
         for shard in self.shards:
             shard.forget_writers()
@@ -126,7 +133,8 @@ class ReplayBuffer:
         """Continue exactly where ``state`` was taken; ValueError when it does not fit."""
         if set(state) != {*self._scalars(), "shards"} or len(state["shards"]) != len(self.shards):
             raise ValueError(
-                f"replay state: expected {len(self.shards)} shards and keys {sorted(self._scalars())}, got {sorted(state)}"
+                f"replay state: expected {len(self.shards)} shards and keys {sorted(self._scalars())}, got "
+                f"{sorted(state)}"
             )
         for shard, part in zip(self.shards, state["shards"], strict=True):
             shard.load_state_dict(part)
@@ -142,7 +150,8 @@ class ReplayBuffer:
     def load(self, directory: Path | str) -> None:
         """Restore what ``save`` wrote, here or over Ray; ValueError names what is missing, damaged or different.
 
-        What was written over Ray has no ``LOCAL_KEYS``: the mixer's rng then stays as it is, and the learner says its step.
+        What was written over Ray has no ``LOCAL_KEYS``: the mixer's rng then stays as it is, and the learner says its
+        step.
         """
         scalars = read_replay_json(directory, len(self.shards))
         for shard, path in zip(self.shards, shard_directories(directory, len(self.shards)), strict=True):
@@ -196,7 +205,9 @@ def write_replay_json(directory: Path | str, saved: dict[str, Any]) -> FileEntry
 
 
 def read_replay_json(directory: Path | str, num_shards: int) -> dict[str, Any]:
-    """Return what ``write_replay_json`` wrote in this wiring or the other; ValueError unless it has the keys and that many shards."""
+    """Return what ``write_replay_json`` wrote in this wiring or the other; ValueError unless it has the keys and that
+    many shards.
+    """
     path = join(str(directory), _JSON_NAME)
     try:
         saved: dict[str, Any] = json.loads(read_bytes(path))
@@ -206,11 +217,12 @@ def read_replay_json(directory: Path | str, num_shards: int) -> dict[str, Any]:
         ) from error
     if not isinstance(saved, dict) or set(saved) - set(LOCAL_KEYS) != set(SHARED_KEYS):
         raise ValueError(
-            f"cannot restore the replay: {path} must have the keys {', '.join(SHARED_KEYS)} and may have {', '.join(LOCAL_KEYS)}; "
-            "it was saved by another version: choose another checkpoint"
+            f"cannot restore the replay: {path} must have the keys {', '.join(SHARED_KEYS)} and may have "
+            f"{', '.join(LOCAL_KEYS)}; it was saved by another version: choose another checkpoint"
         )
     if type(saved["num_shards"]) is not int or saved["num_shards"] != num_shards:
         raise ValueError(
-            f"{path} has {saved['num_shards']} shards, replay.num_shards is {num_shards}: set it to {saved['num_shards']}"
+            f"{path} has {saved['num_shards']} shards, replay.num_shards is {num_shards}: set it to "
+            f"{saved['num_shards']}"
         )
     return saved

@@ -4,8 +4,8 @@
              --insert--->  one shard               --sample--->  every shard
              (settled by the insert's result)      --update--->  the shards of the items
 
-Clients can be pickled and handed to other actors; a copy starts with nothing in flight. Who the shards are is asked of the
-ledger, so a replaced shard is found by everyone.
+Clients can be pickled and handed to other actors; a copy starts with nothing in flight. Who the shards are is asked of
+the ledger, so a replaced shard is found by everyone.
 """
 
 from __future__ import annotations
@@ -46,14 +46,18 @@ class RemoteShards(ShardView):
         self._asked_at = -math.inf
 
     def refresh(self, older_than_s: float = 0.0, timeout_s: float | None = None) -> dict[int, Any]:
-        """Ask who the shards are, unless that was asked less than ``older_than_s`` seconds ago; return the live ones."""
+        """Ask who the shards are, unless that was asked less than ``older_than_s`` seconds ago; return the live
+        ones.
+        """
         if time.monotonic() - self._asked_at >= older_than_s:
             self._asked_at = time.monotonic()
             self.take(*ray.get(self.ledger.shards.remote(), timeout=timeout_s))
         return self.live()
 
     def answer(self, index: int, ref: Any, slow_s: float) -> Any:
-        """Return what shard ``index`` has answered, or None: it is then left alone, for ``slow_s`` seconds unless it is dead."""
+        """Return what shard ``index`` has answered, or None: it is then left alone, for ``slow_s`` seconds unless it is
+        dead.
+        """
         try:
             return ray.get(ref, timeout=0)
         except (*_SHARD_GONE, GetTimeoutError, ActorUnavailableError) as error:
@@ -94,9 +98,10 @@ class _Sent:
 class RemoteTransitionSink(_Client):
     """TransitionSink of a rollout worker.
 
-    A fragment goes to one shard, chosen by its sequence; at most ``max_in_flight`` are under way, and their arrays must not be
-    changed meanwhile. When a shard is unavailable the insert is repeated there (it stores nothing twice); when it is dead the
-    fragment goes to another one. Rows that no shard took are given back to the ledger and counted in ``num_lost_rows``.
+    A fragment goes to one shard, chosen by its sequence; at most ``max_in_flight`` are under way, and their arrays must
+    not be changed meanwhile. When a shard is unavailable the insert is repeated there (it stores nothing twice); when
+    it is dead the fragment goes to another one. Rows that no shard took are given back to the ledger and counted in
+    ``num_lost_rows``.
     """
 
     def __init__(self, ledger: Any, max_in_flight: int) -> None:
@@ -108,7 +113,8 @@ class RemoteTransitionSink(_Client):
         self.num_lost_rows = 0
 
     def insert(self, fragment: Fragment) -> None:
-        """Send the fragment; waits while too many are in flight, or rollouts are too far ahead. ValueError for a bad fragment.
+        """Send the fragment; waits while too many are in flight, or rollouts are too far ahead. ValueError for a bad
+        fragment.
 
         What an insert finds wrong is raised by a later call, or by ``flush``.
         """
@@ -162,7 +168,8 @@ class RemoteTransitionSink(_Client):
         try:
             ray.get(sent.inserted)
         except ActorUnavailableError:
-            # It may have stored the fragment, so no other shard may get it: ask the same one until it answers or is declared dead.
+            # It may have stored the fragment, so no other shard may get it: ask the same one until it answers or is
+            # declared dead.
             self._wait()
             self._send(sent)
         except _SHARD_GONE:
@@ -176,10 +183,12 @@ class RemoteTransitionSink(_Client):
 
 
 class RemoteBatchSource(_Client, PrefetchedSource):
-    """BatchSource of one learner rank: a background thread keeps ``prefetch_calls`` calls ready, copied out of the object store.
+    """BatchSource of one learner rank: a background thread keeps ``prefetch_calls`` calls ready, copied out of the
+    object store.
 
-    A shard that is dead, or does not answer within ``replay.shard_timeout_s``, is left out, its mass with it. Masses are those
-    of the previous answers, at most ``prefetch_calls`` + 1 calls old. beta follows the batches that this rank handed out.
+    A shard that is dead, or does not answer within ``replay.shard_timeout_s``, is left out, its mass with it. Masses
+    are those of the previous answers, at most ``prefetch_calls`` + 1 calls old. beta follows the batches that this rank
+    handed out.
     """
 
     def __init__(
@@ -217,10 +226,12 @@ class RemoteBatchSource(_Client, PrefetchedSource):
 
 
 class RemotePrioritySink(_Client):
-    """PrioritySink of a learner rank: sends without waiting, ``calls_per_send`` updates together, at most ``max_in_flight`` per shard.
+    """PrioritySink of a learner rank: sends without waiting, ``calls_per_send`` updates together, at most
+    ``max_in_flight`` per shard.
 
-    When a shard cannot keep up, the oldest waiting updates are dropped beyond ``max_waiting`` of them; those for a dead shard
-    are dropped at once. Dropped rows are counted in ``num_dropped_rows``. A priority that is not finite raises ValueError at a later call.
+    When a shard cannot keep up, the oldest waiting updates are dropped beyond ``max_waiting`` of them; those for a dead
+    shard are dropped at once. Dropped rows are counted in ``num_dropped_rows``. A priority that is not finite raises
+    ValueError at a later call.
     """
 
     def __init__(self, ledger: Any, calls_per_send: int = 4, max_in_flight: int = 4, max_waiting: int = 64) -> None:
@@ -236,7 +247,9 @@ class RemotePrioritySink(_Client):
         return self._outbox.num_dropped_rows
 
     def update_priorities(self, item_id: np.ndarray, priority: np.ndarray) -> int:
-        """Take priorities (B,) of items (B,); return how many earlier ones have turned out to be too late since the last call."""
+        """Take priorities (B,) of items (B,); return how many earlier ones have turned out to be too late since the
+        last call.
+        """
         self._outbox.add(item_id, priority)
         self._num_calls += 1
         if self._num_calls % self._calls_per_send == 0:

@@ -49,7 +49,10 @@ class DuplicateFilter:
         require(isinstance(state, dict), "seen: is no table of workers")
         seen: dict[int, dict[int, set[int]]] = {}
         for worker, lives in state.items():
-            require(isinstance(lives, dict) and len(lives) <= LIVES, f"seen: worker {worker[:20]} has other than {LIVES} lives")
+            require(
+                isinstance(lives, dict) and len(lives) <= LIVES,
+                f"seen: worker {worker[:20]} has other than {LIVES} lives",
+            )
             seen[_number(worker)] = {_number(life): _sequences(worker, sequences) for life, sequences in lives.items()}
         self._seen = seen
 
@@ -68,5 +71,8 @@ def _sequences(worker: str, sequences: Any) -> set[int]:
     count(None).check(f"seen: worker {worker[:20]}", sequences)
     found = set(sequences)
     require(len(found) == len(sequences), f"seen: worker {worker[:20]}: a fragment stands twice")
-    require(not found or max(found) - min(found) < WINDOW, f"seen: worker {worker[:20]}: fragments farther apart than {WINDOW}")
+    require(
+        not found or max(found) - min(found) < WINDOW,
+        f"seen: worker {worker[:20]}: fragments farther apart than {WINDOW}",
+    )
     return found

@@ -1,8 +1,9 @@
-"""The ledger as a service for many clients: fair waiting with a time limit, leases, fences, and the list of shards. Plain asyncio.
+"""The ledger as a service for many clients: fair waiting with a time limit, leases, fences, and the list of shards.
+Plain asyncio.
 
-Every fragment passes here before it is stored, so this is where a writer that was given up is kept out (``fence``), and where one that
-has gone silent shows without a call of its own (``report``): a worker that waits asks again twice a second, one that works comes by with
-every fragment.
+Every fragment passes here before it is stored, so this is where a writer that was given up is kept out (``fence``), and
+where one that has gone silent shows without a call of its own (``report``): a worker that waits asks again twice a
+second, one that works comes by with every fragment.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ class _Heard:
 class LedgerService:
     """Clients of one side are admitted first come, first served, and wait at most as long as they asked to.
 
-    A client that dies while waiting leaves the queue when its time is up; one that dies with a reservation loses it after
-    ``replay.lease_s``. So no client can block others for good. All methods run on one event loop.
+    A client that dies while waiting leaves the queue when its time is up; one that dies with a reservation loses it
+    after ``replay.lease_s``. So no client can block others for good. All methods run on one event loop.
     """
 
     def __init__(self, config: ReplayConfig, max_insert_rows: int, max_sample_rows: int) -> None:
@@ -117,7 +118,8 @@ class LedgerService:
         """Wait up to ``wait_s`` seconds for leave to insert or sample ``rows`` (see ``SamplesPerInsertLedger``).
 
         Raises:
-            FencedError: When ``writer``, a life of a rollout worker, was given up; also when that happens while it waits.
+            FencedError: When ``writer``, a life of a rollout worker, was given up; also when that happens while it
+                waits.
         """
         if side == "insert":
             self.ledger.can_insert(rows)  # raises for a call that is too large, before it can stand in the queue
@@ -158,7 +160,8 @@ class LedgerService:
     async def fence(self, worker: int, life: int) -> int:
         """Admit the lives of ``worker`` up to ``life`` no more; return the rows that they had reserved and not stored.
 
-        These no longer count as inserted; should one of their inserts have arrived all the same, its result counts when it settles.
+        These no longer count as inserted; should one of their inserts have arrived all the same, its result counts when
+        it settles.
         """
         self._fenced[worker] = max(life, self._fenced.get(worker, life))
         self._heard.pop(worker, None)
@@ -193,10 +196,11 @@ class LedgerService:
     async def pause(self, drain_s: float) -> LedgerStats:
         """Admit nothing more, wait up to ``drain_s`` seconds for open inserts to settle, and return the figures.
 
-        The cut of a checkpoint that is written between ``pause`` and ``resume``: in are the fragments whose inserts have settled
-        when this returns, the rows handed to the learner by then, the priorities that have reached the shards, the shards' rngs.
-        Out are prefetched batches, priorities in flight and inserts that did not settle in time. Those are not counted in the saved
-        ledger; should one land all the same before its shard is written, its rows are in and not counted: at most ``open_insert_rows``.
+        The cut of a checkpoint that is written between ``pause`` and ``resume``: in are the fragments whose inserts
+        have settled when this returns, the rows handed to the learner by then, the priorities that have reached the
+        shards, the shards' rngs. Out are prefetched batches, priorities in flight and inserts that did not settle in
+        time. Those are not counted in the saved ledger; should one land all the same before its shard is written, its
+        rows are in and not counted: at most ``open_insert_rows``.
         """
         self.ledger.pause()
         deadline = time.monotonic() + drain_s
@@ -206,7 +210,9 @@ class LedgerService:
         return self.ledger.stats()
 
     async def rebase(self, size: int) -> bool:
-        """Start the warm-up anew if only ``size`` rows are left and that is too few (see ``SamplesPerInsertLedger.rebase``)."""
+        """Start the warm-up anew if only ``size`` rows are left and that is too few (see
+        ``SamplesPerInsertLedger.rebase``).
+        """
         rebased = self.ledger.rebase(size)
         self._admit()
         return rebased

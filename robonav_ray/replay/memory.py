@@ -43,7 +43,8 @@ def machine_memory_bytes() -> int:
 
 
 def check_memory(spec: TransitionSpec, config: ReplayConfig, machine_bytes: int | None = None) -> int:
-    """Return the bytes that the replay will take; ValueError when they are more than ``replay.max_memory_frac`` of the memory.
+    """Return the bytes that the replay will take; ValueError when they are more than ``replay.max_memory_frac`` of the
+    memory.
 
     ``machine_bytes`` is the memory that the shards share: this machine's by default, the sum over nodes in a cluster.
     """
@@ -52,8 +53,9 @@ def check_memory(spec: TransitionSpec, config: ReplayConfig, machine_bytes: int 
     if needed > allowed:
         rows = int(0.99 * config.capacity * allowed / needed)
         raise ValueError(
-            f"the replay needs {needed / 1e9:.2f} GB ({config.capacity} rows of {spec.row_bytes} bytes, ids and trees), but only "
-            f"{allowed / 1e9:.2f} GB may be used (replay.max_memory_frac = {config.max_memory_frac} of {available / 1e9:.2f} GB): "
-            f"set replay.capacity to {rows} or less, or raise replay.max_memory_frac (at most 0.9)"
+            f"the replay needs {needed / 1e9:.2f} GB ({config.capacity} rows of {spec.row_bytes} bytes, ids and "
+            f"trees), but only {allowed / 1e9:.2f} GB may be used (replay.max_memory_frac = {config.max_memory_frac} "
+            f"of {available / 1e9:.2f} GB): set replay.capacity to {rows} or less, or raise replay.max_memory_frac (at "
+            "most 0.9)"
         )
     return needed

@@ -40,7 +40,8 @@ class PriorityOutbox:
     def take_due(self, live: Container[int]) -> list[tuple[int, np.ndarray, np.ndarray]]:
         """Return and forget what may be sent now, per shard: index, items (B,), priorities (B,), oldest first.
 
-        What waits for shards that are not ``live`` is dropped and counted. Each send that is returned must be ``answered``.
+        What waits for shards that are not ``live`` is dropped and counted. Each send that is returned must be
+        ``answered``.
         """
         due = []
         for index in self.shards():
@@ -55,7 +56,9 @@ class PriorityOutbox:
         return due
 
     def answered(self, shard: int, rows: int, stale: int | None) -> int:
-        """Close one send of ``rows``: ``stale`` of them came too late, or all are lost (None); return the stale ones."""
+        """Close one send of ``rows``: ``stale`` of them came too late, or all are lost (None); return the stale
+        ones.
+        """
         self._in_flight[shard] -= 1
         if stale is None:
             self.num_dropped_rows += rows

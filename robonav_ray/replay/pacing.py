@@ -1,8 +1,8 @@
 """Samples per insert, kept by one global ledger (after Reverb's SampleToInsertRatio, Cassirer et al. 2021).
 
-The balance, in drawn rows since warm-up, is ``samples_per_insert * inserted - sampled``. Inserts may raise it to ``error_buffer``,
-samples may lower it to ``-error_buffer``; the side that would cross the line waits. Hence, cumulatively,
-``|achieved / samples_per_insert - 1| <= error_buffer / (samples_per_insert * inserted since warm-up)``.
+The balance, in drawn rows since warm-up, is ``samples_per_insert * inserted - sampled``. Inserts may raise it to
+``error_buffer``, samples may lower it to ``-error_buffer``; the side that would cross the line waits. Hence,
+cumulatively, ``|achieved / samples_per_insert - 1| <= error_buffer / (samples_per_insert * inserted since warm-up)``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _SAVED = {
     "baseline_sampled": count(),
 }
 _MAX_BUFFERS = 64
-"""Saved counts may be out of balance by so many error buffers: sizes of calls may have changed since, and open ones are left out. More
-would keep one side waiting for the other for good."""
+"""Saved counts may be out of balance by so many error buffers: sizes of calls may have changed since, and open ones are
+left out. More would keep one side waiting for the other for good."""
 
 
 class Reservation(NamedTuple):
@@ -57,37 +57,48 @@ class LedgerStats(NamedTuple):
 
 
 def least_error_buffer(samples_per_insert: float, max_insert_rows: int, max_sample_rows: int) -> float:
-    """Return the least error buffer with which the two sides can never block each other (see ``SamplesPerInsertLedger``)."""
+    """Return the least error buffer with which the two sides can never block each other (see
+    ``SamplesPerInsertLedger``).
+    """
     return (samples_per_insert * max_insert_rows + max_sample_rows) / 2
 
 
 class SamplesPerInsertLedger:
     """Counts rows in and rows out, and admits the side that keeps the balance within the error buffer.
 
-    With n = ``max_insert_rows`` (rows of one fragment), m = ``max_sample_rows`` (rows of one sample call, times the ranks,
-    because ranks step together and each must get its part), r = samples_per_insert and E = error_buffer:
+    With n = ``max_insert_rows`` (rows of one fragment), m = ``max_sample_rows`` (rows of one sample call, times the
+    ranks, because ranks step together and each must get its part), r = samples_per_insert and E = error_buffer:
 
     * an insert of n waits only while balance > E - r n,
     * a sample of m waits only while balance < m - E.
 
-    Both hold at once for some balance only if E - r n < m - E. So **2 E >= r n + m** means that one side can always go on;
-    anything less is refused at construction. During warm-up (fewer than ``min_size`` rows) inserts are always admitted and
-    samples never; the rows of the warm-up do not count towards the ratio.
+    Both hold at once for some balance only if E - r n < m - E. So **2 E >= r n + m** means that one side can always go
+    on; anything less is refused at construction. During warm-up (fewer than ``min_size`` rows) inserts are always
+    admitted and samples never; the rows of the warm-up do not count towards the ratio.
     """
 
     def __init__(
-        self, samples_per_insert: float, min_size: int, error_buffer: float | None, max_insert_rows: int, max_sample_rows: int
+        self,
+        samples_per_insert: float,
+        min_size: int,
+        error_buffer: float | None,
+        max_insert_rows: int,
+        max_sample_rows: int,
     ) -> None:
-        """``error_buffer`` None takes twice the least that cannot block; ValueError when a given one is less than the least."""
+        """``error_buffer`` None takes twice the least that cannot block; ValueError when a given one is less than the
+        least.
+        """
         if samples_per_insert <= 0 or min_size < 1 or max_insert_rows < 1 or max_sample_rows < 1:
-            raise ValueError("samples_per_insert must be above 0; min_size, max_insert_rows and max_sample_rows at least 1")
+            raise ValueError(
+                "samples_per_insert must be above 0; min_size, max_insert_rows and max_sample_rows at least 1"
+            )
         least = least_error_buffer(samples_per_insert, max_insert_rows, max_sample_rows)
         if error_buffer is not None and error_buffer < least:
             raise ValueError(
-                f"replay.error_buffer ({error_buffer:g}) would let rollouts and learner wait for each other without end: it must be at "
-                "least "
-                f"(samples_per_insert x rows per fragment + rows per sample call x ranks) / 2 = ({samples_per_insert:g} x "
-                f"{max_insert_rows} + {max_sample_rows}) / 2 = {least:g}; leave it out to have it computed"
+                f"replay.error_buffer ({error_buffer:g}) would let rollouts and learner wait for each other without "
+                "end: it must be at least (samples_per_insert x rows per fragment + rows per sample call x ranks) / 2 "
+                f"= ({samples_per_insert:g} x {max_insert_rows} + {max_sample_rows}) / 2 = {least:g}; leave it out to "
+                "have it computed"
             )
         self.samples_per_insert = samples_per_insert
         self.error_buffer = 2 * least if error_buffer is None else error_buffer
@@ -99,14 +110,19 @@ class SamplesPerInsertLedger:
         self._baseline_inserted, self._baseline_sampled = min_size, 0
         self._next_id = 0
         self._open: dict[int, tuple[Reservation, float]] = {}
-        # Asked for with every call, of which there are thousands a second with many workers: neither goes through all that is open.
+        # Asked for with every call, of which there are thousands a second with many workers: neither goes through all
+        # that is open.
         self._open_rows: dict[str, int] = {"insert": 0, "sample": 0}
         self._none_expires_before = math.inf
 
     @property
     def balance(self) -> float:
-        """Drawn rows that the rollouts are ahead of the learner (negative: behind), open reservations counted as done."""
-        return self.samples_per_insert * (self._inserted - self._baseline_inserted) - (self._sampled - self._baseline_sampled)
+        """Drawn rows that the rollouts are ahead of the learner (negative: behind), open reservations counted as
+        done.
+        """
+        return self.samples_per_insert * (self._inserted - self._baseline_inserted) - (
+            self._sampled - self._baseline_sampled
+        )
 
     @property
     def achieved_samples_per_insert(self) -> float:
@@ -140,8 +156,8 @@ class SamplesPerInsertLedger:
             self.error_buffer = 2 * least
         elif self._given_error_buffer < least:
             raise ValueError(
-                f"replay.error_buffer ({self._given_error_buffer:g}) is too small for fragments of {max_insert_rows} rows, which need at "
-                f"least {least:g}"
+                f"replay.error_buffer ({self._given_error_buffer:g}) is too small for fragments of {max_insert_rows} "
+                f"rows, which need at least {least:g}"
             )
         self.max_insert_rows = max_insert_rows
 
@@ -150,14 +166,21 @@ class SamplesPerInsertLedger:
         return self._open_rows[side]
 
     def can_insert(self, rows: int) -> bool:
-        """Return whether ``reserve_insert`` would be granted; ValueError for more rows than announced at construction."""
+        """Return whether ``reserve_insert`` would be granted; ValueError for more rows than announced at
+        construction.
+        """
         self._check_rows(rows, self.max_insert_rows, "insert")
         if self.paused:
             return False
-        return self._inserted < self._baseline_inserted or self.balance + self.samples_per_insert * rows <= self.error_buffer
+        return (
+            self._inserted < self._baseline_inserted
+            or self.balance + self.samples_per_insert * rows <= self.error_buffer
+        )
 
     def can_sample(self, rows: int) -> bool:
-        """Return whether ``reserve_sample`` would be granted; ValueError for more rows than announced at construction."""
+        """Return whether ``reserve_sample`` would be granted; ValueError for more rows than announced at
+        construction.
+        """
         self._check_rows(rows, self.max_sample_rows, "sample")
         warm = self._inserted - self.open_rows("insert") >= self._baseline_inserted
         return warm and not self.paused and self.balance - rows >= -self.error_buffer
@@ -209,10 +232,11 @@ class SamplesPerInsertLedger:
         return len(late)
 
     def rebase(self, size: int) -> bool:
-        """Start the warm-up anew if only ``size`` rows, fewer than ``min_size``, are left in the replay; return whether it did.
+        """Start the warm-up anew if only ``size`` rows, fewer than ``min_size``, are left in the replay; return whether
+        it did.
 
-        Needed when rows were lost with a shard: the balance may say that it is the learner's turn while there is nothing to
-        draw. The ratio counts from the end of the new warm-up; what is open now counts when it settles.
+        Needed when rows were lost with a shard: the balance may say that it is the learner's turn while there is
+        nothing to draw. The ratio counts from the end of the new warm-up; what is open now counts when it settles.
         """
         if size >= self.min_size:
             return False
@@ -229,7 +253,9 @@ class SamplesPerInsertLedger:
         self.paused = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Return settled counts only: what is open at the cut is after it (its rows are not in, its batches will be drawn anew)."""
+        """Return settled counts only: what is open at the cut is after it (its rows are not in, its batches will be
+        drawn anew).
+        """
         stats = self.stats()
         return {
             "samples_per_insert": self.samples_per_insert,
@@ -253,11 +279,15 @@ class SamplesPerInsertLedger:
             since_inserted += self.min_size - state["min_size"]
         elif state["samples_per_insert"] != self.samples_per_insert:
             since_inserted, since_sampled = inserted, sampled
-        require(since_inserted - inserted <= self.min_size, "baseline_inserted: the warm-up would last longer than min_size rows")
+        require(
+            since_inserted - inserted <= self.min_size,
+            "baseline_inserted: the warm-up would last longer than min_size rows",
+        )
         ahead = self.samples_per_insert * max(inserted - since_inserted, 0) - (sampled - since_sampled)
         require(
             abs(ahead) <= _MAX_BUFFERS * self.error_buffer,
-            f"num_inserted and num_sampled are out of balance by {ahead:.4g} rows, more than the pacing ever lets happen",
+            f"num_inserted and num_sampled are out of balance by {ahead:.4g} rows, more than the pacing ever lets "
+            "happen",
         )
         self._open.clear()
         self._open_rows = {"insert": 0, "sample": 0}
@@ -277,6 +307,6 @@ class SamplesPerInsertLedger:
     def _check_rows(rows: int, most: int, side: str) -> None:
         if rows > most:
             raise ValueError(
-                f"a {side} of {rows} rows was not announced to the ledger (at most {most}): it could block both sides without end; "
-                "make the call smaller, or the number given at the start larger"
+                f"a {side} of {rows} rows was not announced to the ledger (at most {most}): it could block both sides "
+                "without end; make the call smaller, or the number given at the start larger"
             )

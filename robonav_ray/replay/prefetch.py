@@ -30,7 +30,9 @@ class Prefetcher(Generic[T]):
         return self._futures.popleft().result()
 
     def close(self) -> list[T]:
-        """Stop the thread and return the results that were not taken; errors of calls that will not be asked for are dropped."""
+        """Stop the thread and return the results that were not taken; errors of calls that will not be asked for are
+        dropped.
+        """
         self._executor.shutdown(wait=True, cancel_futures=True)
         done = [f for f in self._futures if not f.cancelled() and f.exception() is None]
         return [result for f in done if (result := f.result()) is not None]

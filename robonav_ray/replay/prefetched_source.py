@@ -9,7 +9,8 @@ from robonav_ray.replay.prefetch import Prefetcher
 
 
 class PrefetchedSource:
-    """Keeps ``depth`` calls ready in a background thread. Rows count as sampled when they are handed out, and beta is theirs then.
+    """Keeps ``depth`` calls ready in a background thread. Rows count as sampled when they are handed out, and beta is
+    theirs then.
 
     A subclass implements ``_make_call`` (in the background thread) and ``_settle``.
     """

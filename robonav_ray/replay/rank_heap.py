@@ -1,9 +1,9 @@
 """Rank-based prioritisation (Schaul et al. 2016, section 3.3): P(i) ~ (1 / rank(i))**alpha, ranks by falling priority.
 
-Ranks are kept as in the paper: a binary heap in an array stands in for the sorted one, and is sorted anew every now and then. A draw first
-chooses a place in the array, by its fixed probability, then looks who stands there. So what an item is drawn with is always known
-exactly; what is approximate is its rank. Just after a sort all ranks are exact; in between the first place is, and nobody stands
-behind one of lower priority on the path to the first place.
+Ranks are kept as in the paper: a binary heap in an array stands in for the sorted one, and is sorted anew every now and
+then. A draw first chooses a place in the array, by its fixed probability, then looks who stands there. So what an item
+is drawn with is always known exactly; what is approximate is its rank. Just after a sort all ranks are exact; in
+between the first place is, and no item stands behind one of lower priority on the path to the first place.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def _sift(priority: np.ndarray, order: np.ndarray, position: np.ndarray, size: i
 
 
 @njit()
-def _set(priority: np.ndarray, order: np.ndarray, position: np.ndarray, size: int, slot: np.ndarray, value: np.ndarray) -> int:
+def _set(
+    priority: np.ndarray, order: np.ndarray, position: np.ndarray, size: int, slot: np.ndarray, value: np.ndarray
+) -> int:
     """Write priorities; slots that are not in the heap yet join it. Return the new size."""
     for i in range(slot.shape[0]):
         s = slot[i]
@@ -59,7 +61,9 @@ def _set(priority: np.ndarray, order: np.ndarray, position: np.ndarray, size: in
 
 
 class RankHeap:
-    """Priorities in ``capacity`` slots, drawn by rank. Takes the place of a ``SumTree``: leaves are priorities, without exponent."""
+    """Priorities in ``capacity`` slots, drawn by rank. Takes the place of a ``SumTree``: leaves are priorities, without
+    exponent.
+    """
 
     def __init__(self, capacity: int, exponent: float, num_shards: int = 1) -> None:
         """Allocate; about ``num_bytes(capacity)`` bytes.
@@ -117,14 +121,17 @@ class RankHeap:
         self.place(live[np.argsort(-self._priority[live], kind="stable")], 0)
 
     def place(self, order: np.ndarray, num_writes: int) -> None:
-        """Take over the places of ``order`` (size,) int64, a heap of the slots it names, made ``num_writes`` after a sort."""
+        """Take over the places of ``order`` (size,) int64, a heap of the slots it names, made ``num_writes`` after a
+        sort.
+        """
         self.size, self.num_writes = len(order), num_writes
         self._order[: self.size] = order
         self._position[:] = -1
         self._position[order] = np.arange(self.size)
 
     def sample(self, uniform: np.ndarray) -> np.ndarray:
-        """Return the (B,) int64 slots that ``uniform`` (B,) float64 in [0, 1) fall on; P(slot) = ``weight_of(slot)`` / total.
+        """Return the (B,) int64 slots that ``uniform`` (B,) float64 in [0, 1) fall on; P(slot) = ``weight_of(slot)`` /
+        total.
 
         RuntimeError when there is nothing to draw.
         """

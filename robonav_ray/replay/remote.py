@@ -1,4 +1,5 @@
-"""The replay over Ray: shards and ledger as actors, in the hands of the runtime (see ``client_remote`` for those of the others).
+"""The replay over Ray: shards and ledger as actors, in the hands of the runtime (see ``client_remote`` for those of the
+others).
 
 The ledger lives on the node of the process that started the replay: losing it ends the run.
 """
@@ -23,7 +24,13 @@ from robonav_ray.own_processes import SERVES, step_back
 from robonav_ray.ranges import within
 from robonav_ray.records import TransitionSpec
 from robonav_ray.replay import buffer
-from robonav_ray.replay.client_remote import WAIT_S, RemoteBatchSource, RemotePrioritySink, RemoteShards, RemoteTransitionSink
+from robonav_ray.replay.client_remote import (
+    WAIT_S,
+    RemoteBatchSource,
+    RemotePrioritySink,
+    RemoteShards,
+    RemoteTransitionSink,
+)
 from robonav_ray.replay.ledger_service import LedgerService
 from robonav_ray.replay.pacing import LedgerStats
 from robonav_ray.replay.shard import ReplayShard
@@ -33,10 +40,11 @@ from robonav_ray.replay.shard_view import ReplayStats
 
 logger = logging.getLogger(__name__)
 _BATCHES_PER_SEND = 64
-"""Batches whose priorities go to the shards together: a call less often costs less, and old priorities are drawn by for longer."""
+"""Batches whose priorities go to the shards together: a call less often costs less, and old priorities are drawn by for
+longer."""
 _LEDGER_S, _RESTORE_S, _MARK_S, _WRITTEN_S = 10.0, 60.0, 4.0, 10.0
-"""How long the driver waits for the ledger, for a shard that restores itself, for one that sets the mark of a snapshot (the learner stands
-meanwhile), and for one that says whether it has written; frozen processes answer never."""
+"""How long the driver waits for the ledger, for a shard that restores itself, for one that sets the mark of a snapshot
+(the learner stands meanwhile), and for one that says whether it has written; frozen processes answer never."""
 
 
 class ReplaySave:
@@ -50,13 +58,18 @@ class ReplaySave:
     def mark(self, timeout_s: float) -> None:
         """Have every shard set its mark; RayError when one does not within ``timeout_s``."""
         try:
-            ray.get([s.begin_save.remote(path) for s, path in zip(self._shards, self._paths, strict=True)], timeout=timeout_s)
+            ray.get(
+                [s.begin_save.remote(path) for s, path in zip(self._shards, self._paths, strict=True)],
+                timeout=timeout_s,
+            )
         except RayError:
             self.abandon()
             raise
 
     def poll(self) -> list[FileEntry] | None:
-        """Return the entries of all files, seen from the replay's folder; None while a shard is writing; RayError when one failed."""
+        """Return the entries of all files, seen from the replay's folder; None while a shard is writing; RayError when
+        one failed.
+        """
         parts = ray.get([shard.poll_save.remote() for shard in self._shards], timeout=_WRITTEN_S)
         if any(part is None for part in parts):
             return None
@@ -104,7 +117,8 @@ class _RayShards:
 class ReplayHandles:
     """The running replay, in the hands of the runtime.
 
-    Every call is bounded. What does not answer in time raises GetTimeoutError, a RayError like that of an actor that has died.
+    Every call is bounded. What does not answer in time raises GetTimeoutError, a RayError like that of an actor that
+    has died.
     """
 
     def __init__(
@@ -148,8 +162,8 @@ class ReplayHandles:
         late = [name for name, ref in refs.items() if not ray.wait([ref], timeout=0)[0]]
         if late:
             raise RuntimeError(
-                f"the replay did not start within {timeout_s:g} s: {', '.join(late)} is not running. The cluster may be too small: "
-                "lower replay.num_shards or runtime.cpus_per_shard, or raise runtime.start_timeout_s"
+                f"the replay did not start within {timeout_s:g} s: {', '.join(late)} is not running. The cluster may "
+                "be too small: lower replay.num_shards or runtime.cpus_per_shard, or raise runtime.start_timeout_s"
             )
         ray.get(list(refs.values()))
 
@@ -162,12 +176,16 @@ class ReplayHandles:
         return RemoteBatchSource(self.ledger, self.config, self.spec, self.seed, rank, prefetch_calls)
 
     def priority_sink(self, batches_per_call: int = 16) -> RemotePrioritySink:
-        """Return a client for one learner rank, which tells priorities after so many batches; some of them travel together."""
+        """Return a client for one learner rank, which tells priorities after so many batches; some of them travel
+        together.
+        """
         return RemotePrioritySink(self.ledger, max(1, _BATCHES_PER_SEND // batches_per_call))
 
     def stats(self, timeout_s: float = 2.0) -> ReplayStats:
         """Return the figures; shards that do not answer in time, or are dead, are left out."""
-        return ReplayStats(self._ask_shards(timeout_s), ray.get(self.ledger.stats.remote(), timeout=_LEDGER_S), self.num_restarts)
+        return ReplayStats(
+            self._ask_shards(timeout_s), ray.get(self.ledger.stats.remote(), timeout=_LEDGER_S), self.num_restarts
+        )
 
     def dead_shards(self) -> list[int]:
         """Return the shards whose actor has died; a slow one is not dead."""
@@ -201,10 +219,11 @@ class ReplayHandles:
         self._known = self.ledger.rebase.remote(size)
 
     def replace_shard(self, index: int, directory: Path | str | None = None, timeout_s: float = 10.0) -> int:
-        """``begin_replacing``, and wait for up to ``timeout_s`` seconds (a minute more when it restores itself); return its rows.
+        """``begin_replacing``, and wait for up to ``timeout_s`` seconds (a minute more when it restores itself); return
+        its rows.
 
-        When the shard's actor is not up by then (no node has room) that is logged and 0 returned: it stays dead, and the next call goes
-        on waiting for the same actor.
+        When the shard's actor is not up by then (no node has room) that is logged and 0 returned: it stays dead, and
+        the next call goes on waiting for the same actor.
         """
         self.begin_replacing(index, directory)
         if not self._lives.wait_for_replacement(index, timeout_s + (_RESTORE_S if directory is not None else 0.0)):
@@ -227,8 +246,8 @@ class ReplayHandles:
     def begin_save(self, directory: Path | str, timeout_s: float = _MARK_S) -> ReplaySave:
         """Set the mark of a snapshot in every shard, and return what to ask whether it is written below ``directory``.
 
-        Call between ``pause`` and ``resume``; see ``LedgerService.pause`` for what is in. Replace dead shards first. The replay may go
-        on as soon as this returns. RayError when a shard does not set the mark within ``timeout_s``.
+        Call between ``pause`` and ``resume``; see ``LedgerService.pause`` for what is in. Replace dead shards first.
+        The replay may go on as soon as this returns. RayError when a shard does not set the mark within ``timeout_s``.
         """
         ledger: Any = ray.get(self.ledger.state_dict.remote(), timeout=_LEDGER_S)
         save = ReplaySave(self.shards, directory, ledger)
@@ -252,7 +271,8 @@ class ReplayHandles:
     def load(self, directory: Path | str, timeout_s: float = 120.0) -> None:
         """Restore what ``save`` wrote, here or in one process, in new lives, before any client is used.
 
-        ValueError names what is missing or different; RuntimeError when the shards are not up and restored within ``timeout_s``.
+        ValueError names what is missing or different; RuntimeError when the shards are not up and restored within
+        ``timeout_s``.
         """
         saved = buffer.read_replay_json(directory, len(self.shards))
         paths = buffer.shard_directories(directory, len(self.shards))
@@ -261,14 +281,16 @@ class ReplayHandles:
             self._lives.numbers = ray.get(refs, timeout=timeout_s)
             with within("replay/replay.json: "):
                 ray.get(self.ledger.load_state_dict.remote(saved["ledger"]), timeout=timeout_s)
-            ray.get([shard.forget_writers.remote() for shard in self.shards], timeout=timeout_s)  # all that are to come are new
+            # all that are to come are new
+            ray.get([shard.forget_writers.remote() for shard in self.shards], timeout=timeout_s)
             found: list[ShardStats] = ray.get([shard.stats.remote() for shard in self.shards], timeout=timeout_s)
             if not any(stats.size for stats in found):
-                ray.get(self.ledger.rebase.remote(0), timeout=timeout_s)  # counts alone do not make rows that can be drawn
+                # counts alone do not make rows that can be drawn
+                ray.get(self.ledger.rebase.remote(0), timeout=timeout_s)
         except GetTimeoutError:
             raise RuntimeError(
-                f"the replay was not restored from {directory} within {timeout_s:g} s; `ray status` shows whether its shards have "
-                "found room: lower replay.num_shards or runtime.cpus_per_shard"
+                f"the replay was not restored from {directory} within {timeout_s:g} s; `ray status` shows whether its "
+                "shards have found room: lower replay.num_shards or runtime.cpus_per_shard"
             ) from None
 
     def shutdown(self) -> None:
@@ -298,9 +320,10 @@ def start_replay(
 ) -> ReplayHandles:
     """Start ledger and shards in parallel and return at once; ``wait_ready`` waits for them.
 
-    ``max_insert_rows`` is the largest fragment; ``max_sample_rows`` the rows of one call of one rank times the ranks. ValueError
-    for a pacing that could block without end. The ledger is in ``host``, or an actor of its own. ``strategies`` are Ray's scheduling
-    strategies of the shards. Memory is checked by the caller (``memory.check_memory``), who knows the nodes.
+    ``max_insert_rows`` is the largest fragment; ``max_sample_rows`` the rows of one call of one rank times the ranks.
+    ValueError for a pacing that could block without end. The ledger is in ``host``, or an actor of its own.
+    ``strategies`` are Ray's scheduling strategies of the shards. Memory is checked by the caller
+    (``memory.check_memory``), who knows the nodes.
     """
     buffer.make_ledger(config, max_insert_rows, max_sample_rows)  # refuses here, not in an actor
     arguments = (config, max_insert_rows, max_sample_rows)
@@ -309,5 +332,7 @@ def start_replay(
     else:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         ledger_class: Any = ray.remote(LedgerService)
-        ledger = ledger_class.options(num_cpus=0, max_concurrency=MAX_CONCURRENCY, scheduling_strategy=here).remote(*arguments)
+        ledger = ledger_class.options(num_cpus=0, max_concurrency=MAX_CONCURRENCY, scheduling_strategy=here).remote(
+            *arguments
+        )
     return ReplayHandles(config, spec, seed, cpus_per_shard, ledger, strategies)

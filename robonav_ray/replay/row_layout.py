@@ -1,8 +1,8 @@
 """How rows lie in memory: all columns of one transition side by side, so that a random row is one run of bytes.
 
-Drawing rows at random is bound by cache and TLB misses; one run per row instead of one per column has a sixth of them, and the
-rows to come are prefetched while the present one is copied. The same packed rows travel from a shard to the learner as one
-buffer and are spread into columns there, in the same pass that copies them out of the object store.
+Drawing rows at random is bound by cache and TLB misses; one run per row instead of one per column has a sixth of them,
+and the rows to come are prefetched while the present one is copied. The same packed rows travel from a shard to the
+learner as one buffer and are spread into columns there, in the same pass that copies them out of the object store.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def _emit_prefetch(_typing: Any, _address: Any) -> Any:
         int32 = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [pointer.type, int32, int32, int32])
         builder.call(
-            builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind), [pointer, int32(0), int32(3), int32(1)]
+            builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind),
+            [pointer, int32(0), int32(3), int32(1)],
         )
         return context.get_dummy_value()
 
@@ -130,7 +131,8 @@ class RowLayout:
     def spread(self, rows: np.ndarray, source: np.ndarray, columns: tuple[np.ndarray, ...], target: np.ndarray) -> None:
         """Copy packed row ``source[i]`` into row ``target[i]`` of every column; both (B,) int64.
 
-        ``columns`` come from ``spec.allocate`` or ``empty_columns``. ValueError when they do not fit the spec or an index is out of range.
+        ``columns`` come from ``spec.allocate`` or ``empty_columns``. ValueError when they do not fit the spec or an
+        index is out of range.
         """
         num_target = self.spec.check_columns(columns)
         if not all(column.flags.c_contiguous and column.flags.writeable for column in columns):

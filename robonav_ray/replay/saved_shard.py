@@ -1,4 +1,6 @@
-"""What a shard's saved state may hold: its rows travel as bare bytes, its ids, leaves and places are what kernels index by."""
+"""What a shard's saved state may hold: its rows travel as bare bytes, its ids, leaves and places are what kernels index
+by.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,17 @@ def check_counts(state: Mapping[str, Any], capacity: int) -> None:
         declared[name].check(f"shard.json: {name}", state[name])
     full = state["next_sequence"] >= capacity
     first = state["next_sequence"] % capacity if full else 0
-    require(state["first_slot"] in (0, first), f"shard.json: first_slot is {state['first_slot']} and must be 0 or {first}")
+    require(
+        state["first_slot"] in (0, first), f"shard.json: first_slot is {state['first_slot']} and must be 0 or {first}"
+    )
     check_generator("shard.json: rng", state["rng"])
 
 
-def check_arrays(state: Mapping[str, Any], spec: TransitionSpec, shard: int, capacity: int, least_leaf: float | None) -> None:
-    """RangeError unless the arrays of a shard's state are in their ranges, and agree with each other and with the counts.
+def check_arrays(
+    state: Mapping[str, Any], spec: TransitionSpec, shard: int, capacity: int, least_leaf: float | None
+) -> None:
+    """RangeError unless the arrays of a shard's state are in their ranges, and agree with each other and with the
+    counts.
 
     Args:
         state: With the counts checked, and arrays of the right lengths and dtypes.
@@ -68,4 +75,6 @@ def check_arrays(state: Mapping[str, Any], spec: TransitionSpec, shard: int, cap
         there[order] = True
         require(there, "order.npy: a slot stands nowhere")
         standing = leaf[order]
-        require(standing[(np.arange(1, size) - 1) >> 1] >= standing[1:], "order.npy: a place holds more than its parent")
+        require(
+            standing[(np.arange(1, size) - 1) >> 1] >= standing[1:], "order.npy: a place holds more than its parent"
+        )

@@ -1,4 +1,6 @@
-"""One shard: a ring of packed rows, their ids and the tree that draws them. A plain class; ``remote.py`` makes an actor of it."""
+"""One shard: a ring of packed rows, their ids and the tree that draws them. A plain class; ``remote.py`` makes an actor
+of it.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,9 @@ from robonav_ray.replay.sum_tree import SumTree
 class ReplayShard:
     """A ring of rows, drawn in proportion to (priority + epsilon) ** priority_exponent (Schaul et al. 2016).
 
-    The exponent is applied once, here, when a priority is written; nothing else in the package applies it. With ``rank`` rows are
-    drawn in proportion to rank ** -priority_exponent (see ``RankHeap``). A row's slot is ``sequence % capacity``; its id says which
-    row it is, so a late priority for an overwritten row is counted and dropped.
+    The exponent is applied once, here, when a priority is written; nothing else in the package applies it. With
+    ``rank`` rows are drawn in proportion to rank ** -priority_exponent (see ``RankHeap``). A row's slot is ``sequence %
+    capacity``; its id says which row it is, so a late priority for an overwritten row is counted and dropped.
     """
 
     def __init__(self, config: ReplayConfig, spec: TransitionSpec, run_seed: int, index: int, life: int = 0) -> None:
@@ -85,8 +87,8 @@ class ReplayShard:
     def insert(self, fragment: Fragment) -> int:
         """Store the fragment's rows once, over the oldest; return how many were stored (0 for a fragment seen before).
 
-        A priority of inf means "the highest that was ever written here", for workers that compute none. ValueError when a
-        column does not fit the spec, a priority is negative or NaN, or the fragment is larger than the shard.
+        A priority of inf means "the highest that was ever written here", for workers that compute none. ValueError when
+        a column does not fit the spec, a priority is negative or NaN, or the fragment is larger than the shard.
         """
         num = self.spec.check_columns(fragment.columns)
         if num != fragment.num_rows:
@@ -96,7 +98,9 @@ class ReplayShard:
                 f"a fragment of {num} rows does not fit a shard of {self.capacity}: raise replay.capacity, or lower "
                 "replay.num_shards or rollout.steps_per_fragment"
             )
-        leaf = self._leaf_of(np.full_like(fragment.priority, np.inf) if self._enter_at_max else fragment.priority, allow_inf=True)
+        leaf = self._leaf_of(
+            np.full_like(fragment.priority, np.inf) if self._enter_at_max else fragment.priority, allow_inf=True
+        )
         if not self._seen.is_new(fragment.worker, fragment.life, fragment.sequence):
             self._num_duplicates += 1
             return 0
@@ -116,8 +120,8 @@ class ReplayShard:
     def draw(self, num: int) -> Draw:
         """Choose ``num`` rows, independently and in proportion to their leaves; none at all when the shard is empty.
 
-        With ``stratified`` the i-th draw falls into the i-th of ``num`` equal parts of the mass (PER, section 3.3): each row
-        is still drawn ``num * p`` times on average.
+        With ``stratified`` the i-th draw falls into the i-th of ``num`` equal parts of the mass (PER, section 3.3):
+        each row is still drawn ``num * p`` times on average.
         """
         stats = self.stats()
         if num == 0 or self.size == 0:
@@ -133,7 +137,9 @@ class ReplayShard:
         return Draw(slot, self._item_id[slot], self._index.weight_of(slot) / stats.mass, stats)
 
     def sample(self, num: int) -> ShardSample:
-        """Draw ``num`` rows and return them packed, with ids, probabilities within the shard and the shard's figures."""
+        """Draw ``num`` rows and return them packed, with ids, probabilities within the shard and the shard's
+        figures.
+        """
         draw = self.draw(num)
         return ShardSample(self._layout.gather(self._rows, draw.slot), draw.item_id, draw.probability, draw.stats)
 
@@ -142,14 +148,17 @@ class ReplayShard:
         self._layout.spread(self._rows, slot, columns, position)
 
     def update_priorities(self, item_id: np.ndarray, priority: np.ndarray) -> int:
-        """Set priorities (B,) float32, |td_error| before the exponent, of items (B,) int64; return how many were too late.
+        """Set priorities (B,) float32, |td_error| before the exponent, of items (B,) int64; return how many were too
+        late.
 
         ValueError when an id is of another shard, or a priority is negative or not finite.
         """
         leaf = self._leaf_of(priority, allow_inf=False)
         parts = unpack_item_id(item_id)
         if (parts.shard != self.index).any():
-            raise ValueError(f"shard {self.index} was sent priorities for items of shards {np.unique(parts.shard).tolist()}")
+            raise ValueError(
+                f"shard {self.index} was sent priorities for items of shards {np.unique(parts.shard).tolist()}"
+            )
         slot = parts.sequence % self.capacity
         live = self._item_id[slot] == item_id
         num_stale = len(live) - int(np.count_nonzero(live))
@@ -167,7 +176,8 @@ class ReplayShard:
 
         With ``life`` the rows keep their ids and new rows get ids of that life, so that no id is used twice even when
         the shard had gone on after the snapshot; without, the shard continues exactly. ValueError when keys, settings,
-        columns or sizes differ from this shard's, or ``life`` is not above the one in ``state``; nothing has changed then.
+        columns or sizes differ from this shard's, or ``life`` is not above the one in ``state``; nothing has changed
+        then.
         """
         self._check_state(state, life)
         self.abandon_save()
@@ -196,8 +206,8 @@ class ReplayShard:
     def begin_save(self, directory: str) -> None:
         """Set the mark of a snapshot and return; a thread writes what ``save`` would, and the shard goes on meanwhile.
 
-        Costs a copy of ids and leaves now (16 bytes a row), and of rows only where inserts overtake the writer. RuntimeError while
-        another one is being written.
+        Costs a copy of ids and leaves now (16 bytes a row), and of rows only where inserts overtake the writer.
+        RuntimeError while another one is being written.
         """
         if self._writing is not None and self._writing.is_running:
             raise RuntimeError(f"shard {self.index}: a snapshot is being written already; abandon it first")
@@ -205,7 +215,9 @@ class ReplayShard:
         self._writing = BackgroundWrite(lambda: snapshot.write(open_folder(directory)))
 
     def poll_save(self) -> list[FileEntry] | None:
-        """Return the files of the snapshot that was begun last, once they are on the disk; None before; OSError when that failed."""
+        """Return the files of the snapshot that was begun last, once they are on the disk; None before; OSError when
+        that failed.
+        """
         if self._writing is None:
             raise RuntimeError(f"shard {self.index}: no snapshot was begun")
         if not self._writing.is_running:
@@ -219,7 +231,9 @@ class ReplayShard:
         self._snapshot = self._writing = None
 
     def load(self, directory: str, life: int | None = None) -> None:
-        """Restore what ``save`` wrote (see ``load_state_dict``); ValueError names the file that is missing or damaged."""
+        """Restore what ``save`` wrote (see ``load_state_dict``); ValueError names the file that is missing or
+        damaged.
+        """
         with self._saved(directory) as state:
             self.load_state_dict(state, life)
 
@@ -239,7 +253,9 @@ class ReplayShard:
         return self._seen.newest(worker, life)
 
     def warm_up(self) -> None:
-        """Go once through insert, sample and update on a small shard of the same kind, so that what is compiled is compiled."""
+        """Go once through insert, sample and update on a small shard of the same kind, so that what is compiled is
+        compiled.
+        """
         small = self._config.model_copy(update={"capacity": 8 * self._config.num_shards})
         twin = ReplayShard(small, self.spec, 0, self.index)
         twin.insert(Fragment(0, 0, 0, self.spec.allocate(4), np.ones(4, np.float32)))
@@ -256,7 +272,9 @@ class ReplayShard:
         assert (parts.shard == self.index).all(), "an id of another shard"
         assert (parts.sequence % self.capacity == np.arange(size)).all(), "a row is not in the slot of its sequence"
         oldest = self._next_sequence - size
-        assert np.array_equal(np.sort(parts.sequence), np.arange(oldest, self._next_sequence)), "live sequences have gaps"
+        assert np.array_equal(np.sort(parts.sequence), np.arange(oldest, self._next_sequence)), (
+            "live sequences have gaps"
+        )
         assert (parts.life <= self.life).all(), "a row of a life to come"
         if self._index is not None:
             self._index.check_valid()
@@ -292,7 +310,11 @@ class ReplayShard:
             "rows": self._rows[:size],
             "item_id": self._item_id[:size],
             "leaf": np.empty(0) if self._index is None else self._index.leaf[:size],
-        } | ({"order": self._index.order, "num_writes": self._index.num_writes} if isinstance(self._index, RankHeap) else {})
+        } | (
+            {"order": self._index.order, "num_writes": self._index.num_writes}
+            if isinstance(self._index, RankHeap)
+            else {}
+        )
 
     @contextlib.contextmanager
     def _saved(self, location: str) -> Iterator[dict[str, Any]]:
@@ -316,13 +338,14 @@ class ReplayShard:
             theirs = state.get("settings", {}).get(name, mine)
             if theirs != mine:
                 raise ValueError(
-                    f"shard state was saved with {name} = {theirs}, this shard has {mine}: restore with the settings that the run "
-                    "was saved with, or start without its replay"
+                    f"shard state was saved with {name} = {theirs}, this shard has {mine}: restore with the settings "
+                    "that the run was saved with, or start without its replay"
                 )
         expected = set(self._state_views())
         if set(state) != expected:
             raise ValueError(
-                f"shard state: missing keys {sorted(expected - set(state))}, unknown keys {sorted(set(state) - expected)}"
+                f"shard state: missing keys {sorted(expected - set(state))}, unknown keys "
+                f"{sorted(set(state) - expected)}"
             )
         check_counts(state, self.capacity)
         size = min(state["next_sequence"], self.capacity)
@@ -344,7 +367,9 @@ class ReplayShard:
         return 0.0 if self._sampler == "rank" else self._epsilon**self._exponent
 
     def _leaf_of(self, priority: np.ndarray, allow_inf: bool) -> np.ndarray:
-        """Return (priority + epsilon) ** exponent (for ranks: priority) as float64; the highest one so far where ``priority`` is inf."""
+        """Return (priority + epsilon) ** exponent (for ranks: priority) as float64; the highest one so far where
+        ``priority`` is inf.
+        """
         is_inf = np.isinf(priority)
         if not (priority >= 0).all() or (is_inf.any() and not allow_inf):
             raise ValueError("priorities must be finite and not negative; look for NaN or Inf in td_error")

@@ -28,7 +28,12 @@ def load_shard_state(directory: Path, row_dtype: np.dtype) -> dict[str, Any]:
         state: dict[str, Any] = read_json(path)
         if not isinstance(state, dict) or not isinstance(settings := state.get("settings"), dict):
             raise ValueError("it does not hold a shard's settings")
-        dtypes = {"rows": row_dtype, "item_id": np.dtype(np.int64), "leaf": np.dtype(np.float64), "order": np.dtype(np.int64)}
+        dtypes = {
+            "rows": row_dtype,
+            "item_id": np.dtype(np.int64),
+            "leaf": np.dtype(np.float64),
+            "order": np.dtype(np.int64),
+        }
         for name in state_arrays(str(settings.get("sampler"))):
             path, dtype = directory / f"{name}.npy", dtypes[name]
             open_reading(path).close()

@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 MAX_FRUITLESS_LIVES = 5
 """Replacements of one shard in a row that may die while they come up: more of them do not come from outside."""
 MAX_RESTORES = 3
-"""How often a shard tries to take up a checkpoint, the newest each time, before it begins empty: storage may fail for a moment."""
+"""How often a shard tries to take up a checkpoint, the newest each time, before it begins empty: storage may fail for a
+moment."""
 
 
 class ShardProcesses(Protocol):
@@ -29,7 +30,8 @@ class ShardProcesses(Protocol):
         ...
 
     def first_answer(self, process: Any, index: int, life: int, directory: Path | str | None) -> Call:
-        """Have the shard restore itself from its part of the replay saved in ``directory``; None only asks whether it is up.
+        """Have the shard restore itself from its part of the replay saved in ``directory``; None only asks whether it
+        is up.
 
         The answer is its new life where it restores itself.
         """
@@ -67,7 +69,8 @@ class ShardLives:
         self.num_restarts = 0
 
     def begin_replacing(self, index: int, directory: Path | str | None = None) -> None:
-        """Start shard ``index`` anew in a new life, from its part of the replay saved in ``directory`` if given; returns at once.
+        """Start shard ``index`` anew in a new life, from its part of the replay saved in ``directory`` if given;
+        returns at once.
 
         Rows that it had got since are lost; their ids never come back. Nothing happens when one is on its way already.
         """
@@ -85,10 +88,13 @@ class ShardLives:
     def take_replaced(self, saved: Path | str | None = None) -> list[int]:
         """Put the replacements that are up in their places and return their indices; never waits.
 
-        One that cannot be restored tries again from ``saved``, the newest checkpoint by now, and begins empty after ``MAX_RESTORES``,
-        which is logged. RuntimeError when a replacement has died ``MAX_FRUITLESS_LIVES`` times in a row.
+        One that cannot be restored tries again from ``saved``, the newest checkpoint by now, and begins empty after
+        ``MAX_RESTORES``, which is logged. RuntimeError when a replacement has died ``MAX_FRUITLESS_LIVES`` times in a
+        row.
         """
-        return [index for index, coming in list(self._coming.items()) if coming.ready.is_done() and self._take(index, saved)]
+        return [
+            index for index, coming in list(self._coming.items()) if coming.ready.is_done() and self._take(index, saved)
+        ]
 
     def replacing_s(self, index: int) -> float | None:
         """Return for how long a replacement of shard ``index`` has been on its way up; None when there is none."""
@@ -118,12 +124,16 @@ class ShardLives:
             failed, directory = coming.failed_restores + 1, saved if saved is not None else coming.directory
             if failed == MAX_RESTORES:
                 directory = None
-                logger.warning("replay shard %d begins empty, it cannot be restored from %s: %s", index, coming.directory, error)
+                logger.warning(
+                    "replay shard %d begins empty, it cannot be restored from %s: %s", index, coming.directory, error
+                )
             self._come(index, directory, deaths=coming.deaths, failed_restores=failed)
             return False
         except PartGoneError as error:
             if coming.deaths >= MAX_FRUITLESS_LIVES:
-                raise RuntimeError(f"replay shard {index} dies again and again while it comes up; last: {error}") from error
+                raise RuntimeError(
+                    f"replay shard {index} dies again and again while it comes up; last: {error}"
+                ) from error
             self._come(index, coming.directory, deaths=coming.deaths + 1, failed_restores=coming.failed_restores)
             return False
         if coming.directory is not None:

@@ -14,7 +14,8 @@ class ShardStats(NamedTuple):
     shard: int
     life: int
     mass: float
-    """Sum of what rows are drawn by: priority ** priority_exponent, rank ** -priority_exponent, or 1 when the sampler is uniform."""
+    """Sum of what rows are drawn by: priority ** priority_exponent, rank ** -priority_exponent, or 1 when the sampler
+    is uniform."""
     min_leaf: float
     """The least that a live row is drawn by; inf when empty."""
     size: int

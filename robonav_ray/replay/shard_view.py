@@ -64,11 +64,14 @@ class ShardedDraw:
         self._rng = np.random.default_rng(seed)
         self._stats: dict[int, ShardStats] = {}
 
-    def draw(self, num: int, live: Iterable[int], ask: Callable[[dict[int, int]], dict[int, ShardSample]]) -> MixedDraw | None:
-        """Return ``num`` rows mixed over the ``live`` shards, or None when one did not deliver or none has rows: try again.
+    def draw(
+        self, num: int, live: Iterable[int], ask: Callable[[dict[int, int]], dict[int, ShardSample]]
+    ) -> MixedDraw | None:
+        """Return ``num`` rows mixed over the ``live`` shards, or None when one did not deliver or none has rows: try
+        again.
 
-        ``ask`` takes {shard: rows wanted} and returns the answers of those that gave one. A shard with nothing to draw is
-        asked too: its answer says what its mass is now. Rows are copied out of the answers, which are not kept.
+        ``ask`` takes {shard: rows wanted} and returns the answers of those that gave one. A shard with nothing to draw
+        is asked too: its answer says what its mass is now. Rows are copied out of the answers, which are not kept.
         """
         indices = list(live)
         unknown = [i for i in indices if i not in self._stats]

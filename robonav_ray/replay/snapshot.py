@@ -6,9 +6,9 @@
              insert --> before_overwrite: rows that are about to go and are not written yet are copied first
     writer:  oldest row -------> newest row, a chunk at a time: copied under the lock, hashed and written outside of it
 
-The ring overwrites its oldest rows first, and the writer begins with just those, so it is ahead of the inserts where the disk is faster
-than they are, and nothing is copied. Where it is not, what is copied is bounded by what is inserted meanwhile, and by the rows
-of the shard.
+The ring overwrites its oldest rows first, and the writer begins with just those, so it is ahead of the inserts where
+the disk is faster than they are, and nothing is copied. Where it is not, what is copied is bounded by what is inserted
+meanwhile, and by the rows of the shard.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class SnapshotAbandonedError(Exception):
 
 
 class ShardSnapshot:
-    """One shard's state at the time of construction. ``before_overwrite`` and ``write`` may be called by two threads."""
+    """One shard's state at the time of construction. ``before_overwrite`` and ``write`` may be called by two
+    threads.
+    """
 
     def __init__(
         self,
@@ -65,7 +67,9 @@ class ShardSnapshot:
         """Rows that had to be copied because an insert overtook the writer."""
 
     def before_overwrite(self, next_sequence: int, num: int) -> None:
-        """Keep what the ``num`` rows from sequence ``next_sequence`` are about to overwrite, as far as it is still needed."""
+        """Keep what the ``num`` rows from sequence ``next_sequence`` are about to overwrite, as far as it is still
+        needed.
+        """
         capacity = len(self._ring)
         with self._lock:
             first, end = max(self._overwritten, self._written), min(next_sequence + num - capacity, self._end)
@@ -119,7 +123,9 @@ class ShardSnapshot:
 
 
 def _runs(first: int, end: int, capacity: int) -> list[tuple[int, int]]:
-    """Return the one or two runs of slots that sequences ``first`` .. ``end`` - 1 lie in; at most ``capacity`` of them."""
+    """Return the one or two runs of slots that sequences ``first`` .. ``end`` - 1 lie in; at most ``capacity`` of
+    them.
+    """
     begin, num = first % capacity, end - first
     head = min(num, capacity - begin)
     return [(begin, begin + head)] + ([(0, num - head)] if num > head else [])

@@ -1,9 +1,9 @@
 """Sum tree with a fan-out of 16: proportional sampling and the smallest live leaf, both in O(log n).
 
-A node is always recomputed as the sum of its sixteen children in one fixed order, never adjusted by a difference. The root is
-therefore a pure function of the leaves: rounding cannot accumulate however many updates were made, and a tree rebuilt from
-saved leaves is equal to the bit. Sixteen float64 are two cache lines; 1 M leaves have five levels. Whole batches move level by
-level, so that the memory accesses of different draws overlap.
+A node is always recomputed as the sum of its sixteen children in one fixed order, never adjusted by a difference. The
+root is therefore a pure function of the leaves: rounding cannot accumulate however many updates were made, and a tree
+rebuilt from saved leaves is equal to the bit. Sixteen float64 are two cache lines; 1 M leaves have five levels. Whole
+batches move level by level, so that the memory accesses of different draws overlap.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ _CACHE_LINE_BYTES = 64
 
 
 @njit()
-def _refresh_node(sums: np.ndarray, mins: np.ndarray, node: int, first: int, first_is_leaf: bool, num_leaves: int) -> None:
-    """Recompute the sum and the smallest positive leaf of ``node`` from its children at ``first``.. (``mins`` starts behind the leaves)."""
+def _refresh_node(
+    sums: np.ndarray, mins: np.ndarray, node: int, first: int, first_is_leaf: bool, num_leaves: int
+) -> None:
+    """Recompute the sum and the smallest positive leaf of ``node`` from its children at ``first``.. (``mins`` starts
+    behind the leaves).
+    """
     lane_0 = sums[first] + sums[first + 4] + sums[first + 8] + sums[first + 12]
     lane_1 = sums[first + 1] + sums[first + 5] + sums[first + 9] + sums[first + 13]
     lane_2 = sums[first + 2] + sums[first + 6] + sums[first + 10] + sums[first + 14]
@@ -70,7 +74,9 @@ def _set(
 
 
 @njit()
-def _descend(sums: np.ndarray, offset: np.ndarray, uniform: np.ndarray, remaining: np.ndarray, node: np.ndarray) -> None:
+def _descend(
+    sums: np.ndarray, offset: np.ndarray, uniform: np.ndarray, remaining: np.ndarray, node: np.ndarray
+) -> None:
     """Turn ``uniform`` (B,) in [0, 1) into leaves ``node`` (B,); ``remaining`` (B,) is scratch."""
     top = offset.shape[0] - 1
     for i in range(uniform.shape[0]):
@@ -101,7 +107,9 @@ def _descend(sums: np.ndarray, offset: np.ndarray, uniform: np.ndarray, remainin
 
 
 def _aligned_zeros(num: int) -> np.ndarray:
-    """Return ``num`` float64 zeros that begin on a cache line, so that sixteen siblings take two lines and not three."""
+    """Return ``num`` float64 zeros that begin on a cache line, so that sixteen siblings take two lines and not
+    three.
+    """
     raw = np.zeros(num + _CACHE_LINE_BYTES // 8, np.float64)
     skip = (-raw.ctypes.data % _CACHE_LINE_BYTES) // 8
     return raw[skip : skip + num]
@@ -169,7 +177,9 @@ class SumTree:
         return self.leaf[slot]
 
     def check_valid(self) -> None:
-        """AssertionError unless every node equals its children's sum and minimum, and no leaf is negative or not finite."""
+        """AssertionError unless every node equals its children's sum and minimum, and no leaf is negative or not
+        finite.
+        """
         leaf = self.leaf
         assert np.isfinite(leaf).all(), "a leaf is not finite"
         assert (leaf >= 0.0).all(), "a leaf is negative"
@@ -182,7 +192,9 @@ class SumTree:
 
 
 def _level_offsets(capacity: int) -> np.ndarray:
-    """Return where each level begins in the flat node array, leaves first, root last; levels are padded to whole families."""
+    """Return where each level begins in the flat node array, leaves first, root last; levels are padded to whole
+    families.
+    """
     offsets, begin, num = [0], 0, capacity
     while True:
         begin += -(-num // _FAN_OUT) * _FAN_OUT

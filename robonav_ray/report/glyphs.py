@@ -25,8 +25,8 @@ def fonts_folder() -> Path:
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
     if not (folder / FALLBACK_FONT).is_file():
         raise UserError(
-            f"{folder / FALLBACK_FONT}: this font, which comes with matplotlib, is not there, and the report is set in it; install "
-            "matplotlib anew (pip install --force-reinstall matplotlib)"
+            f"{folder / FALLBACK_FONT}: this font, which comes with matplotlib, is not there, and the report is set in "
+            "it; install matplotlib anew (pip install --force-reinstall matplotlib)"
         )
     return folder
 

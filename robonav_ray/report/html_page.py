@@ -46,7 +46,9 @@ def html_page(document: Document) -> str:
         *(part for block in document.front for part in _block(block, numbers)),
     ]
     if len(document.sections) > 1:
-        points = "".join(f'<li><a href="#s{i}">{html_text(s.title)}</a></li>' for i, s in enumerate(document.sections, 1))
+        points = "".join(
+            f'<li><a href="#s{i}">{html_text(s.title)}</a></li>' for i, s in enumerate(document.sections, 1)
+        )
         body.append(f'<nav aria-label="Contents"><h3>Contents</h3><ol>{points}</ol></nav>')
     for i, section in enumerate(document.sections, 1):
         body += _section(section, str(i), numbers)
@@ -89,7 +91,9 @@ def _block(block: Block, numbers: _Numbers) -> Iterator[str]:
                 f"<p>{html_text(block.text)}</p><dl>{figures}</dl></section>"
             )
         case Facts():
-            rows = "".join(f"<tr><td>{html_text(name)}</td><td>{html_text(value)}</td></tr>" for name, value in block.rows)
+            rows = "".join(
+                f"<tr><td>{html_text(name)}</td><td>{html_text(value)}</td></tr>" for name, value in block.rows
+            )
             yield f'<table class="facts"><tbody>{rows}</tbody></table>'
         case Table():
             numbers.tables += 1
@@ -111,7 +115,9 @@ def _tone(tone: str) -> str:
 
 
 def _words(block: Paragraph) -> str:
-    return "".join(f"<strong>{html_text(p.text)}</strong>" if isinstance(p, Strong) else html_text(p) for p in block.parts)
+    return "".join(
+        f"<strong>{html_text(p.text)}</strong>" if isinstance(p, Strong) else html_text(p) for p in block.parts
+    )
 
 
 def _table(table: Table, number: int) -> Iterator[str]:
@@ -119,10 +125,12 @@ def _table(table: Table, number: int) -> Iterator[str]:
     groups = "".join(f'<th class="c" colspan="{span}">{html_text(text)}</th>' for text, span in table.groups)
     head = "".join(f"<th{_side(table.align[i])}>{html_text(text)}</th>" for i, text in enumerate(table.head))
     rows = (
-        f"<tr{' class=' + chr(34) + 'rule' + chr(34) if y in table.rules else ''}>{''.join(_cells(row, table.align))}</tr>"
+        f"<tr{' class=' + chr(34) + 'rule' + chr(34) if y in table.rules else ''}>"
+        f"{''.join(_cells(row, table.align))}</tr>"
         for y, row in enumerate(table.rows)
     )
-    yield f'<figure>{caption}<div class="wide"><table><thead>{f"<tr>{groups}</tr>" if groups else ""}<tr>{head}</tr></thead><tbody>'
+    above = f"<tr>{groups}</tr>" if groups else ""
+    yield f'<figure>{caption}<div class="wide"><table><thead>{above}<tr>{head}</tr></thead><tbody>'
     yield from rows
     yield "</tbody></table></div></figure>"
 

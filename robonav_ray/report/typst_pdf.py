@@ -48,7 +48,9 @@ def typst_pdf(document: Document) -> bytes:
     try:
         import typst
     except ImportError:
-        raise NoTypstError("typst is not installed; it comes with the extra: pip install 'robonav_ray[report]'") from None
+        raise NoTypstError(
+            "typst is not installed; it comes with the extra: pip install 'robonav_ray[report]'"
+        ) from None
     fonts = typst.Fonts(include_system_fonts=False, font_paths=[str(fonts_folder())])
     try:
         return typst.compile(
@@ -114,7 +116,9 @@ def _block(block: Block) -> dict[str, Any]:
 
 
 def _paragraph(block: Paragraph) -> dict[str, Any]:
-    parts = [{"text": set_text(p.text if isinstance(p, Strong) else p), "strong": isinstance(p, Strong)} for p in block.parts]
+    parts = [
+        {"text": set_text(p.text if isinstance(p, Strong) else p), "strong": isinstance(p, Strong)} for p in block.parts
+    ]
     return {"parts": parts, "tone": block.tone}
 
 

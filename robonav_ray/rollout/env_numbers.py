@@ -1,4 +1,6 @@
-"""Numbers that an environment tells of its episodes, on their way to the metrics: sums of a worker; ``env_watch`` averages them."""
+"""Numbers that an environment tells of its episodes, on their way to the metrics: sums of a worker; ``env_watch``
+averages them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What an environment that is not ours shows while it is trained in: its own numbers as metrics, and episodes that never end."""
+"""What an environment that is not ours shows while it is trained in: its own numbers as metrics, and episodes that
+never end.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ WINDOW = 100
 
 
 class EnvWatch:
-    """What the environment tells, from all workers: means over the last ``WINDOW`` episodes or a little more, and what is wrong."""
+    """What the environment tells, from all workers: means over the last ``WINDOW`` episodes or a little more, and what
+    is wrong.
+    """
 
     def __init__(self, max_episode_steps: int) -> None:
         """An episode that goes on beyond ``max_episode_steps`` is said."""
@@ -37,8 +41,8 @@ class EnvWatch:
         if longest <= self._max_episode_steps:
             return
         self.message = (
-            f"an episode has not ended for {longest:,} env steps: a gate hears of episodes when they end, and waits for those that began "
-            "earlier, so it may never open; env.kwargs.max_episode_steps=N has Gymnasium end them"
+            f"an episode has not ended for {longest:,} env steps: a gate hears of episodes when they end, and waits "
+            "for those that began earlier, so it may never open; env.kwargs.max_episode_steps=N has Gymnasium end them"
         )
         if not self._has_told:
             self._has_told = True
@@ -55,8 +59,9 @@ class EnvWatch:
                 parts.popleft()
         if told.num_dropped and not self._num_dropped:
             logger.warning(
-                "info of the environment: %s told at the end of an episode can be no metrics, and are dropped (rollout/info_dropped counts "
-                "them): finite numbers are taken, %d names at most, each of at most 64 letters, digits and _ . / -",
+                "info of the environment: %s told at the end of an episode can be no metrics, and are dropped "
+                "(rollout/info_dropped counts them): finite numbers are taken, %d names at most, each of at most 64 "
+                "letters, digits and _ . / -",
                 ", ".join(map(repr, told.dropped)), MAX_NAMES,
             )  # fmt: skip
         self._num_dropped += told.num_dropped

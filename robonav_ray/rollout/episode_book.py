@@ -1,4 +1,6 @@
-"""Keeping book of the episodes that run side by side in one worker: when each began, what it has been paid, how it ended."""
+"""Keeping book of the episodes that run side by side in one worker: when each began, what it has been paid, how it
+ended.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,17 @@ _FROM_ENV = ("outcome", "task_return", "goals_reached", "path_length_m", "shorte
 class EpisodeBook:
     """The running episode of every lane, and the finished ones since the last ``take``.
 
-    The clock counts the vector steps that the worker has made under the present level; an episode is ordered by the clock at which
-    it began, and belongs to the level that was assigned at that moment.
+    The clock counts the vector steps that the worker has made under the present level; an episode is ordered by the
+    clock at which it began, and belongs to the level that was assigned at that moment.
     """
 
-    def __init__(self, worker: int, world_index: np.ndarray, on_gate: np.ndarray, num_levels: int = MAX_VERSION) -> None:
+    def __init__(
+        self, worker: int, world_index: np.ndarray, on_gate: np.ndarray, num_levels: int = MAX_VERSION
+    ) -> None:
         """Start with one episode per lane.
 
-        ``world_index`` (L,) int64 global indices, ``on_gate`` (L,) bool; ``num_levels`` is what a saved state is held against.
+        ``world_index`` (L,) int64 global indices, ``on_gate`` (L,) bool; ``num_levels`` is what a saved state is held
+        against.
         """
         num_lanes = len(world_index)
         self._num_levels = num_levels
@@ -54,7 +59,9 @@ class EpisodeBook:
         self._finished: dict[str, list[np.ndarray]] = {name: [] for name, _ in _FIELDS}
 
     def begin_level(self, level: int, clock: int, running_too: bool = False) -> None:
-        """The worker is assigned another level; episodes that begin from now on belong to it (with ``running_too`` those of now too)."""
+        """The worker is assigned another level; episodes that begin from now on belong to it (with ``running_too``
+        those of now too).
+        """
         self.level, self.clock = level, clock
         if running_too:
             self._lane_level[:] = level
@@ -75,7 +82,8 @@ class EpisodeBook:
             ended: (L,) bool: episodes that ended in this step.
             active: (L,) bool: lanes that took part in this step; None means all.
             now_active: (L,) bool: lanes that take part in the next one; None means all.
-            told: Arrays (L,) of what is known of the episodes that ended (``records.EpisodeFacts.columns``); may be empty.
+            told: Arrays (L,) of what is known of the episodes that ended (``records.EpisodeFacts.columns``); may be
+                empty.
         """
         if active is None:
             self._length += 1
@@ -92,7 +100,9 @@ class EpisodeBook:
         self.follow(now_active)
 
     def follow(self, active: np.ndarray | None) -> None:
-        """Begin episodes in the lanes that take part from now on (L,) bool; in the others none runs. None means all, as ever."""
+        """Begin episodes in the lanes that take part from now on (L,) bool; in the others none runs. None means all, as
+        ever.
+        """
         if active is None:
             return
         waking = np.flatnonzero(active & (self._started_at == _NOT_RUNNING))
@@ -103,14 +113,17 @@ class EpisodeBook:
     def take(self) -> EpisodeResults:
         """Return the finished episodes and the watermark, and forget the episodes."""
         columns = {
-            name: np.concatenate(self._finished[name]) if self._finished[name] else np.zeros(0, dtype) for name, dtype in _FIELDS
+            name: np.concatenate(self._finished[name]) if self._finished[name] else np.zeros(0, dtype)
+            for name, dtype in _FIELDS
         }
         self._finished = {name: [] for name, _ in _FIELDS}
         return EpisodeResults(worker=self._worker, watermark=self.watermark, watermark_level=self.level, **columns)
 
     @property
     def watermark(self) -> int:
-        """Smallest clock at which a running episode of this level that counts began; the clock itself when there is none."""
+        """Smallest clock at which a running episode of this level that counts began; the clock itself when there is
+        none.
+        """
         counts = self._on_gate & (self._lane_level == self.level)
         return min(self.clock, int(self._started_at[counts].min(initial=_NOT_RUNNING)))
 
@@ -174,7 +187,9 @@ class EpisodeBook:
             "book_total_return": like(self._total_return, -MAX_FLOAT32, MAX_FLOAT32),
         }
         check_numbers(f"the book of {len(self._length)} lanes", state, declared)
-        require(running if active is None else running | ~active, "book_started_at: a lane that is under way has no episode")
+        require(
+            running if active is None else running | ~active, "book_started_at: a lane that is under way has no episode"
+        )
         self.level, self.clock = int(state["book_level"][0]), int(state["book_clock"][0])
         self._lane_level[:] = state["book_lane_level"]
         self._started_at[:] = state["book_started_at"]

@@ -1,8 +1,10 @@
-"""The fleet: keeps the number of rollout workers, and decides which of them is dead, silent, replaced, given up or moved.
+"""The fleet: keeps the number of rollout workers, and decides which of them is dead, silent, replaced, given up or
+moved.
 
-Two calls are under way per worker, so that none waits for the fleet to look; a dead one shows at once, is replaced by a new life of the
-same worker, and is counted. One that lives but has gone silent (frozen, or on a node that is) is given up by ``replace_silent``: it is
-fenced, then replaced in the same way. The new life begins in a spare process where there is one (``spares.py``).
+Two calls are under way per worker, so that none waits for the fleet to look; a dead one shows at once, is replaced by a
+new life of the same worker, and is counted. One that lives but has gone silent (frozen, or on a node that is) is given
+up by ``replace_silent``: it is fenced, then replaced in the same way. The new life begins in a spare process where
+there is one (``spares.py``).
 """
 
 from __future__ import annotations
@@ -27,13 +29,16 @@ CALLS_PER_WORKER = 2
 MAX_FRUITLESS_LIVES = 5
 """Lives of one worker in a row that may end before they return anything: more of them do not come from outside."""
 SHORT_LIFE_S = 60.0
-"""A life in somebody else's environment that has delivered for less than this counts as one that the environment ended."""
+"""A life in somebody else's environment that has delivered for less than this counts as one that the environment
+ended."""
 _ONLY_HERE = (
-    "The driver can make it, and a rollout worker cannot: what registers it must be a module that every process can import, named in "
-    "env.id=module:Id; `robonav submit` brings the current folder to all nodes (docs/your_environment.md)"
+    "The driver can make it, and a rollout worker cannot: what registers it must be a module that every process can "
+    "import, named in env.id=module:Id; `robonav submit` brings the current folder to all nodes "
+    "(docs/your_environment.md)"
 )
 QUIET_FACTOR = 5.0
-"""A worker is silent when it has not been heard of for so many times its longest fragment (and for the time-out at least)."""
+"""A worker is silent when it has not been heard of for so many times its longest fragment (and for the time-out at
+least)."""
 
 
 @dataclass
@@ -50,7 +55,8 @@ class _Life:
     in_spare: bool = False
     """Whether it lives in a process that had waited for it, and reserves no CPU."""
     fragment_s: float = 0.0
-    """What making a fragment took when it was last heard of; the first may hold the compilation of kernels, and does not count for ever."""
+    """What making a fragment took when it was last heard of; the first may hold the compilation of kernels, and does
+    not count for ever."""
 
 
 class RolloutFleet:
@@ -73,7 +79,8 @@ class RolloutFleet:
             orders: One per worker, in the order of their indices.
             processes: Where processes come from.
             max_restarts: Dead workers that are replaced before the fleet gives up.
-            on_lost: Called with (worker, its last life) before a replacement starts; returns the rows that went with that life.
+            on_lost: Called with (worker, its last life) before a replacement starts; returns the rows that went with
+                that life.
             note: Gets what happens.
             nodes: Of each worker; empty lets them be anywhere.
             now: The clock.
@@ -116,8 +123,8 @@ class RolloutFleet:
         """Wait up to ``timeout_s`` for news and return what has been done since the last poll; replaces the dead.
 
         Raises:
-            ToldError, UserError: When a worker raised an error of its own, or more workers died than ``max_restarts`` allows.
-            PartLostError: When a worker met the death of a part that is not replaced.
+            ToldError, UserError: When a worker raised an error of its own, or more workers died than ``max_restarts``
+            allows. PartLostError: When a worker met the death of a part that is not replaced.
         """
         total = RolloutStats()
         if not self._lives:  # they have been ended
@@ -145,9 +152,9 @@ class RolloutFleet:
     ) -> None:
         """Give up the workers that have been silent for too long, and replace them.
 
-        ``quiet_s`` tells how long the ledger has not heard of a worker and how long its fragments take, None for one that it does not
-        know; a worker counts as silent only when its calls have not returned either. Before its first has, it is given up only in a
-        spare, which has a process and need not wait for room, after ``start_timeout_s``.
+        ``quiet_s`` tells how long the ledger has not heard of a worker and how long its fragments take, None for one
+        that it does not know; a worker counts as silent only when its calls have not returned either. Before its first
+        has, it is given up only in a spare, which has a process and need not wait for room, after ``start_timeout_s``.
         """
         for index, life in enumerate(self._lives):
             if life.heard is None and life.in_spare and self._now() - life.began > start_timeout_s:
@@ -163,11 +170,12 @@ class RolloutFleet:
                 self._replace(index, "fenced", f"was silent for {silent_s:.0f} s", None)
 
     def resize(self, orders: Sequence[WorkerOrder], nodes: Sequence[str] = ()) -> None:
-        """Share the worlds out over as many workers as ``orders`` are, one after the other, so that the rest goes on acting.
+        """Share the worlds out over as many workers as ``orders`` are, one after the other, so that the rest goes on
+        acting.
 
-        Workers that are too many end at once, those that are new begin at once. The others begin a new life with their new worlds one by
-        one, in later polls, each when all workers have been heard of; until then a world may be played twice. What was not shipped is
-        lost. ``nodes`` are those of the workers, or none.
+        Workers that are too many end at once, those that are new begin at once. The others begin a new life with their
+        new worlds one by one, in later polls, each when all workers have been heard of; until then a world may be
+        played twice. What was not shipped is lost. ``nodes`` are those of the workers, or none.
         """
         before = len(self._orders)
         for index in range(len(orders), before):
@@ -186,14 +194,18 @@ class RolloutFleet:
             self._spares.keep(self._nodes)
 
     def restart(self) -> None:
-        """Begin a new life of every worker at once: what they have not shipped is lost, and they ask for an assignment anew."""
+        """Begin a new life of every worker at once: what they have not shipped is lost, and they ask for an assignment
+        anew.
+        """
         self._kill_lives()
         for index in range(len(self._orders)):
             self._end_life(index)
         self._start()
 
     def kill(self) -> None:
-        """End all workers at once, and the spares; what they have not shipped is lost, which costs at most a fragment each."""
+        """End all workers at once, and the spares; what they have not shipped is lost, which costs at most a fragment
+        each.
+        """
         self._spares.kill()
         self._kill_lives()
 
@@ -203,20 +215,26 @@ class RolloutFleet:
         self._lives = []
 
     def _end_life(self, index: int) -> int:
-        """Have the present life of a worker forgotten, and let the next one have the worlds that are meant for it; return rows lost."""
+        """Have the present life of a worker forgotten, and let the next one have the worlds that are meant for it;
+        return rows lost.
+        """
         rows = self._on_lost(index, self._orders[index].life)
         target = self._target.pop(index, self._orders[index])
         self._orders[index] = replace(target, life=self._next_life())
         return rows
 
     def _next_life(self) -> int:
-        """Return an life that no worker of this fleet has had: one that was fenced, also of a worker that is no more, stays so."""
+        """Return an life that no worker of this fleet has had: one that was fenced, also of a worker that is no more,
+        stays so.
+        """
         self._newest_life += 1
         return self._newest_life
 
     def _move_on(self) -> None:
         """Give one more worker its new worlds, or one in a spare a process of its own, when nobody is on its way up."""
-        self._target = {i: w for i, w in self._target.items() if self._lives[i].in_spare or not _same_worlds(w, self._orders[i])}
+        self._target = {
+            i: w for i, w in self._target.items() if self._lives[i].in_spare or not _same_worlds(w, self._orders[i])
+        }
         if self._target and all(life.heard is not None for life in self._lives):
             index = min(self._target)
             self._lives[index].process.kill()
@@ -263,24 +281,28 @@ class RolloutFleet:
             ) from error
         if self._fruitless[index] > MAX_FRUITLESS_LIVES:
             raise ToldError(
-                f"rollout worker {index} died {self._fruitless[index]} times in a row before it had delivered anything; last: {error}"
+                f"rollout worker {index} died {self._fruitless[index]} times in a row before it had delivered "
+                f"anything; last: {error}"
             ) from error
         self._note(PartEvent(event, event_name(Part.WORKER, index), why, rows_lost=self._end_life(index)))
-        # A life that did not begin shall say why in a process of its own. Another environment than ours may hold a port or a display,
-        # and what was fenced a moment ago may not have let go of it.
+        # A life that did not begin shall say why in a process of its own. Another environment than ours may hold a port
+        # or a display, and what was fenced a moment ago may not have let go of it.
         in_spare = life.heard is not None and (event == "lost" or self._orders[index].config.env.is_native)
         self._lives[index] = self._begin(index, self._now(), in_spare=in_spare)
 
     def _check_environment(self, index: int, why: str, error: PartGoneError | None) -> None:
-        """Give up an environment, not ours, that ends or blocks its process again and again: it would do so for ever."""
+        """Give up an environment, not ours, that ends or blocks its process again and again: it would do so for
+        ever.
+        """
         env, life = self._orders[index].config.env, self._lives[index]
         is_short = life.heard is None or life.heard - life.began < SHORT_LIFE_S
         self._short[index] = self._short.get(index, 0) + 1 if is_short and not env.is_native else 0
         if self._short[index] > MAX_FRUITLESS_LIVES:
             raise EnvironmentFailedError(
-                f"your environment failed: {self._short[index]} times in a row the rollout worker {index} of env.id={env.id!r} {why} "
-                "soon after it had begun: the environment ends its process (a crash in native code, a signal, out of memory) or blocks in "
-                f"a call; `robonav train --local` shows it alone{'' if error is None else f'. Last: {error}'}"
+                f"your environment failed: {self._short[index]} times in a row the rollout worker {index} of "
+                f"env.id={env.id!r} {why} soon after it had begun: the environment ends its process (a crash in native "
+                "code, a signal, out of memory) or blocks in a call; `robonav train --local` shows it "
+                f"alone{'' if error is None else f'. Last: {error}'}"
             ) from error
 
 

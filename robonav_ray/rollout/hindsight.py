@@ -1,11 +1,13 @@
-"""Hindsight in a worker: remembers the running episodes, and relabels those that have ended into the fragments that travel.
+"""Hindsight in a worker: remembers the running episodes, and relabels those that have ended into the fragments that
+travel.
 
 ::
 
     record --(episode ends)--> waiting episodes --write--> rows behind those of the fragment, as far as there is room
 
-An env step makes at most ``rows_per_step`` rows more, and a fragment has room for that many per step, so what waits is bounded: by the
-rows of the episodes that end together, ``lanes x max_segment x rows_per_step``, and those of one more episode per lane.
+An env step makes at most ``rows_per_step`` rows more, and a fragment has room for that many per step, so what waits is
+bounded: by the rows of the episodes that end together, ``lanes x max_segment x rows_per_step``, and those of one more
+episode per lane.
 """
 
 from __future__ import annotations
@@ -66,8 +68,8 @@ class Hindsight:
             algo: n-step, gamma and the scale of rewards.
             world_index: (L,) int64: global indices of the lanes.
             seed: Of the choice of goals, together with each lane's global index and step.
-            value: Q (B, A) of observations (B, D), for initial priorities |td_error| as other rows have them (Horgan et al. 2018); None
-                gives inf, the highest priority so far (Schaul et al. 2016).
+            value: Q (B, A) of observations (B, D), for initial priorities |td_error| as other rows have them (Horgan et
+                al. 2018); None gives inf, the highest priority so far (Schaul et al. 2016).
             num_actions: What a saved state is held against.
         """
         self._num_actions = num_actions
@@ -86,7 +88,9 @@ class Hindsight:
         """Rows that ended episodes will still give."""
 
     def begin(self, obs: np.ndarray, achieved_goal: np.ndarray) -> None:
-        """New episodes begin in all lanes with ``obs`` (L, D) and ``achieved_goal`` (L, G); what was running is forgotten."""
+        """New episodes begin in all lanes with ``obs`` (L, D) and ``achieved_goal`` (L, G); what was running is
+        forgotten.
+        """
         self._length[:] = 0
         self._achieved = np.array(achieved_goal, np.float32)
         steps = (len(self._lane), min(_FIRST_STEPS, self._max_segment) + 1)
@@ -117,7 +121,8 @@ class Hindsight:
             next_obs: (L, D): what came after the step.
             final_obs: (L, D): last observation of the episodes that ended in this step; other rows are not read.
             ended: (L,) bool.
-            infos: Of a goal vector environment (see ``worlds.goal_vector``): ``achieved_goal``, ``final_achieved_goal``, ``goal_info``.
+            infos: Of a goal vector environment (see ``worlds.goal_vector``): ``achieved_goal``,
+                ``final_achieved_goal``, ``goal_info``.
             policy_version: That chose the actions.
             world_step: (L,) int64: steps that the worlds had made before.
             active: (L,) bool: lanes that took part; None means all.
@@ -142,7 +147,9 @@ class Hindsight:
         self._achieved[:] = infos["achieved_goal"]
 
     def write(self, columns: tuple[np.ndarray, ...], priority: np.ndarray, row: int) -> int:
-        """Relabel waiting episodes, the oldest first, into ``columns`` from ``row`` on while there is room; return the next free row."""
+        """Relabel waiting episodes, the oldest first, into ``columns`` from ``row`` on while there is room; return the
+        next free row.
+        """
         steps_left = (len(priority) - row) // self.rows_per_step
         chosen: list[tuple[_Episode, int, int]] = []
         while steps_left and self._waiting:
@@ -156,7 +163,12 @@ class Hindsight:
         if not chosen:
             return row
         new = relabel(
-            self._steps(chosen), self._rows(chosen), self._goals, self._algo.n_step, self._algo.gamma, self._algo.reward_scale
+            self._steps(chosen),
+            self._rows(chosen),
+            self._goals,
+            self._algo.n_step,
+            self._algo.gamma,
+            self._algo.reward_scale,
         )
         end = row + len(new.reward)
         for column, values in zip(columns, new, strict=True):
@@ -182,7 +194,9 @@ class Hindsight:
         for episode, first, stop in chosen:
             last = begin + episode.num_steps
             at = np.arange(begin + first, begin + stop)
-            goal = choose_goals(self._strategy, self._key, episode.world, episode.world_step, begin, last, at, self.rows_per_step)
+            goal = choose_goals(
+                self._strategy, self._key, episode.world, episode.world_step, begin, last, at, self.rows_per_step
+            )
             parts.append(Rows(np.repeat(at, self.rows_per_step), np.full(len(goal), last), goal))
             begin = last + 1
         return Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -227,7 +241,9 @@ class Hindsight:
         facts = [(e.world, e.world_step, e.next_step, e.num_steps) for e in self._waiting]
         state["waiting"] = np.array(facts, np.int64).reshape(-1, 4)
         for name, array in self._running.items():
-            parts = [e.arrays.get(name, np.zeros((e.num_steps + 1, *array.shape[2:]), array.dtype)) for e in self._waiting]
+            parts = [
+                e.arrays.get(name, np.zeros((e.num_steps + 1, *array.shape[2:]), array.dtype)) for e in self._waiting
+            ]
             state[f"waiting.{name}"] = np.concatenate([np.zeros((0, *array.shape[2:]), array.dtype), *parts])
         return state
 
@@ -247,11 +263,15 @@ class Hindsight:
             begin = part.stop
 
     def _check_state(self, state: dict[str, np.ndarray], running: dict[str, np.ndarray]) -> None:
-        """ValueError unless ``state``, with what runs in ``running`` by name, fits these lanes and can be gone on from."""
+        """ValueError unless ``state``, with what runs in ``running`` by name, fits these lanes and can be gone on
+        from.
+        """
         mine = {name: array for name, array in self._running.items() if not name.startswith(_INFO)}
         fits = mine.keys() <= running.keys() and len(state.get("length", ())) == len(self._lane)
         if not fits or any(running[n].shape[2:] != a.shape[2:] or running[n].dtype != a.dtype for n, a in mine.items()):
-            raise ValueError(f"hindsight: expected the arrays {sorted(mine)} of {len(self._lane)} lanes, got {sorted(state)}")
+            raise ValueError(
+                f"hindsight: expected the arrays {sorted(mine)} of {len(self._lane)} lanes, got {sorted(state)}"
+            )
         steps = running["action"].shape[1] if running["action"].ndim > 1 else 0
         require(steps > 1, "running.action: has room for no step")  # max_segment may have been another one
         most = [MAX_COUNT, MAX_COUNT, MAX_COUNT, len(state.get("waiting.action", ()))]

@@ -30,7 +30,9 @@ class WorkerOrder:
 
 
 def make_worker(order: WorkerOrder) -> RolloutWorker:
-    """Build the plain worker. Each life draws other worlds and other noise; life 0 draws those that the run's seed names."""
+    """Build the plain worker. Each life draws other worlds and other noise; life 0 draws those that the run's seed
+    names.
+    """
     config, robots = order.config, order.config.env.world.num_robots
     hindsight = None
     if config.hindsight.strategy != "none":

@@ -1,4 +1,6 @@
-"""Rollout workers as Ray actors: an actor makes fragments for a slice of a second per call and returns what they came to."""
+"""Rollout workers as Ray actors: an actor makes fragments for a slice of a second per call and returns what they came
+to.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class _WorkerActor:
             self.begin(order)
 
     def begin(self, order: WorkerOrder) -> None:
-        """Begin the life; what its environment does wrong is told by ``run``, since an actor that cannot be made only dies."""
+        """Begin the life; what its environment does wrong is told by ``run``, since an actor that cannot be made only
+        dies.
+        """
         if not order.config.env.is_native and threading.current_thread() is threading.main_thread():
             signal.signal(
                 signal.SIGINT, signal.SIG_IGN
@@ -43,7 +47,8 @@ class _WorkerActor:
     def rehearse(self, order: WorkerOrder) -> None:
         """Load whatever a life like ``order`` needs, by making a fragment that nobody gets.
 
-        Only in our own worlds: what another environment would take hold of a second time (a port, a display) is not ours to know.
+        Only in our own worlds: what another environment would take hold of a second time (a port, a display) is not
+        ours to know.
         """
         if order.config.env.is_native:
             nowhere = _Nowhere()
@@ -67,7 +72,9 @@ class _WorkerActor:
 
 
 def _with_policy(order: WorkerOrder) -> RolloutWorker:
-    """Build the worker, with the newest policy where there is one: a later life, or a resumed run, never acts without."""
+    """Build the worker, with the newest policy where there is one: a later life, or a resumed run, never acts
+    without.
+    """
     worker = make_worker(order)
     newest = order.weights.wait_newer_than(0)
     if newest is not None:

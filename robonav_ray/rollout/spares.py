@@ -1,7 +1,8 @@
 """Spare workers: on every node with workers one process that has everything loaded, and waits.
 
-A worker that dies goes on in a spare within a fraction of a second; a process that has to be started first takes some seconds. A spare
-reserves no CPU, neither while it waits, when it needs none, nor afterwards, when it takes the place of one that did.
+A worker that dies goes on in a spare within a fraction of a second; a process that has to be started first takes some
+seconds. A spare reserves no CPU, neither while it waits, when it needs none, nor afterwards, when it takes the place of
+one that did.
 """
 
 from __future__ import annotations
@@ -50,13 +51,17 @@ class Spares:
     """The spares of a fleet, one per node; nothing here waits, but ``take`` for a moment."""
 
     def __init__(
-        self, start: Callable[[str], tuple[WorkerProcess, Call]], pause_s: float = 5.0, now: Callable[[], float] = time.monotonic
+        self,
+        start: Callable[[str], tuple[WorkerProcess, Call]],
+        pause_s: float = 5.0,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is started yet.
 
         Args:
             start: Begins a spare on a node ("": any); returns it and a call that returns when it is ready.
-            pause_s: How long a node whose spare was lost, not taken, stays without; twice as long each time, up to five minutes.
+            pause_s: How long a node whose spare was lost, not taken, stays without; twice as long each time, up to five
+                minutes.
             now: The clock.
         """
         self._start, self._pause_s, self._now = start, pause_s, now
@@ -84,8 +89,8 @@ class Spares:
     def take(self, node: str) -> WorkerProcess | None:
         """Return a spare and forget it, None when there is none.
 
-        Best is one that is ready on ``node``, then one that is ready on another node (which has a worker more then, until
-        the worlds are shared out anew), then one that is on its way on the node itself.
+        Best is one that is ready on ``node``, then one that is ready on another node (which has a worker more then,
+        until the worlds are shared out anew), then one that is on its way on the node itself.
         """
         ready = sorted((name for name, spare in self._spares.items() if spare.ready), key=lambda name: name != node)
         for name in ready[:MAX_ASKED]:
@@ -129,8 +134,8 @@ class Spares:
         trouble.until = self._now() + min(MAX_PAUSE_S, self._pause_s * 2 ** (trouble.drops - 1))
         if trouble.drops == DROPS_TO_TELL:
             logger.warning(
-                "the last %d spare workers on a node were lost (%s); another is tried now and then, and a worker that dies there "
-                "may be back some seconds later for that",
+                "the last %d spare workers on a node were lost (%s); another is tried now and then, and a worker that "
+                "dies there may be back some seconds later for that",
                 trouble.drops, why,
             )  # fmt: skip
 

@@ -1,12 +1,13 @@
-"""The rollout worker: many worlds stepped with one batched policy, folded into n-step transitions, shipped in fragments.
+"""The rollout worker: many worlds stepped with one batched policy, folded into n-step transitions, shipped in
+fragments.
 
 ::
 
     assignments --next_assignment--> [ collect ] --insert--> sink        waits here while too far ahead of the learner
     weights ------newer_than-------> [ collect ] --report--> assignments
 
-Everything that differs between worlds (random stream, exploration noise, rung on the ladder) depends on the world's own global
-index, so sharing the worlds out over more workers changes nothing that happens in them.
+Everything that differs between worlds (random stream, exploration noise, rung on the ladder) depends on the world's own
+global index, so sharing the worlds out over more workers changes nothing that happens in them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.rollout import RolloutConfig
-from robonav_ray.interfaces import AssignmentSource, GoalFunctions, HasLevels, ParksLanes, Resumes, TransitionSink, WeightSource
+from robonav_ray.interfaces import (
+    AssignmentSource,
+    GoalFunctions,
+    HasLevels,
+    ParksLanes,
+    Resumes,
+    TransitionSink,
+    WeightSource,
+)
 from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, check_numbers, count, like, require, within
 from robonav_ray.records import Assignment, EpisodeFacts, Fragment, PolicySnapshot, TransitionSpec
 from robonav_ray.rollout.env_numbers import NumberSums, sums_of
@@ -165,7 +174,9 @@ class RolloutWorker:
             self._hindsight.begin(self._obs, info["achieved_goal"])
 
     def collect(self) -> RolloutStats:
-        """Make one fragment: look for newer weights and the assignment, step, ship, report. Waits in the sink's ``insert``."""
+        """Make one fragment: look for newer weights and the assignment, step, ship, report. Waits in the sink's
+        ``insert``.
+        """
         epsilon = self._practise(self._assignments.next_assignment(self._worker))
         lag = self._update_policy()
         max_rows = self._folder.max_rows(self._num_steps) * self._rows_per_step
@@ -178,14 +189,19 @@ class RolloutWorker:
             row = self._hindsight.write(columns, priority, row)
         made_s = time.perf_counter() - began
         priority = priority[:row]
-        priority[~np.isfinite(priority)] = np.inf  # the learner shall meet such a row soon: it says what is wrong with it
-        fragment = Fragment(self._worker, self._life, self._sequence, tuple(column[:row] for column in columns), priority)
+        # the learner shall meet such a row soon: it says what is wrong with it
+        priority[~np.isfinite(priority)] = np.inf
+        fragment = Fragment(
+            self._worker, self._life, self._sequence, tuple(column[:row] for column in columns), priority
+        )
         self._sequence += 1
         self._sink.insert(fragment)
         episodes = self._book.take()
         self._assignments.report(episodes)
         told, self._told = self._told, NumberSums()
-        return RolloutStats(env_steps, row, 1, episodes.num_episodes, self._policy.version, lag, made_s, self._book.longest, told)
+        return RolloutStats(
+            env_steps, row, 1, episodes.num_episodes, self._policy.version, lag, made_s, self._book.longest, told
+        )
 
     def use(self, snapshot: PolicySnapshot) -> None:
         """Act with ``snapshot`` from now on."""
@@ -207,11 +223,15 @@ class RolloutWorker:
         self._policy.load(snapshot)
         return lag
 
-    def _step(self, epsilon: np.ndarray, columns: tuple[np.ndarray, ...], priority: np.ndarray, row: int) -> tuple[int, int]:
+    def _step(
+        self, epsilon: np.ndarray, columns: tuple[np.ndarray, ...], priority: np.ndarray, row: int
+    ) -> tuple[int, int]:
         obs, active = self._obs, self._active
         self._policy.resample_noise(self._key, int(self._step_count[0]))
         q = self._policy.q_values(obs)
-        epsilon_greedy(q, epsilon, self._key, self._world_index, self._step_count, self._action, self._q_taken, self._q_max)
+        epsilon_greedy(
+            q, epsilon, self._key, self._world_index, self._step_count, self._action, self._q_taken, self._q_max
+        )
         next_obs, reward, terminated, truncated, info = self._env.step(self._action)
         final_obs = self._final_obs(next_obs, terminated, truncated, info)
         learned_from = (reward * self._reward_scale).astype(np.float32, copy=False)
@@ -237,7 +257,9 @@ class RolloutWorker:
         self._note_step(reward, terminated | truncated, active, info)
         return row, self._env.num_envs if active is None else int(active.sum())
 
-    def _final_obs(self, next_obs: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+    def _final_obs(
+        self, next_obs: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]
+    ) -> np.ndarray:
         """Return (L, D) with the last observation of each episode that ended; also values those that were truncated."""
         if not (terminated.any() or truncated.any()):
             return next_obs
@@ -252,7 +274,9 @@ class RolloutWorker:
             self._final_q_max[cut] = self._policy.q_values(np.ascontiguousarray(final[cut])).max(axis=1)
         return final
 
-    def _note_step(self, reward: np.ndarray, ended: np.ndarray, active: np.ndarray | None, info: dict[str, Any]) -> None:
+    def _note_step(
+        self, reward: np.ndarray, ended: np.ndarray, active: np.ndarray | None, info: dict[str, Any]
+    ) -> None:
         """Book one vector step, and the numbers that were told of the episodes that ended in it."""
         facts = self._teller.episode_facts(info, ended) if ended.any() else EpisodeFacts()
         self._book.step(reward, ended, active, self._active, facts.columns)
@@ -280,16 +304,20 @@ class RolloutWorker:
         return state | self._book.state_dict()
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Restore what ``state_dict`` returned; ValueError for a state of another shape, or with a number out of its range."""
+        """Restore what ``state_dict`` returned; ValueError for a state of another shape, or with a number out of its
+        range.
+        """
         if ("obs" in state) != (self._saved_env is not None) or state["step_count"].shape != self._step_count.shape:
             raise ValueError(
-                f"the state is of another environment or of {len(state['step_count'])} lanes, not {len(self._step_count)}"
+                f"the state is of another environment or of {len(state['step_count'])} lanes, not "
+                f"{len(self._step_count)}"
             )
         parts = {prefix: _part(state, prefix) for prefix in ("hindsight_", "folder_", "env_")}
         book = {name: array for name, array in state.items() if name.startswith("book_")}
         if bool(parts["hindsight_"]) != (self._hindsight is not None and self._saved_env is not None):
             raise ValueError(
-                "hindsight is on here and was off there, or the other way round: resume with the hindsight section as it was"
+                "hindsight is on here and was off there, or the other way round: resume with the hindsight section as "
+                "it was"
             )
         self._check_own({name: array for name, array in state.items() if not name.startswith((*parts, "book_"))})
         require(state.get("env_started", True), "env_started: says that the worlds have not begun")

@@ -37,7 +37,9 @@ class WorkerProcesses(Protocol):
     """Where processes come from."""
 
     def start(self, order: WorkerOrder | None, node: str) -> WorkerProcess:
-        """Start a process on ``node`` ("": any) that begins the life ``order``; None starts a spare, which reserves no CPU."""
+        """Start a process on ``node`` ("": any) that begins the life ``order``; None starts a spare, which reserves no
+        CPU.
+        """
         ...
 
     def wait(self, calls: Sequence[Call], timeout_s: float) -> Sequence[Call]:

@@ -1,39 +1,45 @@
 """Committed checkpoints: directories with a manifest of hashes, written aside, renamed, never half there.
 
-``RUN/checkpoints/env-000001234567/`` holds ``learner/`` (safetensors + JSON), ``replay/`` (npy + JSON), ``curriculum.json``,
-``counters.json``, in the one-process wiring also ``rollout/``, and ``manifest.json``, which is written last and names every other file
-with its size and SHA-256, and itself with a hash of its own. A directory without a manifest is not a checkpoint. Nothing here is a
-pickle.
+``RUN/checkpoints/env-000001234567/`` holds ``learner/`` (safetensors + JSON), ``replay/`` (npy + JSON),
+``curriculum.json``, ``counters.json``, in the one-process wiring also ``rollout/``, and ``manifest.json``, which is
+written last and names every other file with its size and SHA-256, and itself with a hash of its own. A directory
+without a manifest is not a checkpoint. Nothing here is a pickle.
 
-With ``checkpoint.storage`` the same checkpoint lies there too, under the same name: learner and shards write their parts straight to it,
-and its manifest, written last, commits it. The directory of this machine then holds all but the rows, and its own manifest says where
-those are.
+With ``checkpoint.storage`` the same checkpoint lies there too, under the same name: learner and shards write their
+parts straight to it, and its manifest, written last, commits it. The directory of this machine then holds all but the
+rows, and its own manifest says where those are.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
 import time
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from safetensors import SafetensorError
 
 from robonav_ray.errors import UserError
 from robonav_ray.files import plain_files
 from robonav_ray.files.locations import as_folder, check_location, name_of
 from robonav_ray.files.manifest import MANIFEST, FileEntry, check_manifest, manifest_bytes, manifest_entries
 from robonav_ray.files.plain_files import PlainFileError, check_folder, is_plain, open_reading
-from robonav_ray.files.storage import DamagedError, check, fetch, inside, join, open_folder, read_bytes, write_bytes, write_file
-from robonav_ray.ranges import MAX_COUNT, MAX_VERSION, RangeError, check_numbers, count, real
+from robonav_ray.files.storage import (
+    DamagedError,
+    check,
+    fetch,
+    inside,
+    join,
+    open_folder,
+    read_bytes,
+    write_bytes,
+    write_file,
+)
+from robonav_ray.ranges import MAX_COUNT, MAX_VERSION, check_numbers, count, real
 from robonav_ray.runs.vetting import UntrustedError, parse_json, read_json, vet_files, vet_names
 
 FORMAT_VERSION = 2
@@ -118,7 +124,9 @@ class CheckpointWriter:
     """Writes one checkpoint aside; ``commit`` makes it real, ``discard`` forgets it."""
 
     def __init__(self, folder: Path, counters: Counters, storage: str | None = None) -> None:
-        """Make the directory aside. ``folder`` is ``RUN/checkpoints``, ``storage`` where the run's checkpoints lie besides."""
+        """Make the directory aside. ``folder`` is ``RUN/checkpoints``, ``storage`` where the run's checkpoints lie
+        besides.
+        """
         self._folder = folder
         self.counters = counters
         """Written by ``commit``; may be replaced until then."""
@@ -140,7 +148,9 @@ class CheckpointWriter:
         self.add([write_file(open_folder(str(self.path)), name, json.dumps(data, indent=1).encode())])
 
     def add(self, entries: Iterable[FileEntry]) -> None:
-        """Take over the entries, as seen from ``path``, of files that another process has written, hashed and flushed to the disk."""
+        """Take over the entries, as seen from ``path``, of files that another process has written, hashed and flushed
+        to the disk.
+        """
         self._entries |= {entry.name: entry for entry in entries}
 
     def commit(self) -> Checkpoint:
@@ -152,15 +162,17 @@ class CheckpointWriter:
         self.write_json("counters.json", vars(self.counters))
         files = {p.relative_to(self.path).as_posix(): p for p in sorted(self.path.rglob("*")) if p.is_file()}
         self.add(
-            FileEntry(name, p.stat().st_size, _sha256(p, sync=True)) for name, p in files.items() if name not in self._entries
+            FileEntry(name, p.stat().st_size, _sha256(p, sync=True))
+            for name, p in files.items()
+            if name not in self._entries
         )
         rows = set[str]() if self.stored_at is None else self._store(self.stored_at, files)
         files = {p.relative_to(self.path).as_posix(): p for p in sorted(self.path.rglob("*")) if p.is_file()}
         for entry in (e for e in self._entries.values() if e.name not in rows):
             if entry.name not in files or files[entry.name].stat().st_size != entry.num_bytes:
                 raise OSError(
-                    f"{self.path / entry.name}: what another process wrote is not visible from the driver; output_dir must be on storage "
-                    "that all nodes share"
+                    f"{self.path / entry.name}: what another process wrote is not visible from the driver; output_dir "
+                    "must be on storage that all nodes share"
                 )
         created = time.time()
         here = [e for e in self._entries.values() if e.name not in rows]
@@ -198,7 +210,8 @@ class CheckpointWriter:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Return the checkpoint at ``path`` after checking every file against the manifest, and the manifest against itself.
+    """Return the checkpoint at ``path`` after checking every file against the manifest, and the manifest against
+    itself.
 
     Raises:
         CheckpointError: naming the file that is missing or damaged.
@@ -277,24 +290,6 @@ def _counters(path: Path) -> Counters:
     return Counters(**found)
 
 
-@contextlib.contextmanager
-def taking_up(checkpoint: Checkpoint) -> Iterator[None]:
-    """Make a CheckpointError of any error while parts take up what ``checkpoint`` holds.
-
-    Its files are whole, so what does not fit was written for another config, or by an attacker.
-    """
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SafetensorError, zipfile.BadZipFile) as error:
-        cause = getattr(error, "cause", error)
-        what = str(cause).strip() or type(error).__name__
-        if isinstance(cause, RangeError):
-            raise CheckpointError(f"{checkpoint.path}/{what}; use another checkpoint") from None
-        raise CheckpointError(f"{checkpoint.path}: cannot be taken up: {what}") from error
-
-
 def _manifest_bytes(
     created: float, entries: Iterable[FileEntry], stored_at: str | None = None, stored_rows: bool = False
 ) -> bytes:
@@ -318,7 +313,9 @@ def _read_manifest(data: bytes, path: str) -> tuple[float, list[FileEntry], str 
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: is damaged ({error}); use another checkpoint") from None
     if version != FORMAT_VERSION:
-        raise CheckpointError(f"{path}: format_version {version} is not {FORMAT_VERSION}; use the release that wrote it")
+        raise CheckpointError(
+            f"{path}: format_version {version} is not {FORMAT_VERSION}; use the release that wrote it"
+        )
     try:
         check_manifest(data)
     except ValueError as error:
@@ -343,10 +340,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def newest_good_checkpoint(folder: Path, *, with_rows: bool = False) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest checkpoint that is whole (None when there is none) and a message for each damaged one passed over.
+    """Return the newest checkpoint that is whole (None when there is none) and a message for each damaged one passed
+    over.
 
-    Rows that lie in a storage are read and held against their hashes only ``with_rows``, as who goes on from them wants it; OSError then
-    when the storage does not answer.
+    Rows that lie in a storage are read and held against their hashes only ``with_rows``, as who goes on from them wants
+    it; OSError then when the storage does not answer.
     """
     damaged: list[str] = []
     for path in reversed(list_checkpoints(folder)):

@@ -1,4 +1,6 @@
-"""Two machines that train one run in one storage: no lock keeps them apart, so before every commit the storage is looked at again."""
+"""Two machines that train one run in one storage: no lock keeps them apart, so before every commit the storage is
+looked at again.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ class CommitWatch:
         foreign = sorted(set(stored_checkpoints(self._location)) - self._known)
         if foreign:
             raise ForeignCommitError(
-                f"{shown(self._location)}: another command trains this run too, and has committed {foreign[-1]} since this one began: this "
-                "one ends, and commits nothing"
+                f"{shown(self._location)}: another command trains this run too, and has committed {foreign[-1]} since "
+                "this one began: this one ends, and commits nothing"
             )
 
     def add(self, name: str) -> None:

@@ -1,8 +1,9 @@
-"""The last words of a run that ends without being asked to: one sentence for people, the whole trace for the person who mends it.
+"""The last words of a run that ends without being asked to: one sentence for people, the whole trace for the person who
+mends it.
 
 ::
 
-    fault --> what can still be saved is committed --> RUN/error.txt (the trace), RUN/status.json (the sentence), exit code 1
+    fault --> what can still be saved is committed --> RUN/error.txt (trace), RUN/status.json (sentence), exit code 1
 
 ``error.txt`` holds the newest fault, with the command and the time.
 """
@@ -29,7 +30,9 @@ _MOST_CHARACTERS = 500
 
 
 def sentence_of(error: BaseException) -> str:
-    """Return what happened in one line: the message of an error that is meant for people, else its kind, message and place."""
+    """Return what happened in one line: the message of an error that is meant for people, else its kind, message and
+    place.
+    """
     lines = str(error).strip().splitlines() or [""]
     if isinstance(error, _TOLD):
         return lines[0][:_MOST_CHARACTERS]
@@ -40,7 +43,9 @@ def sentence_of(error: BaseException) -> str:
 
 
 def record_fault(run: RunDirectory, error: BaseException) -> None:
-    """Write the whole trace of ``error``, with those of its causes, into the run's ``error.txt``; a full disk is only logged."""
+    """Write the whole trace of ``error``, with those of its causes, into the run's ``error.txt``; a full disk is only
+    logged.
+    """
     head = f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {' '.join(command_line())}\n{sentence_of(error)}\n\n"
     try:
         plain_files.replace(run.path / ERROR_FILE, head + "".join(traceback.format_exception(error)))
@@ -69,9 +74,13 @@ def last_words(run: RunDirectory, advice: str, command: Callable[[], str]) -> It
 
 @contextlib.contextmanager
 def told_beside(run: RunDirectory) -> Iterator[None]:
-    """As ``last_words``, for a verb that only looks at ``run``: a ToldError, as that of its environment, has its trace in ``error.txt``."""
+    """As ``last_words``, for a verb that only looks at ``run``: a ToldError, as that of its environment, has its trace
+    in ``error.txt``.
+    """
     try:
         yield
     except ToldError as error:
         record_fault(run, error)
-        raise RunFaultError(f"{sentence_of(error)}\nthe whole trace: {text.path_word(run.path / ERROR_FILE)}") from error
+        raise RunFaultError(
+            f"{sentence_of(error)}\nthe whole trace: {text.path_word(run.path / ERROR_FILE)}"
+        ) from error

@@ -1,4 +1,5 @@
-"""What a finished run needs no more (rows, older checkpoints, the optimiser) is freed; its policy stays, in a checkpoint of its own.
+"""What a finished run needs no more (rows, older checkpoints, the optimiser) is freed; its policy stays, in a
+checkpoint of its own.
 
 ::
 
@@ -6,7 +7,8 @@
         learner/learner.json  learner.safetensors    online and target network alone
         counters.json  policy_alone.json  manifest.json
 
-``evaluate``, ``play`` and ``load_policy`` open it as any other. Training cannot go on from it; another run can begin with its weights.
+``evaluate``, ``play`` and ``load_policy`` open it as any other. Training cannot go on from it; another run can begin
+with its weights.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ from safetensors.numpy import load_file, save
 from robonav_ray.errors import UserError
 from robonav_ray.files.manifest import MANIFEST
 from robonav_ray.files.storage import join, open_folder, read_bytes, write_file
-from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, newest_good_checkpoint, taking_up
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, newest_good_checkpoint
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runs.saved_learner import COUNTERS_FILE, TENSORS_FILE
 from robonav_ray.runs.stored_notes import shown
 from robonav_ray.runs.stored_runs import StoredRunError, holds_run, prune_stored, stored_checkpoints, stored_run
 from robonav_ray.runs.superseded import bytes_below, prune_checkpoints
+from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.text import command_text, path_word
 
 POLICY_ALONE = "policy_alone.json"
@@ -50,10 +53,12 @@ def freeable(run: RunDirectory, *, force: bool = False) -> Freeable | None:
 
     Args:
         run: The run.
-        force: Whether one that has not finished, or is a trial of a search, may be taken too; it can then never be resumed.
+        force: Whether one that has not finished, or is a trial of a search, may be taken too; it can then never be
+            resumed.
 
     Raises:
-        RunDirectoryError: When the run is a link, is held by a process (also with ``force``), or is not to be taken without ``force``.
+        RunDirectoryError: When the run is a link, is held by a process (also with ``force``), or is not to be taken
+            without ``force``.
         CheckpointError: When none of its checkpoints is whole: what is left of them stays.
         StoredRunError: When its storage does not answer.
     """
@@ -98,8 +103,8 @@ def refuse_policy_alone(checkpoint: Checkpoint) -> None:
     if holds_policy_alone(checkpoint):
         run = path_word(checkpoint.path.parent.parent)
         raise CheckpointError(
-            f"{checkpoint.path}: holds the policy alone, the rest was freed (robonav runs gc), so training cannot go on from it; "
-            f"`{command_text('robonav', 'train', '--init-from', run)}` begins a new run with its weights"
+            f"{checkpoint.path}: holds the policy alone, the rest was freed (robonav runs gc), so training cannot go "
+            f"on from it; `{command_text('robonav', 'train', '--init-from', run)}` begins a new run with its weights"
         )
 
 
@@ -107,16 +112,20 @@ def _refuse(run: RunDirectory, force: bool, *, is_held: bool = False) -> None:
     if run.path.is_symlink():
         raise RunDirectoryError(f"{run.shown}: is a link, which is not followed here; name the run itself")
     if not is_held and run.is_locked:
-        raise RunDirectoryError(f"{run.shown}: a process is training this run, so nothing of it is freed; stop it first")
+        raise RunDirectoryError(
+            f"{run.shown}: a process is training this run, so nothing of it is freed; stop it first"
+        )
     if force:
         return
     if run.status != "finished":
         raise RunDirectoryError(
-            f"{run.shown}: has not finished ({run.status}), so it is kept whole to be resumed; name it with --force to free it all the same"
+            f"{run.shown}: has not finished ({run.status}), so it is kept whole to be resumed; name it with --force to "
+            "free it all the same"
         )
     if is_trial(run):
         raise RunDirectoryError(
-            f"{run.shown}: is a trial of a search, which may go on from its checkpoints; name it with --force to free it all the same"
+            f"{run.shown}: is a trial of a search, which may go on from its checkpoints; name it with --force to free "
+            "it all the same"
         )
 
 

@@ -25,7 +25,9 @@ def check_changeable(changes: Mapping[str, Any]) -> None:
     """Raise ValueError when a change names something that is unknown or fixed for the run."""
     unknown = sorted(set(changes) - set(CHANGEABLE))
     if unknown:
-        raise ValueError(f"hyperparameter {unknown[0]!r} cannot be changed while running; these can: {', '.join(CHANGEABLE)}")
+        raise ValueError(
+            f"hyperparameter {unknown[0]!r} cannot be changed while running; these can: {', '.join(CHANGEABLE)}"
+        )
 
 
 def changed(config: LearnerConfig, changes: Mapping[str, Any]) -> LearnerConfig:
@@ -34,4 +36,6 @@ def changed(config: LearnerConfig, changes: Mapping[str, Any]) -> LearnerConfig:
         return LearnerConfig.model_validate({**config.model_dump(), **changes})
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}, got {first['input']!r}") from None
+        raise ValueError(
+            f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}, got {first['input']!r}"
+        ) from None

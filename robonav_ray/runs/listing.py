@@ -46,9 +46,11 @@ class RunFacts:
 
 
 def list_runs(folder: Path) -> list[RunFacts]:
-    """Return the runs in ``folder`` and in folders below it, trials of searches too, the one that was started last at the end.
+    """Return the runs in ``folder`` and in folders below it, trials of searches too, the one that was started last at
+    the end.
 
-    Links are not followed. What looks like a run and cannot be read is passed over with a warning: it may be somebody else's.
+    Links are not followed. What looks like a run and cannot be read is passed over with a warning: it may be somebody
+    else's.
 
     Raises:
         UserError: When there is no such folder.
@@ -79,7 +81,9 @@ def run_folders(folder: Path) -> Iterator[Path]:
             continue
         seen += len(below)
         if seen > MAX_FOLDERS:
-            logger.warning("%s: holds more than %d folders; the runs in the rest are not looked for", folder, MAX_FOLDERS)
+            logger.warning(
+                "%s: holds more than %d folders; the runs in the rest are not looked for", folder, MAX_FOLDERS
+            )
             return
         if depth < MAX_DEPTH:
             left += [(here / name, depth + 1) for name in below if not name.startswith(".")]
@@ -87,7 +91,9 @@ def run_folders(folder: Path) -> Iterator[Path]:
 
 def run_facts(run: RunDirectory) -> RunFacts:
     """Return what the small files of ``run`` say."""
-    sessions = [entry for entry in _list_of(run.read_json("run.json").get("sessions")) if isinstance(entry, dict)] or [{}]
+    sessions = [entry for entry in _list_of(run.read_json("run.json").get("sessions")) if isinstance(entry, dict)] or [
+        {}
+    ]
     return RunFacts(
         name=run.path.name,
         status=_status(run),
@@ -101,7 +107,9 @@ def run_facts(run: RunDirectory) -> RunFacts:
 
 def describe_run(run: RunDirectory) -> dict[str, Any]:
     """Return one run in full, as JSON takes it: its facts, how it ended, its verdicts, checkpoints and sessions."""
-    sessions = [entry for entry in _list_of(run.read_json("run.json").get("sessions")) if isinstance(entry, dict)] or [{}]
+    sessions = [entry for entry in _list_of(run.read_json("run.json").get("sessions")) if isinstance(entry, dict)] or [
+        {}
+    ]
     last, summary, config = sessions[-1], run.read_json("summary.json"), run.config
     command = last.get("command")
     return {

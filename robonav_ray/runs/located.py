@@ -1,4 +1,6 @@
-"""What a verb is given to work on: the directory of a run or of one of its checkpoints, or the URI of either in a storage."""
+"""What a verb is given to work on: the directory of a run or of one of its checkpoints, or the URI of either in a
+storage.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,20 @@ from pathlib import Path
 
 from robonav_ray.files.locations import check_location, is_uri, name_of, with_lost_slash
 from robonav_ray.files.storage import exists, join
-from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, list_checkpoints, newest_good_checkpoint, open_checkpoint
-from robonav_ray.runs.run_directory import EVALUATION_JSON, EVALUATION_MARKDOWN, RunDirectory, RunDirectoryError, open_run
+from robonav_ray.runs.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    list_checkpoints,
+    newest_good_checkpoint,
+    open_checkpoint,
+)
+from robonav_ray.runs.run_directory import (
+    EVALUATION_JSON,
+    EVALUATION_MARKDOWN,
+    RunDirectory,
+    RunDirectoryError,
+    open_run,
+)
 from robonav_ray.runs.stored_notes import StoredNotes, shown
 from robonav_ray.runs.stored_runs import StoredRunError, bring_policy, check_writable, stored_run
 
@@ -31,7 +45,8 @@ class LocatedRun:
     run: RunDirectory
     checkpoint: Checkpoint
     uri: str | None
-    """Where the run lies in a storage, when that is what was given: ``run`` is then a copy of its small files that goes with the block."""
+    """Where the run lies in a storage, when that is what was given: ``run`` is then a copy of its small files that goes
+    with the block."""
 
     @property
     def shown(self) -> str:
@@ -39,11 +54,12 @@ class LocatedRun:
         return self.run.shown if self.uri is None else shown(self.uri)
 
     def keep(self, write: Callable[[Path], Sequence[Path]], name: str, out: Path | None = None) -> list[str]:
-        """Have ``write`` put files into a new folder ``NAME/TIMESTAMP`` of the run; return where each lies, as people are shown it.
+        """Have ``write`` put files into a new folder ``NAME/TIMESTAMP`` of the run; return where each lies, as people
+        are shown it.
 
-        ``write`` returns the paths of the files that it has written.
-        They are stored with the run where it has a storage. A run that is here keeps them here when its storage does not answer.
-        With ``out``, they are put into that folder, made if missing, and nowhere else.
+        ``write`` returns the paths of the files that it has written. They are stored with the run where it has a
+        storage. A run that is here keeps them here when its storage does not answer. With ``out``, they are put into
+        that folder, made if missing, and nowhere else.
 
         Raises:
             StoredRunError: When the run lies in a storage alone, and they could not be stored there.
@@ -98,7 +114,9 @@ def located(where: str | Path, *, writes: bool = False) -> Iterator[LocatedRun]:
     uri, checkpoint = _split_checkpoint(location)
     if writes:
         check_writable(
-            uri, "the run's storage", "--out DIR writes the results to a folder here; to store them, name one that you may write"
+            uri,
+            "the run's storage",
+            "--out DIR writes the results to a folder here; to store them, name one that you may write",
         )
     with tempfile.TemporaryDirectory(prefix="robonav-run-") as folder:
         directory = Path(folder) / name_of(uri)
@@ -123,14 +141,18 @@ def find_policy(path: Path) -> tuple[RunDirectory, Checkpoint]:
 
 
 def whole_uri(text: str) -> str:
-    """Return ``text`` with the slash of a URI that was taken for a path put back (``s3:/bucket``); a folder of that name wins."""
+    """Return ``text`` with the slash of a URI that was taken for a path put back (``s3:/bucket``); a folder of that
+    name wins.
+    """
     return text if Path(text).exists() else with_lost_slash(text)
 
 
 def refuse_uri(
     path: Path | None, key: str, instead: str = "checkpoint.storage=URI stores a run's checkpoints and files there"
 ) -> None:
-    """Raise RunDirectoryError when a path that must be a folder or file of this machine is a URI; ``key`` names the option."""
+    """Raise RunDirectoryError when a path that must be a folder or file of this machine is a URI; ``key`` names the
+    option.
+    """
     text = None if path is None else whole_uri(str(path))
     if text is not None and is_uri(text):
         raise RunDirectoryError(f"{key} {shown(text)}: must be a path on this machine; {instead}")
@@ -164,7 +186,9 @@ def _new_folder(parent: Path, below: str) -> str:
 
 
 def _lies_stored(path: Path) -> bool:
-    """Whether a folder is a run, or a checkpoint of one, as ``checkpoint.storage=FOLDER`` holds it: checkpoints lie beside the config."""
+    """Whether a folder is a run, or a checkpoint of one, as ``checkpoint.storage=FOLDER`` holds it: checkpoints lie
+    beside the config.
+    """
     run = path.parent if _CHECKPOINT.match(path.name) else path
     return (run / "config.yaml").is_file() and not (run / "checkpoints").exists() and bool(list_checkpoints(run))
 

@@ -12,8 +12,9 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.ranges import within
 from robonav_ray.records import PolicySnapshot
-from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, taking_up
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError
 from robonav_ray.runs.saved_learner import COUNTERS_FILE, TENSORS_FILE, check_document, check_tensors, with_defaults
+from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runs.task import Task
 
 _FIRST = "hidden.0.weight"
@@ -21,7 +22,8 @@ _PREFIX = {"online": "online.", "averaged": "target."}
 
 
 def read_policy(checkpoint: Checkpoint, network: Literal["online", "averaged"]) -> PolicySnapshot:
-    """Return the weights of a checkpoint's online network, or of its target network: the average of the online one over time.
+    """Return the weights of a checkpoint's online network, or of its target network: the average of the online one over
+    time.
 
     Raises:
         CheckpointError: When they are missing or damaged.
@@ -36,7 +38,9 @@ def read_policy(checkpoint: Checkpoint, network: Literal["online", "averaged"]) 
             check_tensors(tensors)
         arrays = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
         counters = document["counters"]
-        return PolicySnapshot(max(1, counters["policy_version"]), counters["learner_step"], tuple(arrays), tuple(arrays.values()))
+        return PolicySnapshot(
+            max(1, counters["policy_version"]), counters["learner_step"], tuple(arrays), tuple(arrays.values())
+        )
 
 
 def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy:
@@ -51,8 +55,8 @@ def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy
     wanted = first_dim(task.obs_dim, config.algo, task.lidar)
     if inputs.get(_FIRST, wanted) != wanted:
         raise CheckpointError(
-            f"{checkpoint.learner}: its network is for another observation size: its first layer takes {inputs[_FIRST]} numbers, and the "
-            f"{task.obs_dim} of an observation of {task.env_id} give {wanted}"
+            f"{checkpoint.learner}: its network is for another observation size: its first layer takes "
+            f"{inputs[_FIRST]} numbers, and the {task.obs_dim} of an observation of {task.env_id} give {wanted}"
         )
     try:
         policy.load(snapshot)

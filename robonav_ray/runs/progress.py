@@ -110,7 +110,8 @@ class CurriculumProgress:
     tells_collisions: bool = True
     """The same for collisions."""
     is_gated: bool = True
-    """Whether the last stage, or the one that the run is held in, asks for anything; without, a run ends by its budget alone."""
+    """Whether the last stage, or the one that the run is held in, asks for anything; without, a run ends by its budget
+    alone."""
     problem: str | None = None
     """Why the gate of this stage will never open, and what to do about it; None where it may."""
 
@@ -121,7 +122,9 @@ class CurriculumProgress:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is nothing left to pass: the run is in its last stage, or held in one, and that asks for nothing."""
+        """Whether there is nothing left to pass: the run is in its last stage, or held in one, and that asks for
+        nothing.
+        """
         return not self.is_gated and (self.forced or self.stage == self.num_stages - 1)
 
     def metrics(self) -> Metrics:
@@ -154,9 +157,12 @@ class CurriculumProgress:
         ]
         for i, stage in enumerate(self.stages if staged else ()):
             mark = ">" if i == self.stage else " "
-            told = f"success {stage.success_frac:>6.1%}" if self.tells_success else f"mean return {stage.mean_return:.2f}"
+            told = (
+                f"success {stage.success_frac:>6.1%}" if self.tells_success else f"mean return {stage.mean_return:.2f}"
+            )
             lines.append(
-                f" {mark} {i} {stage.name:<22} {stage.num_episodes:>9,} episodes {stage.num_env_steps:>12,} env steps {told}"
+                f" {mark} {i} {stage.name:<22} {stage.num_episodes:>9,} episodes {stage.num_env_steps:>12,} env steps "
+                f"{told}"
             )
         for t in self.transitions:
             what = f"{t.from_name} passed" if t.reason == "passed" else f"{t.from_name} -> {t.to_name} ({t.reason})"

@@ -50,7 +50,16 @@ ENV_JSON, ENV_MARKDOWN = "env.json", "env.md"
 """What observations and actions mean."""
 _FILES = frozenset(
     (
-        *("config.yaml", "run.json", "status.json", "summary.json", "curriculum_progress.json", "error.txt", "log.txt", ".lock"),
+        *(
+            "config.yaml",
+            "run.json",
+            "status.json",
+            "summary.json",
+            "curriculum_progress.json",
+            "error.txt",
+            "log.txt",
+            ".lock",
+        ),
         *("metrics.jsonl", "metrics.superseded.jsonl", "events.jsonl", "take_over.json", "take_overs.jsonl"),
         *("curves.png", "play.gif", EVALUATION_JSON, EVALUATION_MARKDOWN, ENV_JSON, ENV_MARKDOWN),
     )
@@ -92,17 +101,20 @@ class RunDirectory:
         """The same with ``overrides`` on top.
 
         Raises:
-            ConfigError: When they are wrong, or name another preset: it would lie under settings that are all written down.
+            ConfigError: When they are wrong, or name another preset: it would lie under settings that are all written
+                down.
         """
         later = sorted(self.path.glob("config-session-*.yaml"))
         written = later[-1] if later else self.path / "config.yaml"
         presets = {override for override in overrides if override.partition("=")[0].strip() == "preset"}
-        config = load_run_config(written, ["budget.max_time_s=null", *(o for o in overrides if o not in presets)], follow=False)
+        config = load_run_config(
+            written, ["budget.max_time_s=null", *(o for o in overrides if o not in presets)], follow=False
+        )
         for override in presets:
             if override.partition("=")[2].strip() != config.preset:
                 raise ConfigError(
-                    f"override {override!r}: a run that is resumed has every setting written down, so a preset would change nothing; "
-                    "change the settings themselves (algo.n_step=5), or begin a new run"
+                    f"override {override!r}: a run that is resumed has every setting written down, so a preset would "
+                    "change nothing; change the settings themselves (algo.n_step=5), or begin a new run"
                 )
         return config
 
@@ -209,12 +221,13 @@ def create_run(
                 if is_taken(candidate):
                     if directory is not None:
                         raise RunDirectoryError(
-                            f"--out {directory}: checkpoint.storage holds a run called {directory.name} already; go on with it "
-                            f"(--resume auto --out {directory}), or choose another name"
+                            f"--out {directory}: checkpoint.storage holds a run called {directory.name} already; go on "
+                            f"with it (--resume auto --out {directory}), or choose another name"
                         )
                     continue
                 try:
-                    whole.rename(candidate)  # of several that begin at once only one gets it; an empty directory may be there
+                    # of several that begin at once only one gets it; an empty directory may be there
+                    whole.rename(candidate)
                     return RunDirectory(candidate)
                 except OSError as error:
                     if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
@@ -233,14 +246,16 @@ def _check_name(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise RunDirectoryError(f"{path}: its name holds bytes that are no UTF-8; choose or rename to another folder") from None
+        raise RunDirectoryError(
+            f"{path}: its name holds bytes that are no UTF-8; choose or rename to another folder"
+        ) from None
 
 
 def refuse_existing(directory: Path) -> NoReturn:
     """Raise the RunDirectoryError of a directory that is there already."""
     raise RunDirectoryError(
-        f"{directory}: exists already and is never overwritten; "
-        f"continue it with `{command_text('robonav', 'train', '--resume', path_word(directory))}`, or choose another directory"
+        f"{directory}: exists already and is never overwritten; continue it with "
+        f"`{command_text('robonav', 'train', '--resume', path_word(directory))}`, or choose another directory"
     ) from None
 
 
@@ -249,7 +264,8 @@ def open_run(path: Path) -> RunDirectory:
 
     Raises:
         RunDirectoryError: When it is not a run directory.
-        PlainFileError: When what lies in place of one of a run's files is no plain file, or the directory may not be read.
+        PlainFileError: When what lies in place of one of a run's files is no plain file, or the directory may not be
+            read.
     """
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         check_entries(path, _FILES, _FOLDERS)
@@ -263,8 +279,9 @@ def open_run(path: Path) -> RunDirectory:
 def find_latest_run(output_dir: Path, *, unfinished_only: bool, name: str | None = None) -> RunDirectory | None:
     """Return the run under ``output_dir`` that was started last and has checkpoints, or None.
 
-    ``unfinished_only`` leaves out what has ended well, and what another process is training; ``name`` is ``config.name``. What looks
-    like a run and cannot be read is passed over with a warning: it may belong to another user.
+    ``unfinished_only`` leaves out what has ended well, and what another process is training; ``name`` is
+    ``config.name``. What looks like a run and cannot be read is passed over with a warning: it may belong to another
+    user.
     """
     starts = list(output_dir.absolute().glob("*/config.yaml")) if output_dir.is_dir() else []
     for start in sorted(starts, key=lambda path: path.lstat().st_mtime_ns, reverse=True):
@@ -294,17 +311,21 @@ def check_same_task(run: RunDirectory, config: RunConfig) -> None:
             raise ConfigError(
                 f"{run.shown}/config.yaml: the run to resume has another `{key}` section than asked for now; {advice}"
             )
-    levels, saved_levels = ([(s.name, s.level) for s in c.curriculum.stages_for(c.env.is_native)] for c in (config, saved))
+    levels, saved_levels = (
+        [(s.name, s.level) for s in c.curriculum.stages_for(c.env.is_native)] for c in (config, saved)
+    )
     if levels != saved_levels or config.curriculum.window != saved.curriculum.window:
         raise ConfigError(
-            f"{run.shown}/config.yaml: the run to resume has other curriculum.stages or another curriculum.window; {advice} "
-            "(epsilon, gate and forcing may change)"
+            f"{run.shown}/config.yaml: the run to resume has other curriculum.stages or another curriculum.window; "
+            f"{advice} (epsilon, gate and forcing may change)"
         )
 
 
 def resume_command(run: RunDirectory) -> str:
     """Return what to type to go on with this run, in the wiring that it was in."""
-    return command_text("robonav", "train", "--resume", run.shown, *(["--local"] if last_wiring(run) == "local" else []))
+    return command_text(
+        "robonav", "train", "--resume", run.shown, *(["--local"] if last_wiring(run) == "local" else [])
+    )
 
 
 def last_wiring(run: RunDirectory) -> str | None:

@@ -1,4 +1,6 @@
-"""What a saved learner may hold, without torch: what only reads a policy, or starts a learner elsewhere, uses it too."""
+"""What a saved learner may hold, without torch: what only reads a policy, or starts a learner elsewhere, uses it
+too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.config.learner import LearnerConfig
-from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, RangeError, check_numbers, count, like, real, require
+from robonav_ray.ranges import (
+    MAX_COUNT,
+    MAX_FLOAT32,
+    MAX_VERSION,
+    RangeError,
+    check_numbers,
+    count,
+    like,
+    real,
+    require,
+)
 from robonav_ray.runs.hyperparameters import CHANGEABLE, changed
 
 TENSORS_FILE = "learner.safetensors"
@@ -20,7 +32,8 @@ COUNTERS = {
     "budget_frac": real(low=0.0, high=1.0),
 }
 _MAX_STEP = 10.0
-"""|mean of gradients| / sqrt(mean of squares) is below 7.3 with Adam's betas of .9 and .999 (Cauchy and Schwarz); a weight moves by it."""
+"""|mean of gradients| / sqrt(mean of squares) is below 7.3 with Adam's betas of .9 and .999 (Cauchy and Schwarz); a
+weight moves by it."""
 LOSS_SCALE = {"scale": real(low=1e-30, high=MAX_FLOAT32), "growth_tracker": count()}
 
 
@@ -32,7 +45,9 @@ def with_defaults(document: Any) -> Any:
 
 
 def check_document(document: Any) -> None:
-    """ValueError unless counters, changed hyper-parameters and the scale of the loss can be gone on from; RangeError names the number."""
+    """ValueError unless counters, changed hyper-parameters and the scale of the loss can be gone on from; RangeError
+    names the number.
+    """
     if not isinstance(document, Mapping) or set(document) != {"counters", "overrides", "precision"}:
         raise ValueError(f"learner state: {COUNTERS_FILE} must have the keys counters, overrides and precision")
     check_numbers("learner state: counters", document["counters"], COUNTERS)
@@ -48,7 +63,9 @@ def check_document(document: Any) -> None:
 
 
 def check_tensors(arrays: Mapping[str, np.ndarray]) -> None:
-    """RangeError unless weights, moments and Adam's steps are finite and in their ranges; names are those of ``LearnerState.tensors``."""
+    """RangeError unless weights, moments and Adam's steps are finite and in their ranges; names are those of
+    ``LearnerState.tensors``.
+    """
     for name, array in arrays.items():
         kind = name.split(".")[1] if name.startswith("adam.") else ""
         low, high = {"steps": (0, MAX_COUNT), "exp_avg_sq": (0.0, MAX_FLOAT32)}.get(kind, (-MAX_FLOAT32, MAX_FLOAT32))

@@ -1,4 +1,6 @@
-"""Who began something: when, by which command, with which packages, and from which state of ours and of the user's project."""
+"""Who began something: when, by which command, with which packages, and from which state of ours and of the user's
+project.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _DIRTY = "-dirty"
 
 
 def session_facts(command: list[str]) -> dict[str, Any]:
-    """Return who began something now: time, command, git revisions (``git_revision`` is ours, ``project`` the user's) and versions."""
+    """Return who began something now: time, command, git revisions (``git_revision`` is ours, ``project`` the user's)
+    and versions.
+    """
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": command,
@@ -28,10 +32,11 @@ def session_facts(command: list[str]) -> dict[str, Any]:
 
 
 def project_facts(folder: Path) -> dict[str, Any] | None:
-    """Return the git repository that ``folder`` lies in, its revision, and whether files that git knows differ (None: not known).
+    """Return the git repository that ``folder`` lies in, its revision, and whether files that git knows differ (None:
+    not known).
 
-    ``{"folder": "/home/me/robot", "git_revision": "0123456789ab", "dirty": true}``; None outside of a repository, or without git. The
-    revision of a repository in which nothing was committed yet is None.
+    ``{"folder": "/home/me/robot", "git_revision": "0123456789ab", "dirty": true}``; None outside of a repository, or
+    without git. The revision of a repository in which nothing was committed yet is None.
     """
     root = _git(folder, "rev-parse", "--show-toplevel")
     if root is None:
@@ -47,7 +52,8 @@ def command_line() -> list[str]:
 
 
 def own_revision() -> str | None:
-    """Return the revision of the checkout that this package runs from, ``-dirty`` behind it when files differ; None when installed.
+    """Return the revision of the checkout that this package runs from, ``-dirty`` behind it when files differ; None
+    when installed.
 
     A package that is installed below a repository of another project, as in its virtual environment, is no part of it.
     """
@@ -59,7 +65,9 @@ def own_revision() -> str | None:
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """Return what git says about ``folder``; None when it fails, or there is none. Nothing is written, and no hook is run."""
+    """Return what git says about ``folder``; None when it fails, or there is none. Nothing is written, and no hook is
+    run.
+    """
     try:
         done = subprocess.run(
             ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder), *words],

@@ -1,4 +1,5 @@
-"""A run's small files in ``checkpoint.storage``, stored as they are made: a machine that goes takes none of them with it.
+"""A run's small files in ``checkpoint.storage``, stored as they are made: a machine that goes takes none of them with
+it.
 
 ::
 
@@ -61,7 +62,8 @@ class StoredNotes:
                 mark = found.st_mtime_ns, found.st_size
                 if self._stored.get(name) == mark or self._is_too_large(name, found.st_size):
                     continue
-                with contextlib.suppress(FileNotFoundError):  # replaced or removed meanwhile: the next look finds what is there
+                # replaced or removed meanwhile: the next look finds what is there
+                with contextlib.suppress(FileNotFoundError):
                     write_bytes(inside(self.location, name), read_bytes(path, LARGEST_NOTE_BYTES))
                     self._stored[name] = mark
                     count += 1
@@ -69,7 +71,9 @@ class StoredNotes:
 
     @contextlib.contextmanager
     def kept_up(self, every_s: float = EVERY_S) -> Iterator[None]:
-        """Have a thread bring the files up to date while the block runs, so that the run does not wait for the storage."""
+        """Have a thread bring the files up to date while the block runs, so that the run does not wait for the
+        storage.
+        """
         over = threading.Event()
         thread = threading.Thread(target=self._keep_up, args=(over, every_s), name="stored-notes", daemon=True)
         thread.start()
@@ -102,7 +106,9 @@ class StoredNotes:
 
 
 def _notes(run: Path, folder: Path) -> Iterator[Path]:
-    """Give the plain files of ``run`` below ``folder`` that are stored with it, in order; links and hidden files are none of them."""
+    """Give the plain files of ``run`` below ``folder`` that are stored with it, in order; links and hidden files are
+    none of them.
+    """
     for entry in sorted(folder.iterdir() if folder.is_dir() else (), key=lambda path: path.name):
         if entry.name.startswith(".") or entry.is_symlink() or (folder == run and entry.name in _ELSEWHERE):
             continue

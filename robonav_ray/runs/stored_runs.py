@@ -2,10 +2,11 @@
 
 ::
 
-    STORAGE/RUN/config.yaml status.json metrics.jsonl play.gif tensorboard/ ...     see stored_notes.py; up to date before every commit
-    STORAGE/RUN/env-.../manifest.json                                               written last: that commits the checkpoint
+    STORAGE/RUN/config.yaml status.json metrics.jsonl play.gif tensorboard/ ...  up to date before each commit
+                                                                                 (stored_notes.py)
+    STORAGE/RUN/env-.../manifest.json                                            written last: commits the checkpoint
     STORAGE/RUN/env-.../learner/ replay/ curriculum.json counters.json
-    STORAGE/RUN/ray_train/                                                          Ray Train's own notes
+    STORAGE/RUN/ray_train/                                                       Ray Train's own notes
 """
 
 from __future__ import annotations
@@ -43,13 +44,15 @@ class StoredRunError(UserError):
 def check_writable(
     storage: str, key: str = "checkpoint.storage", instead: str = "name a folder or bucket that you may write"
 ) -> None:
-    """Raise StoredRunError unless a file can be written to ``storage``, read back and removed; ``key`` is what named it."""
+    """Raise StoredRunError unless a file can be written to ``storage``, read back and removed; ``key`` is what named
+    it.
+    """
     try:
         probe(storage)
     except OSError as error:
         raise StoredRunError(
-            f"{key}: {storage.partition('?')[0]} cannot be written ({error}): {instead}, and give its credentials in the environment "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS)"
+            f"{key}: {storage.partition('?')[0]} cannot be written ({error}): {instead}, and give its credentials in "
+            "the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS)"
         ) from None
 
 
@@ -76,7 +79,8 @@ def ray_train_notes(storage: str | None, run: RunDirectory) -> str:
 
 
 def find_stored_run(storage: str, *, unfinished_only: bool, name: str | None = None) -> str | None:
-    """Return the location of the run in ``storage`` that was started last and has a checkpoint; None when there is none.
+    """Return the location of the run in ``storage`` that was started last and has a checkpoint; None when there is
+    none.
 
     ``name`` is ``config.name``, of runs with that very name.
     """
@@ -84,7 +88,11 @@ def find_stored_run(storage: str, *, unfinished_only: bool, name: str | None = N
     for folder, is_folder, _ in list_folder(storage, follow=True):  # a run may be a link, what is in it may not
         location = join(storage, folder)
         files = {file: changed for file, _, changed in list_folder(location)} if is_folder else {}
-        if "config.yaml" not in files or (name is not None and not folder.startswith(name)) or not stored_checkpoints(location):
+        if (
+            "config.yaml" not in files
+            or (name is not None and not folder.startswith(name))
+            or not stored_checkpoints(location)
+        ):
             continue
         if name is not None and _stored_name(location) != name:
             continue
@@ -147,7 +155,8 @@ def bring_run(location: str, directory: Path) -> RunDirectory:
 
 
 def bring_policy(location: str, directory: Path, name: str | None = None) -> RunDirectory:
-    """Make ``directory`` hold the configs of the run at ``location`` and one checkpoint without its rows, for who wants its policy.
+    """Make ``directory`` hold the configs of the run at ``location`` and one checkpoint without its rows, for who wants
+    its policy.
 
     Args:
         location: Of the stored run.
@@ -175,7 +184,9 @@ def bring_policy(location: str, directory: Path, name: str | None = None) -> Run
 
 
 def bring_curves(location: str, directory: Path) -> None:
-    """Copy what the curves of a stored run are drawn from into ``directory``, which is made; StoredRunError when it cannot be."""
+    """Copy what the curves of a stored run are drawn from into ``directory``, which is made; StoredRunError when it
+    cannot be.
+    """
     with _readable(location):
         directory.mkdir(parents=True)
         for name in ("metrics.jsonl", "curriculum_progress.json"):
@@ -188,10 +199,14 @@ def _readable(location: str) -> Iterator[None]:
     """Make a StoredRunError of what keeps the run at ``location`` from being read."""
     try:
         if not exists(join(location, "config.yaml")):
-            raise StoredRunError(f"{shown(location)}: is not a stored run (it has no config.yaml); name the folder of a run")
+            raise StoredRunError(
+                f"{shown(location)}: is not a stored run (it has no config.yaml); name the folder of a run"
+            )
         yield
     except OSError as error:
-        raise StoredRunError(f"{shown(location)}: cannot be read ({error}); look at its credentials in the environment") from None
+        raise StoredRunError(
+            f"{shown(location)}: cannot be read ({error}); look at its credentials in the environment"
+        ) from None
 
 
 def _bring_newest(location: str, names: list[str], run: RunDirectory, *, with_rows: bool = True) -> None:
@@ -203,7 +218,8 @@ def _bring_newest(location: str, names: list[str], run: RunDirectory, *, with_ro
             if with_rows:
                 check_stored_rows(checkpoint)
             return
-        except CheckpointError as error:  # an OSError is a storage that does not answer: nothing is known of the checkpoint then
+        except CheckpointError as error:
+            # an OSError is a storage that does not answer: nothing is known of the checkpoint then
             logger.warning("%s", error)
     if names:
         raise StoredRunError(f"{shown(location)}: none of its {len(names)} checkpoints is whole (see above)")
@@ -217,7 +233,9 @@ def set_newer_aside_stored(location: str, name: str) -> None:
 
 
 def prune_stored(location: str, keep: int) -> None:
-    """Remove all but the ``keep`` newest committed checkpoints, and what killed writers left behind; OSError when that fails."""
+    """Remove all but the ``keep`` newest committed checkpoints, and what killed writers left behind; OSError when that
+    fails.
+    """
     committed = stored_checkpoints(location)
     newest = committed[-1] if committed else ""
     for name, is_folder, _ in list_folder(location):

@@ -1,4 +1,6 @@
-"""Checkpoints that count no more: those that a resume leaves behind, those that newer ones have replaced, what crashed writers left."""
+"""Checkpoints that count no more: those that a resume leaves behind, those that newer ones have replaced, what crashed
+writers left.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ MOST_FILES = 100_000
 
 
 def set_newer_aside(folder: Path, checkpoint: Path) -> list[Path]:
-    """Rename the checkpoints after ``checkpoint``, which a resume from it leaves behind, so that they stop counting; returns them."""
+    """Rename the checkpoints after ``checkpoint``, which a resume from it leaves behind, so that they stop counting;
+    returns them.
+    """
     newer = [path for path in list_checkpoints(folder) if path.name > checkpoint.name]
     return [path.rename(folder / f"{SUPERSEDED}{path.name}-{time.time_ns()}") for path in newer]
 
@@ -31,7 +35,8 @@ def bytes_below(folder: Path) -> int:
 
 
 def prune_checkpoints(folder: Path, keep: int) -> list[Path]:
-    """Remove all but the ``keep`` newest checkpoints, and what crashed writers left aside; returns the checkpoints removed.
+    """Remove all but the ``keep`` newest checkpoints, and what crashed writers left aside; returns the checkpoints
+    removed.
 
     One that was set aside goes when ``keep`` have been committed since.
     """

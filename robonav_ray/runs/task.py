@@ -34,7 +34,8 @@ class Task:
     lidar: LidarRing | None
     """The lidar's ring in the observations, where there is one."""
     has_outcomes: bool
-    """Whether every episode that the curriculum sees has an outcome, collisions among them; else success counts as far as it is told."""
+    """Whether every episode that the curriculum sees has an outcome, collisions among them; else success counts as far
+    as it is told."""
     max_episode_steps: int
     """Steps within which an episode ends, or after which an evaluation cuts it off where the config says nothing."""
     draws: bool
@@ -60,7 +61,9 @@ class Task:
         return self.level_names[level] if self.has_stages else self.env_id
 
     def steps_of(self, level: int, asked: int | None) -> int:
-        """Return the steps after which an episode of ``level`` is cut off: what is ``asked`` for, else what ends it by itself."""
+        """Return the steps after which an episode of ``level`` is cut off: what is ``asked`` for, else what ends it by
+        itself.
+        """
         if asked is not None:
             return asked
         return self.levels[level].max_steps if self.is_native else self.max_episode_steps
@@ -68,7 +71,9 @@ class Task:
     def describe(self) -> str:
         """Return one line for people."""
         stages = f", {len(self.levels)} stage{'s' * (len(self.levels) > 1)} ({', '.join(self.level_names)})"
-        return f"{self.env_id}, {self.obs_dim} observations, {self.num_actions} actions{stages if self.has_stages else ''}"
+        return (
+            f"{self.env_id}, {self.obs_dim} observations, {self.num_actions} actions{stages if self.has_stages else ''}"
+        )
 
 
 def describe_task(config: RunConfig) -> Task:
@@ -83,13 +88,15 @@ def describe_task(config: RunConfig) -> Task:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     except (gymnasium.error.Error, TypeError) as error:  # not installed, or env.kwargs that it does not take
-        raise ConfigError(f"env.id={config.env.id!r} cannot be made with env.kwargs={config.env.kwargs}: {error}") from None
+        raise ConfigError(
+            f"env.id={config.env.id!r} cannot be made with env.kwargs={config.env.kwargs}: {error}"
+        ) from None
     if config.hindsight.strategy != "none" and not env.is_goal_env:
         raise ConfigError(
-            f"hindsight.strategy={config.hindsight.strategy} needs a goal-env, and env.id={config.env.id!r} is none: set "
-            "hindsight.strategy=none, or take an environment with a Dict observation (observation, achieved_goal, desired_goal) "
-            "and compute_reward, such as robonav_ray/BitFlip-v0, or our worlds (robonav_ray/Nav-v0) "
-            "with env.world.observation=lidar and env.world.reward.mode=sparse"
+            f"hindsight.strategy={config.hindsight.strategy} needs a goal-env, and env.id={config.env.id!r} is none: "
+            "set hindsight.strategy=none, or take an environment with a Dict observation (observation, achieved_goal, "
+            "desired_goal) and compute_reward, such as robonav_ray/BitFlip-v0, or our worlds (robonav_ray/Nav-v0) with "
+            "env.world.observation=lidar and env.world.reward.mode=sparse"
         )
     # An environment that is not ours and was given no stages has one open stage, also where its episodes tell success.
     stages = config.curriculum.stages_for(config.env.is_native)
@@ -109,14 +116,20 @@ def describe_task(config: RunConfig) -> Task:
 
 
 def keep_table(run: RunDirectory, task: Task) -> None:
-    """Write what observations and actions mean to ``env.json`` and ``env.md``, unless the run has them already: a run keeps its task."""
-    for name, text in ((ENV_JSON, json.dumps(task.table.to_dict(), indent=1) + "\n"), (ENV_MARKDOWN, task.table.to_markdown())):
+    """Write what observations and actions mean to ``env.json`` and ``env.md``, unless the run has them already: a run
+    keeps its task.
+    """
+    for name, text in (
+        (ENV_JSON, json.dumps(task.table.to_dict(), indent=1) + "\n"),
+        (ENV_MARKDOWN, task.table.to_markdown()),
+    ):
         if not (run.path / name).exists():
             replace(run.path / name, text)
 
 
 def check_gates(config: RunConfig, task: Task) -> None:
-    """Refuse a gate with a criterion that nothing can be held against; for a run that begins, as an earlier one may have had it.
+    """Refuse a gate with a criterion that nothing can be held against; for a run that begins, as an earlier one may
+    have had it.
 
     Raises:
         ConfigError: Naming the key.
@@ -125,6 +138,7 @@ def check_gates(config: RunConfig, task: Task) -> None:
         if stage.gate.max_collision_frac is not None:
             key = f"curriculum.stages.{i}.gate.max_collision_frac"
             raise ConfigError(
-                f"{key} ({stage.gate.max_collision_frac:g}) cannot be judged: env.id={task.env_id!r} is not one of our worlds, and no "
-                f"other environment tells collisions; set {key}=null, and have what counts paid for in the reward (gate.min_return)"
+                f"{key} ({stage.gate.max_collision_frac:g}) cannot be judged: env.id={task.env_id!r} is not one of our "
+                f"worlds, and no other environment tells collisions; set {key}=null, and have what counts paid for in "
+                "the reward (gate.min_return)"
             )

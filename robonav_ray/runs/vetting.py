@@ -1,7 +1,7 @@
 """A checkpoint that may come from a stranger: what is in its files is looked at before any of them is used.
 
-Hashes tell that files are as they were written, not who wrote them. Nothing is unpickled, nothing outside of the directory is opened, and
-what a header claims is held against the bytes that are there before memory is taken for it.
+Hashes tell that files are as they were written, not who wrote them. Nothing is unpickled, nothing outside of the
+directory is opened, and what a header claims is held against the bytes that are there before memory is taken for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class UntrustedError(ValueError):
 
 
 def vet_names(root: Path, names: Iterable[str]) -> None:
-    """Return when every file under ``root`` is one of ``names`` (or begins with a dot), and none of them leads out of it.
+    """Return when every file under ``root`` is one of ``names`` (or begins with a dot), and none of them leads out of
+    it.
 
     Raises:
         UntrustedError: naming the first that does not.
@@ -132,7 +133,11 @@ def _vet_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 where = f"{path}: {member.filename}"
-                if member.compress_type != zipfile.ZIP_STORED or "/" in member.filename or not member.filename.endswith(".npy"):
+                if (
+                    member.compress_type != zipfile.ZIP_STORED
+                    or "/" in member.filename
+                    or not member.filename.endswith(".npy")
+                ):
                     raise UntrustedError(f"{where}: is not an array as we write it")
                 with archive.open(member) as file:
                     _vet_array(file, member.file_size, where)

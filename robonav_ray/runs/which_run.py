@@ -1,4 +1,6 @@
-"""Which run a command goes on with, and that no other command does: it is found, and held before anything of it is looked at."""
+"""Which run a command goes on with, and that no other command does: it is found, and held before anything of it is
+looked at.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from pathlib import Path
 
 from robonav_ray.config import RunConfig
 from robonav_ray.files.locations import is_uri, name_of
-from robonav_ray.runs.run_directory import UNFINISHED, RunDirectory, RunDirectoryError, RunHeldError, find_latest_run, open_run
+from robonav_ray.runs.run_directory import (
+    UNFINISHED,
+    RunDirectory,
+    RunDirectoryError,
+    RunHeldError,
+    find_latest_run,
+    open_run,
+)
 from robonav_ray.runs.stored_runs import StoredRunError, find_stored_run, holds_run, stored_run, stored_status
 
 
@@ -23,7 +32,8 @@ class FoundRun:
     """The checkpoint to begin at, where one was named."""
 
     def hold(self, held: contextlib.ExitStack) -> None:
-        """Have ``held`` hold the run's lock; its folder, made if missing, goes with it again when nothing was brought into it.
+        """Have ``held`` hold the run's lock; its folder, made if missing, goes with it again when nothing was brought
+        into it.
 
         Raises:
             RunHeldError: When another process holds it.
@@ -56,10 +66,13 @@ def _remove_unused(made: list[Path]) -> None:
                 path.rmdir()
 
 
-def hold_run(config: RunConfig, resume: str | None, directory: Path | None, held: contextlib.ExitStack) -> FoundRun | None:
+def hold_run(
+    config: RunConfig, resume: str | None, directory: Path | None, held: contextlib.ExitStack
+) -> FoundRun | None:
     """Return the run that ``resume`` means, which ``held`` holds from now on; None to begin a new one.
 
-    Where any unfinished run would do, one that another command has taken, or finished, since it was found is looked past.
+    Where any unfinished run would do, one that another command has taken, or finished, since it was found is looked
+    past.
     """
     any_run = resume == "auto" and directory is None
     while (found := _find_run(config, resume, directory)) is not None:
@@ -84,8 +97,15 @@ def _find_run(config: RunConfig, resume: str | None, directory: Path | None) -> 
     storage = config.checkpoint.storage
     if is_uri(resume):
         name = name_of(resume)
-        if directory is not None and storage is not None and directory.name != name and holds_run(storage, directory.name):
-            raise StoredRunError(f"--out {directory}: checkpoint.storage holds another run of that name; choose a new one")
+        if (
+            directory is not None
+            and storage is not None
+            and directory.name != name
+            and holds_run(storage, directory.name)
+        ):
+            raise StoredRunError(
+                f"--out {directory}: checkpoint.storage holds another run of that name; choose a new one"
+            )
         return FoundRun(_run_at(directory or Path(config.output_dir) / name), resume)
     if directory is None and resume in ("auto", "latest") and (stored := _find_stored(config, resume)) is not None:
         return FoundRun(_run_at(Path(config.output_dir) / name_of(stored)), stored)
@@ -100,12 +120,15 @@ def _find_run(config: RunConfig, resume: str | None, directory: Path | None) -> 
         latest = find_latest_run(Path(config.output_dir), unfinished_only=auto, name=config.name if auto else None)
         if latest is None and not auto:
             raise RunDirectoryError(
-                f"--resume latest: there is no run with checkpoints under {config.output_dir}; start one with `robonav train`"
+                f"--resume latest: there is no run with checkpoints under {config.output_dir}; start one with `robonav "
+                "train`"
             )
         return None if latest is None else FoundRun(latest)
     path = Path(resume).absolute()
     return (
-        FoundRun(open_run(path.parent.parent), checkpoint=path) if path.parent.name == "checkpoints" else FoundRun(open_run(path))
+        FoundRun(open_run(path.parent.parent), checkpoint=path)
+        if path.parent.name == "checkpoints"
+        else FoundRun(open_run(path))
     )
 
 
@@ -114,7 +137,9 @@ def _run_at(path: Path) -> RunDirectory:
 
 
 def _find_stored(config: RunConfig, resume: str) -> str | None:
-    """Return the newest run in ``checkpoint.storage``; None when there is none, or another process of this machine is training it."""
+    """Return the newest run in ``checkpoint.storage``; None when there is none, or another process of this machine is
+    training it.
+    """
     if config.checkpoint.storage is None:
         return None
     auto = resume == "auto"

@@ -18,4 +18,5 @@ class Audience:
     make_view: MakeView
     """Makes the view of where the run stands, which is updated several times a second."""
     logger: logging.Logger
-    """Whose records the run keeps in its ``log.txt``: the root logger in a process of ours, our own in somebody else's."""
+    """Whose records the run keeps in its ``log.txt``: the root logger in a process of ours, our own in somebody
+    else's."""

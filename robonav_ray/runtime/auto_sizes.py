@@ -1,8 +1,9 @@
 """How large the pieces of a run over Ray are, and how many processes hold its rows, where the user has not said so.
 
-A call between two processes costs about a millisecond of a core whatever is in it, so pieces are as large as a tenth of a second makes
-them: some ten fragments a second and worker, some ten calls a second from replay to a rank. How fast a run will be is not known before it
-begins; ``updates_per_s`` is an estimate for an ordinary core, and a factor of two either way does no harm.
+A call between two processes costs about a millisecond of a core whatever is in it, so pieces are as large as a tenth of
+a second makes them: some ten fragments a second and worker, some ten calls a second from replay to a rank. How fast a
+run will be is not known before it begins; ``updates_per_s`` is an estimate for an ordinary core, and a factor of two
+either way does no harm.
 
 The one-process wiring, in which a call costs nothing, keeps the sizes of the config.
 """
@@ -21,7 +22,8 @@ CALLS_PER_S = 10.0
 UPDATE_S, ROW_S = 0.7e-3, 4e-6
 """Seconds of an update on an ordinary core: of itself, and per row."""
 SMALL_CORES = 6.0
-"""With fewer cores one shard holds all rows: a second one would take time from learner and workers, and adds nothing that they wait for."""
+"""With fewer cores one shard holds all rows: a second one would take time from learner and workers, and adds nothing
+that they wait for."""
 LEAST_STEPS, MOST_STEPS, STEPS_STEP = 32, 128, 16
 LEAST_BATCHES, MOST_BATCHES = 16, 64
 LEAST_FRAGMENTS_PER_SHARD = 8
@@ -45,10 +47,11 @@ def updates_per_s(batch_size: int) -> float:
 def auto_steps_per_fragment(
     *, batch_size: int, num_ranks: int, samples_per_insert: float, num_lanes: int, rows_per_step: int
 ) -> int:
-    """Return the vector steps of a tenth of a second, a multiple of ``STEPS_STEP`` between ``LEAST_STEPS`` and ``MOST_STEPS``.
+    """Return the vector steps of a tenth of a second, a multiple of ``STEPS_STEP`` between ``LEAST_STEPS`` and
+    ``MOST_STEPS``.
 
-    Pacing lets the workers make ``batch_size`` rows per update and ``samples_per_insert``, however many workers share the ``num_lanes``
-    lanes; a step of a lane makes ``rows_per_step`` rows.
+    Pacing lets the workers make ``batch_size`` rows per update and ``samples_per_insert``, however many workers share
+    the ``num_lanes`` lanes; a step of a lane makes ``rows_per_step`` rows.
     """
     rows_per_s = updates_per_s(batch_size // num_ranks) * batch_size / samples_per_insert
     steps = rows_per_s / (num_lanes * rows_per_step) / CALLS_PER_S
@@ -56,7 +59,9 @@ def auto_steps_per_fragment(
 
 
 def auto_batches_per_call(*, batch_size: int, num_ranks: int) -> int:
-    """Return the batches of about a tenth of a second, a power of two between ``LEAST_BATCHES`` and ``MOST_BATCHES``."""
+    """Return the batches of about a tenth of a second, a power of two between ``LEAST_BATCHES`` and
+    ``MOST_BATCHES``.
+    """
     wanted = updates_per_s(batch_size // num_ranks) / CALLS_PER_S
     batches = LEAST_BATCHES
     while batches < MOST_BATCHES and 1.5 * batches < wanted:
@@ -85,8 +90,12 @@ def size_to_machine(config: RunConfig, spec: TransitionSpec, cores: float) -> Si
 
 
 def sizes_of(config: RunConfig, stored: RunConfig) -> RunConfig:
-    """Return ``config`` with the sizes of the ``stored`` run where it does not set them: its rows lie in so many shards."""
-    return _with(config, {f"{section}.{key}": getattr(getattr(stored, section), key) for section, key in _not_set(config)})
+    """Return ``config`` with the sizes of the ``stored`` run where it does not set them: its rows lie in so many
+    shards.
+    """
+    return _with(
+        config, {f"{section}.{key}": getattr(getattr(stored, section), key) for section, key in _not_set(config)}
+    )
 
 
 def _chosen(config: RunConfig, cores: float) -> dict[str, int]:

@@ -28,7 +28,8 @@ class StopReason(Enum):
 
 @dataclass(frozen=True)
 class Budget:
-    """Training ends when the curriculum is passed and the budget is used, whichever is later, at a hard limit, or when it is given up.
+    """Training ends when the curriculum is passed and the budget is used, whichever is later, at a hard limit, or when
+    it is given up.
 
     Where the last stage has no gate, it ends when it is in that stage and the budget is used.
     """
@@ -36,10 +37,12 @@ class Budget:
     config: BudgetConfig
 
     def used_frac(self, *, train_s: float, env_steps: int, passed_s: float | None, is_gated: bool = True) -> float:
-        """Return what part of the budget is used, 0 to 1: of seconds or of env steps, whichever is further; 0 without either.
+        """Return what part of the budget is used, 0 to 1: of seconds or of env steps, whichever is further; 0 without
+        either.
 
-        Seconds end a run with a gate only once the curriculum is passed, so only those after ``passed_s`` count: until then nothing of
-        ``time_s`` is used, however slow the machine. ``max_time_s`` is no part of it: a run that meets it is resumed.
+        Seconds end a run with a gate only once the curriculum is passed, so only those after ``passed_s`` count: until
+        then nothing of ``time_s`` is used, however slow the machine. ``max_time_s`` is no part of it: a run that meets
+        it is resumed.
 
         Args:
             train_s: Seconds since the first learner step, over all sessions of the run.
@@ -77,7 +80,8 @@ class Budget:
             session_s: Seconds since the command of this session began.
             env_steps: Over all sessions.
             passed: Whether the curriculum is passed.
-            is_open: Whether it is in its last stage, or the one that it is held in, and that has no gate: there is none to wait for.
+            is_open: Whether it is in its last stage, or the one that it is held in, and that has no gate: there is none
+                to wait for.
             waited_s: Seconds of training of this session since a gate opened last.
         """
         config, says_how_long = self.config, self._says_how_long
@@ -92,7 +96,8 @@ class Budget:
         give_up_s = config.gives_up_after_s
         is_waiting = not passed and not (is_open and (says_how_long or config.max_time_s is not None))
         if is_waiting and give_up_s is not None and waited_s >= give_up_s:
-            return StopReason.BUDGET if is_open else StopReason.GIVEN_UP  # open: an earlier program began it without an end
+            # open: an earlier program began it without an end
+            return StopReason.BUDGET if is_open else StopReason.GIVEN_UP
         return None
 
     @property
@@ -102,7 +107,8 @@ class Budget:
     def longer(self, *, env_steps: int, train_s: float, passed: bool) -> list[str]:
         """Return overrides with which a run that has finished is resumed and trains about as long again.
 
-        Where ``time_s`` is 0, it stays so: env steps then say how much longer, unless ``max_env_steps`` alone has ended the run.
+        Where ``time_s`` is 0, it stays so: env steps then say how much longer, unless ``max_env_steps`` alone has ended
+        the run.
         """
         config, more = self.config, list[str]()
         if config.max_env_steps is not None:
@@ -125,8 +131,8 @@ def check_budget(config: RunConfig) -> None:
     ends = (budget.time_s or None, budget.env_steps, budget.max_env_steps, budget.max_time_s)
     if not last.is_gated and not any(end is not None for end in ends):
         raise ConfigError(
-            f"budget.time_s (0): the last stage ({last.name}) has no gate, so nothing says how long to train: set budget.env_steps or "
-            "budget.time_s, or give the stage a gate (curriculum.stages.0.gate.min_return)"
+            f"budget.time_s (0): the last stage ({last.name}) has no gate, so nothing says how long to train: set "
+            "budget.env_steps or budget.time_s, or give the stage a gate (curriculum.stages.0.gate.min_return)"
         )
     if budget.max_env_steps is not None:
         check_learns(config, budget.max_env_steps, "budget.max_env_steps")
@@ -135,11 +141,14 @@ def check_budget(config: RunConfig) -> None:
 
 
 def check_learns(config: RunConfig, env_steps: int, key: str) -> None:
-    """Raise ConfigError when a run that ends after ``env_steps``, which ``key`` says, has too few rows to learn anything."""
+    """Raise ConfigError when a run that ends after ``env_steps``, which ``key`` says, has too few rows to learn
+    anything.
+    """
     per_fragment = config.rollout.num_worlds * config.env.world.num_robots * config.rollout.steps_per_fragment
     rows = -(-env_steps // per_fragment) * per_fragment * (1 + config.hindsight.rows_per_step)
     if rows < config.replay.min_size:
         raise ConfigError(
-            f"{key} ({env_steps}): nothing would be learned, because learning begins with replay.min_size ({config.replay.min_size}) rows, "
-            f"and the run ends with {rows} at most: raise {key}, or lower replay.min_size"
+            f"{key} ({env_steps}): nothing would be learned, because learning begins with replay.min_size "
+            f"({config.replay.min_size}) rows, and the run ends with {rows} at most: raise {key}, or lower "
+            "replay.min_size"
         )

@@ -5,8 +5,8 @@
     wiring --poll--> [ controller ] --log--> trackers, panel
            <--save--                --commit--> RUN/checkpoints
 
-The controller waits only in ``poll`` (bounded) and while a checkpoint is cut; it owns no part of the learning. A checkpoint is written
-and committed in the background (``saving.py``), except for the last one.
+The controller waits only in ``poll`` (bounded) and while a checkpoint is cut; it owns no part of the learning. A
+checkpoint is written and committed in the background (``saving.py``), except for the last one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from robonav_ray.tracking.status import Pace, RunStatus, WatchedRun, estimate_re
 logger = logging.getLogger(__name__)
 POLL_S = 0.25
 RETRY_S = 5.0
-"""After a checkpoint that failed, the next is tried so soon (or after ``checkpoint.interval_s``, where that is less)."""
+"""After a checkpoint that failed, the next is tried so soon (or after ``checkpoint.interval_s``, where that is
+less)."""
 
 
 class Kept(Enum):
@@ -65,11 +66,19 @@ class Controller:
     """Drives one session of a run to its end."""
 
     def __init__(
-        self, session: RunSession, wiring: Wiring, trackers: Tracker, panel: StatusView, stop: StopRequest, wiring_name: str
+        self,
+        session: RunSession,
+        wiring: Wiring,
+        trackers: Tracker,
+        panel: StatusView,
+        stop: StopRequest,
+        wiring_name: str,
     ) -> None:
         self._session, self._wiring, self._trackers, self._panel, self._stop = session, wiring, trackers, panel, stop
         task = session.task
-        self._watched = WatchedRun(session.run.path.name, wiring_name, session.config, task.level_names, task.has_stages)
+        self._watched = WatchedRun(
+            session.run.path.name, wiring_name, session.config, task.level_names, task.has_stages
+        )
         self._budget = Budget(session.config.budget)
         self._first_step_at: float | None = None
         self._rates = _Rates()
@@ -99,7 +108,9 @@ class Controller:
                 return ending
 
     def advance(self, until_env_steps: int | None = None) -> Ending | None:
-        """Poll until there is a reason to stop, then save a last time; or until ``until_env_steps``, then return None."""
+        """Poll until there is a reason to stop, then save a last time; or until ``until_env_steps``, then return
+        None.
+        """
         while True:
             facts = self.facts = self._wiring.poll(POLL_S, until_env_steps)
             self._note(facts)
@@ -137,8 +148,9 @@ class Controller:
     def end_after_fault(self, what: str) -> Ending | None:
         """After ``advance`` has raised: commit what learner and replay can still give, where something was learned.
 
-        Returns how the session ended, None when it had not begun. Raises no Exception: what has ended the session is worth more than what
-        became of this. ``what`` names the fault, for the case that the process has to be ended by force.
+        Returns how the session ended, None when it had not begun. Raises no Exception: what has ended the session is
+        worth more than what became of this. ``what`` names the fault, for the case that the process has to be ended by
+        force.
         """
         self._stop.end_within(self._session.config.budget.grace_s, what)
         try:
@@ -149,7 +161,11 @@ class Controller:
                 return self._end(StopReason.SIGNAL, facts)
         except Exception as error:  # noqa: BLE001  (see above)
             logger.warning("no checkpoint after the fault (%s); the one before is intact", error)
-        return None if self.facts is None else Ending(StopReason.SIGNAL, self.facts, self._train_s(), Kept.FAILED, self._newest)
+        return (
+            None
+            if self.facts is None
+            else Ending(StopReason.SIGNAL, self.facts, self._train_s(), Kept.FAILED, self._newest)
+        )
 
     def close(self) -> None:
         """Give up a checkpoint that is being written; to be called before the wiring is closed."""
@@ -246,7 +262,9 @@ class Controller:
     def _begin_save(self, facts: WiringFacts, *, last: bool = False) -> None:
         self._last_save = time.monotonic()
         before = self._session.counters
-        self._saver.begin(Counters(facts.env_steps, facts.learner_steps, self._train_s(), before.incarnation + 1), last=last)
+        self._saver.begin(
+            Counters(facts.env_steps, facts.learner_steps, self._train_s(), before.incarnation + 1), last=last
+        )
 
     def _save(self, facts: WiringFacts, *, last: bool = False) -> bool:
         """Commit a checkpoint of now and wait for it, first for the one under way; return whether it was committed."""
@@ -273,7 +291,12 @@ class Controller:
     def _show(self, facts: WiringFacts) -> None:
         train_s, progress = self._train_s(), facts.progress
         eta_s = estimate_remaining_s(
-            train_s, self._session.config.budget.time_s, progress.stage, progress.num_stages, progress.passed, self._stage_began_s
+            train_s,
+            self._session.config.budget.time_s,
+            progress.stage,
+            progress.num_stages,
+            progress.passed,
+            self._stage_began_s,
         )
         pace = Pace(train_s, eta_s, self._rates.env_steps_per_s, self._rates.learner_steps_per_s)
         self._panel.update(RunStatus(self._watched, facts, pace))

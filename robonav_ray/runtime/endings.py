@@ -19,9 +19,13 @@ def budget_text(session: RunSession) -> str:
     """Return when a run is given up, for its start; empty for one that never is, or has nothing to reach."""
     config = session.config
     give_up_s = config.budget.gives_up_after_s
-    if give_up_s is None or not any(stage.is_gated for stage in config.curriculum.stages_for(session.task.has_outcomes)):
+    if give_up_s is None or not any(
+        stage.is_gated for stage in config.curriculum.stages_for(session.task.has_outcomes)
+    ):
         return ""
-    return f"stops, to be resumed, when no gate has opened for {give_up_s / 60:.3g} minutes of training (budget.give_up_s)"
+    return (
+        f"stops, to be resumed, when no gate has opened for {give_up_s / 60:.3g} minutes of training (budget.give_up_s)"
+    )
 
 
 class Outcome(Enum):
@@ -54,11 +58,15 @@ def tell_ending(ending: Ending, verdict: Verdict, stop: StopRequest, screen: Scr
     if words or command:
         screen.print(
             Text.assemble(
-                words, ("" if not words or not command else "\n") + ("go on with: " if command else ""), (command, "bold")
+                words,
+                ("" if not words or not command else "\n") + ("go on with: " if command else ""),
+                (command, "bold"),
             )
         )
     if stop.loss is not None:  # the other stream may still have a reader, and log.txt too
-        say_error("\n".join(filter(None, (f"stopped because {stop.loss.why}", words, command and f"go on with: {command}"))))
+        say_error(
+            "\n".join(filter(None, (f"stopped because {stop.loss.why}", words, command and f"go on with: {command}")))
+        )
 
 
 def _why(ending: Ending, stop: StopRequest) -> str:
@@ -71,20 +79,28 @@ def _why(ending: Ending, stop: StopRequest) -> str:
 
 
 def verdict_of(session: RunSession, ending: Ending) -> Verdict:
-    """Return what the session came to; DONE when training has finished and is saved, so that what follows training may follow."""
+    """Return what the session came to; DONE when training has finished and is saved, so that what follows training may
+    follow.
+    """
     resume = resume_command(session.run)
     if ending.kept is Kept.FAILED:
         if ending.newest is None:
             return Verdict(Outcome.FAILED, "no checkpoint could be written (see above), so what was learned is lost")
         steps = f"{ending.newest.counters.env_steps:,} env steps"
         return Verdict(
-            Outcome.FAILED, f"the last checkpoint could not be written (see above); the one before, of {steps}, is intact", resume
+            Outcome.FAILED,
+            f"the last checkpoint could not be written (see above); the one before, of {steps}, is intact",
+            resume,
         )
     if ending.kept is Kept.NOTHING_LEARNED:
         if not ending.reason.finished:
-            return Verdict(Outcome.TO_RESUME, "nothing has been learned yet, so there is nothing to resume: start again")
+            return Verdict(
+                Outcome.TO_RESUME, "nothing has been learned yet, so there is nothing to resume: start again"
+            )
         rows = f"learning begins with replay.min_size ({session.config.replay.min_size:,}) rows"
-        return Verdict(Outcome.FAILED, f"nothing was learned: {rows}, and the run ended before; raise its budget in env steps")
+        return Verdict(
+            Outcome.FAILED, f"nothing was learned: {rows}, and the run ended before; raise its budget in env steps"
+        )
     if not ending.reason.finished:
         if ending.reason is StopReason.GIVEN_UP:
             return Verdict(Outcome.TO_RESUME, "make the gate easier, or wait longer with budget.give_up_s", resume)
@@ -95,5 +111,7 @@ def verdict_of(session: RunSession, ending: Ending) -> Verdict:
 def train_longer_command(session: RunSession, ending: Ending) -> str:
     """Return what to type so that a run that has finished trains about as long again."""
     facts = ending.facts
-    more = Budget(session.config.budget).longer(env_steps=facts.env_steps, train_s=ending.train_s, passed=facts.progress.passed)
+    more = Budget(session.config.budget).longer(
+        env_steps=facts.env_steps, train_s=ending.train_s, passed=facts.progress.passed
+    )
     return " ".join((resume_command(session.run), *more))

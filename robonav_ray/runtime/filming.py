@@ -34,8 +34,11 @@ class NoFilmError(UserError):
     """There can be no film of the environment; the message says why."""
 
 
-def draw_gif(path: Path, policy: Policy, config: RunConfig, task: Task, *, level: int, num_episodes: int, seed: int = 7) -> int:
-    """Let the policy play ``num_episodes`` episodes, write them as one GIF (whole or not at all), and return how many pictures it has.
+def draw_gif(
+    path: Path, policy: Policy, config: RunConfig, task: Task, *, level: int, num_episodes: int, seed: int = 7
+) -> int:
+    """Let the policy play ``num_episodes`` episodes, write them as one GIF (whole or not at all), and return how many
+    pictures it has.
 
     Raises:
         NoFilmError: When the environment cannot draw itself.
@@ -70,18 +73,26 @@ class _Shown(TypedDict):
 
 def _shown(config: RunConfig, task: Task, level: int, seed: int) -> _Shown:
     return _Shown(
-        env=config.env, levels=task.levels, level=level, seed=seed, gamma=config.algo.gamma, title=task.level_names[level]
+        env=config.env,
+        levels=task.levels,
+        level=level,
+        seed=seed,
+        gamma=config.algo.gamma,
+        title=task.level_names[level],
     )
 
 
 def _film_another(path: Path, act: Act, config: RunConfig, task: Task, num_episodes: int, seed: int) -> int:
     if not task.draws:
         raise NoFilmError(
-            f"env.id={task.env_id!r} draws no pictures: its metadata['render_modes'] has no 'rgb_array' (docs/your_environment.md)"
+            f"env.id={task.env_id!r} draws no pictures: its metadata['render_modes'] has no 'rgb_array' "
+            "(docs/your_environment.md)"
         )
     for name in ("SDL_AUDIODRIVER", *(() if _HAS_DISPLAY else ("SDL_VIDEODRIVER",))):
         os.environ.setdefault(name, "dummy")  # pygame looks for what it does not need, and complains
-    env = make_vector_env(config.env, task.levels, num_envs=1, first_world=0, seed=seed, gamma=config.algo.gamma, draw=True)
+    env = make_vector_env(
+        config.env, task.levels, num_envs=1, first_world=0, seed=seed, gamma=config.algo.gamma, draw=True
+    )
     try:
         frames = film_others(act, env, num_episodes, task.steps_of(0, config.evaluation.max_episode_steps))
         return save_gif(frames, path, fps=_fps(env.metadata.get("render_fps")))
@@ -90,10 +101,11 @@ def _film_another(path: Path, act: Act, config: RunConfig, task: Task, num_episo
 
 
 def film_others(act: Act, env: VectorEnv[Any, Any, Any], num_episodes: int, cut_off_after: int) -> Iterator[np.ndarray]:
-    """Yield a picture (H, W, 3) uint8 of every step of the first episodes of a SAME_STEP environment of one lane, ``MAX_FRAMES`` at most.
+    """Yield a picture (H, W, 3) uint8 of every step of the first episodes of a SAME_STEP environment of one lane,
+    ``MAX_FRAMES`` at most.
 
-    All have the size of the first one, and no side above ``MAX_SIDE_PX``. Of the step that ends an episode there is none, as the next one
-    has begun by then; the one before it stays for a moment.
+    All have the size of the first one, and no side above ``MAX_SIDE_PX``. Of the step that ends an episode there is
+    none, as the next one has begun by then; the one before it stays for a moment.
 
     Raises:
         NoFilmError: When the environment gives something else than a picture.

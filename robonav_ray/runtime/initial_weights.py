@@ -1,7 +1,8 @@
-"""A run that begins with the weights of another: what fits is found before anything is made, and is its checkpoint at 0 env steps.
+"""A run that begins with the weights of another: what fits is found before anything is made, and is its checkpoint at 0
+env steps.
 
-All else is new: optimiser, replay, curriculum, counters. As the weights stand in a checkpoint, a rank that dies before the run has made one
-of its own comes back to them, on whatever node.
+All else is new: optimiser, replay, curriculum, counters. As the weights stand in a checkpoint, a rank that dies before
+the run has made one of its own comes back to them, on whatever node.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class InitialWeights:
         """Return for people what is taken and what is not."""
         total = len(self.arrays) + len(self.left)
         text = (
-            f"begins with the weights of {self.source} after {self.env_steps:,} env steps: {len(self.arrays)} of {total} tensors"
+            f"begins with the weights of {self.source} after {self.env_steps:,} env steps: "
+            f"{len(self.arrays)} of {total} tensors"
         )
         return text + "".join(f"\n  new: {name} ({why})" for name, why in self.left.items())
 
@@ -54,7 +56,8 @@ class InitialWeights:
 
 
 def find_initial(where: str, config: RunConfig, task: Task) -> InitialWeights:
-    """Return what the run or checkpoint ``where`` (a path or a URI) gives to a new run of ``config``: the policy that it is judged by.
+    """Return what the run or checkpoint ``where`` (a path or a URI) gives to a new run of ``config``: the policy that
+    it is judged by.
 
     Raises:
         ConfigError: When its observations are of another size, or nothing of it fits.
@@ -64,8 +67,8 @@ def find_initial(where: str, config: RunConfig, task: Task) -> InitialWeights:
         before = describe_task(found.run.config)
         if before.obs_dim != task.obs_dim:
             raise ConfigError(
-                f"--init-from {found.shown}: its policy takes {before.obs_dim} numbers ({before.env_id}), and an observation of this run "
-                f"has {task.obs_dim} ({task.env_id}); give both the same env section"
+                f"--init-from {found.shown}: its policy takes {before.obs_dim} numbers ({before.env_id}), and an "
+                f"observation of this run has {task.obs_dim} ({task.env_id}); give both the same env section"
             )
         snapshot = read_policy(found.checkpoint, found.run.config.evaluation.weights)
         given = dict(zip(snapshot.names, snapshot.arrays, strict=True))
@@ -73,23 +76,30 @@ def find_initial(where: str, config: RunConfig, task: Task) -> InitialWeights:
         if not arrays:
             told = "; ".join(f"{name}: {why}" for name, why in list(left.items())[:4])
             raise ConfigError(
-                f"--init-from {found.shown}: nothing of its network fits this run's ({told}); give both the same algo section"
+                f"--init-from {found.shown}: nothing of its network fits this run's ({told}); give both the same algo "
+                "section"
             )
         if before.num_actions != task.num_actions:
             actions = f"{before.num_actions} actions there, {task.num_actions} here"
             left = {name: f"{why}; {actions}" if name.startswith("head.") else why for name, why in left.items()}
-        return InitialWeights(found.shown, found.checkpoint.path.name, found.checkpoint.counters.env_steps, arrays, left)
+        return InitialWeights(
+            found.shown, found.checkpoint.path.name, found.checkpoint.counters.env_steps, arrays, left
+        )
 
 
 def begin_with(initial: InitialWeights, run: RunDirectory, config: RunConfig, task: Task) -> Checkpoint:
-    """Commit the checkpoint that ``run`` begins from, and note in ``run.json`` what was taken from where; OSError when that fails."""
+    """Commit the checkpoint that ``run`` begins from, and note in ``run.json`` what was taken from where; OSError when
+    that fails.
+    """
     import torch
 
     from robonav_ray.learner.state import LearnerState
 
     seed = seed_for(config.seed, ROLE_NETWORK)
     state = LearnerState(task.obs_dim, task.num_actions, config.algo, config.learner, seed, lidar=task.lidar)
-    state.online.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in initial.arrays.items()}, strict=False)
+    state.online.load_state_dict(
+        {name: torch.from_numpy(array.copy()) for name, array in initial.arrays.items()}, strict=False
+    )
     state.target.load_state_dict(state.online.state_dict())
     storage = config.checkpoint.storage
     writer = CheckpointWriter(run.checkpoints, Counters(), None if storage is None else stored_run(storage, run))
@@ -112,7 +122,9 @@ def _shapes(config: RunConfig, task: Task) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def _fitting(given: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _fitting(
+    given: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the parameters of the layers that fit by name and shape, and of all others why they begin anew."""
     wrong = {
         name: f"{given[name].shape} there, {shape} here" if name in given else "not there"

@@ -1,4 +1,6 @@
-"""Judging a policy on held-out worlds: when training has ended (curves and a film go with it), or when somebody asks for it."""
+"""Judging a policy on held-out worlds: when training has ended (curves and a film go with it), or when somebody asks
+for it.
+"""
 
 from __future__ import annotations
 
@@ -62,8 +64,9 @@ class Exam:
             key = override.partition("=")[0].strip()
             if not any(key == section or key.startswith(f"{section}.") for section in _JUDGED_SECTIONS):
                 raise ConfigError(
-                    f"override {override!r}: would change nothing here, as the policy is taken as it was trained; an evaluation takes "
-                    f"those of the worlds and of the judging ({', '.join(f'{section}.KEY' for section in _JUDGED_SECTIONS)})"
+                    f"override {override!r}: would change nothing here, as the policy is taken as it was trained; an "
+                    "evaluation takes those of the worlds and of the judging "
+                    f"({', '.join(f'{section}.KEY' for section in _JUDGED_SECTIONS)})"
                 )
         asked: dict[str, Any] = {"num_episodes": self.episodes, "seed": self.seed}
         if self.stages is not None:
@@ -84,9 +87,11 @@ def evaluate(
     stopping: Callable[[], AbstractContextManager[StopRequest]],
     told: Callable[[EvaluationReport], None],
 ) -> tuple[EvaluationReport, list[str]]:
-    """Judge the run (or checkpoint, or URI of either) ``where``; keep the report in ``out``, or in a new folder of the run.
+    """Judge the run (or checkpoint, or URI of either) ``where``; keep the report in ``out``, or in a new folder of the
+    run.
 
-    ``told`` is given the report before it is written. Returns it, and where each of its files lies, as people are shown it.
+    ``told`` is given the report before it is written. Returns it, and where each of its files lies, as people are shown
+    it.
 
     Raises:
         EvaluationStopped: When the StopRequest that ``stopping`` gives asks for an end; nothing is written.
@@ -127,12 +132,15 @@ def world_changes(trained: RunConfig, judged: RunConfig) -> tuple[str, ...]:
     old, new = describe_task(trained), describe_task(judged)
     if (old.obs_dim, old.num_actions) != (new.obs_dim, new.num_actions):
         raise ConfigError(
-            f"overrides: the worlds would show {new.obs_dim} observations and take {new.num_actions} actions, and the policy was trained "
-            f"with {old.obs_dim} and {old.num_actions}; change nothing that is seen or done, or train in such worlds"
+            f"overrides: the worlds would show {new.obs_dim} observations and take {new.num_actions} actions, and the "
+            f"policy was trained with {old.obs_dim} and {old.num_actions}; change nothing that is seen or done, or "
+            "train in such worlds"
         )
     keys = [*now, *(key for key in before if key not in now)]
     return tuple(
-        f"{key}={now.get(key)} (trained with {before.get(key)})" for key in keys if before.get(key, _GONE) != now.get(key, _GONE)
+        f"{key}={now.get(key)} (trained with {before.get(key)})"
+        for key in keys
+        if before.get(key, _GONE) != now.get(key, _GONE)
     )
 
 
@@ -153,11 +161,13 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(item, f"{key}.{name}" if key else str(name))
 
 
-def finish_run(session: RunSession, ending: Ending, console: Screen, stop: StopRequest) -> tuple[EvaluationReport | None, str]:
+def finish_run(
+    session: RunSession, ending: Ending, console: Screen, stop: StopRequest
+) -> tuple[EvaluationReport | None, str]:
     """Evaluate, draw and say what to type next; a stop request skips what is left.
 
-    What is made is stored with the run, where it has a storage. Returns the report, None without one, and why it could not be stored,
-    which has been said; empty otherwise.
+    What is made is stored with the run, where it has a storage. Returns the report, None without one, and why it could
+    not be stored, which has been said; empty otherwise.
     """
     notes = session.notes
     if stop:
@@ -184,12 +194,16 @@ def _finish(session: RunSession, ending: Ending, console: Screen, stop: StopRequ
     what = "all stages on held-out worlds" if task.has_stages else "episodes that training never saw"
     lines = [(command_text("robonav", "evaluate", run.shown), what)]
     if task.draws:
-        lines.append((command_text("robonav", "play", run.shown), f"another GIF{' (--window to watch live)' * task.is_native}"))
+        lines.append(
+            (command_text("robonav", "play", run.shown), f"another GIF{' (--window to watch live)' * task.is_native}")
+        )
     lines.append((train_longer_command(session, ending), "train longer"))
     if "tensorboard" in config.tracking.backends:
         lines.append((command_text("tensorboard", "--logdir", path_word(run.path.parent)), "all curves"))
     console.print(
-        Text.assemble("\n", (run.shown, "bold"), " holds curves, pictures, evaluation and checkpoints. What to type next:")
+        Text.assemble(
+            "\n", (run.shown, "bold"), " holds curves, pictures, evaluation and checkpoints. What to type next:"
+        )
     )
     print_commands(lines, console)
     return report
@@ -265,7 +279,11 @@ def evaluate_run(
 
 
 def judge_stage(
-    policy: Policy, config: RunConfig, task: Task, level: int, progress: Callable[[EvaluationProgress], None] | None = None
+    policy: Policy,
+    config: RunConfig,
+    task: Task,
+    level: int,
+    progress: Callable[[EvaluationProgress], None] | None = None,
 ) -> EpisodeTable:
     """Play ``evaluation.num_episodes`` greedy episodes of ``policy`` on the held-out worlds of one stage."""
     return evaluate_policy(
@@ -283,7 +301,9 @@ def judge_stage(
 def _held_out(config: RunConfig, task: Task, level: int, first: int, count: int) -> VectorEnv[Any, Any, Any]:
     seed = seed_for(config.evaluation.seed, ROLE_EVALUATION, level)
     lanes = count * config.env.world.num_robots
-    env = make_vector_env(config.env, task.levels, num_envs=lanes, first_world=first, seed=seed, gamma=config.algo.gamma)
+    env = make_vector_env(
+        config.env, task.levels, num_envs=lanes, first_world=first, seed=seed, gamma=config.algo.gamma
+    )
     if isinstance(env, HasLevels):
         env.set_level(level)
     return env

@@ -1,4 +1,6 @@
-"""One session of a run while it is alive: lock, status, log, wiring, trackers and controller, entered and left together."""
+"""One session of a run while it is alive: lock, status, log, wiring, trackers and controller, entered and left
+together.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +62,11 @@ class LiveRun:
     ) -> None:
         """Nothing is started yet; ``command`` is written down as what began the session.
 
-        ``make_view`` makes what shows where the run stands; the records of ``logger`` are kept in the run's ``log.txt``.
+        ``make_view`` makes what shows where the run stands; the records of ``logger`` are kept in the run's
+        ``log.txt``.
 
-        With ``is_held`` the caller holds the run's lock, and has since it chose where the session begins; else it is taken for the session.
+        With ``is_held`` the caller holds the run's lock, and has since it chose where the session begins; else it is
+        taken for the session.
         """
         self.session = session
         self._start, self._wiring_name, self._stop, self._command = start, wiring_name, stop, command
@@ -100,7 +104,9 @@ class LiveRun:
         return self
 
     def _note_begin(self, exits: contextlib.ExitStack, early: Sequence[logging.LogRecord]) -> None:
-        """Set aside what the checkpoint to go on from leaves behind, and write down that a session has begun and what it logged."""
+        """Set aside what the checkpoint to go on from leaves behind, and write down that a session has begun and what
+        it logged.
+        """
         session, run = self.session, self.session.run
         aside = list[str]()
         if session.checkpoint is not None:
@@ -126,7 +132,9 @@ class LiveRun:
             exits.enter_context(self._notes.kept_up())
         self._begun = True
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._exits.__exit__(kind, error, traceback)
 
     def finish(self) -> Ending:
@@ -150,7 +158,8 @@ class LiveRun:
         except KeyboardInterrupt:
             if self._stop.at_once:
                 raise
-            self._stop.signal_name = "KeyboardInterrupt"  # raised by a library or an environment: as if Ctrl-C had been pressed
+            # raised by a library or an environment: as if Ctrl-C had been pressed
+            self._stop.signal_name = "KeyboardInterrupt"
             self.ending = self.controller.end_after_fault("KeyboardInterrupt")
             if self.ending is None:
                 raise RunInterruptedError("it was interrupted before it had begun") from None
@@ -180,7 +189,8 @@ class LiveRun:
                 run.write_status("unfinished" if has_checkpoint or kind is None else "failed", **reason)
             if self._notes is not None:
                 self._notes.update()
-        except OSError as full:  # a disk or a storage; the checkpoints are what counts, and the exit code tells of those
+        except OSError as full:
+            # a disk or a storage; the checkpoints are what counts, and the exit code tells of those
             logger.warning("the run's last notes could not be written (%s)", full)
 
 

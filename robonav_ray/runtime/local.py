@@ -5,9 +5,10 @@
     repeat: worker.collect()   while the ledger admits a fragment
             learner.advance()  until the ledger admits no batch
 
-One round depends on what is in the parts and on nothing else (no clock, no thread), and a checkpoint is cut between two rounds; so
-the same seed gives the same bits, and stop + resume gives the same bits as not stopping. The one exception is asked for by name: a
-learning rate that follows the run's budget (``learner.lr_schedule`` without ``lr_schedule_steps``) hangs on the clock.
+One round depends on what is in the parts and on nothing else (no clock, no thread), and a checkpoint is cut between two
+rounds; so the same seed gives the same bits, and stop + resume gives the same bits as not stopping. The one exception
+is asked for by name: a learning rate that follows the run's budget (``learner.lr_schedule`` without
+``lr_schedule_steps``) hangs on the clock.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.rollout.env_watch import EnvWatch
 from robonav_ray.rollout.make_worker import WorkerOrder, make_worker
 from robonav_ray.rollout.worker import RolloutStats
-from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, taking_up
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
+from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runtime.local_mailbox import LocalMailbox
 from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
@@ -81,8 +83,9 @@ class LocalWiring:
                 self.curriculum.forget_workers()  # the gate would wait for workers that are gone
         self.worker = make_worker(
             WorkerOrder(
-                config=config, levels=task.levels, worker=0, life=0, first_world=0, num_worlds=config.rollout.num_worlds,
-                assignments=self.curriculum, sink=self.replay, weights=self._weights,
+                config=config, levels=task.levels, worker=0, life=0, first_world=0,
+                num_worlds=config.rollout.num_worlds, assignments=self.curriculum, sink=self.replay,
+                weights=self._weights,
             )
         )  # fmt: skip
         if session.checkpoint is not None:
@@ -96,10 +99,13 @@ class LocalWiring:
         return self._session.counters.env_steps + self._stats.env_steps
 
     def poll(self, timeout_s: float, until_env_steps: int | None = None) -> WiringFacts:
-        """Work for about ``timeout_s``, but not beyond the round that reaches ``until_env_steps`` or what the budget has in env steps."""
+        """Work for about ``timeout_s``, but not beyond the round that reaches ``until_env_steps`` or what the budget
+        has in env steps.
+        """
         until, budget = time.monotonic() + timeout_s, self._session.config.budget
         limits = [until_env_steps, budget.max_env_steps]
-        if budget.env_steps is not None and budget.env_steps > self.env_steps:  # else it goes on until the curriculum is passed
+        # else it goes on until the curriculum is passed
+        if budget.env_steps is not None and budget.env_steps > self.env_steps:
             limits.append(budget.env_steps)
         most = min((limit for limit in limits if limit is not None), default=None)
         while True:
@@ -140,8 +146,8 @@ class LocalWiring:
     def salvage(self) -> WiringFacts | None:
         """Of a fault in the worlds nothing else has seen anything yet: a fragment is handed over whole, or not at all.
 
-        The worlds themselves may be half stepped, so they are left out of what is saved, and a resume begins new episodes. A learner that
-        failed within an update may be half updated: None.
+        The worlds themselves may be half stepped, so they are left out of what is saved, and a resume begins new
+        episodes. A learner that failed within an update may be half updated: None.
         """
         return None if self._at_work == "learner" else self._facts()
 
@@ -150,7 +156,9 @@ class LocalWiring:
         return Saved(self.save(writer))
 
     def save(self, writer: CheckpointWriter) -> int:
-        """Write every part, between two rounds; return the learner step. Without the worlds, where a fault has left them half stepped."""
+        """Write every part, between two rounds; return the learner step. Without the worlds, where a fault has left
+        them half stepped.
+        """
         answer = self._mailbox.post(Save(str(writer.path / "learner")))
         self.loop.look()
         writer.add(file.below("learner") for file in answer().files)
@@ -209,14 +217,20 @@ class LocalWiring:
             self._weights.publish(self._checked_weights(header, arrays))
 
     def _checked_weights(self, header: Any, arrays: dict[str, np.ndarray]) -> PolicySnapshot:
-        """Return the published weights that were saved; ValueError unless workers can act with them, and the next are newer."""
+        """Return the published weights that were saved; ValueError unless workers can act with them, and the next are
+        newer.
+        """
         own = self.learner_state.snapshot()
         with within("rollout/weights.json: "):
             newest = count(low=own.version, high=own.version)
-            check_numbers("weights", {**header, "names": 0}, {"version": newest, "learner_step": count(), "names": count()})
+            check_numbers(
+                "weights", {**header, "names": 0}, {"version": newest, "learner_step": count(), "names": count()}
+            )
             require(header["names"] == list(own.names), "names: are not those of this network's parameters")
         with within("rollout/weights.safetensors: "):
-            form = {name: like(array, -MAX_FLOAT32, MAX_FLOAT32) for name, array in zip(own.names, own.arrays, strict=True)}
+            form = {
+                name: like(array, -MAX_FLOAT32, MAX_FLOAT32) for name, array in zip(own.names, own.arrays, strict=True)
+            }
             check_numbers("weights", arrays, form)
         return PolicySnapshot(header["version"], header["learner_step"], own.names, tuple(arrays[n] for n in own.names))
 
@@ -230,7 +244,10 @@ class LocalWiring:
                     self.worker.load_state_dict({name: arrays[name] for name in arrays.files})
                     stored = self.replay.newest_sequence(0, 0)
                     require(self.worker.sequence > stored, f"sequence: fragment {stored} has been stored already")
-                require(self.curriculum.workers in ((), (0,)), "curriculum.json: joined_at: names workers that there are none of")
+                require(
+                    self.curriculum.workers in ((), (0,)),
+                    "curriculum.json: joined_at: names workers that there are none of",
+                )
             except RangeError:
                 raise
             except ValueError as error:

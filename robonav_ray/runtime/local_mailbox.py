@@ -34,7 +34,9 @@ class LocalMailbox:
         self._next_id = 0
 
     def post(self, request: Request[A]) -> Callable[[], A]:
-        """Queue a command; returns what takes its answer once the learner has looked (LearnerCallError where that is a refusal)."""
+        """Queue a command; returns what takes its answer once the learner has looked (LearnerCallError where that is a
+        refusal).
+        """
         self._next_id += 1
         command = Command(self._next_id, request)
         self._waiting.append(command)

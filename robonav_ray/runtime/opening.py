@@ -1,4 +1,6 @@
-"""Opening a run session: which config, which run, which checkpoint; nothing is made or started before all of it is right."""
+"""Opening a run session: which config, which run, which checkpoint; nothing is made or started before all of it is
+right.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,14 @@ from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, newest_good
 from robonav_ray.runs.freeing import refuse_policy_alone
 from robonav_ray.runs.located import refuse_uri
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, check_same_task, create_run, refuse_existing
-from robonav_ray.runs.stored_runs import StoredRunError, bring_run, check_writable, holds_run, stored_checkpoints, stored_run
+from robonav_ray.runs.stored_runs import (
+    StoredRunError,
+    bring_run,
+    check_writable,
+    holds_run,
+    stored_checkpoints,
+    stored_run,
+)
 from robonav_ray.runs.task import Task, check_gates, describe_task
 from robonav_ray.runs.which_run import FoundRun, hold_run
 from robonav_ray.runtime.auto_sizes import sizes_of
@@ -64,13 +73,21 @@ class Opening:
         """Make the run directory and hold it, unless there is one to go on with."""
         if self.resumed is None:
             storage = self.config.checkpoint.storage
-            run = create_run(self.config, self.directory, lambda path: storage is not None and holds_run(storage, path.name))
+            run = create_run(
+                self.config, self.directory, lambda path: storage is not None and holds_run(storage, path.name)
+            )
             self.held.enter_context(run.locked())
             return RunSession(self.config, self.task, run, self._first_checkpoint(run), self.began)
         run, checkpoint = self.resumed
         checkpoint = checkpoint or self._first_checkpoint(run)
         return RunSession(
-            self.config, self.task, run, checkpoint, self.began, goes_on=checkpoint is None, stored_seen=self.stored_seen
+            self.config,
+            self.task,
+            run,
+            checkpoint,
+            self.began,
+            goes_on=checkpoint is None,
+            stored_seen=self.stored_seen,
         )
 
     def _first_checkpoint(self, run: RunDirectory) -> Checkpoint | None:
@@ -88,7 +105,8 @@ def resolve_opening(
 ) -> Opening:
     """Resolve config, run and checkpoint. Makes nothing; a run that is to be gone on with is held.
 
-    ``asked`` is a file, or a config as it is (``overrides`` are in it then); None takes the defaults, or the config of the run to resume.
+    ``asked`` is a file, or a config as it is (``overrides`` are in it then); None takes the defaults, or the config of
+    the run to resume.
 
     Raises:
         UserError: For anything that is wrong.
@@ -112,7 +130,9 @@ def _resolved(
     if init_from is not None and resume not in (None, "auto"):
         raise ConfigError("--init-from begins a new run, and --resume goes on with one: leave one of the two away")
     if resume is not None and resume not in ("auto", "latest") and not is_uri(resume) and not Path(resume).exists():
-        raise RunDirectoryError(f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)")
+        raise RunDirectoryError(
+            f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)"
+        )
     if resume is not None and is_uri(resume):
         try:
             check_location(resume)
@@ -157,7 +177,8 @@ def _resolved(
 def _decide(
     found: FoundRun, config: RunConfig, resume: str | None, directory: Path | None
 ) -> tuple[tuple[RunDirectory, Checkpoint | None] | None, frozenset[str] | None]:
-    """Choose where to begin in the run, which is held, so that nobody's work falls between; None where there is nothing to go on with.
+    """Choose where to begin in the run, which is held, so that nobody's work falls between; None where there is nothing
+    to go on with.
 
     Also returns what lay in the run's storage before that.
     """

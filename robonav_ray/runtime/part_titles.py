@@ -14,7 +14,9 @@ _TITLE = re.compile(r"ray::(\w+)(?:\.(\w+))?")
 
 @cache
 def part_classes() -> Mapping[str, Part]:
-    """Return the part that each class of actor is, by the class's name. Imports the classes, and with them Ray and torch."""
+    """Return the part that each class of actor is, by the class's name. Imports the classes, and with them Ray and
+    torch.
+    """
     from ray.train.v2._internal.execution.controller import TrainController
     from ray.train.v2._internal.execution.worker_group.worker import RayTrainWorker
 
@@ -35,7 +37,9 @@ def part_classes() -> Mapping[str, Part]:
 
 
 def part_of(title: str, more: Mapping[str, Part] = MappingProxyType({})) -> Part | None:
-    """Return the part whose process has this title; None for any other process. ``more`` are classes beside the run's own."""
+    """Return the part whose process has this title; None for any other process. ``more`` are classes beside the run's
+    own.
+    """
     match = _TITLE.match(title)
     return (more.get(match[1]) or part_classes().get(match[1])) if match else None
 

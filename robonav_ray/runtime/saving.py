@@ -1,9 +1,10 @@
-"""Checkpoints in the background: the cut is made in the controller's loop, waiting for the writers and committing in a thread.
+"""Checkpoints in the background: the cut is made in the controller's loop, waiting for the writers and committing in a
+thread.
 
 ::
 
-    controller --begin--> cut (parts stand for a moment) --> thread: parts have written? --> commit --> prune --> parts told
-               <--take----------------------------------------------- SaveOutcome
+    controller --begin--> cut (parts stand for a moment) --> thread: parts written? --> commit --> prune --> parts told
+               <--take------------------------------------------ SaveOutcome
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class SaveOutcome:
 
 
 class Saver:
-    """Makes checkpoints of a running wiring, one at a time. ``begin``, ``take`` and ``wait`` are called by one thread."""
+    """Makes checkpoints of a running wiring, one at a time. ``begin``, ``take`` and ``wait`` are called by one
+    thread.
+    """
 
     def __init__(self, session: RunSession, wiring: Saves) -> None:
         """Nothing is saved yet."""

@@ -1,10 +1,12 @@
-"""Signals that would end the process ask for a checkpoint and an orderly end within a grace; a second SIGINT ends at once.
+"""Signals that would end the process ask for a checkpoint and an orderly end within a grace; a second SIGINT ends at
+once.
 
-SIGINT and SIGTERM are a person's and an operator's; SIGHUP comes when the terminal is closed, SIGUSR1, SIGUSR2 and SIGXCPU from job queues
-before a limit, SIGQUIT, SIGALRM and the like from other programs. Each of them would lose what was learned since the last checkpoint.
+SIGINT and SIGTERM are a person's and an operator's; SIGHUP comes when the terminal is closed, SIGUSR1, SIGUSR2 and
+SIGXCPU from job queues before a limit, SIGQUIT, SIGALRM and the like from other programs. Each of them would lose what
+was learned since the last checkpoint.
 
-What is not over within the grace (a storage that hangs, a part that does not end) is ended by force: the last committed checkpoint is
-intact, and the exit code tells the caller to start the command again.
+What is not over within the grace (a storage that hangs, a part that does not end) is ended by force: the last committed
+checkpoint is intact, and the exit code tells the caller to start the command again.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from robonav_ray.runtime.streams import EXIT_FAILED, EXIT_RESUME, Loss, current_
 __all__ = ["EXIT_FAILED", "EXIT_RESUME", "StopRequest", "stop_on_interrupt", "stop_on_signals"]
 
 ONE_S = 0.5
-"""Signals within this long of each other are one: a terminal and a wrapper (``timeout``, ``make``, ``uv run``) send one each."""
+"""Signals within this long of each other are one: a terminal and a wrapper (``timeout``, ``make``, ``uv run``) send one
+each."""
 _OURS = (signal.SIGINT, signal.SIGTERM)
 _MAY_BE_ANOTHERS = (
     signal.SIGHUP,
@@ -59,7 +62,9 @@ class StopRequest:
 
     @property
     def resume_code(self) -> int:
-        """The exit code of a run that was stopped and can be resumed: 1 where what it had to say could not be written."""
+        """The exit code of a run that was stopped and can be resumed: 1 where what it had to say could not be
+        written.
+        """
         return EXIT_RESUME if self.loss is None else self.loss.exit_code
 
     @property
@@ -82,7 +87,10 @@ class StopRequest:
 
     def _end_by_force(self, seconds: float, why: str) -> None:
         assert self._end is not None
-        line = f"not over {seconds:g} s after {why}: ended by force with exit code {self.exit_code}; what was committed before is intact"
+        line = (
+            f"not over {seconds:g} s after {why}: ended by force with exit code {self.exit_code}; "
+            "what was committed before is intact"
+        )
         with contextlib.suppress(OSError):  # the reader of the output may be gone, or not read any more
             if select.select([], [2], [], 0.0)[1]:
                 os.write(2, f"robonav: {line}\n".encode())
@@ -91,13 +99,14 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) -> Iterator[StopRequest]:
-    """Turn signals that would end the process into a StopRequest while the block runs; must be entered in the main thread.
+    """Turn signals that would end the process into a StopRequest while the block runs; must be entered in the main
+    thread.
 
     So does output without a reader, unless what the block makes does not need a reader (``needs_reader``).
 
-    Of the signals in ``_MAY_BE_ANOTHERS`` those are left alone that have a handler already: ``nohup`` ignores SIGHUP, and a
-    program around us may use SIGALRM. With ``grace_s`` the process is ended by force when the block is not left within that many seconds
-    of the first signal.
+    Of the signals in ``_MAY_BE_ANOTHERS`` those are left alone that have a handler already: ``nohup`` ignores SIGHUP,
+    and a program around us may use SIGALRM. With ``grace_s`` the process is ended by force when the block is not left
+    within that many seconds of the first signal.
     """
     request = StopRequest(None if grace_s is None else os._exit)
 
@@ -127,10 +136,11 @@ def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) 
 
 @contextlib.contextmanager
 def stop_on_interrupt() -> Iterator[StopRequest]:
-    """As ``stop_on_signals``, for a call inside a program of somebody else: it is never ended by force, and has its handlers back after.
+    """As ``stop_on_signals``, for a call inside a program of somebody else: it is never ended by force, and has its
+    handlers back after.
 
-    In the main thread, SIGINT asks for an end (a second one raises KeyboardInterrupt). So does a SIGTERM that the program does not handle;
-    it is raised again when the block is left. In another thread no handler is touched.
+    In the main thread, SIGINT asks for an end (a second one raises KeyboardInterrupt). So does a SIGTERM that the
+    program does not handle; it is raised again when the block is left. In another thread no handler is touched.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -21,7 +21,8 @@ def max_sample_rows(config: RunConfig) -> int:
 
 
 def check_sizes(config: RunConfig, spec: TransitionSpec, memory_bytes: int | None = None) -> None:
-    """Refuse a replay that does not fit into memory (``memory_bytes``; None: this machine's), and a pacing that could block both sides.
+    """Refuse a replay that does not fit into memory (``memory_bytes``; None: this machine's), and a pacing that could
+    block both sides.
 
     Raises:
         ConfigError: with the figures and the keys to change.
@@ -30,9 +31,9 @@ def check_sizes(config: RunConfig, spec: TransitionSpec, memory_bytes: int | Non
     shard = config.replay.capacity // config.replay.num_shards
     if rows > shard:
         raise ConfigError(
-            f"replay.capacity ({config.replay.capacity}): a shard has {shard} rows, but one fragment can have {rows} (rollout.num_worlds x "
-            "(steps_per_fragment + n_step), and hindsight.num_goals times as many more); raise replay.capacity, or lower "
-            "rollout.num_worlds or rollout.steps_per_fragment"
+            f"replay.capacity ({config.replay.capacity}): a shard has {shard} rows, but one fragment can have {rows} "
+            "(rollout.num_worlds x (steps_per_fragment + n_step), and hindsight.num_goals times as many more); raise "
+            "replay.capacity, or lower rollout.num_worlds or rollout.steps_per_fragment"
         )
     try:
         check_memory(spec, config.replay, memory_bytes)

@@ -1,8 +1,9 @@
-"""Standard output and error of a command whose reader may go away, whose disk may fill up, whose terminal may be closed.
+"""Standard output and error of a command whose reader may go away, whose disk may fill up, whose terminal may be
+closed.
 
-``robonav train | head -1`` must not lose a training. So what is printed goes through a file that drops what it cannot write, remembers
-why, and tells who listens: a training or a search then ends as after a signal. Rich, typer, logging, warnings and the interpreter's own
-flush at its exit all write through it; none of them sees an error.
+``robonav train | head -1`` must not lose a training. So what is printed goes through a file that drops what it cannot
+write, remembers why, and tells who listens: a training or a search then ends as after a signal. Rich, typer, logging,
+warnings and the interpreter's own flush at its exit all write through it; none of them sees an error.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ class _Guarded(io.FileIO):
         return size
 
     def _wait(self) -> bool:
-        """Wait until something can be written, for as long as it takes unless the command is to end; False when it took too long."""
+        """Wait until something can be written, for as long as it takes unless the command is to end; False when it took
+        too long.
+        """
         poll, ending_since = select.poll(), None
         poll.register(self.fileno(), select.POLLOUT)
         while not poll.poll(_WAIT_MS):
@@ -117,9 +120,11 @@ def current_streams() -> Streams | None:
 
 @contextlib.contextmanager
 def guarded_streams() -> Iterator[Streams]:
-    """Have standard output and error guarded while the block runs; those that were replaced (by a test, a notebook) are left alone.
+    """Have standard output and error guarded while the block runs; those that were replaced (by a test, a notebook) are
+    left alone.
 
-    A descriptor that is closed (``>&-``) leads nowhere from now on: else the next file that is opened would get its number, and the output.
+    A descriptor that is closed (``>&-``) leads nowhere from now on: else the next file that is opened would get its
+    number, and the output.
     """
     global _current
     _open_all_three()

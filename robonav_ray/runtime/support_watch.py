@@ -9,7 +9,8 @@ from robonav_ray.records import Metrics
 
 logger = logging.getLogger(__name__)
 MOST_BEYOND = 0.2
-"""Part of the targets' probability that may lie beyond one end; an even distribution over 51 atoms has a fiftieth in the outermost."""
+"""Part of the targets' probability that may lie beyond one end; an even distribution over 51 atoms has a fiftieth in
+the outermost."""
 LEARNER_STEPS = 200
 """So long it must be beyond before it is said: values overshoot for a moment."""
 
@@ -42,7 +43,8 @@ class SupportWatch:
         key, value, word = ("v_min", algo.v_min, "high") if side == "below" else ("v_max", algo.v_max, "low")
         further = value - (algo.v_max - algo.v_min) if side == "below" else value + (algo.v_max - algo.v_min)
         return (
-            f"algo.{key} ({value:g}) is too {word}: {beyond:.0%} of the targets' probability lies {side} it, so values saturate there. "
-            f"Start a new run with a wider support, for instance algo.{key}={further:g}, or with a smaller algo.reward_scale: rewards of "
-            f"r in every step are worth r * {algo.reward_scale / (1.0 - algo.gamma):.4g} (algo.reward_scale / (1 - algo.gamma))"
+            f"algo.{key} ({value:g}) is too {word}: {beyond:.0%} of the targets' probability lies {side} it, so values "
+            f"saturate there. Start a new run with a wider support, for instance algo.{key}={further:g}, or with a "
+            "smaller algo.reward_scale: rewards of r in every step are worth r * "
+            f"{algo.reward_scale / (1.0 - algo.gamma):.4g} (algo.reward_scale / (1 - algo.gamma))"
         )

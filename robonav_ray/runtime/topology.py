@@ -2,14 +2,17 @@
 
 ::
 
-    curriculum <--assignments, episodes-- rollout workers --fragments--> shards --batches--> learner ranks (TorchTrainer)
-        ^                                     |     ^                     ^  ^                  |   |        ^
-        | progress                reservations|     |weights              |  +--- priorities ---+   |        | commands
-        |                                     v     |                     |                         v        |
-     driver ---- polls ---------------->  ledger    +------------------------------- weight store   |     mailbox <--> driver
-                                                                                           ^-----publish
+    curriculum <--assignments, episodes-- rollout workers --fragments--> shards --batches--> learner ranks (Ray Train)
+        ^                                     |     ^                     ^                     |   |        ^
+        | progress                reservations|     |weights              +---- priorities -----+   |        | commands
+        |                                     v     |                                               |        |
+     driver ---- polls ---------------->   ledger   +-------------- weight store <-----publish------+     mailbox
+                                                                                                             ^
+                                                                                                             |
+                                                                                                           driver
 
-What polls them is in ``ray_wiring.py``, what saves them in ``ray_cut.py``, what shares the worlds out anew in ``sharing.py``.
+What polls them is in ``ray_wiring.py``, what saves them in ``ray_cut.py``, what shares the worlds out anew in
+``sharing.py``.
 """
 
 from __future__ import annotations
@@ -34,9 +37,10 @@ from robonav_ray.replay.remote import ReplayHandles, start_replay
 from robonav_ray.rollout.fleet import RolloutFleet
 from robonav_ray.rollout.make_worker import WorkerOrder
 from robonav_ray.rollout.remote import RayWorkerProcesses
-from robonav_ray.runs.checkpoint import Checkpoint, taking_up
+from robonav_ray.runs.checkpoint import Checkpoint
 from robonav_ray.runs.policies import read_policy
 from robonav_ray.runs.stored_runs import ray_train_notes
+from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runtime.over_ray.events import EventLog
 from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
@@ -73,10 +77,12 @@ class Parts:
 
 
 def start_parts(session: RunSession, plan: Plan) -> Parts:
-    """Start everything at once and return without waiting for it to be up; only what ``session.checkpoint`` holds is waited for.
+    """Start everything at once and return without waiting for it to be up; only what ``session.checkpoint`` holds is
+    waited for.
 
-    The mailbox, the curriculum and the ledger share one actor without a CPU of its own, on the driver's node: losing it ends the session.
-    The weight store, without which the session goes on, is an actor of its own there. For many workers each of the three has its own.
+    The mailbox, the curriculum and the ledger share one actor without a CPU of its own, on the driver's node: losing it
+    ends the session. The weight store, without which the session goes on, is an actor of its own there. For many
+    workers each of the three has its own.
     """
     config, task = session.config, session.task
     events = EventLog(session.run.path)
@@ -108,13 +114,15 @@ def start_parts(session: RunSession, plan: Plan) -> Parts:
 def worker_orders(
     session: RunSession, plan: Plan, curriculum: CurriculumHandle, replay: ReplayHandles, weights: RemoteWeights
 ) -> list[WorkerOrder]:
-    """Return what each rollout worker of ``plan`` is made from: it holds the curriculum, the ledger (which names the shards), the store."""
+    """Return what each rollout worker of ``plan`` is made from: it holds the curriculum, the ledger (which names the
+    shards), the store.
+    """
     config = session.config
     return [
         WorkerOrder(
-            config=config, levels=session.task.levels, worker=worker, life=session.counters.incarnation * LIVES_PER_SESSION,
-            first_world=first, num_worlds=num_worlds, assignments=curriculum.source(),
-            sink=replay.transition_sink(config.rollout.max_in_flight), weights=weights,
+            config=config, levels=session.task.levels, worker=worker,
+            life=session.counters.incarnation * LIVES_PER_SESSION, first_world=first, num_worlds=num_worlds,
+            assignments=curriculum.source(), sink=replay.transition_sink(config.rollout.max_in_flight), weights=weights,
         )
         for worker, (first, num_worlds) in enumerate(plan.worlds)
     ]  # fmt: skip
@@ -158,8 +166,12 @@ def _start_learner(
     )
 
 
-def _take_up(checkpoint: Checkpoint, curriculum: CurriculumHandle, replay: ReplayHandles, weights: RemoteWeights) -> None:
-    """Load curriculum and replay, and publish the policy, so that no worker acts without one while the learner comes up."""
+def _take_up(
+    checkpoint: Checkpoint, curriculum: CurriculumHandle, replay: ReplayHandles, weights: RemoteWeights
+) -> None:
+    """Load curriculum and replay, and publish the policy, so that no worker acts without one while the learner comes
+    up.
+    """
     with taking_up(checkpoint):
         with within("curriculum.json: "):
             curriculum.load(checkpoint.read_json("curriculum.json"))
@@ -169,7 +181,9 @@ def _take_up(checkpoint: Checkpoint, curriculum: CurriculumHandle, replay: Repla
 
 
 def _forget_worker(worker: int, life: int, curriculum: CurriculumHandle, replay: ReplayHandles) -> int:
-    """Forget a worker's life everywhere, so that nothing waits for it and nothing that it may still send is taken; return rows lost."""
+    """Forget a worker's life everywhere, so that nothing waits for it and nothing that it may still send is taken;
+    return rows lost.
+    """
     try:
         [rows] = ray.get([replay.ledger.fence.remote(worker, life)], timeout=CALL_TIMEOUT_S)
         curriculum.worker_lost(worker)

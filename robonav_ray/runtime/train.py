@@ -1,4 +1,6 @@
-"""A run session from its opening to its end, in one of the two wirings; then its policy is evaluated, and it is said what is next."""
+"""A run session from its opening to its end, in one of the two wirings; then its policy is evaluated, and it is said
+what is next.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +152,9 @@ def _check_device(config: RunConfig, kind: str) -> None:
 def _live(
     opening: Opening, stop: StopRequest, audience: Audience, wiring: Wirings, start: StartWiring
 ) -> tuple[RunSession, Ending]:
-    """The run to its end: one session, or several where a part was lost that cannot be replaced while the others run."""
+    """The run to its end: one session, or several where a part was lost that cannot be replaced while the others
+    run.
+    """
     session, console = opening.begin(), audience.screen
     console.print(Text.assemble((session.run.shown, "bold"), f"  {session.task.describe()}"))
     if told := budget_text(session):
@@ -171,7 +175,8 @@ def _live(
 
 
 def _session_after(session: RunSession, error: PartLostError, lost_at: list[float]) -> RunSession:
-    """Return the session that goes on from the newest whole checkpoint after ``error``; raises ``error`` when that has been tried enough.
+    """Return the session that goes on from the newest whole checkpoint after ``error``; raises ``error`` when that has
+    been tried enough.
 
     Enough is ``runtime.max_session_restarts`` within an hour, or twice in a row without a checkpoint in between.
 

@@ -9,7 +9,9 @@ from robonav_ray.tracking.fanout import find_extra
 
 
 def check_user_code(config: RunConfig, task: Task) -> None:
-    """Raise UserError for the first tracker, metric or network of the config that is not there, or breaks its contract."""
+    """Raise UserError for the first tracker, metric or network of the config that is not there, or breaks its
+    contract.
+    """
     find_extra(config.tracking)
     find_metrics(config.evaluation.metrics)
     if config.algo.network is not None:

@@ -24,15 +24,18 @@ _DRAW_S = 0.1
 class EvaluationStopped(KeyboardInterrupt):
     """A person or a signal asked for an end: the evaluation has no result.
 
-    The episodes that are through by then are the short ones, so they are no result. No ``Exception``, as environments may catch those.
+    The episodes that are through by then are the short ones, so they are no result. No ``Exception``, as environments
+    may catch those.
     """
 
 
 @contextlib.contextmanager
 def stopped_at_once(stop: StopRequest) -> Iterator[None]:
-    """In the block, a signal that makes ``stop`` true raises EvaluationStopped where the program just is, once; so does ``stop`` before.
+    """In the block, a signal that makes ``stop`` true raises EvaluationStopped where the program just is, once; so does
+    ``stop`` before.
 
-    A step of environments that are not ours may take minutes, and nothing is lost with it. Outside of the main thread it does nothing.
+    A step of environments that are not ours may take minutes, and nothing is lost with it. Outside of the main thread
+    it does nothing.
     """
     if stop:
         raise EvaluationStopped
@@ -64,17 +67,26 @@ def stopped_at_once(stop: StopRequest) -> Iterator[None]:
 class EvaluationWatch:
     """Shows how far evaluations are, one after the other; a context manager."""
 
-    def __init__(self, console: Screen, stop: StopRequest | None = None, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, console: Screen, stop: StopRequest | None = None, now: Callable[[], float] = time.monotonic
+    ) -> None:
         """Show on ``console``: bars on a terminal, else a line every ``LINE_S`` seconds."""
         self._console, self._stop, self._now = console, stop, now
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
     def __enter__(self) -> Self:
         self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bars.stop()
 
     def begin(self, what: str, num_episodes: int) -> Callable[[EvaluationProgress], None]:

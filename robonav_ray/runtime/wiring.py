@@ -31,10 +31,12 @@ class RunSession:
     goes_on: bool = False
     """Whether there are notes of an earlier session to go on with, though there may be no checkpoint."""
     lost_at: float | None = None
-    """``time.monotonic()`` at which the session before it in this command was lost with a part; None where there was none."""
+    """``time.monotonic()`` at which the session before it in this command was lost with a part; None where there was
+    none."""
 
     stored_seen: frozenset[str] | None = None
-    """Names of the checkpoints in the storage when ``checkpoint`` was chosen; None: those that are there when the session begins."""
+    """Names of the checkpoints in the storage when ``checkpoint`` was chosen; None: those that are there when the
+    session begins."""
 
     @property
     def counters(self) -> Counters:
@@ -57,7 +59,8 @@ class PendingSave(Protocol):
         ...
 
     def poll(self, timeout_s: float) -> bool:
-        """Wait up to ``timeout_s`` seconds; return whether every part has written, and the writer given the entries of their files.
+        """Wait up to ``timeout_s`` seconds; return whether every part has written, and the writer given the entries of
+        their files.
 
         May be called from another thread than the rest of the wiring.
 
@@ -109,7 +112,8 @@ class Saves(Protocol):
     def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> PendingSave:
         """Make a cut through all parts, and have each write its state at that cut into ``writer.path``. One at a time.
 
-        Parts that can go on working while they write; with ``last`` nothing is wanted of them any more, and they need not.
+        Parts that can go on working while they write; with ``last`` nothing is wanted of them any more, and they need
+        not.
 
         Raises:
             OSError, LearnerCallError, ValueError: When a part could not; all parts go on working.
@@ -150,9 +154,9 @@ class TakesOver(Protocol):
     def take_over(self, donor: Checkpoint, changes: Mapping[str, Any]) -> bool:
         """Go on from ``donor``, a checkpoint of another run on the same task, without starting the parts anew.
 
-        Weights, optimiser and curriculum become the donor's, and the learner's settings ``changes`` (those that may change while it runs)
-        are set anew; rows stay, and env steps go on being counted. Returns False, and changes nothing, where the parts cannot: they have
-        to be started anew.
+        Weights, optimiser and curriculum become the donor's, and the learner's settings ``changes`` (those that may
+        change while it runs) are set anew; rows stay, and env steps go on being counted. Returns False, and changes
+        nothing, where the parts cannot: they have to be started anew.
 
         Raises:
             LearnerCallError, ValueError: When a part could not; the learner goes on as it can.

@@ -26,10 +26,12 @@ KEEP_TIMEOUT_S = 30.0
 
 
 class FanoutTracker:
-    """Writes every point to the spool and offers it to every backend; only ``close`` waits for a backend, for a bounded time.
+    """Writes every point to the spool and offers it to every backend; only ``close`` waits for a backend, for a bounded
+    time.
 
-    A spool that cannot be written (disk full) is tried again at the next point; ``tracking/backends_failed`` counts the backends that take
-    nothing now. Errors of a backend other than ``OSError`` and ``TrackerError`` are bugs and are raised at the next call.
+    A spool that cannot be written (disk full) is tried again at the next point; ``tracking/backends_failed`` counts the
+    backends that take nothing now. Errors of a backend other than ``OSError`` and ``TrackerError`` are bugs and are
+    raised at the next call.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class FanoutTracker:
             feed.offer_file(path)
 
     def close(self) -> None:
-        """Deliver what is left for a bounded time and end; what stays undelivered is said. A second call does nothing."""
+        """Deliver what is left for a bounded time and end; what stays undelivered is said. A second call does
+        nothing.
+        """
         if self._closed:
             return
         self._closed = True
@@ -120,11 +124,13 @@ def _open_extra(config: TrackingConfig, directory: Path, resume_step: int | None
         try:
             tracker = make(directory, resume_step)
         except (TypeError, ValueError, OSError) as error:
-            raise UserError(f"tracking.extra: {name!r} cannot be made as Name(directory, resume_step): {error}") from error
+            raise UserError(
+                f"tracking.extra: {name!r} cannot be made as Name(directory, resume_step): {error}"
+            ) from error
         if not isinstance(tracker, Tracker):
             raise UserError(
-                f"tracking.extra: {name!r} made a {type(tracker).__name__}, which is no tracker: it needs log(metrics, step), save(path) "
-                "and close() (docs/extensions.md)"
+                f"tracking.extra: {name!r} made a {type(tracker).__name__}, which is no tracker: it needs log(metrics, "
+                "step), save(path) and close() (docs/extensions.md)"
             )
         trackers.append(tracker)
     return trackers
@@ -135,8 +141,8 @@ def open_trackers(
 ) -> FanoutTracker:
     """Open the configured backends in ``directory``, and put ``extra`` (the Ray metrics) behind them.
 
-    ``resume_step`` is the env step of the checkpoint that a resumed run starts from; None for a new run. metrics.jsonl is written with any
-    backend: it is what the others are given again when they were down.
+    ``resume_step`` is the env step of the checkpoint that a resumed run starts from; None for a new run. metrics.jsonl
+    is written with any backend: it is what the others are given again when they were down.
     """
     own = _open_extra(config, directory, resume_step)
     spool = JsonlTracker(directory, resume_step) if config.backends or config.extra else None
@@ -145,9 +151,11 @@ def open_trackers(
 
 
 def keep_files(config: TrackingConfig, directory: Path, step: int, paths: Sequence[Path]) -> None:
-    """Give curves, evaluations and films of the run in ``directory``, made at ``step`` or after training, to every tracker of it.
+    """Give curves, evaluations and films of the run in ``directory``, made at ``step`` or after training, to every
+    tracker of it.
 
-    They are opened again for that. What they do not take is said in a warning: the files lie where they were written in any case.
+    They are opened again for that. What they do not take is said in a warning: the files lie where they were written in
+    any case.
     """
     backends: list[Tracker] = []
     for name in config.backends:

@@ -1,4 +1,5 @@
-"""One slow or fallible backend behind a thread of its own: the run never waits for it, and what it missed is read again from the spool.
+"""One slow or fallible backend behind a thread of its own: the run never waits for it, and what it missed is read again
+from the spool.
 
 ::
 
@@ -6,9 +7,9 @@
        |                        when full: behind
        +--every point--> metrics.jsonl (the spool) --read again---^
 
-Points reach the backend in order. A call that failed is repeated, with longer and longer pauses, until it succeeds or the feed is closed:
-a backend that is down catches up when it is back. A point is given up only when the feed is closed, or when the spool cannot be written
-either; both are counted.
+Points reach the backend in order. A call that failed is repeated, with longer and longer pauses, until it succeeds or
+the feed is closed: a backend that is down catches up when it is back. A point is given up only when the feed is closed,
+or when the spool cannot be written either; both are counted.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ RETRY_S, RETRY_MOST_S = 0.5, 30.0
 
 
 class TrackerError(Exception):
-    """A backend cannot take this now (its server is gone, its quota used); raised by backends, repeated by their feed."""
+    """A backend cannot take this now (its server is gone, its quota used); raised by backends, repeated by their
+    feed.
+    """
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ class BackendFeed:
             self._news.notify_all()
 
     def join(self, timeout_s: float) -> tuple[int, int]:
-        """Wait for the end that ``begin_close`` asked for; return how many points and files the backend has not been given."""
+        """Wait for the end that ``begin_close`` asked for; return how many points and files the backend has not been
+        given.
+        """
         self._thread.join(timeout_s)
         with self._news:
             self._abandoned = True
@@ -149,7 +154,9 @@ class BackendFeed:
     def _deliver(self, job: Point | Path) -> bool:
         """Give one thing to the backend and take it off the list; False when it was given up at the end."""
         call: Callable[[], None] = (
-            (lambda: self._backend.log(job.metrics, job.step)) if isinstance(job, Point) else (lambda: self._backend.save(job))
+            (lambda: self._backend.log(job.metrics, job.step))
+            if isinstance(job, Point)
+            else (lambda: self._backend.save(job))
         )
         pause_s = self._retry_s
         while True:

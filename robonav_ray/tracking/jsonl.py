@@ -19,10 +19,11 @@ SUPERSEDED_FILE = "metrics.superseded.jsonl"
 
 
 class JsonlTracker:
-    """Appends ``{"step": ..., "time": ..., name: value, ...}``, every line at once; values that are not finite become null.
+    """Appends ``{"step": ..., "time": ..., name: value, ...}``, every line at once; values that are not finite become
+    null.
 
-    A (step, tag) stands in the file once: a tag that was already recorded at this or a later step is left out of the line.
-    Opened with ``resume_step``, everything beyond that step, and a line that a crash tore, moves to
+    A (step, tag) stands in the file once: a tag that was already recorded at this or a later step is left out of the
+    line. Opened with ``resume_step``, everything beyond that step, and a line that a crash tore, moves to
     ``metrics.superseded.jsonl`` beside it, because the resumed run will live through those steps again.
 
     A line that cannot be written (disk full) raises OSError and leaves the file as it was; the next one is tried anew.

@@ -37,7 +37,9 @@ class StatusView(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
 
 
 class _View:
@@ -49,7 +51,9 @@ class _View:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
         self.close()
 
 
@@ -128,7 +132,9 @@ def _rate(value: float | None) -> str:
 
 
 class StatusBlock(_View):
-    """Renders a status as one block for ``console``; fits 80 x 24 and shrinks with it. Where it is shown is a subclass's."""
+    """Renders a status as one block for ``console``; fits 80 x 24 and shrinks with it. Where it is shown is a
+    subclass's.
+    """
 
     def __init__(self, console: Screen):
         self.console = console
@@ -145,7 +151,9 @@ class StatusBlock(_View):
         width = min(self.console.width, _MAX_WIDTH)
         left = f"{format_seconds(status.pace.elapsed_s)} of {format_seconds(status.run.config.budget.time_s)}"
         eta = (
-            "" if status.pace.eta_s is None else f" {'-' if self._ascii else '·'} about {format_seconds(status.pace.eta_s)} to go"
+            ""
+            if status.pace.eta_s is None
+            else f" {'-' if self._ascii else '·'} about {format_seconds(status.pace.eta_s)} to go"
         )
         stages: list[RenderableType] = [self._stages(status, width - 4), Text()] if status.run.has_stages else []
         rows: list[RenderableType] = [
@@ -182,7 +190,9 @@ class StatusBlock(_View):
                 frac, style, word = status.gate_frac, "cyan", f"{status.gate_frac:.0%}"
             else:
                 frac, style, word = 0.0, "dim", ""
-            label = Text(f"{i} {name}", style="bold" if i == status.progress.stage else "", no_wrap=True, overflow="ellipsis")
+            label = Text(
+                f"{i} {name}", style="bold" if i == status.progress.stage else "", no_wrap=True, overflow="ellipsis"
+            )
             label.truncate(name_width)
             table.add_row(label, self._bar(frac, bar_width, style), Text(word, style=style))
         return table
@@ -195,9 +205,13 @@ class StatusBlock(_View):
         table.add_column(no_wrap=True)
         if status.progress.tells_success:
             spark = sparkline(list(self._success)[-max(8, width - 34) :], ascii_only=self._ascii)
-            needed = "" if status.progress.min_success_frac is None else f"{at_least} {status.progress.min_success_frac:.0%}"
+            needed = (
+                "" if status.progress.min_success_frac is None else f"{at_least} {status.progress.min_success_frac:.0%}"
+            )
             table.add_row(
-                "success", Text(_percent(status.success_frac), style="bold"), Text.assemble(f"{needed:<7}", (spark, "green"))
+                "success",
+                Text(_percent(status.success_frac), style="bold"),
+                Text.assemble(f"{needed:<7}", (spark, "green")),
             )
         needed = "" if status.progress.min_return is None else f"> {status.progress.min_return:g}"
         progress = status.progress
@@ -256,7 +270,9 @@ class LivePanel(StatusBlock):
 class PlainPanel(_View):
     """One line every ``interval_s`` seconds, and at once when the stage or the message changes; for logs and pipes."""
 
-    def __init__(self, write: Callable[[str], object], interval_s: float = 10.0, now: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, write: Callable[[str], object], interval_s: float = 10.0, now: Callable[[], float] = time.monotonic
+    ):
         self._write = write
         self._interval_s = interval_s
         self._now = now
@@ -301,8 +317,8 @@ def no_view(kind: PanelKind) -> StatusView:
 def make_panel(kind: PanelKind, console: Screen) -> StatusView:
     """Return the view that ``config.tracking.panel`` asks for, on ``console``.
 
-    ``auto`` is live in a terminal at least ``MIN_LIVE_WIDTH`` wide that can move its cursor, plain lines elsewhere. Colours
-    follow ``NO_COLOR``.
+    ``auto`` is live in a terminal at least ``MIN_LIVE_WIDTH`` wide that can move its cursor, plain lines elsewhere.
+    Colours follow ``NO_COLOR``.
     """
     if kind == "off":
         return NoPanel()

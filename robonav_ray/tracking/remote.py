@@ -12,7 +12,8 @@ from robonav_ray.tracking.names import gauge_name
 
 
 class PrometheusTracker:
-    """A ``Tracker`` that sets one Ray gauge per metric, tagged with the run; needs ``ray.init`` and lives in the driver.
+    """A ``Tracker`` that sets one Ray gauge per metric, tagged with the run; needs ``ray.init`` and lives in the
+    driver.
 
     Ray exports them as ``ray_robonav_...`` within its reporting interval (10 s by default).
     """

@@ -77,7 +77,9 @@ class RunStatus:
 
     @property
     def gate_frac(self) -> float:
-        """How near the gate is, in [0, 1]: the filled part of the window times the criterion that is furthest from being met."""
+        """How near the gate is, in [0, 1]: the filled part of the window times the criterion that is furthest from
+        being met.
+        """
         progress = self.progress
         near = [min(1.0, progress.window.num_episodes / max(1, progress.window_size))]
         if self.success_frac is not None and progress.min_success_frac:

@@ -1,4 +1,6 @@
-"""TensorBoard: scalars, and the pictures, films and texts that a run keeps. Written without torch, whose writer is this one underneath."""
+"""TensorBoard: scalars, and the pictures, films and texts that a run keeps. Written without torch, whose writer is this
+one underneath.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ _TEXTS = frozenset({".md", ".txt"})
 class TensorboardTracker:
     """Writes event files into ``directory/tensorboard``.
 
-    With ``resume_step``, TensorBoard hides what an earlier session wrote beyond that step. The writer flushes from a thread of its own
-    every ``flush_s`` seconds.
+    With ``resume_step``, TensorBoard hides what an earlier session wrote beyond that step. The writer flushes from a
+    thread of its own every ``flush_s`` seconds.
     """
 
     def __init__(self, directory: Path, resume_step: int | None = None, flush_s: int = 10, *, files_at: int = 0):

@@ -42,7 +42,16 @@ logger = logging.getLogger(__name__)
 CONFIG_FILE = "tuning.yaml"
 _FILES = frozenset(
     (
-        *(CONFIG_FILE, "experiment.json", "records.jsonl", "best_config.yaml", "best.json", "status.json", "log.txt", ".lock"),
+        *(
+            CONFIG_FILE,
+            "experiment.json",
+            "records.jsonl",
+            "best_config.yaml",
+            "best.json",
+            "status.json",
+            "log.txt",
+            ".lock",
+        ),
         *("report.html", "trials.parquet", "reports.parquet"),
     )
 )
@@ -51,8 +60,8 @@ _FOLDERS = frozenset(("trials", "plots", "ray_tune"))
 _SIZES = "by environment and preset"
 """``preset_sizes`` in ``experiment.json``."""
 _SIZES_BEFORE = {"": with_sizes_of_ours, "by environment": with_first_weights_of_ours}
-"""What stands there in a search that was begun when presets had other sizes elsewhere (nothing: those of our worlds everywhere), and what
-writes those down."""
+"""What stands there in a search that was begun when presets had other sizes elsewhere (nothing: those of our worlds
+everywhere), and what writes those down."""
 FOREVER_S = 1e9
 """A trial's time budget: it ends by its env steps, not when its curriculum is passed."""
 
@@ -160,12 +169,18 @@ def create_experiment(config: TuningConfig, directory: Path | None = None) -> Ex
 
 def open_experiment(path: Path) -> Experiment:
     """Return the search at ``path``; RunDirectoryError, naming those beside it, when it is none."""
-    refuse_uri(path, "search", "a search lies in a folder; the runs of its trials are stored where run.checkpoint.storage says")
+    refuse_uri(
+        path, "search", "a search lies in a folder; the runs of its trials are stored where run.checkpoint.storage says"
+    )
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         check_entries(path, _FILES, _FOLDERS)
     if not is_plain(path / CONFIG_FILE):
         known = sorted(p.parent.name for p in path.parent.glob(f"*/{CONFIG_FILE}"))[-3:] if path.parent.is_dir() else []
-        hint = f"; searches beside it: {', '.join(known)}" if known else "; `robonav tune configs/tuning/asha.yaml` makes one"
+        hint = (
+            f"; searches beside it: {', '.join(known)}"
+            if known
+            else "; `robonav tune configs/tuning/asha.yaml` makes one"
+        )
         raise RunDirectoryError(f"{path}: is not the directory of a search (it has no {CONFIG_FILE}){hint}")
     config = load_tuning_config(path / CONFIG_FILE, follow=False)
     sizes = str(RunDirectory(path).read_json("experiment.json").get("preset_sizes", ""))
@@ -178,7 +193,9 @@ def ways_to_begin(config: TuningConfig) -> tuple[TuningConfig, ...]:
 
 
 def _as_before(config: TuningConfig, sizes: str) -> TuningConfig:
-    """Return the search with what its preset had elsewhere, when ``experiment.json`` called it ``sizes``, written down in its ``run``."""
+    """Return the search with what its preset had elsewhere, when ``experiment.json`` called it ``sizes``, written down
+    in its ``run``.
+    """
     if names_ours(config.run.get("env")):
         return config
     write_down = _SIZES_BEFORE.get(sizes, with_sizes_of_ours)
@@ -190,7 +207,9 @@ def latest_experiment(output_dir: Path, name: str | None = None) -> Path | None:
 
     What cannot be read is passed over with a warning.
     """
-    found = sorted(output_dir.absolute().glob(f"*/{CONFIG_FILE}"), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
+    found = sorted(
+        output_dir.absolute().glob(f"*/{CONFIG_FILE}"), key=lambda path: path.lstat().st_mtime_ns, reverse=True
+    )
     for path in [p.parent for p in found if name is None or p.parent.name.startswith(f"{name}-")]:
         try:
             return open_experiment(path).path

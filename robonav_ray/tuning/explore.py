@@ -1,4 +1,6 @@
-"""With which values a clone goes on from its donor: random perturbation (PBT), or what a bandit over the population's record says (PB2)."""
+"""With which values a clone goes on from its donor: random perturbation (PBT), or what a bandit over the population's
+record says (PB2).
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ MOST_TRIES = 50
 def perturbed(space: Space, params: Mapping[str, Any], resample_prob: float, rng: np.random.Generator) -> Params:
     """Return ``params`` with every value changed (Jaderberg et al. 2017, section 3.2, "perturb" and "resample").
 
-    With probability ``resample_prob`` a value is drawn anew; else a number is multiplied by 0.8 or 1.2, within its bounds (a whole number
-    moves by 1 at least), and a choice moves to the one before or after it.
+    With probability ``resample_prob`` a value is drawn anew; else a number is multiplied by 0.8 or 1.2, within its
+    bounds (a whole number moves by 1 at least), and a choice moves to the one before or after it.
     """
     drawn, result = space.sample(rng), {}
     for dimension in space.dimensions:
@@ -53,7 +55,9 @@ class Explorer:
         self._space = Space(experiment.config.space)
 
     def __call__(self, clone: str, donor: str, params: Mapping[str, Any]) -> Params:
-        """Return the values that ``clone`` goes on with from ``donor``, whose values are ``params``; they make a valid config."""
+        """Return the values that ``clone`` goes on with from ``donor``, whose values are ``params``; they make a valid
+        config.
+        """
         config = self._experiment.config
         count = sum(len(trial.exploits) for trial in self._history.trials.values())
         rng = np.random.default_rng([config.seed, 0x9B7, count])
@@ -83,7 +87,9 @@ class Explorer:
 
 
 def _observations(trial: TrialHistory, space: Space, interval: int) -> list[Observation]:
-    """Return what each interval between two reports of the trial gained; none across an exploit, where the weights are another's."""
+    """Return what each interval between two reports of the trial gained; none across an exploit, where the weights are
+    another's.
+    """
     found = []
     for before, after in itertools.pairwise(trial.reports):
         if any(before.time <= exploit.time <= after.time for exploit in trial.exploits):

@@ -1,7 +1,8 @@
 """Dotted keys of a run's config: which there are, when two of them meet, and which a search leaves alone.
 
-A key names one value (``learner.learning_rate``); a number or ``*`` in it stands for an item, or for every item, of a list
-(``curriculum.stages.*.epsilon.decay``). A pattern is the beginning of keys: ``curriculum.stages.*.epsilon`` covers all that lies under it.
+A key names one value (``learner.learning_rate``); a number or ``*`` in it stands for an item, or for every item, of a
+list (``curriculum.stages.*.epsilon.decay``). A pattern is the beginning of keys: ``curriculum.stages.*.epsilon`` covers
+all that lies under it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ OWNED = {
 
 @cache
 def known_keys() -> dict[str, bool]:
-    """Return every key of a RunConfig that has a value, with ``*`` for the items of lists, and whether that value is a list."""
+    """Return every key of a RunConfig that has a value, with ``*`` for the items of lists, and whether that value is a
+    list.
+    """
     return dict(_leaves(RunConfig, ""))
 
 

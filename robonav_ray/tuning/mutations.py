@@ -1,4 +1,5 @@
-"""What a population may change in a trial that has learned already: at once, with a restart of the trial's parts, or not at all.
+"""What a population may change in a trial that has learned already: at once, with a restart of the trial's parts, or
+not at all.
 
 Every key of a run's config that is not the search's own (``keys.OWNED``) is in exactly one of the three.
 """
@@ -57,7 +58,8 @@ WITH_RESTART = (
     "curriculum.stages.*.epsilon",
     "curriculum.stages.*.min_episodes",
 )
-"""Patterns of keys that the parts of a trial are built with, and whose change a checkpoint survives: its parts are built anew from it."""
+"""Patterns of keys that the parts of a trial are built with, and whose change a checkpoint survives: its parts are
+built anew from it."""
 
 _SHAPE = "it shapes the network, so the weights of another trial would not fit"
 _FOLDED = "the replay's rows are already folded, and the values learned, under the old one"
@@ -98,7 +100,8 @@ FIXED = {
     "rollout.num_workers": _SHARE,
     "rollout.max_restarts": _GUARD,
     "rollout.spares": _GUARD,
-    "hindsight.strategy": "worlds that were saved without hindsight remember no running episodes, and those saved with it do",
+    "hindsight.strategy": "worlds that were saved without hindsight remember no running episodes, and those saved with "
+    "it do",
     "hindsight.max_segment": "saved running episodes may be as long as the old one allowed",
     "replay.capacity": _MOVED,
     "replay.num_shards": _MOVED,
@@ -125,7 +128,8 @@ def reason_fixed(key: str) -> str | None:
 
 
 def check_population(config: TuningConfig) -> None:
-    """Refuse a space with a key that a population cannot change; does nothing for a search whose trials keep their values.
+    """Refuse a space with a key that a population cannot change; does nothing for a search whose trials keep their
+    values.
 
     Raises:
         ConfigError: One message, with every such key, the reason and the alternatives.
@@ -134,13 +138,14 @@ def check_population(config: TuningConfig) -> None:
         return
     kind = config.scheduler.kind
     problems = [
-        f"space.{key}: scheduler.kind={kind} changes the values of trials that have begun, and this one stays: {reason}. "
-        f"Give all trials the same (run.{key}), or search it with scheduler.kind=asha"
+        f"space.{key}: scheduler.kind={kind} changes the values of trials that have begun, and this one stays: "
+        f"{reason}. Give all trials the same (run.{key}), or search it with scheduler.kind=asha"
         for key in config.space
         if (reason := reason_fixed(key)) is not None
     ]
     if problems:
-        able = f"{kind} can change {', '.join(IN_FLIGHT)} at once, and with a restart of the trial {', '.join(WITH_RESTART)}"
+        at_once, restarting = ", ".join(IN_FLIGHT), ", ".join(WITH_RESTART)
+        able = f"{kind} can change {at_once} at once, and with a restart of the trial {restarting}"
         raise ConfigError("\n".join([*problems, able]))
 
 
@@ -157,7 +162,8 @@ def kind_of_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chang
 
 
 def in_flight_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the learner's settings in which ``after`` differs, as its ``hyperparameters`` command takes them; None for a restart.
+    """Return the learner's settings in which ``after`` differs, as its ``hyperparameters`` command takes them; None for
+    a restart.
 
     Raises:
         ValueError: As ``kind_of_change``.

@@ -1,12 +1,14 @@
-"""The explore step of population-based bandits (PB2, Parker-Holder et al. 2020, arXiv:2002.02518). Pure functions, by hand.
+"""The explore step of population-based bandits (PB2, Parker-Holder et al. 2020, arXiv:2002.02518). Pure functions, by
+hand.
 
-How much a trial improves over an interval depends on its values and on when it is: f_t(x). The model is a Gaussian process with the
-kernel of the time-varying bandit (Bogunovic et al. 2016), a squared exponential in x that is forgotten over time::
+How much a trial improves over an interval depends on its values and on when it is: f_t(x). The model is a Gaussian
+process with the kernel of the time-varying bandit (Bogunovic et al. 2016), a squared exponential in x that is forgotten
+over time::
 
     k((t, x), (t', x')) = v exp(-|x - x'|^2 / (2 d l^2)) (1 - omega)^(|t - t'| / 2)
 
-The values of the next interval maximise ``mean + sqrt(beta) sd``, where sd counts what other trials are about to try as observed already
-(Desautels et al. 2014), so that a batch of picks spreads out.
+The values of the next interval maximise ``mean + sqrt(beta) sd``, where sd counts what other trials are about to try as
+observed already (Desautels et al. 2014), so that a batch of picks spreads out.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ MAX_OBSERVATIONS = 300
 LENGTHS = (0.3, 0.6, 1.2)
 OMEGAS = (0.01, 0.05, 0.15, 0.35)
 NOISES = (0.01, 0.1, 0.5)
-"""l (in diagonals of the cube of d dimensions) and omega of the kernel, and the variance of the noise as a part of v: the likeliest of
-these are taken. With some dozens of observations a finer search, or shorter lengths, would follow their luck."""
+"""l (in diagonals of the cube of d dimensions) and omega of the kernel, and the variance of the noise as a part of v:
+the likeliest of these are taken. With some dozens of observations a finer search, or shorter lengths, would follow
+their luck."""
 MAX_DEVIATIONS = 2.0
-"""Gains count as at most so many standard deviations from their mean, as in the authors' code: a trial that collapses is no measure."""
+"""Gains count as at most so many standard deviations from their mean, as in the authors' code: a trial that collapses
+is no measure."""
 NUM_CANDIDATES, NUM_ROUNDS, FIRST_SPREAD = 1_000, 6, 0.2
 """The bound is looked at in so many random points, then in rounds in ever closer surroundings of the best so far."""
 
@@ -75,14 +79,18 @@ class _Process(NamedTuple):
 
 
 def explore(
-    space: Space, observations: Sequence[Observation], pending: Sequence[np.ndarray], time: float, rng: np.random.Generator
+    space: Space,
+    observations: Sequence[Observation],
+    pending: Sequence[np.ndarray],
+    time: float,
+    rng: np.random.Generator,
 ) -> Params:
     """Return the values with which a trial shall go on.
 
     Args:
         space: What may change.
-        observations: Of the whole population, in any order; those whose gain is not finite are left out. With fewer than two the values
-            are drawn at random.
+        observations: Of the whole population, in any order; those whose gain is not finite are left out. With fewer
+            than two the values are drawn at random.
         pending: Points (d,) that other trials have been given and no observation exists of.
         time: When the interval to come ends, counted as in ``Observation``.
         rng: For the search for the maximum.
@@ -106,12 +114,16 @@ def explore(
 
 
 def _beta(num_observations: int) -> float:
-    """Return c1 + log(c2 n) of the authors' code, scaled down to a fifth as Srinivas et al. 2010 do in their experiments."""
+    """Return c1 + log(c2 n) of the authors' code, scaled down to a fifth as Srinivas et al. 2010 do in their
+    experiments.
+    """
     return (0.2 + max(0.0, math.log(0.4 * num_observations))) / 5.0
 
 
 def _fit(rows: np.ndarray, gain: np.ndarray) -> _Process:
-    """Return the process of the highest marginal likelihood, v taken at its best (Rasmussen and Williams 2006, 5.4.1)."""
+    """Return the process of the highest marginal likelihood, v taken at its best (Rasmussen and Williams 2006,
+    5.4.1).
+    """
     best, most = None, -math.inf
     for kernel in itertools.starmap(_Kernel, itertools.product(LENGTHS, OMEGAS, NOISES)):
         process = _conditioned(kernel, rows, 1.0)
@@ -129,7 +141,9 @@ def _conditioned(kernel: _Kernel, rows: np.ndarray, variance: float) -> _Process
 
 
 def _maximum(bound: Callable[[np.ndarray], np.ndarray], seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return where ``bound`` is highest among random points, those seen, and ever closer surroundings of the best of them."""
+    """Return where ``bound`` is highest among random points, those seen, and ever closer surroundings of the best of
+    them.
+    """
     points = np.concatenate([rng.random((NUM_CANDIDATES, seen.shape[1])), seen])
     best = points[int(np.argmax(bound(points)))]
     for round_number in range(NUM_ROUNDS):

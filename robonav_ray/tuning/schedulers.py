@@ -1,7 +1,7 @@
 """Tune's schedulers, made from the config, and given back what they knew in earlier sessions of a search.
 
-A scheduler is a function of the reports that it has seen, in their order. So a resumed search does not unpickle one: it makes a fresh one
-and tells it the recorded reports again, ignoring the decisions, which were carried out long ago.
+A scheduler is a function of the reports that it has seen, in their order. So a resumed search does not unpickle one: it
+makes a fresh one and tells it the recorded reports again, ignoring the decisions, which were carried out long ago.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class PastTrial:
 
 
 class Population(PopulationBasedTraining):
-    """Population-based training (Jaderberg et al. 2017) whose exploits are written down and whose new values are checked.
+    """Population-based training (Jaderberg et al. 2017) whose exploits are written down and whose new values are
+    checked.
 
     Tune decides who goes on from whom; ``explore`` says with which values.
     """
@@ -79,7 +80,9 @@ class Population(PopulationBasedTraining):
 
 
 class Recorder(TrialScheduler):
-    """Around a scheduler: writes each report down before anything is decided on it, and recalls what earlier sessions reported."""
+    """Around a scheduler: writes each report down before anything is decided on it, and recalls what earlier sessions
+    reported.
+    """
 
     def __init__(
         self,

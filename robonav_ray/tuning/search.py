@@ -9,8 +9,8 @@
                             |
                             +--> table, report, best_config.yaml, and a later session
 
-What it waits for: Tune's trials. What ends it: no trial left, a signal, or the time limit; each leaves a search that a later session
-goes on with (docs/decisions/0007-searches-resume-from-records.md).
+What it waits for: Tune's trials. What ends it: no trial left, a signal, or the time limit; each leaves a search that a
+later session goes on with (docs/decisions/0007-searches-resume-from-records.md).
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ logger = logging.getLogger(__name__)
 def resolve_search(
     given: Path | TuningConfig | None, overrides: Sequence[str], resume: str | None, directory: Path | None
 ) -> tuple[TuningConfig, Experiment | None]:
-    """Return the config, and the experiment to go on with, when nobody is at work on it and the search can work; makes nothing.
+    """Return the config, and the experiment to go on with, when nobody is at work on it and the search can work; makes
+    nothing.
 
     ``given`` is a file, or a config as it is (``overrides`` are in it then).
 
@@ -68,7 +69,9 @@ def resolve_search(
     """
     config, experiment = _resolved(given, overrides, resume, directory)
     if experiment is not None and RunDirectory(experiment.path).is_locked:
-        raise RunDirectoryError(f"{experiment.shown}: another process is at work on this search; wait for it, or stop it")
+        raise RunDirectoryError(
+            f"{experiment.shown}: another process is at work on this search; wait for it, or stop it"
+        )
     check_search(config)
     return config, experiment
 
@@ -77,7 +80,9 @@ def _resolved(
     given: Path | TuningConfig | None, overrides: Sequence[str], resume: str | None, directory: Path | None
 ) -> tuple[TuningConfig, Experiment | None]:
     example = "`robonav tune configs/tuning/asha.yaml`"
-    refuse_uri(directory, "--out", "a search lies in a folder; run.checkpoint.storage=URI stores the runs of its trials")
+    refuse_uri(
+        directory, "--out", "a search lies in a folder; run.checkpoint.storage=URI stores the runs of its trials"
+    )
     if resume is None:
         if given is None and not overrides:
             raise ConfigError(f"name the config of a search, for instance {example}")
@@ -89,7 +94,9 @@ def _resolved(
         return _loaded(given, overrides), None
     if resume in ("auto", "latest"):
         asked = None if given is None else _loaded(given, overrides)
-        path = directory or latest_experiment(Path(asked.output_dir if asked else "runs"), asked.name if asked else None)
+        path = directory or latest_experiment(
+            Path(asked.output_dir if asked else "runs"), asked.name if asked else None
+        )
         if path is None or not (path / CONFIG_FILE).is_file():
             if resume == "auto" and asked is not None:
                 return asked, None
@@ -97,7 +104,8 @@ def _resolved(
         return _same_search(open_experiment(path), asked)
     if overrides or given is not None:
         raise ConfigError(
-            f"--resume {resume}: a search goes on with the config that it was begun with; leave the config and overrides away"
+            f"--resume {resume}: a search goes on with the config that it was begun with; leave the config and "
+            "overrides away"
         )
     return _same_search(open_experiment(Path(resume)), None)
 
@@ -110,12 +118,14 @@ def _same_search(experiment: Experiment, asked: TuningConfig | None) -> tuple[Tu
     ways = () if asked is None else ways_to_begin(asked)
     found = experiment.config
     differing = min(
-        ([k for k in type(way).model_fields if getattr(way, k) != getattr(found, k)] for way in ways), key=len, default=[]
+        ([k for k in type(way).model_fields if getattr(way, k) != getattr(found, k)] for way in ways),
+        key=len,
+        default=[],
     )
     if differing:
         raise ConfigError(
-            f"{experiment.shown}/tuning.yaml: the search to resume has another {', '.join(differing)} than asked for now; resume without "
-            "changing it, or begin a new search"
+            f"{experiment.shown}/tuning.yaml: the search to resume has another {', '.join(differing)} than asked for "
+            "now; resume without changing it, or begin a new search"
         )
     return experiment.config, experiment
 
@@ -133,7 +143,9 @@ def check_search(config: TuningConfig) -> None:
             check_sizes(run, task.spec)
             check_learns(run, config.trial.max_env_steps, "trial.max_env_steps")
         except ConfigError as error:
-            raise ConfigError(f"space: {', '.join(f'{k}={v!r}' for k, v in params.items())} cannot work: {error}") from None
+            raise ConfigError(
+                f"space: {', '.join(f'{k}={v!r}' for k, v in params.items())} cannot work: {error}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -195,8 +207,8 @@ def describe(config: TuningConfig) -> str:
     """Return one line for people."""
     searcher = config.search.method if config.search.method != "optuna" else f"optuna ({config.search.sampler})"
     return (
-        f"{config.num_trials} trials of {config.trial.max_env_steps:,} env steps, {searcher} over {len(config.space)} keys, "
-        f"{config.scheduler.kind}"
+        f"{config.num_trials} trials of {config.trial.max_env_steps:,} env steps, {searcher} over {len(config.space)} "
+        f"keys, {config.scheduler.kind}"
     )
 
 
@@ -214,7 +226,8 @@ def write_best(experiment: Experiment, records: Records) -> None:
     config = experiment.run_config(params)
     head = (
         f"# Trial {one_line(best.id)} of {experiment.config.name}: objective {best.best.objective:.3f} after "
-        f"{best.best.env_steps:,} env steps.\n# {command_text('robonav', 'train', f'{experiment.shown}/best_config.yaml')}\n"
+        f"{best.best.env_steps:,} env steps.\n"
+        f"# {command_text('robonav', 'train', f'{experiment.shown}/best_config.yaml')}\n"
     )
     replace(experiment.path / "best_config.yaml", head + dump_config(config))
     RunDirectory(experiment.path).write_json(
@@ -239,7 +252,8 @@ def tell_end(found: Found, console: Screen) -> None:
     if best is not None and best.best is not None:
         told = (
             f", objective {best.best.objective:.3f} ({best.best.stage_name}, {_percent(best.best.success_frac)}) after "
-            f"{best.best.env_steps:,} env steps; " + ", ".join(f"{k}={_short(v)}" for k, v in params_at_best(best).items())
+            f"{best.best.env_steps:,} env steps; "
+            + ", ".join(f"{k}={_short(v)}" for k, v in params_at_best(best).items())
         )
         console.print(Text.assemble("best: trial ", (best.id, "bold"), told))
     for failed in (trial for trial in history.trials.values() if trial.state == "failed"):
@@ -258,7 +272,8 @@ def _short(value: Any) -> str:
 
 def _prepare_tune(config: TuningConfig) -> None:
     """Set what Tune reads from the environment; before ``ray.tune`` is imported here and in the trials."""
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures stand in the table, the records and trials/ID/errors.txt
+    # failures stand in the table, the records and trials/ID/errors.txt
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     os.environ.update(
         {
             "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl and the runs' own trackers hold it all

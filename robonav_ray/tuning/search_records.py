@@ -1,7 +1,9 @@
-"""What has happened in a search, one JSON line an event; all that a resume trusts, and all that tables, plots and reports read.
+"""What has happened in a search, one JSON line an event; all that a resume trusts, and all that tables, plots and
+reports read.
 
-``records.jsonl`` only grows. A line is flushed to the disk before what it says is acted on, and a last line that was cut off by a crash is
-left away. Tune's own state files are pickles and are never read (docs/decisions/0007-searches-resume-from-records.md).
+``records.jsonl`` only grows. A line is flushed to the disk before what it says is acted on, and a last line that was
+cut off by a crash is left away. Tune's own state files are pickles and are never read
+(docs/decisions/0007-searches-resume-from-records.md).
 """
 
 from __future__ import annotations
@@ -140,7 +142,9 @@ class TrialHistory:
 
 
 def best_checkpoint(trial: TrialHistory) -> str:
-    """Return the checkpoint of the trial's best report, from the search's directory on; its folder before the first report."""
+    """Return the checkpoint of the trial's best report, from the search's directory on; its folder before the first
+    report.
+    """
     return f"trials/{trial.id}" + (f"/checkpoints/{trial.best.checkpoint}" if trial.best is not None else "")
 
 
@@ -212,7 +216,9 @@ class Records:
             try:
                 self.history.take(json.loads(line))
             except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise RecordsError(f"{self.path}:{number}: is damaged ({error}); restore the file from a copy") from None
+                raise RecordsError(
+                    f"{self.path}:{number}: is damaged ({error}); restore the file from a copy"
+                ) from None
             whole += len(line)
         self._file_size = whole
         self._lives: dict[str, tuple[float, float]] = {}
@@ -246,7 +252,14 @@ class Records:
             base += life_s
         self._lives[trial] = (base, facts.life_s)
         judged = {part.name: getattr(facts, part.name) for part in fields(Judged)}
-        self.add("report", trial=trial, session=session, iteration=len(past.reports) + 1, seconds=base + facts.life_s, **judged)
+        self.add(
+            "report",
+            trial=trial,
+            session=session,
+            iteration=len(past.reports) + 1,
+            seconds=base + facts.life_s,
+            **judged,
+        )
 
     def _lines(self) -> Iterable[bytes]:
         return read_lines(self.path) if os.path.lexists(self.path) else []

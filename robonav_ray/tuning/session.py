@@ -38,7 +38,9 @@ ERRORS_FILE = "errors.txt"
 
 
 class SearchSession(tune.Callback):
-    """Runs Tune once and writes the records; ``run`` blocks until there is nothing left to do, or it is asked to stop."""
+    """Runs Tune once and writes the records; ``run`` blocks until there is nothing left to do, or it is asked to
+    stop.
+    """
 
     def __init__(
         self,
@@ -119,7 +121,9 @@ class SearchSession(tune.Callback):
         if self._history(trial.trial_id).state != "running":
             self._records.add("started", trial=trial.trial_id)
 
-    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
         """Write the last report down, which no scheduler sees; remove checkpoints that no trial needs."""
         self._note_report(trial.trial_id, result)
         self._prune(trial.trial_id)
@@ -131,8 +135,8 @@ class SearchSession(tune.Callback):
     def _note_failure(self, trial: Trial) -> None:
         """Write down why; the whole traceback goes into the trial's folder.
 
-        Tune counts the death of a trial's process twice, once for what it was asked and once for itself, so its limit is moved along with
-        what has really happened.
+        Tune counts the death of a trial's process twice, once for what it was asked and once for itself, so its limit
+        is moved along with what has really happened.
         """
         twice = trial.trial_id in self._down
         trial.max_failures = trial.run_metadata.num_failures + self._failures_left(trial.trial_id)
@@ -175,8 +179,14 @@ class SearchSession(tune.Callback):
     def _note_end(self, trial: str, result: Mapping[str, Any] | None, error: bool) -> None:
         past = self._history(trial)
         if error:
-            self._records.add("end", trial=trial, state="failed", reason=past.failures[-1] if past.failures else "it failed")
-        elif result is not None and result.get("done") and result["env_steps"] >= self._experiment.config.trial.max_env_steps:
+            self._records.add(
+                "end", trial=trial, state="failed", reason=past.failures[-1] if past.failures else "it failed"
+            )
+        elif (
+            result is not None
+            and result.get("done")
+            and result["env_steps"] >= self._experiment.config.trial.max_env_steps
+        ):
             self._records.add("end", trial=trial, state="finished", reason="it has used its env steps")
         elif not self._interrupted:
             kind = self._experiment.config.scheduler.kind
@@ -217,7 +227,12 @@ class SearchSession(tune.Callback):
         newest = KEPT_CHECKPOINTS
         if config.scheduler.is_population:
             newest += -(-config.scheduler.perturbation_env_steps // config.trial.report_env_steps)
-            keep |= {Path(e.donor_checkpoint).name for t in history.trials.values() for e in t.exploits[-1:] if e.donor == trial}
+            keep |= {
+                Path(e.donor_checkpoint).name
+                for t in history.trials.values()
+                for e in t.exploits[-1:]
+                if e.donor == trial
+            }
             keep |= self._donors(trial)
         self._experiment.remove_checkpoints(trial, keep, newest)
 
@@ -247,7 +262,8 @@ class SearchSession(tune.Callback):
         try:
             self._stop_file.parent.mkdir(exist_ok=True)
             replace(self._stop_file, "")
-        except OSError as error:  # a full disk: Tune ends trials by force that do not end by themselves within some seconds
+        except OSError as error:
+            # a full disk: Tune ends trials by force that do not end by themselves within some seconds
             logger.warning("the trials could not be told that the search ends: %s", error)
 
     def _show(self) -> None:

@@ -1,4 +1,6 @@
-"""The values that a search may give to a run: drawn, put on a grid, written as points of a cube, and checked before anything starts."""
+"""The values that a search may give to a run: drawn, put on a grid, written as points of a cube, and checked before
+anything starts.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,11 @@ MAX_CORNERS = 256
 
 
 class Dimension:
-    """Where the values of one key come from, and their place in [0, 1]: every value with equal share there is equally likely.
+    """Where the values of one key come from, and their place in [0, 1]: every value with equal share there is equally
+    likely.
 
-    Whole numbers and choices are cells. Of n equally likely values number i has the cell [i / n, (i + 1) / n) and stands for its middle;
-    ``log_integer`` v has the cell of [v - 1/2, v + 1/2) on a logarithmic scale.
+    Whole numbers and choices are cells. Of n equally likely values number i has the cell [i / n, (i + 1) / n) and
+    stands for its middle; ``log_integer`` v has the cell of [v - 1/2, v + 1/2) on a logarithmic scale.
     """
 
     def __init__(self, key: str, config: DimensionConfig) -> None:
@@ -43,7 +46,9 @@ class Dimension:
 
     @property
     def values(self) -> tuple[Any, ...] | None:
-        """All values of a choice or an integer range, in order; None where they have no end or are not equally likely."""
+        """All values of a choice or an integer range, in order; None where they have no end or are not equally
+        likely.
+        """
         if self.kind == "choice":
             return self.choices
         return tuple(range(self.low, self.high + 1)) if self.kind == "integer" else None
@@ -54,7 +59,9 @@ class Dimension:
         return self.choices if self.kind == "choice" else (self.low, self.high)
 
     def encode(self, value: Any) -> float:
-        """Return the place of ``value``; a number beyond the bounds has that of the nearest. ValueError for a value that is no choice."""
+        """Return the place of ``value``; a number beyond the bounds has that of the nearest. ValueError for a value
+        that is no choice.
+        """
         if self.kind == "choice":
             return (self.index_of(value) + 0.5) / len(self.choices)
         value = min(max(value, self.low), self.high)
@@ -73,7 +80,9 @@ class Dimension:
         return min(max(round(value) if self.kind == "log_integer" else value, self.low), self.high)
 
     def index_of(self, value: Any) -> int:
-        """Return which choice ``value`` is; lists, as JSON has them, count as tuples. ValueError for one that is none."""
+        """Return which choice ``value`` is; lists, as JSON has them, count as tuples. ValueError for one that is
+        none.
+        """
         value = tuple(value) if isinstance(value, list) else value
         equal = [i for i, choice in enumerate(self.choices) if choice == value]
         alike = [i for i in equal if type(self.choices[i]) is type(value)]  # of 1 and True, the one that is meant
@@ -83,7 +92,9 @@ class Dimension:
 
 
 class Space:
-    """The dimensions of a search, in the order in which they are written down. Points are (d,) float64 in the unit cube."""
+    """The dimensions of a search, in the order in which they are written down. Points are (d,) float64 in the unit
+    cube.
+    """
 
     def __init__(self, space: Mapping[str, DimensionConfig]) -> None:
         self.dimensions = tuple(Dimension(key, config) for key, config in space.items())
@@ -97,7 +108,9 @@ class Space:
         return self.decode(rng.random(len(self)))
 
     def encode(self, params: Mapping[str, Any]) -> np.ndarray:
-        """Return the point of ``params``. ``decode`` gives back what is discrete exactly, numbers to 1e-9 of their range."""
+        """Return the point of ``params``. ``decode`` gives back what is discrete exactly, numbers to 1e-9 of their
+        range.
+        """
         return np.array([dimension.encode(params[dimension.key]) for dimension in self.dimensions])
 
     def decode(self, point: np.ndarray) -> Params:
@@ -127,7 +140,8 @@ class Space:
     def grid(self) -> Iterator[Params]:
         """Yield all combinations, the first key changing most slowly; ValueError when a key has no end of values."""
         size = self.grid_size
-        return (self.grid_point(index) for index in range(1 if size is None else size))  # the first says why there is none
+        # the first says why there is none
+        return (self.grid_point(index) for index in range(1 if size is None else size))
 
     def corners(self, rng: np.random.Generator, most: int = MAX_CORNERS) -> Iterator[Params]:
         """Yield every combination of bounds and choices, or ``most`` random ones where there are more."""
@@ -143,8 +157,8 @@ class Space:
 def apply_params(run: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sections of ``run`` with ``params`` over them; ``run`` itself is not changed.
 
-    A list that a key goes into and ``run`` does not have is filled in first, as the run would have it: from its preset, the defaults, or
-    for an environment without outcomes the one open stage.
+    A list that a key goes into and ``run`` does not have is filled in first, as the run would have it: from its preset,
+    the defaults, or for an environment without outcomes the one open stage.
 
     Raises:
         ConfigError: When a key leads nowhere, or ``run`` has to be filled in and is not valid.
@@ -206,7 +220,8 @@ def probes(config: TuningConfig) -> Iterator[tuple[Params, RunConfig]]:
 
 
 def check_space(config: TuningConfig) -> None:
-    """Refuse a space with keys that do not exist or are not a search's to vary, a ``run`` that is not valid, and values that are not.
+    """Refuse a space with keys that do not exist or are not a search's to vary, a ``run`` that is not valid, and values
+    that are not.
 
     Raises:
         ConfigError: One message, with every key that is wrong, or the first values that give no valid run.

@@ -44,8 +44,8 @@ class TrialStream(SearchAlgorithm):
             history: As it is when the session begins.
             num_trials: Trials in all, over all sessions.
             most_at_once: Trials that may be there at once.
-            is_population: Trials go on from each other: the stream stays open until all are over, because Tune would otherwise end the
-                actor of a trial that is about to go on from another, and start all of its parts anew.
+            is_population: Trials go on from each other: the stream stays open until all are over, because Tune would
+                otherwise end the actor of a trial that is about to go on from another, and start all of its parts anew.
             note_trial: Called with (id, values) before a new trial is handed out; returns once that is on the disk.
             note_end: Called with (id, last result, whether it failed) when one is over.
         """

@@ -2,12 +2,14 @@
 
 ::
 
-    Tune --step--> [ CurriculumTrial ] --> TrialRun: wiring, learner, replay, curriculum; checkpoints in EXPERIMENT/trials/ID
+    Tune --step--> [ CurriculumTrial ] --> TrialRun: the wiring; its checkpoints in EXPERIMENT/trials/ID
          <-result-                     --save--> a Tune checkpoint: the path of ours (a few bytes)
-         --reset_config, load_checkpoint(another trial's)--> the clone takes over weights, optimiser, curriculum; values are the new ones
+         --reset_config, load_checkpoint(another trial's)--> the clone takes over weights, optimiser and curriculum; its
+                                                             values are the new ones
 
-What a step waits for: the run to come to its next report, or the search to be stopped, which the trial sees by a file in the search's
-directory; what a stop waits for: Ray Train to end its ranks itself (seconds), so that nothing of a trial outlives it.
+What a step waits for: the run to come to its next report, or the search to be stopped, which the trial sees by a file
+in the search's directory; what a stop waits for: Ray Train to end its ranks itself (seconds), so that nothing of a
+trial outlives it.
 """
 
 from __future__ import annotations
@@ -99,7 +101,9 @@ class CurriculumTrial(tune.Trainable):
         replace(Path(checkpoint_dir, POINTER_FILE), json.dumps(document))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Go on from the trial's own newest checkpoint, or take over another trial's with the values that ``config`` has now."""
+        """Go on from the trial's own newest checkpoint, or take over another trial's with the values that ``config``
+        has now.
+        """
         document = read_json(Path(str(checkpoint), POINTER_FILE))
         if document["trial"] == self.trial_id:
             return  # opening finds what is newest

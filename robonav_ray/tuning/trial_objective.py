@@ -13,18 +13,22 @@ TIME = "env_steps"
 
 
 def objective(stage: int, success_frac: float | None, mean_return: float) -> float:
-    """Return stage + held-out success on that stage, so that passing a stage never lowers it; 0 to the number of stages.
+    """Return stage + held-out success on that stage, so that passing a stage never lowers it; 0 to the number of
+    stages.
 
     Args:
         stage: Stage that the curriculum is in, from 0.
-        success_frac: Part of the greedy held-out episodes on that stage that were won; None where an environment knows no success.
+        success_frac: Part of the greedy held-out episodes on that stage that were won; None where an environment knows
+            no success.
         mean_return: Mean task return of these episodes; the objective of an environment that knows no success.
     """
     return mean_return if success_frac is None else stage + success_frac
 
 
 def highest(reports: Iterable[_Report], objective: Callable[[_Report], float | None]) -> _Report | None:
-    """Return the report that "best" means everywhere: the highest finite objective, the earliest of equals; None when there is none."""
+    """Return the report that "best" means everywhere: the highest finite objective, the earliest of equals; None when
+    there is none.
+    """
     best, most = None, -math.inf
     for report in reports:
         value = objective(report)

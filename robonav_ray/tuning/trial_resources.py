@@ -1,8 +1,9 @@
 """What a trial takes, held against what the cluster has: how many trials run at once, or why none can.
 
-A trial's CPUs, those of its learner ranks included, are bundles of the one placement group that Tune makes for it. Ray Train makes a
-group of its own for the ranks, outside of that; in a trial it asks for a little memory instead of CPUs, so that it never waits for what
-another trial holds. So Tune's own bookkeeping is the whole truth, and no two trials can wait for each other.
+A trial's CPUs, those of its learner ranks included, are bundles of the one placement group that Tune makes for it. Ray
+Train makes a group of its own for the ranks, outside of that; in a trial it asks for a little memory instead of CPUs,
+so that it never waits for what another trial holds. So Tune's own bookkeeping is the whole truth, and no two trials can
+wait for each other.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class TrialPlan:
         """Return one line for people."""
         gpu = f" and {self.gpus:g} GPUs" if self.gpus else ""
         what = "one process" if self.plan is None else self.plan.describe()
-        return f"{self.max_concurrent} trial{'s' * (self.max_concurrent > 1)} at once; each takes {self.cpus:g} CPUs{gpu}: {what}"
+        trials = f"{self.max_concurrent} trial{'s' * (self.max_concurrent > 1)}"
+        return f"{trials} at once; each takes {self.cpus:g} CPUs{gpu}: {what}"
 
 
 def plan_trials(config: TuningConfig, run: RunConfig, cluster: ClusterFacts, node_cpus: Sequence[float]) -> TrialPlan:
@@ -61,8 +63,8 @@ def plan_trials(config: TuningConfig, run: RunConfig, cluster: ClusterFacts, nod
     widest = max(trial.bundles)
     if widest > max(node_cpus) + 1e-9:
         raise ClusterError(
-            f"resources.cpus_per_trial: one part of a trial takes {widest:g} CPUs, and the largest node has {max(node_cpus):g}; lower "
-            "resources.cpus_per_trial, or give a trial more and smaller parts"
+            f"resources.cpus_per_trial: one part of a trial takes {widest:g} CPUs, and the largest node has "
+            f"{max(node_cpus):g}; lower resources.cpus_per_trial, or give a trial more and smaller parts"
         )
     fit = math.floor(cluster.free_cpus / trial.cpus + 1e-9)
     sums = f"{cluster.free_cpus:g} free CPUs / {trial.cpus:g} per trial = {cluster.free_cpus / trial.cpus:.2f}"
@@ -73,26 +75,29 @@ def plan_trials(config: TuningConfig, run: RunConfig, cluster: ClusterFacts, nod
         parts = " + ".join(f"{cpus:g}" for cpus in trial.bundles)
         raise ClusterError(
             f"resources: not even one trial fits: {sums} (a trial is {parts} CPUs). Lower resources.cpus_per_trial or "
-            f"resources.gpus_per_trial, or the parts in `run`{'' if config.trial.wiring == 'local' else ', or take trial.wiring=local'}"
+            "resources.gpus_per_trial, or the parts in "
+            f"`run`{'' if config.trial.wiring == 'local' else ', or take trial.wiring=local'}"
         )
     asked = config.resources.max_concurrent
     if config.scheduler.is_population:
         if trial.gpus and fit < config.num_trials:
             raise ClusterError(
-                f"resources.gpus_per_trial: a population of {config.num_trials} must fit at once where GPUs are shared, and {fit} do "
-                f"({sums}); lower resources.gpus_per_trial or num_trials"
+                f"resources.gpus_per_trial: a population of {config.num_trials} must fit at once where GPUs are "
+                f"shared, and {fit} do ({sums}); lower resources.gpus_per_trial or num_trials"
             )
         if asked is not None and asked < min(fit, config.num_trials):
             raise ClusterError(
-                f"resources.max_concurrent ({asked}): trials of a population take turns by themselves where they do not all fit; "
-                "leave it out, or raise resources.cpus_per_trial"
+                f"resources.max_concurrent ({asked}): trials of a population take turns by themselves where they do "
+                "not all fit; leave it out, or raise resources.cpus_per_trial"
             )
     return replace(trial, max_concurrent=min(fit, config.num_trials, asked or fit))
 
 
 def _local_trial(config: TuningConfig, cluster: ClusterFacts) -> TrialPlan:
     if config.resources.gpus_per_trial:
-        logger.warning("resources.gpus_per_trial is not used: a trial in one process (trial.wiring=local) computes on a CPU")
+        logger.warning(
+            "resources.gpus_per_trial is not used: a trial in one process (trial.wiring=local) computes on a CPU"
+        )
     return TrialPlan(None, (config.resources.cpus_per_trial or 1.0,), 0.0, 0)
 
 
@@ -107,7 +112,11 @@ def _ray_trial(config: TuningConfig, run: RunConfig, cluster: ClusterFacts) -> T
     if gpus and not cluster.num_gpus:
         logger.warning("resources.gpus_per_trial (%g): the cluster has no GPU, so trials compute on CPUs", gpus)
         gpus = 0.0
-    bundles = (*(worker for _ in range(num_workers)), *(shard for _ in range(num_shards)), *(rank for _ in range(num_ranks)))
+    bundles = (
+        *(worker for _ in range(num_workers)),
+        *(shard for _ in range(num_shards)),
+        *(rank for _ in range(num_ranks)),
+    )
     plan = Plan(
         num_ranks=num_ranks,
         gpus_per_rank=gpus / num_ranks,

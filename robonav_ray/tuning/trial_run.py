@@ -1,4 +1,5 @@
-"""One trial of a search, report by report: a whole curriculum run in a directory of its own, through the parts of ``robonav train``.
+"""One trial of a search, report by report: a whole curriculum run in a directory of its own, through the parts of
+``robonav train``.
 
 ::
 
@@ -113,7 +114,8 @@ class TrialRun:
 
         Raises:
             EvaluationStopped: When it was asked to end; what had been learned by then is committed.
-            RuntimeError: When a part has failed for good, no checkpoint could be written, or the mean return is not finite.
+            RuntimeError: When a part has failed for good, no checkpoint could be written, or the mean return is not
+                finite.
         """
         live = self._opened()
         env_steps = live.controller.facts.env_steps if live.controller.facts else live.session.counters.env_steps
@@ -126,14 +128,14 @@ class TrialRun:
     def take_over(self, donor: Path, config: RunConfig, in_flight: Mapping[str, Any] | None) -> None:
         """Go on from another trial's checkpoint with ``config``.
 
-        Weights, optimiser and curriculum are the donor's, and so are the rows where its checkpoint holds them; env steps go on being
-        counted. What goes on is committed as this trial's own checkpoint before this returns.
+        Weights, optimiser and curriculum are the donor's, and so are the rows where its checkpoint holds them; env
+        steps go on being counted. What goes on is committed as this trial's own checkpoint before this returns.
 
         Args:
             donor: A committed checkpoint.
             config: The values to go on with.
-            in_flight: The learner's settings in which ``config`` differs from the donor's, when all of them may change while it runs;
-                None when the parts have to be started anew.
+            in_flight: The learner's settings in which ``config`` differs from the donor's, when all of them may change
+                while it runs; None when the parts have to be started anew.
         """
         checkpoint, live = open_checkpoint(donor), self._live
         self.config = config
@@ -192,7 +194,9 @@ class TrialRun:
         ).__enter__()
 
     def _hold(self) -> None:
-        """Take the directory's lock, unless it is ours already; waits for an earlier life of the trial to let go of it."""
+        """Take the directory's lock, unless it is ours already; waits for an earlier life of the trial to let go of
+        it.
+        """
         if self._held is not None:
             return
         run = RunDirectory(self.directory)
@@ -201,7 +205,9 @@ class TrialRun:
                 held.enter_context(run.locked(LOCK_WAIT_S))
                 self._held = held.pop_all()
         except RunHeldError:
-            raise RunDirectoryError(f"{run.shown}: another process is still working on this trial; end it, then resume") from None
+            raise RunDirectoryError(
+                f"{run.shown}: another process is still working on this trial; end it, then resume"
+            ) from None
 
     def _let_go(self) -> None:
         held, self._held = self._held, None
@@ -220,7 +226,9 @@ class TrialRun:
         return checkpoint
 
     def _restart_from(self, live: LiveRun, donor: Checkpoint) -> None:
-        """Start the parts anew from the donor's learner and curriculum, with the rows that there are now or with the donor's."""
+        """Start the parts anew from the donor's learner and curriculum, with the rows that there are now or with the
+        donor's.
+        """
         counters = live.session.counters if live.controller.facts is None else self._saved(live).counters
         with tempfile.TemporaryDirectory(dir=self.directory, prefix=".rows-") as directory:
             rows = Path(directory) / "replay"
@@ -232,7 +240,9 @@ class TrialRun:
         self._begin(crossed)
 
     def _crossed(self, counters: Counters, donor: Checkpoint, rows: Path | None) -> Checkpoint:
-        """Commit a checkpoint of this trial with the donor's learner and curriculum; its rows too where it holds them, else ``rows``."""
+        """Commit a checkpoint of this trial with the donor's learner and curriculum; its rows too where it holds them,
+        else ``rows``.
+        """
         checkpoints = RunDirectory(self.directory).checkpoints
         writer = CheckpointWriter(checkpoints, replace(counters, learner_steps=donor.counters.learner_steps))
         try:
@@ -249,7 +259,9 @@ class TrialRun:
         return crossed
 
     def _note_take_over(self, donor: Checkpoint, own: Checkpoint) -> None:
-        """Append to ``take_overs.jsonl`` what was taken over: hashes of the donor's learner and of what goes on, and both stages."""
+        """Append to ``take_overs.jsonl`` what was taken over: hashes of the donor's learner and of what goes on, and
+        both stages.
+        """
         document = {
             "time": time.time(),
             "donor": str(donor.path),
@@ -265,7 +277,9 @@ class TrialRun:
     def _saved(self, live: LiveRun) -> Checkpoint:
         checkpoint = live.controller.save()
         if checkpoint is None:
-            raise RuntimeError(f"{self.directory.name}: no checkpoint could be written; {self.directory}/log.txt says why")
+            raise RuntimeError(
+                f"{self.directory.name}: no checkpoint could be written; {self.directory}/log.txt says why"
+            )
         return checkpoint
 
     def _judged(self, checkpoint: Checkpoint, *, done: bool) -> TrialFacts:
@@ -283,7 +297,8 @@ class TrialRun:
         mean_return = float(summary.task_return.value if summary.task_return.value is not None else 0.0)
         if not math.isfinite(mean_return):
             raise RuntimeError(
-                f"{self.directory.name}: the mean return of {checkpoint.path.name} is {mean_return}, which cannot be compared"
+                f"{self.directory.name}: the mean return of {checkpoint.path.name} is {mean_return}, which cannot be "
+                "compared"
             )
         return TrialFacts(
             env_steps=checkpoint.counters.env_steps,

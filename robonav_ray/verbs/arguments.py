@@ -15,17 +15,21 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[CONFIG.yaml] [section.key=value ...]",
-        help="A YAML file with what differs from the defaults, or the name of a shipped one (`robonav config list`), then overrides.",
+        help="A YAML file with what differs from the defaults, or the name of a shipped one (`robonav config list`), "
+        "then overrides.",
     ),
 ]
 
 Run = Annotated[
-    str, typer.Argument(help="A run directory or one of its checkpoints, or the URI of either (`s3://bucket/runs/NAME`).")
+    str,
+    typer.Argument(help="A run directory or one of its checkpoints, or the URI of either (`s3://bucket/runs/NAME`)."),
 ]
 
 
 def parse_duration(text: str, option: str = "--time-limit") -> float:
-    """Return seconds of ``90``, ``90s``, ``20m`` or ``1.5h``, as a config takes them; ConfigError that names ``option`` otherwise."""
+    """Return seconds of ``90``, ``90s``, ``20m`` or ``1.5h``, as a config takes them; ConfigError that names ``option``
+    otherwise.
+    """
     from robonav_ray.config.duration import seconds_of
     from robonav_ray.config.load import ConfigError
 
@@ -39,7 +43,9 @@ def parse_duration(text: str, option: str = "--time-limit") -> float:
 
 
 def split_arguments(arguments: list[str] | None) -> tuple[Path | None, list[str]]:
-    """Tell the config file from the overrides, whose keys have no slash; ``lr=0.1.yaml`` is a file where there is one of that name."""
+    """Tell the config file from the overrides, whose keys have no slash; ``lr=0.1.yaml`` is a file where there is one
+    of that name.
+    """
     from robonav_ray.config.load import ConfigError
 
     def is_override(argument: str) -> bool:

@@ -1,4 +1,6 @@
-"""``--json``: one JSON document on standard output in place of a table; all else that is said goes to standard error."""
+"""``--json``: one JSON document on standard output in place of a table; all else that is said goes to standard
+error.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from robonav_ray.verbs.as_json import Json
 cluster_app = typer.Typer(
     no_args_is_help=True,
     help="One definition from a laptop to many nodes: start it here, or derive the files that start it elsewhere.",
-    epilog="Examples:\n\n`robonav cluster up`\n\n`robonav cluster up --nodes rollout=2,learner=1 local.network=namespaces`\n\n"
+    epilog="Examples:\n\n`robonav cluster up`\n\n"
+    "`robonav cluster up --nodes rollout=2,learner=1 local.network=namespaces`\n\n"
     "`robonav cluster status`\n\n`robonav cluster down`",
 )
 
@@ -35,7 +36,9 @@ def cluster_up(
     definition: Definition = DEFINITION,
     nodes: Annotated[str | None, typer.Option(help="Nodes per group on this machine: `rollout=2,learner=0`.")] = None,
 ) -> None:
-    """Start the cluster on this machine, as real Ray nodes with token authentication; returns when all of them answer."""
+    """Start the cluster on this machine, as real Ray nodes with token authentication; returns when all of them
+    answer.
+    """
     from robonav_ray.screen import make_screen
     from robonav_ray.verbs.cluster_commands import up_command
 
@@ -44,8 +47,9 @@ def cluster_up(
 
 @cluster_app.command(
     "render",
-    epilog="Examples:\n\n`robonav cluster render`\n\n`robonav cluster render --target kuberay --output /tmp/derived kuberay.namespace=lab`"
-    "\n\n`robonav cluster render --check`",
+    epilog="Examples:\n\n`robonav cluster render`\n\n"
+    "`robonav cluster render --target kuberay --output /tmp/derived kuberay.namespace=lab`\n\n"
+    "`robonav cluster render --check`",
 )
 def cluster_render(
     overrides: Annotated[
@@ -53,8 +57,12 @@ def cluster_render(
     ] = None,
     definition: Definition = DEFINITION,
     target: Annotated[str, typer.Option(help="`local`, `compose`, `ray-up`, `kuberay` or `all`.")] = "all",
-    output: Annotated[Path, typer.Option(help="Directory below which they are written (default: the repository).")] = Path(),
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; say which files are stale, and exit with 1.")] = False,
+    output: Annotated[
+        Path, typer.Option(help="Directory below which they are written (default: the repository).")
+    ] = Path(),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; say which files are stale, and exit with 1.")
+    ] = False,
 ) -> None:
     """Derive what starts the same cluster elsewhere: docker compose, `ray up` on machines and clouds, KubeRay."""
     from robonav_ray.screen import make_screen
@@ -65,7 +73,9 @@ def cluster_render(
 
 @cluster_app.command("secrets", epilog="Example: `robonav cluster secrets && docker compose up --build --detach`")
 def cluster_secrets(definition: Definition = DEFINITION) -> None:
-    """Make the secrets that docker compose mounts (mode 0600): Ray's token, MLflow's and Grafana's passwords; keeps what is there."""
+    """Make the secrets that docker compose mounts (mode 0600): Ray's token, MLflow's and Grafana's passwords; keeps
+    what is there.
+    """
     from robonav_ray.screen import make_screen
     from robonav_ray.verbs.cluster_commands import secrets_command
 

@@ -35,7 +35,9 @@ def up_command(definition: Path, overrides: Sequence[str], nodes: str | None, co
 
 
 def status_command(name: str | None, console: Screen, json: bool = False) -> int:
-    """Show the nodes of a local cluster, on ``console`` or as JSON on standard output; 1 when its head does not answer."""
+    """Show the nodes of a local cluster, on ``console`` or as JSON on standard output; 1 when its head does not
+    answer.
+    """
     if name is None and not local_clusters():
         if json:
             print_json(None)
@@ -71,16 +73,19 @@ def down_command(name: str | None, force: bool, console: Screen) -> int:
     jobs = [] if force else ask_running_jobs(cluster.dashboard_url, cluster.token_path)
     if jobs:
         raise UserError(
-            f"on cluster {cluster.name!r} run the jobs {', '.join(jobs)}: `RAY_AUTH_TOKEN_PATH={command_text(cluster.token_path)} "
-            f"{command_text('robonav', 'jobs', 'stop', jobs[0], '--address', cluster.dashboard_url)}` lets one commit a checkpoint "
-            "first, --force ends them where they are"
+            f"on cluster {cluster.name!r} run the jobs {', '.join(jobs)}: "
+            f"`RAY_AUTH_TOKEN_PATH={command_text(cluster.token_path)} "
+            f"{command_text('robonav', 'jobs', 'stop', jobs[0], '--address', cluster.dashboard_url)}` lets one commit "
+            "a checkpoint first, --force ends them where they are"
         )
     cluster.stop()
     console.print(f"local cluster {cluster.name!r} has ended; no process, namespace or folder of it is left")
     return 0
 
 
-def render_command(definition: Path, overrides: Sequence[str], target: str, output: Path, check: bool, console: Screen) -> int:
+def render_command(
+    definition: Path, overrides: Sequence[str], target: str, output: Path, check: bool, console: Screen
+) -> int:
     """Write the derived files of a target, or say which are stale (1)."""
     if target != "all" and target not in TARGETS:
         raise UserError(f"--target {target!r}: it is one of all, {', '.join(TARGETS)}")
@@ -92,7 +97,9 @@ def render_command(definition: Path, overrides: Sequence[str], target: str, outp
         stale = stale_files(files, output)
         for path in stale:
             console.print(f"stale: {path}")
-        console.print("`robonav cluster render` writes them anew" if stale else f"{len(files)} derived files are up to date")
+        console.print(
+            "`robonav cluster render` writes them anew" if stale else f"{len(files)} derived files are up to date"
+        )
         return 1 if stale else 0
     changed = write_files(files, output)
     for path in changed:
@@ -139,7 +146,9 @@ def _print_cluster(cluster: LocalCluster, facts: list[NodeFacts] | None, console
     )
     numbers = ("CPUs", "GPUs", "pid", "processes")
     for column in ("node", "address", *numbers, "condition"):
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=column in numbers)
+        table.add_column(
+            column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=column in numbers
+        )
     for row in _node_rows(cluster, facts):
         table.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in row.values()))
     console.print(table, soft_wrap=False)
@@ -215,6 +224,8 @@ def _name(name: str | None) -> str:
         return name
     if len(names) != 1:
         raise UserError(
-            f"there are {len(names)} local clusters ({', '.join(names)}): name one" if names else "no local cluster runs"
+            f"there are {len(names)} local clusters ({', '.join(names)}): name one"
+            if names
+            else "no local cluster runs"
         )
     return names[0]

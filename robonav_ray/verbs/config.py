@@ -12,7 +12,9 @@ config_app = typer.Typer(no_args_is_help=True, help="Look at a config, or check 
 
 @config_app.command("list", epilog="Example: `robonav config list`, then `robonav train quick`")
 def config_list(json: Json = False) -> None:
-    """List the configs that come with the package, which train, tune and config take by name, and the question that each answers."""
+    """List the configs that come with the package, which train, tune and config take by name, and the question that
+    each answers.
+    """
     from robonav_ray.config.shipped import shipped_configs
 
     found = [config for kind in ("run", "search") for config in shipped_configs(kind)]

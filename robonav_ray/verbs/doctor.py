@@ -1,4 +1,6 @@
-"""``robonav doctor``: what the machine, the packages, Ray and the GPU look like, and what would stand in the way of a run."""
+"""``robonav doctor``: what the machine, the packages, Ray and the GPU look like, and what would stand in the way of a
+run.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def doctor(json: Json = False) -> None:
 
 
 def print_findings(findings: Sequence[Finding], screen: Screen) -> None:
-    """Print one line for each, with the advice where there is something to do, and whether a default run can start here."""
+    """Print one line for each, with the advice where there is something to do, and whether a default run can start
+    here.
+    """
     from rich.table import Table
     from rich.text import Text
 

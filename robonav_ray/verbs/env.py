@@ -17,16 +17,23 @@ env_app = typer.Typer(no_args_is_help=True, help="Look at an environment.")
 
 @env_app.command(
     "show",
-    epilog="Examples:\n\n`robonav env show`\n\n`robonav env show env.world.lidar.num_beams=72`\n\n`robonav env show runs/NAME --json`",
+    epilog="Examples:\n\n`robonav env show`\n\n`robonav env show env.world.lidar.num_beams=72`\n\n"
+    "`robonav env show runs/NAME --json`",
 )
 def env_show(arguments: Overrides = None, json: Json = False) -> None:
-    """Print which number of an observation is what, in which unit, and what each action does; of a config or of a run's directory."""
+    """Print which number of an observation is what, in which unit, and what each action does; of a config or of a run's
+    directory.
+    """
     from robonav_ray.config.load import load_run_config
     from robonav_ray.runs.run_directory import open_run
     from robonav_ray.runs.task import describe_task
 
     path, overrides = split_arguments(arguments)
-    config = open_run(path).resumed_config(overrides) if path is not None and path.is_dir() else load_run_config(path, overrides)
+    config = (
+        open_run(path).resumed_config(overrides)
+        if path is not None and path.is_dir()
+        else load_run_config(path, overrides)
+    )
     table = describe_task(config).table
     if json:
         print_json(table.to_dict())

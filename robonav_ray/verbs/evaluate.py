@@ -19,7 +19,8 @@ app = typer.Typer()
 
 @app.command(
     epilog="Examples:\n\n`robonav evaluate runs/curriculum-20261122-181500 --episodes 1000`\n\n"
-    "`robonav evaluate runs/curriculum-20261122-181500 env.world.difficulty=fast --stages full_challenge --min-success 0.8`"
+    "`robonav evaluate runs/curriculum-20261122-181500 env.world.difficulty=fast --stages full_challenge "
+    "--min-success 0.8`"
 )
 def evaluate(
     run: Run,
@@ -27,10 +28,13 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="[section.key=value ...]",
-            help="What is otherwise in the worlds that it is judged in, or in the judging: keys of env, curriculum.stages and evaluation.",
+            help="What is otherwise in the worlds that it is judged in, or in the judging: keys of env, "
+            "curriculum.stages and evaluation.",
         ),
     ] = None,
-    episodes: Annotated[int | None, typer.Option(min=1, help="Episodes per stage (default: evaluation.num_episodes).")] = None,
+    episodes: Annotated[
+        int | None, typer.Option(min=1, help="Episodes per stage (default: evaluation.num_episodes).")
+    ] = None,
     stages: Annotated[
         str | None, typer.Option(help="Stages by name or number from 0: `full_challenge`, `0,3`; default: all.")
     ] = None,
@@ -38,11 +42,15 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Folder for the results (default: a new one in the run).")] = None,
     min_success: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, help="End with exit code 1 when the last stage has a lower success rate: `0.8`."),
+        typer.Option(
+            min=0.0, max=1.0, help="End with exit code 1 when the last stage has a lower success rate: `0.8`."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Judge the policy of a run on worlds that training never saw: rates with Wilson intervals, a table, evaluation.json."""
+    """Judge the policy of a run on worlds that training never saw: rates with Wilson intervals, a table,
+    evaluation.json.
+    """
     from robonav_ray.evaluation.report import print_report, to_dict
     from robonav_ray.runtime import judge
     from robonav_ray.runtime.signals import EXIT_RESUME, stop_on_signals
@@ -59,7 +67,9 @@ def evaluate(
             told=lambda report: None if json else print_report(report, screen),
         )
     except EvaluationStopped:
-        screen.print("the evaluation was stopped, and nothing is written: the episodes that were through are the short ones")
+        screen.print(
+            "the evaluation was stopped, and nothing is written: the episodes that were through are the short ones"
+        )
         raise typer.Exit(EXIT_RESUME) from None
     screen.print(f"written: {', '.join(written)}", soft_wrap=True)
     if json:
@@ -69,14 +79,17 @@ def evaluate(
 
 
 def _hold(report: EvaluationReport, least: float) -> None:
-    """Say, and end with exit code 1, when the last stage's success rate is below ``least``; UserError when no success is told."""
+    """Say, and end with exit code 1, when the last stage's success rate is below ``least``; UserError when no success
+    is told.
+    """
     from robonav_ray.errors import UserError
     from robonav_ray.screen import say_error
 
     last = report.levels[-1]
     if last.summary.success is None:
         raise UserError(
-            f"--min-success: {last.level} tells no success, so there is none to be held against {least:g}; leave it away"
+            f"--min-success: {last.level} tells no success, so there is none to be held against {least:g}; leave it "
+            "away"
         )
     if last.summary.success.frac < least:
         say_error(f"success of {last.level} is {last.summary.success.frac:.1%}, below --min-success {least:.1%}")

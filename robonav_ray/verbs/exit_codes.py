@@ -14,10 +14,12 @@ THREADS_END_S = 10.0
 
 
 def end_with_code(app: Callable[[], object]) -> NoReturn:
-    """Run the command line ``app`` and end the process with its exit code: 2 for the user's mistakes, 1 for faults, each with one message.
+    """Run the command line ``app`` and end the process with its exit code: 2 for the user's mistakes, 1 for faults,
+    each with one message.
 
-    Output without a reader (``| head -1``, a closed terminal, a full disk) never ends a verb with a traceback: a training or a
-    search stops and is saved, the others go on, and end with 1 where what was to be kept could not be written.
+    Output without a reader (``| head -1``, a closed terminal, a full disk) never ends a verb with a traceback: a
+    training or a search stops and is saved, the others go on, and end with 1 where what was to be kept could not be
+    written.
     """
     from robonav_ray.runtime.streams import guarded_streams
     from robonav_ray.screen import say_error
@@ -47,7 +49,8 @@ def _exit_code(app: Callable[[], object]) -> int:
     from robonav_ray.screen import say_error, write_to
 
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what its encoding (ASCII, for LC_ALL=C) has no bytes for is shown as escapes
+        # what its encoding (ASCII, for LC_ALL=C) has no bytes for is shown as escapes
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
@@ -60,8 +63,8 @@ def _exit_code(app: Callable[[], object]) -> int:
         if error.encoding not in (sys.getfilesystemencoding(), "utf-8"):
             raise
         say_error(
-            f"{error.object[:80]!a}: is no name in this locale ({error.encoding}); set PYTHONUTF8=1 or LC_ALL=C.UTF-8, or "
-            "choose a name of plain letters"
+            f"{error.object[:80]!a}: is no name in this locale ({error.encoding}); set PYTHONUTF8=1 or LC_ALL=C.UTF-8, "
+            "or choose a name of plain letters"
         )
         return 2
     except OSError as error:

@@ -9,10 +9,14 @@ import typer
 
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
-jobs_app = typer.Typer(no_args_is_help=True, help="Look at jobs on a cluster, or stop them (`robonav submit` starts them).")
+jobs_app = typer.Typer(
+    no_args_is_help=True, help="Look at jobs on a cluster, or stop them (`robonav submit` starts them)."
+)
 Address = Annotated[
     str | None,
-    typer.Option(help="The cluster's dashboard, `http://HEAD:8265` (default: RAY_API_SERVER_ADDRESS, else this machine's)."),
+    typer.Option(
+        help="The cluster's dashboard, `http://HEAD:8265` (default: RAY_API_SERVER_ADDRESS, else this machine's)."
+    ),
 ]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's name, as `robonav jobs list` shows it.")]
 
@@ -40,7 +44,9 @@ def jobs_list(address: Address = None, json: Json = False) -> None:
 def jobs_logs(
     job: JobId,
     address: Address = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on to the end, and end with the run's exit code.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on to the end, and end with the run's exit code.")
+    ] = False,
 ) -> None:
     """Print the log of a job."""
     from robonav_ray.launch.submit import logs_command

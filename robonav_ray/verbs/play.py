@@ -25,7 +25,9 @@ def play(
     window: Annotated[
         bool, typer.Option("--window", help="Show a window instead (needs `pip install robonav_ray[human]`).")
     ] = False,
-    stage: Annotated[str | None, typer.Option(help="Stage to play, by name or number from 0 (default: the last).")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Stage to play, by name or number from 0 (default: the last).")
+    ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes one after another.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the worlds.")] = 7,
 ) -> None:
@@ -79,7 +81,9 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
     with stop_on_signals(needs_reader=False) as stop:
         try:
             with stopped_at_once(stop):
-                num_frames = draw_gif(target, policy, found.run.config, task, level=level, num_episodes=episodes, seed=seed)
+                num_frames = draw_gif(
+                    target, policy, found.run.config, task, level=level, num_episodes=episodes, seed=seed
+                )
         except EvaluationStopped:
             screen.print("the film was stopped, and nothing is written")
             return EXIT_RESUME

@@ -14,12 +14,14 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Examples:\n\n`robonav plot runs/curriculum-20261122-181500`\n\n`robonav plot s3://bucket/runs/NAME --output curves.png`"
+    epilog="Examples:\n\n`robonav plot runs/curriculum-20261122-181500`\n\n"
+    "`robonav plot s3://bucket/runs/NAME --output curves.png`"
 )
 def plot(
     run: Annotated[str, typer.Argument(help="A run directory, or the URI of a stored run (`s3://bucket/runs/NAME`).")],
     output: Annotated[
-        Path | None, typer.Option(help="Picture to write (default: curves.png in the run; for a URI NAME-curves.png here).")
+        Path | None,
+        typer.Option(help="Picture to write (default: curves.png in the run; for a URI NAME-curves.png here)."),
     ] = None,
 ) -> None:
     """Draw the curves of a run, stopped or training, from what it has logged."""
@@ -44,7 +46,9 @@ def plot(
         try:
             draw_curves(folder, target)
         except ValueError as error:
-            raise RunDirectoryError(str(error).replace(str(folder), path_word(folder) if not is_uri(where) else where)) from None
+            raise RunDirectoryError(
+                str(error).replace(str(folder), path_word(folder) if not is_uri(where) else where)
+            ) from None
         if not is_uri(where):
             run_directory = RunDirectory(folder)
             env_steps = int(run_directory.read_json("summary.json").get("env_steps", 0))

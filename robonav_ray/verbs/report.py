@@ -18,7 +18,9 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder for the report (default: DIR itself).")] = None,
     json: Json = False,
 ) -> None:
-    """Write report.pdf, report.html, summary.json and tables/*.csv of an exam: who is better, how sure that is, and when each fails."""
+    """Write report.pdf, report.html, summary.json and tables/*.csv of an exam: who is better, how sure that is, and
+    when each fails.
+    """
     from robonav_ray.evaluation.exam_report.files import report_exam
     from robonav_ray.runs.located import refuse_unwritable, refuse_uri
     from robonav_ray.text import path_word

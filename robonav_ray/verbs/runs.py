@@ -20,14 +20,17 @@ RUNS = Path("runs")
 runs_app = typer.Typer(
     no_args_is_help=True,
     help="Look at runs, or free what finished ones need no more.",
-    epilog="Examples:\n\n`robonav runs list`\n\n`robonav runs show runs/curriculum-20261122-181500`\n\n`robonav runs gc --yes`",
+    epilog="Examples:\n\n`robonav runs list`\n\n`robonav runs show runs/curriculum-20261122-181500`\n\n"
+    "`robonav runs gc --yes`",
 )
 Folder = Annotated[Path, typer.Argument(help="Folder below which runs are looked for.")]
 
 
 @runs_app.command("list", epilog="Examples:\n\n`robonav runs list`\n\n`robonav runs list /shared/runs --json`")
 def runs_list(folder: Folder = RUNS, json: Json = False) -> None:
-    """Show all runs below a folder, trials of searches too, the newest last: status, seed, env steps, success of the last stage, start."""
+    """Show all runs below a folder, trials of searches too, the newest last: status, seed, env steps, success of the
+    last stage, start.
+    """
     from robonav_ray.runs.listing import list_runs
     from robonav_ray.screen import show_warnings
 
@@ -74,19 +77,23 @@ def runs_show(
 )
 def runs_gc(
     where: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN or FOLDER ...]", help="Runs, or folders of runs (default: `runs`).")
+        list[Path] | None,
+        typer.Argument(metavar="[RUN or FOLDER ...]", help="Runs, or folders of runs (default: `runs`)."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Also a run named here that has not finished, or is a trial: never to be resumed then."),
+        typer.Option(
+            "--force", help="Also a run named here that has not finished, or is a trial: never to be resumed then."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Free what finished runs need no more: replay rows, older checkpoints, the optimiser's state; also in their storage.
+    """Free what finished runs need no more: replay rows, older checkpoints, the optimiser's state; also in their
+    storage.
 
-    A checkpoint of the policy stays, which evaluate, play and train --init-from take. A run that has not finished, that a process is
-    training, or that is a trial of a search is left alone.
+    A checkpoint of the policy stays, which evaluate, play and train --init-from take. A run that has not finished, that
+    a process is training, or that is a trial of a search is left alone.
     """
     from robonav_ray.runs.freeing import free
     from robonav_ray.screen import show_warnings
@@ -99,12 +106,15 @@ def runs_gc(
     for each in found:
         screen.print(f"{bytes_text(each.num_bytes):>9}  {each.run.shown}", soft_wrap=True)
     if left:
-        screen.print(f"{left} left alone: not finished, in training, trials of a search, or not to be read", style="dim")
+        screen.print(
+            f"{left} left alone: not finished, in training, trials of a search, or not to be read", style="dim"
+        )
     if not found:
         screen.print("nothing to free")
     elif not yes:
         yes = _asked(
-            f"free {bytes_text(total)} of {len(found)} {'runs' if len(found) > 1 else 'run'}, and keep each one's policy?"
+            f"free {bytes_text(total)} of {len(found)} {'runs' if len(found) > 1 else 'run'}, and keep each one's "
+            "policy?"
         )
     freed = [free(each, force=force) for each in found] if yes else []
     if json:
@@ -115,7 +125,8 @@ def runs_gc(
 
 
 def _freeable(where: Sequence[Path], force: bool) -> tuple[list[Freeable], int]:
-    """Return what could be freed of the runs that are named, and of those below the folders that are; and how many of these are left alone.
+    """Return what could be freed of the runs that are named, and of those below the folders that are; and how many of
+    these are left alone.
 
     A run that is named and may not be freed is refused before anything is.
     """

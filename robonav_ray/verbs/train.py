@@ -16,35 +16,40 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Examples:\n\n`robonav train`\n\n`robonav train quick seed=3`\n\n`robonav train env.id=CartPole-v1 --local`\n\n"
-    "`robonav train --resume latest --time-limit 20m`\n\n`robonav train fast --init-from runs/curriculum-20261122-181500`"
+    epilog="Examples:\n\n`robonav train`\n\n`robonav train quick seed=3`\n\n"
+    "`robonav train env.id=CartPole-v1 --local`\n\n`robonav train --resume latest --time-limit 20m`\n\n"
+    "`robonav train fast --init-from runs/curriculum-20261122-181500`"
 )
 def train(
     arguments: Overrides = None,
     resume: Annotated[
         str | None,
         typer.Option(
-            help="`auto` (the newest unfinished run, else a fresh one), `latest` (the newest run), or a run or checkpoint directory."
+            help="`auto` (the newest unfinished run, else a fresh one), `latest` (the newest run), or a run or "
+            "checkpoint directory."
         ),
     ] = None,
     time_limit: Annotated[
         str | None, typer.Option(help="Be over, with a checkpoint, after this long: `90s`, `20m`, `1.5h`.")
     ] = None,
     grace: Annotated[
-        str | None, typer.Option(help="Be over this long after a signal, whatever hangs (default: budget.grace_s): `30s`.")
+        str | None,
+        typer.Option(help="Be over this long after a signal, whatever hangs (default: budget.grace_s): `30s`."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for `seed=N`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of this run; must not exist yet.")] = None,
     init_from: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN", help="Begin a new run with the weights of another: its directory, one of its checkpoints, or a URI."
+            metavar="RUN",
+            help="Begin a new run with the weights of another: its directory, one of its checkpoints, or a URI.",
         ),
     ] = None,
     local: Annotated[
         bool,
         typer.Option(
-            "--local", help="One process, without Ray: the same bits every time, unless the learning rate follows the clock."
+            "--local",
+            help="One process, without Ray: the same bits every time, unless the learning rate follows the clock.",
         ),
     ] = False,
 ) -> None:
@@ -70,8 +75,9 @@ def train_command(
 ) -> int:
     """Train to the end (or to the limit, or to a signal) and return the exit code.
 
-    0: finished; 75: stopped before the end, resume; 1: a fault, or the last checkpoint could not be written. Mistakes of the user raise
-    UserError before anything is made. A stop that takes longer than ``budget.grace_s`` ends the process by force (see ``signals.py``).
+    0: finished; 75: stopped before the end, resume; 1: a fault, or the last checkpoint could not be written. Mistakes
+    of the user raise UserError before anything is made. A stop that takes longer than ``budget.grace_s`` ends the
+    process by force (see ``signals.py``).
     """
     import psutil
     from rich.text import Text
@@ -96,7 +102,9 @@ def train_command(
             outcome = train(opening, stop, audience, local=local).verdict.outcome
             return {Outcome.DONE: 0, Outcome.TO_RESUME: stop.resume_code, Outcome.FAILED: EXIT_FAILED}[outcome]
     except RunInterruptedError as error:
-        screen.print(Text.assemble(f"{message_text(error)}\ngo on later with the same command and ", ("--resume auto", "bold")))
+        screen.print(
+            Text.assemble(f"{message_text(error)}\ngo on later with the same command and ", ("--resume auto", "bold"))
+        )
         return EXIT_RESUME
     except KeyboardInterrupt:
         say_error("ended at once; what was committed before is intact: go on with the same command and --resume auto")

@@ -25,8 +25,10 @@ class _RunByDefault(TyperGroup):
 tune_app = typer.Typer(
     cls=_RunByDefault,
     no_args_is_help=True,
-    help="Search over whole curriculum runs: `robonav tune CONFIG.yaml` searches, `robonav tune show DIR` shows what came of it.",
-    epilog="Examples:\n\n`robonav tune configs/tuning/asha.yaml`\n\n`robonav tune configs/tuning/pbt.yaml num_trials=8 --time-limit 1h`\n\n"
+    help="Search over whole curriculum runs: `robonav tune CONFIG.yaml` searches, `robonav tune show DIR` shows what "
+    "came of it.",
+    epilog="Examples:\n\n`robonav tune configs/tuning/asha.yaml`\n\n"
+    "`robonav tune configs/tuning/pbt.yaml num_trials=8 --time-limit 1h`\n\n"
     "`robonav tune --resume runs/asha-20261124-181500`\n\n`robonav tune show runs/asha-20261124-181500`",
 )
 
@@ -47,12 +49,17 @@ def tune_run(
     ] = None,
     resume: Annotated[
         str | None,
-        typer.Option(help="`auto` (the newest search of this name, else a fresh one), `latest`, or the directory of a search."),
+        typer.Option(
+            help="`auto` (the newest search of this name, else a fresh one), `latest`, or the directory of a search."
+        ),
     ] = None,
-    time_limit: Annotated[str | None, typer.Option(help="Stop, to be resumed, after this long: `90s`, `20m`, `1.5h`.")] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Stop, to be resumed, after this long: `90s`, `20m`, `1.5h`.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of this search; must not exist yet.")] = None,
     table: Annotated[
-        str, typer.Option(help="`auto`, `live` (a table that is drawn anew), `plain` (a line for what happens) or `off`.")
+        str,
+        typer.Option(help="`auto`, `live` (a table that is drawn anew), `plain` (a line for what happens) or `off`."),
     ] = "auto",
 ) -> None:
     """Run many whole curriculum runs, stop the bad ones early, keep the best configuration."""
@@ -72,8 +79,9 @@ def tune_command(
 ) -> int:
     """Search to the end (or to the limit, or to a signal) and return the exit code.
 
-    0: finished; 75: stopped before the end, resume; 1: every trial failed. Mistakes of the user raise UserError before anything is made.
-    After a signal the process is ended by force when it is not over within the run's ``budget.grace_s`` (see ``signals.py``).
+    0: finished; 75: stopped before the end, resume; 1: every trial failed. Mistakes of the user raise UserError before
+    anything is made. After a signal the process is ended by force when it is not over within the run's
+    ``budget.grace_s`` (see ``signals.py``).
     """
     from robonav_ray.config.load import ConfigError
     from robonav_ray.runtime.signals import EXIT_FAILED, stop_on_signals
@@ -104,7 +112,8 @@ def tune_command(
 
 @tune_app.command("show", epilog="Example: `robonav tune show runs/asha-20261124-181500`")
 def tune_show(
-    experiment: Annotated[Path, typer.Argument(help="The directory of a search, finished or running.")], json: Json = False
+    experiment: Annotated[Path, typer.Argument(help="The directory of a search, finished or running.")],
+    json: Json = False,
 ) -> None:
     """Show a search's trials and its best values; writes its report.html, plots and tables anew."""
     from robonav_ray.tuning.experiment import open_experiment

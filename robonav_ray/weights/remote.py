@@ -1,7 +1,7 @@
 """The weight store as a Ray actor.
 
-The actor owns the object that holds the newest snapshot, so it outlives the learner that published it; readers fetch the
-object itself, zero-copy on the same node. A store that dies comes back empty, and the next publish fills it.
+The actor owns the object that holds the newest snapshot, so it outlives the learner that published it; readers fetch
+the object itself, zero-copy on the same node. A store that dies comes back empty, and the next publish fills it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class _Store:
 class RemoteWeights:
     """Client of the store; implements WeightSink and WeightSource; may be sent to other actors.
 
-    Both directions are pipelined: ``newer_than`` answers from the request that the previous call sent, so a reader never waits for
-    a round trip, and sees a version at most one call later than it could.
+    Both directions are pipelined: ``newer_than`` answers from the request that the previous call sent, so a reader
+    never waits for a round trip, and sees a version at most one call later than it could.
     """
 
     def __init__(self, actor: Any) -> None:
@@ -55,7 +55,9 @@ class RemoteWeights:
         return (RemoteWeights, (self._actor,))
 
     def publish(self, snapshot: PolicySnapshot) -> None:
-        """Send the snapshot and return at once; ValueError if the previous one was refused because its version did not rise."""
+        """Send the snapshot and return at once; ValueError if the previous one was refused because its version did not
+        rise.
+        """
         if self._publishing is not None and not ray.get(self._publishing):
             self._publishing = None
             raise ValueError(f"the version before {snapshot.version} did not rise above the store's")
@@ -91,7 +93,9 @@ def _fetch(refs: list[Any], version: int) -> PolicySnapshot | None:
 
 
 def start_weight_store(**options: Any) -> tuple[Any, RemoteWeights]:
-    """Start the actor (no CPU reserved) and return it with its client; ``options`` are Ray's, for instance a scheduling strategy."""
+    """Start the actor (no CPU reserved) and return it with its client; ``options`` are Ray's, for instance a scheduling
+    strategy.
+    """
     actor_class: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Store)
     actor = actor_class.options(**options).remote()
     return actor, RemoteWeights(actor)

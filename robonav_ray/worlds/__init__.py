@@ -1,10 +1,12 @@
 """The simulator: many worlds as arrays over (world, robot), stepped by serial Numba kernels.
 
-Consumes: actions (lanes,), a level per world. Produces: observations, rewards, endings, episode sums. Waits for: nothing.
+Consumes: actions (lanes,), a level per world.
+Produces: observations, rewards, endings, episode sums.
+Waits for: nothing.
 
-Importing this package registers ``robonav_ray/Nav-v0``, ``robonav_ray/NavGoal-v0`` and ``robonav_ray/BitFlip-v0`` with Gymnasium and does
-nothing else; the parts are in ``batched.py`` (the plain class), ``vector_env.py``, ``gym_env.py``, ``goal_env.py``, ``goal_vector.py``,
-``parallel_env.py`` (faces) and ``make.py`` (from the config).
+Importing this package registers ``robonav_ray/Nav-v0``, ``robonav_ray/NavGoal-v0`` and ``robonav_ray/BitFlip-v0`` with
+Gymnasium and does nothing else; the parts are in ``batched.py`` (the plain class), ``vector_env.py``, ``gym_env.py``,
+``goal_env.py``, ``goal_vector.py``, ``parallel_env.py`` (faces) and ``make.py`` (from the config).
 """
 
 import gymnasium as _gym

@@ -113,9 +113,10 @@ def constants(world: WorldConfig, gamma: float) -> np.ndarray:
 class BatchedWorlds:
     """N worlds with R robots each; lane i is robot ``i % R`` of world ``i // R``.
 
-    Everything that happens in world i depends on ``(seed, first_world + i)``, its episode number, the level and the actions only: any
-    split of the worlds over several batches gives the same episodes, bit for bit. ``set_level`` takes effect for a world
-    at its next reset. The arrays in ``out`` belong to this object and are overwritten by the next call.
+    Everything that happens in world i depends on ``(seed, first_world + i)``, its episode number, the level and the
+    actions only: any split of the worlds over several batches gives the same episodes, bit for bit. ``set_level`` takes
+    effect for a world at its next reset. The arrays in ``out`` belong to this object and are overwritten by the next
+    call.
     """
 
     def __init__(
@@ -163,7 +164,8 @@ class BatchedWorlds:
         self.beam_angle = angle.astype(np.float32)
         wall = np.array(world.wall_lines(), dtype=np.float32).reshape(-1, 4)
         box = [
-            (b.x_m - b.width_m / 2, b.y_m - b.height_m / 2, b.x_m + b.width_m / 2, b.y_m + b.height_m / 2) for b in world.boxes
+            (b.x_m - b.width_m / 2, b.y_m - b.height_m / 2, b.x_m + b.width_m / 2, b.y_m + b.height_m / 2)
+            for b in world.boxes
         ]
         return lay.Params(
             const,
@@ -259,7 +261,9 @@ class BatchedWorlds:
         return self._step(autoreset)
 
     def step_command(self, command: np.ndarray, autoreset: int = SAME_STEP) -> int:
-        """As ``step``, with (L, 2) float32 commands (v, omega) or body-frame (v_x, v_y) in SI units, clipped to the robot's range."""
+        """As ``step``, with (L, 2) float32 commands (v, omega) or body-frame (v_x, v_y) in SI units, clipped to the
+        robot's range.
+        """
         given = np.asarray(command, np.float32).reshape(self._command.shape)
         if not np.isfinite(given).all():
             raise ValueError("command holds a value that is not finite")
@@ -284,7 +288,9 @@ class BatchedWorlds:
             flat *= robot.max_speed
 
     def set_level(self, level: int, worlds: np.ndarray | slice = slice(None)) -> None:
-        """From their next reset on, run ``worlds`` (all by default) under ``level``; running episodes finish as they are."""
+        """From their next reset on, run ``worlds`` (all by default) under ``level``; running episodes finish as they
+        are.
+        """
         if not 0 <= level < len(self.levels):
             raise ValueError(f"there is no level {level}; the levels are 0 to {len(self.levels) - 1}")
         self.state.world[worlds, lay.NEXT_LEVEL] = level
@@ -304,7 +310,9 @@ class BatchedWorlds:
         """(L, 2) float32: the goal that every robot drives to (the last one when all are reached; a copy)."""
         num_goals = self.params.level[self.level, rnd.NUM_GOALS].astype(np.int64)
         index = np.minimum(self.state.lane[..., lay.GOAL_INDEX], num_goals[:, None] - 1)
-        return np.take_along_axis(self.state.goal[..., :2], index[..., None, None].astype(np.int64), axis=2).reshape(-1, 2)
+        return np.take_along_axis(self.state.goal[..., :2], index[..., None, None].astype(np.int64), axis=2).reshape(
+            -1, 2
+        )
 
     def scene(self, world: int) -> Scene:
         """Return what a picture of ``world`` needs."""
@@ -341,7 +349,9 @@ class BatchedWorlds:
         there = np.arange(s.circle.shape[2]) < s.world[:, lay.NUM_CIRCLES, None]
         reach = np.abs(s.circle[:, :2]).max(axis=1) + s.circle[:, lay.C_RADIUS]
         if self.config.placement == "arena" and (there & (reach > half + 1e-4)).any():
-            raise ValueError(f"a circle in world {int(np.argmax((there & (reach > half + 1e-4)).any(axis=1)))} leaves the arena")
+            raise ValueError(
+                f"a circle in world {int(np.argmax((there & (reach > half + 1e-4)).any(axis=1)))} leaves the arena"
+            )
         heading = np.hypot(s.robot[..., lay.COS], s.robot[..., lay.SIN])
         if np.abs(heading - 1.0).max() > 1e-3:
             raise ValueError("a heading is not of unit length")
@@ -360,10 +370,12 @@ class BatchedWorlds:
     def load_state_dict(self, state: dict[str, Any], under_way: bool = False) -> None:
         """Take over what ``state_dict`` returned.
 
-        ``under_way``: worlds begin anew in the step in which their last robot ends, so one in which all have ended is none.
+        ``under_way``: worlds begin anew in the step in which their last robot ends, so one in which all have ended is
+        none.
 
         Raises:
-            ValueError: For an entry that is missing, unknown, of another shape or out of its range; nothing has changed then.
+            ValueError: For an entry that is missing, unknown, of another shape or out of its range; nothing has changed
+                then.
         """
         check_numbers("worlds", state, declared(self.state, self.out.obs, self.params, self.max_circles))
         for name, mine in (("first_world", self.first_world), ("gamma", self.gamma)):

@@ -1,4 +1,5 @@
-"""The bit-flipping environment (Andrychowicz et al. 2017, section 3.1): n bits, an action flips one, -1 a step until they are the goal's.
+"""The bit-flipping environment (Andrychowicz et al. 2017, section 3.1): n bits, an action flips one, -1 a step until
+they are the goal's.
 
 Among 2**n states one is the goal, so without hindsight hardly any episode ever pays anything but -1.
 """
@@ -23,7 +24,9 @@ def _spaces(num_bits: int) -> tuple[gym.spaces.Dict, gym.spaces.Discrete]:
     if not 1 <= num_bits <= MAX_BITS:
         raise ValueError(f"num_bits must be from 1 to {MAX_BITS}, got {num_bits}")
     bits = gym.spaces.Box(0.0, 1.0, (num_bits,), np.float32)
-    return gym.spaces.Dict({"observation": bits, "achieved_goal": bits, "desired_goal": bits}), gym.spaces.Discrete(num_bits)
+    return gym.spaces.Dict({"observation": bits, "achieved_goal": bits, "desired_goal": bits}), gym.spaces.Discrete(
+        num_bits
+    )
 
 
 def compute_reward(achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> np.ndarray:
@@ -37,7 +40,8 @@ def compute_terminated(achieved_goal: np.ndarray, desired_goal: np.ndarray, info
 
 
 class BitFlipEnv(gym.Env[dict[str, np.ndarray], Any]):
-    """``num_bits`` bits, drawn uniformly like the goal; an episode ends with the goal, or is truncated after ``num_bits`` steps.
+    """``num_bits`` bits, drawn uniformly like the goal; an episode ends with the goal, or is truncated after
+    ``num_bits`` steps.
 
     The goal always differs from the start. Observations hold the bits twice, as ``observation`` and ``achieved_goal``.
     """
@@ -70,7 +74,13 @@ class BitFlipEnv(gym.Env[dict[str, np.ndarray], Any]):
         self._step += 1
         reached = bool(self.compute_terminated(self._bits, self._goal, {}))
         reward = float(self.compute_reward(self._bits, self._goal, {}))
-        return self._observation(), reward, reached, self._step >= self.num_bits and not reached, {"is_success": reached}
+        return (
+            self._observation(),
+            reward,
+            reached,
+            self._step >= self.num_bits and not reached,
+            {"is_success": reached},
+        )
 
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> np.ndarray:
         """See the function of the module."""
@@ -89,7 +99,9 @@ class BitFlipEnv(gym.Env[dict[str, np.ndarray], Any]):
 
 
 @njit()
-def _draw(seed: int, world: np.ndarray, episode: np.ndarray, bits: np.ndarray, goal: np.ndarray, lanes: np.ndarray) -> None:
+def _draw(
+    seed: int, world: np.ndarray, episode: np.ndarray, bits: np.ndarray, goal: np.ndarray, lanes: np.ndarray
+) -> None:
     """Draw the bits and goals of ``lanes``: functions of (seed, world, episode)."""
     num_bits = bits.shape[1]
     for lane in lanes:
@@ -105,7 +117,9 @@ def _draw(seed: int, world: np.ndarray, episode: np.ndarray, bits: np.ndarray, g
 
 
 class BitFlipVectorEnv(VectorEnv[Any, Any, Any]):
-    """Many ``BitFlipEnv`` in arrays, SAME_STEP; what happens in world i depends on (seed, first_world + i) and the actions only."""
+    """Many ``BitFlipEnv`` in arrays, SAME_STEP; what happens in world i depends on (seed, first_world + i) and the
+    actions only.
+    """
 
     def __init__(self, num_envs: int = 1, *, num_bits: int = 15, seed: int = 0, first_world: int = 0, **_: Any) -> None:
         self.single_observation_space, self.single_action_space = _spaces(num_bits)
@@ -127,7 +141,9 @@ class BitFlipVectorEnv(VectorEnv[Any, Any, Any]):
         self._begin(self._lane)
         return self._observation(), {"is_success": np.zeros(self.num_envs, np.bool_)}
 
-    def step(self, actions: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Flip one bit of every lane."""
         flipped = 1.0 - self._bits[self._lane, actions]
         self._bits[self._lane, actions] = flipped
@@ -158,7 +174,9 @@ class BitFlipVectorEnv(VectorEnv[Any, Any, Any]):
         """Take over what ``state_dict`` returned; ValueError, and nothing changed, when it does not fit."""
         mine = self._arrays()
         if state.keys() != {*mine, "seed"} or any(state[name].shape != array.shape for name, array in mine.items()):
-            raise ValueError(f"expected the arrays {sorted(mine)} and seed of {self.num_envs} worlds of {self.num_bits} bits")
+            raise ValueError(
+                f"expected the arrays {sorted(mine)} and seed of {self.num_envs} worlds of {self.num_bits} bits"
+            )
         ranges = {"bits": (0, 1), "goal": (0, 1), "step": (0, self.num_bits - 1), "episode": (-1, MAX_COUNT)}
         declared = {name: like(array, *ranges[name]) for name, array in mine.items()}
         check_numbers("BitFlip", state, declared | {"seed": count(1, high=(1 << 63) - 1)})

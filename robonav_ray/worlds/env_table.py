@@ -60,7 +60,12 @@ class EnvTable:
         rows = [row._asdict() for row in self.observation]
         for row in rows:
             row.update({side: row[side] if math.isfinite(row[side]) else None for side in ("low", "high")})
-        return {**asdict(self), "format_version": 1, "observation": rows, "actions": [row._asdict() for row in self.actions]}
+        return {
+            **asdict(self),
+            "format_version": 1,
+            "observation": rows,
+            "actions": [row._asdict() for row in self.actions],
+        }
 
     def observation_cells(self) -> Iterator[tuple[str, ...]]:
         """Yield (numbers, name, unit, range, meaning) of each row, for people."""
@@ -105,7 +110,9 @@ def native_table(env_id: str, world: WorldConfig, num_circles: int) -> EnvTable:
 
 
 def foreign_table(env_id: str, observation: gym.Space[Any], num_actions: int) -> EnvTable:
-    """Return the table of an environment that is not ours: the bounds of its space (a flat Box, or the Dict of a goal-env)."""
+    """Return the table of an environment that is not ours: the bounds of its space (a flat Box, or the Dict of a
+    goal-env).
+    """
     names = ["observation"]
     if isinstance(observation, gym.spaces.Dict):
         box, num_goal = flat_goal_space(env_id, observation)
@@ -152,7 +159,9 @@ def _scans(world: WorldConfig) -> Iterator[tuple[str, str, int, str]]:
     unit = f"range / {lidar.range_max_m:g} m" if lidar.encoding == "range" else "proximity"
     for i in range(lidar.stack):
         age_s = i * lidar.stack_interval * world.dt_s
-        when = "now" if i == 0 else f"{age_s:.3g} s ago" + (", as seen from the robot's pose now" if lidar.align else "")
+        when = (
+            "now" if i == 0 else f"{age_s:.3g} s ago" + (", as seen from the robot's pose now" if lidar.align else "")
+        )
         zero = f"; 1 at contact, 0 at {lidar.range_max_m:g} m" if lidar.encoding == "proximity" and i == 0 else ""
         yield f"scan {i}", unit, lidar.num_beams, f"{when}: beam j at {first:.4g} + {step:.4g} j degrees{zero}"
 
@@ -188,7 +197,8 @@ _NAMED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("v_y", "m/s", "velocity to the left of it"),
     ),
 }
-"""Each slice of ``ObservationLayout``: (name, unit, meaning) of its numbers; {speed} and {turn} are the robot's limits."""
+"""Each slice of ``ObservationLayout``: (name, unit, meaning) of its numbers; {speed} and {turn} are the robot's
+limits."""
 _CIRCLE = (
     ("p_x", "m", "position ahead, looking to the goal"),
     ("p_y", "m", "position to the left"),

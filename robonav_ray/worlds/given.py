@@ -19,14 +19,18 @@ def default_levels(world: WorldConfig) -> tuple[LevelConfig, ...]:
 
 
 def as_world(world: WorldLike | EnvConfig | None) -> WorldConfig:
-    """Return a config from a config, a mapping of its keys, or None (the defaults); ConfigError, naming the key, otherwise."""
+    """Return a config from a config, a mapping of its keys, or None (the defaults); ConfigError, naming the key,
+    otherwise.
+    """
     if isinstance(world, WorldConfig | EnvConfig):
         return world.world if isinstance(world, EnvConfig) else world
     return check_section(WorldConfig, _mapping({} if world is None else world, "world"), "world")
 
 
 def as_levels(levels: LevelsLike | None, world: WorldConfig) -> tuple[LevelConfig, ...]:
-    """Return levels from one or several configs or mappings, or None (the full challenge); ConfigError, naming the level, otherwise."""
+    """Return levels from one or several configs or mappings, or None (the full challenge); ConfigError, naming the
+    level, otherwise.
+    """
     if levels is None:
         return default_levels(world)
     several: Any = [levels] if isinstance(levels, LevelConfig | Mapping) else levels

@@ -1,7 +1,8 @@
-"""The goal-env interface (Plappert et al. 2018): what was achieved, what was desired, and rewards that can be computed anew.
+"""The goal-env interface (Plappert et al. 2018): what was achieved, what was desired, and rewards that can be computed
+anew.
 
-Goals are poses (x, y, yaw) in the world frame, and only x and y count: so any pose that a robot has been in can stand in for the goal
-(hindsight, Andrychowicz et al. 2017).
+Goals are poses (x, y, yaw) in the world frame, and only x and y count: so any pose that a robot has been in can stand
+in for the goal (hindsight, Andrychowicz et al. 2017).
 """
 
 from __future__ import annotations
@@ -32,15 +33,17 @@ Info = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 class LegGoals:
     """``interfaces.GoalFunctions`` of one leg: the way to one goal, taken as the last one of its episode.
 
-    ``achieved_goal`` and ``desired_goal`` are (B, 3) float32 poses (x, y, yaw); the yaw of the desired one is ignored. The reward is
-    sparse: the task terms ``goal + finish`` when the goal is reached, else 0. A collision, which ``info["collided"]`` (B,) bool tells of,
-    is one whatever the goal: it pays ``collision`` alone, and ends the leg.
+    ``achieved_goal`` and ``desired_goal`` are (B, 3) float32 poses (x, y, yaw); the yaw of the desired one is ignored.
+    The reward is sparse: the task terms ``goal + finish`` when the goal is reached, else 0. A collision, which
+    ``info["collided"]`` (B,) bool tells of, is one whatever the goal: it pays ``collision`` alone, and ends the leg.
     """
 
     def __init__(self, world: WorldConfig) -> None:
         """ValueError for true-state observations, which lie in the goal's frame as a whole."""
         if world.observation != "lidar":
-            raise ValueError(f"goals can be exchanged in lidar observations only; world.observation is {world.observation!r}")
+            raise ValueError(
+                f"goals can be exchanged in lidar observations only; world.observation is {world.observation!r}"
+            )
         slices = ObservationLayout.of(world, 0).slices
         self.columns = np.concatenate([np.arange(slices[name].start, slices[name].stop) for name in GOAL_PARTS])
         """(F,) int64: where ``goal_features`` stand in a flat observation."""
@@ -57,13 +60,17 @@ class LegGoals:
         paid = self.reached(achieved_goal, desired_goal) * self._pay
         return paid if info is None or "collided" not in info else np.where(info["collided"], self._collision, paid)
 
-    def terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo | None = None) -> np.ndarray:
+    def terminated(
+        self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo | None = None
+    ) -> np.ndarray:
         """Return (B,) bool: the leg ends where the goal is reached, or the robot hits something."""
         reached = self.reached(achieved_goal, desired_goal)
         return reached if info is None or "collided" not in info else reached | info["collided"]
 
     def goal_features(self, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
-        """Return (B, F = 7) float32: distance / 10 m, cos and sin of the bearing, no next goal (three zeros), goals left / 4."""
+        """Return (B, F = 7) float32: distance / 10 m, cos and sin of the bearing, no next goal (three zeros), goals
+        left / 4.
+        """
         offset = desired_goal[..., :2] - achieved_goal[..., :2]
         distance = _distance(achieved_goal, desired_goal)
         bearing = offset / np.maximum(distance, _TINY)[..., None]
@@ -75,7 +82,9 @@ class LegGoals:
         features[..., 6] = 1.0 / lay.GOALS_SCALE
         return features
 
-    def flat_observation(self, observation: np.ndarray, achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.ndarray:
+    def flat_observation(
+        self, observation: np.ndarray, achieved_goal: np.ndarray, desired_goal: np.ndarray
+    ) -> np.ndarray:
         """Return (B, D) float32: the observation of ``NavEnv``, from the three entries of ``NavGoalEnv``'s."""
         size = observation.shape[-1] + len(self.columns)
         flat = np.empty((*observation.shape[:-1], size), np.float32)
@@ -97,10 +106,11 @@ def _entry(info: Info, name: str) -> np.ndarray:
 class NavGoalEnv(gym.Env[dict[str, np.ndarray], Any]):
     """``NavEnv`` with one goal, a sparse reward and a Dict observation for hindsight.
 
-    ``observation`` (D - 7,) is ``NavEnv``'s without what depends on the goal, ``achieved_goal`` and ``desired_goal`` (3,) are poses as in
-    ``LegGoals``: exchanging ``desired_goal`` alone makes a consistent observation. Every ``info`` holds what the three functions below need
-    besides the goals (``collided``, ``step``, ``max_steps``) and ``is_success``; they are pure, and take single transitions or batches
-    (then ``info`` is a mapping of (B,) arrays or a sequence of mappings).
+    ``observation`` (D - 7,) is ``NavEnv``'s without what depends on the goal, ``achieved_goal`` and ``desired_goal``
+    (3,) are poses as in ``LegGoals``: exchanging ``desired_goal`` alone makes a consistent observation. Every ``info``
+    holds what the three functions below need besides the goals (``collided``, ``step``, ``max_steps``) and
+    ``is_success``; they are pure, and take single transitions or batches (then ``info`` is a mapping of (B,) arrays or
+    a sequence of mappings).
     """
 
     metadata = NavEnv.metadata
@@ -112,14 +122,17 @@ class NavGoalEnv(gym.Env[dict[str, np.ndarray], Any]):
         chosen = as_levels(LevelConfig(num_goals=1) if levels is None else levels, config)
         if any(level.num_goals != 1 for level in chosen):
             raise ValueError(
-                f"a goal env has one goal per episode; set num_goals=1 in all levels, not {[k.num_goals for k in chosen]}"
+                "a goal env has one goal per episode; set num_goals=1 in all levels, not "
+                f"{[k.num_goals for k in chosen]}"
             )
         self.nav = NavEnv(**{**given, "world": config, "levels": chosen})
         flat = self.nav.worlds.observation_space
         self._rest = np.delete(np.arange(flat.shape[0]), self.goals.columns)
         # where there are no walls, as far as a robot can get
         reach = (
-            config.side_m / 2 + max(k.max_steps for k in chosen) * config.dt_s * config.robot.max_speed * (not config.walls) + 1.0
+            config.side_m / 2
+            + max(k.max_steps for k in chosen) * config.dt_s * config.robot.max_speed * (not config.walls)
+            + 1.0
         )
         high = np.array([reach, reach, np.pi + 1e-3], np.float32)
         self.observation_space = gym.spaces.Dict(
@@ -149,7 +162,9 @@ class NavGoalEnv(gym.Env[dict[str, np.ndarray], Any]):
         return obs, reward, terminated, truncated, info
 
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Info) -> np.ndarray:
-        """Return () or (B,) float32: ``goal + finish`` when the goal is reached, ``collision`` when the robot hit something, else 0."""
+        """Return () or (B,) float32: ``goal + finish`` when the goal is reached, ``collision`` when the robot hit
+        something, else 0.
+        """
         return self.goals.reward(achieved_goal, desired_goal, {"collided": _entry(info, "collided")})
 
     def compute_terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Info) -> np.ndarray:

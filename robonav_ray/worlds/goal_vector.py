@@ -2,8 +2,10 @@
 
 Of a goal vector environment ``infos`` holds, from ``reset`` and every ``step``,
 
-* ``achieved_goal`` (N, G) float32: achieved in the observation returned (after an automatic reset: that of the new episode),
-* ``final_achieved_goal`` (N, G) float32: achieved at the end of the episodes that ended in this step; only then, and valid there,
+* ``achieved_goal`` (N, G) float32: achieved in the observation returned (after an automatic reset: that of the new
+  episode),
+* ``final_achieved_goal`` (N, G) float32: achieved at the end of the episodes that ended in this step; only then, and
+  valid there,
 * ``goal_info``: name -> (N,) array, what ``interfaces.GoalFunctions`` need to judge the step besides the goals.
 """
 
@@ -31,12 +33,13 @@ GOAL_KEYS = ("observation", "achieved_goal", "desired_goal")
 def flat_goal_space(env_id: str, space: gym.spaces.Dict) -> tuple[gym.spaces.Box, int]:
     """Return the space of (observation, desired_goal) laid end to end, and how much of it is the goal.
 
-    ValueError unless the space has exactly the three entries of a goal-env, each a Box or MultiBinary, and the goals are alike.
+    ValueError unless the space has exactly the three entries of a goal-env, each a Box or MultiBinary, and the goals
+    are alike.
     """
     if set(space.keys()) != set(GOAL_KEYS):
         raise ValueError(
-            f"env.id={env_id!r} has a Dict observation of {', '.join(sorted(space.keys()))}; supported is that of a goal-env: "
-            f"{', '.join(GOAL_KEYS)}"
+            f"env.id={env_id!r} has a Dict observation of {', '.join(sorted(space.keys()))}; supported is that of a "
+            f"goal-env: {', '.join(GOAL_KEYS)}"
         )
     bounds: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for key in GOAL_KEYS:
@@ -51,8 +54,8 @@ def flat_goal_space(env_id: str, space: gym.spaces.Dict) -> tuple[gym.spaces.Box
     num_goal = len(bounds["desired_goal"][0])
     if space["achieved_goal"].shape != space["desired_goal"].shape or not num_goal:
         raise ValueError(
-            f"env.id={env_id!r}: achieved_goal {space['achieved_goal'].shape} and desired_goal {space['desired_goal'].shape} must have "
-            "one shape, and at least one number"
+            f"env.id={env_id!r}: achieved_goal {space['achieved_goal'].shape} and desired_goal "
+            f"{space['desired_goal'].shape} must have one shape, and at least one number"
         )
     low, high = (np.concatenate([bounds["observation"][i], bounds["desired_goal"][i]]) for i in range(2))
     return gym.spaces.Box(low, high, dtype=np.float32), num_goal
@@ -63,7 +66,9 @@ def _flat(part: Any, num: int) -> np.ndarray:
 
 
 class FlatGoalVector(VectorWrapper):
-    """A SAME_STEP vector environment of goal-envs as a goal vector environment with flat observations (observation, desired_goal)."""
+    """A SAME_STEP vector environment of goal-envs as a goal vector environment with flat observations (observation,
+    desired_goal).
+    """
 
     def __init__(self, env: VectorEnv[Any, Any, Any], env_id: str, tell_steps: bool) -> None:
         """Wrap ``env``; without ``tell_steps`` there is no ``goal_info``, which takes time."""
@@ -99,7 +104,9 @@ class FlatGoalVector(VectorWrapper):
         return np.concatenate(parts, axis=1)
 
     def _final(self, final_obs: Any, lanes: np.ndarray) -> Mapping[str, Any]:
-        """Return the last observations as one Dict of arrays; Gymnasium's SyncVectorEnv gives one Dict, or None, per lane."""
+        """Return the last observations as one Dict of arrays; Gymnasium's SyncVectorEnv gives one Dict, or None, per
+        lane.
+        """
         if isinstance(final_obs, Mapping):
             return final_obs
         space = self.env.single_observation_space
@@ -167,9 +174,10 @@ class _InfoRows(Sequence[Mapping[str, Any]]):
 class ComputedGoals:
     """``interfaces.GoalFunctions`` of any goal-env, through its own ``compute_reward`` and ``compute_terminated``.
 
-    Both are called with (B, ...) goals and B infos where they answer with B numbers that equal those of single calls, else row by row,
-    whatever they raise or return of a batch. What they raise of one transition is an EnvironmentFailedError.
-    An environment without ``compute_terminated`` ends only where it really ended (as Gymnasium-Robotics' environments: never by a goal).
+    Both are called with (B, ...) goals and B infos where they answer with B numbers that equal those of single calls,
+    else row by row, whatever they raise or return of a batch. What they raise of one transition is an
+    EnvironmentFailedError. An environment without ``compute_terminated`` ends only where it really ended (as
+    Gymnasium-Robotics' environments: never by a goal).
     """
 
     def __init__(self, env: gym.Env[Any, Any], env_id: str) -> None:
@@ -177,7 +185,8 @@ class ComputedGoals:
         base, space = env.unwrapped, env.observation_space
         if not isinstance(space, gym.spaces.Dict) or not callable(getattr(base, "compute_reward", None)):
             raise ValueError(
-                f"env.id={env_id!r} is no goal-env: hindsight needs a Dict observation ({', '.join(GOAL_KEYS)}) and compute_reward"
+                f"env.id={env_id!r} is no goal-env: hindsight needs a Dict observation ({', '.join(GOAL_KEYS)}) and "
+                "compute_reward"
             )
         flat, num_goal = flat_goal_space(env_id, space)
         self.columns = np.arange(flat.shape[0] - num_goal, flat.shape[0])
@@ -193,7 +202,9 @@ class ComputedGoals:
         """Return the (B,) float32 reward."""
         return self._call(self._reward, achieved_goal, desired_goal, info or {}).astype(np.float32)
 
-    def terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo | None = None) -> np.ndarray:
+    def terminated(
+        self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: StepInfo | None = None
+    ) -> np.ndarray:
         """Return (B,) bool; without ``compute_terminated``, what ``info["terminated"]`` says."""
         if self._terminated is None:
             known = (info or {}).get("terminated")
@@ -246,7 +257,8 @@ class ComputedGoals:
         return together is not None and bool(np.allclose(together, alone))
 
     def _together(self, function: Any, achieved: np.ndarray, desired: np.ndarray, info: StepInfo) -> np.ndarray | None:
-        """Return what ``function`` says of a whole batch, (B,) finite float64; None where it says anything else, raises or exits.
+        """Return what ``function`` says of a whole batch, (B,) finite float64; None where it says anything else, raises
+        or exits.
 
         It is written for one transition: what it does with a batch is its author's choice.
         """
@@ -259,9 +271,13 @@ class ComputedGoals:
 
 
 class NavGoalVectorEnv(NavVectorEnv):
-    """Our worlds as a goal vector environment: goals are poses as in ``LegGoals``, ``goal_info`` tells ``collided``. SAME_STEP only."""
+    """Our worlds as a goal vector environment: goals are poses as in ``LegGoals``, ``goal_info`` tells ``collided``.
+    SAME_STEP only.
+    """
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """As ``NavVectorEnv.reset``."""
         obs, infos = super().reset(seed=seed, options=options)
         return obs, {**infos, "achieved_goal": self.worlds.pose}
@@ -272,7 +288,10 @@ class NavGoalVectorEnv(NavVectorEnv):
             raise gym.error.ResetNeeded("call reset() before step()")
         worlds, out = self.worlds, self.worlds.out
         num_ended = worlds.step(actions, DISABLED)
-        infos: dict[str, Any] = {"achieved_goal": worlds.pose, "goal_info": {"collided": np.zeros(self.num_envs, np.bool_)}}
+        infos: dict[str, Any] = {
+            "achieved_goal": worlds.pose,
+            "goal_info": {"collided": np.zeros(self.num_envs, np.bool_)},
+        }
         if self.num_robots > 1:
             infos["parked"] = out.parked.copy()
         if num_ended:
@@ -282,7 +301,9 @@ class NavGoalVectorEnv(NavVectorEnv):
             infos |= {"final_obs": out.final_obs.copy(), "_final_obs": mask, "final_info": info, "_final_info": mask}
             infos["final_achieved_goal"] = infos["achieved_goal"]
             outcome = info["outcome"]
-            infos["goal_info"]["collided"] = (outcome >= Outcome.COLLISION_STATIC) & (outcome <= Outcome.COLLISION_ROBOT)
+            infos["goal_info"]["collided"] = (outcome >= Outcome.COLLISION_STATIC) & (
+                outcome <= Outcome.COLLISION_ROBOT
+            )
             worlds.reset((worlds.state.lane[:, :, lay.ENDED] != 0).all(axis=1))
             infos["achieved_goal"] = worlds.pose
         return out.obs.copy(), out.reward.copy(), out.terminated.copy(), out.truncated.copy(), infos

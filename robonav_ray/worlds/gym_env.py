@@ -14,10 +14,10 @@ from robonav_ray.worlds.pictures.camera import metadata_of
 class NavEnv(gym.Env[np.ndarray, Any]):
     """A robot that drives to its goals in sequence; observation, actions and reward are those of ``BatchedWorlds``.
 
-    ``reset(seed=s)`` begins the episodes of seed ``s`` anew and ``reset()`` goes on to the next one; the very first ``reset()`` draws
-    a seed when none was given. ``options={"level": k, "episode": n}`` chooses level and episode. Episode ``n`` of seed ``s`` is the same
-    as that of world ``world_index`` in a ``NavVectorEnv`` of seed ``s``. When an episode ends, ``info`` holds ``EPISODE_INFO`` as plain
-    numbers and ``outcome_name``.
+    ``reset(seed=s)`` begins the episodes of seed ``s`` anew and ``reset()`` goes on to the next one; the very first
+    ``reset()`` draws a seed when none was given. ``options={"level": k, "episode": n}`` chooses level and episode.
+    Episode ``n`` of seed ``s`` is the same as that of world ``world_index`` in a ``NavVectorEnv`` of seed ``s``. When
+    an episode ends, ``info`` holds ``EPISODE_INFO`` as plain numbers and ``outcome_name``.
     """
 
     metadata = metadata_of(0.1)
@@ -28,14 +28,17 @@ class NavEnv(gym.Env[np.ndarray, Any]):
         self.worlds = self._one.worlds
         if self._one.config.num_robots != 1:
             raise ValueError(
-                f"NavEnv has one robot, num_robots is {self._one.config.num_robots}; use worlds.parallel_env.NavParallelEnv"
+                f"NavEnv has one robot, num_robots is {self._one.config.num_robots}; use "
+                "worlds.parallel_env.NavParallelEnv"
             )
         self._ended = False
         self.observation_space = self.worlds.observation_space
         self.action_space = self.worlds.action_space
         self.metadata, self.render_mode = metadata_of(self._one.config.dt_s), self._one.render_mode
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode; ``info`` holds ``level`` and ``episode_index``."""
         super().reset(seed=seed)
         obs, info = self._one.begin(seed, options, lambda: int(self.np_random.integers(MAX_SEED)))

@@ -15,14 +15,21 @@ from robonav_ray.worlds.env_table import EnvTable, foreign_table, native_table
 from robonav_ray.worlds.foreign.guard import ForeignVector
 from robonav_ray.worlds.foreign.registered import find_spec, make_guarded, same_folder, telling_if_slow
 from robonav_ray.worlds.goal_env import LegGoals
-from robonav_ray.worlds.goal_vector import ComputedGoals, FlatGoalVector, NavGoalVectorEnv, ResumableGoalVector, flat_goal_space
+from robonav_ray.worlds.goal_vector import (
+    ComputedGoals,
+    FlatGoalVector,
+    NavGoalVectorEnv,
+    ResumableGoalVector,
+    flat_goal_space,
+)
 from robonav_ray.worlds.kernels.actions import action_space
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.randomization import check_levels, max_circles
 from robonav_ray.worlds.told import TellingEnv, TellingVector, is_own
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
-if TYPE_CHECKING:  # a misspelt method is an error here, and not an environment that silently has no levels or cannot be saved
+# a misspelt method is an error here, and not an environment that silently has no levels or cannot be saved
+if TYPE_CHECKING:
     from robonav_ray.worlds.bit_flip import BitFlipVectorEnv
 
     _with_levels: type[HasLevels] = NavVectorEnv
@@ -55,7 +62,8 @@ class EnvDescription:
 def _check_discrete(env: EnvConfig) -> None:
     if env.world.robot.actions == "continuous":
         raise ValueError(
-            "env.world.robot.actions='continuous' has no Discrete actions; choose discrete15, holonomic81 or increments9"
+            "env.world.robot.actions='continuous' has no Discrete actions; choose discrete15, holonomic81 or "
+            "increments9"
         )
 
 
@@ -78,7 +86,9 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
 
 
 def _describe_foreign(env: EnvConfig) -> EnvDescription:
-    """Make the environment, reset it, step it and close it: what it does wrong there shows at once, and not when everything is up."""
+    """Make the environment, reset it, step it and close it: what it does wrong there shows at once, and not when
+    everything is up.
+    """
     single = make_guarded(env)
     try:
         single.reset(seed=0)
@@ -126,9 +136,9 @@ def make_vector_env(
 ) -> VectorEnv:
     """Return ``num_envs`` lanes in SAME_STEP mode, seeded by their global index; call ``reset()`` without a seed.
 
-    With R robots per world ``num_envs`` counts worlds x R lanes, and ``first_world`` worlds. Another environment than ours
-    is made one by one (``foreign/``); it has no levels: ``env.is_native`` tells which it is,
-    and ``levels`` and ``gamma`` are not used. With ``tell_goals`` it is a goal vector environment (see ``goal_vector``), for hindsight.
+    With R robots per world ``num_envs`` counts worlds x R lanes, and ``first_world`` worlds. Another environment than
+    ours is made one by one (``foreign/``); it has no levels: ``env.is_native`` tells which it is, and ``levels`` and
+    ``gamma`` are not used. With ``tell_goals`` it is a goal vector environment (see ``goal_vector``), for hindsight.
     With ``draw`` another environment's ``render()`` returns a picture of each lane.
     """
     if env.is_native:

@@ -1,4 +1,6 @@
-"""The head that the faces of a single world share: what they are given, how an episode begins and ends, and pictures."""
+"""The head that the faces of a single world share: what they are given, how an episode begins and ends, and
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ class OneWorld:
             levels: One or several; None is the full challenge.
             gamma: The learner's discount, which shaping depends on.
             seed: None draws one at the first episode.
-            world_index: Which of the run's worlds this is: its episodes are those that it has in a ``NavVectorEnv`` of this seed.
+            world_index: Which of the run's worlds this is: its episodes are those that it has in a ``NavVectorEnv`` of
+                this seed.
             render_mode: ``"rgb_array"``, ``"human"`` or None.
             size_px: Width of pictures.
             title: Stands in them.
@@ -68,10 +71,11 @@ class OneWorld:
     def begin(
         self, seed: int | None, options: Mapping[str, Any] | None, draw_seed: Callable[[], int]
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin an episode; return the observations (R, D), which the next call overwrites, and ``level`` and ``episode_index``.
+        """Begin an episode; return the observations (R, D), which the next call overwrites, and ``level`` and
+        ``episode_index``.
 
-        ``options``: ``level`` (from this episode on) and ``episode``, the number of the episode under the running seed. ``draw_seed`` is
-        asked at the very first episode, where no seed was given.
+        ``options``: ``level`` (from this episode on) and ``episode``, the number of the episode under the running seed.
+        ``draw_seed`` is asked at the very first episode, where no seed was given.
         """
         if seed is None and not self.started:
             seed = self._seed if self._seed is not None else draw_seed()
@@ -81,12 +85,16 @@ class OneWorld:
         return obs, {"level": int(self.worlds.level[0]), "episode_index": int(self.worlds.state.world[0, EPISODE])}
 
     def step(self, action: np.ndarray) -> None:
-        """Act for dt seconds with (R, ...) actions; ``worlds.out`` holds what came of it. A robot that has ended stays as it is."""
+        """Act for dt seconds with (R, ...) actions; ``worlds.out`` holds what came of it. A robot that has ended stays
+        as it is.
+        """
         self.worlds.step(action, DISABLED)
         self._camera.follow()
 
     def episode_facts(self, lane: int) -> dict[str, Any]:
-        """Return what is known of the episode of ``lane`` that ended in this step: ``EPISODE_INFO`` and ``outcome_name``."""
+        """Return what is known of the episode of ``lane`` that ended in this step: ``EPISODE_INFO`` and
+        ``outcome_name``.
+        """
         info = episode_info(self.worlds.out.final_lane, self.worlds.out.final_tally, np.array([lane]))
         facts: dict[str, Any] = {name: values[lane].item() for name, values in info.items()}
         return {**facts, "outcome_name": Outcome(facts["outcome"]).name.lower()}

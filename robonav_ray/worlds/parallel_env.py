@@ -1,4 +1,6 @@
-"""PettingZoo's ``ParallelEnv``: several robots in one world, each an agent of its own. Needs the extra ``multiagent``."""
+"""PettingZoo's ``ParallelEnv``: several robots in one world, each an agent of its own. Needs the extra
+``multiagent``.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from robonav_ray.worlds.pictures.camera import metadata_of
 try:
     from pettingzoo import ParallelEnv
 except ImportError as _error:
-    raise gym.error.DependencyNotInstalled("several agents need PettingZoo: pip install robonav_ray[multiagent]") from _error
+    raise gym.error.DependencyNotInstalled(
+        "several agents need PettingZoo: pip install robonav_ray[multiagent]"
+    ) from _error
 
 DEFAULT_NUM_ROBOTS = 4
 
@@ -23,15 +27,17 @@ DEFAULT_NUM_ROBOTS = 4
 class NavParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     """Agents ``robot_0``, ``robot_1``, ... that see each other as circles; each has its own goals and its own end.
 
-    An agent leaves ``agents`` in the step in which its episode ends; the info of that step holds ``EPISODE_INFO`` as plain numbers and
-    ``outcome_name``. A robot that ended is out of the world: the others do not see it any more.
+    An agent leaves ``agents`` in the step in which its episode ends; the info of that step holds ``EPISODE_INFO`` as
+    plain numbers and ``outcome_name``. A robot that ended is out of the world: the others do not see it any more.
     Seeds, ``options`` and ``gamma`` are as in ``NavEnv``.
     """
 
     metadata = metadata_of(0.1, name="robonav_nav_v0", is_parallelizable=True)
 
     def __init__(self, **given: Unpack[Given]) -> None:
-        """Make one world; ``world`` None, or a mapping without ``num_robots``, has four robots. See ``OneWorld`` for what may be given."""
+        """Make one world; ``world`` None, or a mapping without ``num_robots``, has four robots. See ``OneWorld`` for
+        what may be given.
+        """
         world = given.get("world")
         if not isinstance(world, WorldConfig):
             world = {"num_robots": DEFAULT_NUM_ROBOTS, **(world or {})}
@@ -62,7 +68,8 @@ class NavParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
         """Begin an episode with all agents; infos hold ``level`` and ``episode_index``.
 
-        Of ``options`` only ``level`` and ``episode`` are looked at: PettingZoo's own test asks that others be let through.
+        Of ``options`` only ``level`` and ``episode`` are looked at: PettingZoo's own test asks that others be let
+        through.
         """
         options = {name: value for name, value in (options or {}).items() if name in ("level", "episode")}
         obs, info = self._one.begin(seed, options, lambda: int(np.random.default_rng().integers(MAX_SEED)))

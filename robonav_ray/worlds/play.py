@@ -30,7 +30,9 @@ def film_episodes(
     size_px: int = 480,
     title: str = "",
 ) -> Iterator[np.ndarray]:
-    """Yield one picture (H, W, 3) uint8 per step of episodes 0, 1, ... of world 0 under ``seed``; the last one of each stays a while."""
+    """Yield one picture (H, W, 3) uint8 per step of episodes 0, 1, ... of world 0 under ``seed``; the last one of each
+    stays a while.
+    """
     if num_episodes < 1:
         raise ValueError(f"num_episodes must be at least 1, got {num_episodes}")
     worlds = _single_world(env, levels, level, seed, gamma)
@@ -78,8 +80,8 @@ def play_window(
 ) -> int:
     """Show episode after episode in real time (times ``speed``) until the user has enough; return how many were begun.
 
-    Keys: space halts and goes on, n takes the next episode, q or escape quits (as closing the window does). ``num_episodes`` None
-    goes on for ever. DependencyNotInstalled, with what to install, when pygame-ce is missing.
+    Keys: space halts and goes on, n takes the next episode, q or escape quits (as closing the window does).
+    ``num_episodes`` None goes on for ever. DependencyNotInstalled, with what to install, when pygame-ce is missing.
     """
     if speed <= 0.0:
         raise ValueError(f"speed must be above 0, got {speed}")

@@ -52,7 +52,11 @@ def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str,
         lay.HEAD: (0, state.scan.shape[2] - 1),
     }
     circle = columns(
-        lay.CIRCLE_COLS, {lay.C_RADIUS: (0.0, float(const[lay.HALF_SIDE])), lay.C_SPEED: (0.0, _FAR)}, -_FAR, _FAR, np.float32
+        lay.CIRCLE_COLS,
+        {lay.C_RADIUS: (0.0, float(const[lay.HALF_SIDE])), lay.C_SPEED: (0.0, _FAR)},
+        -_FAR,
+        _FAR,
+        np.float32,
     )
     last = len(level) - 1
     world = {lay.EPISODE: (-1, MAX_COUNT), lay.LEVEL: (0, last), lay.NEXT_LEVEL: (0, last)}
@@ -75,7 +79,9 @@ def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str,
 
 
 def check_together(saved: Mapping[str, Any], params: lay.Params, some_under_way: bool) -> None:
-    """RangeError unless arrays that are each in their range also go together; ``some_under_way``: a robot in every world."""
+    """RangeError unless arrays that are each in their range also go together; ``some_under_way``: a robot in every
+    world.
+    """
     lane, world, circle = saved["state.lane"], saved["state.world"], saved["state.circle"]
     rules = params.level[world[:, lay.LEVEL]]
     under_way = lane[..., lay.ENDED] == 0

@@ -1,11 +1,12 @@
-"""What environments tell of the episodes that end: ours by their own names, those of others by ``is_success`` and by plain numbers.
+"""What environments tell of the episodes that end: ours by their own names, those of others by ``is_success`` and by
+plain numbers.
 
 ::
 
     info of the last step --parse_info--> LastWords (one episode) --gather--> records.EpisodeFacts (of all lanes)
 
-Which environment is ours is a matter of its type, never of the keys in its ``info``: another environment's ``outcome``, ``length`` or
-``task_return`` is a number like any other of theirs.
+Which environment is ours is a matter of its type, never of the keys in its ``info``: another environment's ``outcome``,
+``length`` or ``task_return`` is a number like any other of theirs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ SUCCESS_KEY = "is_success"
 MAX_KEYS = 256
 """Keys of one ``info`` that are looked at."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,63}")
-_RESERVED = frozenset({"final_obs", "final_info", "parked", "achieved_goal", "final_achieved_goal", "goal_info", "observation"})
+_RESERVED = frozenset(
+    {"final_obs", "final_info", "parked", "achieved_goal", "final_achieved_goal", "goal_info", "observation"}
+)
 """Keys that stand for something else in the ``infos`` of a vector environment."""
 
 
@@ -116,11 +119,12 @@ _OUTCOMES = frozenset(float(outcome) for outcome in Outcome if outcome != Outcom
 
 
 class TellingEnv(gym.Wrapper[Any, Any, Any, Any]):
-    """Listens to one environment: keeps what its ``info`` says when an episode ends, and lets through what vector environments can stack.
+    """Listens to one environment: keeps what its ``info`` says when an episode ends, and lets through what vector
+    environments can stack.
 
-    Gymnasium gives each key of ``info`` one array over all environments, of the type of the first value: None, a text or an array of
-    another shape in the second one's ends the step, and .7 beside a 0 becomes 0. So only scalars pass, and what is kept of an episode does
-    not go that way.
+    Gymnasium gives each key of ``info`` one array over all environments, of the type of the first value: None, a text
+    or an array of another shape in the second one's ends the step, and .7 beside a 0 becomes 0. So only scalars pass,
+    and what is kept of an episode does not go that way.
     """
 
     def __init__(self, env: gym.Env[Any, Any], tell_steps: bool = False) -> None:
@@ -183,7 +187,11 @@ class _Listener:
         final = infos.get("final_info")
         if not isinstance(final, Mapping):
             return gather({lane: LastWords(None, {}, {}, ()) for lane in np.flatnonzero(ended).tolist()}, len(ended))
-        told = {name: array for name, array in final.items() if not str(name).startswith("_") and _has_lanes(array, len(ended))}
+        told = {
+            name: array
+            for name, array in final.items()
+            if not str(name).startswith("_") and _has_lanes(array, len(ended))
+        }
         masks = {name: final.get(f"_{name}", ended) for name in told}
         return gather(
             {
@@ -199,7 +207,9 @@ def _has_lanes(array: Any, num_lanes: int) -> bool:
 
 
 def find_teller(env: VectorEnv[Any, Any, Any]) -> tuple[TellsEpisodes, bool]:
-    """Return what tells of the episodes of ``env``, and whether that is ``env`` itself or one that it wraps, else its ``infos``."""
+    """Return what tells of the episodes of ``env``, and whether that is ``env`` itself or one that it wraps, else its
+    ``infos``.
+    """
     inner: Any = env
     while inner is not None:
         if isinstance(inner, TellsEpisodes):

@@ -37,13 +37,16 @@ EPISODE_INFO = (
     "level",
     *_COLUMNS,
 )
-"""Keys of an episode's info, each an (N,) array: ``outcome`` int8 (``records.Outcome``), the counts int32, the rest float32 in SI
-units. ``min_clearance_m`` and ``time_to_collision_s`` (the least one, at constant velocities) look at what comes within 1 m; farther
-reads as 1 m and 1000 s. ``danger_frac`` is the part of the steps with a clearance below the discomfort distance."""
+"""Keys of an episode's info, each an (N,) array: ``outcome`` int8 (``records.Outcome``), the counts int32, the rest
+float32 in SI units. ``min_clearance_m`` and ``time_to_collision_s`` (the least one, at constant velocities) look at
+what comes within 1 m; farther reads as 1 m and 1000 s. ``danger_frac`` is the part of the steps with a clearance below
+the discomfort distance."""
 
 
 def episode_info(final_lane: np.ndarray, final_tally: np.ndarray, lanes: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the ``EPISODE_INFO`` arrays (L,) from ``out.final_lane`` and ``out.final_tally``; 0 but for the indices ``lanes``."""
+    """Return the ``EPISODE_INFO`` arrays (L,) from ``out.final_lane`` and ``out.final_tally``; 0 but for the indices
+    ``lanes``.
+    """
     counts = np.zeros((final_lane.shape[1], len(final_lane)), np.int32)
     sums = np.zeros((final_tally.shape[1], len(final_tally)), np.float32)
     ended, tally = final_lane[lanes], final_tally[lanes]
@@ -58,11 +61,11 @@ def episode_info(final_lane: np.ndarray, final_tally: np.ndarray, lanes: np.ndar
 class NavVectorEnv(VectorEnv):
     """Lanes are worlds x robots, world first; ``num_envs`` counts lanes.
 
-    SAME_STEP: ``infos["final_obs"]`` (N, obs_dim) and ``infos["final_info"]`` (``EPISODE_INFO`` and a mask ``_key`` for each) are there
-    in a step in which an episode ended, valid where ``infos["_final_obs"]``. The other two modes put the episode's info
-    into ``infos`` itself. With several robots ``infos["parked"]`` (N,) bool is always there: those lanes had ended before this step and
-    wait for the other robots of their world; their rows are padding (reward 0) and shall be dropped. The world resets when its last
-    robot has ended.
+    SAME_STEP: ``infos["final_obs"]`` (N, obs_dim) and ``infos["final_info"]`` (``EPISODE_INFO`` and a mask ``_key`` for
+    each) are there in a step in which an episode ended, valid where ``infos["_final_obs"]``. The other two modes put
+    the episode's info into ``infos`` itself. With several robots ``infos["parked"]`` (N,) bool is always there: those
+    lanes had ended before this step and wait for the other robots of their world; their rows are padding (reward 0) and
+    shall be dropped. The world resets when its last robot has ended.
 
     With ``copy=False`` the arrays returned are overwritten by the next ``step`` or ``reset``.
     """
@@ -85,32 +88,42 @@ class NavVectorEnv(VectorEnv):
         if num_envs < 1 or num_envs % config.num_robots:
             raise ValueError(f"num_envs ({num_envs}) must be a positive multiple of num_robots ({config.num_robots})")
         if render_mode is not None:
-            raise ValueError("many worlds draw no pictures: leave out render_mode, or use gymnasium.make for a single one")
-        self.worlds = BatchedWorlds(config, as_levels(levels, config), num_envs // config.num_robots, seed, gamma, first_world)
+            raise ValueError(
+                "many worlds draw no pictures: leave out render_mode, or use gymnasium.make for a single one"
+            )
+        self.worlds = BatchedWorlds(
+            config, as_levels(levels, config), num_envs // config.num_robots, seed, gamma, first_world
+        )
         self.num_envs, self.num_robots, self.copy = num_envs, config.num_robots, copy
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode, "render_modes": []}
         self._mode = _MODES[self.autoreset_mode]
         self.watch: Callable[[], None] | None = None
-        """Called after every step, before the worlds that ended in it begin anew; it may read their state, and must not write to it."""
+        """Called after every step, before the worlds that ended in it begin anew; it may read their state, and must not
+        write to it."""
         self.single_observation_space = self.worlds.observation_space
         self.single_action_space = self.worlds.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._started = False
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin new episodes and return (obs, {}).
 
-        ``seed`` begins all random streams anew; without it the worlds go on to their next episode. ``options``: ``reset_mask``
-        (num_envs,) bool, the lanes to reset (all robots of a world together); ``level``, as ``set_level`` before.
+        ``seed`` begins all random streams anew; without it the worlds go on to their next episode. ``options``:
+        ``reset_mask`` (num_envs,) bool, the lanes to reset (all robots of a world together); ``level``, as
+        ``set_level`` before.
         """
         options = dict(options or {})
         mask, level = options.pop("reset_mask", None), options.pop("level", None)
         if options:
             raise ValueError(f"unknown options {sorted(options)}; there are 'reset_mask' and 'level'")
         if seed is not None and not isinstance(seed, int | np.integer):
-            raise ValueError(f"seed must be one integer (every world derives its own from it), got {type(seed).__name__}")
+            raise ValueError(
+                f"seed must be one integer (every world derives its own from it), got {type(seed).__name__}"
+            )
         if level is not None:
             self.set_level(level)
         if mask is not None:
@@ -166,7 +179,9 @@ class NavVectorEnv(VectorEnv):
         return EpisodeFacts({name: final_info[name] for name in EPISODE_INFO})
 
     def waiting(self) -> np.ndarray | None:
-        """Return (N,) bool: lanes that will be parked in the next step; None where no robot waits for another, being alone in its world."""
+        """Return (N,) bool: lanes that will be parked in the next step; None where no robot waits for another, being
+        alone in its world.
+        """
         return (self.worlds.state.lane[:, :, lay.ENDED] != 0).ravel() if self.num_robots > 1 else None
 
     def observe(self) -> np.ndarray:

@@ -17,7 +17,9 @@ from robonav_ray.runs.progress import CurriculumProgress
 
 GATE = GateConfig(min_success_frac=0.7, min_return=5.0, max_collision_frac=0.3)
 CONFIG = CurriculumConfig(
-    stages=tuple(StageConfig(name=f"s{i}", gate=GATE, epsilon=EpsilonConfig(start=0.5, end=0.1, decay=0.99)) for i in range(3))
+    stages=tuple(
+        StageConfig(name=f"s{i}", gate=GATE, epsilon=EpsilonConfig(start=0.5, end=0.1, decay=0.99)) for i in range(3)
+    )
 )
 
 
@@ -84,7 +86,8 @@ def test_the_same_transitions_at_the_same_episodes(setup):
         alone.play(32)
     worlds = [World(i, i < 8) for i in range(16)]
     workers = [Worker(k, worlds[k::2], setup.make_source()) for k in range(2)]
-    deadline = time.monotonic() + 60.0  # by the clock: news travels every 50 ms, however many turns a machine makes in that time
+    # by the clock: news travels every 50 ms, however many turns a machine makes in that time
+    deadline = time.monotonic() + 60.0
     for turn in itertools.count():
         workers[turn % 2].play(16 + turn % 7)
         if turn % 50 == 49 and setup.progress().passed:

@@ -95,7 +95,9 @@ def test_answers_in_another_order_than_the_commands_do_not_get_mixed_up(setup):
     assert len({c.id for c in commands}) == 4
     for command in reversed(commands):
         setup.channel.reply(command.id, Standing(ord(command.request.location), 1))
-    assert {place: answer().learner_step for place, answer in answers.items()} == {place: ord(place) for place in "abcd"}
+    assert {place: answer().learner_step for place, answer in answers.items()} == {
+        place: ord(place) for place in "abcd"
+    }
 
 
 def test_a_refusal_arrives_as_one(setup):

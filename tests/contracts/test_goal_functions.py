@@ -38,7 +38,10 @@ def test_shapes_and_types(goals):
     for num in (0, 1, 17):
         achieved, desired = poses(0, num)
         assert (goals.reward(achieved, desired).shape, goals.reward(achieved, desired).dtype) == ((num,), np.float32)
-        assert (goals.terminated(achieved, desired).shape, goals.terminated(achieved, desired).dtype) == ((num,), np.bool_)
+        assert (goals.terminated(achieved, desired).shape, goals.terminated(achieved, desired).dtype) == (
+            (num,),
+            np.bool_,
+        )
         features = goals.goal_features(achieved, desired)
         assert (features.ndim, features.shape[0], features.dtype) == (2, num, np.float32)
 

@@ -50,7 +50,14 @@ class Wiring:
 def local_wiring(config: ReplayConfig) -> Wiring:
     buffer = ReplayBuffer(config, SPEC, 0, ROWS, BATCH * CALL)
     return Wiring(
-        buffer, buffer, buffer, lambda: 0, lambda: [s.size for s in buffer.stats()], buffer.save, buffer.load, lambda: None
+        buffer,
+        buffer,
+        buffer,
+        lambda: 0,
+        lambda: [s.size for s in buffer.stats()],
+        buffer.save,
+        buffer.load,
+        lambda: None,
     )
 
 
@@ -75,7 +82,9 @@ def remote_wiring(config: ReplayConfig) -> Wiring:
         source.close()
         replay.shutdown()
 
-    return Wiring(sink, source, priorities, settle, lambda: [s.size for s in replay.stats().shards], save, replay.load, close)
+    return Wiring(
+        sink, source, priorities, settle, lambda: [s.size for s in replay.stats().shards], save, replay.load, close
+    )
 
 
 @pytest.fixture(params=["local", pytest.param("remote", marks=pytest.mark.ray)])
@@ -100,7 +109,8 @@ def fill(wiring: Wiring, num: int = 6, priority: Any = None) -> None:
 
 
 def test_replay_contract(make_wiring: Callable[..., Wiring], tmp_path: Path) -> None:
-    """One story, because a Ray replay takes seconds to start: protocols, warm-up, batches, once only, priorities, save and load."""
+    """One story, because a Ray replay takes seconds to start: protocols, warm-up, batches, once only, priorities, save
+    and load."""
     wiring = make_wiring()
     assert isinstance(wiring.sink, TransitionSink)
     assert isinstance(wiring.source, BatchSource)
@@ -141,7 +151,9 @@ def test_replay_contract(make_wiring: Callable[..., Wiring], tmp_path: Path) -> 
     mass = 9.0 * len(ids) + (72 - len(ids))
     for sample in again.sample():
         check_serial_columns(sample.columns)
-        np.testing.assert_allclose(sample.probability, np.where(np.isin(sample.item_id, ids), 9.0, 1.0) / mass, rtol=1e-4)
+        np.testing.assert_allclose(
+            sample.probability, np.where(np.isin(sample.item_id, ids), 9.0, 1.0) / mass, rtol=1e-4
+        )
 
     for sequence in range(6, 26):
         again.sample()

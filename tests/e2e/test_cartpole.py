@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("seed", [1, 2])
 def test_cartpole_reaches_450_within_200k_env_steps(tmp_path: Path, seed: int) -> None:
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "robonav_ray.cli", "train", str(ROOT / "configs/run/cartpole.yaml"), f"seed={seed}",
-               "budget.max_env_steps=200_000", "--out", str(run)]  # fmt: skip
+    command = [sys.executable, "-m", "robonav_ray.cli", "train", str(ROOT / "configs/run/cartpole.yaml"),
+               f"seed={seed}", "budget.max_env_steps=200_000", "--out", str(run)]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((run / "summary.json").read_text())

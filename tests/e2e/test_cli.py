@@ -18,7 +18,13 @@ from robonav_ray.runs.checkpoint import list_checkpoints, newest_good_checkpoint
 from robonav_ray.runs.run_directory import create_run, open_run
 from tests.e2e.test_local_wiring import SMALL
 
-QUICK = [*SMALL, "evaluation.num_episodes=8", "evaluation.num_worlds=8", "tracking.interval_s=0.2", "tracking.panel=plain"]
+QUICK = [
+    *SMALL,
+    "evaluation.num_episodes=8",
+    "evaluation.num_worlds=8",
+    "tracking.interval_s=0.2",
+    "tracking.panel=plain",
+]
 
 
 def robonav(*arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -39,8 +45,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_directory_is_whole(finished: Path) -> None:
     names = {p.name for p in finished.iterdir()}
     assert names >= {
-        "config.yaml", "run.json", "status.json", "summary.json", "metrics.jsonl", "tensorboard", "checkpoints", "log.txt",
-        "curriculum_progress.json", "evaluation.json", "evaluation.md", "curves.png", "play.gif",
+        "config.yaml", "run.json", "status.json", "summary.json", "metrics.jsonl", "tensorboard", "checkpoints",
+        "log.txt", "curriculum_progress.json", "evaluation.json", "evaluation.md", "curves.png", "play.gif",
     }  # fmt: skip
     facts = json.loads((finished / "run.json").read_text())["sessions"][0]
     assert facts["seed"] == 0
@@ -100,7 +106,11 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("arguments", "parts"), MISTAKES, ids=[" ".join(a) for a, _ in MISTAKES])
 def test_mistakes_end_with_one_message_and_code_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    parts: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["robonav", *arguments])
@@ -137,8 +147,8 @@ gymnasium.register("HugeReward-v0", HugeReward, disable_env_checker=True)
 def test_numbers_that_are_not_finite_end_with_one_message_and_the_batch(tmp_path: Path) -> None:
     (tmp_path / "huge_reward.py").write_text(HUGE_ENV)  # each reward is finite, three of them are not
     done = robonav(
-        "train", "--local", "--out", "run", "env.id=huge_reward:HugeReward-v0", "rollout.num_worlds=4", "replay.capacity=2000",
-        "replay.min_size=256", "algo.n_step=3", "algo.reward_scale=1", cwd=tmp_path,
+        "train", "--local", "--out", "run", "env.id=huge_reward:HugeReward-v0", "rollout.num_worlds=4",
+        "replay.capacity=2000", "replay.min_size=256", "algo.n_step=3", "algo.reward_scale=1", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr

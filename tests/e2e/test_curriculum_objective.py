@@ -1,4 +1,5 @@
-"""Our curriculum as a function of a few values: it reports, is pruned, fails with a reason, and leaves its run where it is asked to."""
+"""Our curriculum as a function of a few values: it reports, is pruned, fails with a reason, and leaves its run where it
+is asked to."""
 
 from pathlib import Path
 
@@ -35,7 +36,9 @@ class Trial:
 
 
 def test_it_reports_and_returns_the_best(tmp_path: Path) -> None:
-    train = curriculum_objective(RUN, max_env_steps=6_000, report_env_steps=2_000, evaluation_episodes=8, directory=tmp_path)
+    train = curriculum_objective(
+        RUN, max_env_steps=6_000, report_env_steps=2_000, evaluation_episodes=8, directory=tmp_path
+    )
     trial = Trial()
     assert train(VALUES, trial) == max(value for value, _ in trial.reports)
     assert [step // 2_000 for _, step in trial.reports] == [1, 2, 3]

@@ -1,4 +1,5 @@
-"""However a run ends, what was learned is kept: a fault is one sentence, a trace in error.txt, a reason in status.json and exit code 1."""
+"""However a run ends, what was learned is kept: a fault is one sentence, a trace in error.txt, a reason in status.json
+and exit code 1."""
 
 import json
 import subprocess
@@ -35,9 +36,10 @@ class Moody(gymnasium.Env):
 gymnasium.register("Moody-v0", Moody, disable_env_checker=True)
 """
 MOODY = [
-    "env.id=moody:Moody-v0", "algo.hidden_dims=[16]", "rollout.num_worlds=4", "rollout.steps_per_fragment=16", "replay.capacity=2000",
-    "replay.min_size=128", "learner.batch_size=32", "tracking.panel=off", "tracking.backends=[jsonl]",
-    "curriculum.stages=[{name: never, gate: {min_success_frac: null, min_return: 99}}]", "evaluation.num_episodes=4",
+    "env.id=moody:Moody-v0", "algo.hidden_dims=[16]", "rollout.num_worlds=4", "rollout.steps_per_fragment=16",
+    "replay.capacity=2000", "replay.min_size=128", "learner.batch_size=32", "tracking.panel=off",
+    "tracking.backends=[jsonl]", "curriculum.stages=[{name: never, gate: {min_success_frac: null, min_return: 99}}]",
+    "evaluation.num_episodes=4",
 ]  # fmt: skip
 
 
@@ -156,7 +158,10 @@ def test_a_gate_that_never_opens_is_given_up_by_name(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["budget.max_env_steps=1000"], ["budget.max_env_steps (1000): nothing would be learned", "replay.min_size (5000)"]),
+        (
+            ["budget.max_env_steps=1000"],
+            ["budget.max_env_steps (1000): nothing would be learned", "replay.min_size (5000)"],
+        ),
         (["env.id=CartPole-v1", "budget.time_s=0"], ["the last stage (open) has no gate", "budget.env_steps"]),
         (["env.id=CartPole-v1", "budget.env_steps=100"], ["budget.env_steps (100): nothing would be learned"]),
         (["budget.env_steps=9000", "budget.time_s=60"], ["time_s (60) would be ignored"]),
@@ -164,7 +169,11 @@ def test_a_gate_that_never_opens_is_given_up_by_name(
     ],
 )
 def test_a_budget_that_can_teach_nothing_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    parts: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert train(monkeypatch, *arguments) == 2

@@ -1,4 +1,5 @@
-"""A run in somebody else's environment, from the command to its last file: in its own words, judged by what it tells, and with an end."""
+"""A run in somebody else's environment, from the command to its last file: in its own words, judged by what it tells,
+and with an end."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ from tests import foreign_envs
 
 WORLDS_WORDS = ("success", "collision", "timeout", "stage", "worlds")
 SHORT = (
-    "rollout.num_worlds=4", "rollout.steps_per_fragment=16", "replay.capacity=4000", "replay.min_size=128", "learner.batch_size=32",
-    "algo.hidden_dims=[8]", "tracking.panel=plain", "tracking.interval_s=0.1", "evaluation.num_episodes=6", "evaluation.num_worlds=4",
-    "budget.max_env_steps=800",
+    "rollout.num_worlds=4", "rollout.steps_per_fragment=16", "replay.capacity=4000", "replay.min_size=128",
+    "learner.batch_size=32", "algo.hidden_dims=[8]", "tracking.panel=plain", "tracking.interval_s=0.1",
+    "evaluation.num_episodes=6", "evaluation.num_worlds=4", "budget.max_env_steps=800",
 )  # fmt: skip
 
 
@@ -114,7 +115,8 @@ def test_episodes_that_never_end_are_said_cut_off_and_ended_by_a_signal(
     assert train(*endless) == 0
     shown = capsys.readouterr()
     assert (
-        "Foreign-v0: mean return 40.00 (40.00 to 40.00) over 6 unseen episodes, 100.0% did not end and were cut off" in shown.out
+        "Foreign-v0: mean return 40.00 (40.00 to 40.00) over 6 unseen episodes, 100.0% did not end and were cut off"
+        in shown.out
     )
     summary = json.loads(Path("run/evaluation.json").read_text(encoding="utf-8"))["levels"][0]["summary"]
     assert (summary["cut_off"]["frac"], summary["success"], summary["length"]["value"]) == (1.0, None, 40.0)

@@ -1,4 +1,5 @@
-"""Hindsight in the whole one-process wiring: it solves bit flipping where plain DQN sees nothing but -1, and resumes to the bit."""
+"""Hindsight in the whole one-process wiring: it solves bit flipping where plain DQN sees nothing but -1, and resumes to
+the bit."""
 
 import time
 from pathlib import Path
@@ -29,8 +30,9 @@ SMALL = [
     "rollout.num_worlds=8",
 ]
 SPARSE = [
-    *SMALL, "hindsight.strategy=future", "env.world.reward.mode=sparse", "env.world.lidar.num_beams=12", "algo.n_step=3",
-    "learner.batches_per_call=4", "curriculum.stages.0.gate={min_success_frac: 0.0}", "curriculum.stages.0.level.max_steps=40",
+    *SMALL, "hindsight.strategy=future", "env.world.reward.mode=sparse", "env.world.lidar.num_beams=12",
+    "algo.n_step=3", "learner.batches_per_call=4",
+    "curriculum.stages.0.gate={min_success_frac: 0.0}", "curriculum.stages.0.level.max_steps=40",
     "curriculum.stages.1.gate={min_success_frac: 0.0}", "curriculum.stages.1.level.max_steps=40", "curriculum.window=4",
 ]  # fmt: skip
 
@@ -48,7 +50,9 @@ def greedy_success(run: LocalWiring) -> float:
     seed = seed_for(1, ROLE_EVALUATION)
     table = evaluate_policy(
         policy.greedy,
-        lambda first, num: make_vector_env(session.config.env, (), num_envs=num, first_world=first, seed=seed, gamma=0.98),
+        lambda first, num: make_vector_env(
+            session.config.env, (), num_envs=num, first_world=first, seed=seed, gamma=0.98
+        ),
         200,
     )
     return float((table.outcome == Outcome.SUCCESS).mean())
@@ -95,7 +99,9 @@ def test_stop_and_resume_is_as_if_never_stopped(tmp_path: Path, path: Path | Non
         rest.round()
     assert straight.learner_state.learner_step > 20
     assert_same_bits(bits(straight), bits(rest))
-    assert sum(s.num_inserted for s in straight.replay.stats()) > 2 * straight.env_steps, "relabelled rows must be among them"
+    assert sum(s.num_inserted for s in straight.replay.stats()) > 2 * straight.env_steps, (
+        "relabelled rows must be among them"
+    )
 
 
 def test_in_our_worlds_a_collision_stays_one_under_any_goal(tmp_path: Path) -> None:
@@ -119,14 +125,20 @@ def test_a_fragment_has_room_for_the_relabelled_rows() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["env.id=CartPole-v1", "hindsight.strategy=future"], "hindsight.strategy=future needs a goal-env, and env.id='CartPole-v1'"),
+        (
+            ["env.id=CartPole-v1", "hindsight.strategy=future"],
+            "hindsight.strategy=future needs a goal-env, and env.id='CartPole-v1'",
+        ),
         (["hindsight.strategy=future"], r"env\.world\.reward\.mode=sparse"),
         (["hindsight.strategy=futur"], "future"),
         ([*SPARSE, "hindsight.strategy=final", "hindsight.num_goals=3"], "would be ignored"),
         (["hindsight.max_segment=50"], "hindsight.strategy is none"),
         (["env.world.reward.mode=sparse", "env.world.reward.time=-0.1"], "task terms only"),
         ([*SPARSE, "env.world.observation=state"], "env.world.observation=lidar"),
-        ([*SPARSE, "curriculum.stages.1.level.randomization.odometry_noise=1"], r"curriculum.stages.1.level.randomization.odometry_noise"),
+        (
+            [*SPARSE, "curriculum.stages.1.level.randomization.odometry_noise=1"],
+            r"curriculum.stages.1.level.randomization.odometry_noise",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_relabelled_is_refused_at_load(overrides: list[str], message: str) -> None:

@@ -24,7 +24,8 @@ SAVE_AND_DIE = """
 import json, os, random, signal, sys, threading, time
 from pathlib import Path
 from robonav_ray.config.load import load_run_config
-from robonav_ray.runs.checkpoint import CheckpointWriter, Counters, list_checkpoints, newest_good_checkpoint, prune_checkpoints
+from robonav_ray.runs.checkpoint import Counters, CheckpointWriter, list_checkpoints
+from robonav_ray.runs.checkpoint import newest_good_checkpoint, prune_checkpoints
 from tests.disk_faults import DiskOperations
 from tests.e2e.test_local_wiring import SMALL, wiring
 
@@ -75,9 +76,14 @@ print(json.dumps({"num_operations": num_operations, "found": found}))
 
 
 def test_killed_200_times_while_saving_the_newest_committed_checkpoint_loads(tmp_path: Path) -> None:
-    """Before 160 operations, evenly spread over the save, and at 40 random moments; each time a run is taken up from what is left."""
+    """Before 160 operations, evenly spread over the save, and at 40 random moments; each time a run is taken up from
+    what is left."""
     done = subprocess.run(
-        [sys.executable, "-c", SAVE_AND_DIE, str(tmp_path), "200"], capture_output=True, text=True, check=False, timeout=1000
+        [sys.executable, "-c", SAVE_AND_DIE, str(tmp_path), "200"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1000,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
@@ -107,7 +113,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def wait_for(true: Callable[[], Any], process: subprocess.Popen[str], log: Path | None = None, timeout_s: float = 120.0) -> None:
+def wait_for(
+    true: Callable[[], Any], process: subprocess.Popen[str], log: Path | None = None, timeout_s: float = 120.0
+) -> None:
     until = time.monotonic() + timeout_s
     while not true():
         assert process.poll() is None, process.communicate() if log is None else log.read_text()
@@ -121,7 +129,9 @@ def learner_steps(log: Path) -> str:
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_a_disk_that_fills_up_costs_checkpoints_and_the_exit_code(small_disk: Path, tmp_path: Path, local: bool) -> None:
+def test_a_disk_that_fills_up_costs_checkpoints_and_the_exit_code(
+    small_disk: Path, tmp_path: Path, local: bool
+) -> None:
     run = RunDirectory(small_disk / "run")
     command = [sys.executable, "-m", "robonav_ray.cli", "train", *SMALL, *["--local"] * local, "--out", str(run.path),
                "checkpoint.interval_s=1", "tracking.interval_s=0.2", "tracking.panel=plain"]  # fmt: skip

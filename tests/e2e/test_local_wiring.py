@@ -61,7 +61,9 @@ def bits(wiring: LocalWiring) -> dict[str, np.ndarray]:
 
 def assert_same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
     assert one.keys() == other.keys()
-    different = [name for name in one if not np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f")]
+    different = [
+        name for name in one if not np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f")
+    ]
     assert different == []
 
 

@@ -1,4 +1,5 @@
-"""With ``checkpoint.storage`` nothing of a run is on its machine alone, and every verb that takes a run takes the URI of a stored one."""
+"""With ``checkpoint.storage`` nothing of a run is on its machine alone, and every verb that takes a run takes the URI
+of a stored one."""
 
 import errno
 import json
@@ -85,7 +86,9 @@ def test_a_stored_run_is_evaluated_and_its_results_lie_with_it(
     evaluate = ("evaluate", f"file://{stored}", "--episodes", "4", "--stages", "0", "--out", "results")
     code, told = verb(monkeypatch, capsys, *evaluate)
     assert code == 0, told
-    assert told.splitlines()[-1] == "written: results/evaluation.json, results/evaluation.md", "and nothing else that lies there"
+    assert told.splitlines()[-1] == "written: results/evaluation.json, results/evaluation.md", (
+        "and nothing else that lies there"
+    )
     assert (tmp_path / "results" / "evaluation.json").is_file()
     assert not (stored / "evaluations").exists()
     with monkeypatch.context() as patch:
@@ -138,10 +141,14 @@ def test_results_that_have_no_room_are_told_in_one_sentence(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("robonav_ray.files.plain_files.open_writing", full)
     reason = os.strerror(number)
-    code, told = verb(monkeypatch, capsys, "evaluate", str(stored), "--stages", "0", "--episodes", "4", "--out", "results")
+    code, told = verb(
+        monkeypatch, capsys, "evaluate", str(stored), "--stages", "0", "--episodes", "4", "--out", "results"
+    )
     assert (code, told.splitlines()[-1]) == (1, f"robonav: results/evaluation.json: {reason}")
     if number == errno.ENOSPC:
-        code, told = verb(monkeypatch, capsys, "play", str(stored), "--episodes", "1", "--stage", "0", "--output", "x.gif")
+        code, told = verb(
+            monkeypatch, capsys, "play", str(stored), "--episodes", "1", "--stage", "0", "--output", "x.gif"
+        )
         assert (code, told) == (1, f"robonav: x.gif: {reason}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
     assert not list((tmp_path / "results").iterdir())
@@ -159,7 +166,9 @@ def test_a_storage_that_may_only_be_read_is_refused_before_the_work(
     assert code == 2
     assert "--out DIR" in told
     assert "AccessDenied" in told
-    code, told = verb(monkeypatch, capsys, "evaluate", f"file://{stored}", "--episodes", "4", "--stages", "0", "--out", "results")
+    code, told = verb(
+        monkeypatch, capsys, "evaluate", f"file://{stored}", "--episodes", "4", "--stages", "0", "--out", "results"
+    )
     assert code == 0, told
 
 
@@ -196,13 +205,19 @@ NO_PATHS = [
 
 @pytest.mark.parametrize(("arguments", "parts"), NO_PATHS, ids=[" ".join(a) for a, _ in NO_PATHS])
 def test_a_uri_is_taken_or_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    parts: list[str],
 ) -> None:
     shipped = Path("configs").absolute()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("robonav_ray.runs.stored_runs.probe", lambda *_: None)
     code, told = verb(
-        monkeypatch, capsys, *(a.replace("configs", str(shipped), 1) if a.startswith("configs") else a for a in arguments)
+        monkeypatch,
+        capsys,
+        *(a.replace("configs", str(shipped), 1) if a.startswith("configs") else a for a in arguments),
     )
     assert code == 2, told
     assert "Traceback" not in told
@@ -216,7 +231,14 @@ def test_only_what_has_changed_is_stored_again_and_what_leads_out_never(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run, there = tmp_path / "run", tmp_path / "bucket" / "run"
-    for name in ("log.txt", "evaluations/1/evaluation.json", "checkpoints/env-1/net", "ray_train/state", ".lock", ".log.txt.1"):
+    for name in (
+        "log.txt",
+        "evaluations/1/evaluation.json",
+        "checkpoints/env-1/net",
+        "ray_train/state",
+        ".lock",
+        ".log.txt.1",
+    ):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(name)
     (tmp_path / "secret").write_text("not the run's")
@@ -321,7 +343,10 @@ def test_trials_of_two_searches_never_share_a_place_in_the_storage(tmp_path: Pat
     from robonav_ray.config.load import load_tuning_config
 
     config = load_tuning_config(Path("configs/tuning/asha.yaml"), ["run.checkpoint.storage=s3://bucket/runs"])
-    places = {Experiment(tmp_path / name, config).trial_config("trial_1", {}).checkpoint.storage for name in ("asha-1", "asha-2")}
+    places = {
+        Experiment(tmp_path / name, config).trial_config("trial_1", {}).checkpoint.storage
+        for name in ("asha-1", "asha-2")
+    }
     assert places == {"s3://bucket/runs/asha-1", "s3://bucket/runs/asha-2"}
 
 

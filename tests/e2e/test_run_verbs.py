@@ -1,4 +1,5 @@
-"""What is done with runs that are there: list, show, gc, plot, a new run from their weights. All through ``main()``, in this process."""
+"""What is done with runs that are there: list, show, gc, plot, a new run from their weights. All through ``main()``, in
+this process."""
 
 import io
 import json
@@ -13,8 +14,9 @@ from tests.made_up_runs import TINY, make_run
 
 Verb = Callable[..., tuple[int, str, str]]
 SHORT = [
-    *TINY, "rollout.num_worlds=4", "replay.capacity=3000", "replay.min_size=300", "learner.batch_size=32", "budget.max_env_steps=600",
-    "evaluation.num_episodes=4", "evaluation.num_worlds=4", "evaluation.gif_episodes=0", "tracking.panel=off",
+    *TINY, "rollout.num_worlds=4", "replay.capacity=3000", "replay.min_size=300", "learner.batch_size=32",
+    "budget.max_env_steps=600", "evaluation.num_episodes=4", "evaluation.num_worlds=4", "evaluation.gif_episodes=0",
+    "tracking.panel=off",
 ]  # fmt: skip
 
 
@@ -144,7 +146,9 @@ def test_train_begins_with_the_weights_of_another_run(robonav: Verb, tmp_path: P
 
 
 @pytest.mark.parametrize(("least", "code"), [("0.99", 1), pytest.param("0", 0, marks=pytest.mark.slow)])
-def test_min_success_sets_the_exit_code_and_changed_worlds_are_told(robonav: Verb, tmp_path: Path, least: str, code: int) -> None:
+def test_min_success_sets_the_exit_code_and_changed_worlds_are_told(
+    robonav: Verb, tmp_path: Path, least: str, code: int
+) -> None:
     make_run(tmp_path / "a", ["algo.hidden_dims=[8]"], steps=[100])
     few = ["--episodes", "4", "--stages", "full_challenge", "evaluation.num_worlds=4"]
     given, out, err = robonav("evaluate", "a", *few, "env.world.difficulty=fast", "--min-success", least, "--json")

@@ -17,7 +17,14 @@ from robonav_ray.runtime.wiring import RunSession, Wiring
 from tests.e2e.test_local_wiring import SMALL
 
 CONFIG = load_run_config(
-    None, [*SMALL, "budget.max_env_steps=6000", "checkpoint.interval_s=0.3", "tracking.backends=[jsonl]", "tracking.panel=off"]
+    None,
+    [
+        *SMALL,
+        "budget.max_env_steps=6000",
+        "checkpoint.interval_s=0.3",
+        "tracking.backends=[jsonl]",
+        "tracking.panel=off",
+    ],
 )
 
 
@@ -29,7 +36,9 @@ def start(session: RunSession) -> tuple[Wiring, list[Tracker]]:
 def live(run: RunDirectory, stop_at: int | None) -> StopReason:
     """One session, interrupted once it has come to ``stop_at`` env steps."""
     stop = StopRequest()
-    session = RunSession(CONFIG, describe_task(CONFIG), run, newest_good_checkpoint(run.checkpoints)[0], time.monotonic())
+    session = RunSession(
+        CONFIG, describe_task(CONFIG), run, newest_good_checkpoint(run.checkpoints)[0], time.monotonic()
+    )
     with LiveRun(session, start, wiring_name="local", stop=stop, command=["test"]) as alive:
         if stop_at is not None:
             assert alive.advance(stop_at) is None
@@ -53,7 +62,11 @@ def bits(run: RunDirectory) -> dict[str, Any]:
 def test_three_short_sessions_are_one_long_one(tmp_path: Path) -> None:
     long, short = create_run(CONFIG, tmp_path / "long"), create_run(CONFIG, tmp_path / "short")
     assert live(long, None) is StopReason.MAX_ENV_STEPS
-    assert [live(short, at) for at in (1500, 4000, None)] == [StopReason.SIGNAL, StopReason.SIGNAL, StopReason.MAX_ENV_STEPS]
+    assert [live(short, at) for at in (1500, 4000, None)] == [
+        StopReason.SIGNAL,
+        StopReason.SIGNAL,
+        StopReason.MAX_ENV_STEPS,
+    ]
     one, other = bits(long), bits(short)
     assert one["learner_steps"] > 200
     assert any(name.startswith("replay/shard_001/") for name in one)

@@ -10,7 +10,16 @@ import pytest
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.errors import PartLostError, RunInterruptedError
 from robonav_ray.files.manifest import MANIFEST, FileEntry, manifest_bytes, manifest_entries
-from robonav_ray.files.storage import DamagedError, exists, join, local_folder, open_folder, read_bytes, write_bytes, write_file
+from robonav_ray.files.storage import (
+    DamagedError,
+    exists,
+    join,
+    local_folder,
+    open_folder,
+    read_bytes,
+    write_bytes,
+    write_file,
+)
 from robonav_ray.runs.checkpoint import (
     CheckpointError,
     CheckpointWriter,
@@ -173,12 +182,18 @@ def test_a_stored_manifest_that_names_files_outside_writes_none(tmp_path: Path, 
     document = json.loads(read_bytes(join(stored, MANIFEST)))
     entries = [*manifest_entries(document), FileEntry(name, 2, hashlib.sha256(b"{}").hexdigest())]
     write_bytes(join(stored, MANIFEST), manifest_bytes({"format_version": 2, "created": 1.0}, entries, {}))
-    with pytest.raises(DamagedError, match="outside of the checkpoint"), local_folder(join(stored, "replay", "shard_000")):
+    with (
+        pytest.raises(DamagedError, match="outside of the checkpoint"),
+        local_folder(join(stored, "replay", "shard_000")),
+    ):
         pass
     with pytest.raises(CheckpointError, match="outside of the checkpoint"):
         fetch_checkpoint(stored, tmp_path / "elsewhere")
     write_bytes(join(stored, MANIFEST), read_bytes(join(stored, MANIFEST)).replace(b"stranger", b"STRANGER"))
-    with pytest.raises(DamagedError, match="hash that it holds of itself"), local_folder(join(stored, "replay", "shard_000")):
+    with (
+        pytest.raises(DamagedError, match="hash that it holds of itself"),
+        local_folder(join(stored, "replay", "shard_000")),
+    ):
         pass
     assert not list(tmp_path.rglob("*stranger*"))
 
@@ -253,5 +268,7 @@ def test_a_run_goes_on_where_nothing_but_the_storage_is_left(tmp_path: Path, loc
     assert lines[0] == before, "the notes of the first session came along"
     points = [(line["step"], tag) for line in lines for tag in line.keys() - {"step", "time"}]
     assert len(points) == len(set(points))
-    done = robonav(*arguments[: -len(QUICK) - 3], "--resume", location, "budget.max_env_steps=7000", cwd=tmp_path, timeout=180)
+    done = robonav(
+        *arguments[: -len(QUICK) - 3], "--resume", location, "budget.max_env_steps=7000", cwd=tmp_path, timeout=180
+    )
     assert done.returncode == 0, done.stdout + done.stderr

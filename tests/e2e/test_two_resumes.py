@@ -1,4 +1,5 @@
-"""Two commands that go on with one run: what to go on from is decided by who holds the run, and nobody's training is set aside unsaid."""
+"""Two commands that go on with one run: what to go on from is decided by who holds the run, and nobody's training is
+set aside unsaid."""
 
 import contextlib
 import shutil
@@ -48,7 +49,9 @@ def begins_at(opening: Opening) -> int:
     return opening.resumed[1].counters.env_steps
 
 
-def test_a_run_is_held_from_before_it_is_decided_where_to_go_on_from(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_held_from_before_it_is_decided_where_to_go_on_from(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looked: list[bool] = []
 
     def look(folder: Path, **given: bool) -> object:
@@ -117,7 +120,9 @@ def test_a_lock_whose_file_was_removed_holds_nothing(run: RunDirectory, monkeypa
 
 
 def auto(run: RunDirectory) -> Opening:
-    return resolve_opening(None, [*SMALL, f"output_dir={run.path.parent}"], "auto", None, time.monotonic(), make_screen())
+    return resolve_opening(
+        None, [*SMALL, f"output_dir={run.path.parent}"], "auto", None, time.monotonic(), make_screen()
+    )
 
 
 def test_auto_looks_again_when_another_command_was_faster(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +158,9 @@ def test_auto_begins_afresh_when_the_run_has_finished_before_it_was_held(
     monkeypatch.setattr(which_run, name, find)
     storage = [f"checkpoint.storage={stored.removesuffix('/run')}"] if where == "stored" else []
     output = run.path.parent if where == "here" else Path("runs")
-    opening = resolve_opening(None, [*SMALL, *storage, f"output_dir={output}"], "auto", None, time.monotonic(), make_screen())
+    opening = resolve_opening(
+        None, [*SMALL, *storage, f"output_dir={output}"], "auto", None, time.monotonic(), make_screen()
+    )
     assert opening.resumed is None
     assert not run.is_locked
     assert not list(Path().iterdir())

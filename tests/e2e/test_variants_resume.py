@@ -12,8 +12,8 @@ ROUNDS, CUT = 36, 25
 VARIANTS = {
     "rainbow": ["preset=rainbow", "algo.num_atoms=11"],
     "iqn_dropout_conv": [
-        "preset=navigation", "algo.distribution=iqn", "algo.dropout=0.1", "algo.layer_norm=true", "algo.encoder=lidar_conv",
-        "algo.conv_channels=[4, 4]",
+        "preset=navigation", "algo.distribution=iqn", "algo.dropout=0.1", "algo.layer_norm=true",
+        "algo.encoder=lidar_conv", "algo.conv_channels=[4, 4]",
     ],
     "munchausen_qr": ["preset=munchausen", "algo.distribution=qr", "algo.num_quantiles=8"],
 }  # fmt: skip

@@ -1,4 +1,5 @@
-"""Outside of a checkout: the wheel, installed with pip into an empty environment, does in an empty folder what the README says.
+"""Outside of a checkout: the wheel, installed with pip into an empty environment, does in an empty folder what the
+README says.
 
 What the wheel depends on is taken from the environment of the tests, so that nothing is downloaded.
 """
@@ -17,9 +18,9 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SMALL = [
-    "algo.hidden_dims=[32,32]", "rollout.num_worlds=8", "rollout.steps_per_fragment=16", "replay.capacity=3000", "replay.min_size=300",
-    "learner.batch_size=32", "budget.time_s=0", "budget.max_env_steps=3000", "evaluation.num_episodes=8", "evaluation.num_worlds=8",
-    "evaluation.gif_episodes=1",
+    "algo.hidden_dims=[32,32]", "rollout.num_worlds=8", "rollout.steps_per_fragment=16", "replay.capacity=3000",
+    "replay.min_size=300", "learner.batch_size=32", "budget.time_s=0", "budget.max_env_steps=3000",
+    "evaluation.num_episodes=8", "evaluation.num_worlds=8", "evaluation.gif_episodes=1",
 ]  # fmt: skip
 
 
@@ -39,7 +40,8 @@ def called(*words: str | Path, cwd: Path, home: Path, code: int = 0) -> str:
 
 
 def _take_kernels(package: Path) -> None:
-    """Have an installed package find the kernels that were compiled from the same sources here: they are kept by the times of files."""
+    """Have an installed package find the kernels that were compiled from the same sources here: they are kept by the
+    times of files."""
     for path in (REPOSITORY / "robonav_ray").rglob("*.py"):
         kernels = sorted((path.parent / "__pycache__").glob(f"{path.stem}.*.nb[ic]"))
         installed = package / path.relative_to(REPOSITORY / "robonav_ray")

@@ -1,7 +1,8 @@
 """One seeded rollout, written down: a change of behaviour of the simulator shall not pass unseen.
 
-Kernels use fast float arithmetic, so another processor may differ in the last digits: counts are exact, sums are rounded. When the
-simulator is changed on purpose, run ``python -m tests.golden.test_worlds_golden`` and put its output here.
+Kernels use fast float arithmetic, so another processor may differ in the last digits: counts are exact, sums are
+rounded. When the simulator is changed on purpose, run ``python -m tests.golden.test_worlds_golden`` and put its output
+here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The chaos suite, short: two Ray nodes, a worker, a shard, a rank and a node killed in a real training, and nothing lost for good."""
+"""The chaos suite, short: two Ray nodes, a worker, a shard, a rank and a node killed in a real training, and nothing
+lost for good."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 def test_a_run_survives_one_of_each(tmp_path: Path) -> None:
     output = tmp_path / "chaos"
     command = [
-        sys.executable, str(ROOT / "scripts" / "chaos.py"), "--faults", "worker,shard,rank,node", "--times", "4", "--period", "8",
-        "--nodes", "2", "--seed", "1", "--output", str(output),
+        sys.executable, str(ROOT / "scripts" / "chaos.py"), "--faults", "worker,shard,rank,node", "--times", "4",
+        "--period", "8", "--nodes", "2", "--seed", "1", "--output", str(output),
     ]  # fmt: skip
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
@@ -37,6 +38,8 @@ def test_a_run_survives_one_of_each(tmp_path: Path) -> None:
         for verdict in promise["verdicts"]
         if not verdict["kept"] and not verdict["speed"]
     ]
-    broken += [f"{check['text']}: {check['found']}" for check in report["checks"] if not check["kept"] and not check["speed"]]
+    broken += [
+        f"{check['text']}: {check['found']}" for check in report["checks"] if not check["kept"] and not check["speed"]
+    ]
     assert broken == [], said
     assert (output / "chaos.png").stat().st_size > 10_000

@@ -1,4 +1,5 @@
-"""Parts that share a process: each answers as an actor of its own would, waits do not hold the others up, and all end together."""
+"""Parts that share a process: each answers as an actor of its own would, waits do not hold the others up, and all end
+together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Environments that misbehave in a rollout worker: what they did is told in the driver, in their author's words and line, at once."""
+"""Environments that misbehave in a rollout worker: what they did is told in the driver, in their author's words and
+line, at once."""
 
 from __future__ import annotations
 
@@ -23,9 +24,13 @@ pytestmark = pytest.mark.ray
 
 def fail(env_id: str, note: Callable[[PartEvent], None] = lambda event: None, **kwargs: Any) -> BaseException:
     """Run one worker in the environment until its fleet raises, and return what."""
-    config = load_run_config(None, [f"env.id={env_id}", *(f"env.kwargs.{key}={value}" for key, value in kwargs.items())])
+    config = load_run_config(
+        None, [f"env.id={env_id}", *(f"env.kwargs.{key}={value}" for key, value in kwargs.items())]
+    )
     wiring = WorkerOrder(config, (), 0, 0, 0, 2, _Nowhere(), _Nowhere(), NoWeights())
-    fleet = RolloutFleet([wiring], RayWorkerProcesses(0.1, near), max_restarts=1000, on_lost=lambda worker, life: 0, note=note)
+    fleet = RolloutFleet(
+        [wiring], RayWorkerProcesses(0.1, near), max_restarts=1000, on_lost=lambda worker, life: 0, note=note
+    )
     until = time.monotonic() + 200
     try:
         while time.monotonic() < until:

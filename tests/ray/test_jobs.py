@@ -1,4 +1,5 @@
-"""Runs as Ray jobs, submitted from another machine (another home, another directory, only the token and the address)."""
+"""Runs as Ray jobs, submitted from another machine (another home, another directory, only the token and the
+address)."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def run(
     if command[0] == "ray":  # the tool of Ray does not turn authentication on by itself
         env["RAY_AUTH_MODE"] = "token"
     words = [sys.executable, "-m", "robonav_ray.cli", *command[1:]] if command[0] == "robonav" else list(command)
-    return subprocess.run(words, cwd=laptop / "project", env=env, capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(
+        words, cwd=laptop / "project", env=env, capture_output=True, text=True, timeout=timeout, check=False
+    )
 
 
 def wait_for_learning(storage: Path, name: str) -> Path:
@@ -70,7 +73,12 @@ def test_a_job_learns_is_stopped_with_a_checkpoint_and_resumed(head: Head, lapto
         "one",
     ]
     watching = subprocess.Popen(
-        command, cwd=laptop / "project", env=head.environment(laptop), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=laptop / "project",
+        env=head.environment(laptop),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     folder = wait_for_learning(head.storage, "fromlaptop")
     watching.send_signal(signal.SIGINT)
@@ -97,7 +105,17 @@ def test_a_job_learns_is_stopped_with_a_checkpoint_and_resumed(head: Head, lapto
 
     limit = f"budget.max_env_steps={first.counters.env_steps + 2000}"
     done = run(
-        head, laptop, "robonav", "submit", "configs/run.yaml", *QUICK, limit, "--resume", "auto", "--address", head.dashboard
+        head,
+        laptop,
+        "robonav",
+        "submit",
+        "configs/run.yaml",
+        *QUICK,
+        limit,
+        "--resume",
+        "auto",
+        "--address",
+        head.dashboard,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"at {first.counters.env_steps:,} env steps" in done.stdout
@@ -106,7 +124,9 @@ def test_a_job_learns_is_stopped_with_a_checkpoint_and_resumed(head: Head, lapto
 
 def test_the_tool_of_ray_submits_too_and_the_checkout_is_what_runs(head: Head, laptop: Path) -> None:
     project = laptop / "project"
-    shutil.copytree(Path(robonav_ray.__file__).parent, project / "robonav_ray", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(robonav_ray.__file__).parent, project / "robonav_ray", ignore=shutil.ignore_patterns("__pycache__")
+    )
     init = project / "robonav_ray" / "__init__.py"
     init.write_text(init.read_text().replace(f'"{robonav_ray.__version__}"', '"0.0.0+checkout"'))
     (project / "where.py").write_text(
@@ -133,7 +153,9 @@ def test_exit_codes_of_the_run_come_back(head: Head, laptop: Path) -> None:
     assert (missing.returncode, "there is no such job" in missing.stderr) == (2, True)
 
 
-@pytest.mark.parametrize(("token", "says"), [("not-the-right-token-0123456789", "refuses the token of"), (None, "there is none")])
+@pytest.mark.parametrize(
+    ("token", "says"), [("not-the-right-token-0123456789", "refuses the token of"), (None, "there is none")]
+)
 def test_without_the_right_token_nobody_gets_in(head: Head, laptop: Path, token: str | None, says: str) -> None:
     for command in (
         ("robonav", "submit", "configs/run.yaml", "--address", head.dashboard),

@@ -51,7 +51,13 @@ def wait_for(condition: Callable[[], object], timeout_s: float = 200.0) -> objec
 
 def run_here(wiring: LearnerOrder, directory: Path) -> None:
     make_trainer(
-        wiring, num_ranks=0, cpus_per_rank=1.0, gpus_per_rank=0.0, run_name="here", storage_path=str(directory), max_restarts=0
+        wiring,
+        num_ranks=0,
+        cpus_per_rank=1.0,
+        gpus_per_rank=0.0,
+        run_name="here",
+        storage_path=str(directory),
+        max_restarts=0,
     ).fit()
 
 
@@ -96,7 +102,11 @@ def test_a_killed_rank_comes_back_from_the_last_committed_checkpoint(ray_session
     replay = MarkedReplay(OBS_DIM, NUM_ACTIONS, str(tmp_path / "pid"))
     wiring = make_wiring(replay, weights, mailbox.channel())
     handle = start_learner(
-        wiring, run_name=f"run-{time.time_ns()}", storage_path=str(tmp_path / "train"), cpus_per_rank=0.5, max_restarts=1
+        wiring,
+        run_name=f"run-{time.time_ns()}",
+        storage_path=str(tmp_path / "train"),
+        cpus_per_rank=0.5,
+        max_restarts=1,
     )
     mailbox.watch(handle.ended_because)
 

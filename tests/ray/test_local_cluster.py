@@ -1,4 +1,5 @@
-"""A local cluster of real Ray nodes: one is killed, one frozen, one added; without the token nobody gets in; at the end nothing is left."""
+"""A local cluster of real Ray nodes: one is killed, one frozen, one added; without the token nobody gets in; at the end
+nothing is left."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def drive(cluster: LocalCluster, **changes: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize(
-    "network", ["loopback", pytest.param("namespaces", marks=pytest.mark.skipif(os.geteuid() != 0, reason="needs root"))]
+    "network",
+    ["loopback", pytest.param("namespaces", marks=pytest.mark.skipif(os.geteuid() != 0, reason="needs root"))],
 )
 def test_nodes_die_freeze_and_join_and_nothing_is_left(network, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -40,8 +40,9 @@ def test_a_local_ray_is_ours_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     home = tmp_path / "home"
     home.mkdir()
     env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {"HOME": str(home)}
-    command = [sys.executable, "-m", "robonav_ray.cli", "train", *SMALL, "tracking.interval_s=0.2", "tracking.panel=plain",
-               "runtime.object_store_bytes=100000000", "runtime.num_cpus=4", "runtime.dashboard=true"]  # fmt: skip
+    command = [sys.executable, "-m", "robonav_ray.cli", "train", *SMALL, "tracking.interval_s=0.2",
+               "tracking.panel=plain", "runtime.object_store_bytes=100000000", "runtime.num_cpus=4",
+               "runtime.dashboard=true"]  # fmt: skip
     with (tmp_path / "log").open("w") as log:
         process = psutil.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -90,7 +91,8 @@ def statuses_of_dashboards(ports: dict[int, tuple[str, str]]) -> set[tuple[int, 
             try:
                 asked = urllib.request.Request(f"http://127.0.0.1:{port}/api/jobs/", headers=headers)
                 with urllib.request.urlopen(asked, timeout=5) as answer:
-                    if answer.read(200).startswith(b"# HELP "):  # metrics, which Ray shows to everybody who reaches the port
+                    # metrics, which Ray shows to everybody who reaches the port
+                    if answer.read(200).startswith(b"# HELP "):
                         break
                     answers.append(answer.status)
             except urllib.error.HTTPError as error:

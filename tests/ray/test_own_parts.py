@@ -1,4 +1,5 @@
-"""A network, a tracker and a metric of the user's own over Ray: workers and ranks find them in the folder of the command."""
+"""A network, a tracker and a metric of the user's own over Ray: workers and ranks find them in the folder of the
+command."""
 
 import json
 import subprocess
@@ -13,8 +14,8 @@ from tests.unit.test_user_code import MINE as PARTS
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 OWN = ["algo.network=my_networks:Net", "tracking.extra=[my_parts:Tracker]", "evaluation.metrics=[my_parts:length]"]
 QUICK = [
-    "env.id=CartPole-v1", "rollout.num_workers=1", "replay.num_shards=1", "replay.min_size=300", "budget.max_env_steps=20000",
-    "evaluation.num_episodes=8", "evaluation.gif_episodes=0", "tracking.interval_s=0.5",
+    "env.id=CartPole-v1", "rollout.num_workers=1", "replay.num_shards=1", "replay.min_size=300",
+    "budget.max_env_steps=20000", "evaluation.num_episodes=8", "evaluation.gif_episodes=0", "tracking.interval_s=0.5",
 ]  # fmt: skip
 
 

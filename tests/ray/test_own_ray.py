@@ -1,4 +1,5 @@
-"""A Ray of ours: its folder is closed to others, and nothing of it is left, however its driver ended; bystanders live."""
+"""A Ray of ours: its folder is closed to others, and nothing of it is left, however its driver ended; bystanders
+live."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class Actor:
         subprocess.Popen(["sleep", "600"], env={})
         return os.getpid()
 
-with connected(RuntimeConfig(num_cpus=2, object_store_bytes=100_000_000, keep_ray_logs=sys.argv[1] == "keep")) as cluster:
+config = RuntimeConfig(num_cpus=2, object_store_bytes=100_000_000, keep_ray_logs=sys.argv[1] == "keep")
+with connected(config) as cluster:
     print(cluster.logs, flush=True)
     actor = Actor.remote()
     print(ray.get(actor.go.remote()), flush=True)
@@ -43,12 +45,18 @@ def test_nobody_else_can_look_into_the_session_or_replace_what_is_in_it(ray_sess
     private = session.parents[1]
     assert private.name.startswith("rn-ray-")
     found = private.lstat()  # Ray opens those below it to everybody again, whenever one of its processes looks for them
-    assert (stat.S_IFMT(found.st_mode), stat.S_IMODE(found.st_mode), found.st_uid) == (stat.S_IFDIR, 0o700, os.geteuid())
-    assert all(
-        folder.is_relative_to(private) for folder in (session, (session / "logs").resolve(), (session / "sockets").resolve())
+    assert (stat.S_IFMT(found.st_mode), stat.S_IMODE(found.st_mode), found.st_uid) == (
+        stat.S_IFDIR,
+        0o700,
+        os.geteuid(),
     )
     assert all(
-        str(private) in path for path in (worker._global_node.plasma_store_socket_name, worker._global_node.raylet_socket_name)
+        folder.is_relative_to(private)
+        for folder in (session, (session / "logs").resolve(), (session / "sockets").resolve())
+    )
+    assert all(
+        str(private) in path
+        for path in (worker._global_node.plasma_store_socket_name, worker._global_node.raylet_socket_name)
     )
 
 
@@ -65,7 +73,12 @@ def test_nothing_is_left_however_the_driver_ends(how: str, number: signal.Signal
     program = tmp_path / "ray" / "program.py"
     program.parent.mkdir()
     driver = psutil.Popen(
-        [sys.executable, "-c", DRIVER, how], env=env, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", DRIVER, how],
+        env=env,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     logs = Path(driver.stdout.readline().strip())
     worker = psutil.Process(int(driver.stdout.readline()))
@@ -73,7 +86,9 @@ def test_nothing_is_left_however_the_driver_ends(how: str, number: signal.Signal
     bystanders = [subprocess.Popen(["tail", "-f", str(logs / "raylet.out")], stdout=subprocess.DEVNULL),
                   subprocess.Popen([sys.executable, "-S", str(program)])]  # fmt: skip
     sleeper = worker.children()
-    everybody = [one for one in driver.children(recursive=True) if "reaper" not in " ".join(one.cmdline()) and one not in sleeper]
+    everybody = [
+        one for one in driver.children(recursive=True) if "reaper" not in " ".join(one.cmdline()) and one not in sleeper
+    ]
     time.sleep(1.5)  # the reaper has seen them
     try:
         assert len(everybody) > 5

@@ -18,8 +18,8 @@ from robonav_ray.runs.checkpoint import newest_good_checkpoint
 from tests.e2e.test_local_wiring import SMALL
 
 pytestmark = pytest.mark.ray
-QUICK = [*SMALL, "evaluation.num_episodes=4", "evaluation.num_worlds=4", "tracking.interval_s=0.2", "tracking.panel=plain",
-         "runtime.object_store_bytes=100000000", "replay.num_shards=1"]  # fmt: skip
+QUICK = [*SMALL, "evaluation.num_episodes=4", "evaluation.num_worlds=4", "tracking.interval_s=0.2",
+         "tracking.panel=plain", "runtime.object_store_bytes=100000000", "replay.num_shards=1"]  # fmt: skip
 
 
 def command(*arguments: str) -> list[str]:
@@ -37,7 +37,13 @@ def environment(home: Path) -> dict[str, str]:
 
 def run_to_end(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments), cwd=folder, capture_output=True, text=True, env=environment(folder), check=False, timeout=150
+        command(*arguments),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment(folder),
+        check=False,
+        timeout=150,
     )
 
 
@@ -115,7 +121,9 @@ def test_sigterm_over_ray_commits_and_resume_finishes(tmp_path: Path) -> None:
     first = newest_good_checkpoint(run / "checkpoints")[0]
     assert first is not None
     assert first.counters.learner_steps > 0
-    assert (first.learner / "learner.safetensors").is_file(), "a relative output_dir must mean the same place to every actor"
+    assert (first.learner / "learner.safetensors").is_file(), (
+        "a relative output_dir must mean the same place to every actor"
+    )
     assert list((first.replay / "shard_000").iterdir())
 
     limit = first.counters.env_steps + 2000

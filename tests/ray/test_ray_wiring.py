@@ -22,7 +22,9 @@ from tests.e2e.test_hindsight_learns import BITFLIP
 from tests.e2e.test_local_wiring import SMALL
 
 pytestmark = pytest.mark.ray
-CONFIG = load_run_config(None, [*SMALL, "rollout.num_workers=2", "replay.samples_per_insert=4", "learner.publish_interval=5"])
+CONFIG = load_run_config(
+    None, [*SMALL, "rollout.num_workers=2", "replay.samples_per_insert=4", "learner.publish_interval=5"]
+)
 EIGHT_CPUS = ClusterFacts("local", True, 1, 8.0, 0.0, 8.0, 2**33)
 
 
@@ -104,16 +106,21 @@ def test_a_life_of_a_run_and_the_next_one(ray_session: None, tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_hindsight_over_shards_and_workers_solves_what_plain_replay_does_not(ray_session: None, tmp_path: Path) -> None:
-    """Bit flipping pays -1 a step until the goal: with 12 bits nearly no episode finds it, so what is learned comes from relabelling."""
+    """Bit flipping pays -1 a step until the goal: with 12 bits nearly no episode finds it, so what is learned comes
+    from relabelling."""
     config = load_run_config(
         BITFLIP,
-        ["env.kwargs.num_bits=12", "algo.hidden_dims=[64]", "learner.batch_size=128", "replay.num_shards=2", "replay.capacity=100_000",
-         "replay.min_size=2_000", "rollout.num_workers=2", "checkpoint.replay=false"],
+        ["env.kwargs.num_bits=12", "algo.hidden_dims=[64]", "learner.batch_size=128", "replay.num_shards=2",
+         "replay.capacity=100_000", "replay.min_size=2_000", "rollout.num_workers=2", "checkpoint.replay=false"],
     )  # fmt: skip
     run = create_run(config, tmp_path / "run")
-    wiring = RayWiring(RunSession(config, describe_task(config), run, None, time.monotonic()), make_plan(config, EIGHT_CPUS))
+    wiring = RayWiring(
+        RunSession(config, describe_task(config), run, None, time.monotonic()), make_plan(config, EIGHT_CPUS)
+    )
     try:
-        facts = poll_until(wiring, lambda f: f.progress.window.success_frac > 0.8 and f.progress.window.num_episodes >= 50, 150.0)
+        facts = poll_until(
+            wiring, lambda f: f.progress.window.success_frac > 0.8 and f.progress.window.num_episodes >= 50, 150.0
+        )
         # a step is stored once as it was and num_goals times with another goal, less at the ends of episodes
         assert facts.metrics["replay/rows_inserted"] > (1 + config.hindsight.num_goals / 2) * facts.env_steps
         assert len(wiring.parts.replay.shards) == 2

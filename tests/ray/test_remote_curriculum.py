@@ -22,9 +22,10 @@ CONFIG = CurriculumConfig(
 def successes(worker: int, level: int, start: int, n: int) -> EpisodeResults:
     ones, zeros = np.ones(n, np.int32), np.zeros(n, np.float32)
     return EpisodeResults(
-        worker=worker, level=ones * level, world=ones * worker, started_at=start + np.arange(n, dtype=np.int64) * 5, length=ones * 5,
-        outcome=ones.astype(np.int8), task_return=zeros + 10, total_return=zeros + 10, goals_reached=ones, path_length_m=zeros,
-        shortest_path_length_m=zeros, min_clearance_m=zeros, on_gate=np.ones(n, bool), watermark=start + 5 * n, watermark_level=level,
+        worker=worker, level=ones * level, world=ones * worker, started_at=start + np.arange(n, dtype=np.int64) * 5,
+        length=ones * 5, outcome=ones.astype(np.int8), task_return=zeros + 10, total_return=zeros + 10,
+        goals_reached=ones, path_length_m=zeros, shortest_path_length_m=zeros, min_clearance_m=zeros,
+        on_gate=np.ones(n, bool), watermark=start + 5 * n, watermark_level=level,
     )  # fmt: skip
 
 
@@ -63,7 +64,9 @@ def test_shell_climbs_forces_and_resumes(ray_session):
     resumed = start_curriculum(CONFIG)
     resumed.load(state)
     progress = resumed.progress()
-    assert (progress.stage, progress.forced, progress.num_workers) == (2, False, 0), "a resume holds what its config holds"
+    assert (progress.stage, progress.forced, progress.num_workers) == (2, False, 0), (
+        "a resume holds what its config holds"
+    )
     with pytest.raises(ValueError, match="0 to 2"):
         resumed.force(9)
     late = resumed.source()

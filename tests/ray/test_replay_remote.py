@@ -1,4 +1,5 @@
-"""The Ray shells: several workers at once, dead shards, dead workers, bad input. What is common to both wirings is in contracts/."""
+"""The Ray shells: several workers at once, dead shards, dead workers, bad input. What is common to both wirings is in
+contracts/."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ from tests.oracles_replay import SPEC, check_serial_columns, serial_fragment
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(90)]
 
-CONFIG = ReplayConfig(capacity=4000, num_shards=2, min_size=100, samples_per_insert=4.0, shard_timeout_s=1.0, lease_s=1.0)
+CONFIG = ReplayConfig(
+    capacity=4000, num_shards=2, min_size=100, samples_per_insert=4.0, shard_timeout_s=1.0, lease_s=1.0
+)
 ROWS, BATCH, CALL = 20, 32, 4
 
 
@@ -50,7 +53,8 @@ def until_batch(source: Any, num_batches: int = CALL) -> list[ReplaySample]:
 
 
 def batches_until_shipped(source: Any, shipping: list[Any]) -> Iterator[ReplaySample]:
-    """What a learner samples while rollouts ship: the pacing may have either side wait for the other, so none may stop first."""
+    """What a learner samples while rollouts ship: the pacing may have either side wait for the other, so none may stop
+    first."""
     import ray
 
     while ray.wait(shipping, num_returns=len(shipping), timeout=0)[1]:
@@ -76,7 +80,9 @@ def test_many_workers_and_a_learner_at_once(start: Callable[..., Any], tmp_path:
 
     replay = start()
     replay.wait_ready(60)
-    no_torch = ray.get([s.__ray_call__.remote(lambda _: "torch" not in __import__("sys").modules) for s in replay.shards])
+    no_torch = ray.get(
+        [s.__ray_call__.remote(lambda _: "torch" not in __import__("sys").modules) for s in replay.shards]
+    )
     assert all(no_torch), "a shard's process holds torch"
 
     worker_class: Any = ray.remote(num_cpus=0.1)(Worker)
@@ -234,7 +240,8 @@ def test_a_frozen_shard_holds_nobody_for_longer_than_was_said(start: Callable[..
 def test_the_only_shard_comes_back_empty_and_the_run_goes_on(
     start: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its snapshot is missing, and the rollouts were waiting for the learner: without a new warm-up both would wait for ever."""
+    """Its snapshot is missing, and the rollouts were waiting for the learner: without a new warm-up both would wait for
+    ever."""
     import ray
 
     replay = start(CONFIG.model_copy(update={"num_shards": 1, "capacity": 1000}))

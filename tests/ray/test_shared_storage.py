@@ -24,7 +24,9 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_nodes_with_another_folder_are_named_and_what_was_made_is_removed(tmp_path: Path, monkeypatch, exists: bool) -> None:
+def test_nodes_with_another_folder_are_named_and_what_was_made_is_removed(
+    tmp_path: Path, monkeypatch, exists: bool
+) -> None:
     theirs = tmp_path / "theirs"
     if exists:
         theirs.mkdir()

@@ -1,4 +1,5 @@
-"""Spares as real processes: one is handed out while it is there, and not when it is killed or frozen (the policy: unit/rollout)."""
+"""Spares as real processes: one is handed out while it is there, and not when it is killed or frozen (the policy:
+unit/rollout)."""
 
 from __future__ import annotations
 

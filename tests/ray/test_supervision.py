@@ -1,4 +1,5 @@
-"""What is frozen or gone is given up, fenced and replaced; what cannot be replaced ends the session, and the next one goes on."""
+"""What is frozen or gone is given up, fenced and replaced; what cannot be replaced ends the session, and the next one
+goes on."""
 
 import contextlib
 import dataclasses
@@ -34,7 +35,13 @@ from tests.ray.test_ray_wiring import EIGHT_CPUS, poll_until
 pytestmark = pytest.mark.ray
 CONFIG = load_run_config(
     None,
-    [*SMALL, "rollout.num_workers=2", "replay.samples_per_insert=4", "runtime.heartbeat_timeout_s=6", "checkpoint.replay=false"],
+    [
+        *SMALL,
+        "rollout.num_workers=2",
+        "replay.samples_per_insert=4",
+        "runtime.heartbeat_timeout_s=6",
+        "checkpoint.replay=false",
+    ],
 )
 
 
@@ -49,7 +56,9 @@ def events(run: Path) -> list[tuple[str, str]]:
 @pytest.mark.timeout(240)
 def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(ray_session: None, tmp_path: Path) -> None:
     run = create_run(CONFIG, tmp_path / "run")
-    wiring = RayWiring(RunSession(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
+    wiring = RayWiring(
+        RunSession(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS)
+    )
     frozen: list[int] = []
 
     def until_back(part: str) -> WiringFacts:
@@ -96,7 +105,9 @@ def test_a_rank_that_freezes_as_a_checkpoint_is_cut_costs_the_checkpoint_and_hol
 ) -> None:
     monkeypatch.setattr("robonav_ray.runtime.over_ray.learner_watch.PATIENCE_S", 1.0)
     run = create_run(CONFIG, tmp_path / "run")
-    wiring = RayWiring(RunSession(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
+    wiring = RayWiring(
+        RunSession(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS)
+    )
     frozen = 0
     try:
         facts = poll_until(wiring, lambda f: f.learner_steps >= 50)
@@ -141,18 +152,23 @@ def test_the_process_of_the_central_parts_ends_the_session_within_seconds(ray_se
     run = create_run(CONFIG, tmp_path / "run")
     free: Callable[[], float] = lambda: ray.available_resources().get("CPU", 0.0)  # noqa: E731
     before, others = free(), {process.pid for process in psutil.process_iter() if is_of_a_session(process)}
-    wiring = RayWiring(RunSession(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS))
+    wiring = RayWiring(
+        RunSession(CONFIG, describe_task(CONFIG), run, None, time.monotonic()), make_plan(CONFIG, EIGHT_CPUS)
+    )
     try:
         poll_until(wiring, lambda f: f.learner_steps >= 20)
         os.kill(pid_of(wiring.parts.hosts[0].actor), signal.SIGKILL)
         with pytest.raises(PartLostError):
             poll_until(wiring, lambda f: False, timeout_s=30.0)
-        actors = [process for process in psutil.process_iter() if is_of_a_session(process) and process.pid not in others]
+        actors = [
+            process for process in psutil.process_iter() if is_of_a_session(process) and process.pid not in others
+        ]
         assert len(actors) >= 3
     finally:
         wiring.close()
     until = time.monotonic() + 60.0
-    while free() < before or any(is_of_a_session(process) for process in actors):  # `wiring` still holds a handle to each
+    # `wiring` still holds a handle to each
+    while free() < before or any(is_of_a_session(process) for process in actors):
         assert time.monotonic() < until, "what the session had must be free again, and all its actors gone"
         time.sleep(0.2)
     assert events(run.path)[-1] == ("failed", "session")
@@ -160,7 +176,9 @@ def test_the_process_of_the_central_parts_ends_the_session_within_seconds(ray_se
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_run_goes_on_in_a_new_session_by_itself(ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_goes_on_in_a_new_session_by_itself(
+    ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command as a user types it, in this process; its curriculum actor is killed once a checkpoint is there."""
     address = ray.get_runtime_context().gcs_address
     victims: list[int] = []
@@ -187,8 +205,8 @@ def test_a_run_goes_on_in_a_new_session_by_itself(ray_session: None, tmp_path: P
     try:
         code = train_command(
             None,
-            [*SMALL, "rollout.num_workers=1", "checkpoint.interval_s=1", "budget.max_env_steps=40000", "tracking.panel=off",
-             "tracking.interval_s=0.2", "evaluation.num_episodes=4", "evaluation.num_worlds=4"],
+            [*SMALL, "rollout.num_workers=1", "checkpoint.interval_s=1", "budget.max_env_steps=40000",
+             "tracking.panel=off", "tracking.interval_s=0.2", "evaluation.num_episodes=4", "evaluation.num_worlds=4"],
             resume=None, directory=tmp_path / "run", local=False,
         )  # fmt: skip
     finally:
@@ -204,7 +222,9 @@ def test_a_run_goes_on_in_a_new_session_by_itself(ray_session: None, tmp_path: P
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("troubled", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_worlds_are_shared_out_anew_one_worker_after_the_other(troubled: bool, ray_session: None, tmp_path: Path) -> None:
+def test_worlds_are_shared_out_anew_one_worker_after_the_other(
+    troubled: bool, ray_session: None, tmp_path: Path
+) -> None:
     """With trouble: after deaths, and with nodes that come faster than workers move."""
     first, fewer, more = (3, 2, 4) if troubled else (2, 1, 2)
     config = load_run_config(
@@ -229,7 +249,8 @@ def test_worlds_are_shared_out_anew_one_worker_after_the_other(troubled: bool, r
 
     try:
         poll_until(wiring, lambda f: fleet.num_running == first)
-        for number in (1, 2) if troubled else ():  # the last one is in a later life than the others when it is no longer needed
+        # the last one is in a later life than the others when it is no longer needed
+        for number in (1, 2) if troubled else ():
             os.kill(pid_of(fleet._lives[2].process.actor), signal.SIGKILL)
             poll_until(wiring, lambda f, n=number: f.num_replaced == n and fleet.num_running == 3)
         lives = [w.life for w in fleet._orders]

@@ -27,7 +27,8 @@ def train_with_config(config):
 if __name__ == "__main__":
     optimizer = RayTuneOptimizer(experiment_name="robot_nav_raytune", train_fn=train_with_config, max_iterations=8,
                                  storage_path="kept")
-    asha = optimizer.optimize_with_asha(num_samples=4, cpus_per_trial=1, gpus_per_trial=0.25, grace_period=2, reduction_factor=2)
+    asha = optimizer.optimize_with_asha(num_samples=4, cpus_per_trial=1, gpus_per_trial=0.25, grace_period=2,
+                                        reduction_factor=2)
     first = optimizer.best_value
     optimizer.optimize_with_bayesopt(num_samples=4, max_concurrent=4)
     assert optimizer.directory.parent.name == "kept" and any(optimizer.directory.iterdir()), optimizer.directory
@@ -62,12 +63,14 @@ if __name__ == "__main__":
 CURRICULA = """
 from robonav_ray import RayTuneOptimizer
 
-RUN = {"algo": {"hidden_dims": [32], "num_layers": 1}, "replay": {"capacity": 20_000, "min_size": 500}, "rollout": {"num_worlds": 16},
-       "env": {"world": {"lidar": {"num_beams": 12}}}, "runtime": {"auth_mode": "disabled"}, "learner": {"batch_size": 32}}
+RUN = {"algo": {"hidden_dims": [32], "num_layers": 1}, "replay": {"capacity": 20_000, "min_size": 500},
+       "rollout": {"num_worlds": 16}, "env": {"world": {"lidar": {"num_beams": 12}}},
+       "runtime": {"auth_mode": "disabled"}, "learner": {"batch_size": 32}}
 
 if __name__ == "__main__":
     from robonav_ray.config.tuning import DimensionConfig
-    space = {"learning_rate": DimensionConfig(loguniform=(1e-4, 1e-2)), "epsilon_decay": DimensionConfig(uniform=(0.99, 0.999))}
+    space = {"learning_rate": DimensionConfig(loguniform=(1e-4, 1e-2)),
+             "epsilon_decay": DimensionConfig(uniform=(0.99, 0.999))}
     optimizer = RayTuneOptimizer("robot_nav_raytune", run=RUN, search_space=space, wiring="local", max_env_steps=12_000,
                                  storage_path="searches")
     best = optimizer.optimize_with_bayesopt(num_samples=2, max_concurrent=2)
@@ -86,7 +89,8 @@ def run(tmp_path: Path, script: str) -> str:
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "user.py"], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=280, check=False
+        [sys.executable, "-W", "ignore", "user.py"], capture_output=True, text=True, cwd=tmp_path, env=environment,
+        timeout=280, check=False
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -125,8 +129,8 @@ def test_what_is_never_reported_is_said(tmp_path: Path) -> None:
     script = FUNCTION.replace('"objective": float', '"reward": float')
     (tmp_path / "user.py").write_text(script)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "user.py"], capture_output=True, text=True, cwd=tmp_path, timeout=280, check=False,
-        env={**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(Path(__file__).parents[2])},
+        [sys.executable, "-W", "ignore", "user.py"], capture_output=True, text=True, cwd=tmp_path, timeout=280,
+        check=False, env={**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert done.returncode != 0
     assert "none reported 'objective'" in done.stderr

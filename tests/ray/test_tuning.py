@@ -16,8 +16,9 @@ from robonav_ray.tuning.search_records import History, Records
 pytestmark = pytest.mark.ray
 SMALL = [
     "run.algo.hidden_dims=[32]", "run.replay.capacity=20_000", "run.replay.min_size=500", "run.learner.batch_size=32",
-    "run.learner.batches_per_call=4", "run.rollout.num_worlds=16", "run.env.world.lidar.num_beams=12", "run.curriculum.window=10",
-    "run.runtime.auth_mode=disabled", "space.learner.learning_rate={loguniform: [1e-4, 1e-2]}", "trial.evaluation_episodes=16",
+    "run.learner.batches_per_call=4", "run.rollout.num_worlds=16", "run.env.world.lidar.num_beams=12",
+    "run.curriculum.window=10", "run.runtime.auth_mode=disabled",
+    "space.learner.learning_rate={loguniform: [1e-4, 1e-2]}", "trial.evaluation_episodes=16",
 ]  # fmt: skip
 ASHA = [
     *SMALL, "name=small", "num_trials=4", "scheduler={kind: asha, grace_env_steps: 5_000, reduction_factor: 2}",
@@ -119,8 +120,8 @@ def test_what_a_search_leaves_is_shown_trained_on_and_judged(tmp_path: Path) -> 
     assert "00003" in run("tune", "show", str(search))
     told = run("tune", "--resume", str(search))
     assert f"best: trial {best.id}" in told, "there is nothing left to do, and that is no error"
-    run("train", str(search / "best_config.yaml"), "budget.time_s=0", "budget.max_env_steps=3000", "evaluation.num_episodes=2",
-        "--local", "--out", str(tmp_path / "again"))  # fmt: skip
+    run("train", str(search / "best_config.yaml"), "budget.time_s=0", "budget.max_env_steps=3000",
+        "evaluation.num_episodes=2", "--local", "--out", str(tmp_path / "again"))  # fmt: skip
     run("evaluate", str(search / "trials" / best.id), "--episodes", "4", "--stages", "0")
 
 
@@ -229,7 +230,13 @@ def _descends(pid: int, ancestor: int) -> bool:
 @pytest.mark.slow
 def test_a_trial_larger_than_the_machine_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     told = run(
-        "tune", *SMALL, "trial.max_env_steps=200_000", "resources.cpus_per_trial=64", "--out", str(tmp_path / "search"), code=2
+        "tune",
+        *SMALL,
+        "trial.max_env_steps=200_000",
+        "resources.cpus_per_trial=64",
+        "--out",
+        str(tmp_path / "search"),
+        code=2,
     )
     assert "resources.cpus_per_trial" in told
     assert "Traceback" not in told

@@ -1,4 +1,5 @@
-"""Real checkpoints of every kind that a run writes, small, and how they are taken up again: for tests that damage them."""
+"""Real checkpoints of every kind that a run writes, small, and how they are taken up again: for tests that damage
+them."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ from robonav_ray.runtime.wiring import RunSession
 
 CONFIGS = Path(__file__).parents[2] / "configs/run"
 SMALL = [
-    "algo.hidden_dims=[16]", "algo.n_step=3", "rollout.num_worlds=4", "rollout.steps_per_fragment=8", "replay.capacity=600",
-    "replay.min_size=100", "learner.batch_size=16", "learner.batches_per_call=2", "evaluation.gif_episodes=0",
-    "evaluation.num_episodes=2", "tracking.backends=[jsonl]", "tracking.panel=off",
+    "algo.hidden_dims=[16]", "algo.n_step=3", "rollout.num_worlds=4", "rollout.steps_per_fragment=8",
+    "replay.capacity=600", "replay.min_size=100", "learner.batch_size=16", "learner.batches_per_call=2",
+    "evaluation.gif_episodes=0", "evaluation.num_episodes=2", "tracking.backends=[jsonl]", "tracking.panel=off",
 ]  # fmt: skip
 OURS = [
     "env.world.lidar.num_beams=12", "curriculum.window=4", "curriculum.stages.0.gate={min_success_frac: 0.0}",
@@ -44,15 +45,18 @@ KINDS: dict[str, tuple[Path | None, list[str]]] = {
     "obstacles": (
         None,
         [
-            *SMALL, *OURS, "env.world.lidar.stack=3", "env.world.lidar.align=true", "curriculum.stages.0.level.num_dynamic=5",
-            "curriculum.stages.0.level.num_goals=2", "curriculum.stages.0.level.max_steps=120",
+            *SMALL, *OURS, "env.world.lidar.stack=3", "env.world.lidar.align=true",
+            "curriculum.stages.0.level.num_dynamic=5", "curriculum.stages.0.level.num_goals=2",
+            "curriculum.stages.0.level.max_steps=120",
             "curriculum.stages.0.level.behaviours=[orca, social_force, intercept, bounce, waypoint]",
             f"curriculum.stages.0.level.randomization={{{FAULTS}}}",
         ],
     ),
     "robots": (None, [*SMALL, *OURS, "env.world.num_robots=3", "rollout.num_worlds=2"]),
     "crowdnav": (CONFIGS / "crowdnav.yaml", SMALL),
-    "hindsight": (None, [*SMALL, *OURS, "hindsight.strategy=future", "env.world.reward.mode=sparse", "replay.sampler=rank"]),
+    "hindsight": (
+        None, [*SMALL, *OURS, "hindsight.strategy=future", "env.world.reward.mode=sparse", "replay.sampler=rank"]
+    ),
     "bits": (CONFIGS / "bitflip.yaml", [*SMALL, "env.kwargs.num_bits=6"]),
     "rainbow": (None, ["preset=rainbow", *SMALL, *OURS, "algo.num_atoms=11"]),
     "uniform": (None, [*SMALL, *OURS, "replay.sampler=uniform"]),
@@ -89,10 +93,13 @@ def make_checkpoint(kind: str, directory: Path) -> Path:
 
 
 def forge(folder: Path, **renamed: str) -> Path:
-    """Write a manifest whose hashes fit what lies in ``folder``, as an attacker can; ``renamed`` gives files other names in it."""
+    """Write a manifest whose hashes fit what lies in ``folder``, as an attacker can; ``renamed`` gives files other
+    names in it."""
     files = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
         name = path.relative_to(folder).as_posix()
-        files.append(FileEntry(renamed.get(path.name, name), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()))
+        files.append(
+            FileEntry(renamed.get(path.name, name), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+        )
     (folder / MANIFEST).write_bytes(_manifest_bytes(time.time(), files))
     return folder

@@ -1,8 +1,9 @@
-"""Flips values of real checkpoints and takes them up, in a process of its own: a kernel that is led astray ends or hangs the whole process.
+"""Flips values of real checkpoints and takes them up, in a process of its own: a kernel that is led astray ends or
+hangs the whole process.
 
-Works in the folder that is its argument. Reads one case a line,
-``{"kind": ..., "flips": [{"file": ..., "name": ..., "at": ..., "value": ...}, ...]}``, and answers with one line: what could be flipped
-(for no flips), or what became of the case. A case that hangs ends the process.
+Works in the folder that is its argument. Reads one case a line, ``{"kind": ..., "flips": [{"file": ..., "name": ...,
+"at": ..., "value": ...}, ...]}``, and answers with one line: what could be flipped (for no flips), or what became of
+the case. A case that hangs ends the process.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from robonav_ray.config import RunConfig
 from robonav_ray.errors import RunFaultError
 from robonav_ray.files.manifest import MANIFEST
 from robonav_ray.replay.shard import ReplayShard
-from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, open_checkpoint, taking_up
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, open_checkpoint
 from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runs.task import Task, describe_task
 from robonav_ray.runtime.live import LiveRun, start_local
 from robonav_ray.runtime.local import LocalWiring
@@ -69,7 +71,8 @@ def targets(checkpoint: Path) -> list[tuple[str, str]]:
 
 
 def flip(path: Path, name: str, at: float | None, value: Any) -> None:
-    """Put ``value`` in the place ``at`` (a part of the array's length; None: everywhere) of an array, or of the numbers of a document."""
+    """Put ``value`` in the place ``at`` (a part of the array's length; None: everywhere) of an array, or of the numbers
+    of a document."""
     if path.suffix == ".json":
         document = json.loads(path.read_text())
         spots = list(_numbers(document))
@@ -103,7 +106,9 @@ def _set(array: np.ndarray, at: float | None, value: Any) -> None:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         number = (
-            np.float64(value) if array.dtype.kind == "f" else int(np.nan_to_num(float(value), posinf=2.0**70, neginf=-(2.0**70)))
+            np.float64(value)
+            if array.dtype.kind == "f"
+            else int(np.nan_to_num(float(value), posinf=2.0**70, neginf=-(2.0**70)))
         )
         if array.dtype.kind in "iu":
             bits = 8 * array.dtype.itemsize
@@ -148,7 +153,11 @@ def _restore(checkpoint: Checkpoint, config: RunConfig, task: Task, index: int) 
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Return name -> bytes of every file but the lock."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != ".lock"
+    }
 
 
 def answer(case: dict[str, Any], folder: Path) -> Any:

@@ -1,4 +1,5 @@
-"""A run is given secrets in every place that they may come from; none of them is found in anything that it writes or says."""
+"""A run is given secrets in every place that they may come from; none of them is found in anything that it writes or
+says."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ import pytest
 
 from tests.e2e.test_local_wiring import SMALL
 
-QUICK = [*SMALL, "evaluation.num_episodes=2", "evaluation.num_worlds=2", "tracking.interval_s=0.2", "tracking.panel=plain",
-         "curriculum.force_stage=0", "budget.max_env_steps=2000"]  # fmt: skip
+QUICK = [*SMALL, "evaluation.num_episodes=2", "evaluation.num_worlds=2", "tracking.interval_s=0.2",
+         "tracking.panel=plain", "curriculum.force_stage=0", "budget.max_env_steps=2000"]  # fmt: skip
 VARIABLES = ("RAY_AUTH_TOKEN", "WANDB_API_KEY", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "MY_PASSWORD")
 MARK = "canary"
 
@@ -25,16 +26,26 @@ def environment(home: Path) -> dict[str, str]:
         path.write_text(f"{MARK}-of-{path.name}-0123456789abcdef")
         path.chmod(0o600)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    return {**kept, **{name: f"{MARK}-of-{name}-0123456789" for name in VARIABLES}, "HOME": str(home), "RAY_AUTH_MODE": "token"}
+    return {
+        **kept,
+        **{name: f"{MARK}-of-{name}-0123456789" for name in VARIABLES},
+        "HOME": str(home),
+        "RAY_AUTH_MODE": "token",
+    }
 
 
 def found_in(folder: Path) -> list[str]:
-    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()]
+    return [
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and MARK.encode() in path.read_bytes()
+    ]
 
 
 def robonav(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "robonav_ray.cli", *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, "-m", "robonav_ray.cli", *arguments], cwd=folder, env=env, capture_output=True, text=True,
+        timeout=200, check=False
     )  # fmt: skip
     assert MARK not in done.stdout + done.stderr, f"`robonav {arguments[0]}` says a secret"
     return done

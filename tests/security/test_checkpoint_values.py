@@ -1,4 +1,5 @@
-"""Values of a checkpoint that nobody has written: refused with file and array before anything is touched, or harmless."""
+"""Values of a checkpoint that nobody has written: refused with file and array before anything is touched, or
+harmless."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ from tests.security.checkpoint_kinds import KINDS, forge, make_checkpoint
 from tests.security.checkpoint_values import contents, flip
 
 SPECIAL = [
-    0, 1, -1, 2, 7, 10**6, 2**31 - 1, -(2**31), 2**31, 2**40, 2**53, 2**62, 2**63 - 1, -(2**63), 0.5, -0.5, 1e-30, 1e6, -1e9, 1e30, 3e38,
-    math.nan, math.inf, -math.inf,
+    0, 1, -1, 2, 7, 10**6, 2**31 - 1, -(2**31), 2**31, 2**40, 2**53, 2**62, 2**63 - 1, -(2**63), 0.5, -0.5, 1e-30, 1e6,
+    -1e9, 1e30, 3e38, math.nan, math.inf, -math.inf,
 ]  # fmt: skip
 ANYTHING: list[Any] = [None, "x", "1", True, [], {}, [1], 2**70, -(2**70), 10**400, 1.5]
 
@@ -83,10 +84,14 @@ def flips(child: Child, kinds: list[str], data: st.DataObject) -> tuple[str, lis
     kind = data.draw(st.sampled_from(kinds))
     drawn = []
     for file, name in data.draw(st.lists(st.sampled_from(child.targets(kind)), min_size=1, max_size=2)):
-        values: st.SearchStrategy[Any] = st.one_of(st.sampled_from(SPECIAL), st.integers(-(2**63), 2**63 - 1), st.floats())
+        values: st.SearchStrategy[Any] = st.one_of(
+            st.sampled_from(SPECIAL), st.integers(-(2**63), 2**63 - 1), st.floats()
+        )
         if file.endswith(".json"):
             values = st.one_of(
-                st.sampled_from([v for v in SPECIAL if math.isfinite(v)] + ANYTHING), st.integers(), st.floats(-1e9, 1e9)
+                st.sampled_from([v for v in SPECIAL if math.isfinite(v)] + ANYTHING),
+                st.integers(),
+                st.floats(-1e9, 1e9),
             )
         place = st.floats(0.0, 1.0, exclude_max=True)
         at = data.draw(place if file.endswith(".json") else st.one_of(st.none(), place))
@@ -118,7 +123,8 @@ def test_the_message_names_file_array_and_range(child: Child, file: str, name: s
 def test_a_refused_run_stays_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, one message, nothing set aside though a newer checkpoint lies there; the same for who only wants its policy."""
+    """Exit code 2, one message, nothing set aside though a newer checkpoint lies there; the same for who only wants its
+    policy."""
     checkpoint = make_checkpoint("ray", tmp_path / "run")
     flip(checkpoint / "replay" / "shard_001" / "rows.npy", "action", 0.5, 15)
     flip(checkpoint / "learner" / "learner.safetensors", "target.head.bias", 0.5, math.inf)
@@ -126,7 +132,10 @@ def test_a_refused_run_stays_as_it_is(
     shutil.copytree(checkpoint, checkpoint.with_name("env-000000099999"))
     before = contents(tmp_path)
     for arguments, part in (
-        (["train", "--local", "--resume", str(checkpoint)], r"learner/learner\.safetensors: target\.head\.bias\[\d+\] is inf"),
+        (
+            ["train", "--local", "--resume", str(checkpoint)],
+            r"learner/learner\.safetensors: target\.head\.bias\[\d+\] is inf",
+        ),
         (["evaluate", str(checkpoint)], r"target\.head\.bias\[\d+\] is inf"),
         (["play", str(checkpoint), "--output", str(tmp_path / "a.gif")], r"target\.head\.bias\[\d+\] is inf"),
     ):
@@ -162,7 +171,9 @@ def test_a_thousand_checkpoints_by_value(child: Child, data: st.DataObject) -> N
     ("curriculum.json", "", -7, r"curriculum\.json: "),
     ("learner/learner.safetensors", "adam.exp_avg.head.bias", math.nan, r"adam\.exp_avg\.head\.bias\[\d+\] is nan"),
 ])  # fmt: skip
-def test_a_run_that_is_refused_over_ray_stays_as_it_is(tmp_path: Path, file: str, name: str, value: float, part: str) -> None:
+def test_a_run_that_is_refused_over_ray_stays_as_it_is(
+    tmp_path: Path, file: str, name: str, value: float, part: str
+) -> None:
     checkpoint = make_checkpoint("ray", tmp_path / "run")
     flip(checkpoint / file, name, 0.9, value)
     forge(checkpoint)

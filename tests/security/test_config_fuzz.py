@@ -1,4 +1,5 @@
-"""Whatever stands in a config or an override: it is read, or refused with a message that says where and what; never a traceback."""
+"""Whatever stands in a config or an override: it is read, or refused with a message that says where and what; never a
+traceback."""
 
 from __future__ import annotations
 
@@ -97,7 +98,9 @@ def test_configs_and_overrides_of_any_bytes(
 ) -> None:
     path, rng = tmp_path / os.fsdecode(b"c\xff=\xc3\xb6.yaml"), random.Random(13)
     for _ in range(count):
-        path.write_bytes(rng.choice((b"seed: 3\n", b"seed: ", b"name: a\n", b"")) + rng.randbytes(rng.choice((0, 1, 3, 300))))
+        path.write_bytes(
+            rng.choice((b"seed: 3\n", b"seed: ", b"name: a\n", b"")) + rng.randbytes(rng.choice((0, 1, 3, 300)))
+        )
         noise = bytes(rng.choice(b"\xff\xc3\xb6#=.'\"[]{}: a1\n\x1b\x7f") for _ in range(rng.randrange(8)))
         override = rng.choice((b"name=", b"output_dir=", b"seed=", b"", b"a.b=", b"\xff=")) + noise
         code = end([b"config", b"show", os.fsencode(path), b"--", override], monkeypatch)

@@ -1,4 +1,5 @@
-"""Checkpoints made by somebody who means no good, with hashes that fit: refused with a message, nothing run, nothing outside touched."""
+"""Checkpoints made by somebody who means no good, with hashes that fit: refused with a message, nothing run, nothing
+outside touched."""
 
 from __future__ import annotations
 
@@ -110,7 +111,9 @@ def archive_of_objects(folder: Path, canary: Path) -> bytes:
 def deflated(folder: Path, canary: Path) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("obs.npy", npy("{'descr': '|u1', 'fortran_order': False, 'shape': (50000000,), }\n", bytes(50_000_000)))
+        archive.writestr(
+            "obs.npy", npy("{'descr': '|u1', 'fortran_order': False, 'shape': (50000000,), }\n", bytes(50_000_000))
+        )
     return file.getvalue()
 
 
@@ -159,7 +162,10 @@ JSON = {
     "null": b"null",
 }
 REPLACED: list[tuple[str, str, Callable[[Path, Path], bytes]]] = [
-    *(("a pickle", name, pickled) for name in ("replay/shard_000/rows.npy", "rollout/worker.npz", "learner/learner.safetensors")),
+    *(
+        ("a pickle", name, pickled)
+        for name in ("replay/shard_000/rows.npy", "rollout/worker.npz", "learner/learner.safetensors")
+    ),
     ("an array of objects", "replay/shard_000/rows.npy", object_array),
     ("an archive of objects", "rollout/worker.npz", archive_of_objects),
     ("an archive that unpacks to much", "rollout/worker.npz", deflated),
@@ -169,7 +175,9 @@ REPLACED: list[tuple[str, str, Callable[[Path, Path], bytes]]] = [
         (f"safetensors: {what}", "learner/learner.safetensors", lambda *_, data=data: data)
         for what, data in {
             "a vast header": tensors({}, length=2**62),
-            "a vast tensor": tensors({"online.w": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}, bytes(4)),
+            "a vast tensor": tensors(
+                {"online.w": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}, bytes(4)
+            ),
             "before the file": tensors({"online.w": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}, bytes(4)),
             "a deep header": tensors(b"[" * 100_000),
             "a list": tensors([1, 2]),
@@ -180,7 +188,13 @@ REPLACED: list[tuple[str, str, Callable[[Path, Path], bytes]]] = [
     ),
     *(
         (f"{name}: {what}", name, lambda *_, data=data: data)
-        for name in ("counters.json", "curriculum.json", "learner/learner.json", "replay/replay.json", "rollout/weights.json")
+        for name in (
+            "counters.json",
+            "curriculum.json",
+            "learner/learner.json",
+            "replay/replay.json",
+            "rollout/weights.json",
+        )
         for what, data in JSON.items()
     ),
 ]
@@ -198,8 +212,8 @@ def test_a_file_that_is_not_what_its_name_says(
 
 
 @pytest.mark.parametrize(("key", "value"), [
-    ("env_steps", -1), ("env_steps", "7"), ("env_steps", 2**80), ("learner_steps", True), ("train_seconds", None), ("incarnation", 1.5),
-    ("incarnation", [1]), ("more", 1),
+    ("env_steps", -1), ("env_steps", "7"), ("env_steps", 2**80), ("learner_steps", True), ("train_seconds", None),
+    ("incarnation", 1.5), ("incarnation", [1]), ("more", 1),
 ])  # fmt: skip
 def test_counters_that_no_run_counts(evil: Path, key: str, value: object) -> None:
     counters = json.loads((evil / "counters.json").read_text())
@@ -208,8 +222,8 @@ def test_counters_that_no_run_counts(evil: Path, key: str, value: object) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["curriculum.json", "learner/learner.json", "replay/replay.json", "replay/shard_000/shard.json",
-                                  "rollout/weights.json"])  # fmt: skip
+@pytest.mark.parametrize("name", ["curriculum.json", "learner/learner.json", "replay/replay.json",
+                                  "replay/shard_000/shard.json", "rollout/weights.json"])  # fmt: skip
 @pytest.mark.parametrize("value", [None, "x", -1, [], {}, 2**70])
 def test_documents_with_anything_in_the_place_of_anything(evil: Path, name: str, value: object) -> None:
     document = json.loads((evil / name).read_text())
@@ -261,7 +275,9 @@ def test_a_pipe_in_the_place_of_a_file_does_not_hang(evil: Path) -> None:
     assert "is missing" in refused(evil)
 
 
-@pytest.mark.parametrize("text", [*JSON.values(), b'{"format_version": 2, "created": 0, "files": {}}', b'{"files": []}'])
+@pytest.mark.parametrize(
+    "text", [*JSON.values(), b'{"format_version": 2, "created": 0, "files": {}}', b'{"files": []}']
+)
 def test_manifests_that_are_none(evil: Path, text: bytes) -> None:
     (evil / MANIFEST).write_bytes(text)
     assert MANIFEST in refused(evil)

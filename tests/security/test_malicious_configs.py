@@ -1,4 +1,5 @@
-"""Configs made by somebody who means no good: nothing is run, nothing lies outside of the run directory, nothing eats the memory."""
+"""Configs made by somebody who means no good: nothing is run, nothing lies outside of the run directory, nothing eats
+the memory."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def test_large_flat_yaml_is_not_read_to_its_end(tmp_path: Path) -> None:
         load_run_config(path)
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "..", ".", "", "/etc/x", "a\\b", "-rf", "x\n", "x" * 65, "a b", "$(id)", "~"])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "..", ".", "", "/etc/x", "a\\b", "-rf", "x\n", "x" * 65, "a b", "$(id)", "~"]
+)
 def test_a_name_is_one_plain_folder(name: str) -> None:
     for load in (load_run_config, load_tuning_config):
         with pytest.raises(ConfigError, match="name"):

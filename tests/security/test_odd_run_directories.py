@@ -1,4 +1,5 @@
-"""Whatever lies in place of a run's files: the verbs end with one message and exit code 2, nothing hangs, nothing else is touched."""
+"""Whatever lies in place of a run's files: the verbs end with one message and exit code 2, nothing hangs, nothing else
+is touched."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from tests.odd_files import ODD_FILES, TOO_LARGE, put
 
 FILES = ("config.yaml", "run.json", "status.json", "summary.json", "metrics.jsonl", "events.jsonl", "log.txt", ".lock")
 FOLDERS = ("checkpoints", "tensorboard", "evaluations", "ray_train")
-ODD_FOLDERS = {name: ODD_FILES[name] for name in ("link to a folder", "link to nothing", "pipe", "socket")} | {"file": Path.touch}
+ODD_FOLDERS = {name: ODD_FILES[name] for name in ("link to a folder", "link to nothing", "pipe", "socket")} | {
+    "file": Path.touch
+}
 
 
 def end(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -121,7 +124,9 @@ def test_every_file_of_a_real_run_in_every_odd_way(
         shutil.rmtree(run, ignore_errors=True)
         shutil.copytree(good, run)
         put(kinds[odd], run / name)
-        verb = rng.choice((["evaluate", "--episodes", "1"], ["train", "--local", "budget.max_env_steps=600", "--resume"]))
+        verb = rng.choice(
+            (["evaluate", "--episodes", "1"], ["train", "--local", "budget.max_env_steps=600", "--resume"])
+        )
         code, said = end([*verb, str(run)], monkeypatch, capsys)
         assert code in (0, 2, 75), (name, odd, verb, said)
         assert "Traceback" not in said, (name, odd, verb, said)

@@ -1,4 +1,5 @@
-"""Whatever a path, a name or a message holds: what the verbs print is that text, and the commands they print can be pasted."""
+"""Whatever a path, a name or a message holds: what the verbs print is that text, and the commands they print can be
+pasted."""
 
 from __future__ import annotations
 
@@ -116,7 +117,9 @@ def test_searches_show_the_names(name: str) -> None:
     page = page_text(history, config, name, [])
     assert f"<title>{text.html_text(name)}</title>" in page
     assert (
-        re.search(r"<(?!/?(?:!doctype|html|head|meta|title|style|body|h1|h2|p|div|table|tr|th|td|dl|dt|dd|code|img)\b)", page)
+        re.search(
+            r"<(?!/?(?:!doctype|html|head|meta|title|style|body|h1|h2|p|div|table|tr|th|td|dl|dt|dd|code|img)\b)", page
+        )
         is None
     )
 
@@ -160,7 +163,8 @@ def test_pictures_show_the_names(tmp_path: Path) -> None:
     run = tmp_path / "$a$ $\\frac$ [\u65e5\u672c]"
     run.mkdir()
     lines = [
-        {"step": s, "time": s, "curriculum/stage": 0.0, "curriculum/success_frac": 0.5, "learner/loss": 1.0} for s in range(5)
+        {"step": s, "time": s, "curriculum/stage": 0.0, "curriculum/success_frac": 0.5, "learner/loss": 1.0}
+        for s in range(5)
     ]
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (run / "curriculum_progress.json").write_text(json.dumps({"stages": [{"name": "_$x^$ $y"}]}))

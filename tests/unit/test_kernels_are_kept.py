@@ -1,4 +1,5 @@
-"""A stale kernel is never taken from Numba's cache, and what one job has compiled the next one finds, wherever its sources lie."""
+"""A stale kernel is never taken from Numba's cache, and what one job has compiled the next one finds, wherever its
+sources lie."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ from robonav_ray import compiled, guarded
 from robonav_ray.worlds.kernels import step
 
 PACKAGE = Path(compiled.__file__).parent
-DRAW = "from robonav_ray import counter_rng as c; c.uniform01(1, 2); s = c.uniform01.stats; print(len(s.cache_hits), len(s.cache_misses))"
+DRAW = (
+    "from robonav_ray import counter_rng as c; c.uniform01(1, 2); s = c.uniform01.stats; "
+    "print(len(s.cache_hits), len(s.cache_misses))"
+)
 
 
 def copy_of_the_kernels(folder: Path) -> Path:
@@ -52,7 +56,8 @@ def make_read_only(package: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", ["counter_rng.py", "worlds/kernels/lidar.py", "worlds/kernels/layout.py", "algo/forward.py", "replay/sum_tree.py"]
+    "changed",
+    ["counter_rng.py", "worlds/kernels/lidar.py", "worlds/kernels/layout.py", "algo/forward.py", "replay/sum_tree.py"],
 )
 def test_the_stamp_covers_every_source_of_kernels(changed, tmp_path) -> None:
     package = copy_of_the_kernels(tmp_path)
@@ -135,11 +140,11 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("file", "exists|not a directory"),
         ("link", "is a link or a file"),
-        ("somebody else's", r"belongs to somebody else \(uid"),
+        ("somebody else's", r"belongs to another user \(uid"),
         ("open to all", "others may rename"),
         ("open to a group", "others may rename"),
         ("below what is open to all", "others may rename"),
-        ("written by all", "everybody may write"),
+        ("written by all", "every user may write"),
     ],
 )
 def test_a_folder_that_others_could_have_filled_is_not_taken(
@@ -168,7 +173,9 @@ def test_a_folder_that_others_could_have_filled_is_not_taken(
         (base / "robonav_ray").chmod(0o777)
     elif there == "somebody else's":
         me = os.geteuid()
-        monkeypatch.setattr(Path, "lstat", lambda self: os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 1, me + 1, 0, 0, 0, 0, 0)))
+        monkeypatch.setattr(
+            Path, "lstat", lambda self: os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 1, me + 1, 0, 0, 0, 0, 0))
+        )
     kept = compiled.kept_in.__wrapped__()
     assert not kept.anywhere
     assert re.search(says, kept.describe())
@@ -189,7 +196,9 @@ def test_a_folder_of_ours_is_taken_and_closed_to_others(
     assert stat.S_IMODE((base / "robonav_ray").stat().st_mode) == 0o755
 
 
-def test_without_a_home_only_what_was_named_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_only: None) -> None:
+def test_without_a_home_only_what_was_named_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_only: None
+) -> None:
     def unknown(self: Path) -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -215,7 +224,12 @@ def test_a_users_own_group_is_nobody_else(tmp_path: Path, monkeypatch: pytest.Mo
     user = SimpleNamespace(pw_name="me", pw_gid=tmp_path.stat().st_gid)
     monkeypatch.setattr(guarded.pwd, "getpwuid", lambda _: user)
     tmp_path.chmod(0o775)
-    for name, members, ours in (("me", [], True), ("me", ["me"], True), ("me", ["me", "you"], False), ("staff", [], False)):
+    for name, members, ours in (
+        ("me", [], True),
+        ("me", ["me"], True),
+        ("me", ["me", "you"], False),
+        ("staff", [], False),
+    ):
         monkeypatch.setattr(guarded.grp, "getgrgid", lambda _, n=name, m=members: SimpleNamespace(gr_name=n, gr_mem=m))
         assert guarded.is_guarded(tmp_path) is ours
     tmp_path.chmod(0o755)

@@ -21,8 +21,9 @@ from robonav_ray.screen import Screen, write_to
 HOSTILE = [
     "a[/]b", "x[red]y", "[link=http://e.org]l[/link]", ":smile:", "a b", "a'b\"c", "$HOME `id` $(id)", "a\\", "-rf",
     "a\x1b[31mred\x1b]0;t\x07",
-    "one\ntwo\r\nthree", "\u202egnp.exe", "| a | b |", "<script>alert(1)</script>", "*b* _i_ ~s~", "# head", "1. one", "- item",
-    "![a](b)", "&amp; &lt;", "$x$ and $y$", "_hidden", "caf\u00e9 \U0001f600", os.fsdecode(b"bad\xff"), "a\tb", "\u200b", "$'\\n'", "",
+    "one\ntwo\r\nthree", "\u202egnp.exe", "| a | b |", "<script>alert(1)</script>", "*b* _i_ ~s~", "# head", "1. one",
+    "- item", "![a](b)", "&amp; &lt;", "$x$ and $y$", "_hidden", "caf\u00e9 \U0001f600", os.fsdecode(b"bad\xff"),
+    "a\tb", "\u200b", "$'\\n'", "",
 ]  # fmt: skip
 names = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30))
 
@@ -83,7 +84,11 @@ def test_commands_can_be_pasted_and_are_one_line() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20), max_size=4))
+@given(
+    st.lists(
+        st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20), max_size=4
+    )
+)
 def test_a_printable_command_is_what_shlex_reads(words: list[str]) -> None:
     command = text.command_text("robonav", *words)
     assert command.isprintable()

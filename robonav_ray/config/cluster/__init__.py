@@ -1,4 +1,5 @@
-"""The cluster definition: what a cluster is made of (``definition.py``), and the places where it can be (``places.py``).
+"""The cluster definition: what a cluster is made of (``definition.py``), and the places where it can be
+(``places.py``).
 
 Consumes: a YAML file. Produces: a frozen ClusterDefinition. Waits for: nothing.
 """

@@ -1,7 +1,7 @@
 """The one cluster definition: node groups, image, authentication, storage, ports, and what each place needs besides.
 
-Everything that starts a cluster is derived from it (``robonav cluster render``, ``robonav cluster up``), so what cannot work on any of
-them is refused here, before anything is started.
+Everything that starts a cluster is derived from it (``robonav cluster render``, ``robonav cluster up``), so what cannot
+work on any of them is refused here, before anything is started.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class NodeGroupConfig(Section):
     """Nodes of one kind."""
 
     role: Role
-    """What its nodes are for: ``head`` keeps the cluster together and runs the drivers of jobs, ``rollout`` acts, ``learner`` learns."""
+    """What its nodes are for: ``head`` keeps the cluster together and runs the drivers of jobs, ``rollout`` acts,
+    ``learner`` learns."""
     count: int = Field(default=1, ge=0)
     """Nodes at the start."""
     min_count: int | None = Field(default=None, ge=0)
@@ -87,12 +88,13 @@ class NodeGroupConfig(Section):
     def _counts_in_order(self) -> NodeGroupConfig:
         if not self.fewest <= self.count <= self.most:
             raise ValueError(
-                f"min_count ({self.fewest}), count ({self.count}) and max_count ({self.most}) must rise in this order: change one of them"
+                f"min_count ({self.fewest}), count ({self.count}) and max_count ({self.most}) must rise in this order: "
+                "change one of them"
             )
         if self.object_store_bytes > 0.6 * self.memory_bytes:
             raise ValueError(
-                f"object_store_bytes ({self.object_store_bytes}) is more than 60 % of memory_bytes ({self.memory_bytes}): the processes "
-                "of the node need the rest; make it smaller"
+                f"object_store_bytes ({self.object_store_bytes}) is more than 60 % of memory_bytes "
+                f"({self.memory_bytes}): the processes of the node need the rest; make it smaller"
             )
         if self.num_gpus and self.image != "gpu":
             raise ValueError(f"num_gpus is {self.num_gpus}, but image is cpu, which has no CUDA: write image: gpu")
@@ -102,18 +104,22 @@ class NodeGroupConfig(Section):
 def check_label(key: str, value: str) -> None:
     """Raise ValueError for what is no Ray label, or is set by us."""
     if key.startswith(("ray.io/", "robonav.")):
-        raise ValueError(f"labels.{key}: names that begin with ray.io/ or robonav. are set by Ray and by us; take another")
+        raise ValueError(
+            f"labels.{key}: names that begin with ray.io/ or robonav. are set by Ray and by us; take another"
+        )
     for word in (key, value):
         if not _LABEL.fullmatch(word):
-            raise ValueError(f"labels.{key}={value}: a label is up to 63 letters, digits, '-', '_' and '.'; write it so")
+            raise ValueError(
+                f"labels.{key}={value}: a label is up to 63 letters, digits, '-', '_' and '.'; write it so"
+            )
 
 
 class LocalConfig(Section):
     """``robonav cluster up``: all nodes as processes on this machine."""
 
     network: Literal["loopback", "namespaces"] = "loopback"
-    """``loopback``: the nodes have 127.77.0.1, 127.77.0.2 ... ``namespaces``: each node has its own network namespace and address (Linux,
-    needs root)."""
+    """``loopback``: the nodes have 127.77.0.1, 127.77.0.2 ... ``namespaces``: each node has its own network namespace
+    and address (Linux, needs root)."""
     port_base: int | None = Field(default=None, ge=20_000, le=32_000)
     """First of the ports that the cluster takes, 200 for each node; None finds free ones from 21000 on."""
 
@@ -130,7 +136,9 @@ class ImageConfig(Section):
     @classmethod
     def _has_a_tag(cls, image: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", image) or ":" not in image.rsplit("/", 1)[-1]:
-            raise ValueError(f"{image!r} is no image with a tag: write registry/name:tag, so that all nodes run the same")
+            raise ValueError(
+                f"{image!r} is no image with a tag: write registry/name:tag, so that all nodes run the same"
+            )
         return image
 
 
@@ -140,13 +148,16 @@ class AuthConfig(Section):
     mode: Literal["token", "disabled"] = "token"
     """``token``: only who has the token. ``disabled`` is refused."""
     token_file: str = "~/.ray/auth_token"
-    """File with the token on the machine from which clusters are started and jobs submitted (`ray get-auth-token --generate` writes it)."""
+    """File with the token on the machine from which clusters are started and jobs submitted (`ray get-auth-token
+    --generate` writes it)."""
 
     @field_validator("mode")
     @classmethod
     def _never_open(cls, mode: str) -> str:
         if mode != "token":
-            raise ValueError("a head without a token runs the code of everyone who reaches its ports: write mode: token")
+            raise ValueError(
+                "a head without a token runs the code of everyone who reaches its ports: write mode: token"
+            )
         return mode
 
 
@@ -154,7 +165,8 @@ class StorageConfig(Section):
     """Where runs, checkpoints and trackers' files lie; every node reads and writes it."""
 
     url: str = Field(default="/mnt/robonav/runs", min_length=1)
-    """A folder that all nodes mount (NFS, Lustre, a shared volume), or a bucket: ``s3://bucket/prefix``, ``gs://bucket/prefix``."""
+    """A folder that all nodes mount (NFS, Lustre, a shared volume), or a bucket: ``s3://bucket/prefix``,
+    ``gs://bucket/prefix``."""
 
     @property
     def is_bucket(self) -> bool:
@@ -168,11 +180,13 @@ class StorageConfig(Section):
             scheme, _, rest = url.partition("://")
             if scheme not in ("s3", "gs", "abfs"):
                 raise ValueError(
-                    f"{url!r}: {scheme}:// is no storage that all nodes share: take s3://, gs://, abfs:// or a mounted folder"
+                    f"{url!r}: {scheme}:// is no storage that all nodes share: take s3://, gs://, abfs:// or a mounted "
+                    "folder"
                 )
             if not _BUCKET.fullmatch(rest):
                 raise ValueError(
-                    f"{url!r} names no bucket: write {scheme}://bucket/prefix, of letters, digits, '.', '_', '-', '@' and '/'"
+                    f"{url!r} names no bucket: write {scheme}://bucket/prefix, of letters, digits, '.', '_', '-', '@' "
+                    "and '/'"
                 )
             return url.rstrip("/")
         return _shared_folder(url)
@@ -186,13 +200,13 @@ def _shared_folder(url: str) -> str:
         )
     if _is_below(folder, _OWN_FOLDERS):
         raise ValueError(
-            f"{url!r} is a folder that each node has for itself, so that one node's part of a checkpoint is not seen by the others: "
-            "name a folder that all mount (for instance /mnt/robonav/runs) or a bucket"
+            f"{url!r} is a folder that each node has for itself, so that one node's part of a checkpoint is not seen "
+            "by the others: name a folder that all mount (for instance /mnt/robonav/runs) or a bucket"
         )
     if _is_below(folder, _PROGRAM_FOLDERS):
         raise ValueError(
-            f"{url!r} is a folder of the program or the system, which the mount would hide in the containers: name another (for "
-            "instance /mnt/robonav/runs) or a bucket"
+            f"{url!r} is a folder of the program or the system, which the mount would hide in the containers: name "
+            "another (for instance /mnt/robonav/runs) or a bucket"
         )
     return folder
 
@@ -202,7 +216,9 @@ def _is_below(folder: str, tops: tuple[str, ...]) -> bool:
 
 
 class PortsConfig(Section):
-    """Ports of a cluster with one node a machine. What is published is bound to 127.0.0.1 unless ``publish_host`` says otherwise."""
+    """Ports of a cluster with one node a machine. What is published is bound to 127.0.0.1 unless ``publish_host`` says
+    otherwise.
+    """
 
     publish_host: str = "127.0.0.1"
     """Address of the machine on which the containers' ports are published."""
@@ -252,13 +268,14 @@ class PortsConfig(Section):
             taken[port] = name
         if self.worker_last - self.worker_first < 100:
             raise ValueError(
-                "ports.worker_last must be at least 100 above ports.worker_first: every process of a node takes ports of it"
+                "ports.worker_last must be at least 100 above ports.worker_first: every process of a node takes ports "
+                "of it"
             )
         for name, port in services.items():
             if self.worker_first <= port <= self.worker_last:
                 raise ValueError(
-                    f"ports.{name} ({port}) is inside the range of Ray's worker processes ({self.worker_first} to {self.worker_last}): "
-                    "take one outside of it"
+                    f"ports.{name} ({port}) is inside the range of Ray's worker processes ({self.worker_first} to "
+                    f"{self.worker_last}): take one outside of it"
                 )
         return self
 
@@ -307,13 +324,17 @@ class ClusterDefinition(Section):
     def _every_role_has_a_node(cls, groups: dict[str, NodeGroupConfig]) -> dict[str, NodeGroupConfig]:
         for name in groups:
             if not re.fullmatch(NAME, name):
-                raise ValueError(f"{name!r} is no name of a group: up to 31 small letters, digits and '-', a letter first")
+                raise ValueError(
+                    f"{name!r} is no name of a group: up to 31 small letters, digits and '-', a letter first"
+                )
         for role in ROLES:
             if not any(group.role == role and group.most > 0 for group in groups.values()):
                 raise ValueError(f"no node has the role {role}: give a group role: {role} and a count of at least 1")
         heads = [name for name, group in groups.items() if group.role == "head"]
         if len(heads) > 1 or groups[heads[0]].most != 1:
-            raise ValueError(f"a cluster has one head node: keep one group with role: head ({', '.join(heads)}), with count: 1")
+            raise ValueError(
+                f"a cluster has one head node: keep one group with role: head ({', '.join(heads)}), with count: 1"
+            )
         if groups[heads[0]].local.count != 1:
             raise ValueError(f"groups.{heads[0]}.local.count: the head runs once on one machine too; write 1")
         return groups
@@ -325,20 +346,20 @@ class ClusterDefinition(Section):
         if wanted > most:
             name = max(learners, key=lambda n: learners[n].num_gpus)
             raise ValueError(
-                f"job.gpus_per_rank is {wanted}, but no node of the learners has more than {most} GPUs (groups.{name}.num_gpus): ask for "
-                "fewer, or give the group larger nodes"
+                f"job.gpus_per_rank is {wanted}, but no node of the learners has more than {most} GPUs "
+                f"(groups.{name}.num_gpus): ask for fewer, or give the group larger nodes"
             )
         places = sum(group.most * (group.num_gpus // wanted) for group in learners.values()) if wanted else 0
         if wanted and self.job.num_ranks > places:
             raise ValueError(
-                f"job.num_ranks is {self.job.num_ranks}, but the learners' nodes have GPUs for {places} ranks of {wanted}: ask for fewer, "
-                "or raise max_count"
+                f"job.num_ranks is {self.job.num_ranks}, but the learners' nodes have GPUs for {places} ranks of "
+                f"{wanted}: ask for fewer, or raise max_count"
             )
         nodes = sum(group.most for group in self.groups.values())
         if not self.storage.is_bucket and nodes > 1 and self.kuberay.access_mode != "ReadWriteMany":
             raise ValueError(
-                f"kuberay.access_mode is {self.kuberay.access_mode}, but {nodes} nodes write to the volume: write ReadWriteMany, or "
-                "set storage.url to a bucket"
+                f"kuberay.access_mode is {self.kuberay.access_mode}, but {nodes} nodes write to the volume: write "
+                "ReadWriteMany, or set storage.url to a bucket"
             )
         return self
 
@@ -355,11 +376,13 @@ class ClusterDefinition(Section):
         for key, table in tables.items():
             for name in table:
                 if name not in self.groups:
-                    raise ValueError(f"{key}.{name}: there is no group {name!r}; the groups are {', '.join(self.groups)}")
+                    raise ValueError(
+                        f"{key}.{name}: there is no group {name!r}; the groups are {', '.join(self.groups)}"
+                    )
         for name, hosts in self.onprem.worker_ips.items():
             if len(hosts) > self.groups[name].most:
                 raise ValueError(
-                    f"onprem.worker_ips.{name} names {len(hosts)} machines, groups.{name}.max_count is {self.groups[name].most}: "
-                    "raise it, or leave some out"
+                    f"onprem.worker_ips.{name} names {len(hosts)} machines, groups.{name}.max_count is "
+                    f"{self.groups[name].most}: raise it, or leave some out"
                 )
         return self

@@ -61,11 +61,13 @@ class AwsConfig(Section):
     instance_types: dict[str, str] = Field(default_factory=dict[str, str])
     """Machine type of each group."""
     images: dict[str, str] = Field(default_factory=dict[str, str])
-    """AMI of each group; a group that is not named takes Ray's default (Ubuntu 18.04, with a driver too old for new GPUs)."""
+    """AMI of each group; a group that is not named takes Ray's default (Ubuntu 18.04, with a driver too old for new
+    GPUs)."""
     disk_gb: int = Field(default=256, ge=8)
     """Disk of each machine; at least that of the AMI (Ray's default: 140)."""
     mount_commands: tuple[ShellCommand, ...] = ()
-    """What mounts ``storage.url`` on a machine, before its container starts; each must bear being run twice. Empty: the AMI does it."""
+    """What mounts ``storage.url`` on a machine, before its container starts; each must bear being run twice. Empty: the
+    AMI does it."""
 
 
 class GcpConfig(Section):
@@ -90,7 +92,8 @@ class GcpConfig(Section):
     disk_gb: int = Field(default=100, ge=10)
     """Disk of each machine; at least that of the image."""
     mount_commands: tuple[ShellCommand, ...] = ()
-    """What mounts ``storage.url`` on a machine, before its container starts; each must bear being run twice. Empty: the image does it."""
+    """What mounts ``storage.url`` on a machine, before its container starts; each must bear being run twice. Empty: the
+    image does it."""
 
 
 class KubeRayConfig(Section):

@@ -23,7 +23,9 @@ def cohens_d(first: np.ndarray, second: np.ndarray) -> float:
 def hedges_g(first: np.ndarray, second: np.ndarray) -> float:
     """Return Cohen's d without its bias in small samples (Hedges 1981, eq. 6e: the exact factor)."""
     df = len(first) + len(second) - 2
-    factor = math.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / math.sqrt(df / 2) if df > 1 else math.nan
+    factor = (
+        math.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / math.sqrt(df / 2) if df > 1 else math.nan
+    )
     return cohens_d(first, second) * factor
 
 

@@ -42,7 +42,9 @@ def _cdf(most: np.ndarray, total: np.ndarray, share: float) -> np.ndarray:
     return np.where(most < 0, 0.0, special.bdtr(np.maximum(most, 0), total, share))
 
 
-def mcnemar_least_difference(num_worlds: int, discordant_frac: float, power: float = POWER, alpha: float = ALPHA) -> float:
+def mcnemar_least_difference(
+    num_worlds: int, discordant_frac: float, power: float = POWER, alpha: float = ALPHA
+) -> float:
     """Return the least difference that McNemar's test would find with probability ``power``; NaN when it cannot find
     any.
     """
@@ -51,7 +53,9 @@ def mcnemar_least_difference(num_worlds: int, discordant_frac: float, power: flo
     low, high = 0.0, 1.0
     while high - low > 1e-5:
         middle = (low + high) / 2
-        low, high = (low, middle) if mcnemar_power(num_worlds, discordant_frac, middle, alpha) >= power else (middle, high)
+        low, high = (
+            (low, middle) if mcnemar_power(num_worlds, discordant_frac, middle, alpha) >= power else (middle, high)
+        )
     return high
 
 
@@ -103,7 +107,9 @@ def unpaired_episodes(first: float, second: float, power: float = POWER, alpha: 
 def t_power(noncentrality: float, df: float, alpha: float = ALPHA) -> float:
     """Return the power of a two-sided t test; ``noncentrality`` is the true difference over its standard error."""
     limit = float(stats.t.isf(alpha / 2, df))
-    if df > 1e4 or abs(noncentrality) > limit + 10.0:  # where scipy's noncentral t fails; it is normal there, or certain
+    if (
+        df > 1e4 or abs(noncentrality) > limit + 10.0
+    ):  # where scipy's noncentral t fails; it is normal there, or certain
         return float(stats.norm.sf(limit - abs(noncentrality)) + stats.norm.cdf(-limit - abs(noncentrality)))
     return float(stats.nct.sf(limit, df, abs(noncentrality)) + stats.nct.cdf(-limit, df, abs(noncentrality)))
 

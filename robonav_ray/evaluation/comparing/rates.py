@@ -51,7 +51,9 @@ def paired_rates(first: np.ndarray, second: np.ndarray) -> PairedRates:
         ValueError: for arrays of different lengths, or of none.
     """
     if first.shape != second.shape or first.ndim != 1 or not len(first):
-        raise ValueError(f"two arrays of one length, one entry per world, are wanted, not {first.shape} and {second.shape}")
+        raise ValueError(
+            f"two arrays of one length, one entry per world, are wanted, not {first.shape} and {second.shape}"
+        )
     first, second = first.astype(bool), second.astype(bool)
     return PairedRates(
         int((first & second).sum()),

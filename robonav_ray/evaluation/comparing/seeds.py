@@ -110,7 +110,9 @@ def hierarchical_bootstrap(
     methods = [first] if second is None else [first, second]
     for values in methods:
         if 1 < len(values) < MIN_BOOTSTRAP_SEEDS:
-            raise ValueError(f"a bootstrap over {len(values)} seeds cannot cover; t on the seeds' means takes fewer than ten")
+            raise ValueError(
+                f"a bootstrap over {len(values)} seeds cannot cover; t on the seeds' means takes fewer than ten"
+            )
     num_worlds = first.shape[1]
     worlds = rng.multinomial(num_worlds, np.full(num_worlds, 1.0 / num_worlds), num_resamples)
     means = np.zeros(num_resamples)

@@ -137,8 +137,8 @@ def compare(
     one, other = first.values[:, known], second.values[:, known]
     if one.shape[1] < MIN_WORLDS:
         raise TooFewEpisodesError(
-            f"{first.name} and {second.name} have {one.shape[1]} common episodes that tell {metric.name}; a comparison takes at least "
-            f"{MIN_WORLDS}, as fewer cannot reach p < .05 however they end: ask for more episodes"
+            f"{first.name} and {second.name} have {one.shape[1]} common episodes that tell {metric.name}; a comparison "
+            f"takes at least {MIN_WORLDS}, as fewer cannot reach p < .05 however they end: ask for more episodes"
         )
     if max(len(one), len(other)) > 1:
         found = _by_seeds(one.astype(np.float64), other.astype(np.float64), metric, rng, confidence, num_claims)
@@ -234,7 +234,9 @@ def _without_spread(one: np.ndarray, other: np.ndarray) -> float:
     return 1.0 if one.mean() == other.mean() else 2.0 ** (1 - one.shape[1])
 
 
-def _seeds_needed(one: np.ndarray, other: np.ndarray, spread: Spread, tested: TestedDifference, alpha: float) -> int | None:
+def _seeds_needed(
+    one: np.ndarray, other: np.ndarray, spread: Spread, tested: TestedDifference, alpha: float
+) -> int | None:
     counts = [len(values) for values in (one, other)]
     one_seed = sum(count * variance for count, variance in zip(counts, spread.seed_variance, strict=True))
     trained = sum(count > 1 for count in counts)

@@ -58,7 +58,8 @@ def unit_text(comparison: Comparison) -> str:
 
 def interval_text(comparison: Comparison) -> str:
     """Return the bounds of the difference: ``+2.1 to +6.3``."""
-    return f"{signed_value(comparison, comparison.difference.low)} to {signed_value(comparison, comparison.difference.high)}"
+    low, high = comparison.difference.low, comparison.difference.high
+    return f"{signed_value(comparison, low)} to {signed_value(comparison, high)}"
 
 
 def number_text(comparison: Comparison) -> str:
@@ -80,7 +81,8 @@ def headline(comparison: Comparison) -> str:
         case Verdict.EQUAL:
             return f"{c.first} and {c.second} are equal within {_margin(c)} of {what}"
         case Verdict.UNDECIDED:
-            return f"There are not enough {'seeds' if c.units == 'seeds' else 'episodes'} to tell {c.first} and {c.second} apart"
+            units = "seeds" if c.units == "seeds" else "episodes"
+            return f"There are not enough {units} to tell {c.first} and {c.second} apart"
 
 
 def _margin(comparison: Comparison) -> str:
@@ -134,9 +136,13 @@ def claim_text(comparison: Comparison) -> str:
     if c.units == "seeds":
         method, policy = (c.first, c.second) if c.num_seeds[0] > 1 else (c.second, c.first)
         return (
-            f"The claim is about {method} as a method, whose training seeds are the units, and about this one policy of {policy}."
+            f"The claim is about {method} as a method, whose training seeds are the units, and about this one policy "
+            f"of {policy}."
         )
-    return "The claim is about these two policies: the worlds are the units, and a method that is trained again may do otherwise."
+    return (
+        "The claim is about these two policies: the worlds are the units, and a method that is trained again may do "
+        "otherwise."
+    )
 
 
 def verdict_text(comparison: Comparison) -> str:

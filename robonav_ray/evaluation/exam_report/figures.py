@@ -119,8 +119,9 @@ def outcome_bars(view: ExamView, scenarios: Sequence[int]) -> Figure:
         labelcolor=INK,
     )
     caption = (
-        "How the episodes ended, in percent of all: one bar for each entrant, one panel for each scenario. Read the green from the left: "
-        "it is the success; red is a collision with what moves, rose with what stands, grey an episode that ran out of time."
+        "How the episodes ended, in percent of all: one bar for each entrant, one panel for each scenario. Read the "
+        "green from the left: it is the success; red is a collision with what moves, rose with what stands, grey an "
+        "episode that ran out of time."
     )
     return drawn("outcomes", figure, caption, "bars of success, collisions and timeouts by entrant and scenario")
 
@@ -157,8 +158,9 @@ def sweep_curves(view: ExamView, factors: dict[str, list[int]]) -> Figure:
     labels = [h.get_label() for h in handles]
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=_SMALL, labelcolor=INK)
     caption = (
-        "Success over the level of one disturbance at a time; 0 is none, 3 the strongest. A line that stays flat is robust; one that falls "
-        f"shows from which level on the entrant fails. Bands are {view.confidence:.0%} intervals."
+        "Success over the level of one disturbance at a time; 0 is none, 3 the strongest. A line that stays flat is "
+        f"robust; one that falls shows from which level on the entrant fails. Bands are {view.confidence:.0%} "
+        "intervals."
     )
     return drawn("robustness", figure, caption, "curves of success over the level of each disturbance")
 
@@ -213,7 +215,9 @@ def dots(view: ExamView, scenarios: Sequence[int], name: str, caption: str) -> F
                 solid_capstyle="round",
             )
             label = short(one.shown) if y == 0 else None
-            axes.plot([found.value * scale], [at], marker=marker, color=colour, markersize=4, linestyle="none", label=label)
+            axes.plot(
+                [found.value * scale], [at], marker=marker, color=colour, markersize=4, linestyle="none", label=label
+            )
     axes.set_yticks(range(len(scenarios)), [short(view.table.scenarios[s].name.replace("_", " ")) for s in scenarios])
     axes.tick_params(axis="y", labelsize=8, colors=INK)
     axes.set_ylim(len(scenarios) - 0.5, -0.5)
@@ -222,7 +226,9 @@ def dots(view: ExamView, scenarios: Sequence[int], name: str, caption: str) -> F
     return drawn(name, figure, caption, "points with intervals by scenario and entrant")
 
 
-def profile_lines(thresholds: np.ndarray, lines: Sequence[tuple[Contestant, np.ndarray]], caption: str, label: str) -> Figure:
+def profile_lines(
+    thresholds: np.ndarray, lines: Sequence[tuple[Contestant, np.ndarray]], caption: str, label: str
+) -> Figure:
     """Draw performance profiles: the share of scores above each threshold."""
     figure = make_figure(WIDTH_CM * 0.75, 5.6)
     axes = figure.add_subplot()

@@ -50,9 +50,9 @@ def front_page(view: ExamView) -> tuple[Block, ...]:
     worlds = "the standard scenarios" if view.family("standard") else "all scenarios"
     if known:
         caption = (
-            f"{view.metric.name.capitalize()} over the episodes of {worlds}, with {view.confidence:.0%} intervals: of one policy "
-            "Wilson's over its worlds, of a method with several seeds over seeds and worlds. Intervals that overlap may still "
-            "differ: all play the same worlds, and the comparison above looks at each world."
+            f"{view.metric.name.capitalize()} over the episodes of {worlds}, with {view.confidence:.0%} intervals: of "
+            "one policy Wilson's over its worlds, of a method with several seeds over seeds and worlds. Intervals that "
+            "overlap may still differ: all play the same worlds, and the comparison above looks at each world."
         )
         blocks.append(forest(view, known, caption))
     if note := _knowledge(view.contestants):
@@ -70,7 +70,8 @@ def _knowledge(contestants: Sequence[Contestant]) -> Paragraph | None:
     parts = "; ".join(f"{knows}: {', '.join(names)}" for knows, names in by_knows.items())
     return paragraph(
         Strong("Not all see the same. "),
-        f"{parts}. An entrant that is shown the true state knows what no sensor of a robot tells; read it as a yardstick.",
+        f"{parts}. An entrant that is shown the true state knows what no sensor of a robot tells; read it as a "
+        "yardstick.",
     )
 
 
@@ -82,7 +83,8 @@ def _verdict(view: ExamView) -> Verdict:
         value = (
             ""
             if found is None
-            else f": {view.metric.name} {_shown(view, found.value)} ({_shown(view, found.low)} to {_shown(view, found.high)})"
+            else f": {view.metric.name} {_shown(view, found.value)} "
+            f"({_shown(view, found.low)} to {_shown(view, found.high)})"
         )
         return Verdict(f"{leader.name}{value}", "", "There is one entrant, so there is nothing to compare it with.", ())
     closest = rivals[0][1]
@@ -117,7 +119,9 @@ def _headline(leader: Contestant, rivals: Sequence[tuple[Contestant, Comparison]
 
 
 def _figures(c: Comparison) -> tuple[tuple[str, str], ...]:
-    least = "none" if not math.isfinite(c.least_difference) else words.difference_text(c, c.least_difference).lstrip("+")
+    least = (
+        "none" if not math.isfinite(c.least_difference) else words.difference_text(c, c.least_difference).lstrip("+")
+    )
     return (
         (
             f"difference in {c.metric.name}, {c.first} \N{MINUS SIGN} {c.second}",
@@ -153,8 +157,8 @@ def _rivals(view: ExamView) -> Table:
     return Table(
         "leader",
         f"{leader.name} against each other entrant: difference in {view.metric.name} ({unit or 'its unit'}) with its "
-        f"{view.confidence:.0%} interval; p is adjusted for {len(view.comparisons)} comparisons by Holm's method; units are "
-        "what the claim generalises over.",
+        f"{view.confidence:.0%} interval; p is adjusted for {len(view.comparisons)} comparisons by Holm's method; "
+        "units are what the claim generalises over.",
         ("against", "difference", f"{view.confidence:.0%} interval", "p", "units", f"{leader.name} is"),
         tuple(rows),
         "lrrrll",

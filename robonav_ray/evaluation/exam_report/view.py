@@ -60,7 +60,9 @@ def contestants_of(table: ExamTable) -> tuple[Contestant, ...]:
         for part in parts:
             names = [table.entrants[i].name for i in part]
             found.append(
-                Contestant(_common_name(names, table.entrants[part[0]].method), len(found), part, table.entrants[part[0]].knows)
+                Contestant(
+                    _common_name(names, table.entrants[part[0]].method), len(found), part, table.entrants[part[0]].knows
+                )
             )
     return tuple(found)
 
@@ -92,7 +94,9 @@ class ExamView:
         outcome = table.columns["outcome"]
         self.tells_success = bool(((outcome != Outcome.NONE) & (outcome != Outcome.CUT_OFF)).any())
         self.metric = SUCCESS if self.tells_success else RETURN
-        self._primary = outcome == Outcome.SUCCESS if self.tells_success else table.columns["total_return"].astype(np.float64)
+        self._primary = (
+            outcome == Outcome.SUCCESS if self.tells_success else table.columns["total_return"].astype(np.float64)
+        )
 
     def rng(self) -> np.random.Generator:
         """Return a generator for resampling, the same each time: the report is a function of the table."""
@@ -162,12 +166,16 @@ class ExamView:
                 for part, rows in zip(parts, self._common_rows(pair, s), strict=True):
                     part.append(self._primary[rows])
         first, second = (
-            Sample(one.name, np.concatenate(part, axis=1) if part else np.zeros((one.num_seeds, 0), self._primary.dtype))
+            Sample(
+                one.name, np.concatenate(part, axis=1) if part else np.zeros((one.num_seeds, 0), self._primary.dtype)
+            )
             for one, part in zip(pair, parts, strict=True)
         )
         return first, second
 
-    def comparison(self, first: Contestant, second: Contestant, scenarios: Sequence[int], num_claims: int = 1) -> Comparison:
+    def comparison(
+        self, first: Contestant, second: Contestant, scenarios: Sequence[int], num_claims: int = 1
+    ) -> Comparison:
         """Compare two contestants on ``scenarios``; TooFewEpisodesError when they have not enough in common."""
         one, other = self.samples((first, second), scenarios)
         return compare(one, other, self.metric, rng=self.rng(), confidence=self.confidence, num_claims=num_claims)

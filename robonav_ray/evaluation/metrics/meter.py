@@ -1,7 +1,7 @@
 """What is measured of episodes step by step, beside the loop that plays them: extra columns of an ``EpisodeTable``.
 
-It reads the worlds' state after each step and writes nothing to it, so that a measured episode is the same, bit for bit. Environments that
-are not ours have no state that could be read, and their tables no such columns.
+It reads the worlds' state after each step and writes nothing to it, so that a measured episode is the same, bit for
+bit. Environments that are not ours have no state that could be read, and their tables no such columns.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ STEP_COLUMNS = (
     "standing_s",
     "remaining_m",
 )
-"""Columns of every episode. ``near_s``: with less than .45 m to anything. The ``_frac``: parts of the steps with the nearest moving
-body in a zone of Hall. ``mean_clearance_m``: to the nearest thing, walls too. ``least_time_to_collision_s``: at constant velocities,
-NaN where none was ahead. ``heading_change_rad``: sum of absolute changes of the heading (of the course, for a holonomic drive).
-``standing_s``: neither drives nor turns. ``remaining_m``: straight legs from the end through the goals that are left."""
+"""Columns of every episode. ``near_s``: with less than .45 m to anything. The ``_frac``: parts of the steps with the
+nearest moving body in a zone of Hall. ``mean_clearance_m``: to the nearest thing, walls too.
+``least_time_to_collision_s``: at constant velocities, NaN where none was ahead. ``heading_change_rad``: sum of absolute
+changes of the heading (of the course, for a holonomic drive). ``standing_s``: neither drives nor turns.
+``remaining_m``: straight legs from the end through the goals that are left."""
 END_COLUMNS = (
     "end_bearing_rad",
     "end_other_speed",
@@ -42,16 +43,21 @@ END_COLUMNS = (
     "end_density_per_m2",
     "end_standing_frac",
 )
-"""Columns of episodes that failed, NaN for others; of the thing that was hit, or was nearest. Bearing and course in the robot's frame (left
-is positive; the course of what stands still is NaN). ``closing``: each body's own speed (m/s) along the line of centres at contact.
-``end_clearance_before_m``: 1 s before the end, edge to edge. ``end_standing_frac``: of the last 2 s."""
-LOOK_COLUMNS = tuple(f"last_{tenths:02d}_{what}" for tenths in LOOK_TENTHS_S for what in ("x_m", "y_m", "speed", "turn_rate"))
-"""The way into a failure: where the thing was in the robot's frame, and how the robot drove (m/s, rad/s), so many tenths of a second before
-the end; of a shorter episode its beginning. NaN for successes."""
+"""Columns of episodes that failed, NaN for others; of the thing that was hit, or was nearest. Bearing and course in the
+robot's frame (left is positive; the course of what stands still is NaN). ``closing``: each body's own speed (m/s) along
+the line of centres at contact. ``end_clearance_before_m``: 1 s before the end, edge to edge. ``end_standing_frac``: of
+the last 2 s."""
+LOOK_COLUMNS = tuple(
+    f"last_{tenths:02d}_{what}" for tenths in LOOK_TENTHS_S for what in ("x_m", "y_m", "speed", "turn_rate")
+)
+"""The way into a failure: where the thing was in the robot's frame, and how the robot drove (m/s, rad/s), so many
+tenths of a second before the end; of a shorter episode its beginning. NaN for successes."""
 
 
 class Meter:
-    """Measures the first episode of every lane of ``worlds``; ``observe`` after each step, before ended worlds begin anew."""
+    """Measures the first episode of every lane of ``worlds``; ``observe`` after each step, before ended worlds begin
+    anew.
+    """
 
     def __init__(self, worlds: BatchedWorlds, open_: np.ndarray, cut_off_after: int | None) -> None:
         """Begin with worlds that have just been reset.
@@ -75,8 +81,8 @@ class Meter:
         """Take in the step that the worlds have just made."""
         worlds = self._worlds
         mk.measure_batch(
-            worlds.state, worlds.params, worlds.out.parked, self._past, self._past_circle, self._open, self._sums, self._end,
-            self._failed, self._cut_off_after,
+            worlds.state, worlds.params, worlds.out.parked, self._past, self._past_circle, self._open, self._sums,
+            self._end, self._failed, self._cut_off_after,
         )  # fmt: skip
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -105,7 +111,9 @@ class Meter:
 
 
 def start_meter(env: VectorEnv, open_: np.ndarray, cut_off_after: int | None) -> Meter | None:
-    """Measure the first episodes of ``env``, which has just been reset; None where these are not our worlds. See ``evaluate_policy``."""
+    """Measure the first episodes of ``env``, which has just been reset; None where these are not our worlds. See
+    ``evaluate_policy``.
+    """
     own = find_own(env)
     if own is None:
         return None

@@ -1,4 +1,6 @@
-"""What is measured of an episode step by step: one kernel that reads the worlds' state after each step and never writes to it."""
+"""What is measured of an episode step by step: one kernel that reads the worlds' state after each step and never writes
+to it.
+"""
 
 from __future__ import annotations
 
@@ -61,10 +63,12 @@ SUM_COLS = 11
 
 # end (L, END_COLS) float64: how an episode failed; the first three name the thing that was hit, or was nearest.
 E_WHAT, E_X, E_Y = 0, 1, 2
-E_BEARING, E_SPEED, E_COURSE, E_OWN_SPEED, E_OWN_CLOSING, E_OTHER_CLOSING, E_CLEARANCE_BEFORE, E_DENSITY, E_STANDING = range(
-    3, 12
+E_BEARING, E_SPEED, E_COURSE, E_OWN_SPEED, E_OWN_CLOSING, E_OTHER_CLOSING, E_CLEARANCE_BEFORE, E_DENSITY, E_STANDING = (
+    range(3, 12)
 )
-E_LOOKS = 12  # NUM_LOOKS x LOOK_COLS: x, y of the thing in the robot's frame, the robot's speed and turn rate, newest first
+E_LOOKS = (
+    12  # NUM_LOOKS x LOOK_COLS: x, y of the thing in the robot's frame, the robot's speed and turn rate, newest first
+)
 LOOK_COLS = 4
 END_COLS = E_LOOKS + NUM_LOOKS * LOOK_COLS
 NOTHING, POINT, ROBOT = -1, -2, -3
@@ -185,7 +189,9 @@ def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, con
 
 @kernel
 def find_hit(robot, circle, kind, world, parked, wall, const, end, w, r, i, outcome):
-    """Name in ``end[i]`` what robot (w, r) has hit in this step: of its kind, the thing that came nearest during the step."""
+    """Name in ``end[i]`` what robot (w, r) has hit in this step: of its kind, the thing that came nearest during the
+    step.
+    """
     x, y, ox, oy = robot[w, r, X], robot[w, r, Y], robot[w, r, OLD_X], robot[w, r, OLD_Y]
     near = FAR
     if outcome == _HIT_WALL:
@@ -214,7 +220,9 @@ def find_hit(robot, circle, kind, world, parked, wall, const, end, w, r, i, outc
 
 @kernel
 def contact_direction(ax, ay, bx, by, reach):
-    """Return the unit vector towards a thing at first contact, which moves from a to b, relative to the robot, during the step."""
+    """Return the unit vector towards a thing at first contact, which moves from a to b, relative to the robot, during
+    the step.
+    """
     dx, dy = bx - ax, by - ay
     p, q, c = dx * dx + dy * dy, ax * dx + ay * dy, ax * ax + ay * ay - reach * reach
     t = F0
@@ -227,7 +235,9 @@ def contact_direction(ax, ay, bx, by, reach):
 
 @kernel
 def conclude(robot, lane, circle, world, past, past_circle, parked, const, end, w, r, i):
-    """Write into ``end[i]`` what led to the failure of robot (w, r) that this step brought, seen from the thing that E_WHAT names."""
+    """Write into ``end[i]`` what led to the failure of robot (w, r) that this step brought, seen from the thing that
+    E_WHAT names.
+    """
     x, y, ox, oy, dt = robot[w, r, X], robot[w, r, Y], robot[w, r, OLD_X], robot[w, r, OLD_Y], const[DT]
     what, thing_radius = np.int64(end[i, E_WHAT]), F0
     tx, ty = np.float32(end[i, E_X]), np.float32(end[i, E_Y])
@@ -265,7 +275,9 @@ def conclude(robot, lane, circle, world, past, past_circle, parked, const, end, 
 
 @kernel
 def look_back(lane, past, past_circle, const, end, w, r, i, what, tx, ty, reach, span):
-    """Write into ``end[i]`` where the thing was, and how the robot drove, over the last ``span`` steps, or as many as there were."""
+    """Write into ``end[i]`` where the thing was, and how the robot drove, over the last ``span`` steps, or as many as
+    there were.
+    """
     step, num_robots = np.int64(lane[w, r, STEP]), lane.shape[1]
     standing, most = 0, min(step, span)
     for back in range(most):
@@ -297,7 +309,9 @@ def begin_batch(state, const, past, past_circle, open_):
 
 @kernel
 def measure_batch(state, params, parked, past, past_circle, open_, sums, end, failed, cut_off_after):
-    """Measure the step that has just been made, for the lanes that are ``open_`` (L,) bool; mark in ``failed`` those it was the last of."""
+    """Measure the step that has just been made, for the lanes that are ``open_`` (L,) bool; mark in ``failed`` those it
+    was the last of.
+    """
     robot, lane, circle, kind, world = state.robot, state.lane, state.circle, state.circle_kind, state.world
     const, wall = params.const, params.wall
     for w in range(robot.shape[0]):

@@ -145,13 +145,17 @@ def collision_robot(table: EpisodeTable) -> np.ndarray:
 
 @_metric("frac", "lower", "outcome", "the robot moved into what it hit", is_rate=True)
 def robot_moved_into(table: EpisodeTable) -> np.ndarray:
-    """Return 1 for a collision whose last gap the robot's own speed along the line of centres closed more than the other body's."""
+    """Return 1 for a collision whose last gap the robot's own speed along the line of centres closed more than the
+    other body's.
+    """
     return _moved_into(table, own=True)
 
 
 @_metric("frac", "lower", "outcome", "what was hit moved into the robot", is_rate=True)
 def other_moved_into(table: EpisodeTable) -> np.ndarray:
-    """Return 1 for a collision whose last gap the other body closed at least as much as the robot; with ``robot_moved_into``: all."""
+    """Return 1 for a collision whose last gap the other body closed at least as much as the robot; with
+    ``robot_moved_into``: all.
+    """
     return _moved_into(table, own=False)
 
 
@@ -195,14 +199,18 @@ def progress(table: EpisodeTable) -> np.ndarray:
 @_metric("", "higher", "path", "progress weighted by path length (Datta et al. 2020)")
 def soft_spl(table: EpisodeTable) -> np.ndarray:
     """Return progress times l / max(p, l)."""
-    weight = success_weighted_path_length(np.ones(table.num_episodes, bool), table.path_length_m, table.shortest_path_length_m)
+    weight = success_weighted_path_length(
+        np.ones(table.num_episodes, bool), table.path_length_m, table.shortest_path_length_m
+    )
     return np.where(_has_path(table), progress(table) * weight, np.nan)
 
 
 @_metric("", "lower", "path", "path over shortest path, of successes")
 def path_over_shortest(table: EpisodeTable) -> np.ndarray:
     """Return p / l of successes."""
-    return np.where(_succeeded(table), path_ratio(table.path_length_m, table.shortest_path_length_m), np.nan).astype(np.float64)
+    return np.where(_succeeded(table), path_ratio(table.path_length_m, table.shortest_path_length_m), np.nan).astype(
+        np.float64
+    )
 
 
 def _has_path(table: EpisodeTable) -> np.ndarray:
@@ -268,7 +276,9 @@ def social_frac(table: EpisodeTable) -> np.ndarray:
 
 @_metric("s", "higher", "distance", "closest time to collision, where one was ahead")
 def time_to_collision_s(table: EpisodeTable) -> np.ndarray:
-    """Return the least time to collision with an obstacle or robot at constant velocities; NaN where none was ever ahead."""
+    """Return the least time to collision with an obstacle or robot at constant velocities; NaN where none was ever
+    ahead.
+    """
     return _told(table, "least_time_to_collision_s")
 
 

@@ -1,4 +1,6 @@
-"""What comes out of a study as files: the best values, all trials as a table, and an export (the plots: ``plots.py``)."""
+"""What comes out of a study as files: the best values, all trials as a table, and an export (the plots:
+``plots.py``).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ EXPORT_FILE = "study.joblib"
 
 
 def save_results(study: optuna.Study, best: FrozenTrial, best_config: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Write the best values (JSON), all trials (CSV) and an export of the study (joblib, a pickle that nothing here reads)."""
+    """Write the best values (JSON), all trials (CSV) and an export of the study (joblib, a pickle that nothing here
+    reads).
+    """
     directory.mkdir(parents=True, exist_ok=True)
     writers: dict[str, Callable[[Path], None]] = {
         BEST_FILE: lambda path: _write_best(path, study, best, best_config),

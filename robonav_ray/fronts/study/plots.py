@@ -1,6 +1,7 @@
 """Five plots of a study: optimization history, importances, parallel coordinates, slices and contours.
 
-Optuna draws them (``optuna.visualization``); here they get sizes, and an order in which labels do not lie on each other.
+Optuna draws them (``optuna.visualization``); here they get sizes, and an order in which labels do not lie on each
+other.
 """
 
 from __future__ import annotations
@@ -61,10 +62,11 @@ class _Known(BaseImportanceEvaluator):
 
 
 def visualize(study: optuna.Study, directory: Path) -> list[Path]:
-    """Draw optimization history, importances, parallel coordinates, slices and contours; return the files, PNG before HTML.
+    """Draw optimization history, importances, parallel coordinates, slices and contours; return the files, PNG before
+    HTML.
 
-    What cannot be drawn is left out with a warning. The HTML files share a ``plotly.min.js`` beside them, so they open without a network;
-    they are left out where plotly is not installed.
+    What cannot be drawn is left out with a warning. The HTML files share a ``plotly.min.js`` beside them, so they open
+    without a network; they are left out where plotly is not installed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     plots = []
@@ -96,7 +98,9 @@ def _plots(study: optuna.Study) -> list[_Plot]:
     two = few or ("" if len(varied) > 1 else "it takes 2 parameters with more than one value each") or flat
     importances = {} if two else _importances(study, varied)
     unknown = two or ("" if importances else "too few trials have all of the parameters")
-    important = sorted(importances, key=lambda name: -importances[name])[:MAX_CONTOUR_PARAMS] or varied[:MAX_CONTOUR_PARAMS]
+    important = (
+        sorted(importances, key=lambda name: -importances[name])[:MAX_CONTOUR_PARAMS] or varied[:MAX_CONTOUR_PARAMS]
+    )
     num = max(len(varied), 1)
     return [
         _Plot("optimization_history", (10.0, 5.5), None, few),
@@ -108,7 +112,8 @@ def _plots(study: optuna.Study) -> list[_Plot]:
 
 
 def _importances(study: optuna.Study, names: list[str]) -> dict[str, float]:
-    """Return the part of the values' variance that each parameter explains (fANOVA, Hutter et al. 2014); none where it cannot be told.
+    """Return the part of the values' variance that each parameter explains (fANOVA, Hutter et al. 2014); none where it
+    cannot be told.
 
     Optuna's default, PED-ANOVA, hardly sees choices beside numbers, however much hangs on them.
     """
@@ -122,10 +127,13 @@ def _importances(study: optuna.Study, names: list[str]) -> dict[str, float]:
     return {name: float(importance) for name, importance in importances.items()}
 
 
-def _attempt(plot: _Plot, draw: Callable[[_Plot, optuna.Study, Path], None], study: optuna.Study, path: Path) -> Path | None:
+def _attempt(
+    plot: _Plot, draw: Callable[[_Plot, optuna.Study, Path], None], study: optuna.Study, path: Path
+) -> Path | None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # optuna.visualization.matplotlib is experimental, and roughness is no reason to stop
+            # optuna.visualization.matplotlib is experimental, and roughness is no reason to stop
+            warnings.simplefilter("ignore")
             draw(plot, study, path)
     except Exception as error:
         logger.warning("plot %s could not be drawn: %s: %s", path.name, type(error).__name__, error, exc_info=error)
@@ -135,7 +143,9 @@ def _attempt(plot: _Plot, draw: Callable[[_Plot, optuna.Study, Path], None], stu
 
 @contextlib.contextmanager
 def _agg() -> Iterator[None]:
-    """Draw with Agg, and leave pyplot as it was: backend, settings (Optuna's plots change the style) and open figures."""
+    """Draw with Agg, and leave pyplot as it was: backend, settings (Optuna's plots change the style) and open
+    figures.
+    """
     import matplotlib
     from matplotlib import pyplot as plt
 
@@ -161,7 +171,9 @@ def _draw_png(plot: _Plot, study: optuna.Study, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     trials = study.get_trials(deepcopy=False)
-    whole = {name for trial in trials for name, kind in trial.distributions.items() if isinstance(kind, IntDistribution)}
+    whole = {
+        name for trial in trials for name, kind in trial.distributions.items() if isinstance(kind, IntDistribution)
+    }
     draw = getattr(optuna.visualization.matplotlib, f"plot_{plot.name}")
     settings = {"figure.figsize": plot.size_inch, "font.size": 10.0, "contour.negative_linestyle": "solid"}
     settings["text.parse_math"] = False  # names and choices are the user's: a dollar in them begins no formula
@@ -199,7 +211,8 @@ def _tidy_parallel(figure: Any, axes: list[Any], whole: set[str]) -> None:
     lines.set(cmap=LinearSegmentedColormap.from_list("lines", shades[ends]), linewidth=1.2, alpha=0.8)
     short = {name if len(name) < 20 else f"{name[:17]}..." for name in whole}  # as Optuna writes it below the axis
     names = [label.get_text() for label in axes[0].get_xticklabels()]
-    for ax, name in zip(figure.axes[2:], names[1:], strict=True):  # those of the objective and the colour bar come first
+    # those of the objective and the colour bar come first
+    for ax, name in zip(figure.axes[2:], names[1:], strict=True):
         _plain_ticks(ax.yaxis, whole=name in short)
         for label in ax.get_yticklabels():
             label.set(bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5}, zorder=10)

@@ -4,8 +4,9 @@
 
     worker (thread; the caller's own where there is one job)
         ask (one at a time) -> stamp -> train_fn(config[, trial]) -> tell -> ask ...
-    waits for: the others' asks. Ends: after num_trials asks, or when the loop stops (Ctrl-C, all of the first trials failed, an error of
-    the storage); a running trial then ends at its next report, because it has been failed and queued anew.
+    waits for: the others' asks. Ends: after num_trials asks, or when the loop stops (Ctrl-C, all of the first trials
+    failed, an error of the storage); a running trial then ends at its next report, because it has been failed and
+    queued anew.
 """
 
 from __future__ import annotations
@@ -34,27 +35,32 @@ logger = logging.getLogger(__name__)
 
 
 def takes_trial(train_fn: TrainFn) -> bool:
-    """Return whether ``train_fn`` wants the trial as well: a second positional parameter without a default, or one named ``trial``.
+    """Return whether ``train_fn`` wants the trial as well: a second positional parameter without a default, or one
+    named ``trial``.
 
     Raises:
         UserError: When it can be called neither with one nor with two arguments.
     """
     if not callable(train_fn):
-        raise UserError(f"train_fn is a {type(train_fn).__name__}: give a function of the config, or of config and trial")
+        raise UserError(
+            f"train_fn is a {type(train_fn).__name__}: give a function of the config, or of config and trial"
+        )
     try:
         parameters = list(inspect.signature(train_fn).parameters.values())
     except (ValueError, TypeError):  # some of those that are written in C
         return False
     positional = [
-        parameter for parameter in parameters if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     has_rest = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
     needed = [parameter for parameter in positional if parameter.default is parameter.empty]
     needed_keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if len(needed) > 2 or needed_keywords or not (positional or has_rest):
         raise UserError(
-            f"train_fn takes {inspect.signature(train_fn)}: it is called as train_fn(config), or as train_fn(config, trial) where it has "
-            "a second positional parameter; bind others with functools.partial"
+            f"train_fn takes {inspect.signature(train_fn)}: it is called as train_fn(config), or as train_fn(config, "
+            "trial) where it has a second positional parameter; bind others with functools.partial"
         )
     return len(needed) == 2 or (len(positional) > 1 and positional[1].name == "trial")
 
@@ -63,7 +69,14 @@ class StudyLoop:
     """Adds ``num_trials`` trials to a study, ``num_jobs`` at a time."""
 
     def __init__(
-        self, study: optuna.Study, space: StudySpace, train_fn: TrainFn, *, num_trials: int, num_jobs: int, beat_interval_s: float
+        self,
+        study: optuna.Study,
+        space: StudySpace,
+        train_fn: TrainFn,
+        *,
+        num_trials: int,
+        num_jobs: int,
+        beat_interval_s: float,
     ) -> None:
         self._study, self._space = study, space
         self._train_fn: Callable[..., float] = train_fn
@@ -80,11 +93,18 @@ class StudyLoop:
         """Return when the trials have ended.
 
         Raises:
-            KeyboardInterrupt: After Ctrl-C; what was running has been failed and queued anew. A second Ctrl-C leaves at once.
-            RuntimeError: When all of the first trials failed, from the last one's error; a UserError is raised as it is.
+            KeyboardInterrupt: After Ctrl-C; what was running has been failed and queued anew. A second Ctrl-C leaves at
+                once.
+            RuntimeError: When all of the first trials failed, from the last one's error; a UserError is raised as it
+                is.
         """
-        with self._beat, tqdm(total=self._num_trials, desc=self._study.study_name, disable=not sys.stderr.isatty()) as self._bar:
-            threads = [threading.Thread(target=self._work, name=f"trials-{i}", daemon=True) for i in range(self._num_jobs)]
+        with (
+            self._beat,
+            tqdm(total=self._num_trials, desc=self._study.study_name, disable=not sys.stderr.isatty()) as self._bar,
+        ):
+            threads = [
+                threading.Thread(target=self._work, name=f"trials-{i}", daemon=True) for i in range(self._num_jobs)
+            ]
             try:
                 if self._num_jobs == 1:
                     self._ask_and_run()
@@ -127,7 +147,9 @@ class StudyLoop:
             if told is not None:
                 self._note(told, error)
             elif not self._stop.is_set():
-                logger.warning("trial %d was ended by another process: what came of it here is left aside", trial.number)
+                logger.warning(
+                    "trial %d was ended by another process: what came of it here is left aside", trial.number
+                )
 
     def _judge(self, trial: optuna.Trial) -> tuple[TrialState, float | None, Exception | None]:
         """Run the user's function; return how the trial ended, its value and what went wrong."""
@@ -155,7 +177,9 @@ class StudyLoop:
 
     def _show(self, trial: optuna.trial.FrozenTrial) -> None:
         completed = [
-            t.value for t in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if t.value is not None
+            t.value
+            for t in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            if t.value is not None
         ]
         best = None
         if completed:
@@ -193,6 +217,8 @@ def _join(threads: list[threading.Thread]) -> None:
 def _all_failed(num_failed: int, error: Exception) -> Exception:
     if isinstance(error, UserError):
         return error
-    failure = RuntimeError(f"all of the first {num_failed} trials failed, the last with {type(error).__name__}: {error}")
+    failure = RuntimeError(
+        f"all of the first {num_failed} trials failed, the last with {type(error).__name__}: {error}"
+    )
     failure.__cause__ = error
     return failure

@@ -26,7 +26,9 @@ class StudySpace:
                     "DimensionConfig(loguniform=(1e-5, 1e-2))"
                 )
         self._values = {name: _values_by_label(dimension) for name, dimension in dimensions.items()}
-        self.distributions = {name: _distribution(dimension, self._values[name]) for name, dimension in dimensions.items()}
+        self.distributions = {
+            name: _distribution(dimension, self._values[name]) for name, dimension in dimensions.items()
+        }
 
     def config(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a trial's parameters stand for; those of another space pass as they are."""
@@ -37,12 +39,14 @@ class StudySpace:
         for trial in study.get_trials(deepcopy=False):
             for name in trial.distributions.keys() & self.distributions.keys():
                 try:
-                    optuna.distributions.check_distribution_compatibility(trial.distributions[name], self.distributions[name])
+                    optuna.distributions.check_distribution_compatibility(
+                        trial.distributions[name], self.distributions[name]
+                    )
                 except ValueError:
                     raise UserError(
-                        f"study {study.study_name!r} has trials that drew {name!r} from {trial.distributions[name]}, and now it is "
-                        f"{self.distributions[name]}: bounds of numbers may change within a study, choices and kinds may not; take "
-                        "another study_name"
+                        f"study {study.study_name!r} has trials that drew {name!r} from {trial.distributions[name]}, "
+                        f"and now it is {self.distributions[name]}: bounds of numbers may change within a study, "
+                        "choices and kinds may not; take another study_name"
                     ) from None
 
 

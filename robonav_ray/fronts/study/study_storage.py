@@ -20,8 +20,8 @@ SQLITE_TIMEOUT_S = 60.0
 """How long a write waits for another thread's or process's."""
 
 _KINDS = (
-    "None (memory), sqlite:///FILE.db (one machine), journal:FILE or a path that ends in .log (machines that share a folder), "
-    "postgresql://USER@HOST/DATABASE (any machines)"
+    "None (memory), sqlite:///FILE.db (one machine), journal:FILE or a path that ends in .log (machines that share a "
+    "folder), postgresql://USER@HOST/DATABASE (any machines)"
 )
 
 
@@ -60,12 +60,16 @@ def _open_journal(name: str) -> BaseStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
     except OSError as error:
-        raise UserError(f"the journal {path} cannot be opened ({error}): name a file in a folder that can be written") from error
+        raise UserError(
+            f"the journal {path} cannot be opened ({error}): name a file in a folder that can be written"
+        ) from error
 
 
 def _open_sqlite(url: sqlalchemy.URL) -> BaseStorage:
     if url.database in (None, "", ":memory:"):
-        raise UserError("storage sqlite:// names no file, and each thread would have a database of its own: take storage=None")
+        raise UserError(
+            "storage sqlite:// names no file, and each thread would have a database of its own: take storage=None"
+        )
     path = Path(str(url.database)).expanduser().absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,8 +100,9 @@ def _prepare_connection(connection: Any, _: Any) -> None:
 
 
 def _begin_immediate(connection: sqlalchemy.Connection) -> None:
-    """Take the lock to write before anything is read, so that no two processes take the same waiting trial, and none finds that what
-    it has read is out of date (which SQLite answers with "database is locked", however long the timeout).
+    """Take the lock to write before anything is read, so that no two processes take the same waiting trial, and none
+    finds that what it has read is out of date (which SQLite answers with "database is locked", however long the
+    timeout).
     """
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -114,7 +119,9 @@ def _open_postgresql(url: sqlalchemy.URL) -> BaseStorage:
             f"{shown} names a driver that does not exist: take postgresql+psycopg2:// or postgresql+psycopg://"
         ) from error
     except sqlalchemy.exc.OperationalError as error:
-        raise UserError(f"{shown} cannot be reached ({error.orig}): is the server up, and may this user write?") from error
+        raise UserError(
+            f"{shown} cannot be reached ({error.orig}): is the server up, and may this user write?"
+        ) from error
 
 
 def _rdb(url: sqlalchemy.URL, **engine_kwargs: Any) -> RDBStorage:
@@ -122,7 +129,11 @@ def _rdb(url: sqlalchemy.URL, **engine_kwargs: Any) -> RDBStorage:
     for attempt in range(1, 6):
         try:
             return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=engine_kwargs)
-        except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError) as error:
+        except (
+            sqlalchemy.exc.OperationalError,
+            sqlalchemy.exc.ProgrammingError,
+            sqlalchemy.exc.IntegrityError,
+        ) as error:
             if attempt == 5 or not any(word in str(error.orig).lower() for word in ("already exists", "unique")):
                 raise
             time.sleep(0.2 * attempt)

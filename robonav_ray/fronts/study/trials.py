@@ -1,7 +1,8 @@
-"""Which trials of a study are really running: every runner stamps its own, and what a dead one left behind is queued anew.
+"""Which trials of a study are really running: every runner stamps its own, and what a dead one left behind is queued
+anew.
 
-Optuna's own heartbeat belongs to ``study.optimize`` over a database; this one is a user attribute of the trial, so it works over any
-storage. A stamp says who runs the trial (host and process) and when that was last so.
+Optuna's own heartbeat belongs to ``study.optimize`` over a database; this one is a user attribute of the trial, so it
+works over any storage. A stamp says who runs the trial (host and process) and when that was last so.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ REQUEUED_FROM_ATTR = "requeued_from"
 REQUEUES_ATTR = "requeues"
 """User attribute: how often these values have been queued anew."""
 MAX_REQUEUES = 3
-"""Values that have been queued anew so often and were left unfinished again are given up: they may be what kills the process."""
+"""Values that have been queued anew so often and were left unfinished again are given up: they may be what kills the
+process."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +49,9 @@ def stamp() -> dict[str, Any]:
 def is_stale(trial: FrozenTrial, stale_after_s: float) -> bool:
     """Return whether no process runs this ``RUNNING`` trial any more.
 
-    On this host its process tells: it is gone, or its id now belongs to one that began after the last stamp. For another host it is the
-    age of the stamp; without one (cut off while it was being made, or made by other means) the age of the trial.
+    On this host its process tells: it is gone, or its id now belongs to one that began after the last stamp. For
+    another host it is the age of the stamp; without one (cut off while it was being made, or made by other means) the
+    age of the trial.
     """
     runner = trial.user_attrs.get(RUNNER_ATTR)
     if not isinstance(runner, Mapping):
@@ -73,7 +76,9 @@ def tell(study: optuna.Study, number: int, state: TrialState, value: float | Non
 
 
 def fail_and_requeue(study: optuna.Study, trial: FrozenTrial) -> bool:
-    """End a running trial as failed and queue its values anew, before any that are drawn; return whether it was still running."""
+    """End a running trial as failed and queue its values anew, before any that are drawn; return whether it was still
+    running.
+    """
     if tell(study, trial.number, TrialState.FAIL) is None:
         return False
     requeues = int(trial.user_attrs.get(REQUEUES_ATTR, 0)) + 1
@@ -105,7 +110,8 @@ def num_running(study: optuna.Study) -> int:
 
 
 class Heartbeat:
-    """Stamps the trials of this process at once and every ``interval_s`` from a thread of its own, while the ``with`` lasts.
+    """Stamps the trials of this process at once and every ``interval_s`` from a thread of its own, while the ``with``
+    lasts.
 
     A trial that does not report for hours stays fresh that way, as long as its process lives.
     """
@@ -153,5 +159,8 @@ class Heartbeat:
                     self.drop(trial)
                 except Exception:
                     logger.warning(
-                        "trial %d could not be stamped; tried again in %.0f s", trial.number, self._interval_s, exc_info=True
+                        "trial %d could not be stamped; tried again in %.0f s",
+                        trial.number,
+                        self._interval_s,
+                        exc_info=True,
                     )

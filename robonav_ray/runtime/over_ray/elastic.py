@@ -21,8 +21,8 @@ SETTLE_S = 1.0
 class Elasticity:
     """Looks at the nodes every two seconds and plans the run anew when there are others than before.
 
-    What a node has for this run is what it had free when the run was planned, or all that it has when it joined later: what the run
-    itself holds must not count against it.
+    What a node has for this run is what it had free when the run was planned, or all that it has when it joined later:
+    what the run itself holds must not count against it.
     """
 
     def __init__(
@@ -43,7 +43,9 @@ class Elasticity:
         self.message = ""
 
     def look(self) -> Plan | None:
-        """Return the plan for the nodes that there are now, when its number of workers differs from before; None otherwise."""
+        """Return the plan for the nodes that there are now, when its number of workers differs from before; None
+        otherwise.
+        """
         if self._plan.placement is None or self._now() - self._looked_at < LOOK_INTERVAL_S:
             return None
         self._looked_at = self._now()
@@ -52,7 +54,9 @@ class Elasticity:
             return None
         plan = replan(self._config, self._plan, tuple(self._ours.values()))
         if plan is None:
-            self.message = "too few nodes are left for learner, replay and one rollout worker; waiting for nodes to join"
+            self.message = (
+                "too few nodes are left for learner, replay and one rollout worker; waiting for nodes to join"
+            )
             return None
         self._changed_at, self.message = None, ""
         if plan.num_workers == self._plan.num_workers:
@@ -65,7 +69,9 @@ class Elasticity:
             node = self._ours.pop(node_id)
             self._note(
                 PartEvent(
-                    "left", event_name(Part.NODE, node.address), f"node {node_id[:8]} with {node.cpus:g} CPUs for us is gone"
+                    "left",
+                    event_name(Part.NODE, node.address),
+                    f"node {node_id[:8]} with {node.cpus:g} CPUs for us is gone",
                 )
             )
             self._changed_at = self._now()
@@ -73,6 +79,8 @@ class Elasticity:
             node = found[node_id]
             self._ours[node_id] = replace(node, cpus=node.total_cpus, gpus=node.total_gpus)
             self._note(
-                PartEvent("joined", event_name(Part.NODE, node.address), f"node {node_id[:8]} with {node.total_cpus:g} CPUs")
+                PartEvent(
+                    "joined", event_name(Part.NODE, node.address), f"node {node_id[:8]} with {node.total_cpus:g} CPUs"
+                )
             )
             self._changed_at = self._now()

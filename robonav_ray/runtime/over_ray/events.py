@@ -1,6 +1,7 @@
 """What happened to the parts of a run, one JSON object a line in ``RUN/events.jsonl``; see ``records.PartEvent``.
 
-Written by the driver as it happens and flushed at once, over all sessions of the run. ``docs/operations.md`` says how to read it.
+Written by the driver as it happens and flushed at once, over all sessions of the run. ``docs/operations.md`` says how
+to read it.
 """
 
 from __future__ import annotations
@@ -37,9 +38,15 @@ class EventLog:
         """Write one event."""
         self._counts[event.event] += 1
         self._slowest_s = max(self._slowest_s, event.after_s or 0.0)
-        line = {"time": round(self._now(), 3)} | {name: value for name, value in event._asdict().items() if value is not None}
+        line = {"time": round(self._now(), 3)} | {
+            name: value for name, value in event._asdict().items() if value is not None
+        }
         logger.log(
-            logging.WARNING if event.event in _LOSSES else logging.INFO, "%s %s: %s", event.part, event.event, event.detail
+            logging.WARNING if event.event in _LOSSES else logging.INFO,
+            "%s %s: %s",
+            event.part,
+            event.event,
+            event.detail,
         )
         try:
             append(self._path, json.dumps(line) + "\n")

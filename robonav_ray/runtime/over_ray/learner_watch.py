@@ -15,10 +15,12 @@ from robonav_ray.runtime.over_ray.mailbox import MetricsPost
 logger = logging.getLogger(__name__)
 JOIN_TIMEOUT_S = 20.0
 SILENT_S = 3.0
-"""A learner that has posted nothing for so long (or for three times its longest pause so far) is not asked to stand for a checkpoint."""
+"""A learner that has posted nothing for so long (or for three times its longest pause so far) is not asked to stand for
+a checkpoint."""
 
 PATIENCE_S = 8.0
-"""A learner may take so long to pause for a checkpoint, or three times its longest pause so far: the driver sees to nobody meanwhile."""
+"""A learner may take so long to pause for a checkpoint, or three times its longest pause so far: the driver sees to
+nobody meanwhile."""
 
 
 class WatchedLearner(Protocol):
@@ -65,7 +67,8 @@ class LearnerWatch:
             note: Gets what happens.
             lost_at: When the session before this one was lost, on the clock ``now``; None when there was none.
             start_timeout_s: How long it may take to come up.
-            remove_orphans: Removes the placement groups that a learner that was ended by force leaves; returns how many.
+            remove_orphans: Removes the placement groups that a learner that was ended by force leaves; returns how
+                many.
             now: The clock.
         """
         self._learner, self._note, self._lost_at, self._start_timeout_s = learner, note, lost_at, start_timeout_s
@@ -93,13 +96,16 @@ class LearnerWatch:
         return max(PATIENCE_S, 3.0 * self._longest_pause_s)
 
     def waiting_text(self) -> str:
-        """Return what to say while the learner has not come up, nothing once it has; RuntimeError when that takes too long."""
+        """Return what to say while the learner has not come up, nothing once it has; RuntimeError when that takes too
+        long.
+        """
         if self.is_up:
             return ""
         waited = self._now() - self._began
         if waited > self._start_timeout_s:
             raise ToldError(
-                f"the learner has not come up within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what it waits for"
+                f"the learner has not come up within runtime.start_timeout_s ({waited:.0f} s); `ray status` shows what "
+                "it waits for"
             )
         return "starting: the learner is coming up"
 
@@ -107,8 +113,8 @@ class LearnerWatch:
         """Note the failures that Ray Train has heard of since the last look.
 
         Raises:
-            PartLostError: When the learner has ended, or has posted nothing for twice the time-out of a start: ranks that answer Train's
-                questions but do not train (storage that never returns) are given up by nobody else.
+            PartLostError: When the learner has ended, or has posted nothing for twice the time-out of a start: ranks
+                that answer Train's questions but do not train (storage that never returns) are given up by nobody else.
             UserError, FloatingPointError: When that has ended it.
         """
         silent_s = self._now() - self._posted_at
@@ -152,6 +158,11 @@ class LearnerWatch:
             self._longest_pause_s = max(self._longest_pause_s, pause_s)
         elif self._lost_at is not None:
             self._note(
-                PartEvent("restarted", event_name(Part.SESSION), f"goes on at learner step {step}", round(now - self._lost_at, 3))
+                PartEvent(
+                    "restarted",
+                    event_name(Part.SESSION),
+                    f"goes on at learner step {step}",
+                    round(now - self._lost_at, 3),
+                )
             )
         self._posted_at, self._posted, self.metrics = now, (post.generation, post.number), post.metrics

@@ -6,11 +6,11 @@
             <--- A or Refused -----                <---reply----
             <----- latest() -------  [ metrics  ]  <--exchange--
 
-Neither side waits for the other to be fast: metrics overwrite each other, commands are handed over at the learner's next look.
-What a call waits for is its reply; what ends the wait otherwise is its timeout, a restart of the learner (``attach``), or the end of
-the learner (``fail``): then the call raises, so nobody hangs on a rank that died between taking a command and answering it.
-Metrics carry the generation of the learner that sent them, and are dropped after a restart or a ``TakeOver``, so that nobody ever
-reads a figure from before it.
+Neither side waits for the other to be fast: metrics overwrite each other, commands are handed over at the learner's
+next look. What a call waits for is its reply; what ends the wait otherwise is its timeout, a restart of the learner
+(``attach``), or the end of the learner (``fail``): then the call raises, so nobody hangs on a rank that died between
+taking a command and answering it. Metrics carry the generation of the learner that sent them, and are dropped after a
+restart or a ``TakeOver``, so that nobody ever reads a figure from before it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Mailbox:
         self._ended: str | None = None
 
     async def attach(self) -> int:
-        """Rank 0 begins (again): calls that an earlier life took and never answered fail. Returns the generation to sign with."""
+        """Rank 0 begins (again): calls that an earlier life took and never answered fail. Returns the generation to
+        sign with.
+        """
         self._generation += 1
         self._post = None
         delivered = set(self._answers) - {command.id for command in self._waiting}
@@ -151,7 +153,9 @@ class MailboxHandle:
     """The driver's end."""
 
     def __init__(self, learner_ended: Callable[[], str | None] = lambda: None, host: Host | None = None) -> None:
-        """Start it in ``host``, or in an actor of its own. ``learner_ended`` returns why the learner is gone, or None while it lives."""
+        """Start it in ``host``, or in an actor of its own. ``learner_ended`` returns why the learner is gone, or None
+        while it lives.
+        """
         if host is not None:
             self.actor: Any = host.start(Mailbox)
         else:

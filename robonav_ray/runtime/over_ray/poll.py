@@ -10,9 +10,13 @@ from robonav_ray.calls import Call, PartGoneError
 
 
 class Poll:
-    """Keeps one call under way and the newest answer; how long it has been open tells whether the part is still there."""
+    """Keeps one call under way and the newest answer; how long it has been open tells whether the part is still
+    there.
+    """
 
-    def __init__(self, ask: Callable[[], Call], interval_s: float = 0.0, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, ask: Callable[[], Call], interval_s: float = 0.0, now: Callable[[], float] = time.monotonic
+    ) -> None:
         """``ask`` makes the call, at most once every ``interval_s`` seconds of the clock ``now``. Asks at once."""
         self._ask, self._interval_s, self._now = ask, interval_s, now
         self._asked_at = now()

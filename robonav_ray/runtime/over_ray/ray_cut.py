@@ -1,7 +1,8 @@
-"""What stands the parts still over Ray: the cut of a checkpoint, the rows alone, and another run's checkpoint that is taken over.
+"""What stands the parts still over Ray: the cut of a checkpoint, the rows alone, and another run's checkpoint that is
+taken over.
 
-Who does not answer is not asked to stand: ``_await_all`` looks first, and without one part nothing is cut. Whatever becomes of a cut, all
-that was paused goes on afterwards.
+Who does not answer is not asked to stand: ``_await_all`` looks first, and without one part nothing is cut. Whatever
+becomes of a cut, all that was paused goes on afterwards.
 """
 
 from __future__ import annotations
@@ -43,14 +44,16 @@ class RayCut:
         self._session, self._parts, self._watch, self._act_on = session, parts, watch, act_on
 
     def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> RaySave:
-        """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody sets a mark; then both go on (not if ``last``).
+        """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody sets a mark; then both go on
+        (not if ``last``).
 
-        At the cut are: nets, optimiser and counters of the learner after its step N; in every shard the rows of all inserts that were
-        settled when the ledger closed, their ids and priorities, and its rng; the ledger's counts of just those rows, and of the rows
-        handed to the learner; the curriculum's state while both stand. After the cut, so lost with a crash: prefetched batches,
-        priorities under way, fragments that workers hold back meanwhile, episodes not yet reported. The env steps of
-        ``writer.counters`` are those that workers had told the driver before it. An insert that is not settled within DRAIN_S may be in its
-        shard and not in the ledger's count (see ``LedgerService.pause``).
+        At the cut are: nets, optimiser and counters of the learner after its step N; in every shard the rows of all
+        inserts that were settled when the ledger closed, their ids and priorities, and its rng; the ledger's counts of
+        just those rows, and of the rows handed to the learner; the curriculum's state while both stand. After the cut,
+        so lost with a crash: prefetched batches, priorities under way, fragments that workers hold back meanwhile,
+        episodes not yet reported. The env steps of ``writer.counters`` are those that workers had told the driver
+        before it. An insert that is not settled within DRAIN_S may be in its shard and not in the ledger's count (see
+        ``LedgerService.pause``).
         """
         mailbox, replay = self._parts.mailbox, self._parts.replay
         try:
@@ -93,7 +96,9 @@ class RayCut:
         except BaseException as error:
             self._go_on()
             if isinstance(error, RayError):
-                raise LearnerCallError(f"a part did not answer while another run's checkpoint was taken over: {error}") from error
+                raise LearnerCallError(
+                    f"a part did not answer while another run's checkpoint was taken over: {error}"
+                ) from error
             raise
 
     def committed(self, checkpoint: Checkpoint) -> None:
@@ -113,7 +118,8 @@ class RayCut:
             self._parts.mailbox.send(Resume(), self._session.config.runtime.start_timeout_s)
 
     def _await_all(self, wait_s: float) -> None:
-        """Wait, bounded, until learner and shards answer: without one of them nothing is cut, and nobody has to stand for it.
+        """Wait, bounded, until learner and shards answer: without one of them nothing is cut, and nobody has to stand
+        for it.
 
         Workers go on meanwhile. A checkpoint without a shard would lose its rows for good.
         """

@@ -19,7 +19,12 @@ class RaySave:
     """A cut that learner and shards are writing; implements PendingSave."""
 
     def __init__(
-        self, writer: CheckpointWriter, mailbox: MailboxHandle, rows: ReplaySave | None, curriculum: Any, learner_step: int
+        self,
+        writer: CheckpointWriter,
+        mailbox: MailboxHandle,
+        rows: ReplaySave | None,
+        curriculum: Any,
+        learner_step: int,
     ) -> None:
         self._writer, self._mailbox, self._rows, self.learner_step = writer, mailbox, rows, learner_step
         self._curriculum = curriculum

@@ -1,4 +1,6 @@
-"""Who watches over a session's parts: the supervisor of shards and central actors, and the learner's watch, asked together."""
+"""Who watches over a session's parts: the supervisor of shards and central actors, and the learner's watch, asked
+together.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ class RayWatch:
         )
 
     def look(self) -> LedgerReport:
-        """Take in what has been answered and act on what has not; return what the ledger said last, waiting for its first word.
+        """Take in what has been answered and act on what has not; return what the ledger said last, waiting for its
+        first word.
 
         Raises:
             PartLostError: When a part is lost that is not replaced.
@@ -66,7 +69,9 @@ class RayWatch:
         self._note(PartEvent("failed", event_name(Part.SESSION), str(error).splitlines()[0]))
 
     def silent_parts(self, longer_than_s: float) -> list[str]:
-        """Look, and return who is being replaced, has not answered yet, or lets a question wait for longer than that."""
+        """Look, and return who is being replaced, has not answered yet, or lets a question wait for longer than
+        that.
+        """
         try:
             self._look_at_parts()
         except PartLostError as error:

@@ -1,9 +1,10 @@
 """A run over Ray as its controller sees it: what ``topology.start_parts`` has started is polled, saved and ended here.
 
-Everything that can block has a bound: rollouts and learner wait at the ledger (long polls), the driver waits in ``poll`` for its workers
-and for no other part. A rollout worker or shard that dies or goes silent is fenced, replaced and counted; ranks are brought back by Ray
-Train from the last committed checkpoint; when nodes join or leave, the worlds are shared out anew. When the mailbox, the ledger or the
-curriculum is gone, PartLostError ends the session, and the run goes on in a new one.
+Everything that can block has a bound: rollouts and learner wait at the ledger (long polls), the driver waits in
+``poll`` for its workers and for no other part. A rollout worker or shard that dies or goes silent is fenced, replaced
+and counted; ranks are brought back by Ray Train from the last committed checkpoint; when nodes join or leave, the
+worlds are shared out anew. When the mailbox, the ledger or the curriculum is gone, PartLostError ends the session, and
+the run goes on in a new one.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class RayWiring:
     """All parts of a run as Ray actors; implements Wiring. Needs a connected driver."""
 
     def __init__(self, session: RunSession, plan: Plan, nodes: tuple[NodeFacts, ...] = ()) -> None:
-        """Start everything at once and return without waiting for it to be up; ``nodes`` are those that ``plan`` was made for."""
+        """Start everything at once and return without waiting for it to be up; ``nodes`` are those that ``plan`` was
+        made for.
+        """
         self._session = session
         self._stats, self._env_watch, self._lag = RolloutStats(), EnvWatch(session.task.max_episode_steps), 0
         self._closed = False
@@ -53,7 +56,9 @@ class RayWiring:
         self.share_out = self._sharing.share_out
 
     def poll(self, timeout_s: float, until_env_steps: int | None = None) -> WiringFacts:
-        """Hear from the workers for up to ``timeout_s``, then take in what the other parts have answered; the parts never wait for that."""
+        """Hear from the workers for up to ``timeout_s``, then take in what the other parts have answered; the parts
+        never wait for that.
+        """
         try:
             return self._poll(timeout_s)
         except PartLostError as error:
@@ -82,7 +87,14 @@ class RayWiring:
     def _facts(self, ledger: LedgerReport) -> WiringFacts:
         watch, fleet, supervisor = self._watch, self.parts.fleet, self._watch.supervisor
         waiting, done = self._sharing.messages
-        messages = (watch.learner.waiting_text(), waiting, supervisor.message, done, self._env_watch.message, fleet.last_loss)
+        messages = (
+            watch.learner.waiting_text(),
+            waiting,
+            supervisor.message,
+            done,
+            self._env_watch.message,
+            fleet.last_loss,
+        )
         return WiringFacts(
             env_steps=self._session.counters.env_steps + self._stats.env_steps,
             learner_steps=self._learner_steps,
@@ -102,9 +114,16 @@ class RayWiring:
         )
 
     def salvage(self) -> WiringFacts | None:
-        """End the workers, one of which may be at fault; learner and shards have been told nothing and stand where they stood."""
+        """End the workers, one of which may be at fault; learner and shards have been told nothing and stand where they
+        stood.
+        """
         watch = self._watch
-        if self._closed or watch.parts_lost or not watch.learner.is_up or self.parts.learner.ended_because() is not None:
+        if (
+            self._closed
+            or watch.parts_lost
+            or not watch.learner.is_up
+            or self.parts.learner.ended_because() is not None
+        ):
             return None
         watch.ray_died = watch.ray_died or what_died()
         if watch.ray_died == "raylet":  # and with it all its processes
@@ -135,8 +154,8 @@ class RayWiring:
     def take_over(self, donor: Checkpoint, changes: Mapping[str, Any]) -> bool:
         """Go on from ``donor`` (see ``TakesOver``): True.
 
-        Workers begin new lives under the donor's stage. The learner stays paused until the next ``save``, so that just what was taken
-        over is committed first.
+        Workers begin new lives under the donor's stage. The learner stays paused until the next ``save``, so that just
+        what was taken over is committed first.
 
         Raises:
             LearnerCallError, ValueError: When a part could not; the learner goes on as it can.
@@ -151,7 +170,8 @@ class RayWiring:
     def close(self) -> None:
         """Stop the learner cooperatively (Ray Train then removes its placement group itself) and end all actors.
 
-        None is left to Ray to end: a handle that the thread of a lost learner still holds would keep it for the sessions to come.
+        None is left to Ray to end: a handle that the thread of a lost learner still holds would keep it for the
+        sessions to come.
         """
         if self._closed:
             return
@@ -160,8 +180,8 @@ class RayWiring:
             return
         parts = self.parts
         ends = (
-            parts.mailbox.stop, parts.fleet.kill, self._end_learner, parts.replay.shutdown, parts.curriculum.stop, parts.mailbox.kill,
-            partial(ray.kill, parts.store),
+            parts.mailbox.stop, parts.fleet.kill, self._end_learner, parts.replay.shutdown, parts.curriculum.stop,
+            parts.mailbox.kill, partial(ray.kill, parts.store),
         )  # fmt: skip
         for end in ends:
             try:

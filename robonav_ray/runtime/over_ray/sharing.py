@@ -1,4 +1,6 @@
-"""Shares the worlds out anew as nodes come and go: over more workers or fewer, one after the other while the rest goes on acting."""
+"""Shares the worlds out anew as nodes come and go: over more workers or fewer, one after the other while the rest goes
+on acting.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ class Sharing:
     def share_out(self, plan: Plan) -> None:
         """Give the worlds to as many workers as ``plan`` has.
 
-        They stay as they are when fragments would be larger than a given ``replay.error_buffer`` allows, which is logged.
+        They stay as they are when fragments would be larger than a given ``replay.error_buffer`` allows, which is
+        logged.
         """
         parts = self._parts
         rows = max_fragment_rows(self._session.config, max(parts.fleet.most_worlds, *(n for _, n in plan.worlds)))
@@ -57,4 +60,6 @@ class Sharing:
         before, self._plan = self._plan.num_workers, plan
         self._done = f"{plan.num_workers} rollout workers in place of {before}, as the nodes allow"
         parts.events.note(PartEvent("restarted", event_name(Part.WORKER), self._done))
-        parts.fleet.resize(worker_orders(self._session, plan, parts.curriculum, parts.replay, parts.weights), worker_nodes(plan))
+        parts.fleet.resize(
+            worker_orders(self._session, plan, parts.curriculum, parts.replay, parts.weights), worker_nodes(plan)
+        )

@@ -5,7 +5,7 @@
     shards, ledger, curriculum, mailbox, weight store --answers--> [ supervisor ] --events--> RUN/events.jsonl
                                                                         |
                                            a shard that is gone or silent: a new life of it from the last commit
-                                           another part that is:           PartLostError; the run goes on in a new session
+                                           another part that is: PartLostError; the run goes on in a new session
 
 Rollout workers are watched by their fleet, which hears from each of them anyway, and learner ranks by Ray Train.
 """
@@ -91,7 +91,8 @@ class Supervisor:
         self._parts = {name: Poll(call, interval_s, now) for name, (call, interval_s) in ask.items()}
         self._shards = [self._ask_shard(index) for index in range(replay.num_shards)]
         self._lost: dict[int, tuple[float, int]] = {}
-        """When a shard was lost and how many rows it had, until its replacement is up; ``_returning`` until that has answered."""
+        """When a shard was lost and how many rows it had, until its replacement is up; ``_returning`` until that has
+        answered."""
         self._returning: dict[int, tuple[float, int]] = {}
         self._rebase_due = False
         self.message = ""
@@ -128,7 +129,8 @@ class Supervisor:
         """Take in what has been answered, and act on what has not.
 
         Args:
-            saved: Directory of the replay in the last committed checkpoint, from which a shard comes back; None begins empty.
+            saved: Directory of the replay in the last committed checkpoint, from which a shard comes back; None begins
+                empty.
 
         Raises:
             PartLostError: When a part of which there is only one is gone, or silent for too long.
@@ -181,8 +183,9 @@ class Supervisor:
                 self._lose_shard(index, "fenced", f"was silent for {poll.open_s:.0f} s", saved)
         elif poll.open_s > self._start_timeout_s:
             raise ToldError(
-                f"replay shard {index} has not come up within runtime.start_timeout_s ({poll.open_s:.0f} s); `ray status` shows what "
-                "it waits for: lower replay.num_shards or runtime.cpus_per_shard, or free the cluster"
+                f"replay shard {index} has not come up within runtime.start_timeout_s ({poll.open_s:.0f} s); `ray "
+                "status` shows what it waits for: lower replay.num_shards or runtime.cpus_per_shard, or free the "
+                "cluster"
             )
 
     def _lose_shard(self, index: int, event: str, why: str, saved: str | None) -> None:
@@ -198,7 +201,11 @@ class Supervisor:
         self.message = f"replay shard {index} came back with {stats.size:,} rows"
         self._note(
             PartEvent(
-                "back", event_name(Part.SHARD, index), f"came back with {stats.size} rows", after_s, max(0, had - stats.size)
+                "back",
+                event_name(Part.SHARD, index),
+                f"came back with {stats.size} rows",
+                after_s,
+                max(0, had - stats.size),
             )
         )
         self._rebase_due = True

@@ -20,8 +20,8 @@ MAX_DRAWS = 100
 class Sampler(Protocol):
     """Chooses the values of trials. Trials are numbered from 0; the objective is maximised.
 
-    What it answers depends on the seed and on what it was told and asked, not on when: one that is built anew and told of all trials so
-    far (``tell``, and ``assume`` for the unfinished) goes on as if there had been no interruption.
+    What it answers depends on the seed and on what it was told and asked, not on when: one that is built anew and told
+    of all trials so far (``tell``, and ``assume`` for the unfinished) goes on as if there had been no interruption.
     """
 
     def ask(self, number: int) -> Params | None:
@@ -51,10 +51,11 @@ def draw(space: Space, seed: int, number: int, attempt: int = 0) -> Params:
 
 
 class ModelSampler(ABC):
-    """A sampler with a model of the objective. The first ``num_startup`` trials are random, and so are all until one has succeeded.
+    """A sampler with a model of the objective. The first ``num_startup`` trials are random, and so are all until one
+    has succeeded.
 
-    The model is made anew at every question, from the trials in the order of their numbers and from a seed of (seed, number). No values
-    are given out twice while others are left to be found in a few draws.
+    The model is made anew at every question, from the trials in the order of their numbers and from a seed of (seed,
+    number). No values are given out twice while others are left to be found in a few draws.
     """
 
     def __init__(self, space: Space, seed: int, num_startup: int) -> None:

@@ -1,7 +1,9 @@
-"""Bayesian optimisation: a Gaussian process over the unit cube, an upper confidence bound, a lie about what is unfinished.
+"""Bayesian optimisation: a Gaussian process over the unit cube, an upper confidence bound, a lie about what is
+unfinished.
 
-The parts are those of bayesian-optimization (Nogueira 2014). They see floats in [0, 1] only: whole numbers and choices stand at the
-middles of their cells, because the package's own discrete dimensions and its constant liar do not go together (3.4).
+The parts are those of bayesian-optimization (Nogueira 2014). They see floats in [0, 1] only: whole numbers and choices
+stand at the middles of their cells, because the package's own discrete dimensions and its constant liar do not go
+together (3.4).
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from robonav_ray.tuning.samplers.base import ModelSampler, Result
 from robonav_ray.tuning.space import Space
 
 NOISE = 1e-2
-"""Variance of an objective measured twice, in units of its variance over the trials: two runs of equal values differ by their luck."""
+"""Variance of an objective measured twice, in units of its variance over the trials: two runs of equal values differ by
+their luck."""
 NUM_CANDIDATES, NUM_CLIMBS = 4_000, 5
 """Random points at which the bound is looked at, and how many of the best are climbed from."""
 
@@ -37,7 +40,9 @@ class BayesianSampler(ModelSampler):
             target.register(point, objective)
         liar = ConstantLiar(UpperConfidenceBound(self._exploration), strategy="mean")
         liar.dummies = [np.array(point) for point in dict.fromkeys(tuple(p.tolist()) for p in pending)]
-        model = GaussianProcessRegressor(Matern(nu=2.5), alpha=NOISE, normalize_y=True, n_restarts_optimizer=2, random_state=seed)
+        model = GaussianProcessRegressor(
+            Matern(nu=2.5), alpha=NOISE, normalize_y=True, n_restarts_optimizer=2, random_state=seed
+        )
         return liar.suggest(model, target, n_random=NUM_CANDIDATES, n_smart=NUM_CLIMBS, random_state=seed)
 
 

@@ -17,9 +17,11 @@ from robonav_ray.tuning.space import Dimension, Space
 
 
 class OptunaSampler(ModelSampler):
-    """Tree-structured Parzen estimator (Bergstra et al. 2011), over all keys together, or Gaussian process; both know of unfinished trials.
+    """Tree-structured Parzen estimator (Bergstra et al. 2011), over all keys together, or Gaussian process; both know
+    of unfinished trials.
 
-    Choices go in as their numbers: as whole numbers where the choices themselves are numbers in order, so that neighbours are alike.
+    Choices go in as their numbers: as whole numbers where the choices themselves are numbers in order, so that
+    neighbours are alike.
     """
 
     def __init__(self, space: Space, seed: int, num_startup: int, kind: Literal["tpe", "gp"]) -> None:
@@ -50,7 +52,9 @@ class OptunaSampler(ModelSampler):
 
     def _trial(self, point: np.ndarray, state: TrialState, objective: float | None) -> optuna.trial.FrozenTrial:
         params = self.space.decode(point)
-        told = {d.key: d.index_of(params[d.key]) if d.kind == "choice" else params[d.key] for d in self.space.dimensions}
+        told = {
+            d.key: d.index_of(params[d.key]) if d.kind == "choice" else params[d.key] for d in self.space.dimensions
+        }
         return optuna.create_trial(params=told, distributions=self._distributions, state=state, value=objective)
 
 
@@ -77,7 +81,9 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
 
 def _is_in_order(choices: Sequence[Any]) -> bool:
     """Whether these are rising or falling numbers."""
-    if len(choices) < 2 or not all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices):
+    if len(choices) < 2 or not all(
+        isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices
+    ):
         return False
     steps = np.diff(np.array(choices, float))
     return bool((steps > 0).all() or (steps < 0).all())

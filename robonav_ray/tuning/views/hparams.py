@@ -1,4 +1,6 @@
-"""The values of a trial in TensorBoard's hparams tab: in the event files of the trial's own run, so that there is one run a trial."""
+"""The values of a trial in TensorBoard's hparams tab: in the event files of the trial's own run, so that there is one
+run a trial.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ _SUFFIX = ".hparams"
 
 
 def write_hparams(log_dir: Path, params: Mapping[str, Any], metrics: Mapping[str, float], status: Status) -> None:
-    """Add the values and what they came to to the run in ``log_dir`` (``SummaryWriter.add_hparams`` would make a second run).
+    """Add the values and what they came to to the run in ``log_dir`` (``SummaryWriter.add_hparams`` would make a second
+    run).
 
-    A later call takes the place of an earlier one, of which TensorBoard would believe the first. ``running`` leaves the end open.
+    A later call takes the place of an earlier one, of which TensorBoard would believe the first. ``running`` leaves the
+    end open.
 
     Args:
         log_dir: Where the trial's tracker writes its events.

@@ -19,6 +19,7 @@ from robonav_ray.tracking.panel import format_count, format_seconds
 from robonav_ray.tuning.search_records import History, TrialReport, best_checkpoint
 from robonav_ray.tuning.views.drawing import written
 from robonav_ray.tuning.views.pictures import CAPTIONS, draw_pictures
+from robonav_ray.tuning.views.search_block import method_text
 from robonav_ray.tuning.views.summary import (
     has_success,
     number_text,
@@ -32,13 +33,13 @@ from robonav_ray.tuning.views.summary import (
     stage_text,
     summarize,
 )
-from robonav_ray.tuning.views.table import method_text
 
 PLOTS = "plots"
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;background:#fff;max-width:1180px;margin:2em auto;padding:0 1.2em}
 h1{font-size:1.7em;margin:0}h2{font-size:1.15em;margin:2em 0 .5em}p{margin:.4em 0}
-table{border-collapse:collapse;font-size:13px;width:100%}th{text-align:left;font-weight:600;border-bottom:2px solid #cfd8e0}
+table{border-collapse:collapse;font-size:13px;width:100%}
+th{text-align:left;font-weight:600;border-bottom:2px solid #cfd8e0}
 th,td{padding:.28em .7em .28em 0;white-space:nowrap}td{border-bottom:1px solid #eceff2}td.n,th.n{text-align:right}
 tr.best td{background:#eaf6ee;font-weight:600}tr.stopped td,tr.pending td{color:#66727e}tr.failed td{color:#a3312a}
 code{background:#f2f4f6;padding:.1em .35em;border-radius:3px}img{max-width:100%;margin:.3em 0}
@@ -48,7 +49,8 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.15em 1.2em;margin:.4e
 
 
 def write_report(directory: Path, history: History, config: TuningConfig, *, title: str) -> list[Path]:
-    """Write report.html, plots/, trials.parquet and reports.parquet into ``directory``, each aside and then renamed; return their paths.
+    """Write report.html, plots/, trials.parquet and reports.parquet into ``directory``, each aside and then renamed;
+    return their paths.
 
     A search that is still running, or has not reported yet, has a report too.
     """
@@ -81,8 +83,12 @@ def trials_table(history: History, config: TuningConfig) -> pa.Table:
         for name, kind in figures.items():
             columns[f"{which}_{name}"] = pa.array([None if r is None else getattr(r, name) for r in reports], kind)
         columns[f"{which}_checkpoint"] = pa.array(
-            [None if r is None else f"trials/{t.id}/checkpoints/{r.checkpoint}" for t, r in zip(rows, reports, strict=True)], pa.string()
-        )  # fmt: skip
+            [
+                None if r is None else f"trials/{t.id}/checkpoints/{r.checkpoint}"
+                for t, r in zip(rows, reports, strict=True)
+            ],
+            pa.string(),
+        )
     for key in config.space:
         columns[f"param/{key}"] = _param_column([trial.params.get(key) for trial in rows], config.space[key])
     return pa.table(columns)
@@ -95,8 +101,16 @@ def reports_table(history: History) -> pa.Table:
 
 
 def _report_schema() -> pa.Schema:
-    """Return the columns of reports.parquet, the same for every search: also before the first report and where success is not known."""
-    kinds = {"int": pa.int64(), "float": pa.float64(), "float | None": pa.float64(), "bool": pa.bool_(), "str": pa.string()}
+    """Return the columns of reports.parquet, the same for every search: also before the first report and where success
+    is not known.
+    """
+    kinds = {
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "float | None": pa.float64(),
+        "bool": pa.bool_(),
+        "str": pa.string(),
+    }
     return pa.schema([("trial", pa.string()), *((field.name, kinds[str(field.type)]) for field in fields(TrialReport))])
 
 
@@ -113,27 +127,34 @@ def _param_column(values: Sequence[Any], dimension: DimensionConfig) -> pa.Array
 
 
 def page_text(history: History, config: TuningConfig, title: str, pictures: Sequence[Path]) -> str:
-    """Return the whole page; what comes from the user is escaped, pictures are inside, and nothing is loaded from anywhere."""
+    """Return the whole page; what comes from the user is escaped, pictures are inside, and nothing is loaded from
+    anywhere.
+    """
     summary = summarize(history, config)
     state = "ended" if history.ended else "not ended: this is how far it has come"
     parts = [
         f"<h1>{html_text(title)}</h1>",
-        f"<p class=note>{html_text(method_text(config))} over {len(config.space)} keys; {html_text(summary.counts_text)} trials; "
-        f"{format_count(summary.env_steps)} env steps, {format_seconds(summary.trial_s)} of trials at work, "
-        f"{history.num_sessions} session{'s' * (history.num_sessions != 1)}; {state}.</p>",
+        f"<p class=note>{html_text(method_text(config))} over {len(config.space)} keys; "
+        f"{html_text(summary.counts_text)} trials; {format_count(summary.env_steps)} env steps, "
+        f"{format_seconds(summary.trial_s)} of trials at work, {history.num_sessions} "
+        f"session{'s' * (history.num_sessions != 1)}; {state}.</p>",
         _best(history, config, title),
         *(
-            f"<h2>{html_text(path.stem.replace('_', ' ').capitalize())}</h2><p class=note>{html_text(CAPTIONS[path.name])}</p>"
-            f'<img alt="{html_text(CAPTIONS[path.name])}" src="data:image/png;base64,{base64.b64encode(read_bytes(path)).decode()}">'
+            f"<h2>{html_text(path.stem.replace('_', ' ').capitalize())}</h2><p "
+            f"class=note>{html_text(CAPTIONS[path.name])}</p>"
+            f'<img alt="{html_text(CAPTIONS[path.name])}" '
+            f'src="data:image/png;base64,{base64.b64encode(read_bytes(path)).decode()}">'
             for path in pictures
         ),
         _trials(history, config),
         _lineage(history, config),
         _failures(history),
-        "<h2>What was searched</h2>" + _list({k: _dimension(d.kind, getattr(d, d.kind)) for k, d in config.space.items()}),
+        "<h2>What was searched</h2>"
+        + _list({k: _dimension(d.kind, getattr(d, d.kind)) for k, d in config.space.items()}),
     ]
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html_text(title)}</title><style>{_STYLE}</style></head>'
+        '<!doctype html><html lang="en"><head><meta '
+        f'charset="utf-8"><title>{html_text(title)}</title><style>{_STYLE}</style></head>'
         f"<body>{''.join(parts)}</body></html>\n"
     )
 
@@ -209,12 +230,19 @@ def _failures(history: History) -> str:
     told = [(trial, failure) for trial in history.trials.values() for failure in trial.failures]
     if not told:
         return ""
-    rows = "".join(f"<tr class=failed><td>{html_text(t.id)}</td><td>{html_text(failure)}</td></tr>" for t, failure in told)
-    return f"<h2>Failures</h2><p class=note>Whole tracebacks: trials/ID/errors.txt</p><div class=wide><table>{rows}</table></div>"
+    rows = "".join(
+        f"<tr class=failed><td>{html_text(t.id)}</td><td>{html_text(failure)}</td></tr>" for t, failure in told
+    )
+    note = "<p class=note>Whole tracebacks: trials/ID/errors.txt</p>"
+    return f"<h2>Failures</h2>{note}<div class=wide><table>{rows}</table></div>"
 
 
 def _list(figures: dict[str, str]) -> str:
-    return "<dl>" + "".join(f"<dt>{html_text(name)}</dt><dd>{html_text(value)}</dd>" for name, value in figures.items()) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(f"<dt>{html_text(name)}</dt><dd>{html_text(value)}</dd>" for name, value in figures.items())
+        + "</dl>"
+    )
 
 
 def _dimension(kind: str, given: Sequence[Any]) -> str:

@@ -75,7 +75,12 @@ def _draw_survivors(axes: Any, history: History, config: TuningConfig) -> None:
     rungs = count_rungs(history, config)
     num_finished = sum(trial.state == "finished" for trial in history.trials.values())
     labels = [f"{format_count(rung.env_steps)}\nenv steps" for rung in rungs] + ["finished"]
-    colours = {"went on": BEST, "is here": STATE_COLOURS["running"], "stopped": "#c9d1d9", "failed": STATE_COLOURS["failed"]}
+    colours = {
+        "went on": BEST,
+        "is here": STATE_COLOURS["running"],
+        "stopped": "#c9d1d9",
+        "failed": STATE_COLOURS["failed"],
+    }
     parts = {
         "went on": [*(rung.went_on for rung in rungs), 0],
         "is here": [*(rung.here for rung in rungs), 0],
@@ -108,7 +113,9 @@ def _draw_cost(axes: Any, history: History, config: TuningConfig) -> None:
     """Env steps that were made, by what became of the trial, against all trials to their end."""
     trials = [trial for trial in history.trials.values() if trial.last is not None]
     whole = len(trials) * config.trial.max_env_steps
-    prepare(axes, f"Env steps: {history.env_steps / max(whole, 1):.0%} of all {len(trials)} trials to the end", grid="x")
+    prepare(
+        axes, f"Env steps: {history.env_steps / max(whole, 1):.0%} of all {len(trials)} trials to the end", grid="x"
+    )
     axes.barh(0, whole, 0.5, color="#e6e9ed")
     left = 0
     states: tuple[State, ...] = ("finished", "running", "stopped", "failed")
@@ -135,7 +142,9 @@ def draw_lineage(history: History, config: TuningConfig) -> Any | None:
     figure = make_figure(12, 1.7 + 0.55 * len(trials))
     axes = figure.add_subplot()
     key = mutated_key(history, config)
-    prepare(axes, f"Lineage; numbers are {short_names(config.space).get(key, key)}", x="env steps of the trial", grid="x")
+    prepare(
+        axes, f"Lineage; numbers are {short_names(config.space).get(key, key)}", x="env steps of the trial", grid="x"
+    )
     count_axis(axes.xaxis)
     rows = {trial.id: row for row, trial in enumerate(trials)}
     colours = _draw_lines(axes, trials)
@@ -162,7 +171,9 @@ def mutated_key(history: History, config: TuningConfig) -> str:
 
 
 def _draw_lines(axes: Any, trials: list[TrialHistory]) -> Any:
-    """Draw each trial as a line that is coloured by the objective it was heading for; return what a colour bar needs."""
+    """Draw each trial as a line that is coloured by the objective it was heading for; return what a colour bar
+    needs.
+    """
     from matplotlib.collections import LineCollection
     from matplotlib.colors import Normalize
 
@@ -195,7 +206,9 @@ def _draw_arrow(axes: Any, history: History, rows: dict[str, int], clone: TrialH
 
 
 def _draw_values(axes: Any, row: int, trial: TrialHistory, key: str, apart: float) -> None:
-    """Write the key's value at the start and where an exploit changed it; left out where the last one stands too near."""
+    """Write the key's value at the start and where an exploit changed it; left out where the last one stands too
+    near.
+    """
     told = [(0, trial.first_params.get(key)), *((e.env_steps, e.params.get(key)) for e in trial.exploits)]
     last = float("-inf")
     for at, value in told:

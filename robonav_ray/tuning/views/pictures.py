@@ -1,4 +1,6 @@
-"""The pictures of a search, drawn from its history alone: curves, rungs, lineage, and values against what they came to."""
+"""The pictures of a search, drawn from its history alone: curves, rungs, lineage, and values against what they came
+to.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,17 @@ from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.report.style import save_figure
 from robonav_ray.text import picture_text
 from robonav_ray.tuning.search_records import History, State, TrialHistory, best_report
-from robonav_ray.tuning.views.drawing import BANDS, BEST, FAINT, INK, STATE_COLOURS, count_axis, make_figure, prepare, written
+from robonav_ray.tuning.views.drawing import (
+    BANDS,
+    BEST,
+    FAINT,
+    INK,
+    STATE_COLOURS,
+    count_axis,
+    make_figure,
+    prepare,
+    written,
+)
 from robonav_ray.tuning.views.picture_schedulers import draw_lineage, draw_rungs
 from robonav_ray.tuning.views.summary import has_success, params_at, short_names, short_value, stage_names
 
@@ -22,7 +34,8 @@ CAPTIONS = {
     "learning_curves.png": "Objective at every report, by env steps of the trial itself. The best trial is green.",
     "rungs.png": "How many trials came to each rung and went on from it, and what stopping the others has saved.",
     "lineage.png": "Who went on from whom: an arrow leads from the donor to the trial that took over its weights.",
-    "values.png": "Every searched value against the best objective that it came to. Trials that were stopped early had fewer env steps.",
+    "values.png": "Every searched value against the best objective that it came to. Trials that were stopped early had "
+    "fewer env steps.",
 }
 """By file name, in the order in which a report shows them."""
 _MIN_FOR_RHO = 6
@@ -53,7 +66,9 @@ def draw_pictures(history: History, config: TuningConfig, folder: Path) -> list[
         return []
     folder.mkdir(parents=True, exist_ok=True)
     figures = {name: drawers[name](history, config) for name in CAPTIONS}
-    return [written(folder / name, partial(save_figure, figure)) for name, figure in figures.items() if figure is not None]
+    return [
+        written(folder / name, partial(save_figure, figure)) for name, figure in figures.items() if figure is not None
+    ]
 
 
 def draw_learning_curves(history: History, config: TuningConfig) -> Any:
@@ -84,7 +99,9 @@ def _draw_curve(axes: Any, trial: TrialHistory, colour: str, alpha: float, linew
     steps, value = [r.env_steps for r in trial.reports], [r.objective for r in trial.reports]
     axes.plot(steps, value, color=colour, alpha=alpha, linewidth=linewidth, zorder=4 if linewidth > 2 else 3)
     size = 7 if trial.state in ("stopped", "failed") else 4
-    axes.plot(steps[-1], value[-1], marker=_MARKS[trial.state], markersize=size, color=colour, linestyle="none", zorder=5)
+    axes.plot(
+        steps[-1], value[-1], marker=_MARKS[trial.state], markersize=size, color=colour, linestyle="none", zorder=5
+    )
     jumps = [r for r in trial.reports if any(e.env_steps == r.env_steps for e in trial.exploits)]
     axes.plot(
         [r.env_steps for r in jumps],
@@ -107,7 +124,9 @@ def _draw_stages(axes: Any, history: History, names: Sequence[str]) -> None:
         if stage:
             axes.axhline(stage, color=FAINT, linewidth=0.8, linestyle=(0, (5, 4)), zorder=1)
         name = f" {names[stage].replace('_', chr(10))}" if stage < len(names) else ""
-        axes.text(1.008, stage + 0.5, picture_text(f"{stage}{name}"), transform=where, va="center", fontsize=8, color=FAINT)
+        axes.text(
+            1.008, stage + 0.5, picture_text(f"{stage}{name}"), transform=where, va="center", fontsize=8, color=FAINT
+        )
     axes.set_ylim(0.0, top)
 
 
@@ -117,12 +136,16 @@ def _curve_legend(axes: Any, trials: Sequence[TrialHistory], best: TrialHistory 
     handles = (
         []
         if best is None
-        else [Line2D([], [], color=BEST, linewidth=2.6, marker="*", markersize=11, label=picture_text(f"best: {best.id}"))]
+        else [
+            Line2D([], [], color=BEST, linewidth=2.6, marker="*", markersize=11, label=picture_text(f"best: {best.id}"))
+        ]
     )
     for state, mark in _MARKS.items():
         num = sum(trial.state == state for trial in trials)
         if num:
-            handles.append(Line2D([], [], color=STATE_COLOURS[state], marker=mark, markersize=6, label=f"{num} {state}"))
+            handles.append(
+                Line2D([], [], color=STATE_COLOURS[state], marker=mark, markersize=6, label=f"{num} {state}")
+            )
     if any(trial.exploits for trial in trials):
         handles.append(Line2D([], [], color=FAINT, marker="v", linestyle="none", label="goes on from another"))
     axes.legend(
@@ -167,7 +190,9 @@ def draw_values(history: History, config: TuningConfig) -> Any | None:
         prepare(axes, names[key] + _rho_text(config.space[key], there, key), y=label if i % num_columns == 0 else "")
         _draw_dimension(axes, config.space[key], there, key)
     handles = _state_handles(points)
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=9, labelcolor=INK)
+    figure.legend(
+        handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=9, labelcolor=INK
+    )
     return figure
 
 
@@ -192,10 +217,23 @@ def _draw_dimension(axes: Any, dimension: DimensionConfig, points: Sequence[Poin
         hollow = point.state == "stopped"
         colour = STATE_COLOURS[point.state]
         axes.plot(
-            place, point.objective, "o", color=colour, markersize=6, alpha=0.8, markerfacecolor="none" if hollow else colour
+            place,
+            point.objective,
+            "o",
+            color=colour,
+            markersize=6,
+            alpha=0.8,
+            markerfacecolor="none" if hollow else colour,
         )
     axes.plot(
-        places[best], points[best].objective, "*", color=BEST, markersize=16, markeredgecolor="white", zorder=5, clip_on=False
+        places[best],
+        points[best].objective,
+        "*",
+        color=BEST,
+        markersize=16,
+        markeredgecolor="white",
+        zorder=5,
+        clip_on=False,
     )
 
 
@@ -219,7 +257,9 @@ def _state_handles(points: Sequence[Point]) -> list[Any]:
         if any(point.state == state for point in points):
             fill = "none" if state == "stopped" else STATE_COLOURS[state]
             colour = STATE_COLOURS[state]
-            handles.append(Line2D([], [], color=colour, marker="o", markerfacecolor=fill, linestyle="none", label=state))
+            handles.append(
+                Line2D([], [], color=colour, marker="o", markerfacecolor=fill, linestyle="none", label=state)
+            )
     return handles
 
 

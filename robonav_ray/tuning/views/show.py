@@ -12,15 +12,27 @@ from robonav_ray.text import command_text
 from robonav_ray.tuning.experiment import open_experiment
 from robonav_ray.tuning.search_records import History, Records, best_checkpoint
 from robonav_ray.tuning.views.html_report import write_report
+from robonav_ray.tuning.views.search_block import search_block
 from robonav_ray.tuning.views.summary import short_names, summarize
-from robonav_ray.tuning.views.table import exploit_text, search_block
+from robonav_ray.tuning.views.table import exploit_text
 
 MAX_ROWS = 200
-_FIGURES = ("objective", "success_frac", "collision_frac", "mean_return", "stage_name", "passed", "env_steps", "seconds")
+_FIGURES = (
+    "objective",
+    "success_frac",
+    "collision_frac",
+    "mean_return",
+    "stage_name",
+    "passed",
+    "env_steps",
+    "seconds",
+)
 
 
 def show_search(directory: Path, console: Screen) -> None:
-    """Print the search in ``directory``, write its report anew, and say what to type next; UserError when it is none."""
+    """Print the search in ``directory``, write its report anew, and say what to type next; UserError when it is
+    none.
+    """
     experiment = open_experiment(directory)
     history = Records(experiment.path).history
     print_history(history, experiment.config, experiment.path.name, console)
@@ -52,7 +64,9 @@ def history_dict(history: History, shown: str) -> dict[str, Any]:
         "ended": history.ended,
         "sessions": history.num_sessions,
         "env_steps": history.env_steps,
-        "best": None if best is None else {"trial": best.id, "checkpoint": best_checkpoint(best), "params": best.params},
+        "best": None
+        if best is None
+        else {"trial": best.id, "checkpoint": best_checkpoint(best), "params": best.params},
         "trials": trials,
     }
 
@@ -74,7 +88,11 @@ def next_commands(history: History, shown: str) -> list[tuple[str, str]]:
     commands = [] if history.ended else [(command_text("robonav", "tune", "--resume", shown), "go on")]
     best = history.best_trial
     if best is not None:
-        commands.append((command_text("robonav", "train", f"{shown}/best_config.yaml"), "the best values, in a run of their own"))
-        commands.append((command_text("robonav", "evaluate", f"{shown}/{best_checkpoint(best)}"), "the best trial as it is"))
+        commands.append(
+            (command_text("robonav", "train", f"{shown}/best_config.yaml"), "the best values, in a run of their own")
+        )
+        commands.append(
+            (command_text("robonav", "evaluate", f"{shown}/{best_checkpoint(best)}"), "the best trial as it is")
+        )
         commands.append((command_text("tensorboard", "--logdir", f"{shown}/trials"), "all curves, and the hparams tab"))
     return commands

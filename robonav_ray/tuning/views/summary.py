@@ -1,4 +1,6 @@
-"""What a search has come to: counts, order, best trial and short words for them, shared by the table, the pictures and the report."""
+"""What a search has come to: counts, order, best trial and short words for them, shared by the table, the pictures and
+the report.
+"""
 
 from __future__ import annotations
 
@@ -65,11 +67,15 @@ def summarize(
     rate = made / elapsed if elapsed else 0.0
     left = None if history.ended or rate <= 0.0 else _env_steps_to_go(history, config, counts["pending"])
     trial_s = sum(at_work_s(trial, now) for trial in history.trials.values())
-    return Summary(counts, history.best_trial, history.env_steps, trial_s, elapsed, None if left is None else left / rate)
+    return Summary(
+        counts, history.best_trial, history.env_steps, trial_s, elapsed, None if left is None else left / rate
+    )
 
 
 def planned_trials(history: History, config: TuningConfig) -> int:
-    """Return how many trials there will be: all there are once the search has ended, fewer than asked for in a small grid."""
+    """Return how many trials there will be: all there are once the search has ended, fewer than asked for in a small
+    grid.
+    """
     if history.ended:
         return len(history.trials)
     points = Space(config.space).grid_size if config.search.method == "grid" else None
@@ -85,15 +91,21 @@ def _env_steps_to_go(history: History, config: TuningConfig, num_pending: int) -
         if len(ended) < _MIN_ENDED:
             return None
         typical = sum(ended) / len(ended)
-    running = [trial.last.env_steps if trial.last else 0 for trial in history.trials.values() if trial.state == "running"]
-    return num_pending * typical + sum((typical if made < typical else whole) - made for made in running if made < whole)
+    running = [
+        trial.last.env_steps if trial.last else 0 for trial in history.trials.values() if trial.state == "running"
+    ]
+    return num_pending * typical + sum(
+        (typical if made < typical else whole) - made for made in running if made < whole
+    )
 
 
 def at_work_s(trial: TrialHistory, now: float | None = None) -> float:
     """Return how long the trial has been at work; for one that runs ``now``, up to now."""
     if trial.last is None:
         return 0.0
-    return trial.last.seconds + (max(now - trial.last.time, 0.0) if now is not None and trial.state == "running" else 0.0)
+    return trial.last.seconds + (
+        max(now - trial.last.time, 0.0) if now is not None and trial.state == "running" else 0.0
+    )
 
 
 def params_at(trial: TrialHistory, report: TrialReport) -> dict[str, Any]:
@@ -103,13 +115,17 @@ def params_at(trial: TrialHistory, report: TrialReport) -> dict[str, Any]:
 
 
 def shown_params(trial: TrialHistory) -> dict[str, Any]:
-    """Return the values behind the figures that are shown of a trial: those of its best report, or of now before the first."""
+    """Return the values behind the figures that are shown of a trial: those of its best report, or of now before the
+    first.
+    """
     return trial.params if trial.best is None else params_at(trial, trial.best)
 
 
 def ranked(trials: Iterable[TrialHistory]) -> list[TrialHistory]:
     """Return the trials, the highest best objective first, those without a report last; equals by id."""
-    return sorted(trials, key=lambda trial: (trial.best is None, -trial.best.objective if trial.best else 0.0, trial.id))
+    return sorted(
+        trials, key=lambda trial: (trial.best is None, -trial.best.objective if trial.best else 0.0, trial.id)
+    )
 
 
 def has_success(history: History) -> bool:

@@ -1,4 +1,6 @@
-"""What went wrong in an environment that is not ours: one sentence with the line that a person has to look at, and the whole trace."""
+"""What went wrong in an environment that is not ours: one sentence with the line that a person has to look at, and the
+whole trace.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,8 @@ def failure(
     error = _first_cause(error)
     place = _place(error, package) or (_first_line(code) if code else "")
     told = EnvironmentFailedError(
-        f"your environment failed: {_shown(error)}{place and f' at {place}'}, in {call} of env.id={env_id!r}{_hint(error)}"
+        f"your environment failed: {_shown(error)}{place and f' at {place}'}, in {call} of "
+        f"env.id={env_id!r}{_hint(error)}"
     )
     told.add_note(_trace(error))
     return told
@@ -85,7 +88,9 @@ def is_refused_call(error: BaseException) -> bool:
 
 
 def _is_from_a_person(error: BaseException) -> bool:
-    """Python's own handler leaves no trace of itself; ours, which raises at the second Ctrl-C, is where the trace ends."""
+    """Python's own handler leaves no trace of itself; ours, which raises at the second Ctrl-C, is where the trace
+    ends.
+    """
     if threading.current_thread() is not threading.main_thread():
         return False
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -107,7 +112,9 @@ def _place(error: BaseException, package: str) -> str:
 
 
 def _distance(filename: str, module: str, package: str) -> int:
-    """Return how far a frame is from what the environment's author wrote: 0 it is that, 3 it is Gymnasium's, Python's or ours."""
+    """Return how far a frame is from what the environment's author wrote: 0 it is that, 3 it is Gymnasium's, Python's
+    or ours.
+    """
     path = Path(filename)
     if filename.startswith("<frozen") or path.is_relative_to(_GYMNASIUM) or path.is_relative_to(_OURS):
         return 4

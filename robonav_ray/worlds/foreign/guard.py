@@ -1,7 +1,8 @@
 """The one place where an environment that is not ours is called.
 
-What it raises or exits with leaves here as an EnvironmentFailedError, and what it returns is what Gymnasium promises. The vector
-environment copies it at once: an environment that fills the same buffer at every step does not reach back into what it returned before.
+What it raises or exits with leaves here as an EnvironmentFailedError, and what it returns is what Gymnasium promises.
+The vector environment copies it at once: an environment that fills the same buffer at every step does not reach back
+into what it returned before.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         with calling(self._env_id, name, self._package):
             space = getattr(self.env, name, None)
         if not isinstance(space, gym.Space):
-            raise broken_promise(f"its {name} is {space!r}, which is no gymnasium.Space", self._env_id, self._code("__init__"))
+            raise broken_promise(
+                f"its {name} is {space!r}, which is no gymnasium.Space", self._env_id, self._code("__init__")
+            )
         return space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -70,7 +73,9 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         return deepcopy(observation), self._info(answer[1], "reset")
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """As the environment's; the observation may be a buffer that the next call fills. EnvironmentFailedError for what it does wrong."""
+        """As the environment's; the observation may be a buffer that the next call fills. EnvironmentFailedError for
+        what it does wrong.
+        """
         if self._first_action:
             action = action + self._first_action
         try:
@@ -209,10 +214,14 @@ def go_back(folder: str | None) -> None:
 
 
 class ForeignVector(SyncVectorEnv):
-    """Environments that are not ours side by side, in SAME_STEP mode; ``final_obs`` is dense, and valid where ``_final_obs``."""
+    """Environments that are not ours side by side, in SAME_STEP mode; ``final_obs`` is dense, and valid where
+    ``_final_obs``.
+    """
 
     def __init__(self, make: Callable[[], gym.Env[Any, Any]], num_envs: int, env_id: str) -> None:
-        """Make ``num_envs`` GuardedEnvs, in whatever wrappers of ours. EnvironmentFailedError where two do not agree on their spaces."""
+        """Make ``num_envs`` GuardedEnvs, in whatever wrappers of ours. EnvironmentFailedError where two do not agree on
+        their spaces.
+        """
         self._folder = current_folder()
         envs: list[gym.Env[Any, Any]] = []
         try:
@@ -272,7 +281,9 @@ class ForeignVector(SyncVectorEnv):
     def _blame(self, observation: Any) -> None:
         for lane, guard in enumerate(self._guards):
             one = (
-                {name: array[lane] for name, array in observation.items()} if isinstance(observation, dict) else observation[lane]
+                {name: array[lane] for name, array in observation.items()}
+                if isinstance(observation, dict)
+                else observation[lane]
             )
             guard.check_finite(one, "step")
 

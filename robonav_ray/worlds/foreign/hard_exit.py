@@ -1,4 +1,6 @@
-"""``os._exit`` called by an environment: it would end the command with a code of the environment's, 0 included, and without a word."""
+"""``os._exit`` called by an environment: it would end the command with a code of the environment's, 0 included, and
+without a word.
+"""
 
 from __future__ import annotations
 

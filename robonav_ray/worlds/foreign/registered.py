@@ -49,7 +49,8 @@ def make_guarded(env: EnvConfig, **options: Any) -> GuardedEnv:
     """Make one environment; ``options`` are more arguments of ``gymnasium.make``.
 
     Raises:
-        UserError: When it is not registered or not installed, does not take ``env.kwargs``, or has spaces that are not supported.
+        UserError: When it is not registered or not installed, does not take ``env.kwargs``, or has spaces that are not
+            supported.
         EnvironmentFailedError: When it fails while it is made.
     """
     with same_folder():
@@ -105,8 +106,8 @@ def _package(spec: EnvSpec) -> str:
 def _import(module: str, env_id: str) -> None:
     if not all(part.isidentifier() for part in module.split(".")):
         raise UserError(
-            f"env.id={env_id!r}: {module!r} is no name of a module; write it as after `import`, without .py and without folders, for "
-            "instance env.id=myenv:Point-v0"
+            f"env.id={env_id!r}: {module!r} is no name of a module; write it as after `import`, without .py and "
+            "without folders, for instance env.id=myenv:Point-v0"
         )
     search_current_folder(module.partition(".")[0])
     try:
@@ -125,8 +126,8 @@ def _missing(env_id: str, module: str, part: str) -> str:
     if found is not None:
         where = f"in {getattr(found, '__file__', None) or part.rpartition('.')[0]}"
     return (
-        f"env.id={env_id!r}: the module {module!r} cannot be imported: there is no {part!r} {where}. Run from the folder that it "
-        "stands in, or install it (docs/your_environment.md)"
+        f"env.id={env_id!r}: the module {module!r} cannot be imported: there is no {part!r} {where}. Run from the "
+        "folder that it stands in, or install it (docs/your_environment.md)"
     )
 
 
@@ -137,8 +138,9 @@ def _unknown(env_id: str, module: str, name: str) -> str:
     nearest = f"the nearest {'is' if len(near) == 1 else 'are'} {', '.join(map(repr, near)) or 'none'}"
     if not module:
         return (
-            f"env.id={env_id!r} is not registered with Gymnasium; {nearest}. One of your own is named with the module that registers it, "
-            f"env.id=mymodule:{name or 'Point-v0'} (mymodule.py in the current folder, or an installed package; docs/your_environment.md)"
+            f"env.id={env_id!r} is not registered with Gymnasium; {nearest}. One of your own is named with the module "
+            f"that registers it, env.id=mymodule:{name or 'Point-v0'} (mymodule.py in the current folder, or an "
+            "installed package; docs/your_environment.md)"
         )
     found = sys.modules[module]
     if isinstance(getattr(found, name, None), type):
@@ -148,4 +150,5 @@ def _unknown(env_id: str, module: str, name: str) -> str:
         )
     own = [known for known, spec in gym.registry.items() if _package(spec) == module.partition(".")[0]]
     registers = f"it registers {', '.join(map(repr, own))}" if own else "it registers none"
-    return f"env.id={env_id!r}: {module} ({getattr(found, '__file__', 'a folder')}) registers no {name!r}; {registers}; {nearest}"
+    file = getattr(found, "__file__", "a folder")
+    return f"env.id={env_id!r}: {module} ({file}) registers no {name!r}; {registers}; {nearest}"

@@ -20,14 +20,17 @@ def check_spaces(env_id: str, observation: gym.Space[Any], action: gym.Space[Any
         flat_goal_space(env_id, observation)
     elif not isinstance(observation, spaces.Box) or len(observation.shape) != 1:
         raise UserError(
-            f"env.id={env_id!r} has observation space {_short(observation)}; supported is a flat Box (one axis), or the Dict of a "
-            f"goal-env ({', '.join(GOAL_KEYS)}). {_flattened(observation)}; {_HOW}"
+            f"env.id={env_id!r} has observation space {_short(observation)}; supported is a flat Box (one axis), or "
+            f"the Dict of a goal-env ({', '.join(GOAL_KEYS)}). {_flattened(observation)}; {_HOW}"
         )
     elif not observation.shape[0]:
-        raise UserError(f"env.id={env_id!r} has observation space {observation}, which holds no number that a policy could go by")
+        raise UserError(
+            f"env.id={env_id!r} has observation space {observation}, which holds no number that a policy could go by"
+        )
     if not isinstance(action, spaces.Discrete):
         raise UserError(
-            f"env.id={env_id!r} has action space {_short(action)}; supported is Discrete(n). {_discretized(action)}; {_HOW}"
+            f"env.id={env_id!r} has action space {_short(action)}; supported is Discrete(n). {_discretized(action)}; "
+            f"{_HOW}"
         )
 
 
@@ -48,7 +51,9 @@ def _flattened(space: gym.Space[Any]) -> str:
     if not isinstance(flat, spaces.Box):
         return "An ObservationWrapper of your own has to turn what it returns into a fixed number of numbers"
     image = len(space.shape or ()) == 3
-    smaller = " (first gymnasium.wrappers.ResizeObservation and GrayscaleObservation make a picture small)" if image else ""
+    smaller = (
+        " (first gymnasium.wrappers.ResizeObservation and GrayscaleObservation make a picture small)" if image else ""
+    )
     return f"gymnasium.wrappers.FlattenObservation makes it a flat Box of {flat.shape[0]:,} numbers{smaller}"
 
 

@@ -22,10 +22,14 @@ def discrete15(robot: RobotConfig) -> np.ndarray:
 
 
 def holonomic81(robot: RobotConfig) -> np.ndarray:
-    """Return (81, 2) body-frame velocities: stop, then 16 directions x 5 speeds (exp(i/5) - 1) / (e - 1) v_max, as CrowdNav."""
+    """Return (81, 2) body-frame velocities: stop, then 16 directions x 5 speeds (exp(i/5) - 1) / (e - 1) v_max, as
+    CrowdNav.
+    """
     speeds = [(math.exp((i + 1) / 5) - 1) / (math.e - 1) * robot.max_speed for i in range(5)]
     angles = [2 * math.pi * i / 16 for i in range(16)]
-    return np.array([(0.0, 0.0)] + [(s * math.cos(a), s * math.sin(a)) for a in angles for s in speeds], dtype=np.float32)
+    return np.array(
+        [(0.0, 0.0)] + [(s * math.cos(a), s * math.sin(a)) for a in angles for s in speeds], dtype=np.float32
+    )
 
 
 def increments9(robot: RobotConfig) -> np.ndarray:
@@ -44,7 +48,9 @@ def action_table(robot: RobotConfig) -> np.ndarray | None:
 
 
 def action_space(robot: RobotConfig) -> gym.spaces.Space:
-    """Return the action space of one robot. Box(2) is in [-1, 1]: (v, omega), v from 0 at -1 to v_max; or (v_x, v_y)."""
+    """Return the action space of one robot. Box(2) is in [-1, 1]: (v, omega), v from 0 at -1 to v_max; or (v_x,
+    v_y).
+    """
     table = action_table(robot)
     if table is None:
         return gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -53,7 +59,9 @@ def action_space(robot: RobotConfig) -> gym.spaces.Space:
 
 @kernel
 def decode_discrete(action, table, increments, robot, command):
-    """Write the commands of discrete actions (L,) int64 into ``command`` (N, R, 2); return the first bad lane, or -1."""
+    """Write the commands of discrete actions (L,) int64 into ``command`` (N, R, 2); return the first bad lane, or
+    -1.
+    """
     num_robots = robot.shape[1]
     for i in range(action.shape[0]):
         a, w, r = action[i], i // num_robots, i % num_robots

@@ -26,8 +26,8 @@ def point_segment_distance(px, py, x0, y0, x1, y1):
 def swept_distance(ax, ay, bx, by):
     """Return the least length of a vector that moves in a straight line from a to b.
 
-    With a and b the position of one disc relative to another before and after a step, this is their least distance during
-    the step, if either moves straight.
+    With a and b the position of one disc relative to another before and after a step, this is their least distance
+    during the step, if either moves straight.
     """
     return point_segment_distance(F0, F0, ax, ay, bx, by)
 
@@ -49,7 +49,9 @@ def segment_segment_distance(ax, ay, bx, by, cx, cy, dx, dy):
 
 @kernel
 def inner_wall_clearance(wall, box, x, y):
-    """Return the distance of a point from the nearest inner wall (S, 4); negative inside a box (K, 4); FAR without walls."""
+    """Return the distance of a point from the nearest inner wall (S, 4); negative inside a box (K, 4); FAR without
+    walls.
+    """
     near = FAR
     for i in range(wall.shape[0]):
         near = min(near, point_segment_distance(x, y, wall[i, 0], wall[i, 1], wall[i, 2], wall[i, 3]))
@@ -61,7 +63,8 @@ def inner_wall_clearance(wall, box, x, y):
 
 @hot_kernel
 def near_circles(circle, world, x, y, sight, ahead, near, w):
-    """List in ``near`` the circles of world ``w`` that are, or come within ``ahead`` s, within ``sight`` of (x, y); return how many.
+    """List in ``near`` the circles of world ``w`` that are, or come within ``ahead`` s, within ``sight`` of (x, y);
+    return how many.
 
     No branch: which circles are near is past guessing, and a wrong guess costs a processor more than the circle does.
     """

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.records import Outcome
-from robonav_ray.worlds.kernels.geometry import near_circles, segment_segment_distance, swept_distance, time_to_collision
+from robonav_ray.worlds.kernels.geometry import (
+    near_circles,
+    segment_segment_distance,
+    swept_distance,
+    time_to_collision,
+)
 from robonav_ray.worlds.kernels.kernel import F0, hot_kernel
 from robonav_ray.worlds.kernels.layout import (
     C_OLD_X,
@@ -44,10 +49,11 @@ _FASTER = np.float32(1.5)
 
 @hot_kernel
 def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, close, w, r):
-    """Write the clearance of robot (w, r) and its least time to collision; return what it hit in this step (``Outcome``).
+    """Write the clearance of robot (w, r) and its least time to collision; return what it hit in this step
+    (``Outcome``).
 
-    The clearance is the least one during the step. Of several hits the deepest counts. All motion within a step is straight
-    (the midpoint rule's chord). Discs that stay farther away than ``SIGHT_M`` are not looked at.
+    The clearance is the least one during the step. Of several hits the deepest counts. All motion within a step is
+    straight (the midpoint rule's chord). Discs that stay farther away than ``SIGHT_M`` are not looked at.
     """
     x, y, ox, oy = robot[w, r, X], robot[w, r, Y], robot[w, r, OLD_X], robot[w, r, OLD_Y]
     vx, vy, radius = robot[w, r, VX], robot[w, r, VY], const[RADIUS]

@@ -31,4 +31,5 @@ def hot_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 F0, F1, HALF, FAR = np.float32(0.0), np.float32(1.0), np.float32(0.5), np.float32(1.0e3)
-"""float32 constants: a float literal would turn the arithmetic around it into float64. ``FAR`` stands for "no such thing"."""
+"""float32 constants: a float literal would turn the arithmetic around it into float64. ``FAR`` stands for "no such
+thing"."""

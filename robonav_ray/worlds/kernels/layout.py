@@ -1,7 +1,7 @@
 """Where everything lies: the arrays of the simulator and the columns within them.
 
-The state is a handful of arrays, world first, so that what one step of one world touches lies together in memory. The last
-axis holds named columns (the constants below), which kernels and tests use alike.
+The state is a handful of arrays, world first, so that what one step of one world touches lies together in memory. The
+last axis holds named columns (the constants below), which kernels and tests use alike.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ GOAL_COLS = 3
 EPISODE, LEVEL, NEXT_LEVEL, NUM_CIRCLES, NUM_STEERED = 0, 1, 2, 3, 4
 WORLD_COLS = 5
 
-# stream (N, NUM_STREAMS, 2) uint64: key of this episode, numbers drawn so far. One stream per purpose, so that switching a
-# fault on changes nothing else in the episode.
+# stream (N, NUM_STREAMS, 2) uint64: key of this episode, numbers drawn so far. One stream per purpose, so that
+# switching a fault on changes nothing else in the episode.
 LAYOUT_STREAM, MOTION_STREAM, SENSOR_STREAM, ACTUATOR_STREAM = 0, 1, 2, 3
 NUM_STREAMS = 4
 

@@ -26,7 +26,14 @@ from robonav_ray.worlds.kernels.layout import (
     X,
     Y,
 )
-from robonav_ray.worlds.kernels.randomization import BEAM_DROPOUT, BLACKOUT, BLIND_SECTOR, FAULT_STEPS, FROZEN_SCAN, RANGE_NOISE
+from robonav_ray.worlds.kernels.randomization import (
+    BEAM_DROPOUT,
+    BLACKOUT,
+    BLIND_SECTOR,
+    FAULT_STEPS,
+    FROZEN_SCAN,
+    RANGE_NOISE,
+)
 
 _TINY = np.float32(1e-12)
 
@@ -57,7 +64,9 @@ def scan_circle(rays, x, y, radius):
 
 @kernel
 def scan_wall(rays, x0, y0, x1, y1):
-    """Shorten the distances in ``rays`` (4, B) to the first hit with a segment whose ends are relative to the sensor."""
+    """Shorten the distances in ``rays`` (4, B) to the first hit with a segment whose ends are relative to the
+    sensor.
+    """
     ux, uy = x1 - x0, y1 - y0
     cross = x0 * uy - y0 * ux
     for j in range(rays.shape[1]):
@@ -74,8 +83,9 @@ def scan_wall(rays, x0, y0, x1, y1):
 def scan(robot, lane, circle, world, wall, const, beam, rays, near, w, r, out, out_slot):
     """Write the true ranges of robot (w, r), as parts of range_max, into ``out[w, r, out_slot]``.
 
-    Circles in the outer loop, beams inside; what lies beyond the range is skipped; the beam table is turned by the heading.
-    ``rays`` (4, B) and ``near`` are scratch. Directions and distances lie in one array: of two, a compiler has to expect overlap.
+    Circles in the outer loop, beams inside; what lies beyond the range is skipped; the beam table is turned by the
+    heading. ``rays`` (4, B) and ``near`` are scratch. Directions and distances lie in one array: of two, a compiler has
+    to expect overlap.
     """
     x, y, c, s = robot[w, r, X], robot[w, r, Y], robot[w, r, COS], robot[w, r, SIN]
     range_max = const[RANGE_MAX]

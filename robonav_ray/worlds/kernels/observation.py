@@ -77,13 +77,14 @@ class ObservationLayout:
     """The parts of a flat observation, in order."""
 
     slices: dict[str, slice]
-    """``lidar``: ranges in ``LidarConfig.encoding``, newest scan first, beams from ``angle_min`` counter-clockwise; ``goal`` and
-    ``next_goal``: distance / 10 m, cos and sin of the bearing (zeros when there is no next goal); ``twist`` and
-    ``previous_action``: parts of their range; ``goals_left``: number / 4; ``time_left``: part of max_steps.
+    """``lidar``: ranges in ``LidarConfig.encoding``, newest scan first, beams from ``angle_min`` counter-clockwise;
+    ``goal`` and ``next_goal``: distance / 10 m, cos and sin of the bearing (zeros when there is no next goal);
+    ``twist`` and ``previous_action``: parts of their range; ``goals_left``: number / 4; ``time_left``: part of
+    max_steps.
 
-    True-state observations, in a frame that looks from the robot to its goal, in SI units: ``robot`` (goal distance, greatest
-    speed, yaw relative to the goal's bearing, radius, v_x, v_y); ``circles``, nearest first, zeros where there is none (p_x,
-    p_y, v_x, v_y, radius, distance, sum of radii).
+    True-state observations, in a frame that looks from the robot to its goal, in SI units: ``robot`` (goal distance,
+    greatest speed, yaw relative to the goal's bearing, radius, v_x, v_y); ``circles``, nearest first, zeros where there
+    is none (p_x, p_y, v_x, v_y, radius, distance, sum of radii).
     """
     size: int
     """Length of the vector."""
@@ -118,7 +119,9 @@ class ObservationLayout:
 
 @hot_kernel
 def write_goal(x, y, c, s, gx, gy, out, i, at):
-    """Write distance / 10 m, cos and sin of the bearing of a point seen from the pose (x, y, yaw with cos c and sin s)."""
+    """Write distance / 10 m, cos and sin of the bearing of a point seen from the pose (x, y, yaw with cos c and sin
+    s).
+    """
     dx, dy = gx - x, gy - y
     distance = np.sqrt(dx * dx + dy * dy)
     inverse = F1 / max(distance, _TINY)
@@ -165,7 +168,9 @@ def note_scan_pose(scan_pose, first, x, y, c, s, w, r, slot):
 
 @hot_kernel
 def bearing(x, y):
-    """Return atan2(y, x) with an error below 2e-5 rad, in arithmetic that vectorises (Abramowitz and Stegun 1964, 4.4.49)."""
+    """Return atan2(y, x) with an error below 2e-5 rad, in arithmetic that vectorises (Abramowitz and Stegun 1964,
+    4.4.49).
+    """
     ax, ay = abs(x), abs(y)
     z = min(ax, ay) / max(max(ax, ay), _TINY)
     z2 = z * z
@@ -177,11 +182,12 @@ def bearing(x, y):
 
 @kernel
 def align_scan(old, pose, x, y, c, s, const, beam, rays, shown):
-    """Write what the points of the scan ``old`` (B,), taken at ``pose`` (4,), are as a scan from (x, y) with heading (c, s).
+    """Write what the points of the scan ``old`` (B,), taken at ``pose`` (4,), are as a scan from (x, y) with heading
+    (c, s).
 
-    Points of neighbouring beams that lie near each other are joined by a line, so that the rays between them hit it; a ray
-    that meets nothing gets 1 (the greatest range). The first rows of ``rays`` (4, B) are scratch: x, y and beam of every point in
-    the present frame.
+    Points of neighbouring beams that lie near each other are joined by a line, so that the rays between them hit it; a
+    ray that meets nothing gets 1 (the greatest range). The first rows of ``rays`` (4, B) are scratch: x, y and beam of
+    every point in the present frame.
     """
     beams, range_max, per_beam = old.shape[0], const[RANGE_MAX], F1 / const[ANGLE_INCREMENT]
     around = per_beam * _TURN  # beams in a full circle
@@ -274,7 +280,9 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, be
 
 @kernel
 def write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i):
-    """Write the true state of the robot and of all circles, rotated so that x looks to the goal (Chen et al. 2019, eq. 1)."""
+    """Write the true state of the robot and of all circles, rotated so that x looks to the goal (Chen et al. 2019, eq.
+    1).
+    """
     out[i, :] = F0
     x, y = robot[w, r, X], robot[w, r, Y]
     g = min(np.int64(lane[w, r, GOAL_INDEX]), np.int64(level[k, NUM_GOALS]) - 1)
@@ -285,7 +293,12 @@ def write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w,
         c, s = dx / distance, dy / distance
     rc, rs = robot[w, r, COS], robot[w, r, SIN]
     vx, vy, radius = robot[w, r, VX], robot[w, r, VY], const[RADIUS]
-    out[i, 0], out[i, 1], out[i, 2], out[i, 3] = distance, const[MAX_SPEED], np.arctan2(rs * c - rc * s, rc * c + rs * s), radius
+    out[i, 0], out[i, 1], out[i, 2], out[i, 3] = (
+        distance,
+        const[MAX_SPEED],
+        np.arctan2(rs * c - rc * s, rc * c + rs * s),
+        radius,
+    )
     out[i, 4], out[i, 5] = c * vx + s * vy, c * vy - s * vx
     num = 0
     for j in range(world[w, NUM_CIRCLES]):
@@ -296,7 +309,9 @@ def write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w,
     for q in range(robot.shape[1]):
         if q != r and lane[w, q, ENDED] == 0:
             ox, oy = robot[w, q, X] - x, robot[w, q, Y] - y
-            num = insert_neighbor(neighbor, num, ox * ox + oy * oy, ox, oy, robot[w, q, VX], robot[w, q, VY], radius, F1)
+            num = insert_neighbor(
+                neighbor, num, ox * ox + oy * oy, ox, oy, robot[w, q, VX], robot[w, q, VY], radius, F1
+            )
     at = SELF_STATE
     for j in range(num):
         ox, oy, ux, uy, other = neighbor[j, 1], neighbor[j, 2], neighbor[j, 3], neighbor[j, 4], neighbor[j, 5]

@@ -204,7 +204,10 @@ def turn_at_walls(circle, circle_kind, world, stream, const, wall, box, w):
     """Undo the step of every circle that would touch an inner wall and send it elsewhere."""
     for i in range(world[w, NUM_CIRCLES]):
         kind = circle_kind[w, KIND, i]
-        if kind == STATIC or inner_wall_clearance(wall, box, circle[w, C_X, i], circle[w, C_Y, i]) >= circle[w, C_RADIUS, i]:
+        if (
+            kind == STATIC
+            or inner_wall_clearance(wall, box, circle[w, C_X, i], circle[w, C_Y, i]) >= circle[w, C_RADIUS, i]
+        ):
             continue
         circle[w, C_X, i], circle[w, C_Y, i] = circle[w, C_OLD_X, i], circle[w, C_OLD_Y, i]
         vx, vy = -circle[w, C_VX, i], -circle[w, C_VY, i]

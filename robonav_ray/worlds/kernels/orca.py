@@ -1,8 +1,9 @@
-"""Velocity selection by optimal reciprocal collision avoidance (van den Berg et al. 2011), as the RVO2 library computes it.
+"""Velocity selection by optimal reciprocal collision avoidance (van den Berg et al. 2011), as the RVO2 library computes
+it.
 
-A half-plane is a row (point x, point y, direction x, direction y); velocities to the left of the direction are allowed. Neighbours
-are rows (distance^2, x, y, vx, vy, radius, share), nearest first; ``share`` is the part of the avoidance that is ours: .5 for a
-neighbour that avoids us too.
+A half-plane is a row (point x, point y, direction x, direction y); velocities to the left of the direction are allowed.
+Neighbours are rows (distance^2, x, y, vx, vy, radius, share), nearest first; ``share`` is the part of the avoidance
+that is ours: .5 for a neighbour that avoids us too.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def violation(line, side, i, vx, vy):
 
 @kernel
 def best_on_line(line, side, k, top, ox, oy, direction_only):
-    """Return (ok, vx, vy): the best velocity on the edge of half-plane ``k`` under the ones before it (RVO2 linearProgram1)."""
+    """Return (ok, vx, vy): the best velocity on the edge of half-plane ``k`` under the ones before it (RVO2
+    linearProgram1).
+    """
     px, py, dx, dy = line[side, k, 0], line[side, k, 1], line[side, k, 2], line[side, k, 3]
     dot = px * dx + py * dy
     disc = dot * dot + top * top - px * px - py * py
@@ -114,7 +117,9 @@ def best_on_line(line, side, k, top, ox, oy, direction_only):
 
 @kernel
 def solve(line, side, num, top, ox, oy, direction_only):
-    """Return (failed_at, vx, vy): the velocity nearest to the wanted one, or farthest along it (RVO2 linearProgram2)."""
+    """Return (failed_at, vx, vy): the velocity nearest to the wanted one, or farthest along it (RVO2
+    linearProgram2).
+    """
     vx, vy = ox, oy
     speed = np.sqrt(ox * ox + oy * oy)
     if direction_only:
@@ -166,7 +171,8 @@ def least_violation(line, num_hard, begin, num, top, vx, vy):
 def orca_velocity(x, y, vx, vy, radius, want_x, want_y, top, neighbor, num, half, horizon, dt, line):
     """Return the new velocity (vx, vy) of a disc that wants (want_x, want_y) and may drive ``top`` m/s.
 
-    ``neighbor`` (num rows used); ``half``: half the side of a walled arena, 0 without walls; ``line`` (2, num + 4, 4) is scratch.
+    ``neighbor`` (num rows used); ``half``: half the side of a walled arena, 0 without walls; ``line`` (2, num + 4, 4)
+    is scratch.
     """
     num_hard = 0
     if half > F0:

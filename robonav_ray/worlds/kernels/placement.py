@@ -105,7 +105,9 @@ def place_robots(robot, stream, const, wall, box, w):
             x, y = between(stream, w, LAYOUT_STREAM, -room, room), between(stream, w, LAYOUT_STREAM, -room, room)
             slack = inner_wall_clearance(wall, box, x, y) - radius - _GAP
             for q in range(r):
-                slack = min(slack, distance(x, y, robot[w, q, X], robot[w, q, Y]) - radius - radius - const[START_CLEARANCE])
+                slack = min(
+                    slack, distance(x, y, robot[w, q, X], robot[w, q, Y]) - radius - radius - const[START_CLEARANCE]
+                )
             if slack > best:
                 best, robot[w, r, X], robot[w, r, Y] = slack, x, y
             if slack >= F0:
@@ -116,7 +118,9 @@ def place_robots(robot, stream, const, wall, box, w):
 @kernel
 def add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, kind, reacts, speed, size):
     """Draw circle ``i`` clear of robots and inner walls; False when no try found room (then it is left out)."""
-    radius = min(between(stream, w, LAYOUT_STREAM, const[RADIUS_MIN], const[RADIUS_MAX]) * size, HALF * const[HALF_SIDE])
+    radius = min(
+        between(stream, w, LAYOUT_STREAM, const[RADIUS_MIN], const[RADIUS_MAX]) * size, HALF * const[HALF_SIDE]
+    )
     room = const[HALF_SIDE] - radius
     found = False
     for _ in range(_TRIES):
@@ -136,7 +140,9 @@ def add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, kind,
 
 
 @kernel
-def place_dynamic(robot, circle, circle_kind, world, stream, const, behaviour, level, wall, box, w, k, num, speed_factor, size):
+def place_dynamic(
+    robot, circle, circle_kind, world, stream, const, behaviour, level, wall, box, w, k, num, speed_factor, size
+):
     """Add ``num`` moving circles behind the static ones, each on its way."""
     for m in range(num):
         kind = behaviour[k, m % np.int64(level[k, NUM_BEHAVIOURS])]
@@ -155,7 +161,9 @@ def place_dynamic(robot, circle, circle_kind, world, stream, const, behaviour, l
 
 @kernel
 def goal_slack(circle, goal, world, const, wall, box, w, r, g, x, y):
-    """Return how clear a goal at (x, y) is of circles placed so far, inner walls, the arena's edge and others' goals."""
+    """Return how clear a goal at (x, y) is of circles placed so far, inner walls, the arena's edge and others'
+    goals.
+    """
     need = const[RADIUS] + _GAP
     slack = min(inner_wall_clearance(wall, box, x, y), const[HALF_SIDE] - max(abs(x), abs(y))) - need
     for i in range(world[w, NUM_CIRCLES]):
@@ -199,18 +207,25 @@ def draw_tour(robot, circle, goal, world, stream, const, wall, box, w, r, num, b
 
 @kernel
 def place_goals(robot, circle, goal, world, stream, const, level, wall, box, w, k):
-    """Draw feasible tours: max_steps dt v_max >= 1.5 times their length; after 16 tours too long, legs are bounded instead."""
+    """Draw feasible tours: max_steps dt v_max >= 1.5 times their length; after 16 tours too long, legs are bounded
+    instead.
+    """
     num = np.int64(level[k, NUM_GOALS])
     budget = level[k, MAX_STEPS] * const[DT] * const[MAX_SPEED] / _SLACK
     for r in range(robot.shape[1]):
         for attempt in range(_TOURS + 1):
-            if draw_tour(robot, circle, goal, world, stream, const, wall, box, w, r, num, budget, attempt == _TOURS) <= budget:
+            if (
+                draw_tour(robot, circle, goal, world, stream, const, wall, box, w, r, num, budget, attempt == _TOURS)
+                <= budget
+            ):
                 break
 
 
 @kernel
 def place_crossing(robot, circle, circle_kind, goal, world, stream, const, w, num, kind, speed_factor, size):
-    """CrowdNav's circle crossing: the robot goes from (0, -4) to (0, 4), humans from about the circle to the other side."""
+    """CrowdNav's circle crossing: the robot goes from (0, -4) to (0, 4), humans from about the circle to the other
+    side.
+    """
     radius, gap = CROSSING_RADIUS_M, const[START_CLEARANCE]
     robot[w, 0, X], robot[w, 0, Y], robot[w, 0, YAW] = F0, -radius, HALF * _PI
     goal[w, 0, 0, G_X], goal[w, 0, 0, G_Y] = F0, radius
@@ -258,7 +273,9 @@ def clear_circles(circle, circle_kind, world, w):
 
 
 @kernel
-def draw_world(robot, lane, circle, circle_kind, goal, world, world_key, stream, tally, const, level, behaviour, wall, box, w):
+def draw_world(
+    robot, lane, circle, circle_kind, goal, world, world_key, stream, tally, const, level, behaviour, wall, box, w
+):
     """Begin the next episode of world ``w`` under its next level: place everything and clear all sums."""
     k = world[w, NEXT_LEVEL]
     world[w, LEVEL] = k
@@ -271,7 +288,9 @@ def draw_world(robot, lane, circle, circle_kind, goal, world, world_key, stream,
     num_static = varied_count(level[k, NUM_STATIC], level[k, OBSTACLE_COUNT], uniform(stream, w, LAYOUT_STREAM))
     num_dynamic = varied_count(level[k, NUM_DYNAMIC], level[k, OBSTACLE_COUNT], uniform(stream, w, LAYOUT_STREAM))
     if const[CIRCLE_CROSSING] > F0:
-        place_crossing(robot, circle, circle_kind, goal, world, stream, const, w, num_dynamic, behaviour[k, 0], speed, size)
+        place_crossing(
+            robot, circle, circle_kind, goal, world, stream, const, w, num_dynamic, behaviour[k, 0], speed, size
+        )
     else:
         place_robots(robot, stream, const, wall, box, w)
         for _ in range(num_static):
@@ -280,7 +299,21 @@ def draw_world(robot, lane, circle, circle_kind, goal, world, world_key, stream,
                 world[w, NUM_CIRCLES] += 1
         place_goals(robot, circle, goal, world, stream, const, level, wall, box, w, k)
         place_dynamic(
-            robot, circle, circle_kind, world, stream, const, behaviour, level, wall, box, w, k, num_dynamic, speed, size
+            robot,
+            circle,
+            circle_kind,
+            world,
+            stream,
+            const,
+            behaviour,
+            level,
+            wall,
+            box,
+            w,
+            k,
+            num_dynamic,
+            speed,
+            size,
         )
     for i in range(world[w, NUM_CIRCLES]):
         circle[w, C_OLD_X, i], circle[w, C_OLD_Y, i] = circle[w, C_X, i], circle[w, C_Y, i]

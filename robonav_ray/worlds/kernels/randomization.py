@@ -100,6 +100,7 @@ def check_levels(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> None:
                 raise ValueError(f"level {i}: placement='circle_crossing' has one goal; num_goals is {level.num_goals}")
         if reach < TOUR_SLACK * shortest:
             raise ValueError(
-                f"level {i} cannot be passed: in max_steps={level.max_steps} the robot drives at most {reach:.1f} m, and "
-                f"{level.num_goals} goals need at least {TOUR_SLACK * shortest:.1f} m; raise max_steps or lower num_goals"
+                f"level {i} cannot be passed: in max_steps={level.max_steps} the robot drives at most {reach:.1f} m, "
+                f"and {level.num_goals} goals need at least {TOUR_SLACK * shortest:.1f} m; raise max_steps or lower "
+                "num_goals"
             )

@@ -61,9 +61,11 @@ def command_change(robot, const, w, r, old0, old1):
 
 @hot_kernel
 def pay(robot, lane, goal, tally, const, level, w, r, k, hit, change):
-    """Add up the reward terms of the step, move on to the next goal, and write OUTCOME when the episode ends; return the reward.
+    """Add up the reward terms of the step, move on to the next goal, and write OUTCOME when the episode ends; return
+    the reward.
 
-    Progress pays gamma Phi(s') - Phi(s) with Phi = w (offset - |p - g_k| - remaining legs) and Phi(terminal) = 0 (Ng et al. 1999).
+    Progress pays gamma Phi(s') - Phi(s) with Phi = w (offset - |p - g_k| - remaining legs) and Phi(terminal) = 0 (Ng et
+    al. 1999).
     """
     lane[w, r, STEP] += 1
     g, num_goals = np.int64(lane[w, r, GOAL_INDEX]), np.int64(level[k, NUM_GOALS])

@@ -172,7 +172,9 @@ def reset_batch(state, params, scratch, out, mask, everyone):
 
 @kernel
 def end_world(state, params, scratch, out, w):
-    """Copy the last observation and sums of the robots of world ``w`` that ended in this step to where the caller finds them."""
+    """Copy the last observation and sums of the robots of world ``w`` that ended in this step to where the caller finds
+    them.
+    """
     lane, num_robots = state.lane, state.robot.shape[1]
     for r in range(num_robots):
         i = w * num_robots + r
@@ -204,8 +206,8 @@ def all_ended(lane, w):
 
 @hot_kernel
 def move_world(
-    robot, lane, circle, kind, goal, world, stream, tally, queue, wall, box, const, level, near, neighbor, line, command,
-    reward, terminated, truncated, parked, finished, w, k,
+    robot, lane, circle, kind, goal, world, stream, tally, queue, wall, box, const, level, near, neighbor, line,
+    command, reward, terminated, truncated, parked, finished, w, k,
 ):  # fmt: skip
     """Move everything in world ``w`` for one step and pay for it; return how many robots ended in it."""
     num_robots, num_ended = robot.shape[1], 0
@@ -252,8 +254,8 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
             continue
         k = world[w, LEVEL]
         ended = move_world(
-            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, const, level, near, neighbor, line, command,
-            reward, terminated, truncated, parked, finished, w, k,
+            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, const, level, near,
+            neighbor, line, command, reward, terminated, truncated, parked, finished, w, k,
         )  # fmt: skip
         if ended > 0:
             num_ended += ended
@@ -265,7 +267,7 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
         for r in range(num_robots):
             if lane[w, r, ENDED] == 0:
                 observe(
-                    robot, lane, circle, goal, world, stream, scans, state.scan_pose, obs_queue, wall, const, level, beam, rays, near,
-                    neighbor, w, r, k, obs, w * num_robots + r,
+                    robot, lane, circle, goal, world, stream, scans, state.scan_pose, obs_queue, wall, const, level,
+                    beam, rays, near, neighbor, w, r, k, obs, w * num_robots + r,
                 )  # fmt: skip
     return num_ended

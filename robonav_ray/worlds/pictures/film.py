@@ -22,8 +22,9 @@ _TRANSPARENT = 255
 def save_gif(frames: Iterable[np.ndarray], path: Path | str, fps: float) -> int:
     """Write ``frames``, (H, W, 3) uint8 each, as a GIF that loops for ever; return how many there were.
 
-    All frames share one palette, made of the frames (of the first 32, when ``frames`` is an iterator, which is read once and
-    never held as a whole) and of the colours that pictures of worlds are made of. A frame lasts 1 / ``fps`` s, to a hundredth.
+    All frames share one palette, made of the frames (of the first 32, when ``frames`` is an iterator, which is read
+    once and never held as a whole) and of the colours that pictures of worlds are made of. A frame lasts 1 / ``fps`` s,
+    to a hundredth.
     """
     if not 0.0 < fps <= 50.0:
         raise ValueError(f"fps must be above 0 and at most 50 (what viewers of GIF can show), got {fps}")
@@ -78,13 +79,17 @@ def _split(frames: Iterable[np.ndarray]) -> tuple[list[np.ndarray], Iterator[np.
 def _shared_palette(frames: Sequence[np.ndarray]) -> Image.Image:
     """Return a palette image: the named colours and their edges against the floor, then the frames' own."""
     named = [
-        value for name, value in vars(col).items() if name.isupper() and isinstance(value, tuple) and isinstance(value[0], int)
+        value
+        for name, value in vars(col).items()
+        if name.isupper() and isinstance(value, tuple) and isinstance(value[0], int)
     ]
     named += list(col.ROBOT)
     tones: list[Color] = list(dict.fromkeys(named))
     tones += [mix(tone, col.FLOOR, 0.5) for tone in tones]
     sample = np.concatenate([frame[::2, ::2] for frame in pick_moments(frames, _SAMPLES)], axis=1)
-    learnt = Image.fromarray(sample).quantize(colors=_NUM_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    learnt = Image.fromarray(sample).quantize(
+        colors=_NUM_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    )
     colors = [*chain.from_iterable(tones), *(learnt.getpalette() or [])][: 3 * 255]
     image = Image.new("P", (1, 1))
     image.putpalette(colors)
@@ -97,12 +102,16 @@ def pick_moments(frames: Sequence[np.ndarray], num: int) -> list[np.ndarray]:
     return [frames[i] for i in chosen]
 
 
-def contact_sheet(frames: Sequence[np.ndarray], num: int = 4, num_columns: int | None = None, gap_px: int = 12) -> np.ndarray:
+def contact_sheet(
+    frames: Sequence[np.ndarray], num: int = 4, num_columns: int | None = None, gap_px: int = 12
+) -> np.ndarray:
     """Return ``num`` moments of an episode side by side (or in rows of ``num_columns``), (H, W, 3) uint8."""
     if not len(frames):
         raise ValueError("there are no frames to choose from")
     if num < 1 or gap_px < 0 or (num_columns is not None and num_columns < 1):
-        raise ValueError(f"num ({num}) and num_columns ({num_columns}) must be at least 1, gap_px ({gap_px}) at least 0")
+        raise ValueError(
+            f"num ({num}) and num_columns ({num_columns}) must be at least 1, gap_px ({gap_px}) at least 0"
+        )
     chosen = pick_moments(frames, num)
     columns = min(num_columns or len(chosen), len(chosen))
     rows, (height, width, _) = -(-len(chosen) // columns), chosen[0].shape

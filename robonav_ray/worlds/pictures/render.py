@@ -1,4 +1,6 @@
-"""Pictures of a world: a ``Scene`` in, an RGB array out. Needs Pillow only: no window, no display, no fonts on the machine."""
+"""Pictures of a world: a ``Scene`` in, an RGB array out. Needs Pillow only: no window, no display, no fonts on the
+machine.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +59,8 @@ class Trail:
 class SceneRenderer:
     """Draws scenes at one size; keeps the floor and the fonts between calls.
 
-    The picture is ``size_px`` wide and, with the HUD line above the arena, ``size_px + hud_height`` high. The x axis of the
-    world points right, y up.
+    The picture is ``size_px`` wide and, with the HUD line above the arena, ``size_px + hud_height`` high. The x axis of
+    the world points right, y up.
     """
 
     def __init__(self, size_px: int = 480, title: str = "", hud: bool = True, max_steps: int | None = None) -> None:
@@ -91,7 +93,9 @@ class SceneRenderer:
         return np.array(picture)
 
     def _view_half(self, scene: Scene) -> float:
-        """Return half the side of what is shown: the arena, or without walls what the episode began with and a little around."""
+        """Return half the side of what is shown: the arena, or without walls what the episode began with and a little
+        around.
+        """
         if scene.walls:
             return scene.half_side_m * (1 + 2 * _MARGIN_FRAC)
         key = _episode_key(scene)
@@ -142,7 +146,9 @@ class _Canvas:
         py = (self.view_half_m - xy[:, 1]) * self.scale
         return list(zip(px.tolist(), py.tolist(), strict=True))
 
-    def disc(self, x: float, y: float, radius_m: float, fill: object = None, outline: object = None, width: int = 1) -> None:
+    def disc(
+        self, x: float, y: float, radius_m: float, fill: object = None, outline: object = None, width: int = 1
+    ) -> None:
         cx, cy = self.to_px(x, y)
         r = radius_m * self.scale
         self.draw.ellipse((cx - r, cy - r, cx + r, cy + r), fill=fill, outline=outline, width=width)  # type: ignore[arg-type]
@@ -211,7 +217,9 @@ def _draw_lidar(canvas: _Canvas, scene: Scene) -> None:
             length = np.repeat(np.minimum(ranges, part * scene.range_max_m), 2)
             outline = np.stack([x + length * np.cos(at), y + length * np.sin(at)], axis=1)
             points = canvas.points(outline)
-            canvas.draw.polygon(points if full_circle else [canvas.to_px(x, y), *points], fill=(*col.LIDAR, alpha // (1 + faint)))
+            canvas.draw.polygon(
+                points if full_circle else [canvas.to_px(x, y), *points], fill=(*col.LIDAR, alpha // (1 + faint))
+            )
         dot = max(0.02, 1.6 * canvas.thin / canvas.scale)
         color = mix(col.LIDAR, col.ROBOT[0], 0.45)
         for a, length in zip(angle[seen] + yaw, ranges[seen], strict=True):

@@ -25,7 +25,9 @@ class Window:
     """
 
     def __init__(self, title: str) -> None:
-        """Load pygame; the window opens with the first frame. DependencyNotInstalled says what to install when it is missing."""
+        """Load pygame; the window opens with the first frame. DependencyNotInstalled says what to install when it is
+        missing.
+        """
         self._pygame = _pygame()
         self._title = title
         self._surface: Any = None
@@ -33,7 +35,9 @@ class Window:
         self.is_open = True
 
     def show(self, frame: np.ndarray, fps: float) -> list[str]:
-        """Show ``frame`` (H, W, 3) uint8, wait for the rest of 1 / ``fps`` s, and return the names of keys pressed since."""
+        """Show ``frame`` (H, W, 3) uint8, wait for the rest of 1 / ``fps`` s, and return the names of keys pressed
+        since.
+        """
         if not self.is_open:
             return []
         pygame = self._pygame

@@ -53,7 +53,9 @@ def outcome_tone(scene: Scene) -> Color:
 
 
 def draw_hud(scene: Scene, width: int, height: int, title: str, max_steps: int | None) -> Image.Image:
-    """Return the line above the arena: title, one pip per goal (with several robots, per robot), step and a time bar."""
+    """Return the line above the arena: title, one pip per goal (with several robots, per robot), step and a time
+    bar.
+    """
     large = Image.new("RGB", (width * OVERSAMPLE, height * OVERSAMPLE), col.PAPER)
     pad, font = width * 0.02, font_of(max(9, round(height * 0.42)))
     steps = f"step {scene.step}" if max_steps is None else f"step {scene.step} / {max_steps}"

@@ -39,7 +39,8 @@ class Ears:
 
 
 def rows_of(settings: list[str], shares: list[tuple[int, int]]) -> np.ndarray:
-    """Every row that workers with these (first, number of) worlds ship in three fragments, in an order of their own content."""
+    """Every row that workers with these (first, number of) worlds ship in three fragments, in an order of their own
+    content."""
     config = load_run_config(
         None, [*settings, "algo.hidden_dims=[16]", "rollout.num_worlds=8", "rollout.steps_per_fragment=12",
                "env.world.lidar.num_beams=12"],
@@ -47,7 +48,9 @@ def rows_of(settings: list[str], shares: list[tuple[int, int]]) -> np.ndarray:
     task = describe_task(config)
     shapes = parameter_shapes(task.obs_dim, task.num_actions, config.algo, lidar_ring(config.env))
     rng = np.random.default_rng(0)
-    weights = PolicySnapshot(1, 0, tuple(shapes), tuple(rng.standard_normal(s).astype(np.float32) for s in shapes.values()))
+    weights = PolicySnapshot(
+        1, 0, tuple(shapes), tuple(rng.standard_normal(s).astype(np.float32) for s in shapes.values())
+    )
     rows = []
     for worker, (first, num) in enumerate(shares):
         ears = Ears(weights, 0.0 if config.algo.noisy else 0.2)

@@ -25,7 +25,9 @@ def test_an_update_is_one_graph(name):
     torch.compiler.reset()  # only so many variants of one function are traced
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's tracer warns about its own imports
-        traced = torch.compile(lambda b, d: objective.rows(online, online, target, b, d), backend="eager", fullgraph=True)
+        traced = torch.compile(
+            lambda b, d: objective.rows(online, online, target, b, d), backend="eager", fullgraph=True
+        )
         got = traced(batch, draws)
     torch.testing.assert_close(got.loss, expected.loss)
     torch.testing.assert_close(got.td_error, expected.td_error)

@@ -84,7 +84,9 @@ def test_categorical_loss_is_the_divergence_with_the_slope_of_the_cross_entropy(
 def test_categorical_mean():
     logits = rng().standard_normal((4, 3, 11)).astype(np.float32)
     expected = [[naive_softmax(row) @ np.linspace(-2, 3, 11) for row in rows] for rows in logits]
-    np.testing.assert_allclose(categorical.categorical_mean(tensor(logits), -2.0, 3.0).numpy(), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        categorical.categorical_mean(tensor(logits), -2.0, 3.0).numpy(), expected, rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kappa", [0.1, 1.0, 2.5])
@@ -107,7 +109,8 @@ def test_quantile_huber_loss_is_the_published_one(kappa, drawn):
 
 
 def test_quantile_loss_is_least_at_the_quantiles():
-    """With a small kappa the minimum over theta is the quantile of the targets: here the quartile midpoints of 0 .. 99."""
+    """With a small kappa the minimum over theta is the quantile of the targets: here the quartile midpoints of 0 ..
+    99."""
     theta = torch.zeros(1, 4, requires_grad=True)
     goal, tau = torch.arange(100.0).unsqueeze(0), update_draws.midpoints(4)
     optimizer = torch.optim.SGD([theta], lr=30.0)
@@ -127,7 +130,11 @@ def test_quantile_target():
 @pytest.mark.parametrize("tau", [0.03, 0.5])
 def test_munchausen_terms_are_the_published_ones(tau):
     q, next_q = rng().standard_normal((2, 8, 4)) * 0.3
-    action, reward, discount = rng().integers(0, 4, 8), rng().standard_normal(8), np.where(rng().random(8) < 0.4, 0.0, 0.9)
+    action, reward, discount = (
+        rng().integers(0, 4, 8),
+        rng().standard_normal(8),
+        np.where(rng().random(8) < 0.4, 0.0, 0.9),
+    )
     got = munchausen.munchausen_target(
         tensor(reward), tensor(discount), tensor(q), torch.from_numpy(action), tensor(next_q), 0.9, tau, -1.0
     ).numpy()

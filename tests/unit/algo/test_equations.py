@@ -30,14 +30,20 @@ def tensors(batch, *names):
 @pytest.mark.parametrize("double", [True, False])
 def test_targets(batch, double):
     reward, discount, online, target = tensors(batch, "reward", "discount", "online", "target")
-    got = losses.double_q_target(reward, discount, online, target) if double else losses.q_target(reward, discount, target)
+    got = (
+        losses.double_q_target(reward, discount, online, target)
+        if double
+        else losses.q_target(reward, discount, target)
+    )
     expected = naive_td_target(batch["reward"], batch["discount"], batch["online"], batch["target"], double)
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_td_error_is_target_minus_value(batch):
     got = losses.td_error(*tensors(batch, "online", "action", "reward"))
-    np.testing.assert_allclose(got.numpy(), batch["reward"] - batch["online"][np.arange(20), batch["action"]], rtol=1e-6)
+    np.testing.assert_allclose(
+        got.numpy(), batch["reward"] - batch["online"][np.arange(20), batch["action"]], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("delta", [0.5, 1.0, 3.0])

@@ -35,7 +35,8 @@ SWITCHES = {
 
 
 def chain():
-    """Five cells; right of the last pays 1 and ends. All ten transitions: (cell, action, reward, next cell, discount)."""
+    """Five cells; right of the last pays 1 and ends. All ten transitions: (cell, action, reward, next cell,
+    discount)."""
     cell, action = (a.ravel() for a in np.meshgrid(np.arange(LENGTH), np.arange(2), indexing="ij"))
     to = np.clip(cell + np.where(action == 1, 1, -1), 0, LENGTH)
     return cell, action, (to == LENGTH).astype(np.float32), to, np.where(to == LENGTH, 0.0, GAMMA).astype(np.float32)
@@ -110,7 +111,9 @@ def test_the_distribution_of_a_drawn_return_is_learned(distribution):
 
     def batches(_):
         action = rng.integers(0, 2, 128)
-        reward = np.where(action == 0, rng.choice([-1.0, 1.0], 128), rng.choice([0.0, 0.5, 1.0], 128)).astype(np.float32)
+        reward = np.where(action == 0, rng.choice([-1.0, 1.0], 128), rng.choice([0.0, 0.5, 1.0], 128)).astype(
+            np.float32
+        )
         return Batch(obs, torch.from_numpy(action), torch.from_numpy(reward), obs, torch.zeros(128), torch.ones(128))
 
     network = train(algo, batches, 1, 2, 700, 1e-2)

@@ -40,7 +40,9 @@ def assert_same(got: list[Row], expected: list[Row]) -> None:
         np.testing.assert_array_equal(a.obs, b.obs)
         np.testing.assert_array_equal(a.next_obs, b.next_obs)
         assert (a.action, a.policy_version) == (b.action, b.policy_version)
-        np.testing.assert_allclose([a.reward, a.discount, a.priority], [b.reward, b.discount, b.priority], rtol=2e-6, atol=2e-6)
+        np.testing.assert_allclose(
+            [a.reward, a.discount, a.priority], [b.reward, b.discount, b.priority], rtol=2e-6, atol=2e-6
+        )
 
 
 @pytest.mark.parametrize("steps_per_fragment", [1, 2, 7])
@@ -59,7 +61,9 @@ def test_rows_equal_the_plain_lists_with_parked_lanes_and_fragments(n_step, end_
             step = random_step(rng, num_lanes, fragment * steps_per_fragment + t, end_prob)
             active = rng.random(num_lanes) < 0.8
             before = row
-            row = folder.push(**step, policy_version=fragment, columns=columns, priority=priority, row=row, active=active)
+            row = folder.push(
+                **step, policy_version=fragment, columns=columns, priority=priority, row=row, active=active
+            )
             expected = []
             for lane in np.flatnonzero(active):
                 expected += lanes[lane].push(*(step[name][lane] for name in step), fragment)
@@ -78,7 +82,9 @@ def test_termination_wins_and_truncation_bootstraps():
     assert folder.push(**step, policy_version=1, columns=columns, priority=priority, row=0) == 2
     np.testing.assert_array_equal(columns[4][:2], np.float32([0.0, 0.5]))
     np.testing.assert_allclose(priority[0], abs(step["reward"][0] - step["q_taken"][0]), rtol=1e-6)
-    np.testing.assert_allclose(priority[1], abs(step["reward"][1] + 0.5 * step["final_q_max"][1] - step["q_taken"][1]), rtol=1e-6)
+    np.testing.assert_allclose(
+        priority[1], abs(step["reward"][1] + 0.5 * step["final_q_max"][1] - step["q_taken"][1]), rtol=1e-6
+    )
 
 
 def test_state_round_trip_continues_bit_identically():
@@ -109,7 +115,11 @@ def test_clear_forgets_only_those_lanes():
     )
     for t in range(2):
         folder.push(
-            **random_step(np.random.default_rng(t), 3, t, 0.0), policy_version=0, columns=columns, priority=priority, row=0
+            **random_step(np.random.default_rng(t), 3, t, 0.0),
+            policy_version=0,
+            columns=columns,
+            priority=priority,
+            row=0,
         )
     folder.clear(np.array([False, True, False]))
     assert folder.num_waiting == 4
@@ -134,7 +144,8 @@ def test_bad_use_is_refused_and_changes_nothing():
 @pytest.mark.parametrize("n_step", [1, 3, 5])
 @pytest.mark.parametrize("steps_per_fragment", [1, 2, 4, 100])
 def test_rows_of_known_episodes_wherever_fragments_are_cut(n_step, steps_per_fragment):
-    """One lane, episodes of 1 to 7 steps ending in turn by termination and truncation, reward = step: every row can be written down."""
+    """One lane, episodes of 1 to 7 steps ending in turn by termination and truncation, reward = step: every row can be
+    written down."""
     gamma, spec = 0.5, TransitionSpec.for_discrete((2,))
     folder, rows, expected = NStepFolder(1, 2, n_step, gamma), [], []
     columns, priority, row, in_fragment = spec.allocate(200), np.zeros(200, np.float32), 0, 0

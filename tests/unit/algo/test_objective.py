@@ -83,27 +83,34 @@ def naive_rows(algo, online, target, batch, draws):
     tau = draws.rows[:, : algo.num_tau].numpy()
     target_tau = draws.rows[:, algo.num_tau : algo.num_tau + algo.num_target_tau].numpy()
     if algo.distribution == "qr":
-        tau = np.broadcast_to((np.arange(algo.num_quantiles) + 0.5) / algo.num_quantiles, (NUM_ROWS, algo.num_quantiles))
+        tau = np.broadcast_to(
+            (np.arange(algo.num_quantiles) + 0.5) / algo.num_quantiles, (NUM_ROWS, algo.num_quantiles)
+        )
     values, next_values, next_q = here.values(obs, tau), ahead.values(next_obs, target_tau), ahead.q(next_obs)
     best = (chooser if algo.double else ahead).q(next_obs).argmax(1)
     temperature = algo.munchausen_tau
     if algo.munchausen:
         policies = [naive_log_policy(row, temperature) for row in ahead.q(obs)]
         reward = reward + [
-            algo.munchausen_alpha * max(policy[a], algo.munchausen_clip) for policy, a in zip(policies, action, strict=True)
+            algo.munchausen_alpha * max(policy[a], algo.munchausen_clip)
+            for policy, a in zip(policies, action, strict=True)
         ]
     loss, error = [], []
     for b in range(NUM_ROWS):
         mine, theirs = values[b, action[b]], next_values[b, best[b]]
         if algo.distribution == "c51":
-            goal = naive_projection(reward[b : b + 1], discount[b : b + 1], naive_softmax(theirs)[None], algo.v_min, algo.v_max)[
-                0
-            ]
-            loss.append(sum(m * (np.log(m) - np.log(p)) for m, p in zip(goal, naive_softmax(mine), strict=True) if m > 0))
+            goal = naive_projection(
+                reward[b : b + 1], discount[b : b + 1], naive_softmax(theirs)[None], algo.v_min, algo.v_max
+            )[0]
+            loss.append(
+                sum(m * (np.log(m) - np.log(p)) for m, p in zip(goal, naive_softmax(mine), strict=True) if m > 0)
+            )
             error.append(loss[-1])
             continue
         if algo.distribution == "none":
-            y = naive_td_target(reward[b : b + 1], discount[b : b + 1], [chooser.q(next_obs)[b]], [next_q[b]], algo.double)[0]
+            y = naive_td_target(
+                reward[b : b + 1], discount[b : b + 1], [chooser.q(next_obs)[b]], [next_q[b]], algo.double
+            )[0]
             if algo.munchausen:
                 y = reward[b] + discount[b] * naive_munchausen_value(next_q[b], temperature)
             error.append(y - mine[0])
@@ -180,4 +187,6 @@ def test_dropout_leaves_units_out_of_the_gradient_pass_only():
     assert not torch.equal(a.loss, b.loss)
     calm = objective.rows(online, online, target, batch, type(some)(torch.full_like(some.rows, 0.999), some.noise))
     keep = torch.full((1, online.num_dropout), 2.0)
-    np.testing.assert_allclose(calm.q.numpy(), online(batch.obs, None, None, keep).detach().mean(1).numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        calm.q.numpy(), online(batch.obs, None, None, keep).detach().mean(1).numpy(), rtol=1e-5, atol=1e-6
+    )

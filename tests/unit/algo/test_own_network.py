@@ -55,7 +55,13 @@ class NoModule(Net):
 class Nothing:
     def __init__(self, obs_dim, num_actions): ...
 '''
-CONFIG = ["env.id=CartPole-v1", "rollout.num_worlds=4", "replay.capacity=3000", "replay.min_size=300", "learner.batch_size=32"]
+CONFIG = [
+    "env.id=CartPole-v1",
+    "rollout.num_worlds=4",
+    "replay.capacity=3000",
+    "replay.min_size=300",
+    "learner.batch_size=32",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +79,8 @@ def test_a_run_learns_and_acts_with_it(tmp_path: Path) -> None:
     task = describe_task(config)
     check_own_network(task.obs_dim, task.num_actions, config.algo)
     wirings = [
-        LocalWiring(RunSession(config, task, create_run(config, tmp_path / name), None, time.monotonic())) for name in "ab"
+        LocalWiring(RunSession(config, task, create_run(config, tmp_path / name), None, time.monotonic()))
+        for name in "ab"
     ]
     for wiring in wirings:
         while wiring.learner_state.learner_step < 20:
@@ -110,7 +117,9 @@ def test_what_breaks_the_contract_is_refused(name: str, told: str) -> None:
         check_own_network(4, 2, config.algo)
 
 
-@pytest.mark.parametrize("override", ["algo.hidden_dims=[8]", "algo.distribution=qr", "algo.noisy=true", "algo.layer_norm=true"])
+@pytest.mark.parametrize(
+    "override", ["algo.hidden_dims=[8]", "algo.distribution=qr", "algo.noisy=true", "algo.layer_norm=true"]
+)
 def test_settings_that_it_would_ignore_are_refused(override: str) -> None:
     with pytest.raises(ConfigError, match=override.partition("=")[0].removeprefix("algo.")):
         load_run_config(None, [*CONFIG, "algo.network=my_networks:Net", override])

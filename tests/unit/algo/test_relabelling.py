@@ -14,7 +14,8 @@ KEY = np.uint64(12345)
 
 
 def random_steps(rng: np.random.Generator, lengths: list[int]) -> tuple[Steps, np.ndarray]:
-    """Walks on a line with few places, so that goals are reached often and by chance; returns the steps and each episode's begin."""
+    """Walks on a line with few places, so that goals are reached often and by chance; returns the steps and each
+    episode's begin."""
     total = sum(lengths) + len(lengths)
     place = rng.integers(0, 4, (total, 1)).astype(np.float32)
     obs = np.concatenate([place, np.full((total, 2), 99.0)], axis=1).astype(np.float32)
@@ -89,7 +90,9 @@ def test_goals_come_from_where_the_strategy_says_and_evenly(strategy: int) -> No
     for t in range(5):
         allowed = {FUTURE: range(t + 1, 6), EPISODE: range(1, 6), FINAL: range(5, 6)}[strategy]
         assert counts[t, [i for i in range(6) if i not in allowed]].sum() == 0
-        assert len(allowed) == 1 or chi_square_p(counts[t, list(allowed)], np.full(len(allowed), 1 / len(allowed))) > 1e-3
+        assert (
+            len(allowed) == 1 or chi_square_p(counts[t, list(allowed)], np.full(len(allowed), 1 / len(allowed))) > 1e-3
+        )
 
 
 def test_a_goal_depends_on_world_and_step_and_not_on_who_asks() -> None:

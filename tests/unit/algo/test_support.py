@@ -38,7 +38,10 @@ def test_a_support_that_ends_at_a_reward_for_ever_is_not_too_small():
     probability[0, -1] = 1.0
     for n in (1, 3, 7):
         reward = torch.tensor([sum(0.2 * 0.99**i for i in range(n))])
-        assert [x.item() for x in beyond_support(reward, torch.tensor([0.99**n]), probability, -20.0, 20.0)] == [0.0, 0.0]
+        assert [x.item() for x in beyond_support(reward, torch.tensor([0.99**n]), probability, -20.0, 20.0)] == [
+            0.0,
+            0.0,
+        ]
         assert beyond_support(reward, torch.tensor([0.99**n]), probability, -10.0, 10.0)[1].item() == 1.0
 
 

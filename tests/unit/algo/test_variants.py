@@ -42,7 +42,9 @@ def some_obs(num=33):
 
 def torch_q(network, obs, noise=None):
     with torch.inference_mode():
-        return network.q_values(torch.from_numpy(obs), None if noise is None else torch.from_numpy(noise.copy())).numpy()
+        return network.q_values(
+            torch.from_numpy(obs), None if noise is None else torch.from_numpy(noise.copy())
+        ).numpy()
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -31,7 +31,7 @@ VARIANTS: dict[str, AlgoConfig] = {
         "layer_norm": {"layer_norm": True},
         "dropout": {"dropout": 0.3, "layer_norm": True, "distribution": "iqn"},
         "lidar_conv": {"encoder": "lidar_conv", "conv_channels": (4, 6)},
-        "lidar_conv_all": {"encoder": "lidar_conv", "conv_channels": (5,), "conv_kernel": 7, "conv_stride": 5, "layer_norm": True,
-                           "noisy": True, "distribution": "c51", "num_atoms": 11},
+        "lidar_conv_all": {"encoder": "lidar_conv", "conv_channels": (5,), "conv_kernel": 7, "conv_stride": 5,
+                           "layer_norm": True, "noisy": True, "distribution": "c51", "num_atoms": 11},
     }.items()
 }  # fmt: skip

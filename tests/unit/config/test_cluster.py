@@ -1,4 +1,5 @@
-"""The cluster definition: the shipped one is valid, and what cannot work is refused with one message that names key and remedy."""
+"""The cluster definition: the shipped one is valid, and what cannot work is refused with one message that names key and
+remedy."""
 
 from __future__ import annotations
 
@@ -108,7 +109,9 @@ def test_a_mistake_in_the_file_is_named_with_its_line(tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text(SHIPPED.read_text().replace("dashboard: 8265", "dashboard: 6379"))
     line = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("ports:"))
-    with pytest.raises(ConfigError, match=rf"cluster\.yaml:{line}: ports: ports\.dashboard and ports\.gcs are both 6379"):
+    with pytest.raises(
+        ConfigError, match=rf"cluster\.yaml:{line}: ports: ports\.dashboard and ports\.gcs are both 6379"
+    ):
         load_cluster_definition(path)
 
 

@@ -87,8 +87,8 @@ def row(index: int, stage: StageConfig) -> str:
     level, epsilon, gate = stage.level, stage.epsilon, stage.gate
     obstacles = f"{level.num_static} static" if level.num_static else f"{level.num_dynamic} moving"
     return (
-        f"| {index} `{stage.name}` | {obstacles} | {level.num_goals} | {level.max_steps} | "
-        f"{epsilon.start:g}, {epsilon.end:g}, {epsilon.decay:g} | success ≥ {gate.min_success_frac:.0%}, return > {gate.min_return:g}, "
+        f"| {index} `{stage.name}` | {obstacles} | {level.num_goals} | {level.max_steps} | {epsilon.start:g}, "
+        f"{epsilon.end:g}, {epsilon.decay:g} | success ≥ {gate.min_success_frac:.0%}, return > {gate.min_return:g}, "
         f"collisions < {gate.max_collision_frac:.0%} |"
     ).replace("%", " %")
 
@@ -97,7 +97,11 @@ def test_the_table_is_the_default():
     config = RunConfig()
     for i, stage in enumerate(config.curriculum.stages):
         assert row(i, stage) in PAGES["curriculum.md"]
-    assert (config.curriculum.window, config.curriculum.gate_ladder_frac, config.rollout.ladder_exponent) == (50, 0.5, 7.0)
+    assert (config.curriculum.window, config.curriculum.gate_ladder_frac, config.rollout.ladder_exponent) == (
+        50,
+        0.5,
+        7.0,
+    )
     reward = config.env.world.reward
     assert (reward.goal, reward.finish, reward.collision) == (5.0, 5.0, -5.0)
 

@@ -50,7 +50,8 @@ def test_every_key_in_seconds_takes_a_unit_and_is_resolved_to_seconds(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "word", ["budget.time_s=-5m", "budget.time_s=infh", "budget.max_time_s=0s", "budget.grace_s=soon", "name=10m", "seed=10m"]
+    "word",
+    ["budget.time_s=-5m", "budget.time_s=infh", "budget.max_time_s=0s", "budget.grace_s=soon", "name=10m", "seed=10m"],
 )
 def test_bad_durations_name_their_key(word: str) -> None:
     if word == "name=10m":  # a text stays one

@@ -1,4 +1,6 @@
-"""Suites: what stands for all scenarios, sweeps that expand to scenarios by name, and what is wrong in one is told with its place."""
+"""Suites: what stands for all scenarios, sweeps that expand to scenarios by name, and what is wrong in one is told with
+its place.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,14 @@ def test_every_shipped_suite_can_be(config):
 def test_the_suite_speaks_for_its_scenarios(tmp_path: Path):
     path = written(
         tmp_path,
-        "family: odd\nstage: basic_navigation\nseed: 5\nnum_episodes: 60\nchanges: {env.world.arena_size_m: 12, level.num_static: 1}\n"
-        "scenarios:\n  - name: a\n  - {name: b, seed: 6, stage: full_challenge, changes: {level.num_static: 4}}\n",
+        "family: odd\n"
+        "stage: basic_navigation\n"
+        "seed: 5\n"
+        "num_episodes: 60\n"
+        "changes: {env.world.arena_size_m: 12, level.num_static: 1}\n"
+        "scenarios:\n"
+        "  - name: a\n"
+        "  - {name: b, seed: 6, stage: full_challenge, changes: {level.num_static: 4}}\n",
     )
     a, b = load_suite(path).all_scenarios()
     assert (a.family, a.seed, a.num_episodes, a.stage_index, b.seed, b.stage_index) == ("odd", 5, 60, 0, 6, 3)
@@ -43,9 +51,14 @@ def test_the_suite_speaks_for_its_scenarios(tmp_path: Path):
 def test_a_sweep_is_a_scenario_for_every_level(tmp_path: Path):
     path = written(
         tmp_path,
-        "sweeps:\n  - factors: [range_noise, slip]\n    key: level.randomization.*\n    levels: [0, 2]\n    at_once: both\n"
+        "sweeps:\n"
+        "  - factors: [range_noise, slip]\n"
+        "    key: level.randomization.*\n"
+        "    levels: [0, 2]\n"
+        "    at_once: both\n"
         "    draws: {name: drawn, num: 2, of: 1, level: 3, seed: 1}\n"
-        "  - factors: [speed]\n    values: {0.9: {env.world.obstacles.max_speed: 0.9}, wild: {env.world.obstacles.max_speed: 3}}\n",
+        "  - factors: [speed]\n"
+        "    values: {0.9: {env.world.obstacles.max_speed: 0.9}, wild: {env.world.obstacles.max_speed: 3}}\n",
     )
     found = {scenario.name: scenario for scenario in load_suite(path).all_scenarios()}
     assert list(found) == [
@@ -81,19 +94,28 @@ def test_an_entrant_keeps_sensor_and_body_but_for_what_the_scenario_names():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("scenarios:\n  - {name: a, changes: {env.world.arena_siz_m: 3}}", r"arena_siz_m: unknown key; did you mean 'arena_size_m'"),
+        (
+            "scenarios:\n  - {name: a, changes: {env.world.arena_siz_m: 3}}",
+            r"arena_siz_m: unknown key; did you mean 'arena_size_m'",
+        ),
         ("scenarios:\n  - {name: a, changes: {level.randomization.slip: 4}}", "less than or equal to 3"),
         ("scenarios:\n  - {name: a, changes: {learner.lr: 4}}", "'learner.lr' is neither of the worlds"),
         ("scenarios:\n  - {name: a, changes: {env.world.robot.drive.x: 4}}", "drive"),
-        ("scenarios:\n  - {name: a, stage: nowhere}", "there is no stage 'nowhere'; the stages are 0 .basic_navigation"),
-        ("scenarios:\n  - {name: a, num_episodes: 49}", "scenarios.0.num_episodes: input should be greater than or equal to 50"),
+        ("scenarios:\n  - {name: a, stage: nowhere}", "no stage 'nowhere'; the stages are 0 .basic_navigation"),
+        (
+            "scenarios:\n  - {name: a, num_episodes: 49}",
+            "scenarios.0.num_episodes: input should be greater than or equal to 50",
+        ),
         ("scenarios:\n  - {name: a, questions: x}", "scenarios.0.questions: unknown key; did you mean 'question'"),
         ("scenarios:\n  - {name: a}\n  - {name: a}", "the name 'a' stands twice"),
         ("scenarios: []", "there is none"),
         ("scenarios:\n  - {name: ../a}", "name"),
         ("sweeps:\n  - {factors: [slip], levels: [1]}", "either key and levels, or values"),
         ("sweeps:\n  - {factors: [slip, range_noise], key: level.num_static, levels: [1]}", "the same for all factors"),
-        ("sweeps:\n  - {factors: [slip], key: level.randomization.*, levels: [7]}", "sweeps: slip_7.*slip: input should be less"),
+        (
+            "sweeps:\n  - {factors: [slip], key: level.randomization.*, levels: [7]}",
+            "sweeps: slip_7.*slip: input should be less",
+        ),
         ("scenarios:\n  - {name: a, changes: {level: 3}}", "neither of the worlds"),
     ],
 )  # fmt: skip

@@ -1,4 +1,5 @@
-"""What is written for a number is a number, for a truth value true or false, for a text a text; nothing of an override is cut off."""
+"""What is written for a number is a number, for a truth value true or false, for a text a text; nothing of an override
+is cut off."""
 
 import re
 from pathlib import Path
@@ -47,8 +48,15 @@ def test_a_value_of_another_kind_is_refused(key: str, text: str, said: str, tmp_
 
 
 def test_numbers_may_be_written_as_people_do() -> None:
-    config = load_run_config(None, ["budget.max_env_steps=1e6", "seed=1_000", "algo.gamma=9e-1", "learner.batch_size=0x40"])
-    assert (config.budget.max_env_steps, config.seed, config.algo.gamma, config.learner.batch_size) == (1_000_000, 1000, 0.9, 64)
+    config = load_run_config(
+        None, ["budget.max_env_steps=1e6", "seed=1_000", "algo.gamma=9e-1", "learner.batch_size=0x40"]
+    )
+    assert (config.budget.max_env_steps, config.seed, config.algo.gamma, config.learner.batch_size) == (
+        1_000_000,
+        1000,
+        0.9,
+        64,
+    )
 
 
 def test_configs_that_are_put_together_keep_their_kinds_too() -> None:
@@ -111,7 +119,9 @@ def test_a_config_file_may_have_an_equals_sign_in_its_name(tmp_path: Path, monke
     assert split_arguments(["output_dir=other.yaml"]) == (None, ["output_dir=other.yaml"])
 
 
-def test_overrides_that_are_no_utf8_are_refused_and_others_are_read_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overrides_that_are_no_utf8_are_refused_and_others_are_read_in_any_locale(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(ConfigError, match="no UTF-8"):
         load_run_config(None, ["output_dir=\udcff"])
     with pytest.raises(ConfigError, match="no UTF-8"):

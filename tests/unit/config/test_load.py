@@ -62,7 +62,10 @@ def test_shipped_curricula_load(path: Path) -> None:
             ["run.yaml:3", "evaluation.levels: there is no stage 4", "3 (full_challenge)"],
         ),
         ("evaluation: {weights: mean}\n", ["evaluation.weights", "'averaged' or 'online'"]),
-        ("curriculum: {start_stage: 1, force_stage: 2}\n", ["start_stage (1)", "force_stage (2)", "leave one of the two out"]),
+        (
+            "curriculum: {start_stage: 1, force_stage: 2}\n",
+            ["start_stage (1)", "force_stage (2)", "leave one of the two out"],
+        ),
         (
             "env: {id: CartPole-v1}\ncurriculum: {force_stage: 1}\n",
             ["curriculum.force_stage: there is no stage 1", "open stage 0"],
@@ -71,10 +74,19 @@ def test_shipped_curricula_load(path: Path) -> None:
             "env: {id: CartPole-v1}\ncurriculum: {start_stage: 3}\n",
             ["curriculum.start_stage: there is no stage 3", "CartPole-v1"],
         ),
-        ("env: {id: CartPole-v1}\nevaluation: {levels: [1]}\n", ["evaluation.levels: there is no stage 1", "curriculum.stages"]),
-        ("learner: {target_interval: 100}\n", ["learner.target_interval (100)", "target_update is polyak", "leave it out"]),
+        (
+            "env: {id: CartPole-v1}\nevaluation: {levels: [1]}\n",
+            ["evaluation.levels: there is no stage 1", "curriculum.stages"],
+        ),
+        (
+            "learner: {target_interval: 100}\n",
+            ["learner.target_interval (100)", "target_update is polyak", "leave it out"],
+        ),
         ("learner: {target_update: hard, target_tau: 0.1}\n", ["learner.target_tau (0.1)", "target_update is hard"]),
-        ("replay: {sampler: uniform, priority_exponent: 0.5}\n", ["replay.priority_exponent (0.5)", "sampler is uniform"]),
+        (
+            "replay: {sampler: uniform, priority_exponent: 0.5}\n",
+            ["replay.priority_exponent (0.5)", "sampler is uniform"],
+        ),
         ("replay: {sampler: uniform, priority_epsilon: 0.5}\n", ["replay.priority_epsilon (0.5)"]),
         ("replay: {sampler: uniform, importance_exponent: 0.5}\n", ["replay.importance_exponent (0.5)"]),
         ("replay: {sampler: uniform, importance_exponent_final: 0.9}\n", ["replay.importance_exponent_final (0.9)"]),
@@ -113,7 +125,9 @@ def test_a_resolved_config_with_every_key_written_out_loads(tmp_path: Path, over
     assert load_run_config(write(tmp_path, dump_config(config))) == config
 
 
-@pytest.mark.parametrize("override", ["algo.v_max=.inf", "algo.v_min=.nan", "env.world.reward.goal=.nan", "budget.time_s=.inf"])
+@pytest.mark.parametrize(
+    "override", ["algo.v_max=.inf", "algo.v_min=.nan", "env.world.reward.goal=.nan", "budget.time_s=.inf"]
+)
 def test_numbers_that_are_not_finite_are_refused(override: str) -> None:
     with pytest.raises(ConfigError, match=rf"{override.partition('=')[0]}: input should be a finite number"):
         load_run_config(None, ["algo.distribution=c51", override])
@@ -134,14 +148,17 @@ def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 3
 
 
-@pytest.mark.parametrize("override", ["foo", "=3", "a..b=3", "learner.batch_size.x=3", "curriculum.stages.9.name=x", "learner=3"])
+@pytest.mark.parametrize(
+    "override", ["foo", "=3", "a..b=3", "learner.batch_size.x=3", "curriculum.stages.9.name=x", "learner=3"]
+)
 def test_bad_overrides(override: str) -> None:
     with pytest.raises(ConfigError, match="override"):
         load_run_config(None, [override])
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1e-4", 1e-4), ("no", "no"), ("1:30", "1:30"), ("0x10", 16), ("true", True), ("", None), ("1_000", 1000)]
+    ("text", "value"),
+    [("1e-4", 1e-4), ("no", "no"), ("1:30", "1:30"), ("0x10", 16), ("true", True), ("", None), ("1_000", 1000)],
 )
 def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
     assert load_run_config(None, ["env.id=CartPole-v1", f"env.kwargs.x={text}"]).env.kwargs["x"] == value
@@ -173,9 +190,14 @@ def test_fuzzed_configs_never_end_in_a_traceback(tmp_path: Path) -> None:
 
 
 def test_a_mistake_elsewhere_is_told_and_not_the_stages_that_an_override_goes_into() -> None:
-    for mistake, said in (("env.world.observation=state", "observation=lidar"), ("learner.batch_size=-1", "learner.batch_size")):
+    for mistake, said in (
+        ("env.world.observation=state", "observation=lidar"),
+        ("learner.batch_size=-1", "learner.batch_size"),
+    ):
         with pytest.raises(ConfigError, match=said):
             load_run_config(None, ["env.world.lidar.num_beams=12", mistake, "curriculum.stages.0.level.max_steps=40"])
     with pytest.raises(ConfigError, match="min_return") as raised:
-        load_run_config(None, ["env.id=CartPole-v1", "learner.batch_size=-1", "curriculum.stages.0.gate={min_return: x}"])
+        load_run_config(
+            None, ["env.id=CartPole-v1", "learner.batch_size=-1", "curriculum.stages.0.gate={min_return: x}"]
+        )
     assert "batch_size" in str(raised.value)

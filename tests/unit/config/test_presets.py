@@ -54,9 +54,18 @@ ON_OUR_WORLDS = {
 def test_on_our_worlds_a_preset_is_what_it_was(name):
     """What other environments need is not theirs: docs/policy_quality.md was measured with these."""
     config = load_run_config(None, [f"preset={name}"])
-    sizes = (config.learner.batch_size, config.replay.samples_per_insert, config.rollout.num_worlds, config.learner.target_update)
+    sizes = (
+        config.learner.batch_size,
+        config.replay.samples_per_insert,
+        config.rollout.num_worlds,
+        config.learner.target_update,
+    )
     assert sizes == ON_OUR_WORLDS[name]
-    assert (config.learner.target_tau, config.rollout.steps_per_fragment, config.learner.publish_interval) == (0.01, 32, 20)
+    assert (config.learner.target_tau, config.rollout.steps_per_fragment, config.learner.publish_interval) == (
+        0.01,
+        32,
+        20,
+    )
     assert (config.algo.v_min, config.algo.v_max) == (-10.0, 10.0)
 
 
@@ -75,7 +84,9 @@ def test_the_default_agent_is_the_same_everywhere():
 
 
 def test_users_settings_lie_over_the_sizes_for_other_environments():
-    config = load_run_config(None, ["preset=dqn", "env.id=CartPole-v1", "learner.batch_size=32", "rollout.num_worlds=4"])
+    config = load_run_config(
+        None, ["preset=dqn", "env.id=CartPole-v1", "learner.batch_size=32", "rollout.num_worlds=4"]
+    )
     assert (config.learner.batch_size, config.rollout.num_worlds, config.learner.target_update) == (32, 4, "polyak")
     config = load_run_config(None, ["preset=dqn", "env.id=CartPole-v1", "learner.target_update=hard"])
     assert (config.learner.target_update, config.learner.target_tau) == ("hard", 0.01)
@@ -130,9 +141,15 @@ def test_merging_goes_section_by_section_and_takes_lists_whole():
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("seed: 1\npreset: rainbo\n", ["run.yaml:2", "no 'rainbo'", "did you mean 'rainbow'", "munchausen, navigation"]),
+        (
+            "seed: 1\npreset: rainbo\n",
+            ["run.yaml:2", "no 'rainbo'", "did you mean 'rainbow'", "munchausen, navigation"],
+        ),
         ("preset: 7\n", ["run.yaml:1", "preset", "a text"]),
-        ("algo:\n  noisy: true\n", ["run.yaml:2", "algo.noisy", "epsilon 1", "curriculum.epsilon_scale=0", "algo.noisy=false"]),
+        (
+            "algo:\n  noisy: true\n",
+            ["run.yaml:2", "algo.noisy", "epsilon 1", "curriculum.epsilon_scale=0", "algo.noisy=false"],
+        ),
         ("preset: rainbow\ncurriculum: {epsilon_scale: 0.5}\n", ["algo.noisy", "curriculum.epsilon_scale=0"]),
         ("preset: rainbow\nalgo: {noisy: false}\n", ["curriculum.epsilon_scale (0)", "algo.noisy=true"]),
         ("algo: {munchausen: true}\n", ["munchausen does not go with double", "double=false"]),

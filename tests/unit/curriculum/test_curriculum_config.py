@@ -33,7 +33,10 @@ def test_the_examples_are_there():
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("curriculum.stages.2.gate.min_return=20", ["curriculum.stages.2.gate.min_return", "multi_goal_planning", "at most 20"]),
+        (
+            "curriculum.stages.2.gate.min_return=20",
+            ["curriculum.stages.2.gate.min_return", "multi_goal_planning", "at most 20"],
+        ),
         ("curriculum.stages.0.gate.max_collision_frac=0", ["curriculum.stages.0.gate.max_collision_frac"]),
         ("curriculum.stages.0.gate.min_success_frac=1.2", ["curriculum.stages.0.gate.min_success_frac"]),
         ("curriculum.stages.3.level.num_goals=1", ["curriculum.stages.3.gate.min_return", "full_challenge"]),

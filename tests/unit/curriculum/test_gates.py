@@ -14,7 +14,13 @@ from robonav_ray.records import Outcome
 def test_window_keeps_the_last_episodes_and_says_what_they_were():
     window = GateWindow(4)
     assert window.figures() == WindowFigures()
-    for outcome, task_return in [(Outcome.TIMEOUT, 100.0), (1, 10.0), (1, 10.0), (Outcome.COLLISION_WALL, -5.0), (6, 1.0)]:
+    for outcome, task_return in [
+        (Outcome.TIMEOUT, 100.0),
+        (1, 10.0),
+        (1, 10.0),
+        (Outcome.COLLISION_WALL, -5.0),
+        (6, 1.0),
+    ]:
         window.add(int(outcome), task_return)
     assert window.is_full
     assert window.figures() == WindowFigures(4, 0.5, 0.25, 4.0)
@@ -96,7 +102,13 @@ def test_state_round_trip_in_the_middle_of_random_traffic():
     num_entered = 0
     for step in range(300):
         worker = int(rng.integers(3))
-        event = (worker, step + int(rng.integers(20)), int(rng.integers(8)), int(rng.integers(1, 7)), float(rng.normal()))
+        event = (
+            worker,
+            step + int(rng.integers(20)),
+            int(rng.integers(8)),
+            int(rng.integers(1, 7)),
+            float(rng.normal()),
+        )
         if step == 150:
             twin.load_state_dict(json.loads(json.dumps(order.state_dict())))
         for o in (order, twin) if step >= 150 else (order,):

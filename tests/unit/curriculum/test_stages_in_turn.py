@@ -19,7 +19,9 @@ from robonav_ray.runs.progress import write_progress
 NUM_WORLDS, NUM_GATE_WORLDS = 16, 8
 GATE = GateConfig(min_success_frac=0.7, min_return=5.0, max_collision_frac=0.3)
 CONFIG = CurriculumConfig(
-    stages=tuple(StageConfig(name=f"s{i}", gate=GATE, epsilon=EpsilonConfig(start=0.5, end=0.1, decay=0.99)) for i in range(3)),
+    stages=tuple(
+        StageConfig(name=f"s{i}", gate=GATE, epsilon=EpsilonConfig(start=0.5, end=0.1, decay=0.99)) for i in range(3)
+    ),
     window=50,
 )
 
@@ -142,7 +144,9 @@ def test_forcing_stays_until_released_and_force_stage_passes_at_its_own_gate():
     assert not curriculum.passed
     feed(curriculum, 51, 1, start=490)
     progress = curriculum.progress()
-    assert (progress.stage, progress.forced, progress.passed) == (1, True, True), "the stage that it is held in is the whole task"
+    assert (progress.stage, progress.forced, progress.passed) == (1, True, True), (
+        "the stage that it is held in is the whole task"
+    )
     assert [t.reason for t in progress.transitions] == ["forced", "passed"]
     curriculum.force(None)
     assert not curriculum.passed, "released, the last stage is the task again"
@@ -249,7 +253,9 @@ def test_state_round_trip_goes_on_exactly_as_before():
         state = json.loads(json.dumps(curriculum.state_dict()))
         twin.load_state_dict(state)
         after = twin.state_dict()
-        assert {k: v for k, v in after.items() if k != "elapsed_s"} == {k: v for k, v in state.items() if k != "elapsed_s"}
+        assert {k: v for k, v in after.items() if k != "elapsed_s"} == {
+            k: v for k, v in state.items() if k != "elapsed_s"
+        }
         for c in (curriculum, twin):
             c.report(make_results(0, [one(0, 9000 + i, world=i) for i in range(8)], 9500, 0))
             c.report(make_results(1, [], 9600, 0))
@@ -339,7 +345,9 @@ def test_a_return_that_is_not_finite_is_written_as_null(tmp_path):
 
 def linear_curriculum() -> Curriculum:
     epsilon = EpsilonConfig(start=1.0, end=0.1, schedule="linear", steps=20_000)
-    return Curriculum(CurriculumConfig(stages=(StageConfig(name="only", gate=GateConfig(min_return=1e9), epsilon=epsilon),)))
+    return Curriculum(
+        CurriculumConfig(stages=(StageConfig(name="only", gate=GateConfig(min_return=1e9), epsilon=epsilon),))
+    )
 
 
 @pytest.mark.parametrize(("num_workers", "seed"), [(1, 0), (2, 1), (8, 2)])

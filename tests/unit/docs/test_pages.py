@@ -1,4 +1,5 @@
-"""README and docs hold: their links lead somewhere, their commands exist, their Python compiles, and what is generated is up to date."""
+"""README and docs hold: their links lead somewhere, their commands exist, their Python compiles, and what is generated
+is up to date."""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ def test_the_readme_is_a_door():
 
 def test_every_page_is_in_the_index():
     listed = {
-        name for block in re.findall(r"```\{toctree\}\n(.*?)```", PAGES["docs/index.md"], re.DOTALL) for name in block.split()
+        name
+        for block in re.findall(r"```\{toctree\}\n(.*?)```", PAGES["docs/index.md"], re.DOTALL)
+        for name in block.split()
     }
     pages = {page.removeprefix("docs/").removesuffix(".md") for page in PAGES if page.startswith("docs/")}
     assert {page for page in pages if not page.startswith("decisions/0")} - {"index"} <= listed
@@ -121,7 +124,9 @@ def test_every_script_and_target_exists():
 def defined_in(module: str) -> set[str]:
     """Return the names that a module of ours has, without importing it."""
     path = ROOT / module.replace(".", "/")
-    source = next(file for file in (path.with_suffix(".py"), path / "__init__.pyi", path / "__init__.py") if file.is_file())
+    source = next(
+        file for file in (path.with_suffix(".py"), path / "__init__.pyi", path / "__init__.py") if file.is_file()
+    )
     names: set[str] = set()
     for node in ast.parse(source.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom):

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from test_evaluation_statistics import make_table
 
-from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, to_markdown, verdict, write_report
+from robonav_ray.evaluation.report import (
+    EvaluationReport,
+    LevelReport,
+    print_report,
+    to_markdown,
+    verdict,
+    write_report,
+)
 from robonav_ray.evaluation.statistics import summarize
 from robonav_ray.screen import Screen
 
@@ -19,18 +26,23 @@ _UNKNOWN = np.full(20, np.nan, np.float32)
 GOAL_ENV = LevelReport(
     "open",
     summarize(
-        make_table([1] * 18 + [6] * 2, goals_reached=_UNKNOWN, path_length_m=_UNKNOWN, min_clearance_m=_UNKNOWN, step_s=None)
+        make_table(
+            [1] * 18 + [6] * 2, goals_reached=_UNKNOWN, path_length_m=_UNKNOWN, min_clearance_m=_UNKNOWN, step_s=None
+        )
     ),
 )
 
 
 def make_report(*levels: LevelReport) -> EvaluationReport:
-    return EvaluationReport("run curriculum-1", "lidar only", "robonav_ray/Nav-v0", 1_000_003, levels, env_steps=1_200_000)
+    return EvaluationReport(
+        "run curriculum-1", "lidar only", "robonav_ray/Nav-v0", 1_000_003, levels, env_steps=1_200_000
+    )
 
 
 def test_verdict_is_one_line_with_its_interval():
     assert verdict(NAVIGATION) == (
-        "full_challenge: success in 78.3% of 1,000 unseen worlds (95% interval 75.6% to 80.7%), 20.1% collisions, 1.6% timeouts"
+        "full_challenge: success in 78.3% of 1,000 unseen worlds (95% interval 75.6% to 80.7%), 20.1% collisions, 1.6% "
+        "timeouts"
     )
     assert verdict(OPEN) == "open: mean return 480.00 (480.00 to 480.00) over 20 unseen episodes"
 

@@ -9,7 +9,14 @@ import pytest
 from scipy import stats
 
 from robonav_ray.evaluation.episodes import EpisodeTable
-from robonav_ray.evaluation.statistics import imputed_time_s, mean, rate, success_weighted_path_length, summarize, wilson_interval
+from robonav_ray.evaluation.statistics import (
+    imputed_time_s,
+    mean,
+    rate,
+    success_weighted_path_length,
+    summarize,
+    wilson_interval,
+)
 from robonav_ray.records import Outcome
 
 
@@ -113,7 +120,9 @@ def test_summary_known_answers():
 def test_what_is_not_known_stays_out():
     n = 4
     nothing = np.full(n, np.nan, np.float32)
-    s = summarize(make_table([0] * n, total_return=[1.0, 2.0, 3.0, 4.0], path_length_m=nothing, min_clearance_m=nothing))
+    s = summarize(
+        make_table([0] * n, total_return=[1.0, 2.0, 3.0, 4.0], path_length_m=nothing, min_clearance_m=nothing)
+    )
     assert (s.success, s.spl, s.danger_frac, s.goals_reached) == (None, None, None, None)
     assert s.total_return.value == pytest.approx(2.5)
     failed = summarize(make_table([6] * n, max_steps=None))

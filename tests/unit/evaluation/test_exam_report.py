@@ -1,4 +1,6 @@
-"""The exam as a report: seeds of a method are one contestant, the first page says who is better, the same exam is the same bytes."""
+"""The exam as a report: seeds of a method are one contestant, the first page says who is better, the same exam is the
+same bytes.
+"""
 
 from dataclasses import replace
 from pathlib import Path

@@ -26,14 +26,23 @@ def episodes(num: int, seed: int, **extra: np.ndarray) -> EpisodeTable:
     rng = np.random.default_rng(seed)
     floats = {
         name: rng.random(num, np.float32)
-        for name in ("task_return", "total_return", "goals_reached", "path_length_m", "shortest_path_length_m", "min_clearance_m")
+        for name in (
+            "task_return",
+            "total_return",
+            "goals_reached",
+            "path_length_m",
+            "shortest_path_length_m",
+            "min_clearance_m",
+        )
     }
     length, outcome = rng.integers(1, 400, num).astype(np.int32), rng.integers(1, 7, num).astype(np.int8)
     return EpisodeTable(np.arange(num), outcome, length, **floats, step_s=0.1, max_steps=400, extra=extra)
 
 
 def an_exam() -> ExamTable:
-    entrants = [EntrantFacts(name, "planner", "true state", name, None, name, {"revision": "x"}) for name in ("orca", "dwa")]
+    entrants = [
+        EntrantFacts(name, "planner", "true state", name, None, name, {"revision": "x"}) for name in ("orca", "dwa")
+    ]
     scenarios = [
         ScenarioFacts("clean", "?", "mine", "robustness", "slip", 0.0, "full_challenge", {"a": 1}, 60, 7, 0.1, 400),
         ScenarioFacts("beams", "?", "mine", "generalisation", "", None, "full_challenge", {}, 60, 7, 0.1, 400),
@@ -44,7 +53,11 @@ def an_exam() -> ExamTable:
         (0, 1): episodes(60, 3),
     }
     return ExamTable.of_cells(
-        entrants, scenarios, cells, missing={(1, 1): "sees 36 beams"}, decisions={(0, 0): Decisions(1e-5, 2e-5, 400, 256)}
+        entrants,
+        scenarios,
+        cells,
+        missing={(1, 1): "sees 36 beams"},
+        decisions={(0, 0): Decisions(1e-5, 2e-5, 400, 256)},
     )
 
 
@@ -118,7 +131,9 @@ def test_what_exam_json_says_is_vetted(tmp_path: Path, change, told: str):
 def test_what_the_rows_hold_is_vetted(tmp_path: Path, name: str, value, told: str):
     exam = an_exam()
     exam.save(tmp_path)
-    columns = {**exam.columns, name: value} if value is not None else {k: v for k, v in exam.columns.items() if k != name}
+    columns = (
+        {**exam.columns, name: value} if value is not None else {k: v for k, v in exam.columns.items() if k != name}
+    )
     data = write_rows(columns)
     (tmp_path / EPISODES_PARQUET).write_bytes(data)
     changed(tmp_path, lambda d: d["sha256"].update({EPISODES_PARQUET: hashlib.sha256(data).hexdigest()}))

@@ -1,4 +1,4 @@
-"""The meter: known values on episodes made by hand, its slow twin on random ones, and episodes that it does not change."""
+"""The meter: known values on episodes made by hand, its slow twin on random ones, and episodes it does not change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ LEVEL = LevelConfig(num_static=0, num_dynamic=1, num_goals=1, max_steps=50)
 
 
 def world_of(circle: tuple[float, float, float, float], kind: int, **level) -> BatchedWorlds:
-    """One robot at the origin that looks along x, one circle of .5 m (x, y, v_x, v_y), the goal 4 m ahead; no walls but the arena's."""
+    """One robot at the origin that looks along x, one circle of .5 m (x, y, v_x, v_y), the goal 4 m ahead; no walls but
+    the arena's.
+    """
     worlds = BatchedWorlds(WorldConfig(), (LEVEL.model_copy(update=level),), 1, 0, 0.99)
     worlds.reset()
     robot, c, state = worlds.state.robot[0, 0], worlds.state.circle[0], worlds.state
@@ -42,7 +44,9 @@ def driven(worlds: BatchedWorlds, command: tuple[float, float], steps: int = 50)
         if worlds.out.finished[0]:
             break
     assert worlds.out.finished[0]
-    return {name: float(value[0]) for name, value in meter.columns().items()} | {"outcome": float(worlds.out.final_lane[0, 0])}
+    return {name: float(value[0]) for name, value in meter.columns().items()} | {
+        "outcome": float(worlds.out.final_lane[0, 0])
+    }
 
 
 def test_a_robot_that_drives_into_what_stands_moved_into_it():

@@ -1,4 +1,6 @@
-"""Every metric on three episodes made by hand, whose numbers are known: a success, a collision, and one whose time was up."""
+"""Every metric on three episodes made by hand, whose numbers are known: a success, a collision, and one whose time was
+up.
+"""
 
 from __future__ import annotations
 

@@ -26,8 +26,9 @@ def write_run(run: Path) -> None:
             "curriculum/success_frac": float(np.clip(progress + noise, 0, 1)),
             "curriculum/collision_frac": float(np.clip(0.9 - progress - noise, 0, 1)),
             "curriculum/return_mean": 10 * progress * (stage + 1) / 2, "rollout/env_steps_per_s": 9000 + 800 * noise,
-            "learner/steps_per_s": 200 + 100 * noise, "replay/samples_per_insert": 8 + noise, "learner/policy_lag_mean": 2 + noise,
-            "learner/policy_lag_max": 6 + 10 * noise, "learner/td_error_mean": 0.5 - 0.2 * progress, "learner/q_mean": None,
+            "learner/steps_per_s": 200 + 100 * noise, "replay/samples_per_insert": 8 + noise,
+            "learner/policy_lag_mean": 2 + noise, "learner/policy_lag_max": 6 + 10 * noise,
+            "learner/td_error_mean": 0.5 - 0.2 * progress, "learner/q_mean": None,
         })  # fmt: skip
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (run / "metrics.jsonl").write_text(text + '{"step": 99, "cur')
@@ -69,7 +70,9 @@ def test_without_success_the_return_is_what_is_drawn_large(tmp_path):
     told = load_curves(tmp_path)
     assert [metric for metric, _, _ in top_lines(told)] == ["curriculum/success_frac", "curriculum/collision_frac"]
     path = tmp_path / "metrics.jsonl"
-    path.write_text(path.read_text().replace("curriculum/success_frac", "info/a").replace("curriculum/collision_frac", "info/b"))
+    path.write_text(
+        path.read_text().replace("curriculum/success_frac", "info/a").replace("curriculum/collision_frac", "info/b")
+    )
     assert [metric for metric, _, _ in top_lines(load_curves(tmp_path))] == ["curriculum/return_mean"]
     assert draw_curves(tmp_path).is_file()
 

@@ -115,7 +115,8 @@ def test_what_never_differs_is_no_claim() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "text"), [(0.5, "p = .50"), (0.0312, "p = .031"), (0.00123, "p = .0012"), (1e-9, "p < .0001"), (1.0, "p = 1.00")]
+    ("p", "text"),
+    [(0.5, "p = .50"), (0.0312, "p = .031"), (0.00123, "p = .0012"), (1e-9, "p < .0001"), (1.0, "p = 1.00")],
 )
 def test_p_is_told_with_two_digits_that_count(p: float, text: str) -> None:
     assert words.p_text(p) == text

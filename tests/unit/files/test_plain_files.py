@@ -116,7 +116,12 @@ def test_lines_and_documents(tmp_path: Path) -> None:
 
 
 def test_missing_files_are_said_to_be_missing(tmp_path: Path) -> None:
-    for opener in (plain_files.read_bytes, plain_files.open_reading, OPENERS["read_lines"], OPENERS["open_lock to look"]):
+    for opener in (
+        plain_files.read_bytes,
+        plain_files.open_reading,
+        OPENERS["read_lines"],
+        OPENERS["open_lock to look"],
+    ):
         with pytest.raises(FileNotFoundError):
             opener(tmp_path / "file")
     (tmp_path / "file").write_text("")
@@ -185,7 +190,9 @@ def test_replace_takes_the_place_of_plain_files_only(odd: str, tmp_path: Path) -
     assert (os.lstat(tmp_path / "file"), os.listdir(tmp_path)) == (before, ["file"])
 
 
-def test_a_link_that_waits_under_the_new_files_name_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_that_waits_under_the_new_files_name_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     victim = tmp_path / "victim"
     victim.write_text("dear")
     monkeypatch.setattr(plain_files.secrets, "token_hex", lambda _: "guessed")

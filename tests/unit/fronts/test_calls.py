@@ -37,8 +37,9 @@ from tests.unit.tracking.test_panel import STATUS
 STEPS = 2000
 SHORT = {
     **{key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in SMALL)},
-    "budget.max_env_steps": STEPS, "evaluation.num_episodes": 4, "evaluation.num_worlds": 4, "evaluation.gif_episodes": 0,
-    "tracking.interval_s": 0.1, "tracking.backends": ["jsonl"], "checkpoint.interval_s": 1000,
+    "budget.max_env_steps": STEPS, "evaluation.num_episodes": 4, "evaluation.num_worlds": 4,
+    "evaluation.gif_episodes": 0, "tracking.interval_s": 0.1, "tracking.backends": ["jsonl"],
+    "checkpoint.interval_s": 1000,
 }  # fmt: skip
 
 
@@ -92,7 +93,9 @@ def test_the_command_line_makes_the_same_bits(
     assert one == other
 
 
-def test_an_interrupt_ends_the_run_with_a_checkpoint_and_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_the_run_with_a_checkpoint_and_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Interrupting(NoPanel):
         def update(self, status: Any) -> None:
             if status.facts.learner_steps > 20:
@@ -100,7 +103,9 @@ def test_an_interrupt_ends_the_run_with_a_checkpoint_and_it_goes_on(tmp_path: Pa
 
     before = program()
     monkeypatch.setattr(call_display, "PlainPanel", lambda write: Interrupting())
-    stopped = rn.train(SHORT | {"budget.max_env_steps": 10**6}, {"checkpoint.interval_s": 1000}, local=True, out=tmp_path / "run")
+    stopped = rn.train(
+        SHORT | {"budget.max_env_steps": 10**6}, {"checkpoint.interval_s": 1000}, local=True, out=tmp_path / "run"
+    )
     assert (stopped.status, stopped.evaluation, stopped.path) == ("unfinished", None, tmp_path / "run")
     assert program() == before
     assert rn.runs(tmp_path)[["name", "status", "steps"]].values.tolist() == [["run", "unfinished", stopped.env_steps]]
@@ -212,7 +217,12 @@ def test_runs_are_a_table_and_the_room_of_that_name_can_be_called(result: rn.Tra
     table = rn.runs(result.path.parent)
     assert list(table.columns) == ["name", "status", "seed", "steps", "success", "started", "path"]
     row = table.iloc[-1]
-    assert (row["name"], row["status"], row["seed"], row["steps"]) == (result.path.name, "finished", 3, result.env_steps)
+    assert (row["name"], row["status"], row["seed"], row["steps"]) == (
+        result.path.name,
+        "finished",
+        3,
+        result.env_steps,
+    )
     assert 0.0 <= row["success"] <= 1.0
     assert row["started"].tzinfo is not None
     assert Path(row["path"]) == result.path
@@ -234,7 +244,8 @@ def test_a_config_may_be_a_path_a_mapping_a_config_or_nothing(tmp_path: Path) ->
     nested = {"env": {"id": "CartPole-v1"}, "seed": np.int64(5)}
     for given in (path, str(path), nested, {"env.id": "CartPole-v1", "seed": 5}, made(path)):
         config = made(
-            given, {"algo.hidden_dims": (32, 16), "learner.learning_rate": np.float64(1e-4), "env.kwargs": {"a.b": "1e5"}}
+            given,
+            {"algo.hidden_dims": (32, 16), "learner.learning_rate": np.float64(1e-4), "env.kwargs": {"a.b": "1e5"}},
         )
         assert (config.env.id, config.seed, config.algo.hidden_dims) == ("CartPole-v1", 5, (32, 16))
         assert config.learner.learning_rate == 1e-4
@@ -316,13 +327,15 @@ import robonav_ray as rn
 assert rn.runs.__name__ == "robonav_ray.runs", "before anything has imported the room"
 assert "pandas" not in sys.modules
 short = eval(sys.argv[1])
-result = rn.train(short, {"budget.max_env_steps": 1000, "evaluation.num_episodes": 2}, local=True, out="run", quiet=True)
+changes = {"budget.max_env_steps": 1000, "evaluation.num_episodes": 2}
+result = rn.train(short, changes, local=True, out="run", quiet=True)
 policy = rn.load_policy(result.path)
 policy.act(np.zeros(policy.obs_dim, np.float32))
 rn.evaluate(result.path, episodes=2, stages=[0], quiet=True)
 assert len(result.metrics()) > 0 and len(rn.runs(".")) == 1
 from robonav_ray.cli import main
-for words in (["train", "--local", "--resume", "run", "budget.max_env_steps=1100"], ["evaluate", "run", "--episodes", "2", "--stages", "0"],
+for words in (["train", "--local", "--resume", "run", "budget.max_env_steps=1100"],
+              ["evaluate", "run", "--episodes", "2", "--stages", "0"],
               ["play", "run", "--episodes", "1", "--stage", "0", "--output", "a.gif"], ["runs", "list", "."]):
     sys.argv = ["robonav", *words]
     try:
@@ -338,7 +351,12 @@ print("without Ray")
 
 def test_what_is_local_never_imports_ray(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ALONE, repr(SHORT)], cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, "-c", ALONE, repr(SHORT)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("without Ray\n")

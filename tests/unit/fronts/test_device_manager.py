@@ -28,7 +28,8 @@ def make_model() -> nn.Module:
 
 
 class Growing(nn.Module):
-    """Takes ``bytes_per_row`` for every row, twice that from ``jumps_at`` rows, or anything else that ``grow`` makes of them."""
+    """Takes ``bytes_per_row`` for every row, twice that from ``jumps_at`` rows, or anything else that ``grow`` makes of
+    them."""
 
     def __init__(self, grow) -> None:
         super().__init__()
@@ -84,7 +85,9 @@ def test_memory_is_predicted_before_it_is_taken(monkeypatch):
 
 def test_a_model_that_grows_all_at_once_fails_as_an_error_and_not_as_a_kill(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 500 * MIB)
-    search = DeviceManager.search_batch_size(Growing(lambda rows: 64 << 30 if rows >= 64 else 1024), (4,), max_step_s=60.0)
+    search = DeviceManager.search_batch_size(
+        Growing(lambda rows: 64 << 30 if rows >= 64 else 1024), (4,), max_step_s=60.0
+    )
     assert (search.batch_size, search.limited_by) == (32, "memory")
     assert "out of memory" in search.tried[-1].why_not
     assert psutil.Process().memory_info().rss < 8 << 30
@@ -161,7 +164,8 @@ def test_a_model_that_does_not_fit_at_all_is_said_so(monkeypatch):
 
 def test_every_ones_words_for_no_memory_are_known():
     for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
-                  RuntimeError("CUDA out of memory. Tried"), RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")):  # fmt: skip
+                  RuntimeError("CUDA out of memory. Tried"),
+                  RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")):  # fmt: skip
         assert is_out_of_memory(error)
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 

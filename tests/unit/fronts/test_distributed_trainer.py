@@ -6,15 +6,12 @@ import json
 import math
 import multiprocessing
 import os
-import random
 import socket
 import subprocess
 import sys
 import traceback
-from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import distributed as dist
@@ -24,39 +21,9 @@ from torch.nn import functional
 from robonav_ray import DistributedTrainer
 from robonav_ray.errors import UserError
 from robonav_ray.learner.precision import Precision, has_bf16
-from robonav_ray.learner.tree_file import load_tree, save_tree
+from tests.unit.fronts.trainer_models import batches, make_model, plain_training, weights_of
 
 CPU = torch.device("cpu")
-
-
-def make_model(seed: int = 0, dropout: float = 0.0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, 4))
-
-
-def batches(count: int, rows: int = 16) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    generator = torch.Generator().manual_seed(1)
-    return [(torch.randn(rows, 10, generator=generator), torch.randint(0, 4, (rows,), generator=generator)) for _ in range(count)]
-
-
-def weights_of(model: nn.Module) -> torch.Tensor:
-    return torch.cat([p.detach().flatten().clone() for p in model.parameters()])
-
-
-def plain_training(
-    data, rows_per_step: int = 1, max_norm: float | None = None, optimizer=torch.optim.Adam, learning_rate=0.01
-) -> torch.Tensor:
-    """The oracle: torch and nothing else."""
-    model = make_model()
-    optimizer = optimizer(model.parameters(), lr=learning_rate)
-    for i in range(0, len(data), rows_per_step):
-        x, y = (torch.cat(parts) for parts in zip(*data[i : i + rows_per_step], strict=True))
-        optimizer.zero_grad()
-        functional.cross_entropy(model(x), y).backward()
-        if max_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), max_norm)
-        optimizer.step()
-    return weights_of(model)
 
 
 @pytest.mark.parametrize("max_norm", [None, 0.1])
@@ -149,7 +116,8 @@ def test_bad_numbers_move_nothing_and_three_in_a_row_end_it():
 
 @pytest.mark.parametrize("strategy", ["ddp", "none"])
 def test_a_skipped_step_waits_for_other_ranks_only_where_they_skip_it_too(strategy, monkeypatch):
-    """Without averaged gradients one rank may skip while the others move: a collective of its own would meet another one of theirs."""
+    """Without averaged gradients one rank may skip while the others move: a collective of its own would meet another
+    one of theirs."""
     model, calls = make_model(), []
     trainer = DistributedTrainer(model, device="cpu")
     trainer.strategy = strategy
@@ -169,84 +137,6 @@ def test_overflows_of_fp16_are_skipped_until_the_scale_fits():
     skipped = [trainer.training_step(data[0], optimizer, nn.CrossEntropyLoss(), step)["skipped"] for step in range(40)]
     assert 3 < skipped.index(0.0) < 40
     assert trainer.num_steps == skipped.count(0.0)
-
-
-@pytest.mark.parametrize("with_scheduler", [True, False])
-def test_a_checkpoint_goes_on_exactly(tmp_path, with_scheduler):
-    """Dropout draws from torch's generator, so the random numbers must go on too; Python's and NumPy's are checked beside it."""
-
-    def start(seed):
-        model = make_model(seed, dropout=0.5)
-        trainer = DistributedTrainer(model, device="cpu", max_grad_norm=1.0)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, amsgrad=True)
-        scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 4], 0.5) if with_scheduler else None
-        return model, trainer, optimizer, scheduler
-
-    def go(parts, data, first):
-        model, trainer, optimizer, scheduler = parts
-        for step, batch in enumerate(data, first):
-            trainer.training_step(batch, optimizer, nn.CrossEntropyLoss(), step)
-            if scheduler is not None:
-                scheduler.step()
-        return weights_of(model)
-
-    data = batches(6)
-    one = start(0)
-    go(one, data[:3], 0)
-    one[1].save_checkpoint(tmp_path / "deep" / "epoch3", 3, one[2], one[3])
-    expected = go(one, data[3:], 3)
-    draws = (random.random(), np.random.random())  # noqa: NPY002
-    other = start(99)
-    assert other[1].load_checkpoint(tmp_path / "deep" / "epoch3", other[2], other[3]) == 3
-    assert torch.equal(go(other, data[3:], 3), expected)
-    assert (random.random(), np.random.random()) == draws  # noqa: NPY002
-    assert other[1].num_steps == 6
-    assert other[2].param_groups[0]["lr"] == one[2].param_groups[0]["lr"]
-    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["epoch3"]
-
-
-def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
-    model = make_model()
-    trainer, optimizer = DistributedTrainer(model, device="cpu"), torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(ValueError, match="no such file"):
-        trainer.load_checkpoint(tmp_path / "nothing")
-    (tmp_path / "rubbish").write_bytes(b"rubbish")
-    with pytest.raises(ValueError, match="damaged"):
-        trainer.load_checkpoint(tmp_path / "rubbish")
-    save_tree(tmp_path / "tree", {"version": 7})
-    with pytest.raises(ValueError, match="of this version"):
-        trainer.load_checkpoint(tmp_path / "tree")
-    trainer.save_checkpoint(tmp_path / "good", 1, optimizer)
-    with pytest.raises(ValueError, match="without a scheduler"):
-        trainer.load_checkpoint(tmp_path / "good", optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 1))
-    with pytest.raises(ValueError, match="another model"):
-        DistributedTrainer(nn.Linear(3, 3), device="cpu").load_checkpoint(tmp_path / "good")
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
-    scheduler.thing = object()
-    with pytest.raises(ValueError, match=r"scheduler\.thing.*without pickle"):
-        trainer.save_checkpoint(tmp_path / "odd", 1, optimizer, scheduler)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        trainer.save_checkpoint(tmp_path / "file" / "below", 1, optimizer)
-
-
-def test_trees_come_back_as_they_were(tmp_path):
-    tree = {
-        "a": [1, 2.5, None, True, "text", math.inf],
-        3: (torch.arange(3), torch.ones(2, dtype=torch.bfloat16), {"n": np.arange(4, dtype=np.uint32)}),
-        "c": Counter({2: 1, 4: 3}),
-        "e": {},
-        "i": np.int64(4),
-    }
-    save_tree(tmp_path / "tree", tree)
-    back = load_tree(tmp_path / "tree")
-    assert back["a"] == tree["a"]
-    assert back["c"] == tree["c"]
-    assert type(back["c"]) is Counter
-    assert (back["e"], back["i"]) == ({}, 4)
-    assert torch.equal(back[3][0], tree[3][0])
-    assert back[3][1].dtype == torch.bfloat16
-    np.testing.assert_array_equal(back[3][2]["n"], tree[3][2]["n"])
 
 
 @pytest.mark.parametrize(
@@ -269,7 +159,8 @@ def test_what_cannot_work_is_refused(arguments, message):
 
 
 class Halves(nn.Module):
-    """What DataParallel does, on one CPU: each forward pass sends half of the rows through the module, and joins what comes back."""
+    """What DataParallel does, on one CPU: each forward pass sends half of the rows through the module, and joins what
+    comes back."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -280,8 +171,8 @@ class Halves(nn.Module):
 
 
 def test_rows_shared_out_within_a_process_are_one_batch(monkeypatch, tmp_path):
-    monkeypatch.setattr("robonav_ray.fronts.distributed_trainer._chosen", lambda strategy, device: strategy)
-    monkeypatch.setattr("robonav_ray.fronts.distributed_trainer.spread_over_gpus", Halves)
+    monkeypatch.setattr("robonav_ray.fronts.distributed_trainer.chosen_strategy", lambda strategy, device: strategy)
+    monkeypatch.setattr("robonav_ray.fronts.trainer_processes.spread_over_gpus", Halves)
     model, data = make_model(), batches(6)
     trainer = DistributedTrainer(model, strategy="dp", device="cpu")
     assert (trainer.strategy, type(trainer.model), trainer.module) == ("dp", Halves, model)
@@ -296,27 +187,16 @@ def test_rows_shared_out_within_a_process_are_one_batch(monkeypatch, tmp_path):
 
 
 def test_two_gpus_are_taken_without_a_process_group(monkeypatch):
-    from robonav_ray.fronts.distributed_trainer import _chosen
+    from robonav_ray.fronts.trainer_processes import chosen_strategy
 
     for count, expected in ((1, "none"), (2, "dp")):
         monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
-        assert _chosen("auto", torch.device("cuda", 0)) == expected
-    assert _chosen("dp", torch.device("cuda", 0)) == "dp"
-
-
-def test_a_refused_checkpoint_leaves_model_and_optimizer_as_they_were(tmp_path):
-    model, other = make_model(), make_model(seed=5)
-    trainer = DistributedTrainer(model, device="cpu")
-    trainer.save_checkpoint(tmp_path / "adam", 1, torch.optim.Adam(model.parameters()))
-    before = weights_of(other)
-    groups = torch.optim.Adam([{"params": [p]} for p in other.parameters()])
-    with pytest.raises(ValueError, match="of another model or optimizer"):
-        DistributedTrainer(other, device="cpu").load_checkpoint(tmp_path / "adam", groups)
-    assert torch.equal(before, weights_of(other))
+        assert chosen_strategy("auto", torch.device("cuda", 0)) == expected
+    assert chosen_strategy("dp", torch.device("cuda", 0)) == "dp"
 
 
 def test_amp_on_a_cpu_without_half_precision_is_float32_and_said(monkeypatch, caplog):
-    monkeypatch.setattr("robonav_ray.fronts.distributed_trainer.has_bf16", lambda device: False)
+    monkeypatch.setattr("robonav_ray.fronts.trainer_processes.has_bf16", lambda device: False)
     monkeypatch.setattr("robonav_ray.learner.precision.has_bf16", lambda device: False)
     trainer = DistributedTrainer(make_model(), use_amp=True, device="cpu")
     assert trainer._precision.name == "float32"
@@ -416,21 +296,6 @@ def test_two_ranks_are_one_process_on_all_rows(tmp_path):
     assert float(torch.rand(1)) == zero["rng"][0], "one rank takes up the random numbers of rank 0"
 
 
-def test_more_ranks_than_were_saved_draw_numbers_of_their_own(tmp_path):
-    model = make_model()
-    trainer, optimizer = DistributedTrainer(model, device="cpu"), torch.optim.SGD(model.parameters(), lr=0.1)
-    trainer.save_checkpoint(tmp_path / "one", 1, optimizer)
-    found = []
-    for rank in (0, 1, 1, 2):
-        trainer._ranks.rank = rank
-        tree = load_tree(tmp_path / "one")
-        trainer._ranks.broadcast = lambda value, tree=tree: (tree, None) if isinstance(value, tuple) else value
-        trainer.load_checkpoint(tmp_path / "one")
-        found.append(float(torch.rand(1)))
-    assert found[1] == found[2]
-    assert len(set(found)) == 3
-
-
 @pytest.mark.slow
 def test_torchrun_starts_it(tmp_path):
     """The trainer joins the group that torchrun prepared, and leaves it."""
@@ -450,4 +315,7 @@ def test_torchrun_starts_it(tmp_path):
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == ["rank 0 of 2 ddp", "rank 1 of 2 ddp"]
+    assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == [
+        "rank 0 of 2 ddp",
+        "rank 1 of 2 ddp",
+    ]

@@ -72,7 +72,9 @@ def test_the_example_of_the_page_runs_and_goes_on(tmp_path, monkeypatch, capsys)
 
 def test_the_stub_names_what_can_be_imported():
     stub = ast.parse((ROOT / "robonav_ray" / "__init__.pyi").read_text())
-    told = {alias.asname: node.module for node in ast.walk(stub) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    told = {
+        alias.asname: node.module for node in ast.walk(stub) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
     assert told == robonav_ray._FRONTS
     for name, module in told.items():
         found = getattr(robonav_ray, name)

@@ -1,4 +1,5 @@
-"""A search over a function of the user's own: values stay in the space, and only what can be compared counts. No Ray is started."""
+"""A search over a function of the user's own: values stay in the space, and only what can be compared counts. No Ray is
+started."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def check_inside(space: Space, params: dict[str, Any]) -> None:
     for dimension in space.dimensions:
         value = params[dimension.key]
         if dimension.kind == "choice":
-            assert any(value is choice or (value == choice and type(value) is type(choice)) for choice in dimension.choices)
+            assert any(
+                value is choice or (value == choice and type(value) is type(choice)) for choice in dimension.choices
+            )
         else:
             assert dimension.low <= value <= dimension.high, dimension.key
             assert type(value) is (int if "integer" in dimension.kind else float), dimension.key
@@ -56,7 +59,9 @@ dimensions = st.one_of(
     bounds.map(lambda pair: DimensionConfig(loguniform=pair)),
     whole.map(lambda pair: DimensionConfig(integer=pair)),
     whole.map(lambda pair: DimensionConfig(log_integer=pair)),
-    st.sampled_from([(True, False), (1, 2.0, "x"), ((64, 64), (32,)), (None, 3)]).map(lambda some: DimensionConfig(choice=some)),
+    st.sampled_from([(True, False), (1, 2.0, "x"), ((64, 64), (32,)), (None, 3)]).map(
+        lambda some: DimensionConfig(choice=some)
+    ),
 )
 
 

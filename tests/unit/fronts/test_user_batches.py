@@ -1,4 +1,5 @@
-"""What a user of DistributedTrainer may bring: any holder of tensors, an optimiser over a part of the model, a device that is not there."""
+"""What a user of DistributedTrainer may bring: any holder of tensors, an optimiser over a part of the model, a device
+that is not there."""
 
 from __future__ import annotations
 
@@ -147,7 +148,10 @@ def test_rows_are_shared_out_inside_every_holder(monkeypatch):
     args, keywords = shared.scatter((Frozen(rows), Encoding(a=rows + 4)), {"mask": [Pair(rows + 8, "x")]}, [0, 1])
     assert [part[0].left.tolist() for part in args] == [[0, 1], [2, 3]]
     assert [part[1].a.tolist() for part in args] == [[4, 5], [6, 7]]
-    assert [(part["mask"][0].left.tolist(), part["mask"][0].right) for part in keywords] == [([8, 9], "x"), ([10, 11], "x")]
+    assert [(part["mask"][0].left.tolist(), part["mask"][0].right) for part in keywords] == [
+        ([8, 9], "x"),
+        ([10, 11], "x"),
+    ]
 
 
 class Tower(nn.Module):
@@ -183,7 +187,9 @@ def test_an_optimizer_over_a_part_of_the_model_is_clipped_by_its_own_gradients(p
     for step, batch in enumerate(data):
         trainer.training_step(batch, optimizer, nn.CrossEntropyLoss(), step)
     expected = head_training(60 // pieces, 0.1, data, pieces)
-    torch.testing.assert_close(torch.cat([p.detach().flatten() for p in model.parameters()]), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        torch.cat([p.detach().flatten() for p in model.parameters()]), expected, rtol=1e-4, atol=1e-6
+    )
     assert model.body.weight.grad is not None
     assert float(model.body.weight.grad.norm()) < 10.0, "the others' gradients do not pile up"
 
@@ -194,7 +200,8 @@ def test_two_optimizers_take_turns_and_never_within_a_step():
     body, head = (torch.optim.SGD(part.parameters(), lr=0.5) for part in (model.body, model.head))
     trainer = DistributedTrainer(model, device="cpu", max_grad_norm=1.0)
     found = [
-        trainer.training_step((x, y), optimizer, nn.CrossEntropyLoss(), step) for step, optimizer in enumerate((body, head) * 20)
+        trainer.training_step((x, y), optimizer, nn.CrossEntropyLoss(), step)
+        for step, optimizer in enumerate((body, head) * 20)
     ]
     assert found[-1]["loss"] < 0.1
     trainer = DistributedTrainer(model, device="cpu", gradient_accumulation_steps=2)

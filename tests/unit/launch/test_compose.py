@@ -50,7 +50,11 @@ def test_another_address_is_published_only_when_asked():
 def test_no_socket_of_the_engine_and_no_folder_of_the_machine_is_mounted(name):
     for volume in SERVICES[name].get("volumes", []):
         source = volume.split(":")[0]
-        assert source in COMPOSE["volumes"] or source in ("/tmp", "/home/robonav") or source.startswith("./cluster/compose/")
+        assert (
+            source in COMPOSE["volumes"]
+            or source in ("/tmp", "/home/robonav")
+            or source.startswith("./cluster/compose/")
+        )
         assert not source.startswith("./") or volume.endswith(":ro")
 
 

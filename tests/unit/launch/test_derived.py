@@ -62,7 +62,8 @@ def test_the_token_is_on_in_every_place(definition):
             assert "ray start" not in command or "export RAY_AUTH_MODE=token " in command
         assert config["file_mounts"]["~/.ray/auth_token"] == definition.auth.token_file
     cluster, job = (
-        yaml.safe_load(render(definition, "kuberay")[f"cluster/kuberay/{kind}.yaml"]) for kind in ("raycluster", "rayjob")
+        yaml.safe_load(render(definition, "kuberay")[f"cluster/kuberay/{kind}.yaml"])
+        for kind in ("raycluster", "rayjob")
     )
     assert cluster["spec"]["authOptions"] == job["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
     assert "RAY_AUTH_MODE=token" in render(definition, "local")["cluster/local.sh"]
@@ -121,7 +122,13 @@ def test_the_script_takes_the_token_of_the_cluster_that_it_started(words, name, 
     (tmp_path / "robonav").write_text('#!/bin/sh\n[ "$2" = address ] && echo "address of $3" || true\n')
     (tmp_path / "robonav").chmod(0o755)
     done = subprocess.run(
-        ["bash", "-c", 'source "$0" "$@"; echo "$RAY_ADDRESS|$RAY_AUTH_TOKEN_PATH"', str(tmp_path / "local.sh"), *words],
+        [
+            "bash",
+            "-c",
+            'source "$0" "$@"; echo "$RAY_ADDRESS|$RAY_AUTH_TOKEN_PATH"',
+            str(tmp_path / "local.sh"),
+            *words,
+        ],
         capture_output=True,
         text=True,
         check=True,

@@ -24,7 +24,8 @@ def test_the_queries_are_the_exported_names():
     assert f'ray_{gauge_name("learner/td_error_mean")}{{run=~"$run"}}' in expressions
     for expression in expressions:
         assert re.fullmatch(
-            r'ray_robonav_[a-z0-9_]+\{run=~"\$run"\}|ray_(node|object_store)_[a-z_]+|count\(ray_node_[a-z_]+\)', expression
+            r'ray_robonav_[a-z0-9_]+\{run=~"\$run"\}|ray_(node|object_store)_[a-z_]+|count\(ray_node_[a-z_]+\)',
+            expression,
         )
 
 

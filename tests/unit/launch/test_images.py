@@ -1,4 +1,5 @@
-"""The Dockerfile and the workflow: not root, nothing fetched without a name and version, nothing that a stranger's text can steer."""
+"""The Dockerfile and the workflow: not root, nothing fetched without a name and version, nothing that a stranger's text
+can steer."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def test_the_last_stages_hold_no_tools_of_building():
 
 
 def test_ray_up_finds_what_it_calls_in_the_container():
-    """The autoscaler in the head's container calls ssh and rsync; every command of it runs in a login shell, which sets PATH anew."""
+    """The autoscaler in the head's container calls ssh and rsync; every command of it runs in a login shell, which sets
+    PATH anew."""
     node = "\n".join(stages()["node"])
     packages = re.search(r"apt-get install (.*?)&&", node)
     assert packages
@@ -102,6 +104,10 @@ def test_a_workflow_may_only_read_and_runs_no_text_of_strangers(path):
 
 def test_the_workflow_runs_the_two_commands_of_contributing():
     assert WORKFLOWS
-    runs = [step.get("run", "") for job in yaml.safe_load(WORKFLOWS[0].read_text())["jobs"].values() for step in job["steps"]]
+    runs = [
+        step.get("run", "")
+        for job in yaml.safe_load(WORKFLOWS[0].read_text())["jobs"].values()
+        for step in job["steps"]
+    ]
     assert any(run.startswith("make check") for run in runs)
     assert any(run.startswith("make test") for run in runs)

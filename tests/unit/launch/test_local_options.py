@@ -6,10 +6,8 @@ import errno
 import io
 import json
 import os
-import re
 import socket
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,14 +17,21 @@ import pytest
 from robonav_ray.errors import UserError
 from robonav_ray.launch import local_cluster as module
 from robonav_ray.launch import local_places, local_state, namespaces
-from robonav_ray.launch.local_cluster import LocalCluster, LocalGroup, LocalNode, LocalOptions, local_clusters, local_options
+from robonav_ray.launch.local_cluster import (
+    LocalCluster,
+    LocalGroup,
+    LocalNode,
+    LocalOptions,
+    local_clusters,
+    local_options,
+)
 from robonav_ray.launch.local_state import LAST_PORT, PORTS_PER_NODE, LocalState, StateFile
 from robonav_ray.launch.namespaces import Bridge
+from robonav_ray.launch.node_start import start_command
 from robonav_ray.launch.processes import MARK
 from robonav_ray.nodes import private_folder
 from robonav_ray.screen import Screen
 from robonav_ray.verbs import cluster_commands
-from robonav_ray.verbs.cluster import cluster_app
 
 GROUPS = {"head": LocalGroup("head"), "rollout": LocalGroup("rollout", count=2, labels={"zone": "a"})}
 
@@ -41,7 +46,8 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def nodes_that_only_sleep(monkeypatch):
     """Processes in place of Ray, and a head that knows all of them at once."""
-    monkeypatch.setattr(LocalCluster, "_command", lambda self, node: [sys.executable, "-c", "import time; time.sleep(600)"])
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(module, "start_command", lambda state, node, address: sleep)
     monkeypatch.setattr(
         LocalCluster,
         "facts",
@@ -87,17 +93,22 @@ def test_a_cluster_is_written_down_found_and_leaves_nothing(nodes_that_only_slee
 
 def test_a_start_that_fails_says_why_and_leaves_nothing(monkeypatch, home):
     monkeypatch.setattr(
-        LocalCluster, "_command", lambda self, node: [sys.executable, "-c", "print('no such option'); raise SystemExit(3)"]
+        module,
+        "start_command",
+        lambda state, node, address: [sys.executable, "-c", "print('no such option'); raise SystemExit(3)"],
     )
     monkeypatch.setattr(LocalCluster, "facts", lambda self: None)
-    with pytest.raises(UserError, match=r"'head' of cluster 'unit' ended at its start \(exit code 3\):\n  no such option"):
+    with pytest.raises(
+        UserError, match=r"'head' of cluster 'unit' ended at its start \(exit code 3\):\n  no such option"
+    ):
         LocalCluster.start(LocalOptions("unit", GROUPS))
     assert local_clusters() == []
     assert list((home / ".robonav" / "clusters").iterdir()) == []
 
 
 def test_a_head_that_never_answers_is_given_up(monkeypatch):
-    monkeypatch.setattr(LocalCluster, "_command", lambda self, node: [sys.executable, "-c", "import time; time.sleep(600)"])
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(module, "start_command", lambda state, node, address: sleep)
     monkeypatch.setattr(LocalCluster, "facts", lambda self: None)
     with pytest.raises(UserError, match="head did not answer within"):
         LocalCluster.start(LocalOptions("unit", GROUPS), timeout_s=0.5)
@@ -116,7 +127,9 @@ def test_the_same_name_twice_is_refused_and_remains_are_cleared(nodes_that_only_
     assert local_clusters() == []
 
 
-def test_a_name_that_is_being_started_is_refused_and_the_first_keeps_its_files(nodes_that_only_sleep, monkeypatch, home):
+def test_a_name_that_is_being_started_is_refused_and_the_first_keeps_its_files(
+    nodes_that_only_sleep, monkeypatch, home
+):
     first = StateFile("unit")
     seen: list[str] = []
     wait_for = LocalCluster._wait_for
@@ -164,7 +177,9 @@ def bridges(monkeypatch):
 
 
 @pytest.mark.parametrize("broken", ["make_private_folder", "create", "write", "_start_process", "starting"])
-def test_a_start_without_room_is_refused_and_leaves_nothing(broken, nodes_that_only_sleep, bridges, monkeypatch, home, tmp_path):
+def test_a_start_without_room_is_refused_and_leaves_nothing(
+    broken, nodes_that_only_sleep, bridges, monkeypatch, home, tmp_path
+):
     def no_room(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full")
 
@@ -174,7 +189,13 @@ def test_a_start_without_room_is_refused_and_leaves_nothing(broken, nodes_that_o
     if broken == "starting":
         (home / ".robonav").write_text("a file where the folder should be")
     else:
-        where = local_places if broken == "make_private_folder" else LocalCluster if broken == "_start_process" else StateFile
+        where = (
+            local_places
+            if broken == "make_private_folder"
+            else LocalCluster
+            if broken == "_start_process"
+            else StateFile
+        )
         monkeypatch.setattr(where, broken, no_room)
     with pytest.raises(UserError, match=r"cannot be started.*(No space left on device: '/full'|\.robonav/clusters)"):
         LocalCluster.start(LocalOptions("unit", GROUPS, network="namespaces"))
@@ -197,8 +218,10 @@ def test_a_node_that_cannot_be_started_is_forgotten(nodes_that_only_sleep, bridg
     with LocalCluster.start(LocalOptions("unit", GROUPS, network="namespaces")) as cluster:
         before = set(bridges), cluster.all_nodes
         with monkeypatch.context() as patch:
-            patch.setattr(LocalCluster, "_command", lambda self, node: ["/no/such/program"])
-            with pytest.raises(UserError, match=r"node 'rollout-3' of cluster 'unit' cannot be started: .*/no/such/program"):
+            patch.setattr(module, "start_command", lambda state, node, address: ["/no/such/program"])
+            with pytest.raises(
+                UserError, match=r"node 'rollout-3' of cluster 'unit' cannot be started: .*/no/such/program"
+            ):
                 cluster.add_node("rollout")
         assert (set(bridges), LocalCluster.find("unit").all_nodes) == before
         assert cluster.add_node("rollout").name == "rollout-3"
@@ -209,7 +232,9 @@ def test_down_says_how_a_job_is_stopped(nodes_that_only_sleep, monkeypatch):
     with LocalCluster.start(LocalOptions("unit", GROUPS)) as cluster:
         with pytest.raises(UserError) as caught:
             cluster_commands.down_command(None, False, Screen(file=io.StringIO()))
-        command = f"`RAY_AUTH_TOKEN_PATH={cluster.token_path} robonav jobs stop nightly --address {cluster.dashboard_url}`"
+        command = (
+            f"`RAY_AUTH_TOKEN_PATH={cluster.token_path} robonav jobs stop nightly --address {cluster.dashboard_url}`"
+        )
         assert command in str(caught.value)
 
 
@@ -235,7 +260,9 @@ def test_nodes_are_told_the_token_and_not_the_callers(nodes_that_only_sleep, mon
 def test_the_command_of_a_node(nodes_that_only_sleep, monkeypatch):
     with LocalCluster.start(LocalOptions("unit", GROUPS)) as cluster:
         monkeypatch.undo()
-        head, worker = (cluster._command(cluster.node(name)) for name in ("head", "rollout-2"))
+        head, worker = (
+            start_command(cluster._state, cluster.node(name), cluster.address) for name in ("head", "rollout-2")
+        )
     assert {"--head", "--block", "--dashboard-host=127.77.0.1"} <= set(head)
     assert {"--labels=robonav.group=rollout,robonav.role=rollout,zone=a", f"--address={cluster.address}"} <= set(worker)
     assert "--head" not in worker
@@ -318,34 +345,6 @@ def test_namespaces_need_root_and_linux(monkeypatch):
     assert local_clusters() == []
 
 
-def test_a_bridge_that_is_half_made_is_removed_whatever_went_wrong(monkeypatch):
-    removed: list[Bridge] = []
-
-    def ip(*words, check=True):
-        if "addr" in words and "add" in words:
-            raise subprocess.TimeoutExpired("ip", 20)
-        return subprocess.CompletedProcess(words, 0, stdout="[]", stderr="")
-
-    monkeypatch.setattr(namespaces, "_ip", ip)
-    monkeypatch.setattr(namespaces, "remove_bridge", removed.append)
-    with pytest.raises(subprocess.TimeoutExpired):
-        namespaces.make_bridge("abcdef")
-    assert [bridge.tag for bridge in removed] == ["abcdef"]
-
-
-def test_who_becomes_root_names_the_program_whole():
-    """`sudo` has a PATH of its own, which does not hold a virtual environment's programs."""
-    shown = [word for command in cluster_app.registered_commands for word in re.findall("`(.*?)`", command.epilog or "")]
-    assert [word for word in shown if "sudo" in word] == ['sudo "$(command -v robonav)" cluster up local.network=namespaces']
-
-
-def test_names_of_interfaces_fit_into_15_characters():
-    bridge = Bridge("abcdef", 254)
-    assert max(len(name) for name in (bridge.name, bridge.link(250), f"rn{bridge.tag}p250")) <= 15
-    assert bridge.address(0) == "10.200.254.1"
-    assert bridge.address(250) == "10.200.254.251"
-
-
 def test_a_damaged_note_is_named():
     file = StateFile("unit")
     file.create()
@@ -357,7 +356,11 @@ def test_a_damaged_note_is_named():
 def test_a_cluster_is_named_as_it_was_when_it_was_started(nodes_that_only_sleep):
     console = Screen(file=io.StringIO())
     with LocalCluster.start(LocalOptions("lab", GROUPS)) as cluster:
-        assert cluster_commands.address_command("lab", console) == cluster_commands.address_command("name=lab", console) == 0
+        assert (
+            cluster_commands.address_command("lab", console)
+            == cluster_commands.address_command("name=lab", console)
+            == 0
+        )
         assert cluster_commands.address_command(None, console) == 0
         assert console.file.getvalue().split() == [cluster.address] * 3
         with pytest.raises(UserError, match=r"no local cluster 'labb'; there is lab$"):

@@ -29,14 +29,15 @@ SECRETS = [
     "kaggle.json", ".bash_history", "deploy/prod.tfvars", "key.asc", "release-key.asc", ".Renviron",
 ]  # fmt: skip
 CALLED_LIKE_SECRETS = [
-    ".env~", ".env.bak", ".env.bak~", ".env2", ".netrc~", ".netrc.swp", "server.pem.bak", "id_rsa.old", ".token.txt.swp",
-    "credentials.csv", "credentials.csv.1", "credentials (1).csv", "credentials copy.csv", "rootkey.csv", "alice_accessKeys.csv",
-    "access-keys-2.csv", "passwords.csv", "Copy of passwords.csv", "passwd.bak", "aws_credentials", "prod.credentials.json",
-    "hf_token.txt", "tokens.txt", "auth_tokens.json", "api-key.txt", "openai_apikey", "my-secret.yaml", "MY_PRIVATE_KEY.txt",
+    ".env~", ".env.bak", ".env.bak~", ".env2", ".netrc~", ".netrc.swp", "server.pem.bak", "id_rsa.old",
+    ".token.txt.swp", "credentials.csv", "credentials.csv.1", "credentials (1).csv", "credentials copy.csv",
+    "rootkey.csv", "alice_accessKeys.csv", "access-keys-2.csv", "passwords.csv", "Copy of passwords.csv", "passwd.bak",
+    "aws_credentials", "prod.credentials.json", "hf_token.txt", "tokens.txt", "auth_tokens.json", "api-key.txt",
+    "openai_apikey", "my-secret.yaml", "MY_PRIVATE_KEY.txt",
 ]  # fmt: skip
 CALLED_OTHERWISE = [
-    "tokenizer.py", "tokenizer.json", "tokenizer_config.json", "secret_names.py", "test_tokens.py", "token.py", "credentials.py",
-    "passwords.md", "monkey.txt", "keyboard.json", "keys.json", "keyframes.csv",
+    "tokenizer.py", "tokenizer.json", "tokenizer_config.json", "secret_names.py", "test_tokens.py", "token.py",
+    "credentials.py", "passwords.md", "monkey.txt", "keyboard.json", "keys.json", "keyframes.csv",
 ]  # fmt: skip
 PLAIN = [
     "run.yaml",
@@ -67,15 +68,19 @@ def sent(root: Path, tmp: Path, include: tuple[str, ...] = ()) -> dict[str, byte
 
 
 SECRETS_WITHIN = [
-    "export AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n", "[default]\naws_secret_access_key = wJalrXUtnFEMI/K7MDENG/b",
+    "export AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n",
+    "[default]\naws_secret_access_key = wJalrXUtnFEMI/K7MDENG/b",
     '{"SecretAccessKey": "wJalrXUtnFEMI/K7MDENG"}', "WANDB_API_KEY='0123456789abcdef0123'", "DB_PASSWORD=hunter22\n",
-    'client("s3", aws_secret_access_key="wJalr1XUtn")', "password: 2hunter2hunter2hunter", "apiKey: 'sk-api03-abc'", "TOKEN=ghp_16C7\r\n",
-    "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n", "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBF", "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQ",
+    'client("s3", aws_secret_access_key="wJalr1XUtn")', "password: 2hunter2hunter2hunter", "apiKey: 'sk-api03-abc'",
+    "TOKEN=ghp_16C7\r\n", "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n",
+    "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBF", "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQ",
 ]  # fmt: skip
 NO_SECRETS_WITHIN = [
-    "AWS_SECRET_ACCESS_KEY=$KEY2_OF_MINE\n", "AWS_SECRET_ACCESS_KEY=...\n", 'api_key = os.environ["API_KEY_2"]\n', "KEY_TOKEN: ${KEY12345}",
-    "token = encoder2token\n", "max_tokens: 16384", "WANDB_API_KEY=<your key 1>", 'pad_token="<pad>"', "AUTH_TOKEN_PATH=/run/auth_token1",
-    "private_key: ~/.ssh/id_ed25519", "token: /run/secrets/ray_token_2024", "password = getpass2()", "secret: the-secret-name",
+    "AWS_SECRET_ACCESS_KEY=$KEY2_OF_MINE\n", "AWS_SECRET_ACCESS_KEY=...\n", 'api_key = os.environ["API_KEY_2"]\n',
+    "KEY_TOKEN: ${KEY12345}", "token = encoder2token\n", "max_tokens: 16384", "WANDB_API_KEY=<your key 1>",
+    'pad_token="<pad>"', "AUTH_TOKEN_PATH=/run/auth_token1",
+    "private_key: ~/.ssh/id_ed25519", "token: /run/secrets/ray_token_2024", "password = getpass2()",
+    "secret: the-secret-name",
 ]  # fmt: skip
 
 
@@ -122,14 +127,16 @@ def test_a_secret_travels_when_it_is_named(project: Path, tmp_path: Path, monkey
 def test_links_that_lead_out_stay_and_those_within_are_followed(project: Path, tmp_path: Path) -> None:
     put(tmp_path, "outside/data.txt", "private")
     for name, target in {
-        "out.txt": "../outside/data.txt", "out": "../outside", "abs": str(tmp_path / "outside"), "in.txt": "run.yaml", "in": "env",
-        "innocent.txt": ".env", "innocent": ".aws", "circle": ".", "env/up": "..", "self": "self", "nowhere": "missing",
+        "out.txt": "../outside/data.txt", "out": "../outside", "abs": str(tmp_path / "outside"), "in.txt": "run.yaml",
+        "in": "env", "innocent.txt": ".env", "innocent": ".aws", "circle": ".", "env/up": "..", "self": "self",
+        "nowhere": "missing",
     }.items():  # fmt: skip
         (project / name).symlink_to(target)
     package = collect_package(project)
     assert {n: w for n, w in package.left_out.items() if w != SECRET} == {
-        "out.txt": OUTSIDE, "out/": OUTSIDE, "abs/": OUTSIDE, "circle/": "is a link in a circle", "env/up/": "is a link in a circle",
-        "in/up/": "is a link in a circle", "self": "is a link that leads nowhere", "nowhere": "is a link that leads nowhere",
+        "out.txt": OUTSIDE, "out/": OUTSIDE, "abs/": OUTSIDE, "circle/": "is a link in a circle",
+        "env/up/": "is a link in a circle", "in/up/": "is a link in a circle", "self": "is a link that leads nowhere",
+        "nowhere": "is a link that leads nowhere",
     }  # fmt: skip
     assert package.left_out["innocent.txt"] == package.left_out["innocent/"] == SECRET
     found = sent(project, tmp_path, ("out.txt",))
@@ -181,7 +188,15 @@ def test_a_dry_run_lists_and_asks_no_cluster(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "run.yaml").write_text("name: here\n")
-    words = ["submit", str(project / "run.yaml"), "--working-dir", str(project), "--dry-run", "--address", "http://127.0.0.1:1"]
+    words = [
+        "submit",
+        str(project / "run.yaml"),
+        "--working-dir",
+        str(project),
+        "--dry-run",
+        "--address",
+        "http://127.0.0.1:1",
+    ]
     monkeypatch.setattr(sys, "argv", ["robonav", *words])
     with pytest.raises(SystemExit) as end:
         cli.main()
@@ -229,7 +244,9 @@ def test_ray_unpacks_what_was_listed(project: Path, tmp_path: Path) -> None:
 
     package = collect_package(project)
     package.write(tmp_path / "sent.zip")
-    unzip_package(str(tmp_path / "sent.zip"), str(tmp_path / "node"), remove_top_level_directory=False, unlink_zip=False)
+    unzip_package(
+        str(tmp_path / "sent.zip"), str(tmp_path / "node"), remove_top_level_directory=False, unlink_zip=False
+    )
     assert {p.relative_to(tmp_path / "node").as_posix() for p in (tmp_path / "node").rglob("*") if p.is_file()} == set(
         package.files
     )

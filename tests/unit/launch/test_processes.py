@@ -1,4 +1,5 @@
-"""A node's processes are found, frozen and ended together, also those that left their parents or their session; others are let alone."""
+"""A node's processes are found, frozen and ended together, also those that left their parents or their session; others
+are let alone."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ import subprocess, sys, time
 sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
 subprocess.Popen(sleep)
 subprocess.Popen(sleep, start_new_session=True)
-subprocess.Popen([sys.executable, "-c", f"import subprocess; subprocess.Popen({sleep!r}, start_new_session=True)"]).wait()
+code = f"import subprocess; subprocess.Popen({sleep!r}, start_new_session=True)"
+subprocess.Popen([sys.executable, "-c", code]).wait()
 print("ready", flush=True)
 time.sleep(600)
 """
@@ -30,7 +32,11 @@ time.sleep(600)
 def node(tmp_path) -> Iterator[tuple[Trace, subprocess.Popen[str]]]:
     mark = f"test:{os.getpid()}:{tmp_path.name}"
     leader = subprocess.Popen(
-        [sys.executable, "-c", TREE], stdout=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, MARK: mark}
+        [sys.executable, "-c", TREE],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, MARK: mark},
     )
     assert leader.stdout is not None
     assert leader.stdout.readline() == "ready\n"

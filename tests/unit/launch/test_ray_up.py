@@ -102,7 +102,8 @@ def test_the_user_of_a_container_has_a_name(name, configs):
 def test_disks_are_as_large_as_asked_and_hold_rays_default_image(configs):
     def sizes(config):
         return {
-            node["node_config"]["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] for node in config["available_node_types"].values()
+            node["node_config"]["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"]
+            for node in config["available_node_types"].values()
         }
 
     assert sizes(configs["aws.yaml"]) == {256}
@@ -114,7 +115,10 @@ def test_disks_are_as_large_as_asked_and_hold_rays_default_image(configs):
 def test_groups_with_gpus_have_an_image_with_cuda_unless_another_is_named(configs):
     def images(config):
         types = config["available_node_types"]
-        return {name: types[name]["node_config"]["disks"][0]["initializeParams"]["sourceImage"].split("/")[-1] for name in types}
+        return {
+            name: types[name]["node_config"]["disks"][0]["initializeParams"]["sourceImage"].split("/")[-1]
+            for name in types
+        }
 
     assert images(configs["gcp.yaml"]) == {
         "head": "common-cpu-debian-11",
@@ -149,7 +153,9 @@ def test_without_gpus_nothing_is_waited_for():
 
 def test_the_shared_folder_is_mounted_before_the_container_starts():
     page = (ROOT / "docs" / "cluster.md").read_text()
-    (example,) = (text for text in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE) if text.startswith("aws:"))
+    (example,) = (
+        text for text in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE) if text.startswith("aws:")
+    )
     commands = yaml.safe_load(example)["aws"]["mount_commands"]
     for command in commands:
         subprocess.run(["bash", "-n", "-c", command], check=True)

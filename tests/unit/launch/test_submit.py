@@ -24,7 +24,11 @@ def project(tmp_path) -> Path:
 
 def test_the_command_is_relative_to_the_working_directory_and_quoted(project):
     submission = Submission(
-        "train", project / "configs" / "a b.yaml", ["algo.hidden_dims=[32, 32]"], ["--resume", "auto"], working_dir=project
+        "train",
+        project / "configs" / "a b.yaml",
+        ["algo.hidden_dims=[32, 32]"],
+        ["--resume", "auto"],
+        working_dir=project,
     )
     assert submission.entrypoint() == "robonav train 'configs/a b.yaml' 'algo.hidden_dims=[32, 32]' --resume auto"
 
@@ -39,7 +43,9 @@ def test_words_for_the_shell_stay_words(project):
 
 def test_a_config_outside_of_the_working_directory_is_refused(project, tmp_path_factory):
     with pytest.raises(SubmitError, match="outside of --working-dir"):
-        Submission("train", project / "configs" / "a b.yaml", [], working_dir=tmp_path_factory.mktemp("other")).entrypoint()
+        Submission(
+            "train", project / "configs" / "a b.yaml", [], working_dir=tmp_path_factory.mktemp("other")
+        ).entrypoint()
 
 
 def test_variables_are_handed_on_by_name(project):

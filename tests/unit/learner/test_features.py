@@ -37,7 +37,9 @@ VARIANTS = {
 needs_bf16 = pytest.mark.skipif(not has_bf16(CPU), reason="this CPU has no bf16")
 
 
-def make_update(algo: AlgoConfig = VARIANTS["plain"], device: torch.device = CPU, **changes) -> tuple[LearnerState, Update]:
+def make_update(
+    algo: AlgoConfig = VARIANTS["plain"], device: torch.device = CPU, **changes
+) -> tuple[LearnerState, Update]:
     config = LearnerConfig(batch_size=ROWS, learning_rate=1e-3, **changes)
     state = LearnerState(OBS_DIM, NUM_ACTIONS, algo, config, 0, device)
     return state, Update(state, algo, config, FakeReplay(OBS_DIM, NUM_ACTIONS).spec)
@@ -189,7 +191,8 @@ def test_pieces_add_up_to_one_batch(name, steps):
 
 @needs_bf16
 def test_stop_and_resume_gives_the_same_bits_with_every_feature_on(tmp_path):
-    """What is drawn is a function of seed and step, so a resumed learner needs no generator's state, on any number of ranks."""
+    """What is drawn is a function of seed and step, so a resumed learner needs no generator's state, on any number of
+    ranks."""
     features = {
         "precision": "bf16",
         "accumulation_steps": 3,
@@ -214,7 +217,10 @@ def test_stop_and_resume_gives_the_same_bits_with_every_feature_on(tmp_path):
 
 
 def compile_parity(device: torch.device, mode: str, algo: AlgoConfig, **changes) -> None:
-    (eager_state, eager), (state, update) = make_update(algo, device), make_update(algo, device, compile=mode, **changes)
+    (eager_state, eager), (state, update) = (
+        make_update(algo, device),
+        make_update(algo, device, compile=mode, **changes),
+    )
     for sample in samples(4):
         expected, found = eager(sample), update(sample)
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
@@ -238,7 +244,9 @@ def test_gradients_of_several_pieces_do_not_live_in_the_memory_of_a_captured_gra
 
 def test_what_is_compiled_is_what_is_run(monkeypatch):
     """Traced by the compiler's front end and run without its back end, which needs no C++ compiler and no minute."""
-    monkeypatch.setattr(compilation, "compiled", lambda f, mode: f if mode == "off" else torch.compile(f, backend="eager"))
+    monkeypatch.setattr(
+        compilation, "compiled", lambda f, mode: f if mode == "off" else torch.compile(f, backend="eager")
+    )
     monkeypatch.setattr("robonav_ray.learner.update.compiled", compilation.compiled)
     compile_parity(CPU, "default", VARIANTS["plain"])
     compile_parity(CPU, "default", VARIANTS["plain"], accumulation_steps=2)
@@ -313,7 +321,9 @@ def test_what_depends_on_the_cluster_is_refused_once_it_is_known():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU that is here can")
 def test_a_local_run_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(UserError, match=r"learner\.precision=fp16 needs a GPU"):
-        train_command(None, ["learner.precision=fp16", f"output_dir={tmp_path}/runs"], resume=None, directory=None, local=True)
+        train_command(
+            None, ["learner.precision=fp16", f"output_dir={tmp_path}/runs"], resume=None, directory=None, local=True
+        )
     assert not (tmp_path / "runs").exists()
 
 

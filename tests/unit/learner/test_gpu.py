@@ -20,16 +20,27 @@ from robonav_ray.learner.precision import has_bf16
 from robonav_ray.learner.ranks import ProcessGroupRanks
 from robonav_ray.learner.update import Update
 from tests.fakes import FakeReplay
-from tests.unit.learner.test_features import NUM_ACTIONS, OBS_DIM, VARIANTS, compile_parity, gradient, make_update, off, samples
+from tests.unit.learner.test_features import (
+    NUM_ACTIONS,
+    OBS_DIM,
+    VARIANTS,
+    compile_parity,
+    gradient,
+    make_update,
+    off,
+    samples,
+)
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use"),
-    pytest.mark.filterwarnings("ignore"),  # torch's compiler and NCCL warn about themselves, each version about something else
+    # torch's compiler and NCCL warn about themselves, each version about something else
+    pytest.mark.filterwarnings("ignore"),
 ]
 GPU = torch.device("cuda", 0)
 needs_compiler = pytest.mark.skipif(
-    cxx_compiler() is None or importlib.util.find_spec("triton") is None, reason="torch.compile needs a C++ compiler and Triton"
+    cxx_compiler() is None or importlib.util.find_spec("triton") is None,
+    reason="torch.compile needs a C++ compiler and Triton",
 )
 
 
@@ -121,8 +132,13 @@ def test_the_trainer_with_nccl_amp_and_sync_batch_norm(nccl, tmp_path, dtype):
 
     def go(trainer, optimizer, first, last):
         generator = torch.Generator().manual_seed(1)
-        batches = [(torch.randn(16, 10, generator=generator), torch.randint(0, 4, (16,), generator=generator)) for _ in range(12)]
-        return [trainer.training_step(batches[i], optimizer, nn.CrossEntropyLoss(), i)["loss"] for i in range(first, last)]
+        batches = [
+            (torch.randn(16, 10, generator=generator), torch.randint(0, 4, (16,), generator=generator))
+            for _ in range(12)
+        ]
+        return [
+            trainer.training_step(batches[i], optimizer, nn.CrossEntropyLoss(), i)["loss"] for i in range(first, last)
+        ]
 
     one, other = start(), start()
     assert any(isinstance(m, nn.SyncBatchNorm) for m in one[0].module.modules())

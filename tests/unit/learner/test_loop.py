@@ -72,14 +72,28 @@ def test_metrics():
     bench = make_bench(until=lambda metrics: metrics["learner/learner_step"] >= 16, replay=replay)
     bench.loop.run()
     metrics = next(m for m in bench.commands.metrics if "learner/loss" in m)
-    for name in ("loss", "td_error_mean", "q_mean", "grad_norm", "steps_per_s", "samples", "wait_frac", "stale_priorities"):
+    for name in (
+        "loss",
+        "td_error_mean",
+        "q_mean",
+        "grad_norm",
+        "steps_per_s",
+        "samples",
+        "wait_frac",
+        "stale_priorities",
+    ):
         assert np.isfinite(metrics[f"learner/{name}"]), name
     assert 0.0 <= metrics["learner/wait_frac"] <= 1.0
     assert metrics["learner/policy_lag_max"] >= metrics["learner/policy_lag_mean"] >= 3.0
 
 
 def test_saves_stands_and_resumes_on_command(tmp_path):
-    script = ([Command(1, Cut(str(tmp_path / "cut")))], [Command(2, Save(str(tmp_path / "a")))], [], [Command(3, Resume())])
+    script = (
+        [Command(1, Cut(str(tmp_path / "cut")))],
+        [Command(2, Save(str(tmp_path / "a")))],
+        [],
+        [Command(3, Resume())],
+    )
     bench = make_bench(*script)
     bench.loop.run()
     cut, saved, resumed = (bench.commands.answers[i] for i in (1, 2, 3))
@@ -112,7 +126,8 @@ def test_the_source_hears_the_step_before_every_draw_also_after_a_take_over(tmp_
 
 @pytest.mark.parametrize("late", [0, 3])
 def test_a_cut_that_came_late_and_a_resume_leave_the_loop_running(late, tmp_path):
-    """The driver may have given up waiting for the cut and sent Resume: both are carried out, in that order, together or apart."""
+    """The driver may have given up waiting for the cut and sent Resume: both are carried out, in that order, together
+    or apart."""
     cut, resume = Command(1, Cut(str(tmp_path / "cut"))), Command(2, Resume())
     script = [[cut, resume]] if not late else [[cut], *([[]] * late), [resume]]
     bench = make_bench(*script, until=lambda metrics: metrics["learner/learner_step"] >= 40)
@@ -262,7 +277,9 @@ def test_learns_a_chain(double, dueling, features, tolerance):
     replay = FakeReplay(length + 1, 2, columns=columns, seed=5)
     learner = LearnerState(length + 1, 2, algo, config, seed=0)
     weights, commands = FakeWeights(), ScriptedCommands()
-    loop = LearnerLoop(learner, algo, config, replay.spec, source=replay, priorities=replay, weights=weights, commands=commands)
+    loop = LearnerLoop(
+        learner, algo, config, replay.spec, source=replay, priorities=replay, weights=weights, commands=commands
+    )
     loop.advance(1500)
     policy = Policy(length + 1, 2, algo)
     policy.load(learner.snapshot())

@@ -81,7 +81,8 @@ def parity(rank: int) -> dict:
         reference(sample)
         assert update(half(sample, rank)) is not None
     off = max(
-        float((a - b).detach().abs().max()) for a, b in zip(state.online.parameters(), alone.online.parameters(), strict=True)
+        float((a - b).detach().abs().max())
+        for a, b in zip(state.online.parameters(), alone.online.parameters(), strict=True)
     )
     before = state.fingerprint()
     sample = replay.sample(32, 1)[0]
@@ -161,7 +162,9 @@ def lockstep(rank: int, directory: Path) -> dict:
 def diverge(rank: int, directory: Path) -> dict:
     """A save of equal ranks, and one after a single bit of one rank's optimiser was turned."""
     ranks, state = ProcessGroupRanks(timeout_s=60.0), make_state()
-    handler = CommandHandler(state, WHOLE, Update(state, ALGO, WHOLE, FakeReplay(OBS_DIM, NUM_ACTIONS, seed=1).spec), ranks, None)
+    handler = CommandHandler(
+        state, WHOLE, Update(state, ALGO, WHOLE, FakeReplay(OBS_DIM, NUM_ACTIONS, seed=1).spec), ranks, None
+    )
     answer = handler.answer(Command(1, Save(str(directory / "equal"))))
     num_files = len(answer.files) if isinstance(answer, Written) else -1
     if rank == 1:

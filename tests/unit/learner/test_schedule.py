@@ -68,7 +68,11 @@ def test_by_budget_the_rate_is_a_function_of_the_part_used(kind):
         assert learning_rate(by_budget, 999, step / HORIZON) == pytest.approx(learning_rate(by_steps, step, 0.0))
     assert learning_rate(by_budget, 999, 1.7) == learning_rate(by_budget, 999, 1.0)
     warm = config_of(kind, WARMUP, lr_schedule_steps=None)
-    assert learning_rate(warm, 1, 0.0) == pytest.approx(BASE * warmup_factor(1, WARMUP)) == pytest.approx(BASE * 2 / WARMUP)
+    assert (
+        learning_rate(warm, 1, 0.0)
+        == pytest.approx(BASE * warmup_factor(1, WARMUP))
+        == pytest.approx(BASE * 2 / WARMUP)
+    )
 
 
 def test_the_budget_that_is_further_counts():
@@ -81,7 +85,9 @@ def test_the_budget_that_is_further_counts():
 
 def test_seconds_count_from_where_the_curriculum_was_passed():
     budget = Budget(BudgetConfig(time_s=100.0))
-    assert budget.used_frac(train_s=500.0, env_steps=9, passed_s=None) == 0.0, "a slow machine keeps its rate until it has passed"
+    assert budget.used_frac(train_s=500.0, env_steps=9, passed_s=None) == 0.0, (
+        "a slow machine keeps its rate until it has passed"
+    )
     assert budget.used_frac(train_s=60.0, env_steps=9, passed_s=60.0) == 0.0
     assert budget.used_frac(train_s=80.0, env_steps=9, passed_s=60.0) == 0.5
     assert budget.used_frac(train_s=100.0, env_steps=9, passed_s=60.0) == 1.0
@@ -90,7 +96,12 @@ def test_seconds_count_from_where_the_curriculum_was_passed():
 
 def test_the_optimizer_follows_the_steps_and_resume_goes_on(tmp_path):
     config = LearnerConfig(
-        batch_size=8, learning_rate=BASE, lr_schedule="cosine", lr_warmup_steps=3, lr_schedule_steps=20, batches_per_call=1
+        batch_size=8,
+        learning_rate=BASE,
+        lr_schedule="cosine",
+        lr_warmup_steps=3,
+        lr_schedule_steps=20,
+        batches_per_call=1,
     )
     straight = make_bench(config=config)
     rates = []

@@ -121,7 +121,10 @@ def test_snapshot_is_a_copy_that_acts_like_the_network():
 @pytest.mark.parametrize(("spoil", "message"), [
     (lambda t: t["counters"].update(num_steps=-1), r"num_steps is -1"),
     (lambda t: t.update(epoch=1.5), "epoch"),
-    (lambda t: t["rng"][0].update(numpy=(*t["rng"][0]["numpy"][:2], 10**6, *t["rng"][0]["numpy"][3:])), r"position is 1000000 .* to 624"),
+    (
+        lambda t: t["rng"][0].update(numpy=(*t["rng"][0]["numpy"][:2], 10**6, *t["rng"][0]["numpy"][3:])),
+        r"position is 1000000 .* to 624",
+    ),
     (lambda t: t["rng"].append(7), "rng"),
 ])  # fmt: skip
 def test_a_distributed_trainers_checkpoint_holds_numbers_in_their_ranges(tmp_path, spoil, message):

@@ -34,7 +34,12 @@ def weighted_huber(params, goal, sample, algo):
     obs, action = sample.columns[0], sample.columns[1]
     q = naive_forward(params, obs, algo.dueling)[np.arange(len(action)), action]
     return float(
-        np.mean([w * naive_huber(y - v, algo.huber_delta) for w, y, v in zip(sample.importance_weight, goal, q, strict=True)])
+        np.mean(
+            [
+                w * naive_huber(y - v, algo.huber_delta)
+                for w, y, v in zip(sample.importance_weight, goal, q, strict=True)
+            ]
+        )
     )
 
 
@@ -99,7 +104,9 @@ def test_hard_target_copies_at_its_interval():
 
 
 @pytest.mark.parametrize("distribution", ["none", "c51", "qr", "iqn"])
-@pytest.mark.parametrize(("column", "value"), [("reward", np.nan), ("reward", np.inf), ("obs", np.nan), ("next_obs", np.inf)])
+@pytest.mark.parametrize(
+    ("column", "value"), [("reward", np.nan), ("reward", np.inf), ("obs", np.nan), ("next_obs", np.inf)]
+)
 def test_bad_numbers_change_no_weight_and_three_in_a_row_are_too_many(column, value, distribution):
     algo, config = AlgoConfig(hidden_dims=(4,), distribution=distribution), LearnerConfig(batch_size=8)
     state, replay = LearnerState(3, 2, algo, config, 0), FakeReplay(3, 2)
@@ -156,18 +163,22 @@ def test_the_batch_that_ends_a_run_is_kept_with_what_is_wrong_in_it(tmp_path, wh
         np.testing.assert_array_equal(kept["obs"], sample.columns[0])
         np.testing.assert_array_equal(kept["item_id"], sample.item_id)
     found = json.loads((tmp_path / "run" / "bad_batch_rank0.json").read_text())
-    assert found["columns"] == ({"obs": {"num_nan": 1, "num_inf": 3, "rows": [5, 6], "num_rows": 2}} if where == "batch" else {})
-    assert found["target_weights"] == (["head.weight"] if where == "weights" else [])
-    assert {"batch": "first in row 5", "weights": "the weights are not: head.weight", "too large": "too large"}[where] in str(
-        caught.value
+    assert found["columns"] == (
+        {"obs": {"num_nan": 1, "num_inf": 3, "rows": [5, 6], "num_rows": 2}} if where == "batch" else {}
     )
+    assert found["target_weights"] == (["head.weight"] if where == "weights" else [])
+    assert {"batch": "first in row 5", "weights": "the weights are not: head.weight", "too large": "too large"}[
+        where
+    ] in str(caught.value)
 
 
 def test_a_run_that_ends_on_a_full_disk_still_says_why(tmp_path):
     (tmp_path / "file").write_text("")
     algo, config = AlgoConfig(hidden_dims=(4,)), LearnerConfig(batch_size=8)
     replay = FakeReplay(3, 2)
-    update = Update(LearnerState(3, 2, algo, config, 0), algo, config, replay.spec, dump_directory=tmp_path / "file" / "below")
+    update = Update(
+        LearnerState(3, 2, algo, config, 0), algo, config, replay.spec, dump_directory=tmp_path / "file" / "below"
+    )
     replay.poison_for = 3
     samples = replay.sample(8, 3)
     assert [update(sample) for sample in samples[:2]] == [None, None]

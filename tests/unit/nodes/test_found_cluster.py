@@ -1,4 +1,5 @@
-"""A cluster that nobody named but that runs here: called what it is, with both ways out; another user's is not told our token."""
+"""A cluster that nobody named but that runs here: called what it is, with both ways out; another user's is not told our
+token."""
 
 from __future__ import annotations
 
@@ -59,7 +60,9 @@ def test_a_cluster_that_does_not_let_us_in_is_called_by_where_it_was_found(
     assert "RAY_ADDRESS" not in said
 
 
-def test_one_of_another_version_or_that_is_open_has_both_ways_out_too(note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_another_version_or_that_is_open_has_both_ways_out_too(
+    note: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     monkeypatch.setattr("ray._private.services.find_node_ids", lambda: [(b"\x01" * 28).hex()])
     for token, versions, says in (
@@ -74,7 +77,9 @@ def test_one_of_another_version_or_that_is_open_has_both_ways_out_too(note: Path
         assert "RAY_ADDRESS" not in said
 
 
-def test_another_users_is_not_joined_and_told_nothing(note: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_users_is_not_joined_and_told_nothing(
+    note: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     note.write_text(address)
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     true = Path.lstat
@@ -92,7 +97,9 @@ def test_another_users_is_not_joined_and_told_nothing(note: Path, address: str, 
     assert said.endswith("runtime.address=local")
 
 
-def test_what_was_named_is_still_called_by_its_key_or_variable(address: str, note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_named_is_still_called_by_its_key_or_variable(
+    address: str, note: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert refusal(address).startswith("runtime.address: to join")
     monkeypatch.setenv("RAY_ADDRESS", address)
     assert refusal().startswith("RAY_ADDRESS: to join")
@@ -103,7 +110,9 @@ def test_what_was_named_is_still_called_by_its_key_or_variable(address: str, not
 
 
 @pytest.mark.parametrize("there", ["nothing", "stale", "link", "folder", "no address", "large"])
-def test_no_note_that_leads_to_a_cluster_means_a_ray_of_our_own(there: str, note: Path, address: str, tmp_path: Path) -> None:
+def test_no_note_that_leads_to_a_cluster_means_a_ray_of_our_own(
+    there: str, note: Path, address: str, tmp_path: Path
+) -> None:
     if there == "link":
         (tmp_path / "real").write_text(address)
         note.symlink_to(tmp_path / "real")
@@ -114,7 +123,9 @@ def test_no_note_that_leads_to_a_cluster_means_a_ray_of_our_own(there: str, note
     assert cluster._running_local_cluster() is None
 
 
-def test_auto_takes_any_of_this_users_rays_and_no_other(note: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_any_of_this_users_rays_and_no_other(
+    note: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def raylets(uid: int, words: list[str]) -> None:
         uids = SimpleNamespace(effective=uid)
         monkeypatch.setattr(psutil, "process_iter", lambda _: [SimpleNamespace(info={"uids": uids, "cmdline": words})])

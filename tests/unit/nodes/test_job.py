@@ -1,4 +1,5 @@
-"""A run that is the command of a Ray job keeps nothing in the job's working directory, and says when it cannot end in order."""
+"""A run that is the command of a Ray job keeps nothing in the job's working directory, and says when it cannot end in
+order."""
 
 from __future__ import annotations
 

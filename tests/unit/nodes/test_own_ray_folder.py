@@ -49,7 +49,9 @@ def folders(errors: list[Exception], monkeypatch: pytest.MonkeyPatch) -> list[Pa
     "error",
     [RuntimeError("timed out"), OSError(28, "No space left on device")],
 )
-def test_a_start_that_fails_says_why_and_leaves_nothing(error: Exception, errors: list[Exception], folders: list[Path]) -> None:
+def test_a_start_that_fails_says_why_and_leaves_nothing(
+    error: Exception, errors: list[Exception], folders: list[Path]
+) -> None:
     errors.append(error)
     with pytest.raises(ClusterError) as caught, connected(RuntimeConfig(address="local")):
         pass
@@ -84,7 +86,9 @@ def test_the_logs_of_a_start_that_fails_are_kept_when_that_was_asked_for(folders
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_processes_share_kernels_where_none_are_kept(kept: bool, folders: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_share_kernels_where_none_are_kept(
+    kept: bool, folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[str | None] = []
 
     def init(**_: Any) -> None:

@@ -70,7 +70,8 @@ def test_a_node_that_joins_brings_workers_and_one_that_leaves_takes_them_away() 
         return watch.look()
 
     assert after(LOOK_INTERVAL_S) is None
-    alive.append(NodeFacts("n3", "10.0.0.3", 1.0, total_cpus=4.0))  # 3 of its CPUs were taken at once by our own waiting actors
+    # 3 of its CPUs were taken at once by our own waiting actors
+    alive.append(NodeFacts("n3", "10.0.0.3", 1.0, total_cpus=4.0))
     assert after(LOOK_INTERVAL_S) is None, "nodes come in groups: wait until they have settled"
     assert after(LOOK_INTERVAL_S / 2) is None
     more = after(LOOK_INTERVAL_S + SETTLE_S)

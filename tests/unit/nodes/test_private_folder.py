@@ -1,4 +1,5 @@
-"""A Ray session's folder: short, private, in a place where nobody can rename it, and removed once nobody is at work in it."""
+"""A Ray session's folder: short, private, in a place where nobody can rename it, and removed once nobody is at work in
+it."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def made(below: str = "ray") -> Path:
 
 
 @pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
-@pytest.mark.parametrize("name", ["l" * 90, "with space", "quo'te", "ünicode", "missing/one", "~", "link", "file", "unwritable"])
+@pytest.mark.parametrize(
+    "name", ["l" * 90, "with space", "quo'te", "ünicode", "missing/one", "~", "link", "file", "unwritable"]
+)
 def test_any_tmpdir_will_do(variable: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -48,7 +51,9 @@ def test_any_tmpdir_will_do(variable: str, name: str, tmp_path: Path, monkeypatc
     assert not made().is_relative_to(tmp_path)
 
 
-def test_a_short_one_of_ours_is_taken_and_relative_is_no_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_one_of_ours_is_taken_and_relative_is_no_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setattr(private_folder, "_LONGEST_SOCKET", 1000)
     (tmp_path / "t").mkdir(mode=0o700)

@@ -1,4 +1,5 @@
-"""What answers at an address is told apart within seconds: nobody, something else, a Ray head without us, one that lets us in."""
+"""What answers at an address is told apart within seconds: nobody, something else, a Ray head without us, one that lets
+us in."""
 
 from __future__ import annotations
 
@@ -31,7 +32,10 @@ class Head(gcs_service_pb2_grpc.InternalKVGcsServiceServicer, gcs_service_pb2_gr
         self.token, self.versions = token, versions
 
     def _let_in(self, context):
-        if self.token is not None and dict(context.invocation_metadata()).get("authorization") != f"Bearer {self.token}":
+        if (
+            self.token is not None
+            and dict(context.invocation_metadata()).get("authorization") != f"Bearer {self.token}"
+        ):
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
 
     def InternalKVGet(self, request, context):
@@ -107,7 +111,9 @@ def test_a_web_server_is_not_a_head():
     assert "6379" in text
 
 
-@pytest.mark.parametrize("address", ["10.0.0.5", "host:port", ":6379", "http://head:8265", "ray://head:10001", "head:99999"])
+@pytest.mark.parametrize(
+    "address", ["10.0.0.5", "host:port", ":6379", "http://head:8265", "ray://head:10001", "head:99999"]
+)
 def test_what_is_no_address_is_said(address):
     refusal(address)
 

@@ -1,4 +1,5 @@
-"""What a killed driver leaves of its Ray is ended, and nothing else: whoever reads its logs, is called like it or has its pid lives."""
+"""What a killed driver leaves of its Ray is ended, and nothing else: whoever reads its logs, is called like it or has
+its pid lives."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from tests.unit.test_own_processes import FakeProc
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 ROOT = Path(reaper.__file__).parents[2]
-# A driver with what Ray starts for it: a raylet, with a worker whose child has nothing in its environment and loses its parent.
+# A driver with what Ray starts for it: a raylet, with a worker whose child has nothing in its environment and loses its
+# parent.
 DRIVER = """
 import os, signal, subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
@@ -28,7 +30,7 @@ from robonav_ray.nodes.reaper import Reaper
 folder, how = Path(sys.argv[2]), sys.argv[3]
 RAYLET = '''
 import os, subprocess, sys, time
-worker = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60'], env={}).pid, flush=True); time.sleep(60)"
+worker = "import subprocess as s, time; print(s.Popen(['sleep', '60'], env={}).pid, flush=True); time.sleep(60)"
 os.environ["RAY_RAYLET_PID"] = str(os.getpid())
 child = subprocess.Popen([sys.executable, "-S", "-c", worker], stdout=subprocess.PIPE)
 print(os.getpid(), child.pid, child.stdout.readline().decode().strip(), flush=True)
@@ -38,8 +40,8 @@ time.sleep(60)
 '''
 claim = os.open(folder / "owner", os.O_CREAT | os.O_RDWR)
 reaper = Reaper(folder, claim, keep=how == "keep")
-raylet = subprocess.Popen([sys.executable, "-S", "-c", RAYLET, f"--session-dir={folder}/session"], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True)
+raylet = subprocess.Popen([sys.executable, "-S", "-c", RAYLET, f"--session-dir={folder}/session"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 print(raylet.stdout.readline(), end="", flush=True)
 if how != "untold":
     reaper.watch([raylet.pid])
@@ -55,7 +57,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.fixture
 def bystanders(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Somebody who reads the session's log, a program in a folder called ray, and one that is called like a worker of Ray."""
+    """Somebody who reads the session's log, a program in a folder called ray, and one that is called like a worker of
+    Ray."""
     log = tmp_path / "rn-ray-x" / "ray" / "raylet.out"
     log.parent.mkdir(parents=True)
     log.touch()
@@ -172,7 +175,9 @@ def test_when_the_raylets_pid_is_another_raylets_its_workers_are_not_ours(proc: 
     assert living(session) == {51}
 
 
-def test_until_ray_is_up_its_the_drivers_children_with_the_folder_and_those_of_others_are_dropped_then(proc: FakeProc) -> None:
+def test_until_ray_is_up_its_the_drivers_children_with_the_folder_and_those_of_others_are_dropped_then(
+    proc: FakeProc,
+) -> None:
     session = SessionProcesses(DRIVER_NAME, "/tmp/rn-ray-x", proc.path)
     for pid, parent in ((70, 40), (71, 40), (72, 1)):
         proc.put(pid, parent, 700)

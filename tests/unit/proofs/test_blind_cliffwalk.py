@@ -1,4 +1,5 @@
-"""The known answer of prioritised replay: uniform takes about exponentially many updates, prioritised far fewer, an oracle hardly any."""
+"""The known answer of prioritised replay: uniform takes about exponentially many updates, prioritised far fewer, an
+oracle hardly any."""
 
 import numpy as np
 import pytest

@@ -25,7 +25,8 @@ def steady(until: float, begin: float = 0.0, env: int = 0, learner: int = 0) -> 
     """1,000 env steps and 100 learner steps a second, a reading every quarter of one."""
     count = round((until - begin) / STEP_S)
     return [
-        line(BEGAN + begin + STEP_S * i, env + int(1000 * STEP_S * i), learner + int(100 * STEP_S * i)) for i in range(count + 1)
+        line(BEGAN + begin + STEP_S * i, env + int(1000 * STEP_S * i), learner + int(100 * STEP_S * i))
+        for i in range(count + 1)
     ]
 
 
@@ -65,7 +66,11 @@ def test_what_a_restarted_learner_does_again_is_counted(tmp_path: Path) -> None:
 
 def test_only_training_counts_as_done_again_and_only_once(tmp_path: Path) -> None:
     """Two faults after one commit, at 15 s: at 20 s, back at 25 s; at 28 s, back at 31 s."""
-    lines = steady(20.0) + steady(28.0, begin=25.0, env=20_250, learner=1500) + steady(40.0, begin=31.0, env=24_000, learner=1500)
+    lines = (
+        steady(20.0)
+        + steady(28.0, begin=25.0, env=20_250, learner=1500)
+        + steady(40.0, begin=31.0, env=24_000, learner=1500)
+    )
     cost = cost_of(read_readings(write(tmp_path, lines)), BEGAN + 28.1, BEGAN + 40.0)
     assert cost.redone_steps == 300
     assert cost.redone_s == pytest.approx(3.0)
@@ -119,7 +124,9 @@ def test_counters_behind_a_commit_are_found_and_old_news_is_not() -> None:
     readings = [as_reading(one) for one in steady(10.0)]
     assert behind_commits(readings, commits) == []
     stale = [*readings, as_reading(line(BEGAN + 11.0, 10_500, 1000)), as_reading(line(BEGAN + 12.0, 10_900, 1000))]
-    assert behind_commits(stale, [*commits, Commit(BEGAN + 9.0, 9000, 1001)]) == [], "a figure that has not changed is no news"
+    assert behind_commits(stale, [*commits, Commit(BEGAN + 9.0, 9000, 1001)]) == [], (
+        "a figure that has not changed is no news"
+    )
     (found,) = behind_commits([*readings, as_reading(line(BEGAN + 12.0, 11_000, 499))], commits)
     assert "learner_step 499" in found
 

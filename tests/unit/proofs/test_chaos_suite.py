@@ -93,9 +93,13 @@ def test_victims_are_those_at_work_in_the_order_of_their_start() -> None:
     assert choose(here, Planned(0, KINDS["shard"], 1.0, 0.0), "head") is None
     assert choose(here, Planned(0, KINDS["node"], 1.0, 0.9), "head") == ("a", None), "the head is never broken"
     idle = look(
-        head=[actor(2, "ray start")], b=[actor(4, "ray start")], a=[actor(9, "ray start"), actor(10, "ray::_WorkerActor.run")]
+        head=[actor(2, "ray start")],
+        b=[actor(4, "ray start")],
+        a=[actor(9, "ray start"), actor(10, "ray::_WorkerActor.run")],
     )
-    assert {choose(idle, Planned(0, KINDS["node"], 1.0, draw), "head") for draw in (0.0, 0.9)} == {("a", None)}, "one in use"
+    assert {choose(idle, Planned(0, KINDS["node"], 1.0, draw), "head") for draw in (0.0, 0.9)} == {("a", None)}, (
+        "one in use"
+    )
     assert choose(here, Planned(0, KINDS["driver"], 1.0, 0.9), "head") == ("driver", None)
 
 
@@ -178,7 +182,8 @@ def test_the_watch_sees_whom_we_started_and_who_is_left() -> None:
 def test_the_command_is_the_same_in_every_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = Training(tmp_path / "run", ["configs/run/chaos.yaml", "seed=1"], {"NAME": "value"}, tmp_path / "log")
     assert training.command()[2:] == [
-        "robonav_ray.cli", "train", "configs/run/chaos.yaml", "seed=1", "--resume", "auto", "--out", str(tmp_path / "run")
+        "robonav_ray.cli", "train", "configs/run/chaos.yaml", "seed=1", "--resume", "auto", "--out",
+        str(tmp_path / "run")
     ]  # fmt: skip
     code = "import os, sys; sys.exit(3 if os.environ['NAME'] == 'value' else 4)"
     monkeypatch.setattr(training, "command", lambda *_: [sys.executable, "-c", code])
@@ -200,16 +205,16 @@ def fault(kind: str, number: int = 0, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     record = {
         "number": number, "kind": kind, "planned_s": 1.0, "time": 1002.0 + number, "victim": f"{kind} 17", "node": None,
-        "held_rank": False, "back_s": 2.5, "resumed_s": 0.5, "thawed_s": None, "gone_s": None, "driver_exit": None, "idle": False,
-        "note": "",
+        "held_rank": False, "back_s": 2.5, "resumed_s": 0.5, "thawed_s": None, "gone_s": None, "driver_exit": None,
+        "idle": False, "note": "",
     }  # fmt: skip
     mine = {key: value for key, value in changes.items() if key in cost}
     return record | {k: v for k, v in changes.items() if k not in cost} | {"cost": cost | mine}
 
 
 GOOD = {
-    "final_code": 0, "stop_s": 3.0, "behind_commits": [], "repeated_tags": 0, "run_directories": 1, "rows_stored_twice": 0,
-    "bad_shards": [], "balance_beyond": -5.0, "pacing_error": 0.001, "not_inflicted": [],
+    "final_code": 0, "stop_s": 3.0, "behind_commits": [], "repeated_tags": 0, "run_directories": 1,
+    "rows_stored_twice": 0, "bad_shards": [], "balance_beyond": -5.0, "pacing_error": 0.001, "not_inflicted": [],
     "free_s": 1.0, "placement_groups": 0, "orphans": [], "survivors": [],
 }  # fmt: skip
 
@@ -240,8 +245,14 @@ def test_every_bound_speaks_of_a_figure_that_there_is() -> None:
         (fault("add", back_s=61.0), "on it within 60 s"),
         (fault("add", back_s=None, idle=True), "on it within 60 s"),
         (fault("shard", began_empty=True), "rows of its snapshot"),
-        (fault("hang-worker", back_s=26.0, events=[{"time": 1003.0, "event": "lost", "part": "replay/0"}]), "within 15 s"),
-        (fault("freeze", back_s=26.0, events=[{"time": 1003.0, "event": "fenced", "part": "rollout/1"}]), "within 15 s"),
+        (
+            fault("hang-worker", back_s=26.0, events=[{"time": 1003.0, "event": "lost", "part": "replay/0"}]),
+            "within 15 s",
+        ),
+        (
+            fault("freeze", back_s=26.0, events=[{"time": 1003.0, "event": "fenced", "part": "rollout/1"}]),
+            "within 15 s",
+        ),
         (fault("sigterm", driver_exit=0, gone_s=3.0), "exit code 75"),
         (fault("sigterm", driver_exit=75, gone_s=31.0), "gone within 30 s"),
     ],
@@ -292,7 +303,9 @@ def test_a_run_that_left_something_behind_is_said(changes: dict[str, Any]) -> No
 
 
 def test_the_report_is_printed_and_written_also_where_something_never_came_back(tmp_path: Path) -> None:
-    found = report([fault("worker"), fault("worker", 1, back_s=None, resumed_s=None), fault("shard", 2, victim="nobody")])
+    found = report(
+        [fault("worker"), fault("worker", 1, back_s=None, resumed_s=None), fault("shard", 2, victim="nobody")]
+    )
     write_report(found, tmp_path / "chaos.json")
     read = json.loads((tmp_path / "chaos.json").read_text())
     assert read["faults"][1]["figures"]["back_s"] is None
@@ -306,7 +319,9 @@ def test_the_report_is_printed_and_written_also_where_something_never_came_back(
 
 
 def test_the_picture_is_drawn(tmp_path: Path) -> None:
-    readings = [as_reading({"step": 100 * i, "time": 1000.0 + i / 4, "learner/learner_step": 10 * i}) for i in range(80)]
+    readings = [
+        as_reading({"step": 100 * i, "time": 1000.0 + i / 4, "learner/learner_step": 10 * i}) for i in range(80)
+    ]
     draw_timeline(readings, [fault("worker"), fault("rank", 3, back_s=None)], [], tmp_path / "chaos.png", "two faults")
     assert (tmp_path / "chaos.png").stat().st_size > 10_000
 
@@ -334,12 +349,18 @@ def test_a_section_of_the_page_is_brought_up_to_date_and_the_rest_is_left(tmp_pa
     page = tmp_path / "docs" / "chaos.md"
     page.parent.mkdir()
     page.write_text(
-        "before\n<!-- figures of one -->\nold\n<!-- end of one -->\nafter\n<!-- figures of two -->\n<!-- end of two -->\n"
+        "before\n"
+        "<!-- figures of one -->\n"
+        "old\n"
+        "<!-- end of one -->\n"
+        "after\n"
+        "<!-- figures of two -->\n"
+        "<!-- end of two -->\n"
     )
     (tmp_path / "chaos.png").write_bytes(b"picture")
     extra = {
-        "env_steps": 10, "commits": 2, "sessions": [{}], "passed": True, "pacing_error": 0.001, "duplicates_refused": 0.0,
-        "rows_inspected": 9, "checkpoints_inspected": 2,
+        "env_steps": 10, "commits": 2, "sessions": [{}], "passed": True, "pacing_error": 0.001,
+        "duplicates_refused": 0.0, "rows_inspected": 9, "checkpoints_inspected": 2,
     }  # fmt: skip
     found = make_report([fault("worker")], GOOD | extra, FACTS, {"command": "python scripts/chaos.py", "seconds": 9.0})
     for _ in range(2):

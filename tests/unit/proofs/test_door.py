@@ -53,7 +53,9 @@ def test_every_script_hands_over_to_the_program_of_its_name() -> None:
 def test_nothing_changes_the_path_of_imports() -> None:
     files = [path for tree in ("proofs", "scripts") for path in (ROOT / tree).rglob("*.py")]
     assert [
-        path.name for path in files if re.search(r"^\s*sys\.path\.(insert|append)", path.read_text(), flags=re.MULTILINE)
+        path.name
+        for path in files
+        if re.search(r"^\s*sys\.path\.(insert|append)", path.read_text(), flags=re.MULTILINE)
     ] == []
 
 

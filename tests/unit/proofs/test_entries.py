@@ -72,7 +72,10 @@ def test_the_published_settings_are_those_of_the_configs():
 
 
 def test_names_groups_and_all():
-    assert [e.name for e in chosen_entries(["zoo_dqn_cartpole", "rllib_cartpole"])] == ["rllib_cartpole", "zoo_dqn_cartpole"]
+    assert [e.name for e in chosen_entries(["zoo_dqn_cartpole", "rllib_cartpole"])] == [
+        "rllib_cartpole",
+        "zoo_dqn_cartpole",
+    ]
     assert {e.group for e in chosen_entries(["cartpole"])} == {"cartpole"}
     assert chosen_entries(["all", "suites"]) == list(ENTRIES)
     with pytest.raises(UnknownEntryError, match="did you mean 'cleanrl_c51_cartpole'"):

@@ -1,4 +1,5 @@
-"""The race of the learners: who needed how long, what a peer that did not get there proves, a clock that stops for evaluations."""
+"""The race of the learners: who needed how long, what a peer that did not get there proves, a clock that stops for
+evaluations."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from proofs.peers.track import Point, Task, Track, read_points
 from robonav_ray.config.load import load_run_config
 
 
-def race(learner: str, seconds: list[float], success: list[float], stage: int = 1, seed: int = 1, target: float = 0.7) -> Race:
+def race(
+    learner: str, seconds: list[float], success: list[float], stage: int = 1, seed: int = 1, target: float = 0.7
+) -> Race:
     points = tuple(Point(s, int(100 * s), int(10 * s), v) for s, v in zip(seconds, success, strict=True))
     return Race(learner, stage, seed, points, target)
 
@@ -60,7 +63,9 @@ def test_the_picture_is_drawn(tmp_path):
 
 
 def task(tmp_path, **changes) -> Task:
-    return Task(**{"stage": 0, "seed": 1, "target": 0.7, "limit_s": 1e6, "num_episodes": 16, "output": tmp_path} | changes)
+    return Task(
+        **{"stage": 0, "seed": 1, "target": 0.7, "limit_s": 1e6, "num_episodes": 16, "output": tmp_path} | changes
+    )
 
 
 def test_the_clock_stands_still_during_an_evaluation(tmp_path, monkeypatch):
@@ -109,7 +114,8 @@ def test_what_has_run_is_not_run_again_unless_something_else_is_asked(tmp_path, 
     wanted = task(tmp_path / "rllib", target=0.8)
     run_race("rllib", wanted)
     assert calls == ["proofs.peers.rllib_dqn"] * 2
-    for limit_s, again in ((2.0, False), (30.0, True)):  # not reached in 3 s: more time is another question, less is not
+    # not reached in 3 s: more time is another question, less is not
+    for limit_s, again in ((2.0, False), (30.0, True)):
         wanted = task(tmp_path / "rllib", target=0.95, limit_s=limit_s)
         run_race("rllib", wanted)
         del calls[:]

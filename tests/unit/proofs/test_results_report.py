@@ -107,7 +107,9 @@ def test_a_command_that_fails_is_an_error_with_its_output(tmp_path, arguments, r
 def test_the_figure_of_a_suite_is_the_part_that_passes(tmp_path):
     suite = tmp_path / "test_three.py"
     suite.write_text("import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_n(n):\n    assert n != 2\n")
-    entry = replace(SUITE, unit="tests", task=Command(("-m", "pytest", "-q", "-p", "no:cacheprovider", str(suite)), "pytest"))
+    entry = replace(
+        SUITE, unit="tests", task=Command(("-m", "pytest", "-q", "-p", "no:cacheprovider", str(suite)), "pytest")
+    )
     assert run_command(trial_of(entry, 1, tmp_path)).value == 0.75
 
 
@@ -160,8 +162,8 @@ def test_the_board_says_each_end_once(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_trials_run_side_by_side_on_ray_and_are_kept(tmp_path):
-    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "run", "her_bitflip_13", "--seeds", "2", "--parallel", "2",
-               "--output", str(tmp_path)]  # fmt: skip
+    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "run", "her_bitflip_13", "--seeds", "2",
+               "--parallel", "2", "--output", str(tmp_path)]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "reproduced" in done.stdout

@@ -1,4 +1,5 @@
-"""The model of the bottleneck: flows at each arrow, what they keep busy, and what follows; tables and plots of what was measured."""
+"""The model of the bottleneck: flows at each arrow, what they keep busy, and what follows; tables and plots of what was
+measured."""
 
 from __future__ import annotations
 
@@ -12,13 +13,25 @@ import psutil
 import pytest
 
 from proofs.scale import report
-from proofs.scale.model import LIMITS, Costs, Line, Settings, all_reduce_s, arrows, busy, predict, recommend, waiting_load
+from proofs.scale.model import (
+    LIMITS,
+    Costs,
+    Line,
+    Settings,
+    all_reduce_s,
+    arrows,
+    busy,
+    predict,
+    recommend,
+    waiting_load,
+)
 from robonav_ray.config.load import load_run_config
 
 COSTS = Costs(
-    reserve_s=300e-6, settle_s=200e-6, assignment_s=400e-6, weights_s=250e-6, publish_s=2e-3, mailbox_s=400e-6, insert=Line(500e-6, 0.3e-6),
-    sample=Line(500e-6, 1e-6), priorities=Line(300e-6, 0.3e-6), slice_s=300e-6, pull_s=1e-3, ship=Line(1.5e-3, 0.5e-6), ship_latency_s=3e-3,
-    step=Line(100e-6, 3e-6), draw=Line(2e-3, 2e-6), update=Line(1e-3, 8e-6), all_reduce=Line(200e-6, 2e-9), snapshot_floats=100_000,
+    reserve_s=300e-6, settle_s=200e-6, assignment_s=400e-6, weights_s=250e-6, publish_s=2e-3, mailbox_s=400e-6,
+    insert=Line(500e-6, 0.3e-6), sample=Line(500e-6, 1e-6), priorities=Line(300e-6, 0.3e-6), slice_s=300e-6,
+    pull_s=1e-3, ship=Line(1.5e-3, 0.5e-6), ship_latency_s=3e-3, step=Line(100e-6, 3e-6), draw=Line(2e-3, 2e-6),
+    update=Line(1e-3, 8e-6), all_reduce=Line(200e-6, 2e-9), snapshot_floats=100_000,
 )  # fmt: skip
 FREE = Costs(**{name: Line(0.0) if isinstance(value, Line) else 0.0 for name, value in COSTS.__dict__.items()})
 SETTINGS = Settings(num_workers=4, num_worlds=64, num_shards=2, num_ranks=2, cores=16)
@@ -55,7 +68,9 @@ def test_no_process_is_busier_than_its_calls_take():
     assert load["shard"] == pytest.approx(shard)
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, num_ranks=1, cores=2.0), replace(SETTINGS, sleep_s=0.1)])
+@pytest.mark.parametrize(
+    "settings", [SETTINGS, replace(SETTINGS, num_ranks=1, cores=2.0), replace(SETTINGS, sleep_s=0.1)]
+)
 def test_the_rate_is_where_the_first_part_is_busy_all_the_time(settings):
     found = predict(settings, COSTS)
     assert found.busy[found.bottleneck] == pytest.approx(1.0, rel=1e-6)
@@ -71,7 +86,9 @@ def test_sleeping_workers_are_linear_until_something_else_is_busy():
     slow_ledger = replace(FREE, reserve_s=0.05)
     assert rate(1, slow_ledger) == pytest.approx(80.0)
     assert rate(1024, slow_ledger) < 0.5 * 1024 * 80.0
-    assert predict(replace(SETTINGS, num_workers=1024, num_worlds=8192, sleep_s=0.1), slow_ledger).bottleneck == "ledger"
+    assert (
+        predict(replace(SETTINGS, num_workers=1024, num_worlds=8192, sleep_s=0.1), slow_ledger).bottleneck == "ledger"
+    )
 
 
 def test_sleeping_shards_share_the_rows_of_a_draw():
@@ -119,8 +136,9 @@ def test_costs_survive_json():
 
 def window(rate: float) -> dict:
     return {
-        "env_steps_per_s": rate, "inserts_per_s": rate, "samples_per_s": rate, "updates_per_s": rate / 256, "learner_idle_frac": 0.5,
-        "own_cpu_frac": 0.4, "cpu_frac": 0.5, "cpu_cores": {"rollout": 0.5, "ray": 0.1}, "row_bytes": 976,
+        "env_steps_per_s": rate, "inserts_per_s": rate, "samples_per_s": rate, "updates_per_s": rate / 256,
+        "learner_idle_frac": 0.5, "own_cpu_frac": 0.4, "cpu_frac": 0.5, "cpu_cores": {"rollout": 0.5, "ray": 0.1},
+        "row_bytes": 976,
     }  # fmt: skip
 
 
@@ -130,14 +148,16 @@ RESULTS = {
         "step_s": 0.1, "worlds_per_worker": 8, "steps_per_fragment": 32, "samples_per_insert": 1.0, "row_bytes": 976,
     },
     "shards": {
-        "latency": [{"shards": n, **window(1e4 * n)} for n in (1, 2)], "real": [{"shards": n, **window(2e5)} for n in (1, 2)],
-        "row_s": 1e-4, "ranks": 4, "rows_per_call": 2048,
+        "latency": [{"shards": n, **window(1e4 * n)} for n in (1, 2)],
+        "real": [{"shards": n, **window(2e5)} for n in (1, 2)], "row_s": 1e-4, "ranks": 4, "rows_per_call": 2048,
     },
     "real": {
-        "points": [{"workers": 2, "shards": 2, "ranks": 1, "nodes": 1, "samples_per_insert": 2.0, **window(3e4)}], "worlds_per_worker": 32,
+        "points": [{"workers": 2, "shards": 2, "ranks": 1, "nodes": 1, "samples_per_insert": 2.0, **window(3e4)}],
+        "worlds_per_worker": 32,
     },
     "capacities": {
-        "measured": {"insert:256": {"served_s": 1e-3, "asked_s": 5e-4, "calls_per_s": 900.0}}, "costs": COSTS.as_dict(), "row_bytes": 976,
+        "measured": {"insert:256": {"served_s": 1e-3, "asked_s": 5e-4, "calls_per_s": 900.0}}, "costs": COSTS.as_dict(),
+        "row_bytes": 976,
     },
 }  # fmt: skip
 
@@ -149,9 +169,9 @@ def test_parts_of_linear():
 def test_tables_have_a_cell_for_every_column():
     found = report.recommendations(COSTS)
     tables = (
-        report.workers_table(RESULTS["workers"]), report.shards_table(RESULTS["shards"]), report.real_table(RESULTS["real"]),
-        report.capacities_table(RESULTS["capacities"]), report.model_table(RESULTS, 2.0), report.recommendations_table(found),
-        report.arrows_table(found, COSTS),
+        report.workers_table(RESULTS["workers"]), report.shards_table(RESULTS["shards"]),
+        report.real_table(RESULTS["real"]), report.capacities_table(RESULTS["capacities"]),
+        report.model_table(RESULTS, 2.0), report.recommendations_table(found), report.arrows_table(found, COSTS),
     )  # fmt: skip
     for header, rows in tables:
         assert rows

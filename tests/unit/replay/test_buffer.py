@@ -1,4 +1,5 @@
-"""Is the one-process replay deterministic, does it come back bit for bit, and does it ask for memory before it takes it?"""
+"""Is the one-process replay deterministic, does it come back bit for bit, and does it ask for memory before it takes
+it?"""
 
 import json
 from dataclasses import replace
@@ -47,7 +48,9 @@ def test_stop_and_resume_is_not_stopping(through: str, tmp_path: Path) -> None:
     play(buffer, 0, 30)
     if through == "disk":
         files = buffer.save(tmp_path / "replay")
-        written = [p.relative_to(tmp_path / "replay").as_posix() for p in (tmp_path / "replay").rglob("*") if p.is_file()]
+        written = [
+            p.relative_to(tmp_path / "replay").as_posix() for p in (tmp_path / "replay").rglob("*") if p.is_file()
+        ]
         assert sorted(file.name for file in files) == sorted(written)
         again.load(tmp_path / "replay")
     else:

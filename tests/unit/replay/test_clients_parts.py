@@ -1,4 +1,5 @@
-"""The parts of the Ray clients that need no Ray: waiting at the ledger, prefetching, the outbox, the view of the shards."""
+"""The parts of the Ray clients that need no Ray: waiting at the ledger, prefetching, the outbox, the view of the
+shards."""
 
 import asyncio
 import threading
@@ -72,7 +73,10 @@ def test_nobody_waits_longer_than_asked_and_the_dead_leave_the_queue() -> None:
 def test_pause_drains_open_inserts_then_declares_them_late() -> None:
     async def story() -> None:
         service = make_service()
-        one, two = (await service.reserve("insert", 10, 0.0)).reservation, (await service.reserve("insert", 10, 0.0)).reservation
+        one, two = (
+            (await service.reserve("insert", 10, 0.0)).reservation,
+            (await service.reserve("insert", 10, 0.0)).reservation,
+        )
         assert one is not None
         assert two is not None
         pausing = asyncio.create_task(service.pause(0.2))
@@ -252,7 +256,9 @@ def test_larger_fragments_are_announced_and_the_error_buffer_follows() -> None:
             await service.reserve("insert", 11, 0.0)
         await service.announce(40)
         assert (await service.reserve("insert", 40, 0.0)).reservation is not None
-        given = LedgerService(ReplayConfig(capacity=1000, min_size=10, samples_per_insert=1.0, error_buffer=10.0), 10, 10)
+        given = LedgerService(
+            ReplayConfig(capacity=1000, min_size=10, samples_per_insert=1.0, error_buffer=10.0), 10, 10
+        )
         with pytest.raises(ValueError, match="error_buffer"):
             await given.announce(40)
 

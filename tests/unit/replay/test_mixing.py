@@ -18,7 +18,12 @@ PRIORITY = np.random.default_rng(5).random(120).astype(np.float32) * 4 + 0.05
 def make_buffer(num_shards: int, **options: object) -> ReplayBuffer:
     """Return a buffer of 120 rows in fragments of 5 whose pacing never waits."""
     config = ReplayConfig(
-        capacity=120 * num_shards, num_shards=num_shards, min_size=1, samples_per_insert=1.0, error_buffer=1e12, **options
+        capacity=120 * num_shards,
+        num_shards=num_shards,
+        min_size=1,
+        samples_per_insert=1.0,
+        error_buffer=1e12,
+        **options,
     )  # type: ignore[arg-type]
     buffer = ReplayBuffer(config, SPEC, 3, 120, 1_000_000)
     for sequence in range(24):
@@ -85,7 +90,9 @@ def test_uniform_weights_are_exactly_one() -> None:
 
 
 def test_beta_is_of_the_step_that_uses_the_batch() -> None:
-    assert [importance_exponent_at(s, 0.4, 1.0, 10) for s in (-1, 0, 5, 10, 99)] == pytest.approx([0.4, 0.4, 0.7, 1.0, 1.0])
+    assert [importance_exponent_at(s, 0.4, 1.0, 10) for s in (-1, 0, 5, 10, 99)] == pytest.approx(
+        [0.4, 0.4, 0.7, 1.0, 1.0]
+    )
     buffer = make_buffer(2, importance_exponent=0.0, importance_exponent_final=1.0, importance_anneal_steps=4)
 
     def betas(num_batches: int) -> list[float]:
@@ -109,7 +116,9 @@ class Shards:
     """Shards behind ``ask``, some of which fall silent."""
 
     def __init__(self) -> None:
-        self.shards = [make_shard(50, i, index=i, num_shards=3, priority_exponent=1.0, priority_epsilon=1e-12) for i in range(3)]
+        self.shards = [
+            make_shard(50, i, index=i, num_shards=3, priority_exponent=1.0, priority_epsilon=1e-12) for i in range(3)
+        ]
         for i, shard in enumerate(self.shards):
             shard.insert(serial_fragment(0, 10, worker=i, priority=np.full(10, i + 1.0)))
         self.silent: set[int] = set()
@@ -133,7 +142,9 @@ def test_probability_is_that_of_the_draw_when_masses_are_old() -> None:
     assert stale.min_probability == pytest.approx(1 / 6 * 1 / 450)
     fresh = draw.draw(60_000, range(3), shards.ask)
     assert fresh is not None
-    assert np.bincount(unpack_item_id(fresh.item_id).shard) / 60_000 == pytest.approx([450 / 500, 20 / 500, 30 / 500], abs=0.01)
+    assert np.bincount(unpack_item_id(fresh.item_id).shard) / 60_000 == pytest.approx(
+        [450 / 500, 20 / 500, 30 / 500], abs=0.01
+    )
 
 
 def test_a_silent_shard_is_left_out_with_its_mass() -> None:

@@ -1,4 +1,5 @@
-"""Rank-based PER: are ranks exact after a sort, how far off in between and over shards, and is the probability told the real one?"""
+"""Rank-based PER: are ranks exact after a sort, how far off in between and over shards, and is the probability told the
+real one?"""
 
 from __future__ import annotations
 
@@ -75,7 +76,8 @@ def test_random_writes_keep_a_heap_whose_first_place_is_the_first() -> None:
 
 
 def test_between_two_sorts_the_distribution_is_off_by_little() -> None:
-    """The worst moment: just before a sort, a quarter of the rows written since the last one, up or down by any amount."""
+    """The worst moment: just before a sort, a quarter of the rows written since the last one, up or down by any
+    amount."""
     rng = np.random.default_rng(3)
     num, worst = 20_000, 0.0
     heap, priority = RankHeap(num, ALPHA), rng.exponential(size=num)
@@ -98,8 +100,8 @@ def test_between_two_sorts_the_distribution_is_off_by_little() -> None:
 def make_buffer(num_shards: int, priority: np.ndarray, **options: object) -> ReplayBuffer:
     """Return a buffer that holds ``priority`` in fragments of 5, its ranks freshly sorted."""
     config = ReplayConfig(
-        capacity=len(priority), num_shards=num_shards, min_size=1, samples_per_insert=1.0, error_buffer=1e12, sampler="rank",
-        priority_exponent=ALPHA, **options,
+        capacity=len(priority), num_shards=num_shards, min_size=1, samples_per_insert=1.0, error_buffer=1e12,
+        sampler="rank", priority_exponent=ALPHA, **options,
     )  # type: ignore[arg-type]  # fmt: skip
     buffer = ReplayBuffer(config, SPEC, 3, 5, 1_000_000)
     for sequence in range(len(priority) // 5):
@@ -123,13 +125,15 @@ def global_probability(buffer: ReplayBuffer, num: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("num_shards", "bound"), [(1, 1e-12), (2, 0.06), (5, 0.1)])
 def test_shards_are_near_to_one_buffer(num_shards: int, bound: float) -> None:
-    """Over S shards a row of local rank r has the mean weight of the global ranks around it: near by total variation, exact for S = 1."""
+    """Over S shards a row of local rank r has the mean weight of the global ranks around it: near by total variation,
+    exact for S = 1."""
     priority = np.random.default_rng(4).exponential(size=2000).astype(np.float32)
     buffer = make_buffer(num_shards, priority)
     p, exact = global_probability(buffer, 2000), rank_probability(priority)
     assert p.sum() == pytest.approx(1.0)
     assert distance(p, exact) < bound
-    # Where the first ranks lie is luck, and theirs are the large errors; nine rows in ten are drawn within a fifth of what they should be.
+    # Where the first ranks lie is luck, and theirs are the large errors; nine rows in ten are drawn within a fifth of
+    # what they should be.
     assert np.abs(np.quantile(p / exact, [0.05, 0.95]) - 1.0).max() < 0.2
 
 
@@ -172,7 +176,9 @@ def test_a_new_row_takes_the_place_of_no_old_one() -> None:
 def test_with_max_entry_a_new_row_comes_first_whatever_its_priority(sampler: str) -> None:
     shard = make_shard(50, sampler=sampler, priority_exponent=0.5, priority_epsilon=1e-9, initial_priority="max")
     shard.insert(serial_fragment(0, 20, priority=np.linspace(0.0, 9.0, 20)))
-    assert len(set(shard.sample(3000).probability.tolist())) == (1 if sampler == "prioritized" else 20), "p_1 = 1 for all"
+    assert len(set(shard.sample(3000).probability.tolist())) == (1 if sampler == "prioritized" else 20), (
+        "p_1 = 1 for all"
+    )
     shard.update_priorities(pack_item_id(0, 0, np.arange(20)), np.arange(0.0, 5.0, 0.25, dtype=np.float32))
     shard.insert(serial_fragment(1, 1, priority=np.zeros(1)))
     sample = shard.sample(3000)

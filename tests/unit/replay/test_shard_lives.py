@@ -1,4 +1,5 @@
-"""Shards that die while they come up, cannot be restored, or find no room: their lives with processes that the test answers for."""
+"""Shards that die while they come up, cannot be restored, or find no room: their lives with processes that the test
+answers for."""
 
 from __future__ import annotations
 

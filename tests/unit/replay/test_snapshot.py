@@ -63,7 +63,9 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
 @pytest.mark.parametrize("sampler", ["prioritized", "rank", "uniform"])
 @pytest.mark.parametrize("rows_before", [0, 130, 200, 530])
 @pytest.mark.parametrize("most_per_chunk", [0, 15, 90])
-def test_what_is_written_is_what_was_marked(tmp_path: Path, sampler: Any, rows_before: int, most_per_chunk: int) -> None:
+def test_what_is_written_is_what_was_marked(
+    tmp_path: Path, sampler: Any, rows_before: int, most_per_chunk: int
+) -> None:
     """Inserts slower than the writer, as fast, and so fast that they lap the ring before it is done."""
     rng = np.random.default_rng(rows_before + most_per_chunk)
     shard = make_shard(sampler)

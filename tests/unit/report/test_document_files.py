@@ -32,7 +32,10 @@ from robonav_ray.report.plain_pdf import plain_pdf
 from robonav_ray.report.typst_pdf import NoTypstError, typst_pdf
 from robonav_ray.report.written import write_document
 
-HOSTILE = '#eval("1") ] $x$ *b* <script>alert(1)</script> & \N{RIGHT-TO-LEFT OVERRIDE}\x1b[31m \u4e2d \N{SNOWMAN} {{}} @ref \\u'
+HOSTILE = (
+    '#eval("1") ] $x$ *b* <script>alert(1)</script> & \N{RIGHT-TO-LEFT OVERRIDE}\x1b[31m \u4e2d \N{SNOWMAN} {{}} @ref '
+    "\\u"
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,9 @@ def test_every_text_stays_a_text_in_the_page(picture: Figure) -> None:
 def test_the_page_asks_nothing_of_a_network_and_its_ids_are_unique(picture: Figure) -> None:
     page = html_page(document(picture))
     assert not re.findall(r"https?:", page)
-    assert not [link for link in re.findall(r"""(?:src|href)=["']([^"']+)""", page) if not link.startswith(("#", "data:"))]
+    assert not [
+        link for link in re.findall(r"""(?:src|href)=["']([^"']+)""", page) if not link.startswith(("#", "data:"))
+    ]
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(set(ids)) == len(ids)
     assert set(re.findall(r'(?:href="|url\()#([^")]+)', page)) <= set(ids)
@@ -149,7 +154,12 @@ def test_characters_without_a_glyph_become_escapes() -> None:
 
 def test_a_csv_has_records_as_they_are_and_runs_nothing_in_a_spreadsheet() -> None:
     table = Table(
-        "t", "", ("a",), (("x",),), "l", records=({"name": "=1+1", "p": 0.25, "n": 3}, {"name": "b,\n", "q": float("nan")})
+        "t",
+        "",
+        ("a",),
+        (("x",),),
+        "l",
+        records=({"name": "=1+1", "p": 0.25, "n": 3}, {"name": "b,\n", "q": float("nan")}),
     )
     rows = list(csv.DictReader(io.StringIO(to_csv(table))))
     assert rows[0] == {"name": "'=1+1", "p": "0.25", "n": "3", "q": ""}

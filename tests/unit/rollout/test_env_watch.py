@@ -1,4 +1,5 @@
-"""Numbers of an environment become means over its last episodes; what cannot be one, and what never ends, is said once."""
+"""Numbers of an environment become means over its last episodes; what cannot be one, and what never ends, is said
+once."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from robonav_ray.rollout.worker import RolloutStats
 
 def test_sums_leave_out_what_an_episode_did_not_tell() -> None:
     known: set[str] = set()
-    facts = EpisodeFacts(numbers={"a": np.array([1.0, np.nan, 3.0]), "b": np.array([np.nan, 5.0, np.nan])}, dropped=("c", "c"))
+    facts = EpisodeFacts(
+        numbers={"a": np.array([1.0, np.nan, 3.0]), "b": np.array([np.nan, 5.0, np.nan])}, dropped=("c", "c")
+    )
     told = sums_of(facts, known).plus(sums_of(facts, known))
     assert told == NumberSums({"a": (8.0, 4), "b": (10.0, 2)}, 4, ("c",))
     assert NumberSums().plus(told) == told

@@ -49,8 +49,8 @@ class Workers:
     ) -> None:
         self.clock, self.processes, self.events, self.lost = Clock(), FakeProcesses(), Events(), list[tuple[int, int]]()
         self.fleet = RolloutFleet(
-            shares(num_workers, is_native), self.processes, max_restarts=max_restarts, on_lost=self.on_lost, note=self.events,
-            nodes=nodes, now=self.clock,
+            shares(num_workers, is_native), self.processes, max_restarts=max_restarts, on_lost=self.on_lost,
+            note=self.events, nodes=nodes, now=self.clock,
         )  # fmt: skip
 
     def on_lost(self, worker: int, life: int) -> int:
@@ -157,7 +157,9 @@ def test_worlds_move_one_worker_after_the_other_and_only_when_all_act() -> None:
     before = [order.life for order in workers.fleet._orders]
     workers.fleet.resize(shares(4))
     assert workers.fleet.num_workers == 4
-    assert [w.wiring.num_worlds for w in workers.of_workers] == [4, 4, 2, 2], "they keep their worlds until the new ones act"
+    assert [w.wiring.num_worlds for w in workers.of_workers] == [4, 4, 2, 2], (
+        "they keep their worlds until the new ones act"
+    )
     assert workers.fleet.most_worlds == 4
     for moved in (0, 1):
         workers.deliver()

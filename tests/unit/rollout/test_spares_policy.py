@@ -47,7 +47,9 @@ def test_one_per_node_is_ready_and_handed_out_once() -> None:
     spares.keep(("b",))
     assert started.processes[2].killed, "its node has no workers any more"
     spares.kill()
-    assert [process.killed for process in started.processes] == [False, False, True, True], "those handed out are the fleet's"
+    assert [process.killed for process in started.processes] == [False, False, True, True], (
+        "those handed out are the fleet's"
+    )
 
 
 def test_the_dead_and_the_frozen_are_passed_over() -> None:
@@ -93,7 +95,9 @@ def test_one_that_is_ready_is_asked_now_and_then_whether_it_is_there() -> None:
     started.clock.pass_(PING_INTERVAL_S)
 
 
-def test_those_that_never_get_ready_are_said_once_and_tried_at_growing_intervals(caplog: pytest.LogCaptureFixture) -> None:
+def test_those_that_never_get_ready_are_said_once_and_tried_at_growing_intervals(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     started = Started()
     began: list[float] = []
     with caplog.at_level(logging.WARNING, "robonav_ray.rollout.spares"):

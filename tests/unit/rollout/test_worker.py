@@ -1,4 +1,5 @@
-"""Rollout: rows say where they come from, splitting worlds changes nothing, a saved worker goes on with the same bits."""
+"""Rollout: rows say where they come from, splitting worlds changes nothing, a saved worker goes on with the same
+bits."""
 
 from typing import Any
 
@@ -21,8 +22,9 @@ ALGO = AlgoConfig(hidden_dims=(16,), n_step=3, gamma=0.9, reward_scale=0.5)
 class TellingEnv(VectorEnv[Any, Any, Any]):
     """obs = (world, episode, step in the episode, last action, level, 1); world w's episodes last 3 + w % 5 steps.
 
-    Even episodes end by termination, odd ones by truncation; the reward is the step's number. A world that ended waits for the others of
-    its team of ``robots`` as our robots do for those of their world: it is parked, and all begin again together.
+    Even episodes end by termination, odd ones by truncation; the reward is the step's number. A world that ended waits
+    for the others of its team of ``robots`` as our robots do for those of their world: it is parked, and all begin
+    again together.
     """
 
     def __init__(self, first_world: int, num_envs: int, robots: int = 1) -> None:
@@ -107,7 +109,9 @@ class Ears:
 def snapshot(seed: int = 0, version: int = 1) -> PolicySnapshot:
     rng = np.random.default_rng(seed)
     shapes = parameter_shapes(OBS_DIM, NUM_ACTIONS, ALGO)
-    return PolicySnapshot(version, 0, tuple(shapes), tuple(rng.standard_normal(s).astype(np.float32) for s in shapes.values()))
+    return PolicySnapshot(
+        version, 0, tuple(shapes), tuple(rng.standard_normal(s).astype(np.float32) for s in shapes.values())
+    )
 
 
 def make(
@@ -115,8 +119,8 @@ def make(
 ) -> RolloutWorker:
     return RolloutWorker(
         worker=worker, life=0, env=TellingEnv(first, num, robots), policy=Policy(OBS_DIM, NUM_ACTIONS, ALGO), algo=ALGO,
-        rollout=RolloutConfig(steps_per_fragment=steps), seed=3, first_world=first, num_lanes_total=total, gate_ladder_frac=0.5,
-        assignments=ears, sink=ears, weights=ears,
+        rollout=RolloutConfig(steps_per_fragment=steps), seed=3, first_world=first, num_lanes_total=total,
+        gate_ladder_frac=0.5, assignments=ears, sink=ears, weights=ears,
     )  # fmt: skip
 
 
@@ -168,7 +172,9 @@ def test_the_episodes_of_robots_that_begin_together_are_booked_from_then_on() ->
     worker = make(ears, robots=4)
     for _ in range(20):
         worker.collect()
-    world, length, started = (np.concatenate([getattr(r, k) for r in ears.results]) for k in ("world", "length", "started_at"))
+    world, length, started = (
+        np.concatenate([getattr(r, k) for r in ears.results]) for k in ("world", "length", "started_at")
+    )
     np.testing.assert_array_equal(length, 3 + world % 5)
     for w in range(8):
         slowest = max(3 + other % 5 for other in range(w // 4 * 4, w // 4 * 4 + 4))
@@ -224,7 +230,9 @@ def test_a_row_with_an_error_that_is_not_finite_enters_at_the_highest_priority()
     for _ in range(3):
         worker.collect()
     rows, priority = rows_of(ears), np.concatenate([f.priority for f in ears.fragments])
-    finite = np.isfinite(rows["reward"]) & np.isfinite(rows["obs"]).all(axis=1) & np.isfinite(rows["next_obs"]).all(axis=1)
+    finite = (
+        np.isfinite(rows["reward"]) & np.isfinite(rows["obs"]).all(axis=1) & np.isfinite(rows["next_obs"]).all(axis=1)
+    )
     assert 0 < finite.sum() < len(finite)
     np.testing.assert_array_equal(np.isfinite(priority), finite)
     assert (priority >= 0.0).all()
@@ -319,7 +327,9 @@ def test_parked_lanes_make_no_rows_and_wait_for_their_world() -> None:
 
 @pytest.mark.parametrize("name", ["CartPole-v1"])
 def test_a_gymnasium_environment_of_somebody_else(name: str) -> None:
-    env = gymnasium.make_vec(name, 4, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP})
+    env = gymnasium.make_vec(
+        name, 4, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}
+    )
     algo = AlgoConfig(hidden_dims=(8,))
     shapes = parameter_shapes(4, 2, algo)
     weights = PolicySnapshot(1, 0, tuple(shapes), tuple(np.ones(s, np.float32) for s in shapes.values()))

@@ -1,4 +1,5 @@
-"""Hindsight in the worker: rows that say where they come from, bounded fragments, splitting worlds, going on with the same bits."""
+"""Hindsight in the worker: rows that say where they come from, bounded fragments, splitting worlds, going on with the
+same bits."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ GAMMA = 0.5
 
 
 class TellingGoals:
-    """A goal is (world, episode, step); it is reached where all three are equal, which pays 1; every other step costs .25."""
+    """A goal is (world, episode, step); it is reached where all three are equal, which pays 1; every other step costs
+    .25."""
 
     columns = np.arange(3, 6)
 
@@ -38,7 +40,8 @@ class TellingGoals:
 
 
 class TellingEnv(VectorEnv[Any, Any, Any]):
-    """obs = (world, episode, step, goal...) with a goal nobody reaches; world w's episodes last ``shortest + w % 5`` steps.
+    """obs = (world, episode, step, goal...) with a goal nobody reaches; world w's episodes last ``shortest + w % 5``
+    steps.
 
     A world that ended waits for the others of its team of ``robots``, as our robots do for those of their world.
     """
@@ -112,14 +115,15 @@ class Ears:
         return None
 
 
-def make(ears: Ears, first: int = 0, num: int = 6, n_step: int = 3, steps: int = 5, shortest: int = 3, computed: bool = False,
-         robots: int = 1, **hindsight: Any) -> RolloutWorker:  # fmt: skip
+def make(ears: Ears, first: int = 0, num: int = 6, n_step: int = 3, steps: int = 5, shortest: int = 3,
+         computed: bool = False, robots: int = 1, **hindsight: Any) -> RolloutWorker:  # fmt: skip
     algo = AlgoConfig(hidden_dims=(8,), n_step=n_step, gamma=GAMMA, reward_scale=1.0)
     config = HindsightConfig(**{"strategy": "future", "num_goals": 3} | hindsight)
     return RolloutWorker(
         worker=first, life=0, env=TellingEnv(first, num, shortest, robots), policy=Policy(6, 4, algo), algo=algo,
-        rollout=RolloutConfig(steps_per_fragment=steps), seed=3, first_world=first, num_lanes_total=6, gate_ladder_frac=0.5,
-        assignments=ears, sink=ears, weights=ears, hindsight=HindsightTask(TellingGoals(), config, computed),
+        rollout=RolloutConfig(steps_per_fragment=steps), seed=3, first_world=first, num_lanes_total=6,
+        gate_ladder_frac=0.5, assignments=ears, sink=ears, weights=ears,
+        hindsight=HindsightTask(TellingGoals(), config, computed),
     )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""Checkpoints: committed or not there, every flipped bit found, the newest good one wins, at whatever operation the writer stops."""
+"""Checkpoints: committed or not there, every flipped bit found, the newest good one wins, at whatever operation the
+writer stops."""
 
 import errno
 import json
@@ -55,7 +56,8 @@ def test_the_same_step_twice_keeps_both_until_pruned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_bit_flip_and_truncation_is_found_and_named(tmp_path: Path, seed: int) -> None:
-    """In all 100 flips and 20 truncations, anywhere in any file, the manifest included; each falls back to the checkpoint before."""
+    """In all 100 flips and 20 truncations, anywhere in any file, the manifest included; each falls back to the
+    checkpoint before."""
     before, path = commit(tmp_path, 1), commit(tmp_path, 2)
     files = [p for p in path.rglob("*") if p.is_file()]
     assert len(files) == 5
@@ -121,7 +123,9 @@ def test_a_manifest_that_points_outside_is_refused(tmp_path: Path, name: str) ->
         open_checkpoint(path)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"files": 3}', '{"format_version": 99, "created": 0, "files": {}}', "[]", "null"])
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"files": 3}', '{"format_version": 99, "created": 0, "files": {}}', "[]", "null"]
+)
 def test_damaged_manifest(tmp_path: Path, text: str) -> None:
     path = commit(tmp_path, 1)
     (path / "manifest.json").write_text(text)
@@ -149,8 +153,11 @@ def operations(monkeypatch: pytest.MonkeyPatch) -> DiskOperations:
     return DiskOperations(monkeypatch.setattr)
 
 
-def test_killed_at_any_operation_the_newest_committed_checkpoint_loads(tmp_path: Path, operations: DiskOperations) -> None:
-    """Committing and pruning are stopped before every single operation in turn; what was committed stays, the old and the new."""
+def test_killed_at_any_operation_the_newest_committed_checkpoint_loads(
+    tmp_path: Path, operations: DiskOperations
+) -> None:
+    """Committing and pruning are stopped before every single operation in turn; what was committed stays, the old and
+    the new."""
     for at in range(1, 1000):
         folder = tmp_path / str(at)
         operations.at = -1

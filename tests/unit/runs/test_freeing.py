@@ -117,7 +117,9 @@ def test_a_damaged_run_keeps_what_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["_write_policy", "prune_checkpoints"])
-def test_broken_off_at_any_step_a_second_call_goes_on(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_off_at_any_step_a_second_call_goes_on(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run(tmp_path / "a")
     before, found = q_values(run.path), freeable(run)
     assert found is not None

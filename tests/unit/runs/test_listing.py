@@ -32,7 +32,9 @@ def test_a_run_is_running_while_it_is_held_and_unfinished_when_its_process_is_go
         assert run_facts(run).status == "running"
 
 
-def test_links_are_not_followed_and_odd_neighbours_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_links_are_not_followed_and_odd_neighbours_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     runs = tmp_path / "runs"
     make_run(runs / "good", steps=[])
     make_run(tmp_path / "elsewhere" / "other", steps=[])

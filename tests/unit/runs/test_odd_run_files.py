@@ -103,7 +103,9 @@ def test_a_run_is_not_trained_under_a_name_that_is_no_utf8(tmp_path: Path) -> No
     assert os.listdir(path) == []
 
 
-def test_a_place_that_may_not_be_written_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_may_not_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refuse_unwritable(tmp_path / "new" / "deeper", "--out")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--out .*file is no folder"):

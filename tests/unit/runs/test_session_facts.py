@@ -11,7 +11,9 @@ from robonav_ray.runs.session_facts import project_facts, session_facts
 
 def git(folder: Path, *words: str) -> str:
     who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    return subprocess.run(["git", *who, "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["git", *who, "-C", str(folder), *words], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 @pytest.fixture

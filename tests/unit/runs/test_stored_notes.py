@@ -1,4 +1,5 @@
-"""A stored run that a bad neighbour has made: nothing behind its links is read, listed or written, and nothing of it is endless."""
+"""A stored run that a bad neighbour has made: nothing behind its links is read, listed or written, and nothing of it is
+endless."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ def test_pieces_are_a_tenth_of_a_second() -> None:
     steps = {"batch_size": 256, "num_ranks": 1, "samples_per_insert": 4.0, "num_lanes": 64, "rows_per_step": 1}
     assert auto_steps_per_fragment(**steps) == 64  # 580 updates x 256 rows / 4 / 64 lanes = 580 steps a second
     assert auto_steps_per_fragment(**{**steps, "rows_per_step": 5}) == 32, "never less than in one process"
-    assert auto_steps_per_fragment(**{**steps, "num_lanes": 4}) == 128, "a fragment that dies with its worker is no larger"
+    assert auto_steps_per_fragment(**{**steps, "num_lanes": 4}) == 128, (
+        "a fragment that dies with its worker is no larger"
+    )
     assert auto_steps_per_fragment(**{**steps, "batch_size": 512, "num_ranks": 2}) == 112, "each rank makes half"
     assert [auto_batches_per_call(batch_size=b, num_ranks=1) for b in (2048, 512, 256, 64)] == [16, 32, 64, 64]
     assert [auto_num_shards(cores) for cores in (1, 2, 4, 8, 48)] == [1, 1, 1, 2, 2]
@@ -38,7 +40,10 @@ def test_what_is_not_set_is_chosen_and_said_and_what_is_set_stays() -> None:
     config = load_run_config(None, ["preset=navigation"])
     sized, text = size_to_machine(config, describe_task(config).spec, 2.0)
     assert sizes(sized) == (128, 32, 1)
-    assert text == "sized to this machine: rollout.steps_per_fragment=128, learner.batches_per_call=32, replay.num_shards=1"
+    assert (
+        text
+        == "sized to this machine: rollout.steps_per_fragment=128, learner.batches_per_call=32, replay.num_shards=1"
+    )
     assert sizes(config) == (32, 16, 2), "one process keeps the config's"
     same = ["rollout.steps_per_fragment=32", "learner.batches_per_call=16", "replay.num_shards=2"]
     set_all = load_run_config(None, ["preset=navigation", *same])
@@ -48,7 +53,9 @@ def test_what_is_not_set_is_chosen_and_said_and_what_is_set_stays() -> None:
 
 
 def test_auto_says_that_a_size_is_not_set() -> None:
-    config = load_run_config(None, ["rollout.steps_per_fragment=auto", "learner.batches_per_call=auto", "replay.num_shards=auto"])
+    config = load_run_config(
+        None, ["rollout.steps_per_fragment=auto", "learner.batches_per_call=auto", "replay.num_shards=auto"]
+    )
     assert sizes(config) == (32, 16, 2)
     assert sizes(size_to_machine(config, describe_task(config).spec, 2.0).config) == (112, 64, 1)
 

@@ -19,7 +19,11 @@ def test_events_are_read_back_counted_and_a_torn_line_is_left_out(tmp_path: Path
         {"time": 12.346, "event": "back", "part": "rollout/3", "detail": "delivers again", "after_s": 2.5},
     ]
     metrics = log.metrics()
-    assert (metrics["runtime/parts_lost"], metrics["runtime/parts_back"], metrics["runtime/recovery_s_max"]) == (1.0, 1.0, 2.5)
+    assert (metrics["runtime/parts_lost"], metrics["runtime/parts_back"], metrics["runtime/recovery_s_max"]) == (
+        1.0,
+        1.0,
+        2.5,
+    )
     assert read_events(tmp_path / "nowhere") == []
 
 

@@ -65,7 +65,9 @@ def test_a_film_has_an_end_and_a_size(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"picture": "broken"}, r"your environment failed: KeyError\('display'\) at tests/foreign_envs.py"),
     ],
 )
-def test_what_cannot_be_filmed_says_why_and_leaves_nothing(tmp_path: Path, kwargs: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_filmed_says_why_and_leaves_nothing(
+    tmp_path: Path, kwargs: dict[str, Any], message: str
+) -> None:
     (tmp_path / "a.gif").write_bytes(b"before")
     with pytest.raises((NoFilmError, EnvironmentFailedError), match=message):
         film(tmp_path / "a.gif", **kwargs)
@@ -73,6 +75,8 @@ def test_what_cannot_be_filmed_says_why_and_leaves_nothing(tmp_path: Path, kwarg
     assert (tmp_path / "a.gif").read_bytes() == b"before"
 
 
-@pytest.mark.parametrize(("told", "fps"), [(20, 20.0), (500, 50.0), (None, 30.0), (0, 30.0), (float("nan"), 30.0), ("x", 30.0)])
+@pytest.mark.parametrize(
+    ("told", "fps"), [(20, 20.0), (500, 50.0), (None, 30.0), (0, 30.0), (float("nan"), 30.0), ("x", 30.0)]
+)
 def test_frames_per_second_are_those_of_a_gif(told: Any, fps: float) -> None:
     assert filming._fps(told) == fps

@@ -25,7 +25,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 
 
 def test_all_that_fits_is_taken_to_the_bit(source: RunDirectory, tmp_path: Path) -> None:
-    config = load_run_config(None, [*TINY, "seed=9", "replay.capacity=3000", "replay.min_size=300", "rollout.num_worlds=4"])
+    config = load_run_config(
+        None, [*TINY, "seed=9", "replay.capacity=3000", "replay.min_size=300", "rollout.num_worlds=4"]
+    )
     task = describe_task(config)
     initial = find_initial(str(source.path), config, task)
     assert initial.left == {}
@@ -41,7 +43,8 @@ def test_all_that_fits_is_taken_to_the_bit(source: RunDirectory, tmp_path: Path)
     assert wiring.learner_state.learner_step == 0
     assert not wiring.learner_state.optimizer.exp_avg[0].any()
     assert run.read_json("run.json")["init_from"] == {
-        "run": initial.source, "checkpoint": "env-000000000100", "env_steps": 100, "taken": list(initial.arrays), "left": {},
+        "run": initial.source, "checkpoint": "env-000000000100", "env_steps": 100, "taken": list(initial.arrays),
+        "left": {},
     }  # fmt: skip
 
 
@@ -74,7 +77,10 @@ def test_a_checkpoint_of_a_storage_will_do(tmp_path: Path) -> None:
     ("overrides", "told"),
     [
         (["env.id=Acrobot-v1"], r"takes 4 numbers \(CartPole-v1\).*has 6 \(Acrobot-v1\)"),
-        (["algo.hidden_dims=[16, 16]"], r"nothing of its network fits.*hidden.0.weight: \(8, 4\) there, \(16, 4\) here"),
+        (
+            ["algo.hidden_dims=[16, 16]"],
+            r"nothing of its network fits.*hidden.0.weight: \(8, 4\) there, \(16, 4\) here",
+        ),
     ],
 )
 def test_what_cannot_fit_is_refused_by_name(overrides: list[str], told: str, source: RunDirectory) -> None:

@@ -87,7 +87,9 @@ def test_who_was_started_with_nohup_hears_of_no_hangup() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize(("limit_s", "grace_s", "margin_s"), [(1200.0, 30.0, 30.0), (60.0, 30.0, 6.0), (600.0, 5.0, 5.0)])
+@pytest.mark.parametrize(
+    ("limit_s", "grace_s", "margin_s"), [(1200.0, 30.0, 30.0), (60.0, 30.0, 6.0), (600.0, 5.0, 5.0)]
+)
 def test_a_time_limit_is_when_the_command_is_over(limit_s: float, grace_s: float, margin_s: float) -> None:
     budget = Budget(BudgetConfig(max_time_s=limit_s, grace_s=grace_s))
 
@@ -106,14 +108,18 @@ def test_a_stage_without_a_gate_ends_by_the_budget_alone() -> None:
     timed = Budget(BudgetConfig(time_s=100.0))
     assert reason_of(timed, train_s=99.0, is_open=True) is None
     assert reason_of(timed, train_s=100.0, is_open=True) is StopReason.BUDGET
-    assert reason_of(timed, train_s=1e9, waited_s=1e9) is StopReason.GIVEN_UP, "a gate before the last stage that never opens"
+    assert reason_of(timed, train_s=1e9, waited_s=1e9) is StopReason.GIVEN_UP, (
+        "a gate before the last stage that never opens"
+    )
     counted = Budget(BudgetConfig(env_steps=5000))
     assert reason_of(counted, train_s=1e9, env_steps=4999, is_open=True) is None
     assert reason_of(counted, env_steps=5000, is_open=True) is StopReason.BUDGET
     endless = Budget(BudgetConfig(time_s=0.0, max_env_steps=9000))
     assert reason_of(endless, train_s=1e9, env_steps=8999, is_open=True) is None
     assert reason_of(endless, env_steps=9000, is_open=True) is StopReason.MAX_ENV_STEPS
-    assert reason_of(Budget(BudgetConfig(time_s=0.0)), waited_s=1e9, is_open=True) is StopReason.BUDGET, "no gate is waited for"
+    assert reason_of(Budget(BudgetConfig(time_s=0.0)), waited_s=1e9, is_open=True) is StopReason.BUDGET, (
+        "no gate is waited for"
+    )
     assert reason_of(Budget(BudgetConfig(time_s=0.0, max_time_s=1e9)), waited_s=1e6, is_open=True) is None
 
 
@@ -143,10 +149,20 @@ def test_a_gate_that_never_opens_is_given_up() -> None:
         (BudgetConfig(), 10_000, True, ["budget.time_s=900"]),
         (BudgetConfig(max_env_steps=10_000), 10_200, False, ["budget.max_env_steps=20400", "budget.time_s=900"]),
         (BudgetConfig(env_steps=10_000), 10_200, True, ["budget.env_steps=20400"]),
-        (BudgetConfig(env_steps=500, max_env_steps=1000), 1000, True, ["budget.max_env_steps=2000", "budget.env_steps=2000"]),
+        (
+            BudgetConfig(env_steps=500, max_env_steps=1000),
+            1000,
+            True,
+            ["budget.max_env_steps=2000", "budget.env_steps=2000"],
+        ),
         (BudgetConfig(time_s=0), 1000, True, ["budget.env_steps=2000"]),
         (BudgetConfig(time_s=0, max_env_steps=1000), 1000, False, ["budget.max_env_steps=2000"]),
-        (BudgetConfig(time_s=0, max_env_steps=1000), 1000, True, ["budget.max_env_steps=2000", "budget.env_steps=2000"]),
+        (
+            BudgetConfig(time_s=0, max_env_steps=1000),
+            1000,
+            True,
+            ["budget.max_env_steps=2000", "budget.env_steps=2000"],
+        ),
     ],
 )
 def test_train_longer_trains_longer(config: BudgetConfig, env_steps: int, passed: bool, expected: list[str]) -> None:
@@ -161,7 +177,10 @@ def test_train_longer_trains_longer(config: BudgetConfig, env_steps: int, passed
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_hangs_beyond_the_grace_is_ended_by_force(number: int, exit_code: int, manner: str, expected: int) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", HANGS, "0.6", str(exit_code), manner], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", HANGS, "0.6", str(exit_code), manner],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -171,7 +190,8 @@ def test_what_hangs_beyond_the_grace_is_ended_by_force(number: int, exit_code: i
     if manner == "hangs":
         name = signal.Signals(number).name
         assert said == (
-            f"robonav: not over 0.6 s after {name}: ended by force with exit code {exit_code}; what was committed before is intact\n"
+            f"robonav: not over 0.6 s after {name}: ended by force with exit code {exit_code}; what was committed "
+            "before is intact\n"
         )
     else:
         assert said == ""

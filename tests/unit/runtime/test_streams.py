@@ -1,4 +1,5 @@
-"""Whoever reads standard output may go away, stop reading, or have no room: nothing raises, and who listens is told once."""
+"""Whoever reads standard output may go away, stop reading, or have no room: nothing raises, and who listens is told
+once."""
 
 import fcntl
 import io
@@ -35,7 +36,12 @@ def printing(stdout: str, stderr: str = "2>/dev/null") -> str:
     read, write = os.pipe()
     shell = f"exec 3>&{write}; {sys.executable} -c '{PRINTS}' {stdout} {stderr}"
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", shell], pass_fds=[write], capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-o", "pipefail", "-c", shell],
+        pass_fds=[write],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     os.close(write)
     with os.fdopen(read) as told:
@@ -79,7 +85,9 @@ def test_what_is_read_arrives_whole_and_a_reader_that_goes_away_is_told_once() -
     os.close(write)
 
 
-def test_a_reader_that_takes_nothing_is_waited_for_only_until_the_command_is_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_takes_nothing_is_waited_for_only_until_the_command_is_to_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(streams_module, "PATIENCE_S", 0.1)
     streams = Streams()
     file, read, write = pipe_to(streams)
@@ -101,7 +109,9 @@ def test_a_disk_that_is_full_is_the_worse_of_two_losses() -> None:
     assert streams.loss.exit_code == EXIT_FAILED
 
 
-def test_what_somebody_has_put_in_place_of_stdout_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_somebody_has_put_in_place_of_stdout_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = io.StringIO()
     monkeypatch.setattr(sys, "stdout", mine)
     with guarded_streams():

@@ -1,4 +1,5 @@
-"""Who is dead, silent, back or given up: the supervisor, its polls and the learner's watch, with a clock that the test moves."""
+"""Who is dead, silent, back or given up: the supervisor, its polls and the learner's watch, with a clock that the test
+moves."""
 
 from __future__ import annotations
 

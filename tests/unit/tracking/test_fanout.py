@@ -1,4 +1,5 @@
-"""Slow, broken and lying backends: the driver never waits, nothing is lost that the spool holds, nothing is given twice."""
+"""Slow, broken and lying backends: the driver never waits, nothing is lost that the spool holds, nothing is given
+twice."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def test_a_backend_that_never_answers_delays_nobody_and_is_told_at_the_end(tmp_p
         tracker.close()
     assert stuck.steps == []
     assert other.steps == list(range(1, 1001))
-    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == other.steps, "what it was not given is on disk"
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == other.steps, (
+        "what it was not given is on disk"
+    )
     assert "FakeBackend has not been given 1000 points and 0 files" in caplog.text
     assert str(tmp_path / "metrics.jsonl") in caplog.text
     with pytest.raises(RuntimeError, match="closed"):

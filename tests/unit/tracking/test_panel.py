@@ -29,14 +29,17 @@ STAGES = ("basic_navigation", "obstacle_avoidance", "multi_goal_planning", "full
 def config_of(**changes: dict[str, Any]) -> RunConfig:
     """A config with these changes to its sections, unchecked."""
     config = RunConfig()
-    return config.model_copy(update={name: getattr(config, name).model_copy(update=values) for name, values in changes.items()})
+    return config.model_copy(
+        update={name: getattr(config, name).model_copy(update=values) for name, values in changes.items()}
+    )
 
 
 def progress_of(stages: tuple[str, ...], stage: int = 0, **figures: Any) -> CurriculumProgress:
     told: dict[str, Any] = {
-        "forced": False, "passed": False, "epsilon": 0.212, "elapsed_s": 0.0, "env_steps": 0, "num_episodes": 0, "num_gate_episodes": 0,
-        "num_pending": 0, "num_workers": 1, "window": WindowFigures(), "window_size": 50, "min_success_frac": None, "min_return": None,
-        "max_collision_frac": None, "stages": tuple(StageTotals(name) for name in stages), "transitions": (),
+        "forced": False, "passed": False, "epsilon": 0.212, "elapsed_s": 0.0, "env_steps": 0, "num_episodes": 0,
+        "num_gate_episodes": 0, "num_pending": 0, "num_workers": 1, "window": WindowFigures(), "window_size": 50,
+        "min_success_frac": None, "min_return": None, "max_collision_frac": None,
+        "stages": tuple(StageTotals(name) for name in stages), "transitions": (),
     }  # fmt: skip
     return CurriculumProgress(stage=stage, stage_name=stages[stage], num_stages=len(stages), **{**told, **figures})
 
@@ -52,8 +55,8 @@ STATUS = RunStatus(
         env_steps=1_234_567,
         learner_steps=23456,
         progress=progress_of(
-            STAGES, 2, window=WindowFigures(50, 0.62, 0.24, 10.4), min_success_frac=0.7, min_return=12.0, max_collision_frac=0.2,
-            num_episodes=12034,
+            STAGES, 2, window=WindowFigures(50, 0.62, 0.24, 10.4), min_success_frac=0.7, min_return=12.0,
+            max_collision_frac=0.2, num_episodes=12034,
         ),
         num_workers=2,
         num_replaced=1,
@@ -77,13 +80,19 @@ EMPTY = RunStatus(
 def changed(status: RunStatus, env_steps: int | None = None, **progress: Any) -> RunStatus:
     """The status with other figures of the curriculum."""
     facts = dataclasses.replace(status.facts, progress=dataclasses.replace(status.progress, **progress))
-    return dataclasses.replace(status, facts=facts if env_steps is None else dataclasses.replace(facts, env_steps=env_steps))
+    return dataclasses.replace(
+        status, facts=facts if env_steps is None else dataclasses.replace(facts, env_steps=env_steps)
+    )
 
 
-def drawn(status: RunStatus, width: int = 80, encoding: str = "utf-8", colour: bool = False, updates: int = 1) -> list[str]:
+def drawn(
+    status: RunStatus, width: int = 80, encoding: str = "utf-8", colour: bool = False, updates: int = 1
+) -> list[str]:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)
-    console = Screen(file=file, width=width, height=24, force_terminal=colour, color_system="standard" if colour else None)
+    console = Screen(
+        file=file, width=width, height=24, force_terminal=colour, color_system="standard" if colour else None
+    )
     panel = LivePanel(console)
     for _ in range(updates):
         panel.update(status)
@@ -105,8 +114,9 @@ def test_the_block_fits_the_terminal(width, status):
 
 def test_the_block_says_what_matters():
     text = "\n".join(drawn(STATUS))
-    for word in ("62%", "≥ 70%", "10.4", "> 12", "24%", "< 20%", "1.23M", "13.5k/s", "211/s", "8.02 of 8.00", "1 (of samples 4)",
-                 "60%", "workers         2, 1 replaced", "2:13 of 5:00", "2:47", "multi_goal_planning", "committed", "passed"):  # fmt: skip
+    for word in ("62%", "≥ 70%", "10.4", "> 12", "24%", "< 20%", "1.23M", "13.5k/s", "211/s", "8.02 of 8.00",
+                 "1 (of samples 4)", "60%", "workers         2, 1 replaced",
+                 "2:13 of 5:00", "2:47", "multi_goal_planning", "committed", "passed"):  # fmt: skip
         assert word in text, word
 
 

@@ -1,4 +1,5 @@
-"""Backends: what is written reads back, a resume leaves no (step, tag) twice, a broken backend does not break the run."""
+"""Backends: what is written reads back, a resume leaves no (step, tag) twice, a broken backend does not break the
+run."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def pairs(path: Path) -> list[tuple[int, str]]:
 def test_jsonl_lines_read_back(tmp_path):
     tracker = JsonlTracker(tmp_path, now=lambda: 12.3456)
     tracker.log({"a/x": 1.5, "a/nan": float("nan"), "a/inf": float("inf")}, 10)
-    assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 10, "time": 12.346, "a/x": 1.5, "a/nan": None, "a/inf": None}]
+    assert read_metrics(tmp_path / "metrics.jsonl") == [
+        {"step": 10, "time": 12.346, "a/x": 1.5, "a/nan": None, "a/inf": None}
+    ]
     tracker.close()
     tracker.close()
     with pytest.raises(RuntimeError, match="closed"):

@@ -25,7 +25,9 @@ def make_config(**changes: Any) -> TuningConfig:
 
 
 def asha_config() -> TuningConfig:
-    return make_config(search={"method": "bayesopt"}, scheduler={"grace_env_steps": 25_000}, trial={"report_env_steps": 25_000})
+    return make_config(
+        search={"method": "bayesopt"}, scheduler={"grace_env_steps": 25_000}, trial={"report_env_steps": 25_000}
+    )
 
 
 def pbt_config() -> TuningConfig:
@@ -43,11 +45,11 @@ def add_report(
 ) -> None:
     reports, stage = history.trials[trial].reports, min(int(objective), 3) if success else 0
     history.take({
-        "event": "report", "trial": trial, "time": BEGAN + env_steps / per_s, "session": 1, "iteration": len(reports) + 1,
-        "env_steps": env_steps, "learner_steps": env_steps // 4, "seconds": env_steps / per_s, "stage": stage,
-        "stage_name": STAGES[stage] if success else "open", "passed": objective >= 3.95,
-        "success_frac": objective - stage if success else None, "collision_frac": 0.1 if success else None,
-        "mean_return": 3.0 * objective, "objective": objective,
+        "event": "report", "trial": trial, "time": BEGAN + env_steps / per_s, "session": 1,
+        "iteration": len(reports) + 1, "env_steps": env_steps, "learner_steps": env_steps // 4,
+        "seconds": env_steps / per_s, "stage": stage, "stage_name": STAGES[stage] if success else "open",
+        "passed": objective >= 3.95, "success_frac": objective - stage if success else None,
+        "collision_frac": 0.1 if success else None, "mean_return": 3.0 * objective, "objective": objective,
         "checkpoint": f"env-{env_steps:09d}",
     })  # fmt: skip
 
@@ -92,7 +94,9 @@ def asha_history(num_trials: int = 16, last_running: bool = False) -> History:
         if not is_running:
             done = last == 400_000
             end_trial(
-                history, trial, *(("finished", "400,000 env steps") if done else ("stopped", f"below its rung at {last:,}"))
+                history,
+                trial,
+                *(("finished", "400,000 env steps") if done else ("stopped", f"below its rung at {last:,}")),
             )
     if not last_running:
         history.take({"event": "over"})
@@ -106,7 +110,11 @@ def pbt_history() -> History:
     weights = [0.4, 0.8, 1.0, 0.6]
     level = [0.0] * 4
     for i in range(4):
-        add_trial(history, f"{i:05d}", {"learner.learning_rate": 10.0 ** (-4.5 + i * 0.7), "learner.discount": 0.95 + 0.01 * i})
+        add_trial(
+            history,
+            f"{i:05d}",
+            {"learner.learning_rate": 10.0 ** (-4.5 + i * 0.7), "learner.discount": 0.95 + 0.01 * i},
+        )
         history.take({"event": "started", "trial": f"{i:05d}"})
     for env_steps in range(50_000, 400_001, 50_000):
         for i in range(4):
@@ -117,7 +125,10 @@ def pbt_history() -> History:
             old = history.trials[f"{best:05d}"].params
             factor = 1.2 if env_steps % 100_000 else 0.8
             add_exploit(
-                history, f"{worst:05d}", f"{best:05d}", {**old, "learner.learning_rate": factor * old["learner.learning_rate"]}
+                history,
+                f"{worst:05d}",
+                f"{best:05d}",
+                {**old, "learner.learning_rate": factor * old["learner.learning_rate"]},
             )
             level[worst], weights[worst] = level[best], 0.9
     for i in range(4):
@@ -135,9 +146,15 @@ def failed_history() -> History:
         history.take({"event": "started", "trial": f"{i:05d}"})
         add_report(history, f"{i:05d}", 25_000, 0.3 + i)
         history.take(
-            {"event": "failure", "trial": f"{i:05d}", "message": "RuntimeError: <b>CUDA</b> ran [red]out[/red] of memory"}
+            {
+                "event": "failure",
+                "trial": f"{i:05d}",
+                "message": "RuntimeError: <b>CUDA</b> ran [red]out[/red] of memory",
+            }
         )
-    end_trial(history, "00000", "failed", "3 failures; the last: RuntimeError: <b>CUDA</b> ran [red]out[/red] of memory")
+    end_trial(
+        history, "00000", "failed", "3 failures; the last: RuntimeError: <b>CUDA</b> ran [red]out[/red] of memory"
+    )
     return history
 
 

@@ -26,7 +26,12 @@ def old_search(folder: Path, text: str = OLD, facts: str = '{"sessions": []}') -
 
 def test_a_search_of_before_keeps_the_sizes_that_it_was_begun_with(tmp_path: Path) -> None:
     config = open_experiment(old_search(tmp_path / "old")).run_config({"algo.gamma": 0.9})
-    assert (config.algo.reward_scale, config.algo.v_min, config.algo.v_max, config.algo.gamma) == (0.2, -10.0, 10.0, 0.9)
+    assert (config.algo.reward_scale, config.algo.v_min, config.algo.v_max, config.algo.gamma) == (
+        0.2,
+        -10.0,
+        10.0,
+        0.9,
+    )
     assert (config.rollout.num_worlds, config.learner.batch_size, config.learner.learning_rate) == (64, 32, 1e-3)
     plain = OLD.replace("preset: rainbow", "algo: {distribution: c51}")
     assert open_experiment(old_search(tmp_path / "plain", plain)).run_config({}).algo.v_max == 10.0

@@ -1,4 +1,5 @@
-"""Every key of a run's config has its place: the search's own, changed in flight, changed with a restart, or fixed for a reason."""
+"""Every key of a run's config has its place: the search's own, changed in flight, changed with a restart, or fixed for
+a reason."""
 
 import time
 from pathlib import Path
@@ -15,7 +16,14 @@ from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.local import LocalWiring
 from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.tuning.keys import OWNED, is_covered, known_keys
-from robonav_ray.tuning.mutations import FIXED, IN_FLIGHT, WITH_RESTART, check_population, in_flight_changes, kind_of_change
+from robonav_ray.tuning.mutations import (
+    FIXED,
+    IN_FLIGHT,
+    WITH_RESTART,
+    check_population,
+    in_flight_changes,
+    kind_of_change,
+)
 from robonav_ray.tuning.space import trial_config
 
 
@@ -29,7 +37,9 @@ def test_in_flight_is_what_a_running_learner_takes_over() -> None:
 
 @pytest.mark.parametrize("key", sorted(known_keys()))
 def test_every_key_has_exactly_one_place(key: str) -> None:
-    places = [any(is_covered(key, pattern) for pattern in patterns) for patterns in (OWNED, IN_FLIGHT, WITH_RESTART, FIXED)]
+    places = [
+        any(is_covered(key, pattern) for pattern in patterns) for patterns in (OWNED, IN_FLIGHT, WITH_RESTART, FIXED)
+    ]
     assert sum(places) == 1, dict(zip(("owned", "in flight", "with restart", "fixed"), places, strict=True))
 
 
@@ -40,18 +50,32 @@ def test_every_pattern_is_of_a_key_that_exists(pattern: str) -> None:
 
 @pytest.mark.parametrize("kind", ["pbt", "pb2"])
 def test_a_population_is_refused_a_key_that_stays(kind: str) -> None:
-    config = population({"algo.gamma": {"uniform": [0.9, 0.99]}, "learner.learning_rate": {"loguniform": [1e-5, 1e-2]}}, kind)
+    config = population(
+        {"algo.gamma": {"uniform": [0.9, 0.99]}, "learner.learning_rate": {"loguniform": [1e-5, 1e-2]}}, kind
+    )
     with pytest.raises(ConfigError) as caught:
         check_population(config)
     told = str(caught.value)
-    for part in ("space.algo.gamma: ", f"scheduler.kind={kind}", "already folded", "run.algo.gamma", "asha", *IN_FLIGHT):
+    for part in (
+        "space.algo.gamma: ",
+        f"scheduler.kind={kind}",
+        "already folded",
+        "run.algo.gamma",
+        "asha",
+        *IN_FLIGHT,
+    ):
         assert part in told
     assert "space.learner.learning_rate" not in told
 
 
 def test_what_can_change_is_accepted_and_other_searches_are_not_looked_at() -> None:
     check_population(
-        population({"learner.batch_size": {"choice": [64, 128]}, "curriculum.stages.0.epsilon.decay": {"uniform": [0.99, 0.999]}})
+        population(
+            {
+                "learner.batch_size": {"choice": [64, 128]},
+                "curriculum.stages.0.epsilon.decay": {"uniform": [0.99, 0.999]},
+            }
+        )
     )
     check_population(TuningConfig.model_validate({"space": {"algo.gamma": {"uniform": [0.9, 0.99]}}}))
 
@@ -85,7 +109,8 @@ def test_a_change_that_cannot_be_is_an_error() -> None:
         kind_of_change({"algo.gamma": 0.9}, {"seed": 1})
 
 
-# --- what a checkpoint of a trial survives, tried out ---------------------------------------------------------------------------
+# --- what a checkpoint of a trial survives, tried out
+# ---------------------------------------------------------------------------
 
 TINY: dict[str, Any] = {
     "algo": {"hidden_dims": [16, 16], "num_layers": 2},
@@ -178,12 +203,16 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoin
 
 def test_every_change_with_a_restart_is_tried_out() -> None:
     tried = {pattern for pattern in WITH_RESTART if any(is_covered(key, pattern) for key in CHANGED)}
-    assert set(WITH_RESTART) - tried == {"learner.compile"}, "which says how the same losses are computed, and takes a minute"
+    assert set(WITH_RESTART) - tried == {"learner.compile"}, (
+        "which says how the same losses are computed, and takes a minute"
+    )
     assert all(any(is_covered(key, pattern) for pattern in FIXED) for key in REFUSED)
 
 
 @pytest.mark.parametrize("key", CHANGED)
-def test_a_trial_goes_on_from_its_checkpoint_after_a_change(tmp_path: Path, checkpoints: dict[str, Checkpoint], key: str) -> None:
+def test_a_trial_goes_on_from_its_checkpoint_after_a_change(
+    tmp_path: Path, checkpoints: dict[str, Checkpoint], key: str
+) -> None:
     before = checkpoints[run_of(key)]
     run = wiring(tmp_path, {key: CHANGED[key]}, run_of(key), before)
     learner_step = run.learner_state.learner_step

@@ -1,4 +1,5 @@
-"""PB2's explore step: the model forgets, picks spread out and follow an optimum that moves, and beat random perturbation."""
+"""PB2's explore step: the model forgets, picks spread out and follow an optimum that moves, and beat random
+perturbation."""
 
 import itertools
 

@@ -28,7 +28,9 @@ def test_what_cannot_work_is_refused_and_leaves_nothing(
     messages: list[str],
 ) -> None:
     search = tmp_path / "search"
-    monkeypatch.setattr(sys, "argv", ["robonav", "tune", *SMALL, "trial.max_env_steps=200_000", *overrides, "--out", str(search)])
+    monkeypatch.setattr(
+        sys, "argv", ["robonav", "tune", *SMALL, "trial.max_env_steps=200_000", *overrides, "--out", str(search)]
+    )
     with pytest.raises(SystemExit) as ended:
         main()
     told = capsys.readouterr().err

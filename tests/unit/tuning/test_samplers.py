@@ -46,7 +46,8 @@ def search(
     first: int = 0,
     running: dict[int, dict[str, Any]] | None = None,
 ) -> list[tuple[dict[str, Any], float | None]]:
-    """Run trials ``first`` to ``num``, ``at_once`` side by side, the longest running one ending first; return those that were asked for."""
+    """Run trials ``first`` to ``num``, ``at_once`` side by side, the longest running one ending first; return those
+    that were asked for."""
     running = {} if running is None else running
     done = []
     for number in range(first, num):
@@ -73,7 +74,8 @@ def test_a_model_beats_chance_within_30_trials(settings: dict[str, Any], at_once
 
 def test_the_gaussian_process_of_optuna_beats_chance() -> None:
     ours, chance = (
-        max(value for _, value in search(make(kind), smooth, 20, at_once=2) if value is not None) for kind in (GP, RANDOM)
+        max(value for _, value in search(make(kind), smooth, 20, at_once=2) if value is not None)
+        for kind in (GP, RANDOM)
     )
     assert ours > chance / 2
 

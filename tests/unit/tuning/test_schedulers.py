@@ -19,7 +19,11 @@ SPACE = {"learner.learning_rate": {"loguniform": [1e-5, 1e-2]}, "learner.batch_s
 
 def config_of(kind: str, **settings) -> TuningConfig:
     return TuningConfig.model_validate(
-        {"space": SPACE, "scheduler": {"kind": kind, **settings}, "trial": {"max_env_steps": 1600, "report_env_steps": 100}}
+        {
+            "space": SPACE,
+            "scheduler": {"kind": kind, **settings},
+            "trial": {"max_env_steps": 1600, "report_env_steps": 100},
+        }
     )
 
 
@@ -53,11 +57,14 @@ def history_of(objectives: dict[str, list[float]], states: dict[str, str] | None
 def recorder(config: TuningConfig, history: History) -> tuple[Recorder, list]:
     noted: list = []
     scheduler = make_scheduler(config, lambda *_: {}, lambda *_: None)
-    return Recorder(scheduler, history, lambda trial, result: noted.append(trial), lambda trial: noted.append("failed")), noted
+    return Recorder(
+        scheduler, history, lambda trial, result: noted.append(trial), lambda trial: noted.append("failed")
+    ), noted
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings"), [("asha", {"grace_env_steps": 100, "reduction_factor": 2}), ("median", {"grace_env_steps": 100, "min_trials": 2})]
+    ("kind", "settings"),
+    [("asha", {"grace_env_steps": 100, "reduction_factor": 2}), ("median", {"grace_env_steps": 100, "min_trials": 2})]
 )  # fmt: skip
 def test_a_scheduler_told_the_past_decides_as_one_that_lived_through_it(kind, settings):
     rng, config = np.random.default_rng(0), config_of(kind, **settings)
@@ -72,7 +79,10 @@ def test_a_scheduler_told_the_past_decides_as_one_that_lived_through_it(kind, se
         for trial in sorted(alive):
             value = objectives[trial][step]
             past[trial].append(value)
-            if lived.on_trial_result(controller, made[trial], {"env_steps": 100 * (step + 1), "objective": value}) == "STOP":
+            if (
+                lived.on_trial_result(controller, made[trial], {"env_steps": 100 * (step + 1), "objective": value})
+                == "STOP"
+            ):
                 alive.discard(trial)
                 lived.on_trial_complete(controller, made[trial], {"env_steps": 100 * (step + 1), "objective": value})
     resumed, noted = recorder(config, history_of(past, {trial: "stopped" for trial in made if trial not in alive}))
@@ -113,7 +123,10 @@ def test_values_are_perturbed_within_their_bounds():
     assert {round(s["learner.learning_rate"] / 5e-3, 9) for s in seen} == {0.8, 1.2}
     assert {s["learner.batch_size"] for s in seen} == {32, 128}
     assert (
-        max(perturbed(space, {**params, "learner.learning_rate": 9.9e-3}, 0.0, rng)["learner.learning_rate"] for _ in range(20))
+        max(
+            perturbed(space, {**params, "learner.learning_rate": 9.9e-3}, 0.0, rng)["learner.learning_rate"]
+            for _ in range(20)
+        )
         == 1e-2
     )
     drawn = {perturbed(space, params, 1.0, rng)["learner.learning_rate"] for _ in range(20)}

@@ -7,8 +7,9 @@ import pytest
 from robonav_ray.tuning.search_records import Records, RecordsError, TrialFacts
 
 REPORT = {
-    "session": 1, "iteration": 1, "env_steps": 100, "learner_steps": 10, "seconds": 1.0, "stage": 0, "stage_name": "a", "passed": False,
-    "success_frac": 0.5, "collision_frac": 0.1, "mean_return": 1.0, "objective": 0.5, "checkpoint": "env-000000000100",
+    "session": 1, "iteration": 1, "env_steps": 100, "learner_steps": 10, "seconds": 1.0, "stage": 0, "stage_name": "a",
+    "passed": False, "success_frac": 0.5, "collision_frac": 0.1, "mean_return": 1.0, "objective": 0.5,
+    "checkpoint": "env-000000000100",
 }  # fmt: skip
 
 
@@ -61,8 +62,8 @@ def test_a_report_is_kept_once_with_the_seconds_of_all_lives(tmp_path):
 def test_an_exploit_changes_the_values_and_keeps_the_first(tmp_path):
     records = filled(tmp_path)
     params = {"learner.learning_rate": 2e-3}
-    records.add("exploit", trial="00001", env_steps=200, objective=0.9, donor="00000", donor_objective=0.5, donor_checkpoint="c",
-                params_before={"learner.learning_rate": 1e-3}, params=params)  # fmt: skip
+    records.add("exploit", trial="00001", env_steps=200, objective=0.9, donor="00000", donor_objective=0.5,
+                donor_checkpoint="c", params_before={"learner.learning_rate": 1e-3}, params=params)  # fmt: skip
     trial = Records(tmp_path).history.trials["00001"]
     assert (trial.params, trial.first_params) == (params, {"learner.learning_rate": 1e-3})
     assert trial.exploits[0].donor == "00000"

@@ -1,4 +1,5 @@
-"""The search space: values and points correspond, draws have the shape that was asked for, and every mistake is told at load."""
+"""The search space: values and points correspond, draws have the shape that was asked for, and every mistake is told at
+load."""
 
 import math
 from pathlib import Path
@@ -34,7 +35,8 @@ def refusal(space: dict[str, Any], run: dict[str, Any] | None = None) -> str:
     return str(caught.value)
 
 
-# --- values and points ---------------------------------------------------------------------------------------------------------
+# --- values and points
+# ---------------------------------------------------------------------------------------------------------
 
 finite = st.floats(-1e6, 1e6)
 positive = st.floats(1e-9, 1e9)
@@ -47,7 +49,9 @@ def test_numbers_round_trip(bounds: tuple[float, float], place: float) -> None:
     space = space_of(x=DimensionConfig(uniform=bounds))
     value = bounds[0] + place * (bounds[1] - bounds[0])
     value = min(max(value, bounds[0]), bounds[1])
-    assert space.decode(space.encode({"x": value}))["x"] == pytest.approx(value, abs=1e-9 * (abs(bounds[0]) + abs(bounds[1])))
+    assert space.decode(space.encode({"x": value}))["x"] == pytest.approx(
+        value, abs=1e-9 * (abs(bounds[0]) + abs(bounds[1]))
+    )
 
 
 @given(st.tuples(positive, positive).filter(lambda b: b[0] < b[1]), st.floats(0, 1))
@@ -113,7 +117,8 @@ def test_cells_are_told_by_their_middle() -> None:
         space.decode(np.array([0.5, np.nan]))
 
 
-# --- draws ---------------------------------------------------------------------------------------------------------------------
+# --- draws
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def draws(dimension: DimensionConfig, num: int = 4000) -> list[Any]:
@@ -146,14 +151,22 @@ def test_choices_are_uniform() -> None:
 def test_the_grid_goes_through_all_combinations_the_first_key_slowest() -> None:
     space = space_of(a=DimensionConfig(choice=("x", "y")), b=DimensionConfig(integer=(1, 3)))
     assert space.grid_size == 6
-    assert [tuple(point.values()) for point in space.grid()] == [("x", 1), ("x", 2), ("x", 3), ("y", 1), ("y", 2), ("y", 3)]
+    assert [tuple(point.values()) for point in space.grid()] == [
+        ("x", 1),
+        ("x", 2),
+        ("x", 3),
+        ("y", 1),
+        ("y", 2),
+        ("y", 3),
+    ]
     endless = space_of(a=DimensionConfig(uniform=(0, 1)))
     assert endless.grid_size is None
     with pytest.raises(ValueError, match=r"space\.a: uniform has no end"):
         list(endless.grid())
 
 
-# --- into a run's config -------------------------------------------------------------------------------------------------------
+# --- into a run's config
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_values_lie_over_the_run_and_leave_it_as_it_was() -> None:
@@ -218,7 +231,8 @@ def test_a_key_that_leads_nowhere_is_refused(key: str) -> None:
         apply_params({"learner": {"batch_size": 64}}, {key: 1})
 
 
-# --- at load -------------------------------------------------------------------------------------------------------------------
+# --- at load
+# -------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -236,7 +250,9 @@ def test_there_are_shipped_searches() -> None:
 
 def test_known_keys_are_those_that_a_run_has() -> None:
     keys = known_keys()
-    assert {"learner.learning_rate", "curriculum.stages.*.epsilon.decay", "env.world.lidar.num_beams", "seed"} <= set(keys)
+    assert {"learner.learning_rate", "curriculum.stages.*.epsilon.decay", "env.world.lidar.num_beams", "seed"} <= set(
+        keys
+    )
     assert keys["algo.hidden_dims"]
     assert not keys["algo.gamma"]
     assert not any(key in keys for key in ("learner", "curriculum.stages", "curriculum.stages.*.epsilon"))
@@ -306,7 +322,11 @@ def test_a_bad_corner_is_found_however_unlikely() -> None:
     """The two bounds that do not go together are drawn by chance once in some 10,000 samples."""
     rate = {"loguniform": [1e-5, 1e-2]}
     told = refusal(
-        {"replay.min_size": {"integer": [100, 5000]}, "learner.batch_size": {"integer": [1, 101]}, "learner.learning_rate": rate}
+        {
+            "replay.min_size": {"integer": [100, 5000]},
+            "learner.batch_size": {"integer": [1, 101]},
+            "learner.learning_rate": rate,
+        }
     )
     for part in (
         "space.replay.min_size, space.learner.batch_size: ",
@@ -323,14 +343,19 @@ def test_values_of_the_wrong_kind_are_found() -> None:
 
 
 def test_one_bad_choice_among_many_is_found() -> None:
-    space = {f"learner.{key}": {"uniform": [0.01, 0.5]} for key in ("learning_rate", "max_grad_norm", "target_tau", "adam_eps")}
+    space = {
+        f"learner.{key}": {"uniform": [0.01, 0.5]}
+        for key in ("learning_rate", "max_grad_norm", "target_tau", "adam_eps")
+    }
     space["algo.conv_kernel"] = {"choice": [5, 5, 5, 5, 5, 5, 5, 5, 5, 4]}
     assert "conv_kernel" in refusal(space)
 
 
 @settings(max_examples=20, deadline=None)
 @given(
-    st.dictionaries(st.sampled_from(sorted(known_keys())), st.sampled_from([0, 1, 0.5, "x", None, (1,)]), min_size=1, max_size=3)
+    st.dictionaries(
+        st.sampled_from(sorted(known_keys())), st.sampled_from([0, 1, 0.5, "x", None, (1,)]), min_size=1, max_size=3
+    )
 )
 def test_no_values_end_in_anything_but_a_message(params: dict[str, Any]) -> None:
     try:

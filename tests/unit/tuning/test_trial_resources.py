@@ -34,7 +34,8 @@ def test_fractions_let_a_small_machine_hold_several():
 
 def test_what_does_not_fit_is_refused_with_the_sum():
     with pytest.raises(
-        ClusterError, match=r"2 free CPUs / 2.4 per trial = 0.83 \(a trial is 0.5 \+ 0.2 \+ 0.2 \+ 0.5 \+ 1 CPUs\)|0\.83"
+        ClusterError,
+        match=r"2 free CPUs / 2.4 per trial = 0.83 \(a trial is 0.5 \+ 0.2 \+ 0.2 \+ 0.5 \+ 1 CPUs\)|0\.83",
     ):
         plan(run=("rollout.num_workers=2",))
     with pytest.raises(ClusterError, match="the largest node has 1"):

@@ -121,7 +121,8 @@ def test_a_clone_has_the_donors_learner_and_its_own_steps_and_values(tmp_path, h
     assert after.env_steps > before
     clone.close()
     rates = [
-        json.loads(line).get("learner/learning_rate") for line in (tmp_path / "00000" / "metrics.jsonl").read_text().splitlines()
+        json.loads(line).get("learner/learning_rate")
+        for line in (tmp_path / "00000" / "metrics.jsonl").read_text().splitlines()
     ]
     assert rates[-1] == pytest.approx(5e-3)
 

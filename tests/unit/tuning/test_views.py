@@ -1,4 +1,5 @@
-"""What a person sees of made-up searches: tables that fit, a page that is escaped and whole, pictures, Parquet, one hparams run a trial."""
+"""What a person sees of made-up searches: tables that fit, a page that is escaped and whole, pictures, Parquet, one
+hparams run a trial."""
 
 import base64
 import dataclasses
@@ -25,9 +26,10 @@ from robonav_ray.tuning.views.hparams import write_hparams
 from robonav_ray.tuning.views.html_report import page_text, write_report
 from robonav_ray.tuning.views.picture_schedulers import draw_lineage
 from robonav_ray.tuning.views.pictures import draw_learning_curves
+from robonav_ray.tuning.views.search_block import plain_line
 from robonav_ray.tuning.views.show import next_commands, print_history
 from robonav_ray.tuning.views.summary import number_text, ranked, report_text, summarize
-from robonav_ray.tuning.views.table import make_table, plain_line
+from robonav_ray.tuning.views.table import make_table
 from tests.unit.tuning import histories
 
 SEARCHES = {
@@ -152,7 +154,9 @@ def test_later_hparams_take_the_place_of_earlier_ones(tmp_path):
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     told = [HParamsPluginData.FromString(content) for content in events.PluginTagToContent("hparams").values()]
-    assert [data.session_start_info.hparams["a"].number_value for data in told if data.HasField("session_start_info")] == [2.0]
+    assert [
+        data.session_start_info.hparams["a"].number_value for data in told if data.HasField("session_start_info")
+    ] == [2.0]
     assert [data.session_end_info.status for data in told if data.HasField("session_end_info")] == [1]
     assert [event.value for event in events.Scalars("hparam/objective")] == [2.0]
 
@@ -227,7 +231,10 @@ def test_there_is_one_best_everywhere(tmp_path, monkeypatch):
     screen = Screen(file=io.StringIO(), width=160)
     print_history(history, config, "asha", screen)
     lines = screen.file.getvalue().splitlines()
-    header, star = next(line for line in lines if "best" in line and "trial" in line), next(line for line in lines if "★" in line)
+    header, star = (
+        next(line for line in lines if "best" in line and "trial" in line),
+        next(line for line in lines if "★" in line),
+    )
     told = number_text(best.best.objective)
     for line in (header, star):
         assert best_of(line) == best.id
@@ -242,5 +249,11 @@ def test_there_is_one_best_everywhere(tmp_path, monkeypatch):
     monkeypatch.setattr(Experiment, "run_config", lambda _self, _params: load_run_config())  # the space is made up
     write_best(experiment, cast("Records", SimpleNamespace(history=history)))
     document = json.loads((tmp_path / "best.json").read_text())
-    assert (document["trial"], document["checkpoint"], document["objective"]) == (best.id, checkpoint, best.best.objective)
-    assert (f"robonav evaluate {tmp_path}/{checkpoint}", "the best trial as it is") in next_commands(history, str(tmp_path))
+    assert (document["trial"], document["checkpoint"], document["objective"]) == (
+        best.id,
+        checkpoint,
+        best.best.objective,
+    )
+    assert (f"robonav evaluate {tmp_path}/{checkpoint}", "the best trial as it is") in next_commands(
+        history, str(tmp_path)
+    )

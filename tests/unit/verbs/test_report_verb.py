@@ -1,4 +1,6 @@
-"""``robonav report`` through the door, in process: what it writes, and one message with exit code 2 for what is no exam."""
+"""``robonav report`` through the door, in process: what it writes, and one message with exit code 2 for what is no
+exam.
+"""
 
 import json
 from pathlib import Path

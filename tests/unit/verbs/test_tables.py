@@ -1,4 +1,5 @@
-"""Tables fit 80 columns whatever stands in them; ``--json`` is one JSON document on standard output and nothing else."""
+"""Tables fit 80 columns whatever stands in them; ``--json`` is one JSON document on standard output and nothing
+else."""
 
 import json
 from collections.abc import Callable
@@ -63,7 +64,9 @@ def test_jobs_list(said: Callable[..., str], monkeypatch: pytest.MonkeyPatch) ->
 
 def test_cluster_status(said: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     names = ["head", "rollout-with-a-very-long-name-1"]
-    nodes = [LocalNode(index=i, name=name, group="rollout", ip="127.77.0.100", pid=4_194_303) for i, name in enumerate(names)]
+    nodes = [
+        LocalNode(index=i, name=name, group="rollout", ip="127.77.0.100", pid=4_194_303) for i, name in enumerate(names)
+    ]
 
     class Cluster:
         name, address, dashboard_url, token_path = "robonav", "127.77.0.1:20001", "http://127.77.0.1:20002", tmp_path

@@ -15,7 +15,11 @@ from robonav_ray.worlds.batched import BatchedWorlds
 
 KINDS = {
     "lidar": [],
-    "ranges in a sector": ["env.world.lidar.encoding=range", "env.world.lidar.field_of_view_rad=3", "env.world.lidar.stack=1"],
+    "ranges in a sector": [
+        "env.world.lidar.encoding=range",
+        "env.world.lidar.field_of_view_rad=3",
+        "env.world.lidar.stack=1",
+    ],
     "holonomic": ["env.world.robot.drive=holonomic", "env.world.robot.actions=increments9"],
     "true state": ["env.world.observation=state"],
     "several robots": ["env.world.observation=state", "env.world.num_robots=3"],
@@ -61,7 +65,9 @@ def test_an_environment_that_is_not_ours_has_its_bounds():
         (2, 2, pytest.approx(-0.418879)),
         (3, 3, None),
     ]
-    goals = describe_task(load_run_config(None, ["env.id=robonav_ray/BitFlip-v0", "env.kwargs.num_bits=5"])).table.observation
+    goals = describe_task(
+        load_run_config(None, ["env.id=robonav_ray/BitFlip-v0", "env.kwargs.num_bits=5"])
+    ).table.observation
     assert [(row.first, row.last, row.name) for row in goals] == [(0, 4, "observation"), (5, 9, "desired_goal")]
 
 

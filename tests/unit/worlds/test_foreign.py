@@ -71,8 +71,12 @@ def _code_of_fork(target: Callable[[], object]) -> int:
 def test_a_hard_exit_ends_what_an_environment_has_forked_and_not_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     codes: list[int] = []
     monkeypatch.setitem(hostile_envs.ERRORS, "exits", lambda _: os._exit(0))
-    monkeypatch.setitem(hostile_envs.ERRORS, "forks", lambda answer: codes.append(_code_of_fork(lambda: os._exit(7))) or answer)
-    assert _code_of_fork(lambda: describe_env(config(behaviour="exits"), ())) == 21, "in the process that made it, it raises"
+    monkeypatch.setitem(
+        hostile_envs.ERRORS, "forks", lambda answer: codes.append(_code_of_fork(lambda: os._exit(7))) or answer
+    )
+    assert _code_of_fork(lambda: describe_env(config(behaviour="exits"), ())) == 21, (
+        "in the process that made it, it raises"
+    )
     describe_env(config(behaviour="forks"), ())
     assert codes == [7]
 
@@ -94,7 +98,9 @@ def test_one_buffer_for_all_is_copied_before_it_is_filled_again() -> None:
     assert envs.reset()[0].tolist() == [[0.0]] * 3
     seen = [envs.step(np.zeros(3, int)) for _ in range(5)]
     assert [obs[0, 0] for obs, *_ in seen] == [1, 2, 3, 4, 0]
-    assert seen[-1][4]["final_obs"].tolist() == [[5.0]] * 3, "what a time limit bootstraps from is the end, not the new beginning"
+    assert seen[-1][4]["final_obs"].tolist() == [[5.0]] * 3, (
+        "what a time limit bootstraps from is the end, not the new beginning"
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +132,10 @@ BOX = spaces.Box(0, 1, (2,))
         (spaces.Box(0, 255, (84, 84, 3), np.uint8), "ResizeObservation"),
         (spaces.Box(0, 1, ()), "FlattenObservation"),
         (spaces.Dict({"a": BOX, "b": spaces.Discrete(3)}), "FlattenObservation makes it a flat Box of 5"),
-        (spaces.Dict(dict.fromkeys(("observation", "achieved_goal", "desired_goal", "more"), BOX)), "FilterObservation"),
+        (
+            spaces.Dict(dict.fromkeys(("observation", "achieved_goal", "desired_goal", "more"), BOX)),
+            "FilterObservation",
+        ),
         (spaces.Tuple((BOX, BOX)), "FlattenObservation makes it a flat Box of 4"),
         (spaces.Discrete(7), "FlattenObservation makes it a flat Box of 7"),
         (spaces.MultiDiscrete([2, 3]), "FlattenObservation makes it a flat Box of 5"),
@@ -186,7 +195,9 @@ def test_actions_that_begin_elsewhere_and_numbers_of_another_type_are_taken(monk
 
 def _module(folder: Path, name: str, env_id: str = "Here-v0", before: str = "") -> None:
     (folder / f"{name}.py").write_text(
-        f"{before}\nimport gymnasium\ngymnasium.register({env_id!r}, entry_point='gymnasium.envs.classic_control:CartPoleEnv')\n"
+        f"{before}\n"
+        "import gymnasium\n"
+        f"gymnasium.register({env_id!r}, entry_point='gymnasium.envs.classic_control:CartPoleEnv')\n"
     )
 
 
@@ -261,10 +272,18 @@ def test_arguments_that_it_does_not_take_are_the_configs_mistake_and_its_own_typ
 
 def test_the_current_folder_is_the_commands_after_it_was_changed(folder: Path) -> None:
     (folder / "here_env.py").write_text(
-        "import os, gymnasium\nfrom tests.hostile_envs import Hostile\n\nclass Moves(Hostile):\n    def __init__(self, **kwargs):\n"
-        "        os.chdir('/')\n        super().__init__(**kwargs)\n\n"
-        "    def reset(self, **options):\n        os.chdir('/')\n        return super().reset(**options)\n\n"
-        "    def step(self, action):\n        os.chdir('/')\n        return super().step(action)\n\n"
+        "import os, gymnasium\n"
+        "from tests.hostile_envs import Hostile\n\n"
+        "class Moves(Hostile):\n"
+        "    def __init__(self, **kwargs):\n"
+        "        os.chdir('/')\n"
+        "        super().__init__(**kwargs)\n\n"
+        "    def reset(self, **options):\n"
+        "        os.chdir('/')\n"
+        "        return super().reset(**options)\n\n"
+        "    def step(self, action):\n"
+        "        os.chdir('/')\n"
+        "        return super().step(action)\n\n"
         "gymnasium.register('Here-v0', entry_point=Moves)\n"
     )
     describe_env(config("here_env:Here-v0"), ())
@@ -312,7 +331,15 @@ def test_what_gymnasium_would_only_trip_over_is_told() -> None:
 
 @pytest.mark.parametrize(
     "batch",
-    [lambda r: {}[0], lambda r: r[:1], lambda r: r.sum(), lambda r: None, lambda r: "x", lambda r: 1 / 0, lambda r: sys.exit(0)],
+    [
+        lambda r: {}[0],
+        lambda r: r[:1],
+        lambda r: r.sum(),
+        lambda r: None,
+        lambda r: "x",
+        lambda r: 1 / 0,
+        lambda r: sys.exit(0),
+    ],
 )
 def test_functions_for_one_transition_are_called_row_by_row_whatever_a_batch_gives(batch: Any) -> None:
     class Goals(BitFlipEnv):
@@ -330,7 +357,8 @@ def test_functions_for_one_transition_are_called_row_by_row_whatever_a_batch_giv
 
 
 @pytest.mark.parametrize(
-    "row", [lambda: {}["row"], lambda: None, lambda: np.zeros(2), lambda: np.nan, lambda: sys.exit(0), lambda: os._exit(3)]
+    "row",
+    [lambda: {}["row"], lambda: None, lambda: np.zeros(2), lambda: np.nan, lambda: sys.exit(0), lambda: os._exit(3)],
 )
 def test_what_fails_for_one_transition_is_the_environments_failure(row: Any) -> None:
     class Goals(BitFlipEnv):
@@ -355,7 +383,12 @@ def test_what_fails_for_one_transition_is_the_environments_failure(row: Any) -> 
 )
 def test_a_command_ends_whatever_an_environment_leaves_behind(folder: Path, line: str, code: int, said: str) -> None:
     (folder / "here_env.py").write_text(
-        f"import gymnasium\nfrom tests.hostile_envs import Hostile\ndef make():\n    env = Hostile()\n    {line}\n    return env\n"
+        "import gymnasium\n"
+        "from tests.hostile_envs import Hostile\n"
+        "def make():\n"
+        "    env = Hostile()\n"
+        f"    {line}\n"
+        "    return env\n"
         "gymnasium.register('Here-v0', entry_point=make)\n"
     )
     command = [sys.executable, "-m", "robonav_ray.cli", "config", "validate", "env.id=here_env:Here-v0"]

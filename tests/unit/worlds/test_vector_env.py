@@ -43,7 +43,9 @@ def test_same_step_infos_are_arrays_with_masks() -> None:
         np.testing.assert_array_equal(final["length"][done], length[done])
         np.testing.assert_array_equal(truncated[done], final["outcome"][done] == Outcome.TIMEOUT)
         task = 5.0 * final["goals_reached"] + 5.0 * (final["outcome"] == Outcome.SUCCESS)
-        task = task - 5.0 * (final["outcome"] >= Outcome.COLLISION_STATIC) * (final["outcome"] <= Outcome.COLLISION_ROBOT)
+        task = task - 5.0 * (final["outcome"] >= Outcome.COLLISION_STATIC) * (
+            final["outcome"] <= Outcome.COLLISION_ROBOT
+        )
         np.testing.assert_allclose(final["task_return"][done], task[done])
         assert (final["path_length_m"][done] <= 0.1 * length[done] + 1e-3).all()
         total[done], length[done], ended = 0, 0, ended + int(done.sum())
@@ -142,7 +144,9 @@ def test_crowdnav_profile_shows_states_or_a_scan() -> None:
     np.testing.assert_allclose(obs[:, :6], np.tile([8.0, 1.0, 0.0, 0.3, 0.0, 0.0], (16, 1)), atol=1e-6)
     distance = obs[:, 6:].reshape(16, 5, 7)[..., 5]
     assert (np.diff(distance, axis=1) >= 0).all()
-    np.testing.assert_allclose(np.hypot(*np.moveaxis(obs[:, 6:].reshape(16, 5, 7)[..., :2], -1, 0)), distance, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.hypot(*np.moveaxis(obs[:, 6:].reshape(16, 5, 7)[..., :2], -1, 0)), distance, rtol=1e-5
+    )
     scan = NavVectorEnv(16, world={"profile": "crowdnav", "observation": "lidar"})
     assert scan.reset()[0].shape == (16, 120)
     assert scan.single_action_space == gym.spaces.Discrete(81)
@@ -152,7 +156,10 @@ def test_describe_agrees_with_what_is_made() -> None:
     for world in ({}, {"profile": "crowdnav"}, {"lidar": {"num_beams": 180}}, {"robot": {"actions": "increments9"}}):
         env = EnvConfig(world=WorldConfig.model_validate(world))
         levels = (CROWDNAV_LEVEL,) if "profile" in world else LEVELS
-        described, envs = describe_env(env, levels), make_vector_env(env, levels, num_envs=2, first_world=0, seed=0, gamma=0.99)
+        described, envs = (
+            describe_env(env, levels),
+            make_vector_env(env, levels, num_envs=2, first_world=0, seed=0, gamma=0.99),
+        )
         assert described.obs_shape == envs.single_observation_space.shape
         assert described.num_actions == envs.single_action_space.n  # type: ignore[attr-defined]
         assert described.is_own

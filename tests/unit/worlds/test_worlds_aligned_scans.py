@@ -96,7 +96,8 @@ def test_a_lidar_that_looks_ahead_only_keeps_what_it_saw_in_its_sector() -> None
 
 def test_proximity_is_finest_near_contact() -> None:
     shown, raw = (
-        drive(make(MOVING, stack_interval=2, align=True, encoding=kind), 10, 0.5, 0.5)[-1] for kind in ("proximity", "range")
+        drive(make(MOVING, stack_interval=2, align=True, encoding=kind), 10, 0.5, 0.5)[-1]
+        for kind in ("proximity", "range")
     )
     contact = 0.25 / 5.0
     want = (contact / np.maximum(raw, contact) - contact) / (1.0 - contact)

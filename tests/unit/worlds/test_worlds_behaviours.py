@@ -16,7 +16,9 @@ from robonav_ray.worlds.kernels import layout as lay
 
 
 def moving(behaviour: str, n: int = 64, dynamic: int = 3, **world: object) -> BatchedWorlds:
-    level = LevelConfig.model_validate({"num_dynamic": dynamic, "num_goals": 1, "behaviours": (behaviour,), "max_steps": 400})
+    level = LevelConfig.model_validate(
+        {"num_dynamic": dynamic, "num_goals": 1, "behaviours": (behaviour,), "max_steps": 400}
+    )
     worlds = BatchedWorlds(WorldConfig.model_validate(world), (level,), n, 0, 0.99)
     worlds.reset()
     return worlds
@@ -98,9 +100,12 @@ def wilson(rate: float, n: int, z: float = 2.576) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-@pytest.mark.parametrize(("space", "success", "collision", "time_s"), [(0.0, 0.43, 0.57, 10.86), (0.15, 0.90, 0.08, 12.20)])
+@pytest.mark.parametrize(
+    ("space", "success", "collision", "time_s"), [(0.0, 0.43, 0.57, 10.86), (0.15, 0.90, 0.08, 12.20)]
+)
 def test_orca_robot_on_crowdnav_as_published(space: float, success: float, collision: float, time_s: float) -> None:
-    """Chen et al., ICRA 2019, 500 cases: our rates over 500 cases within the 99 % interval of theirs, the time within .3 s."""
+    """Chen et al., ICRA 2019, 500 cases: our rates over 500 cases within the 99 % interval of theirs, the time within
+    .3 s."""
     worlds = BatchedWorlds(WorldConfig(profile="crowdnav"), (CROWDNAV_LEVEL,), 500, 0, 0.9)
     planner = OrcaPlanner(worlds, space)
     worlds.reset()

@@ -15,7 +15,9 @@ ALL_FAULTS = RandomizationConfig(**dict.fromkeys(RandomizationConfig.model_field
 BEHAVIOURS = ("waypoint", "bounce", "intercept", "orca", "social_force")
 LEVELS = (
     LevelConfig(num_static=3, num_dynamic=0, num_goals=1, max_steps=60),
-    LevelConfig(num_static=2, num_dynamic=6, behaviours=BEHAVIOURS, num_goals=2, max_steps=80, randomization=ALL_FAULTS),
+    LevelConfig(
+        num_static=2, num_dynamic=6, behaviours=BEHAVIOURS, num_goals=2, max_steps=80, randomization=ALL_FAULTS
+    ),
 )
 
 
@@ -81,7 +83,8 @@ def test_load_is_strict(spoil: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "world", [{}, {"difficulty": "hard"}, {"num_robots": 4}, {"boxes": [{"x_m": 0, "y_m": 0, "width_m": 2, "height_m": 1}]}]
+    "world",
+    [{}, {"difficulty": "hard"}, {"num_robots": 4}, {"boxes": [{"x_m": 0, "y_m": 0, "width_m": 2, "height_m": 1}]}],
 )
 def test_state_stays_valid(world: dict) -> None:
     worlds = BatchedWorlds(WorldConfig.model_validate(world), LEVELS, 32, 1, 0.99)
@@ -131,7 +134,11 @@ def test_tours_are_feasible_and_goals_apart() -> None:
 def test_swept_collision_sees_what_happens_between_two_steps() -> None:
     """A disc that passes the robot within one long step is hit, though both ends of the step are free."""
     worlds = BatchedWorlds(
-        WorldConfig(dt_s=1.0, min_goal_distance_m=4.0), (LevelConfig(num_dynamic=1, num_goals=1, max_steps=200),), 1, 0, 0.99
+        WorldConfig(dt_s=1.0, min_goal_distance_m=4.0),
+        (LevelConfig(num_dynamic=1, num_goals=1, max_steps=200),),
+        1,
+        0,
+        0.99,
     )
     worlds.reset()
     s = worlds.state

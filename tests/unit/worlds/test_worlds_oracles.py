@@ -19,8 +19,12 @@ BOX = {
 }
 
 
-def make(world: dict | None = None, level: dict | None = None, n: int = 8, seed: int = 0, gamma: float = 0.95) -> BatchedWorlds:
-    worlds = BatchedWorlds(WorldConfig.model_validate(world or {}), (LevelConfig.model_validate(level or {}),), n, seed, gamma)
+def make(
+    world: dict | None = None, level: dict | None = None, n: int = 8, seed: int = 0, gamma: float = 0.95
+) -> BatchedWorlds:
+    worlds = BatchedWorlds(
+        WorldConfig.model_validate(world or {}), (LevelConfig.model_validate(level or {}),), n, seed, gamma
+    )
     worlds.reset()
     return worlds
 
@@ -38,7 +42,11 @@ def test_lidar_is_the_quadratic_formula(extra: dict) -> None:
         for r in range(worlds.num_robots):
             if scene.robot_ended[r]:
                 continue
-            others = [(*scene.robot_pose[q, :2], 0.25) for q in range(worlds.num_robots) if q != r and not scene.robot_ended[q]]
+            others = [
+                (*scene.robot_pose[q, :2], 0.25)
+                for q in range(worlds.num_robots)
+                if q != r and not scene.robot_ended[q]
+            ]
             circles = np.array([*scene.circles[:, :3], *others]).reshape(-1, 3)
             walls = np.vstack([oracle.arena_walls(5.0), scene.inner_walls])
             want = oracle.lidar(scene.robot_pose[r], scene.beam_angle, circles, walls, scene.range_max_m)
@@ -105,7 +113,9 @@ def test_increments_add_up_and_stop_at_the_limits() -> None:
 
 
 def test_acceleration_limits_hold() -> None:
-    worlds = make({"robot": {"max_acceleration": 2.0, "max_turn_acceleration": 3.0}}, {"num_dynamic": 0, "num_goals": 1}, n=4)
+    worlds = make(
+        {"robot": {"max_acceleration": 2.0, "max_turn_acceleration": 3.0}}, {"num_dynamic": 0, "num_goals": 1}, n=4
+    )
     worlds.step(np.full(4, 14), DISABLED)
     np.testing.assert_allclose(worlds.state.robot[:, 0, [lay.V, lay.W]], np.full((4, 2), (0.2, 0.3)), rtol=1e-6)
 

@@ -54,7 +54,11 @@ def test_beam_dropout(level: int) -> None:
 
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_blind_sector(level: int) -> None:
-    small = {"arena_size_m": 3.0, "min_goal_distance_m": 1.0, "obstacles": {"start_clearance_m": 0.1, "radius_max_m": 0.3}}
+    small = {
+        "arena_size_m": 3.0,
+        "min_goal_distance_m": 1.0,
+        "obstacles": {"start_clearance_m": 0.1, "radius_max_m": 0.3},
+    }
     worlds = make(n=64, dynamic=0, world=small, blind_sector=level)
     blind = scans(worlds) == 5.0
     width = STRENGTH["blind_sector"][level] / (2 * np.pi) * 36
@@ -169,7 +173,9 @@ def test_obstacle_speed_size_and_count(level: int) -> None:
         np.testing.assert_array_equal(worlds.pose, clean.pose)
     counts = make(obstacle_count=level)
     kinds = counts.state.circle_kind[:, lay.KIND]
-    dynamic = ((kinds != lay.STATIC) & (np.arange(kinds.shape[1]) < counts.state.world[:, lay.NUM_CIRCLES, None])).sum(axis=1)
+    dynamic = ((kinds != lay.STATIC) & (np.arange(kinds.shape[1]) < counts.state.world[:, lay.NUM_CIRCLES, None])).sum(
+        axis=1
+    )
     assert set(dynamic.tolist()) == set(range(3 - level, 3 + level + 1))
     counts.check_valid()
 

@@ -1,4 +1,5 @@
-"""Every face of the worlds takes world and levels as configs, as mappings, one or several, and says in one message what is wrong."""
+"""Every face of the worlds takes world and levels as configs, as mappings, one or several, and says in one message what
+is wrong."""
 
 from __future__ import annotations
 
@@ -60,5 +61,7 @@ def test_a_bad_world_is_told_in_one_message():
 
 
 def test_a_film_takes_them_too():
-    frames = list(film_episodes(lambda obs: np.array([0]), {}, ONE, level=0, seed=1, gamma=0.99, num_episodes=1, size_px=96))
+    frames = list(
+        film_episodes(lambda obs: np.array([0]), {}, ONE, level=0, seed=1, gamma=0.99, num_episodes=1, size_px=96)
+    )
     assert frames[0].shape[2] == 3

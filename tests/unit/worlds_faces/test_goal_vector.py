@@ -1,4 +1,5 @@
-"""Goal vector environments: flat observations, what was achieved, and the goal-env's own functions called in batches."""
+"""Goal vector environments: flat observations, what was achieved, and the goal-env's own functions called in
+batches."""
 
 from __future__ import annotations
 
@@ -134,7 +135,12 @@ def test_bit_flip_worlds_depend_on_their_index_only_and_resume() -> None:
 def test_what_was_achieved_and_told_is_of_the_step_and_not_of_the_next_episode(env_id: str) -> None:
     env = EnvConfig(id=env_id, kwargs={"num_bits": 3})
     described = describe_env(env, SHORT)
-    assert (described.obs_shape, described.num_actions, described.is_goal_env, described.is_own) == ((6,), 3, True, False)
+    assert (described.obs_shape, described.num_actions, described.is_goal_env, described.is_own) == (
+        (6,),
+        3,
+        True,
+        False,
+    )
     envs = make(env, 4, tell_goals=True)
     assert envs.single_observation_space.shape == (6,)
     obs, infos = envs.reset()
@@ -154,7 +160,9 @@ def test_what_was_achieved_and_told_is_of_the_step_and_not_of_the_next_episode(e
             np.testing.assert_array_equal((outcome == Outcome.SUCCESS)[ended], terminated[ended])
             np.testing.assert_array_equal((outcome == Outcome.TIMEOUT)[ended], truncated[ended])
             seen |= set(outcome.tolist())
-        np.testing.assert_array_equal(infos["goal_info"]["is_success"], (expected[:, :3] == expected[:, 3:]).all(axis=1))
+        np.testing.assert_array_equal(
+            infos["goal_info"]["is_success"], (expected[:, :3] == expected[:, 3:]).all(axis=1)
+        )
         np.testing.assert_array_equal(infos["goal_info"]["terminated"], terminated)
     assert seen == {Outcome.NONE, Outcome.SUCCESS, Outcome.TIMEOUT}
 
@@ -224,9 +232,11 @@ def test_our_worlds_are_the_same_with_and_without_goals(num_robots: int) -> None
 
 
 def test_hindsight_with_the_goal_really_desired_is_what_happened() -> None:
-    """NavGoal-v0, a goal-env of ours seen as anybody's: its own functions through infos say what the environment said."""
+    """NavGoal-v0, a goal-env of ours seen as anybody's: its own functions through infos say what the environment
+    said."""
     env = EnvConfig(
-        id="robonav_ray/NavGoal-v0", kwargs={"levels": {"num_static": 4, "num_dynamic": 0, "num_goals": 1, "max_steps": 50}}
+        id="robonav_ray/NavGoal-v0",
+        kwargs={"levels": {"num_static": 4, "num_dynamic": 0, "num_goals": 1, "max_steps": 50}},
     )
     goals, envs = make_goal_functions(env), make(env, 3, tell_goals=True)
     obs, _ = envs.reset()
@@ -245,14 +255,21 @@ def test_hindsight_with_the_goal_really_desired_is_what_happened() -> None:
 def test_what_is_no_goal_env_is_refused() -> None:
     with pytest.raises(ValueError, match="no goal-env"):
         make_goal_functions(EnvConfig(id="CartPole-v1"))
-    assert not describe_env(EnvConfig(id="NoReward-v0"), SHORT).is_goal_env, "hindsight is refused at load, not in the worker"
+    assert not describe_env(EnvConfig(id="NoReward-v0"), SHORT).is_goal_env, (
+        "hindsight is refused at load, not in the worker"
+    )
     dicts = gym.spaces.Dict({"image": gym.spaces.Box(0, 1, (2,)), "state": gym.spaces.Box(0, 1, (2,))})
     gym.register("OddDict-v0", entry_point=lambda: _odd(dicts), disable_env_checker=True)
-    with pytest.raises(ValueError, match=r"env\.id='OddDict-v0' has observation space Dict\('image'.*FlattenObservation"):
+    with pytest.raises(
+        ValueError, match=r"env\.id='OddDict-v0' has observation space Dict\('image'.*FlattenObservation"
+    ):
         describe_env(EnvConfig(id="OddDict-v0"), SHORT)
     box = gym.spaces.Box(0, 1, (2,))
     for bad, message in (
-        ({"observation": gym.spaces.Discrete(3), "achieved_goal": box, "desired_goal": box}, "supported are Box and MultiBinary"),
+        (
+            {"observation": gym.spaces.Discrete(3), "achieved_goal": box, "desired_goal": box},
+            "supported are Box and MultiBinary",
+        ),
         ({"observation": box, "achieved_goal": gym.spaces.Box(0, 1, (3,)), "desired_goal": box}, "one shape"),
     ):
         env = _odd(gym.spaces.Dict(bad))

@@ -21,7 +21,12 @@ SMALL = WorldConfig(difficulty="hard")
         {},
         {"world": {"robot": {"actions": "continuous"}, "dt_s": 0.02}, "levels": {"num_goals": 1}},
         {"world": {"profile": "crowdnav"}, "size_px": 200},
-        {"levels": {"num_dynamic": 2, "randomization": {"observation_latency": 2, "range_noise": 3, "odometry_drift": 2}}},
+        {
+            "levels": {
+                "num_dynamic": 2,
+                "randomization": {"observation_latency": 2, "range_noise": 3, "odometry_drift": 2},
+            }
+        },
     ],
 )
 def test_env_checker_has_nothing_to_say(kwargs):
@@ -84,7 +89,11 @@ def test_it_is_one_world_of_the_batch():
         worlds.step(action, SAME_STEP)
         batch = worlds.out.obs.copy()
         obs, reward, terminated, truncated, _ = env.step(action[2])
-        assert (reward, terminated, truncated) == (worlds.out.reward[2], worlds.out.terminated[2], worlds.out.truncated[2])
+        assert (reward, terminated, truncated) == (
+            worlds.out.reward[2],
+            worlds.out.terminated[2],
+            worlds.out.truncated[2],
+        )
         if terminated or truncated:
             np.testing.assert_array_equal(obs, worlds.out.final_obs[2])
             num_ended += 1
@@ -148,7 +157,9 @@ def test_reset_comes_first():
 
 
 def test_randomised_levels_keep_within_the_space():
-    faults = RandomizationConfig(range_noise=3, beam_dropout=2, odometry_noise=3, odometry_drift=3, action_latency=3, slip=3)
+    faults = RandomizationConfig(
+        range_noise=3, beam_dropout=2, odometry_noise=3, odometry_drift=3, action_latency=3, slip=3
+    )
     env = NavEnv(levels=LevelConfig(num_goals=2, randomization=faults))
     obs, _ = env.reset(seed=2)
     for i in range(300):

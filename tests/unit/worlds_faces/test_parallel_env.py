@@ -77,7 +77,10 @@ def test_spaces_are_seeded_one_by_one():
 
 
 def test_without_pettingzoo_it_says_what_to_install():
-    code = "import sys; sys.modules['pettingzoo'] = None; import robonav_ray.worlds; import robonav_ray.worlds.parallel_env"
+    code = (
+        "import sys; sys.modules['pettingzoo'] = None; import robonav_ray.worlds; "
+        "import robonav_ray.worlds.parallel_env"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "pip install robonav_ray[multiagent]" in done.stderr

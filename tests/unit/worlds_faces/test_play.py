@@ -96,7 +96,10 @@ def test_space_halts(monkeypatch):
 
 def test_human_mode_shows_by_itself_and_closes():
     env = NavEnv(
-        world={"difficulty": "hard", "dt_s": 0.01}, levels={"num_goals": 1, "max_steps": 400}, render_mode="human", size_px=96
+        world={"difficulty": "hard", "dt_s": 0.01},
+        levels={"num_goals": 1, "max_steps": 400},
+        render_mode="human",
+        size_px=96,
     )
     env.reset(seed=0)
     for action in range(5):

@@ -154,7 +154,9 @@ def test_many_robots_have_their_own_colours():
 
 def test_without_walls_the_view_follows_what_there_is():
     world = WorldConfig(profile="crowdnav")
-    worlds = BatchedWorlds(world, (LevelConfig(num_dynamic=5, behaviours=("orca",), num_goals=1, max_steps=100),), 1, 3, 0.99)
+    worlds = BatchedWorlds(
+        world, (LevelConfig(num_dynamic=5, behaviours=("orca",), num_goals=1, max_steps=100),), 1, 3, 0.99
+    )
     worlds.reset()
     picture = render_scene(worlds.scene(0), size_px=SIZE, hud=False)
     assert (np.abs(picture.astype(int) - col.ROBOT[0]).sum(axis=-1) < 40).sum() > 250  # far less in a view of all 20 m

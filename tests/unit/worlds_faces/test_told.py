@@ -1,4 +1,5 @@
-"""What an environment tells is read by its kind: ours under our names, that of others as success and as plain numbers."""
+"""What an environment tells is read by its kind: ours under our names, that of others as success and as plain
+numbers."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def first_facts(env: VectorEnv[Any, Any, Any], num_endings: int = 1) -> EpisodeF
 
 @pytest.mark.parametrize("kind", [*sorted(WON), "none", "text", "nan", "nothing"])
 def test_success_as_others_tell_it(kind: str) -> None:
-    """``reset`` has been called twice before the first step, so that the first episode of each lane is won and the second is lost."""
+    """``reset`` has been called twice before the first step, so that the first episode of each lane is won and the
+    second is lost."""
     won, lost = Outcome.SUCCESS if kind in WON else Outcome.NONE, Outcome.TIMEOUT if kind in LOST else Outcome.NONE
     for num_endings, outcome in ((1, won), (2, lost)):
         facts = first_facts(make(kind=kind), num_endings)
@@ -121,9 +123,10 @@ def test_a_vector_environment_that_says_nothing_of_itself_is_heard_under_its_mas
 @pytest.mark.parametrize(
     ("value", "number"),
     [
-        (True, 1.0), (np.bool_(False), 0.0), (3, 3.0), (np.float32(0.5), 0.5), (np.array([[2]]), 2.0), (np.array(7), 7.0),
-        (None, None), ("3", None), (float("inf"), None), (np.nan, None), (10**400, None), (1j, None), ([1], None), ({}, None),
-        (np.zeros(2), None), (np.array([None]), None), (np.array(["1"]), None), (np.array([]), None),
+        (True, 1.0), (np.bool_(False), 0.0), (3, 3.0), (np.float32(0.5), 0.5), (np.array([[2]]), 2.0),
+        (np.array(7), 7.0), (None, None), ("3", None), (float("inf"), None), (np.nan, None), (10**400, None),
+        (1j, None), ([1], None), ({}, None), (np.zeros(2), None), (np.array([None]), None), (np.array(["1"]), None),
+        (np.array([]), None),
     ],
 )  # fmt: skip
 def test_numbers(value: Any, number: float | None) -> None:
