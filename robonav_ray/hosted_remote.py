@@ -61,7 +61,7 @@ class _Method:
 
 
 class HostedPart:
-    """A handle to a part, to be sent to whoever calls it; stands where a handle to an actor does."""
+    """A handle to a part, to be sent to its callers; stands where a handle to an actor does."""
 
     def __init__(self, host: Any, name: str) -> None:
         self.host, self.name = host, name

@@ -35,7 +35,7 @@ class Screen(Console):
         return super().render_str(visible(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """As ``Console.render``; whatever is rendered, also a ``Text`` from elsewhere, acts on nothing."""
+        """As ``Console.render``; a rendered text, also a ``Text`` from elsewhere, cannot act on the terminal."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text == "\n":
                 yield segment
@@ -65,9 +65,7 @@ def in_notebook() -> bool:
 
 
 def plain_screen(*, silent: bool = False) -> Screen:
-    """Return a screen of plain lines on standard output, for a call inside a program of somebody else; ``silent``: to
-    nowhere.
-    """
+    """Return a screen of plain lines on standard output, for a call inside a user's program; ``silent``: to nowhere."""
     file = io.StringIO() if silent else sys.stdout
     return Screen(file=file, soft_wrap=True, force_terminal=False, force_jupyter=False)
 

@@ -43,8 +43,8 @@ def message_text(text: object) -> str:
 
 
 def command_text(*words: object) -> str:
-    """Return a command that can be pasted into bash or zsh, every word quoted where it must be: one line, whatever the
-    words hold.
+    """Return a command that can be pasted into bash or zsh, every word quoted where it must be; always one
+    line.
     """
     return " ".join(_word(str(word)) for word in words)
 

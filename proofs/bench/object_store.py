@@ -2,7 +2,7 @@
 ten times a second.
 
 ``python -m proofs bench_object_store --seconds 60`` trains with ``runtime.object_store_bytes`` at its minimum (75 MiB)
-and whatever ``section.key=value`` says besides. It fails when more than 80 % were in use, or anything was spilled or
+and the ``section.key=value`` of the command line. It fails when more than 80 % were in use, or anything was spilled or
 put on disk.
 """
 

@@ -30,7 +30,7 @@ POLL_S = 0.5
 
 
 def job(cluster: LocalCluster, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``ray job ...`` as somebody else on another machine would."""
+    """Run ``ray job ...`` as another user on another machine would."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(cluster.token_path)}
     command = [

@@ -31,7 +31,7 @@ class Fault:
     node: str | None = None
     held_rank: bool = False
     back_s: float | None = None
-    """Until whatever was lost was at work again, elsewhere or in a new process."""
+    """Until the part that was lost was at work again, elsewhere or in a new process."""
     resumed_s: float | None = None
     """Until the learner's steps were seen to flow again (see ``measure`` for the exact figure)."""
     thawed_s: float | None = None
@@ -42,7 +42,7 @@ class Fault:
     idle: bool = False
     """Whether nothing was to come of it."""
     missed: bool = False
-    """Whether nobody was hit, or the run was not learning when it came."""
+    """Whether no part was hit, or the run was not learning when it came."""
     note: str = ""
 
     def record(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Loss:
     before: dict[Part, set[Key]]
     hit: set[Key] = field(default_factory=set)
     all_anew: bool = False
-    """Whether everybody begins anew, not only who was hit."""
+    """Whether all parts begin anew, not only those that were hit."""
     new_node: str | None = None
 
     def is_made_good(self, look: Look, thawed: bool) -> bool:
@@ -92,7 +92,7 @@ def candidates(look: Look, kind: Kind, head: str | None) -> list[tuple[str, Proc
 
 
 def choose(look: Look, planned: Planned, head: str | None) -> tuple[str, Process | None] | None:
-    """Return the victim of a fault; None when there is nobody."""
+    """Return the victim of a fault; None when there is none."""
     found = candidates(look, planned.kind, head)
     return found[planned.pick(len(found))] if found else None
 

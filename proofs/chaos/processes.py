@@ -59,8 +59,8 @@ class Look:
         return sorted(found, key=lambda pair: (pair[1].started, pair[1].pid))
 
     def nodes_up(self) -> set[str]:
-        """Return the names of the nodes of which a process lives, be it frozen; one that nobody has reaped yet does not
-        count.
+        """Return the names of the nodes of which a process lives, be it frozen; a dead one that is not reaped yet does
+        not count.
         """
         return {name for name, group in self.nodes.items() if name != "driver" and any(p.is_alive for p in group)}
 
@@ -99,7 +99,7 @@ class Watch:
         return Look(time.time(), nodes)
 
     def still_alive(self) -> list[Process]:
-        """Return those ever seen that are still there, dead ones that nobody has reaped left out."""
+        """Return those ever seen that are still there, without dead ones that are not reaped yet."""
         table = scan()
         return [titled(table[pid]) for pid, started in self.seen if pid in table and _is_same(table[pid], started)]
 

@@ -162,9 +162,7 @@ def report_on(
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Return the command as one would type it from the repository's root; where its output went is nobody's
-    business.
-    """
+    """Return the command as a user types it from the repository's root, without the place of its output."""
     kept = [word for i, word in enumerate(words) if word != "--output" and words[i - 1] != "--output"]
     return shlex.join(["python", "-m", "proofs", "chaos", *kept]).replace(f"{ROOT}/", "")
 

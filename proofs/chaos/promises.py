@@ -211,8 +211,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("counters never behind the last commit", "behind_commits", lambda lines: not lines),
     Check("no (step, tag) twice in metrics.jsonl", "repeated_tags", lambda n: n == 0),
-    Check("every fault came to somebody, while the run was learning", "not_inflicted", lambda lines: not lines),
-    Check("one run directory, whatever happened", "run_directories", lambda n: n == 1),
+    Check("every fault hit a part, while the run was learning", "not_inflicted", lambda lines: not lines),
+    Check("one run directory after all faults", "run_directories", lambda n: n == 1),
     Check("no row stored twice", "rows_stored_twice", lambda n: n == 0),
     Check(
         "tree sum = sum of leaves, ids and slots agree in every shard of the last checkpoint",

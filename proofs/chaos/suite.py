@@ -142,7 +142,7 @@ class Suite:
         fault = Fault(planned.number, kind.name, planned.at_s, time.time(), "nobody")
         self.outcome.faults.append(fault)
         if chosen is None or not self._is_flowing():
-            fault.note = "skipped: nobody to hit" if chosen is None else "the run was not learning"
+            fault.note = "skipped: no part to hit" if chosen is None else "the run was not learning"
             fault.missed = True
             if chosen is None:
                 return
@@ -187,7 +187,7 @@ class Suite:
             self._act(action, node)
 
     def _act(self, action: str, node: str | None) -> str | None:
-        """Do something to the nodes, after whatever is being done to them."""
+        """Act on the nodes, after the actions that are under way."""
         return self._hands.submit(self._site.act, action, node).result()
 
     def _tick(self) -> None:

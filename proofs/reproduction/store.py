@@ -36,7 +36,7 @@ class TrialResult:
     seconds: float = 0.0
     """Of all its lives together, measured in the process that trains."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Whatever else is worth reporting."""
+    """Other figures of the trial."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Trial:
 
 
 def trial_of(entry: Entry, seed: int, output: Path) -> Trial:
-    """Return the trial; its folder's name changes with whatever changes its result, the program's own code apart."""
+    """Return the trial; its folder's name changes with all that changes its result, but for the program's own code."""
     return Trial(entry, seed, output.absolute() / "trials" / entry.name / f"seed-{seed}-{task_hash(entry, seed)}")
 
 

@@ -1,10 +1,10 @@
 """What a call at each arrow costs: CPU seconds of the process that serves it and of the one that asks, per call and per
 row.
 
-Measured at two sizes, hence a line; CPU seconds and not wall time, so that the figure is the same whatever else the
-machine does. One core's worth of a process is then 1 / cost calls per second; ``calls_per_s`` is what really went
-through here, client and server on the two cores of this machine. ``undisturbed_s`` is the wall time of a call in the
-fastest block of 20, where waiting is what counts.
+Measured at two sizes, hence a line; CPU seconds and not wall time, so that the figure does not change with the other
+work of the machine. One core's worth of a process is then 1 / cost calls per second; ``calls_per_s`` is what really
+went through here, client and server on the two cores of this machine. ``undisturbed_s`` is the wall time of a call in
+the fastest block of 20, where waiting is what counts.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ SERIES: tuple[tuple[str, tuple[int, ...], float], ...] = (
     ("nodes", (1, 2, 3), DEFAULT),
 )
 WORLDS_PER_WORKER = 32
-"""So that fragments are alike, whatever the number of workers."""
+"""So that fragments are alike for any number of workers."""
 
 
 def points_of(series: tuple[tuple[str, tuple[int, ...], float], ...] = SERIES) -> list[tuple[dict[str, int], float]]:

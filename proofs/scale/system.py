@@ -51,7 +51,7 @@ class Nodes:
 
     def __init__(self, object_store_bytes: int = 400_000_000) -> None:
         self._folder = make_private_folder("rs-", below="ray")
-        os.environ["RAY_TMPDIR"] = str(self._folder)  # Ray notes the cluster there; nobody else shall find and join it
+        os.environ["RAY_TMPDIR"] = str(self._folder)  # Ray notes the cluster there: no one else joins it
         (self._folder / "ray").mkdir()
         import ray
         from ray.cluster_utils import Cluster
@@ -106,7 +106,7 @@ class Window:
     """Part of the time in which the learner waited for a batch."""
     fragments_per_s: float
     cpu_frac: float
-    """Part of all cores of the machine in use, by whoever."""
+    """Part of all cores of the machine in use, by all processes."""
     own_cpu_frac: float
     """The same, by this system's processes."""
     cpu_cores: dict[str, float]

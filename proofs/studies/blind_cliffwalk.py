@@ -86,7 +86,7 @@ def _uniform(q: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> int:
 
 
 def _oracle(q: np.ndarray, truth: np.ndarray, _rng: np.random.Generator) -> int:
-    """Replay whatever brings the values nearest to the truth."""
+    """Replay the transition that brings the values nearest to the truth."""
     for done in range(MAX_UPDATES):
         if ((q - truth) ** 2).mean() < MAX_ERROR:
             return done

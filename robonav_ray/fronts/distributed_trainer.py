@@ -39,7 +39,7 @@ class DistributedTrainer:
 
     Every rank makes the same calls in the same order. A batch is ``(inputs, targets)``, ``{"inputs": ..., "targets":
     ...}`` or an object with these two fields; inputs are a tensor, a tuple (the model's arguments), a mapping (its
-    keywords), or a list, a dataclass or a named tuple that the model takes as it is. Whatever holds tensors may hold
+    keywords), or a list, a dataclass or a named tuple that the model takes as it is. All that holds tensors may hold
     others, to any depth. Each rank brings its own rows.
     """
 

@@ -34,7 +34,7 @@ class Trace:
 def find_processes(traces: Iterable[Trace]) -> list[psutil.Process]:
     """Return the live processes of the nodes; zombies are not counted."""
     traces = list(traces)
-    # A node that was not started yet has the leader 0, and the session 0 is the kernel's and everyone's.
+    # A node that was not started yet has the leader 0, and the session 0 is the kernel's, and every process's.
     sessions = {trace.leader_pid for trace in traces if trace.leader_pid > 1 and not _is_another(trace)}
     marks = {trace.mark for trace in traces}
     spared = {0, 1, os.getpid(), *(parent.pid for parent in psutil.Process().parents())}

@@ -144,7 +144,7 @@ def _keep_private(path: Path) -> None:
     found = path.stat()
     if found.st_mode & stat.S_IWOTH:
         raise AuthError(
-            f"{path}: anybody on this machine may write the token; make a new one (`ray get-auth-token --generate`) "
+            f"{path}: every user of this machine may write the token; make a new one (`ray get-auth-token --generate`) "
             f"after `chmod 600 {path}`"
         )
     if not found.st_mode & (stat.S_IRGRP | stat.S_IROTH):

@@ -3,8 +3,8 @@
 Learner ranks come first, because each needs its CPUs (and its GPU) on one node: nodes with the label
 ``robonav.role=learner``, then those with most room. Ray Train places them itself, so theirs is a reservation: nothing
 else is planned into their room. Shards go beside the ranks, because every row travels from a shard to a rank several
-times and to a shard once. Rollout workers are dealt out over whatever is left, so that a node that dies takes few of
-them.
+times and to a shard once. Rollout workers are dealt out over the CPUs that are left, so that a node that dies takes few
+of them.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ def check_cluster(address: str, where: str) -> None:
     _check_this_machine(address, token, where)
     if token.value is not None and _is_open(address):
         raise ClusterError(
-            f"{where}: the cluster at {address} asks for no token, so that anybody who reaches it can run code on it: "
-            "start its nodes with RAY_AUTH_MODE=token, or say that you know with runtime.auth_mode=disabled"
+            f"{where}: the cluster at {address} asks for no token, so that every machine that reaches it can run "
+            "code on it: start its nodes with RAY_AUTH_MODE=token, or say that you know with runtime.auth_mode=disabled"
         )
 
 

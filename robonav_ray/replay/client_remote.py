@@ -4,8 +4,8 @@
              --insert--->  one shard               --sample--->  every shard
              (settled by the insert's result)      --update--->  the shards of the items
 
-Clients can be pickled and handed to other actors; a copy starts with nothing in flight. Who the shards are is asked of
-the ledger, so a replaced shard is found by everyone.
+Clients can be pickled and handed to other actors; a copy starts with nothing in flight. They ask the ledger which
+shards there are, so each client finds a replaced shard.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ moment."""
 
 
 class ShardProcesses(Protocol):
-    """Where the processes of shards come from; a process is whatever ``start`` returns."""
+    """Where the processes of shards come from; a process is what ``start`` returns, of any type."""
 
     def start(self, index: int, life: int) -> Any:
         """Start a process that holds shard ``index``, empty."""

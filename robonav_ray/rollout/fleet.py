@@ -29,7 +29,7 @@ CALLS_PER_WORKER = 2
 MAX_FRUITLESS_LIVES = 5
 """Lives of one worker in a row that may end before they return anything: more of them do not come from outside."""
 SHORT_LIFE_S = 60.0
-"""A life in somebody else's environment that has delivered for less than this counts as one that the environment
+"""A life in a user's environment that has delivered for less than this counts as one that the environment
 ended."""
 _ONLY_HERE = (
     "The driver can make it, and a rollout worker cannot: what registers it must be a module that every process can "
@@ -231,7 +231,7 @@ class RolloutFleet:
         return self._newest_life
 
     def _move_on(self) -> None:
-        """Give one more worker its new worlds, or one in a spare a process of its own, when nobody is on its way up."""
+        """Give one more worker its new worlds, or one in a spare its own process, when no worker is on its way up."""
         self._target = {
             i: w for i, w in self._target.items() if self._lives[i].in_spare or not _same_worlds(w, self._orders[i])
         }

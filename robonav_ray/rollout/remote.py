@@ -45,7 +45,7 @@ class _WorkerActor:
             self._failed = error
 
     def rehearse(self, order: WorkerOrder) -> None:
-        """Load whatever a life like ``order`` needs, by making a fragment that nobody gets.
+        """Load all that a life like ``order`` needs, by making a fragment that is dropped.
 
         Only in our own worlds: what another environment would take hold of a second time (a port, a display) is not
         ours to know.
@@ -83,7 +83,7 @@ def _with_policy(order: WorkerOrder) -> RolloutWorker:
 
 
 class _Nowhere:
-    """Assigns the first stage, and takes what nobody shall get."""
+    """Assigns the first stage, and drops the fragments."""
 
     def next_assignment(self, worker: int) -> Assignment:
         return Assignment(level=0, epsilon=1.0, clock=0, serial=0)

@@ -74,7 +74,7 @@ def freeable(run: RunDirectory, *, force: bool = False) -> Freeable | None:
 
 
 def free(found: Freeable, *, force: bool = False) -> int:
-    """Free it, and return the bytes that went; whatever happens meanwhile, a whole checkpoint of the policy is there.
+    """Free it, and return the bytes that went; at every moment there is a whole checkpoint of the policy.
 
     Raises:
         RunDirectoryError: As ``freeable`` does: the run is held meanwhile.

@@ -49,8 +49,8 @@ def list_runs(folder: Path) -> list[RunFacts]:
     """Return the runs in ``folder`` and in folders below it, trials of searches too, the one that was started last at
     the end.
 
-    Links are not followed. What looks like a run and cannot be read is passed over with a warning: it may be somebody
-    else's.
+    Links are not followed. What looks like a run and cannot be read is passed over with a warning: it may be another
+    program's.
 
     Raises:
         UserError: When there is no such folder.

@@ -1,4 +1,4 @@
-"""Who follows a run session from outside: a verb on a terminal, or a call in somebody's program."""
+"""Who follows a run session from outside: a verb on a terminal, or a call in a user's program."""
 
 from __future__ import annotations
 
@@ -18,5 +18,4 @@ class Audience:
     make_view: MakeView
     """Makes the view of where the run stands, which is updated several times a second."""
     logger: logging.Logger
-    """Whose records the run keeps in its ``log.txt``: the root logger in a process of ours, our own in somebody
-    else's."""
+    """Whose records the run keeps in its ``log.txt``: the root logger in a process of ours, our own in a user's."""

@@ -1,6 +1,6 @@
 """How large the pieces of a run over Ray are, and how many processes hold its rows, where the user has not said so.
 
-A call between two processes costs about a millisecond of a core whatever is in it, so pieces are as large as a tenth of
+A call between two processes costs about a millisecond of a core, large or small, so pieces are as large as a tenth of
 a second makes them: some ten fragments a second and worker, some ten calls a second from replay to a rank. How fast a
 run will be is not known before it begins; ``updates_per_s`` is an estimate for an ordinary core, and a factor of two
 either way does no harm.

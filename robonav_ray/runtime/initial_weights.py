@@ -2,7 +2,7 @@
 env steps.
 
 All else is new: optimiser, replay, curriculum, counters. As the weights stand in a checkpoint, a rank that dies before
-the run has made one of its own comes back to them, on whatever node.
+the run has made one of its own comes back to them, on any node.
 """
 
 from __future__ import annotations

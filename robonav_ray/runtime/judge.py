@@ -1,5 +1,5 @@
-"""Judging a policy on held-out worlds: when training has ended (curves and a film go with it), or when somebody asks
-for it.
+"""Judging a policy on held-out worlds: when training has ended (curves and a film go with it), or when a user asks for
+it.
 """
 
 from __future__ import annotations

@@ -177,8 +177,8 @@ def _resolved(
 def _decide(
     found: FoundRun, config: RunConfig, resume: str | None, directory: Path | None
 ) -> tuple[tuple[RunDirectory, Checkpoint | None] | None, frozenset[str] | None]:
-    """Choose where to begin in the run, which is held, so that nobody's work falls between; None where there is nothing
-    to go on with.
+    """Choose where to begin in the run; None where there is nothing to go on with. The run is held, so that no other
+    command's work falls between.
 
     Also returns what lay in the run's storage before that.
     """

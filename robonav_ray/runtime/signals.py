@@ -136,8 +136,8 @@ def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) 
 
 @contextlib.contextmanager
 def stop_on_interrupt() -> Iterator[StopRequest]:
-    """As ``stop_on_signals``, for a call inside a program of somebody else: it is never ended by force, and has its
-    handlers back after.
+    """As ``stop_on_signals``, for a call inside a user's program, which is never ended by force and has its handlers
+    back afterwards.
 
     In the main thread, SIGINT asks for an end (a second one raises KeyboardInterrupt). So does a SIGTERM that the
     program does not handle; it is raised again when the block is left. In another thread no handler is touched.

@@ -81,7 +81,7 @@ class _Guarded(io.FileIO):
         while left.nbytes and self._label not in self._streams.losses:
             try:
                 if not self._wait():
-                    self._streams.note(self._label, Loss(f"nobody reads {self._label}", EXIT_RESUME))
+                    self._streams.note(self._label, Loss(f"{self._label} has no reader", EXIT_RESUME))
                     break
                 left = left[os.write(self.fileno(), left[:_CHUNK]) :]
             except BlockingIOError:  # another process that shares it has made it so

@@ -310,7 +310,7 @@ MakeView = Callable[[PanelKind], StatusView]
 
 
 def no_view(kind: PanelKind) -> StatusView:
-    """Return a view that shows nothing, whatever the config asks for."""
+    """Return a view that shows nothing, for every setting of the config."""
     return NoPanel()
 
 

@@ -59,8 +59,8 @@ logger = logging.getLogger(__name__)
 def resolve_search(
     given: Path | TuningConfig | None, overrides: Sequence[str], resume: str | None, directory: Path | None
 ) -> tuple[TuningConfig, Experiment | None]:
-    """Return the config, and the experiment to go on with, when nobody is at work on it and the search can work; makes
-    nothing.
+    """Return the config, and the experiment to go on with, when no other command is at work on it and the search can
+    work; makes nothing.
 
     ``given`` is a file, or a config as it is (``overrides`` are in it then).
 

@@ -243,7 +243,7 @@ class Records:
         self.history.take(json.loads(line))
 
     def add_report(self, trial: str, facts: TrialFacts, session: int) -> None:
-        """Append a trial's report, the same one only once: whoever hears of it may hand it in."""
+        """Append a trial's report, the same one only once: each process that hears of it may hand it in."""
         past = self.history.trials[trial]
         if past.last is not None and facts.env_steps <= past.last.env_steps:
             return

@@ -151,7 +151,7 @@ def _freeable(where: Sequence[Path], force: bool) -> tuple[list[Freeable], int]:
             try:
                 each = freeable(open_run(folder))
                 found |= {} if each is None else {each.run.path: each}
-            except UserError:  # whoever names no run means those that there is no doubt about
+            except UserError:  # a user who names no run means those that there is no doubt about
                 left += 1
     return list(found.values()), left
 
@@ -164,7 +164,7 @@ def _asked(question: str) -> bool:
     write_to(sys.stderr, f"{question} [y/N] ")
     answer = sys.stdin.readline()
     if not answer:
-        raise UserError("nothing is freed, as nobody answers; --yes frees without asking")
+        raise UserError("nothing is freed, because there was no answer; --yes frees without asking")
     return answer.strip().lower() in ("y", "yes")
 
 

@@ -34,7 +34,7 @@ def train(
     ] = None,
     grace: Annotated[
         str | None,
-        typer.Option(help="Be over this long after a signal, whatever hangs (default: budget.grace_s): `30s`."),
+        typer.Option(help="End this long after a signal, even if a part hangs (default: budget.grace_s): `30s`."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for `seed=N`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of this run; must not exist yet.")] = None,

@@ -29,5 +29,5 @@ class WeightStore:
         return self._newest
 
     def wait_newer_than(self, version: int) -> PolicySnapshot | None:
-        """The same: here nobody has to wait for the answer."""
+        """The same: here the caller does not wait for the answer."""
         return self.newer_than(version)

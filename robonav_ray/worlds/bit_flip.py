@@ -91,7 +91,7 @@ class BitFlipEnv(gym.Env[dict[str, np.ndarray], Any]):
         return compute_terminated(achieved_goal, desired_goal, info)
 
     def compute_truncated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> bool:
-        """Return whether the time is up, whatever the goals."""
+        """Return whether the time is up, which no goal changes."""
         return self._step >= self.num_bits
 
     def _observation(self) -> dict[str, np.ndarray]:

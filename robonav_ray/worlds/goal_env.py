@@ -35,7 +35,7 @@ class LegGoals:
 
     ``achieved_goal`` and ``desired_goal`` are (B, 3) float32 poses (x, y, yaw); the yaw of the desired one is ignored.
     The reward is sparse: the task terms ``goal + finish`` when the goal is reached, else 0. A collision, which
-    ``info["collided"]`` (B,) bool tells of, is one whatever the goal: it pays ``collision`` alone, and ends the leg.
+    ``info["collided"]`` (B,) bool tells of, is one for every goal: it pays ``collision`` alone, and ends the leg.
     """
 
     def __init__(self, world: WorldConfig) -> None:

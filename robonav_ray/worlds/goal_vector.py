@@ -175,7 +175,7 @@ class ComputedGoals:
     """``interfaces.GoalFunctions`` of any goal-env, through its own ``compute_reward`` and ``compute_terminated``.
 
     Both are called with (B, ...) goals and B infos where they answer with B numbers that equal those of single calls,
-    else row by row, whatever they raise or return of a batch. What they raise of one transition is an
+    else row by row, also where a call with a batch raises. What they raise of one transition is an
     EnvironmentFailedError. An environment without ``compute_terminated`` ends only where it really ended (as
     Gymnasium-Robotics' environments: never by a goal).
     """

@@ -50,7 +50,7 @@ class EnvDescription:
     table: EnvTable
     """What each number and each action means."""
     is_own: bool
-    """Whether these are our worlds, in whatever wrappers: every episode has an outcome, collisions among them."""
+    """Whether these are our worlds, in any wrappers: every episode has an outcome, collisions among them."""
     is_goal_env: bool = False
     """Whether goals can be exchanged: a Dict observation and ``compute_reward``, or our worlds with a lidar."""
     max_episode_steps: int | None = None

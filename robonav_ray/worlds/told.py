@@ -51,7 +51,7 @@ class LastWords(NamedTuple):
 
 
 def is_own(env: gym.Env[Any, Any]) -> bool:
-    """Whether ``env`` is one of our worlds, in whatever wrappers."""
+    """Whether ``env`` is one of our worlds, in any wrappers."""
     return isinstance(env.unwrapped, NavEnv | NavGoalEnv)
 
 

@@ -156,7 +156,7 @@ class AuthConfig(Section):
     def _never_open(cls, mode: str) -> str:
         if mode != "token":
             raise ValueError(
-                "a head without a token runs the code of everyone who reaches its ports: write mode: token"
+                "a head without a token runs the code of every caller that reaches its ports: write mode: token"
             )
         return mode
 

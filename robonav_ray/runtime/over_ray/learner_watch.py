@@ -19,8 +19,8 @@ SILENT_S = 3.0
 a checkpoint."""
 
 PATIENCE_S = 8.0
-"""A learner may take so long to pause for a checkpoint, or three times its longest pause so far: the driver sees to
-nobody meanwhile."""
+"""A learner may take so long to pause for a checkpoint, or three times its longest pause so far: the driver attends to
+no other part meanwhile."""
 
 
 class WatchedLearner(Protocol):
@@ -114,7 +114,7 @@ class LearnerWatch:
 
         Raises:
             PartLostError: When the learner has ended, or has posted nothing for twice the time-out of a start: ranks
-                that answer Train's questions but do not train (storage that never returns) are given up by nobody else.
+                that answer Train's questions but do not train (storage that never returns) are given up here alone.
             UserError, FloatingPointError: When that has ended it.
         """
         silent_s = self._now() - self._posted_at

@@ -8,9 +8,9 @@
 
 Neither side waits for the other to be fast: metrics overwrite each other, commands are handed over at the learner's
 next look. What a call waits for is its reply; what ends the wait otherwise is its timeout, a restart of the learner
-(``attach``), or the end of the learner (``fail``): then the call raises, so nobody hangs on a rank that died between
-taking a command and answering it. Metrics carry the generation of the learner that sent them, and are dropped after a
-restart or a ``TakeOver``, so that nobody ever reads a figure from before it.
+(``attach``), or the end of the learner (``fail``): then the call raises, so that the driver never hangs on a rank that
+died between taking a command and answering it. Metrics carry the generation of the learner that sent them, and are
+dropped after a restart or a ``TakeOver``, so that a reader never gets a figure from before it.
 """
 
 from __future__ import annotations

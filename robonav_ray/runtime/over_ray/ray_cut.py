@@ -1,8 +1,8 @@
 """What stands the parts still over Ray: the cut of a checkpoint, the rows alone, and another run's checkpoint that is
 taken over.
 
-Who does not answer is not asked to stand: ``_await_all`` looks first, and without one part nothing is cut. Whatever
-becomes of a cut, all that was paused goes on afterwards.
+A part that does not answer is not asked to stand: ``_await_all`` looks first, and without one part nothing is cut. All
+parts that were paused go on afterwards, also when a cut fails.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from robonav_ray.runtime.wiring import RunSession
 
 logger = logging.getLogger(__name__)
 SILENT_S = 2.0
-"""With a shard that has been silent for so long nobody is asked to stand still for a checkpoint."""
+"""While a shard has been silent for so long, no part is asked to stand still for a checkpoint."""
 LAST_WAIT_S = 20.0
 """Longest wait of the last checkpoint for parts that are silent, or being replaced."""
 DRAIN_S = 1.0
@@ -44,8 +44,8 @@ class RayCut:
         self._session, self._parts, self._watch, self._act_on = session, parts, watch, act_on
 
     def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> RaySave:
-        """Cut: the learner pauses at a step boundary, the ledger admits nothing, everybody sets a mark; then both go on
-        (not if ``last``).
+        """Cut: the learner pauses at a step boundary, the ledger admits nothing, every part sets a mark; then both go
+        on (not if ``last``).
 
         At the cut are: nets, optimiser and counters of the learner after its step N; in every shard the rows of all
         inserts that were settled when the ledger closed, their ids and priorities, and its rng; the ledger's counts of
@@ -111,15 +111,14 @@ class RayCut:
             logger.warning("the learner has not heard of the checkpoint %s: %s", checkpoint.path.name, error)
 
     def _go_on(self) -> None:
-        """Undo the pauses, whatever became of the save; asking twice does no harm."""
+        """Undo the pauses, also after a save that failed; a second call does no harm."""
         try:
             self._parts.replay.resume()
         finally:  # a ledger that does not answer must not keep the learner paused, nor one that is frozen the driver
             self._parts.mailbox.send(Resume(), self._session.config.runtime.start_timeout_s)
 
     def _await_all(self, wait_s: float) -> None:
-        """Wait, bounded, until learner and shards answer: without one of them nothing is cut, and nobody has to stand
-        for it.
+        """Wait, bounded, until learner and shards answer: without one of them nothing is cut, and no part has to stand.
 
         Workers go on meanwhile. A checkpoint without a shard would lose its rows for good.
         """

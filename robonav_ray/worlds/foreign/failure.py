@@ -28,7 +28,9 @@ _MOST_TRACE = 40_000
 
 @contextmanager
 def calling(env_id: str, call: str, package: str = "") -> Iterator[None]:
-    """Turn whatever leaves the block, which calls an environment, into an EnvironmentFailedError; see ``failure``."""
+    """Turn every exception that leaves the block, which calls an environment, into an EnvironmentFailedError; see
+    ``failure``.
+    """
     try:
         yield
     except EnvironmentFailedError:

@@ -61,7 +61,7 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         return space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """As the environment's; the observation is a copy. EnvironmentFailedError for whatever it does wrong."""
+        """As the environment's; the observation is a copy. EnvironmentFailedError for all that it does wrong."""
         try:
             answer = self.env.reset(seed=seed, options=options)
         except BaseException as error:  # noqa: BLE001  also what it exits with
@@ -99,21 +99,21 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         return observation, reward, terminated, truncated, info
 
     def render(self) -> Any:
-        """As the environment's. EnvironmentFailedError for whatever it raises."""
+        """As the environment's. EnvironmentFailedError for every error that it raises."""
         try:
             return self.env.render()
         except BaseException as error:  # noqa: BLE001  also what it exits with
             raise self._failure(error, "render") from None
 
     def close(self) -> None:
-        """As the environment's, with a warning for whatever it raises: by now nothing hangs on it."""
+        """As the environment's, with a warning for all that it raises: by now nothing hangs on it."""
         try:
             self.close_strictly()
         except EnvironmentFailedError as error:
             logger.warning("%s", error)
 
     def close_strictly(self) -> None:
-        """As the environment's. EnvironmentFailedError for whatever it raises."""
+        """As the environment's. EnvironmentFailedError for every error that it raises."""
         try:
             self.env.close()
         except BaseException as error:  # noqa: BLE001  also what it exits with
@@ -150,7 +150,7 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
             return value
         try:
             array = np.asarray(value)
-        except Exception:  # noqa: BLE001  whatever its object raises when it is looked at
+        except Exception:  # noqa: BLE001  its object may raise anything when it is looked at
             raise self.broken(call, f"returned {_told(value)} as {name}, which makes no array") from None
         if array.shape != shape:
             raise self.broken(
@@ -219,7 +219,7 @@ class ForeignVector(SyncVectorEnv):
     """
 
     def __init__(self, make: Callable[[], gym.Env[Any, Any]], num_envs: int, env_id: str) -> None:
-        """Make ``num_envs`` GuardedEnvs, in whatever wrappers of ours. EnvironmentFailedError where two do not agree on
+        """Make ``num_envs`` GuardedEnvs, in any wrappers of ours. EnvironmentFailedError where two do not agree on
         their spaces.
         """
         self._folder = current_folder()

@@ -63,7 +63,7 @@ def test_a_file_that_others_may_write_is_refused(home):
     path.parent.mkdir()
     path.write_text("whose-is-it")
     path.chmod(0o666)
-    with pytest.raises(AuthError, match="anybody on this machine may write"):
+    with pytest.raises(AuthError, match="every user of this machine may write"):
         find_token()
 
 

@@ -294,7 +294,7 @@ def test_speed_alone_can_be_left_out() -> None:
         {"orphans": ["12 ray::ReplayShard"]},
         {"free_s": None},
         {"stop_s": None},
-        {"not_inflicted": ["3 worker: skipped: nobody to hit"]},
+        {"not_inflicted": ["3 worker: skipped: no part to hit"]},
         {"pacing_error": 0.03},
     ],
 )

@@ -96,7 +96,7 @@ def test_a_reader_that_takes_nothing_is_waited_for_only_until_the_command_is_to_
     streams.ending = lambda: time.monotonic() - began > 0.3
     file.write("x" * 20_000 + "\n")
     assert time.monotonic() - began > 0.3
-    assert streams.losses["stdout"].why == "nobody reads stdout"
+    assert streams.losses["stdout"].why == "stdout has no reader"
     os.close(read)
     os.close(write)
 
