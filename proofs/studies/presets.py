@@ -29,10 +29,11 @@ from proofs.common import markdown as md
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
 from robonav_ray.config.preset import preset_names
+from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.controller import Controller
-from robonav_ray.runtime.judge import judge_stage, load_policy
+from robonav_ray.runtime.judging.held_out import judge_stage
 from robonav_ray.runtime.local import LocalWiring
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import RunSession

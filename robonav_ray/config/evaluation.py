@@ -39,6 +39,17 @@ class EvaluationConfig(Section):
     average of the online one; after a ten-minute run it won 77.3 % of 2,000 held-out stage-4 worlds, the online one
     73.3 %)."""
 
+    interval_s: float | None = Field(default=None, gt=0.0)
+    """Seconds between two judgements of the newest policy while it trains, beside the training, which loses under 3 %
+    by it; None judges none. The first is made ``interval_s`` after learning has begun. It plays worlds of its own,
+    which neither training nor the evaluation after it sees, in the last stage (or ``levels``, or the stage that the run
+    is held in)."""
+    judged_episodes: int = Field(default=100, ge=1)
+    """Episodes per stage in a judgement; the same worlds each time."""
+    patience: int | None = Field(default=None, ge=1)
+    """Judgements in a row without a gain in success (in return, where no success is told) after which a run in its last
+    stage ends as finished; None never ends it."""
+
     @field_validator("levels")
     @classmethod
     def _each_once(cls, levels: tuple[int, ...] | None) -> tuple[int, ...] | None:

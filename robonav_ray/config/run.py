@@ -217,6 +217,13 @@ class RunConfig(Section):
             (self.hindsight.strategy == "final", "hindsight.strategy is final", "hindsight", ("num_goals",)),
             (self.replay.sampler == "uniform", "replay.sampler is uniform", "replay", _PRIORITY_KEYS),
             (self.replay.sampler == "rank", "replay.sampler is rank", "replay", ("priority_epsilon",)),
+            (
+                self.evaluation.interval_s is None,
+                "evaluation.interval_s is null",
+                "evaluation",
+                ("judged_episodes", "patience"),
+            ),
+            (self.evaluation.interval_s is None, "evaluation.interval_s is null", "checkpoint", ("keep_best",)),
             (self.runtime.address is not None, "runtime.address names a running cluster", "runtime", _OWN_CLUSTER_KEYS),
         ):
             values: Section = getattr(self, section)

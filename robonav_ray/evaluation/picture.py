@@ -12,6 +12,8 @@ import numpy as np
 
 from robonav_ray.files.plain_files import PlainFileError, read_json, read_lines, replacing_path
 from robonav_ray.report.style import BANDS, BLUE, FAINT, GREEN, INK, ORANGE, RED, VIOLET, bare_axes, save_figure
+from robonav_ray.runs.checkpoint import CheckpointError
+from robonav_ray.runs.checkpoint_index import Judgement, read_index
 from robonav_ray.text import picture_text
 
 CURVES_FILE = "curves.png"
@@ -40,6 +42,8 @@ class Curves:
 
     series: dict[str, tuple[np.ndarray, np.ndarray]]
     stage_names: tuple[str, ...]
+    judgements: tuple[Judgement, ...] = ()
+    """Of checkpoints, beside the training."""
 
     @property
     def last_step(self) -> float:
@@ -67,7 +71,7 @@ def load_curves(run: Path) -> Curves:
     series = {
         name: (np.array(rows, np.float64)[:, 0], np.array(rows, np.float64)[:, 1]) for name, rows in points.items()
     }
-    return Curves(series, _stage_names(run / _PROGRESS_FILE))
+    return Curves(series, _stage_names(run / _PROGRESS_FILE), _judgements(run))
 
 
 def _parsed(text: bytes) -> dict[str, Any]:
@@ -82,6 +86,13 @@ def _stage_names(path: Path) -> tuple[str, ...]:
     try:
         return tuple(str(stage["name"]) for stage in read_json(path).get("stages", ()))
     except (FileNotFoundError, PlainFileError, AttributeError, KeyError, TypeError):  # they only label the picture
+        return ()
+
+
+def _judgements(run: Path) -> tuple[Judgement, ...]:
+    try:
+        return read_index(run).judgements
+    except CheckpointError:  # the picture is drawn without them
         return ()
 
 
@@ -166,6 +177,7 @@ def _draw_gate(
             axes.plot(
                 steps, smoothed_by_stage(steps, value, spans), color=colour, linewidth=2.0, label=label or _RETURN
             )
+    _draw_judgements(axes, curves, told_success=lines is _GATE_LINES)
     if lines is _GATE_LINES:
         axes.set_ylim(0.0, 1.0)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -182,6 +194,22 @@ def _draw_gate(
     _draw_passed(axes, curves)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.07), frameon=False, fontsize=9, ncols=3, labelcolor=INK)
+
+
+def _draw_judgements(axes: Any, curves: Curves, *, told_success: bool) -> None:
+    """What judgements beside the training found, at the env steps of the checkpoints: success with its interval, or the
+    mean return.
+    """
+    judged = [j for j in curves.judgements if (j.success_frac is not None) == told_success]
+    if not judged:
+        return
+    steps, style = [j.env_steps for j in judged], {"color": VIOLET, "markersize": 5, "linewidth": 1.2, "zorder": 3}
+    if not told_success:
+        axes.plot(steps, [j.return_mean for j in judged], "o-", label="held-out return", **style)
+        return
+    rates = np.array([(j.success_frac, j.success_low_frac, j.success_high_frac) for j in judged], np.float64)
+    spread = np.abs(rates[:, 1:] - rates[:, :1]).T
+    axes.errorbar(steps, rates[:, 0], yerr=spread, fmt="o-", capsize=2, label="held-out success", **style)
 
 
 def _draw_passed(axes: Any, curves: Curves) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from robonav_ray.errors import UserError
 from robonav_ray.evaluation.report import EvaluationReport
 from robonav_ray.fronts.call_config import Overrides, override_texts
+from robonav_ray.runs.checkpoint_index import Which, checked_which
 from robonav_ray.runtime import judge
 from robonav_ray.runtime.signals import stop_on_interrupt
 from robonav_ray.screen import plain_screen
@@ -20,6 +21,7 @@ def evaluate(
     stages: Sequence[int | str] | int | str | None = None,
     seed: int | None = None,
     overrides: Overrides | None = None,
+    checkpoint: Which | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
 ) -> EvaluationReport:
@@ -39,6 +41,8 @@ def evaluate(
         seed: Of the held-out worlds; None takes ``evaluation.seed``.
         overrides: Settings of the worlds by dotted key, of the sections ``env``, ``curriculum.stages`` and
             ``evaluation``. The report says in ``changes`` which of them are not those of training.
+        checkpoint: ``best`` or ``last``, of a run; None takes the best of a run that was judged while it trained, else
+            the last.
         out: Folder for ``evaluation.json`` and ``evaluation.md``; None takes a new one in the run.
         quiet: Say nothing of how far it is.
 
@@ -60,7 +64,7 @@ def evaluate(
             raise UserError("stages: names none; leave it out for all of them")
     report, _ = judge.evaluate(
         str(run),
-        judge.Exam(episodes, stages, seed, override_texts(overrides)),
+        judge.Exam(episodes, stages, seed, override_texts(overrides), checked_which(checkpoint)),
         out=None if out is None else Path(out),
         screen=plain_screen(silent=quiet),
         stopping=stop_on_interrupt,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.errors import UserError
+from robonav_ray.runs.checkpoint_index import Which, checked_which
 from robonav_ray.runs.located import located
 from robonav_ray.runs.policies import load_policy as policy_of
 from robonav_ray.runs.task import describe_task
@@ -79,7 +80,7 @@ class StoredPolicy:
         return obs
 
 
-def load_policy(run: str | Path) -> StoredPolicy:
+def load_policy(run: str | Path, *, checkpoint: Which | None = None) -> StoredPolicy:
     """Return the policy of a run, a checkpoint, or either in a storage; it acts without torch and without Ray.
 
     ::
@@ -90,13 +91,15 @@ def load_policy(run: str | Path) -> StoredPolicy:
         values = policy.q_values(obs[None])           # (1, A) float32
 
     Args:
-        run: Directory of a run (its newest whole checkpoint is taken) or of one checkpoint, or the URI of either.
+        run: Directory of a run or of one checkpoint, or the URI of either.
+        checkpoint: ``best`` or ``last``, of a run; None takes the best of a run that was judged while it trained, else
+            the last whole one.
 
     Raises:
         UserError: When it is no run, holds no whole checkpoint, is damaged, or its network is one for observations or
             actions of another number than those of its environment; the message says which.
     """
-    with located(str(run)) as found:
+    with located(str(run), which=checked_which(checkpoint)) as found:
         config = found.run.config
         task = describe_task(config)
         policy = policy_of(found.checkpoint, config, task)

@@ -21,9 +21,17 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from robonav_ray.errors import UserError
+from robonav_ray.files import plain_files
 from robonav_ray.files.manifest import MANIFEST
-from robonav_ray.files.storage import join, open_folder, read_bytes, write_file
-from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, newest_good_checkpoint
+from robonav_ray.files.storage import join, open_folder, read_bytes, write_bytes, write_file
+from robonav_ray.runs.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    CheckpointWriter,
+    newest_good_checkpoint,
+    open_checkpoint,
+)
+from robonav_ray.runs.checkpoint_index import INDEX_FILE, CheckpointIndex, read_index, write_index
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runs.saved_learner import COUNTERS_FILE, TENSORS_FILE
 from robonav_ray.runs.stored_notes import shown
@@ -84,9 +92,15 @@ def free(found: Freeable, *, force: bool = False) -> int:
     with run.locked():
         _refuse(run, force, is_held=True)
         before = bytes_below(run.checkpoints) + (0 if location is None else sum(_stored_sizes(location)))
-        checkpoint = _newest(run)
-        if checkpoint is not None and not holds_policy_alone(checkpoint):
-            _write_policy(run, checkpoint, location)
+        newest = _newest(run)
+        if newest is not None and not holds_policy_alone(newest):
+            published = _published(run, newest)
+            name = _write_policy(run, published, newest, location)
+            index = read_index(run.path)
+            if index != CheckpointIndex():
+                write_index(run.path, index.renamed(published.path.name, name))
+                if location is not None:
+                    write_bytes(join(location, INDEX_FILE), plain_files.read_bytes(run.path / INDEX_FILE))
         prune_checkpoints(run.checkpoints, 1)
         if location is not None:
             prune_stored(location, 1)
@@ -142,19 +156,35 @@ def _newest(run: RunDirectory) -> Checkpoint | None:
     return checkpoint
 
 
-def _write_policy(run: RunDirectory, checkpoint: Checkpoint, location: str | None) -> None:
-    """Commit a checkpoint of the policy of ``checkpoint`` alone, named to come after it."""
-    writer = CheckpointWriter(run.checkpoints, checkpoint.counters, location)
+def _published(run: RunDirectory, newest: Checkpoint) -> Checkpoint:
+    """Return the checkpoint whose policy stands for the run: the best where it is here and whole, else the newest."""
+    best = read_index(run.path).best
+    if best is None or best.checkpoint == newest.path.name:
+        return newest
+    try:
+        return open_checkpoint(run.checkpoints / best.checkpoint)
+    except CheckpointError:
+        return newest
+
+
+def _write_policy(run: RunDirectory, checkpoint: Checkpoint, newest: Checkpoint, location: str | None) -> str:
+    """Commit a checkpoint of the policy of ``checkpoint`` alone, named to come after the ``newest``; return its
+    name.
+    """
+    writer = CheckpointWriter(run.checkpoints, newest.counters, location)
+    writer.counters = (
+        checkpoint.counters
+    )  # the name says when it was made, the counters what training is behind the policy
     try:
         if location is None:
-            writer.final = checkpoint.path.with_name(f"{checkpoint.path.name}-policy")
+            writer.final = newest.path.with_name(f"{newest.path.name}-policy")
         folder = open_folder(str(writer.path / "learner"))
         document = json.dumps(checkpoint.read_json(f"learner/{COUNTERS_FILE}"), indent=1).encode()
         tensors = save(_networks(checkpoint))
         entries = write_file(folder, TENSORS_FILE, tensors), write_file(folder, COUNTERS_FILE, document)
         writer.add(entry.below("learner") for entry in entries)
         writer.write_json(POLICY_ALONE, {"of": checkpoint.path.name})
-        writer.commit()
+        return writer.commit().path.name
     finally:
         writer.discard()
 

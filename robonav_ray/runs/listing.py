@@ -13,6 +13,7 @@ from typing import Any
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import is_plain
 from robonav_ray.runs.checkpoint import list_checkpoints
+from robonav_ray.runs.checkpoint_index import INDEX_FILE
 from robonav_ray.runs.run_directory import EVALUATION_JSON, RunDirectory, open_run
 from robonav_ray.runs.superseded import bytes_below, steps_of
 from robonav_ray.text import command_text
@@ -126,6 +127,7 @@ def describe_run(run: RunDirectory) -> dict[str, Any]:
         "git_revision": last.get("git_revision"),
         "project": last.get("project"),
         "init_from": run.read_json("run.json").get("init_from"),
+        "best": _best(run),
         "checkpoints": [path.name for path in list_checkpoints(run.checkpoints)],
         "checkpoints_bytes": bytes_below(run.checkpoints),
         "storage": config.checkpoint.storage,
@@ -153,6 +155,12 @@ def _success(evaluation: dict[str, Any]) -> float | None:
     for key in ("summary", "success", "frac"):
         last = last.get(key) if isinstance(last, dict) else None
     return float(last) if isinstance(last, int | float) and 0.0 <= last <= 1.0 else None
+
+
+def _best(run: RunDirectory) -> dict[str, Any] | None:
+    """Return which checkpoint is the best by the judgements beside the training, and why; None without any."""
+    best = run.read_json(INDEX_FILE).get("best")
+    return best if isinstance(best, dict) else None
 
 
 def _moment(text: Any) -> datetime | None:

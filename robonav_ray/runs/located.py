@@ -24,6 +24,7 @@ from robonav_ray.runs.checkpoint import (
     newest_good_checkpoint,
     open_checkpoint,
 )
+from robonav_ray.runs.checkpoint_index import Which, published_name
 from robonav_ray.runs.run_directory import (
     EVALUATION_JSON,
     EVALUATION_MARKDOWN,
@@ -33,6 +34,7 @@ from robonav_ray.runs.run_directory import (
 )
 from robonav_ray.runs.stored_notes import StoredNotes, shown
 from robonav_ray.runs.stored_runs import StoredRunError, bring_policy, check_writable, stored_run
+from robonav_ray.text import path_word
 
 logger = logging.getLogger(__name__)
 _CHECKPOINT = re.compile(r"env-\d{12}")
@@ -86,11 +88,12 @@ class LocatedRun:
 
 
 @contextlib.contextmanager
-def located(where: str | Path, *, writes: bool = False) -> Iterator[LocatedRun]:
+def located(where: str | Path, *, writes: bool = False, which: Which | None = None) -> Iterator[LocatedRun]:
     """Give the run and the checkpoint that ``where`` names: a run or a checkpoint directory, or the URI of one.
 
     Args:
         where: ``runs/NAME``, ``runs/NAME/checkpoints/env-...``, ``s3://bucket/NAME`` or ``s3://bucket/NAME/env-...``.
+        which: Checkpoint of a run; None takes the best, and the last where the run has not been judged.
         writes: Whether ``keep`` will be called: a storage that cannot be written is then refused before the work.
 
     Raises:
@@ -100,7 +103,7 @@ def located(where: str | Path, *, writes: bool = False) -> Iterator[LocatedRun]:
     """
     text = whole_uri(str(where))
     if not is_uri(text) and not _lies_stored(Path(text)):
-        found = LocatedRun(*find_policy(Path(text)), None)
+        found = LocatedRun(*find_policy(Path(text), which), None)
         if writes and not os.access(found.run.path, os.W_OK):
             raise RunDirectoryError(
                 f"{found.shown}: is not yours to write, so the results have no place: --out DIR writes them elsewhere"
@@ -120,24 +123,44 @@ def located(where: str | Path, *, writes: bool = False) -> Iterator[LocatedRun]:
         )
     with tempfile.TemporaryDirectory(prefix="robonav-run-") as folder:
         directory = Path(folder) / name_of(uri)
-        run = bring_policy(uri, directory, checkpoint)
-        yield LocatedRun(*find_policy(run.path), uri)
+        if checkpoint is not None:
+            _refuse_which(which, shown(uri), checkpoint)
+        run = bring_policy(uri, directory, checkpoint, which)
+        yield LocatedRun(*find_policy(run.path, "last"), uri)  # the one that was brought
 
 
-def find_policy(path: Path) -> tuple[RunDirectory, Checkpoint]:
+def find_policy(path: Path, which: Which | None = None) -> tuple[RunDirectory, Checkpoint]:
     """Return the run and the checkpoint that ``path`` (a run or a checkpoint directory) names.
+
+    ``which`` checkpoint of a run is meant: None takes the best, and the last where the run has not been judged.
 
     Raises:
         RunDirectoryError: When it is neither.
-        CheckpointError: When there is no whole checkpoint.
+        CheckpointError: When there is no whole checkpoint, or no best one that was asked for.
     """
     if path.parent.name == "checkpoints":
+        _refuse_which(which, path_word(path.parent.parent), path.name)
         return open_run(path.parent.parent), open_checkpoint(path)
     run = open_run(path)
+    best = published_name(run.path, run.shown, which)
+    if best is not None:
+        try:
+            return run, open_checkpoint(run.checkpoints / best)
+        except CheckpointError as error:
+            if which == "best":
+                raise
+            logger.warning("the best checkpoint cannot be used, so the last is taken: %s", error)
     checkpoint, damaged = newest_good_checkpoint(run.checkpoints)
     if checkpoint is None:
         raise CheckpointError(f"{run.checkpoints}: holds no whole checkpoint" + (f": {damaged[0]}" if damaged else ""))
     return run, checkpoint
+
+
+def _refuse_which(which: Which | None, run: str, checkpoint: str) -> None:
+    if which is not None:
+        raise CheckpointError(
+            f"--checkpoint {which}: {checkpoint} is one already; name the run ({run}), or leave the option away"
+        )
 
 
 def whole_uri(text: str) -> str:

@@ -12,6 +12,7 @@
       curves.png  play.gif  evaluation.json  evaluation.md      of the end of training
       evaluations/                what `robonav evaluate` found, one folder a call
       checkpoints/env-.../        see checkpoint.py
+      checkpoints.json            see checkpoint_index.py
       ray_train/                  Ray Train's own notes
       .lock                       held by the session that is writing
 """
@@ -60,6 +61,7 @@ _FILES = frozenset(
             "log.txt",
             ".lock",
         ),
+        "checkpoints.json",
         *("metrics.jsonl", "metrics.superseded.jsonl", "events.jsonl", "take_over.json", "take_overs.jsonl"),
         *("curves.png", "play.gif", EVALUATION_JSON, EVALUATION_MARKDOWN, ENV_JSON, ENV_MARKDOWN),
     )

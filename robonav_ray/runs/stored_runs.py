@@ -30,6 +30,7 @@ from robonav_ray.runs.checkpoint import (
     list_checkpoints,
     newest_good_checkpoint,
 )
+from robonav_ray.runs.checkpoint_index import INDEX_FILE, Which, published_name
 from robonav_ray.runs.run_directory import UNFINISHED, RunDirectory
 from robonav_ray.runs.stored_notes import LARGEST_NOTE_BYTES, bring_notes, shown
 
@@ -151,17 +152,21 @@ def bring_run(location: str, directory: Path) -> RunDirectory:
             return run
         bring_notes(location, run.path)
         _bring_newest(location, names, run)
+        best = published_name(run.path, run.shown, None)
+        if best is not None and best in names and not (run.checkpoints / best).exists():
+            _bring_best(location, best, run, is_asked_for=False)
     return run
 
 
-def bring_policy(location: str, directory: Path, name: str | None = None) -> RunDirectory:
+def bring_policy(location: str, directory: Path, name: str | None = None, which: Which | None = None) -> RunDirectory:
     """Make ``directory`` hold the configs of the run at ``location`` and one checkpoint without its rows, for who wants
     its policy.
 
     Args:
         location: Of the stored run.
         directory: Is made.
-        name: Of the checkpoint; the newest whole one by default.
+        name: Of the checkpoint; by default the one that ``which`` means.
+        which: None takes the best, and the newest whole one where the run has not been judged.
 
     Raises:
         CheckpointError: When the one that is named is not whole.
@@ -176,11 +181,34 @@ def bring_policy(location: str, directory: Path, name: str | None = None) -> Run
             names = stored_checkpoints(location)
             if not names:
                 raise StoredRunError(f"{shown(location)}: holds no checkpoint yet")
-            _bring_newest(location, names, run, with_rows=False)
+            _bring_index(location, run)
+            best = published_name(run.path, shown(location), which)
+            if best is None or not _bring_best(location, best, run, is_asked_for=which == "best"):
+                _bring_newest(location, names, run, with_rows=False)
         else:
             run.checkpoints.mkdir(parents=True)
             fetch_checkpoint(join(location, name), run.checkpoints)
     return run
+
+
+def _bring_index(location: str, run: RunDirectory) -> None:
+    if exists(join(location, INDEX_FILE)):
+        fetch(join(location, INDEX_FILE), run.path / INDEX_FILE, limit=LARGEST_NOTE_BYTES)
+
+
+def _bring_best(location: str, name: str, run: RunDirectory, *, is_asked_for: bool) -> bool:
+    """Fetch the best checkpoint; False, with a warning, when it is not whole (CheckpointError where it
+    ``is_asked_for``).
+    """
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    try:
+        fetch_checkpoint(join(location, name), run.checkpoints)
+    except CheckpointError as error:
+        if is_asked_for:
+            raise
+        logger.warning("the best checkpoint cannot be used, so the last is taken: %s", error)
+        return False
+    return True
 
 
 def bring_curves(location: str, directory: Path) -> None:
@@ -189,7 +217,7 @@ def bring_curves(location: str, directory: Path) -> None:
     """
     with _readable(location):
         directory.mkdir(parents=True)
-        for name in ("metrics.jsonl", "curriculum_progress.json"):
+        for name in ("metrics.jsonl", "curriculum_progress.json", INDEX_FILE):
             if exists(join(location, name)):
                 fetch(join(location, name), directory / name, limit=LARGEST_NOTE_BYTES)
 
@@ -232,14 +260,16 @@ def set_newer_aside_stored(location: str, name: str) -> None:
         remove(join(location, newer, MANIFEST), folder=False)
 
 
-def prune_stored(location: str, keep: int) -> None:
-    """Remove all but the ``keep`` newest committed checkpoints, and what killed writers left behind; OSError when that
-    fails.
+def prune_stored(location: str, keep: int, kept: frozenset[str] = frozenset()) -> None:
+    """Remove all but the ``keep`` newest committed checkpoints and those named in ``kept``, and what killed
+    writers left behind.
+
+    OSError when that fails.
     """
     committed = stored_checkpoints(location)
     newest = committed[-1] if committed else ""
     for name, is_folder, _ in list_folder(location):
-        old = name in committed[:-keep]
+        old = name in committed[:-keep] and name not in kept
         left_behind = name.startswith("env-") and name not in committed and name < newest
         if is_folder and (old or left_behind) and not _is_kept_aside(join(location, name), committed[-keep:], keep):
             remove(join(location, name, MANIFEST), folder=False)  # first it stops being a checkpoint, then it goes

@@ -34,14 +34,14 @@ def bytes_below(folder: Path) -> int:
     return sum((folder / name).lstat().st_size for name in list_plain(folder, MOST_FILES))
 
 
-def prune_checkpoints(folder: Path, keep: int) -> list[Path]:
-    """Remove all but the ``keep`` newest checkpoints, and what crashed writers left aside; returns the checkpoints
-    removed.
+def prune_checkpoints(folder: Path, keep: int, kept: frozenset[str] = frozenset()) -> list[Path]:
+    """Remove all but the ``keep`` newest checkpoints and those named in ``kept``, and what crashed writers left aside.
 
+    Returns the checkpoints removed.
     One that was set aside goes when ``keep`` have been committed since.
     """
     committed = list_checkpoints(folder)
-    removed = committed[:-keep]
+    removed = [path for path in committed[:-keep] if path.name not in kept]
     younger = sorted((path / MANIFEST).stat().st_mtime_ns for path in committed)[-keep:]
     for path in [p for p in folders_in(folder) if p.name.startswith(SUPERSEDED)] if len(younger) == keep else []:
         since = path.name.rpartition("-")[2]

@@ -22,7 +22,8 @@ from robonav_ray.records import Metrics
 from robonav_ray.runs.checkpoint import Checkpoint, Counters
 from robonav_ray.runs.progress import PROGRESS_FILE, write_progress
 from robonav_ray.runtime.budget import Budget, StopReason
-from robonav_ray.runtime.saving import SaveOutcome, Saver
+from robonav_ray.runtime.judging.beside_training import TrainingJudge
+from robonav_ray.runtime.saving import SaveOutcome, Saver, prune
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.support_watch import SupportWatch
 from robonav_ray.runtime.wiring import RunSession, Wiring, WiringFacts
@@ -92,8 +93,11 @@ class Controller:
         self.last_saved: Checkpoint | None = None
         """The newest checkpoint of this session."""
         self._saver = Saver(session, wiring)
+        self._judge = TrainingJudge(session)
         self._cut_s = self._save_s = 0.0
         self._failed_saves = 0
+        self._has_failed = False
+        """Whether the last checkpoint came to nothing: the next is then tried after RETRY_S."""
         self._failed_writes = 0
         before = session.run.read_json("summary.json") if session.checkpoint else {}
         self._passed_at: float | None = before.get("passed_at")
@@ -127,6 +131,7 @@ class Controller:
             reason = self._reason(facts)
             self._show(facts)
             self._take_in(self._saver.take())
+            self._take_judgement(facts)
             now = time.monotonic()
             if reason is not None:
                 if reason is StopReason.TIME_LIMIT:
@@ -135,9 +140,13 @@ class Controller:
                 return self._end(reason, facts)
             if now - self._last_log >= self._session.config.tracking.interval_s:
                 self._log(facts)
-            due = now - self._last_save >= self._session.config.checkpoint.interval_s
-            if due and self._first_step_at is not None and not self._saver.is_busy:
-                self._begin_save(facts)
+            if self._first_step_at is not None and not self._saver.is_busy:
+                self._judge.begin(self._newest)
+                since_s, num_episodes = now - self._last_save, facts.progress.num_episodes
+                due = since_s >= self._session.config.checkpoint.interval_s
+                wanted = self._judge.wants_checkpoint(self._newest, num_episodes, self._save_s, since_s)
+                if due or (wanted and not self._has_failed):
+                    self._begin_save(facts)
             if until_env_steps is not None and facts.env_steps >= until_env_steps:
                 return None
 
@@ -168,7 +177,8 @@ class Controller:
         )
 
     def close(self) -> None:
-        """Give up a checkpoint that is being written; to be called before the wiring is closed."""
+        """Give up a checkpoint that is being written, and a judgement; to be called before the wiring is closed."""
+        self._judge.close()
         self._saver.close()
 
     @property
@@ -181,7 +191,31 @@ class Controller:
             kept = Kept.COMMITTED if self._save(facts, last=True) else Kept.FAILED
         else:
             kept = Kept.NOTHING_LEARNED if self._newest is None else Kept.NOTHING_NEW
+        if reason.finished and kept in (Kept.COMMITTED, Kept.NOTHING_NEW):
+            self._judge_last(facts)
         return Ending(reason, facts, self._train_s(), kept, self._newest)
+
+    def _judge_last(self, facts: WiringFacts) -> None:
+        """Have the last checkpoint judged too, so that it can be the best."""
+        try:
+            found = self._judge.finish(self._newest, self._stop)
+        except OSError as error:
+            self._count_failed_write(error)
+            return
+        if found:
+            self._log(facts, found[-1])  # trackers take one figure of a name at an env step; the index has all of them
+            self._show(facts)
+            prune(self._session, self._judge.kept())
+
+    def _take_judgement(self, facts: WiringFacts) -> None:
+        """Log a judgement that has come in."""
+        try:
+            metrics = self._judge.take()
+        except OSError as error:
+            self._count_failed_write(error)
+            return
+        if metrics is not None:
+            self._log(facts, metrics)
 
     def _has_news(self, facts: WiringFacts) -> bool:
         """Whether there is something that the last checkpoint does not hold."""
@@ -194,7 +228,7 @@ class Controller:
     def _reason(self, facts: WiringFacts) -> StopReason | None:
         if self._stop:
             return StopReason.SIGNAL
-        return self._budget.stop_reason(
+        reason = self._budget.stop_reason(
             train_s=self._train_s(),
             session_s=time.monotonic() - self._session.began,
             env_steps=facts.env_steps,
@@ -202,6 +236,7 @@ class Controller:
             is_open=facts.progress.is_open,
             waited_s=self._train_s() - self._stage_began_s,
         )
+        return StopReason.NO_GAIN if self._judge.is_spent and (reason is None or not reason.finished) else reason
 
     def _note(self, facts: WiringFacts) -> None:
         if self._first_step_at is None and facts.learner_steps > self._session.counters.learner_steps:
@@ -217,11 +252,13 @@ class Controller:
         self._rates.update(facts)
         self._support.note(facts.metrics)
 
-    def _log(self, facts: WiringFacts) -> None:
+    def _log(self, facts: WiringFacts, judged: Metrics | None = None) -> None:
+        """Log where the run stands, and the figures of a judgement that has just come in."""
         self._last_log = time.monotonic()
         metrics: Metrics = {
             **facts.metrics,
             **facts.progress.metrics(),
+            **(judged or {}),
             "rollout/env_steps_per_s": self._rates.env_steps_per_s,
             "rollout/workers_replaced": float(facts.num_replaced),
             "learner/steps_per_s": self._rates.learner_steps_per_s,
@@ -236,9 +273,12 @@ class Controller:
             write_progress(facts.progress, self._session.run.path / PROGRESS_FILE)
             self._write_summary(facts)
         except OSError as error:  # a full disk: the training is worth more than its notes
-            self._failed_writes += 1
-            if self._failed_writes == 1:
-                logger.warning("the run's progress cannot be written (%s); training goes on", error)
+            self._count_failed_write(error)
+
+    def _count_failed_write(self, error: OSError) -> None:
+        self._failed_writes += 1
+        if self._failed_writes == 1:
+            logger.warning("the run's progress cannot be written (%s); training goes on", error)
 
     def _write_summary(self, facts: WiringFacts) -> None:
         wall = time.time() - time.monotonic()
@@ -262,9 +302,8 @@ class Controller:
     def _begin_save(self, facts: WiringFacts, *, last: bool = False) -> None:
         self._last_save = time.monotonic()
         before = self._session.counters
-        self._saver.begin(
-            Counters(facts.env_steps, facts.learner_steps, self._train_s(), before.incarnation + 1), last=last
-        )
+        counters = Counters(facts.env_steps, facts.learner_steps, self._train_s(), before.incarnation + 1)
+        self._saver.begin(counters, last=last, kept=self._judge.kept())
 
     def _save(self, facts: WiringFacts, *, last: bool = False) -> bool:
         """Commit a checkpoint of now and wait for it, first for the one under way; return whether it was committed."""
@@ -281,12 +320,17 @@ class Controller:
         if outcome is None:
             return
         self._cut_s, self._save_s = outcome.cut_s, outcome.total_s
+        self._has_failed = outcome.checkpoint is None
         if outcome.checkpoint is None:
             self._failed_saves += 1
             interval_s = self._session.config.checkpoint.interval_s
             self._last_save -= max(0.0, interval_s - RETRY_S)  # a part was silent just now: soon again
         else:
             self.last_saved = outcome.checkpoint
+            try:
+                self._judge.note_commit(outcome.checkpoint)
+            except OSError as error:
+                self._count_failed_write(error)
 
     def _show(self, facts: WiringFacts) -> None:
         train_s, progress = self._train_s(), facts.progress
@@ -299,7 +343,7 @@ class Controller:
             self._stage_began_s,
         )
         pace = Pace(train_s, eta_s, self._rates.env_steps_per_s, self._rates.learner_steps_per_s)
-        self._panel.update(RunStatus(self._watched, facts, pace))
+        self._panel.update(RunStatus(self._watched, facts, pace, self._judge.index))
 
 
 class _Rates:

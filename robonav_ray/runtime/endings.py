@@ -114,4 +114,7 @@ def train_longer_command(session: RunSession, ending: Ending) -> str:
     more = Budget(session.config.budget).longer(
         env_steps=facts.env_steps, train_s=ending.train_s, passed=facts.progress.passed
     )
+    patience = session.config.evaluation.patience
+    if patience is not None and ending.reason is StopReason.NO_GAIN:
+        more.append(f"evaluation.patience={2 * patience}")
     return " ".join((resume_command(session.run), *more))

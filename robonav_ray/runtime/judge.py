@@ -12,22 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gymnasium.vector import VectorEnv
 from rich.text import Text
 
-from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import stage_number
 from robonav_ray.config.load import ConfigError
-from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
 from robonav_ray.errors import EnvironmentFailedError
-from robonav_ray.evaluation.episodes import EpisodeTable, EvaluationProgress, evaluate_policy
 from robonav_ray.evaluation.own_metrics import find_metrics, own_means
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
-from robonav_ray.interfaces import HasLevels
 from robonav_ray.runs.checkpoint import Checkpoint
+from robonav_ray.runs.checkpoint_index import Which
 from robonav_ray.runs.faults import told_beside
 from robonav_ray.runs.located import LocatedRun, find_policy, located, refuse_judged, refuse_unwritable, refuse_uri
 from robonav_ray.runs.policies import load_policy
@@ -36,13 +32,13 @@ from robonav_ray.runs.task import Task, describe_task
 from robonav_ray.runtime.controller import Ending
 from robonav_ray.runtime.endings import train_longer_command
 from robonav_ray.runtime.filming import NoFilmError, draw_gif
+from robonav_ray.runtime.judging.held_out import judge_stage
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, stopped_at_once
 from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text, path_word
 from robonav_ray.tracking.fanout import keep_files
-from robonav_ray.worlds.make import make_vector_env
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,8 @@ class Exam:
     """Of the held-out worlds; None takes ``evaluation.seed``."""
     overrides: Sequence[str] = ()
     """``a.b=c`` for the worlds: keys of ``env``, ``curriculum.stages`` and ``evaluation``."""
+    which: Which | None = None
+    """Checkpoint of a run; None takes the best, and the last where the run has not been judged."""
 
     def config_of(self, run: RunDirectory) -> RunConfig:
         """Return the config of ``run`` as it is judged; UserError for a stage or an override that there cannot be."""
@@ -102,7 +100,7 @@ def evaluate(
     if out is not None:
         refuse_unwritable(out, "--out")
         refuse_judged(out, "--out")
-    with located(where, writes=out is None) as found, told_beside(found.run):
+    with located(where, writes=out is None, which=exam.which) as found, told_beside(found.run):
         config = exam.config_of(found.run)
         changes = world_changes(found.run.config, config)
         with stopping() as stop:
@@ -276,37 +274,6 @@ def evaluate_run(
         env_steps=checkpoint.counters.env_steps,
         policy_version=policy.version,
     )
-
-
-def judge_stage(
-    policy: Policy,
-    config: RunConfig,
-    task: Task,
-    level: int,
-    progress: Callable[[EvaluationProgress], None] | None = None,
-) -> EpisodeTable:
-    """Play ``evaluation.num_episodes`` greedy episodes of ``policy`` on the held-out worlds of one stage."""
-    return evaluate_policy(
-        policy.greedy,
-        lambda first, count: _held_out(config, task, level, first, count),
-        config.evaluation.num_episodes,
-        num_worlds=config.evaluation.num_worlds,
-        step_s=config.env.world.dt_s if task.is_native else None,
-        max_steps=task.levels[level].max_steps if task.is_native else None,
-        cut_off_after=task.steps_of(level, config.evaluation.max_episode_steps),
-        progress=progress,
-    )
-
-
-def _held_out(config: RunConfig, task: Task, level: int, first: int, count: int) -> VectorEnv[Any, Any, Any]:
-    seed = seed_for(config.evaluation.seed, ROLE_EVALUATION, level)
-    lanes = count * config.env.world.num_robots
-    env = make_vector_env(
-        config.env, task.levels, num_envs=lanes, first_world=first, seed=seed, gamma=config.algo.gamma
-    )
-    if isinstance(env, HasLevels):
-        env.set_level(level)
-    return env
 
 
 def checked_levels(task: Task, levels: Sequence[int] | None) -> tuple[int, ...]:

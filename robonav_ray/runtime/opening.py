@@ -18,6 +18,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.files.locations import check_location, is_uri
 from robonav_ray.nodes.job import place_output
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, newest_good_checkpoint, open_checkpoint
+from robonav_ray.runs.checkpoint_index import read_index
 from robonav_ray.runs.freeing import refuse_policy_alone
 from robonav_ray.runs.located import refuse_uri
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, check_same_task, create_run, refuse_existing
@@ -204,6 +205,7 @@ def _decide(
         logger.warning("%s", message)
     if checkpoint is not None:
         refuse_policy_alone(checkpoint)
+        read_index(run.path)
         return (run, checkpoint), seen
     if resume == "auto" and not damaged:  # killed before its first checkpoint
         return (None if directory is None else (run, None)), seen

@@ -52,6 +52,7 @@ class Saver:
         self._outcome: SaveOutcome | None = None
         self._broken: Exception | None = None
         self._closing = False
+        self._kept: frozenset[str] = frozenset()
         self._notes = session.notes
         self._watch = None if self._notes is None else CommitWatch(self._notes.location, session.stored_seen)
 
@@ -60,14 +61,15 @@ class Saver:
         """Whether a save is under way, or its outcome has not been taken."""
         return self._thread is not None
 
-    def begin(self, counters: Counters, *, last: bool = False) -> None:
+    def begin(self, counters: Counters, *, last: bool = False, kept: frozenset[str] = frozenset()) -> None:
         """Cut a checkpoint now; ``take`` says later what has become of it. Not while ``is_busy``.
 
-        With ``last`` the parts need not go on working after the cut.
+        With ``last`` the parts need not go on working after the cut. The checkpoints named in ``kept`` stay, however
+        old.
         """
         if self.is_busy:
             raise RuntimeError("a checkpoint is being written already: take its outcome first")
-        began = time.monotonic()
+        began, self._kept = time.monotonic(), kept
         writer: CheckpointWriter | None = None
         try:
             writer = CheckpointWriter(self._session.run.checkpoints, counters, self._notes and self._notes.location)
@@ -133,12 +135,7 @@ class Saver:
             raise
         if not last:
             self._wiring.committed(checkpoint)
-        try:
-            prune_checkpoints(self._session.run.checkpoints, self._session.config.checkpoint.keep)
-            if self._notes is not None:
-                prune_stored(self._notes.location, self._session.config.checkpoint.keep)
-        except OSError as error:
-            logger.warning("older checkpoints could not be removed (%s)", error)
+        prune(self._session, self._kept)
         self._outcome = SaveOutcome(checkpoint, cut_s, time.monotonic() - began)
 
     def _fail(self, error: Exception, writer: CheckpointWriter | None, began: float, cut_s: float = 0.0) -> None:
@@ -147,3 +144,16 @@ class Saver:
             writer.discard()
         total_s = time.monotonic() - began
         self._outcome = SaveOutcome(None, cut_s or total_s, total_s)
+
+
+def prune(session: RunSession, kept: frozenset[str]) -> None:
+    """Remove all but the newest checkpoints of a run and those named in ``kept``, here and in its storage; a failure is
+    logged.
+    """
+    keep = session.config.checkpoint.keep
+    try:
+        prune_checkpoints(session.run.checkpoints, keep, kept)
+        if session.notes is not None:
+            prune_stored(session.notes.location, keep, kept)
+    except OSError as error:
+        logger.warning("older checkpoints could not be removed (%s)", error)

@@ -18,6 +18,7 @@ from robonav_ray.evaluation.report import EvaluationReport
 from robonav_ray.files.locations import as_folder
 from robonav_ray.interfaces import Tracker
 from robonav_ray.runs.checkpoint import CheckpointError, newest_good_checkpoint
+from robonav_ray.runs.checkpoint_index import read_index
 from robonav_ray.runs.faults import last_words
 from robonav_ray.runs.run_directory import resume_command
 from robonav_ray.runs.session_facts import command_line
@@ -78,6 +79,8 @@ def train(opening: Opening, stop: StopRequest, audience: Audience, *, local: boo
         "it is trained and saved; judge it again with",
         lambda: command_text("robonav", "evaluate", session.run.shown),
     ):
+        if best := read_index(session.run.path).why_best():
+            screen.print(best)
         report, lost = finish_run(session, ending, screen, stop)
     return Trained(session, ending, verdict if not lost else Verdict(Outcome.FAILED, lost), report)
 

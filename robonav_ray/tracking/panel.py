@@ -113,7 +113,19 @@ def _judged_texts(status: RunStatus) -> list[str]:
     texts.append(f"return {_number(status.mean_return)}")
     if status.progress.tells_collisions:
         texts.append(f"collisions {_percent(status.collision_frac)}")
-    return texts
+    return [*texts, held_out_text(status)] if status.index.judgements else texts
+
+
+def held_out_text(status: RunStatus) -> str:
+    """Return the newest judgement with its interval, and the best one where that is another; empty before the first."""
+    if not status.index.judgements:
+        return ""
+    newest, best = status.index.judgements[-1], status.index.best
+    text = f"held-out {newest.score_text()}"
+    if best is None or best is newest:
+        return text
+    score = f"{best.score:.4g}" if best.success_frac is None else f"{best.score:.1%}"
+    return f"{text}, best {score} at {format_count(best.env_steps)}"
 
 
 def _ratio(status: RunStatus) -> tuple[str, str]:
@@ -122,9 +134,9 @@ def _ratio(status: RunStatus) -> tuple[str, str]:
     return _number(status.figure("replay/samples_per_insert"), ".2f"), _number(asked, ".2f")
 
 
-def _news(status: RunStatus) -> tuple[int, bool, str]:
+def _news(status: RunStatus) -> tuple[int, bool, str, int]:
     """Return what a plain panel shows at once when it changes."""
-    return status.progress.stage, status.progress.passed, status.facts.message
+    return status.progress.stage, status.progress.passed, status.facts.message, len(status.index.judgements)
 
 
 def _rate(value: float | None) -> str:
@@ -162,6 +174,8 @@ class StatusBlock(_View):
             Text(),
             self._figures(status, width - 4),
         ]
+        if held_out := held_out_text(status):
+            rows.insert(-2, Text(held_out, no_wrap=True, overflow="ellipsis"))
         if status.facts.message:
             rows += [Text(), Text(status.facts.message, style="dim", no_wrap=True, overflow="ellipsis")]
         return Frame(
@@ -268,7 +282,9 @@ class LivePanel(StatusBlock):
 
 
 class PlainPanel(_View):
-    """One line every ``interval_s`` seconds, and at once when the stage or the message changes; for logs and pipes."""
+    """One line every ``interval_s`` seconds, and at once when the stage, the message or the judgement changes; for logs
+    and pipes.
+    """
 
     def __init__(
         self, write: Callable[[str], object], interval_s: float = 10.0, now: Callable[[], float] = time.monotonic

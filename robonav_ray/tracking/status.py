@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from robonav_ray.config import RunConfig
+from robonav_ray.runs.checkpoint_index import CheckpointIndex
 from robonav_ray.runs.progress import CurriculumProgress, WiringFacts
 
 
@@ -40,6 +41,8 @@ class RunStatus:
     run: WatchedRun
     facts: WiringFacts
     pace: Pace
+    index: CheckpointIndex = field(default_factory=CheckpointIndex)
+    """What judgements beside the training have found so far."""
 
     @property
     def progress(self) -> CurriculumProgress:

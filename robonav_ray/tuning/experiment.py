@@ -25,9 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from robonav_ray.config import RunConfig
+from robonav_ray.config.base import Section
+from robonav_ray.config.evaluation import EvaluationConfig
 from robonav_ray.config.load import dump_config, load_tuning_config
 from robonav_ray.config.preset import with_first_weights_of_ours, with_sizes_of_ours
 from robonav_ray.config.run import names_ours
+from robonav_ray.config.runtime import CheckpointConfig
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import check_entries, is_plain, replace
@@ -118,12 +121,19 @@ class Experiment:
                         "keep": 1_000_000,
                         "replay": holds_replay,
                         "storage": storage and join(storage, self.path.name),
+                        **_defaults(CheckpointConfig, "keep_best", "interval_episodes"),
                     }
                 ),
                 "rollout": config.rollout.model_copy(update={"spares": False}),  # many trials share a machine
                 "tracking": config.tracking.model_copy(update={"panel": "off", "prometheus": False}),
                 "evaluation": config.evaluation.model_copy(
-                    update={"num_episodes": search.trial.evaluation_episodes, "levels": None}
+                    update={
+                        "num_episodes": search.trial.evaluation_episodes,
+                        "levels": None,
+                        **_defaults(
+                            EvaluationConfig, "interval_s", "judged_episodes", "patience"
+                        ),  # its reports judge a trial
+                    }
                 ),
             }
         )
@@ -141,6 +151,10 @@ class Experiment:
             if path.name not in keep:
                 (path / "manifest.json").unlink(missing_ok=True)  # first it stops being a checkpoint, then it goes
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _defaults(section: type[Section], *names: str) -> dict[str, Any]:
+    return {name: section.model_fields[name].default for name in names}
 
 
 def create_experiment(config: TuningConfig, directory: Path | None = None) -> Experiment:

@@ -40,7 +40,7 @@ from robonav_ray.runs.checkpoint import (
 from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, RunHeldError, create_run, open_run
 from robonav_ray.runs.task import describe_task
-from robonav_ray.runtime.judge import judge_stage
+from robonav_ray.runtime.judging.held_out import judge_stage
 from robonav_ray.runtime.live import LiveRun, StartWiring
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch

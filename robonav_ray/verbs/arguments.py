@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from robonav_ray.config import RunConfig
+    from robonav_ray.runs.checkpoint_index import Which
 
 Overrides = Annotated[
     list[str] | None,
@@ -24,6 +25,22 @@ Run = Annotated[
     str,
     typer.Argument(help="A run directory or one of its checkpoints, or the URI of either (`s3://bucket/runs/NAME`)."),
 ]
+
+WhichCheckpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="best|last",
+        help="Checkpoint of a run that was judged while it trained (default: best; the last of a run that was not).",
+    ),
+]
+
+
+def which_checkpoint(word: str | None) -> Which | None:
+    """Return what ``--checkpoint`` means; CheckpointError for another word than ``best`` and ``last``."""
+    from robonav_ray.runs.checkpoint_index import checked_which
+
+    return checked_which(word)
 
 
 def parse_duration(text: str, option: str = "--time-limit") -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robonav_ray.verbs.arguments import Run
+from robonav_ray.verbs.arguments import Run, WhichCheckpoint, which_checkpoint
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def evaluate(
         str | None, typer.Option(help="Stages by name or number from 0: `full_challenge`, `0,3`; default: all.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the held-out worlds (default: evaluation.seed).")] = None,
+    checkpoint: WhichCheckpoint = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results (default: a new one in the run).")] = None,
     min_success: Annotated[
         float | None,
@@ -60,7 +61,9 @@ def evaluate(
     try:
         report, written = judge.evaluate(
             run,
-            judge.Exam(episodes, None if stages is None else [stages], seed, overrides or ()),
+            judge.Exam(
+                episodes, None if stages is None else [stages], seed, overrides or (), which_checkpoint(checkpoint)
+            ),
             out=out,
             screen=screen,
             stopping=partial(stop_on_signals, needs_reader=False),

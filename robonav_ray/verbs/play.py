@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robonav_ray.verbs.arguments import Run
+from robonav_ray.verbs.arguments import Run, WhichCheckpoint, which_checkpoint
 
 if TYPE_CHECKING:
     from robonav_ray.algo.policy import Policy
@@ -30,6 +30,7 @@ def play(
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes one after another.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the worlds.")] = 7,
+    checkpoint: WhichCheckpoint = None,
 ) -> None:
     """Watch the policy of a run drive: as a GIF, or in a window."""
     from robonav_ray.runs.faults import told_beside
@@ -37,7 +38,7 @@ def play(
     from robonav_ray.screen import make_screen
 
     refuse_uri(output, "--output", "the film of a run in a storage is written to the folder that you are in")
-    with located(run) as found, told_beside(found.run):
+    with located(run, which=which_checkpoint(checkpoint)) as found, told_beside(found.run):
         if window:
             _show_window(found, output, stage, seed)
         else:

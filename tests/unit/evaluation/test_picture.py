@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from robonav_ray.evaluation.picture import draw_curves, load_curves, smoothed, smoothed_by_stage, stage_spans, top_lines
+from robonav_ray.runs.checkpoint_index import INDEX_FILE, CheckpointIndex, write_index
+from tests.unit.runs.test_checkpoint_index import judged
 
 NAMES = ("basic_navigation", "obstacle_avoidance", "multi_goal_planning", "full_challenge")
 
@@ -37,14 +40,32 @@ def write_run(run: Path) -> None:
 
 def test_draws_a_picture_beside_the_metrics(tmp_path):
     write_run(tmp_path)
+    write_index(tmp_path, judged(0.1, 0.4, 0.8))
     path = draw_curves(tmp_path, title="a run")
     assert path == tmp_path / "curves.png"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["curriculum_progress.json", "curves.png", "metrics.jsonl"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        INDEX_FILE,
+        "curriculum_progress.json",
+        "curves.png",
+        "metrics.jsonl",
+    ]
     with Image.open(path) as image:
         assert image.size[0] == 1440
         pixels = np.asarray(image.convert("RGB"))
-    for colour in ((0x1A, 0x9A, 0x6C), (0xD1, 0x49, 0x5B), (0x2D, 0x6F, 0xB4)):
+    for colour in ((0x1A, 0x9A, 0x6C), (0xD1, 0x49, 0x5B), (0x2D, 0x6F, 0xB4), (0x7A, 0x5B, 0xA6)):
         assert (np.abs(pixels.astype(int) - colour).sum(axis=2) < 12).sum() > 50, colour
+
+
+def test_returns_of_judgements_are_drawn_where_no_success_is_told(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 900, "curriculum/return_mean": 3.0}\n')
+    bare = [
+        replace(j, success_frac=None, success_low_frac=None, success_high_frac=None)
+        for j in judged(0.1, 0.4).judgements
+    ]
+    write_index(tmp_path, CheckpointIndex(tuple(bare)))
+    assert draw_curves(tmp_path).stat().st_size > 1000
+    (tmp_path / INDEX_FILE).write_text("{")
+    assert load_curves(tmp_path).judgements == ()
 
 
 def test_one_point_and_one_metric_are_enough(tmp_path):

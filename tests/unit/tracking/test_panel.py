@@ -22,6 +22,7 @@ from robonav_ray.tracking.panel import (
     sparkline,
 )
 from robonav_ray.tracking.status import Pace, RunStatus, WatchedRun, estimate_remaining_s
+from tests.unit.runs.test_checkpoint_index import judged
 
 STAGES = ("basic_navigation", "obstacle_avoidance", "multi_goal_planning", "full_challenge")
 
@@ -211,3 +212,13 @@ def test_gate_nearness_is_the_worst_criterion_times_the_filled_window():
     half = changed(STATUS, window=WindowFigures(25, 0.35, 0.0, 10.4))
     assert half.gate_frac == pytest.approx(0.25)
     assert EMPTY.gate_frac == 0.0
+
+
+def test_the_newest_judgement_is_shown_with_its_interval() -> None:
+    status = dataclasses.replace(STATUS, index=judged(0.75, 0.5))
+    console = Screen(file=io.StringIO(), width=80, force_terminal=True)
+    with LivePanel(console) as panel:
+        panel.update(status)
+    for text in (plain_line(status), console.file.getvalue()):
+        assert "held-out success 50.0% (36.0% to 64.0%), best 75.0% at 100" in text
+    assert "held-out" not in plain_line(STATUS)

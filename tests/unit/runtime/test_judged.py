@@ -1,0 +1,184 @@
+"""Judgements beside a training: when they are made, what they keep, what ends a run; policies and worlds are fakes."""
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from robonav_ray.config.load import load_run_config
+from robonav_ray.errors import EnvironmentFailedError
+from robonav_ray.evaluation.episodes import EvaluationProgress
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, Counters, list_checkpoints
+from robonav_ray.runs.checkpoint_index import INDEX_FILE, Judgement, read_index
+from robonav_ray.runs.run_directory import create_run
+from robonav_ray.runs.task import describe_task
+from robonav_ray.runtime.judging.beside_training import Progress, TrainingJudge, _Pacing
+from robonav_ray.runtime.saving import prune
+from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.watching import EvaluationStopped
+from robonav_ray.runtime.wiring import RunSession
+from tests.e2e.test_local_wiring import SMALL
+from tests.unit.runs.test_checkpoint_index import FIRST
+
+
+class FakeJudge:
+    """Gives the next of ``scores``; waits for ``go`` first."""
+
+    def __init__(self, *scores: float) -> None:
+        self.scores, self.go = list(scores), threading.Event()
+        self.go.set()
+        self.fault: Exception | None = None
+
+    def __call__(self, checkpoint: Checkpoint, session: RunSession, progress: Progress) -> Judgement:
+        while not self.go.wait(0.001):
+            progress(EvaluationProgress(0, 10, 1))
+        if self.fault is not None:
+            raise self.fault
+        success = self.scores.pop(0)
+        return replace(
+            FIRST, checkpoint=checkpoint.path.name, env_steps=checkpoint.counters.env_steps, success_frac=success
+        )
+
+
+def make_session(path: Path, *overrides: str, checkpoint: Checkpoint | None = None) -> RunSession:
+    config = load_run_config(None, [*SMALL, "evaluation.interval_s=10", "checkpoint.keep=1", *overrides])
+    run = create_run(config, path / "run")
+    return RunSession(config, describe_task(config), run, checkpoint, time.monotonic())
+
+
+def commit(session: RunSession, env_steps: int, num_episodes: int = 0) -> Checkpoint:
+    writer = CheckpointWriter(session.run.checkpoints, Counters(env_steps, learner_steps=env_steps))
+    writer.write_json("curriculum.json", {"stage": 0, "totals": [{"num_episodes": num_episodes}, {"num_episodes": 1}]})
+    return writer.commit()
+
+
+def settle(judge: TrainingJudge) -> dict[str, float] | None:
+    while judge._thread is not None and judge._thread.is_alive():
+        judge._thread.join(0.01)
+    return judge.take()
+
+
+def test_the_newest_checkpoint_is_judged_when_that_is_due_and_the_best_stays(tmp_path: Path) -> None:
+    session, fake, clock = make_session(tmp_path), FakeJudge(0.5, 0.9, 0.7), [0.0]
+    judge = TrainingJudge(session, fake, lambda: clock[0])
+    names = []
+    for i in range(3):
+        checkpoint = commit(session, 100 * (i + 1))
+        names.append(checkpoint.path.name)
+        judge.begin(checkpoint)
+        assert settle(judge) is None, "not before it is due"
+        clock[0] += 10.0
+        assert not judge.wants_checkpoint(checkpoint, 0, 0.1, 60.0), "there is one that has not been judged"
+        judge.begin(checkpoint)
+        metrics = settle(judge)
+        assert metrics is not None
+        clock[0] += 10.0
+        assert judge.wants_checkpoint(checkpoint, 0, 0.1, 60.0)
+        assert not judge.wants_checkpoint(checkpoint, 0, 1.0, 60.0), (
+            "a save of 1 s after 60 s would take more than its share"
+        )
+        judge.begin(checkpoint)
+        assert settle(judge) is None, "none is judged twice"
+        clock[0] -= 10.0
+    assert metrics["evaluation/success_frac"] == 0.7
+    assert metrics["evaluation/best_success_frac"] == 0.9
+    assert metrics["evaluation/judgements_without_gain"] == 1.0
+    prune(session, judge.kept())
+    assert [path.name for path in list_checkpoints(session.run.checkpoints)] == names[1:], "the best and the newest"
+    assert read_index(session.run.path) == judge.index
+    gone_on = TrainingJudge(replace(session, checkpoint=checkpoint), fake)
+    assert gone_on.index == judge.index, "a resume knows them all"
+
+
+def test_what_is_being_judged_is_not_pruned(tmp_path: Path) -> None:
+    session, fake, clock = make_session(tmp_path), FakeJudge(0.5), [0.0]
+    judge = TrainingJudge(session, fake, lambda: clock[0])
+    first = commit(session, 100)
+    judge.begin(first)
+    clock[0] = 11.0
+    fake.go.clear()
+    judge.begin(first)
+    commit(session, 200)
+    prune(session, judge.kept())
+    assert first.path.is_dir()
+    judge.close()
+    assert judge.take() is None
+    assert not (session.run.path / INDEX_FILE).exists()
+
+
+def test_a_run_without_gain_is_spent(tmp_path: Path) -> None:
+    session, clock = make_session(tmp_path, "evaluation.patience=2"), [0.0]
+    judge = TrainingJudge(session, FakeJudge(0.5, 0.4, 0.5, 0.6), lambda: clock[0])
+    spent = []
+    judge.begin(None)
+    for i in range(4):
+        clock[0] += 10.0
+        judge.begin(commit(session, 100 * (i + 1)))
+        settle(judge)
+        spent.append(judge.is_spent)
+    assert spent == [False, False, True, False]
+
+
+def test_numbered_checkpoints_stay(tmp_path: Path) -> None:
+    session = make_session(tmp_path, "evaluation.interval_s=null", "checkpoint.interval_episodes=10")
+    judge = TrainingJudge(session)
+    assert not judge.wants_checkpoint(None, 9, 0.0, 0.0)
+    assert judge.wants_checkpoint(None, 10, 5.0, 0.0)
+    for env_steps, num_episodes in ((100, 8), (200, 12), (300, 15), (400, 40)):
+        judge.note_commit(commit(session, env_steps, num_episodes))
+        prune(session, judge.kept())
+    assert [(n.number, n.num_episodes) for n in judge.index.numbered] == [(1, 13), (4, 41)]
+    assert [int(path.name[4:]) for path in list_checkpoints(session.run.checkpoints)] == [200, 400]
+    back = list_checkpoints(session.run.checkpoints)[0]
+    resumed = TrainingJudge(replace(session, checkpoint=Checkpoint(back, Counters(200, 200), 0.0)))
+    assert resumed.index.newest_number == 1, "from the first on again"
+    assert read_index(session.run.path) == resumed.index
+
+
+def test_a_judgement_that_fails_costs_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    session, fake, clock = make_session(tmp_path), FakeJudge(0.5), [0.0]
+    fake.fault = EnvironmentFailedError("its step() raised ValueError")
+    judge = TrainingJudge(session, fake, lambda: clock[0])
+    checkpoint = commit(session, 100)
+    judge.begin(checkpoint)
+    clock[0] = 10.0
+    judge.begin(checkpoint)
+    assert settle(judge) == {"evaluation/failed_judgements": 1.0}
+    assert "its step() raised ValueError" in caplog.text
+    assert judge.finish(checkpoint, StopRequest()) == [{"evaluation/failed_judgements": 2.0}], "it is tried once more"
+    fake.fault = None
+    assert [metrics["evaluation/success_frac"] for metrics in judge.finish(checkpoint, StopRequest())] == [0.5]
+
+
+def test_at_the_end_what_is_under_way_and_the_last_checkpoint_are_judged(tmp_path: Path) -> None:
+    session, fake, clock = make_session(tmp_path), FakeJudge(0.5, 0.6), [0.0]
+    judge = TrainingJudge(session, fake, lambda: clock[0])
+    judge.begin(None)
+    clock[0] = 10.0
+    fake.go.clear()
+    judge.begin(commit(session, 100))
+    last = commit(session, 200)
+    stop = StopRequest()
+    stop.signal_name = "SIGTERM"
+    assert judge.finish(last, stop) == []
+    fake.go.set()
+    assert [metrics["evaluation/env_steps"] for metrics in judge.finish(last, StopRequest())] == [100.0, 200.0]
+
+
+def test_a_damaged_index_is_refused(tmp_path: Path) -> None:
+    session = make_session(tmp_path)
+    (session.run.path / INDEX_FILE).write_text("{")
+    with pytest.raises(CheckpointError, match=INDEX_FILE):
+        TrainingJudge(session)
+
+
+def test_a_judgement_that_is_to_end_ends_at_its_next_step() -> None:
+    closing, hurry = threading.Event(), threading.Event()
+    pacing = _Pacing(closing, hurry)
+    hurry.set()
+    pacing(EvaluationProgress(0, 10, 5))
+    closing.set()
+    with pytest.raises(EvaluationStopped):
+        pacing(EvaluationProgress(0, 10, 10))
