@@ -18,6 +18,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -156,12 +157,21 @@ class ExamTable:
         """Episodes in all."""
         return len(self.columns["world"])
 
+    @cached_property
+    def rows_by_cell(self) -> dict[Cell, np.ndarray]:
+        """The rows of each cell that was played, (W,) int64 in the order of ``world``."""
+        entrant, scenario, world = (self.columns[name] for name in _KEYS)
+        order = np.lexsort((world, scenario, entrant))
+        cell = entrant[order].astype(np.int64) * len(self.scenarios) + scenario[order]
+        begins = np.flatnonzero(np.diff(cell, prepend=-1))
+        numbers = [divmod(int(cell[begin]), len(self.scenarios)) for begin in begins]
+        return dict(zip(numbers, np.split(order, begins[1:]), strict=True)) if numbers else {}
+
     def cell(self, entrant: int, scenario: int) -> EpisodeTable:
         """Return the episodes of one cell in the order of ``world``: the same worlds for every entrant; none where the
         cell is missing.
         """
-        rows = np.flatnonzero((self.columns["entrant"] == entrant) & (self.columns["scenario"] == scenario))
-        rows = rows[np.argsort(self.columns["world"][rows], kind="stable")]
+        rows = self.rows_by_cell.get((entrant, scenario), np.zeros(0, np.int64))
         facts = self.scenarios[scenario]
         extra = {
             name: array[rows]

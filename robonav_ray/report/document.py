@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -107,6 +107,12 @@ class Figure:
     png: bytes = b""
     width: float = 1.0
     """Part of the text's width."""
+    as_png: Callable[[], bytes] | None = None
+    """Makes the ``png`` of a picture that has an ``svg``, for the writer that takes nothing else."""
+
+    def png_bytes(self) -> bytes:
+        """Return the picture as PNG."""
+        return self.png if self.png or self.as_png is None else self.as_png()
 
 
 @dataclass(frozen=True)

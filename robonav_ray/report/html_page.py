@@ -144,7 +144,7 @@ def _cells(row: Sequence[str | Cell], align: str) -> Iterator[str]:
         it = cell if isinstance(cell, Cell) else Cell(cell)
         classes = " ".join(word for word in (letter if letter != "l" else "", it.tone) if word)
         shade = (
-            f' style="background:{_shade(it.shade)};color:{"#fff" if it.shade > 0.55 else "inherit"}"'
+            f' style="background:{_shade(it.shade)};color:{"#fff" if it.shade > 0.74 else "inherit"}"'
             if it.shade is not None
             else ""
         )
@@ -160,7 +160,7 @@ def _shade(share: float) -> str:
 def _picture(figure: Figure, numbers: _Numbers) -> str:
     numbers.pictures += 1
     if not figure.svg:
-        data = base64.b64encode(figure.png).decode()
+        data = base64.b64encode(figure.png_bytes()).decode()
         return f'<img alt="{html_text(figure.alt)}" src="data:image/png;base64,{data}">'
     return inline_svg(figure.svg, f"f{numbers.pictures}-", figure.alt)
 

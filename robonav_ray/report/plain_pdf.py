@@ -121,7 +121,7 @@ class _Pages:
 
         room = (_WIDTH - 2 * _LEFT) / columns
         for first in range(0, len(figures), columns):
-            images = [imread(io.BytesIO(figure.png)) for figure in figures[first : first + columns]]
+            images = [imread(io.BytesIO(figure.png_bytes())) for figure in figures[first : first + columns]]
             heights = [room * image.shape[0] / image.shape[1] for image in images]
             self.need(max(heights) + 0.3)
             for i, (image, height) in enumerate(zip(images, heights, strict=True)):

@@ -140,14 +140,11 @@ def _table(table: Table) -> dict[str, Any]:
 
 def _widths(widest: list[int], align: str, wide: int) -> list[int]:
     """Return the shares of the text's width that columns take; 0 for one as wide as what it holds."""
-    if max(widest) <= 30 and wide < 45:
-        return [0] * len(widest)
-    if max(widest) <= 30 and wide <= 90:
-        return [width + 4 for width in widest]
-    return [
-        width if letter == "l" and (i == 0 or width > 26) else 0
-        for i, (letter, width) in enumerate(zip(align, widest, strict=True))
-    ]
+    shaded = max((width for width, letter in zip(widest, align, strict=True) if letter == "c"), default=0)
+    even = [max(width, shaded) if letter == "c" else width for width, letter in zip(widest, align, strict=True)]
+    if max(even) <= 34 and wide <= 112:
+        return [width + 4 for width in even]
+    return [width if letter == "l" and width > 20 else 0 for letter, width in zip(align, widest, strict=True)]
 
 
 def _cell(cell: str | Cell) -> dict[str, Any]:
@@ -159,7 +156,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
     return {
         "caption": set_text(figure.caption),
         "alt": set_text(figure.alt),
-        "svg": figure.svg or png_as_svg(figure.png),
+        "svg": figure.svg or png_as_svg(figure.png_bytes()),
         "width": figure.width,
     }
 

@@ -2,52 +2,49 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import special
 
-from robonav_ray.evaluation.comparing.means import expanded_tail
 from robonav_ray.evaluation.comparing.rates import Interval
 
 
-def relative_area(
-    levels: Sequence[float],
-    values: Sequence[np.ndarray],
-    rng: np.random.Generator,
-    confidence: float = 0.95,
-    num_resamples: int = 500,
-) -> Interval:
+def relative_area(levels: Sequence[float], values: Sequence[np.ndarray], confidence: float = 0.95) -> Interval:
     """Return the area under a curve of means over ``levels``, divided by the area were every level as good as the
     first.
 
     1 is a flat curve, 0 one that falls to nothing at once. ``values`` is a (W,) array for each level, in the order of
-    ``levels``, which rise. The interval is the bootstrap's over worlds; levels of as many worlds are drawn together,
-    since they are the same worlds. Bounds are NaN, and so is the area, where the first level's mean is not above 0.
+    ``levels``, which rise. The interval is that of a ratio of means (delta method) with t; levels of as many worlds are
+    taken to be played on the same worlds, else to be independent. All is NaN where the first level's mean is not above
+    0.
 
     Raises:
-        ValueError: for fewer than two levels, or levels that do not rise.
+        ValueError: for fewer than two levels, levels that do not rise, or fewer than two worlds.
     """
     steps = np.diff(np.asarray(levels, np.float64))
-    if len(steps) < 1 or (steps <= 0.0).any():
-        raise ValueError(f"an area takes two levels that rise, not {list(levels)}")
+    fewest = min(map(len, values))
+    if len(steps) < 1 or (steps <= 0.0).any() or fewest < 2:
+        raise ValueError(
+            f"an area takes two levels that rise, of two worlds each, not {list(levels)} of {fewest} worlds"
+        )
     weights = np.zeros(len(values))
     weights[:-1] += steps / 2
     weights[1:] += steps / 2
     weights /= steps.sum()
     means = np.array([float(np.mean(one)) for one in values])
     if means[0] <= 0.0:
-        return Interval(float("nan"), float("nan"), float("nan"))
+        return Interval(math.nan, math.nan, math.nan)
     area = float(weights @ means / means[0])
-    drawn = np.empty((num_resamples, len(values)))
-    counts: dict[int, np.ndarray] = {}
-    for i, one in enumerate(values):
-        n = len(one)
-        if n not in counts:
-            counts[n] = rng.multinomial(n, np.full(n, 1.0 / n), num_resamples) / n
-        drawn[:, i] = counts[n] @ np.asarray(one, np.float64)
-    known = drawn[:, 0] > 0.0
-    areas = drawn[known] @ weights / drawn[known, 0]
-    fewest = min(map(len, values))
-    tail = expanded_tail(fewest - 1.0, (fewest - 1.0) / fewest, confidence)
-    low, high = np.quantile(areas, [tail, 1.0 - tail])
-    return Interval(area, float(low), float(high))
+    pull = weights / means[0]
+    pull[0] -= area / means[0]
+    parts = [
+        weight * (np.asarray(one, np.float64) - middle) for weight, one, middle in zip(pull, values, means, strict=True)
+    ]
+    if all(len(one) == fewest for one in values):
+        variance = float(np.sum(parts, axis=0).var(ddof=1)) / fewest
+    else:
+        variance = sum(float(part.var(ddof=1)) / len(part) for part in parts)
+    half = float(special.stdtrit(fewest - 1, 0.5 + confidence / 2)) * math.sqrt(variance)
+    return Interval(area, area - half, area + half)

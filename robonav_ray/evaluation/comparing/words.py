@@ -34,7 +34,7 @@ def value_text(comparison: Comparison, value: float) -> str:
     """Return a value of the metric: ``93.1%`` of a rate, ``8.21 s`` else."""
     if comparison.is_rate:
         return f"{100 * value:.1f}%"
-    return f"{value:.3g} {comparison.metric.unit}".strip()
+    return f"{value:.3g} {comparison.metric.unit}".strip().replace("-", MINUS)
 
 
 def difference_text(comparison: Comparison, value: float) -> str:

@@ -6,7 +6,17 @@ from typing import Any
 
 from robonav_ray.evaluation.comparing import words
 from robonav_ray.evaluation.comparing.verdict import Comparison
+from robonav_ray.evaluation.exam_report.failures import failures_section
 from robonav_ray.evaluation.exam_report.front import front_page, subtitle_of, title_of
+from robonav_ray.evaluation.exam_report.numbers import statistics_section
+from robonav_ray.evaluation.exam_report.origin import origin_section
+from robonav_ray.evaluation.exam_report.outcomes import outcomes_section, pairs_section
+from robonav_ray.evaluation.exam_report.sweeps import (
+    generalisation_section,
+    others_section,
+    robustness_section,
+    stress_section,
+)
 from robonav_ray.evaluation.exam_report.view import ExamView
 from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.report.document import Document
@@ -21,12 +31,23 @@ def exam_document(table: ExamTable) -> Document:
         TooFewEpisodesError: When two entrants have too few episodes in common for a comparison.
     """
     view = ExamView(table)
+    sections = (
+        outcomes_section(view),
+        pairs_section(view),
+        robustness_section(view),
+        generalisation_section(view),
+        stress_section(view),
+        others_section(view),
+        failures_section(view),
+        statistics_section(view),
+        origin_section(view),
+    )
     return Document(
         title=title_of(view),
         subtitle=subtitle_of(view),
         front=front_page(view),
-        sections=(),
-        footer=f"robonav_ray {table.provenance.get('versions', {}).get('robonav_ray', '')}".strip(),
+        sections=tuple(section for section in sections if section is not None),
+        footer="robonav_ray",
         summary=exam_summary(view),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ _SMALL = 7.5
 
 def drawn(name: str, figure: Any, caption: str, alt: str, width: float = 1.0) -> Figure:
     """Return a figure of matplotlib as a block of the document."""
-    return Figure(name, caption, alt, svg_of(figure), png_of(figure), width)
+    return Figure(name, caption, alt, svg_of(figure), width=width, as_png=partial(png_of, figure))
 
 
 def short(name: str, most: int = 28) -> str:
@@ -133,7 +134,7 @@ def _share(view: ExamView, one: Contestant, scenario: int, kinds: tuple[Outcome,
     return 100.0 * float(np.isin(outcome, kinds).mean())
 
 
-def sweep_curves(view: ExamView, factors: dict[str, list[int]]) -> Figure:
+def sweep_curves(view: ExamView, factors: dict[str, list[int]], name: str) -> Figure:
     """Draw success over the level of each factor, a panel for each, a line for each contestant, its interval as a
     band.
     """
@@ -151,18 +152,18 @@ def sweep_curves(view: ExamView, factors: dict[str, list[int]]) -> Figure:
     for panel in grid.flat[len(factors) :]:
         panel.set_axis_off()
     if view.tells_success:
-        grid.flat[0].set_ylim(0, 100)
+        grid.flat[0].set_ylim(-3, 103)
     for row in grid:
         row[0].set_ylabel(_axis(view), fontsize=_SMALL, color=FAINT)
     handles = [h for panel in grid.flat[:1] for h in panel.get_legend_handles_labels()[0]]
     labels = [h.get_label() for h in handles]
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=_SMALL, labelcolor=INK)
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=_SMALL, labelcolor=INK)
     caption = (
         "Success over the level of one disturbance at a time; 0 is none, 3 the strongest. A line that stays flat is "
         f"robust; one that falls shows from which level on the entrant fails. Bands are {view.confidence:.0%} "
         "intervals."
     )
-    return drawn("robustness", figure, caption, "curves of success over the level of each disturbance")
+    return drawn(name, figure, caption, "curves of success over the level of each disturbance")
 
 
 def _curve(view: ExamView, axes: Any, one: Contestant, scenarios: Sequence[int]) -> None:
@@ -222,7 +223,7 @@ def dots(view: ExamView, scenarios: Sequence[int], name: str, caption: str) -> F
     axes.tick_params(axis="y", labelsize=8, colors=INK)
     axes.set_ylim(len(scenarios) - 0.5, -0.5)
     axes.set_xlabel(_axis(view), fontsize=_SMALL, color=FAINT)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=_SMALL, labelcolor=INK)
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=_SMALL, labelcolor=INK)
     return drawn(name, figure, caption, "points with intervals by scenario and entrant")
 
 

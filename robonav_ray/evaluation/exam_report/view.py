@@ -15,6 +15,7 @@ from robonav_ray.evaluation.comparing.rates import Interval
 from robonav_ray.evaluation.comparing.seeds import mean_over_seeds
 from robonav_ray.evaluation.comparing.verdict import Comparison, Metric, Sample, adjusted, compare
 from robonav_ray.evaluation.exam_table import ExamTable
+from robonav_ray.evaluation.metrics.registry import known_metrics
 from robonav_ray.evaluation.statistics import wilson_interval
 from robonav_ray.records import Outcome
 
@@ -90,7 +91,8 @@ class ExamView:
     def __init__(self, table: ExamTable, confidence: float = 0.95) -> None:
         self.table, self.confidence = table, confidence
         self.contestants = contestants_of(table)
-        self._rows = _rows_by_cell(table)
+        self._rows = table.rows_by_cell
+        self._metrics: dict[tuple[int, int], dict[str, np.ndarray]] = {}
         outcome = table.columns["outcome"]
         self.tells_success = bool(((outcome != Outcome.NONE) & (outcome != Outcome.CUT_OFF)).any())
         self.metric = SUCCESS if self.tells_success else RETURN
@@ -113,6 +115,13 @@ class ExamView:
     def rows(self, entrant: int, scenario: int) -> np.ndarray:
         """Return the rows (W,) of a cell in the order of its worlds."""
         return self._rows[entrant, scenario]
+
+    def metrics(self, entrant: int, scenario: int) -> dict[str, np.ndarray]:
+        """Return the numbers (W,) of every metric that the episodes of a cell tell."""
+        cell = entrant, scenario
+        if cell not in self._metrics:
+            self._metrics[cell] = known_metrics(self.table.cell(*cell))
+        return self._metrics[cell]
 
     def family(self, *families: str) -> tuple[int, ...]:
         """Return the scenarios of these families that anybody played."""
@@ -199,14 +208,3 @@ class ExamView:
         pairs = list(combinations(self.ranked, 2))
         found = adjusted([self.comparison(a, b, self.primary_scenarios, len(pairs)) for a, b in pairs])
         return {(a.number, b.number): one for (a, b), one in zip(pairs, found, strict=True)}
-
-
-def _rows_by_cell(table: ExamTable) -> dict[tuple[int, int], np.ndarray]:
-    """Return the rows of each cell that was played, in the order of its worlds."""
-    entrant, scenario, world = (table.columns[name] for name in ("entrant", "scenario", "world"))
-    order = np.lexsort((world, scenario, entrant))
-    cell = entrant[order].astype(np.int64) * len(table.scenarios) + scenario[order]
-    begins = np.flatnonzero(np.diff(cell, prepend=-1))
-    parts = np.split(order, begins[1:])
-    numbers = [divmod(int(cell[begin]), len(table.scenarios)) for begin in begins]
-    return dict(zip(numbers, parts, strict=True))

@@ -202,12 +202,12 @@ def test_the_noise_floor_shrinks_with_the_root_of_the_worlds() -> None:
 
 def test_the_area_of_a_curve_relative_to_its_clean_end() -> None:
     full, half, none = np.ones(100), np.arange(100) % 2.0, np.zeros(100)
-    assert relative_area([0, 1, 2], [full, full, full], RNG(0)).value == 1.0
-    assert relative_area([0, 1, 2], [full, half, none], RNG(0)).value == pytest.approx(0.5)
-    assert relative_area([0, 1, 3], [full, half, half], RNG(0)).value == pytest.approx((0.75 + 2 * 0.5) / 3)
-    assert math.isnan(relative_area([0, 1], [none, full], RNG(0)).value)
+    assert relative_area([0, 1, 2], [full, full, full]).value == 1.0
+    assert relative_area([0, 1, 2], [full, half, none]).value == pytest.approx(0.5)
+    assert relative_area([0, 1, 3], [full, half, half]).value == pytest.approx((0.75 + 2 * 0.5) / 3)
+    assert math.isnan(relative_area([0, 1], [none, full]).value)
     with pytest.raises(ValueError, match="rise"):
-        relative_area([1, 1], [full, full], RNG(0))
+        relative_area([1, 1], [full, full])
 
 
 def test_a_paired_bootstrap_is_as_wide_as_t_for_few_worlds() -> None:

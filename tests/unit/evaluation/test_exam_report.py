@@ -13,7 +13,7 @@ from robonav_ray.evaluation.exam_report.build import exam_document
 from robonav_ray.evaluation.exam_report.files import report_exam
 from robonav_ray.evaluation.exam_report.view import ExamView, contestants_of
 from robonav_ray.evaluation.exam_table import ExamTable
-from robonav_ray.report.document import Document
+from robonav_ray.report.document import Document, Figure
 from robonav_ray.report.document import Verdict as Shown
 from tests.made_up_exam import made_up_exam
 
@@ -87,6 +87,74 @@ def test_the_same_exam_is_the_same_bytes(tmp_path: Path) -> None:
     assert {"report.pdf", "report.html", "summary.json", "episodes.parquet"} <= {str(name) for name in names}
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_every_part_that_a_reviewer_asks_for_is_there(document: Document) -> None:
+    assert [section.title for section in document.sections] == [
+        "Outcomes", "Pairs", "Robustness", "Generalisation", "Stress", "Failures", "Statistics", "Where it came from",
+    ]  # fmt: skip
+    names = {table.name for table in document.tables()}
+    assert names >= {
+        "leader", "metrics", "scenarios", "missing", "pairs", "worlds", "robustness", "generalisation", "stress",
+        "failures", "hardest", "power", "noise", "seeds", "improvement", "entrants", "worlds_of_scenarios",
+    }  # fmt: skip
+    figures = [block for block in document.blocks() if isinstance(block, Figure)]
+    assert [figure.name for figure in figures] == ["overall", "outcomes", "robustness_1", "stress_points", "profiles"]
+    assert all(
+        figure.caption.endswith((".", "?")) and figure.alt and figure.svg.startswith("<svg") for figure in figures
+    )
+
+
+def test_the_csv_of_metrics_has_each_scenario_with_interval_and_unit(document: Document, exam: ExamTable) -> None:
+    (metrics,) = [table for table in document.tables() if table.name == "metrics"]
+    rows = [row for row in metrics.records if (row["entrant"], row["metric"]) == ("dwa", "success")]
+    assert [row["scenario"] for row in rows] == [facts.name for facts in exam.scenarios]
+    cell = exam.cell(4, 0)
+    assert rows[0]["value"] == pytest.approx((cell.outcome == 1).mean())
+    assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
+    assert (rows[0]["unit"], rows[0]["direction"], rows[0]["episodes"]) == ("frac", "higher", 60)
+
+
+def test_areas_are_relative_to_the_own_clean_score(document: Document, exam: ExamTable) -> None:
+    (areas,) = [table for table in document.tables() if table.name == "robustness"]
+    row = next(r for r in areas.records if (r["factor"], r["entrant"]) == ("blackout", "dwa"))
+    scenarios = [s for s, facts in enumerate(exam.scenarios) if facts.factor == "blackout"]
+    curve = [(exam.cell(4, s).outcome == 1).mean() for s in scenarios]
+    assert row["area"] == pytest.approx((curve[0] / 2 + curve[1] + curve[2] + curve[3] / 2) / 3 / curve[0])
+
+
+def test_a_pair_that_lacks_a_scenario_is_compared_on_the_others(exam: ExamTable) -> None:
+    table = made_up_exam(40, ("dwa", "orca"), families=("standard",))
+    keep = ~((table.columns["entrant"] == 0) & (table.columns["scenario"] == 3))
+    columns = {name: array[keep] for name, array in table.columns.items()}
+    cut = replace(table, columns=columns, missing={(0, 3): "does not fit"})
+    (found,) = ExamView(cut).comparisons.values()
+    assert found.num_worlds == 120
+    assert any(table.name == "missing" for table in exam_document(cut).tables())
+
+
+def test_hostile_names_come_through(tmp_path: Path) -> None:
+    table = made_up_exam(20, ("dwa", "orca"), families=("standard",))
+    name = "#eval(1) ] $x$ <b>\u202e\u4e2d_"
+    entrants = (replace(table.entrants[0], name=name, source=name, provenance={name: name}), table.entrants[1])
+    report_exam(_saved(replace(table, entrants=entrants, provenance={name: [name, {"a": None}]}), tmp_path / "exam"))
+    page = (tmp_path / "exam" / "report.html").read_text()
+    assert "<b>\\u202e" not in page
+    assert "&lt;b&gt;\\u202e\u4e2d_" in page
+
+
+def _saved(table: ExamTable, folder: Path) -> Path:
+    table.save(folder)
+    return folder
+
+
+def test_an_environment_without_outcomes_is_compared_by_its_return() -> None:
+    table = made_up_exam(40, ("dwa", "random"), families=("standard",))
+    columns = {**table.columns, "outcome": np.zeros(table.num_rows, np.int8)}
+    document = exam_document(replace(table, columns=columns))
+    (shown,) = [block for block in document.front if isinstance(block, Shown)]
+    assert shown.headline == "dwa is better than random"
+    assert shown.text.startswith("Return ")
 
 
 def test_one_entrant_alone_has_a_report_too() -> None:

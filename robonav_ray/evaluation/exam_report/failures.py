@@ -1,0 +1,95 @@
+"""How episodes failed: what was hit, and which worlds are lost by all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robonav_ray.evaluation.exam_report.outcomes import percent
+from robonav_ray.evaluation.exam_report.view import ExamView
+from robonav_ray.records import Outcome
+from robonav_ray.report.document import Block, Scalar, Section, Table, paragraph
+
+_KINDS = (
+    (Outcome.COLLISION_DYNAMIC, "moving obstacle"),
+    (Outcome.COLLISION_STATIC, "standing obstacle"),
+    (Outcome.COLLISION_WALL, "wall"),
+    (Outcome.COLLISION_ROBOT, "other robot"),
+    (Outcome.TIMEOUT, "out of time"),
+    (Outcome.NONE, "not told"),
+    (Outcome.CUT_OFF, "cut off"),
+)
+
+
+def failures_section(view: ExamView) -> Section | None:
+    """Return the section on the failed episodes; None where outcomes are not told, or all succeeded."""
+    if not view.tells_success:
+        return None
+    outcome = view.table.columns["outcome"]
+    if (outcome == Outcome.SUCCESS).all():
+        return Section("Failures", (paragraph("No episode failed."),))
+    blocks: list[Block] = [_kinds_table(view)]
+    if hardest := _hardest(view):
+        blocks.append(hardest)
+    return Section("Failures", tuple(blocks))
+
+
+def _outcomes(view: ExamView, number: int, families: tuple[int, ...]) -> np.ndarray:
+    one = view.contestants[number]
+    rows = [view.rows(e, s) for e in one.entrants for s in families if view.has(one, s)]
+    return view.table.columns["outcome"][np.concatenate(rows)] if rows else np.zeros(0, np.int8)
+
+
+def _kinds_table(view: ExamView) -> Table:
+    everything = tuple(range(len(view.table.scenarios)))
+    outcomes = {one.number: _outcomes(view, one.number, everything) for one in view.ranked}
+    kinds = [(kind, name) for kind, name in _KINDS if any((found == kind).any() for found in outcomes.values())]
+    rows = []
+    records: list[dict[str, Scalar]] = []
+    for one in view.ranked:
+        found = outcomes[one.number]
+        failed = int((found != Outcome.SUCCESS).sum())
+        shares = [percent(float((found == kind).sum()) / failed if failed else None) for kind, _ in kinds]
+        rows.append((one.shown, f"{len(found):,}", f"{failed:,}", *shares))
+        records += [{"entrant": one.name, "kind": name, "episodes": int((found == kind).sum())} for kind, name in kinds]
+    return Table(
+        "failures",
+        "How the failed episodes of all scenarios failed, in percent of an entrant's failures: a row adds up to 100.",
+        ("entrant", "episodes", "failed", *(name for _, name in kinds)),
+        tuple(rows),
+        "lrr" + "r" * len(kinds),
+        records=tuple(records),
+    )
+
+
+def _hardest(view: ExamView, most: int = 8) -> Table | None:
+    """Return the scenarios in which the leader fails most."""
+    leader = view.ranked[0]
+    played = [s for s in range(len(view.table.scenarios)) if view.has(leader, s)]
+    if len(played) < 2:
+        return None
+    found = sorted(played, key=lambda s: (float(view.values(leader, s).mean()), s))[:most]
+    rows = []
+    for s in found:
+        outcome = _outcomes(view, leader.number, (s,))
+        failed = outcome[outcome != Outcome.SUCCESS]
+        name, share = "none", 0.0
+        if len(failed):
+            kind, name = max(_KINDS, key=lambda it: int((failed == it[0]).sum()))
+            share = float((failed == kind).mean())
+        facts = view.table.scenarios[s]
+        rows.append(
+            (
+                facts.name.replace("_", " "),
+                facts.family,
+                percent(float((outcome == Outcome.SUCCESS).mean())),
+                f"{name} ({percent(share, 0)})",
+            )
+        )
+    return Table(
+        "hardest",
+        f"Where {leader.name} fails most, the worst scenario first, and how it mostly ends there (share of the "
+        "failures).",
+        ("scenario", "family", "success", "mostly"),
+        tuple(rows),
+        "llrl",
+    )

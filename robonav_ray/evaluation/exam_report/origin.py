@@ -1,0 +1,91 @@
+"""Where all of it came from: entrants, scenarios, versions, hashes, the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from robonav_ray.evaluation.exam_report.metrics import DASH
+from robonav_ray.evaluation.exam_report.view import ExamView
+from robonav_ray.report.document import Facts, Section, Table, paragraph
+
+_MOST = 300
+
+
+def origin_section(view: ExamView) -> Section:
+    """Return the section that lets a reader play all of it again."""
+    table = view.table
+    parts = []
+    if facts := tuple(_flat(table.provenance)):
+        parts.append(Section("The exam", (Facts(facts),)))
+    behind = tuple(
+        Section(one.name, (Facts(tuple(_flat(one.provenance))),)) for one in table.entrants if one.provenance
+    )
+    parts.append(Section("Entrants", (_entrants(view),), behind))
+    parts.append(Section("Scenarios", (_scenarios(view),)))
+    what = paragraph(
+        "The same command on the same versions gives the same episodes, bit for bit. ",
+        f"episodes.parquet beside this report holds all {table.num_rows:,} of them; every table of the report is a "
+        "file in tables/.",
+    )
+    return Section("Where it came from", (what,), tuple(parts))
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Give dotted keys and texts of what JSON holds."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _flat(item, f"{key}.{name}" if key else str(name))
+    elif value not in (None, "", []):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield key, text if len(text) <= _MOST else f"{text[:_MOST]} ..."
+
+
+def _entrants(view: ExamView) -> Table:
+    entrants = view.table.entrants
+    rows = [
+        (one.name, one.kind, one.knows, one.method, DASH if one.train_seed is None else str(one.train_seed), one.source)
+        for one in entrants
+    ]
+    return Table(
+        "entrants",
+        "Who took part: what each is shown, the method that its seeds share, and the source as it was named.",
+        ("entrant", "kind", "knows", "method", "seed", "source"),
+        tuple(rows),
+        "llllrl",
+    )
+
+
+def _scenarios(view: ExamView) -> Table:
+    rows = []
+    for facts in view.table.scenarios:
+        changes = ", ".join(f"{key}={_value(value)}" for key, value in facts.changes.items())
+        rows.append((facts.name, facts.suite, facts.stage, changes or DASH, f"{facts.num_episodes:,}", str(facts.seed)))
+    return Table(
+        "worlds_of_scenarios",
+        "What was played: the stage, what differs from the defaults, how many worlds, and their seed.",
+        ("scenario", "suite", "stage", "changes", "worlds", "seed"),
+        tuple(rows),
+        "llllrr",
+        records=tuple(
+            {
+                "scenario": facts.name,
+                "suite": facts.suite,
+                "family": facts.family,
+                "factor": facts.factor,
+                "level": facts.level,
+                "stage": facts.stage,
+                "question": facts.question,
+                "changes": json.dumps(facts.changes, sort_keys=True),
+                "worlds": facts.num_episodes,
+                "seed": facts.seed,
+            }
+            for facts in view.table.scenarios
+        ),
+    )
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
