@@ -1,3 +1,5 @@
+from robonav_ray.fronts.compare_call import compare as compare
+from robonav_ray.fronts.compare_call import exam as exam
 from robonav_ray.fronts.curriculum_system import CurriculumLearningSystem as CurriculumLearningSystem
 from robonav_ray.fronts.device_manager import DeviceManager as DeviceManager
 from robonav_ray.fronts.distributed_trainer import DistributedTrainer as DistributedTrainer

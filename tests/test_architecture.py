@@ -181,6 +181,7 @@ def test_files_are_opened_by_plain_files_alone() -> None:
 PROBED = {
     "algo/own_network.py": "the user's network",
     "config/yaml_document.py": "PyYAML's events and errors",
+    "fronts/compare_call.py": "what the user gives as an entrant",
     "fronts/curriculum_objective.py": "a trial of Optuna, or what the user gives in its place",
     "fronts/device_manager.py": "what psutil has on this platform",
     "fronts/device_memory.py": "what the C library and os have on this platform",

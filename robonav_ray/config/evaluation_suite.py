@@ -67,6 +67,8 @@ class Scenario(Section):
     """How far: the scenarios of one factor are a curve over it."""
     changes: Changes = Field(default_factory=dict)
     """What differs from the defaults: ``env.world.KEY`` of the worlds, ``level.KEY`` of the stage."""
+    planners: Changes = Field(default_factory=dict)
+    """What differs for planners alone, which have no sensor and body of their own: ``env.world.KEY``."""
     stage: ShownName = "full_challenge"
     """Stage of the default curriculum that is played, by name."""
     num_episodes: int = Field(default=1000, ge=MIN_EPISODES)
@@ -77,6 +79,7 @@ class Scenario(Section):
     @model_validator(mode="after")
     def _worlds_can_be(self) -> Scenario:
         self.worlds()
+        self.worlds(planner=True)
         return self
 
     @property
@@ -84,16 +87,22 @@ class Scenario(Section):
         """Number of the stage, from 0; the worlds of two stages differ also where all else is equal."""
         return stage_number(self.stage, [stage.name for stage in _stages()])
 
-    def worlds(self, own: Mapping[str, Any] | None = None) -> tuple[WorldConfig, LevelConfig]:
-        """Return the worlds and the stage, with the sensor and the body ``own`` (keys of ``WorldConfig``) under what
-        the scenario names.
+    def worlds(
+        self, own: Mapping[str, Any] | None = None, *, planner: bool = False, more: Mapping[str, Any] | None = None
+    ) -> tuple[WorldConfig, LevelConfig]:
+        """Return the worlds and the stage, with the sensor and the body ``own`` (keys of ``WorldConfig``) under what the scenario names.
+
+        Args:
+            own: Of the entrant; None takes those of the scenario's profile.
+            planner: Whether it is a planner.
+            more: Further changes.
 
         Raises:
             ConfigError: Naming the key that cannot be, or does not go with the others.
         """
         world: dict[str, Any] = {}
         level = _stages()[self.stage_index].level.model_dump(mode="json")
-        for key, value in self.changes.items():
+        for key, value in {**self.changes, **(self.planners if planner else {}), **(more or {})}.items():
             if key.startswith(_WORLD):
                 _put(world, key.removeprefix(_WORLD), value, key)
             elif key.startswith(_LEVEL):
@@ -121,6 +130,7 @@ class ScenarioKeys(Section):
     level: float | None = None
     changes: Changes = Field(default_factory=dict)
     """On top of those of the suite."""
+    planners: Changes = Field(default_factory=dict)
     stage: ShownName | None = None
     num_episodes: int | None = Field(default=None, ge=MIN_EPISODES)
     seed: int | None = Field(default=None, ge=0, lt=2**31)
@@ -215,6 +225,7 @@ class Suite(Section):
     stage: ShownName = "full_challenge"
     changes: Changes = Field(default_factory=dict)
     """Under those of each scenario."""
+    planners: Changes = Field(default_factory=dict)
     num_episodes: int = Field(default=1000, ge=MIN_EPISODES)
     seed: int = Field(default=HELD_OUT_SEED, ge=0, lt=2**31)
     scenarios: tuple[ScenarioKeys, ...] = ()
@@ -253,7 +264,9 @@ class Suite(Section):
         for where, keys in given:
             said = {key: value for key, value in keys.items() if value is not None}
             changes = {**self.changes, **said.get("changes", {})}
-            found.append(check_section(Scenario, {**common, **said, "changes": changes}, where))
+            planners = {**self.planners, **said.get("planners", {})}
+            keys = {**common, **said, "changes": changes, "planners": planners}
+            found.append(check_section(Scenario, keys, where))
         return tuple(found)
 
 

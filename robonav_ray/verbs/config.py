@@ -7,17 +7,16 @@ import typer
 from robonav_ray.verbs.arguments import Overrides, load_config
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
+_VERBS = {"run": "train", "search": "tune", "suite": "compare"}
 config_app = typer.Typer(no_args_is_help=True, help="Look at a config, or check one.")
 
 
 @config_app.command("list", epilog="Example: `robonav config list`, then `robonav train quick`")
 def config_list(json: Json = False) -> None:
-    """List the configs that come with the package, which train, tune and config take by name, and the question that
-    each answers.
-    """
+    """List the configs that come with the package, which the verbs take by name, and the question that each answers."""
     from robonav_ray.config.shipped import shipped_configs
 
-    found = [config for kind in ("run", "search") for config in shipped_configs(kind)]
+    found = [config for kind in ("run", "search", "suite") for config in shipped_configs(kind)]
     if json:
         print_json([{"name": c.name, "kind": c.kind, "path": c.path, "question": c.question} for c in found])
         return
@@ -27,7 +26,7 @@ def config_list(json: Json = False) -> None:
     for name in ("verb", "name", "question"):
         table.add_column(name, no_wrap=name != "question")
     for config in found:
-        table.add_row("train" if config.kind == "run" else "tune", config.name, config.question)
+        table.add_row(_VERBS[config.kind], config.name, config.question)
     screen_beside(False, soft_wrap=False).print(table)
 
 

@@ -1,0 +1,268 @@
+"""An exam: every entrant plays every scenario, on the same worlds, episode by episode.
+
+::
+
+    entrant, scenario --seat_of--> Seat (worlds, stage, seed), or why there is none
+    Seat --play--> Played (EpisodeTable, Decisions) --> a cell of the ExamTable
+
+Worlds are those of ``robonav evaluate``: their seed comes from the scenario's and the number of its stage. What an entrant senses
+and how its body turns has no part in how worlds are drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+from robonav_ray.compiled import fingerprint
+from robonav_ray.config.evaluation_suite import Scenario, Suite
+from robonav_ray.config.load import ConfigError
+from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
+from robonav_ray.evaluation.entrants import DEFAULT_GAMMA, Entrant, cannot_drive
+from robonav_ray.evaluation.episodes import Act, EpisodeTable, EvaluationProgress, evaluate_policy
+from robonav_ray.evaluation.exam_table import Cell, Decisions, ScenarioFacts
+from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.actions import action_table
+from robonav_ray.worlds.kernels.observation import ObservationLayout
+from robonav_ray.worlds.kernels.randomization import check_levels, max_circles
+from robonav_ray.worlds.vector_env import NavVectorEnv
+
+NUM_WORLDS = 256
+"""Worlds side by side."""
+SINGLE_DECISIONS = 100
+"""Decisions for one world alone whose time is taken."""
+SEE_SCAN = {"env.world.observation": "lidar"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A scenario as it stands in an exam."""
+
+    suite: str
+    scenario: Scenario
+
+    @property
+    def facts(self) -> ScenarioFacts:
+        """What the table of the exam says of it."""
+        s = self.scenario
+        world, level = s.worlds()
+        return ScenarioFacts(
+            name=s.name,
+            question=s.question or "",
+            suite=self.suite,
+            family=s.family,
+            factor=s.factor or "",
+            level=s.level,
+            stage=s.stage,
+            changes={**s.changes, **({"planners": s.planners} if s.planners else {})},
+            num_episodes=s.num_episodes,
+            seed=s.seed,
+            step_s=world.dt_s,
+            max_steps=level.max_steps,
+        )
+
+
+def questions_of(suites: Sequence[Suite], num_episodes: int | None = None) -> list[Question]:
+    """Return the scenarios of ``suites``; with ``num_episodes`` each has so many."""
+    changed = {} if num_episodes is None else {"num_episodes": num_episodes}
+    return [Question(suite.name, scenario.model_copy(update=changed)) for suite in suites for scenario in suite.all_scenarios()]
+
+
+@dataclass(frozen=True)
+class Seat:
+    """The worlds that one entrant plays one scenario in."""
+
+    world: WorldConfig
+    levels: tuple[LevelConfig, ...]
+    """The last one is played; others only make room in the observation."""
+    seed: int
+    gamma: float
+    num_episodes: int
+
+    @property
+    def level(self) -> LevelConfig:
+        """The stage that is played."""
+        return self.levels[-1]
+
+    def make_env(self, first_world: int, num_worlds: int) -> NavVectorEnv:
+        """Return worlds that stay as they are when an episode has ended: only the first one counts."""
+        env = NavVectorEnv(
+            num_worlds * self.world.num_robots,
+            world=self.world,
+            levels=self.levels,
+            seed=self.seed,
+            gamma=self.gamma,
+            first_world=first_world,
+            autoreset_mode=AutoresetMode.DISABLED,
+            copy=False,
+        )
+        env.set_level(len(self.levels) - 1)
+        return env
+
+    @property
+    def key(self) -> str:
+        """Changes when the worlds may."""
+        content = {
+            "world": self.world.model_dump(mode="json"),
+            "levels": [level.model_dump(mode="json") for level in self.levels],
+            "plays": [self.seed, self.num_episodes, self.gamma],
+            "kernels": fingerprint(),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def seat_of(entrant: Entrant, scenario: Scenario) -> Seat | str:
+    """Return the worlds in which ``entrant`` plays ``scenario``, or in one sentence why it cannot."""
+    outfit = entrant.outfit
+    see = SEE_SCAN if entrant.needs_scan and not (outfit is not None and outfit.observation == "lidar") else {}
+    own = None if outfit is None else outfit.keys
+    if own is not None and see:
+        own = {**own, "lidar": {}}  # that of a true-state run has never been looked through
+    try:
+        world, level = scenario.worlds(own, planner=entrant.is_planner, more=see)
+        check_levels(world, (level,))
+    except ConfigError as error:
+        return str(error)
+    except ValueError as error:
+        return f"the stage does not go with these worlds: {error}"
+    levels = (*_room_for(outfit.levels if outfit is not None else (), world, level), level)
+    table = action_table(world.robot)
+    obs_dim = ObservationLayout.of(world, max(max_circles(one) for one in levels)).size
+    refused = entrant.refusal(obs_dim, None if table is None else len(table))
+    if refused is not None:
+        return refused
+    seed = seed_for(scenario.seed, ROLE_EVALUATION, scenario.stage_index)
+    num_episodes = min(scenario.num_episodes, entrant.most_episodes or scenario.num_episodes)
+    seat = Seat(world, levels, seed, DEFAULT_GAMMA if outfit is None else outfit.gamma, num_episodes)
+    env = seat.make_env(0, 1)
+    try:
+        return cannot_drive(entrant, env) or seat
+    finally:
+        env.close()
+
+
+def _room_for(trained: tuple[LevelConfig, ...], world: WorldConfig, level: LevelConfig) -> tuple[LevelConfig, ...]:
+    """Return the fullest stage of the training where an observation has a place for every circle, and ``level`` has fewer."""
+    if world.observation != "state" or not trained:
+        return ()
+    fullest = max(trained, key=max_circles)
+    return (level.model_copy(update={"num_dynamic": max_circles(fullest), "num_static": 0}),) if _fuller(fullest, level) else ()
+
+
+def _fuller(one: LevelConfig, other: LevelConfig) -> bool:
+    return max_circles(one) > max_circles(other)
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of a cell."""
+
+    episodes: EpisodeTable
+    decisions: Decisions
+
+
+def play(
+    entrant: Entrant, seat: Seat, progress: Callable[[EvaluationProgress], None] | None = None, num_worlds: int = NUM_WORLDS
+) -> Played:
+    """Play the episodes of a cell, and take the time of the decisions.
+
+    Raises:
+        EntrantError: When the entrant fails.
+    """
+    clock = _Clock(entrant)
+    episodes = evaluate_policy(
+        clock.act,
+        lambda first, count: clock.begin(seat.make_env(first, count)),
+        seat.num_episodes,
+        num_worlds=num_worlds,
+        step_s=seat.world.dt_s,
+        max_steps=seat.level.max_steps,
+        cut_off_after=seat.level.max_steps,
+        progress=progress,
+    )
+    return Played(episodes, clock.decisions(_decide_alone(entrant, seat)))
+
+
+class _Clock:
+    """Acts as an entrant does, and takes the time of each call."""
+
+    def __init__(self, entrant: Entrant) -> None:
+        self._entrant = entrant
+        self._act: Act | None = None
+        self._ended = np.zeros(0)
+        self._lanes = 0
+        self.seconds = list[float]()
+        """Of each call, for one world that was still under way."""
+
+    def begin(self, env: NavVectorEnv) -> NavVectorEnv:
+        """Act in ``env`` from now on."""
+        self._act, self._lanes = self._entrant.act_for(env), max(self._lanes, env.num_envs)
+        self._ended = env.worlds.state.lane[:, :, lay.ENDED]
+        return env
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        assert self._act is not None
+        running = max(1, int(np.count_nonzero(self._ended == 0)))
+        began = time.perf_counter()
+        action = self._act(obs)
+        self.seconds.append((time.perf_counter() - began) / running)
+        return action
+
+    def decisions(self, alone: Sequence[float]) -> Decisions:
+        """Return the time of all calls so far, and of those in a world ``alone``."""
+        p50, p99 = np.percentile(self.seconds, (50, 99)).tolist()
+        single_p50, single_p99 = np.percentile(alone, (50, 99)).tolist()
+        return Decisions(p50, p99, len(self.seconds), self._lanes, single_p50, single_p99)
+
+
+def _decide_alone(entrant: Entrant, seat: Seat) -> list[float]:
+    """Return the seconds of each of up to SINGLE_DECISIONS decisions in one world alone."""
+    env, clock = seat.make_env(0, 1), _Clock(entrant)
+    try:
+        clock.begin(env)
+        obs, _ = env.reset()
+        while len(clock.seconds) < SINGLE_DECISIONS:
+            obs, _, terminated, truncated, _ = env.step(clock.act(obs))
+            if (terminated | truncated).any():
+                break
+    finally:
+        env.close()
+    return clock.seconds
+
+
+@dataclass(frozen=True)
+class ExamPlan:
+    """All cells of an exam, before any is played."""
+
+    entrants: tuple[Entrant, ...]
+    questions: tuple[Question, ...]
+    seats: dict[Cell, Seat]
+    missing: dict[Cell, str]
+    """Why a cell cannot be played."""
+
+    @classmethod
+    def of(cls, entrants: Sequence[Entrant], questions: Sequence[Question]) -> ExamPlan:
+        """Return the plan of everybody in every scenario."""
+        seats: dict[Cell, Seat] = {}
+        missing: dict[Cell, str] = {}
+        for e, entrant in enumerate(entrants):
+            for s, question in enumerate(questions):
+                seat = seat_of(entrant, question.scenario)
+                if isinstance(seat, str):
+                    missing[e, s] = seat
+                else:
+                    seats[e, s] = seat
+        return cls(tuple(entrants), tuple(questions), seats, missing)
+
+    def key(self, cell: Cell) -> str:
+        """Return what the result of a cell depends on, as a hash: cells of one key are the same episodes."""
+        content: list[Any] = [self.entrants[cell[0]].fingerprint, self.seats[cell].key]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

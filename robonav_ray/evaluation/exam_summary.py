@@ -1,0 +1,89 @@
+"""An exam in the terminal: success of every entrant in every scenario, what each knows, and what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from robonav_ray.evaluation.exam_table import ExamTable
+from robonav_ray.evaluation.statistics import Summary, summarize
+from robonav_ray.screen import Screen
+
+_SCENARIO, _CELL = 26, 24
+"""Least width of the columns, in characters."""
+
+
+def summaries(table: ExamTable, confidence: float = 0.95) -> dict[tuple[int, int], Summary]:
+    """Return the figures of every cell that was played."""
+    cells = ((e, s) for e in range(len(table.entrants)) for s in range(len(table.scenarios)))
+    return {cell: summarize(table.cell(*cell), confidence) for cell in cells if cell not in table.missing}
+
+
+def print_exam(table: ExamTable, screen: Screen) -> None:
+    """Show success with its Wilson interval, a row for each scenario and a column for each entrant, and below what one must know."""
+    found = summaries(table)
+    fitting = max(1, (screen.width - _SCENARIO) // _CELL)
+    for first in range(0, len(table.entrants), fitting):
+        shown = range(first, min(first + fitting, len(table.entrants)))
+        rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        rows.add_column("success", overflow="fold")
+        for e in shown:
+            rows.add_column(table.entrants[e].name, justify="right", overflow="fold")
+        for s, scenario in enumerate(table.scenarios):
+            rows.add_row(scenario.name, *(_success(found.get((e, s))) for e in shown))
+        rows.add_row("knows", *(table.entrants[e].knows for e in shown), style="dim")
+        rows.add_row("decides in, one world", *(_decides(table, e) for e in shown), style="dim")
+        screen.print(rows, soft_wrap=False)
+    for (e, s), why in table.missing.items():
+        screen.print(f"- {table.entrants[e].name} in {table.scenarios[s].name}: {why}")
+    for e, entrant in enumerate(table.entrants):
+        played = {found[e, s].num_episodes for s in range(len(table.scenarios)) if (e, s) in found}
+        wanted = {table.scenarios[s].num_episodes for s in range(len(table.scenarios)) if (e, s) in found}
+        if played != wanted:
+            screen.print(f"{entrant.name}: played {entrant.provenance.get('episodes', 'fewer episodes')}")
+    screen.print(_caption(table), style="dim italic", soft_wrap=False)
+
+
+def to_dict(table: ExamTable) -> dict[str, Any]:
+    """Return the summary as JSON takes it."""
+    found = summaries(table)
+    rows = [
+        {
+            "entrant": table.entrants[e].name,
+            "scenario": table.scenarios[s].name,
+            "num_episodes": summary.num_episodes,
+            "success": None if summary.success is None else vars(summary.success),
+            "collision": None if summary.collision is None else vars(summary.collision),
+            "timeout": None if summary.timeout is None else vars(summary.timeout),
+            "time_success_s": None if summary.time_success_s is None else vars(summary.time_success_s),
+            "decision_p50_s": table.decisions[e, s].single_p50_s if (e, s) in table.decisions else None,
+        }
+        for (e, s), summary in found.items()
+    ]
+    missing = [
+        {"entrant": table.entrants[e].name, "scenario": table.scenarios[s].name, "reason": why}
+        for (e, s), why in table.missing.items()
+    ]
+    entrants = [{"name": one.name, "kind": one.kind, "knows": one.knows, "method": one.method} for one in table.entrants]
+    return {"format_version": 1, "entrants": entrants, "cells": rows, "missing": missing}
+
+
+def _success(summary: Summary | None) -> str:
+    if summary is None or summary.success is None:
+        return "-"
+    rate = summary.success
+    return f"{rate.frac:.1%} ({rate.low:.1%} to {rate.high:.1%})"
+
+
+def _decides(table: ExamTable, entrant: int) -> str:
+    times = [told.single_p50_s for (e, _), told in table.decisions.items() if e == entrant and told.single_p50_s is not None]
+    return "-" if not times else f"{sorted(times)[len(times) // 2] * 1e3:.3f} ms"
+
+
+def _caption(table: ExamTable) -> str:
+    seeds = sorted({scenario.seed for scenario in table.scenarios})
+    return (
+        f"held-out seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}, the same worlds for everybody; in brackets 95% intervals "
+        "(Wilson)"
+    )

@@ -1,0 +1,237 @@
+"""From what a user names to entrants: a run, a checkpoint, a planner, a function ``module:function``, another library's policy.
+
+Each word may have a name before it: ``ours=runs/curriculum-20261122-181500``. A glob (``runs/seed*``) stands for all that it finds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import glob
+import hashlib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from robonav_ray.config import RunConfig
+from robonav_ray.evaluation.entrants import (
+    LIDAR_ONLY,
+    TRUE_STATE,
+    Entrant,
+    EntrantError,
+    FunctionEntrant,
+    Outfit,
+    PlannerEntrant,
+    PolicyEntrant,
+)
+from robonav_ray.evaluation.exam_table import EntrantFacts
+from robonav_ray.files.locations import is_uri
+from robonav_ray.files.plain_files import read_bytes
+from robonav_ray.planners.base import PLANNERS, find_planner
+from robonav_ray.runs.located import LocatedRun, located, whole_uri
+from robonav_ray.runs.policies import load_policy, read_policy
+from robonav_ray.runs.run_directory import RunDirectoryError
+from robonav_ray.runs.task import describe_task
+from robonav_ray.text import one_line
+from robonav_ray.user_code import load_user_code
+
+CALLABLES = "robonav_ray.policies"
+"""Group of entry points that act."""
+_KNOWS = {"scan": LIDAR_ONLY}
+"""Planners that see what a policy sees are said to know the same."""
+_NOT_METHOD = ("seed", "name", "output_dir", "tracking", "checkpoint", "evaluation", "runtime")
+"""What differs between the seeds of one method, or says where files go and how it runs."""
+
+SLOW, SLOW_EPISODES = frozenset(("lookahead", "mppi")), 200
+"""Planners that search ahead play the first episodes of a scenario only; the table says so."""
+
+LoadForeign = Callable[[str, str], FunctionEntrant | None]
+"""(word, name) -> another library's policy; None when it is none. Unpickles, so that it is asked only with ``--trust``."""
+
+
+def find_entrants(
+    words: Sequence[str | Mapping[str, Callable[..., Any]]],
+    *,
+    foreign: LoadForeign,
+) -> list[Entrant]:
+    """Return the entrants that ``words`` name, in their order; functions may stand among them by name.
+
+    Planners and functions get the sensor and the body of the first run among them, where there is one.
+
+    Raises:
+        UserError: Naming the first that cannot take part, and what to do.
+    """
+    found = list[Entrant]()
+    for word in words:
+        if isinstance(word, Mapping):
+            found += [_function(function, name, name, "") for name, function in word.items()]
+        else:
+            name, told = _split_name(word)
+            found += [_entrant(one, name, foreign) for one in _globbed(told)]
+    if not found:
+        raise EntrantError("no entrant is named; name runs, planners or functions")
+    first = next((entrant.outfit for entrant in found if entrant.outfit is not None), None)
+    return [_dressed(entrant, first) for entrant in _named_apart(found)]
+
+
+def _split_name(word: str) -> tuple[str | None, str]:
+    name, equals, rest = word.partition("=")
+    if equals and rest and name and "/" not in name and not os.path.lexists(word):
+        return one_line(name), rest
+    return None, word
+
+
+def _globbed(word: str) -> list[str]:
+    if not any(mark in word for mark in "*?[") or os.path.lexists(word) or is_uri(whole_uri(word)):
+        return [word]
+    if not (paths := sorted(glob.glob(word))):
+        raise EntrantError(f"{word}: finds nothing")
+    return paths
+
+
+def _entrant(word: str, name: str | None, foreign: LoadForeign) -> Entrant:
+    plain, colon, rest = word.partition(":")
+    if plain in PLANNERS:
+        return _planner(word, name or word)
+    path = Path(word)
+    if path.exists() and (other := foreign(word, name or path.name)) is not None:
+        return other
+    if colon and rest and not path.exists() and "/" not in word and not is_uri(whole_uri(word)):
+        function = load_user_code(word, CALLABLES, "entrant")
+        return _function(function, name or word, word, _source_hash(plain))
+    if not word or (not path.exists() and not is_uri(whole_uri(word)) and "/" not in word):
+        near = difflib.get_close_matches(plain, PLANNERS, n=1, cutoff=0.6)
+        meant = f"did you mean {near[0]!r}?" if near else ", ".join(PLANNERS)
+        raise EntrantError(f"{word or repr(word)}: is no run directory here, no planner ({meant}) and no module:function")
+    with located(word) as run:
+        return _policy(run, word, name)
+
+
+def _policy(found: LocatedRun, word: str, name: str | None) -> PolicyEntrant:
+    config, task = found.run.config, describe_task(found.run.config)
+    if not task.is_native:
+        raise EntrantError(
+            f"{found.shown}: was trained on env.id={task.env_id}, and an exam is in our worlds; `robonav evaluate` judges it"
+        )
+    snapshot = read_policy(found.checkpoint, config.evaluation.weights)
+    weights = hashlib.sha256()
+    for array_name, array in zip(snapshot.names, snapshot.arrays, strict=True):
+        weights.update(f"{array_name} {array.shape}".encode() + array.tobytes())
+    outfit = Outfit.of(config.env.world, config.algo.gamma, task.levels)
+    is_checkpoint = Path(word.rstrip("/")).name == found.checkpoint.path.name
+    method = _method(config)
+    facts = EntrantFacts(
+        name=name or (f"{found.run.path.name}/{found.checkpoint.path.name}" if is_checkpoint else found.run.path.name),
+        kind="checkpoint" if is_checkpoint else "run",
+        knows=outfit.knows,
+        method=f"{method}@{found.checkpoint.counters.env_steps}" if is_checkpoint else method,
+        train_seed=config.seed,
+        source=found.shown,
+        provenance={
+            "checkpoint": found.checkpoint.path.name,
+            "env_steps": str(found.checkpoint.counters.env_steps),
+            "policy_version": str(snapshot.version),
+            "weights": config.evaluation.weights,
+            "weights_sha256": weights.hexdigest(),
+            "git_revision": str(_last_session(found).get("git_revision")),
+        },
+    )
+    acting = {"algo": config.algo.model_dump(mode="json"), "weights": weights.hexdigest()}
+    policy = load_policy(found.checkpoint, config, task)
+    return PolicyEntrant(facts=facts, outfit=outfit, fingerprint=_hash(acting), policy=policy)
+
+
+def _method(config: RunConfig) -> str:
+    """Return a name that the seeds of one config share, and no other config has."""
+    sections = {key: value for key, value in config.sections_in_use().items() if key not in _NOT_METHOD}
+    return f"{config.name}-{_hash(sections)[:6]}"
+
+
+def _last_session(found: LocatedRun) -> dict[str, Any]:
+    sessions = found.run.read_json("run.json").get("sessions")
+    last = sessions[-1] if isinstance(sessions, list) and sessions else {}
+    return last if isinstance(last, dict) else {}
+
+
+def _planner(word: str, name: str) -> PlannerEntrant:
+    spec, settings = find_planner(word)
+    said = {**spec.defaults, **settings}
+    most = SLOW_EPISODES if spec.name in SLOW else None
+    slow = {} if most is None else {"episodes": f"the first {most} of each scenario, because it is slow"}
+    facts = EntrantFacts(
+        name=name,
+        kind="planner",
+        knows=_KNOWS.get(spec.knows, spec.knows),
+        method=name,
+        train_seed=None,
+        source=word,
+        provenance={
+            "settings": json.dumps(said, sort_keys=True, default=str),
+            "what": spec.text,
+            "tuned": spec.tuning.how,
+            **slow,
+        },
+    )
+    return PlannerEntrant(
+        facts=facts,
+        outfit=None,
+        fingerprint=_hash({"planner": spec.name, **said}),
+        name=word,
+        needs_scan=spec.knows == "scan",
+        is_planner=True,
+        most_episodes=most,
+    )
+
+
+def _function(function: Callable[..., Any], name: str, source: str, digest: str) -> FunctionEntrant:
+    facts = EntrantFacts(name, "callable", LIDAR_ONLY, name, None, source, {"source_sha256": digest} if digest else {})
+    digest_of_all = _hash({"function": source, "sha256": digest})
+    return FunctionEntrant(facts=facts, outfit=None, fingerprint=digest_of_all, function=function)
+
+
+def _source_hash(module: str) -> str:
+    """Return the hash of the file that a module was imported from: with another one it has to play again."""
+    file = sys.modules[module].__file__ if module in sys.modules else None
+    return "" if file is None else hashlib.sha256(read_bytes(Path(file), follow=True)).hexdigest()
+
+
+def _named_apart(found: Sequence[Entrant]) -> list[Entrant]:
+    """Return the entrants, those of one name by their source instead."""
+    count = Counter(entrant.facts.name for entrant in found)
+    apart = [_renamed(entrant, entrant.facts.source) if count[entrant.facts.name] > 1 else entrant for entrant in found]
+    for name, number in Counter(entrant.facts.name for entrant in apart).items():
+        if number > 1:
+            raise EntrantError(f"{name}: takes part twice; name each once, or give each a name (mine={name})")
+    return apart
+
+
+def _renamed(entrant: Entrant, name: str) -> Entrant:
+    return dataclasses.replace(entrant, facts=dataclasses.replace(entrant.facts, name=name))
+
+
+def _dressed(entrant: Entrant, first: Outfit | None) -> Entrant:
+    """Give one that has no sensor and body of its own those of the first run."""
+    if entrant.outfit is not None or first is None:
+        return entrant
+    dressed = dataclasses.replace(entrant, outfit=first)
+    if isinstance(dressed, FunctionEntrant) and first.knows == TRUE_STATE and dressed.facts.kind == "callable":
+        return dataclasses.replace(dressed, facts=dataclasses.replace(dressed.facts, knows=TRUE_STATE))
+    return dressed
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def refuse_trained_on(entrants: Sequence[Entrant], seed: int, what: str) -> None:
+    """Raise RunDirectoryError when an entrant was trained with the seed of the worlds of ``what``: they would not be held out."""
+    for entrant in entrants:
+        if entrant.facts.train_seed == seed:
+            raise RunDirectoryError(
+                f"{what}: seed {seed} is the one that {entrant.facts.name} was trained with, so its worlds would not be held out; "
+                "give the suite another seed"
+            )

@@ -1,0 +1,96 @@
+"""The cells of an exam as they are finished: each an exam of its own, so that a broken-off one goes on where it was.
+
+::
+
+    DIR/cells/KEY/episodes.parquet, exam.json      KEY is a hash of all that the cell depends on
+    DIR/.lock                                      held by the command that plays
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from robonav_ray.evaluation.exam import ExamPlan, Played
+from robonav_ray.evaluation.exam_table import EXAM_JSON, Cell, ExamTable, ExamTableError
+from robonav_ray.files.plain_files import check_folder, is_plain, open_lock
+
+CELLS = "cells"
+
+
+@dataclass(frozen=True)
+class KeptCells:
+    """The finished cells in the folder of an exam."""
+
+    folder: Path
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, which is made if missing, while cells are played.
+
+        Raises:
+            ExamTableError: When another command does, or it is the folder of something else.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        check_folder(self.folder / CELLS)
+        others = [path.name for path in self.folder.iterdir()]
+        if others and not {CELLS, EXAM_JSON, ".lock"} & set(others):
+            raise ExamTableError(
+                f"--out {self.folder}: holds something else ({sorted(others)[0]}); name a new folder, or that of an exam"
+            )
+        with open_lock(self.folder / ".lock") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ExamTableError(
+                    f"{self.folder}: another command is playing this exam; wait for it, or name another folder"
+                ) from None
+            yield
+
+    def has(self, key: str) -> bool:
+        """Whether the cell ``key`` is finished."""
+        return is_plain(self.folder / CELLS / key / EXAM_JSON)
+
+    def write(self, plan: ExamPlan, cell: Cell, played: Played) -> None:
+        """Keep what came of a cell; its ``exam.json``, written last, makes it finished."""
+        entrant, question = plan.entrants[cell[0]].facts, plan.questions[cell[1]].facts
+        table = ExamTable.of_cells([entrant], [question], {(0, 0): played.episodes}, decisions={(0, 0): played.decisions})
+        table.save(self.folder / CELLS / plan.key(cell))
+
+    def read(self, plan: ExamPlan, cell: Cell) -> Played:
+        """Return what came of a finished cell.
+
+        Raises:
+            ExamTableError: When its files are damaged.
+        """
+        folder = self.folder / CELLS / plan.key(cell)
+        try:
+            table = ExamTable.load(folder)
+            seat, episodes = plan.seats[cell], table.cell(0, 0)
+            if episodes.num_episodes != seat.num_episodes or (0, 0) not in table.decisions:
+                raise ExamTableError(f"{folder}: holds {episodes.num_episodes} episodes in place of {seat.num_episodes}")
+        except ExamTableError as error:
+            raise ExamTableError(f"{error}; remove {folder}, and the same command plays it again") from None
+        return Played(episodes, table.decisions[0, 0])
+
+    def table(self, plan: ExamPlan, provenance: dict[str, object]) -> ExamTable:
+        """Return the table of all cells of ``plan``, each of which is finished or missing."""
+        played = {cell: self.read(plan, cell) for cell in plan.seats}
+        return ExamTable.of_cells(
+            [entrant.facts for entrant in plan.entrants],
+            [question.facts for question in plan.questions],
+            {cell: one.episodes for cell, one in played.items()},
+            missing=plan.missing,
+            decisions={cell: one.decisions for cell, one in played.items()},
+            provenance=provenance,
+        )
+
+    def open_cells(self, plan: ExamPlan) -> list[Cell]:
+        """Return the cells that are still to be played, one of those that are the same."""
+        first: dict[str, Cell] = {}
+        for cell in plan.seats:
+            first.setdefault(plan.key(cell), cell)
+        return [cell for key, cell in first.items() if not self.has(key)]

@@ -1,0 +1,135 @@
+"""``robonav_ray.compare`` and ``robonav_ray.exam``: what ``robonav compare`` does, and reading what it left."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from robonav_ray.config.evaluation_suite import Suite
+from robonav_ray.config.load_suite import load_suite
+from robonav_ray.errors import UserError
+from robonav_ray.evaluation.exam_table import ExamTable
+from robonav_ray.fronts.foreign_policies import load_foreign
+from robonav_ray.runtime.examination.examine import Where, examine
+from robonav_ray.runtime.examination.order import ExamOrder
+from robonav_ray.runtime.signals import StopRequest, stop_on_interrupt
+from robonav_ray.screen import Screen, plain_screen
+
+WORKER = "robonav_ray.fronts.exam_worker"
+EXAMS = Path("exams")
+Function = Callable[..., Any]
+
+
+def compare(
+    *entrants: str | Path | Mapping[str, str | Path | Function],
+    suite: str | Path | Suite | Sequence[str | Path | Suite] = "quick",
+    out: str | Path | None = None,
+    episodes: int | None = None,
+    seed: int | None = None,
+    trust: bool = False,
+    local: bool = False,
+    address: str | None = None,
+    processes: int | None = None,
+    quiet: bool = False,
+) -> ExamTable:
+    """Have everybody play the same worlds, as ``robonav compare`` does.
+
+    ::
+
+        table = robonav_ray.compare("runs/curriculum-20261122-181500", "orca", {"mine": act}, suite="standard", out="exams/mine")
+        table.cell(0, 0).outcome                     # of each episode of the first entrant in the first scenario
+
+    Args:
+        entrants: Runs, checkpoints, planners by name, ``module:function``; or a mapping of names to any of them, or to functions
+            obs (N, D) float32 -> actions (N,).
+        suite: One suite or several: by name, as YAML files, or made of scenarios.
+        out: Folder of the exam; None takes one below ``exams`` that belongs to these arguments.
+        episodes: Of each scenario, at least 50; None takes what the suites say.
+        seed: Of the worlds; None takes what the suites say.
+        trust: Open Stable-Baselines3 zips and RLlib checkpoints, which runs code that is in them.
+        local: On this machine, without Ray.
+        address: Ray cluster to play on; None takes the one that the program has joined, or RAY_ADDRESS, else the cores of this machine.
+        processes: Side by side on this machine; None takes its cores. With functions among the entrants, this process plays.
+        quiet: Say nothing of how far it is.
+
+    Returns:
+        The table, one row for each entrant, scenario and world; ``out`` holds it as ``episodes.parquet`` and ``exam.json``.
+
+    Raises:
+        UserError: For an entrant that is none or fits no scenario, a suite that is none, too few episodes.
+        KeyboardInterrupt: After Ctrl-C; what is finished is kept, and the same call goes on.
+    """
+    suites = (suite,) if isinstance(suite, str | Path | Suite) else tuple(suite)
+    order = ask(entrants, suites, episodes=episodes, seed=seed, trust=trust)
+    return play(
+        order,
+        default_folder(order) if out is None else Path(out),
+        where=Where(local, address, processes),
+        screen=plain_screen(silent=quiet),
+        stopping=stop_on_interrupt,
+        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+    )
+
+
+def exam(folder: str | Path) -> ExamTable:
+    """Return the exam that ``compare`` has left in ``folder``.
+
+    Raises:
+        UserError: When there is none, or its files are damaged.
+    """
+    return ExamTable.load(Path(folder))
+
+
+def ask(
+    entrants: Sequence[str | Path | Mapping[str, str | Path | Function]],
+    suites: Sequence[str | Path | Suite],
+    *,
+    episodes: int | None = None,
+    seed: int | None = None,
+    trust: bool = False,
+) -> ExamOrder:
+    """Return the order of an exam; UserError for a suite that is none, or too few episodes."""
+    words: list[str] = []
+    functions: dict[str, Function] = {}
+    for entrant in entrants:
+        for name, what in entrant.items() if isinstance(entrant, Mapping) else [("", entrant)]:
+            if isinstance(what, str | Path):
+                words.append(f"{name}={what}" if name and name != str(what) else str(what))
+            elif callable(what):
+                functions[str(name)] = what
+            else:
+                raise UserError(f"{name}: {type(what).__name__} is no entrant; give a run, a planner's name or a function")
+    found = [one if isinstance(one, Suite) else load_suite(Path(one)) for one in suites]
+    if seed is not None:
+        found = [_with_seed(one, seed) for one in found]
+    return ExamOrder(tuple(words), tuple(found), episodes, trust, functions)
+
+
+def default_folder(order: ExamOrder) -> Path:
+    """Return the folder of an exam that names none: the same for the same order, so that the same command goes on."""
+    text = order.to_json() + ",".join(order.functions)
+    return EXAMS / f"{'-'.join(suite.name for suite in order.suites)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def play(
+    order: ExamOrder,
+    out: Path,
+    *,
+    where: Where,
+    screen: Screen,
+    stopping: Callable[[], AbstractContextManager[StopRequest]],
+    command: Sequence[str],
+) -> ExamTable:
+    """Play ``order`` into ``out``; see ``runtime.examination.examine``."""
+    foreign = partial(load_foreign, trust=order.trust)
+    return examine(order, out, foreign=foreign, worker=WORKER, where=where, screen=screen, stopping=stopping, command=command)
+
+
+def _with_seed(suite: Suite, seed: int) -> Suite:
+    scenarios = tuple(scenario.model_copy(update={"seed": seed}) for scenario in suite.scenarios)
+    return suite.model_copy(update={"seed": seed, "scenarios": scenarios})

@@ -1,0 +1,127 @@
+"""``robonav compare`` and its calls: plan, play what is not played yet, write the table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robonav_ray.evaluation.exam import ExamPlan
+from robonav_ray.evaluation.exam_table import Cell, ExamTable
+from robonav_ray.evaluation.find_entrants import LoadForeign
+from robonav_ray.evaluation.kept_cells import KeptCells
+from robonav_ray.runs.located import refuse_unwritable, refuse_uri
+from robonav_ray.runs.session_facts import session_facts
+from robonav_ray.runtime.examination.beside import play_beside
+from robonav_ray.runtime.examination.here import play_here
+from robonav_ray.runtime.examination.order import ExamOrder
+from robonav_ray.runtime.examination.watch import ExamWatch
+from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.watching import EvaluationWatch
+from robonav_ray.screen import Screen
+from robonav_ray.text import path_word
+
+FEW_EPISODES = 4000
+"""So many are played before other processes have started."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where cells are played."""
+
+    local: bool = False
+    """On this machine, without Ray."""
+    address: str | None = None
+    """Ray cluster to join; None takes one that is named by RAY_ADDRESS, or that this process has joined already."""
+    num_processes: int | None = None
+    """Side by side on this machine; None takes its cores."""
+
+    @property
+    def is_over_ray(self) -> bool:
+        """Whether there is a Ray to play on; it is not imported to find out."""
+        if self.local:
+            return False
+        joined = "ray" in sys.modules and sys.modules["ray"].is_initialized()
+        return bool(self.address or os.environ.get("RAY_ADDRESS")) or joined
+
+
+def examine(
+    order: ExamOrder,
+    out: Path,
+    *,
+    foreign: LoadForeign,
+    worker: str,
+    where: Where,
+    screen: Screen,
+    stopping: Callable[[], AbstractContextManager[StopRequest]],
+    command: Sequence[str],
+) -> ExamTable:
+    """Have everybody of ``order`` play, keep it in ``out``, and return the table; what is there already is not played again.
+
+    Args:
+        order: Who plays what.
+        out: Folder of the exam; made if missing.
+        foreign: Opens other libraries' policies.
+        worker: Module whose ``main`` serves as a process of ``beside``.
+        where: On what it is played.
+        screen: Shows how far it is.
+        stopping: Gives the request to stop.
+        command: What was typed, for the table.
+
+    Raises:
+        EvaluationStopped: When it is stopped; what is finished is kept, and the same call goes on.
+        UserError: For what is wrong, before the work, or when an entrant fails.
+    """
+    refuse_uri(out, "--out", "the cells of an exam are kept as they are finished")
+    refuse_unwritable(out, "--out")
+    plan, kept = order.plan(foreign), KeptCells(out)
+    with kept.locked():
+        cells = kept.open_cells(plan)
+        _say_what(plan, cells, out, screen)
+        if cells:
+            with stopping() as stop, EvaluationWatch(screen, stop) as bars:
+                watch = ExamWatch(plan, cells, bars.begin("playing", sum(plan.seats[cell].num_episodes for cell in cells)))
+                _play(plan, cells, kept, watch, order, stop, worker, where)
+        table = kept.table(plan, _provenance(order, command))
+        table.save(out)
+    return table
+
+
+def _play(
+    plan: ExamPlan,
+    cells: Sequence[Cell],
+    kept: KeptCells,
+    watch: ExamWatch,
+    order: ExamOrder,
+    stop: StopRequest,
+    worker: str,
+    where: Where,
+) -> None:
+    if where.is_over_ray:
+        from robonav_ray.runtime.examination.over_ray import play_over_ray
+
+        play_over_ray(plan, cells, kept, watch, where.address)
+        return
+    num_processes = min(where.num_processes or len(os.sched_getaffinity(0)), len(cells))
+    few = where.num_processes is None and watch.num_episodes < FEW_EPISODES
+    if order.functions or num_processes == 1 or few:
+        play_here(plan, cells, kept, watch, stop)
+    else:
+        play_beside(plan, cells, kept, watch, order, worker, num_processes)
+
+
+def _say_what(plan: ExamPlan, cells: Sequence[Cell], out: Path, screen: Screen) -> None:
+    num_there = len({plan.key(cell) for cell in plan.seats}) - len(cells)
+    there = f"; {num_there} cells are there already" if num_there else ""
+    screen.print(
+        f"{len(plan.entrants)} entrants in {len(plan.questions)} scenarios: {len(cells)} cells to play into {path_word(out)}{there}"
+    )
+
+
+def _provenance(order: ExamOrder, command: Sequence[str]) -> dict[str, Any]:
+    facts = session_facts(list(command))
+    return {**facts, "suites": [suite.model_dump(mode="json") for suite in order.suites], "episodes": order.episodes}

@@ -1,0 +1,80 @@
+"""``robonav compare``: everybody plays the same scenarios."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robonav_ray.verbs.as_json import Json, print_json, screen_beside
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\n`robonav compare runs/curriculum-20261122-181500 orca`\n\n"
+    "`robonav compare 'runs/seed*' dwa mine.policies:act --suite robustness --out exams/mine`"
+)
+def compare(
+    entrants: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ENTRANT...",
+            help="Runs, checkpoints, planners (`orca`, untuned `orca:default`), `module:function`, other libraries' policies (`--trust`); "
+            "each may be given a name (`mine=runs/...`).",
+        ),
+    ],
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(help="Suites by name (`robonav config list`) or as YAML files, the option once for each (default: quick)."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the exam (default: one below exams/ that belongs to this command).")
+    ] = None,
+    episodes: Annotated[int | None, typer.Option(help="Episodes of each scenario, at least 50 (default: the suite's).")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the worlds (default: the suite's).")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Open Stable-Baselines3 zips and RLlib checkpoints: that runs code which is in them.")
+    ] = False,
+    local: Annotated[bool, typer.Option("--local", help="On this machine, without Ray.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to play on (default: RAY_ADDRESS, else the cores of this machine).")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes side by side on this machine (default: its cores).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Have everybody play the same worlds, and leave what `robonav report` reads; the same command goes on where it was stopped."""
+    from robonav_ray.evaluation.exam_summary import print_exam, to_dict
+    from robonav_ray.fronts.compare_call import ask, default_folder, play
+    from robonav_ray.runs.session_facts import command_line
+    from robonav_ray.runtime.examination.examine import Where
+    from robonav_ray.runtime.signals import EXIT_RESUME, stop_on_signals
+    from robonav_ray.runtime.watching import EvaluationStopped
+    from robonav_ray.screen import print_commands
+    from robonav_ray.text import command_text, path_word
+
+    screen = screen_beside(json)
+    order = ask(entrants, suite or ("quick",), episodes=episodes, seed=seed, trust=trust)
+    folder = out or default_folder(order)
+    try:
+        table = play(
+            order,
+            folder,
+            where=Where(local, address, processes),
+            screen=screen,
+            stopping=partial(stop_on_signals, needs_reader=False),
+            command=command_line(),
+        )
+    except EvaluationStopped:
+        screen.print(f"stopped; the cells that are finished are kept in {path_word(folder)}, and the same command goes on")
+        raise typer.Exit(EXIT_RESUME) from None
+    if json:
+        print_json({**to_dict(table), "out": folder})
+        return
+    print_exam(table, screen)
+    screen.print(f"written: {path_word(folder)}/episodes.parquet, exam.json", soft_wrap=True)
+    print_commands([(command_text("robonav", "report", path_word(folder)), "PDF and HTML")], screen)
