@@ -163,6 +163,7 @@ OPENED_ELSEWHERE = {
     "runtime/local.py": "after vetting; written into a folder that has just been made",
     "runs/vetting.py": "a member of an archive",
     "runtime/streams.py": "/dev/null",
+    "runtime/examination/worker.py": "its standard output",
     "launch/packing.py": "a member of the archive that is written",
 }
 """Files of the package that open something by other means than plain_files, and why they may."""
