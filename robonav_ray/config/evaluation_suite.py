@@ -90,7 +90,8 @@ class Scenario(Section):
     def worlds(
         self, own: Mapping[str, Any] | None = None, *, planner: bool = False, more: Mapping[str, Any] | None = None
     ) -> tuple[WorldConfig, LevelConfig]:
-        """Return the worlds and the stage, with the sensor and the body ``own`` (keys of ``WorldConfig``) under what the scenario names.
+        """Return the worlds and the stage, with the sensor and the body ``own`` (keys of ``WorldConfig``) under what
+        the scenario names.
 
         Args:
             own: Of the entrant; None takes those of the scenario's profile.

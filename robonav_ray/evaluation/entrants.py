@@ -1,4 +1,4 @@
-"""Who takes part in an exam: policies, planners and functions, all asked for actions in the same way.
+"""Entrants of an exam: policies, planners and functions, all asked for actions in the same way.
 
 ::
 
@@ -69,7 +69,8 @@ class _Acting:
 
     facts: EntrantFacts
     outfit: Outfit | None
-    """What it was trained with; of a planner or a function that of the first run, so that it senses and drives as that does. None takes
+    """What it was trained with; of a planner or a function that of the first run, so that it senses and drives as
+    that does. None takes
     the scenario's."""
     fingerprint: str
     """Changes when what it does may change."""
@@ -80,7 +81,9 @@ class _Acting:
     """Episodes that it plays of a scenario at most, the first ones, because it is slow; None for all."""
 
     def refusal(self, obs_dim: int, num_actions: int | None) -> str | None:
-        """Return why it cannot act on such observations, with so many actions (None: continuous ones); None when it can."""
+        """Return why it cannot act on such observations, with so many actions (None: continuous ones); None when it
+        can.
+        """
         del obs_dim, num_actions
         return None
 
@@ -104,7 +107,9 @@ class PolicyEntrant(_Acting):
         return _mismatch((obs_dim, num_actions), (self.policy.obs_dim, self.policy.num_actions))
 
     def act_for(self, env: NavVectorEnv) -> Act:
-        """Act greedily; lanes that are through are not decided for. What a row decides does not depend on the others."""
+        """Act greedily; lanes that are through are not decided for. What a row decides does not depend on the
+        others.
+        """
         ended, action = env.worlds.state.lane[:, :, lay.ENDED], np.zeros(env.num_envs, np.int32)
 
         def act(obs: np.ndarray) -> np.ndarray:
@@ -141,7 +146,10 @@ class FunctionEntrant(_Acting):
         """Hold its own numbers against those here."""
         if num_actions is None:
             return "takes discrete actions, and they are continuous here"
-        mine = (obs_dim if self.obs_dim is None else self.obs_dim, num_actions if self.num_actions is None else self.num_actions)
+        mine = (
+            obs_dim if self.obs_dim is None else self.obs_dim,
+            num_actions if self.num_actions is None else self.num_actions,
+        )
         return _mismatch((obs_dim, num_actions), mine)
 
     def act_for(self, env: NavVectorEnv) -> Act:
@@ -163,18 +171,20 @@ class FunctionEntrant(_Acting):
             raise EntrantError(f"{self.facts.name}: failed: {type(error).__name__}: {error}") from error
         if action.shape != (len(obs),) or action.dtype.kind not in "iu":
             raise EntrantError(
-                f"{self.facts.name}: returned {action.dtype} {action.shape} for observations {obs.shape}, and ({len(obs)},) whole "
+                f"{self.facts.name}: returned {action.dtype} {action.shape} for observations {obs.shape}, and "
+                f"({len(obs)},) whole "
                 "numbers belong there"
             )
         if len(action) and not 0 <= action.min() <= action.max() < num_actions:
             raise EntrantError(
-                f"{self.facts.name}: returned the actions {action.min()} to {action.max()}, and there are 0 to {num_actions - 1}"
+                f"{self.facts.name}: returned the actions {action.min()} to {action.max()}, and there are 0 to "
+                f"{num_actions - 1}"
             )
         return action
 
 
 Entrant = PolicyEntrant | PlannerEntrant | FunctionEntrant
-"""Somebody who acts in our worlds."""
+"""One who acts in our worlds."""
 
 
 def cannot_drive(entrant: Entrant, env: NavVectorEnv) -> str | None:

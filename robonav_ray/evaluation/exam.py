@@ -5,7 +5,8 @@
     entrant, scenario --seat_of--> Seat (worlds, stage, seed), or why there is none
     Seat --play--> Played (EpisodeTable, Decisions) --> a cell of the ExamTable
 
-Worlds are those of ``robonav evaluate``: their seed comes from the scenario's and the number of its stage. What an entrant senses
+Worlds are those of ``robonav evaluate``: their seed comes from the scenario's and the number of its stage. What an
+entrant senses
 and how its body turns has no part in how worlds are drawn.
 """
 
@@ -29,6 +30,7 @@ from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
 from robonav_ray.evaluation.entrants import DEFAULT_GAMMA, Entrant, cannot_drive
 from robonav_ray.evaluation.episodes import Act, EpisodeTable, EvaluationProgress, evaluate_policy
 from robonav_ray.evaluation.exam_table import Cell, Decisions, ScenarioFacts
+from robonav_ray.evaluation.metrics.meter import start_meter
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.actions import action_table
 from robonav_ray.worlds.kernels.observation import ObservationLayout
@@ -73,7 +75,11 @@ class Question:
 def questions_of(suites: Sequence[Suite], num_episodes: int | None = None) -> list[Question]:
     """Return the scenarios of ``suites``; with ``num_episodes`` each has so many."""
     changed = {} if num_episodes is None else {"num_episodes": num_episodes}
-    return [Question(suite.name, scenario.model_copy(update=changed)) for suite in suites for scenario in suite.all_scenarios()]
+    return [
+        Question(suite.name, scenario.model_copy(update=changed))
+        for suite in suites
+        for scenario in suite.all_scenarios()
+    ]
 
 
 @dataclass(frozen=True)
@@ -150,11 +156,17 @@ def seat_of(entrant: Entrant, scenario: Scenario) -> Seat | str:
 
 
 def _room_for(trained: tuple[LevelConfig, ...], world: WorldConfig, level: LevelConfig) -> tuple[LevelConfig, ...]:
-    """Return the fullest stage of the training where an observation has a place for every circle, and ``level`` has fewer."""
+    """Return the fullest stage of the training where an observation has a place for every circle, and ``level`` has
+    fewer.
+    """
     if world.observation != "state" or not trained:
         return ()
     fullest = max(trained, key=max_circles)
-    return (level.model_copy(update={"num_dynamic": max_circles(fullest), "num_static": 0}),) if _fuller(fullest, level) else ()
+    return (
+        (level.model_copy(update={"num_dynamic": max_circles(fullest), "num_static": 0}),)
+        if _fuller(fullest, level)
+        else ()
+    )
 
 
 def _fuller(one: LevelConfig, other: LevelConfig) -> bool:
@@ -170,7 +182,10 @@ class Played:
 
 
 def play(
-    entrant: Entrant, seat: Seat, progress: Callable[[EvaluationProgress], None] | None = None, num_worlds: int = NUM_WORLDS
+    entrant: Entrant,
+    seat: Seat,
+    progress: Callable[[EvaluationProgress], None] | None = None,
+    num_worlds: int = NUM_WORLDS,
 ) -> Played:
     """Play the episodes of a cell, and take the time of the decisions.
 
@@ -187,6 +202,7 @@ def play(
         max_steps=seat.level.max_steps,
         cut_off_after=seat.level.max_steps,
         progress=progress,
+        meter=start_meter,
     )
     return Played(episodes, clock.decisions(_decide_alone(entrant, seat)))
 
@@ -250,7 +266,7 @@ class ExamPlan:
 
     @classmethod
     def of(cls, entrants: Sequence[Entrant], questions: Sequence[Question]) -> ExamPlan:
-        """Return the plan of everybody in every scenario."""
+        """Return the plan of every entrant in every scenario."""
         seats: dict[Cell, Seat] = {}
         missing: dict[Cell, str] = {}
         for e, entrant in enumerate(entrants):

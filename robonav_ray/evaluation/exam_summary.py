@@ -21,7 +21,9 @@ def summaries(table: ExamTable, confidence: float = 0.95) -> dict[tuple[int, int
 
 
 def print_exam(table: ExamTable, screen: Screen) -> None:
-    """Show success with its Wilson interval, a row for each scenario and a column for each entrant, and below what one must know."""
+    """Show success with its Wilson interval, a row for each scenario and a column for each entrant, and below what
+    one must know.
+    """
     found = summaries(table)
     fitting = max(1, (screen.width - _SCENARIO) // _CELL)
     for first in range(0, len(table.entrants), fitting):
@@ -65,7 +67,9 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
         {"entrant": table.entrants[e].name, "scenario": table.scenarios[s].name, "reason": why}
         for (e, s), why in table.missing.items()
     ]
-    entrants = [{"name": one.name, "kind": one.kind, "knows": one.knows, "method": one.method} for one in table.entrants]
+    entrants = [
+        {"name": one.name, "kind": one.kind, "knows": one.knows, "method": one.method} for one in table.entrants
+    ]
     return {"format_version": 1, "entrants": entrants, "cells": rows, "missing": missing}
 
 
@@ -77,13 +81,16 @@ def _success(summary: Summary | None) -> str:
 
 
 def _decides(table: ExamTable, entrant: int) -> str:
-    times = [told.single_p50_s for (e, _), told in table.decisions.items() if e == entrant and told.single_p50_s is not None]
+    times = [
+        told.single_p50_s for (e, _), told in table.decisions.items() if e == entrant and told.single_p50_s is not None
+    ]
     return "-" if not times else f"{sorted(times)[len(times) // 2] * 1e3:.3f} ms"
 
 
 def _caption(table: ExamTable) -> str:
     seeds = sorted({scenario.seed for scenario in table.scenarios})
     return (
-        f"held-out seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}, the same worlds for everybody; in brackets 95% intervals "
+        f"held-out seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}, the same worlds for all; in "
+        f"brackets 95% intervals "
         "(Wilson)"
     )

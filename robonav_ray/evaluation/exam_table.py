@@ -7,7 +7,7 @@
     episodes.parquet    entrant, scenario (numbers in exam.json), world, and the columns of the episode; NaN where it
                         was not told
 
-The files may come from somebody else, so every value is vetted when they are read.
+The files may come from another person, so every value is vetted when they are read.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""From what a user names to entrants: a run, a checkpoint, a planner, a function ``module:function``, another library's policy.
+"""From what a user names to entrants: a run, a checkpoint, a planner, a function ``module:function``, another
+library's policy.
 
-Each word may have a name before it: ``ours=runs/curriculum-20261122-181500``. A glob (``runs/seed*``) stands for all that it finds.
+Each word may have a name before it: ``ours=runs/curriculum-20261122-181500``. A glob (``runs/seed*``) stands for all
+that it finds.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ SLOW, SLOW_EPISODES = frozenset(("lookahead", "mppi")), 200
 """Planners that search ahead play the first episodes of a scenario only; the table says so."""
 
 LoadForeign = Callable[[str, str], FunctionEntrant | None]
-"""(word, name) -> another library's policy; None when it is none. Unpickles, so that it is asked only with ``--trust``."""
+"""(word, name) -> another library's policy; None when it is none. Unpickles, so that it is asked only with
+``--trust``.
+"""
 
 
 def find_entrants(
@@ -106,7 +110,9 @@ def _entrant(word: str, name: str | None, foreign: LoadForeign) -> Entrant:
     if not word or (not path.exists() and not is_uri(whole_uri(word)) and "/" not in word):
         near = difflib.get_close_matches(plain, PLANNERS, n=1, cutoff=0.6)
         meant = f"did you mean {near[0]!r}?" if near else ", ".join(PLANNERS)
-        raise EntrantError(f"{word or repr(word)}: is no run directory here, no planner ({meant}) and no module:function")
+        raise EntrantError(
+            f"{word or repr(word)}: is no run directory here, no planner ({meant}) and no module:function"
+        )
     with located(word) as run:
         return _policy(run, word, name)
 
@@ -115,7 +121,8 @@ def _policy(found: LocatedRun, word: str, name: str | None) -> PolicyEntrant:
     config, task = found.run.config, describe_task(found.run.config)
     if not task.is_native:
         raise EntrantError(
-            f"{found.shown}: was trained on env.id={task.env_id}, and an exam is in our worlds; `robonav evaluate` judges it"
+            f"{found.shown}: was trained on env.id={task.env_id}, and an exam is in our worlds; `robonav evaluate` "
+            f"judges it"
         )
     snapshot = read_policy(found.checkpoint, config.evaluation.weights)
     weights = hashlib.sha256()
@@ -228,10 +235,13 @@ def _hash(value: Any) -> str:
 
 
 def refuse_trained_on(entrants: Sequence[Entrant], seed: int, what: str) -> None:
-    """Raise RunDirectoryError when an entrant was trained with the seed of the worlds of ``what``: they would not be held out."""
+    """Raise RunDirectoryError when an entrant was trained with the seed of the worlds of ``what``: they would not be
+    held out.
+    """
     for entrant in entrants:
         if entrant.facts.train_seed == seed:
             raise RunDirectoryError(
-                f"{what}: seed {seed} is the one that {entrant.facts.name} was trained with, so its worlds would not be held out; "
+                f"{what}: seed {seed} is the one that {entrant.facts.name} was trained with, so its worlds would "
+                f"not be held out; "
                 "give the suite another seed"
             )

@@ -39,7 +39,8 @@ class KeptCells:
         others = [path.name for path in self.folder.iterdir()]
         if others and not {CELLS, EXAM_JSON, ".lock"} & set(others):
             raise ExamTableError(
-                f"--out {self.folder}: holds something else ({sorted(others)[0]}); name a new folder, or that of an exam"
+                f"--out {self.folder}: holds something else ({sorted(others)[0]}); name a new folder, or that of an "
+                f"exam"
             )
         with open_lock(self.folder / ".lock") as lock:
             try:
@@ -57,7 +58,9 @@ class KeptCells:
     def write(self, plan: ExamPlan, cell: Cell, played: Played) -> None:
         """Keep what came of a cell; its ``exam.json``, written last, makes it finished."""
         entrant, question = plan.entrants[cell[0]].facts, plan.questions[cell[1]].facts
-        table = ExamTable.of_cells([entrant], [question], {(0, 0): played.episodes}, decisions={(0, 0): played.decisions})
+        table = ExamTable.of_cells(
+            [entrant], [question], {(0, 0): played.episodes}, decisions={(0, 0): played.decisions}
+        )
         table.save(self.folder / CELLS / plan.key(cell))
 
     def read(self, plan: ExamPlan, cell: Cell) -> Played:
@@ -71,7 +74,9 @@ class KeptCells:
             table = ExamTable.load(folder)
             seat, episodes = plan.seats[cell], table.cell(0, 0)
             if episodes.num_episodes != seat.num_episodes or (0, 0) not in table.decisions:
-                raise ExamTableError(f"{folder}: holds {episodes.num_episodes} episodes in place of {seat.num_episodes}")
+                raise ExamTableError(
+                    f"{folder}: holds {episodes.num_episodes} episodes in place of {seat.num_episodes}"
+                )
         except ExamTableError as error:
             raise ExamTableError(f"{error}; remove {folder}, and the same command plays it again") from None
         return Played(episodes, table.decisions[0, 0])

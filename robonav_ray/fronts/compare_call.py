@@ -37,15 +37,17 @@ def compare(
     processes: int | None = None,
     quiet: bool = False,
 ) -> ExamTable:
-    """Have everybody play the same worlds, as ``robonav compare`` does.
+    """Have all entrants play the same worlds, as ``robonav compare`` does.
 
     ::
 
-        table = robonav_ray.compare("runs/curriculum-20261122-181500", "orca", {"mine": act}, suite="standard", out="exams/mine")
+        table = robonav_ray.compare("runs/curriculum-20261122-181500", "orca", {"mine": act}, suite="standard",
+        out="exams/mine")
         table.cell(0, 0).outcome                     # of each episode of the first entrant in the first scenario
 
     Args:
-        entrants: Runs, checkpoints, planners by name, ``module:function``; or a mapping of names to any of them, or to functions
+        entrants: Runs, checkpoints, planners by name, ``module:function``; or a mapping of names to any of them, or
+            to functions
             obs (N, D) float32 -> actions (N,).
         suite: One suite or several: by name, as YAML files, or made of scenarios.
         out: Folder of the exam; None takes one below ``exams`` that belongs to these arguments.
@@ -53,12 +55,15 @@ def compare(
         seed: Of the worlds; None takes what the suites say.
         trust: Open Stable-Baselines3 zips and RLlib checkpoints, which runs code that is in them.
         local: On this machine, without Ray.
-        address: Ray cluster to play on; None takes the one that the program has joined, or RAY_ADDRESS, else the cores of this machine.
-        processes: Side by side on this machine; None takes its cores. With functions among the entrants, this process plays.
+        address: Ray cluster to play on; None takes the one that the program has joined, or RAY_ADDRESS, else the
+            cores of this machine.
+        processes: Side by side on this machine; None takes its cores. With functions among the entrants, this
+            process plays.
         quiet: Say nothing of how far it is.
 
     Returns:
-        The table, one row for each entrant, scenario and world; ``out`` holds it as ``episodes.parquet`` and ``exam.json``.
+        The table, one row for each entrant, scenario and world; ``out`` holds it as ``episodes.parquet`` and
+        ``exam.json``.
 
     Raises:
         UserError: For an entrant that is none or fits no scenario, a suite that is none, too few episodes.
@@ -103,7 +108,9 @@ def ask(
             elif callable(what):
                 functions[str(name)] = what
             else:
-                raise UserError(f"{name}: {type(what).__name__} is no entrant; give a run, a planner's name or a function")
+                raise UserError(
+                    f"{name}: {type(what).__name__} is no entrant; give a run, a planner's name or a function"
+                )
     found = [one if isinstance(one, Suite) else load_suite(Path(one)) for one in suites]
     if seed is not None:
         found = [_with_seed(one, seed) for one in found]
@@ -127,7 +134,9 @@ def play(
 ) -> ExamTable:
     """Play ``order`` into ``out``; see ``runtime.examination.examine``."""
     foreign = partial(load_foreign, trust=order.trust)
-    return examine(order, out, foreign=foreign, worker=WORKER, where=where, screen=screen, stopping=stopping, command=command)
+    return examine(
+        order, out, foreign=foreign, worker=WORKER, where=where, screen=screen, stopping=stopping, command=command
+    )
 
 
 def _with_seed(suite: Suite, seed: int) -> Suite:

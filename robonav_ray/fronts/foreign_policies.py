@@ -1,4 +1,5 @@
-"""Policies of other libraries as entrants: a zip of Stable-Baselines3, a checkpoint of RLlib; each opened by its own library.
+"""Policies of other libraries as entrants: a zip of Stable-Baselines3, a checkpoint of RLlib; each opened by its own
+library.
 
 Both unpickle, which runs code that is in the file, so they are opened only where the user says that he trusts it.
 """

@@ -1,4 +1,4 @@
-"""``robonav compare``: everybody plays the same scenarios."""
+"""``robonav compare``: all entrants play the same scenarios."""
 
 from __future__ import annotations
 
@@ -22,21 +22,28 @@ def compare(
         list[str],
         typer.Argument(
             metavar="ENTRANT...",
-            help="Runs, checkpoints, planners (`orca`, untuned `orca:default`), `module:function`, other libraries' policies (`--trust`); "
-            "each may be given a name (`mine=runs/...`).",
+            help="Runs, checkpoints, planners (`orca`, untuned `orca:default`), `module:function`, other libraries' "
+            "policies (`--trust`); each may be given a name (`mine=runs/...`).",
         ),
     ],
     suite: Annotated[
         list[str] | None,
-        typer.Option(help="Suites by name (`robonav config list`) or as YAML files, the option once for each (default: quick)."),
+        typer.Option(
+            help="Suites by name (`robonav config list`) or as YAML files, the option once for each (default: quick)."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the exam (default: one below exams/ that belongs to this command).")
     ] = None,
-    episodes: Annotated[int | None, typer.Option(help="Episodes of each scenario, at least 50 (default: the suite's).")] = None,
+    episodes: Annotated[
+        int | None, typer.Option(help="Episodes of each scenario, at least 50 (default: the suite's).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the worlds (default: the suite's).")] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Open Stable-Baselines3 zips and RLlib checkpoints: that runs code which is in them.")
+        bool,
+        typer.Option(
+            "--trust", help="Open Stable-Baselines3 zips and RLlib checkpoints: that runs code which is in them."
+        ),
     ] = False,
     local: Annotated[bool, typer.Option("--local", help="On this machine, without Ray.")] = False,
     address: Annotated[
@@ -47,7 +54,9 @@ def compare(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Have everybody play the same worlds, and leave what `robonav report` reads; the same command goes on where it was stopped."""
+    """Have all entrants play the same worlds, and leave what `robonav report` reads; the same command goes on where it
+    was stopped.
+    """
     from robonav_ray.evaluation.exam_summary import print_exam, to_dict
     from robonav_ray.fronts.compare_call import ask, default_folder, play
     from robonav_ray.runs.session_facts import command_line
@@ -70,7 +79,9 @@ def compare(
             command=command_line(),
         )
     except EvaluationStopped:
-        screen.print(f"stopped; the cells that are finished are kept in {path_word(folder)}, and the same command goes on")
+        screen.print(
+            f"stopped; the cells that are finished are kept in {path_word(folder)}, and the same command goes on"
+        )
         raise typer.Exit(EXIT_RESUME) from None
     if json:
         print_json({**to_dict(table), "out": folder})

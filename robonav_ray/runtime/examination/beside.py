@@ -27,9 +27,12 @@ _LOOK_S = 0.2
 class _Worker:
     """A process, and the cell that it plays."""
 
-    def __init__(self, number: int, module: str, order: ExamOrder, folder: Path, told: queue.Queue[tuple[int, Any]]) -> None:
+    def __init__(
+        self, number: int, module: str, order: ExamOrder, folder: Path, told: queue.Queue[tuple[int, Any]]
+    ) -> None:
         # The current folder is no place to import from before an entrant names a module in it.
-        code = f"import sys; sys.path[:] = [p for p in sys.path if p] + [{str(_ROOT)!r}]; from {module} import main; main()"
+        paths = f"sys.path[:] = [p for p in sys.path if p] + [{str(_ROOT)!r}]"
+        code = f"import sys; {paths}; from {module} import main; main()"
         self.cell: Cell | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-c", code],

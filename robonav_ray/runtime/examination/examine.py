@@ -60,7 +60,8 @@ def examine(
     stopping: Callable[[], AbstractContextManager[StopRequest]],
     command: Sequence[str],
 ) -> ExamTable:
-    """Have everybody of ``order`` play, keep it in ``out``, and return the table; what is there already is not played again.
+    """Have every entrant of ``order`` play, keep it in ``out``, and return the table; what is there already is not
+    played again.
 
     Args:
         order: Who plays what.
@@ -84,7 +85,9 @@ def examine(
         _say_what(plan, cells, out, screen)
         if cells:
             with stopping() as stop, EvaluationWatch(screen, stop) as bars:
-                watch = ExamWatch(plan, cells, bars.begin("playing", sum(plan.seats[cell].num_episodes for cell in cells)))
+                watch = ExamWatch(
+                    plan, cells, bars.begin("playing", sum(plan.seats[cell].num_episodes for cell in cells))
+                )
                 _play(plan, cells, kept, watch, order, stop, worker, where)
         table = kept.table(plan, _provenance(order, command))
         table.save(out)
@@ -118,7 +121,8 @@ def _say_what(plan: ExamPlan, cells: Sequence[Cell], out: Path, screen: Screen) 
     num_there = len({plan.key(cell) for cell in plan.seats}) - len(cells)
     there = f"; {num_there} cells are there already" if num_there else ""
     screen.print(
-        f"{len(plan.entrants)} entrants in {len(plan.questions)} scenarios: {len(cells)} cells to play into {path_word(out)}{there}"
+        f"{len(plan.entrants)} entrants in {len(plan.questions)} scenarios: {len(cells)} cells to play into "
+        f"{path_word(out)}{there}"
     )
 
 

@@ -22,8 +22,11 @@ _RETRIES = 2
 """How often a task is begun again whose node was lost."""
 
 
-def play_over_ray(plan: ExamPlan, cells: Sequence[Cell], kept: KeptCells, watch: ExamWatch, address: str | None) -> None:
-    """Play ``cells`` as tasks of the cluster at ``address`` (None: the one that this process has joined, or is named by RAY_ADDRESS).
+def play_over_ray(
+    plan: ExamPlan, cells: Sequence[Cell], kept: KeptCells, watch: ExamWatch, address: str | None
+) -> None:
+    """Play ``cells`` as tasks of the cluster at ``address`` (None: the one that this process has joined, or is named
+    by RAY_ADDRESS).
 
     Raises:
         EvaluationStopped: When ``watch`` does; the cells under way are lost.

@@ -3,7 +3,8 @@
 ::
 
     in   the order, the folder            out  {"ready": true}
-         [entrant, scenario, key]              {"done": episodes, "steps": env steps} ... {"kept": true}, or {"refused": why}
+         [entrant, scenario, key]              {"done": episodes, "steps": env steps} ... {"kept": true}, or
+         {"refused": why}
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def serve(foreign: LoadForeign) -> None:
         for line in sys.stdin:
             e, s, key = json.loads(line)
             if (e, s) not in plan.seats or plan.key((e, s)) != key:
-                raise UserError(f"{plan.entrants[e].facts.name}: has changed since the exam began; give the same command again")
+                raise UserError(
+                    f"{plan.entrants[e].facts.name}: has changed since the exam began; give the same command again"
+                )
             _play(plan, (e, s), kept, tell)
     except UserError as error:
         tell(refused=str(error))

@@ -1,4 +1,6 @@
-"""Everybody plays the same worlds, with a sensor and a body of one's own; an exam of a run is what ``robonav evaluate`` plays."""
+"""All entrants play the same worlds, with a sensor and a body of one's own; an exam of a run is what ``robonav
+evaluate`` plays.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,12 @@ from robonav_ray.runtime.judge import judge_stage
 from robonav_ray.worlds.kernels import layout as lay
 from tests.made_up_runs import make_run
 
-SMALL = ("algo.hidden_dims=[8]", "env.world.lidar.num_beams=9", "evaluation.num_episodes=50", "evaluation.num_worlds=20")
+SMALL = (
+    "algo.hidden_dims=[8]",
+    "env.world.lidar.num_beams=9",
+    "evaluation.num_episodes=50",
+    "evaluation.num_worlds=20",
+)
 
 
 def entrants(*words):
@@ -35,7 +42,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, words in {
         "seed0": ("name=small",),
         "seed1": ("name=small", "seed=1"),
-        "wide": ("name=wide", "env.world.lidar.num_beams=31", "env.world.lidar.encoding=range", "env.world.lidar.range_max_m=3"),
+        "wide": (
+            "name=wide",
+            "env.world.lidar.num_beams=31",
+            "env.world.lidar.encoding=range",
+            "env.world.lidar.range_max_m=3",
+        ),
         "state": ("name=state", "env.world.observation=state"),
     }.items():
         base = SMALL if name != "state" else tuple(word for word in SMALL if "lidar" not in word)
@@ -51,11 +63,15 @@ def worlds_of(seat: Seat) -> dict[str, np.ndarray]:
     env = seat.make_env(3, 20)
     env.reset()
     state = env.worlds.state
-    places = state.robot[:, 0][:, [lay.X, lay.Y, lay.YAW]].copy(), state.goal[..., :2].copy(), state.circle[:, :, :7].copy()
+    places = (
+        state.robot[:, 0][:, [lay.X, lay.Y, lay.YAW]].copy(),
+        state.goal[..., :2].copy(),
+        state.circle[:, :, :7].copy(),
+    )
     return dict(zip(("start", "goal", "circle"), places, strict=True))
 
 
-def test_everybody_gets_the_same_worlds(runs: Path):
+def test_all_get_the_same_worlds(runs: Path):
     found = entrants(str(runs / "seed0"), str(runs / "wide"), str(runs / "state"), "orca", "stop_and_go")
     assert [one.facts.knows for one in found] == ["lidar only", "lidar only", "true state", "true state", "lidar only"]
     for changes in (
@@ -86,7 +102,9 @@ def test_a_cell_of_a_run_is_what_evaluate_plays(runs: Path):
     for name in ("world", "outcome", "length", "total_return", "path_length_m", "min_clearance_m"):
         np.testing.assert_array_equal(getattr(played.episodes, name), getattr(judged, name), err_msg=name)
     for name, column in judged.extra.items():
-        np.testing.assert_array_equal(played.episodes.extra[name], column if name != "level" else 0 * column, err_msg=name)
+        np.testing.assert_array_equal(
+            played.episodes.extra[name], column if name != "level" else 0 * column, err_msg=name
+        )
     assert (played.episodes.step_s, played.episodes.max_steps) == (judged.step_s, judged.max_steps)
     assert played.decisions.num_lanes == 30
     assert 0 < played.decisions.p50_s <= played.decisions.p99_s
@@ -127,7 +145,9 @@ def describe_task_dim(path: Path) -> int:
 
 
 def test_seeds_of_one_config_are_one_method(runs: Path):
-    found = entrants(str(runs / "seed*"), str(runs / "wide"), f"mine={runs / 'seed0' / 'checkpoints' / 'env-000000000100'}")
+    found = entrants(
+        str(runs / "seed*"), str(runs / "wide"), f"mine={runs / 'seed0' / 'checkpoints' / 'env-000000000100'}"
+    )
     assert [one.facts.name for one in found] == ["seed0", "seed1", "wide", "mine"]
     methods = [one.facts.method for one in found]
     assert methods[0] == methods[1] != methods[2]
@@ -163,7 +183,9 @@ def test_worlds_are_held_out(runs: Path):
 
 
 def test_what_is_no_entrant_is_told(runs: Path, tmp_path: Path):
-    suite = Suite.model_validate({"name": "s", "scenarios": [{"name": "a", "changes": {"env.world.lidar.num_beams": 18}}]})
+    suite = Suite.model_validate(
+        {"name": "s", "scenarios": [{"name": "a", "changes": {"env.world.lidar.num_beams": 18}}]}
+    )
     make_run(tmp_path / "pole", steps=(100,))
     for words, told in (
         (["orcb"], r"orcb: is no run directory here, no planner \(did you mean 'orca'\?\) and no module"),

@@ -114,7 +114,9 @@ def test_what_is_typed_wrong_is_one_message(robonav, tmp_path: Path, words, told
     (tmp_path / "unknown.yaml").write_text("name: unknown\nscenarios: [{name: a, changes: {env.world.sped: 1}}]\n")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/note.txt").write_text("")
-    (tmp_path / "mine.py").write_text("def act(obs):\n    return obs[:, 0] * 1.0\n\n\ndef fails(obs):\n    return {}['x']\n")
+    (tmp_path / "mine.py").write_text(
+        "def act(obs):\n    return obs[:, 0] * 1.0\n\n\ndef fails(obs):\n    return {}['x']\n"
+    )
     code, _, err = robonav(*words)
     assert code == 2
     assert told in err
