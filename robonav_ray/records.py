@@ -205,12 +205,12 @@ class PolicySnapshot:
 class Assignment:
     """What a rollout worker practises next: the curriculum's word to it."""
 
-    level: int
+    stage: int
     """Index of the stage; worlds switch to it at their next reset."""
     epsilon: float
     """The stage's epsilon now; a world's own epsilon is a pure function of it and the world's global index."""
     clock: int
-    """Steps that each world has made under this level so far, as the curriculum knows; a (re)started worker begins
+    """Steps that each world has made under this stage so far, as the curriculum knows; a (re)started worker begins
     here."""
     serial: int
     """Rises whenever anything in the assignment changed."""
@@ -221,12 +221,12 @@ class EpisodeResults:
     """Finished episodes of one worker, (E,) arrays, plus how far its unfinished ones go back."""
 
     worker: int
-    level: np.ndarray
+    stage: np.ndarray
     """(E,) int32: stage under which the episode ran."""
     world: np.ndarray
     """(E,) int32: global index of the world (of the lane, with several robots in a world)."""
     started_at: np.ndarray
-    """(E,) int64: the world's clock under that level when the episode began; gives the order of starting."""
+    """(E,) int64: the world's clock under that stage when the episode began; gives the order of starting."""
     length: np.ndarray
     """(E,) int32: env steps."""
     outcome: np.ndarray
@@ -246,8 +246,8 @@ class EpisodeResults:
     on_gate: np.ndarray
     """(E,) bool: the world is on the low-epsilon part of the epsilon ladder, so its episodes count for the gate."""
     watermark: int
-    """Smallest ``started_at`` among this worker's running episodes that count for the gate at ``watermark_level``."""
-    watermark_level: int
+    """Smallest ``started_at`` among this worker's running episodes that count for the gate at ``watermark_stage``."""
+    watermark_stage: int
     """Level that ``watermark`` speaks of (the worker's current assignment)."""
 
     @property

@@ -33,13 +33,13 @@ from robonav_ray.worlds.make import make_vector_env
 class Fixed:
     """Stage 4 at epsilon .1 with fixed weights; takes everything and keeps nothing."""
 
-    def __init__(self, snapshot: PolicySnapshot, level: int) -> None:
-        self.snapshot, self.level = snapshot, level
+    def __init__(self, snapshot: PolicySnapshot, stage: int) -> None:
+        self.snapshot, self.stage = snapshot, stage
         self.num_rows = 0
 
     def next_assignment(self, worker: int) -> Assignment:
         """The same one always."""
-        return Assignment(level=self.level, epsilon=0.1, clock=0, serial=0)
+        return Assignment(stage=self.stage, epsilon=0.1, clock=0, serial=0)
 
     def report(self, results: EpisodeResults) -> None:
         """Episodes are not looked at."""
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     levels = tuple(stage.level for stage in config.curriculum.stages)
     env = make_vector_env(config.env, levels, num_envs=args.worlds, first_world=0, seed=0, gamma=config.algo.gamma)
     obs_dim, num_actions = flatdim(env.single_observation_space), flatdim(env.single_action_space)
-    neighbours = Fixed(make_snapshot(obs_dim, num_actions, config.algo), level=len(levels) - 1)
+    neighbours = Fixed(make_snapshot(obs_dim, num_actions, config.algo), stage=len(levels) - 1)
     worker = RolloutWorker(
         worker=0,
         life=0,

@@ -140,11 +140,9 @@ def measure_services(seconds: float) -> dict[str, dict[str, float]]:
     found["pull"] = Meter(None, seconds).per_call(lambda: weights.wait_newer_than(0), waits=False)
 
     mailbox = MailboxHandle()
-    generation = ray.get(mailbox.actor.attach.remote())
+    life = ray.get(mailbox.actor.attach.remote())
     metrics = {f"learner/figure_{i}": float(i) for i in range(15)}
-    found["mailbox"] = Meter(mailbox.actor, seconds).per_call(
-        lambda: mailbox.actor.exchange.remote(generation, metrics)
-    )
+    found["mailbox"] = Meter(mailbox.actor, seconds).per_call(lambda: mailbox.actor.exchange.remote(life, metrics))
     found["slice"] = Meter(mailbox.actor, seconds).per_call(lambda: mailbox.actor.latest.remote())
     found |= measure_clients(replay, curriculum, weights, spec, seconds)
     replay.shutdown()
@@ -186,23 +184,23 @@ def measure_clients(
 def _episodes(num: int) -> EpisodeResults:
     ints, floats = np.zeros(num, np.int32), np.zeros(num, np.float32)
     return EpisodeResults(
-        worker=0, level=ints, world=ints, started_at=ints.astype(np.int64), length=ints + 1,
+        worker=0, stage=ints, world=ints, started_at=ints.astype(np.int64), length=ints + 1,
         outcome=ints.astype(np.int8), task_return=floats, total_return=floats, goals_reached=ints, path_length_m=floats,
         shortest_path_length_m=floats, min_clearance_m=floats, on_gate=ints.astype(np.bool_), watermark=0,
-        watermark_level=0,
+        watermark_stage=0,
     )  # fmt: skip
 
 
 class _Alone:
     """What a plain worker or learner needs of its neighbours, at no cost."""
 
-    def __init__(self, snapshot: PolicySnapshot, samples: list[ReplaySample], level: int) -> None:
-        self._snapshot, self._samples, self._level = snapshot, samples, level
+    def __init__(self, snapshot: PolicySnapshot, samples: list[ReplaySample], stage: int) -> None:
+        self._snapshot, self._samples, self._stage = snapshot, samples, stage
 
     def next_assignment(self, worker: int) -> Any:
         from robonav_ray.records import Assignment
 
-        return Assignment(level=self._level, epsilon=0.1, clock=0, serial=0)
+        return Assignment(stage=self._stage, epsilon=0.1, clock=0, serial=0)
 
     def newer_than(self, version: int) -> PolicySnapshot | None:
         return self._snapshot if self._snapshot.version > version else None

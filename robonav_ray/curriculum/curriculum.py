@@ -70,7 +70,7 @@ class Curriculum:
         self._serial = 0
         self._num_gate_episodes = 0
         self._totals = [_Totals() for _ in self.stages]
-        self._level_clock = [0] * len(self.stages)
+        self._stage_clock = [0] * len(self.stages)
         self._joined_at: dict[int, int] = {}
         self._window = GateWindow(config.window)
         self._order = StartOrder(config.max_pending)
@@ -108,24 +108,24 @@ class Curriculum:
     def assignment_of(self, worker: int) -> Assignment:
         """Return the assignment of ``worker`` without making it live."""
         clock = self._joined_at.get(worker, self._order.clock)
-        return Assignment(level=self._stage, epsilon=self.epsilon, clock=clock, serial=self._serial)
+        return Assignment(stage=self._stage, epsilon=self.epsilon, clock=clock, serial=self._serial)
 
     def report(self, results: EpisodeResults) -> None:
         """Take finished episodes; climbs when they (or the watermark alone) open the gate.
 
         Episodes of other stages and of workers that are not live are counted, but the gate does not see them.
         """
-        if results.num_episodes and not 0 <= results.level.min() <= results.level.max() < len(self.stages):
+        if results.num_episodes and not 0 <= results.stage.min() <= results.stage.max() < len(self.stages):
             raise ValueError(
-                f"worker {results.worker} reports level {results.level.tolist()}; there are {len(self.stages)} stages"
+                f"worker {results.worker} reports stage {results.stage.tolist()}; there are {len(self.stages)} stages"
             )
         self._judging.take(results.outcome)
         epsilon = self.epsilon
-        for level in np.unique(results.level).tolist():
-            self._totals[level].add(results, results.level == level)
+        for stage in np.unique(results.stage).tolist():
+            self._totals[stage].add(results, results.stage == stage)
         if self.epsilon != epsilon:
             self._serial += 1
-        for i in np.flatnonzero(results.on_gate & (results.level == self._stage)).tolist():
+        for i in np.flatnonzero(results.on_gate & (results.stage == self._stage)).tolist():
             self._order.add(
                 results.worker,
                 int(results.started_at[i]),
@@ -133,7 +133,7 @@ class Curriculum:
                 int(results.outcome[i]),
                 float(results.task_return[i]),
             )
-        if results.watermark_level == self._stage:
+        if results.watermark_stage == self._stage:
             self._order.advance(results.worker, results.watermark)
         self._let_enter()
         for listener in self.listeners:
@@ -201,13 +201,13 @@ class Curriculum:
 
     def _enter(self, stage: int, reason: Literal["gate", "forced"], episode: GateEpisode) -> None:
         self._remember(stage, reason, episode)
-        self._level_clock[self._stage] = self._order.clock
+        self._stage_clock[self._stage] = self._order.clock
         self._stage = stage
         self._serial += 1
         self._num_gate_episodes = 0
         self._window.clear()
-        self._order.begin_level(self._level_clock[stage])
-        self._joined_at = dict.fromkeys(self._joined_at, self._level_clock[stage])
+        self._order.begin_stage(self._stage_clock[stage])
+        self._joined_at = dict.fromkeys(self._joined_at, self._stage_clock[stage])
 
     def _remember(self, to_stage: int, reason: Literal["gate", "forced", "passed"], episode: GateEpisode) -> None:
         self._history.append(
@@ -269,7 +269,7 @@ class Curriculum:
             "elapsed_s": self._clock() - self._began,
             "num_gate_episodes": self._num_gate_episodes,
             "totals": [asdict(t) for t in self._totals],
-            "level_clock": list(self._level_clock),
+            "level_clock": list(self._stage_clock),
             "joined_at": sorted([worker, clock] for worker, clock in self._joined_at.items()),
             "window": self._window.state_dict(),
             "order": self._order.state_dict(),
@@ -306,7 +306,7 @@ class Curriculum:
         self._stage, self._totals, self._history, self._window, self._order = stage, totals, history, window, order
         self._serial = state["serial"] if self._serial <= state["serial"] else self._serial + 1
         self._num_gate_episodes = state["num_gate_episodes"]
-        self._level_clock, self._joined_at = list(state["level_clock"]), joined_at
+        self._stage_clock, self._joined_at = list(state["level_clock"]), joined_at
         self._began = self._clock() - state["elapsed_s"]
         self.force(self.config.force_stage)
 

@@ -127,7 +127,7 @@ class StartOrder:
         """Live workers."""
         return tuple(sorted(self._watermark))
 
-    def begin_level(self, clock: int) -> None:
+    def begin_stage(self, clock: int) -> None:
         """Drop what waits and put every live worker back to ``clock``."""
         self._heap.clear()
         self._base = clock
@@ -154,7 +154,7 @@ class StartOrder:
         self._heap = kept
 
     def add(self, worker: int, started_at: int, world: int, outcome: int, task_return: float) -> None:
-        """Take one finished episode; one that began before this visit of the level, or of an unknown worker, is
+        """Take one finished episode; one that began before this visit of the stage, or of an unknown worker, is
         ignored.
         """
         if worker in self._watermark and started_at >= self._base:
@@ -167,7 +167,7 @@ class StartOrder:
             self._watermark[worker] = watermark
 
     def pop_ready(self) -> Iterator[GateEpisode]:
-        """Yield the episodes that are ready, in order; the caller may stop at any of them and call ``begin_level``."""
+        """Yield the episodes that are ready, in order; the caller may stop at any of them and call ``begin_stage``."""
         while self._heap and (len(self._heap) > self.max_pending or self._heap[0].started_at < self._low()):
             self.num_let_go += self._heap[0].started_at >= self._low()
             yield heapq.heappop(self._heap)

@@ -23,10 +23,10 @@ FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class LevelReport:
-    """One policy on one level."""
+class StageReport:
+    """One policy on one stage."""
 
-    level: str
+    level: str  # its name in evaluation.json too
     """Name of the stage, or of the environment where it has none."""
     summary: Summary
     metrics: dict[str, Mean] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class LevelReport:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """One policy on several levels, with what one must know to read the figures."""
+    """One policy on several stages, with what one must know to read the figures."""
 
     policy: str
     """What was evaluated: a run, a checkpoint, a planner."""
@@ -44,7 +44,7 @@ class EvaluationReport:
     env_id: str
     seed: int
     """Seed of the held-out worlds."""
-    levels: tuple[LevelReport, ...]
+    levels: tuple[StageReport, ...]
     env_steps: int | None = None
     """Env steps of training behind the policy; None for a planner."""
     policy_version: int | None = None
@@ -95,7 +95,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def verdict(level: LevelReport) -> str:
+def verdict(level: StageReport) -> str:
     """Return what the level's evaluation says, in one line."""
     s = level.summary
     cut = "" if s.cut_off is None else f", {s.cut_off.frac:.1%} did not end and were cut off"
@@ -199,7 +199,7 @@ def _caption(report: EvaluationReport) -> str:
     )
 
 
-def _merged(levels: Sequence[LevelReport]) -> list[list[str]]:
+def _merged(levels: Sequence[StageReport]) -> list[list[str]]:
     """Return rows [what, figure of each level], without those that no level knows."""
     columns = [
         [*_rows(level.summary), *((name, _mean_text(figure, digits=3)) for name, figure in level.metrics.items())]

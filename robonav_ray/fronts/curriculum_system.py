@@ -47,7 +47,7 @@ class CurriculumLearningSystem:
     @property
     def stage(self) -> int:
         """Index of the current stage, from 0."""
-        return self._curriculum.assignment_of(_ALONE).level
+        return self._curriculum.assignment_of(_ALONE).stage
 
     @property
     def passed(self) -> bool:
@@ -141,7 +141,7 @@ class CurriculumLearningSystem:
 
         return EpisodeResults(
             worker=_ALONE,
-            level=one(self.stage, "int32"),
+            stage=one(self.stage, "int32"),
             world=one(0, "int32"),
             started_at=one(self._clock, "int64"),
             length=one(env_steps, "int32"),
@@ -154,5 +154,5 @@ class CurriculumLearningSystem:
             min_clearance_m=one(0.0, "float32"),
             on_gate=one(True, "bool"),
             watermark=self._clock + 1,
-            watermark_level=self.stage,
+            watermark_stage=self.stage,
         )

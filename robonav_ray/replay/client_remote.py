@@ -67,7 +67,7 @@ class RemoteShards(ShardView):
     def reserve(self, side: Side, rows: int, writer: Writer | None = None) -> Reservation | None:
         """Ask the ledger once, for at most ``WAIT_S``; notices on the way when shards were replaced."""
         admission: Admission = ray.get(self.ledger.reserve.remote(side, rows, WAIT_S, writer))
-        if admission.generation != self.generation:
+        if admission.life != self.life:
             self.refresh()
         return admission.reservation
 

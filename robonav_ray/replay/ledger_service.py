@@ -27,14 +27,14 @@ class Admission(NamedTuple):
 
     reservation: Reservation | None
     """None: not within the time asked for; ask again."""
-    generation: int
+    life: int
     """Rises when a shard was replaced: ask for ``shards`` again."""
 
 
 class ShardList(NamedTuple):
     """Who the shards are now."""
 
-    generation: int
+    life: int
     shards: list[Any]
     """Handles by shard index; what they are is the caller's business."""
 
@@ -106,12 +106,12 @@ class LedgerService:
         self._open_of: dict[int, tuple[Writer, Reservation]] = {}
 
     async def set_shards(self, shards: list[Any]) -> int:
-        """Make ``shards`` the present ones; return the new generation."""
-        self._shard_list = ShardList(self._shard_list.generation + 1, list(shards))
-        return self._shard_list.generation
+        """Make ``shards`` the present ones; return the new life."""
+        self._shard_list = ShardList(self._shard_list.life + 1, list(shards))
+        return self._shard_list.life
 
     async def shards(self) -> ShardList:
-        """Return the present shards and their generation."""
+        """Return the present shards and their life."""
         return self._shard_list
 
     async def reserve(self, side: Side, rows: int, wait_s: float, writer: Writer | None = None) -> Admission:
@@ -146,10 +146,10 @@ class LedgerService:
         if writer is not None:
             self._check_fence(writer)
         if waiter.future.done():
-            return Admission(waiter.future.result(), self._shard_list.generation)
+            return Admission(waiter.future.result(), self._shard_list.life)
         waiter.future.cancel()
         self._admit()
-        return Admission(None, self._shard_list.generation)
+        return Admission(None, self._shard_list.life)
 
     async def settle(self, reservation: Reservation, rows_done: int | None = None) -> None:
         """Close a reservation: ``rows_done`` (all by default) were inserted, or handed to the learner."""

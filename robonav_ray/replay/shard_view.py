@@ -28,15 +28,15 @@ class ShardView:
     """Handles by shard index, without those that were found dead (until replaced) or slow (for a while)."""
 
     def __init__(self) -> None:
-        """Know no shard yet; generation -1 is older than any."""
-        self.generation = -1
+        """Know no shard yet; life -1 is older than any."""
+        self.life = -1
         self._handles: dict[int, Any] = {}
         self._blocked_until: dict[int, float] = {}
 
-    def take(self, generation: int, handles: list[Any]) -> None:
+    def take(self, life: int, handles: list[Any]) -> None:
         """Take over a newer list of handles; a shard whose handle changed is trusted again."""
-        if generation != self.generation:
-            self.generation = generation
+        if life != self.life:
+            self.life = life
             same = {i for i, handle in enumerate(handles) if self._handles.get(i) == handle}
             self._blocked_until = {i: t for i, t in self._blocked_until.items() if i in same}
             self._handles = dict(enumerate(handles))

@@ -14,7 +14,7 @@ from robonav_ray.records import EpisodeResults, Outcome
 _NOT_RUNNING = np.iinfo(np.int64).max
 
 _FIELDS: tuple[tuple[str, type], ...] = (
-    ("level", np.int32),
+    ("stage", np.int32),
     ("world", np.int32),
     ("started_at", np.int64),
     ("length", np.int32),
@@ -33,38 +33,38 @@ _FROM_ENV = ("outcome", "task_return", "goals_reached", "path_length_m", "shorte
 class EpisodeBook:
     """The running episode of every lane, and the finished ones since the last ``take``.
 
-    The clock counts the vector steps that the worker has made under the present level; an episode is ordered by the
-    clock at which it began, and belongs to the level that was assigned at that moment.
+    The clock counts the vector steps that the worker has made under the present stage; an episode is ordered by the
+    clock at which it began, and belongs to the stage that was assigned at that moment.
     """
 
     def __init__(
-        self, worker: int, world_index: np.ndarray, on_gate: np.ndarray, num_levels: int = MAX_VERSION
+        self, worker: int, world_index: np.ndarray, on_gate: np.ndarray, num_stages: int = MAX_VERSION
     ) -> None:
         """Start with one episode per lane.
 
-        ``world_index`` (L,) int64 global indices, ``on_gate`` (L,) bool; ``num_levels`` is what a saved state is held
+        ``world_index`` (L,) int64 global indices, ``on_gate`` (L,) bool; ``num_stages`` is what a saved state is held
         against.
         """
         num_lanes = len(world_index)
-        self._num_levels = num_levels
+        self._num_stages = num_stages
         self._worker = worker
         self._world_index = world_index
         self._on_gate = on_gate
-        self.level = 0
+        self.stage = 0
         self.clock = 0
-        self._lane_level = np.zeros(num_lanes, np.int32)
+        self._lane_stage = np.zeros(num_lanes, np.int32)
         self._started_at = np.zeros(num_lanes, np.int64)
         self._length = np.zeros(num_lanes, np.int32)
         self._total_return = np.zeros(num_lanes, np.float64)
         self._finished: dict[str, list[np.ndarray]] = {name: [] for name, _ in _FIELDS}
 
-    def begin_level(self, level: int, clock: int, running_too: bool = False) -> None:
-        """The worker is assigned another level; episodes that begin from now on belong to it (with ``running_too``
+    def begin_stage(self, stage: int, clock: int, running_too: bool = False) -> None:
+        """The worker is assigned another stage; episodes that begin from now on belong to it (with ``running_too``
         those of now too).
         """
-        self.level, self.clock = level, clock
+        self.stage, self.clock = stage, clock
         if running_too:
-            self._lane_level[:] = level
+            self._lane_stage[:] = stage
             self._started_at[:] = clock
 
     def step(
@@ -117,14 +117,14 @@ class EpisodeBook:
             for name, dtype in _FIELDS
         }
         self._finished = {name: [] for name, _ in _FIELDS}
-        return EpisodeResults(worker=self._worker, watermark=self.watermark, watermark_level=self.level, **columns)
+        return EpisodeResults(worker=self._worker, watermark=self.watermark, watermark_stage=self.stage, **columns)
 
     @property
     def watermark(self) -> int:
-        """Smallest clock at which a running episode of this level that counts began; the clock itself when there is
+        """Smallest clock at which a running episode of this stage that counts began; the clock itself when there is
         none.
         """
-        counts = self._on_gate & (self._lane_level == self.level)
+        counts = self._on_gate & (self._lane_stage == self.stage)
         return min(self.clock, int(self._started_at[counts].min(initial=_NOT_RUNNING)))
 
     @property
@@ -133,13 +133,13 @@ class EpisodeBook:
         return int(self._length.max(initial=0))
 
     def _begin(self, lanes: np.ndarray) -> None:
-        self._lane_level[lanes] = self.level
+        self._lane_stage[lanes] = self.stage
         self._length[lanes] = 0
         self._total_return[lanes] = 0.0
 
     def _finish(self, lanes: np.ndarray, told: Mapping[str, np.ndarray]) -> None:
         known = {
-            "level": self._lane_level[lanes],
+            "stage": self._lane_stage[lanes],
             "world": self._world_index[lanes],
             "started_at": self._started_at[lanes],
             "length": self._length[lanes],
@@ -159,12 +159,12 @@ class EpisodeBook:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return copies of the running episodes; finished ones must have been taken."""
-        if self._finished["level"]:
+        if self._finished["stage"]:
             raise ValueError("take() the finished episodes before saving")
         return {
-            "book_level": np.array([self.level]),
+            "book_level": np.array([self.stage]),
             "book_clock": np.array([self.clock]),
-            "book_lane_level": self._lane_level.copy(),
+            "book_lane_level": self._lane_stage.copy(),
             "book_started_at": self._started_at.copy(),
             "book_length": self._length.copy(),
             "book_total_return": self._total_return.copy(),
@@ -175,13 +175,13 @@ class EpisodeBook:
 
         ``active`` (L,) bool: lanes that take part in the next step, so that an episode runs in them; None means all.
         """
-        levels = (0, self._num_levels - 1)
+        stages = (0, self._num_stages - 1)
         started_at = state.get("book_started_at", self._started_at)
         running = started_at != _NOT_RUNNING
         declared = {
-            "book_level": count(1, high=levels[1]),
+            "book_level": count(1, high=stages[1]),
             "book_clock": count(1),
-            "book_lane_level": like(self._lane_level, *levels),
+            "book_lane_level": like(self._lane_stage, *stages),
             "book_started_at": like(self._started_at, 0, np.where(running, MAX_COUNT, _NOT_RUNNING)),
             "book_length": like(self._length, 0, MAX_VERSION),
             "book_total_return": like(self._total_return, -MAX_FLOAT32, MAX_FLOAT32),
@@ -190,8 +190,8 @@ class EpisodeBook:
         require(
             running if active is None else running | ~active, "book_started_at: a lane that is under way has no episode"
         )
-        self.level, self.clock = int(state["book_level"][0]), int(state["book_clock"][0])
-        self._lane_level[:] = state["book_lane_level"]
+        self.stage, self.clock = int(state["book_level"][0]), int(state["book_clock"][0])
+        self._lane_stage[:] = state["book_lane_level"]
         self._started_at[:] = state["book_started_at"]
         self._length[:] = state["book_length"]
         self._total_return[:] = state["book_total_return"]

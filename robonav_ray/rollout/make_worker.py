@@ -63,5 +63,5 @@ def make_worker(order: WorkerOrder) -> RolloutWorker:
         sink=order.sink,
         weights=order.weights,
         hindsight=hindsight,
-        num_levels=len(order.levels),
+        num_stages=len(order.levels),
     )

@@ -86,7 +86,7 @@ class _Nowhere:
     """Assigns the first stage, and drops the fragments."""
 
     def next_assignment(self, worker: int) -> Assignment:
-        return Assignment(level=0, epsilon=1.0, clock=0, serial=0)
+        return Assignment(stage=0, epsilon=1.0, clock=0, serial=0)
 
     def report(self, results: EpisodeResults) -> None:
         pass

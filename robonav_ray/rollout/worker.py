@@ -102,7 +102,7 @@ class RolloutWorker:
         sink: TransitionSink,
         weights: WeightSource,
         hindsight: HindsightTask | None = None,
-        num_levels: int = MAX_VERSION,
+        num_stages: int = MAX_VERSION,
     ) -> None:
         """Reset the worlds under the first assignment.
 
@@ -121,7 +121,7 @@ class RolloutWorker:
             sink: Gets the transitions.
             weights: Has the newest policy.
             hindsight: None relabels nothing; else ``env`` must be a goal vector environment.
-            num_levels: Levels that there are; what a saved state is held against.
+            num_stages: Stages that there are; what a saved state is held against.
         """
         num_lanes = env.num_envs
         self._worker, self._life = worker, life
@@ -132,7 +132,7 @@ class RolloutWorker:
         self.spec = TransitionSpec.for_discrete((policy.obs_dim,))
         self._world_index = np.arange(first_world, first_world + num_lanes, dtype=np.int64)
         on_gate = is_on_gate(self._world_index, num_lanes_total, gate_ladder_frac)
-        self._book = EpisodeBook(worker, self._world_index, on_gate, num_levels)
+        self._book = EpisodeBook(worker, self._world_index, on_gate, num_stages)
         self._folder = NStepFolder(num_lanes, policy.obs_dim, algo.n_step, algo.gamma, policy.num_actions)
         self._key = exploration_key(seed)
         self._hindsight: Hindsight | None = None
@@ -165,8 +165,8 @@ class RolloutWorker:
 
     def _begin(self, assignment: Assignment) -> None:
         if self._levels is not None:
-            self._levels.set_level(assignment.level)
-        self._book.begin_level(assignment.level, assignment.clock, running_too=True)
+            self._levels.set_level(assignment.stage)
+        self._book.begin_stage(assignment.stage, assignment.clock, running_too=True)
         obs, info = self._env.reset()
         self._obs = np.array(obs, dtype=np.float32)
         self._note_waiting()
@@ -208,11 +208,11 @@ class RolloutWorker:
         self._policy.load(snapshot)
 
     def _practise(self, assignment: Assignment) -> np.ndarray:
-        """Switch levels when told to, and return each lane's epsilon."""
-        if assignment.level != self._book.level:
+        """Switch the stage when told to, and return each lane's epsilon."""
+        if assignment.stage != self._book.stage:
             if self._levels is not None:
-                self._levels.set_level(assignment.level)
-            self._book.begin_level(assignment.level, assignment.clock)
+                self._levels.set_level(assignment.stage)
+            self._book.begin_stage(assignment.stage, assignment.clock)
         return ladder_epsilon(assignment.epsilon, self._world_index, self._num_lanes_total, self._ladder_exponent)
 
     def _update_policy(self) -> int:
@@ -334,7 +334,7 @@ class RolloutWorker:
             self._saved_env.load_state_dict(parts["env_"])
         self._book.load_state_dict(book, state["active"])
         if self._levels is not None:
-            self._levels.set_level(self._book.level)
+            self._levels.set_level(self._book.stage)
         self._obs[:] = state["obs"]
         self._note_waiting()
         self._book.follow(self._active)  # earlier programs wrote down the lanes of the step before

@@ -26,7 +26,7 @@ class Task:
 
     env_id: str
     levels: tuple[LevelConfig, ...]
-    level_names: tuple[str, ...]
+    stage_names: tuple[str, ...]
     obs_dim: int
     num_actions: int
     table: EnvTable
@@ -54,23 +54,23 @@ class Task:
     @property
     def has_stages(self) -> bool:
         """Whether there are stages to speak of: those of our worlds, or given ones."""
-        return self.is_native or self.level_names != (open_stage().name,)
+        return self.is_native or self.stage_names != (open_stage().name,)
 
-    def shown_name(self, level: int) -> str:
-        """Return what an evaluation of ``level`` is called: the stage, or the environment where it has none."""
-        return self.level_names[level] if self.has_stages else self.env_id
+    def shown_name(self, stage: int) -> str:
+        """Return what an evaluation of ``stage`` is called: the stage's name, or the environment where it has none."""
+        return self.stage_names[stage] if self.has_stages else self.env_id
 
-    def steps_of(self, level: int, asked: int | None) -> int:
-        """Return the steps after which an episode of ``level`` is cut off: what is ``asked`` for, else what ends it by
+    def steps_of(self, stage: int, asked: int | None) -> int:
+        """Return the steps after which an episode of ``stage`` is cut off: what is ``asked`` for, else what ends it by
         itself.
         """
         if asked is not None:
             return asked
-        return self.levels[level].max_steps if self.is_native else self.max_episode_steps
+        return self.levels[stage].max_steps if self.is_native else self.max_episode_steps
 
     def describe(self) -> str:
         """Return one line for people."""
-        stages = f", {len(self.levels)} stage{'s' * (len(self.levels) > 1)} ({', '.join(self.level_names)})"
+        stages = f", {len(self.levels)} stage{'s' * (len(self.levels) > 1)} ({', '.join(self.stage_names)})"
         return (
             f"{self.env_id}, {self.obs_dim} observations, {self.num_actions} actions{stages if self.has_stages else ''}"
         )
@@ -104,7 +104,7 @@ def describe_task(config: RunConfig) -> Task:
     return Task(
         env_id=config.env.id,
         levels=tuple(stage.level for stage in stages),
-        level_names=tuple(stage.name for stage in stages),
+        stage_names=tuple(stage.name for stage in stages),
         obs_dim=int(env.obs_shape[0]),
         num_actions=env.num_actions,
         table=env.table,

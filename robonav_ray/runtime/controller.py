@@ -78,7 +78,7 @@ class Controller:
         self._session, self._wiring, self._trackers, self._panel, self._stop = session, wiring, trackers, panel, stop
         task = session.task
         self._watched = WatchedRun(
-            session.run.path.name, wiring_name, session.config, task.level_names, task.has_stages
+            session.run.path.name, wiring_name, session.config, task.stage_names, task.has_stages
         )
         self._budget = Budget(session.config.budget)
         self._first_step_at: float | None = None

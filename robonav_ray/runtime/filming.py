@@ -78,7 +78,7 @@ def _shown(config: RunConfig, task: Task, level: int, seed: int) -> _Shown:
         level=level,
         seed=seed,
         gamma=config.algo.gamma,
-        title=task.level_names[level],
+        title=task.stage_names[level],
     )
 
 

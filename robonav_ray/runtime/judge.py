@@ -20,7 +20,7 @@ from robonav_ray.config.load import ConfigError
 from robonav_ray.errors import EnvironmentFailedError
 from robonav_ray.evaluation.own_metrics import find_metrics, own_means
 from robonav_ray.evaluation.picture import draw_curves
-from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, write_report
+from robonav_ray.evaluation.report import EvaluationReport, StageReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
 from robonav_ray.runs.checkpoint import Checkpoint
 from robonav_ray.runs.checkpoint_index import Which
@@ -252,7 +252,7 @@ def evaluate_run(
     Raises:
         EvaluationStopped: As soon as ``stop`` asks for it.
     """
-    reports: list[LevelReport] = []
+    reports: list[StageReport] = []
     with stopped_at_once(StopRequest() if stop is None else stop):
         task = describe_task(config)
         policy = load_policy(checkpoint, config, task)
@@ -263,7 +263,7 @@ def evaluate_run(
                 show = watch.begin(f"evaluating {name}", config.evaluation.num_episodes)
                 table = judge_stage(policy, config, task, level, show)
                 confidence = config.evaluation.confidence
-                reports.append(LevelReport(name, summarize(table, confidence), own_means(metrics, table, confidence)))
+                reports.append(StageReport(name, summarize(table, confidence), own_means(metrics, table, confidence)))
     knows = "lidar only" if config.env.world.observation == "lidar" else "true state"
     return EvaluationReport(
         policy=run.path.name,
@@ -281,7 +281,7 @@ def checked_levels(task: Task, levels: Sequence[int] | None) -> tuple[int, ...]:
     chosen = tuple(range(len(task.levels))) if levels is None else tuple(levels)
     for level in chosen:
         if not 0 <= level < len(task.levels):
-            stages = ", ".join(f"{i} ({name})" for i, name in enumerate(task.level_names))
+            stages = ", ".join(f"{i} ({name})" for i, name in enumerate(task.stage_names))
             raise RunDirectoryError(f"there is no stage {level}; the stages are {stages}")
     return chosen
 

@@ -56,7 +56,7 @@ def test_it_is_one_and_begins_at_the_first_stage(setup):
     source = setup.make_source()
     assert isinstance(source, AssignmentSource)
     first = source.next_assignment(0)
-    assert (first.level, first.epsilon, first.clock) == (0, 0.5, 0)
+    assert (first.stage, first.epsilon, first.clock) == (0, 0.5, 0)
 
 
 def test_epsilon_falls_with_the_episodes_and_the_serial_rises(setup):
@@ -75,11 +75,11 @@ def test_a_lost_worker_does_not_hold_the_gate(setup):
     assert setup.progress().stage == 0
     setup.worker_lost(1)
     until(lambda: setup.progress().stage == 1)
-    until(lambda: one.next_assignment(0).level == 1)
+    until(lambda: one.next_assignment(0).stage == 1)
 
 
 def test_the_same_transitions_at_the_same_episodes(setup):
-    """Late news of a transition moves nothing: every live worker enters a level at the same clock."""
+    """Late news of a transition moves nothing: every live worker enters a stage at the same clock."""
     twin = Curriculum(CONFIG)
     alone = Worker(0, [World(i, i < 8) for i in range(16)], twin)
     while not twin.passed:

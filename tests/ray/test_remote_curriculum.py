@@ -19,13 +19,13 @@ CONFIG = CurriculumConfig(
 )
 
 
-def successes(worker: int, level: int, start: int, n: int) -> EpisodeResults:
+def successes(worker: int, stage: int, start: int, n: int) -> EpisodeResults:
     ones, zeros = np.ones(n, np.int32), np.zeros(n, np.float32)
     return EpisodeResults(
-        worker=worker, level=ones * level, world=ones * worker, started_at=start + np.arange(n, dtype=np.int64) * 5,
+        worker=worker, stage=ones * stage, world=ones * worker, started_at=start + np.arange(n, dtype=np.int64) * 5,
         length=ones * 5, outcome=ones.astype(np.int8), task_return=zeros + 10, total_return=zeros + 10,
         goals_reached=ones, path_length_m=zeros, shortest_path_length_m=zeros, min_clearance_m=zeros,
-        on_gate=np.ones(n, bool), watermark=start + 5 * n, watermark_level=level,
+        on_gate=np.ones(n, bool), watermark=start + 5 * n, watermark_stage=stage,
     )  # fmt: skip
 
 
@@ -43,10 +43,10 @@ def test_shell_climbs_forces_and_resumes(ray_session):
     source = pickle.loads(pickle.dumps(handle.source(max_in_flight=2)))  # noqa: S301
     assert isinstance(source, AssignmentSource)
     assert isinstance(source, RemoteAssignmentSource)
-    assert source.next_assignment(0).level == 0
+    assert source.next_assignment(0).stage == 0
     for i in range(3):
         source.report(successes(0, 0, 20 * i, 4))
-    wait_for(lambda: source.next_assignment(0).level == 1)
+    wait_for(lambda: source.next_assignment(0).stage == 1)
     assert source.next_assignment(0).clock == 0
     assert handle.progress().transitions[0].num_gate_episodes == 10
 
@@ -57,7 +57,7 @@ def test_shell_climbs_forces_and_resumes(ray_session):
     assert len(source._in_flight) <= 2
 
     handle.force(2)
-    wait_for(lambda: source.next_assignment(0).level == 2)
+    wait_for(lambda: source.next_assignment(0).stage == 2)
     state = handle.state()
     handle.stop()
 
@@ -70,10 +70,10 @@ def test_shell_climbs_forces_and_resumes(ray_session):
     with pytest.raises(ValueError, match="0 to 2"):
         resumed.force(9)
     late = resumed.source()
-    assert late.next_assignment(4).level == 2
+    assert late.next_assignment(4).stage == 2
     late.report(successes(4, 7, 0, 1))
     with pytest.raises(ValueError, match="3 stages"):
-        wait_for(lambda: late.next_assignment(4).level == 99)
+        wait_for(lambda: late.next_assignment(4).stage == 99)
     resumed.stop()
 
 
@@ -82,7 +82,7 @@ def test_two_workers_share_the_gate_and_a_lost_one_lets_go(ray_session):
 
     handle = start_curriculum(CONFIG)
     sources = [handle.source(), handle.source()]
-    assert [s.next_assignment(k).level for k, s in enumerate(sources)] == [0, 0]
+    assert [s.next_assignment(k).stage for k, s in enumerate(sources)] == [0, 0]
     sources[0].report(successes(0, 0, 0, 12))
     wait_for(lambda: handle.progress().num_pending == 12)
     assert handle.progress().stage == 0
@@ -98,7 +98,7 @@ def test_merged_reports_say_the_same_as_single_ones():
     reports = [successes(0, 0, 20 * i, n) for i, n in enumerate((4, 0, 4, 1))]
     merged = merge_results(reports)
     assert merged.num_episodes == 9
-    assert (merged.watermark, merged.watermark_level) == (reports[-1].watermark, 0)
+    assert (merged.watermark, merged.watermark_stage) == (reports[-1].watermark, 0)
     np.testing.assert_array_equal(merged.started_at, np.concatenate([r.started_at for r in reports]))
     assert merge_results(reports[:1]) is reports[0]
     single, together = Curriculum(CONFIG), Curriculum(CONFIG)

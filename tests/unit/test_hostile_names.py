@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from robonav_ray import cli, text
 from robonav_ray.config.load import load_run_config
 from robonav_ray.evaluation.picture import draw_curves
-from robonav_ray.evaluation.report import EvaluationReport, LevelReport, print_report, to_markdown
+from robonav_ray.evaluation.report import EvaluationReport, StageReport, print_report, to_markdown
 from robonav_ray.evaluation.statistics import summarize
 from robonav_ray.nodes.doctor import Finding
 from robonav_ray.runs.run_directory import RunDirectory, resume_command
@@ -96,7 +96,7 @@ def test_panels_show_the_names(name: str) -> None:
 @quick
 @given(names)
 def test_evaluations_show_the_names(name: str) -> None:
-    level = LevelReport(name, summarize(make_table([1] * 15 + [3] * 5)))
+    level = StageReport(name, summarize(make_table([1] * 15 + [3] * 5)))
     report = EvaluationReport(policy=name, knows="lidar only", env_id=name, seed=1, levels=(level,), env_steps=3)
     screen = plain_screen()
     print_report(report, screen)

@@ -140,11 +140,11 @@ class LearnerWatch:
 
     def take_in(self, post: MetricsPost | None) -> None:
         """Keep what was posted; a post of a new life tells that the learner is back."""
-        if post is None or (post.generation, post.number) == self._posted:
+        if post is None or (post.life, post.number) == self._posted:
             return
         now, pause_s = self._now(), self._now() - self._posted_at
         step = int(post.metrics.get("learner/learner_step", 0))
-        if self.is_up and post.generation > self._posted[0]:
+        if self.is_up and post.life > self._posted[0]:
             redone = max(0, int(self.metrics.get("learner/learner_step", 0)) - step)
             self._note(
                 PartEvent(
@@ -165,4 +165,4 @@ class LearnerWatch:
                     round(now - self._lost_at, 3),
                 )
             )
-        self._posted_at, self._posted, self.metrics = now, (post.generation, post.number), post.metrics
+        self._posted_at, self._posted, self.metrics = now, (post.life, post.number), post.metrics

@@ -9,7 +9,7 @@
 Neither side waits for the other to be fast: metrics overwrite each other, commands are handed over at the learner's
 next look. What a call waits for is its reply; what ends the wait otherwise is its timeout, a restart of the learner
 (``attach``), or the end of the learner (``fail``): then the call raises, so that the driver never hangs on a rank that
-died between taking a command and answering it. Metrics carry the generation of the learner that sent them, and are
+died between taking a command and answering it. Metrics carry the life of the learner that sent them, and are
 dropped after a restart or a ``TakeOver``, so that a reader never gets a figure from before it.
 """
 
@@ -34,9 +34,9 @@ ANSWER_S = 10.0
 
 
 class MetricsPost(NamedTuple):
-    """The newest metrics: ``number`` rises with every post, ``generation`` with every (re)start of the learner."""
+    """The newest metrics: ``number`` rises with every post, ``life`` with every (re)start of the learner."""
 
-    generation: int
+    life: int
     number: int
     metrics: Metrics
 
@@ -45,7 +45,7 @@ class Mailbox:
     """The plain mailbox; all methods run on one event loop and none of them blocks it."""
 
     def __init__(self) -> None:
-        self._generation = 0
+        self._life = 0
         self._next_id = 0
         self._waiting: list[Command] = []
         self._answers: dict[int, asyncio.Future[Answer]] = {}
@@ -56,28 +56,28 @@ class Mailbox:
         self._ended: str | None = None
 
     async def attach(self) -> int:
-        """Rank 0 begins (again): calls that an earlier life took and never answered fail. Returns the generation to
+        """Rank 0 begins (again): calls that an earlier life took and never answered fail. Returns the life to
         sign with.
         """
-        self._generation += 1
+        self._life += 1
         self._post = None
         delivered = set(self._answers) - {command.id for command in self._waiting}
         for command_id in delivered:
             self._settle(command_id, Refused("the learner restarted before it answered"))
-        return self._generation
+        return self._life
 
-    async def exchange(self, generation: int, metrics: Metrics) -> CommandBatch:
-        """Keep the metrics as the newest and hand over the commands that wait; an earlier generation gets ``stop``."""
-        if generation != self._generation:
+    async def exchange(self, life: int, metrics: Metrics) -> CommandBatch:
+        """Keep the metrics as the newest and hand over the commands that wait; an earlier life gets ``stop``."""
+        if life != self._life:
             return CommandBatch(stop=True)
         self._number += 1
-        self._post = MetricsPost(generation, self._number, metrics)
+        self._post = MetricsPost(life, self._number, metrics)
         commands, self._waiting = tuple(self._waiting), []
         return CommandBatch(commands, self._stop, self._budget_frac)
 
-    async def reply(self, generation: int, command_id: int, answer: Answer) -> None:
-        """Answer a command; the answer of an earlier generation, or one that came after its timeout, is dropped."""
-        if generation == self._generation:
+    async def reply(self, life: int, command_id: int, answer: Answer) -> None:
+        """Answer a command; the answer of an earlier life, or one that came after its timeout, is dropped."""
+        if life == self._life:
             self._settle(command_id, answer)
 
     async def call(self, request: Request[Any], timeout_s: float) -> Answer:
@@ -101,7 +101,7 @@ class Mailbox:
         return value
 
     async def latest(self) -> MetricsPost | None:
-        """Return the newest metrics of the present generation, None before its first."""
+        """Return the newest metrics of the present life, None before its first."""
         return self._post
 
     async def stop(self) -> None:
@@ -129,7 +129,7 @@ class RemoteCommandChannel:
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
-        self._generation: int | None = None
+        self._life: int | None = None
 
     def __reduce__(self) -> tuple[type[RemoteCommandChannel], tuple[Any]]:
         return (RemoteCommandChannel, (self._actor,))
@@ -143,10 +143,10 @@ class RemoteCommandChannel:
         ray.get(self._actor.reply.remote(self._attached(), command_id, answer))
 
     def _attached(self) -> int:
-        generation = self._generation
-        if generation is None:
-            generation = self._generation = int(ray.get(self._actor.attach.remote()))
-        return generation
+        life = self._life
+        if life is None:
+            life = self._life = int(ray.get(self._actor.attach.remote()))
+        return life
 
 
 class MailboxHandle:

@@ -26,7 +26,7 @@ class Ears:
         self.fragments: list[Fragment] = []
 
     def next_assignment(self, worker: int) -> Assignment:
-        return Assignment(level=0, epsilon=self.epsilon, clock=0, serial=0)
+        return Assignment(stage=0, epsilon=self.epsilon, clock=0, serial=0)
 
     def report(self, results: EpisodeResults) -> None:
         pass

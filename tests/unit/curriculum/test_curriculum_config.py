@@ -23,7 +23,7 @@ def test_examples_load_and_open_with_their_question(path):
     config = load_run_config(path)
     assert config.name == path.stem
     curriculum = Curriculum(config.curriculum, has_outcomes=config.env.is_native)
-    assert curriculum.next_assignment(0).level in range(len(config.curriculum.stages))
+    assert curriculum.next_assignment(0).stage in range(len(config.curriculum.stages))
 
 
 def test_the_examples_are_there():

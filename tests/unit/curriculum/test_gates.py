@@ -88,7 +88,7 @@ def test_a_frozen_worker_cannot_hold_more_than_max_pending():
 def test_episodes_of_an_earlier_visit_and_of_strangers_do_not_enter():
     order = StartOrder(max_pending=10)
     order.join(0)
-    order.begin_level(100)
+    order.begin_stage(100)
     order.add(0, 99, 0, 1, 10.0), order.add(7, 150, 0, 1, 10.0), order.add(0, 100, 0, 1, 10.0)
     order.advance(0, 200)
     assert entered(order) == [(100, 0)]

@@ -93,11 +93,11 @@ def results(outcome: int, returns: float, num: int, started_at: int) -> EpisodeR
         return np.full(num, value, dtype)
 
     return EpisodeResults(
-        worker=0, level=full(0, "int32"), world=np.arange(num, dtype=np.int32), started_at=full(started_at, "int64"),
+        worker=0, stage=full(0, "int32"), world=np.arange(num, dtype=np.int32), started_at=full(started_at, "int64"),
         length=full(10, "int32"), outcome=full(outcome, "int8"), task_return=full(returns, "float32"),
         total_return=full(returns, "float32"), goals_reached=full(0, "int32"), path_length_m=full(0, "float32"),
         shortest_path_length_m=full(0, "float32"), min_clearance_m=full(0, "float32"), on_gate=full(True, "bool"),
-        watermark=started_at + 1, watermark_level=0,
+        watermark=started_at + 1, watermark_stage=0,
     )  # fmt: skip
 
 

@@ -26,13 +26,13 @@ CONFIG = CurriculumConfig(
 )
 
 
-def oracle_transition(level: int) -> tuple[int, int, int]:
-    """Sort all gate episodes of a level by start, slide the window over them: (world, started_at, number entered)."""
+def oracle_transition(stage: int) -> tuple[int, int, int]:
+    """Sort all gate episodes of a stage by start, slide the window over them: (world, started_at, number entered)."""
     rows = []
     for world in range(NUM_GATE_WORLDS):
         clock = 0
         for index in range(200):
-            length, outcome, task_return = episode(level, world, index)
+            length, outcome, task_return = episode(stage, world, index)
             rows.append((clock, world, outcome, task_return))
             clock += length
     window, judging = GateWindow(CONFIG.window), Judging(CONFIG.stages, True)
@@ -61,7 +61,7 @@ def test_the_gate_opens_at_the_same_episode_however_the_worlds_are_shared(num_wo
     curriculum = play(num_workers, seed)
     assert curriculum.passed
     got = [(t.world, t.started_at, t.num_gate_episodes) for t in curriculum.progress().transitions]
-    assert got == [oracle_transition(level) for level in range(3)]
+    assert got == [oracle_transition(stage) for stage in range(3)]
     assert [t.reason for t in curriculum.progress().transitions] == ["gate", "gate", "passed"]
 
 
@@ -80,20 +80,20 @@ def test_the_order_of_finishing_would_have_given_another_answer():
     assert np.mean(first_finished) < np.mean(first_started) - 0.2
 
 
-def one(level: int, started_at: int, outcome: int = 1, task_return: float = 10.0, on_gate: bool = True, world: int = 0):
-    return (level, world, started_at, 10, outcome, task_return, on_gate)
+def one(stage: int, started_at: int, outcome: int = 1, task_return: float = 10.0, on_gate: bool = True, world: int = 0):
+    return (stage, world, started_at, 10, outcome, task_return, on_gate)
 
 
-def feed(curriculum: Curriculum, n: int, level: int, start: int = 0, **kwargs) -> None:
-    rows = [one(level, start + 10 * i, **kwargs) for i in range(n)]
-    curriculum.report(make_results(0, rows, start + 10 * n, level))
+def feed(curriculum: Curriculum, n: int, stage: int, start: int = 0, **kwargs) -> None:
+    rows = [one(stage, start + 10 * i, **kwargs) for i in range(n)]
+    curriculum.report(make_results(0, rows, start + 10 * n, stage))
 
 
 def test_it_is_an_assignment_source_and_follows_the_epsilon_schedule():
     curriculum = Curriculum(CONFIG)
     assert isinstance(curriculum, AssignmentSource)
     first = curriculum.next_assignment(0)
-    assert (first.level, first.epsilon, first.clock) == (0, 0.5, 0)
+    assert (first.stage, first.epsilon, first.clock) == (0, 0.5, 0)
     feed(curriculum, 10, 0, outcome=int(Outcome.TIMEOUT), task_return=0.0)
     second = curriculum.next_assignment(0)
     assert second.epsilon == pytest.approx(0.5 * 0.99**10)
@@ -117,7 +117,7 @@ def test_the_window_must_be_full_and_empties_at_a_transition():
     assert (transition.env_steps, transition.num_episodes, transition.window.success_frac) == (500, 50, 1.0)
     feed(curriculum, 60, 0, start=500)
     progress = curriculum.progress()
-    assert progress.window.num_episodes == 0, "episodes of the old level never enter"
+    assert progress.window.num_episodes == 0, "episodes of the old stage never enter"
     assert progress.stages[0].num_episodes == 110
 
 
@@ -206,9 +206,9 @@ def test_going_back_to_a_stage_ignores_what_began_in_the_first_visit():
 def test_after_passing_it_stays_in_the_last_stage_and_says_so_once():
     curriculum = play(2, 0)
     before = len(curriculum.progress().transitions)
-    assert curriculum.next_assignment(0).level == 2
+    assert curriculum.next_assignment(0).stage == 2
     play(2, 1, num_rounds=50, curriculum=curriculum)
-    assert curriculum.next_assignment(0).level == 2
+    assert curriculum.next_assignment(0).stage == 2
     assert len(curriculum.progress().transitions) == before
     assert curriculum.progress().transitions[-1].reason == "passed"
 
@@ -309,7 +309,7 @@ def test_without_outcomes_one_open_stage_or_the_users_own_return():
     assert curriculum.passed
 
 
-def test_a_level_that_does_not_exist_is_refused():
+def test_a_stage_that_does_not_exist_is_refused():
     curriculum = Curriculum(CONFIG)
     with pytest.raises(ValueError, match="3 stages"):
         feed(curriculum, 1, 7)

@@ -11,7 +11,7 @@ from test_evaluation_statistics import make_table
 
 from robonav_ray.evaluation.report import (
     EvaluationReport,
-    LevelReport,
+    StageReport,
     print_report,
     to_markdown,
     verdict,
@@ -20,10 +20,10 @@ from robonav_ray.evaluation.report import (
 from robonav_ray.evaluation.statistics import summarize
 from robonav_ray.screen import Screen
 
-NAVIGATION = LevelReport("full_challenge", summarize(make_table([1] * 783 + [3] * 201 + [6] * 16)))
-OPEN = LevelReport("open", summarize(make_table([0] * 20, total_return=np.full(20, 480.0, np.float32))))
+NAVIGATION = StageReport("full_challenge", summarize(make_table([1] * 783 + [3] * 201 + [6] * 16)))
+OPEN = StageReport("open", summarize(make_table([0] * 20, total_return=np.full(20, 480.0, np.float32))))
 _UNKNOWN = np.full(20, np.nan, np.float32)
-GOAL_ENV = LevelReport(
+GOAL_ENV = StageReport(
     "open",
     summarize(
         make_table(
@@ -33,7 +33,7 @@ GOAL_ENV = LevelReport(
 )
 
 
-def make_report(*levels: LevelReport) -> EvaluationReport:
+def make_report(*levels: StageReport) -> EvaluationReport:
     return EvaluationReport(
         "run curriculum-1", "lidar only", "robonav_ray/Nav-v0", 1_000_003, levels, env_steps=1_200_000
     )
@@ -90,7 +90,7 @@ def test_files_are_written_and_read_back(tmp_path):
 )
 def test_the_table_fits_80_columns(names):
     console = Screen(file=io.StringIO(), width=80, soft_wrap=True)
-    print_report(make_report(*(LevelReport(name, NAVIGATION.summary) for name in names)), console)
+    print_report(make_report(*(StageReport(name, NAVIGATION.summary) for name in names)), console)
     table = [line for line in console.file.getvalue().splitlines() if "unseen worlds" not in line]
     assert max(map(len, table)) <= 80
     assert sum("78.3%" in cell for line in table for cell in line.split()) == len(names)

@@ -51,11 +51,11 @@ def results(*task_return: float) -> EpisodeResults:
     number = len(task_return)
     zero = np.zeros(number, np.float32)
     return EpisodeResults(
-        worker=0, level=zero.astype(np.int32), world=zero.astype(np.int32), started_at=zero.astype(np.int64),
+        worker=0, stage=zero.astype(np.int32), world=zero.astype(np.int32), started_at=zero.astype(np.int64),
         length=np.full(number, 7, np.int32), outcome=zero.astype(np.int8),
         task_return=np.array(task_return, np.float32), total_return=zero, goals_reached=zero.astype(np.int32),
         path_length_m=zero, shortest_path_length_m=zero, min_clearance_m=zero, on_gate=np.ones(number, bool),
-        watermark=0, watermark_level=0,
+        watermark=0, watermark_stage=0,
     )  # fmt: skip
 
 

@@ -119,11 +119,11 @@ def test_a_call_that_was_not_announced_is_refused_at_once() -> None:
         asyncio.run(make_service().reserve("sample", 11, 1.0))
 
 
-def test_shards_carry_a_generation() -> None:
+def test_shards_carry_a_life() -> None:
     async def story() -> None:
         service = make_service()
         assert await service.set_shards(["a", "b"]) == 1
-        assert (await service.reserve("insert", 1, 0.0)).generation == 1
+        assert (await service.reserve("insert", 1, 0.0)).life == 1
         assert await service.set_shards(["a", "c"]) == 2
         assert await service.shards() == (2, ["a", "c"])
 

@@ -88,7 +88,7 @@ class Ears:
     """Assignments, sink and weights in one: keeps what it hears."""
 
     def __init__(self, snapshot: PolicySnapshot | None = None) -> None:
-        self.assignment = Assignment(level=0, epsilon=0.5, clock=0, serial=0)
+        self.assignment = Assignment(stage=0, epsilon=0.5, clock=0, serial=0)
         self.fragments: list[Fragment] = []
         self.results: list[EpisodeResults] = []
         self.snapshot = snapshot
@@ -279,20 +279,20 @@ def test_a_state_of_another_size_is_refused() -> None:
         make(Ears(snapshot()), num=4).load_state_dict(make(Ears(snapshot())).state_dict())
 
 
-def test_running_episodes_finish_under_the_old_level() -> None:
+def test_running_episodes_finish_under_the_old_stage() -> None:
     ears = Ears(snapshot())
     worker = make(ears, steps=4)
     worker.collect()
-    ears.assignment = Assignment(level=1, epsilon=0.1, clock=0, serial=1)
+    ears.assignment = Assignment(stage=1, epsilon=0.1, clock=0, serial=1)
     for _ in range(5):
         worker.collect()
     rows = rows_of(ears)
     assert np.all(rows["obs"][:, 4] == rows["next_obs"][:, 4])
-    level = np.concatenate([r.level for r in ears.results])
+    stage = np.concatenate([r.stage for r in ears.results])
     started = np.concatenate([r.started_at for r in ears.results])
-    assert set(level) == {0, 1}
-    assert started[level == 1].min() >= 0
-    assert ears.results[1].watermark_level == 1
+    assert set(stage) == {0, 1}
+    assert started[stage == 1].min() >= 0
+    assert ears.results[1].watermark_stage == 1
 
 
 def test_watermark_never_passes_a_running_gate_episode() -> None:
@@ -303,7 +303,7 @@ def test_watermark_never_passes_a_running_gate_episode() -> None:
         worker.collect()
     watermark = 0
     for result in ears.results:
-        assert result.watermark >= watermark, "the watermark only rises within a level"
+        assert result.watermark >= watermark, "the watermark only rises within a stage"
         for world, started, gate in zip(result.world, result.started_at, result.on_gate, strict=True):
             if gate:
                 assert started >= watermark, "an episode that had begun before the watermark would have been missed"

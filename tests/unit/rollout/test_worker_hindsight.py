@@ -103,7 +103,7 @@ class Ears:
         self.fragments: list[Fragment] = []
 
     def next_assignment(self, worker: int) -> Assignment:
-        return Assignment(level=0, epsilon=0.5, clock=0, serial=0)
+        return Assignment(stage=0, epsilon=0.5, clock=0, serial=0)
 
     def report(self, results: EpisodeResults) -> None:
         pass

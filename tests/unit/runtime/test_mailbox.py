@@ -6,23 +6,23 @@ from robonav_ray.commands import Answer, CommandBatch, Cut, Refused, Resume, Sav
 from robonav_ray.runtime.over_ray.mailbox import Mailbox
 
 
-async def answered(mailbox: Mailbox, generation: int, answer: Answer) -> None:
-    batch = await mailbox.exchange(generation, {})
+async def answered(mailbox: Mailbox, life: int, answer: Answer) -> None:
+    batch = await mailbox.exchange(life, {})
     for command in batch.commands:
-        await mailbox.reply(generation, command.id, answer)
+        await mailbox.reply(life, command.id, answer)
 
 
 def test_a_call_returns_the_reply() -> None:
     async def scenario() -> None:
         mailbox = Mailbox()
-        generation = await mailbox.attach()
+        life = await mailbox.attach()
         call = asyncio.create_task(mailbox.call(Save("/x"), 5.0))
         await asyncio.sleep(0)
-        batch = await mailbox.exchange(generation, {"a": 1.0})
+        batch = await mailbox.exchange(life, {"a": 1.0})
         assert [command.request for command in batch.commands] == [Save("/x")]
-        await mailbox.reply(generation, batch.commands[0].id, Written(()))
+        await mailbox.reply(life, batch.commands[0].id, Written(()))
         assert await call == Written(())
-        assert (await mailbox.exchange(generation, {})).commands == ()
+        assert (await mailbox.exchange(life, {})).commands == ()
 
     asyncio.run(scenario())
 
@@ -31,8 +31,8 @@ def test_a_call_nobody_answers_times_out_and_is_withdrawn() -> None:
     async def scenario() -> None:
         mailbox = Mailbox()
         assert await mailbox.call(Resume(), 0.01) == Refused("no answer within 0.01 s")
-        generation = await mailbox.attach()
-        assert (await mailbox.exchange(generation, {})).commands == ()
+        life = await mailbox.attach()
+        assert (await mailbox.exchange(life, {})).commands == ()
 
     asyncio.run(scenario())
 
@@ -60,11 +60,11 @@ def test_a_restart_fails_what_was_taken_and_keeps_what_was_not() -> None:
 def test_a_take_over_drops_the_metrics_from_before_it() -> None:
     async def scenario() -> None:
         mailbox = Mailbox()
-        generation = await mailbox.attach()
+        life = await mailbox.attach()
         taken = asyncio.create_task(mailbox.call(TakeOver("/c"), 5.0))
         await asyncio.sleep(0)
-        await mailbox.exchange(generation, {"before": 1.0})
-        batch_answer = asyncio.create_task(mailbox.reply(generation, 1, Standing(7, 3)))
+        await mailbox.exchange(life, {"before": 1.0})
+        batch_answer = asyncio.create_task(mailbox.reply(life, 1, Standing(7, 3)))
         assert await taken == Standing(7, 3)
         await batch_answer
         assert await mailbox.latest() is None

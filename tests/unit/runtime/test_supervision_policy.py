@@ -237,8 +237,8 @@ def watch_of(learner: FakeLearner, clock: Clock, events: Events, lost_at: float 
     return LearnerWatch(learner, events, lost_at, START_S, lambda: 1, clock)
 
 
-def post(step: int, number: int, generation: int = 1) -> MetricsPost:
-    return MetricsPost(generation, number, {"learner/learner_step": float(step)})
+def post(step: int, number: int, life: int = 1) -> MetricsPost:
+    return MetricsPost(life, number, {"learner/learner_step": float(step)})
 
 
 def test_a_learner_that_does_not_come_up_is_said_and_given_up() -> None:
@@ -276,7 +276,7 @@ def test_ranks_that_come_back_are_noted_with_what_is_done_again() -> None:
     learner.said = ["rank 0 died"]
     watch.look()
     clock.pass_(8.5)
-    watch.take_in(post(480, 1, generation=2))
+    watch.take_in(post(480, 1, life=2))
     assert events.kinds == [("lost", "learner"), ("restarted", "learner")]
     assert events[-1].after_s == 8.5
     assert "20 steps again" in events[-1].detail
