@@ -1,3 +1,5 @@
+from robonav_ray.fronts.ablate_call import AblationResult as AblationResult
+from robonav_ray.fronts.ablate_call import ablate as ablate
 from robonav_ray.fronts.compare_call import compare as compare
 from robonav_ray.fronts.compare_call import exam as exam
 from robonav_ray.fronts.curriculum_system import CurriculumLearningSystem as CurriculumLearningSystem

@@ -35,7 +35,7 @@ from robonav_ray.runtime.watching import EvaluationStopped
 from robonav_ray.runtime.wiring import RunSession
 
 logger = logging.getLogger(__name__)
-SHARE = 0.015
+SHARE = 0.02
 """Part of the time that judging takes at most, and again making the checkpoints that are made for it."""
 _START_S = 0.05
 """The most that is reckoned of a stage's first step, in which its worlds are made."""
@@ -300,11 +300,11 @@ class _Pacing:
 
     def __init__(self, closing: threading.Event, hurry: threading.Event) -> None:
         self._closing, self._hurry = closing, hurry
-        self._woke = time.monotonic()
+        self._woke = time.thread_time()
         self._steps = 0
 
     def __call__(self, progress: EvaluationProgress) -> None:
-        worked_s = time.monotonic() - self._woke
+        worked_s = time.thread_time() - self._woke  # waiting for a core is no work
         if progress.num_steps < self._steps or not self._steps:
             worked_s = min(worked_s, _START_S)
         self._steps = progress.num_steps
@@ -313,4 +313,4 @@ class _Pacing:
             self._closing.wait(min(left_s, _LOOK_S))
         if self._closing.is_set():
             raise EvaluationStopped
-        self._woke = time.monotonic()
+        self._woke = time.thread_time()
