@@ -67,7 +67,7 @@ class Cell:
     arm: str
     seed: int
     config: RunConfig
-    levels: tuple[int, ...]
+    stages: tuple[int, ...]
     """Stages that it is judged in."""
 
     @property
@@ -81,7 +81,7 @@ class Cell:
         sections = self.config.model_dump(
             mode="json", exclude={"name", "output_dir", "tracking", "checkpoint", "runtime"}
         )
-        return hashlib.sha256(json.dumps([sections, self.levels], sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps([sections, self.stages], sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Plan:
     cells: tuple[Cell, ...]
     """In the order of work: all arms with the first seed come first, so that a part of it can be compared."""
     comparisons: tuple[Comparison, ...]
-    levels: tuple[str, ...]
+    stages: tuple[str, ...]
     """Names of the stages of the exam."""
 
     @property
@@ -112,7 +112,7 @@ def plan_ablation(config: AblationConfig) -> Plan:
     for cell in cells[: len(arms)]:
         _check(cell, config)
     task = describe_task(cells[0].config)
-    return Plan(tuple(cells), comparisons, tuple(task.shown_name(level) for level in cells[0].levels))
+    return Plan(tuple(cells), comparisons, tuple(task.shown_name(stage) for stage in cells[0].stages))
 
 
 def _arms(config: AblationConfig) -> tuple[list[Arm], tuple[Comparison, ...]]:
@@ -174,12 +174,12 @@ def _cell(config: AblationConfig, arm: Arm, seed: int) -> Cell:
     names = [stage.name for stage in run.curriculum.stages_for(run.env.is_native)]
     words = config.exam.stages if config.exam.stages is not None else (len(names) - 1,)
     try:
-        levels = tuple(stage_number(str(word), names) for word in words)
+        stages = tuple(stage_number(str(word), names) for word in words)
     except ValueError as error:
         raise ConfigError(f"exam.stages: {error}") from None
-    if beyond := [level for level in levels if level >= len(names)]:
+    if beyond := [stage for stage in stages if stage >= len(names)]:
         raise ConfigError(f"exam.stages: there is no stage {beyond[0]}; {where} has {', '.join(names)}")
-    return Cell(arm.name, seed, run, levels)
+    return Cell(arm.name, seed, run, stages)
 
 
 def _check(cell: Cell, config: AblationConfig) -> None:

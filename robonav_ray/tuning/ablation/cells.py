@@ -83,7 +83,7 @@ def _judged(order: CellOrder, run: RunDirectory, stop: StopRequest) -> CellResul
     policy = load_policy(checkpoint, config, task)
     try:
         with stopped_at_once(stop):
-            tables = [judge_stage(policy, config, task, level) for level in cell.levels]
+            tables = [judge_stage(policy, config, task, stage) for stage in cell.stages]
     except EvaluationStopped:
         return None
     summaries = [summarize(table) for table in tables]

@@ -94,7 +94,7 @@ def make_table(config: AblationConfig, plan: Plan, results: Mapping[str, CellRes
         measure="success" if told else "return",
         confidence=config.exam.confidence,
         rows=tuple(rows),
-        stages=plan.levels,
+        stages=plan.stages,
         num_episodes=config.exam.num_episodes,
         exam_seed=config.exam.seed,
         env_steps=config.budget.env_steps,
