@@ -35,6 +35,7 @@ def compare(
     local: bool = False,
     address: str | None = None,
     processes: int | None = None,
+    failures: bool = False,
     quiet: bool = False,
 ) -> ExamTable:
     """Have all entrants play the same worlds, as ``robonav compare`` does.
@@ -59,6 +60,7 @@ def compare(
             cores of this machine.
         processes: Side by side on this machine; None takes its cores. With functions among the entrants, this
             process plays.
+        failures: Write what led to failures too: rows, clusters, pictures, a film and a page that replays them.
         quiet: Say nothing of how far it is.
 
     Returns:
@@ -78,6 +80,7 @@ def compare(
         screen=plain_screen(silent=quiet),
         stopping=stop_on_interrupt,
         command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        failures=failures,
     )
 
 
@@ -131,11 +134,20 @@ def play(
     screen: Screen,
     stopping: Callable[[], AbstractContextManager[StopRequest]],
     command: Sequence[str],
+    failures: bool = False,
 ) -> ExamTable:
     """Play ``order`` into ``out``; see ``runtime.examination.examine``."""
     foreign = partial(load_foreign, trust=order.trust)
     return examine(
-        order, out, foreign=foreign, worker=WORKER, where=where, screen=screen, stopping=stopping, command=command
+        order,
+        out,
+        foreign=foreign,
+        worker=WORKER,
+        where=where,
+        screen=screen,
+        stopping=stopping,
+        command=command,
+        failures=failures,
     )
 
 

@@ -52,6 +52,9 @@ def compare(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Processes side by side on this machine (default: its cores).")
     ] = None,
+    failures: Annotated[
+        bool, typer.Option(help="Replay what failed: clusters, pictures, a film, a page (failures.html).")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Have all entrants play the same worlds, and leave what `robonav report` reads; the same command goes on where it
@@ -77,6 +80,7 @@ def compare(
             screen=screen,
             stopping=partial(stop_on_signals, needs_reader=False),
             command=command_line(),
+            failures=failures,
         )
     except EvaluationStopped:
         screen.print(

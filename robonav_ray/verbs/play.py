@@ -20,6 +20,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: `robonav play runs/curriculum-20261122-181500 --stage full_challenge --output robot.gif`")
 def play(
+    ctx: typer.Context,
     run: Run,
     output: Annotated[Path | None, typer.Option(help="GIF to write (default: play.gif in the run directory).")] = None,
     window: Annotated[
@@ -31,12 +32,36 @@ def play(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes one after another.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the worlds.")] = 7,
     checkpoint: WhichCheckpoint = None,
+    case: Annotated[
+        str | None,
+        typer.Option(
+            help="Just one episode, as `robonav compare` plays it: SUITE:SCENARIO:INDEX; RUN is any entrant then."
+        ),
+    ] = None,
+    exam: Annotated[
+        Path | None,
+        typer.Option(help="With --case: folder of an exam, whose worlds and entrants are taken and which is checked."),
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="With --case: open other libraries' policies, which runs code in them.")
+    ] = False,
 ) -> None:
     """Watch the policy of a run drive: as a GIF, or in a window."""
+    from robonav_ray.config.load import ConfigError
     from robonav_ray.runs.faults import told_beside
     from robonav_ray.runs.located import located, refuse_uri
     from robonav_ray.screen import make_screen
 
+    if case is not None:
+        from robonav_ray.verbs.play_case import play_case
+
+        given = [
+            name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
+        ]
+        ignored = [f"--{name}" for name in given if name not in ("run", "output", "seed", "case", "exam", "trust")]
+        raise typer.Exit(play_case(case, run, output, exam, seed if "seed" in given else None, trust, ignored))
+    if exam is not None or trust:
+        raise ConfigError(f"{'--exam' if exam is not None else '--trust'} goes with --case only; leave it out")
     refuse_uri(output, "--output", "the film of a run in a storage is written to the folder that you are in")
     with located(run, which=which_checkpoint(checkpoint)) as found, told_beside(found.run):
         if window:

@@ -217,6 +217,15 @@ class BatchedWorlds:
         fill_world_keys(self.seed, self.first_world, self.state.world_key)
         self.state.world[:, lay.EPISODE] = -1
 
+    def choose(self, index: np.ndarray) -> None:
+        """Be the worlds with the indices ``index`` (N,) from the next reset on, at episode 0.
+
+        A reset with a seed has the worlds from ``first_world`` on again.
+        """
+        self._begin(self.seed)
+        for i, number in enumerate(index.tolist()):
+            fill_world_keys(self.seed, number, self.state.world_key[i : i + 1])
+
     @property
     def action_space(self) -> gym.spaces.Space:
         """Action space of one robot."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from robonav_ray.evaluation.exam import ExamPlan
 from robonav_ray.evaluation.exam_table import Cell, ExamTable
+from robonav_ray.evaluation.failures.files import are_told, write_failures
 from robonav_ray.evaluation.find_entrants import LoadForeign
 from robonav_ray.evaluation.kept_cells import KeptCells
 from robonav_ray.runs.located import refuse_unwritable, refuse_uri
@@ -21,7 +22,7 @@ from robonav_ray.runtime.examination.here import play_here
 from robonav_ray.runtime.examination.order import ExamOrder
 from robonav_ray.runtime.examination.watch import ExamWatch
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.runtime.watching import EvaluationWatch
+from robonav_ray.runtime.watching import EvaluationWatch, stopped_at_once
 from robonav_ray.screen import Screen
 from robonav_ray.text import path_word
 
@@ -59,6 +60,7 @@ def examine(
     screen: Screen,
     stopping: Callable[[], AbstractContextManager[StopRequest]],
     command: Sequence[str],
+    failures: bool = False,
 ) -> ExamTable:
     """Have every entrant of ``order`` play, keep it in ``out``, and return the table; what is there already is not
     played again.
@@ -72,6 +74,7 @@ def examine(
         screen: Shows how far it is.
         stopping: Gives the request to stop.
         command: What was typed, for the table.
+        failures: Whether failures are told, replayed, filmed and shown on a page; see ``evaluation.failures.files``.
 
     Raises:
         EvaluationStopped: When it is stopped; what is finished is kept, and the same call goes on.
@@ -91,6 +94,9 @@ def examine(
                 _play(plan, cells, kept, watch, order, stop, worker, where)
         table = kept.table(plan, _provenance(order, command))
         table.save(out)
+        if failures and not are_told(out, table):
+            with stopping() as stop, stopped_at_once(stop):
+                write_failures(out, table, plan.entrants, plan.seats, screen.print)
     return table
 
 

@@ -28,7 +28,7 @@ def robonav(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "tiny.yaml").write_text(SUITE)
 
     def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["robonav", "compare", *words])
+        monkeypatch.setattr("sys.argv", ["robonav", "compare", *words, "--no-failures"])
         with pytest.raises(SystemExit) as ended:
             main()
         told = capsys.readouterr()
@@ -46,7 +46,7 @@ def test_it_plays_keeps_and_goes_on(robonav, monkeypatch: pytest.MonkeyPatch, tm
     table = robonav_ray.exam("exam")
     assert table.num_rows == 200
     assert [one.name for one in table.entrants] == ["go_to_goal", "fast"]
-    assert table.provenance["command"] == ["robonav", "compare", *words]
+    assert table.provenance["command"] == ["robonav", "compare", *words, "--no-failures"]
     first, length = (tmp_path / "exam/episodes.parquet").read_bytes(), table.columns["length"]
 
     monkeypatch.setattr(here, "play", lambda *args: pytest.fail("all of it is there"))

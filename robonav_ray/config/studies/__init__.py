@@ -1,1 +1,0 @@
-"""What is asked for where many whole runs answer one question."""

@@ -1,1 +1,0 @@
-"""Calls where many whole runs answer one question; thin, as all fronts."""

@@ -1,0 +1,148 @@
+"""One episode of a suite, or of an exam that was played, once more: ``SUITE:SCENARIO:INDEX``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robonav_ray.config.evaluation_suite import Scenario, Suite
+from robonav_ray.config.load import ConfigError, check_section
+from robonav_ray.config.load_suite import load_suite
+from robonav_ray.evaluation.entrants import Entrant
+from robonav_ray.evaluation.exam import Seat, questions_of, seat_of
+from robonav_ray.evaluation.exam_table import ExamTable
+from robonav_ray.evaluation.failures.files import replay_cell
+from robonav_ray.evaluation.failures.replays import Recording, check_same
+from robonav_ray.evaluation.find_entrants import LoadForeign, find_entrants
+
+HOW = "SUITE:SCENARIO:INDEX, e.g. standard:full_challenge:17"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Which episode."""
+
+    suite: str
+    """Name of a shipped suite or of one of the exam, or a YAML file."""
+    scenario: str
+    index: int
+    """Of the world."""
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """Return what ``SUITE:SCENARIO:INDEX`` names; ConfigError for other words."""
+        suite, _, rest = text.rpartition(":")
+        suite, _, scenario = suite.rpartition(":")
+        if not suite or not scenario or not (rest.isascii() and rest.isdigit() and len(rest) <= 9):
+            raise ConfigError(f"--case {text!r}: write {HOW}")
+        return cls(suite, scenario, int(rest))
+
+    def __str__(self) -> str:
+        return f"{self.suite}:{self.scenario}:{self.index}"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The episode."""
+
+    case: Case
+    entrant: str
+    recording: Recording
+    is_as_told: bool
+    """Whether an exam told of it, and it came out the same; False where there was no exam to hold it against."""
+
+
+def replay_case(
+    case: Case, who: str, *, foreign: LoadForeign, exam: Path | None = None, seed: int | None = None
+) -> Replayed:
+    """Play one episode as an exam plays it, bit for bit.
+
+    Args:
+        case: Which.
+        who: An entrant; with ``exam`` also by the name that it has there.
+        foreign: Opens other libraries' policies.
+        exam: Folder of an exam: its scenarios, and the sensor and body that its entrants had, are taken, and what comes
+            out is held against it.
+        seed: Of the worlds; None takes the scenario's.
+
+    Raises:
+        UserError: For an entrant, a suite, a scenario or a world that is none, or an episode that comes out otherwise.
+    """
+    table = None if exam is None else ExamTable.load(exam)
+    suites = [load_suite(Path(case.suite))] if table is None else _suites_of(table)
+    scenario = _scenario(case, suites, seed)
+    entrant, number = _entrant(who, table, foreign)
+    seat = seat_of(entrant, scenario)
+    if isinstance(seat, str):
+        raise ConfigError(f"{entrant.facts.name}: cannot play {case.scenario}: {seat}")
+    if case.index >= seat.num_episodes:
+        raise ConfigError(f"--case {case}: {entrant.facts.name} plays the worlds 0 to {seat.num_episodes - 1} of it")
+    (recording,) = replay_cell(entrant, seat, [case.index])
+    is_told = table is not None and number is not None and _hold_against(table, number, case, seat, recording)
+    return Replayed(case, entrant.facts.name, recording, is_told)
+
+
+def _suites_of(table: ExamTable) -> list[Suite]:
+    told, episodes = table.provenance.get("suites"), table.provenance.get("episodes")
+    if not isinstance(told, Sequence) or not isinstance(episodes, int | None):
+        raise ConfigError("--exam: its exam.json says nothing of its suites; leave --exam out")
+    suites = [check_section(Suite, suite, "suites") for suite in told]
+    if episodes is None:
+        return suites
+    return [_with_episodes(suite, episodes) for suite in suites]
+
+
+def _with_episodes(suite: Suite, episodes: int) -> Suite:
+    scenarios = tuple(one.model_copy(update={"num_episodes": episodes}) for one in suite.scenarios)
+    return suite.model_copy(update={"num_episodes": episodes, "scenarios": scenarios})
+
+
+def _scenario(case: Case, suites: Sequence[Suite], seed: int | None) -> Scenario:
+    names = [suite.name for suite in suites]
+    own = [suite for suite in suites if suite.name == case.suite] or (list(suites) if case.suite not in names else [])
+    if len(suites) > 1 and case.suite not in names:
+        raise ConfigError(f"--case {case}: the exam has no suite {case.suite!r}; it has {', '.join(names)}")
+    scenarios: Mapping[str, Scenario] = {question.scenario.name: question.scenario for question in questions_of(own)}
+    if case.scenario not in scenarios:
+        near = difflib.get_close_matches(case.scenario, scenarios, n=1, cutoff=0.5)
+        meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(list(scenarios)[:12])}"
+        raise ConfigError(f"--case {case}: suite {case.suite} has no scenario {case.scenario!r}; {meant}")
+    found = scenarios[case.scenario]
+    return found if seed is None else found.model_copy(update={"seed": seed})
+
+
+def _entrant(who: str, table: ExamTable | None, foreign: LoadForeign) -> tuple[Entrant, int | None]:
+    """Return the entrant, and its number in the exam."""
+    if table is None:
+        return find_entrants([who], foreign=foreign)[-1], None
+    names = {word: e for e, facts in enumerate(table.entrants) for word in (facts.source, facts.name)}
+    number = names.get(who)
+    if number is None:
+        raise ConfigError(f"{who}: took no part in the exam; there were {', '.join(f.name for f in table.entrants)}")
+    facts = table.entrants[number]
+    first = next((other for other in table.entrants if other.kind in ("run", "checkpoint")), None)
+    dresser = [] if first is None or first is facts else [f"{first.name}={first.source}"]
+    return find_entrants([*dresser, f"{facts.name}={facts.source}"], foreign=foreign)[-1], number
+
+
+def _hold_against(table: ExamTable, entrant: int, case: Case, seat: Seat, recording: Recording) -> bool:
+    """Whether the exam tells of the episode; ReplayError when it tells something else."""
+    scenario = next(
+        (s for s, facts in enumerate(table.scenarios) if (facts.suite, facts.name) == (case.suite, case.scenario)), None
+    )
+    if scenario is None or (entrant, scenario) in table.missing:
+        return False
+    columns: dict[str, Any] = table.columns
+    row = np.flatnonzero(
+        (columns["entrant"] == entrant) & (columns["scenario"] == scenario) & (columns["world"] == case.index)
+    )
+    if len(row) != 1 or seat.num_episodes <= case.index:
+        return False
+    outcome, length, path = (columns[name][row[0]] for name in ("outcome", "length", "path_length_m"))
+    check_same(recording, int(outcome), int(length), float(path), str(case))
+    return True

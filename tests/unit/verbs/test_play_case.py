@@ -1,0 +1,88 @@
+"""``robonav play --case``: one episode of a suite or of an exam; and what is typed wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import robonav_ray
+from robonav_ray.cli import main
+from robonav_ray.evaluation.failures.rows import kind_text
+from robonav_ray.records import Outcome
+
+SUITE = """name: tiny
+num_episodes: 50
+stage: obstacle_avoidance
+scenarios:
+  - {name: easy, changes: {level.max_steps: 60}}
+"""
+
+
+@pytest.fixture
+def robonav(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["robonav", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    return run
+
+
+def test_a_case_is_the_episode_of_the_exam(robonav, tmp_path: Path):
+    words = ("compare", "go_to_goal", "--suite", "tiny.yaml", "--local", "--out", "exam", "--no-failures")
+    code, _, err = robonav(*words)
+    assert code == 0, err
+    episodes = robonav_ray.exam("exam").cell(0, 0)
+    index = int(episodes.length.argmin())
+    outcome, length, path = (int(episodes.outcome[index]), int(episodes.length[index]), episodes.path_length_m[index])
+    ended = "success" if outcome == Outcome.SUCCESS else kind_text(outcome)
+    told = f"tiny:easy:{index} by go_to_goal: {ended} after {length} steps ({length * 0.1:.1f} s), {path:.2f} m driven"
+    code, out, err = robonav("play", "--case", f"tiny:easy:{index}", "go_to_goal", "--exam", "exam")
+    assert code == 0, err
+    assert f"{told}, as in the exam" in " ".join(out.split())
+    assert (tmp_path / f"case-tiny-easy-{index}-go_to_goal.gif").read_bytes()[:3] == b"GIF"
+    code, out, err = robonav("play", "--case", f"tiny.yaml:easy:{index}", "go_to_goal", "--output", "x.gif")
+    assert code == 0, err
+    assert told.partition(":easy")[2] in " ".join(out.split())
+
+    table = tmp_path / "exam" / "exam.json"
+    document = json.loads(table.read_text())
+    document["scenarios"][0]["seed"] = document["provenance"]["suites"][0]["seed"] = 7
+    table.write_text(json.dumps(document))
+    code, out, err = robonav("play", "--case", f"tiny:easy:{index}", "go_to_goal", "--exam", "exam")
+    assert code == 2
+    assert "in the exam and with" in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--case", "tiny.yaml:easy", "orca"), "write SUITE:SCENARIO:INDEX"),
+        (("--case", "tiny.yaml:easy:-1", "orca"), "write SUITE:SCENARIO:INDEX"),
+        (("--case", "tiny.yaml:easy:999999999999999999999", "orca"), "write SUITE:SCENARIO:INDEX"),
+        (("--case", "::", "orca"), "write SUITE:SCENARIO:INDEX"),
+        (("--case", "tiny.yaml:esay:1", "orca"), "did you mean 'easy'?"),
+        (("--case", "tiny.yaml:easy:50", "orca"), "plays the worlds 0 to 49"),
+        (("--case", "nothing:easy:1", "orca"), "nothing"),
+        (("--case", "tiny.yaml:easy:1", "orka"), "did you mean 'orca'?"),
+        (("--case", "tiny.yaml:easy:1", "orca", "--window"), "--window does not go with --case"),
+        (("--case", "tiny.yaml:easy:1", "orca", "--episodes", "3"), "--episodes does not go with --case"),
+        (("--case", "tiny.yaml:easy:1", "orca", "--exam", "gone"), "holds no exam.json"),
+        (("--case", "tiny.yaml:easy:1", "orca", "--output", "gone.gif/x/y.gif"), ""),
+        (("orca", "--exam", "gone"), "--exam goes with --case only"),
+    ],
+)
+def test_what_is_typed_wrong_is_one_message(robonav, tmp_path: Path, words: tuple[str, ...], told: str):
+    (tmp_path / "gone.gif").write_text("")
+    code, out, err = robonav("play", *words)
+    assert code == 2
+    assert told in " ".join(err.split())
+    assert "Traceback" not in out + err
