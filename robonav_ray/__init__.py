@@ -30,6 +30,7 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _FRONTS = {
+    "AblationResult": "robonav_ray.fronts.studies.ablate_call",
     "CurriculumLearningSystem": "robonav_ray.fronts.curriculum_system",
     "DeviceManager": "robonav_ray.fronts.device_manager",
     "DistributedTrainer": "robonav_ray.fronts.distributed_trainer",
@@ -38,6 +39,7 @@ _FRONTS = {
     "SearchResult": "robonav_ray.fronts.tune_call",
     "StoredPolicy": "robonav_ray.fronts.policy_call",
     "TrainResult": "robonav_ray.fronts.train_call",
+    "ablate": "robonav_ray.fronts.studies.ablate_call",
     "compare": "robonav_ray.fronts.compare_call",
     "evaluate": "robonav_ray.fronts.evaluate_call",
     "exam": "robonav_ray.fronts.compare_call",

@@ -9,6 +9,8 @@ from robonav_ray.fronts.policy_call import StoredPolicy as StoredPolicy
 from robonav_ray.fronts.policy_call import load_policy as load_policy
 from robonav_ray.fronts.ray_tune_optimizer import RayTuneOptimizer as RayTuneOptimizer
 from robonav_ray.fronts.runs_call import runs as runs
+from robonav_ray.fronts.studies.ablate_call import AblationResult as AblationResult
+from robonav_ray.fronts.studies.ablate_call import ablate as ablate
 from robonav_ray.fronts.train_call import TrainResult as TrainResult
 from robonav_ray.fronts.train_call import train as train
 from robonav_ray.fronts.tune_call import SearchResult as SearchResult

@@ -12,6 +12,7 @@ import typer
 
 from robonav_ray import __version__
 from robonav_ray.verbs import (
+    ablate,
     cluster,
     compare,
     config,
@@ -36,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Distributed reinforcement learning for mobile-robot navigation, on Ray.",
 )
-for verb in (train, evaluate, compare, report, play, plot, submit, doctor):
+for verb in (train, evaluate, compare, ablate, report, play, plot, submit, doctor):
     app.add_typer(verb.app)
 for name, group in (
     ("config", config.config_app),

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from robonav_ray.config.run import RunConfig
+from robonav_ray.config.studies.ablation import AblationConfig
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.text import markdown_code, markdown_text
 
@@ -131,7 +132,7 @@ also takes `90s`, `20m`, `1.5h` and `2d`.
 
 
 def reference_page() -> str:
-    """Return the reference as Markdown: one table a section of a run, then a search's keys."""
+    """Return the reference as Markdown: one table a section of a run, then the keys of a search and of an ablation."""
     parts = [_INTRODUCTION]
     plain = [name for name, field in RunConfig.model_fields.items() if _section_in(field.annotation) is None]
     keys = list(keys_of(RunConfig))
@@ -141,6 +142,7 @@ def reference_page() -> str:
         if inner is not None:
             parts.append(_table(f"`{name}`", inner.__doc__, [key for key in keys if key.key.startswith(f"{name}.")]))
     parts.append(_table("Of a search", TuningConfig.__doc__, list(keys_of(TuningConfig))))
+    parts.append(_table("Of an ablation", AblationConfig.__doc__, list(keys_of(AblationConfig))))
     return "\n".join(parts)
 
 

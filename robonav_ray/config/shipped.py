@@ -18,12 +18,13 @@ from typing import Literal
 
 from robonav_ray.files.plain_files import read_text
 
-ConfigKind = Literal["run", "search", "cluster", "suite"]
+ConfigKind = Literal["run", "search", "cluster", "suite", "ablation"]
 FOLDERS: dict[ConfigKind, tuple[str, ...]] = {
     "run": ("configs/run", "configs/curriculum", "configs/reproduce"),
     "search": ("configs/tuning",),
     "cluster": ("cluster",),
     "suite": ("configs/evaluation",),
+    "ablation": ("configs/evaluation",),
 }
 """Where configs of a kind lie; of two with one name, the one in the earlier folder is meant."""
 _PACKAGE = Path(__file__).parents[1]
@@ -61,9 +62,14 @@ def shipped_configs(kind: ConfigKind) -> list[ShippedConfig]:
     """Return the configs of a kind, folder by folder, in order of their names."""
     root, found = shipped_root(), dict[str, ShippedConfig]()
     for folder in () if root is None else (root / name for name in FOLDERS[kind]):
-        for path in sorted(folder.glob("*.yaml")):
+        for path in sorted(path for path in folder.glob("*.yaml") if _is_of(kind, path)):
             found.setdefault(path.stem, ShippedConfig(path.stem, kind, path))
     return list(found.values())
+
+
+def _is_of(kind: ConfigKind, path: Path) -> bool:
+    """Whether a file is of a kind: suites and ablations lie in one folder, and an ablation is called one."""
+    return kind not in ("suite", "ablation") or path.stem.startswith("ablation") == (kind == "ablation")
 
 
 def find_shipped(path: Path, kind: ConfigKind) -> Path | None:
@@ -75,7 +81,8 @@ def find_shipped(path: Path, kind: ConfigKind) -> Path | None:
     root, given = shipped_root(), path.with_suffix("") if path.suffix in _SUFFIXES else path
     if root is None or given.is_absolute():
         return None
-    known = {(folder, config.stem): config for folder in FOLDERS[kind] for config in (root / folder).glob("*.yaml")}
+    files = ((folder, file) for folder in FOLDERS[kind] for file in (root / folder).glob("*.yaml"))
+    known = {(folder, file.stem): file for folder, file in files if _is_of(kind, file)}
     for (folder, name), config in known.items():
         places = (Path(name), Path(folder, name), Path(folder, name).relative_to(Path(folder).parts[0]))
         if given in places:

@@ -51,7 +51,7 @@ class Judgement:
     """Of the curriculum, when it was cut."""
     is_last_stage: bool
     """Whether that was the last one, or the one that the run is held in: ``evaluation.patience`` counts only these."""
-    levels: tuple[str, ...]
+    stages: tuple[str, ...]
     """Stages that were played."""
     num_episodes: int
     """Over all of them."""
@@ -146,7 +146,7 @@ class CheckpointIndex:
         judged = "its one judgement" if len(self.judgements) == 1 else f"{len(self.judgements)} judgements"
         return (
             f"{best.checkpoint}, after {best.env_steps:,} env steps, is the best by {judged}: {best.score_text()} of "
-            f"{best.num_episodes} held-out episodes of {', '.join(best.levels)}"
+            f"{best.num_episodes} held-out episodes of {', '.join(best.stages)}"
         )
 
 
@@ -234,9 +234,9 @@ def _judgement(item: Any, where: str) -> Judgement:
         _FRAC.check(f"{where}{name}", item[name])
     require(len(set(_RATES[:3]) & set(rates)) in (0, 3), f"{where}success_frac: has no interval")
     require(isinstance(item["is_last_stage"], bool), f"{where}is_last_stage: is not true or false")
-    levels = _list(item, "levels")
-    require(all(isinstance(level, str) for level in levels), f"{where}levels: are not names")
-    return Judgement(**{**item, "levels": tuple(levels)})
+    stages = _list(item, "stages")
+    require(all(isinstance(stage, str) for stage in stages), f"{where}stages: are not names")
+    return Judgement(**{**item, "stages": tuple(stages)})
 
 
 def _numbered(item: Any, where: str) -> Numbered:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,10 @@ from robonav_ray.files.plain_files import read_json, replace
 from robonav_ray.interfaces import Tracker
 from robonav_ray.nodes.resources import Plan
 from robonav_ray.runtime.live import StartWiring, start_local
-from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
 from robonav_ray.runtime.wiring import RunSession, Wiring
 from robonav_ray.tuning.experiment import Experiment
+from robonav_ray.tuning.file_stop import FileStop
 from robonav_ray.tuning.mutations import in_flight_changes
 from robonav_ray.tuning.trial_run import TrialRun
 
@@ -49,25 +48,6 @@ class TrialOrder:
     """What began the search."""
     stop_file: Path
     """Is there once this session of the search is to end."""
-
-
-class FileStop(StopRequest):
-    """A request of another process: true once a file is there, which is looked for every ``LOOK_S`` seconds."""
-
-    LOOK_S = 0.5
-
-    def __init__(self, file: Path) -> None:
-        """``file`` lies on storage that both processes see."""
-        super().__init__()
-        self._file, self._looked = file, float("-inf")
-
-    def __bool__(self) -> bool:
-        now = time.monotonic()
-        if self.signal_name is None and now - self._looked >= self.LOOK_S:
-            self._looked = now
-            if os.path.lexists(self._file):
-                self.signal_name = "the end of the search"
-        return super().__bool__()
 
 
 class CurriculumTrial(tune.Trainable):

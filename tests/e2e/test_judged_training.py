@@ -93,7 +93,7 @@ def test_judgements_are_kept_and_say_what_judging_anew_says(run: RunDirectory) -
         open_checkpoint(run.checkpoints / best.checkpoint), session_of(run, run.config), lambda _: None
     )
     assert again == best
-    assert best.levels == ("basic_navigation",), "the stage that the run is held in"
+    assert best.stages == ("basic_navigation",), "the stage that the run is held in"
     logged = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     seen = [line["evaluation/env_steps"] for line in logged if "evaluation/env_steps" in line]
     assert set(seen) <= set(steps)

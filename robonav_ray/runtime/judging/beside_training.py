@@ -35,7 +35,7 @@ from robonav_ray.runtime.watching import EvaluationStopped
 from robonav_ray.runtime.wiring import RunSession
 
 logger = logging.getLogger(__name__)
-SHARE = 0.015
+SHARE = 0.02
 """Part of the time that judging takes at most, and again making the checkpoints that are made for it."""
 _START_S = 0.05
 """The most that is reckoned of a stage's first step, in which its worlds are made."""
@@ -54,23 +54,23 @@ def judge_checkpoint(checkpoint: Checkpoint, session: RunSession, progress: Prog
     config, task = session.config, session.task
     asked = config.evaluation.model_copy(update={"num_episodes": config.evaluation.judged_episodes})
     judged, policy = config.model_copy(update={"evaluation": asked}), load_policy(checkpoint, config, task)
-    levels = judged_levels(session)
-    tables = [judge_stage(policy, judged, task, level, progress, first_seed=BESIDE_TRAINING) for level in levels]
+    stages = judged_stages(session)
+    tables = [judge_stage(policy, judged, task, stage, progress, first_seed=BESIDE_TRAINING) for stage in stages]
     summaries = [summarize(table, config.evaluation.confidence) for table in tables]
     success = _pooled([summary.success for summary in summaries], config.evaluation.confidence)
     collision = _pooled([summary.collision for summary in summaries], config.evaluation.confidence)
     return_mean = float(np.mean(np.concatenate([table.total_return for table in tables]), dtype=np.float64))
     if not math.isfinite(return_mean):
         raise ValueError(f"the mean return of {checkpoint.path.name} is {return_mean}, which cannot be compared")
-    held, stage = config.curriculum.force_stage, int(checkpoint.read_json("curriculum.json")["stage"])
+    held, reached = config.curriculum.force_stage, int(checkpoint.read_json("curriculum.json")["stage"])
     return Judgement(
         checkpoint=checkpoint.path.name,
         env_steps=checkpoint.counters.env_steps,
         learner_steps=checkpoint.counters.learner_steps,
         train_s=checkpoint.counters.train_seconds,
-        stage=stage,
-        is_last_stage=held is not None or stage == len(task.levels) - 1,
-        levels=tuple(task.shown_name(level) for level in levels),
+        stage=reached,
+        is_last_stage=held is not None or reached == len(task.levels) - 1,
+        stages=tuple(task.shown_name(stage) for stage in stages),
         num_episodes=sum(table.num_episodes for table in tables),
         success_frac=None if success is None else success.frac,
         success_low_frac=None if success is None else success.low,
@@ -80,7 +80,7 @@ def judge_checkpoint(checkpoint: Checkpoint, session: RunSession, progress: Prog
     )
 
 
-def judged_levels(session: RunSession) -> tuple[int, ...]:
+def judged_stages(session: RunSession) -> tuple[int, ...]:
     """Return the stages that a run is judged in: ``evaluation.levels``, else the one that it is held in, else the
     last.
     """
@@ -300,11 +300,11 @@ class _Pacing:
 
     def __init__(self, closing: threading.Event, hurry: threading.Event) -> None:
         self._closing, self._hurry = closing, hurry
-        self._woke = time.monotonic()
+        self._woke = time.thread_time()
         self._steps = 0
 
     def __call__(self, progress: EvaluationProgress) -> None:
-        worked_s = time.monotonic() - self._woke
+        worked_s = time.thread_time() - self._woke  # waiting for a core is no work
         if progress.num_steps < self._steps or not self._steps:
             worked_s = min(worked_s, _START_S)
         self._steps = progress.num_steps
@@ -313,4 +313,4 @@ class _Pacing:
             self._closing.wait(min(left_s, _LOOK_S))
         if self._closing.is_set():
             raise EvaluationStopped
-        self._woke = time.monotonic()
+        self._woke = time.thread_time()

@@ -35,7 +35,11 @@ def test_searches_and_the_cluster_are_found_by_name() -> None:
 def test_every_config_has_a_name_of_its_own_and_a_question() -> None:
     for kind, folders in shipped.FOLDERS.items():
         configs = shipped_configs(kind)
-        assert len(configs) == sum(len(list((REPOSITORY / folder).glob("*.yaml"))) for folder in folders)
+        files = {path for folder in folders for path in (REPOSITORY / folder).glob("*.yaml")}
+        beside = [other for other, shared in shipped.FOLDERS.items() if other != kind and shared == folders]
+        assert {config.path for config in configs} == files - {
+            c.path for other in beside for c in shipped_configs(other)
+        }
         assert all(find_shipped(Path(config.name), kind) == config.path and config.question for config in configs)
 
 

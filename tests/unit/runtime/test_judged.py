@@ -76,8 +76,8 @@ def test_the_newest_checkpoint_is_judged_when_that_is_due_and_the_best_stays(tmp
         assert metrics is not None
         clock[0] += 10.0
         assert judge.wants_checkpoint(checkpoint, 0, 0.1, 60.0)
-        assert not judge.wants_checkpoint(checkpoint, 0, 1.0, 60.0), (
-            "a save of 1 s after 60 s would take more than its share"
+        assert not judge.wants_checkpoint(checkpoint, 0, 2.0, 60.0), (
+            "a save of 2 s after 60 s would take more than its share"
         )
         judge.begin(checkpoint)
         assert settle(judge) is None, "none is judged twice"

@@ -1,0 +1,1 @@
+"""What is asked for where many whole runs answer one question."""

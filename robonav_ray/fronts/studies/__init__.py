@@ -1,0 +1,1 @@
+"""Calls where many whole runs answer one question; thin, as all fronts."""

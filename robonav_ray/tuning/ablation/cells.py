@@ -1,0 +1,104 @@
+"""One training of an ablation, in this process: trained to its end, however often it is taken up, then judged."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from robonav_ray.errors import RunInterruptedError
+from robonav_ray.evaluation.statistics import summarize
+from robonav_ray.runs.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.located import find_policy
+from robonav_ray.runs.policies import load_policy
+from robonav_ray.runs.run_directory import RunDirectory, create_run, open_run
+from robonav_ray.runs.task import describe_task
+from robonav_ray.runtime.judging.held_out import judge_stage
+from robonav_ray.runtime.live import LiveRun, start_local
+from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.watching import EvaluationStopped, stopped_at_once
+from robonav_ray.runtime.wiring import RunSession
+from robonav_ray.tuning.ablation.arms import Cell
+from robonav_ray.tuning.ablation.results import CellResult
+
+RUNS = "runs"
+"""Folder of the trainings, below that of the ablation."""
+
+
+@dataclass(frozen=True)
+class CellOrder:
+    """What one training is told."""
+
+    cell: Cell
+    folder: Path
+    """Of the ablation; absolute."""
+    command: tuple[str, ...]
+    """What began the ablation."""
+
+    @property
+    def run(self) -> str:
+        """Directory of the training, below ``folder``."""
+        return f"{RUNS}/{self.cell.name}"
+
+
+def work_off(order: CellOrder, stop: StopRequest) -> CellResult | None:
+    """Train to the end and judge; None when ``stop`` asked for an end before that, and it is to be gone on with.
+
+    Raises:
+        RunInterruptedError: When the training ended without having been saved.
+        UserError, RunFaultError: As training raises them.
+    """
+    directory = order.folder / order.run
+    session = _session(order, directory)
+    if session.run.status != "finished":
+        with LiveRun(session, start_local, wiring_name="local", stop=stop, command=order.command) as live:
+            ending = live.finish()
+        if not ending.saved:
+            raise RunInterruptedError(f"{session.run.shown}: was not saved ({ending.kept.value})")
+        if not ending.reason.finished:
+            return None
+    return _judged(order, session.run, stop)
+
+
+def _session(order: CellOrder, directory: Path) -> RunSession:
+    config = order.cell.config
+    run, checkpoint = RunDirectory(directory), None
+    if (directory / "config.yaml").exists():
+        run = open_run(directory)
+        checkpoint, _ = newest_good_checkpoint(run.checkpoints)
+    if checkpoint is None:  # nothing of it was learned
+        if directory.exists():
+            shutil.rmtree(directory)
+        run = create_run(config, directory)
+    return RunSession(config, describe_task(config), run, checkpoint, time.monotonic())
+
+
+def _judged(order: CellOrder, run: RunDirectory, stop: StopRequest) -> CellResult | None:
+    config, cell = order.cell.config, order.cell
+    _, checkpoint = find_policy(run.path)
+    task = describe_task(config)
+    policy = load_policy(checkpoint, config, task)
+    try:
+        with stopped_at_once(stop):
+            tables = [judge_stage(policy, config, task, stage) for stage in cell.stages]
+    except EvaluationStopped:
+        return None
+    summaries = [summarize(table) for table in tables]
+    success = [summary.success.frac for summary in summaries if summary.success is not None]
+    collision = [summary.collision.frac for summary in summaries if summary.collision is not None]
+    return CellResult(
+        key=cell.key,
+        arm=cell.arm,
+        seed=cell.seed,
+        run=order.run,
+        env_steps=checkpoint.counters.env_steps,
+        learner_steps=checkpoint.counters.learner_steps,
+        train_s=checkpoint.counters.train_seconds,
+        num_episodes=sum(table.num_episodes for table in tables),
+        success_frac=float(np.mean(success)) if len(success) == len(tables) else None,
+        collision_frac=float(np.mean(collision)) if len(collision) == len(tables) else None,
+        return_mean=float(np.mean([table.total_return.mean(dtype=np.float64) for table in tables])),
+    )
