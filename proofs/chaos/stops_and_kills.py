@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Run:
         self.path, self.mark = folder / "run", uuid.uuid4().hex
         self.seen: set[psutil.Process] = set()
         self._folder, self._arguments = folder, arguments
+        self._command: subprocess.Popen[bytes] | None = None
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
         """Start the command once more; ``more`` are overrides for this life only."""
@@ -59,7 +60,10 @@ class Run:
         ]
         environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {MARK: self.mark}
         with (self._folder / "log").open("ab") as log:
-            return subprocess.Popen([*command, *more], stdout=log, stderr=log, cwd=self._folder, env=environment)
+            self._command = subprocess.Popen(
+                [*command, *more], stdout=log, stderr=log, cwd=self._folder, env=environment
+            )
+        return self._command
 
     def checkpoint(self) -> tuple[int, int]:
         """Env steps and learner steps of the newest whole checkpoint."""
@@ -125,6 +129,16 @@ class Run:
             time.sleep(0.2)
         return time.monotonic() - began
 
+    def end(self) -> None:
+        """End the command and all that was started on its behalf, where a promise was broken meanwhile."""
+        if self._command is not None and self._command.poll() is None:
+            self.note(self._command)
+            self._command.kill()
+            self._command.wait()
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
     def duplicates(self) -> int:
         """(step, tag) pairs that stand more than once in metrics.jsonl."""
         lines = [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
@@ -132,11 +146,23 @@ class Run:
         return len(points) - len(set(points))
 
 
+@contextlib.contextmanager
+def fresh_run(arguments: list[str]) -> Iterator[Run]:
+    """Give a run in a folder of its own; afterwards neither its processes nor the folder are left, also when a promise
+    was broken.
+    """
+    with tempfile.TemporaryDirectory(prefix="promises-") as temporary:
+        run = Run(Path(temporary), arguments)
+        try:
+            yield run
+        finally:
+            run.end()
+
+
 def driver_kills(arguments: argparse.Namespace) -> dict[str, Any]:
     """Kill the driver again and again, never at the same point of its life; then let it finish."""
     rng, kills = random.Random(arguments.seed), []
-    with tempfile.TemporaryDirectory(prefix="promises-") as temporary:
-        run = Run(Path(temporary), [*SMALL, *arguments.overrides])
+    with fresh_run([*SMALL, *arguments.overrides]) as run:
         for number in range(arguments.times):
             before = run.checkpoint()
             launched, process = time.time(), run.start()
@@ -193,8 +219,7 @@ def driver_kills(arguments: argparse.Namespace) -> dict[str, Any]:
 def stops(arguments: argparse.Namespace) -> dict[str, Any]:
     """End a run by SIGTERM, SIGINT and the time limit, each time resumed; then let it finish."""
     report: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="promises-") as temporary:
-        run = Run(Path(temporary), [*SMALL, *arguments.overrides])
+    with fresh_run([*SMALL, *arguments.overrides]) as run:
         for name in ("SIGTERM", "SIGINT", "time limit"):
             before = run.checkpoint()
             began = time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from robonav_ray.nodes.cluster import connected
 from robonav_ray.tuning.samplers import Sampler, make_sampler
 from robonav_ray.tuning.space import Space
 from robonav_ray.tuning.trial_objective import METRIC, highest
+from robonav_ray.tuning.tune_variables import tune_variables
 
 
 class SamplerSearch(Searcher):
@@ -120,8 +120,7 @@ def search_function(
     space = dict(space or DEFAULT_SPACE)
     runtime = RuntimeConfig()
     # what was never reported is said at the end, in words of ours
-    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
-    with connected(runtime) as cluster:
+    with tune_variables({"TUNE_DISABLE_STRICT_METRIC_CHECKING": "1"}), connected(runtime) as cluster:
         resources = _checked_resources(resources, cluster.num_cpus, cluster.num_gpus)
         config = TuningConfig.model_validate(
             {"space": space, "search": {"method": method}, "seed": seed, "scheduler": {"kind": "fifo"}}

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,25 @@ _IN_FLIGHT_SPACE = {
     "learner.max_grad_norm": DimensionConfig(loguniform=(0.5, 50.0)),
 }
 """What a population searches by default: a running learner takes these over at once."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What one call asks for."""
+
+    num_samples: int
+    method: str
+    scheduler: dict[str, Any]
+    interval: int | None
+    """Iterations: the grace period of ASHA, the perturbation interval of a population."""
+    cpus: float
+    gpus: float
+    max_concurrent: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """The word for it in the name of the experiment."""
+        return self.scheduler["kind"] if self.method == "random" else self.method
 
 
 class RayTuneOptimizer:
@@ -108,7 +128,7 @@ class RayTuneOptimizer:
             UserError: When no trial fits the cluster, with the arithmetic, or every trial failed.
         """
         scheduler = {"kind": "asha", "reduction_factor": reduction_factor}
-        return self._optimize(num_samples, "random", scheduler, grace_period, cpus_per_trial, gpus_per_trial, None)
+        return self._optimize(_Asked(num_samples, "random", scheduler, grace_period, cpus_per_trial, gpus_per_trial))
 
     def optimize_with_pbt(
         self,
@@ -132,7 +152,7 @@ class RayTuneOptimizer:
         """
         scheduler = {"kind": "pbt", "quantile_frac": quantile_fraction}
         return self._optimize(
-            num_samples, "random", scheduler, perturbation_interval, cpus_per_trial, gpus_per_trial, None
+            _Asked(num_samples, "random", scheduler, perturbation_interval, cpus_per_trial, gpus_per_trial)
         )
 
     def optimize_with_bayesopt(
@@ -153,7 +173,7 @@ class RayTuneOptimizer:
             UserError: As for ``optimize_with_asha``.
         """
         return self._optimize(
-            num_samples, "bayesopt", {"kind": "fifo"}, None, cpus_per_trial, gpus_per_trial, max_concurrent
+            _Asked(num_samples, "bayesopt", {"kind": "fifo"}, None, cpus_per_trial, gpus_per_trial, max_concurrent)
         )
 
     def save_results(self, output_dir: str | Path) -> list[Path]:
@@ -180,45 +200,28 @@ class RayTuneOptimizer:
             )
         return self._best
 
-    def _optimize(
-        self,
-        num_samples: int,
-        method: str,
-        scheduler: dict[str, Any],
-        interval: int | None,
-        cpus: float,
-        gpus: float,
-        max_concurrent: int | None,
-    ) -> dict[str, Any]:
-        if num_samples < 1:
-            raise UserError(f"num_samples ({num_samples}) must be at least 1")
+    def _optimize(self, asked: _Asked) -> dict[str, Any]:
+        if asked.num_samples < 1:
+            raise UserError(f"num_samples ({asked.num_samples}) must be at least 1")
         if self._train_fn is not None:
             from robonav_ray.fronts.function_search import search_function
 
-            kind = scheduler["kind"] if method == "random" else method
-            name = f"{self.experiment_name}-{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+            name = f"{self.experiment_name}-{asked.kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
             storage, self.directory = _made_storage(self.storage_path, name)
             self._best = search_function(
-                self._train_fn, self._space, name=name, storage_path=storage, num_samples=num_samples, method=method,
-                scheduler=scheduler, interval=interval, max_iterations=self._max_iterations,
-                resources={"cpu": cpus, "gpu": gpus}, max_concurrent=max_concurrent, seed=self.seed,
+                self._train_fn, self._space, name=name, storage_path=storage, num_samples=asked.num_samples,
+                method=asked.method, scheduler=asked.scheduler, interval=asked.interval,
+                max_iterations=self._max_iterations, resources={"cpu": asked.cpus, "gpu": asked.gpus},
+                max_concurrent=asked.max_concurrent, seed=self.seed,
             )  # fmt: skip
         else:
-            self._best = self._search_curricula(num_samples, method, scheduler, interval, cpus, gpus, max_concurrent)
+            self._best = self._search_curricula(asked)
         return self._best[1]
 
-    def _search_curricula(
-        self,
-        num_samples: int,
-        method: str,
-        scheduler: dict[str, Any],
-        interval: int | None,
-        cpus: float,
-        gpus: float,
-        max_concurrent: int | None,
-    ) -> tuple[float, dict[str, Any]]:
+    def _search_curricula(self, asked: _Asked) -> tuple[float, dict[str, Any]]:
         from robonav_ray.tuning.search import check_search, params_at_best, search, tell_end
 
+        scheduler, interval = asked.scheduler, asked.interval
         is_population = scheduler["kind"] == "pbt"
         space = dotted_space(self._space) if self._space is not None or not is_population else dict(_IN_FLIGHT_SPACE)
         unit, most = self._iteration_env_steps, self._max_env_steps
@@ -229,16 +232,20 @@ class RayTuneOptimizer:
         step = scheduler.get("perturbation_env_steps") or scheduler.get("grace_env_steps") or most // 8
         config = TuningConfig.model_validate(
             {
-                "name": f"{self.experiment_name}-{scheduler['kind'] if method == 'random' else method}",
+                "name": f"{self.experiment_name}-{asked.kind}",
                 "seed": self.seed,
                 "output_dir": str(self.storage_path),
                 "run": base_run(self._run, space),
                 "space": space,
-                "num_trials": num_samples,
-                "search": {"method": method},
+                "num_trials": asked.num_samples,
+                "search": {"method": asked.method},
                 "scheduler": scheduler,
                 "trial": {"wiring": self._wiring, "max_env_steps": most, "report_env_steps": max(1, min(step, most))},
-                "resources": {"cpus_per_trial": cpus, "gpus_per_trial": gpus, "max_concurrent": max_concurrent},
+                "resources": {
+                    "cpus_per_trial": asked.cpus,
+                    "gpus_per_trial": asked.gpus,
+                    "max_concurrent": asked.max_concurrent,
+                },
             }
         )
         check_search(config)

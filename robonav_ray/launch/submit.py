@@ -1,13 +1,12 @@
-"""``robonav submit`` and ``robonav jobs``: a run driven on the cluster, from any machine that has the token and reaches
-the dashboard.
+"""Jobs: a run driven on the cluster, from any machine that has the token and reaches the dashboard.
 
 ::
 
     working directory --packed, .gitignore obeyed--> dashboard --> job on the head: robonav train ... --> exit code
-    terminal <------------------------------------ log, line by line
+    a caller <------------------------------------ log, line by line
 
-Consumes: what ``robonav train`` would. Produces: a Ray job, its log and its exit code. Waits for: the job, unless told
-not to; Ctrl-C only stops the watching.
+Consumes: what ``robonav train`` would. Produces: a Ray job, its log and how it ended. Waits for: the job, where it is
+followed. ``verbs/job_commands.py`` prints, and decides on the exit code.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import re
 import shlex
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,21 +28,16 @@ from robonav_ray.config.load import load_run_config, load_tuning_config
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.config.shipped import find_shipped
 from robonav_ray.errors import UserError
-from robonav_ray.launch.packing import DEFAULT_LIMIT_MB, collect_package
+from robonav_ray.launch.packing import DEFAULT_LIMIT_MB, Package, collect_package
 from robonav_ray.nodes.job import STOP_WAIT, STOP_WAIT_S
-from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME
-from robonav_ray.screen import Screen
 from robonav_ray.text import command_text
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
-EXIT_DETACHED = 130
 RECONNECT_S = 60.0
 """How long the log may be out of reach before the watching ends; the job goes on."""
-STOPPED_TIMEOUT_S = 60.0
-"""Longest wait for a job that was told to stop."""
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -118,12 +112,21 @@ class Submission:
         return found
 
 
-def submit_command(
-    submission: Submission, address: str | None, *, follow: bool, console: Screen, dry_run: bool = False
-) -> int:
-    """Submit the job and return its exit code: that of the run (0, 1, 2, 75), or 0 when it is not waited for.
+@dataclass(frozen=True)
+class Prepared:
+    """A job that can be sent."""
 
-    With ``dry_run`` the command and what travels are printed, and nothing is sent: no cluster is asked.
+    name: str | None
+    entrypoint: str
+    env_vars: dict[str, str]
+    package: Package
+
+
+def prepare(submission: Submission) -> Prepared:
+    """Return the job with what travels; no cluster is asked.
+
+    Raises:
+        SubmitError, PackageError, ConfigError: For a job that cannot run as it is asked for.
     """
     if submission.name is not None:
         _check_id(submission.name)
@@ -136,58 +139,7 @@ def submit_command(
             f"{submission.config}: would stay here ({package.left_out.get(name, 'its folder is left out')}); --include "
             "it"
         )
-    if dry_run:
-        console.print(f"{entrypoint}\n{package.table_text()}\n{package.summary_text()}\nnothing was sent")
-        return 0
-    url, client = _connect(address)
-    if submission.name is not None and any(job.submission_id == submission.name for job in client.list_jobs()):
-        raise SubmitError(
-            f"--name {submission.name}: a job of that name has run on this cluster; choose another, or leave it out"
-        )
-    console.print(package.summary_text())
-    try:
-        with tempfile.TemporaryDirectory(prefix="robonav-submit-") as aside:
-            archive = Path(aside) / "working_dir.zip"
-            package.write(archive)
-            job = client.submit_job(
-                entrypoint=entrypoint,
-                submission_id=submission.name,
-                runtime_env={"working_dir": str(archive), "env_vars": env_vars},
-            )
-    except (RuntimeError, ValueError) as error:
-        raise SubmitError(f"--address {url}: the cluster did not take the job: {_shortened(str(error))}") from None
-    console.print(f"job {job}: {entrypoint}")
-    if not follow:
-        console.print(_how_to(url, job))
-        return 0
-    return _watch(client, url, job, console)
-
-
-def logs_command(job: str, address: str | None, *, follow: bool, console: Screen) -> int:
-    """Print the log of a job; with ``follow`` to its end, and return the run's exit code."""
-    url, client = _connect(address)
-    info = _details(client, url, job)
-    if follow:
-        return _watch(client, url, job, console)
-    console.write(client.get_job_logs(job))
-    return 0 if info.driver_exit_code is None else _exit_code(info)
-
-
-def stop_command(job: str, address: str | None, *, wait: bool, console: Screen) -> int:
-    """Ask a job to stop, which commits a checkpoint, and return when it has."""
-    url, client = _connect(address)
-    if _details(client, url, job).status.is_terminal():
-        raise SubmitError(f"{job}: has ended already ({client.get_job_status(job).lower()})")
-    client.stop_job(job)
-    until = time.monotonic() + (STOPPED_TIMEOUT_S if wait else 0.0)
-    while time.monotonic() < until:
-        if _details(client, url, job).status.is_terminal():
-            console.print(f"job {job} has stopped; the end of its log:")
-            console.write("\n".join(client.get_job_logs(job).splitlines()[-4:]) + "\n")
-            return 0
-        time.sleep(0.5)
-    console.print(f"job {job} was asked to stop\n{_how_to(url, job)}")
-    return EXIT_FAILED if wait else 0
+    return Prepared(submission.name, entrypoint, env_vars, package)
 
 
 @dataclass(frozen=True)
@@ -200,6 +152,93 @@ class JobFacts:
     started: str | None
     """Local time, ``2026-11-22 18:15:00``; None before it has started."""
     command: str
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job has ended."""
+
+    status: str
+    """``succeeded``, ``stopped`` or ``failed``."""
+    exit_code: int | None
+    """Of its command; negative after a signal, None where there is none."""
+    message: str
+    """Ray's own words, shortened."""
+
+
+class JobCluster:
+    """The jobs of one cluster, through its dashboard."""
+
+    def __init__(self, address: str | None) -> None:
+        """Reach the dashboard; SubmitError or ClusterError within seconds when it does not let us in."""
+        self.url, self._client = _connect(address)
+
+    def refuse_taken(self, name: str | None) -> None:
+        """SubmitError when a job of that name has run on the cluster."""
+        if name is not None and any(job.submission_id == name for job in self._client.list_jobs()):
+            raise SubmitError(
+                f"--name {name}: a job of that name has run on this cluster; choose another, or leave it out"
+            )
+
+    def send(self, prepared: Prepared) -> str:
+        """Start the job and return its name; SubmitError when the cluster does not take it."""
+        try:
+            with tempfile.TemporaryDirectory(prefix="robonav-submit-") as aside:
+                archive = Path(aside) / "working_dir.zip"
+                prepared.package.write(archive)
+                return self._client.submit_job(
+                    entrypoint=prepared.entrypoint,
+                    submission_id=prepared.name,
+                    runtime_env={"working_dir": str(archive), "env_vars": prepared.env_vars},
+                )
+        except (RuntimeError, ValueError) as error:
+            raise SubmitError(
+                f"--address {self.url}: the cluster did not take the job: {_shortened(str(error))}"
+            ) from None
+
+    def ended(self, job: str) -> JobEnd | None:
+        """Return how ``job`` has ended, None while it runs; SubmitError when there is none of that name."""
+        info = self._details(job)
+        return _end_of(info) if info.status.is_terminal() else None
+
+    def log(self, job: str) -> str:
+        """Return what ``job`` has printed."""
+        return self._client.get_job_logs(job)
+
+    def stop(self, job: str, wait_s: float) -> bool:
+        """Ask ``job`` to stop, which commits a checkpoint; return whether it has within ``wait_s``.
+
+        Raises:
+            SubmitError: When there is none of that name, or it has ended already.
+        """
+        if (end := self.ended(job)) is not None:
+            raise SubmitError(f"{job}: has ended already ({end.status})")
+        self._client.stop_job(job)
+        until = time.monotonic() + wait_s
+        while time.monotonic() < until:
+            if self.ended(job) is not None:
+                return True
+            time.sleep(0.5)
+        return False
+
+    def follow(self, job: str, write: Callable[[str], None]) -> JobEnd | None:
+        """Write what the log of ``job`` holds and what comes, once, also over a lost connection, until it ends; None
+        when the log stays out of reach for ``RECONNECT_S``.
+        """
+        info = asyncio.run(_follow(self._client, job, write))
+        return None if info is None else _end_of(info)
+
+    def _details(self, job: str) -> JobDetails:
+        _check_id(job)
+        try:
+            return self._client.get_job_info(job)
+        except RuntimeError as error:
+            if "404" not in str(error):
+                raise SubmitError(
+                    f"{job}: the cluster at {self.url} does not answer about it: {_shortened(str(error))}"
+                ) from None
+            shown = command_text("robonav", "jobs", "list", "--address", self.url)
+            raise SubmitError(f"{job}: there is no such job on {self.url}; `{shown}` shows those there are") from None
 
 
 def list_jobs(address: str | None) -> tuple[str, list[JobFacts]]:
@@ -252,50 +291,12 @@ def _without(*names: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _details(client: JobSubmissionClient, url: str, job: str) -> JobDetails:
-    _check_id(job)
-    try:
-        return client.get_job_info(job)
-    except RuntimeError as error:
-        if "404" not in str(error):
-            raise SubmitError(
-                f"{job}: the cluster at {url} does not answer about it: {_shortened(str(error))}"
-            ) from None
-        raise SubmitError(
-            f"{job}: there is no such job on {url}; `{command_text('robonav', 'jobs', 'list', '--address', url)}` "
-            "shows those there are"
-        ) from None
-
-
 def _check_id(job: str) -> None:
     if not _JOB_ID.fullmatch(job):
         raise SubmitError(f"{job!r} is no name of a job: up to 100 letters, digits, '-', '_' and '.'")
 
 
-def _watch(client: JobSubmissionClient, url: str, job: str, console: Screen) -> int:
-    """Print the log until the job ends and return the exit code of its run; Ctrl-C leaves the job alone."""
-    try:
-        info = asyncio.run(_follow(client, job, console))
-    except KeyboardInterrupt:
-        console.print(f"\nno longer watching; the job goes on\n{_how_to(url, job)}")
-        return EXIT_DETACHED
-    if info is None:
-        console.print(f"the log has been out of reach for {RECONNECT_S:.0f} s\n{_how_to(url, job)}")
-        return EXIT_FAILED
-    code = _exit_code(info)
-    if info.driver_exit_code == 127:
-        console.print(
-            "the nodes have no `robonav` on their PATH: install robonav_ray there, or start Ray from its environment"
-        )
-    elif info.driver_exit_code is None and code == EXIT_RESUME:
-        console.print("the job was stopped; submit it again with `--resume auto`")
-    elif info.driver_exit_code is None:
-        console.print(f"the job {info.status.lower()}: {_shortened(info.message or '')}")
-    return code
-
-
-async def _follow(client: JobSubmissionClient, job: str, console: Screen) -> JobDetails | None:
-    """Print what the log holds and what comes, once, also over a lost connection; None when it stays lost."""
+async def _follow(client: JobSubmissionClient, job: str, write: Callable[[str], None]) -> JobDetails | None:
     import aiohttp
 
     shown, reached = 0, time.monotonic()
@@ -306,7 +307,7 @@ async def _follow(client: JobSubmissionClient, job: str, console: Screen) -> Job
                 fresh = text[max(0, shown - seen) :]
                 seen += len(text)
                 if fresh:
-                    console.write(fresh)
+                    write(fresh)
                 shown, reached = max(shown, seen), time.monotonic()
             info = await asyncio.to_thread(client.get_job_info, job)
             if info.status.is_terminal():
@@ -318,17 +319,8 @@ async def _follow(client: JobSubmissionClient, job: str, console: Screen) -> Job
     return None
 
 
-def _exit_code(info: JobDetails) -> int:
-    """Return the exit code of the run; 75 for a job that was stopped, because it can be resumed."""
-    code = info.driver_exit_code
-    if code is not None:
-        return code if code >= 0 else 128 - code
-    return {"SUCCEEDED": 0, "STOPPED": EXIT_RESUME}.get(str(info.status), EXIT_FAILED)
-
-
-def _how_to(url: str, job: str) -> str:
-    logs, stop = command_text("robonav", "jobs", "logs", job, "--follow"), command_text("robonav", "jobs", "stop", job)
-    return f"  {logs} --address {command_text(url)}\n  {stop} --address {command_text(url)}"
+def _end_of(info: JobDetails) -> JobEnd:
+    return JobEnd(str(info.status).lower(), info.driver_exit_code, _shortened(info.message or ""))
 
 
 def _shortened(text: str) -> str:

@@ -16,7 +16,6 @@ later session goes on with (docs/decisions/0007-searches-resume-from-records.md)
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -50,6 +49,7 @@ from robonav_ray.tuning.mutations import check_population
 from robonav_ray.tuning.search_records import Records, TrialHistory, best_checkpoint
 from robonav_ray.tuning.space import check_space, probes
 from robonav_ray.tuning.trial_resources import plan_trials
+from robonav_ray.tuning.tune_variables import prepared_tune
 from robonav_ray.tuning.views.summary import params_at
 from robonav_ray.tuning.views.table import Mode
 
@@ -177,8 +177,7 @@ def search(
 
     began = time.monotonic()
     base = Experiment(Path(), config).run_config({})
-    _prepare_tune(config)
-    with connected(base.runtime) as cluster:
+    with prepared_tune(config), connected(base.runtime) as cluster:
         import ray
 
         node_cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
@@ -268,20 +267,3 @@ def _percent(frac: float | None) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _prepare_tune(config: TuningConfig) -> None:
-    """Set what Tune reads from the environment; before ``ray.tune`` is imported here and in the trials."""
-    # failures stand in the table, the records and trials/ID/errors.txt
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    os.environ.update(
-        {
-            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl and the runs' own trackers hold it all
-            "TUNE_DISABLE_SIGINT_HANDLER": "1",  # a signal is ours to handle
-            "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never read again
-            "RAY_AIR_NEW_OUTPUT": "0",
-            "RAY_CHDIR_TO_TRIAL_DIR": "0",
-        }
-    )
-    if config.scheduler.is_population:  # the whole population is there from the start, and takes turns
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(config.num_trials)

@@ -49,8 +49,8 @@ def jobs_logs(
     ] = False,
 ) -> None:
     """Print the log of a job."""
-    from robonav_ray.launch.submit import logs_command
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.job_commands import logs_command
 
     raise typer.Exit(logs_command(job, address, follow=follow, console=make_screen()))
 
@@ -60,7 +60,7 @@ def jobs_stop(
     job: JobId, address: Address = None, wait: Annotated[bool, typer.Option(help="Return when it has stopped.")] = True
 ) -> None:
     """Stop a job with a last checkpoint; `robonav submit ... --resume auto` goes on."""
-    from robonav_ray.launch.submit import stop_command
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.job_commands import stop_command
 
     raise typer.Exit(stop_command(job, address, wait=wait, console=make_screen()))

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robonav_ray.verbs.arguments import Run, WhichCheckpoint, which_checkpoint
+from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
 if TYPE_CHECKING:
     from robonav_ray.algo.policy import Policy
     from robonav_ray.runs.located import LocatedRun
     from robonav_ray.runs.task import Task
-    from robonav_ray.screen import Screen
 
 app = typer.Typer()
+_OF_A_CASE = ("run", "output", "seed", "case", "exam", "trust", "json")
 
 
 @app.command(epilog="Example: `robonav play runs/curriculum-20261122-181500 --stage full_challenge --output robot.gif`")
@@ -45,12 +46,12 @@ def play(
     trust: Annotated[
         bool, typer.Option("--trust", help="With --case: open other libraries' policies, which runs code in them.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Watch the policy of a run drive: as a GIF, or in a window."""
     from robonav_ray.config.load import ConfigError
     from robonav_ray.runs.faults import told_beside
     from robonav_ray.runs.located import located, refuse_uri
-    from robonav_ray.screen import make_screen
 
     if case is not None:
         from robonav_ray.verbs.play_case import play_case
@@ -58,16 +59,18 @@ def play(
         given = [
             name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
         ]
-        ignored = [f"--{name}" for name in given if name not in ("run", "output", "seed", "case", "exam", "trust")]
-        raise typer.Exit(play_case(case, run, output, exam, seed if "seed" in given else None, trust, ignored))
+        ignored = [f"--{name}" for name in given if name not in _OF_A_CASE]
+        raise typer.Exit(play_case(case, run, output, exam, seed if "seed" in given else None, trust, ignored, json))
     if exam is not None or trust:
         raise ConfigError(f"{'--exam' if exam is not None else '--trust'} goes with --case only; leave it out")
+    if window and json:
+        raise ConfigError("--json goes with a GIF; leave it away together with --window")
     refuse_uri(output, "--output", "the film of a run in a storage is written to the folder that you are in")
     with located(run, which=which_checkpoint(checkpoint)) as found, told_beside(found.run):
         if window:
             _show_window(found, output, stage, seed)
         else:
-            raise typer.Exit(_film(found, output, stage, episodes, seed, make_screen()))
+            raise typer.Exit(_film(found, output, stage, episodes, seed, json))
 
 
 def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed: int) -> None:
@@ -88,7 +91,7 @@ def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed
         raise ConfigError(str(error)) from None
 
 
-def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: int, seed: int, screen: Screen) -> int:
+def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: int, seed: int, json: bool) -> int:
     from robonav_ray.config.load import ConfigError
     from robonav_ray.files.plain_files import check_replaceable
     from robonav_ray.runs.located import refuse_unwritable
@@ -97,6 +100,7 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
     from robonav_ray.runtime.watching import EvaluationStopped, stopped_at_once
     from robonav_ray.tracking.fanout import keep_files
 
+    screen = screen_beside(json)
     level, task, policy = _chosen(found, stage)
     name = f"play-{f'stage{level}-' * task.has_stages}seed{seed}.gif"
     target = output or (found.run.path / name if found.uri is None else Path(f"{found.run.path.name}-{name}"))
@@ -116,6 +120,8 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
     if found.uri is None:
         keep_files(found.run.config.tracking, found.run.path, found.checkpoint.counters.env_steps, [target])
     screen.print(f"written: {target} ({num_frames:,} pictures)")
+    if json:
+        print_json({"written": [target], "pictures": num_frames, "stage": task.shown_name(level), "seed": seed})
     return 0
 
 

@@ -15,6 +15,7 @@ def play_case(
     seed: int | None,
     trust: bool,
     ignored: list[str],
+    json: bool = False,
 ) -> int:
     """Play the case, say how it ended, and film it; return the exit code.
 
@@ -29,13 +30,13 @@ def play_case(
     from robonav_ray.runtime.examination.cases import HOW, Case, replay_case
     from robonav_ray.runtime.signals import EXIT_RESUME, stop_on_signals
     from robonav_ray.runtime.watching import EvaluationStopped, stopped_at_once
-    from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.as_json import print_json, screen_beside
 
     if ignored:
         raise ConfigError(f"{ignored[0]} does not go with --case, which is one episode of a suite; leave it out")
     if who is None:
         raise ConfigError(f"--case {text}: name who plays it too: `robonav play --case {HOW.split(',')[0]} ENTRANT`")
-    case, screen = Case.parse(text), make_screen()
+    case, screen = Case.parse(text), screen_beside(json)
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{Path(case.suite).stem}-{case.scenario}-{case.index}-{Path(who).name}")
     target = output or Path(f"case-{plain}.gif")
     refuse_unwritable(target.parent, "--output")
@@ -58,6 +59,20 @@ def play_case(
             screen.print("the film was stopped, and nothing is written")
             return EXIT_RESUME
     screen.print(f"written: {target} ({num_frames:,} pictures)", soft_wrap=True)
+    if json:
+        print_json(
+            {
+                "case": str(case),
+                "entrant": found.entrant,
+                "ended": ended,
+                "steps": recording.num_steps,
+                "seconds": recording.num_steps * recording.dt_s,
+                "path_length_m": float(recording.path_length_m),
+                "as_in_exam": found.is_as_told,
+                "written": [target],
+                "pictures": num_frames,
+            }
+        )
     return 0
 
 

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from robonav_ray.verbs.as_json import Json, print_json, screen_beside
+
 app = typer.Typer()
 
 
@@ -23,6 +25,7 @@ def plot(
         Path | None,
         typer.Option(help="Picture to write (default: curves.png in the run; for a URI NAME-curves.png here)."),
     ] = None,
+    json: Json = False,
 ) -> None:
     """Draw the curves of a run, stopped or training, from what it has logged."""
     from robonav_ray.config.load import ConfigError
@@ -31,7 +34,6 @@ def plot(
     from robonav_ray.files.plain_files import check_replaceable
     from robonav_ray.runs.located import refuse_unwritable, refuse_uri, whole_uri
     from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
-    from robonav_ray.screen import make_screen
     from robonav_ray.text import path_word
     from robonav_ray.tracking.fanout import keep_files
 
@@ -53,7 +55,9 @@ def plot(
             run_directory = RunDirectory(folder)
             env_steps = int(run_directory.read_json("summary.json").get("env_steps", 0))
             keep_files(run_directory.config.tracking, folder, env_steps, [target])
-    make_screen().print(f"written: {path_word(target)}")
+    screen_beside(json).print(f"written: {path_word(target)}")
+    if json:
+        print_json({"written": [target]})
 
 
 @contextlib.contextmanager

@@ -50,8 +50,9 @@ def submit(
     """Run on a cluster from any machine with its token: packs the directory, starts `robonav train` there, shows its
     log.
     """
-    from robonav_ray.launch.submit import Submission, options_of, submit_command
+    from robonav_ray.launch.submit import Submission, options_of
     from robonav_ray.screen import make_screen
+    from robonav_ray.verbs.job_commands import submit_command
 
     path, overrides = split_arguments(arguments)
     if time_limit is not None:

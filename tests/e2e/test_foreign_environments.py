@@ -54,7 +54,9 @@ def metrics() -> dict[str, float]:
     return told
 
 
-def test_names_of_ours_in_its_info_change_nothing_and_its_numbers_are_curves() -> None:
+def test_names_of_ours_in_its_info_change_nothing_and_its_numbers_are_curves(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     gate = "curriculum.stages=[{name: a, gate: {min_success_frac: null, min_return: 50}}]"
     assert train("env.id=Foreign-v0", "env.kwargs={kind: ours}", gate) == 0
     told = metrics()
@@ -67,7 +69,11 @@ def test_names_of_ours_in_its_info_change_nothing_and_its_numbers_are_curves() -
     (level,) = report["levels"]
     assert (level["summary"]["total_return"]["value"], level["summary"]["length"]["value"]) == (5.0, 5.0)
     assert Path("run/play.gif").read_bytes()[:3] == b"GIF"
-    assert robonav("play", "run", "--episodes", "1", "--output", "x.gif") == 0
+    capsys.readouterr()
+    assert robonav("play", "run", "--episodes", "1", "--output", "x.gif", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["written"], told["seed"]) == (["x.gif"], 7)
+    assert told["pictures"] > 1
     assert Path("x.gif").read_bytes()[:3] == b"GIF"
     assert "goals_reached" in Path("run/log.txt").read_text(encoding="utf-8")
 

@@ -118,6 +118,9 @@ def test_plot_draws_a_stopped_run_also_of_a_storage(robonav: Verb, tmp_path: Pat
     assert robonav("plot", (tmp_path / "storage" / "a").as_uri())[:2] == (0, "written: a-curves.png\n")
     assert (tmp_path / "a-curves.png").read_bytes()[:4] == b"\x89PNG"
     assert robonav("plot", "a", "--output", "x.svg")[1] == "written: x.svg\n"
+    code, out, err = robonav("plot", "a", "--json")
+    assert (code, json.loads(out)["written"]) == (0, [str(tmp_path / "a" / "curves.png")])
+    assert err == "written: a/curves.png\n"
     (run.path / "metrics.jsonl").unlink()
     for words, told in (
         (["plot", "a"], "a/metrics.jsonl holds no metrics"),

@@ -15,8 +15,9 @@ from robonav_ray import cli
 from robonav_ray.launch import packing
 from robonav_ray.launch.packing import IGNORED, OUTSIDE, SECRET, PackageError, collect_package
 from robonav_ray.launch.secret_names import FOLDERS, is_secret_name, rsync_patterns
-from robonav_ray.launch.submit import Submission, SubmitError, submit_command
+from robonav_ray.launch.submit import Submission, SubmitError
 from robonav_ray.screen import make_screen
+from robonav_ray.verbs.job_commands import submit_command
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU=\n"
 SECRETS = [

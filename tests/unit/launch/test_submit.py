@@ -10,9 +10,10 @@ import pytest
 
 from robonav_ray.config.load import ConfigError
 from robonav_ray.launch.packing import PackageError, collect_package
-from robonav_ray.launch.submit import Submission, SubmitError, submit_command
+from robonav_ray.launch.submit import Submission, SubmitError
 from robonav_ray.nodes.probe import ClusterError, check_dashboard
 from robonav_ray.screen import Screen
+from robonav_ray.verbs.job_commands import submit_command
 
 
 @pytest.fixture

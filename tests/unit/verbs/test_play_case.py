@@ -49,9 +49,11 @@ def test_a_case_is_the_episode_of_the_exam(robonav, tmp_path: Path):
     assert code == 0, err
     assert f"{told}, as in the exam" in " ".join(out.split())
     assert (tmp_path / f"case-tiny-easy-{index}-go_to_goal.gif").read_bytes()[:3] == b"GIF"
-    code, out, err = robonav("play", "--case", f"tiny.yaml:easy:{index}", "go_to_goal", "--output", "x.gif")
+    code, out, err = robonav("play", "--case", f"tiny.yaml:easy:{index}", "go_to_goal", "--output", "x.gif", "--json")
     assert code == 0, err
-    assert told.partition(":easy")[2] in " ".join(out.split())
+    assert told.partition(":easy")[2] in " ".join(err.split())
+    document = json.loads(out)
+    assert (document["ended"], document["steps"], document["written"]) == (ended, length, ["x.gif"])
 
     table = tmp_path / "exam" / "exam.json"
     document = json.loads(table.read_text())
