@@ -7,10 +7,13 @@ The power is that of the very test that judges: McNemar's exact one, and t with 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special, stats
+
+from robonav_ray.evaluation.comparing.seeds import joint_t
 
 ALPHA, POWER = 0.05, 0.8
 _TINY = 1e-10
@@ -134,27 +137,77 @@ def t_pairs(sd: float, difference: float, power: float = POWER, alpha: float = A
     return _least(lambda n: t_power(difference / sd * math.sqrt(n), n - 1.0, alpha) >= power, 2) if sd else 2
 
 
+class Trained(NamedTuple):
+    """A method in a comparison with the seeds as units."""
+
+    variance: float
+    """Of the mean of one seed."""
+    num_seeds: int
+
+
+def seeds_power(
+    difference: float, methods: Sequence[Trained], of_worlds: float, num_worlds: int, alpha: float = ALPHA
+) -> float:
+    """Return how probably ``difference_over_seeds`` finds ``difference`` between one or two trained methods.
+
+    ``of_worlds`` is the worlds' own part of the variance. The estimated variances of the seeds, with which the critical
+    value moves, are averaged over their chi-square distributions (Gauss and Legendre's rule on their quantiles).
+    """
+    true = sum(variance / count for variance, count in methods) + of_worlds
+    if not true:
+        return float(difference != 0.0)
+    found: list[np.ndarray] = [np.zeros(1), np.zeros(1)]
+    weight: list[np.ndarray] = [np.ones(1), np.ones(1)]
+    for i, (variance, count) in enumerate(methods):
+        found[i] = variance * stats.chi2.ppf(_NODES, count - 1) / (count - 1) / count
+        weight[i] = _WEIGHTS
+    first, second = found[0][:, None], found[1][None, :]
+    of_seeds = np.maximum(first + second, 1e-300)
+    dfs = [method.num_seeds - 1.0 for method in methods] + [1.0]
+    df = of_seeds**2 / np.maximum(first**2 / dfs[0] + second**2 / dfs[1], 1e-300)
+    limit = joint_t(of_seeds, np.maximum(df, 1.0), of_worlds, num_worlds - 1.0, 1.0 - alpha)
+    limit = limit * np.sqrt((of_seeds + of_worlds) / true)
+    away = abs(difference) / math.sqrt(true)
+    tails = special.ndtr(away - limit) + special.ndtr(-away - limit)
+    return float((tails * weight[0][:, None] * weight[1][None, :]).sum())
+
+
+_NODES, _WEIGHTS = (np.polynomial.legendre.leggauss(16)[0] + 1) / 2, np.polynomial.legendre.leggauss(16)[1] / 2
+
+
+def seeds_least_difference(
+    methods: Sequence[Trained], of_worlds: float, num_worlds: int, power: float = POWER, alpha: float = ALPHA
+) -> float:
+    """Return the least difference that these seeds find with probability ``power``; NaN without any variance."""
+    error = math.sqrt(sum(variance / count for variance, count in methods) + of_worlds)
+    if not error:
+        return math.nan
+    low, high = 0.0, error
+    while seeds_power(high, methods, of_worlds, num_worlds, alpha) < power:
+        low, high = high, 2 * high
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        is_found = seeds_power(middle, methods, of_worlds, num_worlds, alpha) >= power
+        low, high = (low, middle) if is_found else (middle, high)
+    return high
+
+
 def seeds_each(
-    one_seed_variance: float,
-    world_variance: float,
+    variances: Sequence[float],
+    of_worlds: float,
+    num_worlds: int,
     difference: float,
-    num_methods: int,
     power: float = POWER,
     alpha: float = ALPHA,
 ) -> int | None:
-    """Return how many seeds of each of ``num_methods`` (1 or 2) trained methods it takes for ``difference`` on the same
-    number of worlds.
+    """Return how many seeds of each trained method it takes to find ``difference`` on as many worlds.
 
-    ``one_seed_variance`` is the sum of the methods' variances between seeds, ``world_variance`` that which more seeds
-    do not lessen. None when a thousand seeds would not do: more worlds are wanted then.
+    ``variances`` are those of one seed of each method. None when a thousand seeds would not do: more worlds are wanted.
     """
 
     def is_enough(count: int) -> bool:
-        variance = one_seed_variance / count + world_variance
-        if not variance:
-            return True
-        df = variance**2 / max((one_seed_variance / count) ** 2 / (num_methods * (count - 1)), 1e-300)
-        return t_power(difference / math.sqrt(variance), df, alpha) >= power
+        methods = [Trained(variance, count) for variance in variances]
+        return count > 1 and seeds_power(difference, methods, of_worlds, num_worlds, alpha) >= power
 
     return _least(is_enough, 2) if difference and is_enough(1000) else None
 

@@ -7,7 +7,7 @@ this policy.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special, stats
@@ -63,28 +63,31 @@ def spread_of(first: np.ndarray, second: np.ndarray | None = None) -> Spread:
     return Spread((of_all_seeds + worlds) ** 0.5, df, tuple(seeds), worlds)
 
 
-def _joint_df(of_seeds: float, df_seeds: float, of_worlds: float, df_worlds: float) -> float:
-    """Return the df of t for a sum of two variances, of which the one of few seeds is itself uncertain.
+def joint_t(of_seeds: Any, df_seeds: Any, of_worlds: float, df_worlds: float, confidence: float = 0.95) -> Any:
+    """Return the critical value for a sum of two variances, of which the one of few seeds is itself uncertain; of
+    numbers a number, of arrays an array.
 
     Satterthwaite's df covers too little (three seeds: 92 to 95 %), Cochran and Cox's weighted mean of both t (1950) too
-    much (95 to 97 %). The df is that of the t between the two, by the mean of their squares: 94 to 97 % for three seeds
-    and more, however seeds and worlds share the variance (docs/evaluation_statistics.md).
+    much (95 to 97 %). This is between the two, by the mean of their squares: 94 to 97 % for three seeds and more,
+    however seeds and worlds share the variance (docs/evaluation_statistics.md).
     """
+    tail = 0.5 + confidence / 2
+    both = of_seeds + of_worlds
+    weighted = (of_seeds * special.stdtrit(df_seeds, tail) + of_worlds * special.stdtrit(df_worlds, tail)) / both
+    satterthwaite = both**2 / (of_seeds**2 / df_seeds + of_worlds**2 / df_worlds)
+    return np.sqrt((weighted**2 + special.stdtrit(satterthwaite, tail) ** 2) / 2)
+
+
+def _joint_df(of_seeds: float, df_seeds: float, of_worlds: float, df_worlds: float) -> float:
+    """Return the df at which Student's t has the critical value ``joint_t``."""
     if not of_seeds or not of_worlds:
         return df_seeds if of_seeds else df_worlds
-    both = of_seeds + of_worlds
-    weighted = (of_seeds * _t(df_seeds) + of_worlds * _t(df_worlds)) / both
-    satterthwaite = both**2 / (of_seeds**2 / df_seeds + of_worlds**2 / df_worlds)
-    wide = (weighted**2 + _t(satterthwaite) ** 2) / 2
+    wide = float(joint_t(of_seeds, df_seeds, of_worlds, df_worlds))
     low, high = min(df_seeds, df_worlds), max(df_seeds, df_worlds)
     while high - low > 1e-3 * low:
         middle = (low + high) / 2
-        low, high = (middle, high) if _t(middle) ** 2 > wide else (low, middle)
+        low, high = (middle, high) if special.stdtrit(middle, 0.975) > wide else (low, middle)
     return low
-
-
-def _t(df: float) -> float:
-    return float(special.stdtrit(df, 0.975))
 
 
 def difference_over_seeds(first: np.ndarray, second: np.ndarray, confidence: float = 0.95) -> TestedDifference:

@@ -15,11 +15,10 @@ import numpy as np
 from robonav_ray.errors import UserError
 from robonav_ray.evaluation.comparing import power
 from robonav_ray.evaluation.comparing.family import MARGIN, equal_means_p, equal_rates_p, holm
-from robonav_ray.evaluation.comparing.means import TestedDifference, paired_t
+from robonav_ray.evaluation.comparing.means import paired_t
 from robonav_ray.evaluation.comparing.rates import Interval, PairedRates, mcnemar_p, newcombe_paired, paired_rates
 from robonav_ray.evaluation.comparing.seeds import (
     MIN_BOOTSTRAP_SEEDS,
-    Spread,
     difference_over_seeds,
     hierarchical_bootstrap,
     spread_of,
@@ -213,6 +212,11 @@ def _by_seeds(
 ) -> _Found:
     tested, spread = difference_over_seeds(one, other, confidence), spread_of(one, other)
     alpha = (1.0 - confidence) / num_claims
+    methods = [
+        power.Trained(variance * len(values), len(values))
+        for values, variance in zip((one, other), spread.seed_variance, strict=True)
+        if len(values) > 1
+    ]
     interval, how = Interval(*tested[:3]), "t on the seeds' means"
     if all(len(values) == 1 or len(values) >= MIN_BOOTSTRAP_SEEDS for values in (one, other)):
         interval = hierarchical_bootstrap(one, rng, other, confidence=confidence)
@@ -223,8 +227,10 @@ def _by_seeds(
         interval,
         tested.p if spread.error else _without_spread(one, other),
         1.0 if metric.margin is None else equal_means_p(tested.value, spread.error, tested.df, metric.margin),
-        power.t_least_difference(spread.error, tested.df, alpha=alpha) if spread.error else math.nan,
-        _seeds_needed(one, other, spread, tested, alpha),
+        power.seeds_least_difference(methods, spread.world_variance, one.shape[1], alpha=alpha),
+        power.seeds_each(
+            [method.variance for method in methods], spread.world_variance, one.shape[1], tested.value, alpha=alpha
+        ),
         None,
     )
 
@@ -232,15 +238,6 @@ def _by_seeds(
 def _without_spread(one: np.ndarray, other: np.ndarray) -> float:
     """Return p where neither seeds nor worlds differ: that of as many worlds of one mind."""
     return 1.0 if one.mean() == other.mean() else 2.0 ** (1 - one.shape[1])
-
-
-def _seeds_needed(
-    one: np.ndarray, other: np.ndarray, spread: Spread, tested: TestedDifference, alpha: float
-) -> int | None:
-    counts = [len(values) for values in (one, other)]
-    one_seed = sum(count * variance for count, variance in zip(counts, spread.seed_variance, strict=True))
-    trained = sum(count > 1 for count in counts)
-    return power.seeds_each(one_seed, spread.world_variance, tested.value, trained, alpha=alpha)
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:

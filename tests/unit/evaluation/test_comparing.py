@@ -145,9 +145,17 @@ def test_power_of_t() -> None:
     least = power.t_least_difference(0.1, 10.0)
     assert power.t_power(least / 0.1, 10.0) == pytest.approx(0.8, abs=1e-4)
     assert power.t_power(80.0, 3e5) == 1.0
-    assert power.seeds_each(2 * 0.04**2, 0.0, 0.05, 2) == 12  # two groups, d 1.25, nct by hand: 12 each
-    assert power.seeds_each(0.02, 0.01, 0.01, 2) is None
+    assert power.seeds_each([0.04**2, 0.04**2], 0.0, 1000, 0.05) == 12  # two groups of d 1.25, as for t
+    assert power.seeds_each([0.01, 0.01], 0.01, 1000, 0.01) is None
     assert power.equal_worlds(0.1, 0.01) == pytest.approx((1.6449 + 1.2816) ** 2 * 0.1 / 0.01**2, rel=1e-3)
+
+
+def test_power_over_seeds_is_that_of_t_where_one_method_has_seeds() -> None:
+    one = [power.Trained(0.03**2, 5)]
+    assert power.seeds_power(0.04, one, 0.0, 1000) == pytest.approx(power.t_power(0.04 / 0.03 * 5**0.5, 4), abs=2e-3)
+    least = power.seeds_least_difference(one, 1e-5, 1000)
+    assert power.seeds_power(least, one, 1e-5, 1000) == pytest.approx(0.8, abs=2e-3)
+    assert math.isnan(power.seeds_least_difference([power.Trained(0.0, 3)], 0.0, 1000))
 
 
 def test_without_variance_between_worlds_the_spread_is_welchs_on_the_seeds_means() -> None:

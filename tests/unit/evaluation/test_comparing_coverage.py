@@ -244,19 +244,24 @@ def test_the_power_of_t_and_of_unpaired_rates_is_as_computed() -> None:
     assert abs(found - computed) <= 0.03
 
 
-@pytest.mark.parametrize("count", [3, 5, 10])
-def test_the_power_with_seeds_as_units_is_as_computed(count: int) -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "world_sd"), [(3, 3, 0.0), (5, 3, 0.4), (3, 1, 0.4), (10, 10, 0.4)], ids=str
+)
+def test_the_power_with_seeds_as_units_is_as_computed(first: int, second: int, world_sd: float) -> None:
     rng = np.random.default_rng(20)
-    seed_sd, noise_sd, num = 0.03, 0.3, 400
-    difference = {3: 0.08, 5: 0.06, 10: 0.04}[count]
-    one = seed_sd**2 + noise_sd**2 / num
+    seed_sd, noise_sd, num, difference = 0.03, 0.3, 400, {3: 0.085, 5: 0.07, 10: 0.055}[first]
     found = 0
     for _ in range(EXPERIMENTS):
-        first, second = (
-            mid + rng.normal(0, seed_sd, (count, 1)) + rng.normal(0, noise_sd, (count, num))
-            for mid in (difference, 0.0)
-        )
-        found += seeds.difference_over_seeds(first, second).p < 0.05
-    computed = power.t_power(difference / (2 * one / count) ** 0.5, 2 * count - 2)
-    print(f"\n{count} seeds each: power computed {computed:.3f}, simulated {found / EXPERIMENTS:.3f}")
+        pair = [
+            middle
+            + (rng.normal(0, seed_sd, (count, 1)) if count > 1 else 0.0)
+            + rng.normal(0, world_sd, num)  # how hard a world is for this entrant alone
+            + rng.normal(0, noise_sd, (count, num))
+            for middle, count in ((difference, first), (0.0, second))
+        ]
+        found += seeds.difference_over_seeds(*pair).p < 0.05
+    methods = [power.Trained(seed_sd**2 + noise_sd**2 / num, count) for count in (first, second) if count > 1]
+    of_worlds = (2 * world_sd**2 + (noise_sd**2 if second == 1 else 0.0)) / num
+    computed = power.seeds_power(difference, methods, of_worlds, num)
+    print(f"\n{first} and {second} seeds: power computed {computed:.3f}, simulated {found / EXPERIMENTS:.3f}")
     assert abs(found / EXPERIMENTS - computed) <= 0.03
