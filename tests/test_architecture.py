@@ -190,7 +190,7 @@ PROBED = {
     "fronts/user_batch.py": "the user's batch",
     "learner/tensor_tree.py": "the user's dataclasses and named tuples",
     "learner/trainer_remote.py": "an error of Ray Train",
-    "nodes/cluster.py": "the notes of any exception",
+    "nodes/connection.py": "the notes of any exception",
     "nodes/doctor.py": "what os has on this platform",
     "ranges.py": "an error that came through Ray, which brings its cause",
     "runs/taking_up.py": "an error that came through Ray, which brings its cause",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.nodes.cluster import connected
+from robonav_ray.nodes.connection import connected
 from robonav_ray.runs.checkpoint import Counters
 from robonav_ray.runs.run_directory import RunDirectory, create_run
 from robonav_ray.runs.task import describe_task

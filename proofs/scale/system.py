@@ -21,7 +21,7 @@ import psutil
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.config.runtime import RuntimeConfig
-from robonav_ray.nodes.cluster import look_at_cluster, prepare_environment
+from robonav_ray.nodes.connection import look_at_cluster, prepare_environment
 from robonav_ray.nodes.private_folder import make_private_folder
 from robonav_ray.nodes.resources import Plan, make_plan, split_worlds
 from robonav_ray.part_names import Part

@@ -16,7 +16,7 @@ from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.errors import UserError
 from robonav_ray.fronts.default_space import DEFAULT_SPACE
 from robonav_ray.fronts.function_schedulers import finite_objective, function_scheduler
-from robonav_ray.nodes.cluster import connected
+from robonav_ray.nodes.connection import connected
 from robonav_ray.tuning.samplers import Sampler, make_sampler
 from robonav_ray.tuning.space import Space
 from robonav_ray.tuning.trial_objective import METRIC, highest

@@ -263,7 +263,7 @@ def _connect(address: str | None) -> tuple[str, JobSubmissionClient]:
     """Return the dashboard's URL and a client; SubmitError or ClusterError within seconds when it does not let us
     in.
     """
-    from robonav_ray.nodes.cluster import prepare_environment
+    from robonav_ray.nodes.connection import prepare_environment
     from robonav_ray.nodes.probe import check_dashboard
 
     prepare_environment(RuntimeConfig())

@@ -15,7 +15,7 @@ import psutil
 from robonav_ray.compiled import kept_in
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import UserError
-from robonav_ray.nodes.cluster import connected
+from robonav_ray.nodes.connection import connected
 from robonav_ray.nodes.resources import make_plan
 
 _PACKAGES = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium", "pydantic")

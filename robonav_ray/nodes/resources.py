@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, replace
 
 from robonav_ray.config import RunConfig
-from robonav_ray.nodes.cluster import ClusterError, ClusterFacts, look_at_cluster
-from robonav_ray.nodes.placement import NodeFacts, NoRoomError, Placement, deal_workers, place_fixed
+from robonav_ray.nodes.connection import ClusterError, ClusterFacts, look_at_cluster
+from robonav_ray.nodes.part_placement import NodeFacts, NoRoomError, Placement, deal_workers, place_fixed
 
 WORLDS_PER_WORKER_MIN = 16
 """``rollout.num_workers: auto`` never splits finer than this: below it the batched forward pass stops paying."""

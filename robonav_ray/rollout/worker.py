@@ -37,7 +37,7 @@ from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, check_number
 from robonav_ray.records import Assignment, EpisodeFacts, Fragment, PolicySnapshot, TransitionSpec
 from robonav_ray.rollout.env_numbers import NumberSums, sums_of
 from robonav_ray.rollout.episode_book import EpisodeBook
-from robonav_ray.rollout.hindsight import Hindsight
+from robonav_ray.rollout.relabelling import Hindsight
 from robonav_ray.worlds.told import find_teller
 
 

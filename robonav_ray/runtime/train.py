@@ -86,11 +86,11 @@ def train(opening: Opening, stop: StopRequest, audience: Audience, *, local: boo
 
 
 def _live_on_ray(opening: Opening, stop: StopRequest, audience: Audience) -> tuple[RunSession, Ending]:
-    from robonav_ray.nodes.cluster import connected
+    from robonav_ray.nodes.connection import connected
 
     config = opening.config
     with connected(config.runtime) as cluster:
-        from robonav_ray.nodes.cluster import ClusterError, look_at_cluster
+        from robonav_ray.nodes.connection import ClusterError, look_at_cluster
         from robonav_ray.nodes.resources import plan_when_free
         from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
         from robonav_ray.tracking.remote import PrometheusTracker

@@ -173,7 +173,7 @@ def search(
     console: Screen,
 ) -> Found:
     """Run one session: in a fresh directory, or going on with ``experiment``."""
-    from robonav_ray.nodes.cluster import connected
+    from robonav_ray.nodes.connection import connected
 
     began = time.monotonic()
     base = Experiment(Path(), config).run_config({})

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.tuning import TuningConfig
-from robonav_ray.nodes.cluster import ClusterError, ClusterFacts
+from robonav_ray.nodes.connection import ClusterError, ClusterFacts
 from robonav_ray.nodes.resources import Plan, split_worlds
 
 logger = logging.getLogger(__name__)

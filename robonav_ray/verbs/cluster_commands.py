@@ -12,9 +12,9 @@ from rich.table import Table
 from robonav_ray.config.load import load_cluster_definition
 from robonav_ray.errors import UserError
 from robonav_ray.launch.dashboard import NodeFacts, ask_running_jobs
+from robonav_ray.launch.derived_files import TARGETS, Target, render, stale_files, write_files
 from robonav_ray.launch.local_cluster import LocalCluster, local_clusters
 from robonav_ray.launch.local_state import LocalNode
-from robonav_ray.launch.render import TARGETS, Target, render, stale_files, write_files
 from robonav_ray.launch.secret_files import make_secrets, secret_paths
 from robonav_ray.screen import Screen
 from robonav_ray.text import command_text

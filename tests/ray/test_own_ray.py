@@ -19,7 +19,7 @@ DRIVER = """
 import os, subprocess, sys, time
 import ray
 from robonav_ray.config.runtime import RuntimeConfig
-from robonav_ray.nodes.cluster import connected
+from robonav_ray.nodes.connection import connected
 
 @ray.remote(num_cpus=0)
 class Actor:

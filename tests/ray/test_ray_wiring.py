@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.nodes.cluster import ClusterFacts
+from robonav_ray.nodes.connection import ClusterFacts
 from robonav_ray.nodes.resources import make_plan
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
 from robonav_ray.runs.run_directory import RunDirectory, create_run

@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.nodes.placement import NodeFacts
+from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.over_ray.warm_nodes import warm_nodes
 

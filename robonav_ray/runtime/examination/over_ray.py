@@ -14,7 +14,7 @@ from robonav_ray.evaluation.entrants import Entrant
 from robonav_ray.evaluation.exam import ExamPlan, Played, Seat, play
 from robonav_ray.evaluation.exam_table import Cell
 from robonav_ray.evaluation.kept_cells import KeptCells
-from robonav_ray.nodes.cluster import connected
+from robonav_ray.nodes.connection import connected
 from robonav_ray.runtime.examination.watch import ExamWatch
 
 _LOOK_S = 0.5

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from robonav_ray.config import RunConfig
-from robonav_ray.nodes.cluster import look_at_nodes
-from robonav_ray.nodes.placement import NodeFacts
+from robonav_ray.nodes.connection import look_at_nodes
+from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.nodes.resources import Plan, replan
 from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent

@@ -20,7 +20,7 @@ from ray.exceptions import RayError
 
 from robonav_ray.errors import PartLostError
 from robonav_ray.nodes.own_ray import what_died
-from robonav_ray.nodes.placement import NodeFacts
+from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.nodes.resources import Plan
 from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.rollout.env_watch import EnvWatch

@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from robonav_ray.errors import PartLostError
-from robonav_ray.nodes.placement import NodeFacts
+from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.nodes.resources import Plan
 from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent

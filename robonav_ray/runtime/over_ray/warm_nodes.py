@@ -22,7 +22,7 @@ from robonav_ray import compiled
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.curriculum.curriculum import Curriculum
-from robonav_ray.nodes.placement import NodeFacts
+from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.nodes.strategies import near
 from robonav_ray.records import Fragment, TransitionSpec
 from robonav_ray.replay.shard import ReplayShard

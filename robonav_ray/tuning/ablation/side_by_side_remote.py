@@ -15,7 +15,7 @@ from ray.exceptions import RayError, RayTaskError
 from robonav_ray.config.studies.ablation import AblationResourcesConfig
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import replace
-from robonav_ray.nodes.cluster import ClusterError, ClusterFacts
+from robonav_ray.nodes.connection import ClusterError, ClusterFacts
 from robonav_ray.own_processes import ACTS, step_back
 from robonav_ray.runs.faults import sentence_of
 from robonav_ray.runtime.signals import StopRequest

@@ -140,7 +140,7 @@ def _workers(
     if local or not orders:
         yield _one_by_one(orders, stop)
         return
-    from robonav_ray.nodes.cluster import connected
+    from robonav_ray.nodes.connection import connected
 
     with connected(_runtime(orders)) as cluster:
         from robonav_ray.tuning.ablation.side_by_side_remote import side_by_side, slots

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from robonav_ray.config.load import load_cluster_definition
+from robonav_ray.launch.derived_files import HEADER, TARGETS, render, stale_files, write_files
 from robonav_ray.launch.kuberay import RAY_VERSION
-from robonav_ray.launch.render import HEADER, TARGETS, render, stale_files, write_files
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "cluster" / "cluster.yaml"

@@ -13,9 +13,9 @@ import yaml
 
 from robonav_ray.config.cluster import StorageConfig
 from robonav_ray.config.load import load_cluster_definition
+from robonav_ray.launch.derived_files import render
 from robonav_ray.launch.ray_start import job_command
 from robonav_ray.launch.ray_up import aws_file, gcp_file, onprem_file
-from robonav_ray.launch.render import render
 
 ROOT = Path(__file__).parents[3]
 

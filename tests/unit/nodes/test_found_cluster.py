@@ -13,8 +13,8 @@ import pytest
 import ray
 
 from robonav_ray.config.runtime import RuntimeConfig
-from robonav_ray.nodes import cluster
-from robonav_ray.nodes.cluster import connected
+from robonav_ray.nodes import connection
+from robonav_ray.nodes.connection import connected
 from robonav_ray.nodes.probe import ClusterError
 from tests.unit.nodes.test_probe import TOKEN, VERSIONS, head
 
@@ -90,7 +90,7 @@ def test_another_users_is_not_joined_and_told_nothing(
         return os.stat_result(found)
 
     monkeypatch.setattr(Path, "lstat", lstat)
-    monkeypatch.setattr(cluster, "check_cluster", lambda *_: pytest.fail("the token was sent"))
+    monkeypatch.setattr(connection, "check_cluster", lambda *_: pytest.fail("the token was sent"))
     said = refusal()
     assert f"is another user's (uid {os.geteuid() + 1})" in said
     assert f"runtime.address={address}" in said
@@ -120,7 +120,7 @@ def test_no_note_that_leads_to_a_cluster_means_a_ray_of_our_own(
         note.mkdir()
     elif there != "nothing":
         note.write_text({"stale": "127.0.0.1:1", "no address": "\x00\n", "large": address + " " * 10_000}[there])
-    assert cluster._running_local_cluster() is None
+    assert connection._running_local_cluster() is None
 
 
 def test_auto_takes_any_of_this_users_rays_and_no_other(

@@ -12,7 +12,7 @@ import ray
 
 from robonav_ray import compiled
 from robonav_ray.config.runtime import RuntimeConfig
-from robonav_ray.nodes.cluster import connected
+from robonav_ray.nodes.connection import connected
 from robonav_ray.nodes.own_ray import own_ray
 from robonav_ray.nodes.probe import ClusterError
 

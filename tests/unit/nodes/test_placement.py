@@ -3,8 +3,8 @@
 import pytest
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.nodes.cluster import ClusterError, ClusterFacts
-from robonav_ray.nodes.placement import NodeFacts
+from robonav_ray.nodes.connection import ClusterError, ClusterFacts
+from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.nodes.resources import make_plan, replan
 from robonav_ray.records import PartEvent
 from robonav_ray.runtime.over_ray.elastic import LOOK_INTERVAL_S, SETTLE_S, Elasticity

@@ -3,7 +3,7 @@
 import pytest
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.nodes.cluster import ClusterError, ClusterFacts
+from robonav_ray.nodes.connection import ClusterError, ClusterFacts
 from robonav_ray.nodes.resources import make_plan, split_worlds
 
 

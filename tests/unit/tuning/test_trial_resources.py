@@ -6,7 +6,7 @@ import pytest
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.config.tuning import TuningConfig
-from robonav_ray.nodes.cluster import ClusterError, ClusterFacts
+from robonav_ray.nodes.connection import ClusterError, ClusterFacts
 from robonav_ray.tuning.trial_resources import plan_trials
 
 

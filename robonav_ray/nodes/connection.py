@@ -23,7 +23,7 @@ from robonav_ray.files import plain_files
 from robonav_ray.nodes.auth import own_token
 from robonav_ray.nodes.job import current_job
 from robonav_ray.nodes.own_ray import own_ray
-from robonav_ray.nodes.placement import ROLE_LABEL, NodeFacts
+from robonav_ray.nodes.part_placement import ROLE_LABEL, NodeFacts
 from robonav_ray.nodes.probe import ClusterError, check_cluster, connect, split_address
 
 logger = logging.getLogger(__name__)
