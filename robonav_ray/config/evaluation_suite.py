@@ -75,6 +75,8 @@ class Scenario(Section):
     """Each in another world."""
     seed: int = Field(default=HELD_OUT_SEED, ge=0, lt=2**31)
     """Of the worlds; refused when an entrant was trained with it."""
+    draw: int = Field(default=0, ge=0, le=1000)
+    """Another number has the same worlds, start, goals and obstacles alike, and draws anew what happens in them."""
 
     @model_validator(mode="after")
     def _worlds_can_be(self) -> Scenario:
@@ -135,6 +137,7 @@ class ScenarioKeys(Section):
     stage: ShownName | None = None
     num_episodes: int | None = Field(default=None, ge=MIN_EPISODES)
     seed: int | None = Field(default=None, ge=0, lt=2**31)
+    draw: int | None = Field(default=None, ge=0, le=1000)
 
 
 class Draws(Section):

@@ -17,6 +17,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,12 @@ from robonav_ray.evaluation.entrants import DEFAULT_GAMMA, Entrant, cannot_drive
 from robonav_ray.evaluation.episodes import Act, EpisodeTable, EvaluationProgress, evaluate_policy
 from robonav_ray.evaluation.exam_table import Cell, Decisions, ScenarioFacts
 from robonav_ray.evaluation.metrics.meter import start_meter
+from robonav_ray.evaluation.metrics.worst_worlds import DRAW
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.actions import action_table
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.randomization import check_levels, max_circles
+from robonav_ray.worlds.redrawn import RedrawnVectorEnv
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
 NUM_WORLDS = 256
@@ -64,7 +67,11 @@ class Question:
             factor=s.factor or "",
             level=s.level,
             stage=s.stage,
-            changes={**s.changes, **({"planners": s.planners} if s.planners else {})},
+            changes={
+                **s.changes,
+                **({"planners": s.planners} if s.planners else {}),
+                **({DRAW: s.draw} if s.draw else {}),
+            },
             num_episodes=s.num_episodes,
             seed=s.seed,
             step_s=world.dt_s,
@@ -92,6 +99,8 @@ class Seat:
     seed: int
     gamma: float
     num_episodes: int
+    draw: int = 0
+    """Of what happens in the worlds; see ``worlds.redrawn``."""
 
     @property
     def level(self) -> LevelConfig:
@@ -100,7 +109,8 @@ class Seat:
 
     def make_env(self, first_world: int, num_worlds: int) -> NavVectorEnv:
         """Return worlds that stay as they are when an episode has ended: only the first one counts."""
-        env = NavVectorEnv(
+        make = partial(RedrawnVectorEnv, draw=self.draw) if self.draw else NavVectorEnv
+        env = make(
             num_worlds * self.world.num_robots,
             world=self.world,
             levels=self.levels,
@@ -119,7 +129,7 @@ class Seat:
         content = {
             "world": self.world.model_dump(mode="json"),
             "levels": [level.model_dump(mode="json") for level in self.levels],
-            "plays": [self.seed, self.num_episodes, self.gamma],
+            "plays": [self.seed, self.num_episodes, self.gamma, *([self.draw] if self.draw else [])],
             "kernels": fingerprint(),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -147,7 +157,7 @@ def seat_of(entrant: Entrant, scenario: Scenario) -> Seat | str:
         return refused
     seed = seed_for(scenario.seed, ROLE_EVALUATION, scenario.stage_index)
     num_episodes = min(scenario.num_episodes, entrant.most_episodes or scenario.num_episodes)
-    seat = Seat(world, levels, seed, DEFAULT_GAMMA if outfit is None else outfit.gamma, num_episodes)
+    seat = Seat(world, levels, seed, DEFAULT_GAMMA if outfit is None else outfit.gamma, num_episodes, scenario.draw)
     env = seat.make_env(0, 1)
     try:
         return cannot_drive(entrant, env) or seat

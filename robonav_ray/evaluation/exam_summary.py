@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from robonav_ray.evaluation.exam_table import ExamTable
+from robonav_ray.evaluation.metrics.worst_worlds import tails_of
 from robonav_ray.evaluation.statistics import Summary, summarize
 from robonav_ray.screen import Screen
 
@@ -44,6 +45,10 @@ def print_exam(table: ExamTable, screen: Screen) -> None:
         wanted = {table.scenarios[s].num_episodes for s in range(len(table.scenarios)) if (e, s) in found}
         if played != wanted:
             screen.print(f"{entrant.name}: played {entrant.provenance.get('episodes', 'fewer episodes')}")
+    for e, entrant in enumerate(table.entrants):
+        for tails in tails_of(table, e).values():
+            shares = [f"{tail.success.value:.1%} in the worst {tail.share:.0%} ({tail.num_worlds:,})" for tail in tails]
+            screen.print(f"{entrant.name}: success {', '.join(shares)} of the worlds, found on other draws")
     screen.print(_caption(table), style="dim italic", soft_wrap=False)
 
 
@@ -70,7 +75,19 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
     entrants = [
         {"name": one.name, "kind": one.kind, "knows": one.knows, "method": one.method} for one in table.entrants
     ]
-    return {"format_version": 1, "entrants": entrants, "cells": rows, "missing": missing}
+    worst = [
+        {
+            "entrant": table.entrants[e].name,
+            "scenarios": [table.scenarios[s].name for s in scenarios],
+            "share": tail.share,
+            "num_worlds": tail.num_worlds,
+            "success": vars(tail.success),
+        }
+        for e in range(len(table.entrants))
+        for scenarios, tails in tails_of(table, e).items()
+        for tail in tails
+    ]
+    return {"format_version": 1, "entrants": entrants, "cells": rows, "missing": missing, "worst_worlds": worst}
 
 
 def _success(summary: Summary | None) -> str:

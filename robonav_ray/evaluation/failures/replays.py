@@ -123,7 +123,7 @@ def _play(
     obs, _ = env.reset()
     if (index != np.arange(index[0], index[0] + len(index))).any():
         worlds.choose(index)
-        obs = worlds.reset()
+        obs, _ = env.reset()
     level = worlds.levels[int(worlds.level[0])]
     kept = {
         i: Recording(lane, i % robots, worlds.config.dt_s, level.max_steps, action_table=worlds.action_table)
