@@ -38,10 +38,10 @@ def ablate(
     """
     from robonav_ray.config.load import ConfigError, load_section_file
     from robonav_ray.config.studies.ablation import AblationConfig
+    from robonav_ray.evaluation.ablation.table import print_table
     from robonav_ray.runtime.signals import EXIT_FAILED, stop_on_signals
     from robonav_ray.screen import show_warnings
     from robonav_ray.tuning.ablation.study import JSON_FILE, run_ablation
-    from robonav_ray.tuning.ablation.table import print_table
 
     path, overrides = split_arguments(arguments)
     if path is None:

@@ -14,7 +14,10 @@ app = typer.Typer()
 
 @app.command(epilog="Examples:\n\n`robonav report exams/dwa`\n\n`robonav report exams/dwa --out paper`")
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `robonav compare --out DIR` has written.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Folder of `robonav compare --out DIR`, or of `robonav ablate`."),
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder for the report (default: DIR itself).")] = None,
     json: Json = False,
 ) -> None:

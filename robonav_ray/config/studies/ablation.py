@@ -56,14 +56,25 @@ class AblationBudgetConfig(Section):
 class AblationExamConfig(Section):
     """What all runs are judged by, on worlds that none of them has seen."""
 
+    suite: str | None = None
+    """A suite of scenarios, by its file or name (``robonav compare --suite``), for our worlds; the success over all of
+    them counts, and its scenarios say seeds and stages. None takes ``stages``."""
     stages: Annotated[tuple[str | int, ...], Field(min_length=1)] | None = None
     """Stages, by name or number from 0; None takes the last one. The success over all of them counts."""
     num_episodes: int = Field(default=1000, ge=2)
-    """Greedy episodes per stage; the same worlds for every run."""
+    """Greedy episodes per stage, or per scenario of the suite; the same worlds for every run."""
     seed: int = Field(default=1_000_003, ge=0)
     """Of the worlds; must differ from all of ``seeds``."""
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
     """Level of the intervals over seeds."""
+
+    @model_validator(mode="after")
+    def _nothing_ignored(self) -> AblationExamConfig:
+        for key in ("stages", "seed") if self.suite is not None else ():
+            value, default = getattr(self, key), type(self).model_fields[key].default
+            if value != default:
+                raise ValueError(f"exam.{key} ({value}) would be ignored, because exam.suite says it: leave it out")
+        return self
 
 
 class AblationResourcesConfig(Section):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from robonav_ray.config.load import checked_config, load_section_file
 from robonav_ray.config.studies.ablation import AblationConfig
+from robonav_ray.evaluation.ablation.table import AblationTable, Row
 from robonav_ray.fronts.call_config import Overrides, override_texts
 from robonav_ray.runtime.signals import stop_on_interrupt
 from robonav_ray.screen import plain_screen
 from robonav_ray.tuning.ablation.study import run_ablation
-from robonav_ray.tuning.ablation.table import AblationTable, Row
 
 if TYPE_CHECKING:
     import pandas

@@ -7,12 +7,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import stage_number
+from robonav_ray.config.evaluation_suite import Suite
 from robonav_ray.config.load import ConfigError, check_run_config
+from robonav_ray.config.load_suite import load_suite
 from robonav_ray.config.studies.ablation import AblationConfig
+from robonav_ray.evaluation.ablation.table import WHOLE
 from robonav_ray.runs.task import Task, check_gates, describe_task
 from robonav_ray.runtime.budget import check_learns
 from robonav_ray.runtime.sizes import check_sizes
@@ -20,8 +24,6 @@ from robonav_ray.runtime.user_parts import check_user_code
 from robonav_ray.tuning.keys import is_covered
 from robonav_ray.tuning.space import apply_params
 
-WHOLE = "whole"
-"""Name of the whole method's arm."""
 FOREVER_S = 1e9
 """A run's time budget: it ends by its env steps, not when its curriculum is passed."""
 _OWNED = {
@@ -68,7 +70,9 @@ class Cell:
     seed: int
     config: RunConfig
     stages: tuple[int, ...]
-    """Stages that it is judged in."""
+    """Stages that it is judged in, where there is no suite."""
+    suite: Suite | None = None
+    """Scenarios that it is judged in."""
 
     @property
     def name(self) -> str:
@@ -81,7 +85,9 @@ class Cell:
         sections = self.config.model_dump(
             mode="json", exclude={"name", "output_dir", "tracking", "checkpoint", "runtime"}
         )
-        return hashlib.sha256(json.dumps([sections, self.stages], sort_keys=True).encode()).hexdigest()[:16]
+        suite = None if self.suite is None else self.suite.model_dump(mode="json")
+        content = json.dumps([sections, self.stages, suite], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Plan:
     """In the order of work: all arms with the first seed come first, so that a part of it can be compared."""
     comparisons: tuple[Comparison, ...]
     stages: tuple[str, ...]
-    """Names of the stages of the exam."""
+    """Names of the stages, or scenarios, of the exam."""
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -108,10 +114,14 @@ def plan_ablation(config: AblationConfig) -> Plan:
             change nothing, or with which nothing could be learned.
     """
     arms, comparisons = _arms(config)
-    cells = [_cell(config, arm, seed) for seed in config.seeds for arm in arms]
+    suite = _suite(config)
+    cells = [_cell(config, arm, seed, suite) for seed in config.seeds for arm in arms]
     for cell in cells[: len(arms)]:
         _check(cell, config)
     task = describe_task(cells[0].config)
+    if suite is not None:
+        _check_suite(suite, config, task)
+        return Plan(tuple(cells), comparisons, tuple(scenario.name for scenario in suite.all_scenarios()))
     return Plan(tuple(cells), comparisons, tuple(task.shown_name(stage) for stage in cells[0].stages))
 
 
@@ -167,7 +177,24 @@ def _run_config(config: AblationConfig, values: Mapping[str, Any], seed: int, wh
     )
 
 
-def _cell(config: AblationConfig, arm: Arm, seed: int) -> Cell:
+def _suite(config: AblationConfig) -> Suite | None:
+    if config.exam.suite is None:
+        return None
+    try:
+        return load_suite(Path(config.exam.suite))
+    except ConfigError as error:
+        raise ConfigError(f"exam.suite: {error}") from None
+
+
+def _check_suite(suite: Suite, config: AblationConfig, task: Task) -> None:
+    if not task.is_native:
+        raise ConfigError(f"exam.suite ({suite.name}): has scenarios of our worlds, and env.id is {task.env_id}")
+    for scenario in suite.all_scenarios():
+        if scenario.seed in config.seeds:
+            raise ConfigError(f"seeds: {scenario.seed} is the seed of {suite.name}:{scenario.name}, of unseen worlds")
+
+
+def _cell(config: AblationConfig, arm: Arm, seed: int, suite: Suite | None) -> Cell:
     where = "run" if arm.name == WHOLE else f"switches.{arm.name}"
     run = _run_config(config, arm.values, seed, where)
     run = run.model_copy(update={"name": f"{config.name[:40]}-{arm.name[:16]}-{seed}"})
@@ -179,7 +206,7 @@ def _cell(config: AblationConfig, arm: Arm, seed: int) -> Cell:
         raise ConfigError(f"exam.stages: {error}") from None
     if beyond := [stage for stage in stages if stage >= len(names)]:
         raise ConfigError(f"exam.stages: there is no stage {beyond[0]}; {where} has {', '.join(names)}")
-    return Cell(arm.name, seed, run, stages)
+    return Cell(arm.name, seed, run, () if suite is not None else stages, suite)
 
 
 def _check(cell: Cell, config: AblationConfig) -> None:

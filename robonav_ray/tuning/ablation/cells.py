@@ -9,9 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from robonav_ray.config import RunConfig
+from robonav_ray.config.evaluation_suite import Suite
 from robonav_ray.errors import RunInterruptedError
+from robonav_ray.evaluation.entrants import EntrantError
+from robonav_ray.evaluation.episodes import EpisodeTable
+from robonav_ray.evaluation.exam import ExamPlan, play, questions_of
+from robonav_ray.evaluation.find_entrants import find_entrants
 from robonav_ray.evaluation.statistics import summarize
-from robonav_ray.runs.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.checkpoint import Checkpoint, newest_good_checkpoint
 from robonav_ray.runs.located import find_policy
 from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import RunDirectory, create_run, open_run
@@ -79,11 +85,9 @@ def _session(order: CellOrder, directory: Path) -> RunSession:
 def _judged(order: CellOrder, run: RunDirectory, stop: StopRequest) -> CellResult | None:
     config, cell = order.cell.config, order.cell
     _, checkpoint = find_policy(run.path)
-    task = describe_task(config)
-    policy = load_policy(checkpoint, config, task)
     try:
         with stopped_at_once(stop):
-            tables = [judge_stage(policy, config, task, stage) for stage in cell.stages]
+            tables = _played(cell, checkpoint) if cell.suite is None else _examined(cell.suite, config, run)
     except EvaluationStopped:
         return None
     summaries = [summarize(table) for table in tables]
@@ -102,3 +106,24 @@ def _judged(order: CellOrder, run: RunDirectory, stop: StopRequest) -> CellResul
         collision_frac=float(np.mean(collision)) if len(collision) == len(tables) else None,
         return_mean=float(np.mean([table.total_return.mean(dtype=np.float64) for table in tables])),
     )
+
+
+def _played(cell: Cell, checkpoint: Checkpoint) -> list[EpisodeTable]:
+    """Return the episodes of each stage."""
+    task = describe_task(cell.config)
+    policy = load_policy(checkpoint, cell.config, task)
+    return [judge_stage(policy, cell.config, task, stage) for stage in cell.stages]
+
+
+def _examined(suite: Suite, config: RunConfig, run: RunDirectory) -> list[EpisodeTable]:
+    """Return the episodes of each scenario, as ``robonav compare`` plays them.
+
+    Raises:
+        EntrantError: When the policy does not fit a scenario.
+    """
+    questions = questions_of([suite], config.evaluation.num_episodes)
+    plan = ExamPlan.of(find_entrants([str(run.path)], foreign=lambda word, name: None), questions)
+    if plan.missing:
+        (_, number), why = next(iter(plan.missing.items()))
+        raise EntrantError(f"{run.shown}: cannot play {suite.name}:{questions[number].scenario.name}: {why}")
+    return [play(plan.entrants[0], plan.seats[0, number]).episodes for number in range(len(questions))]

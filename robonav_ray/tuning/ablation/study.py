@@ -24,6 +24,8 @@ from robonav_ray.config.load import ConfigError, dump_config, load_section_file
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.config.studies.ablation import AblationConfig
 from robonav_ray.errors import UserError
+from robonav_ray.evaluation.ablation.picture import PICTURE, draw_losses
+from robonav_ray.evaluation.ablation.table import ABLATION_JSON, AblationTable, to_json, to_markdown
 from robonav_ray.files.plain_files import check_entries, is_plain, replace
 from robonav_ray.runs.faults import sentence_of
 from robonav_ray.runs.located import refuse_unwritable, refuse_uri
@@ -33,13 +35,12 @@ from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.screen import Screen
 from robonav_ray.tuning.ablation.arms import Plan, plan_ablation
 from robonav_ray.tuning.ablation.cells import RUNS, CellOrder, work_off
-from robonav_ray.tuning.ablation.picture import PICTURE, draw_losses
 from robonav_ray.tuning.ablation.results import RESULTS_FILE, CellResult, append_result, read_results
-from robonav_ray.tuning.ablation.table import AblationTable, make_table, to_json, to_markdown
+from robonav_ray.tuning.ablation.table import make_table
 
 logger = logging.getLogger(__name__)
 CONFIG_FILE, SESSIONS_FILE = "ablation.yaml", "sessions.json"
-JSON_FILE, MARKDOWN_FILE = "ablation.json", "ablation.md"
+JSON_FILE, MARKDOWN_FILE = ABLATION_JSON, "ablation.md"
 _FILES = frozenset((CONFIG_FILE, SESSIONS_FILE, RESULTS_FILE, JSON_FILE, MARKDOWN_FILE, PICTURE, ".lock", ".stop"))
 Came = tuple[CellOrder, CellResult | Exception | None]
 

@@ -14,14 +14,17 @@ from robonav_ray.cli import main
 from robonav_ray.config.load import checked_config, load_section_file
 from robonav_ray.config.studies.ablation import AblationConfig
 from robonav_ray.errors import UserError
+from robonav_ray.evaluation.ablation.picture import draw_losses
+from robonav_ray.evaluation.ablation.table import AblationError, load_ablation, to_markdown
+from robonav_ray.evaluation.exam_report.ablation import ablation_document
+from robonav_ray.report.document import Verdict
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.screen import plain_screen
 from robonav_ray.tuning.ablation import study
 from robonav_ray.tuning.ablation.arms import plan_ablation
 from robonav_ray.tuning.ablation.cells import CellOrder
-from robonav_ray.tuning.ablation.picture import draw_losses
 from robonav_ray.tuning.ablation.results import RESULTS_FILE, CellResult, ResultsError, append_result, read_results
-from robonav_ray.tuning.ablation.table import make_table, to_markdown
+from robonav_ray.tuning.ablation.table import make_table
 
 BITS: dict[str, Any] = {
     "run": {
@@ -204,6 +207,9 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
         ({"exam": {"seed": 1}}, "exam.seed (1) is one of seeds"),
         ({"exam": {"stages": ["last"]}}, "exam.stages"),
         ({"exam": {"num_episodes": 1}}, "exam.num_episodes"),
+        ({"exam": {"suite": "quick", "stages": ["open"]}}, "exam.stages"),
+        ({"exam": {"suite": "quick"}}, "has scenarios of our worlds, and env.id is robonav_ray/BitFlip-v0"),
+        ({"exam": {"suite": "nowhere"}}, "exam.suite: nowhere: no such file"),
         ({"budget": {"env_steps": 10}}, "nothing would be learned"),
         ({"run": {"learner": {"lr": 1}}}, "learner.lr"),
         ({"mode": 1}, "mode"),
@@ -260,3 +266,33 @@ def test_real_trainings_are_judged(tmp_path: Path) -> None:
         assert result.env_steps >= 400
         assert result.success_frac is not None
         assert (tmp_path / "a" / result.run / "checkpoints").is_dir()
+
+
+def test_the_report_shows_it_alone_and_a_damaged_one_is_named(trainings: FakeTrainings, tmp_path: Path) -> None:
+    table = ablate(bits(seeds=[0, 1, 2]), tmp_path / "a").table
+    assert load_ablation(tmp_path / "a") == table
+    document = ablation_document(table)
+    assert isinstance(document.front[0], Verdict)
+    assert document.front[0].headline == "Worth having: dueling"
+    [section] = document.sections
+    assert [type(block).__name__ for block in section.blocks] == ["Paragraph", "Table", "Figure"]
+    path = tmp_path / "a" / "ablation.json"
+    whole = json.loads(path.read_text())
+    for change in (
+        {"rows": []},
+        {"rows": [{}]},
+        {"measure": "luck"},
+        {"confidence": 2.0},
+        {"stages": 3},
+        {"name": None},
+    ):
+        path.write_text(json.dumps({**whole, **change}))
+        with pytest.raises(AblationError, match=r"ablation\.json: is damaged"):
+            load_ablation(tmp_path / "a")
+    whole["rows"][1]["success"] = [0.5, "much"]
+    path.write_text(json.dumps(whole))
+    with pytest.raises(AblationError, match=r"rows\[1\]"):
+        load_ablation(tmp_path / "a")
+    path.unlink()
+    with pytest.raises(AblationError, match="is missing"):
+        load_ablation(tmp_path / "a")

@@ -5,16 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.evaluation.ablation.table import AblationTable, Row, rows_by_loss
 from robonav_ray.files.plain_files import replacing_path
 from robonav_ray.report.style import BLUE, FAINT, GREEN, INK, RED, bare_axes, make_figure, save_figure
 from robonav_ray.text import picture_text
-from robonav_ray.tuning.ablation.table import AblationTable, Row, rows_by_loss
 
 PICTURE = "ablation.png"
 
 
 def draw_losses(table: AblationTable, path: Path) -> Path | None:
     """Draw the picture into ``path`` (aside, then renamed); None, and nothing drawn, where nothing can be compared."""
+    figure = losses_figure(table)
+    if figure is None:
+        return None
+    with replacing_path(path) as aside:
+        save_figure(figure, aside)
+    return path
+
+
+def losses_figure(table: AblationTable) -> Any:
+    """Return the picture as a figure of matplotlib; None where nothing can be compared."""
     rows = rows_by_loss(table)
     if not rows:
         return None
@@ -31,9 +41,7 @@ def draw_losses(table: AblationTable, path: Path) -> Path | None:
     axes.set_xlabel(f"lost without it, {unit} ({table.confidence:.0%} interval over seeds)", color=FAINT, fontsize=8.5)
     title = picture_text(f"{table.name}: what each part is worth")
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
-    with replacing_path(path) as aside:
-        save_figure(figure, aside)
-    return path
+    return figure
 
 
 def _draw(axes: Any, place: int, row: Row, scale: float) -> None:
