@@ -34,6 +34,7 @@ _FRONTS = {
     "CurriculumLearningSystem": "robonav_ray.fronts.curriculum_system",
     "DeviceManager": "robonav_ray.fronts.device_manager",
     "DistributedTrainer": "robonav_ray.fronts.distributed_trainer",
+    "EvaluationSuite": "robonav_ray.fronts.evaluation_suite",
     "OptunaOptimizer": "robonav_ray.fronts.optuna_optimizer",
     "RayTuneOptimizer": "robonav_ray.fronts.ray_tune_optimizer",
     "SearchResult": "robonav_ray.fronts.tune_call",

@@ -13,9 +13,10 @@ import glob
 import hashlib
 import json
 import os
+import secrets
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +52,21 @@ _NOT_METHOD = ("seed", "name", "output_dir", "tracking", "checkpoint", "evaluati
 SLOW, SLOW_EPISODES = frozenset(("lookahead", "mppi")), 200
 """Planners that search ahead play the first episodes of a scenario only; the table says so."""
 
-LoadForeign = Callable[[str, str], FunctionEntrant | None]
-"""(word, name) -> another library's policy; None when it is none. Unpickles, so that it is asked only with
-``--trust``.
-"""
+Named = tuple[str, Callable[..., Any]]
+"""A function by name."""
+LoadForeign = Callable[[str, str, bool], FunctionEntrant | None]
+"""(path, name, whether the user trusts it) -> another library's policy; None when it is none."""
 
 
 def find_entrants(
-    words: Sequence[str | Mapping[str, Callable[..., Any]]],
+    words: Sequence[str | Named],
     *,
     foreign: LoadForeign,
+    trust: bool = False,
 ) -> list[Entrant]:
     """Return the entrants that ``words`` name, in their order; functions may stand among them by name.
 
+    What a function does is not known to be the same a second time, so that its finished cells are not taken up again.
     Planners and functions get the sensor and the body of the first run among them, where there is one.
 
     Raises:
@@ -71,11 +74,11 @@ def find_entrants(
     """
     found = list[Entrant]()
     for word in words:
-        if isinstance(word, Mapping):
-            found += [_function(function, name, name, "") for name, function in word.items()]
-        else:
+        if isinstance(word, str):
             name, told = _split_name(word)
-            found += [_entrant(one, name, foreign) for one in _globbed(told)]
+            found += [_entrant(one, name, foreign, trust) for one in _globbed(told)]
+        else:
+            found.append(_function(word[1], word[0], word[0], secrets.token_hex()))
     if not found:
         raise EntrantError("no entrant is named; name runs, planners or functions")
     first = next((entrant.outfit for entrant in found if entrant.outfit is not None), None)
@@ -97,12 +100,12 @@ def _globbed(word: str) -> list[str]:
     return paths
 
 
-def _entrant(word: str, name: str | None, foreign: LoadForeign) -> Entrant:
+def _entrant(word: str, name: str | None, foreign: LoadForeign, trust: bool) -> Entrant:
     plain, colon, rest = word.partition(":")
     if plain in PLANNERS:
         return _planner(word, name or word)
     path = Path(word)
-    if path.exists() and (other := foreign(word, name or path.name)) is not None:
+    if path.exists() and (other := foreign(word, name or path.name, trust)) is not None:
         return other
     if colon and rest and not path.exists() and "/" not in word and not is_uri(whole_uri(word)):
         function = load_user_code(word, CALLABLES, "entrant")
@@ -195,7 +198,9 @@ def _planner(word: str, name: str) -> PlannerEntrant:
 
 
 def _function(function: Callable[..., Any], name: str, source: str, digest: str) -> FunctionEntrant:
-    facts = EntrantFacts(name, "callable", LIDAR_ONLY, name, None, source, {"source_sha256": digest} if digest else {})
+    facts = EntrantFacts(
+        name, "callable", LIDAR_ONLY, name, None, source, {"source_sha256": digest} if ":" in source else {}
+    )
     digest_of_all = _hash({"function": source, "sha256": digest})
     return FunctionEntrant(facts=facts, outfit=None, fingerprint=digest_of_all, function=function)
 

@@ -6,7 +6,6 @@ import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +101,13 @@ def ask(
     trust: bool = False,
 ) -> ExamOrder:
     """Return the order of an exam; UserError for a suite that is none, or too few episodes."""
-    words: list[str] = []
-    functions: dict[str, Function] = {}
+    asked: list[str | tuple[str, Function]] = []
     for entrant in entrants:
         for name, what in entrant.items() if isinstance(entrant, Mapping) else [("", entrant)]:
             if isinstance(what, str | Path):
-                words.append(f"{name}={what}" if name and name != str(what) else str(what))
+                asked.append(f"{name}={what}" if name and name != str(what) else str(what))
             elif callable(what):
-                functions[str(name)] = what
+                asked.append((str(name), what))
             else:
                 raise UserError(
                     f"{name}: {type(what).__name__} is no entrant; give a run, a planner's name or a function"
@@ -117,13 +115,13 @@ def ask(
     found = [one if isinstance(one, Suite) else load_suite(Path(one)) for one in suites]
     if seed is not None:
         found = [_with_seed(one, seed) for one in found]
-    return ExamOrder(tuple(words), tuple(found), episodes, trust, functions)
+    return ExamOrder(tuple(asked), tuple(found), episodes, trust)
 
 
 def default_folder(order: ExamOrder) -> Path:
     """Return the folder of an exam that names none: the same for the same order, so that the same command goes on."""
-    text = order.to_json() + ",".join(order.functions)
-    return EXAMS / f"{'-'.join(suite.name for suite in order.suites)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(order.to_json().encode()).hexdigest()
+    return EXAMS / f"{'-'.join(suite.name for suite in order.suites)}-{digest[:8]}"
 
 
 def play(
@@ -137,11 +135,10 @@ def play(
     failures: bool = False,
 ) -> ExamTable:
     """Play ``order`` into ``out``; see ``runtime.examination.examine``."""
-    foreign = partial(load_foreign, trust=order.trust)
     return examine(
         order,
         out,
-        foreign=foreign,
+        foreign=load_foreign,
         worker=WORKER,
         where=where,
         screen=screen,

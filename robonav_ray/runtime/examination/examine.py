@@ -117,7 +117,7 @@ def _play(
         return
     num_processes = min(where.num_processes or len(os.sched_getaffinity(0)), len(cells))
     few = where.num_processes is None and watch.num_episodes < FEW_EPISODES
-    if order.functions or num_processes == 1 or few:
+    if order.has_functions or num_processes == 1 or few:
         play_here(plan, cells, kept, watch, stop)
     else:
         play_beside(plan, cells, kept, watch, order, worker, num_processes)

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from robonav_ray.config.evaluation_suite import MIN_EPISODES, Suite
 from robonav_ray.config.load import ConfigError, check_section
 from robonav_ray.evaluation.exam import ExamPlan, questions_of
-from robonav_ray.evaluation.find_entrants import LoadForeign, find_entrants, refuse_trained_on
+from robonav_ray.evaluation.find_entrants import LoadForeign, Named, find_entrants, refuse_trained_on
 
 
 @dataclass(frozen=True)
 class ExamOrder:
     """Who plays what."""
 
-    words: tuple[str, ...]
-    """Entrants, as a user names them."""
+    entrants: tuple[str | Named, ...]
+    """As a user names them, or functions by name, which cannot be told to another process."""
     suites: tuple[Suite, ...]
     episodes: int | None = None
     """Of each scenario; None takes what the suites say."""
     trust: bool = False
     """Whether other libraries' policies may be unpickled."""
-    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    """Entrants that are no words: they cannot be told to another process."""
 
     def __post_init__(self) -> None:
         """Refuse what can be seen without a look at the entrants."""
@@ -35,13 +31,18 @@ class ExamOrder:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"suite {twice[0]}: is named twice")
 
+    @property
+    def has_functions(self) -> bool:
+        """Whether an entrant is known to this process alone."""
+        return any(not isinstance(entrant, str) for entrant in self.entrants)
+
     def plan(self, foreign: LoadForeign) -> ExamPlan:
         """Return the plan of it, with every entrant opened.
 
         Raises:
             UserError: When one cannot be, or fits no scenario, or was trained with the seed of one.
         """
-        entrants = find_entrants([*self.words, *([self.functions] if self.functions else [])], foreign=foreign)
+        entrants = find_entrants(self.entrants, foreign=foreign, trust=self.trust)
         questions = questions_of(self.suites, self.episodes)
         for seed, name in {question.scenario.seed: question.scenario.name for question in reversed(questions)}.items():
             refuse_trained_on(entrants, seed, name)
@@ -52,13 +53,14 @@ class ExamOrder:
         return plan
 
     def to_json(self) -> str:
-        """Return it in one line; ``functions`` are not in it."""
+        """Return it in one line; functions are only named in it."""
+        words = [entrant if isinstance(entrant, str) else [entrant[0]] for entrant in self.entrants]
         suites = [suite.model_dump(mode="json") for suite in self.suites]
-        return json.dumps({"words": self.words, "suites": suites, "episodes": self.episodes, "trust": self.trust})
+        return json.dumps({"entrants": words, "suites": suites, "episodes": self.episodes, "trust": self.trust})
 
     @classmethod
     def from_json(cls, text: str) -> ExamOrder:
         """Return what ``to_json`` said."""
         told = json.loads(text)
         suites = tuple(check_section(Suite, suite, "suite") for suite in told["suites"])
-        return cls(tuple(told["words"]), suites, told["episodes"], told["trust"])
+        return cls(tuple(told["entrants"]), suites, told["episodes"], told["trust"])

@@ -32,7 +32,7 @@ SMALL = (
 
 
 def entrants(*words):
-    return find_entrants(words, foreign=lambda word, name: None)
+    return find_entrants(words, foreign=lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_function_acts_and_is_vetted():
     def good(obs):
         return np.zeros(len(obs), int)
 
-    (entrant,) = entrants({"mine": good})
+    (entrant,) = entrants(("mine", good))
     seat = seat_of(entrant, scenario(stage="basic_navigation"))
     assert isinstance(seat, Seat)
     outcome = play(entrant, seat).episodes.outcome
@@ -171,7 +171,7 @@ def test_a_function_acts_and_is_vetted():
         (lambda obs: np.full(len(obs), 15), "returned the actions 15 to 15, and there are 0 to 14"),
         (lambda obs: obs.nothing, "mine: failed: AttributeError"),
     ):
-        (entrant,) = entrants({"mine": bad})
+        (entrant,) = entrants(("mine", bad))
         with pytest.raises(EntrantError, match=told):
             play(entrant, seat)
 
@@ -179,7 +179,7 @@ def test_a_function_acts_and_is_vetted():
 def test_worlds_are_held_out(runs: Path):
     suite = Suite.model_validate({"name": "s", "seed": 1, "scenarios": [{"name": "a", "num_episodes": 50}]})
     with pytest.raises(RunDirectoryError, match="a: seed 1 is the one that seed1 was trained with"):
-        ExamOrder((str(runs / "seed0"), str(runs / "seed1")), (suite,)).plan(lambda word, name: None)
+        ExamOrder((str(runs / "seed0"), str(runs / "seed1")), (suite,)).plan(lambda *_: None)
 
 
 def test_what_is_no_entrant_is_told(runs: Path, tmp_path: Path):
@@ -199,9 +199,9 @@ def test_what_is_no_entrant_is_told(runs: Path, tmp_path: Path):
         ([""], "is no run directory"),
     ):
         with pytest.raises(ValueError, match=told):
-            ExamOrder(tuple(words), (suite,)).plan(lambda word, name: None)
+            ExamOrder(tuple(words), (suite,)).plan(lambda *_: None)
     with pytest.raises(ConfigError, match="seed0: fits no scenario: takes 39 observations"):
-        ExamOrder(("orca", str(runs / "seed0")), (suite,)).plan(lambda word, name: None)
+        ExamOrder(("orca", str(runs / "seed0")), (suite,)).plan(lambda *_: None)
 
 
 def test_a_slow_planner_plays_the_first_episodes():

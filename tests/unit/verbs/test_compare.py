@@ -121,3 +121,17 @@ def test_what_is_typed_wrong_is_one_message(robonav, tmp_path: Path, words, told
     assert code == 2
     assert told in err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_processes_side_by_side_play_the_same(robonav, tmp_path: Path):
+    words = ("go_to_goal", "orca", "--suite", "tiny.yaml")
+    assert robonav(*words, "--processes", "1", "--out", "one")[0] == 0
+    assert robonav(*words, "--processes", "2", "--out", "two")[0] == 0
+    one, two = robonav_ray.exam("one").columns, robonav_ray.exam("two").columns
+    for name, column in one.items():
+        np.testing.assert_array_equal(column, two[name], err_msg=name)
+    (tmp_path / "mine_beside.py").write_text("def fails(obs):\n    print('hello')\n    return {}['x']\n")
+    code, _, err = robonav("mine_beside:fails", "orca", "--suite", "tiny.yaml", "--processes", "2", "--out", "two")
+    assert code == 2
+    assert "mine_beside:fails: failed: KeyError" in err
