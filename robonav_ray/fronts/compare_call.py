@@ -16,10 +16,10 @@ from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.fronts.foreign_policies import load_foreign
 from robonav_ray.runtime.examination.examine import Where, examine
 from robonav_ray.runtime.examination.order import ExamOrder
+from robonav_ray.runtime.examination.worker import serve
 from robonav_ray.runtime.signals import StopRequest, stop_on_interrupt
 from robonav_ray.screen import Screen, plain_screen
 
-WORKER = "robonav_ray.fronts.exam_worker"
 EXAMS = Path("exams")
 Function = Callable[..., Any]
 
@@ -139,13 +139,18 @@ def play(
         order,
         out,
         foreign=load_foreign,
-        worker=WORKER,
+        worker=serve_cells,
         where=where,
         screen=screen,
         stopping=stopping,
         command=command,
         failures=failures,
     )
+
+
+def serve_cells() -> None:
+    """Play cells for another process; see ``runtime/examination/beside.py``."""
+    serve(load_foreign)
 
 
 def _with_seed(suite: Suite, seed: int) -> Suite:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
 
 
@@ -46,7 +45,9 @@ def play_case(
     with stop_on_signals(needs_reader=False) as stop:
         try:
             with stopped_at_once(stop):
-                found = replay_case(case, who, foreign=partial(load_foreign, trust=trust), exam=exam, seed=seed)
+                found = replay_case(
+                    case, who, foreign=lambda path, name, _: load_foreign(path, name, trust), exam=exam, seed=seed
+                )
                 recording = found.recording
                 ended = "success" if recording.outcome == Outcome.SUCCESS else _failed(recording.outcome)
                 screen.print(

@@ -9,7 +9,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,12 @@ class _Worker:
     """A process, and the cell that it plays."""
 
     def __init__(
-        self, number: int, module: str, order: ExamOrder, folder: Path, told: queue.Queue[tuple[int, Any]]
+        self, number: int, serve: Callable[[], None], order: ExamOrder, folder: Path, told: queue.Queue[tuple[int, Any]]
     ) -> None:
         # The current folder is no place to import from before an entrant names a module in it.
+        name = serve.__name__
         paths = f"sys.path[:] = [p for p in sys.path if p] + [{str(_ROOT)!r}]"
-        code = f"import sys; {paths}; from {module} import main; main()"
+        code = f"import sys; {paths}; from {serve.__module__} import {name}; {name}()"
         self.cell: Cell | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-c", code],
@@ -65,10 +66,10 @@ def play_beside(
     kept: KeptCells,
     watch: ExamWatch,
     order: ExamOrder,
-    module: str,
+    serve: Callable[[], None],
     num_processes: int,
 ) -> None:
-    """Play ``cells`` in ``num_processes`` processes of ``module``, each of which keeps what it has finished.
+    """Play ``cells`` in ``num_processes`` processes, each of which runs ``serve`` and keeps what it has finished.
 
     Raises:
         EvaluationStopped: When ``watch`` does; the cells under way are lost.
@@ -77,7 +78,7 @@ def play_beside(
     """
     told: queue.Queue[tuple[int, Any]] = queue.Queue()
     left = list(reversed(cells))
-    with _ended([_Worker(i, module, order, kept.folder, told) for i in range(num_processes)]) as workers:
+    with _ended([_Worker(i, serve, order, kept.folder, told) for i in range(num_processes)]) as workers:
         busy = len(workers)
         while busy:
             watch.tell()

@@ -55,7 +55,7 @@ def examine(
     out: Path,
     *,
     foreign: LoadForeign,
-    worker: str,
+    worker: Callable[[], None],
     where: Where,
     screen: Screen,
     stopping: Callable[[], AbstractContextManager[StopRequest]],
@@ -69,7 +69,7 @@ def examine(
         order: Who plays what.
         out: Folder of the exam; made if missing.
         foreign: Opens other libraries' policies.
-        worker: Module whose ``main`` serves as a process of ``beside``.
+        worker: Serves as a process of ``beside``: a function of a module, found there by its name.
         where: On what it is played.
         screen: Shows how far it is.
         stopping: Gives the request to stop.
@@ -107,7 +107,7 @@ def _play(
     watch: ExamWatch,
     order: ExamOrder,
     stop: StopRequest,
-    worker: str,
+    worker: Callable[[], None],
     where: Where,
 ) -> None:
     if where.is_over_ray:

@@ -164,9 +164,7 @@ SCENARIO = {"name": "easy", "stage": "obstacle_avoidance", "num_episodes": 50, "
 def plan(tmp_path_factory: pytest.TempPathFactory) -> ExamPlan:
     folder = tmp_path_factory.mktemp("runs") / "small"
     make_run(folder, ("algo.hidden_dims=[8]", "env.world.lidar.num_beams=9"), steps=(100,))
-    entrants = find_entrants(
-        [str(folder), "random", "stop_and_go", {"uneven": uneven}], foreign=lambda word, name: None
-    )
+    entrants = find_entrants([str(folder), "random", "stop_and_go", ("uneven", uneven)], foreign=lambda *_: None)
     return ExamPlan.of(entrants, questions_of([Suite.model_validate({"name": "s", "scenarios": [SCENARIO]})]))
 
 
@@ -198,7 +196,7 @@ def test_an_episode_that_comes_out_otherwise_is_told(plan: ExamPlan):
 
 
 def test_several_robots_in_a_world_are_replayed_by_their_lane():
-    (entrant,) = find_entrants(["random"], foreign=lambda word, name: None)
+    (entrant,) = find_entrants(["random"], foreign=lambda *_: None)
     scenario = Scenario.model_validate({**SCENARIO, "changes": {"env.world.num_robots": 2}})
     seat = seat_of(entrant, scenario)
     assert isinstance(seat, Seat)
