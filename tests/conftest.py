@@ -1,4 +1,4 @@
-"""One Ray session for the whole suite, private to it; nothing here touches a Ray that somebody else runs. And no test
+"""One Ray session for the whole suite, private to it; nothing here touches a Ray of another program. And no test
 hangs."""
 
 import faulthandler

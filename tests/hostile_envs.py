@@ -24,7 +24,7 @@ ACTIONS = gym.spaces.Discrete(2)
 
 
 class OwnBaseError(BaseException):
-    """Derived from what nobody catches."""
+    """Derived from a class that no handler catches."""
 
 
 class Unspeakable(Exception):

@@ -1,4 +1,5 @@
-"""An exam that nobody played: five entrants, one of them with three seeds, 40 scenarios, of figures that could be real.
+"""An exam that was never played: five entrants, one of them with three seeds, 40 scenarios, of figures that could be
+real.
 
 ``python -m tests.made_up_exam FOLDER [NUM_WORLDS]`` writes it where ``robonav report`` reads it.
 """
@@ -58,7 +59,7 @@ def made_up_entrants(names: tuple[str, ...] = tuple(SKILL), num_seeds: int = 3) 
 
 
 def made_up_scenarios(num_worlds: int) -> list[tuple[ScenarioFacts, float]]:
-    """Return the scenarios, each with how much it takes from everybody's skill."""
+    """Return the scenarios, each with how much it takes from every entrant's skill."""
     rows: list[tuple[str, str, str, float | None, str, float]] = []
     for hard, stage in enumerate(STAGES):
         rows.append((stage, "standard", "", None, stage, 0.45 * hard))

@@ -1,4 +1,4 @@
-"""What may lie in place of a file: everything but a plain file, and plain files that nobody should read whole."""
+"""What may lie in place of a file: everything but a plain file, and plain files that no program should read whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def remove(path: Path) -> None:
-    """Remove whatever is there."""
+    """Remove the file, link, folder or other thing that is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -57,7 +57,7 @@ TOO_LARGE = _sparse
 
 
 def put(kind: Callable[[Path], None], path: Path) -> None:
-    """Put an odd file in place of whatever is at ``path``."""
+    """Put an odd file in place of the one at ``path``."""
     remove(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     kind(path)

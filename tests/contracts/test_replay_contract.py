@@ -1,4 +1,4 @@
-"""One suite for the replay in one process and over Ray: whoever holds the arrows cannot tell which it is."""
+"""One suite for the replay in one process and over Ray: the holder of the arrows cannot tell which it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run in somebody else's environment, from the command to its last file: in its own words, judged by what it tells,
+"""A run in a user's environment, from the command to its last file: in its own words, judged by what it tells,
 and with an end."""
 
 from __future__ import annotations

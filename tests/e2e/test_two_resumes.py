@@ -1,5 +1,6 @@
-"""Two commands that go on with one run: what to go on from is decided by who holds the run, and nobody's training is
-set aside unsaid."""
+"""Two commands that go on with one run: what to go on from is decided by who holds the run, and no command's training
+is set aside unsaid.
+"""
 
 import contextlib
 import shutil

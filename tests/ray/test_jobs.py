@@ -31,7 +31,7 @@ def head() -> Iterator[Head]:
 
 @pytest.fixture
 def laptop(tmp_path: Path) -> Path:
-    """A directory with a config, as somebody would have it on another machine."""
+    """A directory with a config, as a user has it on another machine."""
     (tmp_path / "project" / "configs").mkdir(parents=True)
     (tmp_path / "project" / "configs" / "run.yaml").write_text("name: fromlaptop\n")
     return tmp_path

@@ -1,5 +1,6 @@
-"""A local cluster of real Ray nodes: one is killed, one frozen, one added; without the token nobody gets in; at the end
-nothing is left."""
+"""A local cluster of real Ray nodes: one is killed, one frozen, one added; without the token no caller gets in; at the
+end nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +80,7 @@ def test_nodes_die_freeze_and_join_and_nothing_is_left(network, tmp_path, monkey
         else:
             cluster.freeze_node("rollout-2")
         wait_until(lambda: "rollout-2" not in alive(cluster), 15.0)
-        assert cluster.processes("rollout-2") != []  # it is there, and nobody counts on it
+        assert cluster.processes("rollout-2") != []  # it is there, and no part counts on it
         done = drive(cluster)
         assert done.stdout.strip() == cluster.node("rollout-3").ip, done.stderr
     assert local_clusters() == []

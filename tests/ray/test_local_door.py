@@ -81,7 +81,7 @@ def test_a_local_ray_is_ours_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def statuses_of_dashboards(ports: dict[int, tuple[str, str]]) -> set[tuple[int, ...]]:
-    """What the dashboards' job API answers to nobody in particular, and to a wrong token."""
+    """What the dashboards' job API answers without a token, and with a wrong one."""
     found = set()
     for port, (_, name) in ports.items():
         if "gcs_server" in name or "raylet" in name:

@@ -44,7 +44,7 @@ def test_nobody_else_can_look_into_the_session_or_replace_what_is_in_it(ray_sess
     session = Path(worker._global_node.get_session_dir_path())
     private = session.parents[1]
     assert private.name.startswith("rn-ray-")
-    found = private.lstat()  # Ray opens those below it to everybody again, whenever one of its processes looks for them
+    found = private.lstat()  # Ray opens those below it to all users again, whenever one of its processes looks for them
     assert (stat.S_IFMT(found.st_mode), stat.S_IMODE(found.st_mode), found.st_uid) == (
         stat.S_IFDIR,
         0o700,

@@ -175,7 +175,7 @@ def answer(case: dict[str, Any], folder: Path) -> Any:
     faulthandler.dump_traceback_later(HANGS_AFTER_S, exit=True)
     try:
         return take_up(run, path, config, task)
-    except Exception as error:  # noqa: BLE001 (whatever it is, it is the finding)
+    except Exception as error:  # noqa: BLE001 (each one is a finding)
         cause = error.__cause__ if isinstance(error, RunFaultError) else error
         if isinstance(cause, FloatingPointError):  # the learner's own word: exit code 1, one message
             return f"gave up: {error}"

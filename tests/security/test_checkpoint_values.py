@@ -1,4 +1,4 @@
-"""Values of a checkpoint that nobody has written: refused with file and array before anything is touched, or
+"""Values of a checkpoint that no run has written: refused with file and array before anything is touched, or
 harmless."""
 
 from __future__ import annotations

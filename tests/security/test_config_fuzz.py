@@ -1,4 +1,4 @@
-"""Whatever stands in a config or an override: it is read, or refused with a message that says where and what; never a
+"""Every text in a config or an override is read, or refused with a message that says where and what; never a
 traceback."""
 
 from __future__ import annotations

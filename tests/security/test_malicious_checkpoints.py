@@ -1,4 +1,4 @@
-"""Checkpoints made by somebody who means no good, with hashes that fit: refused with a message, nothing run, nothing
+"""Checkpoints made by an attacker, with hashes that fit: refused with a message, nothing run, nothing
 outside touched."""
 
 from __future__ import annotations

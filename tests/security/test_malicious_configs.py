@@ -1,4 +1,4 @@
-"""Configs made by somebody who means no good: nothing is run, nothing lies outside of the run directory, nothing eats
+"""Configs made by an attacker: nothing is run, nothing lies outside of the run directory, nothing eats
 the memory."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whatever lies in place of a run's files: the verbs end with one message and exit code 2, nothing hangs, nothing else
+"""Odd files in place of a run's files: the verbs end with one message and exit code 2, nothing hangs, nothing else
 is touched."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whatever a path, a name or a message holds: what the verbs print is that text, and the commands they print can be
+"""A path, a name or a message may hold anything: what the verbs print is that text, and the commands they print can be
 pasted."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process is told by pid and start time; what is born below a member is one, and nobody else is ever signalled."""
+"""A process is told by pid and start time; what is born below a member is one, and no other process is signalled."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ QUICK = ("rainbow", "munchausen_iqn")
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in VARIANTS])
 def test_an_update_is_one_graph(name):
-    """Traced without a compiler (backend eager); ``fullgraph`` refuses whatever would leave the graph."""
+    """Traced without a compiler (backend eager); ``fullgraph`` refuses every step that would leave the graph."""
     algo = VARIANTS[name]
     online, target = networks(algo)
     batch, objective = make_batch(8), make_objective(algo)

@@ -1,4 +1,4 @@
-"""The picture is drawn from whatever a run logged, torn lines and missing metrics included."""
+"""The picture is drawn from all that a run logged, also with torn lines and missing metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices are described wherever they are, and the search for a batch size survives whatever the model does."""
+"""Devices are described wherever they are, and the search for a batch size survives every fault of the model."""
 
 from __future__ import annotations
 

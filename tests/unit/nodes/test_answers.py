@@ -1,4 +1,4 @@
-"""An answer from the network is read within bounds, whoever listens there."""
+"""An answer from the network is read within bounds, for every program that listens there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster that nobody named but that runs here: called what it is, with both ways out; another user's is not told our
+"""A cluster that was not named but runs here: called what it is, with both ways out; another user's is not told our
 token."""
 
 from __future__ import annotations

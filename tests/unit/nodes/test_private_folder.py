@@ -1,5 +1,6 @@
-"""A Ray session's folder: short, private, in a place where nobody can rename it, and removed once nobody is at work in
-it."""
+"""A Ray session's folder: short, private, in a place where no other user can rename it, and removed once no process is
+at work in it.
+"""
 
 from __future__ import annotations
 

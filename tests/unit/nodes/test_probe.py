@@ -1,5 +1,6 @@
-"""What answers at an address is told apart within seconds: nobody, something else, a Ray head without us, one that lets
-us in."""
+"""What answers at an address is told apart within seconds: nothing, something else, a Ray head without us, one that
+lets us in.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What a killed driver leaves of its Ray is ended, and nothing else: whoever reads its logs, is called like it or has
-its pid lives."""
+"""What a killed driver leaves of its Ray is ended, and nothing else: a program that reads its logs, is called like it
+or has its pid lives.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.fixture
 def bystanders(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Somebody who reads the session's log, a program in a folder called ray, and one that is called like a worker of
+    """A program that reads the session's log, a program in a folder called ray, and one that is called like a worker of
     Ray."""
     log = tmp_path / "rn-ray-x" / "ray" / "raylet.out"
     log.parent.mkdir(parents=True)

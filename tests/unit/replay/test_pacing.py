@@ -124,7 +124,7 @@ class BothSides(RuleBasedStateMachine):
 
     @rule(part=st.floats(0, 1.2))
     def shards_are_lost(self, part: float) -> None:
-        """Whatever is left, a new warm-up leads back to a ratio that both sides can keep."""
+        """After every interruption a new warm-up leads back to a ratio that both sides can keep."""
         size = math.floor(part * self.ledger.min_size)
         assert self.ledger.rebase(size) == (size < self.ledger.min_size)
 

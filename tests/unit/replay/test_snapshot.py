@@ -1,4 +1,4 @@
-"""A snapshot is the shard at its mark, bit for bit, whatever is inserted, drawn and updated while it is written."""
+"""A snapshot is the shard at its mark, bit for bit, also when rows come, are drawn and updated while it is written."""
 
 import hashlib
 import threading

@@ -40,8 +40,8 @@ class TellingGoals:
 
 
 class TellingEnv(VectorEnv[Any, Any, Any]):
-    """obs = (world, episode, step, goal...) with a goal nobody reaches; world w's episodes last ``shortest + w % 5``
-    steps.
+    """obs = (world, episode, step, goal...) with a goal that is never reached; world w's episodes last ``shortest + w %
+    5`` steps.
 
     A world that ended waits for the others of its team of ``robots``, as our robots do for those of their world.
     """

@@ -22,7 +22,7 @@ from tests.disk_faults import DiskOperations, Stopped
 
 
 def commit(folder: Path, env_steps: int) -> Path:
-    """Write a checkpoint with one file that another process has hashed, one that nobody has, and a document."""
+    """Write a checkpoint with one file that another process has hashed, one without a hash, and a document."""
     writer = CheckpointWriter(folder, Counters(env_steps=env_steps, learner_steps=env_steps // 10))
     entry = write_file(open_folder(str(writer.path / "learner")), "net.bin", random.Random(env_steps).randbytes(5000))
     writer.add([entry.below("learner")])

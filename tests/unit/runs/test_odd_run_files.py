@@ -76,7 +76,7 @@ def test_a_neighbour_that_is_odd_is_passed_over(what: str, tmp_path: Path, caplo
         assert found is not None
         assert found.path == (odd.path if what in ("status of 5 GB", "deep status") else good.path)
     assert os.stat("/etc/hostname").st_size == before.st_size
-    if found.path == good.path and what != "config.yaml is a link to nothing":  # that is no run to anybody
+    if found.path == good.path and what != "config.yaml is a link to nothing":  # that is no run
         assert "passed over" in caplog.text
         assert "odd" in caplog.text
         with pytest.raises(UserError, match="odd"):

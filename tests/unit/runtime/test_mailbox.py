@@ -1,4 +1,4 @@
-"""The mailbox: nobody hangs, nobody reads a figure from before a restart."""
+"""The mailbox: no call hangs, and no figure from before a restart is read."""
 
 import asyncio
 

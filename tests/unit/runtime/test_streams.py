@@ -1,4 +1,4 @@
-"""Whoever reads standard output may go away, stop reading, or have no room: nothing raises, and who listens is told
+"""The reader of standard output may go away, stop reading, or have no room: nothing raises, and who listens is told
 once."""
 
 import fcntl

@@ -37,7 +37,7 @@ def test_a_backend_that_never_answers_delays_nobody_and_is_told_at_the_end(tmp_p
     stuck, other = FakeBackend(lambda step: release.wait(60) and None), FakeBackend()
     tracker = FanoutTracker(JsonlTracker(tmp_path), [stuck, other], max_waiting=4, close_timeout_s=0.2)
     assert isinstance(tracker, Tracker)
-    log_steps(tracker, range(1, 1001))  # returns although the event is not set: nobody waits for the backend
+    log_steps(tracker, range(1, 1001))  # returns although the event is not set: no caller waits for the backend
     other.wait_for(1000)
     with caplog.at_level(logging.WARNING):
         tracker.close()

@@ -1,4 +1,4 @@
-"""The panel fits its terminal, speaks ASCII where it must, and is quiet where nobody watches."""
+"""The panel fits its terminal, speaks ASCII where it must, and is quiet where there is no terminal."""
 
 from __future__ import annotations
 

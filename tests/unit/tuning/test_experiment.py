@@ -1,4 +1,4 @@
-"""A stored search goes on as it was begun, whatever presets have become since."""
+"""A stored search goes on as it was begun, also when presets have changed since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables fit 80 columns whatever stands in them; ``--json`` is one JSON document on standard output and nothing
+"""Tables fit 80 columns with every content; ``--json`` is one JSON document on standard output and nothing
 else."""
 
 import json

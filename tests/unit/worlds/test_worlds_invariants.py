@@ -1,4 +1,4 @@
-"""What holds whatever happens: splits, resumes, levels, walls, bookkeeping."""
+"""Invariants of the worlds: splits, resumes, levels, walls, bookkeeping."""
 
 from __future__ import annotations
 

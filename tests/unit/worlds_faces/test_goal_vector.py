@@ -232,7 +232,7 @@ def test_our_worlds_are_the_same_with_and_without_goals(num_robots: int) -> None
 
 
 def test_hindsight_with_the_goal_really_desired_is_what_happened() -> None:
-    """NavGoal-v0, a goal-env of ours seen as anybody's: its own functions through infos say what the environment
+    """NavGoal-v0, a goal-env of ours seen as a user's: its own functions through infos say what the environment
     said."""
     env = EnvConfig(
         id="robonav_ray/NavGoal-v0",

@@ -87,7 +87,7 @@ def nav(num: int) -> NavVectorEnv:
 
 
 class Bare(NavVectorEnv):
-    """Somebody else's vector environment, which says nothing of itself: all there is are its infos."""
+    """A user's vector environment, which says nothing of itself: all there is are its infos."""
 
     episode_facts = None  # type: ignore[assignment]
 
@@ -117,7 +117,7 @@ def test_a_vector_environment_that_says_nothing_of_itself_is_heard_under_its_mas
     assert facts.columns["outcome"].tolist() == [Outcome.NONE, Outcome.SUCCESS, Outcome.NONE]
     assert facts.numbers.keys() == {"outcome", "speed"}
     table = evaluate_policy(lambda obs: np.zeros(len(obs), np.int64), lambda first, num: Bare(num, levels=LEVELS), 3)
-    assert (table.length > 0).all(), "`parked` of somebody else is nothing to us"
+    assert (table.length > 0).all(), "`parked` of a user's environment is nothing to us"
 
 
 @pytest.mark.parametrize(
