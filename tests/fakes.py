@@ -96,14 +96,25 @@ class FakeReplay:
 
 
 class MarkedReplay(FakeReplay):
-    """Writes down which process draws from it, and gives no more than 1,000 batches a second."""
+    """Writes down which process draws from it, gives no more than 1,000 batches a second, and bad ones once it is
+    spoilt."""
 
     def __init__(self, obs_dim: int, num_actions: int, pid_file: str) -> None:
         super().__init__(obs_dim, num_actions)
         self.pid_file = Path(pid_file)
 
+    @property
+    def _spoilt(self) -> Path:
+        return self.pid_file.with_name("spoilt")
+
+    def spoil(self) -> None:
+        """From now on every batch has a NaN, in whichever process it is drawn."""
+        self._spoilt.touch()
+
     def sample(self, batch_size: int, num_batches: int) -> list[ReplaySample] | None:
         self.pid_file.write_text(str(os.getpid()))
+        if self._spoilt.exists():
+            self.poison_for = 10**9
         time.sleep(0.001 * num_batches)
         return super().sample(batch_size, num_batches)
 

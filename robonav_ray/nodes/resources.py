@@ -160,17 +160,25 @@ def plan_when_free(
     config: RunConfig, cluster: ClusterFacts, *, at_most: bool = False, wait_s: float = FREE_WAIT_S
 ) -> Plan:
     """As ``make_plan``; on a cluster that we share, waits up to ``wait_s`` for a session that has just ended to give
-    back its CPUs.
+    back its CPUs, unless all of the cluster's would not be enough.
     """
     until = time.monotonic() + (0.0 if cluster.started_here else wait_s)
     while True:
         try:
             return make_plan(config, cluster, at_most=at_most)
         except ClusterError:
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or not _fits_once_free(config, cluster, at_most=at_most):
                 raise
         time.sleep(1.0)
         cluster = look_at_cluster(started_here=False)
+
+
+def _fits_once_free(config: RunConfig, cluster: ClusterFacts, *, at_most: bool) -> bool:
+    try:
+        make_plan(config, replace(cluster, free_cpus=cluster.num_cpus, nodes=()), at_most=at_most)
+    except ClusterError:
+        return False
+    return True
 
 
 def split_worlds(num_worlds: int, num_workers: int) -> tuple[tuple[int, int], ...]:

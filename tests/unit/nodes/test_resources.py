@@ -1,10 +1,13 @@
 """Sizing: what fits is chosen and said, what does not fit is refused before anything starts."""
 
+from dataclasses import replace
+
 import pytest
 
 from robonav_ray.config.load import load_run_config
+from robonav_ray.nodes import resources
 from robonav_ray.nodes.connection import ClusterError, ClusterFacts
-from robonav_ray.nodes.resources import make_plan, split_worlds
+from robonav_ray.nodes.resources import make_plan, plan_when_free, split_worlds
 
 
 def facts(num_cpus: float, num_gpus: float = 0.0, free: float | None = None) -> ClusterFacts:
@@ -34,6 +37,18 @@ def test_what_does_not_fit_is_refused(overrides: list[str], cluster: ClusterFact
         make_plan(load_run_config(None, overrides), cluster)
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_cpus_that_another_session_gives_back_are_waited_for_and_those_that_nobody_has_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = iter([facts(8, free=1.0), facts(8)])
+    monkeypatch.setattr(resources, "look_at_cluster", lambda started_here: next(looks))
+    monkeypatch.setattr(resources.time, "sleep", lambda seconds: None)
+    shared = replace(facts(8, free=1.0), started_here=False)
+    assert plan_when_free(load_run_config(), shared).num_workers == 4
+    with pytest.raises(ClusterError, match="too small"):
+        plan_when_free(load_run_config(None, ["learner.num_ranks=9"]), shared)  # without another look
 
 
 def test_a_session_after_a_loss_takes_fewer_workers_than_were_asked_for_and_no_fewer_ranks() -> None:
