@@ -48,7 +48,7 @@ def test_cpus_that_another_session_gives_back_are_waited_for_and_those_that_nobo
     shared = replace(facts(8, free=1.0), started_here=False)
     assert plan_when_free(load_run_config(), shared).num_workers == 4
     with pytest.raises(ClusterError, match="too small"):
-        plan_when_free(load_run_config(None, ["learner.num_ranks=9"]), shared)  # without another look
+        plan_when_free(load_run_config(None, ["runtime.cpus_per_rank=9"]), shared)  # without another look
 
 
 def test_a_session_after_a_loss_takes_fewer_workers_than_were_asked_for_and_no_fewer_ranks() -> None:
