@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from robonav_ray.evaluation.episodes import EpisodeTable
 from robonav_ray.records import Outcome
@@ -84,7 +84,7 @@ def wilson_interval(count: int, total: int, confidence: float = 0.95) -> tuple[f
     """
     if not 0 <= count <= total or total < 1:
         raise ValueError(f"{count} of {total} is not a fraction of at least one episode")
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = float(ndtri(0.5 + confidence / 2))
     p = count / total
     middle = (p + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
@@ -108,7 +108,7 @@ def mean(value: np.ndarray, confidence: float = 0.95) -> Mean:
     middle = float(known.mean())
     if n == 1:
         return Mean(middle, None, None, 1)
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * float(known.std(ddof=1)) / math.sqrt(n)
+    half = float(stdtrit(n - 1, 0.5 + confidence / 2)) * float(known.std(ddof=1)) / math.sqrt(n)
     return Mean(middle, middle - half, middle + half, n)
 
 
