@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 import traceback
@@ -21,6 +19,7 @@ from torch.nn import functional
 from robonav_ray import DistributedTrainer
 from robonav_ray.errors import UserError
 from robonav_ray.learner.precision import Precision, has_bf16
+from tests.two_ranks import run_two_ranks
 from tests.unit.fronts.trainer_models import batches, make_model, plain_training, weights_of
 
 CPU = torch.device("cpu")
@@ -268,18 +267,7 @@ def ranks_add_up(rank: int, directory: Path) -> dict:
 
 
 def test_two_ranks_are_one_process_on_all_rows(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    processes = [context.Process(target=rank_main, args=(rank, port, str(tmp_path))) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(90)
-    zero, one = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
-    assert "error" not in zero, zero["error"]
-    assert "error" not in one, one["error"]
+    zero, one = run_two_ranks(rank_main, tmp_path)
     assert (zero["strategy"], zero["single"]) == ("ddp", "none")
     assert zero["off"] < 1e-6
     assert one["off"] < 1e-6

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import socket
 import traceback
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from robonav_ray.learner.remote import data_parallel
 from robonav_ray.learner.update import Update
 from robonav_ray.records import ReplaySample
 from tests.fakes import FakeReplay, FakeWeights, ScriptedCommands
+from tests.two_ranks import run_two_ranks
 from tests.unit.learner.conftest import ALGO, NUM_ACTIONS, OBS_DIM, make_state
 
 WHOLE = LearnerConfig(batch_size=32, learning_rate=3e-3, batches_per_call=2, publish_interval=5, report_interval=4)
@@ -47,12 +46,6 @@ def test_gradients_of_halves_average_to_the_whole():
         gradients.append([p.grad.clone() for p in state.online.parameters()])
     for whole, first, second in zip(*gradients, strict=True):
         torch.testing.assert_close((first + second) / 2, whole, rtol=1e-5, atol=1e-6)
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def rank_main(rank: int, port: int, directory: str) -> None:
@@ -177,17 +170,7 @@ def diverge(rank: int, directory: Path) -> dict:
 
 
 def test_two_real_ranks(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    port = free_port()
-    processes = [context.Process(target=rank_main, args=(rank, port, str(tmp_path))) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(90)
-        assert process.exitcode == 0
-    zero, one = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
-    assert "error" not in zero, zero["error"]
-    assert "error" not in one, one["error"]
+    zero, one = run_two_ranks(rank_main, tmp_path)
     assert zero["off"] < 1e-5
     assert zero["parity"] == one["parity"]
     assert zero["off_in_pieces"] < 1e-5
