@@ -13,8 +13,11 @@ os.environ.pop("RAY_ADDRESS", None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what it puts in the background so
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,3 +69,44 @@ def ray_session() -> Iterator[None]:
         _system_config={"metrics_report_interval_ms": 1000},  # 10 s by default; a test waits for what is exported
     ):
         yield
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command has ended, and what it has said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Robonav = Callable[..., Ended]
+
+
+@pytest.fixture
+def robonav_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Robonav:
+    """Runs a command of ``robonav`` in the folder ``cwd`` and in this process: without the seconds of a new one."""
+    from robonav_ray.cli import main
+
+    def run(*arguments: str, cwd: Path) -> Ended:
+        capsys.readouterr()
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["robonav", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ended(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that end in this process get a dot for their curves, whose picture would take longer than all the rest."""
+
+    def draw(run: Path) -> Path:
+        from PIL import Image
+
+        Image.new("RGB", (1, 1)).save(run / "curves.png")
+        return run / "curves.png"
+
+    monkeypatch.setattr("robonav_ray.runtime.judge.draw_curves", draw)

@@ -102,6 +102,7 @@ class MarkedReplay(FakeReplay):
     def __init__(self, obs_dim: int, num_actions: int, pid_file: str) -> None:
         super().__init__(obs_dim, num_actions)
         self.pid_file = Path(pid_file)
+        self._written_by = 0
 
     @property
     def _spoilt(self) -> Path:
@@ -112,7 +113,11 @@ class MarkedReplay(FakeReplay):
         self._spoilt.touch()
 
     def sample(self, batch_size: int, num_batches: int) -> list[ReplaySample] | None:
-        self.pid_file.write_text(str(os.getpid()))
+        if self._written_by != os.getpid():  # once, and whole: another process reads it meanwhile
+            self._written_by = os.getpid()
+            aside = self.pid_file.with_name("aside")
+            aside.write_text(str(os.getpid()))
+            aside.replace(self.pid_file)
         if self._spoilt.exists():
             self.poison_for = 10**9
         time.sleep(0.001 * num_batches)

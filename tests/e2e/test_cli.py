@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,10 @@ from robonav_ray.cli import main
 from robonav_ray.config.load import load_run_config
 from robonav_ray.runs.checkpoint import list_checkpoints, newest_good_checkpoint
 from robonav_ray.runs.run_directory import create_run, open_run
+from tests.conftest import Robonav
 from tests.e2e.test_local_wiring import SMALL
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 QUICK = [
     *SMALL,
@@ -29,31 +30,10 @@ QUICK = [
 ]
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command has ended, and what it said."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Robonav = Callable[..., Ended]
-
-
-@pytest.fixture
-def robonav(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Robonav:
-    """Run a command in this process; one of them is started as a user starts it, for ``finished``."""
-
-    def run(*arguments: str, cwd: Path) -> Ended:
-        capsys.readouterr()
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["robonav", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Ended(int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
+def robonav(*arguments: str, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does, which takes seconds for its imports alone; ``robonav_here`` needs none."""
+    command = [sys.executable, "-m", "robonav_ray.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +79,14 @@ def shown_in_tensorboard(run: Path) -> set[str]:
     return {*events.Tags()["images"], *events.Tags()["tensors"]}
 
 
-def test_evaluate_and_play_a_run(finished: Path, tmp_path: Path, robonav: Robonav) -> None:
-    done = robonav("evaluate", str(finished), "--episodes", "6", "--stages", "0,1", cwd=tmp_path)
+def test_evaluate_and_play_a_run(finished: Path, tmp_path: Path, robonav_here: Robonav) -> None:
+    done = robonav_here("evaluate", str(finished), "--episodes", "6", "--stages", "0,1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "basic_navigation" in done.stdout
     (folder,) = (finished / "evaluations").iterdir()
     report = json.loads((folder / "evaluation.json").read_text())
     assert [level["summary"]["num_episodes"] for level in report["levels"]] == [6, 6]
-    done = robonav("play", str(finished), "--output", "x.gif", "--episodes", "1", cwd=tmp_path)
+    done = robonav_here("play", str(finished), "--output", "x.gif", "--episodes", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "x.gif").read_bytes()[:3] == b"GIF"
     assert "x" in shown_in_tensorboard(finished)
@@ -180,9 +160,9 @@ gymnasium.register("HugeReward-v0", HugeReward, disable_env_checker=True)
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
-def test_numbers_that_are_not_finite_end_with_one_message_and_the_batch(tmp_path: Path, robonav: Robonav) -> None:
+def test_numbers_that_are_not_finite_end_with_one_message_and_the_batch(tmp_path: Path, robonav_here: Robonav) -> None:
     (tmp_path / "huge_reward.py").write_text(HUGE_ENV)  # each reward is finite, three of them are not
-    done = robonav(
+    done = robonav_here(
         "train", "--local", "--out", "run", "env.id=huge_reward:HugeReward-v0", "rollout.num_worlds=4",
         "replay.capacity=2000", "replay.min_size=256", "algo.n_step=3", "algo.reward_scale=1", cwd=tmp_path,
     )  # fmt: skip
@@ -192,15 +172,15 @@ def test_numbers_that_are_not_finite_end_with_one_message_and_the_batch(tmp_path
     assert (tmp_path / "run" / "bad_batch_rank0.npz").is_file()
 
 
-def test_a_run_is_never_overwritten(finished: Path, robonav: Robonav) -> None:
+def test_a_run_is_never_overwritten(finished: Path, robonav_here: Robonav) -> None:
     before = (finished / "config.yaml").read_bytes()
-    done = robonav("train", "--local", "--out", str(finished), *QUICK, cwd=finished.parent)
+    done = robonav_here("train", "--local", "--out", str(finished), *QUICK, cwd=finished.parent)
     assert done.returncode == 2
     assert "never overwritten" in done.stderr
     assert (finished / "config.yaml").read_bytes() == before
 
 
-def test_a_damaged_checkpoint_is_named_and_left_alone(finished: Path, tmp_path: Path, robonav: Robonav) -> None:
+def test_a_damaged_checkpoint_is_named_and_left_alone(finished: Path, tmp_path: Path, robonav_here: Robonav) -> None:
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
     for checkpoint in list_checkpoints(copy / "checkpoints"):
@@ -209,20 +189,20 @@ def test_a_damaged_checkpoint_is_named_and_left_alone(finished: Path, tmp_path: 
         data[len(data) // 2] ^= 1
         tensors.write_bytes(bytes(data))
     for arguments in (["evaluate", str(copy)], ["train", "--local", "--resume", str(copy)]):
-        done = robonav(*arguments, cwd=tmp_path)
+        done = robonav_here(*arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert "learner.safetensors" in done.stderr
         assert "Traceback" not in done.stderr
 
 
-def test_resume_under_another_task_is_refused(finished: Path, robonav: Robonav) -> None:
-    done = robonav("train", "--local", "--resume", str(finished), "algo.n_step=5", cwd=finished.parent)
+def test_resume_under_another_task_is_refused(finished: Path, robonav_here: Robonav) -> None:
+    done = robonav_here("train", "--local", "--resume", str(finished), "algo.n_step=5", cwd=finished.parent)
     assert done.returncode == 2
     assert "`algo` section" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_signal_ends_with_a_checkpoint_and_resume_goes_on(tmp_path: Path, number: int, robonav: Robonav) -> None:
+def test_a_signal_ends_with_a_checkpoint_and_resume_goes_on(tmp_path: Path, number: int, robonav_here: Robonav) -> None:
     run = tmp_path / "runs" / "x"
     command = [sys.executable, "-m", "robonav_ray.cli", "train", "--local", "--out", str(run), *QUICK]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -238,7 +218,7 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_goes_on(tmp_path: Path, numb
     assert first is not None
     assert first.counters.learner_steps > 0
     limit = first.counters.env_steps + 2000
-    done = robonav("train", "--local", "--resume", str(run), f"budget.max_env_steps={limit}", cwd=tmp_path)
+    done = robonav_here("train", "--local", "--resume", str(run), f"budget.max_env_steps={limit}", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"at {first.counters.env_steps:,} env steps" in done.stdout
     last = newest_good_checkpoint(run / "checkpoints")[0]
@@ -248,18 +228,20 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_goes_on(tmp_path: Path, numb
     assert steps == sorted(set(steps)), "no step may stand twice in the metrics after a resume"
 
 
-def test_one_process_at_a_time_writes_a_run(finished: Path, robonav: Robonav) -> None:
+def test_one_process_at_a_time_writes_a_run(finished: Path, robonav_here: Robonav) -> None:
     run = open_run(finished)
     with run.locked():
         assert run.is_locked
-        done = robonav("train", "--local", "--resume", str(finished), "budget.max_env_steps=99999", cwd=finished.parent)
+        done = robonav_here(
+            "train", "--local", "--resume", str(finished), "budget.max_env_steps=99999", cwd=finished.parent
+        )
     assert done.returncode == 2
     assert "another process" in done.stderr
     assert not run.is_locked
 
 
 def test_resume_from_an_older_checkpoint_sets_the_newer_ones_aside(
-    finished: Path, tmp_path: Path, robonav: Robonav
+    finished: Path, tmp_path: Path, robonav_here: Robonav
 ) -> None:
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
@@ -269,7 +251,7 @@ def test_resume_from_an_older_checkpoint_sets_the_newer_ones_aside(
     limit = newest_good_checkpoint(copy / "checkpoints")[0]
     assert limit is not None
     steps = limit.counters.env_steps + 1500
-    done = robonav("train", "--local", "--resume", str(oldest), f"budget.max_env_steps={steps}", cwd=tmp_path)
+    done = robonav_here("train", "--local", "--resume", str(oldest), f"budget.max_env_steps={steps}", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not later.exists()
     assert list((copy / "checkpoints").glob("superseded-env-000099999999-*"))
@@ -280,13 +262,13 @@ def test_resume_from_an_older_checkpoint_sets_the_newer_ones_aside(
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_is_taken_up_in_its_own_directory(
-    tmp_path: Path, robonav: Robonav
+    tmp_path: Path, robonav_here: Robonav
 ) -> None:
     again = ["train", "--local", "--resume", "auto", "--out", "run", *QUICK, "budget.max_env_steps=1000"]
     killed = create_run(load_run_config(None, again[6:]), tmp_path / "run")
     (killed.path / "metrics.jsonl").write_text('{"step": 500, "time": 1.0, "learner/loss": 1.0}\n')
     killed.write_status("running")
-    done = robonav(*again, cwd=tmp_path)
+    done = robonav_here(*again, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "from its beginning: it has no checkpoint yet" in done.stdout
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -295,8 +277,8 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_is_taken_up_in_its_ow
     assert (tmp_path / "run" / "metrics.superseded.jsonl").is_file()
 
 
-def test_resume_auto_starts_afresh_when_there_is_nothing(tmp_path: Path, robonav: Robonav) -> None:
-    done = robonav("train", "--local", "--resume", "auto", *QUICK, "budget.max_env_steps=1000", cwd=tmp_path)
+def test_resume_auto_starts_afresh_when_there_is_nothing(tmp_path: Path, robonav_here: Robonav) -> None:
+    done = robonav_here("train", "--local", "--resume", "auto", *QUICK, "budget.max_env_steps=1000", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "starting afresh" in done.stdout
     assert len(list((tmp_path / "runs").iterdir())) == 1

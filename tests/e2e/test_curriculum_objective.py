@@ -10,7 +10,11 @@ from robonav_ray.config.load import ConfigError
 from robonav_ray.fronts.curriculum_objective import curriculum_objective
 from robonav_ray.runs.run_directory import RunDirectory
 
-RUN = {"env": {"world": {"lidar": {"num_beams": 12}}}, "replay": {"min_size": 500}, "rollout": {"num_worlds": 16}}
+RUN = {
+    "env": {"world": {"lidar": {"num_beams": 12}}},
+    "replay": {"min_size": 500, "samples_per_insert": 0.5},
+    "rollout": {"num_worlds": 16},
+}
 VALUES = {
     "num_layers": 1,
     "hidden_dims": 32,
@@ -37,11 +41,11 @@ class Trial:
 
 def test_it_reports_and_returns_the_best(tmp_path: Path) -> None:
     train = curriculum_objective(
-        RUN, max_env_steps=6_000, report_env_steps=2_000, evaluation_episodes=8, directory=tmp_path
+        RUN, max_env_steps=4_500, report_env_steps=1_500, evaluation_episodes=4, directory=tmp_path
     )
     trial = Trial()
     assert train(VALUES, trial) == max(value for value, _ in trial.reports)
-    assert [step // 2_000 for _, step in trial.reports] == [1, 2, 3]
+    assert [step // 1_500 for _, step in trial.reports] == [1, 2, 3]
     config = RunDirectory(tmp_path / "trial-00007").config
     assert (config.algo.hidden_dims, config.replay.capacity, config.learner.target_interval) == ((32,), 20_000, 100)
     pruned = Trial(prune_after=1)

@@ -12,6 +12,8 @@ import pytest
 from robonav_ray.cli import main
 from robonav_ray.runs.checkpoint import Checkpoint, newest_good_checkpoint
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ENV = """
 import gymnasium, numpy as np
 

@@ -18,6 +18,8 @@ from robonav_ray.runs.checkpoint import newest_good_checkpoint
 from robonav_ray.runtime import watching
 from tests import foreign_envs
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WORLDS_WORDS = ("success", "collision", "timeout", "stage", "worlds")
 SHORT = (
     "rollout.num_worlds=4", "rollout.steps_per_fragment=16", "replay.capacity=4000", "replay.min_size=128",

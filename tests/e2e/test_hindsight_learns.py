@@ -88,14 +88,14 @@ def test_without_hindsight_twenty_bits_are_never_solved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("path", "overrides"), [(BITFLIP, [*SMALL, "env.kwargs.num_bits=6"]), (None, SPARSE)])
 def test_stop_and_resume_is_as_if_never_stopped(tmp_path: Path, path: Path | None, overrides: list[str]) -> None:
     straight, first = wiring(tmp_path, path, overrides), wiring(tmp_path, path, overrides)
-    for _ in range(40):
+    for _ in range(24):
         straight.round()
-    for _ in range(13):
+    for _ in range(9):
         first.round()
     writer = CheckpointWriter(tmp_path / "checkpoints", Counters())
     first.save(writer)
     rest = wiring(tmp_path, path, overrides, open_checkpoint(writer.commit().path))
-    for _ in range(27):
+    for _ in range(15):
         rest.round()
     assert straight.learner_state.learner_step > 20
     assert_same_bits(bits(straight), bits(rest))

@@ -30,6 +30,8 @@ from robonav_ray.runtime.wiring import RunSession
 from tests.e2e.test_local_wiring import SMALL
 from tests.e2e.test_sessions import bits
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PLAIN = (*SMALL, "curriculum.force_stage=0", "tracking.backends=[jsonl]", "tracking.panel=off", "checkpoint.keep=1")
 JUDGED = (*PLAIN, "evaluation.interval_s=0.02", "evaluation.judged_episodes=6")
 

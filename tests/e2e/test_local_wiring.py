@@ -108,6 +108,6 @@ def test_stop_and_resume_is_as_if_never_stopped(tmp_path: Path, straight: dict[s
 
 def test_samples_per_insert_is_kept(tmp_path: Path) -> None:
     run = wiring(tmp_path, load_run_config(None, [*SMALL, "replay.samples_per_insert=3"]))
-    for _ in range(250):
+    for _ in range(100):
         run.round()
     assert run.replay.ledger.achieved_samples_per_insert == pytest.approx(3.0, rel=0.05)

@@ -12,6 +12,8 @@ from robonav_ray.cli import main
 from robonav_ray.runs.checkpoint import list_checkpoints
 from tests.made_up_runs import TINY, make_run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 Verb = Callable[..., tuple[int, str, str]]
 SHORT = [
     *TINY, "rollout.num_worlds=4", "replay.capacity=3000", "replay.min_size=300", "learner.batch_size=32",

@@ -43,6 +43,7 @@ from robonav_ray.runs.stored_runs import (
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.train import _session_after
 from robonav_ray.runtime.wiring import RunSession
+from tests.conftest import Robonav
 from tests.e2e.test_cli import QUICK, robonav
 
 CONFIG = load_run_config(None, [])
@@ -213,8 +214,10 @@ def test_a_run_is_found_by_its_whole_name(tmp_path: Path, storage: str) -> None:
 
 
 @pytest.mark.parametrize("location", ["s3://key:secret@bucket/run", "s3://bucket/run?secret_key=secret"])
-def test_secrets_in_what_is_to_be_resumed_are_refused_and_not_shown(tmp_path: Path, location: str) -> None:
-    done = robonav("train", "--resume", location, cwd=tmp_path, timeout=60)
+def test_secrets_in_what_is_to_be_resumed_are_refused_and_not_shown(
+    tmp_path: Path, location: str, robonav_here: Robonav
+) -> None:
+    done = robonav_here("train", "--resume", location, cwd=tmp_path)
     assert done.returncode == 2
     assert "in the environment" in done.stderr + done.stdout
     assert "secret@" not in done.stderr + done.stdout

@@ -8,7 +8,7 @@ from robonav_ray.config.load import load_run_config
 from robonav_ray.runs.checkpoint import CheckpointWriter, Counters, open_checkpoint
 from tests.e2e.test_local_wiring import SMALL, assert_same_bits, bits, wiring
 
-ROUNDS, CUT = 36, 25
+ROUNDS, CUT = 24, 19
 VARIANTS = {
     "rainbow": ["preset=rainbow", "algo.num_atoms=11"],
     "iqn_dropout_conv": [

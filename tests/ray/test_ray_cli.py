@@ -18,8 +18,8 @@ import psutil
 import pytest
 import ray
 
-from robonav_ray.cli import main
 from robonav_ray.runs.checkpoint import newest_good_checkpoint
+from tests.conftest import Robonav
 from tests.e2e.test_local_wiring import SMALL
 
 pytestmark = pytest.mark.ray
@@ -40,15 +40,6 @@ def environment(home: Path) -> dict[str, str]:
     token.write_text("left-over-by-an-earlier-ray-0123456789abcdef")
     clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     return {**clean, "HOME": str(home)}
-
-
-def train_here(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command in this process, and return its exit code."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["robonav", "train", *QUICK, *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
 
 
 @contextlib.contextmanager
@@ -114,9 +105,7 @@ def test_a_signal_to_the_whole_group_is_an_orderly_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_sigterm_over_ray_commits_and_resume_finishes(
-    tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sigterm_over_ray_commits_and_resume_finishes(tmp_path: Path, ray_session: None, robonav_here: Robonav) -> None:
     with learning(tmp_path) as (process, log):
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()
@@ -134,8 +123,9 @@ def test_sigterm_over_ray_commits_and_resume_finishes(
     num_lines = len((run / "metrics.jsonl").read_text().splitlines())
 
     limit = first.counters.env_steps + 2000
-    assert train_here(tmp_path, monkeypatch, "--resume", "auto", f"budget.max_env_steps={limit}") == 0
-    assert f"at {first.counters.env_steps:,} env steps" in capsys.readouterr().out
+    done = robonav_here("train", *QUICK, "--resume", "auto", f"budget.max_env_steps={limit}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"at {first.counters.env_steps:,} env steps" in done.stdout
     last = newest_good_checkpoint(run / "checkpoints")[0]
     assert last is not None
     assert last.counters.env_steps >= limit
@@ -156,21 +146,21 @@ def test_sigterm_over_ray_commits_and_resume_finishes(
 
 
 def test_a_cluster_too_small_is_refused_and_nothing_is_made(
-    tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, ray_session: None, robonav_here: Robonav
 ) -> None:
-    assert train_here(tmp_path, monkeypatch, "runtime.cpus_per_rank=100") == 2
-    told = capsys.readouterr().err
-    assert "too small" in told
-    assert "Traceback" not in told
+    done = robonav_here("train", *QUICK, "runtime.cpus_per_rank=100", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "too small" in done.stderr
+    assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cluster_that_is_not_there_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, robonav_here: Robonav
 ) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)  # it would be taken before any address
-    assert train_here(tmp_path, monkeypatch, "runtime.address=127.0.0.1:1") == 2
-    told = capsys.readouterr().err
-    assert "runtime.address" in told
-    assert "Traceback" not in told
+    done = robonav_here("train", *QUICK, "runtime.address=127.0.0.1:1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "runtime.address" in done.stderr
+    assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -135,7 +135,7 @@ def test_doctor_shows_what_it_found(name: str) -> None:
         assert name in out
 
 
-@quick
+@settings(quick, max_examples=5)
 @given(name=names)
 @example(name="a[/]b")
 def test_mistakes_of_every_verb_are_told_as_they_are(name: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -170,12 +170,13 @@ def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
         load_run_config(tmp_path / "runn.yaml")
 
 
-def test_fuzzed_configs_never_end_in_a_traceback(tmp_path: Path) -> None:
-    """A thousand damaged copies of the full config: each loads, or is refused with a ConfigError."""
+@pytest.mark.parametrize("num", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_fuzzed_configs_never_end_in_a_traceback(tmp_path: Path, num: int) -> None:
+    """Damaged copies of the full config: each loads, or is refused with a ConfigError."""
     rng = random.Random(7)
     base = dump_config(RunConfig())
     refused = 0
-    for _ in range(1000):
+    for _ in range(num):
         text = list(base)
         for _ in range(rng.randint(1, 4)):
             at = rng.randrange(len(text))
@@ -186,7 +187,7 @@ def test_fuzzed_configs_never_end_in_a_traceback(tmp_path: Path) -> None:
             load_run_config(write(tmp_path, "".join(text)))
         except ConfigError as error:
             refused += bool(str(error))
-    assert refused > 300
+    assert refused > 0.3 * num
 
 
 def test_a_mistake_elsewhere_is_told_and_not_the_stages_that_an_override_goes_into() -> None:

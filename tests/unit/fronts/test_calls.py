@@ -34,6 +34,8 @@ from tests.e2e.test_local_wiring import SMALL
 from tests.e2e.test_sessions import bits
 from tests.unit.tracking.test_panel import STATUS
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 STEPS = 2000
 SHORT = {
     **{key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in SMALL)},

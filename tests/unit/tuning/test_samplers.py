@@ -23,6 +23,8 @@ BAYESOPT = {"method": "bayesopt", "num_startup": 5}
 TPE = {"method": "optuna", "num_startup": 5}
 GP = {"method": "optuna", "sampler": "gp", "num_startup": 5}
 LEARNING = [BAYESOPT, TPE]
+SLOW_GP = pytest.param(GP, marks=pytest.mark.slow)
+"""Its draws take a tenth of a second each."""
 names = {"ids": lambda search: search.get("sampler", search["method"]) if isinstance(search, dict) else None}
 
 
@@ -65,7 +67,7 @@ def best(settings: dict[str, Any], seed: int, at_once: int = 1) -> float:
     return max(value for _, value in search(make(settings, seed=seed), smooth, 30, at_once) if value is not None)
 
 
-@pytest.mark.parametrize("at_once", [1, 4])
+@pytest.mark.parametrize("at_once", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("settings", LEARNING, **names)
 def test_a_model_beats_chance_within_30_trials(settings: dict[str, Any], at_once: int) -> None:
     ours, chance = (np.median([best(kind, seed, at_once) for seed in range(3)]) for kind in (settings, RANDOM))
@@ -80,7 +82,7 @@ def test_the_gaussian_process_of_optuna_beats_chance() -> None:
     assert ours > chance / 2
 
 
-@pytest.mark.parametrize("settings", [*LEARNING, GP], **names)
+@pytest.mark.parametrize("settings", [*LEARNING, SLOW_GP], **names)
 def test_20_trials_of_which_4_run_at_once_never_repeat_and_never_end(settings: dict[str, Any]) -> None:
     done = search(make(settings, DISCRETE), lambda p: float(p["a"] == 3), 20, at_once=4)
     assert len({repr(params) for params, _ in done}) == 20
@@ -93,7 +95,7 @@ def test_a_space_that_is_used_up_is_gone_through_again(settings: dict[str, Any])
     assert len(done) == 8
 
 
-@pytest.mark.parametrize("settings", [RANDOM, *LEARNING, GP], **names)
+@pytest.mark.parametrize("settings", [RANDOM, *LEARNING, SLOW_GP], **names)
 def test_the_same_calls_give_the_same_values(settings: dict[str, Any]) -> None:
     first, second, other = (search(make(settings, seed=seed), smooth, 8, at_once=2) for seed in (3, 3, 4))
     assert first == second
