@@ -122,7 +122,7 @@ def _examined(suite: Suite, config: RunConfig, run: RunDirectory) -> list[Episod
         EntrantError: When the policy does not fit a scenario.
     """
     questions = questions_of([suite], config.evaluation.num_episodes)
-    plan = ExamPlan.of(find_entrants([str(run.path)], foreign=lambda word, name: None), questions)
+    plan = ExamPlan.of(find_entrants([str(run.path)], foreign=lambda *_: None), questions)
     if plan.missing:
         (_, number), why = next(iter(plan.missing.items()))
         raise EntrantError(f"{run.shown}: cannot play {suite.name}:{questions[number].scenario.name}: {why}")

@@ -67,7 +67,7 @@ def test_draws_of_the_same_worlds_are_found_in_an_exam():
 
 
 def seat(draw: int) -> Seat:
-    (orca,) = find_entrants(["orca"], foreign=lambda word, name: None)
+    (orca,) = find_entrants(["orca"], foreign=lambda *_: None)
     found = seat_of(orca, Scenario.model_validate({"name": "x", "num_episodes": 50, "draw": draw}))
     assert isinstance(found, Seat)
     return found
@@ -89,7 +89,7 @@ def test_a_draw_changes_what_happens_and_not_where():
 
 
 def test_a_case_of_a_draw_is_replayed():
-    (orca,) = find_entrants(["orca"], foreign=lambda word, name: None)
+    (orca,) = find_entrants(["orca"], foreign=lambda *_: None)
     worlds = dataclasses.replace(seat(3), num_episodes=4)
     table = play(orca, worlds).episodes
     (recording,) = replay_cell(orca, worlds, [2])
