@@ -144,7 +144,7 @@ def _widths(widest: list[int], align: str, wide: int) -> list[int]:
     even = [max(width, shaded) if letter == "c" else width for width, letter in zip(widest, align, strict=True)]
     if max(even) <= 34 and wide <= 112:
         return [width + 4 for width in even]
-    return [width if letter == "l" and width > 20 else 0 for letter, width in zip(align, widest, strict=True)]
+    return [min(width, 44) + 2 if letter == "l" else 0 for letter, width in zip(align, widest, strict=True)]
 
 
 def _cell(cell: str | Cell) -> dict[str, Any]:

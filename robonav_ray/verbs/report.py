@@ -19,6 +19,9 @@ def report(
         typer.Argument(metavar="DIR", help="Folder of `robonav compare --out DIR`, or of `robonav ablate`."),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder for the report (default: DIR itself).")] = None,
+    ablation: Annotated[
+        Path | None, typer.Option(help="Folder of `robonav ablate`, shown as a section (default: DIR/ablation.json).")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write report.pdf, report.html, summary.json and tables/*.csv of an exam: who is better, how sure that is, and
@@ -32,7 +35,7 @@ def report(
     refuse_uri(out, "--out", "the report is written into a folder of this machine")
     refuse_unwritable(out or folder, "DIR" if out is None else "--out")
     screen = screen_beside(json)
-    written = report_exam(folder, out, screen.print)
+    written = report_exam(folder, out, screen.print, study=ablation)
     tables = [path for path in written if path.parent.name == "tables"]
     rest = [path for path in written if path not in tables]
     shown = [path_word(path) for path in rest]

@@ -6,6 +6,7 @@ from typing import Any
 
 from robonav_ray.evaluation.comparing import words
 from robonav_ray.evaluation.comparing.verdict import Comparison
+from robonav_ray.evaluation.exam_report.beside import Beside
 from robonav_ray.evaluation.exam_report.failures import failures_section
 from robonav_ray.evaluation.exam_report.front import front_page, subtitle_of, title_of
 from robonav_ray.evaluation.exam_report.numbers import statistics_section
@@ -24,13 +25,13 @@ from robonav_ray.report.document import Document
 SUMMARY_VERSION = 1
 
 
-def exam_document(table: ExamTable) -> Document:
-    """Return the report of ``table``; the same table gives the same document.
+def exam_document(table: ExamTable, beside: Beside | None = None) -> Document:
+    """Return the report of ``table`` and what lies ``beside`` it; the same of both gives the same document.
 
     Raises:
         TooFewEpisodesError: When two entrants have too few episodes in common for a comparison.
     """
-    view = ExamView(table)
+    view, beside = ExamView(table), beside or Beside()
     sections = (
         outcomes_section(view),
         pairs_section(view),
@@ -38,7 +39,7 @@ def exam_document(table: ExamTable) -> Document:
         generalisation_section(view),
         stress_section(view),
         others_section(view),
-        failures_section(view),
+        failures_section(view, beside),
         statistics_section(view),
         origin_section(view),
     )

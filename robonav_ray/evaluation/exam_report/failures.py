@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from robonav_ray.evaluation.exam_report.beside import Beside
 from robonav_ray.evaluation.exam_report.outcomes import percent
 from robonav_ray.evaluation.exam_report.view import ExamView
+from robonav_ray.evaluation.failures.files import Told, tell_failures
 from robonav_ray.records import Outcome
-from robonav_ray.report.document import Block, Scalar, Section, Table, paragraph
+from robonav_ray.report.document import Block, Figure, Gallery, Scalar, Section, Strong, Table, paragraph
 
 _KINDS = (
     (Outcome.COLLISION_DYNAMIC, "moving obstacle"),
@@ -20,8 +24,8 @@ _KINDS = (
 )
 
 
-def failures_section(view: ExamView) -> Section | None:
-    """Return the section on the failed episodes; None where outcomes are not told, or all succeeded."""
+def failures_section(view: ExamView, beside: Beside) -> Section | None:
+    """Return the section on the failed episodes; None where outcomes are not told."""
     if not view.tells_success:
         return None
     outcome = view.table.columns["outcome"]
@@ -30,7 +34,64 @@ def failures_section(view: ExamView) -> Section | None:
     blocks: list[Block] = [_kinds_table(view)]
     if hardest := _hardest(view):
         blocks.append(hardest)
+    told = tell_failures(view.table)
+    blocks.append(_clusters_table(view, told))
+    if gallery := _gallery(view, told, beside.pictures):
+        blocks += [_OF_PICTURES, gallery]
+    if beside.replays:
+        blocks.append(
+            paragraph(f"Failed episodes are replayed in {' and '.join(beside.replays)} of the exam's folder.")
+        )
     return Section("Failures", tuple(blocks))
+
+
+_OF_PICTURES = paragraph(
+    "Typical cases: 2 s before the end, 1 s before it, and the end, from left to right. The command ",
+    Strong("robonav play --case CASE ENTRANT"),
+    " films any of them.",
+)
+_CLUSTERS, _SHOWN = 4, 8
+
+
+def _clusters_table(view: ExamView, told: Told) -> Table:
+    """Return the largest clusters of each entrant, by what led to the failure."""
+    rows, records, begins = [], [], []
+    for entrant in (e for one in view.ranked for e in one.entrants):
+        own = [cluster for number, cluster in told.clusters if number == entrant]
+        failed = sum(cluster.size for cluster in own)
+        begins.append(len(rows))
+        for cluster in own[:_CLUSTERS]:
+            case, share = told.failures.case(cluster.typical), cluster.size / failed
+            name = view.table.entrants[entrant].name
+            rows.append(
+                (name if len(rows) == begins[-1] else "", cluster.name, f"{cluster.size:,}", percent(share), case)
+            )
+            records.append(
+                {"entrant": name, "cluster": cluster.name, "episodes": cluster.size, "frac": share, "case": case}
+            )
+    return Table(
+        "clusters",
+        f"What led to the failures: the {_CLUSTERS} largest clusters of each entrant over all scenarios, by the last "
+        "2 s in the robot's frame, with their share of its failures and a typical case (suite:scenario:world).",
+        ("entrant", "cluster", "episodes", "share", "typical case"),
+        tuple(rows),
+        "llrrl",
+        records=tuple(records),
+        rules=tuple(begins[1:]),
+    )
+
+
+def _gallery(view: ExamView, told: Told, pictures: Mapping[tuple[int, int], bytes]) -> Gallery | None:
+    """Return pictures of typical cases: those of the entrants in front first, the largest clusters of each."""
+    figures: list[Figure] = []
+    for entrant in (one.entrants[0] for one in view.ranked):
+        own = [cluster for number, cluster in told.clusters if number == entrant]
+        for i, cluster in enumerate(own[:_CLUSTERS]):
+            if (entrant, i) in pictures:
+                name = view.table.entrants[entrant].name
+                caption = f"{name}: {cluster.name} ({told.failures.case(cluster.typical)})"
+                figures.append(Figure(f"failure_{entrant}_{i}", caption, caption, png=pictures[entrant, i]))
+    return Gallery(tuple(figures[:_SHOWN]), 2) if figures else None
 
 
 def _outcomes(view: ExamView, number: int, families: tuple[int, ...]) -> np.ndarray:

@@ -138,9 +138,9 @@ def sweep_curves(view: ExamView, factors: dict[str, list[int]], name: str) -> Fi
     """Draw success over the level of each factor, a panel for each, a line for each contestant, its interval as a
     band.
     """
-    columns = 3
+    columns = 3 if len(factors) <= 9 else 4
     rows = -(-len(factors) // columns)
-    figure = make_figure(WIDTH_CM, 4.2 * rows + 1.0)
+    figure = make_figure(WIDTH_CM, (4.2 if columns == 3 else 3.5) * rows + 1.0)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for panel, (factor, scenarios) in zip(grid.flat, factors.items(), strict=False):
         bare_axes(panel)

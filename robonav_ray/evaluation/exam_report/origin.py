@@ -9,6 +9,7 @@ from typing import Any
 from robonav_ray.evaluation.exam_report.metrics import DASH
 from robonav_ray.evaluation.exam_report.view import ExamView
 from robonav_ray.report.document import Facts, Section, Table, paragraph
+from robonav_ray.text import command_text
 
 _MOST = 300
 
@@ -32,14 +33,30 @@ def origin_section(view: ExamView) -> Section:
     return Section("Where it came from", (what,), tuple(parts))
 
 
+_ELSEWHERE = ("suites",)
+"""Keys of an exam's provenance that the table of scenarios shows."""
+
+
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Give dotted keys and texts of what JSON holds."""
-    if isinstance(value, dict):
+    """Give dotted keys and texts of what JSON holds; a mapping of short texts in one line, a list of words as a
+    command.
+    """
+    if isinstance(value, dict) and len(value) > 3 and key and all(isinstance(one, str) for one in value.values()):
+        yield key, ", ".join(f"{name} {one}" for name, one in value.items())
+    elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _flat(item, f"{key}.{name}" if key else str(name))
+            if name not in _ELSEWHERE or key:
+                yield from _flat(item, f"{key}.{name}" if key else str(name))
     elif value not in (None, "", []):
+        yield key, _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        text = command_text(*value)
+    else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        yield key, text if len(text) <= _MOST else f"{text[:_MOST]} ..."
+    return text if len(text) <= _MOST else f"{text[:_MOST]} ..."
 
 
 def _entrants(view: ExamView) -> Table:

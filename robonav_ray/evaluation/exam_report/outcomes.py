@@ -142,9 +142,8 @@ def scenario_table(view: ExamView, scenarios: Sequence[int], name: str, says: st
     low, high = (0.0, 1.0) if view.tells_success else (min(known, default=0.0), max(known, default=1.0))
     for s in scenarios:
         facts = view.table.scenarios[s]
-        best = max(
-            (one.value for one in (found[s, c.number] for c in view.contestants) if one is not None), default=None
-        )
+        told = [it.value for one in view.contestants if (it := found[s, one.number]) is not None]
+        best, worst = max(told, default=0.0), min(told, default=0.0)
         cells: list[str | Cell] = []
         for one in view.contestants:
             it = found[s, one.number]
@@ -153,7 +152,7 @@ def scenario_table(view: ExamView, scenarios: Sequence[int], name: str, says: st
                 continue
             shade = (it.value - low) / ((high - low) or 1.0)
             text = f"{100 * it.value:.1f}" if view.tells_success else f"{it.value:.2f}"
-            cells.append(Cell(text, strong=it.value == best, shade=float(np.clip(shade, 0.0, 1.0))))
+            cells.append(Cell(text, strong=it.value == best > worst, shade=float(np.clip(shade, 0.0, 1.0))))
             records.append(
                 {"scenario": facts.name, "entrant": one.name, "value": it.value, "low": it.low, "high": it.high}
             )

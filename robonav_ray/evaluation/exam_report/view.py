@@ -43,7 +43,7 @@ class Contestant:
     @property
     def shown(self) -> str:
         """The name, with what it knows where that is not what a robot's sensors tell."""
-        return self.name if self.knows.startswith("lidar") else f"{self.name} ({self.knows})"
+        return f"{self.name} ({self.knows})" if "state" in self.knows else self.name
 
 
 def contestants_of(table: ExamTable) -> tuple[Contestant, ...]:

@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robonav_ray.errors import UserError
 from robonav_ray.evaluation.comparing.verdict import TooFewEpisodesError, Verdict
+from robonav_ray.evaluation.exam_report.beside import find_beside
 from robonav_ray.evaluation.exam_report.build import exam_document
 from robonav_ray.evaluation.exam_report.files import report_exam
 from robonav_ray.evaluation.exam_report.view import ExamView, contestants_of
 from robonav_ray.evaluation.exam_table import ExamTable
-from robonav_ray.report.document import Document, Figure
+from robonav_ray.evaluation.failures.files import tell_failures, write_rows
+from robonav_ray.report.document import Document, Figure, Gallery
 from robonav_ray.report.document import Verdict as Shown
+from robonav_ray.report.style import make_figure, png_of
 from tests.made_up_exam import made_up_exam
 
 
@@ -155,6 +159,24 @@ def test_an_environment_without_outcomes_is_compared_by_its_return() -> None:
     (shown,) = [block for block in document.front if isinstance(block, Shown)]
     assert shown.headline == "dwa is better than random"
     assert shown.text.startswith("Return ")
+
+
+def test_pictures_of_failures_are_shown_when_they_are_of_this_exam(tmp_path: Path) -> None:
+    table = made_up_exam(30, ("dwa", "orca"), families=("standard",))
+    folder = _saved(table, tmp_path)
+    (folder / "failures").mkdir()
+    png = png_of(make_figure(2, 1), 30)
+    for name in ("1-1.png", "2-1.png", "1-9.png", "other.png"):
+        (folder / "failures" / name).write_bytes(png)
+    assert find_beside(folder, table).pictures == {}, "no failures.json, so they may be of another exam"
+    write_rows(folder, tell_failures(table))
+    beside = find_beside(folder, table)
+    assert set(beside.pictures) == {(0, 0), (1, 0), (0, 8)}
+    (gallery,) = [block for block in exam_document(table, beside).blocks() if isinstance(block, Gallery)]
+    assert [figure.caption.partition(":")[0] for figure in gallery.figures] == ["orca", "dwa"]
+    (folder / "failures" / "1-1.png").write_bytes(b"GIF89a")
+    with pytest.raises(UserError, match=r"1-1\.png: is no PNG"):
+        find_beside(folder, table)
 
 
 def test_one_entrant_alone_has_a_report_too() -> None:
