@@ -68,6 +68,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     folder = tmp_path_factory.mktemp("judged")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(beside_training, "SHARE", 0.5)
+        patch.setattr(beside_training, "SAVE_SHARE", 0.5)
         patch.setattr(controller, "POLL_S", 0.02)
         made = create_run(load_run_config(None, list(JUDGED)), folder / "judged")
         train(made, JUDGED, 1200, 2500, 4000)

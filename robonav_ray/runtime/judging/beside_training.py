@@ -8,8 +8,8 @@ from that.
                --> RUN/checkpoints.json: judgements, the best, numbered ones
 
 The thread has a policy, worlds and random streams of its own, so the training's bits are the same with it and without.
-It works for SHARE of the time at most, whatever an env step takes, and the checkpoints that it asks for take SHARE of
-it at most.
+It works for SHARE of the time at most, whatever an env step takes, and the checkpoints that are made for it take
+SAVE_SHARE.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ from robonav_ray.runtime.watching import EvaluationStopped
 from robonav_ray.runtime.wiring import RunSession
 
 logger = logging.getLogger(__name__)
-SHARE = 0.02
-"""Part of the time that judging takes at most, and again making the checkpoints that are made for it."""
+SHARE = 0.015
+"""Part of the time that judging takes at most."""
+SAVE_SHARE = 0.01
+"""Part of the time that making checkpoints for judgements takes at most: with the judging less than 3 %."""
 _START_S = 0.05
 """The most that is reckoned of a stage's first step, in which its worlds are made."""
 _LOOK_S = 0.1
@@ -165,7 +167,7 @@ class TrainingJudge:
         """
         if self._interval_episodes is not None and num_episodes // self._interval_episodes > self.index.newest_number:
             return True
-        can_pay = since_save_s * SHARE >= last_save_s
+        can_pay = since_save_s * SAVE_SHARE >= last_save_s
         return can_pay and self._is_due and not self._is_new(newest)
 
     def begin(self, newest: Checkpoint | None) -> None:
