@@ -266,8 +266,9 @@ def read_rows(data: bytes, path: Path, num_entrants: int, num_scenarios: int) ->
         if not good.all():
             row = int(np.argmin(good))
             raise ExamTableError(f"{path}: {name}[{row}] is {array[row]}, which it cannot be")
-    key = np.stack([columns["entrant"], columns["scenario"], columns["world"]])
-    if len(np.unique(key, axis=1).T) != key.shape[1]:
+    order = np.lexsort(tuple(columns[name] for name in reversed(_KEYS)))
+    keys = [columns[name][order] for name in _KEYS]
+    if np.logical_and.reduce([key[1:] == key[:-1] for key in keys]).any():
         raise ExamTableError(f"{path}: an entrant has played one world of a scenario twice")
     return columns
 

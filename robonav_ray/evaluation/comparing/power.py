@@ -18,6 +18,10 @@ from robonav_ray.evaluation.comparing.seeds import joint_t
 ALPHA, POWER = 0.05, 0.8
 _TINY = 1e-10
 _MOST = 10**9
+_MOST_NODES = 300
+"""Numbers of discordant worlds that a power is summed over; of more, so many spread evenly."""
+_EXACT_WORLDS = 3000
+"""Up to about so many worlds the exact power is searched; beyond, the normal approximation is as good."""
 
 
 def mcnemar_power(num_worlds: int, discordant_frac: float, difference: float, alpha: float = ALPHA) -> float:
@@ -31,14 +35,18 @@ def mcnemar_power(num_worlds: int, discordant_frac: float, difference: float, al
     if psi == 0.0:
         return 0.0
     low, high = stats.binom.ppf([_TINY, 1.0 - _TINY], num_worlds, psi)
-    found = np.arange(max(int(low), 1), int(high) + 1)
-    if not len(found):
+    first, last = max(int(low), 1), int(high)
+    if last < first:
         return 0.0
+    found = np.unique(np.linspace(first, last, min(last - first + 1, _MOST_NODES)).round()).astype(np.int64)
     most = stats.binom.ppf(alpha / 2, found, 0.5)
     most = np.where(special.bdtr(most, found, 0.5) > alpha / 2, most - 1, most)  # -1: so few worlds reject nothing
     share = (1.0 + difference / psi) / 2
     tails = _cdf(most, found, share) + _cdf(most, found, 1.0 - share)
-    return float((stats.binom.pmf(found, num_worlds, psi) * tails).sum())
+    weight = stats.binom.pmf(found, num_worlds, psi)
+    if len(found) < last - first + 1:  # evenly spread ones stand for all of many
+        weight *= stats.binom.sf(first - 1, num_worlds, psi) / weight.sum()
+    return float((weight * tails).sum())
 
 
 def _cdf(most: np.ndarray, total: np.ndarray, share: float) -> np.ndarray:
@@ -65,7 +73,8 @@ def mcnemar_least_difference(
 def mcnemar_worlds(discordant_frac: float, difference: float, power: float = POWER, alpha: float = ALPHA) -> int | None:
     """Return how many worlds, played by both, McNemar's test takes to find ``difference``; None for no difference.
 
-    The exact power is searched around the normal approximation of Connor (Biometrics 43:207, 1987).
+    The exact power is searched around the normal approximation of Connor (Biometrics 43:207, 1987), with the correction
+    for continuity; where that is more than a few thousand it is the answer.
     """
     delta = abs(difference)
     if not delta:
@@ -73,8 +82,11 @@ def mcnemar_worlds(discordant_frac: float, difference: float, power: float = POW
     psi = max(discordant_frac, delta)
     z, y = stats.norm.isf(alpha / 2), stats.norm.ppf(power)
     guess = (z * math.sqrt(psi) + y * math.sqrt(max(psi - delta * delta, 0.0))) ** 2 / (delta * delta)
+    guess *= (1.0 + math.sqrt(1.0 + 4.0 / (guess * delta))) ** 2 / 4.0
     if guess > _MOST / 4:
         return None
+    if guess > _EXACT_WORLDS:
+        return math.ceil(guess)
     return _least(lambda n: mcnemar_power(n, psi, delta, alpha) >= power, max(int(guess) // 2, 6))
 
 

@@ -137,6 +137,9 @@ def test_power_is_that_of_the_design_page() -> None:
     assert math.isnan(power.mcnemar_least_difference(5, 0.1))
     assert power.mcnemar_worlds(0.1, 0.0) is None
     assert power.mcnemar_power(500, 0.0, 0.0) == 0.0
+    many = power.mcnemar_worlds(0.2, 0.01)  # beyond what is searched: by the approximation
+    assert many is not None
+    assert power.mcnemar_power(many, 0.2, 0.01) == pytest.approx(0.8, abs=0.005)
 
 
 def test_power_of_t() -> None:
