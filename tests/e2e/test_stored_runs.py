@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,12 @@ from robonav_ray.runs.checkpoint import (
     list_checkpoints,
     newest_good_checkpoint,
 )
+from robonav_ray.runs.checkpoint_index import CheckpointIndex, read_index, write_index
 from robonav_ray.runs.run_directory import RunDirectory, create_run
 from robonav_ray.runs.stored_notes import StoredNotes
 from robonav_ray.runs.stored_runs import (
     StoredRunError,
+    bring_policy,
     bring_run,
     check_writable,
     find_stored_run,
@@ -45,6 +48,7 @@ from robonav_ray.runtime.train import _session_after
 from robonav_ray.runtime.wiring import RunSession
 from tests.conftest import Robonav
 from tests.e2e.test_cli import QUICK, robonav
+from tests.unit.runs.test_checkpoint_index import FIRST
 
 CONFIG = load_run_config(None, [])
 
@@ -112,6 +116,32 @@ def test_what_was_never_committed_or_is_damaged_is_passed_over(tmp_path: Path, s
     assert stored_checkpoints(location) == [third, fourth]
     assert not exists(join(location, first, "counters.json"))
     assert not exists(join(writer.part("learner"), "learner.json")), "what a killed writer left behind goes as well"
+
+
+def test_the_best_stays_in_the_storage_and_is_what_another_machine_takes(tmp_path: Path, storage: str) -> None:
+    run = create_run(CONFIG, tmp_path / "here" / "run-1")
+    location = stored_run(storage, run)
+    names = [commit(run, location, env_steps) for env_steps in (10, 20, 30)]
+    index = CheckpointIndex(
+        tuple(replace(FIRST, checkpoint=name, success_frac=0.9 - i / 10) for i, name in enumerate(names))
+    )
+    write_index(run.path, index)
+    names.append(commit(run, location, 40))
+    prune_stored(location, 1, index.kept(keep_best=True))
+    assert stored_checkpoints(location) == [names[0], names[3]]
+    for which, name in ((None, names[0]), ("best", names[0]), ("last", names[3])):
+        there = bring_policy(location, tmp_path / f"policy-{which}" / "run-1", which=which)  # type: ignore[arg-type]
+        assert [path.name for path in list_checkpoints(there.checkpoints)] == [name]
+    resumed = bring_run(location, tmp_path / "there" / "run-1")
+    assert [path.name for path in list_checkpoints(resumed.checkpoints)] == [names[0], names[3]]
+    assert read_index(resumed.path) == index
+    (tmp_path / "bucket" / "run-1" / names[0] / "learner" / "learner.json").write_bytes(b'{"step": 2}')
+    fallen = bring_policy(location, tmp_path / "fallen" / "run-1")
+    assert [path.name for path in list_checkpoints(fallen.checkpoints)] == [names[3]]
+    with pytest.raises(CheckpointError, match=r"learner\.json"):
+        bring_policy(location, tmp_path / "asked" / "run-1", which="best")
+    set_newer_aside_stored(location, names[0])
+    assert stored_checkpoints(location) == [names[0]]
 
 
 @pytest.mark.parametrize("machine", ["here", "there"])

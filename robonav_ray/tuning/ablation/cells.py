@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from robonav_ray.tuning.ablation.results import CellResult
 
 RUNS = "runs"
 """Folder of the trainings, below that of the ablation."""
+LOCK_WAIT_S = 20.0
+"""How long a training waits for an earlier life of itself, which may still be ending."""
 
 
 @dataclass(frozen=True)
@@ -54,32 +57,40 @@ def work_off(order: CellOrder, stop: StopRequest) -> CellResult | None:
     """Train to the end and judge; None when ``stop`` asked for an end before that, and it is to be gone on with.
 
     Raises:
+        RunHeldError: When another process goes on working on the training, an earlier life of it that has no driver any
+            more for instance, for longer than LOCK_WAIT_S.
         RunInterruptedError: When the training ended without having been saved.
         UserError, RunFaultError: As training raises them.
     """
-    directory = order.folder / order.run
-    session = _session(order, directory)
-    if session.run.status != "finished":
-        with LiveRun(session, start_local, wiring_name="local", stop=stop, command=order.command) as live:
-            ending = live.finish()
-        if not ending.saved:
-            raise RunInterruptedError(f"{session.run.shown}: was not saved ({ending.kept.value})")
-        if not ending.reason.finished:
-            return None
-    return _judged(order, session.run, stop)
+    with contextlib.ExitStack() as held:
+        session = _session(order, held)
+        if session.run.status != "finished":
+            with LiveRun(
+                session, start_local, wiring_name="local", stop=stop, command=order.command, is_held=True
+            ) as live:
+                ending = live.finish()
+            if not ending.saved:
+                raise RunInterruptedError(f"{session.run.shown}: was not saved ({ending.kept.value})")
+            if not ending.reason.finished:
+                return None
+        return _judged(order, session.run, stop)
 
 
-def _session(order: CellOrder, directory: Path) -> RunSession:
-    config = order.cell.config
-    run, checkpoint = RunDirectory(directory), None
+def _session(order: CellOrder, held: contextlib.ExitStack) -> RunSession:
+    """Return the session to go on with, whose run ``held`` holds."""
+    config, directory = order.cell.config, order.folder / order.run
+    checkpoint = None
     if (directory / "config.yaml").exists():
-        run = open_run(directory)
-        checkpoint, _ = newest_good_checkpoint(run.checkpoints)
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(open_run(directory).locked(LOCK_WAIT_S))
+            checkpoint, _ = newest_good_checkpoint(RunDirectory(directory).checkpoints)
+            if checkpoint is not None:
+                held.push(lock.pop_all())
     if checkpoint is None:  # nothing of it was learned
         if directory.exists():
             shutil.rmtree(directory)
-        run = create_run(config, directory)
-    return RunSession(config, describe_task(config), run, checkpoint, time.monotonic())
+        held.enter_context(create_run(config, directory).locked())
+    return RunSession(config, describe_task(config), RunDirectory(directory), checkpoint, time.monotonic())
 
 
 def _judged(order: CellOrder, run: RunDirectory, stop: StopRequest) -> CellResult | None:

@@ -1,5 +1,6 @@
 """What a finished run needs no more is freed; its policy stays, to the bit, whenever that is broken off."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 from robonav_ray.errors import UserError
 from robonav_ray.runs import freeing
 from robonav_ray.runs.checkpoint import CheckpointError, list_checkpoints
+from robonav_ray.runs.checkpoint_index import CheckpointIndex, read_index, write_index
 from robonav_ray.runs.freeing import free, freeable, refuse_policy_alone
 from robonav_ray.runs.located import find_policy, located
 from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.task import describe_task
 from tests.made_up_runs import make_run
+from tests.unit.runs.test_checkpoint_index import FIRST
 
 OBS = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
 
@@ -60,6 +63,28 @@ def test_a_stored_run_is_freed_in_its_storage_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(q_values(run.path), before)
     np.testing.assert_array_equal(q_values(stored.as_uri()), before)
     assert freeable(run) is None
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_the_best_policy_is_the_one_that_stays(tmp_path: Path, is_stored: bool) -> None:
+    run = make_run(tmp_path / "a", storage=str(tmp_path / "storage") if is_stored else None)
+    best, last = (path.name for path in list_checkpoints(run.checkpoints))
+    judgement = replace(FIRST, checkpoint=best)
+    index = CheckpointIndex((judgement, replace(judgement, checkpoint=last, success_frac=0.4)))
+    write_index(run.path, index)
+    before = q_values(run.path)
+    with located(run.path, which="last") as found:
+        assert found.checkpoint.path.name == last
+    freed(run)
+    [left] = list_checkpoints(run.checkpoints)
+    np.testing.assert_array_equal(q_values(run.path), before)
+    kept = read_index(run.path).best
+    assert kept is not None
+    assert kept.checkpoint == left.name
+    assert find_policy(run.path)[1].counters.env_steps == 100, "the steps behind the policy, not those of the run"
+    assert freeable(run) is None
+    if is_stored:
+        np.testing.assert_array_equal(q_values((tmp_path / "storage" / "a").as_uri()), before)
 
 
 @pytest.mark.parametrize("status", ["unfinished", "failed", "running"])

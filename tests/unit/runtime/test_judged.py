@@ -63,7 +63,8 @@ def settle(judge: TrainingJudge) -> dict[str, float] | None:
 def test_the_newest_checkpoint_is_judged_when_that_is_due_and_the_best_stays(tmp_path: Path) -> None:
     session, fake, clock = make_session(tmp_path), FakeJudge(0.5, 0.9, 0.7), [0.0]
     judge = TrainingJudge(session, fake, lambda: clock[0])
-    names = []
+    names, metrics = list[str](), None
+    checkpoint = commit(session, 50)
     for i in range(3):
         checkpoint = commit(session, 100 * (i + 1))
         names.append(checkpoint.path.name)
@@ -82,6 +83,7 @@ def test_the_newest_checkpoint_is_judged_when_that_is_due_and_the_best_stays(tmp
         judge.begin(checkpoint)
         assert settle(judge) is None, "none is judged twice"
         clock[0] -= 10.0
+    assert metrics is not None
     assert metrics["evaluation/success_frac"] == 0.7
     assert metrics["evaluation/best_success_frac"] == 0.9
     assert metrics["evaluation/judgements_without_gain"] == 1.0

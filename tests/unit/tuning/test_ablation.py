@@ -1,6 +1,7 @@
 """An ablation: what is trained, what is kept of it, what it amounts to, and what is refused; trainings are fakes."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -266,6 +267,10 @@ def test_real_trainings_are_judged(tmp_path: Path) -> None:
         assert result.env_steps >= 400
         assert result.success_frac is not None
         assert (tmp_path / "a" / result.run / "checkpoints").is_dir()
+    (tmp_path / "a" / RESULTS_FILE).unlink()  # killed while the first was judged, and before it was trained the second
+    shutil.rmtree(tmp_path / "a" / "runs" / "dueling-0" / "checkpoints")
+    again = ablate(config, tmp_path / "a")
+    assert again.table == found.table, "the same bits"
 
 
 def test_the_report_shows_it_alone_and_a_damaged_one_is_named(trainings: FakeTrainings, tmp_path: Path) -> None:
