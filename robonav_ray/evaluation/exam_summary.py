@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
+from robonav_ray.evaluation.episodes import EpisodeTable
 from robonav_ray.evaluation.exam_table import ExamTable
+from robonav_ray.evaluation.metrics.registry import OWN
 from robonav_ray.evaluation.metrics.worst_worlds import tails_of
-from robonav_ray.evaluation.statistics import Summary, summarize
+from robonav_ray.evaluation.statistics import Summary, mean, summarize
 from robonav_ray.screen import Screen
 
 _SCENARIO, _CELL = 26, 24
@@ -49,12 +52,15 @@ def print_exam(table: ExamTable, screen: Screen) -> None:
         for tails in tails_of(table, e).values():
             shares = [f"{tail.success.value:.1%} in the worst {tail.share:.0%} ({tail.num_worlds:,})" for tail in tails]
             screen.print(f"{entrant.name}: success {', '.join(shares)} of the worlds, found on other draws")
+    for e, s in found:
+        for name in (name for name in table.columns if name.startswith(OWN)):
+            screen.print(f"{name.removeprefix(OWN)} of {_where(table, e, s)}: {_mean_text(table.cell(e, s), name)}")
     screen.print(_caption(table), style="dim italic", soft_wrap=False)
 
 
 def to_dict(table: ExamTable) -> dict[str, Any]:
     """Return the summary as JSON takes it."""
-    found = summaries(table)
+    found, own = summaries(table), [name for name in table.columns if name.startswith(OWN)]
     rows = [
         {
             "entrant": table.entrants[e].name,
@@ -64,6 +70,7 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
             "collision": None if summary.collision is None else vars(summary.collision),
             "timeout": None if summary.timeout is None else vars(summary.timeout),
             "time_success_s": None if summary.time_success_s is None else vars(summary.time_success_s),
+            **{name: vars(mean(table.cell(e, s).extra.get(name, np.zeros(0)))) for name in own},
             "decision_p50_s": table.decisions[e, s].single_p50_s if (e, s) in table.decisions else None,
         }
         for (e, s), summary in found.items()
@@ -88,6 +95,18 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
         for tail in tails
     ]
     return {"format_version": 1, "entrants": entrants, "cells": rows, "missing": missing, "worst_worlds": worst}
+
+
+def _where(table: ExamTable, e: int, s: int) -> str:
+    return f"{table.entrants[e].name} in {table.scenarios[s].name}"
+
+
+def _mean_text(episodes: EpisodeTable, name: str) -> str:
+    """Return the mean of an extra column with its t interval."""
+    found = mean(episodes.extra.get(name, np.zeros(0)))
+    if found.value is None:
+        return "no number"
+    return f"{found.value:.4g}" + ("" if found.low is None else f" ({found.low:.4g} to {found.high:.4g})")
 
 
 def _success(summary: Summary | None) -> str:

@@ -14,30 +14,31 @@ from robonav_ray.user_code import load_user_code
 
 METRICS = "robonav_ray.metrics"
 """Group of entry points that are metrics."""
+_KEY = "evaluation.metrics"
 OwnMetric = Callable[[EpisodeTable], Any]
 
 
-def find_metrics(names: tuple[str, ...]) -> dict[str, OwnMetric]:
+def find_metrics(names: tuple[str, ...], key: str = _KEY) -> dict[str, OwnMetric]:
     """Return the functions of ``evaluation.metrics`` by what stands behind the colon; UserError for the first that is
     not there.
     """
-    found = {name.rpartition(":")[2]: load_user_code(name, METRICS, "evaluation.metrics") for name in names}
+    found = {name.rpartition(":")[2]: load_user_code(name, METRICS, key) for name in names}
     if len(found) < len(names):
-        raise UserError(f"evaluation.metrics: two of {', '.join(names)} have one name; give each its own")
+        raise UserError(f"{key}: two of {', '.join(names)} have one name; give each its own")
     return found
 
 
-def own_values(name: str, metric: OwnMetric, table: EpisodeTable) -> np.ndarray:
+def own_values(name: str, metric: OwnMetric, table: EpisodeTable, key: str = _KEY) -> np.ndarray:
     """Return the numbers (E,) float64 of one metric; UserError when it returns something else than a number for each
     episode.
     """
     try:
         value = np.asarray(metric(table), np.float64)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        raise UserError(f"evaluation.metrics: {name} failed: {type(error).__name__}: {error}") from error
+        raise UserError(f"{key}: {name} failed: {type(error).__name__}: {error}") from error
     if value.shape != (table.num_episodes,):
         raise UserError(
-            f"evaluation.metrics: {name} returned numbers of shape {value.shape}, and one for each of the "
+            f"{key}: {name} returned numbers of shape {value.shape}, and one for each of the "
             f"{table.num_episodes} "
             "episodes is wanted (NaN where there is none)"
         )

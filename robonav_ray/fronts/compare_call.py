@@ -35,6 +35,7 @@ def compare(
     address: str | None = None,
     processes: int | None = None,
     failures: bool = False,
+    metrics: Sequence[str] = (),
     quiet: bool = False,
 ) -> ExamTable:
     """Have all entrants play the same worlds, as ``robonav compare`` does.
@@ -60,6 +61,7 @@ def compare(
         processes: Side by side on this machine; None takes its cores. With functions among the entrants, this
             process plays.
         failures: Write what led to failures too: rows, clusters, pictures, a film and a page that replays them.
+        metrics: Of your own, ``module:function`` each: EpisodeTable -> one number per episode; columns ``own_NAME``.
         quiet: Say nothing of how far it is.
 
     Returns:
@@ -80,6 +82,7 @@ def compare(
         stopping=stop_on_interrupt,
         command=[Path(sys.argv[0]).name, *sys.argv[1:]],
         failures=failures,
+        metrics=metrics,
     )
 
 
@@ -133,6 +136,7 @@ def play(
     stopping: Callable[[], AbstractContextManager[StopRequest]],
     command: Sequence[str],
     failures: bool = False,
+    metrics: Sequence[str] = (),
 ) -> ExamTable:
     """Play ``order`` into ``out``; see ``runtime.examination.examine``."""
     return examine(
@@ -145,6 +149,7 @@ def play(
         stopping=stopping,
         command=command,
         failures=failures,
+        metrics=metrics,
     )
 
 

@@ -55,6 +55,10 @@ def compare(
     failures: Annotated[
         bool, typer.Option(help="Replay what failed: clusters, pictures, a film, a page (failures.html).")
     ] = True,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="A metric of your own, `module:function`: EpisodeTable in, one number per episode out."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Have all entrants play the same worlds, and leave what `robonav report` reads; the same command goes on where it
@@ -81,6 +85,7 @@ def compare(
             stopping=partial(stop_on_signals, needs_reader=False),
             command=command_line(),
             failures=failures,
+            metrics=metric or (),
         )
     except EvaluationStopped:
         screen.print(

@@ -12,7 +12,7 @@ from scipy import special
 
 from robonav_ray.evaluation.comparing.rates import Interval
 from robonav_ray.evaluation.exam_report.view import Contestant, ExamView
-from robonav_ray.evaluation.metrics.registry import METRICS
+from robonav_ray.evaluation.metrics.registry import metric_named
 from robonav_ray.evaluation.statistics import wilson_interval
 from robonav_ray.report.document import Scalar
 
@@ -74,7 +74,7 @@ def metric_records(view: ExamView) -> Iterator[dict[str, Scalar]]:
         for one in view.played(s):
             names = dict.fromkeys(name for e in one.entrants for name in view.metrics(e, s))
             for name in names:
-                metric = METRICS[name]
+                metric = metric_named(name, view.table.provenance.get("own_metrics"))
                 value = pooled(view, one, name, [s])
                 value = value[np.isfinite(value)]
                 found = _interval(value, metric.is_rate, view.confidence)

@@ -10,7 +10,7 @@ A rate is a metric whose numbers are 0 and 1; all others are means over the epis
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,34 +48,54 @@ METRICS: dict[str, Metric] = {}
 """All metrics by name, in the order of tables."""
 
 
-def known_metrics(table: EpisodeTable, metrics: dict[str, Metric] | None = None) -> dict[str, np.ndarray]:
-    """Return the numbers (E,) of those metrics (None: all of ours) of which the table has at least one."""
-    values = {name: metric.of(table) for name, metric in (METRICS if metrics is None else metrics).items()}
+OWN = "own_"
+"""Begins the columns of a table that hold a metric of the user's own."""
+
+
+def known_metrics(table: EpisodeTable) -> dict[str, np.ndarray]:
+    """Return the numbers (E,) of those metrics of which the table has at least one; the user's own are among them."""
+    values = {name: metric.of(table) for name, metric in METRICS.items()}
+    values |= {name: _told(table, name) for name in table.extra if name.startswith(OWN)}
     return {name: value for name, value in values.items() if np.isfinite(value).any()}
 
 
-def own_metrics(names: tuple[str, ...]) -> dict[str, Metric]:
+def metric_named(name: str, own: Mapping[str, Any] | None = None) -> Metric:
+    """Return the metric behind a name of ``known_metrics``.
+
+    ``own`` is what the provenance of an exam says of the user's (``own_metrics``); it may come from a stranger's file.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    told = own.get(name.removeprefix(OWN)) if isinstance(own, Mapping) else None
+    unit, direction = (
+        (str(told.get(key, "")) for key in ("unit", "direction")) if isinstance(told, Mapping) else ("", "")
+    )
+    known = direction if direction in ("higher", "lower") else ""
+    return Metric(name, unit, known, "own", "of your own", lambda table: _told(table, name))
+
+
+def own_metrics(names: tuple[str, ...], key: str = "--metric") -> dict[str, Metric]:
     """Return metrics of the user's own, ``module:function`` each, by what stands behind the colon.
 
-    A function may say its ``unit`` and ``direction`` ("higher" or "lower") as attributes of these names.
+    ``key`` begins the messages. A function may say its ``unit`` and ``direction`` ("higher" or "lower") as attributes of these names.
 
     Raises:
         UserError: When one is not there, has the name of one of ours or of another, or a direction that is none.
     """
-    return {name: _own(name, function) for name, function in find_metrics(names).items()}
+    return {name: _own(name, function, key) for name, function in find_metrics(names, key).items()}
 
 
-def _own(name: str, function: OwnMetric) -> Metric:
+def _own(name: str, function: OwnMetric, key: str) -> Metric:
     if name in METRICS:
-        raise UserError(f"metric {name}: one of ours has this name; give yours another")
+        raise UserError(f"{key} {name}: one of ours has this name; give yours another")
     try:
         told: dict[str, Any] = vars(function)
     except TypeError:  # a builtin
         told = {}
     unit, direction = str(told.get("unit", "")), told.get("direction", "")
     if direction not in ("higher", "lower", ""):
-        raise UserError(f"metric {name}: its direction is {direction!r}, and 'higher' or 'lower' belongs there")
-    return Metric(name, unit, direction, "own", "of your own", lambda table: own_values(name, function, table))
+        raise UserError(f"{key} {name}: its direction is {direction!r}, and 'higher' or 'lower' belongs there")
+    return Metric(name, unit, direction, "own", "of your own", lambda table: own_values(name, function, table, key))
 
 
 def _metric(

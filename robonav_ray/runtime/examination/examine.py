@@ -15,6 +15,8 @@ from robonav_ray.evaluation.exam_table import Cell, ExamTable
 from robonav_ray.evaluation.failures.files import are_told, write_failures
 from robonav_ray.evaluation.find_entrants import LoadForeign
 from robonav_ray.evaluation.kept_cells import KeptCells
+from robonav_ray.evaluation.metrics.own_columns import with_own_metrics
+from robonav_ray.evaluation.metrics.registry import own_metrics
 from robonav_ray.runs.located import refuse_unwritable, refuse_uri
 from robonav_ray.runs.session_facts import session_facts
 from robonav_ray.runtime.examination.beside import play_beside
@@ -61,6 +63,7 @@ def examine(
     stopping: Callable[[], AbstractContextManager[StopRequest]],
     command: Sequence[str],
     failures: bool = False,
+    metrics: Sequence[str] = (),
 ) -> ExamTable:
     """Have every entrant of ``order`` play, keep it in ``out``, and return the table; what is there already is not
     played again.
@@ -75,6 +78,7 @@ def examine(
         stopping: Gives the request to stop.
         command: What was typed, for the table.
         failures: Whether failures are told, replayed, filmed and shown on a page; see ``evaluation.failures.files``.
+        metrics: The user's own, ``module:function`` each; their numbers are columns of the table.
 
     Raises:
         EvaluationStopped: When it is stopped; what is finished is kept, and the same call goes on.
@@ -82,6 +86,7 @@ def examine(
     """
     refuse_uri(out, "--out", "the cells of an exam are kept as they are finished")
     refuse_unwritable(out, "--out")
+    own = own_metrics(tuple(metrics))
     plan, kept = order.plan(foreign), KeptCells(out)
     with kept.locked():
         cells = kept.open_cells(plan)
@@ -92,7 +97,7 @@ def examine(
                     plan, cells, bars.begin("playing", sum(plan.seats[cell].num_episodes for cell in cells))
                 )
                 _play(plan, cells, kept, watch, order, stop, worker, where)
-        table = kept.table(plan, _provenance(order, command))
+        table = with_own_metrics(kept.table(plan, _provenance(order, command)), own)
         table.save(out)
         if failures and not are_told(out, table):
             with stopping() as stop, stopped_at_once(stop):

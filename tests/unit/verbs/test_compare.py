@@ -135,3 +135,33 @@ def test_processes_side_by_side_play_the_same(robonav, tmp_path: Path):
     code, _, err = robonav("mine_beside:fails", "orca", "--suite", "tiny.yaml", "--processes", "2", "--out", "two")
     assert code == 2
     assert "mine_beside:fails: failed: KeyError" in err
+
+
+METRICS = """def detour(table):
+    return table.path_length_m - table.shortest_path_length_m
+
+detour.unit, detour.direction = "m", "lower"
+
+def broken(table):
+    return table.speed
+"""
+
+
+def test_a_metric_of_the_users_own_is_a_column(robonav, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "mymetrics_of_compare.py").write_text(METRICS)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ("go_to_goal", "--suite", "tiny.yaml", "--local", "--out", "exam")
+    code, _, err = robonav(*words, "--metric", "mymetrics_of_compare:gone")
+    assert code == 2
+    assert "--metric: 'mymetrics_of_compare:gone': mymetrics_of_compare has no 'gone'" in " ".join(err.split())
+    code, _, err = robonav(*words, "--metric", "mymetrics_of_compare:broken")
+    assert code == 2
+    assert "--metric: broken failed: AttributeError" in " ".join(err.split())
+    code, out, err = robonav(*words, "--metric", "mymetrics_of_compare:detour")
+    assert code == 0, err
+    assert "0 cells to play" in out, "what was played before is kept"
+    assert "detour of go_to_goal in easy: " in out
+    table = robonav_ray.exam("exam")
+    want = table.columns["path_length_m"] - table.columns["shortest_path_length_m"]
+    np.testing.assert_allclose(table.columns["own_detour"], want, rtol=1e-6)
+    assert table.provenance["own_metrics"] == {"detour": {"unit": "m", "direction": "lower"}}
