@@ -77,8 +77,8 @@ def metric_named(name: str, own: Mapping[str, Any] | None = None) -> Metric:
 def own_metrics(names: tuple[str, ...], key: str = "--metric") -> dict[str, Metric]:
     """Return metrics of the user's own, ``module:function`` each, by what stands behind the colon.
 
-    ``key`` begins the messages. A function may say its ``unit`` and ``direction`` ("higher" or "lower") as attributes of
-    these names.
+    ``key`` begins the messages. A function may say its ``unit`` and ``direction`` ("higher" or "lower") as attributes
+    of these names.
 
     Raises:
         UserError: When one is not there, has the name of one of ours or of another, or a direction that is none.
