@@ -22,6 +22,7 @@ from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.errors import UserError
 from robonav_ray.evaluation.episodes import Act
 from robonav_ray.evaluation.exam_table import EntrantFacts
+from robonav_ray.evaluation.placed_worlds import Body
 from robonav_ray.planners.base import make_planner
 from robonav_ray.planners.commands import PlannerError
 from robonav_ray.worlds.kernels import layout as lay
@@ -58,6 +59,11 @@ class Outfit:
         return {"robot": dict(self.robot), "lidar": dict(self.lidar), "observation": self.observation}
 
     @property
+    def body(self) -> Body:
+        """What of the robot has a part in how worlds are drawn."""
+        return Body(float(self.robot["radius_m"]), float(self.robot["max_speed"]))
+
+    @property
     def knows(self) -> str:
         """What an observation shows."""
         return LIDAR_ONLY if self.observation == "lidar" else TRUE_STATE
@@ -74,6 +80,8 @@ class _Acting:
     the scenario's."""
     fingerprint: str
     """Changes when what it does may change."""
+    placed_for: Body | None = None
+    """Body for which worlds are drawn: the first run's; None for its own."""
     needs_scan: bool = False
     """Whether it wants to see a lidar's scan also where its outfit, or the scenario, shows the true state."""
     is_planner: bool = False

@@ -33,6 +33,7 @@ from robonav_ray.evaluation.episodes import Act, EpisodeTable, EvaluationProgres
 from robonav_ray.evaluation.exam_table import Cell, Decisions, ScenarioFacts
 from robonav_ray.evaluation.metrics.meter import start_meter
 from robonav_ray.evaluation.metrics.worst_worlds import DRAW
+from robonav_ray.evaluation.placed_worlds import Body, PlacedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.actions import action_table
 from robonav_ray.worlds.kernels.observation import ObservationLayout
@@ -101,6 +102,8 @@ class Seat:
     num_episodes: int
     draw: int = 0
     """Of what happens in the worlds; see ``worlds.redrawn``."""
+    placed_for: Body | None = None
+    """Body for which the worlds are drawn; None for that of their own robot."""
 
     @property
     def level(self) -> LevelConfig:
@@ -110,6 +113,8 @@ class Seat:
     def make_env(self, first_world: int, num_worlds: int) -> NavVectorEnv:
         """Return worlds that stay as they are when an episode has ended: only the first one counts."""
         make = partial(RedrawnVectorEnv, draw=self.draw) if self.draw else NavVectorEnv
+        if self.placed_for is not None:
+            make = partial(PlacedWorlds, placed_for=self.placed_for, draw=self.draw)
         env = make(
             num_worlds * self.world.num_robots,
             world=self.world,
@@ -129,7 +134,13 @@ class Seat:
         content = {
             "world": self.world.model_dump(mode="json"),
             "levels": [level.model_dump(mode="json") for level in self.levels],
-            "plays": [self.seed, self.num_episodes, self.gamma, *([self.draw] if self.draw else [])],
+            "plays": [
+                self.seed,
+                self.num_episodes,
+                self.gamma,
+                *([self.draw] if self.draw else []),
+                *(self.placed_for or ()),
+            ],
             "kernels": fingerprint(),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -157,12 +168,25 @@ def seat_of(entrant: Entrant, scenario: Scenario) -> Seat | str:
         return refused
     seed = seed_for(scenario.seed, ROLE_EVALUATION, scenario.stage_index)
     num_episodes = min(scenario.num_episodes, entrant.most_episodes or scenario.num_episodes)
-    seat = Seat(world, levels, seed, DEFAULT_GAMMA if outfit is None else outfit.gamma, num_episodes, scenario.draw)
+    gamma = DEFAULT_GAMMA if outfit is None else outfit.gamma
+    placed_for = _placed_for(entrant, scenario, world)
+    seat = Seat(world, levels, seed, gamma, num_episodes, scenario.draw, placed_for)
     env = seat.make_env(0, 1)
     try:
         return cannot_drive(entrant, env) or seat
     finally:
         env.close()
+
+
+def _placed_for(entrant: Entrant, scenario: Scenario, world: WorldConfig) -> Body | None:
+    """Return the body for which all entrants' worlds are drawn; None where it is that of ``world``."""
+    if entrant.placed_for is None:
+        return None
+    first = entrant.placed_for
+    robot = {**world.robot.model_dump(), "radius_m": first.radius_m, "max_speed": first.max_speed}
+    drawn = scenario.worlds({"robot": robot})[0].robot  # a scenario may name the body of all
+    body = Body(drawn.radius_m, drawn.max_speed)
+    return None if body == (world.robot.radius_m, world.robot.max_speed) else body
 
 
 def _room_for(trained: tuple[LevelConfig, ...], world: WorldConfig, level: LevelConfig) -> tuple[LevelConfig, ...]:

@@ -226,9 +226,11 @@ def _renamed(entrant: Entrant, name: str) -> Entrant:
 
 
 def _dressed(entrant: Entrant, first: Outfit | None) -> Entrant:
-    """Give one that has no sensor and body of its own those of the first run."""
-    if entrant.outfit is not None or first is None:
+    """Give one that has no sensor and body of its own those of the first run, and the others worlds drawn for it."""
+    if first is None or entrant.outfit is first:
         return entrant
+    if entrant.outfit is not None:
+        return dataclasses.replace(entrant, placed_for=first.body)
     dressed = dataclasses.replace(entrant, outfit=first)
     if isinstance(dressed, FunctionEntrant) and first.knows == TRUE_STATE and dressed.facts.kind == "callable":
         return dataclasses.replace(dressed, facts=dataclasses.replace(dressed.facts, knows=TRUE_STATE))

@@ -88,6 +88,39 @@ def test_all_get_the_same_worlds(runs: Path):
     assert seats[3].world.lidar.num_beams == 9, "planners see what the first run sees"  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
+def test_two_bodies_get_the_same_worlds(runs: Path, tmp_path: Path):
+    """A kernel is compiled for it."""
+    words = ("env.world.robot.radius_m=0.35", "env.world.robot.max_speed=0.5", "name=stout")
+    make_run(tmp_path / "stout", (*SMALL, *words), steps=(100,))
+    for changes in ({}, {"level.randomization.slip": 2}):
+        first, stout = (
+            seat_of(one, scenario(changes=changes)) for one in entrants(str(runs / "seed0"), str(tmp_path / "stout"))
+        )
+        assert isinstance(first, Seat)
+        assert isinstance(stout, Seat)
+        assert stout.placed_for == (0.25, 1.0)
+        for name, places in worlds_of(stout).items():
+            np.testing.assert_array_equal(places, worlds_of(first)[name], err_msg=name)
+        assert stout.key != first.key
+        (alone,) = entrants(str(tmp_path / "stout"))
+        seat = seat_of(alone, scenario(changes=changes))
+        assert isinstance(seat, Seat)
+        assert seat.placed_for is None
+        assert not np.array_equal(worlds_of(seat)["start"], worlds_of(first)["start"])
+        env = stout.make_env(0, 5)
+        obs, _ = env.reset()
+        assert env.worlds.config.robot.radius_m == 0.35
+        scene = env.worlds.scene(0)
+        assert env.observation_space.contains(obs)
+        assert scene.robot_radius_m == pytest.approx(0.35)
+        played = play(entrants(str(runs / "seed0"), str(tmp_path / "stout"))[1], stout).episodes
+        assert np.isfinite(played.min_clearance_m).all()
+    same = seat_of(entrants(str(runs / "seed0"), str(runs / "seed1"))[1], scenario())
+    assert isinstance(same, Seat)
+    assert same.placed_for is None
+
+
 def test_a_cell_of_a_run_is_what_evaluate_plays(runs: Path):
     (entrant,) = entrants(str(runs / "seed0"))
     question = Question("s", scenario(stage="multi_goal_planning"))
