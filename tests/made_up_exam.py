@@ -80,7 +80,9 @@ def made_up_scenarios(num_worlds: int) -> list[tuple[ScenarioFacts, float]]:
                 factor=factor,
                 level=level,
                 stage=stage,
-                changes={f"level.randomization.{factor}": level} if factor else {},
+                changes={f"level.{family}.{factor or name}": 1.0 if level is None else level}
+                if family != "standard"
+                else {},
                 num_episodes=num_worlds,
                 seed=1_000_003,
                 step_s=STEP_S,

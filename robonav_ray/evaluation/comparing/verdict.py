@@ -60,6 +60,8 @@ class Metric(NamedTuple):
     higher_is_better: bool = True
     margin: float | None = MARGIN
     """Difference below which two entrants count as equal; None asks for no equivalence."""
+    is_share: bool = False
+    """Whether it is a part of 1, shown in percent; bool values always are."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def compare(
         first=first.name,
         second=second.name,
         metric=metric,
-        is_rate=is_rate,
+        is_rate=is_rate or metric.is_share,
         num_worlds=one.shape[1],
         num_seeds=(len(one), len(other)),
         values=(float(one.mean()), float(other.mean())),

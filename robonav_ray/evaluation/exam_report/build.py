@@ -17,6 +17,7 @@ from robonav_ray.evaluation.exam_report.sweeps import (
     others_section,
     robustness_section,
     stress_section,
+    worst_worlds_section,
 )
 from robonav_ray.evaluation.exam_report.view import ExamView
 from robonav_ray.evaluation.exam_table import ExamTable
@@ -38,6 +39,7 @@ def exam_document(table: ExamTable, beside: Beside | None = None) -> Document:
         robustness_section(view),
         generalisation_section(view),
         stress_section(view),
+        worst_worlds_section(view) if view.tells_success else None,
         others_section(view),
         failures_section(view, beside),
         statistics_section(view),

@@ -85,9 +85,9 @@ def _together(view: ExamView) -> Block | None:
     ]
     if len(single) < 3 or not view.tells_success:
         return None
-    success = np.stack(
-        [np.concatenate([view.values(one, s)[0] for s in view.primary_scenarios]) for one in single], axis=1
-    )
+    success = np.stack([values[0] for values in view.pooled(single, view.primary_scenarios)], axis=1)
+    if success.dtype != bool:
+        return None
     found = cochran_q(success)
     return paragraph(
         f"The {len(single)} single policies together: Cochran's Q = {found.statistic:.1f} with {found.df} degrees of "
@@ -126,7 +126,7 @@ def _noise_table(view: ExamView) -> Table:
         scenarios = [s for s in view.primary_scenarios if view.has(one, s)]
         if not scenarios:
             continue
-        values = np.concatenate([view.values(one, s) for s in scenarios], axis=1).astype(np.float64)
+        values = view.pooled([one], scenarios)[0].astype(np.float64)
         found = noise_floor(values, view.rng())
         seeds = DASH if found.seeds != found.seeds else f"{found.seeds * scale:.1f}"
         rows.append((one.shown, f"{values.shape[1]:,}", f"{found.halves * scale:.1f}", seeds))

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from robonav_ray.evaluation.comparing.rates import Interval
 from robonav_ray.evaluation.comparing.robustness import relative_area
 from robonav_ray.evaluation.exam_report.figures import dots, sweep_curves
 from robonav_ray.evaluation.exam_report.metrics import DASH
 from robonav_ray.evaluation.exam_report.outcomes import scenario_table
 from robonav_ray.evaluation.exam_report.view import Contestant, ExamView
+from robonav_ray.evaluation.metrics.worst_worlds import DRAW, SHARES, tails_of
+from robonav_ray.evaluation.statistics import Mean
 from robonav_ray.report.document import Block, Cell, Scalar, Section, Strong, Table, paragraph
 
 MAX_PANELS = 15
@@ -148,6 +152,57 @@ def stress_section(view: ExamView) -> Section | None:
     return _points(view, ("stress",), "Stress", "stress")
 
 
+def worst_worlds_section(view: ExamView) -> Section | None:
+    """Return success in the worst worlds; None where no worlds were drawn several times."""
+    rows: list[tuple[str | Cell, ...]] = []
+    records: list[dict[str, Scalar]] = []
+    for one in view.ranked:
+        for entrant in one.entrants:
+            for draws, tails in tails_of(view.table, entrant, view.confidence).items():
+                name, first = view.table.entrants[entrant].name, view.table.scenarios[draws[0]]
+                everyone = np.mean([view.values_of(entrant, s).mean() for s in draws])
+                cells = [f"{mean_percent(tail.success)} of {tail.num_worlds:,}" for tail in tails]
+                rows.append((name, first.stage.replace("_", " "), str(len(draws)), f"{100 * everyone:.1f}%", *cells))
+                records += [
+                    {
+                        "entrant": name,
+                        "stage": first.stage,
+                        "draws": len(draws),
+                        "share": tail.share,
+                        "worlds": tail.num_worlds,
+                        "success": tail.success.value,
+                        "low": tail.success.low,
+                        "high": tail.success.high,
+                    }
+                    for tail in tails
+                ]
+    if not rows:
+        return None
+    table = Table(
+        "worst_worlds",
+        "Success in the worst worlds (CVaR): the first half of the draws finds them, the other half scores them, "
+        "since worlds that are ranked and scored on the same episodes are mostly those of bad luck. In brackets "
+        "intervals over worlds.",
+        ("entrant", "stage", "draws", "all worlds", *(f"worst {share:.0%}" for share in SHARES)),
+        tuple(rows),
+        "llrr" + "r" * len(SHARES),
+        records=tuple(records),
+    )
+    return Section("Worst worlds", (table,))
+
+
+def mean_percent(found: Mean) -> str:
+    """Return a share with its interval, in percent."""
+    if found.value is None:
+        return DASH
+    text = f"{100 * found.value:.1f}%"
+    return (
+        text
+        if found.low is None or found.high is None
+        else f"{text} ({100 * found.low:.1f}{DASH}{100 * found.high:.1f})"
+    )
+
+
 def others_section(view: ExamView) -> Section | None:
     """Return the scenarios of all other families; None where there are none."""
     shown = (
@@ -155,14 +210,15 @@ def others_section(view: ExamView) -> Section | None:
         if view.family("standard")
         else {"robustness", "generalisation", "stress"}
     )
-    families = dict.fromkeys(facts.family for facts in view.table.scenarios if facts.family not in shown)
+    facts = view.table.scenarios
+    families = dict.fromkeys(one.family for one in facts if one.family not in shown and DRAW not in one.changes)
     if not view.family("standard"):
         families = {name: None for name in families if not set(view.family(name)) <= set(view.primary_scenarios)}
     return _points(view, tuple(families), "Other scenarios", "others") if families else None
 
 
 def _points(view: ExamView, families: tuple[str, ...], title: str, name: str) -> Section | None:
-    scenarios = view.family(*families)
+    scenarios = tuple(s for s in view.family(*families) if DRAW not in view.table.scenarios[s].changes)
     if not scenarios:
         return None
     questions = "; ".join(

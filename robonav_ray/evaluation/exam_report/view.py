@@ -20,7 +20,7 @@ from robonav_ray.evaluation.statistics import wilson_interval
 from robonav_ray.records import Outcome
 
 STANDARD = "standard"
-SUCCESS, RETURN = Metric(), Metric("return", "", True, None)
+SUCCESS, RETURN = Metric(is_share=True), Metric("return", "", True, None)
 _SEED = 20_261_130
 
 
@@ -133,16 +133,15 @@ class ExamView:
         standard = self.family(STANDARD)
         return standard or tuple(s for s in range(len(self.table.scenarios)) if self.played(s))
 
-    @cached_property
-    def _worlds(self) -> np.ndarray:
-        return self.table.columns["world"]
-
     def values(self, contestant: Contestant, scenario: int) -> np.ndarray:
         """Return the verdict's metric (S, W) of a contestant, a row per seed, on the worlds that all its seeds
         played.
         """
-        rows = self._common_rows([contestant], scenario)[0]
-        return self._primary[rows]
+        return self.pooled([contestant], [scenario])[0]
+
+    def values_of(self, entrant: int, scenario: int) -> np.ndarray:
+        """Return the verdict's metric (W,) of one policy."""
+        return self._primary[self._rows[entrant, scenario]]
 
     def estimate(self, contestant: Contestant, scenarios: Sequence[int]) -> Interval | None:
         """Return the metric over all worlds of ``scenarios`` with its interval; None when one of them was not
@@ -150,43 +149,56 @@ class ExamView:
         """
         if not scenarios or not all(self.has(contestant, s) for s in scenarios):
             return None
-        values = np.concatenate([self.values(contestant, s) for s in scenarios], axis=1)
-        if len(values) == 1 and self.tells_success:
+        (values,) = self.pooled([contestant], scenarios)
+        if len(values) == 1 and values.dtype == bool:
             count, total = int(values.sum()), values.shape[1]
             return Interval(count / total, *wilson_interval(count, total, self.confidence))
         return mean_over_seeds(values.astype(np.float64), self.rng(), self.confidence)
 
-    def _common_rows(self, contestants: Sequence[Contestant], scenario: int) -> list[np.ndarray]:
-        """Return (S, W) rows of each contestant, in the order of the worlds that all their seeds played."""
-        rows = [[self._rows[entrant, scenario] for entrant in one.entrants] for one in contestants]
-        first = self._worlds[rows[0][0]]
-        if not all(np.array_equal(self._worlds[part], first) for parts in rows for part in parts):
-            common = first
-            for part in (part for parts in rows for part in parts):
-                common = np.intersect1d(common, self._worlds[part])
-            rows = [[part[np.isin(self._worlds[part], common)] for part in parts] for parts in rows]
-        return [np.stack(parts) for parts in rows]
+    def pooled(self, contestants: Sequence[Contestant], scenarios: Sequence[int]) -> list[np.ndarray]:
+        """Return the metric of each contestant on the worlds of ``scenarios`` that all of them played, (S, W).
 
-    def samples(self, pair: tuple[Contestant, Contestant], scenarios: Sequence[int]) -> tuple[Sample, Sample]:
-        """Return the metric of two contestants on the worlds of ``scenarios`` that both played."""
-        parts: list[list[np.ndarray]] = [[], []]
+        A world is one unit: of scenarios that have the same worlds (one stage and seed, as the levels of a disturbance)
+        its mean over them is taken, since its episodes are not independent. Rates stay bool where no world is met
+        twice.
+        """
+        groups: dict[tuple[str, int], list[int]] = {}
         for s in scenarios:
-            if self.has(pair[0], s) and self.has(pair[1], s):
-                for part, rows in zip(parts, self._common_rows(pair, s), strict=True):
-                    part.append(self._primary[rows])
-        first, second = (
-            Sample(
-                one.name, np.concatenate(part, axis=1) if part else np.zeros((one.num_seeds, 0), self._primary.dtype)
-            )
-            for one, part in zip(pair, parts, strict=True)
-        )
-        return first, second
+            if all(self.has(one, s) for one in contestants):
+                facts = self.table.scenarios[s]
+                groups.setdefault((facts.stage, facts.seed), []).append(s)
+        parts: list[list[np.ndarray]] = [[] for _ in contestants]
+        for group in groups.values():
+            for part, rows in zip(parts, self._common_rows(contestants, group), strict=True):
+                values = self._primary[rows]
+                part.append(values[:, 0] if len(group) == 1 else values.mean(1))
+        return [
+            np.concatenate(part, axis=1) if part else np.zeros((one.num_seeds, 0), self._primary.dtype)
+            for one, part in zip(contestants, parts, strict=True)
+        ]
+
+    def _common_rows(self, contestants: Sequence[Contestant], scenarios: Sequence[int]) -> list[np.ndarray]:
+        """Return (S, G, W) rows of each contestant in the G ``scenarios``, for the worlds that all have in common."""
+        world = self.table.columns["world"]
+        rows = [[[self._rows[entrant, s] for s in scenarios] for entrant in one.entrants] for one in contestants]
+        every = [part for seeds in rows for parts in seeds for part in parts]
+        common = world[every[0]]
+        if not all(np.array_equal(world[part], common) for part in every):
+            for part in every:
+                common = np.intersect1d(common, world[part])
+        return [
+            np.stack([np.stack([part[np.isin(world[part], common)] for part in parts]) for parts in seeds])
+            for seeds in rows
+        ]
 
     def comparison(
         self, first: Contestant, second: Contestant, scenarios: Sequence[int], num_claims: int = 1
     ) -> Comparison:
         """Compare two contestants on ``scenarios``; TooFewEpisodesError when they have not enough in common."""
-        one, other = self.samples((first, second), scenarios)
+        one, other = (
+            Sample(contestant.name, values)
+            for contestant, values in zip((first, second), self.pooled([first, second], scenarios), strict=True)
+        )
         return compare(one, other, self.metric, rng=self.rng(), confidence=self.confidence, num_claims=num_claims)
 
     @cached_property

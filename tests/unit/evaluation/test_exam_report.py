@@ -179,6 +179,31 @@ def test_pictures_of_failures_are_shown_when_they_are_of_this_exam(tmp_path: Pat
         find_beside(folder, table)
 
 
+def test_a_world_that_is_met_at_several_levels_is_one_unit() -> None:
+    exam = made_up_exam(50, ("dwa", "orca"), families=("robustness",))
+    view = ExamView(exam)
+    (found,) = view.comparisons.values()
+    assert (found.num_worlds, found.test) == (50, "a paired t test")
+    mean = np.mean([(exam.cell(1, s).outcome == 1) for s in range(24)], axis=0)
+    (pooled,) = view.pooled(view.contestants[1:], range(24))
+    assert np.allclose(pooled[0], mean)
+    (shown,) = [block for block in exam_document(exam).front if isinstance(block, Shown)]
+    assert "points" in shown.figures[0][1]
+
+
+def test_draws_of_the_same_worlds_show_the_worst_ones() -> None:
+    exam = made_up_exam(60, ("dwa", "orca"), families=("standard",))
+    scenarios = tuple(
+        replace(facts, stage="full_challenge", family="own", changes={"draw": i} if i else {})
+        for i, facts in enumerate(exam.scenarios)
+    )
+    document = exam_document(replace(exam, scenarios=scenarios))
+    (table,) = [table for table in document.tables() if table.name == "worst_worlds"]
+    assert [row["entrant"] for row in table.records] == ["orca", "orca", "dwa", "dwa"]
+    assert [row["worlds"] for row in table.records][:2] == [1, 6]
+    assert "Other scenarios" not in [section.title for section in document.sections]
+
+
 def test_one_entrant_alone_has_a_report_too() -> None:
     document = exam_document(made_up_exam(30, ("dwa",), families=("standard",)))
     (shown,) = [block for block in document.front if isinstance(block, Shown)]
