@@ -42,11 +42,13 @@ PROGRAMS = {
     "chaos": Program("proofs.chaos.program", "break a training on purpose, and judge by the promises"),
     "crowdnav_orca": Program("proofs.studies.crowdnav_orca", "the published ORCA row of CrowdNav, in these worlds"),
     "feasibility": Program("proofs.studies.feasibility", "how many worlds a planner wins that sees everything"),
+    "judge_planners": Program("proofs.studies.judge_planners", "every planner on held-out worlds, tuned and untuned"),
     "promises": Program("proofs.chaos.stops_and_kills", "stops and kills of the driver, tried on real runs"),
     "prove_cluster": Program("proofs.chaos.cluster_job", "a cluster, a job, a node killed, another added"),
     "reproduce": Program("proofs.reproduction.program", "run published results again and compare"),
     "study_policy": Program("proofs.studies.policy", "what decides the policy's quality on the last stage"),
     "study_presets": Program("proofs.studies.presets", "every preset on environments that are not ours"),
+    "tune_planners": Program("proofs.studies.tune_planners", "settings with which a planner wins more worlds"),
 }
 
 

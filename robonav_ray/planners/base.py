@@ -11,10 +11,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from robonav_ray.planners.apf import ApfPlanner
 from robonav_ray.planners.commands import PlannerError
+from robonav_ray.planners.dwa import DwaPlanner
 from robonav_ray.planners.lookahead import LookaheadPlanner
+from robonav_ray.planners.mppi import MppiPlanner
 from robonav_ray.planners.orca import OrcaPlanner
+from robonav_ray.planners.orca_lidar import OrcaLidarPlanner
 from robonav_ray.planners.simple import GoToGoalPlanner, RandomPlanner, StopAndGoPlanner
+from robonav_ray.planners.social_force import SocialForcePlanner
 from robonav_ray.planners.tuned import TUNED, Tuning
 from robonav_ray.worlds.batched import BatchedWorlds
 
@@ -68,6 +73,11 @@ PLANNERS: dict[str, PlannerSpec] = {
         _spec("random", RandomPlanner, "any action, by chance"),
         _spec("go_to_goal", GoToGoalPlanner, "straight to the goal, through everything"),
         _spec("stop_and_go", StopAndGoPlanner, "straight to the goal, and stands while something is in the way"),
+        _spec("apf", ApfPlanner, "artificial potential field (Khatib 1986)"),
+        _spec("orca_lidar", OrcaLidarPlanner, "ORCA among circles clustered from the scan and tracked"),
+        _spec("dwa", DwaPlanner, "dynamic window with the critics of Nav2's DWB (Fox et al. 1997)"),
+        _spec("mppi", MppiPlanner, "model predictive path integral control (Williams et al. 2017)"),
+        _spec("social_force", SocialForcePlanner, "social force model (Helbing and Molnar 1995)"),
         _spec("orca", OrcaPlanner, "optimal reciprocal collision avoidance (van den Berg et al. 2011)"),
         _spec("lookahead", LookaheadPlanner, "searches pairs of commands among circles whose ways it knows"),
     )
@@ -105,6 +115,8 @@ def make_planner(name: str, worlds: BatchedWorlds, **settings: Any) -> Planner:
         known = ", ".join(spec.defaults) or "none"
         raise PlannerError(f"planner {spec.name}: there is no setting {unknown[0]!r}; its settings are {known}")
     for key, value in settings.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise PlannerError(f"planner {spec.name}: {key} must be a finite number, got {value!r}")
+        wants_bool = isinstance(spec.defaults[key], bool)
+        if isinstance(value, bool) != wants_bool or not isinstance(value, int | float) or not math.isfinite(value):
+            wanted = "true or false" if wants_bool else "a finite number"
+            raise PlannerError(f"planner {spec.name}: {key} must be {wanted}, got {value!r}")
     return spec.make(worlds, **{**found, **settings})

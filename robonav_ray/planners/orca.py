@@ -5,39 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.planners.commands import Driver, PlannerError, last_command
+from robonav_ray.planners.neighbors import gather_others
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
-from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
-from robonav_ray.worlds.kernels.obstacles import NEIGHBOR_DISTANCE_2, ORCA_MARGIN
-from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, insert_neighbor, orca_velocity
+from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
+from robonav_ray.worlds.kernels.obstacles import ORCA_MARGIN
+from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, orca_velocity
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
 
 
 @kernel
-def _gather(robot, lane, circle, circle_kind, world, radius, margin, share, neighbor, w, r):
-    """Collect the circles and robots that robot (w, r) avoids, nearest first; return how many."""
-    num, x, y = 0, robot[w, r, lay.X], robot[w, r, lay.Y]
-    for j in range(world[w, lay.NUM_CIRCLES]):
-        ox, oy = circle[w, lay.C_X, j], circle[w, lay.C_Y, j]
-        d2 = (ox - x) * (ox - x) + (oy - y) * (oy - y)
-        if d2 < NEIGHBOR_DISTANCE_2:
-            part = F1 if circle_kind[w, lay.KIND, j] == lay.STATIC else share
-            vx, vy = circle[w, lay.C_VX, j], circle[w, lay.C_VY, j]
-            num = insert_neighbor(neighbor, num, d2, ox, oy, vx, vy, circle[w, lay.C_RADIUS, j] + margin, part)
-    for q in range(robot.shape[1]):
-        if q != r and lane[w, q, lay.ENDED] == 0:
-            ox, oy = robot[w, q, lay.X], robot[w, q, lay.Y]
-            d2 = (ox - x) * (ox - x) + (oy - y) * (oy - y)
-            num = insert_neighbor(
-                neighbor, num, d2, ox, oy, robot[w, q, lay.VX], robot[w, q, lay.VY], radius + margin, HALF
-            )
-    return num
-
-
-@kernel
-def _orca_commands(state, const, level, margin, share, horizon, gain, neighbor, line, command):
+def _orca_commands(state, params, margin, share, horizon, gain, neighbor, line, command):
     """Write the command (N, R, 2) of every robot: the ORCA velocity, steered towards by a unicycle."""
-    robot, lane, goal = state.robot, state.lane, state.goal
+    robot, lane, goal, const, level = state.robot, state.lane, state.goal, params.const, params.level
     half = const[lay.HALF_SIDE] if const[lay.WALLS] > F0 else F0
     for w in range(robot.shape[0]):
         num_goals = np.int64(level[state.world[w, lay.LEVEL], NUM_GOALS])
@@ -46,22 +26,13 @@ def _orca_commands(state, const, level, margin, share, horizon, gain, neighbor, 
             g = min(np.int64(lane[w, r, lay.GOAL_INDEX]), num_goals - 1)
             dx, dy = goal[w, r, g, lay.G_X] - x, goal[w, r, g, lay.G_Y] - y
             scale = top / max(np.sqrt(dx * dx + dy * dy), F1)
-            num = _gather(
-                robot,
-                lane,
-                state.circle,
-                state.circle_kind,
-                state.world,
-                const[lay.RADIUS],
-                margin,
-                share,
-                neighbor,
-                w,
-                r,
-            )
-            radius, dt = const[lay.RADIUS] + margin, const[lay.DT]
+            radius, dt = const[lay.RADIUS], const[lay.DT]
+            num = gather_others(
+                robot, lane, state.circle, state.circle_kind, state.world, params.wall, radius, margin, share, neighbor,
+                w, r,
+            )  # fmt: skip
             vx, vy, wx, wy = robot[w, r, lay.VX], robot[w, r, lay.VY], dx * scale, dy * scale
-            ux, uy = orca_velocity(x, y, vx, vy, radius, wx, wy, top, neighbor, num, half, horizon, dt, line)
+            ux, uy = orca_velocity(x, y, vx, vy, radius + margin, wx, wy, top, neighbor, num, half, horizon, dt, line)
             c, s = robot[w, r, lay.COS], robot[w, r, lay.SIN]
             ahead, left = c * ux + s * uy, c * uy - s * ux
             if const[lay.HOLONOMIC] > F0:
@@ -95,19 +66,15 @@ class OrcaPlanner:
         self.worlds = worlds
         self._driver = Driver(worlds)
         self._args = tuple(np.float32(v) for v in (float(ORCA_MARGIN) + safety_space_m, share, horizon_s, heading_gain))
-        rows = worlds.max_circles + worlds.num_robots + 1
+        rows = worlds.max_circles + worlds.num_robots + len(worlds.params.wall) + 1
         self._neighbor = np.zeros((rows, NEIGHBOR_COLS), np.float32)
         self._line = np.zeros((2, rows + 4, 4), np.float32)
         self._command = np.zeros((worlds.num_worlds, worlds.num_robots, 2), np.float32)
 
     def command(self) -> np.ndarray:
-        """Return (L, 2) float32 commands in SI units for ``BatchedWorlds.step_command``; overwritten by the next
-        call.
-        """
-        params = self.worlds.params
-        _orca_commands(
-            self.worlds.state, params.const, params.level, *self._args, self._neighbor, self._line, self._command
-        )
+        """Return (L, 2) float32 commands in SI units for ``step_command``; overwritten by the next call."""
+        worlds = self.worlds
+        _orca_commands(worlds.state, worlds.params, *self._args, self._neighbor, self._line, self._command)
         return self._command.reshape(-1, 2)
 
     def act(self, obs: np.ndarray | None = None) -> np.ndarray:

@@ -19,10 +19,68 @@ class Tuning:
     """Worlds, number of tries, and success before and after."""
 
 
+_WORLDS = "300 worlds of standard stage 4, seed 4,000,037"
+
 TUNED: dict[str, Tuning] = {
+    "stop_and_go": Tuning(
+        {"stop_m": 1.6, "side_m": 0.0, "heading_gain": 6.0},
+        f"31 tries on {_WORLDS}, then on 1,000: .279 success",
+    ),
+    "apf": Tuning(
+        {"repulsion": 0.4, "influence_m": 1.5, "swirl": 0.5, "heading_gain": 6.0},
+        f"46 tries on {_WORLDS}, then on 1,000: .719 success",
+    ),
+    "orca_lidar": Tuning(
+        {
+            "safety_space_m": 0.1,
+            "share": 0.75,
+            "horizon_s": 2.0,
+            "heading_gain": 6.0,
+            "noise_m": 0.02,
+            "acceleration": 2.0,
+        },
+        f"110 tries on {_WORLDS}, then on 1,000: .834 success",
+    ),
+    "dwa": Tuning(
+        {
+            "sim_time_s": 1.6,
+            "step_s": 0.2,
+            "first_s": 0.4,
+            "second_s": 1.0,
+            "base_obstacle": 0.0,
+            "goal_dist": 4.0,
+            "goal_align": 2.0,
+            "path_dist": 0.5,
+            "path_align": 0.0,
+            "forward_point_distance_m": 0.8,
+            "predicts": True,
+            "growth_m_per_s": 0.06,
+            "margin_m": 0.2,
+            "nearness": 16.0,
+            "way": 4.0,
+            "acceleration": 0.5,
+        },
+        f"some 40 tries on 200 of them, then 11 on {_WORLDS}: .897 success",
+    ),
+    "mppi": Tuning(
+        {
+            "horizon_s": 2.4,
+            "temperature": 0.2,
+            "goal_dist": 8.0,
+            "goal_align": 2.0,
+            "margin_m": 0.5,
+            "nearness": 16.0,
+            "acceleration": 2.0,
+        },
+        f"13 tries on {_WORLDS}: .913 success",
+    ),
+    "social_force": Tuning(
+        {"fall_off_m": 0.5, "relaxation_s": 0.2, "sight": 0.25, "lead_s": 0.5, "heading_gain": 6.0},
+        f"63 tries on {_WORLDS}: .663 success",
+    ),
     "orca": Tuning(
-        {"safety_space_m": 0.05, "share": 1.0, "horizon_s": 2.0},
-        "by hand on seed 0, standard stage 4: nobody avoids the robot, so that it takes on the whole avoidance",
+        {"safety_space_m": 0.05, "share": 1.0, "horizon_s": 1.5},
+        f"30 tries on {_WORLDS}, then on 1,000: .899 success",
     ),
 }
-"""By the planner's name; a planner without an entry has nothing to tune."""
+"""By the planner's name; a planner without an entry has nothing to tune, or was not tuned (``lookahead``)."""

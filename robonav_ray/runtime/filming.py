@@ -16,10 +16,11 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.errors import UserError
+from robonav_ray.planners.base import make_planner
 from robonav_ray.runs.task import Task
 from robonav_ray.worlds.make import make_vector_env
 from robonav_ray.worlds.pictures.film import save_gif
-from robonav_ray.worlds.play import HOLD_S, film_episodes, play_window
+from robonav_ray.worlds.play import HOLD_S, film_episodes, film_world, play_window, show_world, single_world
 
 Act = Callable[[np.ndarray], np.ndarray]
 MAX_FRAMES = 1_000
@@ -58,6 +59,27 @@ def show_window(policy: Policy, config: RunConfig, task: Task, *, level: int, se
         DependencyNotInstalled: Without pygame-ce.
     """
     play_window(policy.greedy, **_shown(config, task, level, seed))
+
+
+def draw_planner(
+    path: Path, name: str, config: RunConfig, task: Task, *, level: int, num_episodes: int, seed: int = 7
+) -> int:
+    """As ``draw_gif``, with the planner ``name`` in place of a policy, in our own worlds.
+
+    Raises:
+        PlannerError: When there is no such planner, or it cannot drive these worlds.
+    """
+    worlds = single_world(config.env, task.levels, level, seed, config.algo.gamma)
+    act = make_planner(name, worlds).act
+    title = f"{task.stage_names[level]}, {name}"
+    frames = film_world(act, worlds, level=level, num_episodes=num_episodes, title=title)
+    return save_gif(frames, path, fps=round(1 / config.env.world.dt_s))
+
+
+def show_planner(name: str, config: RunConfig, task: Task, *, level: int, seed: int) -> None:
+    """As ``show_window``, with the planner ``name`` in place of a policy; raises as ``draw_planner`` does, too."""
+    worlds = single_world(config.env, task.levels, level, seed, config.algo.gamma)
+    show_world(make_planner(name, worlds).act, worlds, level=level, title=f"{task.stage_names[level]}, {name}")
 
 
 class _Shown(TypedDict):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robonav_ray.verbs.arguments import Run, WhichCheckpoint, which_checkpoint
+from robonav_ray.verbs.arguments import WhichCheckpoint, which_checkpoint
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ _OF_A_CASE = ("run", "output", "seed", "case", "exam", "trust", "json")
 @app.command(epilog="Example: `robonav play runs/curriculum-20261122-181500 --stage full_challenge --output robot.gif`")
 def play(
     ctx: typer.Context,
-    run: Run,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            help="A run directory or one of its checkpoints, or the URI of either; may be left out with --planner."
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="GIF to write (default: play.gif in the run directory).")] = None,
     window: Annotated[
         bool, typer.Option("--window", help="Show a window instead (needs `pip install robonav_ray[human]`).")
@@ -46,12 +51,16 @@ def play(
     trust: Annotated[
         bool, typer.Option("--trust", help="With --case: open other libraries' policies, which runs code in them.")
     ] = False,
+    planner: Annotated[
+        str | None, typer.Option(help="Let a planner drive instead, e.g. dwa, or dwa:default as it comes untuned.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Watch the policy of a run drive: as a GIF, or in a window."""
+    """Watch the policy of a run drive, or a planner: as a GIF, or in a window."""
     from robonav_ray.config.load import ConfigError
     from robonav_ray.runs.faults import told_beside
     from robonav_ray.runs.located import located, refuse_uri
+    from robonav_ray.verbs.play_planner import play_planner
 
     if case is not None:
         from robonav_ray.verbs.play_case import play_case
@@ -66,6 +75,12 @@ def play(
     if window and json:
         raise ConfigError("--json goes with a GIF; leave it away together with --window")
     refuse_uri(output, "--output", "the film of a run in a storage is written to the folder that you are in")
+    if planner is not None:
+        if checkpoint is not None:
+            raise ConfigError("--checkpoint would be ignored: a planner has none; leave it out")
+        raise typer.Exit(play_planner(planner, run, output, window, stage, episodes, seed, json))
+    if run is None:
+        raise ConfigError("name the run whose policy shall drive, or a planner with --planner")
     with located(run, which=which_checkpoint(checkpoint)) as found, told_beside(found.run):
         if window:
             _show_window(found, output, stage, seed)
@@ -92,31 +107,23 @@ def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed
 
 
 def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: int, seed: int, json: bool) -> int:
-    from robonav_ray.config.load import ConfigError
-    from robonav_ray.files.plain_files import check_replaceable
-    from robonav_ray.runs.located import refuse_unwritable
     from robonav_ray.runtime.filming import draw_gif
-    from robonav_ray.runtime.signals import EXIT_RESUME, stop_on_signals
-    from robonav_ray.runtime.watching import EvaluationStopped, stopped_at_once
+    from robonav_ray.runtime.signals import EXIT_RESUME
     from robonav_ray.tracking.fanout import keep_files
+    from robonav_ray.verbs.play_planner import write_film
 
     screen = screen_beside(json)
     level, task, policy = _chosen(found, stage)
+    config = found.run.config
     name = f"play-{f'stage{level}-' * task.has_stages}seed{seed}.gif"
     target = output or (found.run.path / name if found.uri is None else Path(f"{found.run.path.name}-{name}"))
-    refuse_unwritable(target.parent, "--output")
-    check_replaceable(target)
-    if target.is_symlink():
-        raise ConfigError(f"--output {target}: is a link; name the file itself")
-    with stop_on_signals(needs_reader=False) as stop:
-        try:
-            with stopped_at_once(stop):
-                num_frames = draw_gif(
-                    target, policy, found.run.config, task, level=level, num_episodes=episodes, seed=seed
-                )
-        except EvaluationStopped:
-            screen.print("the film was stopped, and nothing is written")
-            return EXIT_RESUME
+    num_frames = write_film(
+        target,
+        lambda: draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed),
+        screen,
+    )
+    if num_frames is None:
+        return EXIT_RESUME
     if found.uri is None:
         keep_files(found.run.config.tracking, found.run.path, found.checkpoint.counters.env_steps, [target])
     screen.print(f"written: {target} ({num_frames:,} pictures)")

@@ -33,9 +33,16 @@ def film_episodes(
     """Yield one picture (H, W, 3) uint8 per step of episodes 0, 1, ... of world 0 under ``seed``; the last one of each
     stays a while.
     """
+    worlds = single_world(env, levels, level, seed, gamma)
+    yield from film_world(act, worlds, level=level, num_episodes=num_episodes, size_px=size_px, title=title)
+
+
+def film_world(
+    act: Act, worlds: BatchedWorlds, *, level: int, num_episodes: int = 3, size_px: int = 480, title: str = ""
+) -> Iterator[np.ndarray]:
+    """As ``film_episodes``, in a world of ``single_world`` that ``act`` may know."""
     if num_episodes < 1:
         raise ValueError(f"num_episodes must be at least 1, got {num_episodes}")
-    worlds = _single_world(env, levels, level, seed, gamma)
     renderer = SceneRenderer(size_px, title, max_steps=worlds.levels[level].max_steps)
     hold = round(HOLD_S / worlds.config.dt_s)
     for _ in range(num_episodes):
@@ -83,10 +90,24 @@ def play_window(
     Keys: space halts and goes on, n takes the next episode, q or escape quits (as closing the window does).
     ``num_episodes`` None goes on for ever. DependencyNotInstalled, with what to install, when pygame-ce is missing.
     """
+    worlds = single_world(env, levels, level, seed, gamma)
+    return show_world(act, worlds, level=level, num_episodes=num_episodes, size_px=size_px, title=title, speed=speed)
+
+
+def show_world(
+    act: Act,
+    worlds: BatchedWorlds,
+    *,
+    level: int,
+    num_episodes: int | None = None,
+    size_px: int = 720,
+    title: str = "",
+    speed: float = 1.0,
+) -> int:
+    """As ``play_window``, in a world of ``single_world`` that ``act`` may know."""
     if speed <= 0.0:
         raise ValueError(f"speed must be above 0, got {speed}")
     window = Window(f"{title or 'robonav_ray'}   (space: pause, n: next, q: quit)")
-    worlds = _single_world(env, levels, level, seed, gamma)
     renderer = SceneRenderer(size_px, title, max_steps=worlds.levels[level].max_steps)
     fps, begun = speed / worlds.config.dt_s, 0
     try:
@@ -98,7 +119,8 @@ def play_window(
     return begun
 
 
-def _single_world(env: EnvConfig | WorldLike, levels: LevelsLike, level: int, seed: int, gamma: float) -> BatchedWorlds:
+def single_world(env: EnvConfig | WorldLike, levels: LevelsLike, level: int, seed: int, gamma: float) -> BatchedWorlds:
+    """Return world 0 under ``seed``, which begins its next episode under ``level``."""
     world = as_world(env)
     worlds = BatchedWorlds(world, as_levels(levels, world), 1, seed, gamma)
     worlds.set_level(level)

@@ -1,0 +1,114 @@
+"""The social force model (Helbing and Molnar 1995) as the robot, by the true state of everything around it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robonav_ray.planners.commands import Driver, PlannerError, last_command
+from robonav_ray.planners.neighbors import gather_others
+from robonav_ray.worlds.batched import BatchedWorlds
+from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
+from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
+from robonav_ray.worlds.kernels.randomization import NUM_GOALS
+
+_TINY = np.float32(1e-6)
+_WALL_FALL_OFF_M = np.float32(0.1)
+"""Walls push less far than others: a goal may lie beside one."""
+
+
+@kernel
+def _push(neighbor, num, x, y, wx, wy, radius, strength, fall_off, sight, lead):
+    """Return the acceleration away from all ``neighbor`` rows, each where it will be in ``lead`` s.
+
+    What lies behind the wanted direction (wx, wy) counts ``sight`` as much as what lies ahead.
+    """
+    ax, ay = F0, F0
+    for n in range(num):
+        dx, dy = x - neighbor[n, 1] - lead * neighbor[n, 3], y - neighbor[n, 2] - lead * neighbor[n, 4]
+        distance = max(np.sqrt(dx * dx + dy * dy), _TINY)
+        ahead = -(dx * wx + dy * wy) / distance
+        seen = sight + (F1 - sight) * HALF * (F1 + ahead)
+        size = seen * strength * np.exp((radius + neighbor[n, 5] - distance) / fall_off) / distance
+        ax, ay = ax + size * dx, ay + size * dy
+    return ax, ay
+
+
+@kernel
+def _wall_push(x, y, room, strength, fall_off):
+    """Return the acceleration away from the arena's walls; ``room``: how far the centre can go from the middle."""
+    ax = strength * (np.exp(-(room + x) / fall_off) - np.exp(-(room - x) / fall_off))
+    ay = strength * (np.exp(-(room + y) / fall_off) - np.exp(-(room - y) / fall_off))
+    return ax, ay
+
+
+@kernel
+def _commands(state, params, strength, fall_off, relaxation, sight, lead, gain, neighbor, command):
+    """Write the command (N, R, 2) of every robot: the velocity at which its forces balance, or towards it."""
+    robot, lane, goal, const, level = state.robot, state.lane, state.goal, params.const, params.level
+    radius, top = const[lay.RADIUS], const[lay.MAX_SPEED]
+    for w in range(robot.shape[0]):
+        num_goals = np.int64(level[state.world[w, lay.LEVEL], NUM_GOALS])
+        for r in range(robot.shape[1]):
+            x, y = robot[w, r, lay.X], robot[w, r, lay.Y]
+            g = min(np.int64(lane[w, r, lay.GOAL_INDEX]), num_goals - 1)
+            dx, dy = goal[w, r, g, lay.G_X] - x, goal[w, r, g, lay.G_Y] - y
+            distance = max(np.sqrt(dx * dx + dy * dy), _TINY)
+            wx, wy = dx / distance, dy / distance
+            num = gather_others(
+                robot, lane, state.circle, state.circle_kind, state.world, params.wall, radius, F0, F1, neighbor, w, r
+            )  # fmt: skip
+            ax, ay = _push(neighbor, num, x, y, wx, wy, radius, strength, fall_off, sight, lead)
+            if const[lay.WALLS] > F0:
+                bx, by = _wall_push(x, y, const[lay.HALF_SIDE] - radius, strength, _WALL_FALL_OFF_M)
+                ax, ay = ax + bx, ay + by
+            speed = top * min(distance, F1)  # slower within the last metre, as the others
+            ux, uy = speed * wx + relaxation * ax, speed * wy + relaxation * ay
+            scale = top / max(np.sqrt(ux * ux + uy * uy), top)
+            c, s = robot[w, r, lay.COS], robot[w, r, lay.SIN]
+            ahead, left = scale * (c * ux + s * uy), scale * (c * uy - s * ux)
+            if const[lay.HOLONOMIC] > F0:
+                command[w, r, 0], command[w, r, 1] = ahead, left
+            else:
+                command[w, r, 0], command[w, r, 1] = max(ahead, F0), gain * np.arctan2(left, ahead)
+
+
+class SocialForcePlanner:
+    """Drives every robot of ``worlds`` as a pedestrian of the social force model.
+
+    It asks for the velocity at which the forces balance, so that a coarse action set does not hold it at a crawl.
+    The defaults are Helbing and Molnar's: a push of ``strength`` (m/s^2) at contact that falls off over ``fall_off_m``,
+    ``relaxation_s`` to the wanted velocity, and half the weight (``sight``) for what is behind. ``lead_s`` lets the
+    push come from where others will be.
+    """
+
+    knows = "true state"
+
+    def __init__(
+        self,
+        worlds: BatchedWorlds,
+        strength: float = 7.0,
+        fall_off_m: float = 0.3,
+        relaxation_s: float = 0.5,
+        sight: float = 0.5,
+        lead_s: float = 0.0,
+        heading_gain: float = 4.0,
+    ) -> None:
+        """Drive ``worlds``, whose state is read at every call; PlannerError for a setting that is out of range."""
+        if min(fall_off_m, relaxation_s, heading_gain) <= 0.0 or strength < 0.0 or lead_s < 0.0 or not 0 <= sight <= 1:
+            raise PlannerError(
+                "planner social_force: fall_off_m, relaxation_s and heading_gain must be above 0, strength and lead_s "
+                "at least 0, and sight in [0, 1]"
+            )
+        self._worlds, self._driver = worlds, Driver(worlds)
+        numbers = (strength, fall_off_m, relaxation_s, sight, lead_s, heading_gain)
+        self._args = tuple(np.float32(v) for v in numbers)
+        rows = worlds.max_circles + worlds.num_robots + len(worlds.params.wall) + 1
+        self._neighbor = np.zeros((rows, NEIGHBOR_COLS), np.float32)
+        self._command = np.zeros((worlds.num_worlds, worlds.num_robots, 2), np.float32)
+
+    def act(self, obs: np.ndarray | None = None) -> np.ndarray:
+        """Return actions; ``obs`` is not looked at (the true state is)."""
+        del obs
+        _commands(self._worlds.state, self._worlds.params, *self._args, self._neighbor, self._command)
+        return self._driver.action(self._command.reshape(-1, 2), last_command(self._worlds))
