@@ -1,7 +1,6 @@
 """The PDF by typst: the document as JSON into our own template, PDF/A-2b, the same bytes for the same document.
 
-The template takes no package, so that no network is asked; texts come through ``sys_inputs`` and stay texts, whatever
-they hold.
+The template takes no package, so that no network is asked; texts come through ``sys_inputs`` and are never run as code.
 """
 
 from __future__ import annotations

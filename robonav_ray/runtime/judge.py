@@ -244,10 +244,10 @@ def evaluate_run(
     checkpoint: Checkpoint,
     config: RunConfig,
     console: Screen,
-    levels: tuple[int, ...] | None,
+    stages: tuple[int, ...] | None,
     stop: StopRequest | None = None,
 ) -> EvaluationReport:
-    """Play ``evaluation.num_episodes`` greedy episodes on every one of ``levels`` (None: all).
+    """Play ``evaluation.num_episodes`` greedy episodes on every one of ``stages`` (None: all).
 
     Raises:
         EvaluationStopped: As soon as ``stop`` asks for it.
@@ -258,10 +258,10 @@ def evaluate_run(
         policy = load_policy(checkpoint, config, task)
         metrics = find_metrics(config.evaluation.metrics)
         with EvaluationWatch(console, stop) as watch:
-            for level in checked_levels(task, levels):
-                name = task.shown_name(level)
+            for stage in checked_levels(task, stages):
+                name = task.shown_name(stage)
                 show = watch.begin(f"evaluating {name}", config.evaluation.num_episodes)
-                table = judge_stage(policy, config, task, level, show)
+                table = judge_stage(policy, config, task, stage, show)
                 confidence = config.evaluation.confidence
                 reports.append(StageReport(name, summarize(table, confidence), own_means(metrics, table, confidence)))
     knows = "lidar only" if config.env.world.observation == "lidar" else "true state"

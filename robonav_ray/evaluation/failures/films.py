@@ -36,7 +36,7 @@ def _sheets(panels: list[list[np.ndarray]], num: int) -> Iterator[np.ndarray]:
         moment = [panel[max(0, len(panel) - num + k)] for panel in panels]
         frame = contact_sheet(moment, len(moment), min(_COLUMNS, len(moment)))
         yield frame
-    for _ in range(round(HOLD_S * num / FILM_S)):  # as long in seconds, whatever a step takes
+    for _ in range(round(HOLD_S * num / FILM_S)):  # as long in seconds for any duration of a step
         yield frame
 
 

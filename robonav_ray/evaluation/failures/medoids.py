@@ -1,4 +1,4 @@
-"""k-medoids, small and deterministic: the same points give the same clusters, whatever their number says."""
+"""k-medoids, small and deterministic: the same points give the same clusters, for every number of clusters."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def write_page(path: Path, title: str, episodes: Sequence[Shown]) -> None:
 
 
 def script_json(value: Any) -> str:
-    """Return JSON that stays inside of a script element whatever its texts hold: ASCII, no ``<``, ``>`` and ``&``."""
+    """Return JSON that stays inside of a script element with every text: ASCII, no ``<``, ``>`` and ``&``."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 

@@ -1,4 +1,4 @@
-"""Cells as tasks of Ray, on whatever nodes there are; what they return is kept here."""
+"""Cells as tasks of Ray, on all nodes that there are; their results are kept here."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from that.
                --> RUN/checkpoints.json: judgements, the best, numbered ones
 
 The thread has a policy, worlds and random streams of its own, so the training's bits are the same with it and without.
-It works for SHARE of the time at most, whatever an env step takes, and the checkpoints that are made for it take
+It works for SHARE of the time at most, for any duration of an env step, and the checkpoints that are made for it take
 SAVE_SHARE.
 """
 
