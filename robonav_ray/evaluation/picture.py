@@ -203,7 +203,10 @@ def _draw_judgements(axes: Any, curves: Curves, *, told_success: bool) -> None:
     judged = [j for j in curves.judgements if (j.success_frac is not None) == told_success]
     if not judged:
         return
-    steps, style = [j.env_steps for j in judged], {"color": VIOLET, "markersize": 5, "linewidth": 1.2, "zorder": 3}
+    steps, style = (
+        [j.env_steps for j in judged],
+        {"color": VIOLET, "markersize": 5, "linewidth": 1.2, "zorder": 3, "clip_on": False},
+    )
     if not told_success:
         axes.plot(steps, [j.return_mean for j in judged], "o-", label="held-out return", **style)
         return
