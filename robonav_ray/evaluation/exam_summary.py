@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from robonav_ray.evaluation.episodes import EpisodeTable
+from robonav_ray.evaluation.exam_report.front import verdict_lines
 from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.evaluation.metrics.registry import OWN
 from robonav_ray.evaluation.metrics.worst_worlds import tails_of
@@ -56,6 +57,8 @@ def print_exam(table: ExamTable, screen: Screen) -> None:
         for name in (name for name in table.columns if name.startswith(OWN)):
             screen.print(f"{name.removeprefix(OWN)} of {_where(table, e, s)}: {_mean_text(table.cell(e, s), name)}")
     screen.print(_caption(table), style="dim italic", soft_wrap=False)
+    for line, style in zip(verdict_lines(table), ("bold", ""), strict=False):
+        screen.print(line, style=style, soft_wrap=False)
 
 
 def to_dict(table: ExamTable) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from robonav_ray.evaluation.comparing import verdict as judged
 from robonav_ray.evaluation.comparing import words
-from robonav_ray.evaluation.comparing.verdict import Comparison
+from robonav_ray.evaluation.comparing.verdict import Comparison, TooFewEpisodesError
 from robonav_ray.evaluation.exam_report.figures import forest
 from robonav_ray.evaluation.exam_report.view import Contestant, ExamView
+from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.report.document import Block, Cell, Paragraph, Strong, Table, Tone, Verdict, paragraph
 
 TONES: dict[judged.Verdict, Tone] = {
@@ -58,6 +59,18 @@ def front_page(view: ExamView) -> tuple[Block, ...]:
     if note := _knowledge(view.contestants):
         blocks.append(note)
     return tuple(blocks)
+
+
+def verdict_lines(table: ExamTable) -> list[str]:
+    """Return the verdict of an exam for a terminal: who is better, and the figures of the closest pair; none for one
+    entrant, or for too few episodes.
+    """
+    view = ExamView(table)
+    try:
+        shown = _verdict(view)
+    except TooFewEpisodesError as error:
+        return [str(error)]
+    return [shown.headline, shown.text] if shown.figures else []
 
 
 def _knowledge(contestants: Sequence[Contestant]) -> Paragraph | None:
