@@ -143,12 +143,13 @@ def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, con
     near, moving, ttc, what = FAR, FAR, FAR, NOTHING
     for j in range(world[w, NUM_CIRCLES]):
         dx, dy, reach = circle[w, C_X, j] - x, circle[w, C_Y, j] - y, circle[w, C_RADIUS, j] + radius
-        gap = np.sqrt(dx * dx + dy * dy) - reach
-        ttc = min(ttc, time_to_collision(dx, dy, circle[w, C_VX, j] - vx, circle[w, C_VY, j] - vy, reach))
-        if kind[w, KIND, j] != STATIC:
-            moving = min(moving, gap)
-        if gap < near:
-            near, what = gap, j
+        ux, uy, d2 = circle[w, C_VX, j] - vx, circle[w, C_VY, j] - vy, dx * dx + dy * dy
+        if (dx * ux + dy * uy < F0) | (d2 <= reach * reach):  # no call for what goes away
+            ttc = min(ttc, time_to_collision(dx, dy, ux, uy, reach))
+        gap = np.sqrt(d2) - reach
+        moving = min(moving, gap if kind[w, KIND, j] != STATIC else FAR)
+        what = j if gap < near else what
+        near = min(near, gap)
     for q in range(robot.shape[1]):
         if q != r and not parked[i - r + q]:
             dx, dy, reach = robot[w, q, X] - x, robot[w, q, Y] - y, radius + radius
