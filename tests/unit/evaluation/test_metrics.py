@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,6 +51,7 @@ def three_episodes(**changes) -> EpisodeTable:
     return EpisodeTable(**(facts | changes))
 
 
+PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 EXPECTED = {
     "success": (1, 0, 0),
     "collision": (0, 1, 0),
@@ -92,6 +94,11 @@ def test_the_registry_is_whole():
         assert metric.of.__doc__
         if metric.is_rate:
             assert metric.unit == "frac"
+
+
+def test_the_page_has_them_all():
+    rows = [f"| `{m.name}` | {m.says} | {m.unit or '-'} | {m.direction} |" for m in METRICS.values()]
+    assert [line for line in PAGE.read_text().splitlines() if line.startswith("| `")] == rows
 
 
 @pytest.mark.parametrize("name", EXPECTED)
