@@ -33,7 +33,7 @@ class GoalSight:
 
 
 class ScanSight(GoalSight):
-    """Reads scan, goals and twist from lidar observations, with whatever is wrong with them."""
+    """Reads scan, goals and twist from lidar observations, with their noise and faults."""
 
     def __init__(self, worlds: BatchedWorlds, planner: str) -> None:
         """Read observations of ``worlds``; PlannerError where they hold no scan."""

@@ -36,7 +36,7 @@ class NoFilmError(UserError):
 
 
 def draw_gif(
-    path: Path, policy: Policy, config: RunConfig, task: Task, *, level: int, num_episodes: int, seed: int = 7
+    path: Path, policy: Policy, config: RunConfig, task: Task, *, stage: int, num_episodes: int, seed: int = 7
 ) -> int:
     """Let the policy play ``num_episodes`` episodes, write them as one GIF (whole or not at all), and return how many
     pictures it has.
@@ -48,38 +48,38 @@ def draw_gif(
     path.parent.mkdir(parents=True, exist_ok=True)
     if not task.is_native:
         return _film_another(path, policy.greedy, config, task, num_episodes, seed)
-    frames = film_episodes(policy.greedy, num_episodes=num_episodes, **_shown(config, task, level, seed))
+    frames = film_episodes(policy.greedy, num_episodes=num_episodes, **_shown(config, task, stage, seed))
     return save_gif(frames, path, fps=round(1 / config.env.world.dt_s))
 
 
-def show_window(policy: Policy, config: RunConfig, task: Task, *, level: int, seed: int) -> None:
+def show_window(policy: Policy, config: RunConfig, task: Task, *, stage: int, seed: int) -> None:
     """Let the policy drive in a window, in worlds of ours, until the user has enough.
 
     Raises:
         DependencyNotInstalled: Without pygame-ce.
     """
-    play_window(policy.greedy, **_shown(config, task, level, seed))
+    play_window(policy.greedy, **_shown(config, task, stage, seed))
 
 
 def draw_planner(
-    path: Path, name: str, config: RunConfig, task: Task, *, level: int, num_episodes: int, seed: int = 7
+    path: Path, name: str, config: RunConfig, task: Task, *, stage: int, num_episodes: int, seed: int = 7
 ) -> int:
     """As ``draw_gif``, with the planner ``name`` in place of a policy, in our own worlds.
 
     Raises:
         PlannerError: When there is no such planner, or it cannot drive these worlds.
     """
-    worlds = single_world(config.env, task.levels, level, seed, config.algo.gamma)
+    worlds = single_world(config.env, task.levels, stage, seed, config.algo.gamma)
     act = make_planner(name, worlds).act
-    title = f"{task.stage_names[level]}, {name}"
-    frames = film_world(act, worlds, level=level, num_episodes=num_episodes, title=title)
+    title = f"{task.stage_names[stage]}, {name}"
+    frames = film_world(act, worlds, level=stage, num_episodes=num_episodes, title=title)
     return save_gif(frames, path, fps=round(1 / config.env.world.dt_s))
 
 
-def show_planner(name: str, config: RunConfig, task: Task, *, level: int, seed: int) -> None:
+def show_planner(name: str, config: RunConfig, task: Task, *, stage: int, seed: int) -> None:
     """As ``show_window``, with the planner ``name`` in place of a policy; raises as ``draw_planner`` does, too."""
-    worlds = single_world(config.env, task.levels, level, seed, config.algo.gamma)
-    show_world(make_planner(name, worlds).act, worlds, level=level, title=f"{task.stage_names[level]}, {name}")
+    worlds = single_world(config.env, task.levels, stage, seed, config.algo.gamma)
+    show_world(make_planner(name, worlds).act, worlds, level=stage, title=f"{task.stage_names[stage]}, {name}")
 
 
 class _Shown(TypedDict):
@@ -93,14 +93,14 @@ class _Shown(TypedDict):
     title: str
 
 
-def _shown(config: RunConfig, task: Task, level: int, seed: int) -> _Shown:
+def _shown(config: RunConfig, task: Task, stage: int, seed: int) -> _Shown:
     return _Shown(
         env=config.env,
         levels=task.levels,
-        level=level,
+        level=stage,
         seed=seed,
         gamma=config.algo.gamma,
-        title=task.stage_names[level],
+        title=task.stage_names[stage],
     )
 
 

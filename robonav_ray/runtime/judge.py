@@ -233,7 +233,7 @@ def _draw(session: RunSession, checkpoint: Checkpoint, console: Screen, stop: St
             policy = load_policy(checkpoint, config, task)
             film = run.path / "play.gif"
             try:
-                draw_gif(film, policy, config, task, level=len(task.levels) - 1, num_episodes=films)
+                draw_gif(film, policy, config, task, stage=len(task.levels) - 1, num_episodes=films)
                 kept.append(film)
             except (NoFilmError, EnvironmentFailedError) as error:
                 console.print(f"no play.gif: {error}", markup=False)
@@ -258,7 +258,7 @@ def evaluate_run(
         policy = load_policy(checkpoint, config, task)
         metrics = find_metrics(config.evaluation.metrics)
         with EvaluationWatch(console, stop) as watch:
-            for stage in checked_levels(task, stages):
+            for stage in checked_stages(task, stages):
                 name = task.shown_name(stage)
                 show = watch.begin(f"evaluating {name}", config.evaluation.num_episodes)
                 table = judge_stage(policy, config, task, stage, show)
@@ -276,13 +276,13 @@ def evaluate_run(
     )
 
 
-def checked_levels(task: Task, levels: Sequence[int] | None) -> tuple[int, ...]:
-    """Return ``levels`` (None: all); RunDirectoryError for one that the task does not have."""
-    chosen = tuple(range(len(task.levels))) if levels is None else tuple(levels)
-    for level in chosen:
-        if not 0 <= level < len(task.levels):
-            stages = ", ".join(f"{i} ({name})" for i, name in enumerate(task.stage_names))
-            raise RunDirectoryError(f"there is no stage {level}; the stages are {stages}")
+def checked_stages(task: Task, stages: Sequence[int] | None) -> tuple[int, ...]:
+    """Return ``stages`` (None: all); RunDirectoryError for one that the task does not have."""
+    chosen = tuple(range(len(task.levels))) if stages is None else tuple(stages)
+    for stage in chosen:
+        if not 0 <= stage < len(task.levels):
+            known = ", ".join(f"{i} ({name})" for i, name in enumerate(task.stage_names))
+            raise RunDirectoryError(f"there is no stage {stage}; the stages are {known}")
     return chosen
 
 

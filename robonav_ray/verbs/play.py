@@ -94,14 +94,14 @@ def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed
     from robonav_ray.config.load import ConfigError
     from robonav_ray.runtime.filming import show_window
 
-    level, task, policy = _chosen(found, stage)
+    number, task, policy = _chosen(found, stage)
     config = found.run.config
     if not task.is_native:
         raise ConfigError(f"--window: shows our own worlds only, not env.id={task.env_id!r}; leave it away for a GIF")
     if output is not None:
         raise ConfigError("--output goes with a GIF; leave it away together with --window")
     try:
-        show_window(policy, config, task, level=level, seed=seed)
+        show_window(policy, config, task, stage=number, seed=seed)
     except DependencyNotInstalled as error:
         raise ConfigError(str(error)) from None
 
@@ -113,13 +113,13 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
     from robonav_ray.verbs.play_planner import write_film
 
     screen = screen_beside(json)
-    level, task, policy = _chosen(found, stage)
+    number, task, policy = _chosen(found, stage)
     config = found.run.config
-    name = f"play-{f'stage{level}-' * task.has_stages}seed{seed}.gif"
+    name = f"play-{f'stage{number}-' * task.has_stages}seed{seed}.gif"
     target = output or (found.run.path / name if found.uri is None else Path(f"{found.run.path.name}-{name}"))
     num_frames = write_film(
         target,
-        lambda: draw_gif(target, policy, config, task, level=level, num_episodes=episodes, seed=seed),
+        lambda: draw_gif(target, policy, config, task, stage=number, num_episodes=episodes, seed=seed),
         screen,
     )
     if num_frames is None:
@@ -128,17 +128,17 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
         keep_files(found.run.config.tracking, found.run.path, found.checkpoint.counters.env_steps, [target])
     screen.print(f"written: {target} ({num_frames:,} pictures)")
     if json:
-        print_json({"written": [target], "pictures": num_frames, "stage": task.shown_name(level), "seed": seed})
+        print_json({"written": [target], "pictures": num_frames, "stage": task.shown_name(number), "seed": seed})
     return 0
 
 
 def _chosen(found: LocatedRun, stage: str | None) -> tuple[int, Task, Policy]:
-    """Return the level to play, the task that it belongs to, and the policy."""
+    """Return the number of the stage to play, the task that it belongs to, and the policy."""
     from robonav_ray.runs.policies import load_policy
     from robonav_ray.runs.task import describe_task
-    from robonav_ray.runtime.judge import checked_levels, stage_numbers
+    from robonav_ray.runtime.judge import checked_stages, stage_numbers
 
     config = found.run.config
     task = describe_task(config)
-    level = checked_levels(task, None if stage is None else stage_numbers([stage], config, "--stage"))[-1]
-    return level, task, load_policy(found.checkpoint, config, task)
+    number = checked_stages(task, None if stage is None else stage_numbers([stage], config, "--stage"))[-1]
+    return number, task, load_policy(found.checkpoint, config, task)

@@ -30,7 +30,7 @@ def play_planner(
     from robonav_ray.planners.base import find_planner
     from robonav_ray.runs.task import describe_task
     from robonav_ray.runtime.filming import draw_planner, show_planner
-    from robonav_ray.runtime.judge import checked_levels, stage_numbers
+    from robonav_ray.runtime.judge import checked_stages, stage_numbers
     from robonav_ray.runtime.signals import EXIT_RESUME
     from robonav_ray.verbs.as_json import print_json, screen_beside
 
@@ -39,24 +39,24 @@ def play_planner(
     if not config.env.is_native:
         raise ConfigError(f"--planner: planners drive our own worlds only, not env.id={config.env.id!r}")
     task = describe_task(config)
-    level = checked_levels(task, None if stage is None else stage_numbers([stage], config, "--stage"))[-1]
+    number = checked_stages(task, None if stage is None else stage_numbers([stage], config, "--stage"))[-1]
     if window:
         if output is not None:
             raise ConfigError("--output goes with a GIF; leave it away together with --window")
-        with_pygame(lambda: show_planner(name, config, task, level=level, seed=seed))
+        with_pygame(lambda: show_planner(name, config, task, stage=number, seed=seed))
         return 0
-    target = output or Path(f"play-{name.replace(':', '-')}-stage{level}-seed{seed}.gif")
+    target = output or Path(f"play-{name.replace(':', '-')}-stage{number}-seed{seed}.gif")
     screen = screen_beside(json)
     num_frames = write_film(
         target,
-        lambda: draw_planner(target, name, config, task, level=level, num_episodes=episodes, seed=seed),
+        lambda: draw_planner(target, name, config, task, stage=number, num_episodes=episodes, seed=seed),
         screen,
     )
     if num_frames is None:
         return EXIT_RESUME
     screen.print(f"written: {target} ({num_frames:,} pictures)")
     if json:
-        print_json({"written": [target], "pictures": num_frames, "stage": task.shown_name(level), "seed": seed})
+        print_json({"written": [target], "pictures": num_frames, "stage": task.shown_name(number), "seed": seed})
     return 0
 
 

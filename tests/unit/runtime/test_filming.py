@@ -27,7 +27,7 @@ def film(path: Path, env_id: str = "Foreign-v0", num_episodes: int = 2, limit: i
     evaluation = {"max_episode_steps": limit}
     config = RunConfig.model_validate({"env": {"id": env_id, "kwargs": kwargs}, "evaluation": evaluation})
     policy = cast("Policy", _Zeros())
-    return draw_gif(path, policy, config, describe_task(config), level=0, num_episodes=num_episodes)
+    return draw_gif(path, policy, config, describe_task(config), stage=0, num_episodes=num_episodes)
 
 
 def test_episodes_of_another_environment_are_filmed(tmp_path: Path) -> None:
