@@ -26,6 +26,14 @@ from robonav_ray.worlds.batched import BatchedWorlds
 DEFAULT = "default"
 """``NAME:default`` is a planner with its own defaults; ``NAME`` alone has the tuned settings."""
 
+MOST_S = 60.0
+"""Seconds that a setting may be at most: a plan's arrays are as long as it is."""
+_KINDS: dict[type, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: (int | float, "a finite number"),
+}
+
 
 class Planner(Protocol):
     """Acts as a policy does. It may remember what it saw: call it once per step, and make one for each batch of
@@ -115,8 +123,9 @@ def make_planner(name: str, worlds: BatchedWorlds, **settings: Any) -> Planner:
         known = ", ".join(spec.defaults) or "none"
         raise PlannerError(f"planner {spec.name}: there is no setting {unknown[0]!r}; its settings are {known}")
     for key, value in settings.items():
-        wants_bool = isinstance(spec.defaults[key], bool)
-        if isinstance(value, bool) != wants_bool or not isinstance(value, int | float) or not math.isfinite(value):
-            wanted = "true or false" if wants_bool else "a finite number"
+        kind, wanted = _KINDS[type(spec.defaults[key])]
+        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool) or not math.isfinite(value):
             raise PlannerError(f"planner {spec.name}: {key} must be {wanted}, got {value!r}")
+        if key.endswith("_s") and value > MOST_S:
+            raise PlannerError(f"planner {spec.name}: {key} must be at most {MOST_S:g}, got {value:g}")
     return spec.make(worlds, **{**found, **settings})

@@ -75,8 +75,8 @@ TUNED: dict[str, Tuning] = {
         f"13 tries on {_WORLDS}: .913 success",
     ),
     "social_force": Tuning(
-        {"fall_off_m": 0.5, "relaxation_s": 0.2, "sight": 0.25, "lead_s": 0.5, "heading_gain": 6.0},
-        f"63 tries on {_WORLDS}: .663 success",
+        {"strength": 2.0, "relaxation_s": 1.0, "sight": 0.25, "lead_s": 0.5, "heading_gain": 6.0},
+        "33 tries on 1,000 worlds of the same seed: .691 success",
     ),
     "orca": Tuning(
         {"safety_space_m": 0.05, "share": 1.0, "horizon_s": 1.5},

@@ -14,7 +14,7 @@ from robonav_ray.planners.dwa import DwaPlanner
 from robonav_ray.planners.tuned import TUNED
 from robonav_ray.worlds.batched import BatchedWorlds
 
-LANES = 12
+LANES = 8
 COLUMNS = {
     "dt": foresight.DT,
     "radius": foresight.RADIUS,

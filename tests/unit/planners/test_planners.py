@@ -53,7 +53,7 @@ def test_each_says_what_it_knows() -> None:
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("name", [name for name in PLANNERS if name != "random"])
 def test_an_empty_arena_is_won_with_every_body(name: str, body: str) -> None:
-    worlds = worlds_of(**BODIES[body])
+    worlds = worlds_of(num=4, **BODIES[body])
     if name == "lookahead" and body != "discrete15":
         with pytest.raises(UserError, match="actions=discrete15"):
             make_planner(name, worlds)
@@ -102,6 +102,10 @@ def test_chance_is_the_same_for_a_world_wherever_it_is_played() -> None:
         ("orca:best", {}, "orca:default"),
         ("orca", {"margin": 1.0}, "no setting 'margin'; its settings are safety_space_m"),
         ("random", {"goal": 1.0}, "its settings are seed"),
+        ("random", {"seed": 0.5}, "seed must be a whole number, got 0.5"),
+        ("dwa", {"predicts": 1}, "predicts must be true or false, got 1"),
+        ("dwa", {"sim_time_s": 1e9}, "sim_time_s must be at most 60"),
+        ("mppi", {"num_samples": 0}, "num_samples"),
         ("orca", {"share": 0.0}, "share in"),
         ("orca", {"share": "much"}, "share must be a finite number, got 'much'"),
         ("stop_and_go", {"stop_m": float("nan")}, "stop_m must be a finite number"),
