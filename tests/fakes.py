@@ -154,7 +154,7 @@ class ScriptedCommands:
     ``until(metrics)``."""
 
     def __init__(
-        self, *script: list[Command], until: Callable[[Metrics], bool] | None = None, timeout_s: float = 30.0
+        self, *script: list[Command], until: Callable[[Metrics], bool] | None = None, timeout_s: float = 120.0
     ) -> None:
         self._script = deque(script)
         self._until = until

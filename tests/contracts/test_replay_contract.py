@@ -23,8 +23,6 @@ CONFIG = ReplayConfig(
 )
 ROWS, BATCH, CALL = 12, 16, 3
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @dataclass
 class Wiring:
@@ -41,9 +39,9 @@ class Wiring:
     close: Callable[[], None]
 
     def sample(self) -> list[ReplaySample]:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while (samples := self.source.sample(BATCH, CALL)) is None:
-            assert time.monotonic() < deadline, "no batch within 20 s"
+            assert time.monotonic() < deadline, "no batch within two minutes"
         return samples
 
 
@@ -65,7 +63,7 @@ def remote_wiring(config: ReplayConfig) -> Wiring:
     from robonav_ray.replay.remote import start_replay
 
     replay = start_replay(config, SPEC, 0, max_insert_rows=ROWS, max_sample_rows=BATCH * CALL, cpus_per_shard=0.1)
-    replay.wait_ready(60)
+    replay.wait_ready(200)
     sink, source, priorities = replay.transition_sink(2), replay.batch_source(0, 1), replay.priority_sink()
 
     def settle() -> int:

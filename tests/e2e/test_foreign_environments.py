@@ -136,7 +136,7 @@ def test_episodes_that_never_end_are_said_cut_off_and_ended_by_a_signal(
     monkeypatch.setattr(foreign_envs.ForeignEnv, "step", slow)
     began = time.monotonic()
     assert robonav("evaluate", "run") == 75
-    assert time.monotonic() - began < 30.0
+    assert time.monotonic() - began < 60.0, "a step takes a minute"
     assert "the evaluation was stopped, and nothing is written" in capsys.readouterr().out
     assert not Path("run/evaluations").exists()
 

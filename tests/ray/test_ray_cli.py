@@ -23,9 +23,11 @@ from tests.conftest import Robonav
 from tests.e2e.test_local_wiring import SMALL
 
 pytestmark = pytest.mark.ray
+GRACE_S = 120
 QUICK = [
     *SMALL, "evaluation.num_episodes=4", "evaluation.num_worlds=4", "tracking.interval_s=0.2", "tracking.panel=plain",
     "runtime.object_store_bytes=100000000", "replay.num_shards=1", "rollout.num_workers=1", "rollout.spares=false",
+    "runtime.start_timeout_s=400", f"budget.grace_s={GRACE_S}",
 ]  # fmt: skip
 
 
@@ -57,7 +59,7 @@ def learning(folder: Path, *arguments: str, **options: Any) -> Iterator[tuple[su
             **options,
         )
     try:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 400
         while time.monotonic() < until:
             runs = list((folder / "runs").glob("*/metrics.jsonl"))
             lines = runs[0].read_text().splitlines(keepends=True) if runs else []
@@ -104,14 +106,11 @@ def test_a_signal_to_the_whole_group_is_an_orderly_end(tmp_path: Path) -> None:
     assert json.loads((run / "status.json").read_text())["status"] == "unfinished"
 
 
-@pytest.mark.timeout(400)
 def test_sigterm_over_ray_commits_and_resume_finishes(tmp_path: Path, ray_session: None, robonav_here: Robonav) -> None:
     with learning(tmp_path) as (process, log):
         process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
-        process.wait(timeout=90)
+        process.wait(timeout=GRACE_S + 60)
     assert process.returncode == 75, log.read_text()
-    assert time.monotonic() - began < 60
     (run,) = (tmp_path / "runs").iterdir()
     first = newest_good_checkpoint(run / "checkpoints")[0]
     assert first is not None

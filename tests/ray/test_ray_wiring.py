@@ -40,7 +40,8 @@ CONFIG = load_run_config(
     [*WORLDS_THAT_WAIT, "algo.hidden_dims=[32, 32]", "rollout.num_worlds=8", "rollout.steps_per_fragment=16",
      "rollout.num_workers=2", "replay.num_shards=2", "replay.capacity=3000", "replay.min_size=300",
      "replay.samples_per_insert=4", "learner.batch_size=32", "learner.batches_per_call=4", "learner.publish_interval=5",
-     "runtime.cpus_per_rollout_worker=0.5", "runtime.heartbeat_timeout_s=6"],
+     "runtime.cpus_per_rollout_worker=0.5", "runtime.heartbeat_timeout_s=8",
+     "runtime.start_timeout_s=400"],
 )  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def start(config: RunConfig, run: RunDirectory) -> RayWiring:
     return RayWiring(session, make_plan(config, EIGHT_CPUS))
 
 
-def poll_until(wiring: RayWiring, true: Callable[[WiringFacts], bool], timeout_s: float = 150.0) -> WiringFacts:
+def poll_until(wiring: RayWiring, true: Callable[[WiringFacts], bool], timeout_s: float = 300.0) -> WiringFacts:
     until = time.monotonic() + timeout_s
     while True:
         facts = wiring.poll(0.2)
@@ -151,7 +152,6 @@ def living(
         kept.pop().wiring.close()
 
 
-@pytest.mark.timeout(400)
 def test_what_is_killed_comes_back_and_the_pacing_is_kept(living: Living) -> None:
     wiring, fleet = living.wiring, living.wiring.parts.fleet
     facts = poll_until(wiring, lambda f: f.learner_steps >= 100 and f.metrics["rollout/spares_ready"] == 1)
@@ -179,7 +179,6 @@ def test_what_is_killed_comes_back_and_the_pacing_is_kept(living: Living) -> Non
     assert versions == sorted({*versions})
 
 
-@pytest.mark.timeout(400)
 def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(living: Living) -> None:
     wiring, run = living.wiring, living.run.path
     parts = {"rollout/1": wiring.parts.fleet._lives[1].process.actor, "replay/0": wiring.parts.replay.shards[0]}
@@ -208,7 +207,6 @@ def test_frozen_parts_are_fenced_and_replaced_and_what_thaws_is_kept_out(living:
                 os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.timeout(400)
 def test_worlds_are_shared_out_anew_one_worker_after_the_other(living: Living) -> None:
     wiring, fleet = living.wiring, living.wiring.parts.fleet
     poll_until(wiring, all_moved(wiring))
@@ -227,18 +225,17 @@ def test_worlds_are_shared_out_anew_one_worker_after_the_other(living: Living) -
     assert facts.metrics["replay/duplicate_fragments"] == 0
 
 
-@pytest.mark.timeout(300)
 def test_the_process_of_the_central_parts_ends_the_session_within_seconds(living: Living) -> None:
     wiring = living.wiring
     os.kill(pid_of(wiring.parts.hosts[0].actor), signal.SIGKILL)
     with pytest.raises(PartLostError):
-        poll_until(wiring, lambda f: False, timeout_s=30.0)
+        poll_until(wiring, lambda f: False, timeout_s=60.0)
     actors = [
         process for process in psutil.process_iter() if is_of_a_session(process) and process.pid not in living.others
     ]
     assert len(actors) >= 3
     wiring.close()
-    until = time.monotonic() + 60.0
+    until = time.monotonic() + 120.0
     while free_cpus() < living.free_cpus or any(
         is_of_a_session(process) for process in actors
     ):  # `wiring` still holds a handle to each

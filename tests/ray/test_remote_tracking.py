@@ -42,16 +42,16 @@ def test_a_logged_metric_can_be_scraped_without_the_dashboard(ray_session):
     from robonav_ray.tracking.remote import PrometheusTracker
 
     tracker = PrometheusTracker("scraped")
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 120.0
     value = 0.0
     while not exported("ray_robonav_learner_scraped_loss", "scraped"):
-        assert time.monotonic() < deadline, "nothing was exported within 20 s"
+        assert time.monotonic() < deadline, "nothing was exported within two minutes"
         value += 0.25
         tracker.log({"learner/scraped_loss": value}, int(value * 1000))
         time.sleep(0.25)
     tracker.log({"learner/scraped_loss": -1.5}, 99_000)
     while exported("ray_robonav_learner_scraped_loss", "scraped") != [-1.5]:
-        assert time.monotonic() < deadline, "the newest value was not exported within 20 s"
+        assert time.monotonic() < deadline, "the newest value was not exported within two minutes"
         time.sleep(0.1)
     assert exported("ray_robonav_env_step", "scraped") == [99_000.0]
     tracker.close()

@@ -21,7 +21,7 @@ from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.replay.shard_view import ShardView
 from tests.oracles_replay import SPEC, check_serial_columns, serial_fragment
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.ray
 
 CONFIG = ReplayConfig(
     capacity=4000, num_shards=2, min_size=100, samples_per_insert=4.0, shard_timeout_s=1.0, lease_s=1.0
@@ -67,7 +67,7 @@ def replay(
     if not kept:
         started = start_replay(CONFIG, SPEC, 0, max_insert_rows=ROWS, max_sample_rows=BATCH * CALL, cpus_per_shard=0.1)
         kept.append((started, tmp_path_factory.mktemp("empty")))
-        started.wait_ready(60)
+        started.wait_ready(200)
         started.pause()
         started.save(kept[0][1])
         started.resume()
@@ -79,9 +79,9 @@ def replay(
 
 
 def until_batch(source: Any, num_batches: int = CALL) -> list[ReplaySample]:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while (samples := source.sample(BATCH, num_batches)) is None:
-        assert time.monotonic() < deadline, "no batch within 20 s"
+        assert time.monotonic() < deadline, "no batch within two minutes"
     return samples
 
 
@@ -309,7 +309,7 @@ def test_a_shard_that_cannot_be_restored_at_first_tries_again_from_the_newest_ch
     replay.save(tmp_path / "newest")
     with caplog.at_level(logging.WARNING):
         replay.begin_replacing(0, tmp_path / "pruned by now")
-        until = time.monotonic() + 60.0
+        until = time.monotonic() + 120.0
         while not replay.take_replaced(tmp_path / "newest"):
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -324,7 +324,7 @@ def test_a_shard_that_finds_no_room_is_waited_for_a_little_at_a_time(
     import ray
 
     replay = start(cpus_per_shard=3.0)
-    replay.wait_ready(60)
+    replay.wait_ready(200)
     blocker_class: Any = ray.remote(num_cpus=3)(ShardView)
     ray.kill(replay.shards[1])
     blocker = blocker_class.remote()
@@ -369,7 +369,7 @@ def test_dead_workers_and_bad_input_block_nobody(start: Callable[..., Any]) -> N
     import ray
 
     replay = start()
-    replay.wait_ready(60)
+    replay.wait_ready(200)
     while ray.get(replay.ledger.reserve.remote("insert", ROWS, 0.0)).reservation is not None:
         pass
     assert replay.stats().ledger.open_insert_rows >= CONFIG.min_size, "these were reserved by a worker that is dead"

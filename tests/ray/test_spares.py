@@ -16,7 +16,7 @@ from robonav_ray.rollout.remote import RayWorkerProcess, _WorkerActor
 from robonav_ray.rollout.spares import Spares
 from robonav_ray.rollout.worker_process import WorkerProcess
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.ray
 
 
 def test_one_that_was_killed_or_frozen_is_passed_over_and_one_that_could_not_begin_ends(ray_session: None) -> None:
@@ -30,7 +30,7 @@ def test_one_that_was_killed_or_frozen_is_passed_over_and_one_that_could_not_beg
     spares = Spares(start)
 
     def until_ready() -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while spares.num_ready == 0:
             assert time.monotonic() < deadline
             spares.keep(())

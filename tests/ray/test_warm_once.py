@@ -10,7 +10,7 @@ from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.over_ray.warm_nodes import warm_nodes
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.ray
 
 
 def test_once_for_the_same_sources_and_config(ray_session: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def test_ctrl_c_queues_what_was_running_anew(num_jobs):
     both = threading.Barrier(num_jobs)
 
     def train(config, trial):
-        both.wait(timeout=10.0)
+        both.wait(timeout=120.0)
         if trial.number == 0:
             _thread.interrupt_main()
         for step in range(1000):

@@ -43,7 +43,7 @@ def node(tmp_path) -> Iterator[tuple[Trace, subprocess.Popen[str]]]:
     trace = Trace(mark, leader.pid, psutil.Process(leader.pid).create_time())
     yield trace, leader
     kill_processes([trace])
-    leader.wait(timeout=10)
+    leader.wait(timeout=60)
     leader.stdout.close()
 
 
@@ -63,14 +63,14 @@ def test_all_of_a_node_is_found_and_ended(node):
 def test_what_outlives_its_leader_is_still_found(node):
     trace, leader = node
     leader.kill()
-    leader.wait(timeout=10)
+    leader.wait(timeout=60)
     assert len(find_processes([trace])) == 3
 
 
 def test_frozen_means_all_of_it_and_frozen_processes_can_be_ended(node):
     trace, _ = node
     assert signal_processes([trace], signal.SIGSTOP) == 4
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while statuses(trace) != {psutil.STATUS_STOPPED} and time.monotonic() < end:
         time.sleep(0.02)
     assert statuses(trace) == {psutil.STATUS_STOPPED}
@@ -106,4 +106,4 @@ def test_who_has_the_nodes_folder_on_the_command_line_is_not_of_the_node(node, t
     finally:
         for child in (reader, program):
             child.kill()
-            child.wait(timeout=10)
+            child.wait(timeout=60)

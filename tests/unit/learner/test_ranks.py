@@ -120,7 +120,7 @@ def give_up(rank: int, directory: Path) -> dict:
 
 def lockstep(rank: int, directory: Path) -> dict:
     """The loop with a rank that is dry at times, commands from rank 0, and a load that only rank 0 can see."""
-    ranks = ProcessGroupRanks(timeout_s=60.0)
+    ranks = ProcessGroupRanks(timeout_s=200.0)
     donor = make_state(seed=8)
     if rank == 0:
         donor.save(directory / "donor")
@@ -154,7 +154,7 @@ def lockstep(rank: int, directory: Path) -> dict:
 
 def diverge(rank: int, directory: Path) -> dict:
     """A save of equal ranks, and one after a single bit of one rank's optimiser was turned."""
-    ranks, state = ProcessGroupRanks(timeout_s=60.0), make_state()
+    ranks, state = ProcessGroupRanks(timeout_s=200.0), make_state()
     handler = CommandHandler(
         state, WHOLE, Update(state, ALGO, WHOLE, FakeReplay(OBS_DIM, NUM_ACTIONS, seed=1).spec), ranks, None
     )

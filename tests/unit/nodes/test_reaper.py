@@ -93,13 +93,13 @@ def run_driver(folder: Path, how: str) -> list[ProcessName]:
         time.sleep(1.2 * reaper.LOOK_EVERY_S)
     os.kill(names[1].pid, signal.SIGKILL)  # what is below the worker is an orphan now, known from before
     driver.stdin.close()
-    assert driver.wait(10) == -signal.SIGKILL
+    assert driver.wait(60) == -signal.SIGKILL
     driver.stdout.close()
     return names
 
 
 def wait_until(true: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not true() and time.monotonic() < until:
         time.sleep(0.05)
     return true()

@@ -185,7 +185,7 @@ def test_what_hangs_beyond_the_grace_is_ended_by_force(number: int, exit_code: i
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=200)
     assert process.returncode == expected
     if manner == "hangs":
         name = signal.Signals(number).name

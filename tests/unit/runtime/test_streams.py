@@ -40,7 +40,7 @@ def printing(stdout: str, stderr: str = "2>/dev/null") -> str:
         pass_fds=[write],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     os.close(write)

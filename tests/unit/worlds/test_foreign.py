@@ -393,6 +393,6 @@ def test_a_command_ends_whatever_an_environment_leaves_behind(folder: Path, line
     )
     command = [sys.executable, "-m", "robonav_ray.cli", "config", "validate", "env.id=here_env:Here-v0"]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=environ)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environ)
     assert done.returncode == code, done.stderr
     assert said in done.stdout + done.stderr
