@@ -208,7 +208,9 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_goes_on(tmp_path: Path, numb
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     metrics = run / "metrics.jsonl"
     until = time.monotonic() + 500  # it may have to compile first, on a busy machine
-    while time.monotonic() < until and not (metrics.exists() and "learner/loss" in metrics.read_text()):
+    while not (metrics.exists() and "learner/loss" in metrics.read_text()):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
         time.sleep(0.1)
     os.kill(process.pid, number)
     output, _ = process.communicate(timeout=300)

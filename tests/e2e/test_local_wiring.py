@@ -28,6 +28,8 @@ SMALL = [
     "curriculum.stages.0.gate={min_success_frac: 0.0}",
     "curriculum.stages.0.level.max_steps=40",
     "curriculum.stages.1.level.max_steps=60",
+    "curriculum.stages.2.level.max_steps=120",
+    "curriculum.stages.3.level.max_steps=120",
     "evaluation.gif_episodes=0",
 ]
 ROUNDS = 60

@@ -17,7 +17,9 @@ from robonav_ray.screen import Screen
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_step_that_takes_for_ever(number: int) -> None:
+def test_a_signal_ends_a_step_that_takes_for_ever(number: int, request: pytest.FixtureRequest) -> None:
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, hangup))
     before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     with stop_on_signals() as stop:
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
