@@ -71,13 +71,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
         patch.setattr(beside_training, "SAVE_SHARE", 0.5)
         patch.setattr(controller, "POLL_S", 0.02)
         made = create_run(load_run_config(None, list(JUDGED)), folder / "judged")
-        train(made, JUDGED, 1200, 2500, 4000)
+        train(made, JUDGED, 700, 1400, 2000)
     return made
 
 
 def test_judging_changes_no_bit_of_the_training(run: RunDirectory, tmp_path: Path) -> None:
     plain = create_run(load_run_config(None, list(PLAIN)), tmp_path / "plain")
-    train(plain, PLAIN, 4000)
+    train(plain, PLAIN, 2000)
     assert bits(plain) == bits(run)
     assert not (plain.path / INDEX_FILE).exists()
 
