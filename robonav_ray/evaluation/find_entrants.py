@@ -49,7 +49,7 @@ _KNOWS = {"scan": LIDAR_ONLY}
 _NOT_METHOD = ("seed", "name", "output_dir", "tracking", "checkpoint", "evaluation", "runtime")
 """What differs between the seeds of one method, or says where files go and how it runs."""
 
-SLOW, SLOW_EPISODES = frozenset(("lookahead", "mppi")), 200
+SLOW, SLOW_EPISODES = frozenset(("lookahead",)), 200
 """Planners that search ahead play the first episodes of a scenario only; the table says so."""
 
 Named = tuple[str, Callable[..., Any]]
