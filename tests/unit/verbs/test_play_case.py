@@ -75,6 +75,8 @@ def test_a_case_is_the_episode_of_the_exam(robonav, tmp_path: Path):
         (("--case", "tiny.yaml:easy:50", "orca"), "plays the worlds 0 to 49"),
         (("--case", "nothing:easy:1", "orca"), "nothing"),
         (("--case", "tiny.yaml:easy:1", "orka"), "did you mean 'orca'?"),
+        (("--case", "tiny.yaml:easy:1"), "name who plays it too"),
+        (("--case", "tiny.yaml:easy:1", "--planner", "orca"), "--planner does not go with --case"),
         (("--case", "tiny.yaml:easy:1", "orca", "--window"), "--window does not go with --case"),
         (("--case", "tiny.yaml:easy:1", "orca", "--episodes", "3"), "--episodes does not go with --case"),
         (("--case", "tiny.yaml:easy:1", "orca", "--exam", "gone"), "holds no exam.json"),
