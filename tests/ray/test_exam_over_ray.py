@@ -1,4 +1,4 @@
-"""An exam over Ray is the same as here, also of functions that no file holds; and what is finished is kept."""
+"""An exam over Ray is the same as here; one with a function of the program is played in the program."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ def suite(tmp_path: Path) -> Path:
 
 
 def test_over_ray_it_is_the_same_as_here(ray_session: None, tmp_path: Path, suite: Path):
-    def act(obs):
-        return np.full(len(obs), 12)
-
-    entrants = ("go_to_goal", "orca", {"mine": act})
+    entrants = ("go_to_goal", "orca", "stop_and_go")
     over_ray = robonav_ray.compare(*entrants, suite=suite, out=tmp_path / "ray", quiet=True)
     here = robonav_ray.compare(*entrants, suite=suite, out=tmp_path / "here", local=True, quiet=True)
     assert over_ray.columns.keys() == here.columns.keys()
@@ -34,7 +31,7 @@ def test_over_ray_it_is_the_same_as_here(ray_session: None, tmp_path: Path, suit
         np.testing.assert_array_equal(over_ray.columns[name], column, err_msg=name)
 
 
-def test_what_fails_over_ray_is_one_message_and_the_rest_is_kept(ray_session: None, tmp_path: Path, suite: Path):
+def test_a_function_that_fails_is_one_message(ray_session: None, tmp_path: Path, suite: Path):
     def fails(obs):
         raise KeyError("mine")
 

@@ -115,7 +115,7 @@ def _play(
     worker: Callable[[], None],
     where: Where,
 ) -> None:
-    if where.is_over_ray:
+    if where.is_over_ray and not order.has_functions:  # other nodes may lack the module of a function
         from robonav_ray.runtime.examination.over_ray import play_over_ray
 
         play_over_ray(plan, cells, kept, watch, where.address)
