@@ -24,8 +24,8 @@ def suite(tmp_path: Path) -> Path:
 
 def test_over_ray_it_is_the_same_as_here(ray_session: None, tmp_path: Path, suite: Path):
     entrants = ("go_to_goal", "orca", "stop_and_go")
+    here = robonav_ray.compare(*entrants, suite=suite, out=tmp_path / "here", local=True, quiet=True)  # compiles, once
     over_ray = robonav_ray.compare(*entrants, suite=suite, out=tmp_path / "ray", quiet=True)
-    here = robonav_ray.compare(*entrants, suite=suite, out=tmp_path / "here", local=True, quiet=True)
     assert over_ray.columns.keys() == here.columns.keys()
     for name, column in here.columns.items():
         np.testing.assert_array_equal(over_ray.columns[name], column, err_msg=name)

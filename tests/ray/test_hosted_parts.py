@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import ray
 
+from robonav_ray import hosted_remote
 from robonav_ray.hosted_remote import CentralParts, Host, HostedPart, end
 
 pytestmark = pytest.mark.ray
@@ -37,7 +38,11 @@ class Gate:
         self.opened.set()
 
 
-def test_a_call_that_overtakes_the_making_waits_and_a_part_that_failed_says_why() -> None:
+def test_a_call_that_overtakes_the_making_waits_and_a_part_that_failed_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hosted_remote, "step_back", lambda niceness: None)  # it would be the suite that steps back
+
     async def scenario() -> None:
         parts = CentralParts()
         early = asyncio.create_task(parts.call("counter", "add", 2))

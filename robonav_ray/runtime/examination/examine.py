@@ -130,11 +130,13 @@ def _play(
 
 def _say_what(plan: ExamPlan, cells: Sequence[Cell], out: Path, screen: Screen) -> None:
     num_there = len({plan.key(cell) for cell in plan.seats}) - len(cells)
-    there = f"; {num_there} cells are there already" if num_there else ""
-    screen.print(
-        f"{len(plan.entrants)} entrants in {len(plan.questions)} scenarios: {len(cells)} cells to play into "
-        f"{path_word(out)}{there}"
-    )
+    there = f"; {_counted(num_there, 'cell')} {'are' if num_there > 1 else 'is'} there already" if num_there else ""
+    entrants, scenarios = _counted(len(plan.entrants), "entrant"), _counted(len(plan.questions), "scenario")
+    screen.print(f"{entrants} in {scenarios}: {_counted(len(cells), 'cell')} to play into {path_word(out)}{there}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _provenance(order: ExamOrder, command: Sequence[str]) -> dict[str, Any]:
