@@ -145,11 +145,14 @@ def living(
         others = {process.pid for process in psutil.process_iter() if is_of_a_session(process)}
         free, run = free_cpus(), create_run(CONFIG, tmp_path_factory.mktemp("living") / "run")
         kept.append(Living(run, start(CONFIG, run), free, others))
-    failures = request.session.testsfailed
-    poll_until(kept[0].wiring, lambda f: f.learner_steps >= 50 and f.metrics["rollout/workers_running"] == 2)
-    yield kept[0]
-    if request.session.testsfailed > failures or kept[0].wiring._closed:
-        kept.pop().wiring.close()
+    failures, at_work = request.session.testsfailed, False
+    try:
+        poll_until(kept[0].wiring, lambda f: f.learner_steps >= 50 and f.metrics["rollout/workers_running"] == 2)
+        at_work = True
+        yield kept[0]
+    finally:
+        if not at_work or request.session.testsfailed > failures or kept[0].wiring._closed:
+            kept.pop().wiring.close()
 
 
 def test_what_is_killed_comes_back_and_the_pacing_is_kept(living: Living) -> None:

@@ -71,11 +71,14 @@ def replay(
         started.pause()
         started.save(kept[0][1])
         started.resume()
-    failures = request.session.testsfailed
-    kept[0][0].load(kept[0][1])
-    yield kept[0][0]
-    if request.session.testsfailed > failures:
-        kept.pop()[0].shutdown()
+    failures, loaded = request.session.testsfailed, False
+    try:
+        kept[0][0].load(kept[0][1])
+        loaded = True
+        yield kept[0][0]
+    finally:
+        if not loaded or request.session.testsfailed > failures:
+            kept.pop()[0].shutdown()
 
 
 def until_batch(source: Any, num_batches: int = CALL) -> list[ReplaySample]:
