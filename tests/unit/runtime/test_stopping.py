@@ -46,8 +46,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.mark.parametrize(
     "name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGVTALRM", "SIGPROF"]
 )
-def test_every_signal_that_would_end_the_process_asks_for_a_stop_and_is_as_it_was_afterwards(name: str) -> None:
+def test_every_signal_that_would_end_the_process_asks_for_a_stop_and_is_as_it_was_afterwards(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     number = signal.Signals[name]
+    if signal.getsignal(number) is signal.SIG_IGN:  # nohup has SIGHUP ignored
+        signal.signal(number, signal.SIG_DFL)
+        request.addfinalizer(lambda: signal.signal(number, signal.SIG_IGN))
     before = signal.getsignal(number)
     with stop_on_signals() as stop:
         assert not stop
