@@ -145,6 +145,7 @@ def test_a_killed_rank_comes_back_from_the_last_committed_checkpoint_and_bad_bat
     assert re.search(rf"reward \(1 NaN, 0 infinite, first in row 0\)\. The last batch is in {kept}", str(handle.error))
     assert "not finite" in (handle.ended_because() or "")
     assert len(handle.failures()) == 1, "the rank that was killed"
+    mailbox.kill()
     del store
 
 
