@@ -141,17 +141,19 @@ class CurriculumHandle:
         """Return the curriculum's ``state_dict``."""
         return self._call(self.actor.state_dict.remote())
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take over a saved state; its workers are gone, so none is waited for."""
-        self._call(self.actor.load_state_dict.remote(state))
-        self._call(self.actor.forget_workers.remote())
+    def load(self, state: dict[str, Any], timeout_s: float | None = None) -> None:
+        """Take over a saved state; its workers are gone, so none is waited for. ``timeout_s`` bounds each call in place
+        of the handle's own, where the actor may still be starting.
+        """
+        self._call(self.actor.load_state_dict.remote(state), timeout_s)
+        self._call(self.actor.forget_workers.remote(), timeout_s)
 
     def stop(self) -> None:
         """End the actor, or its host."""
         end(self.actor)
 
-    def _call(self, ref: Any) -> Any:
-        return ray.get(ref, timeout=self.timeout_s)
+    def _call(self, ref: Any, timeout_s: float | None = None) -> Any:
+        return ray.get(ref, timeout=self.timeout_s if timeout_s is None else timeout_s)
 
 
 def start_curriculum(

@@ -97,7 +97,7 @@ def start_parts(session: RunSession, plan: Plan) -> Parts:
         strategies=[near(node) for node in plan.placement.shards] if plan.placement else (), host=hosts[-1],
     )  # fmt: skip
     if session.checkpoint is not None:
-        _take_up(session.checkpoint, curriculum, replay, weights)
+        _take_up(session.checkpoint, curriculum, replay, weights, config.runtime.start_timeout_s)
     learner = _start_learner(session, plan, replay, weights, mailbox)
     mailbox.watch(learner.ended_because)
     fleet = RolloutFleet(
@@ -167,16 +167,20 @@ def _start_learner(
 
 
 def _take_up(
-    checkpoint: Checkpoint, curriculum: CurriculumHandle, replay: ReplayHandles, weights: RemoteWeights
+    checkpoint: Checkpoint,
+    curriculum: CurriculumHandle,
+    replay: ReplayHandles,
+    weights: RemoteWeights,
+    timeout_s: float,
 ) -> None:
-    """Load curriculum and replay, and publish the policy, so that no worker acts without one while the learner comes
-    up.
+    """Load curriculum and replay, each of which may take ``timeout_s`` to start, and publish the policy, so that no
+    worker acts without one while the learner comes up.
     """
     with taking_up(checkpoint):
         with within("curriculum.json: "):
-            curriculum.load(checkpoint.read_json("curriculum.json"))
+            curriculum.load(checkpoint.read_json("curriculum.json"), timeout_s)
         if checkpoint.rows is not None:
-            replay.load(checkpoint.rows)
+            replay.load(checkpoint.rows, timeout_s)
     weights.publish(read_policy(checkpoint, "online"))
 
 

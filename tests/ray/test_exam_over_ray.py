@@ -22,6 +22,7 @@ def suite(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.timeout(1200)
 def test_over_ray_it_is_the_same_as_here(ray_session: None, tmp_path: Path, suite: Path):
     entrants = ("go_to_goal", "orca", "stop_and_go")
     here = robonav_ray.compare(*entrants, suite=suite, out=tmp_path / "here", local=True, quiet=True)  # compiles, once

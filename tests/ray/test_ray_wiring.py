@@ -20,6 +20,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import PartLostError
 from robonav_ray.nodes.connection import ClusterFacts
+from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.nodes.resources import make_plan, split_worlds
 from robonav_ray.part_names import Part
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
@@ -27,6 +28,7 @@ from robonav_ray.runs.run_directory import RunDirectory, create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.over_ray.events import read_events
 from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
+from robonav_ray.runtime.over_ray.warm_nodes import warm_nodes
 from robonav_ray.runtime.part_titles import title_starts
 from robonav_ray.runtime.wiring import RunSession, WiringFacts
 from tests.e2e.test_hindsight_learns import BITFLIP
@@ -40,7 +42,7 @@ CONFIG = load_run_config(
     [*WORLDS_THAT_WAIT, "algo.hidden_dims=[32, 32]", "rollout.num_worlds=8", "rollout.steps_per_fragment=16",
      "rollout.num_workers=2", "replay.num_shards=2", "replay.capacity=3000", "replay.min_size=300",
      "replay.samples_per_insert=4", "learner.batch_size=32", "learner.batches_per_call=4", "learner.publish_interval=5",
-     "runtime.cpus_per_rollout_worker=0.5", "runtime.heartbeat_timeout_s=8",
+     "runtime.cpus_per_rollout_worker=0.5", "runtime.heartbeat_timeout_s=12",
      "runtime.start_timeout_s=400"],
 )  # fmt: skip
 
@@ -142,6 +144,8 @@ def living(
 ) -> Iterator[Living]:
     """A run with two workers and two shards, at work; another one after a test that has failed or has ended it."""
     if not kept:
+        node = NodeFacts(ray.get_runtime_context().get_node_id(), "127.0.0.1", 1.0)
+        warm_nodes(CONFIG, describe_task(CONFIG), (node,), print, timeout_s=500.0)  # as a command does
         others = {process.pid for process in psutil.process_iter() if is_of_a_session(process)}
         free, run = free_cpus(), create_run(CONFIG, tmp_path_factory.mktemp("living") / "run")
         kept.append(Living(run, start(CONFIG, run), free, others))
