@@ -1,55 +1,53 @@
 """Run the default suite in two lanes side by side: what needs Ray waits much and computes little, the rest the other
-way round.
+way round. A third part of it is taken by the lane that ends first.
 
-python tests/lanes.py [PYTEST'S ARGUMENTS]; the exit code is 0 when both lanes pass.
+python tests/lanes.py [PYTEST'S ARGUMENTS]; the exit code is 0 when all parts pass.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-LANES = {"ray": "ray", "rest": "not ray"}
-FOLDERS = {"ray": ["tests/ray", "tests/contracts"], "rest": []}
-"""What a lane collects, unless paths are given; the imports of all other tests would cost the one with Ray 10 s."""
+LAST = ["tests/security", "tests/unit/tuning"]
+PARTS = {
+    "ray": ("ray", ["tests/ray", "tests/contracts"]),
+    "rest": ("not ray", ["tests", *(f"--ignore={folder}" for folder in LAST)]),
+    "last": ("not ray", LAST),
+}
+"""Marks and folders of each. The imports of all other tests would cost the part with Ray 10 s."""
 DEFAULT = "not slow and not gpu and not perf"
 NOTHING_COLLECTED = 5
 
 
-def command(name: str, arguments: list[str]) -> list[str]:
-    """Return what a lane runs, from the root of the repository."""
-    paths = [] if any(Path(word.partition("::")[0]).exists() for word in arguments) else FOLDERS[name]
-    marks = f"{DEFAULT} and {LANES[name]}"
-    return [sys.executable, "-m", "pytest", "-m", marks, "--durations=10", *arguments, *paths]
+def parts(arguments: list[str]) -> dict[str, list[str]]:
+    """Return what each part runs, from the root of the repository; paths among ``arguments`` take the place of its
+    folders."""
+    chosen = any(Path(word.partition("::")[0]).exists() for word in arguments)
+    names = ["ray", "rest"] if chosen else list(PARTS)
+    return {
+        name: [sys.executable, "-m", "pytest", "-m", f"{DEFAULT} and {marks}", "--durations=10", *arguments]
+        + ([] if chosen else folders)
+        for name, (marks, folders) in PARTS.items()
+        if name in names
+    }
 
 
-@contextmanager
-def lane(name: str, arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """Start a lane; each line that it prints is printed behind its name. It is ended with the block."""
-    process = subprocess.Popen(command(name, arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def tell() -> None:
+def run(name: str, command: list[str]) -> int:
+    """Run a part and return its exit code; each line that it prints is printed behind its name."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         for line in process.stdout or ():
             print(f"{name:4} | {line}", end="", flush=True)
-
-    teller = threading.Thread(target=tell)
-    teller.start()
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-        teller.join()
+    return process.returncode
 
 
 def main() -> int:
-    """Run both lanes and return the exit code."""
-    with lane("ray", sys.argv[1:]) as ray, lane("rest", sys.argv[1:]) as rest:
-        return exit_code(ray.wait(), rest.wait())
+    """Run all parts, two at a time, and return the exit code."""
+    commands = parts(sys.argv[1:])
+    with ThreadPoolExecutor(2) as lanes:
+        return exit_code(*lanes.map(run, commands, commands.values()))
 
 
 def exit_code(*codes: int) -> int:
