@@ -28,9 +28,8 @@ def write_document(document: Document, folder: Path, told: Callable[[str], None]
             before it is kept.
     """
     tables = folder / TABLES
-    for place in (folder, tables):
-        check_folder(place)
-        place.mkdir(parents=True, exist_ok=True)
+    check_folder(tables)
+    tables.mkdir(parents=True, exist_ok=True)
     written = []
     for table in document.tables():
         written.append(tables / f"{table.name}.csv")

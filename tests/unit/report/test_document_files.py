@@ -141,6 +141,13 @@ def test_what_stands_in_the_way_is_named(picture: Figure, tmp_path: Path) -> Non
         write_document(document(picture), tmp_path, lambda _: None)
 
 
+def test_the_folder_that_the_user_names_may_be_a_link(picture: Figure, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_document(document(picture), tmp_path / "link", lambda _: None)
+    assert (tmp_path / "real" / "report.html").exists()
+
+
 def test_a_font_that_is_gone_is_named(picture: Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matplotlib.get_data_path", lambda: str(tmp_path))
     with pytest.raises(UserError, match=r"DejaVuSans\.ttf: this font, which comes with matplotlib, is not there"):
