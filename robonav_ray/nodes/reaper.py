@@ -168,8 +168,9 @@ def main(words: list[str]) -> None:
     driver = read_process(driver_pid)
     session = SessionProcesses(driver.name if driver else ProcessName(driver_pid, 0), folder)
     text, grace_s = b"", GRACE_S
-    while driver is not None and os.getppid() == driver_pid and lives(driver.name):
-        if select.select([0], [], [], LOOK_EVERY_S)[0]:
+    while True:
+        driver_lives = driver is not None and os.getppid() == driver_pid and lives(driver.name)
+        if select.select([0], [], [], LOOK_EVERY_S if driver_lives else 0.0)[0]:
             read = os.read(0, 65536)
             if not read:
                 break
@@ -181,6 +182,8 @@ def main(words: list[str]) -> None:
                     grace_s = 0.0
                     continue
                 session.named([ProcessName(*map(int, word.split(":"))) for word in line.decode().split()])
+        elif not driver_lives:  # and what it had said before, which a busy machine left no time to hear, is heard now
+            break
         session.look()
     reap(session, grace_s)
     if then == "remove":

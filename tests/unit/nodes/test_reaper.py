@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from robonav_ray.nodes import reaper
@@ -90,7 +91,9 @@ def run_driver(folder: Path, how: str) -> list[ProcessName]:
     names = [process.name for pid in pids if (process := read_process(pid)) is not None]
     assert len(names) == 4
     if how != "well":
-        time.sleep(1.2 * reaper.LOOK_EVERY_S)
+        (watcher,) = (one for one in psutil.Process(driver.pid).children() if "reaper" in " ".join(one.cmdline()))
+        waits = watcher.num_ctx_switches().voluntary + 3
+        assert wait_until(lambda: watcher.num_ctx_switches().voluntary >= waits), "it has looked since, and waits again"
     os.kill(names[1].pid, signal.SIGKILL)  # what is below the worker is an orphan now, known from before
     driver.stdin.close()
     assert driver.wait(60) == -signal.SIGKILL
@@ -112,9 +115,31 @@ def test_a_killed_driver_takes_its_session_along_and_nobody_else(
     began = time.monotonic()
     names = run_driver(folder, "told")
     assert wait_until(lambda: not folder.exists())
-    assert [name for name in names if lives(name)] == []
+    assert wait_until(lambda: not any(lives(name) for name in names))
     assert time.monotonic() - began >= reaper.GRACE_S
     assert [process.poll() for process in bystanders] == [None] * len(bystanders)
+
+
+def test_one_that_comes_up_after_its_driver_has_ended_still_hears_what_it_was_told(tmp_path: Path) -> None:
+    folder = tmp_path / "rn-ray-x"
+    folder.mkdir()
+    driver, raylet = (subprocess.Popen(["sleep", length]) for length in ("0", "60"))
+    driver.wait()
+    process = read_process(raylet.pid)
+    assert process is not None
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from robonav_ray.nodes.reaper import main; main(sys.argv[1:])"
+    )
+    try:
+        subprocess.run(
+            [sys.executable, "-S", "-c", code, str(driver.pid), str(folder), "remove"],
+            input=f"{process.name.pid}:{process.name.started}\n{reaper.NOW}\n", text=True, check=True, timeout=200,
+        )  # fmt: skip
+        assert raylet.wait(60) == -signal.SIGKILL
+        assert not folder.exists()
+    finally:
+        raylet.kill()
+        raylet.wait()
 
 
 @pytest.mark.slow
