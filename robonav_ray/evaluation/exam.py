@@ -30,9 +30,8 @@ from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
 from robonav_ray.evaluation.entrants import DEFAULT_GAMMA, Entrant, cannot_drive
 from robonav_ray.evaluation.episodes import Act, EpisodeTable, EvaluationProgress, evaluate_policy
-from robonav_ray.evaluation.exam_table import Cell, Decisions, ScenarioFacts
+from robonav_ray.evaluation.exam_table import DRAW, Cell, Decisions, ScenarioFacts
 from robonav_ray.evaluation.metrics.meter import start_meter
-from robonav_ray.evaluation.metrics.worst_worlds import DRAW
 from robonav_ray.evaluation.placed_worlds import Body, PlacedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.actions import action_table

@@ -34,6 +34,8 @@ from robonav_ray.records import Outcome
 FORMAT_VERSION = 1
 EXAM_JSON, EPISODES_PARQUET = "exam.json", "episodes.parquet"
 MAX_TABLE_BYTES = 4_000_000_000
+DRAW = "draw"
+"""Key of ``ScenarioFacts.changes`` under which the draw stands, unless it is 0."""
 KINDS = ("run", "checkpoint", "planner", "callable", "sb3", "rllib")
 _KEYS: dict[str, type[np.generic]] = {"entrant": np.int32, "scenario": np.int32, "world": np.int64}
 _TYPES: dict[str, type[np.generic]] = {**_KEYS, **{name: dtype for name, (dtype, _) in BASE_COLUMNS.items()}}
@@ -86,6 +88,11 @@ class ScenarioFacts:
     """Seconds per env step."""
     max_steps: int | None
     """Steps at which the worlds end an episode."""
+
+    @property
+    def draw(self) -> int:
+        """Scenarios that differ in nothing else have the same worlds, in which something else happens."""
+        return self.changes.get(DRAW, 0)
 
 
 @dataclass(frozen=True)
@@ -292,6 +299,11 @@ class _Facts:
             names = [one.name for one in facts]
             if not names or len(set(names)) < len(names):
                 raise ExamTableError(f"{path}: {key}: there must be some, each by a name of its own")
+        for i, one in enumerate(self.scenarios):
+            if not _fits(one.draw, "int"):
+                raise ExamTableError(
+                    f"{path}: scenarios.{i}.changes.{DRAW} is {str(one.draw)[:60]!r}, and int belongs there"
+                )
         self.missing = {
             self._cell(m, f"missing.{i}"): str(m.get("reason")) for i, m in enumerate(self._list(root, "missing"))
         }

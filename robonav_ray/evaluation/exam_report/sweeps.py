@@ -14,7 +14,7 @@ from robonav_ray.evaluation.exam_report.figures import dots, sweep_curves
 from robonav_ray.evaluation.exam_report.metrics import DASH
 from robonav_ray.evaluation.exam_report.outcomes import scenario_table
 from robonav_ray.evaluation.exam_report.view import Contestant, ExamView
-from robonav_ray.evaluation.metrics.worst_worlds import DRAW, SHARES, tails_of
+from robonav_ray.evaluation.metrics.worst_worlds import SHARES, tails_of
 from robonav_ray.evaluation.statistics import Mean
 from robonav_ray.report.document import Block, Cell, Scalar, Section, Strong, Table, paragraph
 
@@ -211,14 +211,14 @@ def others_section(view: ExamView) -> Section | None:
         else {"robustness", "generalisation", "stress"}
     )
     facts = view.table.scenarios
-    families = dict.fromkeys(one.family for one in facts if one.family not in shown and DRAW not in one.changes)
+    families = dict.fromkeys(one.family for one in facts if one.family not in shown and not one.draw)
     if not view.family("standard"):
         families = {name: None for name in families if not set(view.family(name)) <= set(view.primary_scenarios)}
     return _points(view, tuple(families), "Other scenarios", "others") if families else None
 
 
 def _points(view: ExamView, families: tuple[str, ...], title: str, name: str) -> Section | None:
-    scenarios = tuple(s for s in view.family(*families) if DRAW not in view.table.scenarios[s].changes)
+    scenarios = tuple(s for s in view.family(*families) if not view.table.scenarios[s].draw)
     if not scenarios:
         return None
     questions = "; ".join(

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robonav_ray.evaluation.exam_table import ExamTable, ScenarioFacts
+from robonav_ray.evaluation.exam_table import DRAW, ExamTable, ScenarioFacts
 from robonav_ray.evaluation.statistics import Mean, mean
 from robonav_ray.records import Outcome
 
 SHARES = (0.01, 0.1)
-DRAW = "draw"
-"""Key of ``ScenarioFacts.changes`` under which the draw stands, unless it is 0."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +54,21 @@ def worst_share(ranking: np.ndarray, scoring: np.ndarray, share: float, confiden
 def tails_of(table: ExamTable, entrant: int, confidence: float = 0.95) -> dict[tuple[int, ...], tuple[Tail, ...]]:
     """Return the tails of every group of scenarios that are draws of the same worlds, by the group's scenarios.
 
-    The first half of the draws ranks the worlds, the second half scores them.
+    The first half of the draws ranks the worlds, the second half scores them. Of scenarios that name the same draw,
+    which are the same episodes, the first one counts.
     """
-    groups: dict[str, list[int]] = {}
+    groups: dict[str, dict[int, int]] = {}
     for s, facts in enumerate(table.scenarios):
-        if (entrant, s) not in table.missing and len(table.cell(entrant, s).world):
-            groups.setdefault(_worlds_of(facts), []).append(s)
+        if (entrant, s) in table.rows_by_cell:
+            groups.setdefault(_worlds_of(facts), {}).setdefault(facts.draw, s)
     found: dict[tuple[int, ...], tuple[Tail, ...]] = {}
-    for group in groups.values():
-        draws = sorted(group, key=lambda s: int(table.scenarios[s].changes.get(DRAW, 0)))
-        if len(draws) < 2:
+    for by_draw in groups.values():
+        if len(by_draw) < 2:
             continue
-        cells = [table.cell(entrant, s) for s in draws]
-        common = min(cell.num_episodes for cell in cells)
-        success = np.stack([cell.outcome[:common] == Outcome.SUCCESS for cell in cells])
+        draws = [by_draw[draw] for draw in sorted(by_draw)]
+        outcome = [table.columns["outcome"][table.rows_by_cell[entrant, s]] for s in draws]
+        common = min(map(len, outcome))
+        success = np.stack([one[:common] == Outcome.SUCCESS for one in outcome])
         half = len(draws) // 2
         found[tuple(draws)] = tuple(worst_share(success[:half], success[half:], share, confidence) for share in SHARES)
     return found

@@ -102,6 +102,10 @@ def changed(folder: Path, change) -> None:
         (lambda d: d["entrants"][1].update(name="orca"), "entrants: there must be some, each by a name of its own"),
         (lambda d: d["scenarios"][0].update(num_episodes=-1), r"scenarios\.0\.num_episodes is '-1'"),
         (lambda d: d["scenarios"][0].update(level=float("inf")), r"scenarios\.0\.level is 'inf'"),
+        (
+            lambda d: d["scenarios"][0]["changes"].update(draw="x"),
+            r"scenarios\.0\.changes\.draw is 'x', and int belongs",
+        ),
         (lambda d: d["missing"][0].update(entrant=2), r"missing\.0: entrant and scenario must be numbers of some"),
         (lambda d: d["decisions"][0].update(p51_s=2), r"decisions\.0\.p51_s: unknown key"),
         (lambda d: d["sha256"].update({EPISODES_PARQUET: "0"}), "is not the file that .*exam.json was written for"),

@@ -66,6 +66,20 @@ def test_draws_of_the_same_worlds_are_found_in_an_exam():
     ]
 
 
+def test_scenarios_of_one_draw_are_no_draws_of_their_own():
+    """They are the same episodes: ranked and scored on them, the worst worlds would be those of bad luck."""
+    fact = ScenarioFacts("a", "?", "s", "own", "", None, "full", {}, 4, 0, 0.1, 400)
+    again = dataclasses.replace(fact, name="again")
+    draws = [dataclasses.replace(fact, name=f"d{draw}", changes={"draw": draw}) for draw in (2, 1, 2)]
+    entrant = EntrantFacts("mine", "planner", "lidar only", "mine", None, "mine")
+    lost, won = episodes([3, 1, 1, 1]), episodes([1, 1, 1, 1])
+    assert tails_of(ExamTable.of_cells([entrant], [fact, again], {(0, 0): lost, (0, 1): lost}), 0) == {}
+    cells = {(0, 0): lost, (0, 1): lost, (0, 2): won, (0, 3): lost, (0, 4): lost}
+    (found,) = tails_of(ExamTable.of_cells([entrant], [fact, again, *draws], cells), 0).items()
+    assert found[0] == (0, 3, 2), "in the order of draws, each once"
+    assert found[1][0].success.value == 0.5
+
+
 def seat(draw: int) -> Seat:
     (orca,) = find_entrants(["orca"], foreign=lambda *_: None)
     found = seat_of(orca, Scenario.model_validate({"name": "x", "num_episodes": 50, "draw": draw}))
