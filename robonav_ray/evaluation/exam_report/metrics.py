@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
-from robonav_ray.evaluation.comparing.rates import Interval
 from robonav_ray.evaluation.exam_report.view import Contestant, ExamView
 from robonav_ray.evaluation.metrics.registry import metric_named
-from robonav_ray.evaluation.statistics import wilson_interval
+from robonav_ray.evaluation.statistics import mean, wilson_interval
 from robonav_ray.report.document import Scalar
 
 DASH = "\N{EN DASH}"
@@ -69,7 +65,9 @@ def pooled(view: ExamView, one: Contestant, name: str, scenarios: Sequence[int])
 
 
 def metric_records(view: ExamView) -> Iterator[dict[str, Scalar]]:
-    """Give one record for each contestant, scenario and metric."""
+    """Give one record for each contestant, scenario and metric: its mean over episodes with Wilson's interval of a
+    rate, Student's of anything else (none for one value).
+    """
     for s, facts in enumerate(view.table.scenarios):
         for one in view.played(s):
             names = dict.fromkeys(name for e in one.entrants for name in view.metrics(e, s))
@@ -77,7 +75,10 @@ def metric_records(view: ExamView) -> Iterator[dict[str, Scalar]]:
                 metric = metric_named(name, view.table.provenance.get("own_metrics"))
                 value = pooled(view, one, name, [s])
                 value = value[np.isfinite(value)]
-                found = _interval(value, metric.is_rate, view.confidence)
+                found = mean(value, view.confidence)
+                low, high = found.low, found.high
+                if metric.is_rate:
+                    low, high = wilson_interval(int(value.sum()), len(value), view.confidence)
                 yield {
                     "entrant": one.name,
                     "knows": one.knows,
@@ -87,23 +88,7 @@ def metric_records(view: ExamView) -> Iterator[dict[str, Scalar]]:
                     "unit": metric.unit,
                     "direction": metric.direction,
                     "value": found.value,
-                    "low": found.low,
-                    "high": found.high,
+                    "low": low,
+                    "high": high,
                     "episodes": len(value),
                 }
-
-
-def _interval(value: np.ndarray, is_rate: bool, confidence: float) -> Interval:
-    """Return the mean over episodes: Wilson's interval of a rate, Student's of anything else (NaN for one value)."""
-    middle = float(value.mean())
-    if is_rate:
-        return Interval(middle, *wilson_interval(int(value.sum()), len(value), confidence))
-    if len(value) < 2:
-        return Interval(middle, math.nan, math.nan)
-    half = _t(len(value) - 1, confidence) * float(value.std(ddof=1)) / math.sqrt(len(value))
-    return Interval(middle, middle - half, middle + half)
-
-
-@cache
-def _t(df: int, confidence: float) -> float:
-    return float(special.stdtrit(df, 0.5 + confidence / 2))
