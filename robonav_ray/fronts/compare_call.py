@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,8 @@ from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.fronts.foreign_policies import load_foreign
 from robonav_ray.runtime.examination.examine import Where, examine
 from robonav_ray.runtime.examination.order import ExamOrder
-from robonav_ray.runtime.examination.worker import serve
-from robonav_ray.runtime.signals import StopRequest, stop_on_interrupt
-from robonav_ray.screen import Screen, plain_screen
+from robonav_ray.runtime.signals import stop_on_interrupt
+from robonav_ray.screen import plain_screen
 
 EXAMS = Path("exams")
 Function = Callable[..., Any]
@@ -74,9 +72,10 @@ def compare(
     """
     suites = (suite,) if isinstance(suite, str | Path | Suite) else tuple(suite)
     order = ask(entrants, suites, episodes=episodes, seed=seed, trust=trust)
-    return play(
+    return examine(
         order,
         default_folder(order) if out is None else Path(out),
+        foreign=load_foreign,
         where=Where(local, address, processes),
         screen=plain_screen(silent=quiet),
         stopping=stop_on_interrupt,
@@ -125,37 +124,6 @@ def default_folder(order: ExamOrder) -> Path:
     """Return the folder of an exam that names none: the same for the same order, so that the same command goes on."""
     digest = hashlib.sha256(order.to_json().encode()).hexdigest()
     return EXAMS / f"{'-'.join(suite.name for suite in order.suites)}-{digest[:8]}"
-
-
-def play(
-    order: ExamOrder,
-    out: Path,
-    *,
-    where: Where,
-    screen: Screen,
-    stopping: Callable[[], AbstractContextManager[StopRequest]],
-    command: Sequence[str],
-    failures: bool = False,
-    metrics: Sequence[str] = (),
-) -> ExamTable:
-    """Play ``order`` into ``out``; see ``runtime.examination.examine``."""
-    return examine(
-        order,
-        out,
-        foreign=load_foreign,
-        worker=serve_cells,
-        where=where,
-        screen=screen,
-        stopping=stopping,
-        command=command,
-        failures=failures,
-        metrics=metrics,
-    )
-
-
-def serve_cells() -> None:
-    """Play cells for another process; see ``runtime/examination/beside.py``."""
-    serve(load_foreign)
 
 
 def _with_seed(suite: Suite, seed: int) -> Suite:

@@ -65,9 +65,10 @@ def compare(
     was stopped.
     """
     from robonav_ray.evaluation.exam_summary import print_exam, to_dict
-    from robonav_ray.fronts.compare_call import ask, default_folder, play
+    from robonav_ray.fronts.compare_call import ask, default_folder
+    from robonav_ray.fronts.foreign_policies import load_foreign
     from robonav_ray.runs.session_facts import command_line
-    from robonav_ray.runtime.examination.examine import Where
+    from robonav_ray.runtime.examination.examine import Where, examine
     from robonav_ray.runtime.signals import EXIT_RESUME, stop_on_signals
     from robonav_ray.runtime.watching import EvaluationStopped
     from robonav_ray.screen import print_commands
@@ -77,9 +78,10 @@ def compare(
     order = ask(entrants, suite or ("quick",), episodes=episodes, seed=seed, trust=trust)
     folder = out or default_folder(order)
     try:
-        table = play(
+        table = examine(
             order,
             folder,
+            foreign=load_foreign,
             where=Where(local, address, processes),
             screen=screen,
             stopping=partial(stop_on_signals, needs_reader=False),

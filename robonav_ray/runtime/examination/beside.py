@@ -9,16 +9,18 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from robonav_ray.errors import PartLostError, UserError
 from robonav_ray.evaluation.exam import ExamPlan
 from robonav_ray.evaluation.exam_table import Cell
+from robonav_ray.evaluation.find_entrants import LoadForeign
 from robonav_ray.evaluation.kept_cells import KeptCells
 from robonav_ray.runtime.examination.order import ExamOrder
 from robonav_ray.runtime.examination.watch import ExamWatch
+from robonav_ray.runtime.examination.worker import serve
 
 _ROOT = Path(__file__).parents[3]
 _LOOK_S = 0.2
@@ -28,12 +30,12 @@ class _Worker:
     """A process, and the cell that it plays."""
 
     def __init__(
-        self, number: int, serve: Callable[[], None], order: ExamOrder, folder: Path, told: queue.Queue[tuple[int, Any]]
+        self, number: int, foreign: LoadForeign, order: ExamOrder, folder: Path, told: queue.Queue[tuple[int, Any]]
     ) -> None:
         # The current folder is no place to import from before an entrant names a module in it.
-        name = serve.__name__
         paths = f"sys.path[:] = [p for p in sys.path if p] + [{str(_ROOT)!r}]"
-        code = f"import sys; {paths}; from {serve.__module__} import {name}; {name}()"
+        names = [f"from {function.__module__} import {function.__name__}" for function in (serve, foreign)]
+        code = "; ".join(["import sys", paths, *names, f"{serve.__name__}({foreign.__name__})"])
         self.cell: Cell | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-c", code],
@@ -66,19 +68,21 @@ def play_beside(
     kept: KeptCells,
     watch: ExamWatch,
     order: ExamOrder,
-    serve: Callable[[], None],
+    foreign: LoadForeign,
     num_processes: int,
 ) -> None:
-    """Play ``cells`` in ``num_processes`` processes, each of which runs ``serve`` and keeps what it has finished.
+    """Play ``cells`` in ``num_processes`` processes, each of which keeps what it has finished.
+
+    ``foreign`` opens other libraries' policies: a function of a module, which the processes find there by its name.
 
     Raises:
         EvaluationStopped: When ``watch`` does; the cells under way are lost.
         UserError: When an entrant fails.
-        PartLostError: When a process ends by itself.
+        PartLostError: When a process ends before it is told to.
     """
     told: queue.Queue[tuple[int, Any]] = queue.Queue()
     left = list(reversed(cells))
-    with _ended([_Worker(i, serve, order, kept.folder, told) for i in range(num_processes)]) as workers:
+    with _ended([_Worker(i, foreign, order, kept.folder, told) for i in range(num_processes)]) as workers:
         busy = len(workers)
         while busy:
             watch.tell()

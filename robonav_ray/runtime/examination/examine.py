@@ -57,7 +57,6 @@ def examine(
     out: Path,
     *,
     foreign: LoadForeign,
-    worker: Callable[[], None],
     where: Where,
     screen: Screen,
     stopping: Callable[[], AbstractContextManager[StopRequest]],
@@ -71,8 +70,7 @@ def examine(
     Args:
         order: Who plays what.
         out: Folder of the exam; made if missing.
-        foreign: Opens other libraries' policies.
-        worker: Serves as a process of ``beside``: a function of a module, found there by its name.
+        foreign: Opens other libraries' policies: a function of a module, which other processes find there by its name.
         where: On what it is played.
         screen: Shows how far it is.
         stopping: Gives the request to stop.
@@ -96,7 +94,7 @@ def examine(
                 watch = ExamWatch(
                     plan, cells, bars.begin("playing", sum(plan.seats[cell].num_episodes for cell in cells))
                 )
-                _play(plan, cells, kept, watch, order, stop, worker, where)
+                _play(plan, cells, kept, watch, order, stop, foreign, where)
         table = with_own_metrics(kept.table(plan, _provenance(order, command)), own)
         table.save(out)
         if failures and not are_told(out, table):
@@ -112,7 +110,7 @@ def _play(
     watch: ExamWatch,
     order: ExamOrder,
     stop: StopRequest,
-    worker: Callable[[], None],
+    foreign: LoadForeign,
     where: Where,
 ) -> None:
     if where.is_over_ray and not order.has_functions:  # other nodes may lack the module of a function
@@ -125,7 +123,7 @@ def _play(
     if order.has_functions or num_processes == 1 or few:
         play_here(plan, cells, kept, watch, stop)
     else:
-        play_beside(plan, cells, kept, watch, order, worker, num_processes)
+        play_beside(plan, cells, kept, watch, order, foreign, num_processes)
 
 
 def _say_what(plan: ExamPlan, cells: Sequence[Cell], out: Path, screen: Screen) -> None:
