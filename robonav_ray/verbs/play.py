@@ -89,10 +89,9 @@ def play(
 
 
 def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed: int) -> None:
-    from gymnasium.error import DependencyNotInstalled
-
     from robonav_ray.config.load import ConfigError
     from robonav_ray.runtime.filming import show_window
+    from robonav_ray.verbs.play_planner import with_pygame
 
     number, task, policy = _chosen(found, stage)
     config = found.run.config
@@ -100,10 +99,7 @@ def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed
         raise ConfigError(f"--window: shows our own worlds only, not env.id={task.env_id!r}; leave it away for a GIF")
     if output is not None:
         raise ConfigError("--output goes with a GIF; leave it away together with --window")
-    try:
-        show_window(policy, config, task, stage=number, seed=seed)
-    except DependencyNotInstalled as error:
-        raise ConfigError(str(error)) from None
+    with_pygame(lambda: show_window(policy, config, task, stage=number, seed=seed))
 
 
 def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: int, seed: int, json: bool) -> int:
