@@ -19,9 +19,8 @@ if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -87,8 +86,7 @@ def ray_session() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """How a command has ended, and what it has said."""
 
     returncode: int
@@ -101,16 +99,20 @@ Robonav = Callable[..., Ended]
 
 @pytest.fixture
 def robonav_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Robonav:
-    """Runs a command of ``robonav`` in the folder ``cwd`` and in this process: without the seconds of a new one."""
+    """Runs a command of ``robonav`` in this process, without the seconds of a new one; in the folder ``cwd``, or in the
+    one that is current.
+    """
     from robonav_ray.cli import main
 
-    def run(*arguments: str, cwd: Path) -> Ended:
+    def run(*arguments: object, cwd: Path | None = None) -> Ended:
         capsys.readouterr()
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["robonav", *arguments])
+        if cwd is not None:
+            monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["robonav", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
-        return Ended(int(ended.value.code or 0), *capsys.readouterr())
+        assert isinstance(ended.value.code, int)
+        return Ended(ended.value.code, *capsys.readouterr())
 
     return run
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from robonav_ray.cli import main
 from robonav_ray.config.load import load_run_config
 from robonav_ray.runs.checkpoint import list_checkpoints, newest_good_checkpoint
 from robonav_ray.runs.run_directory import create_run, open_run
@@ -121,18 +120,10 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("arguments", "parts"), MISTAKES, ids=[" ".join(a) for a, _ in MISTAKES])
 def test_mistakes_end_with_one_message_and_code_2(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    parts: list[str],
+    tmp_path: Path, robonav_here: Robonav, arguments: list[str], parts: list[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["robonav", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    told = capsys.readouterr().err
-    assert ended.value.code == 2, told
+    code, _, told = robonav_here(*arguments, cwd=tmp_path)
+    assert code == 2, told
     assert "Traceback" not in told
     for part in parts:
         assert part in told

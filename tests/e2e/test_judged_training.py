@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import robonav_ray as rn
-from robonav_ray.cli import main
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import UserError
@@ -27,6 +26,7 @@ from robonav_ray.runtime.judging.beside_training import judge_checkpoint
 from robonav_ray.runtime.live import LiveRun, start_local
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import RunSession
+from tests.conftest import Robonav
 from tests.e2e.test_local_wiring import SMALL
 from tests.e2e.test_sessions import bits
 
@@ -51,13 +51,10 @@ def train(run: RunDirectory, words: tuple[str, ...], *until: int) -> None:
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+def said(robonav_here: Robonav) -> Callable[..., tuple[int, str]]:
     def call(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["robonav", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), " ".join((captured.out + captured.err).split())
+        code, out, err = robonav_here(*words)
+        return code, " ".join((out + err).split())
 
     return call
 

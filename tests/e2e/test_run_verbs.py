@@ -3,18 +3,16 @@ this process."""
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from robonav_ray.cli import main
 from robonav_ray.runs.checkpoint import list_checkpoints
+from tests.conftest import Robonav
 from tests.made_up_runs import TINY, make_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-Verb = Callable[..., tuple[int, str, str]]
 SHORT = [
     *TINY, "rollout.num_worlds=4", "replay.capacity=3000", "replay.min_size=300", "learner.batch_size=32",
     "budget.max_env_steps=600", "evaluation.num_episodes=4", "evaluation.num_worlds=4", "evaluation.gif_episodes=0",
@@ -23,22 +21,13 @@ SHORT = [
 
 
 @pytest.fixture
-def robonav(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Verb:
+def robonav(robonav_here: Robonav, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Robonav:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["robonav", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
-
-    return call
+    return robonav_here
 
 
-def test_list_shows_a_table_of_80_columns_or_json(robonav: Verb, tmp_path: Path) -> None:
+def test_list_shows_a_table_of_80_columns_or_json(robonav: Robonav, tmp_path: Path) -> None:
     assert robonav("runs", "list")[:2] == (0, "no runs in runs; `robonav train` begins one\n")
     make_run(
         tmp_path / "runs" / "curriculum-20261122-181500-of-a-long-name",
@@ -57,7 +46,7 @@ def test_list_shows_a_table_of_80_columns_or_json(robonav: Verb, tmp_path: Path)
     assert robonav("runs", "list", "nowhere")[0] == 2
 
 
-def test_show_tells_one_run(robonav: Verb, tmp_path: Path) -> None:
+def test_show_tells_one_run(robonav: Robonav, tmp_path: Path) -> None:
     make_run(tmp_path / "a", success=0.5)
     code, out, _ = robonav("runs", "show", "a")
     assert code == 0
@@ -72,7 +61,7 @@ def test_show_tells_one_run(robonav: Verb, tmp_path: Path) -> None:
 
 
 def test_gc_says_the_bytes_asks_and_leaves_alone_what_it_must(
-    robonav: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    robonav: Robonav, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, other = make_run(tmp_path / "runs" / "good"), make_run(tmp_path / "runs" / "other", status="unfinished")
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -103,7 +92,7 @@ def test_gc_says_the_bytes_asks_and_leaves_alone_what_it_must(
     assert "Traceback" not in err
 
 
-def test_shipped_configs_are_listed(robonav: Verb) -> None:
+def test_shipped_configs_are_listed(robonav: Robonav) -> None:
     code, out, _ = robonav("config", "list")
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
@@ -113,7 +102,7 @@ def test_shipped_configs_are_listed(robonav: Verb) -> None:
     assert json.loads(robonav("config", "show", "quick", "--json")[1])["name"] == "quick"
 
 
-def test_plot_draws_a_stopped_run_also_of_a_storage(robonav: Verb, tmp_path: Path) -> None:
+def test_plot_draws_a_stopped_run_also_of_a_storage(robonav: Robonav, tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", status="unfinished", steps=[100], storage=str(tmp_path / "storage"))
     assert robonav("plot", "a")[:2] == (0, "written: a/curves.png\n")
     assert (run.path / "curves.png").read_bytes()[:4] == b"\x89PNG"
@@ -135,7 +124,7 @@ def test_plot_draws_a_stopped_run_also_of_a_storage(robonav: Verb, tmp_path: Pat
         assert told in err
 
 
-def test_train_begins_with_the_weights_of_another_run(robonav: Verb, tmp_path: Path) -> None:
+def test_train_begins_with_the_weights_of_another_run(robonav: Robonav, tmp_path: Path) -> None:
     make_run(tmp_path / "a")
     code, out, err = robonav("train", "--local", "--out", "b", "--init-from", "a", *SHORT)
     assert code == 0, err
@@ -152,7 +141,7 @@ def test_train_begins_with_the_weights_of_another_run(robonav: Verb, tmp_path: P
 
 @pytest.mark.parametrize(("least", "code"), [("0.99", 1), pytest.param("0", 0, marks=pytest.mark.slow)])
 def test_min_success_sets_the_exit_code_and_changed_worlds_are_told(
-    robonav: Verb, tmp_path: Path, least: str, code: int
+    robonav: Robonav, tmp_path: Path, least: str, code: int
 ) -> None:
     make_run(tmp_path / "a", ["algo.hidden_dims=[8]"], steps=[100])
     few = ["--episodes", "4", "--stages", "full_challenge", "evaluation.num_worlds=4"]
@@ -166,7 +155,7 @@ def test_min_success_sets_the_exit_code_and_changed_worlds_are_told(
     assert "difficulty" in (tmp_path / report["written"][1]).read_text()
 
 
-def test_a_policy_alone_is_judged_and_without_success_nothing_is_held(robonav: Verb, tmp_path: Path) -> None:
+def test_a_policy_alone_is_judged_and_without_success_nothing_is_held(robonav: Robonav, tmp_path: Path) -> None:
     make_run(tmp_path / "a")
     assert robonav("runs", "gc", "a", "--yes")[0] == 0
     code, out, err = robonav("evaluate", "a", "--episodes", "2", "evaluation.num_worlds=2", "--min-success", "0.5")

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 import robonav_ray as rn
-from robonav_ray.cli import main
 from robonav_ray.config.load import checked_config, load_section_file
 from robonav_ray.config.studies.ablation import AblationConfig
 from robonav_ray.errors import UserError
@@ -26,6 +25,7 @@ from robonav_ray.tuning.ablation.arms import plan_ablation
 from robonav_ray.tuning.ablation.cells import CellOrder
 from robonav_ray.tuning.ablation.results import RESULTS_FILE, CellResult, ResultsError, append_result, read_results
 from robonav_ray.tuning.ablation.table import make_table
+from tests.conftest import Robonav
 
 BITS: dict[str, Any] = {
     "run": {
@@ -177,15 +177,12 @@ Said = Callable[[Sequence[str]], tuple[int, str]]
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Said:
+def said(robonav_here: Robonav, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Said:
     monkeypatch.chdir(tmp_path)
 
     def call(words: Sequence[str]) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["robonav", "ablate", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), " ".join((captured.out + captured.err).split())
+        code, out, err = robonav_here("ablate", *words)
+        return code, " ".join((out + err).split())
 
     return call
 

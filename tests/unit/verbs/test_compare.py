@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import robonav_ray
-from robonav_ray.cli import main
 from robonav_ray.runtime.examination import here
+from tests.conftest import Robonav
 
 SUITE = """name: tiny
 num_episodes: 50
@@ -22,19 +22,10 @@ scenarios:
 
 
 @pytest.fixture
-def robonav(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.chdir(tmp_path)
+def robonav(robonav_here: Robonav, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Robonav:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     (tmp_path / "tiny.yaml").write_text(SUITE)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["robonav", "compare", *words, "--no-failures"])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    return run
+    return lambda *words: robonav_here("compare", *words, "--no-failures", cwd=tmp_path)
 
 
 def test_it_plays_keeps_and_goes_on(robonav, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import robonav_ray
-from robonav_ray.cli import main
 from robonav_ray.evaluation.failures.rows import kind_text
 from robonav_ray.records import Outcome
+from tests.conftest import Robonav
 
 SUITE = """name: tiny
 num_episodes: 50
@@ -21,19 +22,10 @@ scenarios:
 
 
 @pytest.fixture
-def robonav(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.chdir(tmp_path)
+def robonav(robonav_here: Robonav, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Robonav:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     (tmp_path / "tiny.yaml").write_text(SUITE)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["robonav", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    return run
+    return partial(robonav_here, cwd=tmp_path)
 
 
 def test_a_case_is_the_episode_of_the_exam(robonav, tmp_path: Path):

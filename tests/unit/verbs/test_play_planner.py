@@ -7,20 +7,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from robonav_ray.cli import main
+from tests.conftest import Robonav
 
 
-def play(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr("sys.argv", ["robonav", "play", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
-def test_it_films_a_planner_without_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert play(["--planner", "dwa:default", "--stage", "0", "--episodes", "1", "--seed", "3"], monkeypatch) == 0
-    with Image.open("play-dwa-default-stage0-seed3.gif") as film:
+def test_it_films_a_planner_without_a_run(robonav_here: Robonav, tmp_path: Path) -> None:
+    words = ("--planner", "dwa:default", "--stage", "0", "--episodes", "1", "--seed", "3")
+    assert robonav_here("play", *words, cwd=tmp_path).returncode == 0
+    with Image.open(tmp_path / "play-dwa-default-stage0-seed3.gif") as film:
         assert film.n_frames > 10
 
 
@@ -37,14 +30,8 @@ def test_it_films_a_planner_without_a_run(monkeypatch: pytest.MonkeyPatch, tmp_p
         (["no/such/run", "--planner", "dwa"], "no/such/run"),
     ],
 )
-def test_what_is_typed_wrong_is_said(
-    words: list[str],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert play(words, monkeypatch) == 2
-    assert message in " ".join(capsys.readouterr().err.split())
+def test_what_is_typed_wrong_is_said(words: list[str], message: str, robonav_here: Robonav, tmp_path: Path) -> None:
+    code, _, err = robonav_here("play", *words, cwd=tmp_path)
+    assert code == 2
+    assert message in " ".join(err.split())
     assert not list(tmp_path.iterdir())

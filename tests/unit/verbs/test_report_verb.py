@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from robonav_ray.cli import main
+from tests.conftest import Robonav
 from tests.made_up_exam import made_up_exam
 
 
@@ -18,19 +18,8 @@ def exam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["robonav", "report", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    told = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, told.out, told.err
-
-
-def test_the_report_lies_in_the_folder_or_in_out(
-    exam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code, out, err = run(capsys, monkeypatch, exam, "--out", tmp_path / "paper", "--json")
+def test_the_report_lies_in_the_folder_or_in_out(exam: Path, tmp_path: Path, robonav_here: Robonav) -> None:
+    code, out, err = robonav_here("report", exam, "--out", tmp_path / "paper", "--json")
     assert code == 0
     assert "written: " in err
     written = {Path(path).name for path in json.loads(out)["written"]}
@@ -39,9 +28,7 @@ def test_the_report_lies_in_the_folder_or_in_out(
     assert not (exam / "report.pdf").exists()
 
 
-def test_mistakes_end_with_one_message_and_two(
-    exam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mistakes_end_with_one_message_and_two(exam: Path, tmp_path: Path, robonav_here: Robonav) -> None:
     (tmp_path / "empty").mkdir()
     damaged = tmp_path / "damaged"
     damaged.mkdir()
@@ -57,7 +44,7 @@ def test_mistakes_end_with_one_message_and_two(
         (["s3://bucket/exam"], "DIR s3://bucket/exam"),
         ([few], "exam.json: scenarios.num_episodes: dwa and orca have 4 common episodes"),
     ):
-        code, out, err = run(capsys, monkeypatch, *words)
+        code, out, err = robonav_here("report", *words)
         assert (code, out) == (2, "")
         assert message in err
         assert len(err.strip().splitlines()) == 1

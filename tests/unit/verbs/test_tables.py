@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from robonav_ray.cli import main
 from robonav_ray.launch import submit
 from robonav_ray.launch.dashboard import NodeFacts
 from robonav_ray.launch.local_state import LocalNode
@@ -17,21 +16,19 @@ from robonav_ray.nodes.doctor import Finding
 from robonav_ray.tuning.search_records import History
 from robonav_ray.tuning.views.show import history_dict
 from robonav_ray.verbs import cluster_commands
+from tests.conftest import Robonav
 
 LONG = "Linux-6.8.0-1021-generic-x86_64-with-glibc2.39 and a text that goes on and on, " * 2
 PATH = "/a/path/without/any/space/in/it/" + "x" * 90
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def said(robonav_here: Robonav, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     monkeypatch.setenv("COLUMNS", "80")
 
     def call(*words: str, code: int = 0) -> str:
-        monkeypatch.setattr("sys.argv", ["robonav", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert ended.value.code == code, err
+        ended, out, err = robonav_here(*words)
+        assert ended == code, err
         if "--json" not in words:
             assert max(map(len, out.splitlines())) <= 80, out
         return out
