@@ -32,7 +32,7 @@ from robonav_ray.runtime.wiring import RunSession, Wiring
 from robonav_ray.screen import say
 from robonav_ray.tracking.jsonl import read_metrics
 
-CONFIG = ["rollout.num_worlds=64", "tracking.panel=off", "tracking.backends=[jsonl]", "tracking.close_timeout_s=1",
+CONFIG = ["rollout.num_worlds=64", "tracking.panel=off", "tracking.tensorboard=null", "tracking.close_timeout_s=1",
           "budget.time_s=1e6", "checkpoint.interval_s=1e6", "replay.capacity=50000"]  # fmt: skip
 
 

@@ -166,7 +166,7 @@ def count_repeated_tags(run: Path) -> int:
     seen: set[tuple[int, str]] = set()
     repeated = 0
     for line in read_lines(run / METRICS):
-        for tag in line.keys() - {"step", "time"}:
+        for tag in line.keys() - {"step", "time", "items"}:
             repeated += (line.get("step", 0), tag) in seen
             seen.add((line.get("step", 0), tag))
     return repeated

@@ -142,7 +142,7 @@ class Run:
     def duplicates(self) -> int:
         """(step, tag) pairs that stand more than once in metrics.jsonl."""
         lines = [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
-        points = [(line["step"], tag) for line in lines for tag in line.keys() - {"step", "time"}]
+        points = [(line["step"], tag) for line in lines for tag in line.keys() - {"step", "time", "items"}]
         return len(points) - len(set(points))
 
 

@@ -47,7 +47,7 @@ class Training:
         quiet = (
             f"seed={seed}",
             "tracking.panel=off",
-            "tracking.backends=[]",
+            "tracking.tensorboard=null",
             "learner.torch_threads=1",
             "learner.device=cpu",
         )

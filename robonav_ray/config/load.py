@@ -28,6 +28,7 @@ from robonav_ray.config.shipped import ConfigKind, find_shipped, unknown_config
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.config.words import without_secret
 from robonav_ray.config.yaml_document import MAX_BYTES, ConfigError, Document, Path_, scalar_value
+from robonav_ray.files.locations import without_secrets
 from robonav_ray.files.plain_files import PlainFileError, read_text
 from robonav_ray.text import visible
 
@@ -271,7 +272,7 @@ def _explain(
         text = " or ".join(dict.fromkeys(said))
         where = _where(path, source, lines, origin) if path else _where_named(text, source, lines, origin)
         answers.append(f"{where}: {_dotted(path) + ': ' if path else ''}{text}")
-    return "\n".join(answers)
+    return without_secrets("\n".join(answers))
 
 
 def _problem_text(model: type[BaseModel], problem: dict[str, Any], path: Path_) -> str:

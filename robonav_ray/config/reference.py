@@ -46,6 +46,9 @@ def keys_of(section: type[BaseModel], prefix: str = "") -> Iterator[ConfigKey]:
             )
         else:
             origin: Any = get_origin(field.annotation)
+            if type(None) in get_args(field.annotation):
+                on = json.dumps(None if field.default is None else {})
+                yield ConfigKey(prefix + name, "section or null", on, " ".join((field.description or "").split()))
             many = ".*" if origin in (tuple, list) else ".KEY" if origin is dict else ""
             yield from keys_of(inner, f"{prefix}{name}{many}.")
 

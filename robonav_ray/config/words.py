@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from robonav_ray.files.locations import is_uri, with_lost_slash
+from robonav_ray.files.locations import is_uri, with_lost_slash, without_secrets
 
 _SECRET = re.compile(
     r"(pass(word|wd|phrase)?|secret|token|credentials?|api_?key|access_?key|private_?key)$", re.IGNORECASE
@@ -56,6 +56,8 @@ def refuse_secrets(section: str, given: Mapping[str, object]) -> None:
 
 
 def without_secret(override: str) -> str:
-    """Return ``a.b=c`` as it may be shown: without the value when the key is called like a secret."""
+    """Return ``a.b=c`` as it may be shown: without the value when the key is called like a secret, and without what is
+    secret in a URI.
+    """
     key, equals, _ = override.partition("=")
-    return f"{key}=..." if equals and _SECRET.search(key.strip()) else override
+    return f"{key}=..." if equals and _SECRET.search(key.strip()) else without_secrets(override)

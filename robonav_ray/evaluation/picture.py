@@ -65,9 +65,7 @@ def load_curves(run: Path) -> Curves:
             if name not in ("step", "time") and isinstance(value, int | float):
                 points.setdefault(name, []).append((line["step"], value))
     if not points:
-        raise ValueError(
-            f"{path} holds no metrics, so there is nothing to draw; switch the jsonl tracker on (tracking.backends)"
-        )
+        raise ValueError(f"{path} holds no metrics, so there is nothing to draw")
     series = {
         name: (np.array(rows, np.float64)[:, 0], np.array(rows, np.float64)[:, 1]) for name, rows in points.items()
     }

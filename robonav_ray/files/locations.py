@@ -27,6 +27,24 @@ def with_lost_slash(text: str) -> str:
     return text if is_uri(text) else _LOST_SLASH.sub(r"\1://", text)
 
 
+_OWNER = re.compile(r"(?<=://)(?!/)[^\s'\"]*@")
+_SECRET_OPTION = re.compile(
+    r"(?i)(?<=[?&;])([\w.-]*(?:pass(?:word|wd)?|secret|token|credentials?|key)[\w.-]*)=[^&;#\s'\"]*"
+)
+
+
+def without_secrets(text: str) -> str:
+    """Return ``text`` without the names, passwords and keys of the URIs in it: ``http://me:word@host/?token=a`` becomes
+    ``http://...@host/?token=...``.
+    """
+    return _SECRET_OPTION.sub(r"\1=...", _OWNER.sub("...@", text))
+
+
+def has_secret(uri: str) -> bool:
+    """Whether a URI holds a name, password or key."""
+    return without_secrets(uri) != uri
+
+
 def as_folder(location: str) -> Path | None:
     """Return the path on this machine's file system that a location names; None for a bucket."""
     if not is_uri(location):

@@ -212,6 +212,23 @@ def append(path: Path, content: bytes | str, *, sync: bool = False) -> None:
             os.fsync(file.fileno())
 
 
+def append_whole(file: BinaryIO, content: bytes) -> int:
+    """Write behind what an open file of ``open_appending`` holds, whole or not at all; return the byte that it begins
+    at.
+
+    Raises:
+        OSError: When there is no room; the file is as it was.
+    """
+    size = os.fstat(file.fileno()).st_size
+    try:
+        if file.write(content) != len(content):
+            raise OSError(errno.ENOSPC, "no space left for all of it")
+    except OSError:
+        os.ftruncate(file.fileno(), size)
+        raise
+    return file.tell() - len(content)
+
+
 def sentence(error: OSError) -> str:
     """Return in words what the system could not do, with the name of the file where that is known."""
     if isinstance(error, PlainFileError) or not error.strerror:

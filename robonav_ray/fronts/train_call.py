@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from robonav_ray.config import RunConfig
 from robonav_ray.errors import RunFaultError, UserError
 from robonav_ray.evaluation.report import EvaluationReport
-from robonav_ray.files.plain_files import read_lines
 from robonav_ray.fronts.call_config import Overrides, asked_config
 from robonav_ray.fronts.call_display import call_audience
 from robonav_ray.runs.run_directory import RunDirectory, last_wiring
@@ -20,11 +18,10 @@ from robonav_ray.runtime.endings import Outcome
 from robonav_ray.runtime.opening import Opening, resolve_opening
 from robonav_ray.runtime.signals import stop_on_interrupt
 from robonav_ray.runtime.train import train as train_opened
+from robonav_ray.tracking.jsonl import METRICS_FILE, read_metrics
 
 if TYPE_CHECKING:
     import pandas
-
-METRICS_FILE = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -49,14 +46,14 @@ class TrainResult:
         docs/metrics.md).
 
         Raises:
-            UserError: When the run keeps no ``metrics.jsonl`` (``tracking.backends`` without ``jsonl``).
+            UserError: When there is no ``metrics.jsonl`` in the run.
         """
         import pandas
 
         try:
-            return pandas.DataFrame([json.loads(line) for line in read_lines(self.path / METRICS_FILE)])
+            return pandas.DataFrame(read_metrics(self.path / METRICS_FILE))
         except FileNotFoundError:
-            raise UserError(f"{self.path}: holds no {METRICS_FILE}; tracking.backends with jsonl keeps one") from None
+            raise UserError(f"{self.path}: holds no {METRICS_FILE}, which a run writes as it goes on") from None
 
 
 def train(

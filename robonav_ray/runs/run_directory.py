@@ -9,6 +9,7 @@
       env.json  env.md            what each number of an observation and each action means
       status.json  summary.json   running | unfinished | finished | failed; figures of the run so far
       metrics.jsonl  tensorboard/  curriculum_progress.json  log.txt
+      trackers.json  tracked/     how far trackers have been given it; files that were made for them
       curves.png  play.gif  evaluation.json  evaluation.md      of the end of training
       evaluations/                what `robonav evaluate` found, one folder a call
       checkpoints/env-.../        see checkpoint.py
@@ -62,11 +63,18 @@ _FILES = frozenset(
             ".lock",
         ),
         "checkpoints.json",
-        *("metrics.jsonl", "metrics.superseded.jsonl", "events.jsonl", "take_over.json", "take_overs.jsonl"),
+        *(
+            "metrics.jsonl",
+            "metrics.superseded.jsonl",
+            "trackers.json",
+            "events.jsonl",
+            "take_over.json",
+            "take_overs.jsonl",
+        ),
         *("curves.png", "play.gif", EVALUATION_JSON, EVALUATION_MARKDOWN, ENV_JSON, ENV_MARKDOWN),
     )
 )
-_FOLDERS = frozenset(("checkpoints", "tensorboard", "evaluations", "ray_train"))
+_FOLDERS = frozenset(("checkpoints", "tensorboard", "tracked", "evaluations", "ray_train"))
 """What a run opens in its directory, by name: each is looked at before a run is taken up."""
 
 

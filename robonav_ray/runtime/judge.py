@@ -196,7 +196,7 @@ def _finish(session: RunSession, ending: Ending, console: Screen, stop: StopRequ
             (command_text("robonav", "play", run.shown), f"another GIF{' (--window to watch live)' * task.is_native}")
         )
     lines.append((train_longer_command(session, ending), "train longer"))
-    if "tensorboard" in config.tracking.backends:
+    if config.tracking.tensorboard is not None:
         lines.append((command_text("tensorboard", "--logdir", path_word(run.path.parent)), "all curves"))
     console.print(
         Text.assemble(
@@ -226,8 +226,7 @@ def _draw(session: RunSession, checkpoint: Checkpoint, console: Screen, stop: St
     """Draw curves and film, and add them to what is ``kept``."""
     run, config, task = session.run, session.config, session.task
     with stopped_at_once(stop):
-        if "jsonl" in config.tracking.backends:
-            kept.append(draw_curves(run.path))
+        kept.append(draw_curves(run.path))
         films = config.evaluation.gif_episodes
         if films and task.draws:
             policy = load_policy(checkpoint, config, task)

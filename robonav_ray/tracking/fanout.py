@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
+import shutil
+import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from robonav_ray.config.tracking import TrackingConfig
 from robonav_ray.errors import UserError
+from robonav_ray.files.plain_files import open_lock, open_reading, replacing
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
-from robonav_ray.tracking.feed import BackendFeed, Point, TrackerError
-from robonav_ray.tracking.jsonl import JsonlTracker
-from robonav_ray.tracking.tensorboard import TensorboardTracker
+from robonav_ray.tracking.backend import AdaptedTracker, Backend, Point, RunEnding, TrackerError
+from robonav_ray.tracking.deliveries import TrackersFile
+from robonav_ray.tracking.feed import BackendFeed, Place
+from robonav_ray.tracking.items import Asset, Item, asset_of
+from robonav_ray.tracking.jsonl import JsonlTracker, append_assets
+from robonav_ray.tracking.places import places
+from robonav_ray.tracking.run_facts import RunFacts
 from robonav_ray.user_code import load_user_code
 
 __all__ = ["FanoutTracker", "TrackerError", "keep_files", "open_trackers"]
@@ -23,11 +33,14 @@ logger = logging.getLogger(__name__)
 MAX_WAITING, CLOSE_TIMEOUT_S = 256, 5.0
 KEEP_TIMEOUT_S = 30.0
 """How long files of a run that has ended may take to reach its trackers: nothing else waits by then."""
+TRACKED = "tracked"
+"""Folder of a run for the files of assets that lie nowhere else in it."""
+_OWNER_LOCK = ".tracking.lock"
 
 
 class FanoutTracker:
     """Writes every point to the spool and offers it to every backend; only ``close`` waits for a backend, for a bounded
-    time.
+    time. Threads may share it.
 
     A spool that cannot be written (disk full) is tried again at the next point; ``tracking/backends_failed`` counts the
     backends that take nothing now. Errors of a backend other than ``OSError`` and ``TrackerError`` are bugs and are
@@ -35,15 +48,19 @@ class FanoutTracker:
     """
 
     def __init__(
-        self, spool: JsonlTracker | None, backends: Sequence[Tracker], max_waiting: int = MAX_WAITING,
-        close_timeout_s: float = CLOSE_TIMEOUT_S,
+        self, spool: JsonlTracker | None, backends: Sequence[Tracker | Backend | Place],
+        max_waiting: int = MAX_WAITING, close_timeout_s: float = CLOSE_TIMEOUT_S,
     ) -> None:  # fmt: skip
         """Without a ``spool``, points that find no place in front of a slow backend are lost, and counted."""
         self._spool, self._close_timeout_s = spool, close_timeout_s
         path = None if spool is None else spool.path
-        self._feeds = [BackendFeed(backend, path, max_waiting) for backend in backends]
+        self._feeds = [BackendFeed(_as_place(backend), path, max_waiting) for backend in backends]
         self._spool_failing = False
         self._closed = False
+        self._order = threading.RLock()
+        self._step = 0
+        self._ending: RunEnding | None = None
+        self._exits = contextlib.ExitStack()
 
     @property
     def num_failed(self) -> int:
@@ -52,61 +69,107 @@ class FanoutTracker:
 
     def log(self, metrics: Metrics, step: int) -> None:
         """Record metrics at ``step``."""
-        self._check_open()
         if self.num_failed:
             metrics = {**metrics, "tracking/backends_failed": float(self.num_failed)}
-        point = self._spooled(metrics, step)
-        if point.metrics:
-            for feed in self._feeds:
-                feed.offer(point)
+        self._offer(metrics, step, ())
+
+    def add(self, items: Sequence[Item], step: int) -> None:
+        """Record histograms and assets at ``step``; ValueError for an asset whose file does not lie below the run's
+        directory.
+        """
+        self._offer({}, step, items)
 
     def save(self, path: Path) -> None:
-        """Keep a file with the run."""
+        """Keep a file with the run, at the step that was logged last; one that lies elsewhere is copied into
+        ``tracked/``, and OSError says that it cannot be.
+        """
         self._check_open()
-        for feed in self._feeds:
-            feed.offer_file(path)
+        self._offer({}, self._step, [_kept(path, self._spool, self._step)])
+
+    def ends_as(self, ending: RunEnding) -> None:
+        """Say what became of the run, before ``close``."""
+        self._ending = ending
+
+    def on_close(self, leave: contextlib.AbstractContextManager[Any]) -> None:
+        """Hold ``leave``, which has been entered, until the tracker is closed."""
+        self._exits.push(leave)
 
     def close(self) -> None:
         """Deliver what is left for a bounded time and end; what stays undelivered is said. A second call does
         nothing.
         """
-        if self._closed:
-            return
-        self._closed = True
-        until = time.monotonic() + self._close_timeout_s
-        for feed in self._feeds:
-            feed.begin_close()
-        try:
+        with self._order:
+            if self._closed:
+                return
+            self._closed = True
+        with self._exits:
+            until = time.monotonic() + self._close_timeout_s
             for feed in self._feeds:
-                points, files = feed.join(max(0.0, until - time.monotonic()))
-                if points or files:
-                    where = "" if self._spool is None else f"; they are in {self._spool.path}"
-                    logger.warning("%s has not been given %d points and %d files%s", feed.name, points, files, where)
-        finally:
-            if self._spool is not None:
-                self._spool.close()
+                feed.begin_close(self._ending)
+            try:
+                for feed in self._feeds:
+                    self._say_left(feed, *feed.join(max(0.0, until - time.monotonic())))
+            finally:
+                if self._spool is not None:
+                    self._spool.close()
 
-    def _spooled(self, metrics: Metrics, step: int) -> Point:
-        """Write the point to the spool; returns it with what of it was new."""
-        if self._spool is None:
-            return Point(metrics, step, None)
-        try:
-            point = Point(self._spool.record(metrics, step), step, self._spool.end)
-        except OSError as error:
-            if not self._spool_failing:
-                logger.warning("%s cannot be written and is tried again at every point: %s", self._spool.path, error)
-            self._spool_failing = True
-            return Point(metrics, step, None)
-        self._spool_failing = False
-        return point
+    def _say_left(self, feed: BackendFeed, points: int, files: int) -> None:
+        if points or files:
+            where = "" if self._spool is None else f"; they are in {self._spool.path}"
+            logger.warning("%s has not been given %d points and %d files%s", feed.name, points, files, where)
+        elif feed.hangs:
+            logger.warning("%s was given everything and has not ended after %g s", feed.name, self._close_timeout_s)
+
+    def _offer(self, metrics: Metrics, step: int, items: Sequence[Item]) -> None:
+        with self._order:  # points reach every backend in the order in which they stand in the spool
+            self._check_open()
+            self._step = max(self._step, step)
+            point = self._spooled(metrics, step, items)
+            if point.metrics or point.items:
+                for feed in self._feeds:
+                    feed.offer(point)
 
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the tracker is closed")
 
+    def _spooled(self, metrics: Metrics, step: int, items: Sequence[Item]) -> Point:
+        """Write the point to the spool; returns it with what of it was new."""
+        whole = Point(metrics, step, round(time.time(), 3), tuple(items))
+        if self._spool is None:
+            return whole
+        try:
+            point = self._spool.record(metrics, step, items)
+        except OSError as error:
+            if not self._spool_failing:
+                logger.warning("%s cannot be written and is tried again at every point: %s", self._spool.path, error)
+            self._spool_failing = True
+            return whole
+        self._spool_failing = False
+        return point
 
-_BACKENDS: dict[str, Callable[[Path, int | None], Tracker]] = {"tensorboard": TensorboardTracker}
-_REOPENED: dict[str, Callable[[Path, int], Tracker]] = {"tensorboard": TensorboardTracker.reopened}
+
+def _as_place(backend: Tracker | Backend | Place) -> Place:
+    if isinstance(backend, Place):
+        return backend
+    made = backend if isinstance(backend, Backend) else AdaptedTracker(backend)
+    return Place(made.name, lambda: made)
+
+
+def _kept(path: Path, spool: JsonlTracker | None, step: int) -> Asset:
+    return asset_of(path, path.parent) if spool is None else _below(path, spool.directory, step)
+
+
+def _below(path: Path, directory: Path, step: int) -> Asset:
+    """Return a file as an asset of the run in ``directory``: it is copied there where it lies elsewhere."""
+    path, directory = path.absolute(), directory.absolute()
+    if path.is_relative_to(directory):
+        return asset_of(path, directory)
+    copy = directory / TRACKED / "files" / str(step) / path.name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with open_reading(path) as file, replacing(copy) as kept:
+        shutil.copyfileobj(file, kept)
+    return asset_of(copy, copy.parent)
 
 
 TRACKERS = "robonav_ray.trackers"
@@ -137,37 +200,87 @@ def _open_extra(config: TrackingConfig, directory: Path, resume_step: int | None
 
 
 def open_trackers(
-    config: TrackingConfig, directory: Path, resume_step: int | None = None, extra: Sequence[Tracker] = ()
+    config: TrackingConfig,
+    directory: Path,
+    resume_step: int | None = None,
+    extra: Sequence[Tracker] = (),
+    facts: RunFacts | None = None,
 ) -> FanoutTracker:
     """Open the configured backends in ``directory``, and put ``extra`` (the Ray metrics) behind them.
 
-    ``resume_step`` is the env step of the checkpoint that a resumed run starts from; None for a new run. metrics.jsonl
-    is written with any backend: it is what the others are given again when they were down.
+    ``resume_step`` is the env step of the checkpoint that a resumed run starts from; None for a new run. What an
+    earlier session had not delivered by then is delivered now.
+
+    Raises:
+        UserError: For a tracker of ``tracking.extra`` that cannot be made, and a ``trackers.json`` that is none.
     """
     own = _open_extra(config, directory, resume_step)
-    spool = JsonlTracker(directory, resume_step) if config.backends or config.extra else None
-    backends = [_BACKENDS[name](directory, resume_step) for name in config.backends if name != "jsonl"]
-    return FanoutTracker(spool, [*backends, *own, *extra], config.max_waiting, config.close_timeout_s)
+    file = TrackersFile(directory)
+    with contextlib.ExitStack() as exits:
+        exits.enter_context(_owning(directory, KEEP_TIMEOUT_S))  # something that is being kept has so long
+        if resume_step is not None:
+            file.read()
+        spool = JsonlTracker(directory, resume_step, on_rewind=file.prepare_rewind)
+        exits.callback(spool.close)
+        if resume_step is not None:
+            file.settle(spool.end, resume_step)
+        facts = facts or RunFacts(directory.name, directory, resume_step=resume_step)
+        backends = [*places(config, facts, file, spool.end), *own, *extra]
+        trackers = FanoutTracker(spool, backends, config.max_waiting, config.close_timeout_s)
+        trackers.on_close(exits.pop_all())
+    return trackers
 
 
-def keep_files(config: TrackingConfig, directory: Path, step: int, paths: Sequence[Path]) -> None:
+def keep_files(
+    config: TrackingConfig, directory: Path, step: int, paths: Sequence[Path], facts: RunFacts | None = None
+) -> None:
     """Give curves, evaluations and films of the run in ``directory``, made at ``step`` or after training, to every
     tracker of it.
 
-    They are opened again for that. What they do not take is said in a warning: the files lie where they were written in
-    any case.
+    They are opened again for that, unless the run is being trained: then its session finds the files in the spool and
+    delivers them. What trackers do not take is said in a warning: the files lie where they were written in any case.
     """
-    backends: list[Tracker] = []
-    for name in config.backends:
-        if name in _REOPENED:
-            try:
-                backends.append(_REOPENED[name](directory, step))
-            except OSError as error:
-                logger.warning("%s is not given %s: %s", name, ", ".join(path.name for path in paths), error)
+    facts = facts or RunFacts(directory.name, directory, kind="evaluation")
+    try:
+        with _owning(directory, 0.0) as is_owner:
+            if is_owner:
+                _deliver_files(config, directory, step, paths, facts)
+            else:
+                append_assets(directory, [_below(path, directory, step) for path in paths], step)
+    except (OSError, UserError) as error:
+        logger.warning("trackers are not given %s: %s", ", ".join(path.name for path in paths), error)
+
+
+def _deliver_files(config: TrackingConfig, directory: Path, step: int, paths: Sequence[Path], facts: RunFacts) -> None:
+    spool = JsonlTracker(directory, sys.maxsize)
+    file = TrackersFile(directory)
+    file.read()
+    backends: list[Tracker | Place] = [
+        replace(place, required=False, gather_s=0.0) for place in places(config, facts, file, spool.end)
+    ]
     try:
         backends += _open_extra(config, directory, step)
     except UserError as error:
         logger.warning("%s", error)
-    with contextlib.closing(FanoutTracker(None, backends, close_timeout_s=KEEP_TIMEOUT_S)) as trackers:
-        for path in paths:
-            trackers.save(path)
+    with contextlib.closing(FanoutTracker(spool, backends, close_timeout_s=KEEP_TIMEOUT_S)) as trackers:
+        trackers.add([_below(path, directory, step) for path in paths], step)
+
+
+@contextlib.contextmanager
+def _owning(directory: Path, wait_s: float) -> Iterator[bool]:
+    """Be the one process and tracker that writes the spool in ``directory`` and delivers from it; gives whether that
+    was possible within ``wait_s``.
+    """
+    with open_lock(directory / _OWNER_LOCK) as lock:
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_owner = True
+                break
+            except BlockingIOError:
+                is_owner = False
+            if time.monotonic() >= until:
+                break
+            time.sleep(0.05)
+        yield is_owner

@@ -1,68 +1,93 @@
-"""metrics.jsonl: one JSON object per logged point, the record from which everything else can be redrawn."""
+"""metrics.jsonl, the spool: one JSON object per logged point, the record from which everything else can be redrawn and
+delivered.
+"""
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from robonav_ray.files.plain_files import append, open_appending, read_lines, replace
+from robonav_ray.files.plain_files import append, append_whole, open_appending, read_lines, replace
 from robonav_ray.records import Metrics
+from robonav_ray.tracking.backend import Point
+from robonav_ray.tracking.items import Asset, Item, as_json, from_json
 
 METRICS_FILE = "metrics.jsonl"
 SUPERSEDED_FILE = "metrics.superseded.jsonl"
+ITEMS = "items"
+"""The key of a line that holds what is no scalar."""
+RESERVED = frozenset(("step", "time", ITEMS))
+"""Keys of a line that are no metrics."""
+Rewind = Callable[[Callable[[int], int], int], None]
+"""Told before the spool is rewound: where a position in it will be, and how many bytes it will have."""
 
 
 class JsonlTracker:
-    """Appends ``{"step": ..., "time": ..., name: value, ...}``, every line at once; values that are not finite become
-    null.
+    """Appends ``{"step": ..., "time": ..., name: value, ..., "items": [...]}``, every line at once; values that are not
+    finite become null.
 
-    A (step, tag) stands in the file once: a tag that was already recorded at this or a later step is left out of the
-    line. Opened with ``resume_step``, everything beyond that step, and a line that a crash tore, moves to
-    ``metrics.superseded.jsonl`` beside it, because the resumed run will live through those steps again.
+    A (step, tag) stands in the file once: a metric or histogram that was already recorded at this or a later step, and
+    an asset that was at this very step, is left out of the line. Opened with ``resume_step``, everything beyond that
+    step, and a line that a crash tore, moves to ``metrics.superseded.jsonl`` beside it, because the resumed run will
+    live through those steps again.
 
     A line that cannot be written (disk full) raises OSError and leaves the file as it was; the next one is tried anew.
     """
 
-    def __init__(self, directory: Path, resume_step: int | None = None, now: Callable[[], float] = time.time):
+    def __init__(
+        self,
+        directory: Path,
+        resume_step: int | None = None,
+        now: Callable[[], float] = time.time,
+        on_rewind: Rewind | None = None,
+    ):
         """Open ``directory/metrics.jsonl``; ValueError when it exists and ``resume_step`` is None."""
-        self.path = directory / METRICS_FILE
+        self.directory = directory.absolute()
+        self.path = self.directory / METRICS_FILE
         self._now = now
         self._last_step: dict[str, int] = {}
+        self._asset_steps: set[tuple[str, int]] = set()
         self.num_skipped = 0
         """Values left out because their (step, tag) was there."""
         if self.path.exists():
             if resume_step is None:
                 raise ValueError(f"{self.path} exists; pass the step to resume from, or take another directory")
-            self._rewind(resume_step)
+            self._rewind(resume_step, on_rewind)
         self._file = open_appending(self.path)
         self.end = os.fstat(self._file.fileno()).st_size
-        """Bytes of whole lines in the file."""
+        """Byte behind the last line that was written here."""
 
     def log(self, metrics: Metrics, step: int) -> None:
         """Append one line with the metrics that are new at ``step``."""
         self.record(metrics, step)
 
-    def record(self, metrics: Metrics, step: int) -> Metrics:
-        """Append one line with the metrics that are new at ``step``, and return those.
+    def record(self, metrics: Metrics, step: int, items: Sequence[Item] = ()) -> Point:
+        """Append one line with what is new at ``step``, and return that.
 
         Raises:
             OSError: When the line cannot be written whole; the file is as it was.
+            ValueError: For an asset that does not lie below the run's directory.
         """
         self._check_open()
         fresh = {name: value for name, value in metrics.items() if self._last_step.get(name, -1) < step}
-        self.num_skipped += len(metrics) - len(fresh)
-        if not fresh:
-            return {}
-        line = {"step": step, "time": round(self._now(), 3), **{k: _finite(v) for k, v in fresh.items()}}
-        self._append((json.dumps(line, allow_nan=False) + "\n").encode())
+        new = tuple(item for item in items if self._is_new(item, step))
+        self.num_skipped += len(metrics) - len(fresh) + len(items) - len(new)
+        at = round(self._now(), 3)
+        if not fresh and not new:
+            return Point({}, step, at)
+        line: dict[str, Any] = {"step": step, "time": at, **{k: _finite(v) for k, v in fresh.items()}}
+        if new:
+            line[ITEMS] = [as_json(item, self.directory) for item in new]
+        start = self._append((json.dumps(line, allow_nan=False) + "\n").encode())
         self._last_step.update(dict.fromkeys(fresh, step))
-        return fresh
+        for item in new:
+            self._note(item, step)
+        return Point(fresh, step, at, new, self.end, start)
 
     def save(self, path: Path) -> None:
         """Do nothing: files of the run already lie beside the metrics."""
@@ -74,56 +99,103 @@ class JsonlTracker:
             os.fsync(self._file.fileno())
             self._file.close()
 
-    def _append(self, line: bytes) -> None:
-        try:
-            written = self._file.write(line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, "no space left for a whole line", str(self.path))
-        except OSError:
-            os.ftruncate(self._file.fileno(), self.end)
-            raise
-        self.end += len(line)
+    def _is_new(self, item: Item, step: int) -> bool:
+        if isinstance(item, Asset):
+            return (item.tag, step) not in self._asset_steps
+        return self._last_step.get(item.tag, -1) < step
+
+    def _note(self, item: Item, step: int) -> None:
+        if isinstance(item, Asset):
+            self._asset_steps.add((item.tag, step))
+        else:
+            self._last_step[item.tag] = max(step, self._last_step.get(item.tag, -1))
+
+    def _append(self, line: bytes) -> int:
+        """Write a line and return the byte that it begins at: another process may have written one before it."""
+        start = append_whole(self._file, line)
+        self.end = start + len(line)
+        return start
 
     def _check_open(self) -> None:
         if self._file.closed:
             raise RuntimeError("the tracker is closed")
 
-    def _rewind(self, resume_step: int) -> None:
-        kept, moved = [], []
+    def _rewind(self, resume_step: int, told: Rewind | None) -> None:
+        kept, moved = list[bytes](), list[bytes]()
+        begun = list[tuple[int, int]]()  # (byte behind a line, bytes of what is kept up to there)
+        behind = size = 0
         for text in read_lines(self.path):
+            behind += len(text)
             line = _parsed(text)
             if line is None or line["step"] > resume_step:
                 moved.append(_whole(text))
-                continue
-            kept.append(_whole(text))
-            for tag in line.keys() - {"step", "time"}:
-                self._last_step[tag] = max(line["step"], self._last_step.get(tag, -1))
+            else:
+                kept.append(_whole(text))
+                size += len(kept[-1])
+                for tag in line.keys() - RESERVED:
+                    self._last_step[tag] = max(line["step"], self._last_step.get(tag, -1))
+                for item in _items(line, self.directory):
+                    self._note(item, line["step"])
+            begun.append((behind, size))
         if not moved:
             return
+        if told is not None:
+            told(lambda position: max((new for old, new in begun if old <= position), default=0), size)
         append(self.path.with_name(SUPERSEDED_FILE), b"".join(moved), sync=True)
         replace(self.path, b"".join(kept))
 
 
+def append_assets(directory: Path, assets: Sequence[Asset], step: int) -> None:
+    """Write assets into the spool of a run that another process may be writing to; raises as ``plain_files.append``.
+
+    The process that the run belongs to finds them there, and delivers them.
+    """
+    line = {"step": step, "time": round(time.time(), 3), ITEMS: [as_json(asset, directory) for asset in assets]}
+    append(directory / METRICS_FILE, json.dumps(line, allow_nan=False) + "\n")
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics file in order; a torn one is left out."""
-    return [line for line in map(_parsed, read_lines(path)) if line is not None]
+    """Return the lines of a metrics file in order, as far as they hold metrics; a torn one is left out."""
+    lines = (line for line in map(_parsed, read_lines(path)) if line is not None)
+    return [scalars for line in lines if (scalars := scalars_of(line)) is not None]
 
 
-def read_points(path: Path, start: int, limit: int | None = None) -> list[tuple[Metrics, int, int]]:
-    """Return up to ``limit`` points from byte ``start`` of a metrics file, each as (metrics, step, byte behind it).
+def scalars_of(line: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a line of the spool without its items; None when it holds nothing else."""
+    if ITEMS not in line:
+        return line
+    return {key: value for key, value in line.items() if key != ITEMS} if line.keys() - RESERVED else None
+
+
+def read_points(path: Path, start: int, limit: int | None = None) -> list[Point]:
+    """Return up to ``limit`` points from byte ``start`` of a metrics file.
 
     null becomes NaN again. A line that is not whole yet is left for later.
     """
-    points: list[tuple[Metrics, int, int]] = []
+    points: list[Point] = []
     for line in read_lines(path, start):
         if not line.endswith(b"\n") or (limit is not None and len(points) >= limit):
             break
-        start += len(line)
+        begun, start = start, start + len(line)
         found = _parsed(line)
         if found is not None:
-            metrics = {k: math.nan if v is None else v for k, v in found.items() if k not in ("step", "time")}
-            points.append((metrics, found["step"], start))
+            metrics = {k: math.nan if v is None else v for k, v in found.items() if k not in RESERVED}
+            items = tuple(_items(found, path.parent))
+            points.append(Point(metrics, found["step"], _time(found), items, start, begun))
     return points
+
+
+def _time(line: dict[str, Any]) -> float:
+    at = line.get("time")
+    return float(at) if isinstance(at, int | float) and math.isfinite(at) else 0.0
+
+
+def _items(line: dict[str, Any], directory: Path) -> Iterator[Item]:
+    found = line.get(ITEMS)
+    for data in found if isinstance(found, list) else ():
+        item = from_json(data, directory)
+        if item is not None:
+            yield item
 
 
 def _whole(line: bytes) -> bytes:

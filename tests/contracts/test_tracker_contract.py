@@ -13,7 +13,7 @@ from PIL import Image
 from robonav_ray.interfaces import Tracker
 from robonav_ray.tracking.fanout import FanoutTracker
 from robonav_ray.tracking.jsonl import JsonlTracker, read_metrics
-from robonav_ray.tracking.tensorboard import TensorboardTracker
+from robonav_ray.tracking.tensorboard import TensorboardBackend
 
 
 @dataclass
@@ -42,16 +42,14 @@ def _both(directory: Path, name: str) -> list[float]:
     return one
 
 
-@pytest.fixture(params=["jsonl", "tensorboard", "fanout", pytest.param("prometheus", marks=pytest.mark.ray)])
+@pytest.fixture(params=["jsonl", "fanout", pytest.param("prometheus", marks=pytest.mark.ray)])
 def setup(request, tmp_path: Path) -> Iterator[Setup]:
     directory = tmp_path / "run"
     directory.mkdir()
     if request.param == "jsonl":
         made = Setup(JsonlTracker(directory), lambda name: _jsonl(directory, name))
-    elif request.param == "tensorboard":
-        made = Setup(TensorboardTracker(directory), lambda name: _tensorboard(directory, name))
     elif request.param == "fanout":
-        fanout = FanoutTracker(JsonlTracker(directory), [TensorboardTracker(directory)])
+        fanout = FanoutTracker(JsonlTracker(directory), [TensorboardBackend(directory)])
         made = Setup(fanout, lambda name: _both(directory, name))
     else:
         request.getfixturevalue("ray_session")

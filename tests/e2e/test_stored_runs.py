@@ -299,7 +299,7 @@ def test_a_run_goes_on_where_nothing_but_the_storage_is_left(tmp_path: Path, loc
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [name]
     lines = [json.loads(line) for line in (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()]
     assert lines[0] == before, "the notes of the first session came along"
-    points = [(line["step"], tag) for line in lines for tag in line.keys() - {"step", "time"}]
+    points = [(line["step"], tag) for line in lines for tag in line.keys() - {"step", "time", "items"}]
     assert len(points) == len(set(points))
     done = robonav(
         *arguments[: -len(QUICK) - 3], "--resume", location, "budget.max_env_steps=7000", cwd=tmp_path, timeout=180

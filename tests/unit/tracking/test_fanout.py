@@ -19,7 +19,7 @@ from tests.fake_backend import FakeBackend
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(feed.BackendFeed.__init__, "__defaults__", (0.01,))
+    monkeypatch.setattr(feed, "RETRY_S", 0.01)
 
 
 def log_steps(tracker: FanoutTracker, steps: range) -> None:
@@ -59,6 +59,7 @@ def test_a_slow_backend_is_given_everything_in_order_and_once(tmp_path):
     slow = FakeBackend(lambda step: gate.wait(60) and None)
     tracker = FanoutTracker(JsonlTracker(tmp_path), [slow], max_waiting=3, close_timeout_s=30)
     log_steps(tracker, range(1, 101))
+    (tmp_path / "curves.png").write_bytes(b"a picture")
     tracker.save(tmp_path / "curves.png")
     gate.set()
     slow.wait_for(100)
@@ -161,10 +162,10 @@ class FullDisk(JsonlTracker):
 
     full = range(0)
 
-    def record(self, metrics, step):
+    def record(self, metrics, step, items=()):
         if step in self.full:
             raise OSError(28, "No space left on device")
-        return super().record(metrics, step)
+        return super().record(metrics, step, items)
 
 
 def test_a_full_disk_is_said_once_and_backends_go_on(tmp_path, caplog):

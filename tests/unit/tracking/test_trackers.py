@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 from robonav_ray.config.tracking import TrackingConfig
+from robonav_ray.tracking.backend import Point
 from robonav_ray.tracking.fanout import keep_files, open_trackers
+from robonav_ray.tracking.items import asset_of
 from robonav_ray.tracking.jsonl import JsonlTracker, read_metrics
-from robonav_ray.tracking.tensorboard import TensorboardTracker
+from robonav_ray.tracking.tensorboard import TensorboardBackend
 from tests.fake_backend import FakeBackend
 
 
@@ -101,25 +103,19 @@ def tensorboard_scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_tensorboard_scalars_pictures_and_purge_on_resume(tmp_path):
-    tracker = TensorboardTracker(tmp_path)
-    for step in (10, 20, 30):
-        tracker.log({"a/x": float(step)}, step)
-    tracker.log({"a/x": 99.0}, 30)
-    tracker.close()
+    backend = TensorboardBackend(tmp_path)
+    backend.write([Point({"a/x": float(step)}, step, 1.0) for step in (10, 20, 30)])
+    backend.close(None)
     assert tensorboard_scalars(tmp_path / "tensorboard") == {"a/x": [(10, 10.0), (20, 20.0), (30, 30.0)]}
-    resumed = TensorboardTracker(tmp_path, resume_step=20)
-    resumed.log({"a/x": -1.0}, 20)
-    resumed.log({"a/x": 25.0}, 25)
     Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "curves.png")
     (tmp_path / "note.bin").write_bytes(b"no picture")
-    resumed.save(tmp_path / "curves.png")
-    resumed.save(tmp_path / "note.bin")
-    resumed.close()
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    items = tuple(asset_of(tmp_path / name, tmp_path) for name in ("curves.png", "note.bin", "broken.png", "gone.png"))
+    resumed = TensorboardBackend(tmp_path, resume_step=20)
+    resumed.write([Point({"a/x": 25.0}, 25, 2.0, items)])
+    resumed.close(None)
     got = tensorboard_scalars(tmp_path / "tensorboard")
-    assert got["a/x"] == [(10, 10.0), (20, 20.0), (25, 25.0)]
-    assert got["curves"] == [(25, 0.0)]
-    with pytest.raises(RuntimeError, match="closed"):
-        resumed.log({"a/x": 1.0}, 30)
+    assert got == {"a/x": [(10, 10.0), (20, 20.0), (25, 25.0)], "curves": [(25, 0.0)]}
 
 
 def test_files_made_after_training_reach_the_trackers_and_hide_nothing(tmp_path, caplog):
@@ -150,7 +146,7 @@ def test_files_made_after_training_reach_the_trackers_and_hide_nothing(tmp_path,
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "tensorboard").write_text("no folder")
     keep_files(config, tmp_path / "full", 20, files)
-    assert "tensorboard is not given evaluation.json" in caplog.text
+    assert "tensorboard has not been given 0 points and 4 files" in caplog.text
 
 
 def test_open_trackers_opens_what_is_configured_and_resumes(tmp_path):
