@@ -72,7 +72,7 @@ def _imported(module: str, attribute: str, where: str) -> Any:
         found = importlib.import_module(module)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # the user's module raises or exits at its import
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             raise UserError(
                 f"{where}: there is no module {error.name!r} in the current folder or in an installed package; run "
@@ -96,7 +96,7 @@ def _entry_point(name: str, group: str, where: str) -> Any:
         return known[name].load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # another package raises or exits at its import
         raise UserError(f"{where}: the entry point {known[name].value} cannot be loaded: {_told(error)}") from error
 
 

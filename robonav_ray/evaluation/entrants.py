@@ -175,7 +175,7 @@ class FunctionEntrant(_Acting):
             action = np.asarray(self.function(obs))
         except UserError:
             raise
-        except Exception as error:
+        except Exception as error:  # another's function raises anything; the exam names the entrant
             raise EntrantError(f"{self.facts.name}: failed: {type(error).__name__}: {error}") from error
         if action.shape != (len(obs),) or action.dtype.kind not in "iu":
             raise EntrantError(

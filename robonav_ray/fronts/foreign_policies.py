@@ -72,7 +72,7 @@ def _of_sb3(path: Path, name: str) -> FunctionEntrant:
     try:
         model = algorithm.load(path, device="cpu", custom_objects={"buffer_size": 1})
         spaces = model.observation_space, model.action_space
-    except Exception as error:
+    except Exception as error:  # it unpickles objects of other versions, whose code raises anything
         raise EntrantError(f"{path}: Stable-Baselines3 does not open it: {type(error).__name__}: {error}") from error
 
     def act(obs: np.ndarray) -> np.ndarray:
@@ -102,7 +102,7 @@ def _of_rllib(path: Path, name: str) -> FunctionEntrant:
     try:
         module = rl_module.RLModule.from_checkpoint(str((path / _MODULE).absolute()))
         spaces = module.observation_space, module.action_space
-    except Exception as error:
+    except Exception as error:  # it imports and builds a class named in the file, which raises anything
         raise EntrantError(f"{path}: RLlib does not open it: {type(error).__name__}: {error}") from error
 
     def act(obs: np.ndarray) -> np.ndarray:

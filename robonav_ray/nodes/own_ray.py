@@ -63,7 +63,7 @@ def own_ray(*, keep_logs: bool = False, **arguments: Any) -> Iterator[Path]:
 
     try:
         begun = _begin(keep_logs, arguments)
-    except Exception as error:
+    except Exception as error:  # Ray has no class of its own for this: its text tells it
         if _TIMED_OUT not in str(error):
             raise
         begun = None

@@ -168,7 +168,7 @@ class Controller:
                 self.facts = facts
                 self._note(facts)
                 return self._end(StopReason.SIGNAL, facts)
-        except Exception as error:  # noqa: BLE001  (see above)
+        except Exception as error:  # noqa: BLE001  the fault that ended the session is told, not this one
             logger.warning("no checkpoint after the fault (%s); the one before is intact", error)
         return (
             None

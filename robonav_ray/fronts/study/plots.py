@@ -135,7 +135,7 @@ def _attempt(
             # optuna.visualization.matplotlib is experimental, and roughness is no reason to stop
             warnings.simplefilter("ignore")
             draw(plot, study, path)
-    except Exception as error:
+    except Exception as error:  # Optuna's plots raise anything on some studies; the other plots are drawn
         logger.warning("plot %s could not be drawn: %s: %s", path.name, type(error).__name__, error, exc_info=error)
         return None
     return path

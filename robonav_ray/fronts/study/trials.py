@@ -157,7 +157,7 @@ class Heartbeat:
                     trial.set_user_attr(RUNNER_ATTR, stamp())
                 except UpdateFinishedTrialError:
                     self.drop(trial)
-                except Exception:
+                except Exception:  # each storage has errors of its own; the stamp is tried again
                     logger.warning(
                         "trial %d could not be stamped; tried again in %.0f s",
                         trial.number,
