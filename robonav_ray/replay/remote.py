@@ -6,7 +6,6 @@ The ledger lives on the node of the process that started the replay: losing it e
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,6 @@ from robonav_ray.ranges import within
 from robonav_ray.records import TransitionSpec
 from robonav_ray.replay import buffer
 from robonav_ray.replay.client_remote import (
-    WAIT_S,
     RemoteBatchSource,
     RemotePrioritySink,
     RemoteShards,
@@ -38,13 +36,12 @@ from robonav_ray.replay.shard_lives import ShardLives
 from robonav_ray.replay.shard_records import ShardStats
 from robonav_ray.replay.shard_view import ReplayStats
 
-logger = logging.getLogger(__name__)
 _BATCHES_PER_SEND = 64
 """Batches whose priorities go to the shards together: a call less often costs less, and old priorities are drawn by for
 longer."""
-_LEDGER_S, _RESTORE_S, _MARK_S, _WRITTEN_S = 10.0, 60.0, 4.0, 10.0
-"""How long the driver waits for the ledger, for a shard that restores itself, for one that sets the mark of a snapshot
-(the learner stands meanwhile), and for one that says whether it has written; frozen processes answer never."""
+_LEDGER_S, _MARK_S, _WRITTEN_S = 10.0, 4.0, 10.0
+"""Seconds that the driver waits for the ledger, for a shard that sets the mark of a snapshot (the learner stands
+meanwhile), and for one that says whether it has written; a frozen process never answers."""
 
 
 class ReplaySave:
@@ -187,11 +184,6 @@ class ReplayHandles:
             self._ask_shards(timeout_s), ray.get(self.ledger.stats.remote(), timeout=_LEDGER_S), self.num_restarts
         )
 
-    def dead_shards(self) -> list[int]:
-        """Return the shards whose actor has died; a slow one is not dead."""
-        self._ask_shards(WAIT_S)
-        return [i for i in range(len(self.shards)) if self._view.is_dead(i)]
-
     def begin_replacing(self, index: int, directory: Path | str | None = None) -> None:
         """As ``ShardLives.begin_replacing``; ``take_replaced`` puts the new life in its place once it is up."""
         self._lives.begin_replacing(index, directory)
@@ -217,23 +209,6 @@ class ReplayHandles:
     def rebase(self, size: int) -> None:
         """Begin the warm-up anew when only ``size`` rows, less than ``replay.min_size``, are left; does not wait."""
         self._known = self.ledger.rebase.remote(size)
-
-    def replace_shard(self, index: int, directory: Path | str | None = None, timeout_s: float = 10.0) -> int:
-        """``begin_replacing``, and wait for up to ``timeout_s`` seconds (a minute more when it restores itself); return
-        its rows.
-
-        When the shard's actor is not up by then (no node has room) that is logged and 0 returned: it stays dead, and
-        the next call goes on waiting for the same actor.
-        """
-        self.begin_replacing(index, directory)
-        if not self._lives.wait_for_replacement(index, timeout_s + (_RESTORE_S if directory is not None else 0.0)):
-            logger.warning("replay shard %d does not come up, the others go on without it", index)
-            return 0
-        self._known = self.ledger.set_shards.remote(self.shards)
-        ray.get([self._known], timeout=_LEDGER_S)
-        sizes = {stats.shard: stats.size for stats in self._ask_shards(self.config.shard_timeout_s)}
-        ray.get(self.ledger.rebase.remote(sum(sizes.values())), timeout=_LEDGER_S)
-        return sizes.get(index, 0)
 
     def pause(self, drain_s: float = 2.0) -> LedgerStats:
         """Set the mark for a checkpoint: nothing is admitted until ``resume``; see ``LedgerService.pause``."""

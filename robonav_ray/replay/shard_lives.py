@@ -101,14 +101,6 @@ class ShardLives:
         coming = self._coming.get(index)
         return None if coming is None else self._now() - coming.began
 
-    def wait_for_replacement(self, index: int, timeout_s: float) -> bool:
-        """Wait up to ``timeout_s`` seconds; return whether shard ``index`` has a living process in its place."""
-        until = self._now() + timeout_s
-        while index in self._coming and (left := until - self._now()) > 0:
-            self._coming[index].ready.is_done(left)
-            self.take_replaced()
-        return index not in self._coming
-
     def kill(self) -> None:
         """End all processes."""
         for process in (*self.present, *(coming.process for coming in self._coming.values())):

@@ -50,10 +50,6 @@ class ShardView:
         """Leave a shard alone from now on."""
         self._blocked_until[index] = time.monotonic() + seconds
 
-    def is_dead(self, index: int) -> bool:
-        """Return whether the shard was found dead and not replaced since."""
-        return self._blocked_until.get(index) == float("inf")
-
 
 class ShardedDraw:
     """Draws calls from the shards that answer, by the masses in their previous answers."""

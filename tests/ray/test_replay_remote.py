@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robonav_ray.calls import PartGoneError
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.records import ReplaySample, unpack_item_id
 from robonav_ray.replay.buffer import ReplayBuffer
@@ -79,6 +80,35 @@ def replay(
     finally:
         if not loaded or request.session.testsfailed > failures:
             kept.pop()[0].shutdown()
+
+
+def gone(replay: Any) -> list[int]:
+    """The shards of which the supervisor hears that their process is dead."""
+
+    def is_gone(index: int) -> bool:
+        try:
+            replay.ask(index).result()
+        except PartGoneError:
+            return True
+        return False
+
+    return [index for index in range(replay.num_shards) if is_gone(index)]
+
+
+def replace(replay: Any, index: int, saved: Path | None = None) -> int:
+    """Have a shard come back as the supervisor does; return how many rows it has."""
+    replay.begin_replacing(index, saved)
+    until_replaced(replay, index, saved)
+    size = {stats.shard: stats.size for stats in replay.stats().shards}
+    replay.rebase(sum(size.values()))
+    return size[index]
+
+
+def until_replaced(replay: Any, index: int, saved: Path | None = None) -> None:
+    until = time.monotonic() + 120.0
+    while replay.take_replaced(saved) != [index]:
+        assert time.monotonic() < until, "not up within two minutes"
+        time.sleep(0.05)
 
 
 def until_batch(source: Any, num_batches: int = CALL) -> list[ReplaySample]:
@@ -190,7 +220,7 @@ def test_a_dead_shard_is_left_out_and_comes_back_from_its_snapshot(start: Callab
         sink.insert(serial_fragment(sequence, ROWS))
     sink.flush()
     assert sink.num_lost_rows == 0
-    assert replay.dead_shards() == [1]
+    assert gone(replay) == [1]
     for _ in range(3):
         until_batch(source)
     for batch in until_batch(source):
@@ -200,8 +230,8 @@ def test_a_dead_shard_is_left_out_and_comes_back_from_its_snapshot(start: Callab
     priorities.flush()
     assert priorities.num_dropped_rows == int((unpack_item_id(old_ids).shard == 1).sum())
 
-    assert replay.replace_shard(1, tmp_path) == 5 * ROWS
-    assert replay.dead_shards() == []
+    assert replace(replay, 1, tmp_path) == 5 * ROWS
+    assert gone(replay) == []
     for sequence in range(30, 40):
         sink.insert(serial_fragment(sequence, ROWS))
     sink.flush()
@@ -232,7 +262,7 @@ def test_a_dead_shard_is_left_out_and_comes_back_from_its_snapshot(start: Callab
 
     for shard in replay.shards:
         ray.kill(shard)
-    rescue = threading.Timer(0.7, replay.replace_shard, (0,))
+    rescue = threading.Timer(0.7, replace, (replay, 0))
     rescue.start()
     sink.insert(serial_fragment(40, ROWS))
     sink.flush()
@@ -288,7 +318,7 @@ def test_the_only_shard_comes_back_empty_and_the_run_goes_on(
     assert replay.stats().ledger.num_inserted == sequence * ROWS >= CONFIG.min_size
     ray.kill(replay.shards[0])
     with caplog.at_level(logging.WARNING):
-        assert replay.replace_shard(0, tmp_path / "nowhere") == 0
+        assert replace(replay, 0, tmp_path / "nowhere") == 0
     assert "replay shard 0 begins empty" in caplog.text
     assert "missing or damaged" in caplog.text
     assert source.sample(BATCH, CALL) is None
@@ -312,18 +342,13 @@ def test_a_shard_that_cannot_be_restored_at_first_tries_again_from_the_newest_ch
     replay.save(tmp_path / "newest")
     with caplog.at_level(logging.WARNING):
         replay.begin_replacing(0, tmp_path / "pruned by now")
-        until = time.monotonic() + 120.0
-        while not replay.take_replaced(tmp_path / "newest"):
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        until_replaced(replay, 0, tmp_path / "newest")
     assert [shard.size for shard in replay.stats().shards] == [3 * ROWS]
     assert "begins empty" not in caplog.text
 
 
 @pytest.mark.slow
-def test_a_shard_that_finds_no_room_is_waited_for_a_little_at_a_time(
-    start: Callable[..., Any], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_shard_that_finds_no_room_comes_when_there_is_some(start: Callable[..., Any]) -> None:
     import ray
 
     replay = start(cpus_per_shard=3.0)
@@ -332,14 +357,15 @@ def test_a_shard_that_finds_no_room_is_waited_for_a_little_at_a_time(
     ray.kill(replay.shards[1])
     blocker = blocker_class.remote()
     ray.get(blocker.live.remote())
-    with caplog.at_level(logging.WARNING):
-        assert replay.replace_shard(1, timeout_s=0.3) == 0
-    assert "replay shard 1 does not come up" in caplog.text
-    assert replay.dead_shards() == [1]
+    replay.begin_replacing(1)
+    time.sleep(0.3)
+    assert replay.take_replaced() == []
+    assert replay.replacing_s(1) >= 0.3
+    assert gone(replay) == [1]
     assert replay.stats().num_restarts == 0
     ray.kill(blocker)
-    assert replay.replace_shard(1, timeout_s=30.0) == 0
-    assert replay.dead_shards() == []
+    until_replaced(replay, 1)
+    assert gone(replay) == []
     stats = replay.stats()
     assert stats.num_restarts == 1
     assert [s.life for s in stats.shards] == [0, 1], "it was the actor that had been waiting"

@@ -94,9 +94,9 @@ def test_one_that_finds_no_room_is_given_up_and_asked_for_anew() -> None:
     assert it.lives.replacing_s(0) == 0.0
     assert it.processes.asked[-1] == (0, 2, "newer")
     assert it.processes.killed == {0, 2}
-    assert not it.lives.wait_for_replacement(0, 3.0)
+    assert it.lives.take_replaced() == []
     it.processes.newest.answer(2)
-    assert it.lives.wait_for_replacement(0, 3.0)
+    assert it.lives.take_replaced() == [0]
     it.lives.begin_replacing(1)
     it.lives.kill()
     assert it.processes.killed == {0, 1, 2, 3, 4}
