@@ -46,16 +46,7 @@ def forest(view: ExamView, rows: Sequence[tuple[Contestant, Interval]], caption:
     bare_axes(axes, grid="x")
     scale = 100.0 if view.tells_success else 1.0
     for y, (one, found) in enumerate(rows):
-        colour, marker = line_of(one.number)
-        axes.plot(
-            [found.low * scale, found.high * scale],
-            [y, y],
-            color=colour,
-            linewidth=3.2,
-            alpha=0.35,
-            solid_capstyle="round",
-        )
-        axes.plot([found.value * scale], [y], marker=marker, color=colour, markersize=5.5)
+        _point(axes, one, found, y, scale, 5.5)
         axes.text(
             1.015,
             y,
@@ -70,6 +61,16 @@ def forest(view: ExamView, rows: Sequence[tuple[Contestant, Interval]], caption:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(_axis(view), fontsize=_SMALL, color=FAINT)
     return drawn("overall", figure, caption, "success of each entrant with its interval")
+
+
+def _point(
+    axes: Any, one: Contestant, found: Interval, y: float, scale: float, size: float, label: str | None = None
+) -> None:
+    """Draw an estimate at height ``y`` on the bar of its interval, in the contestant's colour."""
+    colour, marker = line_of(one.number)
+    bar = [found.low * scale, found.high * scale]
+    axes.plot(bar, [y, y], color=colour, linewidth=0.57 * size, alpha=0.38, solid_capstyle="round")
+    axes.plot([found.value * scale], [y], marker=marker, color=colour, markersize=size, linestyle="none", label=label)
 
 
 def _figure(view: ExamView, value: float) -> str:
@@ -205,20 +206,8 @@ def dots(view: ExamView, scenarios: Sequence[int], name: str, caption: str) -> F
             found = view.estimate(one, [s])
             if found is None:
                 continue
-            colour, marker = line_of(one.number)
             at = y + (one.number - (len(view.contestants) - 1) / 2) * step
-            axes.plot(
-                [found.low * scale, found.high * scale],
-                [at, at],
-                color=colour,
-                linewidth=2.2,
-                alpha=0.4,
-                solid_capstyle="round",
-            )
-            label = short(one.shown) if y == 0 else None
-            axes.plot(
-                [found.value * scale], [at], marker=marker, color=colour, markersize=4, linestyle="none", label=label
-            )
+            _point(axes, one, found, at, scale, 4.0, short(one.shown) if y == 0 else None)
     axes.set_yticks(range(len(scenarios)), [short(view.table.scenarios[s].name.replace("_", " ")) for s in scenarios])
     axes.tick_params(axis="y", labelsize=8, colors=INK)
     axes.set_ylim(len(scenarios) - 0.5, -0.5)
