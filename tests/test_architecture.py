@@ -237,6 +237,12 @@ def test_an_arrow_has_at_most_three_methods() -> None:
     assert {name: names for name, names in methods.items() if len(names) > 3} == {}
 
 
+def test_only_verbs_own_the_terminal() -> None:
+    """A call inside a user's program prints plain lines (``plain_screen``), or to the screen that it is given."""
+    makers = {p.relative_to(PACKAGE).parts[0] for p in PACKAGE.rglob("*.py") if "make_screen(" in p.read_text()}
+    assert makers == {"verbs", "screen.py"}
+
+
 def test_what_is_printed_is_text_and_never_markup() -> None:
     """Only screen.py makes a console, a log handler or a line for standard output: a forgotten escape cannot happen
     elsewhere."""

@@ -16,7 +16,7 @@ from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.ranges import MAX_COUNT, count
 from robonav_ray.records import EpisodeResults, Outcome
 from robonav_ray.runs.progress import CurriculumProgress, write_progress
-from robonav_ray.screen import make_screen
+from robonav_ray.screen import plain_screen
 from robonav_ray.text import visible
 
 _ALONE = 0
@@ -113,7 +113,7 @@ class CurriculumLearningSystem:
 
     def print_progress(self, console: Console | None = None) -> None:
         """Print a few lines: the stages, and how each was left."""
-        (console or make_screen()).print(Text(visible(self.progress.summary_text())))
+        (console or plain_screen()).print(Text(visible(self.progress.summary_text())))
 
     def save_progress(self, path: str | Path) -> None:
         """Write the progress as JSON, for people and plots; ``state_dict`` is what to go on from."""

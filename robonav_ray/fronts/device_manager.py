@@ -21,7 +21,7 @@ from robonav_ray.fronts import device_memory as memory
 from robonav_ray.fronts.batch_size import BatchSizeProbe, BatchSizeSearch, Limits, left_untouched, search_batch_size
 from robonav_ray.learner.devices import named_device
 from robonav_ray.learner.precision import check_precision
-from robonav_ray.screen import make_screen
+from robonav_ray.screen import plain_screen
 from robonav_ray.text import one_line
 
 CPU_MAX_STEP_S = 0.25
@@ -66,7 +66,7 @@ class DeviceManager:
             busy = "-" if info.utilization_frac is None else f"{info.utilization_frac:.0%}"
             warm = "-" if info.temperature_c is None else f"{info.temperature_c:.0f} °C"
             table.add_row(info.device, Text(one_line(info.name)), f"{used:.1f} of {total:.1f} GiB", busy, warm)
-        (console or make_screen()).print(table)
+        (console or plain_screen()).print(table)
 
     @staticmethod
     def find_optimal_batch_size(

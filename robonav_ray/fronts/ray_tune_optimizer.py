@@ -17,7 +17,7 @@ from robonav_ray.files.locations import is_uri
 from robonav_ray.files.plain_files import replace
 from robonav_ray.fronts.plain_names import base_run, dotted_space
 from robonav_ray.runtime.signals import StopRequest
-from robonav_ray.screen import make_screen
+from robonav_ray.screen import plain_screen
 
 TrainFn = Callable[[dict[str, Any]], Any]
 """A user's own: takes the values by name; reports with ``ray.tune.report({"objective": x})`` or returns the
@@ -249,7 +249,7 @@ class RayTuneOptimizer:
             }
         )
         check_search(config)
-        console = make_screen()
+        console = plain_screen()
         found = search(
             config, None, directory=None, stop=StopRequest(), time_limit_s=None, table="auto", console=console
         )

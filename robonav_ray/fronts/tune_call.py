@@ -88,7 +88,7 @@ def tune(
             directory=directory,
             stop=stop,
             time_limit_s=time_limit_s,
-            table="off" if quiet else "plain",
+            table="off" if quiet else "auto",
             console=screen,
         )
     tell_end(found, screen)
