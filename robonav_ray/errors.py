@@ -1,4 +1,10 @@
-"""Errors that more than one room must know by name."""
+"""Errors that more than one room must know by name, and the codes that a command ends with."""
+
+EXIT_DONE, EXIT_FAILED, EXIT_INPUT = 0, 1, 2
+EXIT_RESUME = 75
+"""Stopped before the end: the same command goes on from what was committed."""
+EXIT_DETACHED = 130
+"""A second Ctrl-C while a job was followed; the job runs on."""
 
 
 class UserError(ValueError):

@@ -19,7 +19,8 @@ from proofs.chaos.processes import Look, Process, Watch
 from proofs.chaos.record import Commits, Reading, Tail, read_events, times_of_change
 from proofs.chaos.schedule import Planned
 from proofs.chaos.site import Site, SiteError
-from proofs.chaos.training import RESUME, Session, Training
+from proofs.chaos.training import Session, Training
+from robonav_ray.errors import EXIT_RESUME
 from robonav_ray.nodes.resources import most_auto_workers
 from robonav_ray.part_names import Part
 from robonav_ray.screen import Screen
@@ -263,7 +264,7 @@ class Suite:
         began = self.outcome.stop_began = time.time()
         self._training.signal(signal.SIGTERM)
         self._until(lambda: self._training.poll() is not None, END_LIMIT_S, "does not end on SIGTERM")
-        if self._training.poll() == RESUME:
+        if self._training.poll() == EXIT_RESUME:
             self.outcome.stop_s = round((self._training.sessions[-1].ended or time.time()) - began, 2)
         most = max((reading.env_steps for reading in self.tail.readings), default=0)
         self._training.start(f"budget.max_env_steps={most + 1000}")

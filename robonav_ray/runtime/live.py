@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, UserError
+from robonav_ray.errors import EXIT_FAILED, PartLostError, RunFaultError, RunInterruptedError, UserError
 from robonav_ray.files.plain_files import open_appending
 from robonav_ray.interfaces import Tracker
 from robonav_ray.runs.checkpoint import CheckpointError, newest_good_checkpoint
@@ -25,7 +25,7 @@ from robonav_ray.runs.stored_runs import set_newer_aside_stored
 from robonav_ray.runs.superseded import set_newer_aside, steps_of
 from robonav_ray.runs.task import keep_table
 from robonav_ray.runtime.controller import Controller, Ending
-from robonav_ray.runtime.signals import EXIT_FAILED, StopRequest
+from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import RunSession, Wiring
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.panel import MakeView, no_view

@@ -20,9 +20,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-from robonav_ray.runtime.streams import EXIT_FAILED, EXIT_RESUME, Loss, current_streams
-
-__all__ = ["EXIT_FAILED", "EXIT_RESUME", "StopRequest", "stop_on_interrupt", "stop_on_signals"]
+from robonav_ray.errors import EXIT_RESUME
+from robonav_ray.runtime.streams import Loss, current_streams
 
 ONE_S = 0.5
 """Signals within this long of each other are one: a terminal and a wrapper (``timeout``, ``make``, ``uv run``) send one

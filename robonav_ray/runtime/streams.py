@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-EXIT_FAILED, EXIT_RESUME = 1, 75
+from robonav_ray.errors import EXIT_FAILED, EXIT_RESUME
+
 PATIENCE_S = 1.0
 """How long a reader that takes nothing is waited for once the command is to end."""
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN, errno.ENOTCONN)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError
-from robonav_ray.errors import PartLostError, RunInterruptedError
+from robonav_ray.errors import EXIT_DONE, PartLostError, RunInterruptedError
 from robonav_ray.evaluation.report import EvaluationReport
 from robonav_ray.files.locations import as_folder
 from robonav_ray.interfaces import Tracker
@@ -71,7 +71,7 @@ def train(opening: Opening, stop: StopRequest, audience: Audience, *, local: boo
     tell_ending(ending, verdict, stop, screen)
     if verdict.outcome is not Outcome.DONE:
         return Trained(session, ending, verdict, None)
-    stop.exit_code = 0  # trained and saved: what follows can be had later
+    stop.exit_code = EXIT_DONE  # trained and saved: what follows can be had later
     if (limit_s := opening.config.budget.max_time_s) is not None:
         stop.end_within(max(0.0, opening.began + limit_s - time.monotonic()), "training, at the time limit")
     with last_words(

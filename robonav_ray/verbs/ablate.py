@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from robonav_ray.errors import EXIT_FAILED
 from robonav_ray.verbs.arguments import split_arguments
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
@@ -39,7 +40,7 @@ def ablate(
     from robonav_ray.config.load import ConfigError, load_section_file
     from robonav_ray.config.studies.ablation import AblationConfig
     from robonav_ray.evaluation.ablation.table import print_table
-    from robonav_ray.runtime.signals import EXIT_FAILED, stop_on_signals
+    from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.screen import show_warnings
     from robonav_ray.tuning.ablation.study import JSON_FILE, run_ablation
 

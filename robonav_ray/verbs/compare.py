@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from robonav_ray.errors import EXIT_RESUME
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
 app = typer.Typer()
@@ -69,7 +70,7 @@ def compare(
     from robonav_ray.fronts.foreign_policies import load_foreign
     from robonav_ray.runs.session_facts import command_line
     from robonav_ray.runtime.examination.examine import Where, examine
-    from robonav_ray.runtime.signals import EXIT_RESUME, stop_on_signals
+    from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.runtime.watching import EvaluationStopped
     from robonav_ray.screen import print_commands
     from robonav_ray.text import command_text, path_word

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from robonav_ray.errors import EXIT_DONE, EXIT_FAILED
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def doctor(json: Json = False) -> None:
         print_json([asdict(finding) for finding in findings])
     else:
         print_findings(findings, screen)
-    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+    raise typer.Exit(EXIT_DONE if all(finding.ok for finding in findings) else EXIT_FAILED)
 
 
 def print_findings(findings: Sequence[Finding], screen: Screen) -> None:

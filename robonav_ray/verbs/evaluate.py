@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from robonav_ray.errors import EXIT_FAILED, EXIT_RESUME
 from robonav_ray.verbs.arguments import Run, WhichCheckpoint, which_checkpoint
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
@@ -54,7 +55,7 @@ def evaluate(
     """
     from robonav_ray.evaluation.report import print_report, to_dict
     from robonav_ray.runtime import judge
-    from robonav_ray.runtime.signals import EXIT_RESUME, stop_on_signals
+    from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.runtime.watching import EvaluationStopped
 
     screen = screen_beside(json)
@@ -96,4 +97,4 @@ def _hold(report: EvaluationReport, least: float) -> None:
         )
     if last.summary.success.frac < least:
         say_error(f"success of {last.level} is {last.summary.success.frac:.1%}, below --min-success {least:.1%}")
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_FAILED)

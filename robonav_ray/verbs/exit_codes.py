@@ -44,7 +44,15 @@ def _leave_threads(code: int) -> None:
 
 
 def _exit_code(app: Callable[[], object]) -> int:
-    from robonav_ray.errors import PartLostError, RunFaultError, ToldError, UserError
+    from robonav_ray.errors import (
+        EXIT_DONE,
+        EXIT_FAILED,
+        EXIT_INPUT,
+        PartLostError,
+        RunFaultError,
+        ToldError,
+        UserError,
+    )
     from robonav_ray.files.plain_files import refusal, sentence
     from robonav_ray.screen import say_error, write_to
 
@@ -58,7 +66,7 @@ def _exit_code(app: Callable[[], object]) -> int:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except UserError as error:
         say_error(error)
-        return 2
+        return EXIT_INPUT
     except UnicodeEncodeError as error:
         if error.encoding not in (sys.getfilesystemencoding(), "utf-8"):
             raise
@@ -66,14 +74,14 @@ def _exit_code(app: Callable[[], object]) -> int:
             f"{error.object[:80]!a}: is no name in this locale ({error.encoding}); set PYTHONUTF8=1 or LC_ALL=C.UTF-8, "
             "or choose a name of plain letters"
         )
-        return 2
+        return EXIT_INPUT
     except OSError as error:
         said = refusal(error)  # a name that is too long, a folder where a file belongs, what one may not open
         say_error(said or sentence(error))  # a disk that is full or broken, a storage that does not answer
-        return 1 if said is None else 2
+        return EXIT_FAILED if said is None else EXIT_INPUT
     except (FloatingPointError, ToldError, RunFaultError, PartLostError) as error:
         for trace in getattr(error, "__notes__", ()):  # no run's error.txt has it
             write_to(sys.stderr, f"{trace}\n")
         say_error(error)
-        return 1
-    return 0
+        return EXIT_FAILED
+    return EXIT_DONE

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from robonav_ray.errors import EXIT_DETACHED, EXIT_FAILED, EXIT_RESUME
 from robonav_ray.launch.submit import RECONNECT_S, JobCluster, JobEnd, Submission, prepare
-from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME
 from robonav_ray.screen import Screen
 from robonav_ray.text import command_text
 
-EXIT_DETACHED = 130
 STOPPED_TIMEOUT_S = 60.0
 """Longest wait for a job that was told to stop."""
 _NO_PROGRAM = 127

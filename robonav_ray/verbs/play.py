@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from robonav_ray.errors import EXIT_RESUME
 from robonav_ray.verbs.arguments import WhichCheckpoint, which_checkpoint
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
@@ -104,7 +105,6 @@ def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed
 
 def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: int, seed: int, json: bool) -> int:
     from robonav_ray.runtime.filming import draw_gif
-    from robonav_ray.runtime.signals import EXIT_RESUME
     from robonav_ray.tracking.fanout import keep_files
     from robonav_ray.verbs.play_planner import write_film
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from robonav_ray.errors import EXIT_RESUME
+
 
 def play_case(
     text: str,
@@ -27,7 +29,7 @@ def play_case(
     from robonav_ray.records import Outcome
     from robonav_ray.runs.located import refuse_unwritable
     from robonav_ray.runtime.examination.cases import HOW, Case, replay_case
-    from robonav_ray.runtime.signals import EXIT_RESUME, stop_on_signals
+    from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.runtime.watching import EvaluationStopped, stopped_at_once
     from robonav_ray.verbs.as_json import print_json, screen_beside
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robonav_ray.errors import EXIT_RESUME
+
 if TYPE_CHECKING:
     from robonav_ray.config import RunConfig
     from robonav_ray.screen import Screen
@@ -31,7 +33,6 @@ def play_planner(
     from robonav_ray.runs.task import describe_task
     from robonav_ray.runtime.filming import draw_planner, show_planner
     from robonav_ray.runtime.judge import checked_stages, stage_numbers
-    from robonav_ray.runtime.signals import EXIT_RESUME
     from robonav_ray.verbs.as_json import print_json, screen_beside
 
     find_planner(name)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from robonav_ray.errors import EXIT_DONE, EXIT_FAILED, EXIT_RESUME
 from robonav_ray.verbs.arguments import Overrides, parse_duration, split_arguments
 
 app = typer.Typer()
@@ -86,7 +87,7 @@ def train_command(
     from robonav_ray.runtime.audience import Audience
     from robonav_ray.runtime.endings import Outcome
     from robonav_ray.runtime.opening import resolve_opening
-    from robonav_ray.runtime.signals import EXIT_FAILED, EXIT_RESUME, stop_on_signals
+    from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.runtime.train import train
     from robonav_ray.screen import make_screen, say_error, show_warnings
     from robonav_ray.text import message_text
@@ -100,7 +101,7 @@ def train_command(
     try:
         with opening.held, stop_on_signals(opening.config.budget.grace_s) as stop:
             outcome = train(opening, stop, audience, local=local).verdict.outcome
-            return {Outcome.DONE: 0, Outcome.TO_RESUME: stop.resume_code, Outcome.FAILED: EXIT_FAILED}[outcome]
+            return {Outcome.DONE: EXIT_DONE, Outcome.TO_RESUME: stop.resume_code, Outcome.FAILED: EXIT_FAILED}[outcome]
     except RunInterruptedError as error:
         screen.print(
             Text.assemble(f"{message_text(error)}\ngo on later with the same command and ", ("--resume auto", "bold"))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast, get_args
 import typer
 from typer.core import TyperGroup
 
+from robonav_ray.errors import EXIT_DONE, EXIT_FAILED
 from robonav_ray.verbs.arguments import parse_duration, split_arguments
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
@@ -84,7 +85,7 @@ def tune_command(
     ``budget.grace_s`` (see ``signals.py``).
     """
     from robonav_ray.config.load import ConfigError
-    from robonav_ray.runtime.signals import EXIT_FAILED, stop_on_signals
+    from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.screen import make_screen, show_warnings
     from robonav_ray.tuning.search import grace_of, resolve_search, search, tell_end
     from robonav_ray.tuning.views.table import Mode
@@ -107,7 +108,7 @@ def tune_command(
     tell_end(found, screen)
     if found.interrupted:
         return stop.resume_code
-    return EXIT_FAILED if found.best is None else 0
+    return EXIT_FAILED if found.best is None else EXIT_DONE
 
 
 @tune_app.command("show", epilog="Example: `robonav tune show runs/asha-20261124-181500`")

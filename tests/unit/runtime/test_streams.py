@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from robonav_ray.errors import EXIT_FAILED, EXIT_RESUME
 from robonav_ray.runtime import streams as streams_module
 from robonav_ray.runtime.signals import StopRequest, stop_on_signals
-from robonav_ray.runtime.streams import EXIT_FAILED, EXIT_RESUME, Loss, Streams, _Guarded, guarded_streams
+from robonav_ray.runtime.streams import Loss, Streams, _Guarded, guarded_streams
 
 PRINTS = """
 import logging, os, sys, warnings
