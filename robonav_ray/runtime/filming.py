@@ -16,7 +16,6 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.errors import UserError
-from robonav_ray.planners.base import make_planner
 from robonav_ray.runs.task import Task
 from robonav_ray.worlds.make import make_vector_env
 from robonav_ray.worlds.pictures.film import save_gif
@@ -69,6 +68,8 @@ def draw_planner(
     Raises:
         PlannerError: When there is no such planner, or it cannot drive these worlds.
     """
+    from robonav_ray.planners.base import make_planner  # a run's own film needs none of them
+
     worlds = single_world(config.env, task.levels, stage, seed, config.algo.gamma)
     act = make_planner(name, worlds).act
     title = f"{task.stage_names[stage]}, {name}"
@@ -78,6 +79,8 @@ def draw_planner(
 
 def show_planner(name: str, config: RunConfig, task: Task, *, stage: int, seed: int) -> None:
     """As ``show_window``, with the planner ``name`` in place of a policy; raises as ``draw_planner`` does, too."""
+    from robonav_ray.planners.base import make_planner  # see draw_planner
+
     worlds = single_world(config.env, task.levels, stage, seed, config.algo.gamma)
     show_world(make_planner(name, worlds).act, worlds, level=stage, title=f"{task.stage_names[stage]}, {name}")
 

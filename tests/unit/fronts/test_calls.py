@@ -327,7 +327,9 @@ from pathlib import Path
 import numpy as np
 import robonav_ray as rn
 assert rn.runs.__name__ == "robonav_ray.runs", "before anything has imported the room"
-assert "pandas" not in sys.modules
+import robonav_ray.runtime.local, robonav_ray.runtime.train
+late = {"pandas", "matplotlib", "scipy.special", "scipy.stats", "robonav_ray.planners.base"}
+assert not late & sys.modules.keys(), "a training begins later for it"
 short = eval(sys.argv[1])
 changes = {"budget.max_env_steps": 1000, "evaluation.num_episodes": 2}
 result = rn.train(short, changes, local=True, out="run", quiet=True)
