@@ -28,7 +28,8 @@ class BudgetConfig(Section):
     """Hard limit in seconds from the start of the command (``--time-limit``), by which it is over: it stops ``grace_s``
     earlier (at most a tenth of the limit), commits, and exits with 75 if unfinished."""
     max_env_steps: int | None = Field(default=None, ge=1)
-    """Hard limit in env steps: ends a run whether it is passed or not, also before the budget is used."""
+    """Hard limit in env steps: ends a run whether it is passed or not, also before the budget is used. Over Ray worlds
+    run while the learner comes up; the run ends after its first step at the earliest."""
     give_up_s: float | None = Field(default=None, gt=0.0)
     """Seconds of training without a gate opening after which the run stops, to be resumed (exit code 75). None: 30
     minutes or four times ``time_s``, whichever is longer; never where ``max_env_steps`` ends the run anyway."""

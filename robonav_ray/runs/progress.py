@@ -211,6 +211,8 @@ class WiringFacts:
     metrics: Metrics = field(default_factory=dict)
     message: str = ""
     """The last thing that a person should know (a worker replaced, a rank restarted)."""
+    is_starting: bool = False
+    """Whether the worlds run, and the learner that comes up beside them has not made its first step of this session."""
 
 
 def _finite(value: Any) -> Any:

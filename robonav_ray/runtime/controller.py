@@ -113,7 +113,7 @@ class Controller:
 
     def advance(self, until_env_steps: int | None = None) -> Ending | None:
         """Poll until there is a reason to stop, then save a last time; or until ``until_env_steps``, then return
-        None.
+        None. Neither comes while the learner has yet to begin, but for a signal and the time limit.
         """
         while True:
             facts = self.facts = self._wiring.poll(POLL_S, until_env_steps)
@@ -147,7 +147,7 @@ class Controller:
                 wanted = self._judge.wants_checkpoint(self._newest, num_episodes, self._save_s, since_s)
                 if due or (wanted and not self._has_failed):
                     self._begin_save(facts)
-            if until_env_steps is not None and facts.env_steps >= until_env_steps:
+            if until_env_steps is not None and facts.env_steps >= until_env_steps and not facts.is_starting:
                 return None
 
     def save(self) -> Checkpoint | None:
@@ -231,7 +231,8 @@ class Controller:
         reason = self._budget.stop_reason(
             train_s=self._train_s(),
             session_s=time.monotonic() - self._session.began,
-            env_steps=facts.env_steps,
+            # what worlds do while the learner comes up ends no run: it would end without having learned from them
+            env_steps=self._session.counters.env_steps if facts.is_starting else facts.env_steps,
             passed=facts.progress.passed,
             is_open=facts.progress.is_open,
             waited_s=self._train_s() - self._stage_began_s,

@@ -76,13 +76,17 @@ class RayWiring:
         ledger = self._watch.look()
         fleet.replace_silent(ledger.quiet.get, config.runtime.heartbeat_timeout_s, config.runtime.start_timeout_s)
         self._sharing.look()
-        if config.rollout.spares and self._learner_steps > self._session.counters.learner_steps:
+        if config.rollout.spares and not self._is_starting:
             fleet.keep_spares()  # not before all else is up
         return self._facts(ledger)
 
     @property
     def _learner_steps(self) -> int:
         return int(self._watch.learner.metrics.get("learner/learner_step", self._session.counters.learner_steps))
+
+    @property
+    def _is_starting(self) -> bool:
+        return self._learner_steps <= self._session.counters.learner_steps
 
     def _facts(self, ledger: LedgerReport) -> WiringFacts:
         watch, fleet, supervisor = self._watch, self.parts.fleet, self._watch.supervisor
@@ -111,6 +115,7 @@ class RayWiring:
                 "rollout/spares_ready": float(fleet.num_spares),
             },
             message=next(filter(None, messages), ""),
+            is_starting=self._is_starting,
         )
 
     def salvage(self) -> WiringFacts | None:

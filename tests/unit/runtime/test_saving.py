@@ -2,12 +2,14 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from robonav_ray.config.load import load_run_config
+from robonav_ray.config.runtime import BudgetConfig
 from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.files.storage import open_folder, write_file
@@ -23,7 +25,7 @@ from robonav_ray.runs.run_directory import create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime import saving
 from robonav_ray.runtime.budget import StopReason
-from robonav_ray.runtime.controller import Controller
+from robonav_ray.runtime.controller import Controller, Kept
 from robonav_ray.runtime.saving import Saver
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import RunSession, WiringFacts
@@ -34,19 +36,28 @@ class SlowWiring:
     """A wiring whose parts write for as long as a test wants, or fail."""
 
     def __init__(self, session: RunSession) -> None:
+        self.session = session
         self.progress = Curriculum(session.config.curriculum, True).progress()
         self.learner_step, self.env_steps = 0, 0
         self.written, self.fail_cut, self.fail_write = threading.Event(), "", ""
         self.cuts: list[bool] = []
         self.told: list[Path] = []
         self.num_abandoned = 0
+        self.comes_up_after = 0
+        """Polls before the learner's first step."""
         self.written.set()
 
     def poll(self, timeout_s: float, until_env_steps: int | None = None) -> WiringFacts:
-        self.learner_step += 1
         self.env_steps += 10
+        self.learner_step = max(0, self.env_steps // 10 - self.comes_up_after)
         time.sleep(0.001)
-        return WiringFacts(self.env_steps, self.learner_step, self.progress, 1)
+        return WiringFacts(
+            self.env_steps,
+            self.learner_step,
+            self.progress,
+            1,
+            is_starting=self.learner_step <= self.session.counters.learner_steps,
+        )
 
     def tell_budget(self, used_frac: float) -> None: ...
 
@@ -101,6 +112,24 @@ def session(tmp_path: Path) -> RunSession:
 def make_controller(session: RunSession, wiring: SlowWiring, stop: StopRequest) -> tuple[Controller, Silent]:
     silent = Silent()
     return Controller(session, wiring, silent, silent, stop, "local"), silent  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limit", ["max_env_steps", "env_steps"])
+def test_worlds_that_run_while_the_learner_comes_up_end_no_run(session: RunSession, limit: str) -> None:
+    """A run over Ray whose worlds had used its env steps by then ended without one learner step."""
+    budget = BudgetConfig.model_validate({"time_s": 0.0, limit: 100})
+    session = replace(session, config=session.config.model_copy(update={"budget": budget}))
+    wiring = SlowWiring(session)
+    wiring.progress = replace(wiring.progress, forced=True, is_gated=False)
+    wiring.comes_up_after = 30
+    ending = make_controller(session, wiring, StopRequest())[0].run()
+    assert (ending.facts.env_steps, ending.facts.learner_steps, ending.kept) == (310, 1, Kept.COMMITTED)
+    assert ending.reason.finished
+
+    resumed = replace(session, checkpoint=ending.newest)
+    wiring.session, wiring.comes_up_after = resumed, 40
+    ending = make_controller(resumed, wiring, StopRequest())[0].run()
+    assert (ending.facts.env_steps, ending.kept) == (320, Kept.NOTHING_NEW), "nothing is left to be trained"
 
 
 def test_the_parts_go_on_while_a_checkpoint_is_written(session: RunSession) -> None:
