@@ -1,5 +1,5 @@
-"""Calls to parts that are under way, as those see them who decide what becomes of a part: no Ray, so a test answers
-them by hand.
+"""Calls to parts that are under way, as the policies see them that replace or give up a part: no Ray, so a test
+answers them by hand.
 """
 
 from __future__ import annotations
@@ -38,6 +38,6 @@ class Call(Protocol):
         """Return the answer; waits for it.
 
         Raises:
-            PartGoneError, PartAwayError, CallFailedError: What became of the call otherwise.
+            PartGoneError, PartAwayError, CallFailedError: When the call was not answered.
         """
         ...

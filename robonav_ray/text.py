@@ -2,7 +2,7 @@
 
 Paths, names, values of a config, ids of environments and what exceptions say come from outside. Each place has one
 function here, and every program that writes there uses it; what is printed to a terminal goes through ``screen.py``,
-which does it by itself.
+which calls them.
 """
 
 from __future__ import annotations

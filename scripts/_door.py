@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(name: str) -> NoReturn:
-    """Become ``python -m proofs NAME`` with this script's arguments and the interpreter's options, whatever the current
-    folder is.
+    """Become ``python -m proofs NAME`` with this script's arguments and the interpreter's options, from any
+    folder.
     """
     options = sys.orig_argv[1 : -len(sys.argv)]
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))

@@ -78,7 +78,7 @@ def fold_ns_per_step(num_lanes: int, num_steps: int = 64) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print what came out."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(arguments)

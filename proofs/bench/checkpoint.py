@@ -141,7 +141,7 @@ def _points(metrics: Path, since: float) -> list[tuple[float, float]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print what came out."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--snapshots", type=int, default=3)

@@ -77,7 +77,7 @@ def spilled(directory: Path) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print what came out."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="how many runs, with the seeds 0, 1, ...")
     parser.add_argument("--first-seed", type=int, default=0)

@@ -56,7 +56,7 @@ class StoreWatch(threading.Thread):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print what came out."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("overrides", nargs="*", help="section.key=value")

@@ -115,7 +115,7 @@ def bench_remote(spec: TransitionSpec, num_rows: int, batch: int, num_shards: in
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print what came out."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--items", type=int, default=1_000_000)

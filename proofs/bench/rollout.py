@@ -57,7 +57,7 @@ class Fixed:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print what came out."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=int, default=256, help="worlds of the worker")
     parser.add_argument("--steps", type=int, default=16, help="vector steps per fragment")

@@ -82,7 +82,7 @@ def run(folder: Path, extra: list[Tracker], interval_s: float) -> LiveRun:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print what came out."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--delay", type=float, default=5.0, help="seconds that the slow backend takes for a point")
     parser.add_argument("--interval", type=float, default=0.25, help="tracking.interval_s (a run's default is 2)")

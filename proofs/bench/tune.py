@@ -209,7 +209,7 @@ def _name(process: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print what came out."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["asha", "overhead", "soak"])
     parser.add_argument("overrides", nargs="*", help="asha: of the search's config")

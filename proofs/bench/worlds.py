@@ -38,7 +38,7 @@ def measure(envs: NavVectorEnv, num_steps: int, repeats: int, cpu_time: bool) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print what came out."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=1024)
     parser.add_argument("--beams", type=int, default=36)

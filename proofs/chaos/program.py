@@ -124,7 +124,7 @@ def ended_at(suite: Suite) -> float:
 def report_on(
     args: argparse.Namespace, suite: Suite, outcome: Outcome, findings: dict[str, Any], run: Path, output: Path
 ) -> dict[str, Any]:
-    """Measure from the run's files, and write what came of it."""
+    """Measure from the run's files, and write the report."""
     config = load_config(run)
     readings, events, commits = read_readings(run), read_events(run), suite.commits.ordered
     facts = run_facts(config)

@@ -1,4 +1,4 @@
-"""What came of it: the table for people, chaos.json for everything else."""
+"""The report of a chaos run: a table for people, chaos.json for programs."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def driver_kills(arguments: argparse.Namespace) -> dict[str, Any]:
                 run.wait_until_it_trains(process, launched)
             pause_s = rng.uniform(0.5, arguments.life_s if at_start else arguments.life_s / 3)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                raise SystemExit(f"ended by itself with {process.wait(pause_s)}:\n{run.tail()}")
+                raise SystemExit(f"ended too soon, with {process.wait(pause_s)}:\n{run.tail()}")
             life_s, trained = time.time() - launched, not at_start or run.trains(launched)
             run.note(process)
             process.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The published results that the learner is held against: what they are, how they are run again, what came out.
+"""The published results that the learner is held against: what they are, how they are run again, and our results.
 
 Consumes: ``configs/reproduce/*.yaml`` and the suites under ``tests/``.
 Produces: ``OUTPUT/results.json``, ``results.md`` and curves; with ``--write-docs`` also ``docs/results.md``.

@@ -1,4 +1,4 @@
-"""One picture of what came out: learning curves, solved bits, updates of the cliffwalk, seconds of the peers."""
+"""One picture of the results: learning curves, solved bits, updates of the cliffwalk, seconds of the peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came out, held against what is published: a table in JSON, in Markdown and for docs/results.md."""
+"""Our results beside the published ones: a table in JSON, in Markdown and for docs/results.md."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _NO_PART = ("name", "output_dir", "checkpoint", "tracking", "runtime")
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What one finished trial came to."""
+    """The result of one finished trial."""
 
     value: float
     """The figure that is held against the bound, before the mean over seeds is taken."""

@@ -343,7 +343,7 @@ def _without_idle_workers(settings: Settings, costs: Costs) -> Settings:
 
 
 def _judged(settings: Settings, costs: Costs) -> Recommendation | None:
-    """Return what becomes of ``settings`` with a publish_interval that fits; None where a fragment, a link or the
+    """Return the outcome of ``settings`` with a publish_interval that fits; None where a fragment, a link or the
     ledger is too slow.
     """
     prediction = predict(settings, costs, limits=LIMITS)

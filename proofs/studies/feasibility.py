@@ -69,7 +69,7 @@ def run(world: WorldConfig, level: LevelConfig, num_episodes: int, seed: int, dr
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print what came out."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--planner", nargs="*", choices=list(MEASURED), default=list(MEASURED))
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Episodes of one planner on worlds of the last stage, and a file to which what came out is appended."""
+"""Episodes of one planner on worlds of the last stage, and a file to which the results are appended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HELD_OUT_SEED = RunConfig().evaluation.seed
 
 @dataclass(frozen=True)
 class Trial:
-    """What came out for one planner with one set of settings."""
+    """The results of one planner with one set of settings."""
 
     planner: str
     settings: dict[str, Any]
@@ -44,7 +44,7 @@ class Trial:
 
 
 class _Clocked:
-    """Acts in whatever environment was made last, and adds up how long that takes."""
+    """Acts in the environment that was made last, and adds up how long that takes."""
 
     def __init__(self, name: str, settings: dict[str, Any], world: WorldConfig, level: LevelConfig, seed: int) -> None:
         self._name, self._settings, self._world, self._level, self._seed = name, settings, world, level, seed

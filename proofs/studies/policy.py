@@ -2,8 +2,8 @@
 held-out worlds.
 
 Every run is the whole curriculum from scratch in one process for 30,000 updates, the learning rate falling by half a
-cosine to 2 %; then greedy episodes of the averaged network on the last stage. docs/policy_quality.md says what came of
-it.
+cosine to 2 %; then greedy episodes of the averaged network on the last stage. docs/policy_quality.md has the
+results.
 
     python -m proofs study_policy list
     python -m proofs study_policy run both munchausen --seeds 3 --parallel 2 --output runs/study

@@ -58,7 +58,7 @@ GOALS = {"CartPole-v1": Goal(450.0, 300_000), "Acrobot-v1": Goal(-100.0, 500_000
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one run."""
+    """The outcome of one run."""
 
     preset: str
     environment: str

@@ -2,7 +2,7 @@
 
 Hill climbing by chance: one to three settings of the best so far are drawn anew, and the better one stays. Each try is
 appended to the results file, and the same command goes on from there. The worlds are not those on which planners are
-judged; copy what comes out into ``robonav_ray/planners/tuned.py``.
+judged; copy the result into ``robonav_ray/planners/tuned.py``.
 
     python -m proofs tune_planners dwa --seconds 500
 """

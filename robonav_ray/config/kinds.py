@@ -1,7 +1,7 @@
 """Values keep their kind: what is written for a number is a number, for a truth value ``true`` or ``false``, for a text
 a text.
 
-pydantic by itself takes ``true`` for 1, ``"3"`` for 3 and ``yes`` or 1 for true. Each is a mistake more often than a
+pydantic alone takes ``true`` for 1, ``"3"`` for 3 and ``yes`` or 1 for true. Each is a mistake more often than a
 wish.
 """
 

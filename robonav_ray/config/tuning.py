@@ -67,8 +67,8 @@ class SearchConfig(Section):
     """Where the next trial's values come from."""
 
     method: Literal["random", "grid", "bayesopt", "optuna"] = "random"
-    """``random`` draws each trial by itself; ``grid`` goes through all combinations of choices and integers;
-    ``bayesopt`` is Bayesian optimisation with a Gaussian process (bayesian-optimization); ``optuna`` takes
+    """``random`` draws each trial without a look at the others; ``grid`` goes through all combinations of choices and
+    integers; ``bayesopt`` is Bayesian optimisation with a Gaussian process (bayesian-optimization); ``optuna`` takes
     ``sampler``."""
     sampler: Literal["tpe", "gp"] = "tpe"
     """optuna: tree-structured Parzen estimator (Bergstra et al. 2011) or Gaussian process."""

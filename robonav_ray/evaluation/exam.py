@@ -208,7 +208,7 @@ def _fuller(one: LevelConfig, other: LevelConfig) -> bool:
 
 @dataclass(frozen=True)
 class Played:
-    """What came of a cell."""
+    """The result of a cell."""
 
     episodes: EpisodeTable
     decisions: Decisions

@@ -56,7 +56,7 @@ class KeptCells:
         return is_plain(self.folder / CELLS / key / EXAM_JSON)
 
     def write(self, plan: ExamPlan, cell: Cell, played: Played) -> None:
-        """Keep what came of a cell; its ``exam.json``, written last, makes it finished."""
+        """Keep the result of a cell; its ``exam.json``, written last, makes it finished."""
         entrant, question = plan.entrants[cell[0]].facts, plan.questions[cell[1]].facts
         table = ExamTable.of_cells(
             [entrant], [question], {(0, 0): played.episodes}, decisions={(0, 0): played.decisions}
@@ -64,7 +64,7 @@ class KeptCells:
         table.save(self.folder / CELLS / plan.key(cell))
 
     def read(self, plan: ExamPlan, cell: Cell) -> Played:
-        """Return what came of a finished cell.
+        """Return the result of a finished cell.
 
         Raises:
             ExamTableError: When its files are damaged.

@@ -1,7 +1,7 @@
 """Worlds that begin as they would for another body: robots of two sizes meet the same ones.
 
 Starts, obstacles and goals are drawn clear of the robot's disc, and tours so short that its greatest speed will do.
-Drawn for each body by itself, the worlds of two bodies would differ from the first start on.
+Drawn for each body separately, the worlds of two bodies would differ from the first start on.
 """
 
 from __future__ import annotations

@@ -315,7 +315,7 @@ class DistributedTrainer:
             return True
         self.num_skipped += 1
         bad = float(not self._loss_is_finite)
-        # all ranks are here, and must call it the same; without shared gradients each is by itself
+        # all ranks are here, and must call it the same; without shared gradients each decides alone
         if self.strategy == "ddp":
             (bad,) = self._ranks.mean([bad])
         if not self._precision.skip(bad == 0.0):

@@ -19,7 +19,7 @@ Act = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Results:
-    """What came of ``EvaluationSuite.run``."""
+    """The results of ``EvaluationSuite.run``."""
 
     table: ExamTable
     """One row for each entrant, scenario and world."""

@@ -126,7 +126,7 @@ def search_function(
             {"space": space, "search": {"method": method}, "seed": seed, "scheduler": {"kind": "fifo"}}
         )
         fit = math.floor(cluster.free_cpus / resources["cpu"] + 1e-9)
-        # draws the values by itself; all its trials are there from the start
+        # Tune's scheduler draws the values; all its trials are there from the start
         is_population = scheduler["kind"] == "pbt"
         reports = BestReport()
         analysis = tune.run(

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class OptunaOptimizer:
-    """A study: what was tried, what came of it, and what to try next.
+    """A study: which values were tried, their results, and which to try next.
 
     ::
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a call of ``train`` came to."""
+    """The result of a call of ``train``."""
 
     path: Path
     """Directory of the run."""

@@ -328,7 +328,7 @@ def local_clusters() -> list[str]:
 
 
 def _clear_remains(file: StateFile) -> None:
-    """Remove what a cluster of this name left when it did not end by itself; UserError when it runs."""
+    """Remove what a cluster of this name left that was not stopped; UserError when it runs."""
     if not file.path.is_file():
         file.remove()
         return

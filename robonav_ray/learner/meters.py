@@ -13,7 +13,7 @@ from robonav_ray.records import Metrics
 
 
 class LearnerMeters:
-    """Sums since the last report, and what came of them."""
+    """Sums since the last report, and the figures made of them."""
 
     def __init__(self, learner_step: int) -> None:
         self.num_stale = 0

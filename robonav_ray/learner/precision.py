@@ -138,7 +138,7 @@ def check_precision(name: str, device: torch.device, key: str = "learner.precisi
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Return whether ``device`` multiplies bf16 by itself: a GPU from compute capability 8.0, a CPU with AVX-512 or
+    """Return whether ``device`` multiplies bf16 in hardware: a GPU from compute capability 8.0, a CPU with AVX-512 or
     better.
     """
     if device.type == "cuda":

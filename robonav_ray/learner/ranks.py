@@ -53,7 +53,7 @@ class OneRank:
         return [value]
 
     def check_equal(self, fingerprint: Callable[[], str]) -> None:
-        """Return when all ranks have the same ``fingerprint``, which a rank by itself need not make. A collective.
+        """Return when all ranks have the same ``fingerprint``, which a lone rank need not make. A collective.
 
         Raises:
             RanksDivergedError: On every rank.

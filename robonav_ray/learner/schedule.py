@@ -56,5 +56,5 @@ def learning_rate(config: LearnerConfig, step: int, budget_frac: float) -> float
 
 
 def is_scheduled(config: LearnerConfig) -> bool:
-    """Whether the rate ever changes by itself."""
+    """Whether the rate follows a schedule."""
     return config.lr_schedule != "constant" or config.lr_warmup_steps > 0

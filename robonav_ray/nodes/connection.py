@@ -40,7 +40,7 @@ _OWN_RAY = {
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """What the cluster has, and how we came to it."""
+    """The cluster's resources, and how it was found."""
 
     address: str
     started_here: bool

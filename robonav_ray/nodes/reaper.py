@@ -27,7 +27,7 @@ from pathlib import Path
 from robonav_ray.own_processes import PROC, Family, Process, ProcessName, lives, read_process, send, with_variable
 
 GRACE_S = 4.0
-"""How long Ray has to end its processes by itself."""
+"""Seconds that Ray has to end its own processes."""
 LOOK_EVERY_S = 1.0
 ROUNDS = 5
 IN_GOOD_ORDER, NOW = "in good order", "now"

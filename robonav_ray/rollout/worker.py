@@ -42,7 +42,7 @@ from robonav_ray.worlds.told import find_teller
 
 
 class RolloutStats(NamedTuple):
-    """What one or more fragments came to."""
+    """Sums over one or more fragments."""
 
     env_steps: int = 0
     rows: int = 0

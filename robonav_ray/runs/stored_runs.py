@@ -75,7 +75,7 @@ def ray_train_notes(storage: str | None, run: RunDirectory) -> str:
     if storage is None:
         return str((run.path / "ray_train").absolute())
     location = stored_run(storage, run)
-    inside(location, "ray_train/notes")  # Ray writes there by itself, through a link too
+    inside(location, "ray_train/notes")  # Ray writes there, through a link too
     return join(location, "ray_train")
 
 

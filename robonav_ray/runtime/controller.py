@@ -97,7 +97,7 @@ class Controller:
         self._cut_s = self._save_s = 0.0
         self._failed_saves = 0
         self._has_failed = False
-        """Whether the last checkpoint came to nothing: the next is then tried after RETRY_S."""
+        """Whether the last checkpoint failed: the next is then tried after RETRY_S."""
         self._failed_writes = 0
         before = session.run.read_json("summary.json") if session.checkpoint else {}
         self._passed_at: float | None = before.get("passed_at")
@@ -317,7 +317,7 @@ class Controller:
         return outcome.checkpoint is not None
 
     def _take_in(self, outcome: SaveOutcome | None) -> None:
-        """Note what became of a save; one that failed is counted, and does not end the training."""
+        """Note the outcome of a save; one that failed is counted, and does not end the training."""
         if outcome is None:
             return
         self._cut_s, self._save_s = outcome.cut_s, outcome.total_s

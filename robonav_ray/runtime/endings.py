@@ -29,7 +29,7 @@ def budget_text(session: RunSession) -> str:
 
 
 class Outcome(Enum):
-    """What a session came to, for a command's exit code or a call's result."""
+    """How a session ended, for a command's exit code or a call's result."""
 
     DONE = "finished and saved"
     TO_RESUME = "stopped before the end"
@@ -38,7 +38,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a session came to, in words."""
+    """How a session ended, in words."""
 
     outcome: Outcome
     words: str = ""
@@ -79,7 +79,7 @@ def _why(ending: Ending, stop: StopRequest) -> str:
 
 
 def verdict_of(session: RunSession, ending: Ending) -> Verdict:
-    """Return what the session came to; DONE when training has finished and is saved, so that what follows training may
+    """Return how the session ended; DONE when training has finished and is saved, so that what follows training may
     follow.
     """
     resume = resume_command(session.run)

@@ -43,7 +43,7 @@ def start_local(session: RunSession) -> tuple[Wiring, list[Tracker]]:
 
 
 class LiveRun:
-    """Holds a run for one session: entering starts all parts, leaving ends them and writes down what became of the run.
+    """Holds a run for one session: entering starts all parts, leaving ends them and writes down how the run ended.
 
     The caller that holds it calls ``finish`` (to the end), or ``advance`` and ``save`` as often as it likes.
     """

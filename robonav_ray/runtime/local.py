@@ -192,10 +192,10 @@ class LocalWiring:
         return False
 
     def committed(self, checkpoint: Checkpoint) -> None:
-        """Nothing has to know: no part here is ever started again by itself."""
+        """Do nothing: no part here is ever started again from a checkpoint."""
 
     def close(self) -> None:
-        """Nothing runs by itself here."""
+        """Do nothing: all parts run in this process, and only in ``poll``."""
 
     def _load_shared(self, checkpoint: Checkpoint) -> None:
         """Take up nets, curriculum, replay and the published weights."""

@@ -29,7 +29,7 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True)
 class SaveOutcome:
-    """What became of a save."""
+    """The outcome of a save."""
 
     checkpoint: Checkpoint | None
     """None when it failed, which has been logged."""
@@ -85,7 +85,7 @@ class Saver:
         self._thread.start()
 
     def take(self, timeout_s: float = 0.0) -> SaveOutcome | None:
-        """Return what became of the save that was begun, once; None when there is none or it is still under way.
+        """Return the outcome of the save that was begun, once; None when there is none or it is still under way.
 
         Raises an error of another kind in the thread that finished it.
         """

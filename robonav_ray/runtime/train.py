@@ -41,7 +41,7 @@ Wirings = Literal["ray", "local"]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a session of a run came to, with what followed it."""
+    """How a session of a run ended, and its evaluation."""
 
     session: RunSession
     ending: Ending

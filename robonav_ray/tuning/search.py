@@ -150,7 +150,7 @@ def check_search(config: TuningConfig) -> None:
 
 @dataclass(frozen=True)
 class Found:
-    """What a session of a search came to."""
+    """The result of a session of a search."""
 
     experiment: Experiment
     records: Records

@@ -21,7 +21,7 @@ def trial_id(number: int) -> str:
 
 
 class TrialStream(SearchAlgorithm):
-    """Hands trials to Tune, under ids that stay the same in every session, and tells the sampler what became of them.
+    """Hands trials to Tune, under ids that stay the same in every session, and tells the sampler their results.
 
     At most ``most_at_once`` trials that are not over exist at a time, so that a sampler that learns is asked late.
     """

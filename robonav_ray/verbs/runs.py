@@ -49,7 +49,7 @@ def runs_show(
     run: Annotated[Path, typer.Argument(help="The directory of a run.")],
     json: Json = False,
 ) -> None:
-    """Show one run: how far it is, what it came to, who began it with what, and which checkpoints it has."""
+    """Show one run: how far it is, its result, who began it with what, and which checkpoints it has."""
     from robonav_ray.runs.listing import describe_run
     from robonav_ray.runs.located import refuse_uri
     from robonav_ray.runs.run_directory import open_run

@@ -26,8 +26,8 @@ class _RunByDefault(TyperGroup):
 tune_app = typer.Typer(
     cls=_RunByDefault,
     no_args_is_help=True,
-    help="Search over whole curriculum runs: `robonav tune CONFIG.yaml` searches, `robonav tune show DIR` shows what "
-    "came of it.",
+    help="Search over whole curriculum runs: `robonav tune CONFIG.yaml` searches, `robonav tune show DIR` shows its "
+    "results.",
     epilog="Examples:\n\n`robonav tune configs/tuning/asha.yaml`\n\n"
     "`robonav tune configs/tuning/pbt.yaml num_trials=8 --time-limit 1h`\n\n"
     "`robonav tune --resume runs/asha-20261124-181500`\n\n`robonav tune show runs/asha-20261124-181500`",

@@ -85,7 +85,7 @@ class OneWorld:
         return obs, {"level": int(self.worlds.level[0]), "episode_index": int(self.worlds.state.world[0, EPISODE])}
 
     def step(self, action: np.ndarray) -> None:
-        """Act for dt seconds with (R, ...) actions; ``worlds.out`` holds what came of it. A robot that has ended stays
+        """Act for dt seconds with (R, ...) actions; ``worlds.out`` holds the result. A robot that has ended stays
         as it is.
         """
         self.worlds.step(action, DISABLED)
@@ -100,7 +100,7 @@ class OneWorld:
         return {**facts, "outcome_name": Outcome(facts["outcome"]).name.lower()}
 
     def render(self) -> np.ndarray | None:
-        """Return a picture (H, W, 3) uint8 in "rgb_array" mode; "human" mode shows by itself."""
+        """Return a picture (H, W, 3) uint8 in "rgb_array" mode; "human" mode shows each step without a call."""
         if not self.started:
             raise gym.error.ResetNeeded("call reset() before render()")
         if self.render_mode is None:

@@ -109,7 +109,7 @@ def _manners_table(view: ExamView) -> Table | None:
 
 
 def _told(view: ExamView, columns: Mapping[str, Column]) -> tuple[dict[str, Column], dict[tuple[int, str], np.ndarray]]:
-    """Return those columns of which anybody told a number, and the numbers by (contestant, metric)."""
+    """Return those columns of which an entrant has a number, and the numbers by (contestant, metric)."""
     scenarios = view.primary_scenarios
     values = {(one.number, name): pooled(view, one, name, scenarios) for one in view.ranked for name in columns}
     known = {

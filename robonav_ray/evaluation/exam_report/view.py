@@ -124,7 +124,7 @@ class ExamView:
         return self._metrics[cell]
 
     def family(self, *families: str) -> tuple[int, ...]:
-        """Return the scenarios of these families that anybody played."""
+        """Return the scenarios of these families that an entrant has played."""
         return tuple(s for s, facts in enumerate(self.table.scenarios) if facts.family in families and self.played(s))
 
     @cached_property

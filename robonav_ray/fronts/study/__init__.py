@@ -1,3 +1,3 @@
-"""An Optuna study by itself, behind ``OptunaOptimizer``: storage, trials in threads, stale ones, results and plots. No
+"""An Optuna study, behind ``OptunaOptimizer``: storage, trials in threads, stale ones, results and plots. No
 Ray.
 """

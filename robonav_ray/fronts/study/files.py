@@ -1,4 +1,4 @@
-"""What comes out of a study as files: the best values, all trials as a table, and an export (the plots:
+"""The results of a study as files: the best values, all trials as a table, and an export (the plots:
 ``plots.py``).
 """
 

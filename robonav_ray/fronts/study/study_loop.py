@@ -147,9 +147,7 @@ class StudyLoop:
             if told is not None:
                 self._note(told, error)
             elif not self._stop.is_set():
-                logger.warning(
-                    "trial %d was ended by another process: what came of it here is left aside", trial.number
-                )
+                logger.warning("trial %d was ended by another process: its result here is left aside", trial.number)
 
     def _judge(self, trial: optuna.Trial) -> tuple[TrialState, float | None, Exception | None]:
         """Run the user's function; return how the trial ended, its value and what went wrong."""

@@ -93,7 +93,7 @@ def play_beside(
             worker = workers[number]
             if words is None:
                 raise PartLostError(
-                    f"a process that played ended by itself (exit code {worker.process.wait()}); what it said is above"
+                    f"a process that played ended too soon (exit code {worker.process.wait()}); its output is above"
                 )
             if "refused" in words:
                 raise UserError(words["refused"])

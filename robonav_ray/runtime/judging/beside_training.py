@@ -104,7 +104,7 @@ def _pooled(rates: Sequence[Rate | None], confidence: float) -> Rate | None:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of a judgement that was begun."""
+    """The outcome of a judgement that was begun."""
 
     judgement: Judgement | None
     error: Exception | None
@@ -140,7 +140,7 @@ class TrainingJudge:
         self._outcome: _Outcome | None = None
         self._closing, self._hurry = threading.Event(), threading.Event()
         self.num_failed = 0
-        """Judgements that came to nothing."""
+        """Judgements that failed."""
 
     @property
     def is_spent(self) -> bool:
@@ -196,7 +196,7 @@ class TrainingJudge:
         if outcome.judgement is None:
             self.num_failed += 1
             if self.num_failed == 1:
-                logger.warning("a judgement came to nothing (%s); training goes on", outcome.error)
+                logger.warning("a judgement failed (%s); training goes on", outcome.error)
             return {"evaluation/failed_judgements": float(self.num_failed)}
         self.index = replace(self.index, judgements=(*self.index.judgements, outcome.judgement))
         write_index(self._run, self.index)

@@ -28,7 +28,7 @@ class Poll:
         """Take an answer that has come in, and ask again when that is due; return whether there was one.
 
         Raises:
-            PartGoneError, CallFailedError: What became of the call; the next look asks again.
+            PartGoneError, CallFailedError: When the call was not answered; the next look asks again.
         """
         now = self._now()
         if self._call is None:

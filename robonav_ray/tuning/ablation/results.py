@@ -26,7 +26,7 @@ class ResultsError(UserError):
 
 @dataclass(frozen=True)
 class CellResult:
-    """What one training came to."""
+    """The result of one training."""
 
     key: str
     """Of the cell (``Cell.key``)."""

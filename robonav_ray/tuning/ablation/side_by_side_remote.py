@@ -42,7 +42,7 @@ def slots(resources: AblationResourcesConfig, cluster: ClusterFacts) -> int:
 def side_by_side(
     orders: Sequence[CellOrder], resources: AblationResourcesConfig, num_slots: int, stop: StopRequest
 ) -> Iterator[tuple[CellOrder, CellResult | Exception | None]]:
-    """Give what became of each order as it comes in; of those under way when ``stop`` asks for an end, None.
+    """Give the outcome of each order as it comes in; of those under way when ``stop`` asks for an end, None.
 
     One that fails is begun again, from its last checkpoint, ``resources.max_failures`` times.
     """

@@ -47,7 +47,7 @@ Came = tuple[CellOrder, CellResult | Exception | None]
 
 @dataclass(frozen=True)
 class Study:
-    """What a session of an ablation came to."""
+    """The result of a session of an ablation."""
 
     folder: Path
     table: AblationTable
@@ -137,7 +137,7 @@ def _add_session(run: RunDirectory) -> None:
 def _workers(
     orders: Sequence[CellOrder], config: AblationConfig, local: bool, stop: StopRequest, screen: Screen
 ) -> Iterator[Iterator[Came]]:
-    """Give what comes in, from this process or from Ray; a Ray that was started for it is ended."""
+    """Give each outcome as it comes in, from this process or from Ray; a Ray that was started for it is ended."""
     if local or not orders:
         yield _one_by_one(orders, stop)
         return

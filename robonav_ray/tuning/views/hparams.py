@@ -13,7 +13,7 @@ _SUFFIX = ".hparams"
 
 
 def write_hparams(log_dir: Path, params: Mapping[str, Any], metrics: Mapping[str, float], status: Status) -> None:
-    """Add the values and what they came to to the run in ``log_dir`` (``SummaryWriter.add_hparams`` would make a second
+    """Add the values and their results to the run in ``log_dir`` (``SummaryWriter.add_hparams`` would make a second
     run).
 
     A later call takes the place of an earlier one, of which TensorBoard would believe the first. ``running`` leaves the

@@ -66,7 +66,7 @@ def write_report(directory: Path, history: History, config: TuningConfig, *, tit
 
 
 def trials_table(history: History, config: TuningConfig) -> pa.Table:
-    """Return one row a trial: what became of it, its best and its last report, and its values as ``param/KEY``."""
+    """Return one row a trial: its state, its best and its last report, and its values as ``param/KEY``."""
     rows = list(history.trials.values())
     columns: dict[str, pa.Array] = {
         "trial": pa.array([t.id for t in rows], pa.string()),

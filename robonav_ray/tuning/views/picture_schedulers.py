@@ -48,7 +48,7 @@ def count_rungs(history: History, config: TuningConfig) -> list[Rung]:
 
 
 def _fates(trial: TrialHistory, milestones: list[float]) -> list[tuple[float, str]]:
-    """Return what became of a trial at every rung it came to; a report beyond several rungs counts for the highest."""
+    """Return the fate of a trial at every rung it reached; a report beyond several rungs counts for the highest."""
     if trial.last is None:
         return []
     came_to = [at for at in milestones if trial.last.env_steps >= at]
@@ -110,7 +110,7 @@ def _count_labels(axes: Any, bars: Any, counts: list[int], colour: str) -> None:
 
 
 def _draw_cost(axes: Any, history: History, config: TuningConfig) -> None:
-    """Env steps that were made, by what became of the trial, against all trials to their end."""
+    """Env steps that were made, by the trial's fate, against all trials to their end."""
     trials = [trial for trial in history.trials.values() if trial.last is not None]
     whole = len(trials) * config.trial.max_env_steps
     prepare(

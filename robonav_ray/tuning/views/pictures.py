@@ -32,9 +32,9 @@ from robonav_ray.tuning.views.summary import has_success, params_at, short_names
 
 CAPTIONS = {
     "learning_curves.png": "Objective at every report, by env steps of the trial itself. The best trial is green.",
-    "rungs.png": "How many trials came to each rung and went on from it, and what stopping the others has saved.",
+    "rungs.png": "How many trials reached each rung and went on from it, and what stopping the others has saved.",
     "lineage.png": "Who went on from whom: an arrow leads from the donor to the trial that took over its weights.",
-    "values.png": "Every searched value against the best objective that it came to. Trials that were stopped early had "
+    "values.png": "Every searched value against the best objective of its trial. Trials that were stopped early had "
     "fewer env steps.",
 }
 """By file name, in the order in which a report shows them."""
@@ -43,7 +43,7 @@ _MARKS: dict[State, str] = {"stopped": "x", "failed": "X", "finished": "o", "run
 
 
 class Point(NamedTuple):
-    """Values that were tried, and the best objective they came to."""
+    """Values that were tried, and their best objective."""
 
     trial: str
     state: State

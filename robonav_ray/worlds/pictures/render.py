@@ -29,7 +29,7 @@ Points = list[tuple[float, float]]
 
 
 class Trail:
-    """Where the robots of one world have been in the running episode; forgets by itself when another episode begins."""
+    """Where the robots of one world have been in the running episode; begins anew with the next episode."""
 
     def __init__(self, max_length: int = 1000) -> None:
         """Keep at most the last ``max_length`` positions."""
