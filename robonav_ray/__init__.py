@@ -45,30 +45,36 @@ _FRONTS = {
     "evaluate": "robonav_ray.fronts.evaluate_call",
     "exam": "robonav_ray.fronts.compare_call",
     "load_policy": "robonav_ray.fronts.policy_call",
+    "registry": "robonav_ray.fronts.models.registry_call",
     "runs": "robonav_ray.fronts.runs_call",
     "train": "robonav_ray.fronts.train_call",
     "tune": "robonav_ray.fronts.tune_call",
 }
 
 
+_ROOMS = ("registry", "runs")
+"""Rooms that have the name of a call."""
+
+
 class _Root(ModuleType):
-    """This package; its room ``runs`` can be called, because it has the name of a call (docs/decisions/0017)."""
+    """This package; rooms that have the name of a call can be called (docs/decisions/0017)."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name == "runs" and isinstance(value, ModuleType):
-            value.__class__ = _Runs
+        if name in _ROOMS and isinstance(value, ModuleType):
+            value.__class__ = _Room
         super().__setattr__(name, value)
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return import_module, (self.__name__,)  # by name, as any module travels to another process
 
 
-class _Runs(ModuleType):
-    """The room ``runs``: called, it does what ``robonav_ray.fronts.runs_call.runs`` does."""
+class _Room(ModuleType):
+    """A room that is called: ``runs`` does what ``fronts.runs_call.runs`` does, and ``registry`` likewise."""
 
-    def __call__(self, folder: object = "runs") -> object:
-        """Return all runs in and below ``folder`` as a pandas.DataFrame; see docs/python_api.md."""
-        return import_module("robonav_ray.fronts.runs_call").runs(folder)
+    def __call__(self, *arguments: object, **options: object) -> object:
+        """Return all runs below a folder, or the registry at a place; see docs/python_api.md."""
+        name = self.__name__.rpartition(".")[2]
+        return getattr(import_module(_FRONTS[name]), name)(*arguments, **options)
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return import_module, (self.__name__,)
@@ -79,8 +85,8 @@ sys.modules[__name__].__class__ = _Root
 
 def __getattr__(name: str) -> object:
     """Import a public name on first use."""
-    if name == "runs":
-        return import_module("robonav_ray.runs")
+    if name in _ROOMS:
+        return import_module(f"robonav_ray.{name}")
     if name not in _FRONTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_FRONTS[name]), name)

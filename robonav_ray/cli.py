@@ -22,6 +22,7 @@ from robonav_ray.verbs import (
     jobs,
     play,
     plot,
+    registry,
     report,
     runs,
     submit,
@@ -44,6 +45,7 @@ for name, group in (
     ("env", env.env_app),
     ("tune", tune.tune_app),
     ("runs", runs.runs_app),
+    ("registry", registry.registry_app),
     ("jobs", jobs.jobs_app),
     ("cluster", cluster.cluster_app),
 ):

@@ -150,7 +150,6 @@ OPENED_ELSEWHERE = {
     "own_processes.py": "/proc",
     "nodes/reaper.py": "/proc",
     "nodes/private_folder.py": "its own flags: new, no link, only its owner",
-    "runs/checkpoint.py": "a folder, to flush it",
     "launch/local_state.py": "a folder, to lock it",
     "launch/dashboard.py": "a URL",
     "tracking/tensorboard.py": "a picture, from bytes that plain_files has read",

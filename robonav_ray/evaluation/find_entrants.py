@@ -35,7 +35,9 @@ from robonav_ray.evaluation.exam_table import EntrantFacts
 from robonav_ray.files.locations import is_uri
 from robonav_ray.files.plain_files import read_bytes
 from robonav_ray.planners.base import PLANNERS, find_planner
-from robonav_ray.runs.located import LocatedRun, located, whole_uri
+from robonav_ray.registry.by_name import located
+from robonav_ray.registry.names import model_named
+from robonav_ray.runs.located import LocatedRun, whole_uri
 from robonav_ray.runs.policies import load_policy, read_policy
 from robonav_ray.runs.run_directory import RunDirectoryError
 from robonav_ray.runs.task import describe_task
@@ -104,6 +106,9 @@ def _entrant(word: str, name: str | None, foreign: LoadForeign, trust: bool) -> 
     plain, colon, rest = word.partition(":")
     if plain in PLANNERS:
         return _planner(word, name or word)
+    if model_named(word) is not None:
+        with located(word) as run:
+            return _policy(run, word, name)
     path = Path(word)
     if path.exists() and (other := foreign(word, name or path.name, trust)) is not None:
         return other
@@ -132,17 +137,19 @@ def _policy(found: LocatedRun, word: str, name: str | None) -> PolicyEntrant:
     for array_name, array in zip(snapshot.names, snapshot.arrays, strict=True):
         weights.update(f"{array_name} {array.shape}".encode() + array.tobytes())
     outfit = Outfit.of(config.env.world, config.algo.gamma, task.levels)
-    is_checkpoint = Path(word.rstrip("/")).name == found.checkpoint.path.name
-    method = _method(config)
+    is_model = found.run.is_model
+    is_checkpoint = is_model or Path(word.rstrip("/")).name == found.checkpoint.path.name
+    own_name = f"{found.run.name}/{found.checkpoint.path.name}" if is_checkpoint and not is_model else found.run.name
+    method = own_name if is_model else _method(config)  # a version is no seed of its config: it is one of its kind
     facts = EntrantFacts(
-        name=name or (f"{found.run.path.name}/{found.checkpoint.path.name}" if is_checkpoint else found.run.path.name),
+        name=name or own_name,
         kind="checkpoint" if is_checkpoint else "run",
         knows=outfit.knows,
-        method=f"{method}@{found.checkpoint.counters.env_steps}" if is_checkpoint else method,
+        method=f"{method}@{found.checkpoint.counters.env_steps}" if is_checkpoint and not is_model else method,
         train_seed=config.seed,
         source=found.shown,
         provenance={
-            "checkpoint": found.checkpoint.path.name,
+            "checkpoint": found.run.name if is_model else found.checkpoint.path.name,
             "env_steps": str(found.checkpoint.counters.env_steps),
             "policy_version": str(snapshot.version),
             "weights": config.evaluation.weights,

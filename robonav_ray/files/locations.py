@@ -106,6 +106,12 @@ def _arrow_error() -> type[Exception]:
     return ArrowException
 
 
+def above(location: str) -> str:
+    """Return the location of the folder that ``location`` lies in; the options of a URI stay."""
+    base, mark, options = location.partition("?") if is_uri(location) else (location, "", "")
+    return f"{base.rstrip('/').rpartition('/')[0]}{mark}{options}"
+
+
 def name_of(location: str) -> str:
     """Return what the last part of a location names, as ``join`` was given it; UserError when that is nothing, or leads
     elsewhere.

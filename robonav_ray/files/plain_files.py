@@ -229,6 +229,15 @@ def append_whole(file: BinaryIO, content: bytes) -> int:
     return file.tell() - len(content)
 
 
+def flush_folder(folder: Path) -> None:
+    """Have the disk hold what stands in ``folder``, by name; OSError when that cannot be."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sentence(error: OSError) -> str:
     """Return in words what the system could not do, with the name of the file where that is known."""
     if isinstance(error, PlainFileError) or not error.strerror:

@@ -35,7 +35,8 @@ def evaluate(
         faster.changes                              # ("env.world.difficulty=fast (trained with standard)",)
 
     Args:
-        run: Directory of a run or of one of its checkpoints, or the URI of either in a storage.
+        run: Directory of a run or of one of its checkpoints, the URI of either in a storage, or a model of the
+            registry (``robot_nav@champion``).
         episodes: Greedy episodes per stage; None takes ``evaluation.num_episodes``.
         stages: One or several, by name or by number from 0; None takes all.
         seed: Of the held-out worlds; None takes ``evaluation.seed``.

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.errors import UserError
+from robonav_ray.registry.by_name import located
 from robonav_ray.runs.checkpoint_index import Which, checked_which
-from robonav_ray.runs.located import located
 from robonav_ray.runs.policies import load_policy as policy_of
 from robonav_ray.runs.task import describe_task
 
@@ -91,7 +91,8 @@ def load_policy(run: str | Path, *, checkpoint: Which | None = None) -> StoredPo
         values = policy.q_values(obs[None])           # (1, A) float32
 
     Args:
-        run: Directory of a run or of one checkpoint, or the URI of either.
+        run: Directory of a run or of one checkpoint, the URI of either, or a model of the registry
+            (``robot_nav@champion``).
         checkpoint: ``best`` or ``last``, of a run; None takes the best of a run that was judged while it trained, else
             the last whole one.
 

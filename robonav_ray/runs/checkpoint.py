@@ -27,7 +27,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.files import plain_files
 from robonav_ray.files.locations import as_folder, check_location, name_of
 from robonav_ray.files.manifest import MANIFEST, FileEntry, check_manifest, manifest_bytes, manifest_entries
-from robonav_ray.files.plain_files import PlainFileError, check_folder, is_plain, open_reading
+from robonav_ray.files.plain_files import PlainFileError, check_folder, flush_folder, is_plain, open_reading
 from robonav_ray.files.storage import (
     DamagedError,
     check,
@@ -180,13 +180,13 @@ class CheckpointWriter:
             write_bytes(join(self.stored_at, MANIFEST), _manifest_bytes(created, self._entries.values()))
         write_file(open_folder(str(self.path)), MANIFEST, _manifest_bytes(created, here, self.stored_at, bool(rows)))
         for directory in {p.parent for p in files.values()} | {self.path}:
-            _sync(directory)
+            flush_folder(directory)
         repeat = 0
         while self.final.exists():  # the same env step again, for instance a final save right after a periodic one
             repeat += 1
             self.final = self._folder / f"env-{self.counters.env_steps:012d}-{repeat:04d}"
         self.path.rename(self.final)
-        _sync(self._folder)
+        flush_folder(self._folder)
         return Checkpoint(self.final, self.counters, created, self.stored_at, bool(rows))
 
     def _store(self, stored_at: str, files: dict[str, Path]) -> set[str]:
@@ -388,11 +388,3 @@ def _sha256(path: Path, sync: bool = False) -> str:
         if sync:
             os.fsync(file.fileno())
     return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

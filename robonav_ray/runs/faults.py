@@ -48,7 +48,7 @@ def record_fault(run: RunDirectory, error: BaseException) -> None:
     """
     head = f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {' '.join(command_line())}\n{sentence_of(error)}\n\n"
     try:
-        plain_files.replace(run.path / ERROR_FILE, head + "".join(traceback.format_exception(error)))
+        plain_files.replace(run.notes / ERROR_FILE, head + "".join(traceback.format_exception(error)))
     except OSError as full:
         logger.warning("the trace of what ended the run could not be written (%s)", full)
 
@@ -82,5 +82,5 @@ def told_beside(run: RunDirectory) -> Iterator[None]:
     except ToldError as error:
         record_fault(run, error)
         raise RunFaultError(
-            f"{sentence_of(error)}\nthe whole trace: {text.path_word(run.path / ERROR_FILE)}"
+            f"{sentence_of(error)}\nthe whole trace: {text.path_word(run.notes / ERROR_FILE)}"
         ) from error

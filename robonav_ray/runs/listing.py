@@ -14,7 +14,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import is_plain
 from robonav_ray.runs.checkpoint import list_checkpoints
 from robonav_ray.runs.checkpoint_index import INDEX_FILE
-from robonav_ray.runs.run_directory import EVALUATION_JSON, RunDirectory, open_run
+from robonav_ray.runs.run_directory import EVALUATION_JSON, REGISTRY_FILE, RunDirectory, open_run
 from robonav_ray.runs.superseded import bytes_below, steps_of
 from robonav_ray.text import command_text
 
@@ -68,12 +68,14 @@ def list_runs(folder: Path) -> list[RunFacts]:
 
 
 def run_folders(folder: Path) -> Iterator[Path]:
-    """Give ``folder`` if it is a run, else the runs below it; nothing inside of a run is one."""
+    """Give ``folder`` if it is a run, else the runs below it; nothing inside of a run or a registry is one."""
     left, seen = [(folder, 0)], 0
     while left:
         here, depth = left.pop()
         if is_plain(here / "config.yaml"):
             yield here
+            continue
+        if is_plain(here / REGISTRY_FILE):
             continue
         try:
             below = sorted(entry.name for entry in os.scandir(here) if entry.is_dir(follow_symlinks=False))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robonav_ray.files.locations import check_location, is_uri, name_of, with_lost_slash
+from robonav_ray.files.locations import above, check_location, is_uri, name_of, with_lost_slash
 from robonav_ray.files.storage import exists, join
 from robonav_ray.runs.checkpoint import (
     Checkpoint,
@@ -28,10 +28,12 @@ from robonav_ray.runs.checkpoint_index import Which, published_name
 from robonav_ray.runs.run_directory import (
     EVALUATION_JSON,
     EVALUATION_MARKDOWN,
+    VERSIONS,
     RunDirectory,
     RunDirectoryError,
     open_run,
 )
+from robonav_ray.runs.stored_models import bring_model, is_stored_model, open_model
 from robonav_ray.runs.stored_notes import StoredNotes, shown
 from robonav_ray.runs.stored_runs import StoredRunError, bring_policy, check_writable, stored_run
 from robonav_ray.text import path_word
@@ -55,6 +57,11 @@ class LocatedRun:
         """The run as a person would type it here."""
         return self.run.shown if self.uri is None else shown(self.uri)
 
+    @property
+    def takes_notes(self) -> bool:
+        """Whether what is found out about it is noted in the run itself: it lies here, and is no version of a model."""
+        return self.uri is None and not self.run.is_model
+
     def keep(self, write: Callable[[Path], Sequence[Path]], name: str, out: Path | None = None) -> list[str]:
         """Have ``write`` put files into a new folder ``NAME/TIMESTAMP`` of the run; return where each lies, as people
         are shown it.
@@ -69,22 +76,30 @@ class LocatedRun:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             return [str(path) for path in write(out)]
-        below = _new_folder(self.run.path, f"{name}/{time.strftime('%Y%m%d-%H%M%S')}")
-        folder = self.run.path / below
+        if self.run.is_model:
+            name = f"{name}/{self.run.path.name}"
+        below = _new_folder(self.run.notes, f"{name}/{time.strftime('%Y%m%d-%H%M%S')}")
+        folder = self.run.notes / below
         written = write(folder)
-        storage = self.run.config.checkpoint.storage
-        location = self.uri or (None if storage is None else stored_run(storage, self.run))
+        location = self._storage()
         try:
             if location is not None and (self.uri is not None or exists(join(location, "config.yaml"))):
-                StoredNotes(self.run.path, location).update(below)
+                StoredNotes(self.run.notes, location).update(below)
         except OSError as error:
             if self.uri is not None:
                 raise StoredRunError(
                     f"{self.shown}: the results could not be stored ({error}); --out DIR writes them here"
                 ) from None
             logger.warning("%s: is not stored in %s too (%s)", below, shown(location or ""), error)
-        base = shown(join(self.uri, below)) if self.uri is not None else str(Path(self.run.shown) / below)
+        base = shown(join(location, below)) if self.uri and location else path_word(folder)
         return [f"{base}/{path.name}" for path in written]
+
+    def _storage(self) -> str | None:
+        """Return the location in a storage that belongs to the folder of notes; None where there is none."""
+        if self.run.is_model:
+            return None if self.uri is None else above(above(self.uri))
+        storage = self.run.config.checkpoint.storage
+        return self.uri or (None if storage is None else stored_run(storage, self.run))
 
 
 @contextlib.contextmanager
@@ -104,7 +119,7 @@ def located(where: str | Path, *, writes: bool = False, which: Which | None = No
     text = whole_uri(str(where))
     if not is_uri(text) and not _lies_stored(Path(text)):
         found = LocatedRun(*find_policy(Path(text), which), None)
-        if writes and not os.access(found.run.path, os.W_OK):
+        if writes and not os.access(found.run.notes, os.W_OK):
             raise RunDirectoryError(
                 f"{found.shown}: is not yours to write, so the results have no place: --out DIR writes them elsewhere"
             )
@@ -115,13 +130,19 @@ def located(where: str | Path, *, writes: bool = False, which: Which | None = No
     except ValueError as error:
         raise RunDirectoryError(str(error)) from None
     uri, checkpoint = _split_checkpoint(location)
+    is_model = checkpoint is None and _holds_model(uri)
     if writes:
         check_writable(
-            uri,
+            above(above(uri)) if is_model else uri,
             "the run's storage",
             "--out DIR writes the results to a folder here; to store them, name one that you may write",
         )
     with tempfile.TemporaryDirectory(prefix="robonav-run-") as folder:
+        if is_model:
+            with _stored_model(uri):
+                model = bring_model(uri, Path(folder) / name_of(above(above(uri))) / VERSIONS / name_of(uri))
+            yield LocatedRun(*find_policy(model.path, which), uri)
+            return
         directory = Path(folder) / name_of(uri)
         if checkpoint is not None:
             _refuse_which(which, shown(uri), checkpoint)
@@ -142,6 +163,9 @@ def find_policy(path: Path, which: Which | None = None) -> tuple[RunDirectory, C
         _refuse_which(which, path_word(path.parent.parent), path.name)
         return open_run(path.parent.parent), open_checkpoint(path)
     run = open_run(path)
+    if run.is_model:
+        _refuse_which_version(which, run)
+        return run, open_model(run.path)
     best = published_name(run.path, run.shown, which)
     if best is not None:
         try:
@@ -161,6 +185,11 @@ def _refuse_which(which: Which | None, run: str, checkpoint: str) -> None:
         raise CheckpointError(
             f"--checkpoint {which}: {checkpoint} is one already; name the run ({run}), or leave the option away"
         )
+
+
+def _refuse_which_version(which: Which | None, run: RunDirectory) -> None:
+    if which is not None:
+        raise CheckpointError(f"--checkpoint {which}: {run.name} is one version of a model; leave the option away")
 
 
 def whole_uri(text: str) -> str:
@@ -216,8 +245,26 @@ def _lies_stored(path: Path) -> bool:
     return (run / "config.yaml").is_file() and not (run / "checkpoints").exists() and bool(list_checkpoints(run))
 
 
+def _holds_model(uri: str) -> bool:
+    if uri.partition("?")[0].rstrip("/").split("/")[-2] != VERSIONS:
+        return False
+    with _stored_model(uri):
+        return is_stored_model(uri)
+
+
+@contextlib.contextmanager
+def _stored_model(uri: str) -> Iterator[None]:
+    """Make a StoredRunError of a storage that does not answer."""
+    try:
+        yield
+    except OSError as error:
+        raise StoredRunError(
+            f"{shown(uri)}: cannot be read ({error}); look at its credentials in the environment"
+        ) from None
+
+
 def _split_checkpoint(uri: str) -> tuple[str, str | None]:
     """Tell the URI of a run from the name of its checkpoint, when it names one."""
     base, mark, options = uri.partition("?")
-    above, _, last = base.rstrip("/").rpartition("/")
-    return (f"{above}{mark}{options}", last) if _CHECKPOINT.match(last) else (uri, None)
+    upper, _, last = base.rstrip("/").rpartition("/")
+    return (f"{upper}{mark}{options}", last) if _CHECKPOINT.match(last) else (uri, None)

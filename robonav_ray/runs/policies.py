@@ -13,7 +13,9 @@ from robonav_ray.config import RunConfig
 from robonav_ray.ranges import within
 from robonav_ray.records import PolicySnapshot
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError
+from robonav_ray.runs.run_directory import WEIGHTS_FILE
 from robonav_ray.runs.saved_learner import COUNTERS_FILE, TENSORS_FILE, check_document, check_tensors, with_defaults
+from robonav_ray.runs.stored_models import ModelCheckpoint, read_weights
 from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runs.task import Task
 
@@ -30,6 +32,8 @@ def read_policy(checkpoint: Checkpoint, network: Literal["online", "averaged"]) 
     """
     prefix = _PREFIX[network]
     with taking_up(checkpoint):
+        if isinstance(checkpoint, ModelCheckpoint):
+            return _model_policy(checkpoint, network)
         document = with_defaults(checkpoint.read_json(f"learner/{COUNTERS_FILE}"))
         with within(f"learner/{COUNTERS_FILE}: "):
             check_document(document)
@@ -41,6 +45,19 @@ def read_policy(checkpoint: Checkpoint, network: Literal["online", "averaged"]) 
         return PolicySnapshot(
             max(1, counters["policy_version"]), counters["learner_step"], tuple(arrays), tuple(arrays.values())
         )
+
+
+def _model_policy(model: ModelCheckpoint, network: str) -> PolicySnapshot:
+    if network != model.network:
+        raise CheckpointError(
+            f"{model.path}: holds the {model.network} network alone; leave evaluation.weights={network} away, or name "
+            "the run that it came from"
+        )
+    tensors = read_weights(model)
+    with within(f"{WEIGHTS_FILE}: "):
+        check_tensors(tensors)
+    counters = model.counters
+    return PolicySnapshot(model.policy_version, counters.learner_steps, tuple(tensors), tuple(tensors.values()))
 
 
 def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy:

@@ -50,6 +50,12 @@ EVALUATION_JSON, EVALUATION_MARKDOWN = "evaluation.json", "evaluation.md"
 """What an evaluation writes."""
 ENV_JSON, ENV_MARKDOWN = "env.json", "env.md"
 """What observations and actions mean."""
+WEIGHTS_FILE = "weights.safetensors"
+"""Of a version in a registry (see stored_models.py)."""
+VERSIONS = "versions"
+"""Folder of the versions of one model."""
+REGISTRY_FILE = "registry.json"
+"""Marks a folder as a registry of models, in which no run lies."""
 _FILES = frozenset(
     (
         *(
@@ -96,6 +102,21 @@ class RunDirectory:
     def shown(self) -> str:
         """The path as a person would type it here."""
         return path_word(self.path)
+
+    @property
+    def is_model(self) -> bool:
+        """Whether this is a version of a model in a registry, into which nothing is written."""
+        return self.path.parent.name == VERSIONS and is_plain(self.path / WEIGHTS_FILE)
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables: the name of its directory, or ``NAME@3``."""
+        return f"{self.path.parents[1].name}@{self.path.name}" if self.is_model else self.path.name
+
+    @property
+    def notes(self) -> Path:
+        """Folder that what is found out about it is written below: itself, or that of its model."""
+        return self.path.parents[1] if self.is_model else self.path
 
     @property
     def checkpoints(self) -> Path:

@@ -17,8 +17,8 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.curriculum import Curriculum
+from robonav_ray.registry.by_name import located
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters
-from robonav_ray.runs.located import located
 from robonav_ray.runs.policies import read_policy
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.stored_runs import stored_run
@@ -56,8 +56,8 @@ class InitialWeights:
 
 
 def find_initial(where: str, config: RunConfig, task: Task) -> InitialWeights:
-    """Return what the run or checkpoint ``where`` (a path or a URI) gives to a new run of ``config``: the policy that
-    it is judged by.
+    """Return what the run or checkpoint ``where`` (a path, URI or NAME@champion) gives to a new run of ``config``: the
+    policy that it is judged by.
 
     Raises:
         ConfigError: When its observations are of another size, or nothing of it fits.

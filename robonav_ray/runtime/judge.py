@@ -22,10 +22,11 @@ from robonav_ray.evaluation.own_metrics import find_metrics, own_means
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, StageReport, print_report, write_report
 from robonav_ray.evaluation.statistics import summarize
+from robonav_ray.registry.by_name import located
 from robonav_ray.runs.checkpoint import Checkpoint
 from robonav_ray.runs.checkpoint_index import Which
 from robonav_ray.runs.faults import told_beside
-from robonav_ray.runs.located import LocatedRun, find_policy, located, refuse_judged, refuse_unwritable, refuse_uri
+from robonav_ray.runs.located import LocatedRun, find_policy, refuse_judged, refuse_unwritable, refuse_uri
 from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runs.task import Task, describe_task
@@ -85,8 +86,8 @@ def evaluate(
     stopping: Callable[[], AbstractContextManager[StopRequest]],
     told: Callable[[EvaluationReport], None],
 ) -> tuple[EvaluationReport, list[str]]:
-    """Judge the run (or checkpoint, or URI of either) ``where``; keep the report in ``out``, or in a new folder of the
-    run.
+    """Judge the run (or checkpoint, URI of either, NAME@champion) ``where``; keep the report in ``out``, or in a new
+    folder of the run.
 
     ``told`` is given the report before it is written. Returns it, and where each of its files lies, as people are shown
     it.
@@ -113,7 +114,7 @@ def evaluate(
 
 def _written(report: EvaluationReport, found: LocatedRun, out: Path | None, folder: Path) -> Sequence[Path]:
     paths = write_report(report, folder)
-    if out is None and found.uri is None:
+    if out is None and found.takes_notes:
         keep_files(found.run.config.tracking, found.run.path, found.checkpoint.counters.env_steps, paths)
     return paths
 
@@ -265,7 +266,7 @@ def evaluate_run(
                 reports.append(StageReport(name, summarize(table, confidence), own_means(metrics, table, confidence)))
     knows = "lidar only" if config.env.world.observation == "lidar" else "true state"
     return EvaluationReport(
-        policy=run.path.name,
+        policy=run.name,
         knows=knows if task.is_native else "the environment's observation",
         env_id=task.env_id,
         seed=config.evaluation.seed,

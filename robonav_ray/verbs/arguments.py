@@ -23,7 +23,10 @@ Overrides = Annotated[
 
 Run = Annotated[
     str,
-    typer.Argument(help="A run directory or one of its checkpoints, or the URI of either (`s3://bucket/runs/NAME`)."),
+    typer.Argument(
+        help="A run directory or one of its checkpoints, the URI of either (`s3://bucket/runs/NAME`), or a model by "
+        "name (`NAME@champion`)."
+    ),
 ]
 
 WhichCheckpoint = Annotated[

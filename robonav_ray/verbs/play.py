@@ -26,7 +26,8 @@ def play(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="A run directory or one of its checkpoints, or the URI of either; may be left out with --planner."
+            help="A run directory or one of its checkpoints, the URI of either, or NAME@champion; may be left out with "
+            "--planner."
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="GIF to write (default: play.gif in the run directory).")] = None,
@@ -59,8 +60,9 @@ def play(
 ) -> None:
     """Watch the policy of a run drive, or a planner: as a GIF, or in a window."""
     from robonav_ray.config.load import ConfigError
+    from robonav_ray.registry.by_name import located
     from robonav_ray.runs.faults import told_beside
-    from robonav_ray.runs.located import located, refuse_uri
+    from robonav_ray.runs.located import refuse_uri
     from robonav_ray.verbs.play_planner import play_planner
 
     if case is not None:
@@ -112,7 +114,7 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
     number, task, policy = _chosen(found, stage)
     config = found.run.config
     name = f"play-{f'stage{number}-' * task.has_stages}seed{seed}.gif"
-    target = output or (found.run.path / name if found.uri is None else Path(f"{found.run.path.name}-{name}"))
+    target = output or (found.run.path / name if found.takes_notes else Path(f"{found.run.name}-{name}"))
     num_frames = write_film(
         target,
         lambda: draw_gif(target, policy, config, task, stage=number, num_episodes=episodes, seed=seed),
@@ -120,7 +122,7 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
     )
     if num_frames is None:
         return EXIT_RESUME
-    if found.uri is None:
+    if found.takes_notes:
         keep_files(found.run.config.tracking, found.run.path, found.checkpoint.counters.env_steps, [target])
     screen.print(f"written: {target} ({num_frames:,} pictures)")
     if json:

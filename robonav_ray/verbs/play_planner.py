@@ -89,7 +89,7 @@ def write_film(target: Path, draw: Callable[[], int], screen: Screen) -> int | N
 def _config_of(run: str | None) -> RunConfig:
     """Return the config of ``run``, or the defaults."""
     from robonav_ray.config import RunConfig
-    from robonav_ray.runs.located import located
+    from robonav_ray.registry.by_name import located
 
     if run is None:
         return RunConfig()

@@ -1,0 +1,1 @@
+"""Calls about models by name: the registry, and which of two versions is the better one."""
