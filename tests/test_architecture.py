@@ -153,6 +153,8 @@ OPENED_ELSEWHERE = {
     "launch/local_state.py": "a folder, to lock it",
     "launch/dashboard.py": "a URL",
     "tracking/tensorboard.py": "a picture, from bytes that plain_files has read",
+    "tracking/wandb_access.py": "a URL",
+    "tracking/wandb_items.py": "after open_reading",
     "tuning/trial_run.py": "a method of its own",
     "learner/state.py": "after vetting and open_reading",
     "learner/tree_file.py": "after open_reading, and inside of replacing_path",

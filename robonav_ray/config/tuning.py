@@ -145,6 +145,9 @@ class TrialConfig(Section):
     """Env steps between two reports: a checkpoint and greedy episodes on held-out worlds."""
     evaluation_episodes: int = Field(default=100, ge=1)
     """Greedy episodes per report, on the stage that the trial is in."""
+    metric: Literal["objective", "success_frac", "collision_frac", "mean_return"] = "objective"
+    """What is maximised, of those episodes: ``objective`` is the stage + the success on it; ``success_frac`` and
+    ``mean_return`` are on the stage that the trial is in; of ``collision_frac``, the negative."""
     max_failures: int = Field(default=2, ge=0)
     """How often a trial that failed goes on from its last checkpoint."""
 

@@ -130,6 +130,7 @@ def _work(pipe: Connection, order: _Order) -> None:
             start_local,
             wiring_name="local",
             command=("curriculum_objective",),
+            metric=search.metric,
         )
         try:
             while True:

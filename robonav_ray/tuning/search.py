@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,11 @@ def check_search(config: TuningConfig) -> None:
     task = describe_task(run)
     check_gates(run, task)
     check_user_code(run, task)
+    if config.trial.metric == "collision_frac" and not task.has_outcomes:
+        raise ConfigError(
+            "trial.metric is collision_frac, and only our own worlds tell collisions; take mean_return, and have the "
+            "environment's reward say what a collision costs"
+        )
     for params, run in probes(config):
         try:
             check_sizes(run, task.spec)
@@ -171,8 +176,11 @@ def search(
     time_limit_s: float | None,
     table: Mode,
     console: Screen,
+    on_begin: Callable[[Experiment], None] | None = None,
 ) -> Found:
-    """Run one session: in a fresh directory, or going on with ``experiment``."""
+    """Run one session: in a fresh directory, or going on with ``experiment``; ``on_begin`` is called with a fresh one
+    before its first trial.
+    """
     from robonav_ray.nodes.connection import connected
 
     began = time.monotonic()
@@ -183,6 +191,7 @@ def search(
         node_cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
         plan = plan_trials(config, base, cluster, node_cpus)
         console.print(f"{cluster.describe()}\n{plan.describe()}")
+        begins = experiment is None
         experiment = experiment or create_experiment(config, directory)
         with RunDirectory(experiment.path).locked():
             from robonav_ray.tuning.session import SearchSession
@@ -190,6 +199,8 @@ def search(
             console.print(Text.assemble((experiment.shown, "bold"), f"  {describe(config)}"))
             records = Records(experiment.path)
             experiment.add_session(command_line())
+            if begins and on_begin is not None:
+                on_begin(experiment)
             limit = None if time_limit_s is None else began + time_limit_s
             session = SearchSession(experiment, records, plan, stop, limit, table, console)
             interrupted = session.run()

@@ -117,6 +117,7 @@ class CurriculumTrial(tune.Trainable):
                 wiring_name=search.wiring,
                 command=self._order.command,
                 stop=FileStop(self._order.stop_file),
+                metric=search.metric,
             )
         return self._run
 

@@ -25,6 +25,24 @@ def objective(stage: int, success_frac: float | None, mean_return: float) -> flo
     return mean_return if success_frac is None else stage + success_frac
 
 
+def judged(
+    metric: str, stage: int, success_frac: float | None, collision_frac: float | None, mean_return: float
+) -> float:
+    """Return what ``trial.metric`` says is maximised.
+
+    Raises:
+        ValueError: For a figure that the environment does not tell.
+    """
+    if metric == "objective":
+        return objective(stage, success_frac, mean_return)
+    if metric == "mean_return":
+        return mean_return
+    frac = success_frac if metric == "success_frac" else collision_frac
+    if frac is None:
+        raise ValueError(f"trial.metric ({metric}): the environment tells none; take mean_return")
+    return frac if metric == "success_frac" else -frac
+
+
 def highest(reports: Iterable[_Report], objective: Callable[[_Report], float | None]) -> _Report | None:
     """Return the report that "best" means everywhere: the highest finite objective, the earliest of equals; None when
     there is none.

@@ -47,7 +47,7 @@ from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch
 from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen
 from robonav_ray.tuning.search_records import TrialFacts
-from robonav_ray.tuning.trial_objective import objective
+from robonav_ray.tuning.trial_objective import METRIC, judged
 
 logger = logging.getLogger(__name__)
 ORDER_FILE = "take_over.json"
@@ -73,6 +73,7 @@ class TrialRun:
         wiring_name: Literal["ray", "local"],
         command: Sequence[str],
         stop: StopRequest | None = None,
+        metric: str = METRIC,
     ) -> None:
         """Nothing is made or started yet.
 
@@ -84,8 +85,9 @@ class TrialRun:
             wiring_name: What the parts are, for ``run.json``.
             command: What began the search, for ``run.json``.
             stop: Asks the trial to end; it is looked at while the trial trains and while its policy is judged.
+            metric: What is maximised, as ``trial.metric``.
         """
-        self.directory, self.config = directory, config
+        self.directory, self.config, self._metric = directory, config, metric
         self._report_env_steps = report_env_steps
         self._start, self._command = start, command
         self._stop = StopRequest() if stop is None else stop
@@ -294,6 +296,7 @@ class TrialRun:
             show = watch.begin(f"evaluating {task.shown_name(stage)}", self.config.evaluation.num_episodes)
             summary = summarize(judge_stage(policy, self.config, task, stage, show))
         success = None if summary.success is None else summary.success.frac
+        collision = None if summary.collision is None else summary.collision.frac
         mean_return = float(summary.task_return.value if summary.task_return.value is not None else 0.0)
         if not math.isfinite(mean_return):
             raise RuntimeError(
@@ -308,9 +311,9 @@ class TrialRun:
             stage_name=facts.progress.stage_name,
             passed=facts.progress.passed,
             success_frac=success,
-            collision_frac=None if summary.collision is None else summary.collision.frac,
+            collision_frac=collision,
             mean_return=mean_return,
-            objective=objective(stage, success, mean_return),
+            objective=judged(self._metric, stage, success, collision, mean_return),
             checkpoint=checkpoint.path.name,
             done=done,
         )

@@ -30,6 +30,7 @@ tune_app = typer.Typer(
     "results.",
     epilog="Examples:\n\n`robonav tune configs/tuning/asha.yaml`\n\n"
     "`robonav tune configs/tuning/pbt.yaml num_trials=8 --time-limit 1h`\n\n"
+    "`robonav tune --sweep sweep.yaml run.preset=navigation`\n\n"
     "`robonav tune --resume runs/asha-20261124-181500`\n\n`robonav tune show runs/asha-20261124-181500`",
 )
 
@@ -46,6 +47,13 @@ def tune_run(
             metavar="[CONFIG.yaml] [section.key=value ...]",
             help="A search's YAML file, then overrides: `num_trials=32`, `run.learner.num_ranks=2`, "
             "`space.algo.gamma={uniform: [0.95, 0.999]}`.",
+        ),
+    ] = None,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SWEEP.yaml",
+            help="A sweep file of W&B, in place of a search's: our own tuner runs it (docs/sweeps.md).",
         ),
     ] = None,
     resume: Annotated[
@@ -66,13 +74,16 @@ def tune_run(
     """Run many whole curriculum runs, stop the bad ones early, keep the best configuration."""
     path, overrides = split_arguments(arguments)
     limit = None if time_limit is None else parse_duration(time_limit)
-    raise typer.Exit(tune_command(path, overrides, resume=resume, directory=out, time_limit_s=limit, table=table))
+    raise typer.Exit(
+        tune_command(path, overrides, sweep=sweep, resume=resume, directory=out, time_limit_s=limit, table=table)
+    )
 
 
 def tune_command(
     config_path: Path | None,
     overrides: Sequence[str],
     *,
+    sweep: Path | None = None,
     resume: str | None = None,
     directory: Path | None = None,
     time_limit_s: float | None = None,
@@ -88,13 +99,20 @@ def tune_command(
     from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.screen import make_screen, show_warnings
     from robonav_ray.tuning.search import grace_of, resolve_search, search, tell_end
+    from robonav_ray.tuning.sweeps import asked_sweep, tell_sweep
     from robonav_ray.tuning.views.table import Mode
 
     if table not in get_args(Mode):
         raise ConfigError(f"--table {table}: choose {', '.join(get_args(Mode))}")
     screen = make_screen()
     show_warnings()
-    config, experiment = resolve_search(config_path, overrides, resume, directory)
+    asked = None if sweep is None else asked_sweep(sweep, config_path, overrides, resume)
+    if asked is None:
+        config, experiment = resolve_search(config_path, overrides, resume, directory)
+    else:
+        with asked.named():
+            config, experiment = resolve_search(asked.config, (), resume, directory)
+        tell_sweep(asked, screen)
     with stop_on_signals(grace_of(config)) as stop:
         found = search(
             config,
@@ -104,6 +122,7 @@ def tune_command(
             time_limit_s=time_limit_s,
             table=cast("Mode", table),
             console=screen,
+            on_begin=None if asked is None else asked.register,
         )
     tell_end(found, screen)
     if found.interrupted:
