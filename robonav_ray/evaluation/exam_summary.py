@@ -37,13 +37,13 @@ def print_exam(table: ExamTable, screen: Screen) -> None:
         rows.add_column("success", overflow="fold")
         for e in shown:
             rows.add_column(table.entrants[e].name, justify="right", overflow="fold")
-        for s, scenario in enumerate(table.scenarios):
-            rows.add_row(scenario.name, *(_success(found.get((e, s))) for e in shown))
+        for s, scenario in enumerate(table.scenario_names):
+            rows.add_row(scenario, *(_success(found.get((e, s))) for e in shown))
         rows.add_row("knows", *(table.entrants[e].knows for e in shown), style="dim")
         rows.add_row("decides in, one world", *(_decides(table, e) for e in shown), style="dim")
         screen.print(rows, soft_wrap=False)
     for (e, s), why in table.missing.items():
-        screen.print(f"- {table.entrants[e].name} in {table.scenarios[s].name}: {why}")
+        screen.print(f"- {table.entrants[e].name} in {table.scenario_names[s]}: {why}")
     for e, entrant in enumerate(table.entrants):
         played = {found[e, s].num_episodes for s in range(len(table.scenarios)) if (e, s) in found}
         wanted = {table.scenarios[s].num_episodes for s in range(len(table.scenarios)) if (e, s) in found}
@@ -67,7 +67,7 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
     rows = [
         {
             "entrant": table.entrants[e].name,
-            "scenario": table.scenarios[s].name,
+            "scenario": table.scenario_names[s],
             "num_episodes": summary.num_episodes,
             "success": None if summary.success is None else vars(summary.success),
             "collision": None if summary.collision is None else vars(summary.collision),
@@ -79,7 +79,7 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
         for (e, s), summary in found.items()
     ]
     missing = [
-        {"entrant": table.entrants[e].name, "scenario": table.scenarios[s].name, "reason": why}
+        {"entrant": table.entrants[e].name, "scenario": table.scenario_names[s], "reason": why}
         for (e, s), why in table.missing.items()
     ]
     entrants = [
@@ -88,7 +88,7 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
     worst = [
         {
             "entrant": table.entrants[e].name,
-            "scenarios": [table.scenarios[s].name for s in scenarios],
+            "scenarios": [table.scenario_names[s] for s in scenarios],
             "share": tail.share,
             "num_worlds": tail.num_worlds,
             "success": vars(tail.success),
@@ -101,7 +101,7 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
 
 
 def _where(table: ExamTable, e: int, s: int) -> str:
-    return f"{table.entrants[e].name} in {table.scenarios[s].name}"
+    return f"{table.entrants[e].name} in {table.scenario_names[s]}"
 
 
 def _mean_text(episodes: EpisodeTable, name: str) -> str:

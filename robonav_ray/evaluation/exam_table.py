@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -70,7 +71,7 @@ class ScenarioFacts:
     """What was played."""
 
     name: str
-    """Unique in an exam."""
+    """Unique in its suite."""
     question: str
     suite: str
     family: str
@@ -163,6 +164,12 @@ class ExamTable:
     def num_rows(self) -> int:
         """Episodes in all."""
         return len(self.columns["world"])
+
+    @cached_property
+    def scenario_names(self) -> tuple[str, ...]:
+        """What tables call the scenarios: by their names, with the suite before one that two suites have."""
+        count = Counter(facts.name for facts in self.scenarios)
+        return tuple(one.name if count[one.name] == 1 else f"{one.suite}:{one.name}" for one in self.scenarios)
 
     @cached_property
     def rows_by_cell(self) -> dict[Cell, np.ndarray]:
@@ -295,8 +302,11 @@ class _Facts:
         self.scenarios = tuple(
             self._made(ScenarioFacts, s, f"scenarios.{i}") for i, s in enumerate(self._list(root, "scenarios"))
         )
-        for key, facts in (("entrants", self.entrants), ("scenarios", self.scenarios)):
-            names = [one.name for one in facts]
+        called = {
+            "entrants": [one.name for one in self.entrants],
+            "scenarios": [(one.suite, one.name) for one in self.scenarios],
+        }
+        for key, names in called.items():
             if not names or len(set(names)) < len(names):
                 raise ExamTableError(f"{path}: {key}: there must be some, each by a name of its own")
         for i, one in enumerate(self.scenarios):

@@ -28,8 +28,8 @@ class Results:
         """Return the part of episodes that succeeded, by entrant and scenario, of the scenarios that each can play."""
         return {
             entrant.name: {
-                scenario.name: float((self.table.cell(e, s).outcome == 1).mean())
-                for s, scenario in enumerate(self.table.scenarios)
+                scenario: float((self.table.cell(e, s).outcome == 1).mean())
+                for s, scenario in enumerate(self.table.scenario_names)
                 if (e, s) not in self.table.missing
             }
             for e, entrant in enumerate(self.table.entrants)

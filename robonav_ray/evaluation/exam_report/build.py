@@ -61,7 +61,7 @@ def exam_summary(view: ExamView) -> dict[str, Any]:
         "format_version": SUMMARY_VERSION,
         "metric": view.metric.name,
         "confidence": view.confidence,
-        "scenarios": [view.table.scenarios[s].name for s in view.primary_scenarios],
+        "scenarios": [view.table.scenario_names[s] for s in view.primary_scenarios],
         "verdict": [words.verdict_text(one) for one in view.comparisons.values()],
         "ranking": [one.name for one in view.ranked],
         "entrants": [_entrant(view, i) for i in range(len(view.contestants))],
@@ -74,7 +74,7 @@ def exam_summary(view: ExamView) -> dict[str, Any]:
 def _entrant(view: ExamView, number: int) -> dict[str, Any]:
     one = view.contestants[number]
     overall = view.estimate(one, view.primary_scenarios)
-    cells = {facts.name: view.estimate(one, [s]) for s, facts in enumerate(view.table.scenarios)}
+    cells = {scenario: view.estimate(one, [s]) for s, scenario in enumerate(view.table.scenario_names)}
     return {
         "name": one.name,
         "knows": one.knows,

@@ -137,11 +137,10 @@ def _hardest(view: ExamView, most: int = 8) -> Table | None:
         if len(failed):
             kind, name = max(_KINDS, key=lambda it: int((failed == it[0]).sum()))
             share = float((failed == kind).mean())
-        facts = view.table.scenarios[s]
         rows.append(
             (
-                facts.name.replace("_", " "),
-                facts.family,
+                view.table.scenario_names[s].replace("_", " "),
+                view.table.scenarios[s].family,
                 percent(float((outcome == Outcome.SUCCESS).mean())),
                 f"{name} ({percent(share, 0)})",
             )

@@ -103,7 +103,7 @@ def outcome_bars(view: ExamView, scenarios: Sequence[int]) -> Figure:
             part = np.array([_share(view, one, s, kinds) for one in view.ranked])
             panel.barh(range(len(names)), part, left=left, color=colour, height=0.68, label=label)
             left += part
-        panel.set_title(short(view.table.scenarios[s].name.replace("_", " ")), fontsize=8, color=INK, loc="left")
+        panel.set_title(short(view.table.scenario_names[s].replace("_", " ")), fontsize=8, color=INK, loc="left")
         panel.set_xlim(0, 100)
         panel.set_xticks([0, 50, 100])
     for panel in grid.flat[len(scenarios) :]:
@@ -208,7 +208,7 @@ def dots(view: ExamView, scenarios: Sequence[int], name: str, caption: str) -> F
                 continue
             at = y + (one.number - (len(view.contestants) - 1) / 2) * step
             _point(axes, one, found, at, scale, 4.0, short(one.shown) if y == 0 else None)
-    axes.set_yticks(range(len(scenarios)), [short(view.table.scenarios[s].name.replace("_", " ")) for s in scenarios])
+    axes.set_yticks(range(len(scenarios)), [short(view.table.scenario_names[s].replace("_", " ")) for s in scenarios])
     axes.tick_params(axis="y", labelsize=8, colors=INK)
     axes.set_ylim(len(scenarios) - 0.5, -0.5)
     axes.set_xlabel(_axis(view), fontsize=_SMALL, color=FAINT)

@@ -68,7 +68,7 @@ def metric_records(view: ExamView) -> Iterator[dict[str, Scalar]]:
     """Give one record for each contestant, scenario and metric: its mean over episodes with Wilson's interval of a
     rate, Student's of anything else (none for one value).
     """
-    for s, facts in enumerate(view.table.scenarios):
+    for s, scenario in enumerate(view.table.scenario_names):
         for one in view.played(s):
             names = dict.fromkeys(name for e in one.entrants for name in view.metrics(e, s))
             for name in names:
@@ -83,7 +83,7 @@ def metric_records(view: ExamView) -> Iterator[dict[str, Scalar]]:
                     "entrant": one.name,
                     "knows": one.knows,
                     "seeds": one.num_seeds,
-                    "scenario": facts.name,
+                    "scenario": scenario,
                     "metric": name,
                     "unit": metric.unit,
                     "direction": metric.direction,

@@ -141,7 +141,7 @@ def scenario_table(view: ExamView, scenarios: Sequence[int], name: str, says: st
     known = [one.value for one in found.values() if one is not None]
     low, high = (0.0, 1.0) if view.tells_success else (min(known, default=0.0), max(known, default=1.0))
     for s in scenarios:
-        facts = view.table.scenarios[s]
+        facts, named = view.table.scenarios[s], view.table.scenario_names[s]
         told = [it.value for one in view.contestants if (it := found[s, one.number]) is not None]
         best, worst = max(told, default=0.0), min(told, default=0.0)
         cells: list[str | Cell] = []
@@ -153,10 +153,8 @@ def scenario_table(view: ExamView, scenarios: Sequence[int], name: str, says: st
             shade = (it.value - low) / ((high - low) or 1.0)
             text = f"{100 * it.value:.1f}" if view.tells_success else f"{it.value:.2f}"
             cells.append(Cell(text, strong=it.value == best > worst, shade=float(np.clip(shade, 0.0, 1.0))))
-            records.append(
-                {"scenario": facts.name, "entrant": one.name, "value": it.value, "low": it.low, "high": it.high}
-            )
-        rows.append((facts.name.replace("_", " "), f"{facts.num_episodes:,}", *cells))
+            records.append({"scenario": named, "entrant": one.name, "value": it.value, "low": it.low, "high": it.high})
+        rows.append((named.replace("_", " "), f"{facts.num_episodes:,}", *cells))
     what = "Success in percent" if view.tells_success else view.metric.name.capitalize()
     head = ("scenario", "worlds", *(one.shown for one in view.contestants))
     return Table(name, f"{what} {says}", head, tuple(rows), "lr" + "c" * len(view.contestants), records=tuple(records))
@@ -167,7 +165,7 @@ def _missing(view: ExamView) -> Table | None:
     if not table.missing:
         return None
     rows = [
-        (table.entrants[e].name, table.scenarios[s].name, reason) for (e, s), reason in sorted(table.missing.items())
+        (table.entrants[e].name, table.scenario_names[s], reason) for (e, s), reason in sorted(table.missing.items())
     ]
     return Table(
         "missing",

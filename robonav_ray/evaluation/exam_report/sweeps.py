@@ -222,7 +222,7 @@ def _points(view: ExamView, families: tuple[str, ...], title: str, name: str) ->
     if not scenarios:
         return None
     questions = "; ".join(
-        f"{view.table.scenarios[s].name.replace('_', ' ')}: {view.table.scenarios[s].question}"
+        f"{view.table.scenario_names[s].replace('_', ' ')}: {view.table.scenarios[s].question}"
         for s in scenarios[:12]
         if view.table.scenarios[s].question
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,17 @@ def test_it_comes_back_as_it_was_written(tmp_path: Path):
     for name, column in exam.columns.items():
         assert read.columns[name].dtype == column.dtype
         np.testing.assert_array_equal(read.columns[name], column)
+
+
+def test_two_suites_may_have_a_scenario_of_one_name(tmp_path: Path):
+    exam = an_exam()
+    assert exam.scenario_names == ("clean", "beams")
+    twice = replace(exam, scenarios=(exam.scenarios[0], replace(exam.scenarios[1], name="clean", suite="other")))
+    twice.save(tmp_path)
+    assert ExamTable.load(tmp_path).scenario_names == ("mine:clean", "other:clean")
+    changed(tmp_path, lambda d: d["scenarios"][1].update(suite="mine"))
+    with pytest.raises(ExamTableError, match="scenarios: there must be some, each by a name of its own"):
+        ExamTable.load(tmp_path)
 
 
 def test_a_cell_is_a_table_of_episodes():
