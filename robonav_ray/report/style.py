@@ -17,8 +17,8 @@ GREEN, RED, BLUE, ORANGE, VIOLET = "#1a9a6c", "#d1495b", "#2d6fb4", "#e08e24", "
 TEAL, BROWN, ROSE, SLATE, OLIVE = "#1797a6", "#8c5b3f", "#c2619b", "#5d6d7e", "#8a9a2b"
 LINES = (BLUE, ORANGE, GREEN, VIOLET, RED, TEAL, BROWN, ROSE, SLATE, OLIVE)
 """Colours of entrants, in their order; told apart by people who do not see red or green, the first four at least."""
-MARKERS = "os^DvPX<>h"
-"""Shapes beside the colours, for paper without colour."""
+MARKERS = "os^DvPX<>h*"
+"""Shapes beside the colours, for paper without colour; one more than colours, so that no two of 110 are alike."""
 BANDS = ("#f2f6fb", "#e6eef8", "#d9e6f4", "#cbdcef")
 NO_DATES: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},

@@ -224,7 +224,9 @@ def profile_lines(
     axes = figure.add_subplot()
     bare_axes(axes, grid="both")
     for one, share in lines:
-        axes.step(thresholds, share, where="post", color=line_of(one.number)[0], linewidth=1.6, label=short(one.shown))
+        colour, marker = line_of(one.number)
+        looks = {"color": colour, "linewidth": 1.6, "marker": marker, "markersize": 3.4, "markevery": 20}
+        axes.step(thresholds, share, where="post", label=short(one.shown), **looks)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel(label, fontsize=_SMALL, color=FAINT)
     axes.set_ylabel("share of scores above", fontsize=_SMALL, color=FAINT)

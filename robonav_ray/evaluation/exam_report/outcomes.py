@@ -187,8 +187,8 @@ def pairs_section(view: ExamView) -> Section | None:
             f"All pairs on the worlds of {_which(view)} that both played. Where each is one policy the worlds are the "
             "units: McNemar's exact test looks at the worlds in which just one of the two succeeds, and Newcombe's "
             "interval is that of the difference. Where one is a method with several training seeds these are the "
-            f"units, since another training may do otherwise. p is adjusted for all {len(comparisons)} pairs by "
-            "Holm's method."
+            "units, since another training may do otherwise."
+            + (f" p is adjusted for all {len(comparisons)} pairs by Holm's method." if len(comparisons) > 1 else "")
         ),
         _pairs_table(view, comparisons),
     ]

@@ -19,6 +19,8 @@ from robonav_ray.evaluation.statistics import Mean
 from robonav_ray.report.document import Block, Cell, Scalar, Section, Strong, Table, paragraph
 
 MAX_PANELS = 15
+_MOST_INTERVALS = 5
+"""Contestants whose intervals have room beside each other in a table."""
 
 
 def factors_of(view: ExamView, family: str) -> dict[str, list[int]]:
@@ -92,10 +94,12 @@ def _weakest(view: ExamView, factors: dict[str, list[int]], areas: dict[tuple[st
 def _area_table(view: ExamView, factors: dict[str, list[int]], areas: dict[tuple[str, int], Interval | None]) -> Table:
     rows: list[tuple[str | Cell, ...]] = []
     records: list[dict[str, Scalar]] = []
+    has_intervals = len(view.contestants) <= _MOST_INTERVALS
+    told = f"In brackets {view.confidence:.0%} intervals over worlds." if has_intervals else "The CSV has intervals."
     for name in factors:
         found = [areas[name, one.number] for one in view.contestants]
         best = max((it.value for it in found if it is not None and it.value == it.value), default=None)
-        rows.append((name.replace("_", " "), *(_area_cell(it, best) for it in found)))
+        rows.append((name.replace("_", " "), *(_area_cell(it, best, has_intervals) for it in found)))
         records += [
             {"factor": name, "entrant": one.name, "area": it.value, "low": it.low, "high": it.high}
             for one, it in zip(view.contestants, found, strict=True)
@@ -106,8 +110,7 @@ def _area_table(view: ExamView, factors: dict[str, list[int]], areas: dict[tuple
     return Table(
         "robustness",
         "The area under each curve relative to the entrant's own clean score: 1 is no loss at any level, 0 none "
-        f"left. In brackets {view.confidence:.0%} intervals over worlds. An entrant that is poor to begin with can "
-        "have a large area: read it beside the curves.",
+        f"left. {told} An entrant that is poor to begin with can have a large area: read it beside the curves.",
         ("disturbance", *(one.shown for one in view.contestants)),
         tuple(rows),
         "l" + "c" * len(view.contestants),
@@ -116,10 +119,11 @@ def _area_table(view: ExamView, factors: dict[str, list[int]], areas: dict[tuple
     )
 
 
-def _area_cell(found: Interval | None, best: float | None) -> str | Cell:
+def _area_cell(found: Interval | None, best: float | None, has_interval: bool) -> str | Cell:
     if found is None or found.value != found.value:
         return Cell(DASH, "quiet")
-    return Cell(f"{found.value:.2f} ({found.low:.2f}{DASH}{found.high:.2f})", strong=found.value == best)
+    interval = f" ({found.low:.2f}{DASH}{found.high:.2f})" if has_interval else ""
+    return Cell(f"{found.value:.2f}{interval}", strong=found.value == best)
 
 
 def _mean(areas: Sequence[Interval | None]) -> float | None:
