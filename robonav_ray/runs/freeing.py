@@ -32,7 +32,7 @@ from robonav_ray.runs.checkpoint import (
     open_checkpoint,
 )
 from robonav_ray.runs.checkpoint_index import INDEX_FILE, CheckpointIndex, read_index, write_index
-from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
+from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, search_of
 from robonav_ray.runs.saved_learner import COUNTERS_FILE, TENSORS_FILE
 from robonav_ray.runs.stored_notes import shown
 from robonav_ray.runs.stored_runs import StoredRunError, holds_run, prune_stored, stored_checkpoints, stored_run
@@ -136,16 +136,11 @@ def _refuse(run: RunDirectory, force: bool, *, is_held: bool = False) -> None:
             f"{run.shown}: has not finished ({run.status}), so it is kept whole to be resumed; name it with --force to "
             "free it all the same"
         )
-    if is_trial(run):
+    if search_of(run) is not None:
         raise RunDirectoryError(
             f"{run.shown}: is a trial of a search, which may go on from its checkpoints; name it with --force to free "
             "it all the same"
         )
-
-
-def is_trial(run: RunDirectory) -> bool:
-    """Whether a run belongs to a search."""
-    return run.path.parent.name == "trials" and (run.path.parent.parent / "tuning.yaml").is_file()
 
 
 def _newest(run: RunDirectory) -> Checkpoint | None:

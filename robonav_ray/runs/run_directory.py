@@ -16,6 +16,7 @@
       checkpoints.json            see checkpoint_index.py
       ray_train/                  Ray Train's own notes
       .lock                       held by the session that is writing
+      .tracking.lock  .trackers.lock  .tracker-NAME.lock      held by those who write and deliver what is tracked
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ _FILES = frozenset(
             "error.txt",
             "log.txt",
             ".lock",
+            ".tracking.lock",
+            ".trackers.lock",
+            *(f".tracker-{name}.lock" for name in ("tensorboard", "mlflow", "wandb")),
         ),
         "checkpoints.json",
         *(
@@ -213,10 +217,12 @@ class RunDirectory:
         """Replace a JSON file."""
         replace(self.path / name, json.dumps(data, indent=1, default=str))
 
-    def add_session(self, command: list[str], wiring: str) -> None:
-        """Append who ran what, with which versions and when, to ``run.json``."""
+    def add_session(self, command: list[str], wiring: str, ray_job: str | None = None) -> None:
+        """Append who ran what, as which Ray job, with which versions and when, to ``run.json``."""
         facts = self.read_json("run.json")
-        facts.setdefault("sessions", []).append({**session_facts(command), "wiring": wiring, "seed": self.config.seed})
+        facts.setdefault("sessions", []).append(
+            {**session_facts(command), "wiring": wiring, "ray_job": ray_job, "seed": self.config.seed}
+        )
         self.write_json("run.json", facts)
 
 
@@ -350,6 +356,12 @@ def check_same_task(run: RunDirectory, config: RunConfig) -> None:
             f"{run.shown}/config.yaml: the run to resume has other curriculum.stages or another curriculum.window; "
             f"{advice} (epsilon, gate and forcing may change)"
         )
+
+
+def search_of(run: RunDirectory) -> Path | None:
+    """Return the directory of the search that a run is a trial of; None for a run of its own."""
+    search = run.path.parent.parent
+    return search if run.path.parent.name == "trials" and (search / "tuning.yaml").is_file() else None
 
 
 def resume_command(run: RunDirectory) -> str:

@@ -39,7 +39,7 @@ from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, sto
 from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text, path_word
-from robonav_ray.tracking.fanout import keep_files
+from robonav_ray.tracking.tracked_run import keep_tracked
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def evaluate(
 def _written(report: EvaluationReport, found: LocatedRun, out: Path | None, folder: Path) -> Sequence[Path]:
     paths = write_report(report, folder)
     if out is None and found.takes_notes:
-        keep_files(found.run.config.tracking, found.run.path, found.checkpoint.counters.env_steps, paths)
+        keep_tracked(found.run, found.checkpoint.counters.env_steps, paths)
     return paths
 
 
@@ -219,7 +219,7 @@ def _judge_and_draw(session: RunSession, console: Screen, stop: StopRequest) -> 
     try:
         _draw(session, checkpoint, console, stop, kept)
     finally:
-        keep_files(config.tracking, run.path, checkpoint.counters.env_steps, kept)
+        keep_tracked(run, checkpoint.counters.env_steps, kept, config)
     return report
 
 

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from io import BufferedWriter, TextIOWrapper
 from logging.handlers import MemoryHandler
 from pathlib import Path
@@ -15,8 +16,10 @@ from types import TracebackType
 from typing import Literal, Self
 
 from robonav_ray.errors import EXIT_FAILED, PartLostError, RunFaultError, RunInterruptedError, UserError
+from robonav_ray.files.locations import without_secrets
 from robonav_ray.files.plain_files import open_appending
 from robonav_ray.interfaces import Tracker
+from robonav_ray.nodes.job import current_job
 from robonav_ray.runs.checkpoint import CheckpointError, newest_good_checkpoint
 from robonav_ray.runs.commit_watch import CommitWatch
 from robonav_ray.runs.faults import record_fault, sentence_of
@@ -27,10 +30,14 @@ from robonav_ray.runs.task import keep_table
 from robonav_ray.runtime.controller import Controller, Ending
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import RunSession, Wiring
-from robonav_ray.tracking.fanout import open_trackers
+from robonav_ray.tracking.backend import RunEnding
+from robonav_ray.tracking.fanout import FanoutTracker, open_trackers
 from robonav_ray.tracking.panel import MakeView, no_view
+from robonav_ray.tracking.tracked_run import run_facts
 
 logger = logging.getLogger(__name__)
+_GOES_ON = (PartLostError, RunInterruptedError)
+"""Endings of a session that another one goes on after."""
 StartWiring = Callable[[RunSession], tuple[Wiring, list[Tracker]]]
 """Starts the parts for a session; also returns the trackers that only this wiring has."""
 
@@ -95,8 +102,9 @@ class LiveRun:
                 self._note_begin(exits, early)
             exits.push(parts.pop_all())
             resume_step = session.counters.env_steps if session.checkpoint is not None or session.goes_on else None
-            trackers = open_trackers(session.config.tracking, run.path, resume_step, extra)
-            exits.callback(trackers.close)
+            facts = run_facts(run, session.config, resume_step)
+            trackers = open_trackers(session.config.tracking, run.path, resume_step, extra, facts)
+            exits.push(partial(self._end_trackers, trackers))
             panel = exits.enter_context(self._make_view(session.config.tracking.panel))
             self.controller = Controller(session, self.wiring, trackers, panel, self._stop, self._wiring_name)
             exits.callback(self.controller.close)
@@ -123,7 +131,8 @@ class LiveRun:
                 f"{steps_of(name):,}",
                 name,
             )
-        run.add_session(list(self._command), self._wiring_name)
+        job = current_job()
+        run.add_session(list(self._command), self._wiring_name, None if job is None else job.submission_id)
         keep_table(run, session.task)
         run.write_status("running")
         if session.checkpoint is None:
@@ -170,6 +179,23 @@ class LiveRun:
                 raise
             raise RunFaultError(sentence_of(fault)) from fault
         return self.ending
+
+    def _end_trackers(
+        self, trackers: FanoutTracker, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        """Tell trackers what became of the session, and close them."""
+        ending = self.ending
+        if ending is not None and error is None:
+            status = "finished" if ending.reason.finished and ending.saved else "unfinished"
+            message = ending.reason.name.lower()
+        else:
+            is_broken_off = error is None or not isinstance(error, Exception) or isinstance(error, _GOES_ON)
+            status = "unfinished" if is_broken_off else "failed"
+            message = "" if error is None else sentence_of(error)
+        figures = self.session.run.read_json("summary.json")
+        summary = {name: float(value) for name, value in figures.items() if isinstance(value, int | float)}
+        trackers.ends_as(RunEnding(status, without_secrets(message), summary))
+        trackers.close()
 
     def _leave_status(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -39,6 +39,7 @@ from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.user_parts import check_user_code
 from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen
+from robonav_ray.tracking.places import check_backends
 
 logger = logging.getLogger(__name__)
 
@@ -165,6 +166,7 @@ def _resolved(
     task = describe_task(config)
     check_sizes(config, task.spec)
     check_user_code(config, task)
+    check_backends(config.tracking)
     if resumed is None:
         check_gates(config, task)
         check_budget(config)

@@ -23,7 +23,7 @@ from robonav_ray.tracking.backend import AdaptedTracker, Backend, Point, RunEndi
 from robonav_ray.tracking.deliveries import TrackersFile
 from robonav_ray.tracking.feed import BackendFeed, Place
 from robonav_ray.tracking.items import Asset, Item, asset_of
-from robonav_ray.tracking.jsonl import JsonlTracker, append_assets
+from robonav_ray.tracking.jsonl import JsonlTracker, append_items
 from robonav_ray.tracking.places import places
 from robonav_ray.tracking.run_facts import RunFacts
 from robonav_ray.user_code import load_user_code
@@ -232,26 +232,29 @@ def open_trackers(
 
 
 def keep_files(
-    config: TrackingConfig, directory: Path, step: int, paths: Sequence[Path], facts: RunFacts | None = None
-) -> None:
-    """Give curves, evaluations and films of the run in ``directory``, made at ``step`` or after training, to every
-    tracker of it.
+    config: TrackingConfig, directory: Path, step: int, paths: Sequence[Path], facts: RunFacts | None = None,
+    items: Sequence[Item] = (),
+) -> None:  # fmt: skip
+    """Give curves, evaluations and films of the run in ``directory``, made at ``step`` or after training, and ``items``
+    beside them, to every tracker of it.
 
     They are opened again for that, unless the run is being trained: then its session finds the files in the spool and
     delivers them. What trackers do not take is said in a warning: the files lie where they were written in any case.
     """
+    directory = directory.absolute()
     facts = facts or RunFacts(directory.name, directory, kind="evaluation")
     try:
         with _owning(directory, 0.0) as is_owner:
+            made = [*(_below(path, directory, step) for path in paths), *items]
             if is_owner:
-                _deliver_files(config, directory, step, paths, facts)
+                _deliver_later(config, directory, step, made, facts)
             else:
-                append_assets(directory, [_below(path, directory, step) for path in paths], step)
+                append_items(directory, made, step)
     except (OSError, UserError) as error:
         logger.warning("trackers are not given %s: %s", ", ".join(path.name for path in paths), error)
 
 
-def _deliver_files(config: TrackingConfig, directory: Path, step: int, paths: Sequence[Path], facts: RunFacts) -> None:
+def _deliver_later(config: TrackingConfig, directory: Path, step: int, items: Sequence[Item], facts: RunFacts) -> None:
     spool = JsonlTracker(directory, sys.maxsize)
     file = TrackersFile(directory)
     file.read()
@@ -263,7 +266,7 @@ def _deliver_files(config: TrackingConfig, directory: Path, step: int, paths: Se
     except UserError as error:
         logger.warning("%s", error)
     with contextlib.closing(FanoutTracker(spool, backends, close_timeout_s=KEEP_TIMEOUT_S)) as trackers:
-        trackers.add([_below(path, directory, step) for path in paths], step)
+        trackers.add(items, step)
 
 
 @contextlib.contextmanager

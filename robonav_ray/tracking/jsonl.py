@@ -145,12 +145,12 @@ class JsonlTracker:
         replace(self.path, b"".join(kept))
 
 
-def append_assets(directory: Path, assets: Sequence[Asset], step: int) -> None:
-    """Write assets into the spool of a run that another process may be writing to; raises as ``plain_files.append``.
+def append_items(directory: Path, items: Sequence[Item], step: int) -> None:
+    """Write items into the spool of a run that another process may be writing to; raises as ``plain_files.append``.
 
     The process that the run belongs to finds them there, and delivers them.
     """
-    line = {"step": step, "time": round(time.time(), 3), ITEMS: [as_json(asset, directory) for asset in assets]}
+    line = {"step": step, "time": round(time.time(), 3), ITEMS: [as_json(item, directory) for item in items]}
     append(directory / METRICS_FILE, json.dumps(line, allow_nan=False) + "\n")
 
 

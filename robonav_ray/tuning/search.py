@@ -37,6 +37,7 @@ from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.user_parts import check_user_code
 from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text, one_line, path_word
+from robonav_ray.tracking.places import check_backends
 from robonav_ray.tuning.experiment import (
     CONFIG_FILE,
     Experiment,
@@ -143,6 +144,7 @@ def check_search(config: TuningConfig) -> None:
             "trial.metric is collision_frac, and only our own worlds tell collisions; take mean_return, and have the "
             "environment's reward say what a collision costs"
         )
+    check_backends(run.tracking)
     for params, run in probes(config):
         try:
             check_sizes(run, task.spec)

@@ -107,7 +107,7 @@ def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed
 
 def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: int, seed: int, json: bool) -> int:
     from robonav_ray.runtime.filming import draw_gif
-    from robonav_ray.tracking.fanout import keep_files
+    from robonav_ray.tracking.tracked_run import keep_tracked
     from robonav_ray.verbs.play_planner import write_film
 
     screen = screen_beside(json)
@@ -123,7 +123,7 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
     if num_frames is None:
         return EXIT_RESUME
     if found.takes_notes:
-        keep_files(found.run.config.tracking, found.run.path, found.checkpoint.counters.env_steps, [target])
+        keep_tracked(found.run, found.checkpoint.counters.env_steps, [target])
     screen.print(f"written: {target} ({num_frames:,} pictures)")
     if json:
         print_json({"written": [target], "pictures": num_frames, "stage": task.shown_name(number), "seed": seed})

@@ -35,7 +35,7 @@ def plot(
     from robonav_ray.runs.located import refuse_unwritable, refuse_uri, whole_uri
     from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
     from robonav_ray.text import path_word
-    from robonav_ray.tracking.fanout import keep_files
+    from robonav_ray.tracking.tracked_run import keep_tracked
 
     refuse_uri(output, "--output", "the curves of a run in a storage are drawn into the folder that you are in")
     where = whole_uri(run)
@@ -54,7 +54,7 @@ def plot(
         if not is_uri(where):
             run_directory = RunDirectory(folder)
             env_steps = int(run_directory.read_json("summary.json").get("env_steps", 0))
-            keep_files(run_directory.config.tracking, folder, env_steps, [target])
+            keep_tracked(run_directory, env_steps, [target])
     screen_beside(json).print(f"written: {path_word(target)}")
     if json:
         print_json({"written": [target]})

@@ -21,6 +21,7 @@ from robonav_ray.runs.task import Task, check_gates, describe_task
 from robonav_ray.runtime.budget import check_learns
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.user_parts import check_user_code
+from robonav_ray.tracking.places import check_backends
 from robonav_ray.tuning.keys import is_covered
 from robonav_ray.tuning.space import apply_params
 
@@ -118,6 +119,7 @@ def plan_ablation(config: AblationConfig) -> Plan:
     cells = [_cell(config, arm, seed, suite) for seed in config.seeds for arm in arms]
     for cell in cells[: len(arms)]:
         _check(cell, config)
+    check_backends(cells[0].config.tracking)
     task = describe_task(cells[0].config)
     if suite is not None:
         _check_suite(suite, config, task)
