@@ -35,7 +35,7 @@ class Known:
 
 
 BACKENDS = {
-    "tensorboard": Known("robonav_ray.tracking.tensorboard:open_tensorboard", rewinds=True),
+    "tensorboard": Known("robonav_ray.tracking.tensorboard.event_file:open_tensorboard", rewinds=True),
     "mlflow": Known(
         "robonav_ray.tracking.mlflow_backend:open_mlflow", "robonav_ray.tracking.mlflow_backend:check_mlflow"
     ),

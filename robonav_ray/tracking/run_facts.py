@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,3 +33,19 @@ class RunFacts:
     """The same of the search."""
     parent: Path | None = None
     """Directory of the search."""
+
+
+def flat_config(config: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
+    """Return the values of a nested config by dotted key; what is null, or an empty list, is a text."""
+    found = dict[str, str | int | float | bool]()
+    for key, value in _flat(config, ""):
+        found[key] = value if isinstance(value, str | int | float | bool) else json.dumps(value, default=str)
+    return found
+
+
+def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    items: Any = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    if not items:
+        yield key, value
+    for name, item in items:
+        yield from _flat(item, f"{key}.{name}" if key else str(name))

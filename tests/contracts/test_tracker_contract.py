@@ -13,7 +13,7 @@ from PIL import Image
 from robonav_ray.interfaces import Tracker
 from robonav_ray.tracking.fanout import FanoutTracker
 from robonav_ray.tracking.jsonl import JsonlTracker, read_metrics
-from robonav_ray.tracking.tensorboard import TensorboardBackend
+from robonav_ray.tracking.tensorboard.event_file import TensorboardBackend
 
 
 @dataclass

@@ -25,7 +25,7 @@ def write_hparams(log_dir: Path, params: Mapping[str, Any], metrics: Mapping[str
         metrics: Figures by name, shown beside the values.
         status: What has become of the trial.
     """
-    import torch  # noqa: F401  whole first, as in tracking/tensorboard.py
+    import torch  # noqa: F401  whole first: its writer is imported below
     from tensorboard.plugins.hparams import api_pb2
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
     from torch.utils.tensorboard import SummaryWriter

@@ -17,7 +17,7 @@ from robonav_ray.tracking.backend import Point
 from robonav_ray.tracking.fanout import keep_files, open_trackers
 from robonav_ray.tracking.items import asset_of
 from robonav_ray.tracking.jsonl import JsonlTracker, read_metrics
-from robonav_ray.tracking.tensorboard import TensorboardBackend
+from robonav_ray.tracking.tensorboard.event_file import TensorboardBackend
 from tests.fake_backend import FakeBackend
 
 
