@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from robonav_ray.files.manifest import FileEntry
+from robonav_ray.histograms import Histogram
 
 A = TypeVar("A")
 """The answer to a request that was carried out."""
@@ -40,13 +41,20 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Described:
+    """What the numbers of the learner look like."""
+
+    histograms: tuple[Histogram, ...]
+
+
+@dataclass(frozen=True)
 class Refused:
     """It could not be carried out, and has changed nothing."""
 
     reason: str
 
 
-Answer = Done | Standing | Written | Refused | None
+Answer = Done | Standing | Written | Described | Refused | None
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,11 @@ class Committed(Request[Done]):
     """The checkpoint at ``location`` is whole: a restarted rank comes back from it."""
 
     location: str
+
+
+@dataclass(frozen=True)
+class Describe(Request[Described]):
+    """Count how weights, gradients, Q values and TD errors are distributed now; changes nothing."""
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,7 @@ OPENED_ELSEWHERE = {
     "replay/shard_files.py": "after vetting and open_reading",
     "runs/freeing.py": "after vetting",
     "runs/policies.py": "after vetting",
+    "runtime/judging/showcase.py": "an archive in a file that plain_files has opened",
     "runtime/local.py": "after vetting; written into a folder that has just been made",
     "runs/vetting.py": "a member of an archive",
     "runtime/streams.py": "/dev/null",

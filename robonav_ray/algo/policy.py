@@ -126,6 +126,18 @@ class Policy:
             return q
         return x[:num_rows].copy()
 
+    def representation(self, obs: np.ndarray) -> np.ndarray:
+        """Return what the first hidden layer makes of ``obs`` (B, D) float32: (B, H) float32, a new array."""
+        num_rows = len(obs)
+        x = np.ascontiguousarray(obs, dtype=np.float32)
+        if self._encoder is not None:
+            x = self._encoder(x)
+        out = np.empty((-(-num_rows // ROW_UNIT) * ROW_UNIT, len(self._biases[0])), np.float32)
+        dense(x, self._weights[0], self._biases[0], not self._norms, out)
+        if self._norms:
+            layer_norm_relu(out, *self._norms[0])
+        return out[:num_rows]
+
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """Return argmax_a Q (B,) int32; ties go to the lowest index."""
         return self.q_values(obs).argmax(axis=1).astype(np.int32)

@@ -98,6 +98,11 @@ class TrackingConfig(Section):
     panel: Literal["auto", "live", "plain", "off"] = "auto"
     """``auto``: a live panel in a terminal, plain lines otherwise."""
 
+    @property
+    def shows_histograms(self) -> bool:
+        """Whether there is a backend that shows histograms."""
+        return any(section is not None for section in (self.tensorboard, self.mlflow, self.wandb))
+
     @model_validator(mode="before")
     @classmethod
     def _as_before_sections(cls, data: Any) -> Any:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The result of a search."""
+    """What a search has come to."""
 
     path: Path
     """Directory of the search; ``robonav tune show`` takes it."""

@@ -13,6 +13,8 @@ from robonav_ray.commands import (
     Command,
     Committed,
     Cut,
+    Describe,
+    Described,
     Done,
     PollCut,
     Refused,
@@ -83,6 +85,8 @@ class CommandHandler:
                 return self._standing()
             case TakeOver(location, changes):
                 return self._take_over(location, changes)
+            case Describe():
+                return Described(self._update.histograms() if self._ranks.rank == 0 else ())
             case Committed(location):
                 if self._on_committed is not None:
                     self._on_committed(location)

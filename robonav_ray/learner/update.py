@@ -15,10 +15,12 @@ from robonav_ray.algo.objective import Batch, beyond_support_of, make_objective
 from robonav_ray.algo.update_draws import Draws
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
+from robonav_ray.histograms import Histogram
 from robonav_ray.learner.accumulation import averaged, begin_gradients, pieces
 from robonav_ray.learner.bad_batches import BadBatches
 from robonav_ray.learner.batch_stage import BatchStage
 from robonav_ray.learner.compilation import compiled
+from robonav_ray.learner.distributions import learner_histograms
 from robonav_ray.learner.ranks import OneRank
 from robonav_ray.learner.schedule import is_scheduled, learning_rate
 from robonav_ray.learner.state import LearnerState
@@ -86,6 +88,7 @@ class Update:
         self._sums = torch.zeros(4, device=state.device)
         self._num_summed = 0
         self._newest: Batch | None = None
+        self._newest_error: np.ndarray | None = None
 
     @property
     def num_bad(self) -> int:
@@ -110,7 +113,7 @@ class Update:
             FloatingPointError: After ``bad_batches.MAX_BAD_IN_A_ROW`` such updates in a row.
         """
         state = self.state
-        self._newest = self._stage.load(sample)
+        self._newest, self._newest_error = self._stage.load(sample), None
         error, stats = self.gradients(self._newest)
         state.precision.unscale(state.optimizer)
         norm = nn.utils.clip_grad_norm_(self._online, self._config.max_grad_norm, foreach=True)
@@ -125,7 +128,8 @@ class Update:
         self._update_target()
         self._sums += torch.stack((*stats, norm))
         self._num_summed += 1
-        return error.abs().cpu().numpy()
+        self._newest_error = error.abs().cpu().numpy()
+        return self._newest_error
 
     def gradients(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """Fill the gradients of the online network with those of ``mean(w * row loss)``, times the scale of the loss in
@@ -174,6 +178,10 @@ class Update:
             return None
         below, above = beyond_support_of(self._algo, self.state.target, self._newest)
         return below.item(), above.item()
+
+    def histograms(self) -> tuple[Histogram, ...]:
+        """Return the distributions of weights, gradients, and the newest batch's Q values and TD errors."""
+        return learner_histograms(self.state.online, self._newest, self._newest_error)
 
     def _forward(self, batch: Batch, draws: Draws) -> Losses:
         state = self.state

@@ -152,6 +152,10 @@ class ReplayHandles:
         """Ask a shard for its ShardStats."""
         return RayCall(self.shards[index].stats.remote())
 
+    def ask_priorities(self) -> list[RayCall]:
+        """Ask every shard for its ``priority_counts``."""
+        return [RayCall(shard.priority_counts.remote()) for shard in self.shards]
+
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until every actor runs; RuntimeError says what did not come up."""
         refs = {"the ledger": self._known} | {f"shard {i}": s.stats.remote() for i, s in enumerate(self.shards)}

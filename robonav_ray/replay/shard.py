@@ -15,6 +15,7 @@ from robonav_ray.counter_rng import ROLE_REPLAY, seed_for
 from robonav_ray.files.background_write import BackgroundWrite
 from robonav_ray.files.manifest import FileEntry
 from robonav_ray.files.storage import local_folder, open_folder
+from robonav_ray.histograms import count_between
 from robonav_ray.ranges import within
 from robonav_ray.records import MAX_LIFE, Fragment, TransitionSpec, pack_item_id, unpack_item_id
 from robonav_ray.replay.duplicates import DuplicateFilter
@@ -23,7 +24,7 @@ from robonav_ray.replay.rank_heap import RankHeap
 from robonav_ray.replay.row_layout import RowLayout
 from robonav_ray.replay.saved_shard import LIFE, check_arrays, check_counts
 from robonav_ray.replay.shard_files import load_shard_state, state_arrays
-from robonav_ray.replay.shard_records import Draw, ShardSample, ShardStats
+from robonav_ray.replay.shard_records import PRIORITY_EDGES, Draw, ShardSample, ShardStats
 from robonav_ray.replay.snapshot import ShardSnapshot
 from robonav_ray.replay.sum_tree import SumTree
 
@@ -83,6 +84,11 @@ class ReplayShard:
             num_duplicates=self._num_duplicates,
             num_stale=self._num_stale,
         )
+
+    def priority_counts(self) -> np.ndarray:
+        """Return (B,) int64: live rows with a priority between ``PRIORITY_EDGES``; zeros when all are drawn alike."""
+        leaf = np.empty(0) if self._index is None or not self._exponent else self._index.leaf[: self.size]
+        return count_between(leaf, self._leaf_of(PRIORITY_EDGES, allow_inf=False) if len(leaf) else PRIORITY_EDGES)
 
     def insert(self, fragment: Fragment) -> int:
         """Store the fragment's rows once, over the oldest; return how many were stored (0 for a fragment seen before).
@@ -215,9 +221,7 @@ class ReplayShard:
         self._writing = BackgroundWrite(lambda: snapshot.write(open_folder(directory)))
 
     def poll_save(self) -> list[FileEntry] | None:
-        """Return the files of the snapshot that was begun last, once they are on the disk; None before; OSError when
-        that failed.
-        """
+        """Return the files of the newest snapshot once they are on the disk; None before; OSError when that failed."""
         if self._writing is None:
             raise RuntimeError(f"shard {self.index}: no snapshot was begun")
         if not self._writing.is_running:
@@ -231,9 +235,7 @@ class ReplayShard:
         self._snapshot = self._writing = None
 
     def load(self, directory: str, life: int | None = None) -> None:
-        """Restore what ``save`` wrote (see ``load_state_dict``); ValueError names the file that is missing or
-        damaged.
-        """
+        """Restore what ``save`` wrote (see ``load_state_dict``); ValueError names the missing or damaged file."""
         with self._saved(directory) as state:
             self.load_state_dict(state, life)
 
@@ -253,9 +255,7 @@ class ReplayShard:
         return self._seen.newest(worker, life)
 
     def warm_up(self) -> None:
-        """Go once through insert, sample and update on a small shard of the same kind, so that what is compiled is
-        compiled.
-        """
+        """Go once through insert, sample and update on a small shard of the same kind: that compiles the kernels."""
         small = self._config.model_copy(update={"capacity": 8 * self._config.num_shards})
         twin = ReplayShard(small, self.spec, 0, self.index)
         twin.insert(Fragment(0, 0, 0, self.spec.allocate(4), np.ones(4, np.float32)))

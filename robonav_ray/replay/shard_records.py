@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+PRIORITY_EDGES = np.concatenate(([0.0], np.geomspace(1e-4, 1e4, 65)))
+"""Edges between which priorities are counted, the same for every shard, so that their counts add up."""
+
 
 class ShardStats(NamedTuple):
     """What a shard says of itself with every answer."""

@@ -27,6 +27,8 @@ _FIELDS: tuple[tuple[str, type], ...] = (
     ("min_clearance_m", np.float32),
     ("on_gate", np.bool_),
 )
+LENGTH_EDGES = np.unique(np.geomspace(1, 100_000, 61).round())
+"""Edges, in env steps, between which the lengths of episodes are counted."""
 _FROM_ENV = ("outcome", "task_return", "goals_reached", "path_length_m", "shortest_path_length_m", "min_clearance_m")
 
 

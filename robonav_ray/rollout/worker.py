@@ -24,6 +24,7 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.rollout import RolloutConfig
+from robonav_ray.histograms import count_between
 from robonav_ray.interfaces import (
     AssignmentSource,
     GoalFunctions,
@@ -36,7 +37,7 @@ from robonav_ray.interfaces import (
 from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT32, MAX_VERSION, check_numbers, count, like, require, within
 from robonav_ray.records import Assignment, EpisodeFacts, Fragment, PolicySnapshot, TransitionSpec
 from robonav_ray.rollout.env_numbers import NumberSums, sums_of
-from robonav_ray.rollout.episode_book import EpisodeBook
+from robonav_ray.rollout.episode_book import LENGTH_EDGES, EpisodeBook
 from robonav_ray.rollout.relabelling import Hindsight
 from robonav_ray.worlds.told import find_teller
 
@@ -57,6 +58,8 @@ class RolloutStats(NamedTuple):
     """Env steps that an episode has gone on for that was running at the end of a fragment, at most."""
     told: NumberSums = NumberSums()
     """Numbers that the environment told of its episodes."""
+    length_counts: tuple[int, ...] = (0,) * (len(LENGTH_EDGES) - 1)
+    """How many episodes took how many env steps, between ``LENGTH_EDGES``."""
 
     def plus(self, other: RolloutStats) -> RolloutStats:
         """Return the sum; the later version, the larger lag and time."""
@@ -70,6 +73,7 @@ class RolloutStats(NamedTuple):
             max(self.fragment_s, other.fragment_s),
             max(self.longest_episode, other.longest_episode),
             self.told.plus(other.told),
+            tuple(mine + theirs for mine, theirs in zip(self.length_counts, other.length_counts, strict=True)),
         )
 
 
@@ -199,9 +203,9 @@ class RolloutWorker:
         episodes = self._book.take()
         self._assignments.report(episodes)
         told, self._told = self._told, NumberSums()
-        return RolloutStats(
-            env_steps, row, 1, episodes.num_episodes, self._policy.version, lag, made_s, self._book.longest, told
-        )
+        lengths = tuple(count_between(episodes.length, LENGTH_EDGES).tolist())
+        version, longest = self._policy.version, self._book.longest
+        return RolloutStats(env_steps, row, 1, episodes.num_episodes, version, lag, made_s, longest, told, lengths)
 
     def use(self, snapshot: PolicySnapshot) -> None:
         """Act with ``snapshot`` from now on."""

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from robonav_ray.config.load import ConfigError
-from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
 from robonav_ray.runs.checkpoint import Checkpoint, Counters
 from robonav_ray.runs.progress import PROGRESS_FILE, write_progress
@@ -27,6 +26,7 @@ from robonav_ray.runtime.saving import SaveOutcome, Saver, prune
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.support_watch import SupportWatch
 from robonav_ray.runtime.wiring import RunSession, Wiring, WiringFacts
+from robonav_ray.tracking.fanout import FanoutTracker
 from robonav_ray.tracking.panel import StatusView
 from robonav_ray.tracking.status import Pace, RunStatus, WatchedRun, estimate_remaining_s
 
@@ -70,7 +70,7 @@ class Controller:
         self,
         session: RunSession,
         wiring: Wiring,
-        trackers: Tracker,
+        trackers: FanoutTracker,
         panel: StatusView,
         stop: StopRequest,
         wiring_name: str,
@@ -87,7 +87,7 @@ class Controller:
         self._stage = -1
         self._stage_began_s = 0.0
         self._last_save = time.monotonic()
-        self._last_log = 0.0
+        self._last_log = self._last_histograms = 0.0
         self.facts: WiringFacts | None = None
         """Where the run stood when it was last looked at."""
         self.last_saved: Checkpoint | None = None
@@ -140,6 +140,7 @@ class Controller:
                 return self._end(reason, facts)
             if now - self._last_log >= self._session.config.tracking.interval_s:
                 self._log(facts)
+            self._log_histograms(facts)
             if self._first_step_at is not None and not self._saver.is_busy:
                 self._judge.begin(self._newest)
                 since_s, num_episodes = now - self._last_save, facts.progress.num_episodes
@@ -257,13 +258,17 @@ class Controller:
         """Log where the run stands, and the figures of a judgement that has just come in."""
         self._last_log = time.monotonic()
         metrics: Metrics = {
+            "rollout/info_dropped": 0.0,
+            "tracking/backends_failed": 0.0,
             **facts.metrics,
             **facts.progress.metrics(),
+            "learner/learner_step": float(facts.learner_steps),
             **(judged or {}),
             "rollout/env_steps_per_s": self._rates.env_steps_per_s,
             "rollout/workers_replaced": float(facts.num_replaced),
             "learner/steps_per_s": self._rates.learner_steps_per_s,
             "runtime/train_s": self._train_s(),
+            "runtime/wall_s": self._last_log - self._session.began,
             "runtime/failed_saves": float(self._failed_saves),
             "runtime/save_cut_s": self._cut_s,
             "runtime/save_s": self._save_s,
@@ -275,6 +280,19 @@ class Controller:
             self._write_summary(facts)
         except OSError as error:  # a full disk: the training is worth more than its notes
             self._count_failed_write(error)
+
+    def _log_histograms(self, facts: WiringFacts) -> None:
+        """Log how the numbers of the parts are distributed, where that is due and the parts have answered."""
+        tracking, now = self._session.config.tracking, time.monotonic()
+        is_due = now - self._last_histograms >= tracking.histogram_interval_s
+        if not (tracking.shows_histograms and is_due) or self._first_step_at is None:
+            return
+        histograms = self._wiring.histograms()
+        if histograms is None:
+            return
+        self._last_histograms = now
+        if histograms:
+            self._trackers.add(histograms, facts.env_steps)
 
     def _count_failed_write(self, error: OSError) -> None:
         self._failed_writes += 1

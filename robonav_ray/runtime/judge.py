@@ -5,7 +5,7 @@ it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import stage_number
 from robonav_ray.config.load import ConfigError
 from robonav_ray.errors import EnvironmentFailedError
+from robonav_ray.evaluation.episodes import EpisodeTable
 from robonav_ray.evaluation.own_metrics import find_metrics, own_means
 from robonav_ray.evaluation.picture import draw_curves
 from robonav_ray.evaluation.report import EvaluationReport, StageReport, print_report, write_report
@@ -33,12 +34,15 @@ from robonav_ray.runs.task import Task, describe_task
 from robonav_ray.runtime.controller import Ending
 from robonav_ray.runtime.endings import train_longer_command
 from robonav_ray.runtime.filming import NoFilmError, draw_gif
+from robonav_ray.runtime.judging import showcase
 from robonav_ray.runtime.judging.held_out import judge_stage
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, stopped_at_once
 from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text, path_word
+from robonav_ray.tracking.fanout import TRACKED
+from robonav_ray.tracking.items import Asset
 from robonav_ray.tracking.tracked_run import keep_tracked
 
 
@@ -213,28 +217,50 @@ def _judge_and_draw(session: RunSession, console: Screen, stop: StopRequest) -> 
         raise EvaluationStopped
     config, task = session.config, session.task
     run, checkpoint = find_policy(session.run.path)
-    report = evaluate_run(run, checkpoint, config, console, config.evaluation.levels or (len(task.levels) - 1,), stop)
+    tables: dict[str, EpisodeTable] = {}
+    stages = config.evaluation.levels or (len(task.levels) - 1,)
+    report = evaluate_run(run, checkpoint, config, console, stages, stop, tables.__setitem__)
     print_report(report, console)
-    kept = [*write_report(report, run.path)]
+    kept, shown = [*write_report(report, run.path)], list[Asset]()
     try:
-        _draw(session, checkpoint, console, stop, kept)
+        _draw(session, checkpoint, console, stop, tables, kept, shown)
     finally:
-        keep_tracked(run, checkpoint.counters.env_steps, kept, config)
+        keep_tracked(run, checkpoint.counters.env_steps, kept, config, shown)
     return report
 
 
-def _draw(session: RunSession, checkpoint: Checkpoint, console: Screen, stop: StopRequest, kept: list[Path]) -> None:
-    """Draw curves and film, and add them to what is ``kept``."""
+def _draw(
+    session: RunSession,
+    checkpoint: Checkpoint,
+    console: Screen,
+    stop: StopRequest,
+    tables: Mapping[str, EpisodeTable],
+    kept: list[Path],
+    shown: list[Asset],
+) -> None:
+    """Draw curves and film, which are added to ``kept``, and write what else the run shows of itself, added to
+    ``shown``.
+    """
     run, config, task = session.run, session.config, session.task
+    folder, last = run.path / TRACKED, len(task.levels) - 1
     with stopped_at_once(stop):
         kept.append(draw_curves(run.path))
+        shown.append(showcase.write_episodes(tables, folder / "episodes.csv"))
+        shown.append(showcase.write_graph(config, task, folder / "network.json"))
+        policy, name = load_policy(checkpoint, config, task), task.shown_name(last)
+        try:
+            if name in tables:
+                path = folder / "embedding.npz"
+                shown.append(showcase.write_embedding(policy, config, task, last, tables[name], path))
+        except EnvironmentFailedError as error:
+            console.print(f"no embedding: {error}", markup=False)
         films = config.evaluation.gif_episodes
         if films and task.draws:
-            policy = load_policy(checkpoint, config, task)
             film = run.path / "play.gif"
             try:
-                draw_gif(film, policy, config, task, stage=len(task.levels) - 1, num_episodes=films)
+                draw_gif(film, policy, config, task, stage=last, num_episodes=films)
                 kept.append(film)
+                shown.append(showcase.write_top_view(film, folder / "top_view.png"))
             except (NoFilmError, EnvironmentFailedError) as error:
                 console.print(f"no play.gif: {error}", markup=False)
 
@@ -246,8 +272,10 @@ def evaluate_run(
     console: Screen,
     stages: tuple[int, ...] | None,
     stop: StopRequest | None = None,
+    told: Callable[[str, EpisodeTable], None] | None = None,
 ) -> EvaluationReport:
-    """Play ``evaluation.num_episodes`` greedy episodes on every one of ``stages`` (None: all).
+    """Play ``evaluation.num_episodes`` greedy episodes on every one of ``stages`` (None: all); ``told`` is given the
+    episodes of each.
 
     Raises:
         EvaluationStopped: As soon as ``stop`` asks for it.
@@ -262,6 +290,8 @@ def evaluate_run(
                 name = task.shown_name(stage)
                 show = watch.begin(f"evaluating {name}", config.evaluation.num_episodes)
                 table = judge_stage(policy, config, task, stage, show)
+                if told is not None:
+                    told(name, table)
                 confidence = config.evaluation.confidence
                 reports.append(StageReport(name, summarize(table, confidence), own_means(metrics, table, confidence)))
     knows = "lidar only" if config.env.world.observation == "lidar" else "true state"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from robonav_ray.histograms import Histogram
 from robonav_ray.records import Metrics
 from robonav_ray.replay.pacing import LedgerStats
-from robonav_ray.replay.shard_records import ShardStats
+from robonav_ray.replay.shard_records import PRIORITY_EDGES, ShardStats
+from robonav_ray.rollout.episode_book import LENGTH_EDGES
 from robonav_ray.rollout.worker import RolloutStats
 
 
@@ -34,3 +38,21 @@ def rollout_metrics(stats: RolloutStats, policy_lag: int) -> Metrics:
         "rollout/policy_version": float(stats.policy_version),
         "rollout/policy_lag_max": float(policy_lag),
     }
+
+
+def priority_histogram(counts: Sequence[np.ndarray]) -> Histogram:
+    """Return the priorities of the whole replay from what each shard has counted."""
+    return Histogram("replay/priority", PRIORITY_EDGES, np.sum(counts, axis=0, dtype=np.float64))
+
+
+class LengthCounts:
+    """Lengths of episodes, counted between two looks."""
+
+    def __init__(self) -> None:
+        self._told = np.zeros(len(LENGTH_EDGES) - 1)
+
+    def take(self, stats: RolloutStats) -> Histogram:
+        """Return the lengths of the episodes of ``stats``, all of this session, that ended since the last call."""
+        counts = np.array(stats.length_counts, np.float64)
+        fresh, self._told = counts - self._told, counts
+        return Histogram("rollout/episode_length", LENGTH_EDGES, fresh)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from robonav_ray.config import RunConfig
+from robonav_ray.histograms import Histogram
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters
 from robonav_ray.runs.progress import WiringFacts
 from robonav_ray.runs.run_directory import RunDirectory
@@ -106,6 +107,18 @@ class Works(Protocol):
         ...
 
 
+class Describes(Protocol):
+    """The parts of a run as distributions."""
+
+    def histograms(self) -> tuple[Histogram, ...] | None:
+        """Return how weights, gradients, Q values, TD errors and priorities are distributed, and the lengths of the
+        episodes since they were last told; None while the parts are being asked.
+
+        Never waits: one that is given None asks again.
+        """
+        ...
+
+
 class Saves(Protocol):
     """The parts of a run while they are saved."""
 
@@ -164,5 +177,5 @@ class TakesOver(Protocol):
         ...
 
 
-class Wiring(Works, Saves, Ends, TakesOver, Protocol):
+class Wiring(Works, Describes, Saves, Ends, TakesOver, Protocol):
     """The parts of a run, joined and running."""

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-SCALARS, HISTOGRAM = "scalars", "histogram"
-"""Kinds of what needs no file of its own, beside those of ``Kind``."""
-MAX_BINS = 4096
-MAX_NAME = 200
+from robonav_ray.histograms import HISTOGRAM, MAX_NAME, Histogram, check_name
+
+SCALARS = "scalars"
+"""Kind of what every point has."""
 
 
 class Kind(StrEnum):
@@ -37,57 +37,6 @@ class Kind(StrEnum):
 
 
 ALL_KINDS = frozenset((SCALARS, HISTOGRAM, *(str(kind) for kind in Kind)))
-
-
-@dataclass(frozen=True, eq=False)
-class Histogram:
-    """How often values fell between neighbouring edges."""
-
-    name: str
-    edges: np.ndarray
-    """(B + 1,) float64, rising."""
-    counts: np.ndarray
-    """(B,) float64, none negative."""
-
-    def __post_init__(self) -> None:
-        check_name(self.name)
-        edges, counts = np.asarray(self.edges, np.float64), np.asarray(self.counts, np.float64)
-        object.__setattr__(self, "edges", edges)
-        object.__setattr__(self, "counts", counts)
-        if edges.ndim != 1 or counts.shape != (len(edges) - 1,) or not 1 <= len(counts) <= MAX_BINS:
-            raise ValueError(
-                f"histogram {self.name!r}: has edges {edges.shape} and counts {counts.shape}, and needs (B + 1,) and "
-                f"(B,) with 1 to {MAX_BINS} bins"
-            )
-        if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
-            raise ValueError(f"histogram {self.name!r}: its edges must be finite and rise")
-        if not (np.isfinite(counts).all() and (counts >= 0).all()):
-            raise ValueError(f"histogram {self.name!r}: its counts must be finite and not negative")
-
-    @classmethod
-    def of(cls, name: str, values: Any, num_bins: int = 30) -> Histogram:
-        """Return how ``values`` (any shape) fall into equal bins from the least to the largest; what is not finite is
-        left out.
-
-        Raises:
-            ValueError: When none is left.
-        """
-        flat = np.asarray(values, np.float64).ravel()
-        flat = flat[np.isfinite(flat)]
-        if not len(flat):
-            raise ValueError(f"histogram {name!r}: needs at least one finite value")
-        low, high = float(flat.min()), float(flat.max())
-        try:
-            counts, edges = np.histogram(flat, num_bins, (low, high))
-        except ValueError:  # so near to each other that no edge fits between them
-            width = max(abs(low), abs(high)) * 1e-6 + 1e-6
-            counts, edges = np.histogram(flat, 1, (low - width, high + width))
-        return cls(name, edges, counts)
-
-    @property
-    def tag(self) -> str:
-        """What stands once at a step."""
-        return f"{HISTOGRAM}:{self.name}"
 
 
 @dataclass(frozen=True)
@@ -111,15 +60,6 @@ class Asset:
 
 
 Item = Histogram | Asset
-
-
-def check_name(name: str) -> None:
-    """Raise ValueError for a name that no chart can have."""
-    if not name or len(name) > MAX_NAME or not name.isprintable() or name != name.strip():
-        raise ValueError(
-            f"{name[:MAX_NAME]!r} is no name of something tracked: write 1 to {MAX_NAME} characters that can be shown, "
-            "for instance evaluation/curves"
-        )
 
 
 _BY_SUFFIX = {".png": Kind.PICTURE, ".jpg": Kind.PICTURE, ".jpeg": Kind.PICTURE, ".gif": Kind.FILM, ".mp4": Kind.FILM,

@@ -15,6 +15,7 @@ import pytest
 from robonav_ray.config.load import load_run_config
 from robonav_ray.runs.checkpoint import list_checkpoints, newest_good_checkpoint
 from robonav_ray.runs.run_directory import create_run, open_run
+from robonav_ray.tracking.metric_table import HISTOGRAMS, unknown_metrics
 from tests.conftest import Robonav
 from tests.e2e.test_local_wiring import SMALL
 
@@ -39,7 +40,7 @@ def robonav(*arguments: str, cwd: Path, timeout: float = 500) -> subprocess.Comp
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the one-process wiring that reached its limit of env steps."""
     folder = tmp_path_factory.mktemp("cli")
-    limits = ["budget.max_env_steps=4000", "evaluation.gif_episodes=1"]
+    limits = ["budget.max_env_steps=4000", "evaluation.gif_episodes=1", "tracking.histogram_interval_s=0.01"]
     command = [
         sys.executable,
         "-m",
@@ -68,6 +69,24 @@ def test_a_run_directory_is_whole(finished: Path) -> None:
     assert json.loads((finished / "status.json").read_text())["status"] == "finished"
     assert newest_good_checkpoint(finished / "checkpoints")[0] is not None
     assert shown_in_tensorboard(finished) >= {"curves", "play", "evaluation/text_summary"}
+
+
+def test_what_is_tracked_has_a_name_a_unit_and_a_meaning(finished: Path) -> None:
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    names = {name for line in lines for name in line} - {"step", "time", "items"}
+    assert unknown_metrics(names) == []
+    first = next(line for line in lines if "runtime/wall_s" in line)
+    counters = {name for name in names if name.startswith(("rollout/", "replay/", "runtime/", "tracking/"))}
+    assert counters <= first.keys(), "a chart begins where the run does"
+    items = [item for line in lines for item in line.get("items", ())]
+    histograms = {item["name"] for item in items if item["kind"] == "histogram"}
+    network = {"learner/weights/head.weight", "learner/gradients/head.weight"}
+    assert histograms >= network | {name for name in HISTOGRAMS if "PARAMETER" not in name}
+    assets = {(item["kind"], item["name"]) for item in items if item["kind"] != "histogram"}
+    assert assets >= {
+        ("table", "evaluation/episodes"), ("picture", "evaluation/top_view"), ("graph", "learner/network"),
+        ("embedding", "evaluation/embedding"), ("picture", "curves"), ("film", "play"),
+    }  # fmt: skip
 
 
 def shown_in_tensorboard(run: Path) -> set[str]:

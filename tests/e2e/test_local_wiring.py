@@ -81,8 +81,14 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
 
 def test_the_same_seed_gives_the_same_bits(tmp_path: Path, straight: dict[str, np.ndarray]) -> None:
     run = wiring(tmp_path, load_run_config(None, SMALL))
-    for _ in range(ROUNDS):
+    lengths = 0.0
+    for i in range(ROUNDS):
         run.round()
+        if i % 7 == 6 or i == ROUNDS - 1:
+            found = {h.name: h for h in run.histograms()}
+            assert found["replay/priority"].counts.sum() == sum(shard.size for shard in run.replay.shards)
+            lengths += found["rollout/episode_length"].counts.sum()
+    assert lengths == run.curriculum.progress().num_episodes, "every episode is counted once"
     assert_same_bits(straight, bits(run))
 
 

@@ -19,6 +19,7 @@ import ray
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
 from robonav_ray.errors import PartLostError
+from robonav_ray.histograms import Histogram
 from robonav_ray.nodes.connection import ClusterFacts
 from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.nodes.resources import make_plan, split_worlds
@@ -31,6 +32,7 @@ from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
 from robonav_ray.runtime.over_ray.warm_nodes import warm_nodes
 from robonav_ray.runtime.part_titles import title_starts
 from robonav_ray.runtime.wiring import RunSession, WiringFacts
+from robonav_ray.tracking.metric_table import unknown_metrics
 from tests.e2e.test_hindsight_learns import BITFLIP
 
 pytestmark = pytest.mark.ray
@@ -164,6 +166,12 @@ def test_what_is_killed_comes_back_and_the_pacing_is_kept(living: Living) -> Non
     facts = poll_until(wiring, lambda f: f.learner_steps >= 100 and f.metrics["rollout/spares_ready"] == 1)
     assert facts.num_workers == 2
     first = living.save(facts)
+    assert unknown_metrics(facts.metrics) == []
+    told = list[tuple[Histogram, ...]]()
+    poll_until(wiring, lambda _: bool(told.extend(filter(None, [wiring.histograms()])) or told))
+    names = {histogram.name for histogram in told[0]}
+    assert names >= {"learner/weights/head.weight", "learner/td_error", "replay/priority", "rollout/episode_length"}
+    assert {h.name: h.counts.sum() for h in told[0]}["replay/priority"] > 300, "of both shards"
 
     (spare,) = fleet._spares._spares.values()
     os.kill(pid_of(fleet._lives[0].process.actor), signal.SIGKILL)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AblationResult:
-    """The result of an ablation."""
+    """What an ablation has come to."""
 
     path: Path
     """Its directory, with ``ablation.md``, ``ablation.json`` and ``ablation.png``."""

@@ -94,7 +94,7 @@ def examine(
                 watch = ExamWatch(
                     plan, cells, bars.begin("playing", sum(plan.seats[cell].num_episodes for cell in cells))
                 )
-                play_cells(plan, cells, kept, watch, order, stop, foreign, where)
+                _play(plan, cells, kept, watch, order, stop, foreign, where)
         table = with_own_metrics(kept.table(plan, _provenance(order, command)), own)
         table.save(out)
         if failures and not are_told(out, table):
@@ -103,7 +103,7 @@ def examine(
     return table
 
 
-def play_cells(
+def _play(
     plan: ExamPlan,
     cells: Sequence[Cell],
     kept: KeptCells,
@@ -113,12 +113,6 @@ def play_cells(
     foreign: LoadForeign,
     where: Where,
 ) -> None:
-    """Play ``cells`` in their order, each kept as it is finished; where that is, ``where`` says.
-
-    Raises:
-        EvaluationStopped: When ``stop`` asks for it; what ``watch`` raises ends it too.
-        UserError: When an entrant fails.
-    """
     if where.is_over_ray and not order.has_functions:  # other nodes may lack the module of a function
         from robonav_ray.runtime.examination.over_ray import play_over_ray
 

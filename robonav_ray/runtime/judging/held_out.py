@@ -35,7 +35,7 @@ def judge_stage(
     """
     return evaluate_policy(
         policy.greedy,
-        lambda first, count: _held_out(config, task, level, first_seed + level, first, count),
+        lambda first, count: held_out_env(config, task, level, first_seed + level, first, count),
         config.evaluation.num_episodes,
         num_worlds=config.evaluation.num_worlds,
         step_s=config.env.world.dt_s if task.is_native else None,
@@ -45,9 +45,12 @@ def judge_stage(
     )
 
 
-def _held_out(
+def held_out_env(
     config: RunConfig, task: Task, level: int, index: int, first: int, count: int
 ) -> VectorEnv[Any, Any, Any]:
+    """Return the held-out worlds ``first`` to ``first + count`` of stage ``level``, numbered ``index`` among all that
+    are held out.
+    """
     seed = seed_for(config.evaluation.seed, ROLE_EVALUATION, index)
     lanes = count * config.env.world.num_robots
     env = make_vector_env(

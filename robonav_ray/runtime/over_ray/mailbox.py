@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import RayActorError
 
+from robonav_ray.calls_remote import RayCall
 from robonav_ray.commands import A, Answer, Command, CommandBatch, Refused, Request, TakeOver
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.hosted_remote import Host, end
@@ -189,6 +190,10 @@ class MailboxHandle:
             return granted(request, ray.get(pending))
         except RayActorError as error:
             raise LearnerCallError(f"the mailbox is gone: {error}") from None
+
+    def ask(self, request: Request[Any], timeout_s: float) -> RayCall:
+        """Send a command; the call's result is its answer, ``Refused`` when there is none within ``timeout_s``."""
+        return RayCall(self.actor.call.remote(request, timeout_s))
 
     def send(self, request: Request[Any], timeout_s: float) -> None:
         """Send a command and wait for nothing; it is taken back when no learner has answered within ``timeout_s``."""

@@ -18,7 +18,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from robonav_ray.commands import Describe
 from robonav_ray.errors import PartLostError
+from robonav_ray.histograms import Histogram
 from robonav_ray.nodes.own_ray import what_died
 from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.nodes.resources import Plan
@@ -26,7 +28,9 @@ from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.rollout.env_watch import EnvWatch
 from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter
-from robonav_ray.runtime.metrics import replay_metrics, rollout_metrics
+from robonav_ray.runtime.metrics import LengthCounts, replay_metrics, rollout_metrics
+from robonav_ray.runtime.over_ray.distribution_poll import DistributionPoll
+from robonav_ray.runtime.over_ray.mailbox import ANSWER_S
 from robonav_ray.runtime.over_ray.ray_cut import RayCut
 from robonav_ray.runtime.over_ray.ray_save import RaySave
 from robonav_ray.runtime.over_ray.ray_watch import RayWatch
@@ -48,9 +52,12 @@ class RayWiring:
         """
         self._session = session
         self._stats, self._env_watch, self._lag = RolloutStats(), EnvWatch(session.task.max_episode_steps), 0
-        self._closed = False
+        self._closed, self._lengths = False, LengthCounts()
         parts = self.parts = start_parts(session, plan)
         self._watch = RayWatch(session, parts)
+        self._distributions = DistributionPoll(
+            lambda: parts.mailbox.ask(Describe(), ANSWER_S), parts.replay.ask_priorities
+        )
         self._sharing = Sharing(session, plan, parts, nodes)
         self._cut = RayCut(session, parts, self._watch, lambda timeout_s: self._take_news(parts.fleet.poll(timeout_s)))
         self.share_out = self._sharing.share_out
@@ -117,6 +124,11 @@ class RayWiring:
             message=next(filter(None, messages), ""),
             is_starting=self._is_starting,
         )
+
+    def histograms(self) -> tuple[Histogram, ...] | None:
+        """Take in what learner and shards have counted; they are asked again once they have all answered."""
+        found = self._distributions.take()
+        return None if found is None else (*found, self._lengths.take(self._stats))
 
     def salvage(self) -> WiringFacts | None:
         """End the workers, one of which may be at fault; learner and shards have been told nothing and stand where they

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
-from robonav_ray.files.plain_files import replacing
+from robonav_ray.files.plain_files import read_bytes, replacing
 from robonav_ray.worlds.pictures import palette as col
 from robonav_ray.worlds.pictures.palette import Color, mix
 
+MAX_FILM_BYTES = 256_000_000
+"""The largest film that is read."""
 _LOOK_AHEAD = 32
 _SAMPLES = 12
 _NUM_COLORS = 128
@@ -126,4 +130,12 @@ def contact_sheet(
 def save_png(picture: np.ndarray, path: Path | str) -> None:
     """Write one (H, W, 3) uint8 picture."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, "PNG", optimize=True)
+    with replacing(Path(path)) as file:
+        Image.fromarray(picture).save(file, "PNG", optimize=True)
+
+
+def last_picture(path: Path | str) -> np.ndarray:
+    """Return the last picture of a GIF, (H, W, 3) uint8."""
+    with GifImageFile(io.BytesIO(read_bytes(Path(path), MAX_FILM_BYTES))) as film:
+        film.seek(film.n_frames - 1)
+        return np.array(film.convert("RGB"))

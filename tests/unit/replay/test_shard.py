@@ -10,6 +10,7 @@ import pytest
 
 from robonav_ray.records import pack_item_id, unpack_item_id
 from robonav_ray.replay.shard import ReplayShard
+from robonav_ray.replay.shard_records import PRIORITY_EDGES
 from tests.oracles_replay import SPEC, check_serial_columns, chi_square_p, make_shard, serial_fragment
 
 
@@ -39,6 +40,15 @@ def test_exponent_is_applied_once() -> None:
     shard.update_priorities(item_id, np.full(500, 2.0, np.float32))
     leaf[np.unique(unpack_item_id(item_id).sequence)] = 2.01**0.6
     assert shard.stats().mass == pytest.approx(leaf.sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("sampler", ["prioritized", "rank", "uniform"])
+def test_priorities_are_counted_before_the_exponent(sampler: str) -> None:
+    shard = make_shard(64, priority_exponent=0.6, priority_epsilon=0.01, sampler=sampler)
+    priority = np.array([0.0, 1e-5, 0.5, 0.5, 3.0, 1e6])
+    shard.insert(serial_fragment(0, 6, priority=priority))
+    expected = np.histogram(np.minimum(priority, PRIORITY_EDGES[-1]), PRIORITY_EDGES)[0]
+    np.testing.assert_array_equal(shard.priority_counts(), 0 * expected if sampler == "uniform" else expected)
 
 
 @pytest.mark.parametrize("stratified", [False, True])

@@ -61,6 +61,9 @@ class SlowWiring:
 
     def tell_budget(self, used_frac: float) -> None: ...
 
+    def histograms(self) -> tuple[()]:
+        return ()
+
     def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> "SlowSave":
         if self.fail_cut:
             raise LearnerCallError(self.fail_cut)
