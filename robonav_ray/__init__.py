@@ -35,6 +35,7 @@ _FRONTS = {
     "DeviceManager": "robonav_ray.fronts.device_manager",
     "DistributedTrainer": "robonav_ray.fronts.distributed_trainer",
     "EvaluationSuite": "robonav_ray.fronts.evaluation_suite",
+    "ExperimentTracker": "robonav_ray.fronts.own_tracking.experiment_tracker",
     "OptunaOptimizer": "robonav_ray.fronts.optuna_optimizer",
     "RayTuneOptimizer": "robonav_ray.fronts.ray_tune_optimizer",
     "SearchResult": "robonav_ray.fronts.tune_call",

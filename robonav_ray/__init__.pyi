@@ -7,6 +7,7 @@ from robonav_ray.fronts.evaluate_call import evaluate as evaluate
 from robonav_ray.fronts.evaluation_suite import EvaluationSuite as EvaluationSuite
 from robonav_ray.fronts.models.registry_call import registry as registry
 from robonav_ray.fronts.optuna_optimizer import OptunaOptimizer as OptunaOptimizer
+from robonav_ray.fronts.own_tracking.experiment_tracker import ExperimentTracker as ExperimentTracker
 from robonav_ray.fronts.policy_call import StoredPolicy as StoredPolicy
 from robonav_ray.fronts.policy_call import load_policy as load_policy
 from robonav_ray.fronts.ray_tune_optimizer import RayTuneOptimizer as RayTuneOptimizer

@@ -205,6 +205,7 @@ def open_trackers(
     resume_step: int | None = None,
     extra: Sequence[Tracker] = (),
     facts: RunFacts | None = None,
+    wait_s: float = KEEP_TIMEOUT_S,
 ) -> FanoutTracker:
     """Open the configured backends in ``directory``, and put ``extra`` (the Ray metrics) behind them.
 
@@ -212,12 +213,14 @@ def open_trackers(
     earlier session had not delivered by then is delivered now.
 
     Raises:
-        UserError: For a tracker of ``tracking.extra`` that cannot be made, and a ``trackers.json`` that is none.
+        UserError: For a tracker of ``tracking.extra`` that cannot be made, a ``trackers.json`` that is none, and a
+            folder that another process still tracks into after ``wait_s``.
     """
     own = _open_extra(config, directory, resume_step)
     file = TrackersFile(directory)
     with contextlib.ExitStack() as exits:
-        exits.enter_context(_owning(directory, KEEP_TIMEOUT_S))  # something that is being kept has so long
+        if not exits.enter_context(_owning(directory, wait_s)):  # something that is being kept has its time
+            raise UserError(f"{directory}: another process tracks into this folder; end it, or take another folder")
         if resume_step is not None:
             file.read()
         spool = JsonlTracker(directory, resume_step, on_rewind=file.prepare_rewind)

@@ -36,7 +36,8 @@ def open_tensorboard(
     if facts.kind in ("train", "own") and _HPARAMS not in facts.ids:  # a search writes the values of its trials itself
         if facts.config:
             backend.begin(facts.config)
-        backend.add([first_page()])
+        if facts.kind == "train":
+            backend.add([first_page()])
         told({_HPARAMS: "written" if facts.config else "none"})
     backend.tells_ending = facts.ids.get(_HPARAMS) != "none" and facts.kind in ("train", "own") and bool(facts.config)
     return backend

@@ -114,7 +114,8 @@ def test_embeddings_stand_side_by_side_in_the_projectors_files(tmp_path):
     np.testing.assert_allclose(np.loadtxt(folder / shown.tensor_path, delimiter="\t"), vector, rtol=1e-5)
     assert (folder / shown.metadata_path).read_text().splitlines() == [f"success {i}" for i in range(5)]
     assert len(label) == 5
-    sheet = np.asarray(Image.open(folder / shown.sprite.image_path))
+    with Image.open(folder / shown.sprite.image_path) as picture:
+        sheet = np.asarray(picture)
     assert list(shown.sprite.single_image_dim) == [6, 4]
     assert sheet.shape == (12, 18, 3)
     assert sheet[5, 7, 0] == 4, "the fifth thumbnail is the second of the second row"

@@ -1,0 +1,1 @@
+"""Tracking of experiments that are no run of ours: the same trackers, by calls."""
