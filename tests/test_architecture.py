@@ -145,6 +145,7 @@ OPENED_ELSEWHERE = {
     "compiled.py": "our own sources, and a folder that is made for its user alone; the lowest layer",
     "config/preset.py": "shipped with the package",
     "fronts/device_memory.py": "/proc and cgroups",
+    "fronts/own_tracking/made_files.py": "inside of replacing",
     "fronts/device_manager.py": "/proc",
     "replay/memory.py": "cgroups",
     "own_processes.py": "/proc",

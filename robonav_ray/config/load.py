@@ -189,10 +189,11 @@ def override_text(key: str, value: object) -> str:
 def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str) -> Path_:
     """Write one ``a.b=c`` into ``data`` and return the path that it set."""
     override = _as_text(override)
+    shown = without_secret(override)
     key, equals, text = override.partition("=")
     if not equals or not key.strip() or any(not part for part in key.strip().split(".")):
-        raise ConfigError(f"override {override!r}: write it as section.key=value, for instance learner.batch_size=256")
-    value = _override_value(text, f"override {override!r}")
+        raise ConfigError(f"override {shown!r}: write it as section.key=value, for instance learner.batch_size=256")
+    value = _override_value(text, f"override {shown!r}")
     parts = key.strip().split(".")
     field = model.model_fields.get(parts[0])
     section = None if field is None else _section_of_mapping(field.annotation)
@@ -217,12 +218,12 @@ def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str)
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):
             node = node[part]
         else:
-            raise ConfigError(f"override {override!r}: {_dotted(path[: depth + 1])} is not there to be changed")
+            raise ConfigError(f"override {shown!r}: {_dotted(path[: depth + 1])} is not there to be changed")
     last = path[-1]
     if not isinstance(node, dict | list) or (
         isinstance(node, list) and not (isinstance(last, int) and last < len(node))
     ):
-        raise ConfigError(f"override {override!r}: {_dotted(path[:-1])} is {_kind(node)}, not a section")
+        raise ConfigError(f"override {shown!r}: {_dotted(path[:-1])} is {_kind(node)}, not a section")
     cast(Any, node)[last] = value
     return path
 

@@ -9,6 +9,7 @@
       trials/00000/ ...    a run directory each, as `robonav train` makes them
       best_config.yaml     the best trial's whole config; `robonav train best_config.yaml` takes it
       report.html  plots/  trials.parquet  reports.parquet
+      metrics.jsonl  trackers.json   of its run in MLflow, where that is on
       ray_tune/            Tune's own notes, one folder a session; nothing here is ever read again
       .lock                held by the session that is at work
 """
@@ -56,6 +57,7 @@ _FILES = frozenset(
             ".lock",
         ),
         *("report.html", "trials.parquet", "reports.parquet"),
+        *("metrics.jsonl", "trackers.json", ".tracking.lock", ".trackers.lock", ".tracker-mlflow.lock"),
     )
 )
 _FOLDERS = frozenset(("trials", "plots", "ray_tune"))

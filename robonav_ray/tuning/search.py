@@ -48,6 +48,7 @@ from robonav_ray.tuning.experiment import (
 )
 from robonav_ray.tuning.mutations import check_population
 from robonav_ray.tuning.search_records import Records, TrialHistory, best_checkpoint
+from robonav_ray.tuning.search_tracker import tracked_search
 from robonav_ray.tuning.space import check_space, probes
 from robonav_ray.tuning.trial_resources import plan_trials
 from robonav_ray.tuning.tune_variables import prepared_tune
@@ -204,8 +205,10 @@ def search(
             if begins and on_begin is not None:
                 on_begin(experiment)
             limit = None if time_limit_s is None else began + time_limit_s
-            session = SearchSession(experiment, records, plan, stop, limit, table, console)
-            interrupted = session.run()
+            with tracked_search(experiment, base.tracking) as tracker:
+                session = SearchSession(experiment, records, plan, stop, limit, table, console, tracker)
+                interrupted = session.run()
+                tracker.end(records.history, interrupted=interrupted)
             write_best(experiment, records)
             return Found(experiment, records, interrupted)
 

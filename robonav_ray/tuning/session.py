@@ -23,6 +23,7 @@ from robonav_ray.tuning.explore import Explorer
 from robonav_ray.tuning.samplers import make_sampler
 from robonav_ray.tuning.schedulers import Population, Recorder, make_scheduler
 from robonav_ray.tuning.search_records import Exploit, Records, TrialFacts, TrialHistory
+from robonav_ray.tuning.search_tracker import SearchTracker
 from robonav_ray.tuning.stream import TrialStream
 from robonav_ray.tuning.trial import POINTER_FILE, CurriculumTrial, TrialOrder
 from robonav_ray.tuning.trial_resources import TrialPlan
@@ -51,10 +52,11 @@ class SearchSession(tune.Callback):
         limit: float | None,
         table: Mode,
         console: Screen,
+        tracker: SearchTracker,
     ) -> None:
         """``limit`` is a time of ``time.monotonic`` after which the search stops; None: no limit."""
         self._experiment, self._records, self._plan = experiment, records, plan
-        self._stop, self._limit = stop, limit
+        self._stop, self._limit, self._tracker = stop, limit, tracker
         self._interrupted = False
         self._down: set[str] = set()
         """Trials that have failed and do not run again yet."""
@@ -158,6 +160,7 @@ class SearchSession(tune.Callback):
 
     def _note_report(self, trial: str, result: Mapping[str, Any]) -> None:
         self._records.add_report(trial, TrialFacts.of_result(result), self._session)
+        self._tracker.log(self._records.history)
 
     def _note_exploit(self, clone: str, donor: str, tune_checkpoint: str, params: Mapping[str, Any]) -> None:
         checkpoint = Path(read_json(Path(tune_checkpoint, POINTER_FILE))["checkpoint"])
