@@ -70,9 +70,10 @@ class DownTracker(SlowTracker):
         raise OSError("connection timed out")
 
 
-def run(folder: Path, extra: list[Tracker], interval_s: float) -> LiveRun:
+def run(folder: Path, extra: list[Tracker], interval_s: float, overrides: Sequence[str] = ()) -> LiveRun:
     """Start a run in this process with ``extra`` trackers."""
-    config = load_run_config(None, [*CONFIG, f"output_dir={folder}", f"tracking.interval_s={interval_s}"])
+    words = [*CONFIG, f"output_dir={folder}", f"tracking.interval_s={interval_s}", *overrides]
+    config = load_run_config(None, words)
     session = RunSession(config, describe_task(config), create_run(config), None, time.monotonic())
 
     def start(session: RunSession) -> tuple[Wiring, list[Tracker]]:
