@@ -23,10 +23,10 @@ COPY cluster cluster
 COPY robonav_ray robonav_ray
 
 FROM build AS build-cpu
-RUN pip install -c constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu . ${CLOUD}
+RUN pip install -c constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu '.[mlflow]' ${CLOUD}
 
 FROM build AS build-gpu
-RUN pip install -c constraints.txt . ${CLOUD}
+RUN pip install -c constraints.txt '.[mlflow]' ${CLOUD}
 
 # What both kinds of node have in common.
 FROM base AS node

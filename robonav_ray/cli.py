@@ -26,6 +26,7 @@ from robonav_ray.verbs import (
     report,
     runs,
     submit,
+    track,
     train,
     tune,
 )
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Distributed reinforcement learning for mobile-robot navigation, on Ray.",
 )
-for verb in (train, evaluate, compare, ablate, report, play, plot, submit, doctor):
+for verb in (train, evaluate, compare, ablate, report, play, plot, track, submit, doctor):
     app.add_typer(verb.app)
 for name, group in (
     ("config", config.config_app),

@@ -153,6 +153,7 @@ OPENED_ELSEWHERE = {
     "nodes/private_folder.py": "its own flags: new, no link, only its owner",
     "launch/local_state.py": "a folder, to lock it",
     "launch/dashboard.py": "a URL",
+    "tracking/mlflow_backend.py": "a picture, from bytes that plain_files has read",
     "tracking/tensorboard/embeddings.py": "after open_reading",
     "tracking/tensorboard/summaries.py": "a picture, from bytes that plain_files has read",
     "tracking/wandb_access.py": "a URL",

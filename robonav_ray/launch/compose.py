@@ -17,6 +17,7 @@ Service = dict[str, Any]
 MLFLOW_IMAGE = "robonav-ray:mlflow"
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 GRAFANA_IMAGE = "grafana/grafana:12.1.1"
+MLFLOW_SECRETS = ("mlflow_auth.ini", "mlflow_password", "mlflow_key")
 USER = "${ROBONAV_UID:-1000}:${ROBONAV_GID:-1000}"
 """The owner of the secrets' files; compose mounts them with the owner and mode that they have."""
 SECRETS = "${ROBONAV_SECRETS:-${HOME}/.robonav/secrets}"
@@ -40,7 +41,7 @@ def compose_file(definition: ClusterDefinition) -> dict[str, Any]:
     }
     token = definition.auth.token_file.replace("~/", "${HOME}/", 1)
     secrets = {"ray_token": {"file": f"${{ROBONAV_TOKEN_FILE:-{token}}}"}}
-    secrets |= {name: {"file": f"{SECRETS}/{name}"} for name in ("mlflow_auth.ini", "mlflow_key", "grafana_password")}
+    secrets |= {name: {"file": f"{SECRETS}/{name}"} for name in (*MLFLOW_SECRETS, "grafana_password")}
     return {
         "name": definition.name,
         "services": services,
@@ -120,9 +121,11 @@ def _ray_node(definition: ClusterDefinition, name: str) -> Service:
             **node_variables(definition),
             "RAY_AUTH_TOKEN_PATH": "/run/secrets/ray_token",
             "MLFLOW_TRACKING_URI": f"http://mlflow:{ports.mlflow}",
+            "MLFLOW_TRACKING_USERNAME": "admin",
+            "MLFLOW_TRACKING_PASSWORD_FILE": "/run/secrets/mlflow_password",
             **_bucket_variables(definition),
         },
-        "secrets": ["ray_token"],
+        "secrets": ["ray_token", "mlflow_password"],
         # Volumes without a name: Ray's sessions, spilled objects and runtime environments, each container's own.
         "volumes": [
             *([] if definition.storage.is_bucket else [f"runs:{definition.storage.url}"]),
@@ -161,7 +164,11 @@ def _mlflow(definition: ClusterDefinition) -> Service:
         "image": MLFLOW_IMAGE,
         "build": {"context": ".", "target": "mlflow"},
         "command": ["sh", "-c", f'export MLFLOW_FLASK_SERVER_SECRET_KEY="$$(cat /run/secrets/mlflow_key)"; {serve}'],
-        "environment": {"MLFLOW_AUTH_CONFIG_PATH": "/run/secrets/mlflow_auth.ini", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        "environment": {
+            "MLFLOW_AUTH_CONFIG_PATH": "/run/secrets/mlflow_auth.ini",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # of language models; 1 GB less
+        },
         "secrets": ["mlflow_auth.ini", "mlflow_key"],
         "volumes": ["mlflow:/data"],
         "tmpfs": ["/tmp:mode=1777"],

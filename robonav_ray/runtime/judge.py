@@ -41,6 +41,7 @@ from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, sto
 from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen, print_commands
 from robonav_ray.text import command_text, path_word
+from robonav_ray.tracking.deliveries import told_addresses
 from robonav_ray.tracking.fanout import TRACKED
 from robonav_ray.tracking.items import Asset
 from robonav_ray.tracking.tracked_run import keep_tracked
@@ -203,6 +204,7 @@ def _finish(session: RunSession, ending: Ending, console: Screen, stop: StopRequ
     lines.append((train_longer_command(session, ending), "train longer"))
     if config.tracking.tensorboard is not None:
         lines.append((command_text("tensorboard", "--logdir", path_word(run.path.parent)), "all curves"))
+    lines += [(address, f"the run at {name}") for name, address in told_addresses(run.path)]
     console.print(
         Text.assemble(
             "\n", (run.shown, "bold"), " holds curves, pictures, evaluation and checkpoints. What to type next:"

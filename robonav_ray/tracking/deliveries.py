@@ -123,6 +123,15 @@ class TrackersFile:
         )
 
 
+def told_addresses(directory: Path) -> list[tuple[str, str]]:
+    """Return where the run is looked at, (backend, address or command), by the backends that have told it."""
+    try:
+        entries = TrackersFile(directory).read()
+    except (OSError, UserError):
+        return []
+    return [(name, address) for name, one in entries.items() if (address := one.ids.get("address"))]
+
+
 class Delivery:
     """What is delivered to one backend of a run, while this process is the one that does it."""
 

@@ -28,7 +28,7 @@ from robonav_ray.tracking.places import places
 from robonav_ray.tracking.run_facts import RunFacts
 from robonav_ray.user_code import load_user_code
 
-__all__ = ["FanoutTracker", "TrackerError", "keep_files", "open_trackers"]
+__all__ = ["FanoutTracker", "TrackerError", "keep_files", "open_trackers", "owning"]
 logger = logging.getLogger(__name__)
 MAX_WAITING, CLOSE_TIMEOUT_S = 256, 5.0
 KEEP_TIMEOUT_S = 30.0
@@ -219,7 +219,7 @@ def open_trackers(
     own = _open_extra(config, directory, resume_step)
     file = TrackersFile(directory)
     with contextlib.ExitStack() as exits:
-        if not exits.enter_context(_owning(directory, wait_s)):  # something that is being kept has its time
+        if not exits.enter_context(owning(directory, wait_s)):  # something that is being kept has its time
             raise UserError(f"{directory}: another process tracks into this folder; end it, or take another folder")
         if resume_step is not None:
             file.read()
@@ -247,7 +247,7 @@ def keep_files(
     directory = directory.absolute()
     facts = facts or RunFacts(directory.name, directory, kind="evaluation")
     try:
-        with _owning(directory, 0.0) as is_owner:
+        with owning(directory, 0.0) as is_owner:
             made = [*(_below(path, directory, step) for path in paths), *items]
             if is_owner:
                 _deliver_later(config, directory, step, made, facts)
@@ -273,7 +273,7 @@ def _deliver_later(config: TrackingConfig, directory: Path, step: int, items: Se
 
 
 @contextlib.contextmanager
-def _owning(directory: Path, wait_s: float) -> Iterator[bool]:
+def owning(directory: Path, wait_s: float) -> Iterator[bool]:
     """Be the one process and tracker that writes the spool in ``directory`` and delivers from it; gives whether that
     was possible within ``wait_s``.
     """

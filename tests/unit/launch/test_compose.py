@@ -119,6 +119,14 @@ def test_mlflow_asks_who_is_there():
     assert "*" not in command
 
 
+def test_nodes_know_mlflow_and_a_file_with_its_password():
+    for name in ("head", "rollout", "learner"):
+        there = SERVICES[name]["environment"]
+        assert there["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
+        assert there["MLFLOW_TRACKING_PASSWORD_FILE"] == "/run/secrets/mlflow_password"
+        assert "mlflow_password" in SERVICES[name]["secrets"]
+
+
 def test_images_of_others_have_a_version():
     for service in SERVICES.values():
         name, _, tag = service["image"].rpartition(":")

@@ -1,0 +1,1 @@
+"""Trackers from code of one's own: a run that has ended is brought to them."""
