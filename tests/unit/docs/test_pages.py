@@ -17,6 +17,7 @@ from robonav_ray.cli import app
 from robonav_ray.config.reference import keys_of, reference_page
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.tracking.metric_table import HISTOGRAMS, METRICS, markdown_table
 
 ROOT = Path(__file__).parents[3]
 PAGES = {
@@ -182,3 +183,9 @@ def test_the_words_are_explained_once():
         "run session",
     ):
         assert word in words
+
+
+def test_every_tracked_figure_stands_in_the_docs_with_its_unit() -> None:
+    page = PAGES["docs/tracking.md"]
+    for facts, head in ((METRICS, "Figure"), (HISTOGRAMS, "Histogram")):
+        assert markdown_table(facts, head) in page, "paste robonav_ray.tracking.metric_table.markdown_table"
