@@ -2,7 +2,8 @@
 
 ::
 
-    DIR/cells/KEY/episodes.parquet, exam.json      KEY is a hash of all that the cell depends on
+    DIR/cells/KEY/episodes.parquet, exam.json      KEY is a hash of all that the cell depends on; exam.json says by
+                                                   which version of the meter it was measured
     DIR/.lock                                      held by the command that plays
 """
 
@@ -16,9 +17,12 @@ from pathlib import Path
 
 from robonav_ray.evaluation.exam import ExamPlan, Played
 from robonav_ray.evaluation.exam_table import EXAM_JSON, Cell, ExamTable, ExamTableError
-from robonav_ray.files.plain_files import check_folder, is_plain, open_lock
+from robonav_ray.evaluation.metrics.meter import METER_VERSION
+from robonav_ray.files.plain_files import PlainFileError, check_folder, is_plain, open_lock, read_json
 
 CELLS = "cells"
+_METER, _FIRST_METER = "meter", 1
+"""Cells that say nothing of it were measured by this one."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +56,35 @@ class KeptCells:
             yield
 
     def has(self, key: str) -> bool:
-        """Whether the cell ``key`` is finished."""
-        return is_plain(self.folder / CELLS / key / EXAM_JSON)
+        """Whether the cell ``key`` is finished, as it is measured today."""
+        return is_plain(self.folder / CELLS / key / EXAM_JSON) and not self.is_outdated(key)
+
+    def is_outdated(self, key: str) -> bool:
+        """Whether the cell ``key`` is finished, and was measured by another version of the meter."""
+        try:
+            document = read_json(self.folder / CELLS / key / EXAM_JSON)
+        except (FileNotFoundError, PlainFileError):  # ``read`` says what is wrong
+            return False
+        told = document.get("provenance") if isinstance(document, dict) else None
+        return isinstance(told, dict) and told.get(_METER, _FIRST_METER) != METER_VERSION
+
+    def num_outdated(self, plan: ExamPlan) -> int:
+        """How many cells of ``plan`` are."""
+        return sum(map(self.is_outdated, {plan.key(cell) for cell in plan.seats}))
 
     def write(self, plan: ExamPlan, cell: Cell, played: Played) -> None:
         """Keep the result of a cell; its ``exam.json``, written last, makes it finished."""
         entrant, question = plan.entrants[cell[0]].facts, plan.questions[cell[1]].facts
         table = ExamTable.of_cells(
-            [entrant], [question], {(0, 0): played.episodes}, decisions={(0, 0): played.decisions}
+            [entrant],
+            [question],
+            {(0, 0): played.episodes},
+            decisions={(0, 0): played.decisions},
+            provenance={_METER: METER_VERSION},
         )
-        table.save(self.folder / CELLS / plan.key(cell))
+        folder = self.folder / CELLS / plan.key(cell)
+        (folder / EXAM_JSON).unlink(missing_ok=True)  # an outdated one; its rows go next
+        table.save(folder)
 
     def read(self, plan: ExamPlan, cell: Cell) -> Played:
         """Return the result of a finished cell.

@@ -13,6 +13,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from robonav_ray.evaluation.episodes import EvaluationProgress
+from robonav_ray.runtime.examination.compiling import Compiling, watch_compiling
 from robonav_ray.runtime.signals import ENDING, StopRequest
 from robonav_ray.screen import Screen
 
@@ -79,32 +80,58 @@ class EvaluationWatch:
             TimeElapsedColumn(),
         )
         self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._compiling = watch_compiling(self.tell_compiling)
+        self._busy: str | None = None
+        """What is compiled; None as soon as a step has been made."""
+        self._said_busy: float | None = None
 
     def __enter__(self) -> Self:
         self._bars.start()
+        self._compiling.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._compiling.__exit__(kind, error, trace)
         self._bars.stop()
+
+    def tell_compiling(self, now: Compiling) -> None:
+        """Show that kernels are compiled, here or in a process beside: no episode ends meanwhile."""
+        self._busy = str(now)
+        if not self._bars.disable:
+            for bar in self._bars.task_ids[-1:]:
+                self._bars.update(bar, description=self._busy)
+        else:
+            self._say_busy()
+
+    def _say_busy(self) -> None:
+        if self._busy is not None and (self._said_busy is None or self._now() - self._said_busy >= LINE_S):
+            self._said_busy = self._now()
+            self._console.print(self._busy)
 
     def begin(self, what: str, num_episodes: int) -> Callable[[EvaluationProgress], None]:
         """Return what is to be told of the progress of ``what``; raises EvaluationStopped after a stop request."""
         bar = self._bars.add_task(what, total=num_episodes)
         interval = LINE_S if self._bars.disable else _DRAW_S
         began = last = self._now()
+        num_steps = 0
 
         def show(progress: EvaluationProgress) -> None:
-            nonlocal last
+            nonlocal last, num_steps
             if self._stop:
                 raise EvaluationStopped
             now = self._now()
+            if progress.num_steps != num_steps:
+                num_steps, self._busy = progress.num_steps, None
+            elif self._busy is not None and self._bars.disable:
+                self._say_busy()
+                return
             if now - last < interval and progress.num_done < progress.num_episodes:
                 return
             steps = f"{progress.num_steps:,} env steps"
             if not self._bars.disable:
-                self._bars.update(bar, completed=progress.num_done, description=f"{what}, {steps}")
+                self._bars.update(bar, completed=progress.num_done, description=self._busy or f"{what}, {steps}")
             elif now - last >= interval:
                 done = f"{progress.num_done:,} of {progress.num_episodes:,} episodes"
                 self._console.print(f"{what}: {done}, {steps}, {now - began:.0f} s")

@@ -41,13 +41,13 @@ def play_planner(
         raise ConfigError(f"--planner: planners drive our own worlds only, not env.id={config.env.id!r}")
     task = describe_task(config)
     number = checked_stages(task, None if stage is None else stage_numbers([stage], config, "--stage"))[-1]
+    screen = screen_beside(json)
     if window:
         if output is not None:
             raise ConfigError("--output goes with a GIF; leave it away together with --window")
-        with_pygame(lambda: show_planner(name, config, task, stage=number, seed=seed))
+        with_pygame(lambda: show_planner(name, config, task, stage=number, seed=seed), screen)
         return 0
     target = output or Path(f"play-{name.replace(':', '-')}-stage{number}-seed{seed}.gif")
-    screen = screen_beside(json)
     num_frames = write_film(
         target,
         lambda: draw_planner(target, name, config, task, stage=number, num_episodes=episodes, seed=seed),
@@ -70,6 +70,7 @@ def write_film(target: Path, draw: Callable[[], int], screen: Screen) -> int | N
     from robonav_ray.config.load import ConfigError
     from robonav_ray.files.plain_files import check_replaceable
     from robonav_ray.runs.located import refuse_unwritable
+    from robonav_ray.runtime.examination.compiling import said_on
     from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.runtime.watching import EvaluationStopped, stopped_at_once
 
@@ -79,7 +80,7 @@ def write_film(target: Path, draw: Callable[[], int], screen: Screen) -> int | N
         raise ConfigError(f"--output {target}: is a link; name the file itself")
     with stop_on_signals(needs_reader=False) as stop:
         try:
-            with stopped_at_once(stop):
+            with stopped_at_once(stop), said_on(screen):
                 return draw()
         except EvaluationStopped:
             screen.print("the film was stopped, and nothing is written")
@@ -97,13 +98,17 @@ def _config_of(run: str | None) -> RunConfig:
         return found.run.config
 
 
-def with_pygame(show: Callable[[], None]) -> None:
-    """Call ``show``; ConfigError, with what to install, where it wants pygame-ce and there is none."""
+def with_pygame(show: Callable[[], None], screen: Screen) -> None:
+    """Call ``show``, and say when kernels are compiled; ConfigError, with what to install, where it wants pygame-ce and
+    there is none.
+    """
     from gymnasium.error import DependencyNotInstalled
 
     from robonav_ray.config.load import ConfigError
+    from robonav_ray.runtime.examination.compiling import said_on
 
     try:
-        show()
+        with said_on(screen):
+            show()
     except DependencyNotInstalled as error:
         raise ConfigError(str(error)) from None

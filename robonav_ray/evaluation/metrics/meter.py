@@ -14,6 +14,9 @@ from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels.kernel import FAR
 from robonav_ray.worlds.vector_env import find_own
 
+METER_VERSION = 1
+"""Of what the columns mean: raised with every change of one, so that cells of an exam that were measured before are
+played again and never stand beside new ones."""
 LOOK_TENTHS_S = tuple(round(10 * mk.LOOK_BACK_S * k / (mk.NUM_LOOKS - 1)) for k in range(mk.NUM_LOOKS))
 """The moments of the way into a failure that are kept: tenths of a second before its end (0, 5, 10, 15, 20)."""
 STEP_COLUMNS = (

@@ -1,4 +1,8 @@
-"""Cells in several processes side by side, on the cores of this machine; no Ray."""
+"""Cells in several processes side by side, on the cores of this machine; no Ray.
+
+What two processes need at the same time both would compile. So one begins alone, and the next kind of entrant begins
+when each that has begun has made a step; meanwhile the others play what is compiled.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from robonav_ray.errors import PartLostError, UserError
+from robonav_ray.evaluation.entrants import PlannerEntrant
 from robonav_ray.evaluation.exam import ExamPlan
 from robonav_ray.evaluation.exam_table import Cell
 from robonav_ray.evaluation.find_entrants import LoadForeign
 from robonav_ray.evaluation.kept_cells import KeptCells
+from robonav_ray.runtime.examination.compiling import Compiling
 from robonav_ray.runtime.examination.order import ExamOrder
 from robonav_ray.runtime.examination.watch import ExamWatch
 from robonav_ray.runtime.examination.worker import serve
@@ -81,10 +87,9 @@ def play_beside(
         PartLostError: When a process ends before it is told to.
     """
     told: queue.Queue[tuple[int, Any]] = queue.Queue()
-    left = list(reversed(cells))
+    turns, idle = _Turns(plan, cells), list[_Worker]()
     with _ended([_Worker(i, foreign, order, kept.folder, told) for i in range(num_processes)]) as workers:
-        busy = len(workers)
-        while busy:
+        while turns.left or any(worker.cell is not None for worker in workers):
             watch.tell()
             try:
                 number, words = told.get(timeout=_LOOK_S)
@@ -97,14 +102,46 @@ def play_beside(
                 )
             if "refused" in words:
                 raise UserError(words["refused"])
-            if worker.cell is not None:
+            if "compiling" in words:
+                watch.tell_compiling(Compiling(*words["compiling"]))
+            if worker.cell is not None and "done" in words:
+                turns.note_step(worker.cell)
                 watch.note(worker.cell, words["done"], words["steps"])
             if words.get("kept") or words.get("ready"):
-                worker.cell = left.pop() if left else None
-                if worker.cell is None:
-                    busy -= 1
-                else:
-                    worker.say(json.dumps([*worker.cell, plan.key(worker.cell)]))
+                worker.cell = None
+                idle.append(worker)
+            while idle and (cell := turns.take()) is not None:
+                worker = idle.pop(0)
+                worker.cell = cell
+                worker.say(json.dumps([*cell, plan.key(cell)]))
+
+
+class _Turns:
+    """Which cell is next, so that no two processes compile the same."""
+
+    def __init__(self, plan: ExamPlan, cells: Sequence[Cell]) -> None:
+        """``cells`` are taken in their order, but for those that wait for the first step of another."""
+        self._plan, self.left = plan, list(cells)
+        self._begun, self._stepped = set[str](), set[str]()
+
+    def take(self) -> Cell | None:
+        """Return the next cell, which is begun then; None while all that are left wait."""
+        for cell in self.left:
+            kind = self._kind(cell)
+            if kind in self._stepped or self._begun <= self._stepped:
+                self._begun.add(kind)
+                self.left.remove(cell)
+                return cell
+        return None
+
+    def note_step(self, cell: Cell) -> None:
+        """Take in that a cell has made a step, or more."""
+        self._stepped.add(self._kind(cell))
+
+    def _kind(self, cell: Cell) -> str:
+        """Return what stands for the kernels that an entrant brings along; all need those of the worlds."""
+        entrant = self._plan.entrants[cell[0]]
+        return entrant.name.partition(":")[0] if isinstance(entrant, PlannerEntrant) else ""
 
 
 @contextlib.contextmanager

@@ -89,11 +89,15 @@ def examine(
     with kept.locked():
         cells = kept.open_cells(plan)
         _say_what(plan, cells, out, screen)
+        if num := kept.num_outdated(plan):
+            screen.print(
+                f"{_counted(num, 'cell')} there {'was' if num == 1 else 'were'} measured by another version of "
+                "robonav_ray, whose metrics mean something else: played again"
+            )
         if cells:
             with stopping() as stop, EvaluationWatch(screen, stop) as bars:
-                watch = ExamWatch(
-                    plan, cells, bars.begin("playing", sum(plan.seats[cell].num_episodes for cell in cells))
-                )
+                told = bars.begin("playing", sum(plan.seats[cell].num_episodes for cell in cells))
+                watch = ExamWatch(plan, cells, told, bars.tell_compiling)
                 _play(plan, cells, kept, watch, order, stop, foreign, where)
         table = with_own_metrics(kept.table(plan, _provenance(order, command)), own)
         table.save(out)

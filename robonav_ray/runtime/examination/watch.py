@@ -7,16 +7,26 @@ from collections.abc import Callable, Sequence
 from robonav_ray.evaluation.episodes import EvaluationProgress
 from robonav_ray.evaluation.exam import ExamPlan
 from robonav_ray.evaluation.exam_table import Cell
+from robonav_ray.runtime.examination.compiling import Compiling
 
 
 class ExamWatch:
     """Adds up what the cells under way have done, and tells it."""
 
-    def __init__(self, plan: ExamPlan, cells: Sequence[Cell], told: Callable[[EvaluationProgress], None]) -> None:
-        """Watch ``cells``; ``told`` is given the sums, and may raise to end the exam."""
+    def __init__(
+        self,
+        plan: ExamPlan,
+        cells: Sequence[Cell],
+        told: Callable[[EvaluationProgress], None],
+        compiling: Callable[[Compiling], None],
+    ) -> None:
+        """Watch ``cells``; ``told`` is given the sums, and may raise to end the exam; ``compiling`` the kernels that a
+        process beside compiles.
+        """
         self._size = {cell: plan.seats[cell].num_episodes for cell in cells}
         self._done: dict[Cell, tuple[int, int]] = {}
         self._told = told
+        self.tell_compiling = compiling
 
     @property
     def num_episodes(self) -> int:

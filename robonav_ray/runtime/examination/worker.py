@@ -3,7 +3,8 @@
 ::
 
     in   the order, the folder            out  {"ready": true}
-         [entrant, scenario, key]              {"done": episodes, "steps": env steps} ... {"kept": true}, or
+         [entrant, scenario, key]              {"compiling": [kernel, number done]} ... while it compiles
+                                               {"done": episodes, "steps": env steps} ... {"kept": true}, or
          {"refused": why}
 """
 
@@ -23,6 +24,7 @@ from robonav_ray.evaluation.exam import ExamPlan, play
 from robonav_ray.evaluation.exam_table import Cell
 from robonav_ray.evaluation.find_entrants import LoadForeign
 from robonav_ray.evaluation.kept_cells import KeptCells
+from robonav_ray.runtime.examination.compiling import Compiling, watch_compiling
 from robonav_ray.runtime.examination.order import ExamOrder
 from robonav_ray.runtime.watching import EvaluationStopped
 
@@ -57,14 +59,18 @@ def serve(foreign: LoadForeign) -> None:
 
 
 def _play(plan: ExamPlan, cell: Cell, kept: KeptCells, tell: Any) -> None:
-    last = time.monotonic()
+    last = 0.0
 
     def show(progress: EvaluationProgress) -> None:
         nonlocal last
-        if time.monotonic() - last >= TELL_S:
+        if time.monotonic() - last >= TELL_S:  # at once after the first step: all that it needs is compiled
             last = time.monotonic()
             tell(done=progress.num_done, steps=progress.num_steps)
 
-    played = play(plan.entrants[cell[0]], plan.seats[cell], show)
+    def say(now: Compiling) -> None:
+        tell(compiling=now)
+
+    with watch_compiling(say):
+        played = play(plan.entrants[cell[0]], plan.seats[cell], show)
     kept.write(plan, cell, played)
     tell(done=played.episodes.num_episodes, steps=int(played.episodes.length.sum()), kept=True)

@@ -8,9 +8,11 @@ import signal
 import threading
 import time
 
+import numba
 import pytest
 
 from robonav_ray.evaluation.episodes import EvaluationProgress
+from robonav_ray.runtime.examination.compiling import Compiling, said_on, watch_compiling
 from robonav_ray.runtime.signals import StopRequest, stop_on_signals
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch, stopped_at_once
 from robonav_ray.screen import Screen
@@ -103,3 +105,31 @@ def test_a_request_ends_it_at_the_next_step() -> None:
         stop.signal_name = "SIGTERM"
         with pytest.raises(EvaluationStopped):
             show(EvaluationProgress(0, 10, 2))
+
+
+def test_kernels_that_are_compiled_are_told_of_until_a_step_is_made() -> None:
+    out, clock = io.StringIO(), [0.0]
+    with EvaluationWatch(Screen(file=out, soft_wrap=True, force_terminal=False), None, lambda: clock[0]) as watch:
+        show = watch.begin("playing", 10)
+        for now in (0.0, 5.0, 11.0, 12.0, 22.0):
+            clock[0] = now
+            watch.tell_compiling(Compiling("planners/dwa: choose", int(now)))
+            show(EvaluationProgress(0, 10, 0))
+        clock[0] = 33.0
+        show(EvaluationProgress(0, 10, 100))
+    compiling = "compiling kernels, once for this installation (planners/dwa: choose"
+    assert out.getvalue().splitlines() == [
+        f"{compiling})", f"{compiling}, 11 done)", f"{compiling}, 22 done)",
+        "playing: 0 of 10 episodes, 100 env steps, 33 s",
+    ]  # fmt: skip
+
+
+def test_a_kernel_is_told_of_when_it_is_compiled_and_what_was_kept_is_not() -> None:
+    inner = numba.njit(lambda x: x + 1)
+    outer, told, out = numba.njit(lambda x: inner(x) * 2), list[Compiling](), io.StringIO()
+    with watch_compiling(told.append), said_on(Screen(file=out, soft_wrap=True, force_terminal=False)):
+        assert outer(3) == 8
+        assert outer(4) == 10
+    assert {now.kernel for now in told} == {f"{__name__.replace('.', '/')}: <lambda>"}
+    assert [now.num_done for now in told] == [0, 0, 1, 2]
+    assert out.getvalue().count("compiling kernels") == 1

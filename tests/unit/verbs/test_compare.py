@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import robonav_ray
+from robonav_ray.evaluation.metrics.meter import METER_VERSION
 from robonav_ray.runtime.examination import here
 from tests.conftest import Robonav
 
@@ -51,6 +52,18 @@ def test_it_plays_keeps_and_goes_on(robonav, monkeypatch: pytest.MonkeyPatch, tm
     table = robonav_ray.compare("go_to_goal", "random", suite="tiny.yaml", out="exam", local=True, quiet=True)
     assert [one.name for one in table.entrants] == ["go_to_goal", "random"], "a changed command plays what is missing"
     assert len(list((tmp_path / "exam/cells").iterdir())) == 6
+
+    for number, path in enumerate(sorted((tmp_path / "exam/cells").glob("*/exam.json"))):
+        document = json.loads(path.read_text())
+        assert document["provenance"] == {"meter": METER_VERSION}
+        document["provenance"] = {} if number % 2 else {"meter": METER_VERSION - 1}  # {}: of an earlier commit
+        path.write_text(json.dumps(document))
+    code, out, _ = robonav(*words)
+    assert code == 0
+    assert "another version of robonav_ray, whose metrics mean something else: played again" in out
+    assert "exam; " in out, "cells that tell no version are read"
+    code, out, _ = robonav(*words)
+    assert "0 cells to play into exam; 4 cells are there already" in out
 
     for path in (tmp_path / "exam/cells").glob("*/episodes.parquet"):
         path.write_bytes(b"")
