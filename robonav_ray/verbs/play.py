@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from robonav_ray.runs.task import Task
 
 app = typer.Typer()
-_OF_A_CASE = ("run", "output", "seed", "case", "exam", "trust", "json")
+_OF_A_CASE = ("runs", "output", "window", "seed", "case", "exam", "trust", "json")
 
 
 @app.command(epilog="Example: `robonav play runs/curriculum-20261122-181500 --stage full_challenge --output robot.gif`")
 def play(
     ctx: typer.Context,
-    run: Annotated[
-        str | None,
+    runs: Annotated[
+        list[str] | None,
         typer.Argument(
+            metavar="[RUN]...",
             help="A run directory or one of its checkpoints, the URI of either, or NAME@champion; may be left out with "
-            "--planner."
+            "--planner.",
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="GIF to write (default: play.gif in the run directory).")] = None,
@@ -43,7 +44,8 @@ def play(
     case: Annotated[
         str | None,
         typer.Option(
-            help="Just one episode, as `robonav compare` plays it: SUITE:SCENARIO:INDEX; RUN is any entrant then."
+            help="Just one episode, as `robonav compare` plays it: SUITE:SCENARIO:INDEX; RUN is any entrant then, and "
+            "with several each has its film."
         ),
     ] = None,
     exam: Annotated[
@@ -72,7 +74,11 @@ def play(
             name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
         ]
         ignored = [f"--{name}" for name in given if name not in _OF_A_CASE]
-        raise typer.Exit(play_case(case, run, output, exam, seed if "seed" in given else None, trust, ignored, json))
+        given_seed = seed if "seed" in given else None
+        raise typer.Exit(play_case(case, runs or [], output, window, exam, given_seed, trust, ignored, json))
+    if runs and len(runs) > 1:
+        raise ConfigError(f"{runs[1]}: one run is played at a time; several go with --case, which films each")
+    run = runs[0] if runs else None
     if exam is not None or trust:
         raise ConfigError(f"{'--exam' if exam is not None else '--trust'} goes with --case only; leave it out")
     if window and json:
@@ -102,7 +108,7 @@ def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed
         raise ConfigError(f"--window: shows our own worlds only, not env.id={task.env_id!r}; leave it away for a GIF")
     if output is not None:
         raise ConfigError("--output goes with a GIF; leave it away together with --window")
-    with_pygame(lambda: show_window(policy, config, task, stage=number, seed=seed))
+    with_pygame(lambda: show_window(policy, config, task, stage=number, seed=seed), screen_beside(False))
 
 
 def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: int, seed: int, json: bool) -> int:

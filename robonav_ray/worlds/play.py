@@ -119,6 +119,17 @@ def show_world(
     return begun
 
 
+def show_frames(frames: Iterator[np.ndarray], *, fps: float, title: str) -> None:
+    """Show pictures (H, W, 3) uint8, one at least, in a window, with the keys of ``play_window``, until they end or the
+    user has enough. DependencyNotInstalled as there.
+    """
+    window = Window(f"{title}   (space: pause, q: quit)")
+    try:
+        _show_episode(window, frames, fps)
+    finally:
+        window.close()
+
+
 def single_world(env: EnvConfig | WorldLike, levels: LevelsLike, level: int, seed: int, gamma: float) -> BatchedWorlds:
     """Return world 0 under ``seed``, which begins its next episode under ``level``."""
     world = as_world(env)

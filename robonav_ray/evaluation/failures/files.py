@@ -6,6 +6,7 @@
     failures.json                 clusters: entrant, name, number, typical case
     failures.html                 up to 200 of them, replayed in a browser
     failures.gif                  the eight worst of the entrant that was named first and has any
+    failures/ENTRANT.gif          those of each other one that has any, by its number from 1
     failures/ENTRANT-CLUSTER.png  the last 2 s of each typical case; both numbers from 1
 """
 
@@ -90,13 +91,16 @@ def write_failures(
     if not len(told.failures):
         return []
     worst = worst_of(told)
-    found = _replayed(told, chosen(told, worst), entrants, seats, say)
+    everyones = [i for own in worst.values() for i in own]
+    found = _replayed(told, chosen(told, everyones), entrants, seats, say)
     if not found:
         return write_rows(folder, told)
     page = folder / FAILURES_HTML
-    shown = [_shown(told, i, found[i], i in worst) for i in found]
+    shown = [_shown(told, i, found[i], i in everyones) for i in found]
     write_page(page, f"How episodes fail: {', '.join(sorted({facts.suite for facts in table.scenarios}))}", shown)
-    written = [page, *_pictures(folder, told, found), *_film(folder, told, found, worst)]
+    films = [folder / FAILURES_GIF, *(folder / PICTURES / f"{entrant + 1}.gif" for entrant in list(worst)[1:])]
+    filmed = [film for film, own in zip(films, worst.values(), strict=True) if _film(film, told, found, own)]
+    written = [page, *_pictures(folder, told, found), *filmed]
     return [*write_rows(folder, told), *written]
 
 
@@ -158,17 +162,15 @@ def write_rows(folder: Path, told: Told) -> list[Path]:
     return [folder / FAILURES_CSV, folder / FAILURES_JSON]
 
 
-def worst_of(told: Told) -> list[int]:
-    """Return the worst failures of the first entrant that has any.
+def worst_of(told: Told) -> dict[int, list[int]]:
+    """Return the worst failures of each entrant that has any, by its number.
 
     They are those of the hardest impact, and of those without one the ones farthest from the last goal.
     """
     failures = told.failures
-    own = np.flatnonzero(failures.of("entrant") == failures.of("entrant").min())
-    left = np.nan_to_num(failures.of("remaining_m"))
-    impact = failures.impact
-    order = sorted(own.tolist(), key=lambda i: (-impact[i], -left[i], i))
-    return order[:NUM_WORST]
+    entrant, left, impact = failures.of("entrant"), np.nan_to_num(failures.of("remaining_m")), failures.impact
+    order = sorted(range(len(failures)), key=lambda i: (-impact[i], -left[i], i))
+    return {int(e): [i for i in order if entrant[i] == e][:NUM_WORST] for e in np.unique(entrant)}
 
 
 def chosen(told: Told, worst: list[int]) -> list[int]:
@@ -258,13 +260,11 @@ def _pictures(folder: Path, told: Told, found: Mapping[int, Recording]) -> list[
     return written
 
 
-def _film(folder: Path, told: Told, found: Mapping[int, Recording], worst: list[int]) -> list[Path]:
+def _film(path: Path, told: Told, found: Mapping[int, Recording], worst: list[int]) -> bool:
+    """Film those of ``worst`` that could be replayed; return whether there are any."""
     there = [i for i in worst if i in found]
     steps = {found[i].dt_s for i in there}
     there = [i for i in there if found[i].dt_s == max(steps)]  # one film has one pace
-    if not there:
-        return []
-    film_worst(
-        folder / FAILURES_GIF, [found[i] for i in there], [str(int(told.failures.at("world", i))) for i in there]
-    )
-    return [folder / FAILURES_GIF]
+    if there:
+        film_worst(path, [found[i] for i in there], [str(int(told.failures.at("world", i))) for i in there])
+    return bool(there)

@@ -10,13 +10,14 @@ import numpy as np
 from robonav_ray.evaluation.failures.replays import Recording
 from robonav_ray.worlds.pictures.film import contact_sheet, save_gif
 from robonav_ray.worlds.pictures.render import SceneRenderer, Trail
+from robonav_ray.worlds.play import show_frames
 
 NUM_WORST = 8
 FILM_S, HOLD_S = 5.0, 1.2
 """What is shown of each episode, and how long its last picture stays."""
 MOMENTS_S = (2.0, 1.0, 0.0)
 """Before the end."""
-_PANEL_PX, _PICTURE_PX, _FILM_PX, _COLUMNS = 256, 300, 480, 4
+_PANEL_PX, _PICTURE_PX, _FILM_PX, _WINDOW_PX, _COLUMNS = 256, 300, 480, 720, 4
 
 
 def film_worst(path: Path, recordings: Sequence[Recording], titles: Sequence[str]) -> int:
@@ -52,18 +53,27 @@ def _ending(recording: Recording, title: str) -> Iterator[np.ndarray]:
 
 def film_recording(path: Path, recording: Recording, title: str) -> int:
     """Write a whole episode as a GIF; return how many pictures it has."""
-    renderer, trail = SceneRenderer(_FILM_PX, title, max_steps=recording.max_steps), Trail()
 
     def frames() -> Iterator[np.ndarray]:
         frame = np.zeros(0, np.uint8)
-        for scene in recording.scenes:
-            trail.add(scene)
-            frame = renderer.render(scene, trail)
+        for frame in _whole(recording, title, _FILM_PX):
             yield frame
         for _ in range(round(HOLD_S / recording.dt_s)):
             yield frame
 
     return save_gif(frames(), path, fps=min(50.0, round(1 / recording.dt_s)))
+
+
+def show_recording(recording: Recording, title: str) -> None:
+    """Show a whole episode in a window, in real time; DependencyNotInstalled without pygame-ce."""
+    show_frames(_whole(recording, title, _WINDOW_PX), fps=1 / recording.dt_s, title=title)
+
+
+def _whole(recording: Recording, title: str, size_px: int) -> Iterator[np.ndarray]:
+    renderer, trail = SceneRenderer(size_px, title, max_steps=recording.max_steps), Trail()
+    for scene in recording.scenes:
+        trail.add(scene)
+        yield renderer.render(scene, trail)
 
 
 def moments(recording: Recording) -> np.ndarray:

@@ -60,11 +60,18 @@ class Replayed:
 def replay_case(
     case: Case, who: str, *, foreign: LoadForeign, exam: Path | None = None, seed: int | None = None
 ) -> Replayed:
-    """Play one episode as an exam plays it, bit for bit.
+    """As ``replay_cases``, for one entrant."""
+    return replay_cases(case, [who], foreign=foreign, exam=exam, seed=seed)[0]
+
+
+def replay_cases(
+    case: Case, whos: Sequence[str], *, foreign: LoadForeign, exam: Path | None = None, seed: int | None = None
+) -> list[Replayed]:
+    """Have each entrant play one episode as an exam plays it, bit for bit.
 
     Args:
         case: Which.
-        who: An entrant; with ``exam`` also by the name that it has there.
+        whos: Entrants; with ``exam`` also by the names that they have there.
         foreign: Opens other libraries' policies.
         exam: Folder of an exam: its scenarios, and the sensor and body that its entrants had, are taken, and what comes
             out is held against it.
@@ -76,15 +83,19 @@ def replay_case(
     table = None if exam is None else ExamTable.load(exam)
     suites = [load_suite(Path(case.suite))] if table is None else _suites_of(table)
     scenario = _scenario(case, suites, seed)
-    entrant, number = _entrant(who, table, foreign)
-    seat = seat_of(entrant, scenario)
-    if isinstance(seat, str):
-        raise ConfigError(f"{entrant.facts.name}: cannot play {case.scenario}: {seat}")
-    if case.index >= seat.num_episodes:
-        raise ConfigError(f"--case {case}: {entrant.facts.name} plays the worlds 0 to {seat.num_episodes - 1} of it")
-    (recording,) = replay_cell(entrant, seat, [case.index])
-    is_told = table is not None and number is not None and _hold_against(table, number, case, seat, recording)
-    return Replayed(case, entrant.facts.name, recording, is_told)
+    found = list[Replayed]()
+    for entrant, number in _entrants(whos, table, foreign):
+        seat = seat_of(entrant, scenario)
+        if isinstance(seat, str):
+            raise ConfigError(f"{entrant.facts.name}: cannot play {case.scenario}: {seat}")
+        if case.index >= seat.num_episodes:
+            raise ConfigError(
+                f"--case {case}: {entrant.facts.name} plays the worlds 0 to {seat.num_episodes - 1} of it"
+            )
+        (recording,) = replay_cell(entrant, seat, [case.index])
+        is_told = table is not None and number is not None and _hold_against(table, number, case, seat, recording)
+        found.append(Replayed(case, entrant.facts.name, recording, is_told))
+    return found
 
 
 def _suites_of(table: ExamTable) -> list[Suite]:
@@ -116,10 +127,14 @@ def _scenario(case: Case, suites: Sequence[Suite], seed: int | None) -> Scenario
     return found if seed is None else found.model_copy(update={"seed": seed})
 
 
-def _entrant(who: str, table: ExamTable | None, foreign: LoadForeign) -> tuple[Entrant, int | None]:
-    """Return the entrant, and its number in the exam."""
+def _entrants(whos: Sequence[str], table: ExamTable | None, foreign: LoadForeign) -> list[tuple[Entrant, int | None]]:
+    """Return the entrants, each with its number in the exam."""
     if table is None:
-        return find_entrants([who], foreign=foreign)[-1], None
+        return [(entrant, None) for entrant in find_entrants(whos, foreign=foreign)]
+    return [_entrant(who, table, foreign) for who in whos]
+
+
+def _entrant(who: str, table: ExamTable, foreign: LoadForeign) -> tuple[Entrant, int]:
     names = {word: e for e, facts in enumerate(table.entrants) for word in (facts.source, facts.name)}
     number = names.get(who)
     if number is None:

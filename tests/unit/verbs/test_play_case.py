@@ -56,6 +56,25 @@ def test_a_case_is_the_episode_of_the_exam(robonav, tmp_path: Path):
     assert "in the exam and with" in " ".join(err.split())
 
 
+def test_several_have_a_film_each_and_a_window_shows_them(robonav, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    films = "robonav_ray.evaluation.failures.films"
+    monkeypatch.setattr(f"{films}.film_recording", lambda path, recording, title: path.write_bytes(b"GIF"))
+    code, out, err = robonav("play", "--case", "tiny.yaml:easy:3", "go_to_goal", "random", "--json")
+    assert code == 0, err
+    cases = json.loads(out)["cases"]
+    names = ["go_to_goal", "random"]
+    assert [case["written"] for case in cases] == [[f"case-tiny-easy-3-{name}.gif"] for name in names]
+    assert all((tmp_path / case["written"][0]).read_bytes()[:3] == b"GIF" for case in cases)
+    shown: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        f"{films}.show_frames",
+        lambda frames, *, fps, title: shown.append((title, sum(1 for _ in frames))),
+    )
+    code, _, err = robonav("play", "--case", "tiny.yaml:easy:3", "go_to_goal", "random", "--window")
+    assert code == 0, err
+    assert shown == [(f"easy 3, {case['entrant']}", case["steps"] + 1) for case in cases[:2]]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -69,7 +88,10 @@ def test_a_case_is_the_episode_of_the_exam(robonav, tmp_path: Path):
         (("--case", "tiny.yaml:easy:1", "orka"), "did you mean 'orca'?"),
         (("--case", "tiny.yaml:easy:1"), "name who plays it too"),
         (("--case", "tiny.yaml:easy:1", "--planner", "orca"), "--planner does not go with --case"),
-        (("--case", "tiny.yaml:easy:1", "orca", "--window"), "--window does not go with --case"),
+        (("--case", "tiny.yaml:easy:1", "orca", "--window", "--json"), "--json goes with a GIF"),
+        (("--case", "tiny.yaml:easy:1", "orca", "--window", "--output", "x.gif"), "--output goes with a GIF"),
+        (("--case", "tiny.yaml:easy:1", "orca", "dwa", "--output", "x.gif"), "2 entrants have one each"),
+        (("runs/a", "runs/b"), "one run is played at a time"),
         (("--case", "tiny.yaml:easy:1", "orca", "--episodes", "3"), "--episodes does not go with --case"),
         (("--case", "tiny.yaml:easy:1", "orca", "--exam", "gone"), "holds no exam.json"),
         (("--case", "tiny.yaml:easy:1", "orca", "--output", "gone.gif/x/y.gif"), ""),
