@@ -1,4 +1,6 @@
-"""Several claims at once: Holm's adjustment, and equivalence within a margin (two one-sided tests)."""
+"""Several claims at once: Holm's adjustment, the false discovery rate, and equivalence within a margin (two one-sided
+tests).
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,13 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted
+
+
+def false_discovery(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return p adjusted so that of what is called a difference a share of alpha is none (Benjamini & Hochberg 1995,
+    scipy), for tables that are explored; (K,) float64.
+    """
+    return np.asarray(stats.false_discovery_control(np.asarray(p, np.float64))) if len(p) else np.zeros(0)
 
 
 def equal_means_p(value: float, error: float, df: float, margin: float) -> float:

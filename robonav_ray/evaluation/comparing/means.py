@@ -71,12 +71,24 @@ def paired_bootstrap(
     is exact where one of them is near 0 or 1.
     """
     gap = _finite(np.asarray(first, np.float64) - np.asarray(second, np.float64))
-    if len(gap) < 2:
-        raise ValueError(f"a paired bootstrap takes at least two worlds that tell both values, not {len(gap)}")
-    means = np.array([gap[rng.integers(0, len(gap), len(gap))].mean() for _ in range(num_resamples)])
-    tail = expanded_tail(len(gap) - 1.0, (len(gap) - 1.0) / len(gap), confidence)
-    low, high = np.quantile(means, [tail, 1.0 - tail])
-    return Interval(float(gap.mean()), float(low), float(high))
+    return paired_bootstraps(gap[:, None], rng, confidence, num_resamples)[0]
+
+
+def paired_bootstraps(
+    gaps: np.ndarray, rng: np.random.Generator, confidence: float = 0.95, num_resamples: int = 2000
+) -> list[Interval]:
+    """As ``paired_bootstrap``, of K differences on the same worlds at once, (W, K) finite: worlds are drawn once for
+    all.
+    """
+    count = len(gaps)
+    if count < 2:
+        raise ValueError(f"a paired bootstrap takes at least two worlds that tell both values, not {count}")
+    means = np.stack(
+        [np.bincount(rng.integers(0, count, count), minlength=count) @ gaps / count for _ in range(num_resamples)]
+    )
+    tail = expanded_tail(count - 1.0, (count - 1.0) / count, confidence)
+    bounds = np.quantile(means, [tail, 1.0 - tail], axis=0)
+    return [Interval(float(middle), *map(float, two)) for middle, two in zip(gaps.mean(0), bounds.T, strict=True)]
 
 
 def expanded_tail(df: float, variance_ratio: float, confidence: float) -> float:
@@ -114,6 +126,23 @@ def welch_anova(*samples: np.ndarray, confidence: float = 0.95) -> Anova:
     pairs = stats.tukey_hsd(*known, equal_var=False)
     bounds = pairs.confidence_interval(confidence)
     return Anova(float(overall.statistic), float(overall.pvalue), pairs.pvalue, bounds.low, bounds.high)
+
+
+def welch_f(*samples: np.ndarray) -> tuple[float, float]:
+    """Return statistic and p of Welch's ANOVA alone, of K samples of at least two finite values each."""
+    found = stats.f_oneway(*map(_finite, samples), equal_var=False)
+    return float(found.statistic), float(found.pvalue)
+
+
+def games_howell_p(first: np.ndarray, second: np.ndarray, num_samples: int) -> float:
+    """Return p of one pair among ``num_samples`` samples, as ``welch_anova`` has it for all; 1 without any spread and
+    difference.
+    """
+    tested = welch_t(first, second)
+    error = (tested.high - tested.value) / float(stats.t.ppf(0.975, tested.df))
+    if not error:
+        return float(tested.value == 0.0)
+    return float(stats.studentized_range.sf(abs(tested.value) / error * 2.0**0.5, num_samples, tested.df))
 
 
 class RankTest(NamedTuple):

@@ -21,6 +21,7 @@ from robonav_ray.evaluation.comparing.seeds import (
 )
 from robonav_ray.evaluation.comparing.verdict import Comparison, Verdict
 from robonav_ray.evaluation.exam_report.figures import profile_lines
+from robonav_ray.evaluation.exam_report.metric_tests import metric_tests_section
 from robonav_ray.evaluation.exam_report.metrics import DASH
 from robonav_ray.evaluation.exam_report.outcomes import percent
 from robonav_ray.evaluation.exam_report.view import Contestant, ExamView
@@ -35,7 +36,9 @@ def statistics_section(view: ExamView) -> Section:
         blocks: list[Block] = [_power_table(view, comparisons)]
         if together := _together(view):
             blocks.insert(0, together)
-        parts.append(Section("What could have been found", tuple(blocks)))
+        parts.append(Section("Power: what could have been found", tuple(blocks)))
+        if tests := metric_tests_section(view):
+            parts.append(tests)
     parts.append(Section("Noise: each entrant against itself", (_noise_table(view),)))
     if seeds := _seeds(view):
         parts.append(Section("Training seeds", tuple(seeds)))
@@ -105,16 +108,19 @@ def _power_table(view: ExamView, comparisons: Sequence[Comparison]) -> Table:
         equal = DASH if c.needed_equal is None else words.counted(c.needed_equal)
         least = DASH if not math.isfinite(c.least_difference) else words.signed_value(c, c.least_difference).lstrip("+")
         seen = words.signed_value(c, c.difference.value).lstrip("+" + words.MINUS)
-        rows.append((f"{c.first}, {c.second}", seen, least, Cell(needed, strong=is_open), Cell(equal, strong=is_open)))
+        shown = words.p_text(c.p_equal_adjusted).removeprefix("p = ").removeprefix("p ")
+        rows.append(
+            (f"{c.first}, {c.second}", seen, least, Cell(needed, strong=is_open), shown, Cell(equal, strong=is_open))
+        )
     return Table(
         "power",
         "What each comparison could find, at the level of the whole family: the difference that was seen, the least "
-        "that would have been found with a probability of 80%, how much the one that was seen takes, and how many "
-        "worlds would show the two to be equal within the margin, were there no difference. Bold where the verdict "
-        "is still open.",
-        ("pair", "seen", "least", "to find the one seen", "to show equality"),
+        "that would have been found with a probability of 80%, and how much the one that was seen takes; p of two "
+        "one-sided tests (TOST), below .05 where the two are shown to be equal within the margin, and how many worlds "
+        "would show that, were there no difference. Bold where the verdict is still open.",
+        ("pair", "seen", "least", "to find the one seen", "p, equal", "to show equality"),
         tuple(rows),
-        "lrrrr",
+        "lrrrrr",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -273,7 +274,15 @@ def _counts_table(comparisons: Sequence[Comparison]) -> Table:
             for x in (odds.low, odds.value, odds.high)
         )
         rows.append((c.first, c.second, *(f"{n:,}" for n in c.pairs), value, f"{low}{DASH}{high}"))
-        records.append({"first": c.first, "second": c.second, **c.pairs._asdict(), "odds_ratio": odds.value})
+        bounds = {"odds_ratio": odds.value, "odds_low": odds.low, "odds_high": odds.high}
+        records.append(
+            {
+                "first": c.first,
+                "second": c.second,
+                **c.pairs._asdict(),
+                **{name: bound if math.isfinite(bound) else None for name, bound in bounds.items()},
+            }
+        )
     return Table(
         "worlds",
         "World by world, for pairs of single policies: in how many worlds both succeed, just one of them, or "

@@ -96,9 +96,10 @@ class ExamView:
         outcome = table.columns["outcome"]
         self.tells_success = bool(((outcome != Outcome.NONE) & (outcome != Outcome.CUT_OFF)).any())
         self.metric = SUCCESS if self.tells_success else RETURN
-        self._primary = (
+        self.primary = (
             outcome == Outcome.SUCCESS if self.tells_success else table.columns["total_return"].astype(np.float64)
         )
+        """The verdict's metric (rows,) of every episode: bool success, or the return."""
 
     def rng(self) -> np.random.Generator:
         """Return a generator for resampling, the same each time: the report is a function of the table."""
@@ -141,7 +142,7 @@ class ExamView:
 
     def values_of(self, entrant: int, scenario: int) -> np.ndarray:
         """Return the verdict's metric (W,) of one policy."""
-        return self._primary[self._rows[entrant, scenario]]
+        return self.primary[self._rows[entrant, scenario]]
 
     def estimate(self, contestant: Contestant, scenarios: Sequence[int]) -> Interval | None:
         """Return the metric over all worlds of ``scenarios`` with its interval; None when one of them was not
@@ -155,8 +156,20 @@ class ExamView:
             return Interval(count / total, *wilson_interval(count, total, self.confidence))
         return mean_over_seeds(values.astype(np.float64), self.rng(), self.confidence)
 
-    def pooled(self, contestants: Sequence[Contestant], scenarios: Sequence[int]) -> list[np.ndarray]:
-        """Return the metric of each contestant on the worlds of ``scenarios`` that all of them played, (S, W).
+    def column(self, metric: str) -> np.ndarray:
+        """Return the numbers (rows,) of a metric for all episodes of the table; NaN where it is not told."""
+        found = np.full(self.table.num_rows, np.nan)
+        for cell, rows in self._rows.items():
+            told = self.metrics(*cell).get(metric)
+            if told is not None:
+                found[rows] = told
+        return found
+
+    def pooled(
+        self, contestants: Sequence[Contestant], scenarios: Sequence[int], column: np.ndarray | None = None
+    ) -> list[np.ndarray]:
+        """Return the metric (the verdict's, or that of a ``column``) of each contestant on the worlds of ``scenarios``
+        that all of them played, (S, W).
 
         A world is one unit: of scenarios that have the same worlds (one stage and seed, as the levels of a disturbance)
         its mean over them is taken, since its episodes are not independent. Rates stay bool where no world is met
@@ -167,13 +180,14 @@ class ExamView:
             if all(self.has(one, s) for one in contestants):
                 facts = self.table.scenarios[s]
                 groups.setdefault((facts.stage, facts.seed), []).append(s)
+        told = self.primary if column is None else column
         parts: list[list[np.ndarray]] = [[] for _ in contestants]
         for group in groups.values():
             for part, rows in zip(parts, self._common_rows(contestants, group), strict=True):
-                values = self._primary[rows]
+                values = told[rows]
                 part.append(values[:, 0] if len(group) == 1 else values.mean(1))
         return [
-            np.concatenate(part, axis=1) if part else np.zeros((one.num_seeds, 0), self._primary.dtype)
+            np.concatenate(part, axis=1) if part else np.zeros((one.num_seeds, 0), told.dtype)
             for one, part in zip(contestants, parts, strict=True)
         ]
 

@@ -7,9 +7,10 @@ import pytest
 from scipy import stats
 
 from robonav_ray.evaluation.comparing import effects, means, power, rates, seeds
-from robonav_ray.evaluation.comparing.family import equal_means_p, equal_rates_p, holm
+from robonav_ray.evaluation.comparing.family import equal_means_p, equal_rates_p, false_discovery, holm
 from robonav_ray.evaluation.comparing.rates import PairedRates
 from robonav_ray.evaluation.comparing.robustness import relative_area
+from robonav_ray.evaluation.statistics import mean
 
 RNG = np.random.default_rng
 
@@ -79,6 +80,11 @@ def test_several_samples_are_compared_by_scipy() -> None:
     found = means.welch_anova(*groups[:2])
     assert found.p == pytest.approx(stats.f_oneway(*groups[:2], equal_var=False).pvalue)
     assert found.pair_p[0, 1] == pytest.approx(stats.tukey_hsd(*groups[:2], equal_var=False).pvalue[0, 1])
+    assert means.welch_f(*groups) == pytest.approx(tuple(stats.f_oneway(*groups, equal_var=False)))
+    three = stats.tukey_hsd(*groups, equal_var=False).pvalue
+    assert means.games_howell_p(groups[2], groups[1], 3) == pytest.approx(three[1, 2], rel=1e-6)
+    assert means.games_howell_p(np.ones(3), np.ones(4), 3) == 1.0
+    assert means.games_howell_p(np.ones(3), np.zeros(4), 3) == 0.0
     rank = means.mann_whitney(groups[0], groups[2])
     assert 2 * rank.superiority - 1 == pytest.approx(effects.cliffs_delta(groups[0], groups[2]))
     assert means.dunnett_p(groups[0], groups[1], groups[2], rng=RNG(0)).shape == (2,)
@@ -98,6 +104,11 @@ def test_effect_sizes_by_hand() -> None:
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+
+
+def test_the_false_discovery_rate_by_hand() -> None:
+    assert false_discovery([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    assert len(false_discovery([])) == 0
 
 
 def test_equivalence_grows_with_what_is_known() -> None:
@@ -178,6 +189,22 @@ def test_one_policy_each_leaves_the_worlds_as_units() -> None:
     assert seeds.difference_over_seeds(first, second) == pytest.approx(means.paired_t(first[0], second[0]))
 
 
+def test_two_seeds_have_the_interval_of_t_with_one_degree_of_freedom() -> None:
+    """12.706 standard errors: half the distance of the two, as their standard error is half of it."""
+    half, noise = 12.7062047 * 0.01, np.tile([0.25, -0.25], 50)
+    two = np.array([[0.82], [0.80]]) + noise  # worlds differ, and no more than the episodes' noise makes of them
+    plain = mean(two.mean(1))
+    assert (plain.value, plain.low, plain.high) == pytest.approx((0.81, 0.81 - half, 0.81 + half))
+    alone = np.array([[0.82], [0.80]]) + np.stack([noise, -noise])
+    spread, found = seeds.spread_of(alone), seeds.mean_over_seeds(alone, RNG(0))
+    assert (spread.df, spread.world_variance) == (pytest.approx(1.0), 0.0)
+    assert (found.value, found.low, found.high) == pytest.approx((0.81, 0.81 - half, 0.81 + half))
+    paired = means.paired_t(two.mean(1), np.zeros(2))
+    assert (paired.df, paired.low, paired.high) == pytest.approx((1.0, 0.81 - half, 0.81 + half))
+    assert paired.p == pytest.approx(2 * stats.t.sf(81.0, 1))
+    assert seeds.spread_of(two).df > 1.0, "what the worlds add has more than the seeds"
+
+
 def test_the_bootstrap_over_seeds_refuses_fewer_than_ten() -> None:
     few = RNG(7).random((9, 50))
     with pytest.raises(ValueError, match="9 seeds"):
@@ -226,3 +253,5 @@ def test_a_paired_bootstrap_is_as_wide_as_t_for_few_worlds() -> None:
     boot = means.paired_bootstrap(gap, np.zeros(25), RNG(0), num_resamples=8000)
     t = means.paired_t(gap, np.zeros(25))
     assert boot.high - boot.low == pytest.approx(t.high - t.low, rel=0.06)
+    both = means.paired_bootstraps(np.stack([gap, 2 * gap], axis=1), RNG(0))
+    assert both[1] == pytest.approx(tuple(2 * x for x in both[0])), "the same worlds for all"

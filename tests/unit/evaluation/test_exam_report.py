@@ -101,13 +101,40 @@ def test_every_part_that_a_reviewer_asks_for_is_there(document: Document) -> Non
     names = {table.name for table in document.tables()}
     assert names >= {
         "leader", "metrics", "scenarios", "missing", "pairs", "worlds", "robustness", "generalisation", "stress",
-        "failures", "hardest", "power", "noise", "seeds", "improvement", "entrants", "worlds_of_scenarios",
+        "failures", "hardest", "power", "noise", "seeds", "improvement", "entrants", "worlds_of_scenarios", "anova",
+        "metric_pairs",
     }  # fmt: skip
     figures = [block for block in document.blocks() if isinstance(block, Figure)]
     assert [figure.name for figure in figures] == ["overall", "outcomes", "robustness_1", "stress_points", "profiles"]
     assert all(
         figure.caption.endswith((".", "?")) and figure.alt and figure.svg.startswith("<svg") for figure in figures
     )
+
+
+def test_each_statistic_has_its_place(document: Document, exam: ExamTable) -> None:
+    """In the section, in a table or in its CSV."""
+    (section,) = [section for section in document.sections if section.title == "Statistics"]
+    text = str(section).lower()
+    for name in (
+        "wilson", "mcnemar", "newcombe", "t on the seeds' means", "bootstrap over seeds and worlds", "paired bootstrap",
+        "welch's anova", "games and howell", "mann and whitney", "false discovery", "hedges' g", "cliff's delta",
+        "cohen's d", "eta and omega squared", "interquartile", "performance profiles", "how probably a training",
+        "holm", "tost", "power", "a against a", "cochran's q",
+    ):  # fmt: skip
+        assert name in text, name
+    tables = {table.name: table for table in document.tables()}
+    assert {"odds_ratio", "odds_low", "odds_high"} <= tables["worlds"].records[0].keys()
+    assert {"p_equal", "needed_equal", "least_difference"} <= tables["pairs"].records[0].keys()
+    groups = {row["metric"]: row for row in tables["anova"].records}
+    assert groups.keys() == {"success", "spl", "time_imputed_s", "min_clearance_m"}
+    assert 0 < groups["spl"]["omega_squared"] < groups["spl"]["eta_squared"] < 1
+    rows = {(row["metric"], row["first"], row["second"]): row for row in tables["metric_pairs"].records}
+    assert len(rows) == 4 * 10, "all pairs of five"
+    row = rows["success", "navigation", "random"]
+    assert row["bootstrap_low"] < row["difference"] < row["bootstrap_high"]
+    assert row["difference"] == pytest.approx(row["mean_first"] - row["mean_second"])
+    assert max(row["p_games_howell"], row["p_mann_whitney"]) < 1e-6 < row["p_mann_whitney_fdr"] or row["hedges_g"] > 0.8
+    assert row["cliffs_delta"] == pytest.approx(2 * row["superiority"] - 1)
 
 
 def test_the_csv_of_metrics_has_each_scenario_with_interval_and_unit(document: Document, exam: ExamTable) -> None:
