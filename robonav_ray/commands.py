@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from robonav_ray.files.manifest import FileEntry
 from robonav_ray.histograms import Histogram
 
@@ -48,13 +50,30 @@ class Described:
 
 
 @dataclass(frozen=True)
+class Networks:
+    """The networks as they are at a step boundary."""
+
+    document: Mapping[str, Any]
+    """Counters, overrides and precision, as a saved learner has them."""
+    arrays: Mapping[str, np.ndarray]
+    """Parameters of the online and the target network under the names of a saved learner; empty but on rank 0."""
+    copied_s: float
+    """Seconds that it took to copy them."""
+
+    @property
+    def learner_step(self) -> int:
+        """Gradient steps behind them."""
+        return int(self.document["counters"]["learner_step"])
+
+
+@dataclass(frozen=True)
 class Refused:
     """It could not be carried out, and has changed nothing."""
 
     reason: str
 
 
-Answer = Done | Standing | Written | Described | Refused | None
+Answer = Done | Standing | Written | Described | Networks | Refused | None
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,11 @@ class Cut(Request[Standing]):
 @dataclass(frozen=True)
 class PollCut(Request[Written | None]):
     """Say what the newest ``Cut`` has written; None while it is being written."""
+
+
+@dataclass(frozen=True)
+class Copy(Request[Networks]):
+    """Hand over a copy of the networks, and go on."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class CheckpointConfig(Section):
     keep: int = Field(default=2, ge=1)
     """Newest checkpoints that are kept."""
     keep_best: bool = True
-    """Whether the checkpoint with the best judgement (``evaluation.interval_s``) is kept besides; it is what
+    """Whether the policy with the best judgement (``evaluation.interval_s``) is kept besides; it is what
     ``evaluate``, ``play`` and others take of the run, unless they are asked for the last."""
     interval_episodes: int | None = Field(default=None, ge=1)
     """Episodes between two numbered checkpoints, which are all kept; None makes none. Each is whole, with the rows of

@@ -4,6 +4,7 @@ nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from robonav_ray.commands import (
     Answer,
     Command,
     Committed,
+    Copy,
     Cut,
     Describe,
     Described,
     Done,
+    Networks,
     PollCut,
     Refused,
     Request,
@@ -80,6 +83,8 @@ class CommandHandler:
                 return self._cut(location)
             case PollCut():
                 return self._poll_cut()
+            case Copy():
+                return self._copy()
             case Resume():
                 self.paused = False
                 return self._standing()
@@ -114,6 +119,16 @@ class CommandHandler:
             raise ValueError("no cut was made since the learner started")
         files = self._writing.poll()
         return None if files is None else Written(tuple(files))
+
+    def _copy(self) -> Networks:
+        began, state = time.perf_counter(), self._state
+        document = {
+            "counters": state.counters(),
+            "overrides": dict(state.overrides),
+            "precision": state.precision.state_dict(),
+        }
+        arrays = state.networks() if self._ranks.rank == 0 else {}
+        return Networks(document, arrays, time.perf_counter() - began)
 
     def _take_over(self, location: str, changes: Mapping[str, Any]) -> Standing:
         check_changeable(changes)

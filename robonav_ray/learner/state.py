@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -27,6 +28,7 @@ from robonav_ray.records import PolicySnapshot
 from robonav_ray.runs.saved_learner import (
     COUNTERS,
     COUNTERS_FILE,
+    NETWORKS,
     TENSORS_FILE,
     check_document,
     check_tensors,
@@ -149,6 +151,11 @@ class LearnerState:
                 f"{directory / COUNTERS_FILE}: is missing the learner's counters; take an older checkpoint"
             )
         self.load_state_dict({**document, "tensors": tensors})
+
+    def networks(self) -> dict[str, np.ndarray]:
+        """Return copies of the parameters of both networks, by their names in ``tensors``."""
+        found = {name: t for name, t in self.tensors().items() if name.startswith(NETWORKS)}
+        return {name: t.detach().to("cpu", copy=True).numpy() for name, t in found.items()}
 
     def snapshot(self) -> PolicySnapshot:
         """Return a copy of the online weights under ``policy_version``."""

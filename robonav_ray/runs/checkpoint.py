@@ -123,16 +123,16 @@ class Checkpoint:
 class CheckpointWriter:
     """Writes one checkpoint aside; ``commit`` makes it real, ``discard`` forgets it."""
 
-    def __init__(self, folder: Path, counters: Counters, storage: str | None = None) -> None:
+    def __init__(self, folder: Path, counters: Counters, storage: str | None = None, name: str | None = None) -> None:
         """Make the directory aside. ``folder`` is ``RUN/checkpoints``, ``storage`` where the run's checkpoints lie
-        besides.
+        besides, ``name`` another one than that of a checkpoint to go on from.
         """
         self._folder = folder
         self.counters = counters
         """Written by ``commit``; may be replaced until then."""
         # Never the same name twice where others may still be writing: in a bucket nothing is renamed.
         unique = "" if storage is None else f"-{time.time_ns():x}"
-        self.final = folder / f"env-{counters.env_steps:012d}{unique}"
+        self.final = folder / (name or f"env-{counters.env_steps:012d}{unique}")
         self.stored_at = None if storage is None else join(storage, self.final.name)
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{ASIDE}{counters.env_steps:012d}-{os.getpid()}-{time.time_ns()}"
@@ -181,10 +181,10 @@ class CheckpointWriter:
         write_file(open_folder(str(self.path)), MANIFEST, _manifest_bytes(created, here, self.stored_at, bool(rows)))
         for directory in {p.parent for p in files.values()} | {self.path}:
             flush_folder(directory)
-        repeat = 0
+        repeat, wanted = 0, self.final.name
         while self.final.exists():  # the same env step again, for instance a final save right after a periodic one
             repeat += 1
-            self.final = self._folder / f"env-{self.counters.env_steps:012d}-{repeat:04d}"
+            self.final = self._folder / f"{wanted}-{repeat:04d}"
         self.path.rename(self.final)
         flush_folder(self._folder)
         return Checkpoint(self.final, self.counters, created, self.stored_at, bool(rows))

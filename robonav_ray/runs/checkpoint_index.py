@@ -25,7 +25,7 @@ INDEX_FILE = "checkpoints.json"
 FORMAT_VERSION = 1
 Which = Literal["best", "last"]
 """Which checkpoint of a run is meant: the best by its judgements, or the newest."""
-_NAME = re.compile(r"env-\d{12}(-[0-9a-z]{1,32}){0,3}")
+_NAME = re.compile(r"(env|policy)-\d{12}(-[0-9a-z]{1,32}){0,3}")
 
 
 def checked_which(word: str | None) -> Which | None:
@@ -42,7 +42,7 @@ class Judgement:
     """How the policy of one checkpoint did on the worlds that judgements are made on."""
 
     checkpoint: str
-    """Name of its directory."""
+    """Name of its directory; of a policy that was judged alone there is one while it is the best."""
     env_steps: int
     learner_steps: int
     train_s: float
@@ -114,6 +114,10 @@ class CheckpointIndex:
         """Number of the newest numbered checkpoint; 0 before the first."""
         return max((numbered.number for numbered in self.numbered), default=0)
 
+    def with_one(self, judgement: Judgement) -> CheckpointIndex:
+        """Return the index with one judgement more."""
+        return replace(self, judgements=(*self.judgements, judgement))
+
     def judged(self, checkpoint: str) -> Judgement | None:
         """Return the judgement of the checkpoint of this name; None when it has not been judged."""
         return next((judgement for judgement in self.judgements if judgement.checkpoint == checkpoint), None)
@@ -128,8 +132,8 @@ class CheckpointIndex:
         if checkpoint is None:
             return CheckpointIndex()
         return CheckpointIndex(
-            tuple(j for j in self.judgements if j.checkpoint <= checkpoint),
-            tuple(n for n in self.numbered if n.checkpoint <= checkpoint),
+            tuple(j for j in self.judgements if _when(j.checkpoint) <= _when(checkpoint)),
+            tuple(n for n in self.numbered if _when(n.checkpoint) <= _when(checkpoint)),
         )
 
     def renamed(self, old: str, new: str) -> CheckpointIndex:
@@ -148,6 +152,11 @@ class CheckpointIndex:
             f"{best.checkpoint}, after {best.env_steps:,} env steps, is the best by {judged}: {best.score_text()} of "
             f"{best.num_episodes} held-out episodes of {', '.join(best.stages)}"
         )
+
+
+def _when(name: str) -> str:
+    """Return what orders checkpoints: their names without the kind."""
+    return name.partition("-")[2]
 
 
 def read_index(run: Path) -> CheckpointIndex:

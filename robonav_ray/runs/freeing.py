@@ -1,14 +1,5 @@
 """What a finished run needs no more (rows, older checkpoints, the optimiser) is freed; its policy stays, in a
-checkpoint of its own.
-
-::
-
-    RUN/checkpoints/env-000001234567-policy/     made first, then the others go
-        learner/learner.json  learner.safetensors    online and target network alone
-        counters.json  policy_alone.json  manifest.json
-
-``evaluate``, ``play`` and ``load_policy`` open it as any other. Training cannot go on from it; another run can begin
-with its weights.
+checkpoint of its own, which is made first (``policy_alone.py``).
 """
 
 from __future__ import annotations
@@ -18,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from robonav_ray.errors import UserError
 from robonav_ray.files import plain_files
 from robonav_ray.files.manifest import MANIFEST
-from robonav_ray.files.storage import join, open_folder, read_bytes, write_bytes, write_file
+from robonav_ray.files.storage import join, read_bytes, write_bytes
 from robonav_ray.runs.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -32,17 +23,13 @@ from robonav_ray.runs.checkpoint import (
     open_checkpoint,
 )
 from robonav_ray.runs.checkpoint_index import INDEX_FILE, CheckpointIndex, read_index, write_index
+from robonav_ray.runs.policy_alone import holds_policy_alone, write_policy_alone
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, search_of
-from robonav_ray.runs.saved_learner import COUNTERS_FILE, TENSORS_FILE
+from robonav_ray.runs.saved_learner import COUNTERS_FILE, NETWORKS, TENSORS_FILE
 from robonav_ray.runs.stored_notes import shown
 from robonav_ray.runs.stored_runs import StoredRunError, holds_run, prune_stored, stored_checkpoints, stored_run
 from robonav_ray.runs.superseded import bytes_below, prune_checkpoints
 from robonav_ray.runs.taking_up import taking_up
-from robonav_ray.text import command_text, path_word
-
-POLICY_ALONE = "policy_alone.json"
-"""Stands in a checkpoint that holds a policy and nothing to go on from."""
-_NETWORKS = ("online.", "target.")
 
 
 @dataclass(frozen=True)
@@ -107,21 +94,6 @@ def free(found: Freeable, *, force: bool = False) -> int:
         return before - bytes_below(run.checkpoints) - (0 if location is None else sum(_stored_sizes(location)))
 
 
-def holds_policy_alone(checkpoint: Checkpoint) -> bool:
-    """Whether the rest of a checkpoint was freed."""
-    return (checkpoint.path / POLICY_ALONE).is_file()
-
-
-def refuse_policy_alone(checkpoint: Checkpoint) -> None:
-    """Raise CheckpointError where training cannot go on from ``checkpoint``, because all but its policy was freed."""
-    if holds_policy_alone(checkpoint):
-        run = path_word(checkpoint.path.parent.parent)
-        raise CheckpointError(
-            f"{checkpoint.path}: holds the policy alone, the rest was freed (robonav runs gc), so training cannot go "
-            f"on from it; `{command_text('robonav', 'train', '--init-from', run)}` begins a new run with its weights"
-        )
-
-
 def _refuse(run: RunDirectory, force: bool, *, is_held: bool = False) -> None:
     if run.path.is_symlink():
         raise RunDirectoryError(f"{run.shown}: is a link, which is not followed here; name the run itself")
@@ -173,13 +145,8 @@ def _write_policy(run: RunDirectory, checkpoint: Checkpoint, newest: Checkpoint,
     try:
         if location is None:
             writer.final = newest.path.with_name(f"{newest.path.name}-policy")
-        folder = open_folder(str(writer.path / "learner"))
-        document = json.dumps(checkpoint.read_json(f"learner/{COUNTERS_FILE}"), indent=1).encode()
-        tensors = save(_networks(checkpoint))
-        entries = write_file(folder, TENSORS_FILE, tensors), write_file(folder, COUNTERS_FILE, document)
-        writer.add(entry.below("learner") for entry in entries)
-        writer.write_json(POLICY_ALONE, {"of": checkpoint.path.name})
-        return writer.commit().path.name
+        document = checkpoint.read_json(f"learner/{COUNTERS_FILE}")
+        return write_policy_alone(writer, document, _networks(checkpoint), {"of": checkpoint.path.name}).path.name
     finally:
         writer.discard()
 
@@ -187,7 +154,7 @@ def _write_policy(run: RunDirectory, checkpoint: Checkpoint, newest: Checkpoint,
 def _networks(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     with taking_up(checkpoint):
         tensors = load_file(checkpoint.learner / TENSORS_FILE)
-    return {name: array for name, array in tensors.items() if name.startswith(_NETWORKS)}
+    return {name: array for name, array in tensors.items() if name.startswith(NETWORKS)}
 
 
 def _stored_at(run: RunDirectory) -> str | None:

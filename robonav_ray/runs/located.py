@@ -39,7 +39,7 @@ from robonav_ray.runs.stored_runs import StoredRunError, bring_policy, check_wri
 from robonav_ray.text import path_word
 
 logger = logging.getLogger(__name__)
-_CHECKPOINT = re.compile(r"env-\d{12}")
+_CHECKPOINT = re.compile(r"(?:env|policy)-\d{12}")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
+import numpy as np
 from safetensors.numpy import load_file
 
 from robonav_ray.algo.own_network import make_policy
@@ -30,7 +32,6 @@ def read_policy(checkpoint: Checkpoint, network: Literal["online", "averaged"]) 
     Raises:
         CheckpointError: When they are missing or damaged.
     """
-    prefix = _PREFIX[network]
     with taking_up(checkpoint):
         if isinstance(checkpoint, ModelCheckpoint):
             return _model_policy(checkpoint, network)
@@ -40,11 +41,7 @@ def read_policy(checkpoint: Checkpoint, network: Literal["online", "averaged"]) 
         tensors = load_file(checkpoint.learner / TENSORS_FILE)
         with within(f"learner/{TENSORS_FILE}: "):
             check_tensors(tensors)
-        arrays = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
-        counters = document["counters"]
-        return PolicySnapshot(
-            max(1, counters["policy_version"]), counters["learner_step"], tuple(arrays), tuple(arrays.values())
-        )
+        return take_network(document, tensors, network)
 
 
 def _model_policy(model: ModelCheckpoint, network: str) -> PolicySnapshot:
@@ -66,17 +63,32 @@ def load_policy(checkpoint: Checkpoint, config: RunConfig, task: Task) -> Policy
     Raises:
         CheckpointError: When it is for observations of another size, or does not fit the run's config otherwise.
     """
+    return make_ready(read_policy(checkpoint, config.evaluation.weights), config, task, str(checkpoint.learner))
+
+
+def take_network(
+    document: Mapping[str, Any], arrays: Mapping[str, np.ndarray], network: Literal["online", "averaged"]
+) -> PolicySnapshot:
+    """Return the weights of one network of a saved learner's ``document`` and ``arrays``."""
+    prefix, counters = _PREFIX[network], document["counters"]
+    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return PolicySnapshot(max(1, counters["policy_version"]), counters["learner_step"], tuple(own), tuple(own.values()))
+
+
+def make_ready(snapshot: PolicySnapshot, config: RunConfig, task: Task, whose: str) -> Policy:
+    """Return a policy of the run's config that acts with ``snapshot``; CheckpointError that names ``whose`` it is where
+    it does not fit.
+    """
     policy = make_policy(task.obs_dim, task.num_actions, config.algo, task.lidar)
-    snapshot = read_policy(checkpoint, config.evaluation.weights)
     inputs = {name: array.shape[-1] for name, array in zip(snapshot.names, snapshot.arrays, strict=True)}
     wanted = first_dim(task.obs_dim, config.algo, task.lidar)
     if inputs.get(_FIRST, wanted) != wanted:
         raise CheckpointError(
-            f"{checkpoint.learner}: its network is for another observation size: its first layer takes "
+            f"{whose}: its network is for another observation size: its first layer takes "
             f"{inputs[_FIRST]} numbers, and the {task.obs_dim} of an observation of {task.env_id} give {wanted}"
         )
     try:
         policy.load(snapshot)
     except ValueError as error:
-        raise CheckpointError(f"{checkpoint.learner}: does not fit the run's config: {error}") from None
+        raise CheckpointError(f"{whose}: does not fit the run's config: {error}") from None
     return policy

@@ -25,6 +25,8 @@ from robonav_ray.runs.hyperparameters import CHANGEABLE, changed
 
 TENSORS_FILE = "learner.safetensors"
 COUNTERS_FILE = "learner.json"
+NETWORKS = ("online.", "target.")
+"""What the names of the networks' parameters begin with."""
 COUNTERS = {
     "learner_step": count(),
     "policy_version": count(high=MAX_VERSION),

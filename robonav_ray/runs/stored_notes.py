@@ -21,6 +21,7 @@ from pathlib import Path
 from robonav_ray.files.locations import is_uri
 from robonav_ray.files.plain_files import check_way, is_plain, read_bytes
 from robonav_ray.files.storage import fetch, inside, join, list_folder, list_tree, write_bytes
+from robonav_ray.runs.policy_alone import POLICY
 
 logger = logging.getLogger(__name__)
 EVERY_S = 15.0
@@ -126,7 +127,7 @@ def bring_notes(location: str, run: Path) -> None:
     """
     names = [name for name, is_folder, _ in list_folder(location) if not is_folder]
     for folder, is_folder, _ in list_folder(location):
-        if is_folder and folder not in _ELSEWHERE and not folder.startswith((".", "env-")):
+        if is_folder and folder not in _ELSEWHERE and not folder.startswith((".", "env-", POLICY)):
             names += [f"{folder}/{name}" for name in list_tree(join(location, folder), MOST_NOTES)]
         if len(names) > MOST_NOTES:
             raise OSError(f"holds {len(names)} files or more, where a run has {MOST_NOTES} at most")

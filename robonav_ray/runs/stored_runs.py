@@ -31,6 +31,7 @@ from robonav_ray.runs.checkpoint import (
     newest_good_checkpoint,
 )
 from robonav_ray.runs.checkpoint_index import INDEX_FILE, Which, published_name
+from robonav_ray.runs.policy_alone import POLICY
 from robonav_ray.runs.run_directory import UNFINISHED, RunDirectory
 from robonav_ray.runs.stored_notes import LARGEST_NOTE_BYTES, bring_notes, shown
 
@@ -153,7 +154,7 @@ def bring_run(location: str, directory: Path) -> RunDirectory:
         bring_notes(location, run.path)
         _bring_newest(location, names, run)
         best = published_name(run.path, run.shown, None)
-        if best is not None and best in names and not (run.checkpoints / best).exists():
+        if best is not None and not (run.checkpoints / best).exists() and exists(join(location, best, MANIFEST)):
             _bring_best(location, best, run, is_asked_for=False)
     return run
 
@@ -261,15 +262,15 @@ def set_newer_aside_stored(location: str, name: str) -> None:
 
 
 def prune_stored(location: str, keep: int, kept: frozenset[str] = frozenset()) -> None:
-    """Remove all but the ``keep`` newest committed checkpoints and those named in ``kept``, and what killed
-    writers left behind.
+    """Remove all but the ``keep`` newest committed checkpoints and those named in ``kept``, judged policies but for
+    those named, and what killed writers left behind.
 
     OSError when that fails.
     """
     committed = stored_checkpoints(location)
     newest = committed[-1] if committed else ""
     for name, is_folder, _ in list_folder(location):
-        old = name in committed[:-keep] and name not in kept
+        old = (name in committed[:-keep] or name.startswith(POLICY)) and name not in kept
         left_behind = name.startswith("env-") and name not in committed and name < newest
         if is_folder and (old or left_behind) and not _is_kept_aside(join(location, name), committed[-keep:], keep):
             remove(join(location, name, MANIFEST), folder=False)  # first it stops being a checkpoint, then it goes

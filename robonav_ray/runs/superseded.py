@@ -4,6 +4,7 @@ writers left.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 from robonav_ray.files.manifest import MANIFEST
 from robonav_ray.files.plain_files import list_plain
 from robonav_ray.runs.checkpoint import ASIDE, SUPERSEDED, folders_in, list_checkpoints
+from robonav_ray.runs.policy_alone import judged_policies
 
+_BEGAN_NS = time.time_ns()
 MOST_FILES = 100_000
 """More than checkpoints of a run ever have."""
 
@@ -35,13 +38,14 @@ def bytes_below(folder: Path) -> int:
 
 
 def prune_checkpoints(folder: Path, keep: int, kept: frozenset[str] = frozenset()) -> list[Path]:
-    """Remove all but the ``keep`` newest checkpoints and those named in ``kept``, and what crashed writers left aside.
+    """Remove all but the ``keep`` newest checkpoints and those named in ``kept``, judged policies but for those named,
+    and what crashed writers left aside.
 
     Returns the checkpoints removed.
     One that was set aside goes when ``keep`` have been committed since.
     """
     committed = list_checkpoints(folder)
-    removed = [path for path in committed[:-keep] if path.name not in kept]
+    removed = [path for path in (*committed[:-keep], *judged_policies(folder)) if path.name not in kept]
     younger = sorted((path / MANIFEST).stat().st_mtime_ns for path in committed)[-keep:]
     for path in [p for p in folders_in(folder) if p.name.startswith(SUPERSEDED)] if len(younger) == keep else []:
         since = path.name.rpartition("-")[2]
@@ -50,5 +54,13 @@ def prune_checkpoints(folder: Path, keep: int, kept: frozenset[str] = frozenset(
     for path in removed:
         path.rename(folder / f"{ASIDE}{path.name}-{time.time_ns()}")  # first it stops being a checkpoint, then it goes
     for path in [p for p in folders_in(folder) if p.name.startswith(ASIDE)] if folder.is_dir() else []:
-        shutil.rmtree(path)
+        if not _is_written_here(path):
+            shutil.rmtree(path)
     return removed
+
+
+def _is_written_here(path: Path) -> bool:
+    """Whether a ``CheckpointWriter`` of this process has made a folder aside: those take themselves away."""
+    _, _, process_and_time = path.name.removeprefix(ASIDE).partition("-")
+    process, _, made_ns = process_and_time.partition("-")
+    return process == str(os.getpid()) and made_ns.isdecimal() and int(made_ns) >= _BEGAN_NS

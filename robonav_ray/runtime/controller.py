@@ -131,7 +131,8 @@ class Controller:
             reason = self._reason(facts)
             self._show(facts)
             self._take_in(self._saver.take())
-            self._take_judgement(facts)
+            if reason is None or not reason.finished:  # at the end ``_judge_last`` takes it, and one more
+                self._take_judgement(facts)
             now = time.monotonic()
             if reason is not None:
                 if reason is StopReason.TIME_LIMIT:
@@ -142,10 +143,9 @@ class Controller:
                 self._log(facts)
             self._log_histograms(facts)
             if self._first_step_at is not None and not self._saver.is_busy:
-                self._judge.begin(self._newest)
-                since_s, num_episodes = now - self._last_save, facts.progress.num_episodes
-                due = since_s >= self._session.config.checkpoint.interval_s
-                wanted = self._judge.wants_checkpoint(self._newest, num_episodes, self._save_s, since_s)
+                self._judge.begin(self._newest, self._wiring.networks, self._counters(facts), facts.progress.stage)
+                due = now - self._last_save >= self._session.config.checkpoint.interval_s
+                wanted = self._judge.wants_checkpoint(facts.progress.num_episodes)
                 if due or (wanted and not self._has_failed):
                     self._begin_save(facts)
             if until_env_steps is not None and facts.env_steps >= until_env_steps and not facts.is_starting:
@@ -320,9 +320,11 @@ class Controller:
 
     def _begin_save(self, facts: WiringFacts, *, last: bool = False) -> None:
         self._last_save = time.monotonic()
-        before = self._session.counters
-        counters = Counters(facts.env_steps, facts.learner_steps, self._train_s(), before.incarnation + 1)
-        self._saver.begin(counters, last=last, kept=self._judge.kept())
+        self._saver.begin(self._counters(facts), last=last, kept=self._judge.kept())
+
+    def _counters(self, facts: WiringFacts) -> Counters:
+        life = self._session.counters.incarnation + 1
+        return Counters(facts.env_steps, facts.learner_steps, self._train_s(), life)
 
     def _save(self, facts: WiringFacts, *, last: bool = False) -> bool:
         """Commit a checkpoint of now and wait for it, first for the one under way; return whether it was committed."""

@@ -23,7 +23,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from robonav_ray.commands import Describe, Save
+from robonav_ray.commands import Copy, Describe, Networks, Save
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.files.plain_files import replace
@@ -187,6 +187,12 @@ class LocalWiring:
             writer.add(entry.below("replay") for entry in self.replay.save(writer.path / "replay"))
         writer.write_json("curriculum.json", self.curriculum.state_dict())
         return self.learner_state.learner_step
+
+    def networks(self) -> Networks:
+        """Copy them, between two rounds."""
+        answer = self._mailbox.post(Copy())
+        self.loop.look()
+        return answer()
 
     def save_replay(self, directory: Path) -> None:
         """Write the rows alone, between two rounds."""

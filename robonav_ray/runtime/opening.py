@@ -19,8 +19,8 @@ from robonav_ray.files.locations import check_location, is_uri
 from robonav_ray.nodes.job import place_output
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, newest_good_checkpoint, open_checkpoint
 from robonav_ray.runs.checkpoint_index import read_index
-from robonav_ray.runs.freeing import refuse_policy_alone
 from robonav_ray.runs.located import refuse_uri
+from robonav_ray.runs.policy_alone import refuse_policy_alone
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, check_same_task, create_run, refuse_existing
 from robonav_ray.runs.stored_runs import (
     StoredRunError,

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from robonav_ray.commands import Networks
 from robonav_ray.config import RunConfig
 from robonav_ray.histograms import Histogram
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters
@@ -130,6 +131,14 @@ class Saves(Protocol):
 
         Raises:
             OSError, LearnerCallError, ValueError: When a part could not; all parts go on working.
+        """
+        ...
+
+    def networks(self) -> Networks:
+        """Return a copy of the learner's networks as they are now; all parts go on working.
+
+        Raises:
+            LearnerCallError: When the learner does not answer.
         """
         ...
 

@@ -22,7 +22,7 @@ from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime import controller
 from robonav_ray.runtime.budget import StopReason
 from robonav_ray.runtime.judging import beside_training
-from robonav_ray.runtime.judging.beside_training import judge_checkpoint
+from robonav_ray.runtime.judging.candidate import Candidate, judge_candidate
 from robonav_ray.runtime.live import LiveRun, start_local
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import RunSession
@@ -65,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     folder = tmp_path_factory.mktemp("judged")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(beside_training, "SHARE", 0.5)
-        patch.setattr(beside_training, "SAVE_SHARE", 0.5)
+        patch.setattr(beside_training, "COPY_SHARE", 0.5)
         patch.setattr(controller, "POLL_S", 0.02)
         made = create_run(load_run_config(None, list(JUDGED)), folder / "judged")
         train(made, JUDGED, 700, 1400, 2000)
@@ -89,9 +89,8 @@ def test_judgements_are_kept_and_say_what_judging_anew_says(run: RunDirectory) -
     assert steps[-1] == newest.counters.env_steps, "the last checkpoint is judged too"
     best = index.best
     assert best is not None
-    again = judge_checkpoint(
-        open_checkpoint(run.checkpoints / best.checkpoint), session_of(run, run.config), lambda _: None
-    )
+    found = Candidate.of_checkpoint(open_checkpoint(run.checkpoints / best.checkpoint))
+    again = judge_candidate(found, session_of(run, run.config), lambda _: None)
     assert again == best
     assert best.stages == ("basic_navigation",), "the stage that the run is held in"
     logged = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]

@@ -1,105 +1,50 @@
-"""Judged while it trains: checkpoints are judged beside the training, and what is kept of them and when it ends follows
+"""Judged while it trains: policies are judged beside the training, and what is kept of them and when it ends follows
 from that.
 
 ::
 
-    controller --begin(newest checkpoint)--> thread: policy --step, sleep, step, ...--> judgement
-               <--take--------------------------------------------------------------------+
-               --> RUN/checkpoints.json: judgements, the best, numbered ones
+    learner --copy of its networks--> controller --begin--> thread: policy --step, sleep, step, ...--> judgement
+                                                                    the best so far --> RUN/checkpoints/policy-...
+                                      controller <--take----------------------------------+
+                                                 --> RUN/checkpoints.json: judgements, the best, numbered ones
 
-The thread has a policy, worlds and random streams of its own, so the training's bits are the same with it and without.
-It works for SHARE of the time at most, for any duration of an env step, and the checkpoints that are made for it take
-SAVE_SHARE.
+A checkpoint that has just been made is judged in place of a copy. The thread has a policy, worlds and random streams of
+its own, so the training's bits are the same with it and without. It works for SHARE of the time at most, for any
+duration of an env step, and the learner copies for COPY_SHARE.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
+from robonav_ray.commands import Networks
+from robonav_ray.errors import LearnerCallError
 from robonav_ray.evaluation.episodes import EvaluationProgress
-from robonav_ray.evaluation.statistics import Rate, summarize, wilson_interval
 from robonav_ray.records import Metrics
-from robonav_ray.runs.checkpoint import Checkpoint
+from robonav_ray.runs.checkpoint import Checkpoint, Counters
 from robonav_ray.runs.checkpoint_index import Judgement, Numbered, read_index, write_index
-from robonav_ray.runs.policies import load_policy
-from robonav_ray.runtime.judging.held_out import BESIDE_TRAINING, judge_stage
+from robonav_ray.runtime.judging.candidate import Candidate, Progress, judge_candidate
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
 from robonav_ray.runtime.wiring import RunSession
 
 logger = logging.getLogger(__name__)
-SHARE = 0.015
+SHARE = 0.022
 """Part of the time that judging takes at most."""
-SAVE_SHARE = 0.01
-"""Part of the time that making checkpoints for judgements takes at most: with the judging less than 3 %."""
+COPY_SHARE = 0.003
+"""Part of the time that the learner copies its networks for, at most: with the judging less than 3 %."""
+FRESH = 0.25
+"""A checkpoint that was made within this part of the interval is judged in place of a copy."""
 _START_S = 0.05
 """The most that is reckoned of a stage's first step, in which its worlds are made."""
 _LOOK_S = 0.1
-Progress = Callable[[EvaluationProgress], None]
-Judge = Callable[[Checkpoint, RunSession, Progress], Judgement]
-
-
-def judge_checkpoint(checkpoint: Checkpoint, session: RunSession, progress: Progress) -> Judgement:
-    """Play ``evaluation.judged_episodes`` greedy episodes in each stage that the run is judged in.
-
-    Raises:
-        CheckpointError: When the checkpoint does not hold a policy of the run's config.
-        EnvironmentFailedError: When an environment that is not ours fails.
-    """
-    config, task = session.config, session.task
-    asked = config.evaluation.model_copy(update={"num_episodes": config.evaluation.judged_episodes})
-    judged, policy = config.model_copy(update={"evaluation": asked}), load_policy(checkpoint, config, task)
-    stages = judged_stages(session)
-    tables = [judge_stage(policy, judged, task, stage, progress, first_seed=BESIDE_TRAINING) for stage in stages]
-    summaries = [summarize(table, config.evaluation.confidence) for table in tables]
-    success = _pooled([summary.success for summary in summaries], config.evaluation.confidence)
-    collision = _pooled([summary.collision for summary in summaries], config.evaluation.confidence)
-    return_mean = float(np.mean(np.concatenate([table.total_return for table in tables]), dtype=np.float64))
-    if not math.isfinite(return_mean):
-        raise ValueError(f"the mean return of {checkpoint.path.name} is {return_mean}, which cannot be compared")
-    held, reached = config.curriculum.force_stage, int(checkpoint.read_json("curriculum.json")["stage"])
-    return Judgement(
-        checkpoint=checkpoint.path.name,
-        env_steps=checkpoint.counters.env_steps,
-        learner_steps=checkpoint.counters.learner_steps,
-        train_s=checkpoint.counters.train_seconds,
-        stage=reached,
-        is_last_stage=held is not None or reached == len(task.levels) - 1,
-        stages=tuple(task.shown_name(stage) for stage in stages),
-        num_episodes=sum(table.num_episodes for table in tables),
-        success_frac=None if success is None else success.frac,
-        success_low_frac=None if success is None else success.low,
-        success_high_frac=None if success is None else success.high,
-        collision_frac=None if collision is None else collision.frac,
-        return_mean=return_mean,
-    )
-
-
-def judged_stages(session: RunSession) -> tuple[int, ...]:
-    """Return the stages that a run is judged in: ``evaluation.levels``, else the one that it is held in, else the
-    last.
-    """
-    config = session.config
-    if config.evaluation.levels is not None:
-        return config.evaluation.levels
-    held = config.curriculum.force_stage
-    return (len(session.task.levels) - 1 if held is None else held,)
-
-
-def _pooled(rates: Sequence[Rate | None], confidence: float) -> Rate | None:
-    """Return the rate over the episodes of several tables; None where one does not tell it."""
-    known = [rate for rate in rates if rate is not None]
-    if len(known) < len(rates):
-        return None
-    count, total = sum(rate.count for rate in known), sum(rate.total for rate in known)
-    return Rate(count, total, count / total, *wilson_interval(count, total, confidence))
+Judge = Callable[[Candidate, RunSession, Progress], Judgement]
 
 
 @dataclass(frozen=True)
@@ -112,12 +57,12 @@ class _Outcome:
 
 
 class TrainingJudge:
-    """Judges the checkpoints of one session, one at a time, and keeps the run's index of them. All methods are called
-    by one thread.
+    """Judges the policies of one session, one at a time, and keeps the run's index of its checkpoints. All methods are
+    called by one thread.
     """
 
     def __init__(
-        self, session: RunSession, judge: Judge = judge_checkpoint, now: Callable[[], float] = time.monotonic
+        self, session: RunSession, judge: Judge = judge_candidate, now: Callable[[], float] = time.monotonic
     ) -> None:
         """Take up the index as it was at the session's checkpoint.
 
@@ -135,7 +80,8 @@ class TrainingJudge:
             write_index(self._run, self.index)
         self._began: float | None = None
         """When the judgement before was begun, or learning where there was none; None before that."""
-        self._judged: Checkpoint | None = None
+        self._judged: Candidate | None = None
+        self._copied_at, self._copied_s = -math.inf, 0.0
         self._thread: threading.Thread | None = None
         self._outcome: _Outcome | None = None
         self._closing, self._hurry = threading.Event(), threading.Event()
@@ -152,34 +98,39 @@ class TrainingJudge:
         judged.
         """
         names = self.index.kept(keep_best=self._keep_best)
-        return names if self._judged is None or not self._keep_best else names | {self._judged.path.name}
+        return names if self._judged is None or not self._keep_best else names | {self._judged.name}
 
-    def wants_checkpoint(
-        self, newest: Checkpoint | None, num_episodes: int, last_save_s: float, since_save_s: float
-    ) -> bool:
-        """Whether a checkpoint should be made for the next judgement, or for its number.
+    def wants_checkpoint(self, num_episodes: int) -> bool:
+        """Whether a checkpoint should be made for its number; ``num_episodes`` are the finished ones of the run."""
+        every = self._interval_episodes
+        return every is not None and num_episodes // every > self.index.newest_number
+
+    def begin(self, newest: Checkpoint | None, copy: Callable[[], Networks], counters: Counters, stage: int) -> None:
+        """Begin to judge the policy of now where a judgement is due. Not while a checkpoint is being written.
 
         Args:
             newest: The newest checkpoint.
-            num_episodes: Finished episodes of the run.
-            last_save_s: Seconds that the last checkpoint took.
-            since_save_s: Seconds since it was begun.
-        """
-        if self._interval_episodes is not None and num_episodes // self._interval_episodes > self.index.newest_number:
-            return True
-        can_pay = since_save_s * SAVE_SHARE >= last_save_s
-        return can_pay and self._is_due and not self._is_new(newest)
-
-    def begin(self, newest: Checkpoint | None) -> None:
-        """Begin to judge the newest checkpoint where a judgement is due and it has none yet. Not while a checkpoint is
-        being written.
+            copy: Asks the learner for its networks; LearnerCallError puts the judgement off to the next interval.
+            counters: How far the run is.
+            stage: Of its curriculum.
         """
         if self._interval_s is None:
             return
         if self._began is None:
             self._began = self._now()
-        if newest is not None and self._is_due and self._is_new(newest):
-            self._start(newest)
+        if not self._is_due:
+            return
+        if newest is not None and self._is_new(newest) and time.time() - newest.created <= FRESH * self._interval_s:
+            self._start(Candidate.of_checkpoint(newest))
+        elif self._has_news(counters) and (self._now() - self._copied_at) * COPY_SHARE >= self._copied_s:
+            try:
+                networks = copy()
+            except LearnerCallError as error:
+                self._began = self._now()
+                self._count_failure(error)
+                return
+            self._copied_at, self._copied_s = self._now(), networks.copied_s
+            self._start(Candidate.of_networks(networks, counters, stage, self._session))
 
     def take(self) -> Metrics | None:
         """Return the figures of a judgement that has come in, once, when the index holds it; None when there is none.
@@ -194,11 +145,9 @@ class TrainingJudge:
         if outcome is None:
             return None
         if outcome.judgement is None:
-            self.num_failed += 1
-            if self.num_failed == 1:
-                logger.warning("a judgement failed (%s); training goes on", outcome.error)
+            self._count_failure(outcome.error)
             return {"evaluation/failed_judgements": float(self.num_failed)}
-        self.index = replace(self.index, judgements=(*self.index.judgements, outcome.judgement))
+        self.index = self.index.with_one(outcome.judgement)
         write_index(self._run, self.index)
         return self._metrics(outcome.judgement, outcome.seconds)
 
@@ -238,7 +187,7 @@ class TrainingJudge:
                 found.append(metrics)
             if newest is None or not self._is_new(newest) or self.num_failed > failed:
                 break
-            self._start(newest)
+            self._start(Candidate.of_checkpoint(newest))
         return found
 
     def close(self) -> None:
@@ -252,19 +201,32 @@ class TrainingJudge:
         is_over = self._began is not None and self._now() - self._began >= (self._interval_s or 0.0)
         return self._interval_s is not None and self._thread is None and is_over
 
+    def _has_news(self, counters: Counters) -> bool:
+        """Whether something has been learned since the newest judgement."""
+        judged = self.index.judgements[-1].learner_steps if self.index.judgements else 0
+        return counters.learner_steps > judged
+
     def _is_new(self, newest: Checkpoint | None) -> bool:
         """Whether the newest checkpoint has learned something and has not been judged."""
         return newest is not None and newest.counters.learner_steps > 0 and self.index.judged(newest.path.name) is None
 
-    def _start(self, checkpoint: Checkpoint) -> None:
-        self._began, self._judged = self._now(), checkpoint
-        self._thread = threading.Thread(target=self._work, args=(checkpoint,), name="judgement", daemon=True)
+    def _count_failure(self, error: Exception | None) -> None:
+        self.num_failed += 1
+        if self.num_failed == 1:
+            logger.warning("a judgement failed (%s); training goes on", error)
+
+    def _start(self, candidate: Candidate) -> None:
+        self._began, self._judged = self._now(), candidate
+        self._thread = threading.Thread(target=self._work, args=(candidate,), name="judgement", daemon=True)
         self._thread.start()
 
-    def _work(self, checkpoint: Checkpoint) -> None:
+    def _work(self, candidate: Candidate) -> None:
         began = self._now()
         try:
-            judgement = self._judge(checkpoint, self._session, _Pacing(self._closing, self._hurry))
+            judgement = self._judge(candidate, self._session, _Pacing(self._closing, self._hurry))
+            if self._keep_best and not candidate.is_written and self.index.with_one(judgement).best is judgement:
+                shutil.rmtree(self._session.run.checkpoints / candidate.name, ignore_errors=True)  # of a life before
+                candidate.write(self._session)
             self._outcome = _Outcome(judgement, None, self._now() - began)
         except EvaluationStopped:
             pass

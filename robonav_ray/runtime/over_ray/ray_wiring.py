@@ -18,8 +18,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from robonav_ray.commands import Describe
-from robonav_ray.errors import PartLostError
+from robonav_ray.commands import Copy, Describe, Networks
+from robonav_ray.errors import LearnerCallError, PartLostError
 from robonav_ray.histograms import Histogram
 from robonav_ray.nodes.own_ray import what_died
 from robonav_ray.nodes.part_placement import NodeFacts
@@ -159,6 +159,13 @@ class RayWiring:
         while not save.poll(0.1):
             pass
         return save.learner_step
+
+    def networks(self) -> Networks:
+        """Have rank 0 copy them at its next look, through the mailbox."""
+        try:
+            return self.parts.mailbox.call(Copy(), self._watch.learner.patience_s)
+        except RayError as error:
+            raise LearnerCallError(f"the networks did not come through the mailbox: {error}") from error
 
     def save_replay(self, directory: Path) -> None:
         """Cut and write the rows; the learner waits meanwhile, as it finds nothing admitted."""

@@ -10,9 +10,10 @@ from robonav_ray.errors import UserError
 from robonav_ray.runs import freeing
 from robonav_ray.runs.checkpoint import CheckpointError, list_checkpoints
 from robonav_ray.runs.checkpoint_index import CheckpointIndex, read_index, write_index
-from robonav_ray.runs.freeing import free, freeable, refuse_policy_alone
+from robonav_ray.runs.freeing import free, freeable
 from robonav_ray.runs.located import find_policy, located
 from robonav_ray.runs.policies import load_policy
+from robonav_ray.runs.policy_alone import refuse_policy_alone
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.task import describe_task
 from tests.made_up_runs import make_run

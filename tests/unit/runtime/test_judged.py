@@ -5,16 +5,28 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from robonav_ray.commands import Networks
 from robonav_ray.config.load import load_run_config
-from robonav_ray.errors import EnvironmentFailedError
+from robonav_ray.errors import EnvironmentFailedError, LearnerCallError
 from robonav_ray.evaluation.episodes import EvaluationProgress
-from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter, Counters, list_checkpoints
+from robonav_ray.runs.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    CheckpointWriter,
+    Counters,
+    list_checkpoints,
+    newest_good_checkpoint,
+    open_checkpoint,
+)
 from robonav_ray.runs.checkpoint_index import INDEX_FILE, Judgement, read_index
+from robonav_ray.runs.policy_alone import holds_policy_alone, refuse_policy_alone
 from robonav_ray.runs.run_directory import create_run
 from robonav_ray.runs.task import describe_task
-from robonav_ray.runtime.judging.beside_training import Progress, TrainingJudge, _Pacing
+from robonav_ray.runtime.judging.beside_training import TrainingJudge, _Pacing
+from robonav_ray.runtime.judging.candidate import Candidate, Progress
 from robonav_ray.runtime.saving import prune
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
@@ -31,14 +43,18 @@ class FakeJudge:
         self.go.set()
         self.fault: Exception | None = None
 
-    def __call__(self, checkpoint: Checkpoint, session: RunSession, progress: Progress) -> Judgement:
+    def __call__(self, candidate: Candidate, session: RunSession, progress: Progress) -> Judgement:
         while not self.go.wait(0.001):
             progress(EvaluationProgress(0, 10, 1))
         if self.fault is not None:
             raise self.fault
         success = self.scores.pop(0)
         return replace(
-            FIRST, checkpoint=checkpoint.path.name, env_steps=checkpoint.counters.env_steps, success_frac=success
+            FIRST,
+            checkpoint=candidate.name,
+            env_steps=candidate.counters.env_steps,
+            learner_steps=candidate.counters.learner_steps,
+            success_frac=success,
         )
 
 
@@ -54,13 +70,25 @@ def commit(session: RunSession, env_steps: int, num_episodes: int = 0) -> Checkp
     return writer.commit()
 
 
+def begin(judge: TrainingJudge, newest: Checkpoint | None, step: int = 0, fails: bool = False) -> None:
+    """As the controller does, ``step`` env and learner steps into the run."""
+
+    def copy() -> Networks:
+        if fails:
+            raise LearnerCallError("Copy: the learner restarted before it answered")
+        arrays = {f"{name}.hidden.0.weight": np.full((2, 3), step, np.float32) for name in ("online", "target")}
+        return Networks({"counters": {"learner_step": step, "policy_version": 1}}, arrays, 0.0)
+
+    judge.begin(newest, copy, Counters(step, step), stage=1)
+
+
 def settle(judge: TrainingJudge) -> dict[str, float] | None:
     while judge._thread is not None and judge._thread.is_alive():
         judge._thread.join(0.01)
     return judge.take()
 
 
-def test_the_newest_checkpoint_is_judged_when_that_is_due_and_the_best_stays(tmp_path: Path) -> None:
+def test_a_checkpoint_that_was_just_made_is_judged_when_that_is_due_and_the_best_stays(tmp_path: Path) -> None:
     session, fake, clock = make_session(tmp_path), FakeJudge(0.5, 0.9, 0.7), [0.0]
     judge = TrainingJudge(session, fake, lambda: clock[0])
     names, metrics = list[str](), None
@@ -68,20 +96,15 @@ def test_the_newest_checkpoint_is_judged_when_that_is_due_and_the_best_stays(tmp
     for i in range(3):
         checkpoint = commit(session, 100 * (i + 1))
         names.append(checkpoint.path.name)
-        judge.begin(checkpoint)
+        begin(judge, checkpoint)
         assert settle(judge) is None, "not before it is due"
         clock[0] += 10.0
-        assert not judge.wants_checkpoint(checkpoint, 0, 0.1, 60.0), "there is one that has not been judged"
-        judge.begin(checkpoint)
+        begin(judge, checkpoint)
         metrics = settle(judge)
         assert metrics is not None
         clock[0] += 10.0
-        assert judge.wants_checkpoint(checkpoint, 0, 0.1, 60.0)
-        assert not judge.wants_checkpoint(checkpoint, 0, 2.0, 60.0), (
-            "a save of 2 s after 60 s would take more than its share"
-        )
-        judge.begin(checkpoint)
-        assert settle(judge) is None, "none is judged twice"
+        begin(judge, checkpoint)
+        assert settle(judge) is None, "none is judged twice, and nothing has been learned since"
         clock[0] -= 10.0
     assert metrics is not None
     assert metrics["evaluation/success_frac"] == 0.7
@@ -94,14 +117,60 @@ def test_the_newest_checkpoint_is_judged_when_that_is_due_and_the_best_stays(tmp
     assert gone_on.index == judge.index, "a resume knows them all"
 
 
+def test_between_checkpoints_the_learners_networks_are_judged_and_the_best_are_kept(tmp_path: Path) -> None:
+    """No checkpoint has to be made for a judgement, and training goes on from none of these."""
+    session, fake, clock = make_session(tmp_path), FakeJudge(0.5, 0.9, 0.7), [0.0]
+    judge = TrainingJudge(session, fake, lambda: clock[0])
+    old = replace(commit(session, 50), created=0.0)
+    begin(judge, old)
+    for step in (100, 200, 300):
+        clock[0] += 10.0
+        begin(judge, old, step)
+        assert settle(judge) is not None
+        commit(session, step + 1)
+        prune(session, judge.kept())
+    assert [one.checkpoint for one in judge.index.judgements] == [f"policy-{step:012d}" for step in (100, 200, 300)]
+    folder = session.run.checkpoints
+    assert sorted(path.name for path in folder.iterdir()) == ["env-000000000301", "policy-000000000200"]
+    assert read_index(session.run.path) == judge.index
+    best = open_checkpoint(folder / "policy-000000000200")
+    assert holds_policy_alone(best)
+    assert best.counters == Counters(200, 200)
+    assert Candidate.of_checkpoint(best).reached() == 1
+    newest = newest_good_checkpoint(folder)[0]
+    assert newest is not None
+    assert newest.path.name == "env-000000000301"
+    with pytest.raises(CheckpointError, match="holds the policy alone, as it was judged"):
+        refuse_policy_alone(best)
+    assert judge.index.until("env-000000000250").best == judge.index.judgements[1]
+    assert judge.index.until("env-000000000150").best == judge.index.judgements[0]
+
+
+def test_a_learner_that_does_not_answer_puts_a_judgement_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    session, clock = make_session(tmp_path, "checkpoint.keep_best=false"), [0.0]
+    judge = TrainingJudge(session, FakeJudge(0.5), lambda: clock[0])
+    begin(judge, None)
+    clock[0] = 10.0
+    begin(judge, None, 100, fails=True)
+    assert settle(judge) is None
+    assert "the learner restarted" in caplog.text
+    clock[0] = 15.0
+    begin(judge, None, 100)
+    assert settle(judge) is None, "not before the next is due"
+    clock[0] = 20.0
+    begin(judge, None, 100)
+    assert settle(judge) is not None
+    assert not session.run.checkpoints.is_dir(), "without checkpoint.keep_best none is kept"
+
+
 def test_what_is_being_judged_is_not_pruned(tmp_path: Path) -> None:
     session, fake, clock = make_session(tmp_path), FakeJudge(0.5), [0.0]
     judge = TrainingJudge(session, fake, lambda: clock[0])
     first = commit(session, 100)
-    judge.begin(first)
+    begin(judge, first)
     clock[0] = 11.0
     fake.go.clear()
-    judge.begin(first)
+    begin(judge, first)
     commit(session, 200)
     prune(session, judge.kept())
     assert first.path.is_dir()
@@ -114,10 +183,10 @@ def test_a_run_without_gain_is_spent(tmp_path: Path) -> None:
     session, clock = make_session(tmp_path, "evaluation.patience=2"), [0.0]
     judge = TrainingJudge(session, FakeJudge(0.5, 0.4, 0.5, 0.6), lambda: clock[0])
     spent = []
-    judge.begin(None)
+    begin(judge, None)
     for i in range(4):
         clock[0] += 10.0
-        judge.begin(commit(session, 100 * (i + 1)))
+        begin(judge, commit(session, 100 * (i + 1)))
         settle(judge)
         spent.append(judge.is_spent)
     assert spent == [False, False, True, False]
@@ -126,8 +195,8 @@ def test_a_run_without_gain_is_spent(tmp_path: Path) -> None:
 def test_numbered_checkpoints_stay(tmp_path: Path) -> None:
     session = make_session(tmp_path, "evaluation.interval_s=null", "checkpoint.interval_episodes=10")
     judge = TrainingJudge(session)
-    assert not judge.wants_checkpoint(None, 9, 0.0, 0.0)
-    assert judge.wants_checkpoint(None, 10, 5.0, 0.0)
+    assert not judge.wants_checkpoint(9)
+    assert judge.wants_checkpoint(10)
     for env_steps, num_episodes in ((100, 8), (200, 12), (300, 15), (400, 40)):
         judge.note_commit(commit(session, env_steps, num_episodes))
         prune(session, judge.kept())
@@ -144,9 +213,9 @@ def test_a_judgement_that_fails_costs_nothing_else(tmp_path: Path, caplog: pytes
     fake.fault = EnvironmentFailedError("its step() raised ValueError")
     judge = TrainingJudge(session, fake, lambda: clock[0])
     checkpoint = commit(session, 100)
-    judge.begin(checkpoint)
+    begin(judge, checkpoint)
     clock[0] = 10.0
-    judge.begin(checkpoint)
+    begin(judge, checkpoint)
     assert settle(judge) == {"evaluation/failed_judgements": 1.0}
     assert "its step() raised ValueError" in caplog.text
     assert judge.finish(checkpoint, StopRequest()) == [{"evaluation/failed_judgements": 2.0}], "it is tried once more"
@@ -157,10 +226,10 @@ def test_a_judgement_that_fails_costs_nothing_else(tmp_path: Path, caplog: pytes
 def test_at_the_end_what_is_under_way_and_the_last_checkpoint_are_judged(tmp_path: Path) -> None:
     session, fake, clock = make_session(tmp_path), FakeJudge(0.5, 0.6), [0.0]
     judge = TrainingJudge(session, fake, lambda: clock[0])
-    judge.begin(None)
+    begin(judge, None)
     clock[0] = 10.0
     fake.go.clear()
-    judge.begin(commit(session, 100))
+    begin(judge, commit(session, 100))
     last = commit(session, 200)
     stop = StopRequest()
     stop.signal_name = "SIGTERM"

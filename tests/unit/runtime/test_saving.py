@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from robonav_ray.commands import Networks
 from robonav_ray.config.load import load_run_config
 from robonav_ray.config.runtime import BudgetConfig
 from robonav_ray.curriculum.curriculum import Curriculum
@@ -69,6 +70,9 @@ class SlowWiring:
             raise LearnerCallError(self.fail_cut)
         self.cuts.append(last)
         return SlowSave(self, writer)
+
+    def networks(self) -> Networks:
+        raise AssertionError("nothing is judged here")
 
     def save_replay(self, directory: Path) -> None: ...
 
