@@ -135,7 +135,7 @@ class CheckpointWriter:
         self.final = folder / (name or f"env-{counters.env_steps:012d}{unique}")
         self.stored_at = None if storage is None else join(storage, self.final.name)
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{ASIDE}{counters.env_steps:012d}-{os.getpid()}-{time.time_ns()}"
+        self.path = folder / f"{ASIDE}{name or f'{counters.env_steps:012d}'}-{os.getpid()}-{time.time_ns()}"
         self.path.mkdir()
         self._entries: dict[str, FileEntry] = {}
 

@@ -4,7 +4,6 @@ writers left.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -14,7 +13,6 @@ from robonav_ray.files.plain_files import list_plain
 from robonav_ray.runs.checkpoint import ASIDE, SUPERSEDED, folders_in, list_checkpoints
 from robonav_ray.runs.policy_alone import judged_policies
 
-_BEGAN_NS = time.time_ns()
 MOST_FILES = 100_000
 """More than checkpoints of a run ever have."""
 
@@ -54,13 +52,6 @@ def prune_checkpoints(folder: Path, keep: int, kept: frozenset[str] = frozenset(
     for path in removed:
         path.rename(folder / f"{ASIDE}{path.name}-{time.time_ns()}")  # first it stops being a checkpoint, then it goes
     for path in [p for p in folders_in(folder) if p.name.startswith(ASIDE)] if folder.is_dir() else []:
-        if not _is_written_here(path):
+        if not path.name.startswith(tuple(f"{ASIDE}{name}-" for name in kept)):  # it is being written
             shutil.rmtree(path)
     return removed
-
-
-def _is_written_here(path: Path) -> bool:
-    """Whether a ``CheckpointWriter`` of this process has made a folder aside: those take themselves away."""
-    _, _, process_and_time = path.name.removeprefix(ASIDE).partition("-")
-    process, _, made_ns = process_and_time.partition("-")
-    return process == str(os.getpid()) and made_ns.isdecimal() and int(made_ns) >= _BEGAN_NS
