@@ -173,6 +173,10 @@ def test_what_is_killed_comes_back_and_the_pacing_is_kept(living: Living) -> Non
     assert names >= {"learner/weights/head.weight", "learner/td_error", "replay/priority", "rollout/episode_length"}
     assert {h.name: h.counts.sum() for h in told[0]}["replay/priority"] > 300, "of both shards"
 
+    copied = wiring.networks()
+    assert copied.learner_step >= facts.learner_steps, "the learner goes on meanwhile"
+    assert {name.partition(".")[0] for name in copied.arrays} == {"online", "target"}
+
     (spare,) = fleet._spares._spares.values()
     os.kill(pid_of(fleet._lives[0].process.actor), signal.SIGKILL)
     facts = poll_until(wiring, lambda f: ("back", "rollout/0") in events(living.run.path))
