@@ -31,6 +31,8 @@ from robonav_ray.report.document import (
 from robonav_ray.report.glyphs import fonts_folder, set_text
 
 _TEMPLATE = Path(__file__).with_name("page.typ")
+_ROOMY, _MANY = 112, 6
+"""Characters of a row that have room with columns as wide as their texts; shaded columns that are many."""
 
 
 class NoTypstError(UserError):
@@ -124,24 +126,43 @@ def _paragraph(block: Paragraph) -> dict[str, Any]:
 def _table(table: Table) -> dict[str, Any]:
     widest = [max(len(cell_text(row[i])) for row in (table.head, *table.rows)) for i in range(len(table.head))]
     wide = sum(min(width, 30) + 2 for width in widest)
+    crowded = wide > _ROOMY and table.align.count("c") >= _MANY
     return {
         "kind": "table",
         "caption": set_text(table.caption),
-        "head": [set_text(head) for head in table.head],
+        "head": [_broken(set_text(head)) if crowded else set_text(head) for head in table.head],
         "groups": [{"text": set_text(text), "span": span} for text, span in table.groups],
         "rows": [[_cell(cell) for cell in row] for row in table.rows],
         "align": list(table.align),
-        "widths": _widths(widest, table.align, wide),
+        "widths": _pieces(table) if crowded else _widths(widest, table.align, wide),
         "size": 8.8 if wide <= 96 else 7.8 if wide <= 116 else 7.0 if wide <= 136 else 6.2,
         "rules": list(table.rules),
     }
+
+
+def _broken(head: str) -> str:
+    """Return the head of a narrow column, which may go on in another line behind each underscore."""
+    return head.replace("_", "_\u200b")
+
+
+def _pieces(table: Table) -> list[int]:
+    """Return the shares of columns that are many: as wide as the longest piece that stays on one line; texts on the
+    left have room for two such lines.
+    """
+    shares = []
+    for i, letter in enumerate(table.align):
+        head = max(len(piece) for piece in table.head[i].replace("_", "_ ").split() or [""])
+        cells = [cell_text(row[i]) for row in table.rows]
+        longest = max((len(cell) if letter != "l" else min(len(cell), 14) for cell in cells), default=0)
+        shares.append(max(head, longest) + 3)
+    return shares
 
 
 def _widths(widest: list[int], align: str, wide: int) -> list[int]:
     """Return the shares of the text's width that columns take; 0 for one as wide as what it holds."""
     shaded = max((width for width, letter in zip(widest, align, strict=True) if letter == "c"), default=0)
     even = [max(width, shaded) if letter == "c" else width for width, letter in zip(widest, align, strict=True)]
-    if max(even) <= 34 and wide <= 112:
+    if max(even) <= 34 and wide <= _ROOMY:
         return [width + 4 for width in even]
     return [min(width, 44) + 2 if letter == "l" else 0 for letter, width in zip(align, widest, strict=True)]
 

@@ -24,8 +24,8 @@ from robonav_ray.report.style import (
 )
 from robonav_ray.text import picture_text
 
-WIDTH_CM = 16.8
-"""The width of the text."""
+WIDTH_CM, _MOST_CM = 16.8, 19.0
+"""The width of the text, and the height of a picture that has room for its caption below."""
 _SMALL = 7.5
 
 
@@ -95,7 +95,7 @@ def outcome_bars(view: ExamView, scenarios: Sequence[int]) -> Figure:
     rows = -(-len(scenarios) // columns)
     figure = make_figure(WIDTH_CM, rows * (1.3 + 0.42 * len(view.ranked)) + 0.9)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    names = [short(one.shown, 20) for one in view.ranked]
+    names = [short(one.shown, 26) for one in view.ranked]
     for panel, s in zip(grid.flat, scenarios, strict=False):
         bare_axes(panel, grid="")
         left = np.zeros(len(names))
@@ -192,9 +192,18 @@ def _curve(view: ExamView, axes: Any, one: Contestant, scenarios: Sequence[int])
     )
 
 
+def _row_cm(view: ExamView) -> float:
+    return 0.34 * len(view.contestants) + 0.35
+
+
+def rows_on_a_page(view: ExamView) -> int:
+    """Return how many scenarios ``dots`` can draw on one page."""
+    return max(1, int((_MOST_CM - 1.9) / _row_cm(view)))
+
+
 def dots(view: ExamView, scenarios: Sequence[int], name: str, caption: str) -> Figure:
     """Draw one row for each scenario, on it a point with its interval for each contestant."""
-    figure = make_figure(WIDTH_CM, 1.9 + len(scenarios) * (0.34 * len(view.contestants) + 0.35))
+    figure = make_figure(WIDTH_CM, 1.9 + len(scenarios) * _row_cm(view))
     axes = figure.add_subplot()
     bare_axes(axes, grid="x")
     scale = 100.0 if view.tells_success else 1.0

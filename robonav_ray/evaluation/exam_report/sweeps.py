@@ -10,7 +10,7 @@ import numpy as np
 
 from robonav_ray.evaluation.comparing.rates import Interval
 from robonav_ray.evaluation.comparing.robustness import relative_area
-from robonav_ray.evaluation.exam_report.figures import dots, sweep_curves
+from robonav_ray.evaluation.exam_report.figures import dots, rows_on_a_page, sweep_curves
 from robonav_ray.evaluation.exam_report.metrics import DASH
 from robonav_ray.evaluation.exam_report.outcomes import scenario_table
 from robonav_ray.evaluation.exam_report.view import Contestant, ExamView
@@ -18,7 +18,7 @@ from robonav_ray.evaluation.metrics.worst_worlds import SHARES, tails_of
 from robonav_ray.evaluation.statistics import Mean
 from robonav_ray.report.document import Block, Cell, Scalar, Section, Strong, Table, paragraph
 
-MAX_PANELS = 15
+MAX_PANELS, MAX_POINTS = 15, 24
 _MOST_INTERVALS = 5
 """Contestants whose intervals have room beside each other in a table."""
 
@@ -225,15 +225,21 @@ def _points(view: ExamView, families: tuple[str, ...], title: str, name: str) ->
     scenarios = tuple(s for s in view.family(*families) if not view.table.scenarios[s].draw)
     if not scenarios:
         return None
-    questions = "; ".join(
+    blocks: list[Block] = []
+    for first in range(0, min(len(scenarios), MAX_POINTS), most := rows_on_a_page(view)):
+        part = scenarios[first : min(first + most, MAX_POINTS)]
+        blocks.append(dots(view, part, f"{name}_points_{first // most + 1}", _points_caption(view, part)))
+    blocks.append(scenario_table(view, scenarios, name, "in each, darker is better; bold is the best of a row."))
+    return Section(title, tuple(blocks))
+
+
+def _points_caption(view: ExamView, scenarios: Sequence[int]) -> str:
+    questions = [
         f"{view.table.scenario_names[s].replace('_', ' ')}: {view.table.scenarios[s].question}"
         for s in scenarios[:12]
         if view.table.scenarios[s].question
-    )
-    caption = (
+    ]
+    return (
         f"One row for each scenario, one point for each entrant, with {view.confidence:.0%} intervals; further right "
-        f"is better. {questions}"
+        f"is better. {' '.join(questions)}"
     )
-    blocks: list[Block] = [dots(view, scenarios[:24], f"{name}_points", caption)]
-    blocks.append(scenario_table(view, scenarios, name, "in each, darker is better; bold is the best of a row."))
-    return Section(title, tuple(blocks))

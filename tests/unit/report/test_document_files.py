@@ -29,7 +29,7 @@ from robonav_ray.report.document import (
 from robonav_ray.report.glyphs import set_text
 from robonav_ray.report.html_page import html_page
 from robonav_ray.report.plain_pdf import plain_pdf
-from robonav_ray.report.typst_pdf import NoTypstError, typst_pdf
+from robonav_ray.report.typst_pdf import NoTypstError, _pieces, typst_pdf
 from robonav_ray.report.written import write_document
 
 HOSTILE = (
@@ -96,6 +96,17 @@ def test_typst_sets_hostile_texts_and_the_same_bytes_twice(picture: Figure) -> N
     assert data.startswith(b"%PDF-")
     assert b"pdfaid" in data
     assert data == typst_pdf(document(picture))
+
+
+def test_a_table_of_many_columns_leaves_room_for_the_names_of_its_rows() -> None:
+    names = [f"a_planner_{i} (true state)" for i in range(12)]
+    row = ("multi goal planning", "1,000", *(Cell("93.1", shade=0.5) for _ in names))
+    table = Table("heat", "Success", ("scenario", "worlds", *names), (row,), "lr" + "c" * 12)
+    shares = _pieces(table)
+    assert shares[0] > max(shares[1:]), "two lines of the longest name"
+    assert max(shares[2:]) < 12, "heads go on in another line"
+    whole = Document("A", "", (), (Section("S", (table,)),))
+    assert typst_pdf(whole).startswith(b"%PDF")
 
 
 def test_the_plain_pdf_takes_the_same_document_and_gives_the_same_bytes_twice(picture: Figure) -> None:
