@@ -35,7 +35,7 @@ def write_document(document: Document, folder: Path, told: Callable[[str], None]
         written.append(tables / f"{table.name}.csv")
         replace(written[-1], to_csv(table))
     contents: dict[str, Callable[[], str | bytes]] = {
-        SUMMARY_JSON: lambda: json.dumps(_strict(document.summary), indent=1, allow_nan=False) + "\n",
+        SUMMARY_JSON: lambda: json.dumps(strict(document.summary), indent=1, allow_nan=False) + "\n",
         REPORT_HTML: lambda: html_page(document),
         REPORT_PDF: lambda: _pdf(document, told),
     }
@@ -53,10 +53,10 @@ def _pdf(document: Document, told: Callable[[str], None]) -> bytes:
         return plain_pdf(document)
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """Return ``value`` with null for numbers that JSON has no name for."""
     if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     return None if isinstance(value, float) and value - value != 0.0 else value

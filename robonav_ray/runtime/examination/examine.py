@@ -98,7 +98,7 @@ def examine(
             with stopping() as stop, EvaluationWatch(screen, stop) as bars:
                 told = bars.begin("playing", sum(plan.seats[cell].num_episodes for cell in cells))
                 watch = ExamWatch(plan, cells, told, bars.tell_compiling)
-                _play(plan, cells, kept, watch, order, stop, foreign, where)
+                play_cells(plan, cells, kept, watch, order, stop, foreign, where)
         table = with_own_metrics(kept.table(plan, _provenance(order, command)), own)
         table.save(out)
         if failures and not are_told(out, table):
@@ -107,7 +107,7 @@ def examine(
     return table
 
 
-def _play(
+def play_cells(
     plan: ExamPlan,
     cells: Sequence[Cell],
     kept: KeptCells,
@@ -117,6 +117,12 @@ def _play(
     foreign: LoadForeign,
     where: Where,
 ) -> None:
+    """Play ``cells`` in their order, each kept as it is finished; where that is, ``where`` says.
+
+    Raises:
+        EvaluationStopped: When ``stop`` asks for it; what ``watch`` raises ends it too.
+        UserError: When an entrant fails.
+    """
     if where.is_over_ray and not order.has_functions:  # other nodes may lack the module of a function
         from robonav_ray.runtime.examination.over_ray import play_over_ray
 
