@@ -19,7 +19,7 @@ CALLS = """
 assert (result.status, again.status) == ("finished", "finished")
 assert again.path == result.path and again.env_steps > result.env_steps > 0
 assert frame["learner/learner_step"].iloc[-1] > 0
-assert (len(report.levels), report.levels[0].summary.episodes) == (1, 200) and report.changes
+assert (len(report.levels), report.levels[0].summary.num_episodes) == (1, 200) and report.changes
 assert runs["status"].tolist() == ["finished"]
 assert isinstance(action, int) and actions.shape == (2,) and actions.dtype == np.int32 and values.shape == (25,)
 assert DistributedTrainer and results.success()["mine"].keys() == results.success()["orca"].keys()
@@ -28,11 +28,12 @@ assert "ray" not in sys.modules
 """
 SEARCH = """
 assert search.status == "finished" and len(search.trials()) == 4
-assert (result.status, result.evaluation.levels[-1].summary.episodes) == ("finished", 1000)
+assert (result.status, result.evaluation.levels[-1].summary.num_episodes) == ("finished", 1000)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize(("program", "num_runs"), [("calls", 1), ("search", 1)])
 def test_the_page_runs_as_written(tmp_path: Path, program: str, num_runs: int) -> None:
     calls, policy, search, names, exam = BLOCKS

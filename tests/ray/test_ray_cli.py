@@ -144,6 +144,24 @@ def test_sigterm_over_ray_commits_and_resume_finishes(tmp_path: Path, ray_sessio
     assert min(sizes) >= 300, "its rows are there from the first"
 
 
+@pytest.mark.slow
+def test_a_run_that_is_shorter_than_its_start_learns(tmp_path: Path, ray_session: None, robonav_here: Robonav) -> None:
+    """Worlds have made so few env steps before the learner is up."""
+    words = [*QUICK, "budget.time_s=0", "budget.max_env_steps=301", "--out", "run"]
+    done = robonav_here("train", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first = newest_good_checkpoint(tmp_path / "run" / "checkpoints")[0]
+    assert first is not None
+    assert first.counters.learner_steps > 0
+    limit = first.counters.env_steps + 1
+    done = robonav_here("train", "--resume", "run", f"budget.max_env_steps={limit}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    last = newest_good_checkpoint(tmp_path / "run" / "checkpoints")[0]
+    assert last is not None
+    assert last.counters.learner_steps > first.counters.learner_steps
+    assert last.counters.env_steps >= limit
+
+
 def test_a_cluster_too_small_is_refused_and_nothing_is_made(
     tmp_path: Path, ray_session: None, robonav_here: Robonav
 ) -> None:
