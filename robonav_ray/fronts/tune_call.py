@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search has come to."""
+    """The result of a search."""
 
     path: Path
     """Directory of the search; ``robonav tune show`` takes it."""

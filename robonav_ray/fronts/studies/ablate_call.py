@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AblationResult:
-    """What an ablation has come to."""
+    """The result of an ablation."""
 
     path: Path
     """Its directory, with ``ablation.md``, ``ablation.json`` and ``ablation.png``."""

@@ -1,4 +1,4 @@
-"""``robonav tune show``: what a search, finished or running, has come to."""
+"""``robonav tune show``: the results of a search, finished or running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search has come to: counts, order, best trial and short words for them, shared by the table, the pictures and
+"""The results of a search: counts, order, best trial and short words for them, shared by the table, the pictures and
 the report.
 """
 
