@@ -30,17 +30,22 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _FRONTS = {
+    "AbResult": "robonav_ray.fronts.studies.ab_call",
     "AblationResult": "robonav_ray.fronts.studies.ablate_call",
     "CurriculumLearningSystem": "robonav_ray.fronts.curriculum_system",
     "DeviceManager": "robonav_ray.fronts.device_manager",
     "DistributedTrainer": "robonav_ray.fronts.distributed_trainer",
     "EvaluationSuite": "robonav_ray.fronts.evaluation_suite",
     "ExperimentTracker": "robonav_ray.fronts.own_tracking.experiment_tracker",
+    "ExposureLog": "robonav_ray.evaluation.fleet.exposures",
+    "FleetSplit": "robonav_ray.evaluation.fleet.split",
+    "FleetWatch": "robonav_ray.evaluation.fleet.watch",
     "OptunaOptimizer": "robonav_ray.fronts.optuna_optimizer",
     "RayTuneOptimizer": "robonav_ray.fronts.ray_tune_optimizer",
     "SearchResult": "robonav_ray.fronts.tune_call",
     "StoredPolicy": "robonav_ray.fronts.policy_call",
     "TrainResult": "robonav_ray.fronts.train_call",
+    "ab": "robonav_ray.fronts.studies.ab_call",
     "ablate": "robonav_ray.fronts.studies.ablate_call",
     "compare": "robonav_ray.fronts.compare_call",
     "evaluate": "robonav_ray.fronts.evaluate_call",

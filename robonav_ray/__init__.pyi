@@ -1,3 +1,6 @@
+from robonav_ray.evaluation.fleet.exposures import ExposureLog as ExposureLog
+from robonav_ray.evaluation.fleet.split import FleetSplit as FleetSplit
+from robonav_ray.evaluation.fleet.watch import FleetWatch as FleetWatch
 from robonav_ray.fronts.compare_call import compare as compare
 from robonav_ray.fronts.compare_call import exam as exam
 from robonav_ray.fronts.curriculum_system import CurriculumLearningSystem as CurriculumLearningSystem
@@ -12,6 +15,8 @@ from robonav_ray.fronts.policy_call import StoredPolicy as StoredPolicy
 from robonav_ray.fronts.policy_call import load_policy as load_policy
 from robonav_ray.fronts.ray_tune_optimizer import RayTuneOptimizer as RayTuneOptimizer
 from robonav_ray.fronts.runs_call import runs as runs
+from robonav_ray.fronts.studies.ab_call import AbResult as AbResult
+from robonav_ray.fronts.studies.ab_call import ab as ab
 from robonav_ray.fronts.studies.ablate_call import AblationResult as AblationResult
 from robonav_ray.fronts.studies.ablate_call import ablate as ablate
 from robonav_ray.fronts.train_call import TrainResult as TrainResult

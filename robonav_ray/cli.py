@@ -30,6 +30,7 @@ from robonav_ray.verbs import (
     train,
     tune,
 )
+from robonav_ray.verbs.ab_testing import ab, fleet
 from robonav_ray.verbs.exit_codes import end_with_code
 
 app = typer.Typer(
@@ -39,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Distributed reinforcement learning for mobile-robot navigation, on Ray.",
 )
-for verb in (train, evaluate, compare, ablate, report, play, plot, track, submit, doctor):
+for verb in (train, evaluate, compare, ab, ablate, report, play, plot, track, submit, doctor):
     app.add_typer(verb.app)
 for name, group in (
     ("config", config.config_app),
@@ -48,6 +49,7 @@ for name, group in (
     ("runs", runs.runs_app),
     ("registry", registry.registry_app),
     ("jobs", jobs.jobs_app),
+    ("fleet", fleet.fleet_app),
     ("cluster", cluster.cluster_app),
 ):
     app.add_typer(group, name=name)

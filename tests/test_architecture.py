@@ -192,6 +192,7 @@ PROBED = {
     "fronts/curriculum_objective.py": "a trial of Optuna, or what the user gives in its place",
     "fronts/device_manager.py": "what psutil has on this platform",
     "fronts/device_memory.py": "what the C library and os have on this platform",
+    "fronts/studies/ab_call.py": "what the user gives as an entrant",
     "fronts/study/study_loop.py": "the user's function",
     "fronts/user_batch.py": "the user's batch",
     "learner/tensor_tree.py": "the user's dataclasses and named tuples",

@@ -14,6 +14,7 @@ own.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, cast
@@ -274,6 +275,7 @@ class Suite(Section):
         return tuple(found)
 
 
+@functools.cache
 def _stages() -> tuple[StageConfig, ...]:
     return CurriculumConfig().stages
 
