@@ -32,14 +32,14 @@ _MIN_WORLDS = 3
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two contestants on one metric; a world has the mean of a method's seeds."""
+    """Two contestants on one metric."""
 
     metric: str
     first: Contestant
     second: Contestant
     means: tuple[float, float]
     gap: np.ndarray
-    """(W,) first minus second, worlds that tell both."""
+    """(W,) first minus second, means over the seeds."""
     p_games_howell: float
     ranks: RankTest
     d: float
@@ -60,10 +60,11 @@ def metric_tests_section(view: ExamView) -> Section | None:
 
 
 _NOTE = paragraph(
-    "For exploring: the verdict rests on the pairs above. A world counts with the mean of a method's seeds. Welch's "
-    "ANOVA, Games and Howell's pairs, Mann and Whitney's rank test and the effect sizes take the entrants' episodes as "
-    "samples of their own; as all play the same worlds they are cautious, and the paired bootstrap, which draws worlds "
-    "anew for both at once, sees more.",
+    "For exploring: the verdict rests on the pairs above. Welch's ANOVA, Games and Howell's pairs, Mann and Whitney's "
+    "rank test and the effect sizes take the episodes of each entrant, of a method those of all its seeds, as a sample "
+    "of their own; as all play the same worlds they are cautious about policies, and they say nothing of seeds to "
+    "come. The paired bootstrap draws worlds anew for both at once, and sees more; a world counts with the mean of a "
+    "method's seeds.",
     tone="quiet",
 )
 
@@ -74,10 +75,11 @@ def _columns(view: ExamView) -> Iterator[tuple[str, np.ndarray]]:
         yield name, view.column(name)
 
 
-def _values(view: ExamView, contestants: Sequence[Contestant], column: np.ndarray) -> np.ndarray:
-    """Return (K, W) of the worlds that all have in common and that tell the metric for all."""
-    found = np.stack([one.mean(0) for one in view.pooled(contestants, view.primary_scenarios, column)])
-    return found[:, np.isfinite(found).all(0)]
+def _values(view: ExamView, contestants: Sequence[Contestant], column: np.ndarray) -> list[np.ndarray]:
+    """Return (S, W) of each, on the worlds that all have in common and that tell the metric for all."""
+    found = view.pooled(contestants, view.primary_scenarios, column)
+    known = np.all([np.isfinite(one).all(0) for one in found], axis=0)
+    return [one[:, known] for one in found]
 
 
 @dataclass(frozen=True)
@@ -94,27 +96,29 @@ class _Group:
 
 
 def _group(view: ExamView, everyone: Sequence[Contestant], name: str, column: np.ndarray) -> _Group | None:
-    values = _values(view, everyone, column) if len(everyone) > 1 else np.zeros((0, 0))
-    if values.shape[1] < _MIN_WORLDS:
+    if len(everyone) < 2:
         return None
-    values = values[values.std(1) > 0.0]  # Welch weighs by one over the variance
-    if len(values) < 2:
+    values = _values(view, everyone, column)
+    num_worlds = values[0].shape[1]
+    samples = [one.ravel() for one in values if one.std() > 0.0]  # Welch weighs by one over the variance
+    if num_worlds < _MIN_WORLDS or len(samples) < 2:
         return None
-    return _Group(name, len(values), values.shape[1], *welch_f(*values), eta_squared(*values), omega_squared(*values))
+    return _Group(name, len(samples), num_worlds, *welch_f(*samples), eta_squared(*samples), omega_squared(*samples))
 
 
 def _pairs(view: ExamView, everyone: Sequence[Contestant], name: str, column: np.ndarray) -> Iterator[_Pair]:
     for one, other in combinations(everyone, 2):
         values = _values(view, [one, other], column)
-        if values.shape[1] < _MIN_WORLDS:
+        if values[0].shape[1] < _MIN_WORLDS:
             continue
-        first, second = values
+        gap = values[0].mean(0) - values[1].mean(0)
+        first, second = (found.ravel() for found in values)
         yield _Pair(
             name,
             one,
             other,
             (float(first.mean()), float(second.mean())),
-            first - second,
+            gap,
             games_howell_p(first, second, len(everyone)),
             mann_whitney(first, second),
             cohens_d(first, second),

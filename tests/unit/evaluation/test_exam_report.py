@@ -135,6 +135,7 @@ def test_each_statistic_has_its_place(document: Document, exam: ExamTable) -> No
     assert row["difference"] == pytest.approx(row["mean_first"] - row["mean_second"])
     assert max(row["p_games_howell"], row["p_mann_whitney"]) < 1e-6 < row["p_mann_whitney_fdr"] or row["hedges_g"] > 0.8
     assert row["cliffs_delta"] == pytest.approx(2 * row["superiority"] - 1)
+    assert row["cliffs_delta"] == pytest.approx(row["difference"]), "of zeros and ones"
 
 
 def test_the_csv_of_metrics_has_each_scenario_with_interval_and_unit(document: Document, exam: ExamTable) -> None:
