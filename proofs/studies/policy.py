@@ -7,8 +7,11 @@ results.
 
     python -m proofs study_policy list
     python -m proofs study_policy run both munchausen --seeds 3 --parallel 2 --output runs/study
+    python -m proofs study_policy exam --output runs/study
 
-Runs that are done are kept in the output directory and not run again. The last line is one JSON object.
+Runs that are done are kept in the output directory and not run again. ``exam`` has all that are there play the suite
+``difficulties`` side by side, as ``robonav compare`` does, and prints the same rows of it: ``standard`` and ``fast``
+there are the worlds of ``run``. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from proofs.common import markdown as md
+from robonav_ray.evaluation.metrics.registry import known_metrics
+from robonav_ray.evaluation.statistics import wilson_interval
+from robonav_ray.fronts.compare_call import compare
 from robonav_ray.screen import say
 
 UPDATES = 30_000
@@ -104,6 +110,33 @@ def run_one(name: str, seed: int, output: Path) -> dict[str, Any]:
     return found
 
 
+def examine(output: Path, episodes: int) -> list[dict[str, Any]]:
+    """Have every run in ``output`` play the suite, and return the figures of each in the worlds of its row."""
+    runs = {
+        f"{name}-s{folder.name.removeprefix('seed-')}": folder
+        for name in ROWS
+        for folder in sorted((output / name).glob("seed-*"))
+        if folder.name.removeprefix("seed-").isdecimal()
+    }
+    if not runs:
+        raise SystemExit(f"{output}: holds no run; `study_policy run` makes them")
+    table = compare(runs, suite="difficulties", episodes=episodes, out=output / "exam")
+    found = list[dict[str, Any]]()
+    for e, entrant in enumerate(table.entrants):
+        name, _, seed = entrant.name.rpartition("-s")
+        asked = "fast" if "env.world.difficulty=fast" in ROWS[name].changes else "standard"
+        scenario = next(s for s, facts in enumerate(table.scenarios) if facts.name == asked)
+        cell = table.cell(e, scenario)
+        told = known_metrics(cell)
+        success, collision = told["success"], told["collision"]
+        low, high = wilson_interval(int(success.sum()), len(success))
+        found.append(
+            {"row": name, "seed": int(seed), "scenario": asked, "success": float(success.mean()), "low": low,
+             "high": high, "collision": float(collision.mean()), "episodes": len(success)}
+        )  # fmt: skip
+    return found
+
+
 def markdown(found: Sequence[dict[str, Any]]) -> str:
     """Return the table: one line per row, with the mean over its seeds, each seed, and the mean's interval of two
     standard errors.
@@ -129,9 +162,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...")
     run.add_argument("--parallel", type=int, default=2, help="processes side by side, one core each")
     run.add_argument("--output", type=Path, default=Path("runs/study"))
+    exam = commands.add_parser("exam", help="judge the runs that are there by the suite difficulties")
+    exam.add_argument("--episodes", type=int, default=2000, help="of each scenario")
+    exam.add_argument("--output", type=Path, default=Path("runs/study"))
     args = parser.parse_args(arguments)
     if args.command == "list":
         say("\n".join(f"{name:<12}{row.text}" for name, row in ROWS.items()))
+        return 0
+    if args.command == "exam":
+        found = examine(args.output.absolute(), args.episodes)
+        say(markdown(found))
+        say(json.dumps(found))
         return 0
     jobs = [(name, seed) for seed in range(args.seeds) for name in args.rows or ROWS]
     with ThreadPoolExecutor(args.parallel) as pool:
