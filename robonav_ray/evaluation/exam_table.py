@@ -236,7 +236,10 @@ class ExamTable:
             ) from None
         facts = _Facts(path, document)
         if facts.sha256 != hashlib.sha256(data).hexdigest():
-            raise ExamTableError(f"{folder / EPISODES_PARQUET}: is not the file that {path} was written for (sha256)")
+            raise ExamTableError(
+                f"{folder / EPISODES_PARQUET}: is not the file that {path} was written for (sha256): take both from "
+                "one exam, or give the `robonav compare` that made it again, which plays nothing twice"
+            )
         columns = read_rows(data, folder / EPISODES_PARQUET, len(facts.entrants), len(facts.scenarios))
         if len(columns["world"]) == 0:
             raise ExamTableError(f"{folder / EPISODES_PARQUET}: holds no episode")

@@ -11,6 +11,8 @@ from scipy import stats
 
 from robonav_ray.evaluation.comparing.rates import Interval
 
+_TINY_P = 1e-8
+
 
 class TestedDifference(NamedTuple):
     """A difference of two means, its interval, and the p of "there is none"."""
@@ -136,12 +138,15 @@ def welch_f(*samples: np.ndarray) -> tuple[float, float]:
 
 def games_howell_p(first: np.ndarray, second: np.ndarray, num_samples: int) -> float:
     """Return p of one pair among ``num_samples`` samples, as ``welch_anova`` has it for all; 1 without any spread and
-    difference.
+    difference. Below 1e-8 Bonferroni's bound is given, which is as small and takes no integral.
     """
     tested = welch_t(first, second)
     error = (tested.high - tested.value) / float(stats.t.ppf(0.975, tested.df))
     if not error:
         return float(tested.value == 0.0)
+    bound = num_samples * (num_samples - 1) * float(stats.t.sf(abs(tested.value) / error, tested.df))
+    if bound < _TINY_P:
+        return bound
     return float(stats.studentized_range.sf(abs(tested.value) / error * 2.0**0.5, num_samples, tested.df))
 
 
