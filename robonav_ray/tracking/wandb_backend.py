@@ -204,6 +204,7 @@ def settings_of(section: WandbTracking, access: Access, directory: Path) -> dict
         "x_disable_stats": not section.system_metrics,
         "init_timeout": INIT_TIMEOUT_S,
         "finish_timeout": FINISH_TIMEOUT_S,
+        "finish_timeout_raises": True,
     }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.text import command_text
 from robonav_ray.tracking.backend import TrackerError
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ def start_run(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
     folder = Path(settings["root_dir"], "wandb")
     folder.mkdir(parents=True, exist_ok=True)
     with _HERE:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read once, when wandb is imported
+        for variable, text in (("WANDB_ERROR_REPORTING", "false"), ("WANDB_SILENT", "true")):
+            os.environ.setdefault(variable, text)  # read before there are settings
         for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
             os.environ.setdefault(variable, str(folder / "data"))
         import wandb
@@ -63,12 +65,15 @@ def end_run(run: Any, exit_code: int) -> None:
     """Finish a run, and wandb's process with the last one; ``exit_code`` is the run's.
 
     Raises:
-        TrackerError: When wandb cannot end it in order.
+        TrackerError: When wandb cannot end it in order, or has not sent everything within its ``finish_timeout``.
     """
     global _num_open
     try:
         with _as_tracker_errors():
             run.finish(exit_code=exit_code)
+    except TimeoutError:
+        sync = command_text("wandb", "sync", str(run.settings.sync_dir))
+        raise TrackerError(f"W&B was not sent everything within {run.settings.finish_timeout:g} s; `{sync}` sends it") from None
     finally:
         with _HERE:
             _num_open -= 1
@@ -101,5 +106,5 @@ def _as_tracker_errors() -> Iterator[None]:
 
     try:
         yield
-    except (wandb.errors.Error, TimeoutError, ConnectionError) as error:  # pyright: ignore[reportAttributeAccessIssue]
+    except (wandb.errors.Error, ConnectionError) as error:  # pyright: ignore[reportAttributeAccessIssue]
         raise TrackerError(f"W&B: {type(error).__name__}: {str(error)[:300]}") from None

@@ -128,6 +128,33 @@ def test_offline_files_hold_all_of_two_sessions_once_and_nothing_else(tmp_path, 
     assert not any(word.encode() in text for word in (KEY, SECRET_WORD) for text in texts)
 
 
+@pytest.mark.slow
+def test_online_a_server_has_every_row_once_also_after_a_resume(tmp_path, monkeypatch, caplog, capfd):
+    run, ids = tmp_path / "run", dict[str, str]()
+    with fake_wandb() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        for steps in ((100, 200), (300, 300, 400)):
+            session = Session(run, ids)
+            for i, step in enumerate(steps):
+                session.backend.write([Point({"learner/loss": float(step)}, step, 1000.0 + step + i)])
+            session.backend.close(RunEnding("finished", "", {"task/best": 0.5}))
+        rows = list(server.rows[ids["run"]].values())
+        assert [row["env_step"] for row in rows] == [100, 200, 300, 300, 400]
+        assert [row["_step"] for row in rows] == [100, 200, 300, 301, 400]
+        assert server.summaries[ids["run"]]["status"] == "finished"
+        assert server.ended == {ids["run"]: 0}
+        begun = [variables for operation, variables in server.asked if operation == "UpsertBucket"]
+        assert {variables["name"] for variables in begun} == {ids["run"]}
+        assert "my-search" in {variables.get("groupName") for variables in begun}
+        assert "sweep123" in {variables.get("sweep") for variables in begun}
+        assert "online at" in session.backend.describe()
+    told = capfd.readouterr()
+    assert told.out == "", "wandb prints nothing"
+    texts = [caplog.text.encode(), *(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())]
+    assert not any(KEY.encode() in text for text in (*texts, told.err.encode()))
+
+
 def _fails_once(call: Any) -> Any:
     failures = [OSError("full")]
 
