@@ -155,6 +155,10 @@ class Controller:
         """Cut and commit a checkpoint now and return it; None when that failed, which is said and counted."""
         return self.last_saved if self.facts is not None and self._save(self.facts) else None
 
+    def tell_trackers(self, metrics: Metrics, env_steps: int) -> None:
+        """Have trackers log what the caller has found out about the run at ``env_steps``."""
+        self._trackers.log(metrics, env_steps)
+
     def end_after_fault(self, what: str) -> Ending | None:
         """After ``advance`` has raised: commit what learner and replay can still give, where something was learned.
 

@@ -137,7 +137,7 @@ class WandbBackend:
             "run_id": self._ids["run"],
             "run_name": facts.name,
             "run_group": facts.group,
-            "run_job_type": facts.kind,
+            "run_job_type": facts.kind if facts.kind != "evaluation" else "trial" if facts.group else "train",
             "sweep_id": facts.parent_ids.get("sweep"),
             "resume": "allow" if self._access.mode == "online" else None,
         }

@@ -73,7 +73,8 @@ def end_run(run: Any, exit_code: int) -> None:
             run.finish(exit_code=exit_code)
     except TimeoutError:
         sync = command_text("wandb", "sync", str(run.settings.sync_dir))
-        raise TrackerError(f"W&B was not sent everything within {run.settings.finish_timeout:g} s; `{sync}` sends it") from None
+        within = f"{run.settings.finish_timeout:g} s"
+        raise TrackerError(f"W&B was not sent everything within {within}; `{sync}` sends it") from None
     finally:
         with _HERE:
             _num_open -= 1

@@ -17,8 +17,6 @@ from robonav_ray.tracking.deliveries import Delivered, TrackersFile
 from robonav_ray.tracking.wandb_access import ask, wandb_access
 
 logger = logging.getLogger(__name__)
-METRIC_PREFIX = "trial/"
-"""In front of the names of what a trial's reports say, as they are tracked."""
 _UPSERT = """
 mutation UpsertSweep($config: String, $entityName: String, $projectName: String, $controller: JSONString,
                      $displayName: String) {
@@ -33,15 +31,15 @@ mutation UpsertSweep($config: String, $entityName: String, $projectName: String,
 def register_sweep(section: WandbTracking, document: Mapping[str, Any], search: Path, metric: str) -> str | None:
     """Register the sweep file ``document`` and keep the sweep's id in ``search``/trackers.json.
 
-    Its metric is named as the trials track it. The server is told that the controller is a local one: it proposes no
-    trials itself.
+    Its metric is called ``metric``, as the trials track it. The server is told that the controller is a local one: it
+    proposes no trials itself.
 
     Returns:
         The id; None offline, and where the server cannot be asked, which is said.
     """
     known = {"program": "robonav", **document}
     if "metric" in document:
-        known["metric"] = {**document["metric"], "name": METRIC_PREFIX + metric}
+        known["metric"] = {**document["metric"], "name": metric}
     variables = {
         "config": yaml.safe_dump(known, sort_keys=False),
         "entityName": section.entity,

@@ -20,7 +20,7 @@ import numpy as np
 
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import append, open_appending, read_lines
-from robonav_ray.tuning.trial_objective import highest
+from robonav_ray.tuning.trial_objective import METRIC, TRACKED_PREFIX, highest
 
 RECORDS_FILE = "records.jsonl"
 State = Literal["pending", "running", "stopped", "finished", "failed"]
@@ -69,6 +69,12 @@ class TrialFacts(Judged):
     def of_result(cls, result: Mapping[str, Any]) -> TrialFacts:
         """Return what ``to_result`` gave, out of what Tune has added to it; KeyError when that is not all there."""
         return cls(**{part.name: result[part.name] for part in fields(cls)})
+
+
+def tracked(facts: Judged) -> dict[str, float]:
+    """Return the figures of a report that a trial's trackers are given, by the names of metrics."""
+    figures = {name: getattr(facts, name) for name in (METRIC, "success_frac", "collision_frac", "mean_return")}
+    return {TRACKED_PREFIX + name: float(value) for name, value in figures.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from robonav_ray.tracking.wandb_sweep import register_sweep
 from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.keys import problem_with
 from robonav_ray.tuning.space import Space, apply_params
+from robonav_ray.tuning.trial_objective import TRACKED_PREFIX
 
 METHODS = {"grid": "grid", "random": "random", "bayes": "bayesopt"}
 _CONSTANTS_TOO = frozenset(("env", "seed", "preset", "evaluation", "runtime", "tracking", "curriculum"))
@@ -69,7 +70,7 @@ class Sweep:
         """
         section = experiment.run_config({}).tracking.wandb
         if section is not None:
-            register_sweep(section, self.document, experiment.path, self.config.trial.metric)
+            register_sweep(section, self.document, experiment.path, TRACKED_PREFIX + self.config.trial.metric)
 
 
 def asked_sweep(path: Path, config_path: Path | None, overrides: Sequence[str], resume: str | None) -> Sweep:

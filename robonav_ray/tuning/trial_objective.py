@@ -8,6 +8,8 @@ from typing import TypeVar
 
 _Report = TypeVar("_Report")
 METRIC = "objective"
+TRACKED_PREFIX = "trial/"
+"""In front of the figures of a trial's reports, where trackers are given them."""
 TIME = "env_steps"
 """What schedulers count time in: env steps that the trial has made itself."""
 

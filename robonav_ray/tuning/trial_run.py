@@ -46,7 +46,7 @@ from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped, EvaluationWatch
 from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen
-from robonav_ray.tuning.search_records import TrialFacts
+from robonav_ray.tuning.search_records import TrialFacts, tracked
 from robonav_ray.tuning.trial_objective import METRIC, judged
 
 logger = logging.getLogger(__name__)
@@ -303,7 +303,7 @@ class TrialRun:
                 f"{self.directory.name}: the mean return of {checkpoint.path.name} is {mean_return}, which cannot be "
                 "compared"
             )
-        return TrialFacts(
+        judgement = TrialFacts(
             env_steps=checkpoint.counters.env_steps,
             learner_steps=checkpoint.counters.learner_steps,
             life_s=time.monotonic() - self._began,
@@ -317,6 +317,8 @@ class TrialRun:
             checkpoint=checkpoint.path.name,
             done=done,
         )
+        live.controller.tell_trackers(tracked(judgement), judgement.env_steps)
+        return judgement
 
 
 class _LoggedLines(io.StringIO):

@@ -191,3 +191,27 @@ def test_a_grid_is_gone_through_and_brackets_are_counted_from_the_top(tmp_path):
     assert (config.num_trials, config.scheduler.grace_env_steps, config.scheduler.reduction_factor) == (6, 3000, 3)
     assert read_sweep(written(tmp_path, text), ["num_trials=2"]).config.num_trials == 2
     assert read_sweep(written(tmp_path, text), ["run.tracking.wandb=null"]).config.run["tracking"] == {"wandb": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--sweep", "none.yaml"], "none.yaml: there is no such file"),
+        (["--sweep", "."], "name a W&B sweep file"),
+        (["asha", "--sweep", "sweep.yaml"], "leave asha away"),
+        (["--sweep", "sweep.yaml", "--resume", "latest"], "leave --sweep or --resume away"),
+        (["--sweep", "sweep.yaml", "num_trails=3"], "num_trails"),
+        (["--sweep", "sweep.yaml", "run.learner.batch_size=0"], "sweep.yaml, as a search: run: learner.batch_size"),
+        (["--sweep", "sweep.yaml", "run.env.id=CartPole-v1"], "only our own worlds tell collisions"),
+    ],
+)
+def test_a_sweep_that_cannot_work_is_refused_and_leaves_nothing(tmp_path, robonav_here, arguments, told):
+    written(
+        tmp_path,
+        "method: random\nmetric: {name: collision_frac}\nparameters: {learner.learning_rate: {values: [0.1, 0.2]}}\n",
+    )
+    ended = robonav_here("tune", *arguments, "run.tracking.wandb=null", "--out", "search", cwd=tmp_path)
+    assert ended.returncode == 2, ended
+    assert told in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.yaml"]
