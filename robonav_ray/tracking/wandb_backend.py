@@ -24,6 +24,7 @@ from robonav_ray.tracking.backend import Point, RunEnding, TrackerError
 from robonav_ray.tracking.items import Asset, Kind
 from robonav_ray.tracking.run_facts import RunFacts
 from robonav_ray.tracking.wandb_access import Access, check_package, check_wandb, wandb_access
+from robonav_ray.tracking.wandb_artifacts import log_file, log_model
 from robonav_ray.tracking.wandb_items import TAKES, as_logged
 from robonav_ray.tracking.wandb_process import end_run, start_run
 
@@ -73,9 +74,10 @@ class WandbBackend:
         """Return where the run is, in a line for people."""
         if self._access.mode == "online":
             return f"W&B: online at {self._access.url}, project {self._ids['project']}, run {self._ids['run']}"
-        folder = self._facts.directory / "wandb"
-        sync = command_text("wandb", "sync", str(folder))
-        return f"W&B: offline, because {self._access.why}; `{sync}` sends it later"
+        return f"W&B: offline, because {self._access.why}; `{self._sync_command()}` sends it later"
+
+    def _sync_command(self) -> str:
+        return command_text("wandb", "sync", str(self._facts.directory / "wandb"))
 
     def write(self, points: Sequence[Point]) -> None:
         """Log a row for each point, and an artifact for each file.
@@ -95,27 +97,35 @@ class WandbBackend:
         self._keep_row()
 
     def close(self, ending: RunEnding | None) -> None:
-        """End the run with what became of it; of one that failed, send an alert.
+        """End the run with its model and what became of it; of one that failed, send an alert.
+
+        A session that had nothing to log, and ends as the one before it, is not heard of.
 
         Raises:
             TrackerError: When wandb cannot end it in order.
         """
-        if self._run is None and ending is None:
+        if self._run is None and (ending is None or self._ids.get("ending") == ending.status):
             return
         run = self._opened()
         self._run = None
-        exit_code = 0
+        has_failed = ending is not None and ending.status == "failed"
         try:
             if ending is not None:
-                run.summary.update({**ending.summary, "status": ending.status})
-                if ending.message:
-                    run.summary["reason"] = ending.message
-                if ending.status == "failed":
-                    exit_code = 1
-                    if self._section.alerts:
-                        run.alert(f"{self._facts.name} failed"[:63], ending.message or "it failed", level="ERROR")
+                self._tell_ending(run, ending)
         finally:
-            end_run(run, exit_code)
+            end_run(run, int(has_failed))
+        if ending is not None:
+            self._ids["ending"] = ending.status
+            self._told(self._ids)
+
+    def _tell_ending(self, run: Any, ending: RunEnding) -> None:
+        if self._facts.kind in ("train", "trial"):
+            log_model(run, self._facts.directory)
+        run.summary.update({**ending.summary, "status": ending.status})
+        if ending.message:
+            run.summary["reason"] = ending.message
+        if ending.status == "failed" and self._section.alerts:
+            run.alert(f"{self._facts.name} failed"[:63], ending.message or "it failed", level="ERROR")
 
     def _opened(self) -> Any:
         if self._run is None:
@@ -125,9 +135,9 @@ class WandbBackend:
             run.define_metric(AXIS, hidden=True)
             run.define_metric("*", step_metric=AXIS)
             self._next_row = max(self._next_row, int(run.step))
-            if self._access.mode == "online" and run.url and self._ids.get("url") != run.url:
-                self._ids["url"] = run.url
-                self._told(self._ids)
+            is_online = self._access.mode == "online"
+            self._ids["address"] = str(run.url) if is_online else self._sync_command()
+            self._told(self._ids)
         return self._run
 
     def _of_this_run(self) -> dict[str, Any]:
@@ -150,7 +160,7 @@ class WandbBackend:
         row: dict[str, Any] = dict(point.metrics)
         for item in point.items:
             if isinstance(item, Asset) and item.kind is Kind.FILE:
-                self._log_file(run, item)
+                log_file(run, item)
                 continue
             try:
                 row[item.name] = as_logged(item)
@@ -160,20 +170,6 @@ class WandbBackend:
             number = max(point.step, self._next_row)
             run.log({**row, AXIS: point.step, "_timestamp": point.time}, step=number, commit=True)
             self._next_row = number + 1
-
-    def _log_file(self, run: Any, asset: Asset) -> None:
-        """Log a file, or a folder, as an artifact; the newest of a name is ``latest``."""
-        import wandb
-
-        kind = asset.note.get("type", "file")
-        artifact = wandb.Artifact(artifact_name(f"{run.id}-{asset.name}"), type=kind, metadata=dict(asset.note))
-        try:
-            add_to_artifact(artifact, asset.path)
-        except (OSError, ValueError) as error:
-            logger.warning("W&B is not given %s: %s", asset.name, error)
-            return
-        aliases = [alias for alias in asset.note.get("aliases", "").split(",") if alias]
-        run.log_artifact(artifact, aliases=["latest", *aliases])
 
     def _keep_row(self) -> None:
         self._ids["row"] = str(self._next_row - 1)
@@ -206,22 +202,3 @@ def settings_of(section: WandbTracking, access: Access, directory: Path) -> dict
         "finish_timeout": FINISH_TIMEOUT_S,
         "finish_timeout_raises": True,
     }
-
-
-def artifact_name(name: str) -> str:
-    """Return ``name`` with what W&B's names of artifacts may have."""
-    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in name)[
-        :128
-    ]
-
-
-def add_to_artifact(artifact: Any, path: Path) -> None:
-    """Add a file, or all plain files of a folder; raises OSError or ValueError where that is not possible."""
-    if path.is_symlink():
-        raise ValueError(f"{path} is a link")
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and not file.is_symlink():
-                artifact.add_file(str(file), name=file.relative_to(path).as_posix())
-    else:
-        artifact.add_file(str(path))

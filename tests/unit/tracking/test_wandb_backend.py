@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from robonav_ray.config.tracking import WandbTracking
+from robonav_ray.tracking import wandb_backend
 from robonav_ray.tracking.backend import Point, RunEnding, TrackerError
 from robonav_ray.tracking.items import Asset, Histogram, Item, Kind
 from robonav_ray.tracking.run_facts import RunFacts
@@ -86,13 +87,14 @@ def test_offline_files_hold_all_of_two_sessions_once_and_nothing_else(tmp_path, 
         first.backend.close(RunEnding("unfinished", "SIGTERM", {"task/best": 0.25}))
         second = Session(run, ids, mode="offline")
         broken = Point({"learner/loss": 0.25}, 300, 1010.0, (Histogram.of("h", [1.0]),))
-        monkeypatch.setattr(WandbBackend, "_log_file", _fails_once(WandbBackend._log_file))
+        monkeypatch.setattr(wandb_backend, "log_file", _fails_once(wandb_backend.log_file))
         again = [broken, Point({}, 300, 1010.5, (Asset(Kind.FILE, "report", run / "curves.png"),))]
         with pytest.raises(TrackerError, match="takes nothing now"):
             second.backend.write(again)
         second.backend.write(again)
         second.backend.write([Point({"learner/loss": 0.125}, 300, 1011.0)])
         second.backend.close(RunEnding("failed", "a part was lost", {"task/best": 0.75}))
+        Session(run, ids, mode="offline").backend.close(RunEnding("failed", "a part was lost", {"task/best": 0.75}))
         assert not server.asked
         assert not server.unknown
     assert child_processes() <= before, "wandb's process has ended"
