@@ -120,11 +120,11 @@ def test_a_clone_has_the_donors_learner_and_its_own_steps_and_values(tmp_path, h
     after = clone.report()
     assert after.env_steps > before
     clone.close()
-    rates = [
-        json.loads(line).get("learner/learning_rate")
-        for line in (tmp_path / "00000" / "metrics.jsonl").read_text().splitlines()
-    ]
+    lines = [json.loads(line) for line in (tmp_path / "00000" / "metrics.jsonl").read_text().splitlines()]
+    rates = [line["learner/learning_rate"] for line in lines if "learner/learning_rate" in line]
     assert rates[-1] == pytest.approx(5e-3)
+    told = [line for line in lines if "trial/objective" in line]
+    assert (told[-1]["step"], told[-1]["trial/objective"]) == (after.env_steps, after.objective)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
