@@ -93,6 +93,10 @@ METRICS: dict[str, MetricFacts] = {
     "runtime/parts_back": MetricFacts("parts", "Parts that came back in this session (over Ray)."),
     "runtime/recovery_s_max": MetricFacts("s", "The slowest return of a part (over Ray)."),
     "runtime/unwritten_events": MetricFacts("events", "Lines of events.jsonl that could not be written (over Ray)."),
+    "trial/objective": MetricFacts("`trial.metric`", "What a search maximises, of each report of a trial."),
+    "trial/success_frac": MetricFacts("part", "Successes of the report's held-out episodes (of a trial)."),
+    "trial/collision_frac": MetricFacts("part", "Their collisions (of a trial)."),
+    "trial/mean_return": MetricFacts("reward", "Their mean task return (of a trial)."),
     "tracking/backends_failed": MetricFacts("backends", "Backends that take nothing now."),
 }
 """The numbers that the environment tells of its episodes stand beside them as ``info/NAME``, in its own units."""

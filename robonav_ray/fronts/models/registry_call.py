@@ -11,7 +11,10 @@ from robonav_ray.registry.mirror import Mirror
 from robonav_ray.registry.registry import Registry
 from robonav_ray.registry.versions import Version
 
-MIRRORS: Mapping[str, str] = {"mlflow": "robonav_ray.tracking.mlflow_registry:open_mirror"}
+MIRRORS: Mapping[str, str] = {
+    "mlflow": "robonav_ray.tracking.mlflow_registry:open_mirror",
+    "wandb": "robonav_ray.tracking.wandb_mirror:open_wandb_mirror",
+}
 """Section of ``tracking`` -> ``module:function`` (section, version) -> Mirror, for the sections that have one."""
 
 
