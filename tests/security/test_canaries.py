@@ -75,3 +75,45 @@ def test_no_secret_is_written_or_said(tmp_path: Path) -> None:
     for variables in (env, {**env, "RAY_AUTH_TOKEN_PATH": str(home / "named_token")}):
         assert robonav(work, variables, "train", "runtime.address=127.0.0.1:1").returncode == 2
     assert found_in(work) == []
+
+
+TRACKED = ("tracking.wandb.mode=offline", "tracking.mlflow.required=false", "tracking.interval_s=0.2")
+
+
+@pytest.mark.slow
+def test_no_secret_reaches_a_tracker(tmp_path: Path) -> None:
+    """Of a server that does not answer, of one that is left to later, and of W&B's own files."""
+    for package in ("mlflow", "wandb"):
+        pytest.importorskip(package)
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    env = {**environment(home), "MLFLOW_TRACKING_TOKEN": f"{MARK}-of-a-token"}
+    down = f"http://me:{MARK}-of-a-uri@127.0.0.1:1/?token={MARK}-of-an-option"
+    command = ("train", "--local", *QUICK)
+    refused = robonav(work, {**env, "MLFLOW_TRACKING_URI": down}, *command, "--out", "none", "tracking.mlflow={}")
+    assert refused.returncode == 2
+    assert "MLFLOW_TRACKING_URI" in refused.stderr + refused.stdout
+    named = robonav(work, env, *command, "--out", "none", f"tracking.mlflow.tracking_uri={down}")
+    assert named.returncode == 2
+    assert not (work / "none").exists()
+    done = robonav(work, {**env, "MLFLOW_TRACKING_URI": down}, *command, "--out", "later", *TRACKED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    local = robonav(work, env, *command, "--out", "run", "tracking.wandb.mode=offline", "tracking.mlflow={}")
+    assert local.returncode == 0, local.stdout + local.stderr
+    assert robonav(work, env, "evaluate", "run", "--episodes", "2", "--stages", "0").returncode == 0
+    assert len([p for p in work.rglob("*") if p.is_file()]) > 30, "there is something to look at"
+    assert found_in(work) == []
+
+
+def test_a_front_keeps_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from robonav_ray import ExperimentTracker
+
+    for name in VARIABLES:
+        monkeypatch.setenv(name, f"{MARK}-of-{name}")
+    secret = f"http://me:{MARK}@host/?token={MARK}"
+    with ExperimentTracker(
+        "mine", ["tensorboard"], {"server": secret}, output_dir=tmp_path, tags={"at": secret}
+    ) as own:
+        own.log_metrics({"a": 1.0})
+    assert found_in(tmp_path) == []

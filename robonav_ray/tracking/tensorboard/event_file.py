@@ -35,9 +35,10 @@ def open_tensorboard(
     backend = TensorboardBackend(facts.directory, facts.resume_step)
     if facts.kind in ("train", "own") and _HPARAMS not in facts.ids:  # a search writes the values of its trials itself
         if facts.config:
-            backend.begin(facts.config)
+            backend.begin(facts.config, facts.name)
         if facts.kind == "train":
-            backend.add([first_page()])
+            judged: Any = facts.config.get("evaluation") or {}
+            backend.add([first_page(is_judged=judged.get("interval_s") is not None)])
         told({_HPARAMS: "written" if facts.config else "none"})
     backend.tells_ending = facts.ids.get(_HPARAMS) != "none" and facts.kind in ("train", "own") and bool(facts.config)
     return backend
@@ -66,9 +67,9 @@ class TensorboardBackend:
         """Whether the values of the config are there, to be completed by how the run ended."""
         self._append([_event(now / 1e9, file_version=_VERSION), *_restart(resume_step, now / 1e9)])
 
-    def begin(self, config: Mapping[str, Any]) -> None:
-        """Write the config as the values of a session."""
-        self.add(hparams.begin(config, str(self._folder), time.time()))
+    def begin(self, config: Mapping[str, Any], name: str) -> None:
+        """Write the config as the values of the run ``name``."""
+        self.add(hparams.begin(config, name, time.time()))
 
     def add(self, values: Sequence[Any]) -> None:
         """Write summaries that have no step."""

@@ -11,7 +11,7 @@ PAGE: dict[str, dict[str, tuple[str, ...]]] = {
         "success and collisions": (r"curriculum/(success|collision)_frac",),
         "stage": (r"curriculum/stage",),
         "return": (r"curriculum/return_mean",),
-        "evaluation": (r"evaluation/.*_frac",),
+        "judged while it trains": (r"evaluation/(success|collision)_frac",),
     },
     "speed": {
         "env steps per second": (r"rollout/env_steps_per_s",),
@@ -29,15 +29,21 @@ PAGE: dict[str, dict[str, tuple[str, ...]]] = {
 """Titles of groups and charts, and the names of metrics in each, as regular expressions."""
 
 
-def first_page() -> Any:
-    """Return the layout as the summary that TensorBoard reads it from."""
+def first_page(*, is_judged: bool) -> Any:
+    """Return the layout as the summary that TensorBoard reads it from; what needs judgements beside the training
+    stands in it where there are any.
+    """
     from tensorboard.plugins.custom_scalar import metadata
     from tensorboard.plugins.custom_scalar.layout_pb2 import Category, Chart, Layout, MultilineChartContent  # pyright: ignore[reportAttributeAccessIssue]
 
     groups = [
         Category(
             title=title,
-            chart=[Chart(title=name, multiline=MultilineChartContent(tag=tags)) for name, tags in charts.items()],
+            chart=[
+                Chart(title=name, multiline=MultilineChartContent(tag=tags))
+                for name, tags in charts.items()
+                if is_judged or not tags[0].startswith("evaluation/")
+            ],
         )
         for title, charts in PAGE.items()
     ]

@@ -161,3 +161,4 @@ def test_hparams_and_the_first_page_stand_in_the_event_files_of_the_run(tmp_path
     (page,) = events.Tensors("custom_scalars__config__")
     layout = Layout.FromString(page.tensor_proto.string_val[0])
     assert [group.title for group in layout.category] == ["success", "speed", "learner health"]
+    assert "judged while it trains" not in [chart.title for chart in layout.category[0].chart]
