@@ -14,7 +14,7 @@ import fcntl
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -71,6 +71,10 @@ class TrackersFile:
             if after != before or not self.path.exists():
                 entries = {name: _as_json(one) for name, one in after.items()}
                 plain_files.replace(self.path, json.dumps(entries, indent=1))
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Write down that nothing has been delivered yet: the session may be killed before anything is."""
+        self.update(lambda entries: entries.update({name: Delivered(position=0) for name in names}))
 
     def prepare_rewind(self, moved: Callable[[int], int], num_bytes: int) -> None:
         """Write down where every position will be when the spool has been rewound to ``num_bytes``."""

@@ -24,7 +24,7 @@ from robonav_ray.tracking.deliveries import TrackersFile
 from robonav_ray.tracking.feed import BackendFeed, Place
 from robonav_ray.tracking.items import Asset, Item, asset_of
 from robonav_ray.tracking.jsonl import JsonlTracker, append_items
-from robonav_ray.tracking.places import places
+from robonav_ray.tracking.places import places, sections_on
 from robonav_ray.tracking.run_facts import RunFacts
 from robonav_ray.user_code import load_user_code
 
@@ -227,6 +227,8 @@ def open_trackers(
         exits.callback(spool.close)
         if resume_step is not None:
             file.settle(spool.end, resume_step)
+        else:
+            file.begin(sections_on(config))
         facts = facts or RunFacts(directory.name, directory, resume_step=resume_step)
         backends = [*places(config, facts, file, spool.end), *own, *extra]
         trackers = FanoutTracker(spool, backends, config.max_waiting, config.close_timeout_s)

@@ -95,7 +95,7 @@ def find_place(section: MlflowTracking, output: Path) -> Place:
     if parts.username:
         os.environ[USERNAME], os.environ[PASSWORD] = unquote(parts.username), unquote(parts.password or "")
     target = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
-    return Place(target, target, named_by)
+    return Place(without_secrets(target), target, named_by)
 
 
 def _parts(uri: str) -> SplitResult | None:

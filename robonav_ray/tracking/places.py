@@ -78,9 +78,10 @@ def places(config: TrackingConfig, facts: RunFacts, file: TrackersFile, spool_en
     before there was such a file, what comes behind ``spool_end``.
     """
     found = list[Place]()
+    is_from_before = not file.path.exists() and (facts.directory / "tensorboard").is_dir()
     for name, section in sections_on(config).items():
         known = BACKENDS[name]
-        is_older = name == "tensorboard" and (facts.directory / "tensorboard").is_dir()
+        is_older = name == "tensorboard" and is_from_before
         delivery = Delivery(file, name, rewinds=known.rewinds, start=spool_end if is_older else 0)
         gather_s = float(section.flush_s) if isinstance(section, TensorboardTracking) else 0.0
         make = partial(_opened, known, section, facts, file, delivery)

@@ -251,3 +251,37 @@ def test_a_trackers_file_that_is_none_is_refused_by_name(tmp_path, text):
     (tmp_path / "metrics.jsonl").write_text("")
     with pytest.raises(UserError, match=r"trackers\.json"):
         open_trackers(TrackingConfig(tensorboard=None), tmp_path, resume_step=10)
+
+
+def test_a_session_that_was_killed_before_it_had_delivered_anything(tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = TrackingConfig()
+    first = open_trackers(config, tmp_path)
+    write = "robonav_ray.tracking.tensorboard.event_file.TensorboardBackend.write"
+    monkeypatch.setattr(write, lambda backend, points: refuse(points))
+    log(first, 10, 20)
+    first.close()
+    monkeypatch.undo()
+    second = open_trackers(config, tmp_path, resume_step=20)
+    log(second, 30)
+    second.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("a/x")] == [10, 20, 30]
+
+
+def test_tensorboard_of_a_run_from_before_there_were_positions_is_given_only_what_is_new(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = TrackingConfig()
+    first = open_trackers(config, tmp_path)
+    log(first, 10, 20)
+    first.close()
+    (tmp_path / "trackers.json").unlink()
+    second = open_trackers(config, tmp_path, resume_step=20)
+    log(second, 30)
+    second.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("a/x")] == [10, 20, 30]
