@@ -147,6 +147,7 @@ class Proxy:
                 there.request(self.command, self.path, body, {**headers, "Host": f"127.0.0.1:{port}"})
                 answer = there.getresponse()
                 data = answer.read()
+                there.close()
                 self.send_response(answer.status)
                 for key, value in answer.getheaders():
                     if key.lower() not in ("transfer-encoding", "content-length", "connection"):

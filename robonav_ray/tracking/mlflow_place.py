@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,16 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(ANSWER_S),
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_CONFIGURE_LOGGING": "false",  # its handlers would write past ours
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+_NO_ANSWER = {
+    "error responses": "answers with errors of its own (status 500 or above)",
+    "imed out": f"has not answered within {ANSWER_S} s",
+    "refused": "does not answer (connection refused)",
+    "resolve": "does not answer (no such host)",
+}
+_IMPORTING = threading.Lock()
+"""Two threads that import MLflow at once get parts of it that are not whole."""
 _REFUSED = frozenset(("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "REQUEST_LIMIT_EXCEEDED"))
 
 
@@ -134,7 +144,8 @@ def check_client() -> None:
     if PASSWORD not in os.environ and (file := os.environ.get(f"{PASSWORD}_FILE")):
         os.environ[PASSWORD] = read_text(Path(file), follow=True).strip()
     try:
-        import mlflow.tracking  # noqa: F401
+        with _IMPORTING:
+            import mlflow.tracking  # noqa: F401
     except ImportError as error:
         raise UserError(
             f"tracking.mlflow: needs the package mlflow-skinny ({error}); install it with "
@@ -197,6 +208,8 @@ def _sentence(error: Exception, place: Place) -> str:
     if code == "PERMISSION_DENIED" or status == 403:
         return f"{place.shown} does not let the user of {USERNAME} write there"
     text = without_secrets(" ".join(str(error).split()))
+    if text.startswith("API request to"):  # what follows are classes of urllib3 in each other
+        return f"{place.shown} {next((said for word, said in _NO_ANSWER.items() if word in text), 'does not answer')}"
     for secret in (os.environ.get(PASSWORD), os.environ.get("MLFLOW_TRACKING_TOKEN")):
         text = text.replace(secret, "***") if secret else text
     return f"{place.shown}: {text[:300]}"

@@ -13,6 +13,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from robonav_ray.errors import UserError
+from robonav_ray.tracking.mlflow_place import check_client
+
 INTERVAL_S = 10.0
 MAX_WAITING = 8640
 """A day of a server that is away; what is older is dropped."""
@@ -21,7 +24,11 @@ Sample = tuple[float, Mapping[str, float]]
 
 
 def find_collectors() -> list[Any]:
-    """Return the collectors for what this machine has."""
+    """Return the collectors for what this machine has; none without the package, which is told of elsewhere."""
+    try:
+        check_client()
+    except UserError:
+        return []
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
@@ -58,11 +65,13 @@ class SystemMetrics:
         self._closing.set()
 
     def _run(self) -> None:
-        collectors = self._find()
+        collectors = list[Any]()
         while not self._closing.wait(self._interval_s):
+            collectors = collectors or self._find()
             figures = dict[str, float]()
             for collector in collectors:
                 collector.collect_metrics()
                 figures |= {f"system/{name}": float(value) for name, value in collector.aggregate_metrics().items()}
                 collector.clear_metrics()
-            self._samples.append((self._now(), figures))
+            if figures:
+                self._samples.append((self._now(), figures))
