@@ -44,6 +44,8 @@ FRESH = 0.25
 _START_S = 0.05
 """The most that is reckoned of a stage's first step, in which its worlds are made."""
 _LOOK_S = 0.1
+_LEAST_SLEEP_S = 0.1
+"""Shorter ones are put together: on a machine that is busy each wakes late."""
 Judge = Callable[[Candidate, RunSession, Progress], Judgement]
 
 
@@ -258,7 +260,7 @@ class TrainingJudge:
 
 
 class _Pacing:
-    """Sleeps after each step of a judgement, so that it works for SHARE of the time; raises EvaluationStopped when it
+    """Sleeps between steps of a judgement, so that it works for SHARE of the time; raises EvaluationStopped when it
     is to end.
     """
 
@@ -266,13 +268,17 @@ class _Pacing:
         self._closing, self._hurry = closing, hurry
         self._woke = time.thread_time()
         self._steps = 0
+        self._owed_s = 0.0
 
     def __call__(self, progress: EvaluationProgress) -> None:
         worked_s = time.thread_time() - self._woke  # waiting for a core is no work
         if progress.num_steps < self._steps or not self._steps:
             worked_s = min(worked_s, _START_S)
         self._steps = progress.num_steps
-        until = time.monotonic() + worked_s * (1.0 / SHARE - 1.0)
+        self._owed_s += worked_s * (1.0 / SHARE - 1.0)
+        sleep_s = self._owed_s if self._owed_s >= _LEAST_SLEEP_S else 0.0
+        self._owed_s -= sleep_s
+        until = time.monotonic() + sleep_s
         while not self._closing.is_set() and not self._hurry.is_set() and (left_s := until - time.monotonic()) > 0.0:
             self._closing.wait(min(left_s, _LOOK_S))
         if self._closing.is_set():
