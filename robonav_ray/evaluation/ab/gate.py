@@ -26,7 +26,7 @@ class Limits:
     """What the rows beside the paired test hold a challenger to."""
 
     latency_s: float | None = None
-    """Most seconds for a decision, at the 99th percentile; None takes a tenth of the worlds' time step."""
+    """Most seconds for a decision, at the 99th percentile; None takes half of the worlds' time step."""
     area_margin: float = 0.1
     """Part of the clean score, over all disturbances and levels, by which it must surely not keep less."""
 
@@ -103,7 +103,7 @@ def latency_row(
 ) -> Row:
     """Whether it decides fast enough for one robot alone; ``step_s`` is the shortest time step of the worlds."""
     mine, theirs = p99_s(challenger), p99_s(champion)
-    limit = limits.latency_s if limits.latency_s is not None else None if step_s is None else 0.1 * step_s
+    limit = limits.latency_s if limits.latency_s is not None else None if step_s is None else 0.5 * step_s
     figures: dict[str, float | int | None] = {"p99_s": mine, "champion_p99_s": theirs, "limit_s": limit}
     if limit is None:
         return Row(LATENCY, "not asked", "the worlds have no time step, and no limit is given", figures)

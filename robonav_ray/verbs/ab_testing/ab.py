@@ -49,7 +49,7 @@ def ab(
     alpha: Annotated[float, typer.Option(help="How probably one that is no better is promoted.")] = 0.05,
     latency_ms: Annotated[
         float | None,
-        typer.Option(help="Most for a decision, 99th percentile (default: a tenth of the worlds' time step)."),
+        typer.Option(help="Most for a decision, 99th percentile (default: half of the worlds' time step)."),
     ] = None,
     area_margin: Annotated[
         float, typer.Option(help="Part of its clean score by which it must surely not keep less under disturbances.")

@@ -54,12 +54,12 @@ def test_rows_say_what_they_were_held_to():
     assert "takes about" in success_row(unsure, rules).text
 
 
-def test_latency_is_held_to_a_tenth_of_the_time_step_unless_another_is_said():
-    assert latency_row([timed(0.019)], [timed(0.001)], Limits(), 0.2).verdict == "passed"
-    slow = latency_row([timed(0.021), timed(0.03), timed(None)], [timed(0.001)], Limits(), 0.2)
+def test_latency_is_held_to_half_of_the_time_step_unless_another_is_said():
+    assert latency_row([timed(0.099)], [timed(0.001)], Limits(), 0.2).verdict == "passed"
+    slow = latency_row([timed(0.101), timed(0.12), timed(None)], [timed(0.001)], Limits(), 0.2)
     assert slow.verdict == "failed"
-    assert slow.figures == {"p99_s": pytest.approx(0.0255), "champion_p99_s": 0.001, "limit_s": pytest.approx(0.02)}
-    assert latency_row([timed(0.021)], [], Limits(latency_s=0.05), 0.2).verdict == "passed"
+    assert slow.figures == {"p99_s": pytest.approx(0.1105), "champion_p99_s": 0.001, "limit_s": pytest.approx(0.1)}
+    assert latency_row([timed(0.101)], [], Limits(latency_s=0.15), 0.2).verdict == "passed"
     assert latency_row([timed(None)], [], Limits(), 0.2).verdict == "failed"
     assert latency_row([timed(0.1)], [], Limits(), None).verdict == "not asked"
 
