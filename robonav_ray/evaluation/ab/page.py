@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from robonav_ray.evaluation.ab.gate import Verdict as RowVerdict
 from robonav_ray.evaluation.ab.gate import points
 from robonav_ray.evaluation.ab.record import AbRecord, written_in
@@ -76,7 +78,7 @@ def _curves(record: AbRecord) -> Figure:
     )
     for panel, (name, found, limit, colour) in zip(figure.subplots(1, 2), kinds, strict=True):
         bare_axes(panel)
-        _band(panel, worlds, found, colour)
+        _band(panel, worlds, found, limit, colour)
         panel.axhline(100 * limit, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
         panel.set_title(f"difference in {name} (points)", fontsize=8.5, color=INK, loc="left")
         panel.set_xlabel("worlds", fontsize=7.5, color=FAINT)
@@ -90,19 +92,15 @@ def _curves(record: AbRecord) -> Figure:
     return Figure("looks", caption, alt, svg_of(figure), as_png=partial(png_of, figure))
 
 
-def _band(panel: Any, worlds: Sequence[int], found: Sequence[Interval], colour: str) -> None:
-    panel.fill_between(
-        worlds,
-        [100 * one.low for one in found],
-        [100 * one.high for one in found],
-        color=colour,
-        alpha=0.15,
-        linewidth=0,
-    )
-    panel.plot(worlds, [100 * one.value for one in found], color=colour, marker="o", markersize=3.2, linewidth=1.5)
-    low, high = min(one.low for one in found[-1:]), max(one.high for one in found[-1:])
-    edge = max(abs(100 * low), abs(100 * high), 1.0) * 2.5
-    panel.set_ylim(-edge, edge)
+def _band(panel: Any, worlds: Sequence[int], found: Sequence[Interval], limit: float, colour: str) -> None:
+    value, low, high = 100 * np.array(found).T
+    panel.fill_between(worlds, low, high, color=colour, alpha=0.15, linewidth=0)
+    panel.vlines(worlds, low, high, color=colour, linewidth=1.2, alpha=0.5)
+    panel.plot(worlds, value, color=colour, marker="o", markersize=3.2, linewidth=1.5)
+    panel.set_xlim(0, 1.08 * worlds[-1])
+    least, most = min(low[-1], 100 * limit), max(high[-1], 100 * limit)
+    room = 0.5 * max(most - least, 1.0)
+    panel.set_ylim(least - room, most + room)
 
 
 def _how(record: AbRecord) -> Any:
