@@ -50,7 +50,7 @@ def _model_policy(model: ModelCheckpoint, network: str) -> PolicySnapshot:
             f"{model.path}: holds the {model.network} network alone; leave evaluation.weights={network} away, or name "
             "the run that it came from"
         )
-    tensors = read_weights(model)
+    tensors = dict(sorted(read_weights(model).items()))  # safetensors gives them in another order each time
     with within(f"{WEIGHTS_FILE}: "):
         check_tensors(tensors)
     counters = model.counters

@@ -10,6 +10,7 @@ import pytest
 
 import robonav_ray
 from robonav_ray.evaluation.ab.paired_test import Decision
+from robonav_ray.evaluation.find_entrants import find_entrants
 from robonav_ray.registry.registry import Registry
 from robonav_ray.runtime.examination import here
 from robonav_ray.runtime.watching import EvaluationStopped
@@ -115,6 +116,11 @@ def test_one_that_breaks_under_disturbances_is_refused_by_the_row_of_the_area(ro
 @pytest.fixture
 def models(tmp_path: Path) -> Registry:
     return models_in(tmp_path / "models")
+
+
+def test_a_version_is_the_same_entrant_in_every_process(models: Registry):
+    word = f"one={models.version('robot_nav', 1).location}"
+    assert len({find_entrants([word], foreign=lambda *_: None)[0].fingerprint for _ in range(4)}) == 1
 
 
 CONTEST = ("robot_nav@champion", "robot_nav@challenger", *ON_TINY)
