@@ -82,7 +82,7 @@ def success_row(standing: Standing, rules: Rules) -> Row:
     text = f"{points(gain)} on {standing.num_worlds:,} worlds"
     if not standing.is_better:
         if standing.decision is Decision.FUTILE and gain.high < rules.least_gain:
-            text += f", surely less than {100 * rules.least_gain:g} points"
+            text += f", surely less than {in_points(rules.least_gain)}"
         else:
             needed = more_worlds(standing)
             text += ", not shown to be more than 0"
@@ -94,7 +94,7 @@ def collisions_row(standing: Standing, rules: Rules) -> Row:
     """Whether it surely collides not more often by the margin."""
     harm, margin = standing.collisions, rules.collision_margin
     text = f"{points(harm)} on {standing.num_worlds:,} worlds"
-    text += f", {'' if standing.is_not_worse else 'not shown to be '}below the margin of {100 * margin:g} points"
+    text += f", {'' if standing.is_not_worse else 'not shown to be '}below the margin of {in_points(margin)}"
     return Row(COLLISIONS, _verdict(standing.is_not_worse), text, _interval_figures(harm, standing.num_worlds, margin))
 
 
@@ -150,6 +150,11 @@ def not_asked(name: str, why: str) -> Row:
 def points(found: Interval) -> str:
     """Return a difference of rates in points, with its bounds."""
     return f"{100 * found.value:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
+
+
+def in_points(share: float) -> str:
+    """Return a share in points: ``1 point``, ``2.5 points``."""
+    return f"{100 * share:g} point{'s' * (100 * share != 1)}"
 
 
 def _verdict(held: bool) -> Verdict:

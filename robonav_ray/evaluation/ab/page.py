@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.evaluation.ab.gate import Verdict as RowVerdict
-from robonav_ray.evaluation.ab.gate import points
+from robonav_ray.evaluation.ab.gate import in_points, points
 from robonav_ray.evaluation.ab.record import AbRecord, written_in
 from robonav_ray.evaluation.comparing.rates import Interval
 from robonav_ray.files.plain_files import replace
@@ -110,8 +110,8 @@ def _how(record: AbRecord) -> Any:
         "one of the two succeeds (or collides); what the bets win is evidence that stays valid however often one looks "
         "(Waudby-Smith & Ramdas 2024; on pairs the mixture SPRT of Robbins 1970). A challenger that is no better is "
         f"called better with a probability of at most {rules.alpha:g}. The test ends when success is better and "
-        f"collisions are not worse by {100 * rules.collision_margin:g} points, when the gain is surely less than "
-        f"{100 * rules.least_gain:g} points, when collisions are surely worse by the margin, or when the worlds are "
+        f"collisions are not worse by {in_points(rules.collision_margin)}, when the gain is surely less than "
+        f"{in_points(rules.least_gain)}, when collisions are surely worse by the margin, or when the worlds are "
         "played."
     )
 

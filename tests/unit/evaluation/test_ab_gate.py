@@ -47,7 +47,7 @@ def test_rows_say_what_they_were_held_to():
     assert (success_row(GOOD, rules).verdict, collisions_row(GOOD, rules).verdict) == ("passed", "passed")
     shown = success_row(BAD, rules)
     assert shown.verdict == "failed"
-    assert "surely less than 1 points" in shown.text
+    assert "surely less than 1 point" in shown.text
     assert shown.figures == {"value": -0.01, "low": -0.03, "high": 0.005, "limit": 0.0, "num_worlds": 1000}
     assert "not shown to be below the margin of 2 points" in collisions_row(BAD, rules).text
     unsure = standing(Decision.NOT_YET, Interval(0.02, -0.01, 0.05), Interval(0.0, -0.03, 0.03))
