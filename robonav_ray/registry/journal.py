@@ -18,7 +18,7 @@ from robonav_ray.files.place_lock import Hold, write_whole
 from robonav_ray.files.plain_files import PlainFileError
 from robonav_ray.files.storage import inside, join, list_folder, read_bytes
 from robonav_ray.ranges import count, require
-from robonav_ray.registry.names import RegistryError, check_alias
+from robonav_ray.registry.names import RegistryError, check_alias, location_word
 from robonav_ray.runs.vetting import parse_json
 
 JOURNAL = "journal"
@@ -152,7 +152,7 @@ class Journal:
         return join(self.location, JOURNAL)
 
     def _shown(self, number: int) -> str:
-        return f"{join(self.location, JOURNAL).partition('?')[0]}/{number:012d}.json"
+        return location_word(join(self.location, JOURNAL, f"{number:012d}.json"))
 
 
 def _parse(data: bytes, number: int, where: str) -> JournalEntry:

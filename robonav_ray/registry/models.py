@@ -10,9 +10,8 @@ from robonav_ray.files.locations import as_folder, check_location, is_uri, with_
 from robonav_ray.files.plain_files import PlainFileError, check_folder
 from robonav_ray.files.storage import inside, join, list_folder, read_bytes
 from robonav_ray.registry.journal import Alias, Journal, JournalEntry
-from robonav_ray.registry.names import CHAMPION, RegistryError, check_name, version_number
+from robonav_ray.registry.names import CHAMPION, RegistryError, check_name, location_word, version_number
 from robonav_ray.registry.versions import Version, open_version, version_numbers
-from robonav_ray.runs.stored_notes import shown
 
 EVIDENCE = "evidence"
 MAX_EVIDENCE_BYTES = 64_000_000
@@ -39,7 +38,7 @@ class Models:
     @property
     def shown(self) -> str:
         """The place as people are shown it."""
-        return shown(self.location)
+        return location_word(self.location)
 
     def names(self) -> list[str]:
         """Return the names of all models, in order."""
@@ -99,7 +98,9 @@ class Models:
         except (FileNotFoundError, PlainFileError) as error:
             raise RegistryError(f"{name}: evidence {sha256[:12]}: {error}") from None
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise RegistryError(f"{name}: evidence {sha256[:12]}: {shown(place)} does not match its hash (damaged)")
+            raise RegistryError(
+                f"{name}: evidence {sha256[:12]}: {location_word(place)} does not match its hash (damaged)"
+            )
         return data
 
     def _alias(self, name: str, alias: str) -> Alias:

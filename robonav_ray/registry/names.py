@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robonav_ray.errors import UserError
-from robonav_ray.files.locations import with_lost_slash
+from robonav_ray.files.locations import is_uri, with_lost_slash
+from robonav_ray.text import path_word
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
@@ -28,6 +29,11 @@ class ModelName:
     name: str
     ref: str
     """An alias, or the number of a version."""
+
+
+def location_word(location: str) -> str:
+    """Return a location as a person types it here: a URI without its options, a path relative where it lies below."""
+    return location.partition("?")[0] if is_uri(location) else path_word(location)
 
 
 def check_name(name: str) -> str:

@@ -31,6 +31,7 @@ from robonav_ray.registry.names import (
     CHAMPION,
     RegistryError,
     check_alias,
+    check_name,
 )
 from robonav_ray.registry.versions import Version, open_version, version_numbers, write_version
 from robonav_ray.runs.checkpoint_index import Which
@@ -72,12 +73,20 @@ class Registry(Models):
             UserError: When it is no run, is damaged, or ``name`` is none.
             OSError: When it cannot be written.
         """
-        location = self._model(name)
+        check_name(name)
         reason = _checked_reason(reason)
         if alias is not None:
             check_alias(alias)
         with located(str(run), which=checkpoint) as found:
             content = content_of(found, reason)
+        version = self.add_content(content, name, reason=reason)
+        if alias is not None:
+            self.set_alias(name, alias, version.number, expected_generation=None, reason=reason)
+        return version
+
+    def add_content(self, content: Content, name: str, *, reason: str) -> Version:
+        """As ``add``, of what a version holds."""
+        location = self._model(name)
         with self._held(name) as (hold, newest):
             version = self._same(location, name, content, newest)
             is_new = version is None
@@ -87,8 +96,6 @@ class Registry(Models):
                 self._write_added(name, newest, number, reason, hold)
         if is_new:
             tell(self._mirrors, version, lambda mirror: mirror.version_added(version))
-        if alias is not None:
-            self.set_alias(name, alias, version.number, expected_generation=None, reason=reason)
         return version
 
     def set_alias(

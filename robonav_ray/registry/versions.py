@@ -16,7 +16,7 @@ from robonav_ray.files.place_lock import Hold, write_whole
 from robonav_ray.files.plain_files import PlainFileError
 from robonav_ray.files.storage import exists, inside, join, list_folder, read_bytes, remove
 from robonav_ray.registry.contents import Content
-from robonav_ray.registry.names import RegistryError, version_number
+from robonav_ray.registry.names import RegistryError, location_word, version_number
 from robonav_ray.runs.checkpoint import CheckpointError
 from robonav_ray.runs.run_directory import VERSIONS, WEIGHTS_FILE
 from robonav_ray.runs.stored_models import (
@@ -53,6 +53,11 @@ class Version:
     def ref(self) -> str:
         """``NAME@3``, as every verb takes it."""
         return f"{self.name}@{self.number}"
+
+    @property
+    def shown(self) -> str:
+        """Where it lies, as people are shown it."""
+        return location_word(self.location)
 
     @cached_property
     def config(self) -> RunConfig:

@@ -69,7 +69,7 @@ def add(
         f"{version.ref}: {facts['checkpoint']} of {facts['run']} ({facts['which']}), {facts['env_steps']:,} env steps; "
         f"aliases: {', '.join(_aliases_of(models, version))}"
     )
-    screen.print(version.location.partition("?")[0], style="dim")
+    screen.print(version.shown, style="dim")
     there = [] if registry is None else ["--registry", registry]
     print_commands(
         [
@@ -278,13 +278,13 @@ def _show_version(models: Registry, version: Version, json: bool) -> None:
     rows = {
         "version": version.ref,
         "aliases": ", ".join(aliases) or "-",
-        "location": version.location.partition("?")[0],
+        "location": version.shown,
         "content": version.content_id,
         **{key.replace("_", " "): value for key, value in version.provenance.items() if key not in _SHOWN_ELSEWHERE},
         **figures(version),
     }
     for key, value in rows.items():
-        text = "\n".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        text = "\n".join(f"{k}: {v}" for k, v in value.items() if v is not None) if isinstance(value, dict) else value
         table.add_row(key, "-" if text in (None, "") else str(text))
     screen_beside(False, soft_wrap=False).print(table)
 
@@ -317,7 +317,7 @@ def _success(version: Version) -> str:
 def _journal_table(entries: list[JournalEntry]) -> Table:
     table = _table("no.", "when", "what", "from", "to", "who, why")
     for entry in entries:
-        what = entry.kind.replace("_", " ") if entry.alias is None else f"{entry.kind.split('_')[0]} {entry.alias}"
+        what = entry.kind.replace("alias_", "").replace("_", " ") + ("" if entry.alias is None else f" {entry.alias}")
         told = f"{entry.who}{': ' * bool(entry.reason)}{entry.reason}"
         moved = ("-" if number is None else str(number) for number in (entry.from_version, entry.to_version))
         table.add_row(str(entry.number), entry.time[:16].replace("T", " "), what, *moved, told)
