@@ -40,6 +40,7 @@ from robonav_ray.registry.names import model_named
 from robonav_ray.runs.located import LocatedRun, whole_uri
 from robonav_ray.runs.policies import load_policy, read_policy
 from robonav_ray.runs.run_directory import RunDirectoryError
+from robonav_ray.runs.stored_models import PROVENANCE_FILE
 from robonav_ray.runs.task import describe_task
 from robonav_ray.text import one_line
 from robonav_ray.user_code import load_user_code
@@ -154,7 +155,7 @@ def _policy(found: LocatedRun, word: str, name: str | None) -> PolicyEntrant:
             "policy_version": str(snapshot.version),
             "weights": config.evaluation.weights,
             "weights_sha256": weights.hexdigest(),
-            "git_revision": str(_last_session(found).get("git_revision")),
+            "git_revision": str(_origin(found).get("git_revision")),
         },
     )
     acting = {"algo": config.algo.model_dump(mode="json"), "weights": weights.hexdigest()}
@@ -168,7 +169,10 @@ def _method(config: RunConfig) -> str:
     return f"{config.name}-{_hash(sections)[:6]}"
 
 
-def _last_session(found: LocatedRun) -> dict[str, Any]:
+def _origin(found: LocatedRun) -> dict[str, Any]:
+    """Return what the last session of a run, or the provenance of a version, says of where it is from."""
+    if found.run.is_model:
+        return found.run.read_json(PROVENANCE_FILE)
     sessions = found.run.read_json("run.json").get("sessions")
     last = sessions[-1] if isinstance(sessions, list) and sessions else {}
     return last if isinstance(last, dict) else {}

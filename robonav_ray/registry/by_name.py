@@ -9,6 +9,7 @@ from pathlib import Path
 
 from robonav_ray.registry.models import Models
 from robonav_ray.registry.names import model_named
+from robonav_ray.registry.versions import Version
 from robonav_ray.runs import located as runs_located
 from robonav_ray.runs.checkpoint_index import Which
 from robonav_ray.runs.located import LocatedRun
@@ -31,10 +32,14 @@ def model_location(word: str) -> str:
     Raises:
         RegistryError: When there is no such model, alias or version.
     """
+    version = version_named(word)
+    return word if version is None else version.location
+
+
+def version_named(word: str) -> Version | None:
+    """Return the version that ``word`` names; None where it is no model's name; RegistryError where there is none."""
     named = model_named(word)
-    if named is None:
-        return word
-    return Models(named.place or default_place()).version(named.name, named.ref).location
+    return None if named is None else Models(named.place or default_place()).version(named.name, named.ref)
 
 
 @contextlib.contextmanager

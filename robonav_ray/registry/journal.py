@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from robonav_ray.files.locations import as_folder
 from robonav_ray.files.place_lock import Hold, write_whole
 from robonav_ray.files.plain_files import PlainFileError
 from robonav_ray.files.storage import inside, join, list_folder, read_bytes
@@ -95,8 +97,16 @@ class Journal:
         self.location = location
 
     def numbers(self) -> list[int]:
-        """Return the numbers of the entries, in order."""
-        found = (_FILE.fullmatch(name) for name, is_folder, _ in list_folder(self._folder) if not is_folder)
+        """Return the numbers of the entries, in order.
+
+        A link or a folder in place of one counts, and is refused when it is read.
+        """
+        here = as_folder(self._folder)
+        if here is None:
+            names = [name for name, _, _ in list_folder(self._folder)]
+        else:
+            names = os.listdir(here) if here.is_dir() else []
+        found = map(_FILE.fullmatch, names)
         return sorted(int(match[1]) for match in found if match)
 
     def newest(self) -> JournalEntry:

@@ -165,8 +165,10 @@ def open_model(path: Path) -> ModelCheckpoint:
 
 
 def read_weights(model: ModelCheckpoint) -> dict[str, np.ndarray]:
-    """Return name -> parameter of a version that was opened; ValueError, or SafetensorError, when they are none."""
-    return load(read_bytes(model.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES))
+    """Return name -> parameter of a version that was opened, by name; ValueError, or SafetensorError, when they are
+    none.
+    """
+    return dict(sorted(load(read_bytes(model.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)).items()))
 
 
 _NUMBERS = {

@@ -118,6 +118,17 @@ def resolve_opening(
         return replace(opening, held=held.pop_all())
 
 
+def _check_resumed(resume: str) -> None:
+    """RunDirectoryError unless a path to be gone on with is there, and no version of a model."""
+    is_model = RunDirectory(Path(resume).absolute()).is_model
+    if is_model or not Path(resume).exists():
+        what = "a version of a model holds weights alone" if is_model else "no such directory"
+        instead = "use auto, latest, or a run directory (`ls runs`)"
+        if is_model or "@" in Path(resume).name:
+            instead += f"; --init-from {resume} begins a new run with the weights of a model"
+        raise RunDirectoryError(f"--resume {resume}: {what}; {instead}")
+
+
 def _resolved(
     asked: Path | RunConfig | None,
     overrides: Sequence[str],
@@ -131,10 +142,8 @@ def _resolved(
     refuse_uri(directory, "--out")
     if init_from is not None and resume not in (None, "auto"):
         raise ConfigError("--init-from begins a new run, and --resume goes on with one: leave one of the two away")
-    if resume is not None and resume not in ("auto", "latest") and not is_uri(resume) and not Path(resume).exists():
-        raise RunDirectoryError(
-            f"--resume {resume}: no such directory; use auto, latest, or a run directory (`ls runs`)"
-        )
+    if resume is not None and resume not in ("auto", "latest") and not is_uri(resume):
+        _check_resumed(resume)
     if resume is not None and is_uri(resume):
         try:
             check_location(resume)

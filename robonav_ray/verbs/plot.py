@@ -64,9 +64,16 @@ def plot(
 def _curves_of(where: str) -> Iterator[Path]:
     """Give a folder, named after the run, that holds what its curves are drawn from."""
     from robonav_ray.files.locations import check_location, is_uri, name_of
+    from robonav_ray.registry.by_name import version_named
+    from robonav_ray.registry.names import location_word
     from robonav_ray.runs.run_directory import RunDirectoryError, open_run
     from robonav_ray.runs.stored_runs import bring_curves
 
+    if (version := version_named(where)) is not None:
+        raise RunDirectoryError(
+            f"{version.ref}: a version of a model has no curves; name the run that it came from "
+            f"({location_word(version.provenance['run_path'])})"
+        )
     if not is_uri(where):
         yield open_run(Path(where)).path
         return
