@@ -24,8 +24,8 @@ from robonav_ray.files import plain_files
 from robonav_ray.files.locations import as_folder
 from robonav_ray.files.storage import join, list_folder, remove, write_bytes
 
-LOCK = ".lock"
-"""A file in a folder; in a bucket a prefix with one object for each that waits."""
+LOCK, LOCKS = ".lock", ".locks"
+"""A file in a folder; a prefix in a bucket, with one object for each that waits."""
 WAIT_S = 120.0
 """The longest that a writer waits for others."""
 LEASE_S = 120.0
@@ -98,7 +98,7 @@ def _held_folder(folder: Path) -> Iterator[Hold]:
 
 @contextlib.contextmanager
 def _held_prefix(location: str) -> Iterator[Hold]:
-    locks, until = join(location, LOCK), time.monotonic() + WAIT_S
+    locks, until = join(location, LOCKS), time.monotonic() + WAIT_S
     while True:
         name = f"{uuid.uuid4().hex}.json"
         began = time.monotonic()

@@ -260,7 +260,7 @@ def test_a_bucket_holds_a_registry_too(
     with pytest.raises(MovedMeanwhileError):
         registry.promote("m", 1, expected_generation=1)
     assert (verify(registry, "m").problems, registry.names()) == ([], ["m"])
-    assert list(bucket("lab/models/m/.lock").iterdir()) == []
+    assert list(bucket("lab/models/m/.locks").iterdir()) == []
     with located("s3://lab/models/m@champion", writes=True) as found:
         assert (found.run.name, found.uri) == ("m@2", "s3://lab/models/m/versions/2")
         written = found.keep(lambda folder: [_note(folder)], "evaluations")

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from robonav_ray.cli import main
 from robonav_ray.files import place_lock
 from robonav_ray.registry.contents import Content, content_of
 from robonav_ray.registry.journal import MOVED, Alias
@@ -78,19 +78,24 @@ def test_of_promotions_at_once_one_wins_and_the_journal_has_no_gap(registry: Reg
 
 
 @pytest.mark.slow
-def test_forty_commands_at_once_move_one_after_the_other(registry: Registry) -> None:
+def test_forty_commands_at_once_move_one_after_the_other(registry: Registry, tmp_path: Path) -> None:
     """Without ``--generation`` each moves from where it finds the alias: it moves it, or says that another has."""
-    words = [sys.executable, "-m", "robonav_ray.cli", "registry", "promote"]
-    place = ["--registry", registry.location]
-    commands = [
-        subprocess.Popen([*words, f"robot_nav@{1 + n % 2}", *place], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for n in range(40)
-    ]
-    said = [command.communicate(timeout=500) for command in commands]
-    codes = [command.returncode for command in commands]
-    assert set(codes) <= {0, 2}
-    assert all(b"has moved meanwhile" in error for code, (_, error) in zip(codes, said, strict=True) if code == 2)
-    moved = sum(b"->" in out for out, _ in said)
+
+    def command(number: int) -> None:
+        sys.stdout = sys.stderr = (tmp_path / f"said-{number}").open("w")
+        sys.argv = ["robonav", "registry", "promote", f"robot_nav@{1 + number % 2}", "--registry", registry.location]
+        main()
+
+    commands = [PROCESSES.Process(target=command, args=(number,)) for number in range(40)]
+    for process in commands:
+        process.start()
+    for process in commands:
+        process.join(300)
+    said = [(tmp_path / f"said-{number}").read_text() for number in range(40)]
+    codes = [process.exitcode for process in commands]
+    assert set(codes) <= {0, 2}, said
+    assert all("has moved meanwhile" in text for code, text in zip(codes, said, strict=True) if code == 2)
+    moved = sum("->" in text for text in said)
     champion = registry.aliases("robot_nav")["champion"]
     assert champion.generation == 1 + moved == len(registry.journal("robot_nav")) - 3
     is_sound(registry)
