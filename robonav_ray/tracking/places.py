@@ -39,7 +39,7 @@ BACKENDS = {
     "mlflow": Known(
         "robonav_ray.tracking.mlflow_backend:open_mlflow", "robonav_ray.tracking.mlflow_backend:check_mlflow"
     ),
-    "wandb": Known("robonav_ray.tracking.wandb_backend:open_wandb", "robonav_ray.tracking.wandb_backend:check_wandb"),
+    "wandb": Known("robonav_ray.tracking.wandb.wandb_run:open_wandb", "robonav_ray.tracking.wandb.access:check_wandb"),
 }
 
 

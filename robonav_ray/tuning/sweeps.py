@@ -25,7 +25,7 @@ from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.config.yaml_document import MAX_BYTES, Document, Path_
 from robonav_ray.files.plain_files import PlainFileError, read_text
 from robonav_ray.screen import Screen
-from robonav_ray.tracking.wandb_sweep import register_sweep
+from robonav_ray.tracking.wandb.registered_sweep import register_sweep
 from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.keys import problem_with
 from robonav_ray.tuning.space import Space, apply_params

@@ -13,7 +13,7 @@ from robonav_ray.registry.versions import Version
 
 MIRRORS: Mapping[str, str] = {
     "mlflow": "robonav_ray.tracking.mlflow_registry:open_mirror",
-    "wandb": "robonav_ray.tracking.wandb_mirror:open_wandb_mirror",
+    "wandb": "robonav_ray.tracking.wandb.registry_mirror:open_wandb_mirror",
 }
 """Section of ``tracking`` -> ``module:function`` (section, version) -> Mirror, for the sections that have one."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from robonav_ray.config.tracking import WandbTracking
 from robonav_ray.registry.registry import Registry
-from robonav_ray.tracking.wandb_mirror import WandbMirror
+from robonav_ray.tracking.wandb.registry_mirror import WandbMirror
 from tests.unit.tracking.wandb_file import read_offline
 
 pytest.importorskip("wandb", reason="the extra `wandb` is not installed")

@@ -6,8 +6,8 @@ import pytest
 
 from robonav_ray.config.tracking import WandbTracking
 from robonav_ray.errors import UserError
-from robonav_ray.tracking import wandb_access
-from robonav_ray.tracking.wandb_access import check_wandb
+from robonav_ray.tracking.wandb import access as wandb_access
+from robonav_ray.tracking.wandb.access import check_wandb
 from tests.unit.tracking.wandb_server import KEY, fake_wandb
 
 OTHER_KEY = "canary" + 34 * "1"

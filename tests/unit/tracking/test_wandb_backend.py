@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from robonav_ray.config.tracking import WandbTracking
-from robonav_ray.tracking import wandb_backend
 from robonav_ray.tracking.backend import Point, RunEnding, TrackerError
 from robonav_ray.tracking.items import Asset, Histogram, Item, Kind
 from robonav_ray.tracking.run_facts import RunFacts
-from robonav_ray.tracking.wandb_backend import WandbBackend, open_wandb
+from robonav_ray.tracking.wandb import wandb_run
+from robonav_ray.tracking.wandb.wandb_run import WandbBackend, open_wandb
 from tests.unit.tracking.wandb_file import read_offline
 from tests.unit.tracking.wandb_server import KEY, fake_wandb
 
@@ -87,7 +87,7 @@ def test_offline_files_hold_all_of_two_sessions_once_and_nothing_else(tmp_path, 
         first.backend.close(RunEnding("unfinished", "SIGTERM", {"task/best": 0.25}))
         second = Session(run, ids, mode="offline")
         broken = Point({"learner/loss": 0.25}, 300, 1010.0, (Histogram.of("h", [1.0]),))
-        monkeypatch.setattr(wandb_backend, "log_file", _fails_once(wandb_backend.log_file))
+        monkeypatch.setattr(wandb_run, "log_file", _fails_once(wandb_run.log_file))
         again = [broken, Point({}, 300, 1010.5, (Asset(Kind.FILE, "report", run / "curves.png"),))]
         with pytest.raises(TrackerError, match="takes nothing now"):
             second.backend.write(again)

@@ -13,10 +13,10 @@ from robonav_ray.errors import UserError
 from robonav_ray.registry.journal import JournalEntry
 from robonav_ray.registry.versions import Version, read_file
 from robonav_ray.tracking.backend import TrackerError
-from robonav_ray.tracking.wandb_access import check_package, wandb_access
-from robonav_ray.tracking.wandb_artifacts import artifact_name
-from robonav_ray.tracking.wandb_backend import settings_of
-from robonav_ray.tracking.wandb_process import end_run, start_run
+from robonav_ray.tracking.wandb.access import check_package, wandb_access
+from robonav_ray.tracking.wandb.artifacts import artifact_name
+from robonav_ray.tracking.wandb.service_process import end_run, start_run
+from robonav_ray.tracking.wandb.wandb_run import settings_of
 
 
 def open_wandb_mirror(section: WandbTracking, version: Version) -> WandbMirror:

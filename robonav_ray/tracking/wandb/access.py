@@ -90,7 +90,8 @@ def check_wandb(section: WandbTracking) -> None:
 
 def check_package() -> None:
     """Raise UserError unless wandb is installed."""
-    if find_spec("wandb") is None:
+    spec = find_spec("wandb")
+    if spec is None or spec.origin is None:  # a folder of its files may be called so
         raise UserError(
             "tracking.wandb: the package wandb is not installed; `pip install 'robonav_ray[wandb]'` installs it, "
             "tracking.wandb=null does without"

@@ -23,12 +23,12 @@ from robonav_ray.text import command_text
 from robonav_ray.tracking.backend import Point, RunEnding, TrackerError
 from robonav_ray.tracking.items import Asset, Kind
 from robonav_ray.tracking.run_facts import RunFacts
-from robonav_ray.tracking.wandb_access import Access, check_package, check_wandb, wandb_access
-from robonav_ray.tracking.wandb_artifacts import log_file, log_model
-from robonav_ray.tracking.wandb_items import TAKES, as_logged
-from robonav_ray.tracking.wandb_process import end_run, start_run
+from robonav_ray.tracking.wandb.access import Access, check_package, wandb_access
+from robonav_ray.tracking.wandb.artifacts import log_file, log_model
+from robonav_ray.tracking.wandb.data_types import TAKES, as_logged
+from robonav_ray.tracking.wandb.service_process import end_run, start_run
 
-__all__ = ["WandbBackend", "check_wandb", "open_wandb"]
+__all__ = ["WandbBackend", "open_wandb"]
 logger = logging.getLogger(__name__)
 AXIS = "env_step"
 """Column that all charts are drawn over."""

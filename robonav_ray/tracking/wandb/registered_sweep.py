@@ -14,7 +14,7 @@ from robonav_ray.config.tracking import WandbTracking
 from robonav_ray.errors import UserError
 from robonav_ray.tracking.backend import TrackerError
 from robonav_ray.tracking.deliveries import Delivered, TrackersFile
-from robonav_ray.tracking.wandb_access import ask, wandb_access
+from robonav_ray.tracking.wandb.access import ask, wandb_access
 
 logger = logging.getLogger(__name__)
 _UPSERT = """
