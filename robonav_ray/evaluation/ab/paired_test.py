@@ -118,7 +118,8 @@ class PairedTest:
         self._totals.append(counts + self._totals[-1] if self._totals else counts)
         total, more = int(self._totals[-1][0].sum()), challenger.shape[1]
         self.rates += (np.stack([challenger.mean(1), champion.mean(1)]) - self.rates) * more / total
-        looks = look_at(*np.swapaxes(self._totals, 0, 1), self.rules)
+        success, collisions = np.swapaxes(np.array(self._totals), 0, 1)
+        looks = look_at(success, collisions, self.rules)
         better, not_worse, futile = (bool(shown[-1]) for shown in looks)
         decision = Decision.BETTER if better and not_worse else Decision.FUTILE if futile else Decision.NOT_YET
         gain, harm = (kept.look(one) for kept, one in zip(self._bounds, self._totals[-1], strict=True))

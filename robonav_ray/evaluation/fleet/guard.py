@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -15,8 +15,8 @@ from scipy import stats
 from robonav_ray.errors import UserError
 from robonav_ray.evaluation.comparing.rates import Interval
 from robonav_ray.evaluation.comparing.sequential import RunningBounds
-from robonav_ray.evaluation.fleet.outcomes import FleetBook
-from robonav_ray.evaluation.fleet.split import FleetSplit
+from robonav_ray.evaluation.fleet.outcomes import Fate, FleetBook
+from robonav_ray.evaluation.fleet.split import Arm, FleetSplit
 
 LOOK_EACH, LOOK_GROWTH = 50, 1.02
 """A look after so many outcomes, or so much more of them, whichever is later."""
@@ -88,12 +88,12 @@ class FleetStanding:
     """Collisions of the challenger minus the champion's, share of episodes, at the last look; each bound holds at all
     looks with probability 1 - alpha."""
     num_looks: int
-    exposed: dict[str, int]
-    ended: dict[str, int]
-    collided: dict[str, int]
+    exposed: Mapping[Arm, int]
+    ended: Mapping[Arm, int]
+    collided: Mapping[Arm, int]
     split_p: dict[str, float]
     """Of exposures and of outcomes: an arm that loses outcomes shows in the second."""
-    lines: dict[str, dict[str, int]]
+    lines: Mapping[str, Mapping[Fate, int]]
     """What became of each line, by file and fate."""
 
     def to_dict(self) -> dict[str, Any]:

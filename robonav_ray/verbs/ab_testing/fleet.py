@@ -15,6 +15,7 @@ from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
 if TYPE_CHECKING:
     from robonav_ray.evaluation.fleet.guard import FleetStanding
+    from robonav_ray.evaluation.fleet.split import Arm
     from robonav_ray.evaluation.fleet.watch import FleetWatch
 
 fleet_app = typer.Typer(no_args_is_help=True, help="An A/B test on a fleet: split, exposures, automatic rollback.")
@@ -142,7 +143,8 @@ def _show(standing: FleetStanding) -> None:
     from robonav_ray.evaluation.ab.gate import points
 
     screen = screen_beside(False)
-    for arm in ("champion", "challenger"):
+    arms: tuple[Arm, Arm] = ("champion", "challenger")
+    for arm in arms:
         ended, collided = standing.ended.get(arm, 0), standing.collided.get(arm, 0)
         part = f", {100 * collided / ended:.1f} % with a collision" if ended else ""
         screen.print(f"{arm}: {standing.exposed.get(arm, 0):,} exposures, {ended:,} outcomes{part}")
