@@ -6,8 +6,10 @@ import pytest
 
 from robonav_ray.config.tracking import WandbTracking
 from robonav_ray.errors import UserError
+from robonav_ray.tracking.deliveries import TrackersFile
 from robonav_ray.tracking.wandb import access as wandb_access
 from robonav_ray.tracking.wandb.access import check_wandb
+from robonav_ray.tracking.wandb.registered_sweep import register_sweep
 from tests.unit.tracking.wandb_server import KEY, fake_wandb
 
 OTHER_KEY = "canary" + 34 * "1"
@@ -94,3 +96,23 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(wandb_access, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"robonav_ray\[wandb\]"):
         check_wandb(WandbTracking(mode="offline"))
+
+
+def test_a_sweep_is_registered_online_and_its_id_kept_with_the_search(monkeypatch, tmp_path, caplog):
+    document = {
+        "method": "random",
+        "metric": {"name": "objective", "goal": "maximize"},
+        "parameters": {"a": {"value": 1}},
+    }
+    assert register_sweep(WandbTracking(), document, tmp_path, "trial/objective") is None, "offline"
+    with fake_wandb() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        assert register_sweep(WandbTracking(project="mine"), document, tmp_path, "trial/objective") == "sweep123"
+        told = server.asked[-1][1]
+    assert told["projectName"] == "mine"
+    assert "name: trial/objective" in told["config"]
+    assert TrackersFile(tmp_path).read()["wandb"].ids == {"sweep": "sweep123"}
+    assert register_sweep(WandbTracking(), document, tmp_path, "trial/objective") is None
+    assert "the sweep is not registered" in caplog.text
+    assert KEY not in caplog.text
