@@ -111,7 +111,7 @@ class TrackingConfig(Section):
         Beside ``tensorboard`` the one that stands later holds: an override stands behind what a file says.
         """
         if not isinstance(data, Mapping) or "backends" not in data:
-            return data
+            return cast("Any", data)
         given = dict(cast("Mapping[str, Any]", data))
         names = list(given)
         named: Any = given.pop("backends")
