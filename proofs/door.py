@@ -42,6 +42,9 @@ PROGRAMS = {
     ),
     "chaos": Program("proofs.chaos.program", "break a training on purpose, and judge by the promises"),
     "crowdnav_orca": Program("proofs.studies.crowdnav_orca", "the published ORCA row of CrowdNav, in these worlds"),
+    "evaluation_study": Program(
+        "proofs.studies.evaluation_study", "two trained policies and all planners over all suites"
+    ),
     "feasibility": Program("proofs.studies.feasibility", "how many worlds a planner wins that sees everything"),
     "judge_planners": Program("proofs.studies.judge_planners", "every planner on held-out worlds, tuned and untuned"),
     "promises": Program("proofs.chaos.stops_and_kills", "stops and kills of the driver, tried on real runs"),
