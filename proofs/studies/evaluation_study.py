@@ -46,6 +46,8 @@ GROUPS = {
     "robustness": ("robustness",),
 }
 """Suites that are played together."""
+REFUSES = {("lookahead", "crowdnav")}
+"""Who cannot play a group at all: the body there is no unicycle with discrete actions."""
 SWEEPS = ("generalisation", "robustness")
 SLOW = ("dwa", "mppi", "lookahead")
 """Planners that search."""
@@ -118,7 +120,7 @@ def exams(output: Path, args: argparse.Namespace) -> Iterator[Exam]:
     body = next(iter(trained.values()))
     for group in GROUPS:
         for name in (*trained, *PLANNERS):
-            if args.entrants and name not in args.entrants:
+            if (args.entrants and name not in args.entrants) or (name, group) in REFUSES:
                 continue
             each = args.run_episodes if name in trained else args.slow_episodes if name in SLOW else args.episodes
             folder = output / "exams" / f"{name}-{group}"
