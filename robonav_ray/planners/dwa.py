@@ -60,10 +60,14 @@ def _note_trend(trend, pose, turn, i):
 
 
 @kernel
-def _choose(state, goals, twist, command, begins, setting, branch, ahead, fixed, plan, trend, choice):
-    """Write the choice (L,) that begins each lane's cheapest plan; ``branch``: when a second command may begin."""
+def _choose(state, goals, twist, command, begins, drives, setting, branch, ahead, fixed, plan, trend, choice):
+    """Write the choice (L,) that begins the cheapest plan of each lane that ``drives``; ``branch``: when a second
+    command may begin.
+    """
     steps, first, end = ahead.shape[0], plan[0], plan[1]
     for i in range(choice.shape[0]):
+        if not drives[i]:
+            continue
         goal, row, best = goals[i], i if command.shape[0] > 1 else 0, _DEAREST
         leg = np.sqrt((goal[1, 0] - goal[0, 0]) ** 2 + (goal[1, 1] - goal[0, 1]) ** 2)
         num, num_fixed = foresee(state, i, setting, ahead, fixed)
@@ -164,7 +168,7 @@ class DwaPlanner:
         command = np.ascontiguousarray(driver.choices(sight.last_command(obs)) * driver.scale, np.float32)
         twist = np.ascontiguousarray(sight.twist(obs), np.float32)
         _choose(
-            state, sight.goals(obs), twist, command, self._tracker.begins, self._setting, self._branch, self._ahead,
-            self._fixed, self._plan, self._trend, self._choice,
+            state, sight.goals(obs), twist, command, self._tracker.begins, self._tracker.drives, self._setting,
+            self._branch, self._ahead, self._fixed, self._plan, self._trend, self._choice,
         )  # fmt: skip
         return driver.chosen(self._choice.copy())

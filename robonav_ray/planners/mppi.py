@@ -60,15 +60,19 @@ def _blend(wanted, noise, low, cost, temperature, draw, i):
 
 @kernel
 def _plan(
-    state, goals, twist, begins, wanted, count, noise, low, scale, setting, hold, temperature, shift, work, command
-):
-    """Write the command (L, 2) in SI units that begins each lane's sequence, and carry ``wanted`` (L, T, 2) on.
+    state, goals, twist, begins, drives, wanted, count, noise, low, scale, setting, hold, temperature, shift, work,
+    command,
+):  # fmt: skip
+    """Write the command (L, 2) in SI units that begins the sequence of each lane that ``drives``, and carry ``wanted``
+    (L, T, 2) on.
 
     ``hold``: steps of a plan that a command holds for; ``shift``: the part of that time until the next call.
     """
     ahead, fixed, plan, cost, trial = work
     steps = ahead.shape[0]
     for i in range(command.shape[0]):
+        if not drives[i]:
+            continue
         goal = goals[i]
         leg = np.sqrt((goal[1, 0] - goal[0, 0]) ** 2 + (goal[1, 1] - goal[0, 1]) ** 2)
         num, num_fixed = foresee(state, i, setting, ahead, fixed)
@@ -161,7 +165,7 @@ class MppiPlanner:
         sight = self._sight
         state = self._tracker.see(obs)
         twist = np.ascontiguousarray(sight.twist(obs), np.float32)
-        seen = (state, sight.goals(obs), twist, self._tracker.begins)
+        seen = (state, sight.goals(obs), twist, self._tracker.begins, self._tracker.drives)
         _plan(*seen, self._wanted, self._count, *self._args, self._work, self._command)
         return self._driver.action(self._command, sight.last_command(obs))
 

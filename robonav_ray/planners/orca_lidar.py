@@ -40,9 +40,15 @@ def _gather_circles(state, i, margin, share, neighbor):
 
 
 @kernel
-def _commands(state, goal, twist, radius, top, dt, holonomic, margin, share, horizon, gain, neighbor, line, command):
-    """Write the command (L, 2) of every lane: the ORCA velocity in the body frame, steered towards by a unicycle."""
+def _commands(
+    state, goal, twist, drives, radius, top, dt, holonomic, margin, share, horizon, gain, neighbor, line, command
+):
+    """Write the command (L, 2) of every lane that ``drives``: the ORCA velocity in the body frame, steered towards by a
+    unicycle.
+    """
     for i in range(command.shape[0]):
+        if not drives[i]:
+            continue
         vx, vy = twist[i, 0], twist[i, 1] if holonomic else F0
         dx, dy = goal[i, 0, 0], goal[i, 0, 1]
         scale = top / max(np.sqrt(dx * dx + dy * dy), F1)
@@ -108,5 +114,6 @@ class OrcaLidarPlanner:
         sight = self._sight
         state = self._tracker.see(obs)
         twist = np.ascontiguousarray(sight.twist(obs), np.float32)
-        _commands(state, sight.goals(obs), twist, *self._args, self._neighbor, self._line, self._command)
+        seen = (state, sight.goals(obs), twist, self._tracker.drives)
+        _commands(*seen, *self._args, self._neighbor, self._line, self._command)
         return self._driver.action(self._command, sight.last_command(obs))

@@ -15,6 +15,7 @@ import numpy as np
 from robonav_ray.planners.sight import ScanSight
 from robonav_ray.planners.walls import NOTHING, POINT_COLS, RETURNED, TAKEN_BY, WALL, find_walls, lay_points
 from robonav_ray.worlds.batched import BatchedWorlds
+from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
 
 MAX_TRACKS = 16
@@ -283,10 +284,12 @@ def _tell(state, range_m, wraps, i):
 
 
 @kernel
-def _see(state, range_m, twist, begins, increment, range_max, wraps, holonomic, dt, noise, acceleration):
-    """Take one scan of every lane in."""
+def _see(state, range_m, twist, begins, drives, increment, range_max, wraps, holonomic, dt, noise, acceleration):
+    """Take one scan of every lane that ``drives`` in."""
     pose, point, jerk = state.pose, state.point, acceleration * dt
     for i in range(range_m.shape[0]):
+        if not drives[i]:
+            continue
         tracks, ranges = state.track[i], range_m[i]
         if begins[i]:
             pose[i, 0], pose[i, 1], pose[i, 2], pose[i, 3] = F0, F0, F1, F0
@@ -317,9 +320,11 @@ class Tracker:
     """
 
     def __init__(self, worlds: BatchedWorlds, sight: ScanSight, noise_m: float, acceleration: float) -> None:
-        """Track for ``worlds``, of which it keeps no state."""
+        """Track for ``worlds``, of which it is told no state but which episodes are through."""
         world, lanes, beams = worlds.config, worlds.num_lanes, worlds.config.lidar.num_beams
-        self._sight = sight
+        self._sight, self._ended = sight, worlds.state.lane[:, :, lay.ENDED]
+        self.drives = np.zeros(lanes, bool)
+        """(L,) bool: lanes whose episode is under way; for the others nothing is seen and planned."""
         self.begins = np.zeros(lanes, bool)
         """(L,) bool: whether what was seen last is the first observation of an episode."""
         increment = sight.beam_angle[1] - sight.beam_angle[0] if beams > 1 else 2.0 * np.pi
@@ -348,6 +353,6 @@ class Tracker:
         """Take the observations (L, D) of one step in, and return what is there; overwritten by the next call."""
         sight = self._sight
         twist = np.ascontiguousarray(sight.twist(obs), np.float32)
-        self.begins = sight.begins(obs)
-        _see(self.state, sight.ranges(obs), twist, self.begins, *self._args)
+        self.begins, self.drives = sight.begins(obs), (self._ended == 0).ravel()
+        _see(self.state, sight.ranges(obs), twist, self.begins, self.drives, *self._args)
         return self.state

@@ -68,8 +68,9 @@ def test_it_chooses_as_its_slow_twin(robot: dict[str, Any], settings: dict[str, 
     goals[::4, 1] = goals[::4, 0]
     twist = np.stack([rng.uniform(0, 1, LANES), rng.uniform(-1.5, 1.5, LANES)], axis=1).astype(np.float32)
     command = np.ascontiguousarray(planner._driver.choices(twist) * planner._driver.scale, np.float32)
+    begins, drives = np.ones((2, LANES), bool)
     dwa._choose(
-        state, goals, twist, command, np.ones(LANES, bool), planner._setting, planner._branch, planner._ahead,
+        state, goals, twist, command, begins, drives, planner._setting, planner._branch, planner._ahead,
         planner._fixed, planner._plan, planner._trend, planner._choice,
     )  # fmt: skip
     s = {name: float(planner._setting[column]) for name, column in COLUMNS.items()}

@@ -109,6 +109,20 @@ def test_known_situations(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCAN)
+def test_an_episode_that_is_through_changes_nothing_for_the_others(name: str) -> None:
+    worlds = BatchedWorlds(WorldConfig(), (ONE_MOVING,), 3, 0, 0.99)
+    worlds.reset()
+    planners = [make_planner(name, worlds) for _ in range(2)]
+    for step in range(12):
+        wanted = planners[0].act(worlds.out.obs)
+        worlds.state.lane[1, 0, lay.ENDED] = step > 3
+        found = planners[1].act(worlds.out.obs)
+        worlds.state.lane[1, 0, lay.ENDED] = 0
+        assert found[[0, 2]].tolist() == wanted[[0, 2]].tolist()
+        worlds.step(wanted, DISABLED)
+
+
+@pytest.mark.parametrize("name", SCAN)
 def test_it_acts_on_what_is_observed_and_on_nothing_else(name: str) -> None:
     """The same observations shown to a planner that was made for other worlds: the same actions."""
     faults = {"range_noise": 2, "beam_dropout": 1, "frozen_scan": 2, "odometry_noise": 1, "observation_latency": 1}
