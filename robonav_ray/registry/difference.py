@@ -49,8 +49,9 @@ def figures(version: Version) -> dict[str, Any]:
     levels = report.get("levels")
     for level in levels if isinstance(levels, list) else []:
         summary = level.get("summary") if isinstance(level, dict) else None
-        for key in ("success", "collision") if isinstance(summary, dict) else ():
-            rate = summary.get(key)
+        rates = summary if isinstance(summary, dict) else {}
+        for key in ("success", "collision"):
+            rate = rates.get(key)
             if isinstance(rate, dict):
                 found[f"{level.get('level')} {key}"] = rate.get("frac")
     return {key: value for key, value in found.items() if value is not None}

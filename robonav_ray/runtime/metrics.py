@@ -42,7 +42,7 @@ def rollout_metrics(stats: RolloutStats, policy_lag: int) -> Metrics:
 
 def priority_histogram(counts: Sequence[np.ndarray]) -> Histogram:
     """Return the priorities of the whole replay from what each shard has counted."""
-    return Histogram("replay/priority", PRIORITY_EDGES, np.sum(counts, axis=0, dtype=np.float64))
+    return Histogram("replay/priority", PRIORITY_EDGES, np.stack(counts).sum(axis=0, dtype=np.float64))
 
 
 class LengthCounts:

@@ -39,7 +39,7 @@ _COLUMNS = ("length", "task_return", "total_return", "goals_reached", "path_leng
 
 def write_episodes(tables: Mapping[str, EpisodeTable], path: Path) -> Asset:
     """Write one line per episode of each stage, in the order of stages and worlds."""
-    columns = ("stage", "world", "outcome", *_COLUMNS)
+    columns: tuple[str, ...] = ("stage", "world", "outcome", *_COLUMNS)
     rows = [
         (
             stage,
@@ -51,7 +51,7 @@ def write_episodes(tables: Mapping[str, EpisodeTable], path: Path) -> Asset:
         for i in range(table.num_episodes)
     ]
     _make_folder(path)
-    records = tuple(dict(zip(columns, row, strict=True)) for row in rows)
+    records: tuple[Mapping[str, Scalar], ...] = tuple(dict(zip(columns, row, strict=True)) for row in rows)
     replace(path, to_csv(Table("episodes", "Episodes", columns, (), "l" * len(columns), records)))
     return Asset(Kind.TABLE, "evaluation/episodes", path)
 
