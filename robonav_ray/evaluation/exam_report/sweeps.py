@@ -196,14 +196,14 @@ def worst_worlds_section(view: ExamView) -> Section | None:
 
 
 def mean_percent(found: Mean) -> str:
-    """Return a share with its interval, in percent."""
+    """Return a share with its interval, which ends where shares do, in percent."""
     if found.value is None:
         return DASH
     text = f"{100 * found.value:.1f}%"
     return (
         text
         if found.low is None or found.high is None
-        else f"{text} ({100 * found.low:.1f}{DASH}{100 * found.high:.1f})"
+        else f"{text} ({100 * max(found.low, 0.0):.1f}{DASH}{100 * min(found.high, 1.0):.1f})"
     )
 
 
