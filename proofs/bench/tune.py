@@ -24,6 +24,7 @@ from typing import Any
 
 from proofs.common.checkout import ROOT
 from robonav_ray.screen import say
+from robonav_ray.tracking.jsonl import read_metrics
 from robonav_ray.tuning.search_records import History, Records, TrialHistory
 
 CONFIG = ROOT / "configs" / "tuning" / "asha.yaml"
@@ -132,9 +133,8 @@ def time_of_run(directory: Path, summary: dict[str, Any]) -> float:
     """Return seconds from where a plain run's session had Ray (or its imports) to its last log: what a trial's
     ``seconds`` count.
     """
-    lines = (directory / "metrics.jsonl").read_text().splitlines()
     began = (directory / "config.yaml").stat().st_mtime
-    return json.loads(lines[-1])["time"] - began
+    return read_metrics(directory / "metrics.jsonl")[-1]["time"] - began
 
 
 def bench_soak(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

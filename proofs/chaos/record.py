@@ -7,10 +7,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from robonav_ray.tracking.jsonl import scalars_of
 
 METRICS, SUPERSEDED, EVENTS = "metrics.jsonl", "metrics.superseded.jsonl", "events.jsonl"
 
@@ -105,7 +107,7 @@ class Tail:
         self._offset += whole
         newest = self.readings[-1].time if self.readings else 0.0
         lines = parse_lines(block[:whole].decode("utf-8", errors="replace"))
-        self.readings += [reading for reading in map(as_reading, lines) if reading.time > newest]
+        self.readings += [reading for reading in as_readings(lines) if reading.time > newest]
 
 
 def parse_lines(text: str) -> list[dict[str, Any]]:
@@ -146,14 +148,17 @@ def as_reading(line: dict[str, Any]) -> Reading:
     )
 
 
+def as_readings(lines: Iterable[dict[str, Any]]) -> list[Reading]:
+    """Return the lines that hold figures; one of histograms and files alone says nothing of where the run stood."""
+    return [as_reading(line) for line in lines if scalars_of(line) is not None]
+
+
 def read_readings(run: Path) -> list[Reading]:
     """Return everything that the run ever logged, in order of time: also what a resumed session has lived through
     again.
     """
     lines = read_lines(run / SUPERSEDED) + read_lines(run / METRICS)
-    return sorted(
-        {reading.time: reading for reading in map(as_reading, lines)}.values(), key=lambda reading: reading.time
-    )
+    return sorted({reading.time: reading for reading in as_readings(lines)}.values(), key=lambda reading: reading.time)
 
 
 def read_events(run: Path) -> list[dict[str, Any]]:

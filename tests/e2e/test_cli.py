@@ -15,6 +15,7 @@ import pytest
 from robonav_ray.config.load import load_run_config
 from robonav_ray.runs.checkpoint import list_checkpoints, newest_good_checkpoint
 from robonav_ray.runs.run_directory import create_run, open_run
+from robonav_ray.tracking.jsonl import read_metrics
 from robonav_ray.tracking.metric_table import HISTOGRAMS, unknown_metrics
 from tests.conftest import Robonav
 from tests.e2e.test_local_wiring import SMALL
@@ -236,7 +237,7 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_goes_on(tmp_path: Path, numb
     last = newest_good_checkpoint(run / "checkpoints")[0]
     assert last is not None
     assert last.counters.env_steps >= limit
-    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    steps = [line["step"] for line in read_metrics(metrics)]
     assert steps == sorted(set(steps)), "no step may stand twice in the metrics after a resume"
 
 

@@ -26,6 +26,7 @@ from robonav_ray.runtime.judging.candidate import Candidate, judge_candidate
 from robonav_ray.runtime.live import LiveRun, start_local
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import RunSession
+from robonav_ray.tracking.jsonl import read_metrics
 from tests.conftest import Robonav
 from tests.e2e.test_local_wiring import SMALL
 from tests.e2e.test_sessions import bits
@@ -93,7 +94,7 @@ def test_judgements_are_kept_and_say_what_judging_anew_says(run: RunDirectory) -
     again = judge_candidate(found, session_of(run, run.config), lambda _: None)
     assert again == best
     assert best.stages == ("basic_navigation",), "the stage that the run is held in"
-    logged = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    logged = read_metrics(run.path / "metrics.jsonl")
     seen = [line["evaluation/env_steps"] for line in logged if "evaluation/env_steps" in line]
     assert set(seen) <= set(steps)
     assert seen[-1] == steps[-1]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from robonav_ray.config.load import load_run_config
+from robonav_ray.tracking.jsonl import read_metrics
 from robonav_ray.tuning.search_records import History, Records
 from tests.conftest import Robonav
 
@@ -173,8 +174,8 @@ def test_clones_have_the_donors_weights_and_the_new_values(tmp_path: Path) -> No
             assert line["learner"]["learning_rate"] == pytest.approx(exploit.params["learner.learning_rate"])
             assert exploit.params != exploit.params_before
         if trial.exploits:
-            metrics = (search / "trials" / trial.id / "metrics.jsonl").read_text().splitlines()
-            rates = [json.loads(line).get("learner/learning_rate") for line in metrics]
+            metrics = read_metrics(search / "trials" / trial.id / "metrics.jsonl")
+            rates = [line["learner/learning_rate"] for line in metrics if "learner/learning_rate" in line]
             assert rates[-1] == pytest.approx(trial.params["learner.learning_rate"]), "the optimiser's own"
 
 

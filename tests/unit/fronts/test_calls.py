@@ -29,6 +29,7 @@ from robonav_ray.evaluation.report import to_dict
 from robonav_ray.fronts import call_display
 from robonav_ray.fronts.call_config import asked_config
 from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.tracking.jsonl import read_metrics
 from robonav_ray.tracking.panel import NoPanel, PlainPanel
 from tests.e2e.test_local_wiring import SMALL
 from tests.e2e.test_sessions import bits
@@ -75,7 +76,7 @@ def test_a_training_gives_its_run_its_evaluation_and_its_metrics(result: rn.Trai
     assert json.loads(json.dumps(to_dict(result.evaluation))) == written
     assert result.evaluation.levels[-1].summary.success.frac == written["levels"][-1]["summary"]["success"]["frac"]
     frame = result.metrics()
-    lines = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
+    lines = read_metrics(result.path / "metrics.jsonl")
     assert frame["step"].tolist() == [line["step"] for line in lines]
     assert frame["learner/learner_step"].iloc[-1] == lines[-1]["learner/learner_step"] > 0
     with pytest.raises(AttributeError):

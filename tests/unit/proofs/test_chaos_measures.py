@@ -109,7 +109,8 @@ def test_the_tail_follows_a_file_that_was_put_in_its_place(tmp_path: Path) -> No
     tail = Tail(tmp_path)
     tail.read()
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(line(BEGAN + 2.25, 2250, 225)) + "\n" + '{"step": 99, "ti')
+        file.write(json.dumps(line(BEGAN + 2.25, 2250, 225)) + "\n")
+        file.write(json.dumps({"step": 2250, "time": BEGAN + 2.26, "items": [{}]}) + "\n" + '{"step": 99, "ti')
     tail.read()
     assert tail.readings[-1].learner_step == 225
     write(tmp_path, [*steady(1.0), line(BEGAN + 9.0, 1500, 150)], "aside")
