@@ -157,7 +157,6 @@ OPENED_ELSEWHERE = {
     "tracking/tensorboard/embeddings.py": "after open_reading",
     "tracking/tensorboard/summaries.py": "a picture, from bytes that plain_files has read",
     "tracking/wandb/access.py": "a URL",
-    "tracking/wandb/data_types.py": "after open_reading",
     "tuning/trial_run.py": "a method of its own",
     "learner/state.py": "after vetting and open_reading",
     "learner/tree_file.py": "after open_reading, and inside of replacing_path",

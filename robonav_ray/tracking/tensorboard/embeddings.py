@@ -29,9 +29,11 @@ def keep_embedding(item: Asset, step: int, folder: Path) -> None:
 
     Raises:
         OSError: When the file cannot be read, or those for TensorBoard not be written.
-        ValueError: When it holds no embedding.
+        ValueError: When it holds no embedding, or more points than MAX_POINTS.
     """
     vector, label, thumbnail = read_embedding(item.path)
+    if len(vector) > MAX_POINTS:
+        raise ValueError(f"{item.path}: holds {len(vector)} points, and browsers draw {MAX_POINTS}")
     name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', item.name)}-{step}"
     target = folder / FOLDER / name
     target.mkdir(parents=True, exist_ok=True)
@@ -57,7 +59,7 @@ def read_embedding(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | Non
                 thumbnail = found["thumbnail"] if "thumbnail" in found.files else None
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} holds no embedding ({error})") from None
-    if vector.ndim != 2 or vector.dtype.kind != "f" or not 1 <= len(vector) <= MAX_POINTS:
+    if vector.ndim != 2 or vector.dtype.kind != "f" or not len(vector):
         raise ValueError(f"{path}: vector is {vector.dtype} {vector.shape}, and (N, D) float32 belongs there")
     if not np.isfinite(vector).all():
         raise ValueError(f"{path}: its vectors are not all finite")

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import UnidentifiedImageError
-
 from robonav_ray.config.tracking import TensorboardTracking
 from robonav_ray.files.plain_files import PlainFileError, append_whole, open_appending, open_new
 from robonav_ray.tracking.backend import Point, RunEnding
@@ -109,7 +107,7 @@ class TensorboardBackend:
                     keep_embedding(item, point.step, self._folder)
                 else:
                     values += self._values(item)
-            except (FileNotFoundError, PlainFileError, UnidentifiedImageError, ValueError) as error:
+            except (FileNotFoundError, PlainFileError, ValueError) as error:
                 self._say(str(item.path), f"tensorboard cannot show {item.name}: {error}")
         if values:
             yield _event(point.time, step=point.step, summary=summaries.summary(values))

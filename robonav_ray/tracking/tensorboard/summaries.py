@@ -52,8 +52,8 @@ def asset(item: Asset) -> list[Any]:
     """Return what shows a picture, film, table or text; nothing for what TensorBoard has no page for.
 
     Raises:
-        OSError: When the file cannot be read, or is no picture.
-        ValueError: For a table that is none.
+        OSError: When the file cannot be read.
+        ValueError: For a picture or table that is none.
     """
     suffix = item.path.suffix.lower()
     if item.kind in (Kind.PICTURE, Kind.FILM) and suffix != ".mp4":
@@ -70,8 +70,12 @@ def _picture(item: Asset) -> Any:
     from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
     data = read_bytes(item.path)
-    with Image.open(io.BytesIO(data)) as image:
-        shown = Summary.Image(width=image.width, height=image.height, colorspace=3, encoded_image_string=data)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"is no picture ({error})") from None
+    shown = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=data)
     return _value(tag=item.name, image=shown)
 
 
@@ -97,8 +101,13 @@ def plugin_value(tag: str, plugin: str, content: bytes, words: bytes) -> Any:
 
 
 def table_words(document: str) -> str:
-    """Return a CSV as a table of Markdown, at most MAX_ROWS by MAX_COLUMNS of it; ValueError when it has no header."""
-    rows = list(csv.reader(io.StringIO(document)))
+    """Return a CSV as a table of Markdown, at most MAX_ROWS by MAX_COLUMNS of it; ValueError when it has no header, or
+    is none.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(document)))
+    except csv.Error as error:  # a cell of more than 131,072 characters
+        raise ValueError(f"the table cannot be read ({error})") from None
     if not rows or not rows[0]:
         raise ValueError("the table has no header")
     head, body = rows[0][:MAX_COLUMNS], rows[1 : 1 + MAX_ROWS]

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL.Image import DecompressionBombError
 
 from robonav_ray.files.plain_files import open_reading, read_text
 from robonav_ray.tracking.items import Asset, Histogram, Item, Kind
+from robonav_ray.tracking.tensorboard.embeddings import read_embedding
 
 logger = logging.getLogger(__name__)
 MAX_BINS = 512
@@ -25,7 +27,12 @@ TAKES = frozenset(("scalars", "histogram", *(str(kind) for kind in Kind if kind 
 
 
 def as_logged(item: Item) -> Any:
-    """Return what ``run.log`` takes for an item that is no file; OSError when its file cannot be read."""
+    """Return what ``run.log`` takes for an item that is no file.
+
+    Raises:
+        OSError: When its file cannot be read, or is no picture.
+        ValueError: When it holds something else than belongs there.
+    """
     import wandb
 
     if isinstance(item, Histogram):
@@ -34,7 +41,10 @@ def as_logged(item: Item) -> Any:
     with open_reading(item.path):  # a plain file, that can be read
         pass
     if item.kind is Kind.PICTURE:
-        return wandb.Image(str(item.path), caption=caption)
+        try:
+            return wandb.Image(str(item.path), caption=caption)
+        except DecompressionBombError as error:
+            raise ValueError(str(error)) from None
     if item.kind is Kind.FILM:
         return wandb.Video(str(item.path), caption=caption, format=item.path.suffix[1:].lower())  # pyright: ignore[reportArgumentType]
     if item.kind is Kind.TABLE:
@@ -52,8 +62,13 @@ def _fewer_bins(counts: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _rows_of(asset: Asset) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows of a table's file; a column of numbers is one of numbers."""
-    lines = list(csv.reader(io.StringIO(read_text(asset.path, MAX_CSV_BYTES))))
+    """Return the columns and rows of a table's file; a column of numbers is one of numbers. ValueError when it is
+    none.
+    """
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(asset.path, MAX_CSV_BYTES))))
+    except csv.Error as error:  # a cell of more than 131,072 characters
+        raise ValueError(f"the table cannot be read ({error})") from None
     if not lines:
         return ["empty"], []
     columns, rows = lines[0], [line for line in lines[1:] if len(line) == len(lines[0])]
@@ -74,14 +89,13 @@ def _embedding(path: Path) -> Any:
     """Return vectors as the table that W&B's projector draws: a column a dimension, the label, the thumbnail."""
     import wandb
 
-    with open_reading(path) as file, np.load(file, allow_pickle=False) as data:
-        vector, label = np.asarray(data["vector"], np.float32)[:MAX_ROWS], data["label"][:MAX_ROWS]
-        thumbnails = data["thumbnail"][:MAX_ROWS] if "thumbnail" in data.files else None
+    vector, label, thumbnails = read_embedding(path)
+    vector, label = vector[:MAX_ROWS], label[:MAX_ROWS]
     columns = ["label", *(f"d{i}" for i in range(vector.shape[1]))]
     rows = [[str(name), *point] for name, point in zip(label, vector.tolist(), strict=True)]
     if thumbnails is not None:
         columns.append("thumbnail")
-        rows = [[*row, wandb.Image(picture)] for row, picture in zip(rows, thumbnails, strict=True)]
+        rows = [[*row, wandb.Image(picture)] for row, picture in zip(rows, thumbnails[:MAX_ROWS], strict=True)]
     return _table(columns, rows)
 
 

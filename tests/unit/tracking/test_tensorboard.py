@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,14 @@ def written(directory: Path, *items: Item) -> None:
     backend = TensorboardBackend(directory)
     backend.write([Point({}, 10, 5.0, items)])
     backend.close(None)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A picture that says how large it is, and holds nothing."""
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", size), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def made(path: Path, kind: Kind, name: str) -> Asset:
@@ -73,6 +83,19 @@ def test_a_long_table_is_cut_and_says_so():
     words = table_words("\n".join(["a", *map(str, range(500))]))
     assert len(words.splitlines()) == 204
     assert words.endswith("300 rows more are in the file.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(Kind.TABLE, "wide.csv"), (Kind.PICTURE, "bomb.png"), (Kind.FILM, "no.gif")]
+)
+def test_a_file_that_is_broken_is_left_out_and_the_rest_is_written(tmp_path, kind, name, caplog):
+    (tmp_path / "wide.csv").write_text("note\n" + 200_000 * "x" + "\n")
+    (tmp_path / "bomb.png").write_bytes(png_header(60_000, 60_000))
+    (tmp_path / "no.gif").write_bytes(b"GIF89a")
+    with caplog.at_level("INFO"):
+        written(tmp_path, made(tmp_path / name, kind, "broken"), Histogram.of("learner/q", np.arange(3.0)))
+    assert f"tensorboard cannot show broken: {'the table' if kind is Kind.TABLE else 'is no picture'}" in caplog.text
+    assert len(read(tmp_path).Histograms("learner/q")) == 1
 
 
 def test_a_graph_reads_back(tmp_path):

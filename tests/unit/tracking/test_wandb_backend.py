@@ -16,6 +16,7 @@ from robonav_ray.tracking.backend import Point, RunEnding, TrackerError
 from robonav_ray.tracking.items import Asset, Histogram, Item, Kind
 from robonav_ray.tracking.run_facts import RunFacts
 from robonav_ray.tracking.wandb import wandb_run
+from robonav_ray.tracking.wandb.data_types import as_logged
 from robonav_ray.tracking.wandb.wandb_run import WandbBackend, open_wandb
 from tests.unit.tracking.wandb_file import read_offline
 from tests.unit.tracking.wandb_server import KEY, fake_wandb
@@ -166,3 +167,17 @@ def _fails_once(call: Any) -> Any:
         call(*args)
 
     return log_file
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(Kind.TABLE, "wide.csv"), (Kind.EMBEDDING, "no.npz"), (Kind.PICTURE, "bomb.png")]
+)
+def test_a_file_that_is_broken_is_one_that_is_left_out(
+    tmp_path: Path, kind: Kind, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    Image.new("RGB", (30, 30)).save(tmp_path / "bomb.png")
+    (tmp_path / "wide.csv").write_text("note\n" + 200_000 * "x" + "\n")
+    (tmp_path / "no.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match=r"table|embedding|pixels"):
+        as_logged(Asset(kind, "broken", tmp_path / name))
