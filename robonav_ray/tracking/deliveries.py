@@ -182,11 +182,13 @@ class Delivery:
         self._change(lambda one: replace(one, position=self.position, step=self._step))
 
     def keep_ids(self, ids: Mapping[str, str]) -> None:
-        """Write down the backend's own ids of the run; where there is no room they are held until there is."""
+        """Write down the backend's own ids of the run; where that cannot be now (no room, a broken file) they are held
+        until it can.
+        """
         self.ids |= ids
         try:
             self._change(lambda one: one)
-        except OSError as error:
+        except (OSError, UserError) as error:
             logger.warning("%s: the run's ids at %s cannot be written down yet: %s", self._file.path, self.name, error)
 
     def _change(self, change: Callable[[Delivered], Delivered]) -> None:

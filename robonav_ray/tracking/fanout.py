@@ -21,7 +21,7 @@ from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
 from robonav_ray.tracking.backend import AdaptedTracker, Backend, Point, RunEnding, TrackerError
 from robonav_ray.tracking.deliveries import TrackersFile
-from robonav_ray.tracking.feed import BackendFeed, Place
+from robonav_ray.tracking.feed import BackendFeed, Place, left_words
 from robonav_ray.tracking.items import Asset, Item, asset_of
 from robonav_ray.tracking.jsonl import JsonlTracker, append_items
 from robonav_ray.tracking.places import places, sections_on
@@ -43,8 +43,8 @@ class FanoutTracker:
     time. Threads may share it.
 
     A spool that cannot be written (disk full) is tried again at the next point; ``tracking/backends_failed`` counts the
-    backends that take nothing now. Errors of a backend other than ``OSError`` and ``TrackerError`` are bugs and are
-    raised at the next call.
+    backends that take nothing now. Errors of a user's tracker other than ``OSError`` and ``TrackerError`` are bugs and
+    are raised at the next call; TensorBoard, MLflow and W&B end no run.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class FanoutTracker:
     def _say_left(self, feed: BackendFeed, points: int, files: int) -> None:
         if points or files:
             where = "" if self._spool is None else f"; they are in {self._spool.path}"
-            logger.warning("%s has not been given %d points and %d files%s", feed.name, points, files, where)
+            logger.warning("%s has not been given %s%s", feed.name, left_words(points, files), where)
         elif feed.hangs:
             logger.warning("%s was given everything and has not ended after %g s", feed.name, self._close_timeout_s)
 

@@ -9,7 +9,9 @@ from the spool.
 
 Points reach the backend in order. A call that failed is repeated with the same points, with longer and longer pauses,
 until it succeeds or the feed is closed: a backend that is down catches up when it is back, in this session or the next
-one. A point is given up only when the feed is closed and no ``Delivery`` says how far it has come, or when the spool
+one. So does one of ours whose client raises an error that is unknown to us: no training ends with it. A tracker of
+the user's has no ``Delivery``; there such an error is a bug, and is raised in the driver.
+A point is given up only when the feed is closed and no ``Delivery`` says how far it has come, or when the spool
 cannot be written either; both are counted.
 """
 
@@ -26,6 +28,7 @@ from itertools import islice
 from pathlib import Path
 
 from robonav_ray.errors import UserError
+from robonav_ray.files.locations import without_secrets
 from robonav_ray.files.plain_files import is_plain
 from robonav_ray.tracking.backend import Backend, Point, RunEnding, TrackerError
 from robonav_ray.tracking.deliveries import Delivery
@@ -35,6 +38,8 @@ from robonav_ray.tracking.jsonl import read_points
 logger = logging.getLogger(__name__)
 RETRY_S, RETRY_MOST_S = 0.5, 30.0
 """First and longest pause before a call that failed is repeated."""
+COUNTED_MOST = 2000
+"""Points of the spool that are counted, at the end, when they were not delivered: each is a line to be read."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ class BackendFeed:
 
     def join(self, timeout_s: float) -> tuple[int, int]:
         """Wait for the end that ``begin_close`` asked for; return how many points and files the backend has not been
-        given, nor is by another process.
+        given, nor is by another process, as far as COUNTED_MOST of them (a run has to end).
         """
         self._thread.join(timeout_s)
         self.hangs = self._thread.is_alive()
@@ -120,7 +125,8 @@ class BackendFeed:
             left = list(self._waiting)
             if self._behind and self._spool is not None:
                 since = next((p.end for p in reversed(left) if p.end is not None), self._position)
-                left += read_points(self._spool, since)
+                with contextlib.suppress(OSError):  # that it cannot be read has been said
+                    left += read_points(self._spool, since, COUNTED_MOST)
             files = sum(isinstance(item, Asset) for point in left for item in point.items)
             points = sum(1 for p in left if p.metrics or any(isinstance(item, Histogram) for item in p.items))
             return points + self.num_lost, files
@@ -189,11 +195,17 @@ class BackendFeed:
     def _read_again(self) -> None:
         """Fill the places with the next points of the spool."""
         assert self._spool is not None, "only a point that the spool holds puts a feed behind"
-        points = [
-            point
-            for point in read_points(self._spool, self._position, self._max_waiting)
-            if point.end is not None and point.end <= self._spool_end  # what has not been offered yet will be
-        ]
+        try:
+            points = [
+                point
+                for point in read_points(self._spool, self._position, self._max_waiting)
+                if point.end is not None and point.end <= self._spool_end  # what has not been offered yet will be
+            ]
+        except OSError as error:  # the disk is away
+            self._say_once(str(self._spool), f"{self._spool} cannot be read and is tried again: {error}")
+            self._abandoned = self._closing
+            self._news.wait_for(lambda: self._closing, self._retry_s())
+            return
         self._waiting.extend(points)
         if not points:
             self._position = self._spool_end
@@ -217,7 +229,7 @@ class BackendFeed:
             return
         try:
             self._place.delivery.note(self._position, max((p.step for p in given if p.metrics), default=-1))
-        except OSError as error:
+        except (OSError, UserError) as error:  # a full disk; a trackers.json that was broken meanwhile
             if not self._unnoted:
                 logger.warning("what %s has been given cannot be written down: %s", self.name, error)
             self._unnoted = True
@@ -254,11 +266,9 @@ class BackendFeed:
         while True:
             try:
                 call()
-            except UserError as error:
-                if self._place.required and not isinstance(error, OSError):
+            except Exception as error:
+                if not self._passes(error):
                     raise
-                refused: Exception = error
-            except (OSError, TrackerError) as error:
                 refused = error
             else:
                 break
@@ -271,11 +281,17 @@ class BackendFeed:
                 self.failing = False
         return True
 
+    def _passes(self, error: Exception) -> bool:
+        """Whether a call that raised this is made again."""
+        if isinstance(error, UserError) and not isinstance(error, OSError):
+            return not self._place.required
+        return isinstance(error, OSError | TrackerError) or self._place.delivery is not None
+
     def _wait_to_repeat(self, error: Exception, pause_s: float) -> bool:
         with self._news:
             if not self.failing:
                 self.failing = True
-                logger.warning("%s takes nothing now and is tried again and again: %s", self.name, error)
+                logger.warning("%s takes nothing now and is tried again and again: %s", self.name, _sentence(error))
             if self._closing:
                 return False
             self._news.wait_for(lambda: self._closing, pause_s)
@@ -284,9 +300,23 @@ class BackendFeed:
     def _end(self, backend: Backend) -> None:
         try:
             backend.close(self._ending)
-        except (OSError, TrackerError) as error:
-            logger.warning("%s did not end in order: %s", self.name, error)
+        except Exception as error:
+            if self._place.delivery is None and not isinstance(error, OSError | TrackerError):
+                raise
+            logger.warning("%s did not end in order: %s", self.name, _sentence(error))
 
     @staticmethod
     def _retry_s() -> float:
         return RETRY_S
+
+
+def left_words(points: int, files: int) -> str:
+    """Return what ``join`` has counted, in words."""
+    least = "at least " if points + files >= COUNTED_MOST else ""
+    return f"{least}{points} points and {files} files"
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error says, with its kind where that is none of those that backends say on purpose."""
+    known = isinstance(error, OSError | TrackerError | UserError)
+    return str(error) if known else f"{type(error).__name__}: {without_secrets(str(error))}"

@@ -15,7 +15,7 @@ from robonav_ray.runs.run_directory import RunDirectory, open_run
 from robonav_ray.tracking.backend import Backend, Point, RunEnding
 from robonav_ray.tracking.deliveries import TrackersFile
 from robonav_ray.tracking.fanout import MAX_WAITING, owning
-from robonav_ray.tracking.feed import BackendFeed, Place
+from robonav_ray.tracking.feed import BackendFeed, Place, left_words
 from robonav_ray.tracking.items import Asset, asset_of
 from robonav_ray.tracking.jsonl import METRICS_FILE, append_items, read_points
 from robonav_ray.tracking.mlflow_run import forget_other_server
@@ -148,7 +148,7 @@ def _send(place: Place, run: RunDirectory) -> Sent:
     points, files = feed.join(threading.TIMEOUT_MAX)
     if points or files or not made or not made[-1].has_ended:
         raise NotDeliveredError(
-            f"{place.name} has not taken all of {run.shown} ({points} points and {files} files are left); the warning "
+            f"{place.name} has not taken all of {run.shown} ({left_words(points, files)} are left); the warning "
             "above says why, and the same command goes on from there"
         )
     ids = TrackersFile(run.path).read()[place.name].ids

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,73 @@ def test_a_write_that_fails_is_repeated_with_the_very_same_points(tmp_path):
     tracker.close()
     assert tries[0] == tries[1] == tries[2]
     assert server.steps == [1, 2, 3]
+
+
+class StrangeError(Exception):
+    """As a client of another project may raise it."""
+
+
+def test_an_unknown_error_of_a_client_ends_no_run_and_all_is_delivered(tmp_path, caplog):
+    def strange(points) -> None:
+        raise StrangeError("in its depths, at http://me:canary@host")
+
+    server = Server()
+    server.before = strange
+    tracker = begin(tmp_path, server)
+    log(tracker, 10)
+    while not tracker.num_failed:
+        time.sleep(0.01)
+    log(tracker, 20, 30)
+    server.before = lambda points: None
+    server.wait_for(30)
+    while TrackersFile(tmp_path).read()["server"].position != (tmp_path / "metrics.jsonl").stat().st_size:
+        time.sleep(0.01)
+    (tmp_path / "trackers.json").write_text("[")  # as a stranger may
+    log(tracker, 40)
+    server.wait_for(40)
+    server.close = strange
+    tracker.close()
+    assert server.steps == [10, 20, 30, 40]
+    assert "server takes nothing now and is tried again and again: StrangeError: in its depths" in caplog.text
+    assert "server did not end in order: StrangeError" in caplog.text
+    assert "cannot be written down" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_a_spool_that_is_away_for_a_while_is_read_when_it_is_back(tmp_path, monkeypatch, caplog):
+    server, gate = Server(), threading.Event()
+    server.before = lambda points: gate.wait(30)
+    file = TrackersFile(tmp_path)
+    tracker = FanoutTracker(JsonlTracker(tmp_path), [place(server, tmp_path)], max_waiting=1, close_timeout_s=30)
+    log(tracker, 10, 20, 30)
+    is_away, was_asked = [True], threading.Event()
+
+    def read(*args):
+        if is_away[0]:
+            was_asked.set()
+            raise OSError("input/output error")
+        return read_points(*args)
+
+    monkeypatch.setattr(feed, "read_points", read)
+    gate.set()
+    assert was_asked.wait(30)
+    log(tracker, 40)
+    is_away[0] = False
+    server.wait_for(40)
+    tracker.close()
+    assert server.steps == [10, 20, 30, 40]
+    assert caplog.text.count("input/output error") == 1
+    assert file.read()["server"].position == (tmp_path / "metrics.jsonl").stat().st_size
+
+
+def test_what_is_left_is_counted_as_far_as_a_session_has_time_for(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(feed, "COUNTED_MOST", 5)
+    server = Server()
+    server.before = refuse
+    tracker = FanoutTracker(JsonlTracker(tmp_path), [place(server, tmp_path)], max_waiting=2, close_timeout_s=30)
+    log(tracker, *range(10, 100, 10))
+    tracker.close()
+    assert "server has not been given at least 7 points and 0 files" in caplog.text
 
 
 def test_items_stand_in_the_spool_and_reach_the_backend_also_when_it_catches_up(tmp_path, caplog):
