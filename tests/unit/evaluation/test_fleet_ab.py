@@ -206,6 +206,7 @@ def test_every_line_is_vetted_counted_and_taken_once():
         outcome("b", 0, ["success"]),
         outcome("b", 0, time_s=1e9 - 1000),
         outcome("b", 0, time_s="now"),
+        outcome("b", 0, time_s=10**400),  # no float is as large
         b'{"robot": "b", "episode": 0, "outcome": "success", "time_s": NaN}',
         outcome("b", 0.0),
         outcome("b", True),
@@ -219,7 +220,7 @@ def test_every_line_is_vetted_counted_and_taken_once():
     ):
         assert book.take_outcome(line) is None, line
     assert book.outcome_fates == {
-        "taken": 1, "repeated": 1, "contradicted": 1, "unknown": 1, "late": 1, "too long": 1, "malformed": 20,
+        "taken": 1, "repeated": 1, "contradicted": 1, "unknown": 1, "late": 1, "too long": 1, "malformed": 21,
     }  # fmt: skip
     assert book.take_outcome(outcome("b", 0)) == (SPLIT.arm_of("b", 0), False)
     assert sum(book.collided.values()) == 1
