@@ -128,10 +128,7 @@ def open_version(location: str, name: str, number: int) -> Version:
         raise RegistryError(f"{ref}: {error}") from None
     version = Version(name, number, place, manifest.content_id, manifest.sha256, {}, {}, manifest.files)
     provenance, evaluation = (_read_json(version, file) for file in (PROVENANCE_FILE, EVALUATION_FILE))
-    try:
-        check_provenance(provenance)
-    except (ValueError, TypeError) as error:
-        raise RegistryError(f"{ref}: {PROVENANCE_FILE}: {error}") from None
+    _check_provenance(provenance, ref)
     if not isinstance(evaluation, dict) or not all(
         key in ("judgement", "report") and (value is None or isinstance(value, dict))
         for key, value in evaluation.items()
@@ -144,10 +141,12 @@ def write_version(location: str, name: str, number: int, content: Content, hold:
     """Write a version, its manifest last, in place of what a writer that was killed has left there; the model is held.
 
     Raises:
+        RegistryError: When what it holds could not be read again; nothing is written then.
         OSError: When that fails; there is no such version then.
     """
-    remove(join(location, VERSIONS, str(number)), folder=True)
     files = content.files(name, number)
+    _check_provenance(parse_json(files[PROVENANCE_FILE], PROVENANCE_FILE), f"{name}@{number}")
+    remove(join(location, VERSIONS, str(number)), folder=True)
     entries = [FileEntry(file, len(data), hashlib.sha256(data).hexdigest()) for file, data in files.items()]
     for file, data in files.items():
         write_whole(inside(location, f"{VERSIONS}/{number}/{file}"), data)
@@ -155,6 +154,13 @@ def write_version(location: str, name: str, number: int, content: Content, hold:
     hold.check()
     write_whole(inside(location, f"{VERSIONS}/{number}/{MANIFEST}"), manifest_bytes(head, entries, {}))
     return open_version(location, name, number)
+
+
+def _check_provenance(provenance: Any, ref: str) -> None:
+    try:
+        check_provenance(provenance)
+    except (ValueError, TypeError) as error:
+        raise RegistryError(f"{ref}: {PROVENANCE_FILE}: {error}") from None
 
 
 def _read_json(version: Version, file: str) -> Any:

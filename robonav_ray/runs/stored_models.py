@@ -38,7 +38,8 @@ CONTENT_FILES = (CONFIG_FILE, WEIGHTS_FILE)
 FORMAT_VERSION = 1
 MAX_WEIGHTS_BYTES = 1 << 32
 _MAX_MANIFEST_BYTES = 1_000_000
-_MAX_TEXT = 1000
+MAX_TEXT = 4096
+"""Characters of a text of the provenance: a path may be as long, and a reason."""
 _ADVICE = "take another version, or add the run again"
 
 
@@ -192,7 +193,7 @@ def check_provenance(found: Any) -> None:
     for key, numbers in _NUMBERS.items():
         numbers.check(key, found[key])
     for key in (*_TEXTS, *(["git_revision"] if found["git_revision"] is not None else [])):
-        require(isinstance(found[key], str) and len(found[key]) <= _MAX_TEXT, f"{key}: is no text")
+        require(isinstance(found[key], str) and len(found[key]) <= MAX_TEXT, f"{key}: is no text")
     require(found["network"] in ("online", "averaged"), "network: is neither online nor averaged")
     require(isinstance(found["versions"], dict), "versions: is no mapping")
     require(found["project"] is None or isinstance(found["project"], dict), "project: is no mapping")

@@ -17,11 +17,12 @@ from robonav_ray.files.manifest import MANIFEST
 from robonav_ray.fronts.models.registry_call import registry as open_registry
 from robonav_ray.registry.by_name import default_place, located
 from robonav_ray.registry.difference import difference
-from robonav_ray.registry.journal import ADDED, MOVED, ROLLED_BACK, Alias, JournalEntry
+from robonav_ray.registry.journal import ADDED, MAX_REASON, MOVED, ROLLED_BACK, Alias, JournalEntry
 from robonav_ray.registry.names import RegistryError, model_named
 from robonav_ray.registry.registry import MovedMeanwhileError, Registry
 from robonav_ray.registry.verifying import verify
 from robonav_ray.registry.versions import Version
+from robonav_ray.runs import stored_models
 from robonav_ray.runs.checkpoint import CheckpointError
 from robonav_ray.runs.located import located as located_run
 from robonav_ray.runs.policies import read_policy
@@ -222,6 +223,22 @@ def test_no_model_gets_a_name_that_is_none(made: Path, tmp_path: Path, name: str
     with pytest.raises(RegistryError, match="is no name of a model"):
         Registry(tmp_path / "models").add(made / "first", name)
     assert not (tmp_path / "models").exists()
+
+
+def test_a_version_that_could_not_be_read_again_is_not_written(
+    registry: Registry, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = "x" * MAX_REASON
+    added = registry.add(made / "third", "robot_nav", reason=longest)
+    assert registry.version("robot_nav", added.number).provenance["reason"] == longest
+    before = registry.journal("robot_nav")
+    monkeypatch.setattr(stored_models, "MAX_TEXT", 100)
+    with pytest.raises(RegistryError, match=r"elsewhere@1: provenance\.json: reason: is no text"):
+        registry.add(made / "third", "elsewhere", reason=longest)
+    monkeypatch.undo()
+    assert registry.journal("robot_nav") == before
+    assert registry.names() == ["robot_nav"]
+    assert registry.add(made / "third", "elsewhere").number == 1
 
 
 def test_a_damaged_version_is_refused_by_name_and_never_promoted(registry: Registry) -> None:
