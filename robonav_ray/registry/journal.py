@@ -147,11 +147,21 @@ class Journal:
             raise RegistryError(f"{where}: is damaged ({error})") from None
 
     def add(self, entry: JournalEntry, hold: Hold) -> JournalEntry:
-        """Write ``entry`` behind the newest one and return it as it stands there; the model is held meanwhile."""
+        """Write ``entry`` behind the newest one and return it as it stands there; the model is held meanwhile.
+
+        Raises:
+            RegistryError: When it could not be read again; nothing is written then.
+            OSError: When it cannot be written.
+        """
         document = {"format_version": FORMAT_VERSION, **entry.to_dict()}
         del document["sha256"]
-        data = json.dumps(document, indent=1, allow_nan=False).encode()
-        written = _parse(data, entry.number, self._shown(entry.number))
+        where = self._shown(entry.number)
+        try:
+            data = json.dumps(document, indent=1, allow_nan=False).encode()
+            require(len(data) <= MAX_ENTRY_BYTES, f"has {len(data)} bytes, and {MAX_ENTRY_BYTES} at most are read")
+            written = _parse(data, entry.number, where)
+        except (ValueError, TypeError) as error:
+            raise RegistryError(f"{where}: cannot be written: {error}") from None
         hold.check()
         write_whole(inside(self.location, f"{JOURNAL}/{entry.number:012d}.json"), data)
         return written

@@ -311,7 +311,7 @@ def _stood_at(entries: Sequence[JournalEntry], alias: str) -> list[int]:
     stood = list[int]()
     for entry in entries:
         if entry.alias == alias and entry.kind == ROLLED_BACK:
-            stood.pop()
+            del stood[-1:]  # an entry that a stranger made may go back further than any move
         elif entry.alias == alias and entry.kind == MOVED and entry.from_version is not None:
             stood.append(entry.from_version)
     return stood

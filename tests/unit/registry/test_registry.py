@@ -19,7 +19,7 @@ from robonav_ray.registry.by_name import default_place, located
 from robonav_ray.registry.difference import difference
 from robonav_ray.registry.journal import ADDED, MAX_REASON, MOVED, ROLLED_BACK, Alias, JournalEntry
 from robonav_ray.registry.names import RegistryError, model_named
-from robonav_ray.registry.registry import MovedMeanwhileError, Registry
+from robonav_ray.registry.registry import MovedMeanwhileError, Registry, _stood_at
 from robonav_ray.registry.verifying import verify
 from robonav_ray.registry.versions import Version
 from robonav_ray.runs import stored_models
@@ -117,6 +117,12 @@ def test_rolling_back_twice_goes_back_by_two_moves(made: Path, registry: Registr
     assert [e.kind for e in registry.journal("robot_nav")][-4:] == [MOVED, MOVED, ROLLED_BACK, ROLLED_BACK]
 
 
+def test_a_journal_that_goes_back_further_than_any_move_is_read() -> None:
+    alone = JournalEntry(1, ROLLED_BACK, "", "", "", alias="champion")
+    moved = JournalEntry(2, MOVED, "", "", "", alias="champion", from_version=1, to_version=2)
+    assert _stood_at([alone, moved, alone], "champion") == []
+
+
 def test_others_note_what_they_found_and_aliases_stay(registry: Registry) -> None:
     before = registry.aliases("robot_nav")
     entry = registry.note(
@@ -126,10 +132,15 @@ def test_others_note_what_they_found_and_aliases_stay(registry: Registry) -> Non
     assert (entry.kind, dict(entry.facts)) == ("ab_test", {"p": 0.3, "rows": ["collisions"]})
     assert registry.aliases("robot_nav") == before
     for kind in (MOVED, ADDED, "no word", "", "A"):
-        with pytest.raises(ValueError, match="word"):
+        with pytest.raises(RegistryError, match="word"):
             registry.note("robot_nav", kind, "x")
-    with pytest.raises(ValueError, match="JSON"):
+    with pytest.raises(RegistryError, match="JSON"):
         registry.note("robot_nav", "ab_test", "x", facts={"p": float("nan")})
+    with pytest.raises(RegistryError, match="JSON"):
+        registry.note("robot_nav", "ab_test", "x", facts={"p": np.float32(1)})
+    with pytest.raises(RegistryError, match="4000000 at most are read"):
+        registry.note("robot_nav", "ab_test", "x", facts={"p": "x" * 4_000_000})
+    assert registry.journal("robot_nav")[-1] == entry
 
 
 class HeardMirror:
