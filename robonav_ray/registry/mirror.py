@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from robonav_ray.registry.journal import JournalEntry
@@ -40,15 +41,33 @@ def no_mirrors(version: Version) -> Sequence[Mirror]:
     return ()
 
 
-def tell(mirrors: Mirrors, version: Version, call: Callable[[Mirror], None]) -> None:
+@dataclass(frozen=True)
+class Told:
+    """A mirror that was told of one change."""
+
+    ref: str
+    """Of the version: ``NAME@3``."""
+    mirror: str | None
+    """None where it could not be opened."""
+    failure: str | None
+    """None where it took the change over."""
+
+
+def tell(mirrors: Mirrors, version: Version, call: Callable[[Mirror], None]) -> list[Told]:
     """Call each mirror; one that fails is named in a warning, and the others are called all the same."""
+    again = f"the registry itself is as it shall be; `robonav registry sync {version.name}` tells it again"
     try:
         opened = mirrors(version)
     except _FAILURES as error:
-        logger.warning("%s: a mirror cannot be opened (%s); the registry itself has changed", version.ref, error)
-        return
+        logger.warning("%s: a mirror cannot be opened (%s); %s", version.ref, error, again)
+        return [Told(version.ref, None, str(error))]
+    told = list[Told]()
     for mirror in opened:
+        failure = None
         try:
             call(mirror)
         except _FAILURES as error:
-            logger.warning("%s: %s has not heard of it (%s); the registry has changed", version.ref, mirror.name, error)
+            failure = str(error)
+            logger.warning("%s: %s has not heard of it (%s); %s", version.ref, mirror.name, error, again)
+        told.append(Told(version.ref, mirror.name, failure))
+    return told

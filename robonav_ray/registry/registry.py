@@ -24,7 +24,7 @@ from robonav_ray.registry.journal import (
     JournalEntry,
     now,
 )
-from robonav_ray.registry.mirror import Mirrors, no_mirrors, tell
+from robonav_ray.registry.mirror import Mirrors, Told, no_mirrors, tell
 from robonav_ray.registry.models import EVIDENCE, MAX_EVIDENCE_BYTES, Models
 from robonav_ray.registry.names import (
     CHALLENGER,
@@ -95,7 +95,7 @@ class Registry(Models):
                 version = write_version(location, name, number, content, hold)
                 self._write_added(name, newest, number, reason, hold)
         if is_new:
-            tell(self._mirrors, version, lambda mirror: mirror.version_added(version))
+            self._tell_added(version)
         return version
 
     def set_alias(
@@ -201,6 +201,24 @@ class Registry(Models):
         with self._held(name) as (hold, newest):
             return self._write(name, newest, hold, kind, reason, facts=dict(facts or {}), evidence=evidence)
 
+    def sync(self, name: str) -> list[Told]:
+        """Tell the mirrors of all versions again, and of where each alias stands: for one that has missed a change.
+
+        Raises:
+            RegistryError: When there is no such model, or it is damaged.
+        """
+        told = [one for version in self.versions(name) for one in self._tell_added(version)]
+        moves = {entry.alias: entry for entry in self.journal(name) if entry.alias is not None}
+        for alias, entry in sorted(moves.items()):
+            told += self._tell_moved(self.version(name, alias), alias, entry)
+        return told
+
+    def _tell_added(self, version: Version) -> list[Told]:
+        return tell(self._mirrors, version, lambda mirror: mirror.version_added(version))
+
+    def _tell_moved(self, version: Version, alias: str, entry: JournalEntry) -> list[Told]:
+        return tell(self._mirrors, version, lambda mirror: mirror.alias_moved(version.name, alias, version, entry))
+
     def _move(
         self,
         name: str,
@@ -237,7 +255,7 @@ class Registry(Models):
                 to_version=number,
                 evidence=evidence,
             )
-        tell(self._mirrors, version, lambda mirror: mirror.alias_moved(name, alias, version, entry))
+        self._tell_moved(version, alias, entry)
         return entry
 
     @contextlib.contextmanager

@@ -239,6 +239,39 @@ def verify(
         raise typer.Exit(1)
 
 
+@registry_app.command(
+    epilog="Examples:\n\n`robonav registry sync`\n\n`robonav registry sync robot_nav --registry s3://bucket/models`"
+)
+def sync(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME ...]", help="Models to tell of (default: all).")
+    ] = None,
+    registry: Place = None,
+    json: Json = False,
+) -> None:
+    """Tell mirrors (MLflow, W&B) of all versions and aliases again, for one that missed a change; exit code 1 when one
+    does not take them over.
+    """
+    models = _open(registry)
+    found = {name: models.sync(name) for name in names or models.names()}
+    if json:
+        print_json({name: [vars(one) for one in told] for name, told in found.items()})
+    screen = screen_beside(json)
+    for name, told in found.items():
+        heard = sorted({one.mirror for one in told if one.mirror is not None})
+        failed = sum(one.failure is not None for one in told)
+        if not told:
+            screen.print(f"{name}: no mirror is on in the configs of its versions (tracking.mlflow, tracking.wandb)")
+        else:
+            screen.print(
+                f"{name}: {len(told) - failed} of {len(told)} calls taken over by {', '.join(heard) or 'none'}"
+            )
+    if not found:
+        screen.print(f"no models in {models.shown}")
+    if any(one.failure is not None for told in found.values() for one in told):
+        raise typer.Exit(1)
+
+
 def _open(place: str | None) -> Registry:
     from robonav_ray.fronts.models.registry_call import registry
     from robonav_ray.screen import show_warnings

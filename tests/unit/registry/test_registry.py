@@ -173,7 +173,36 @@ def test_mirrors_hear_of_each_change_and_ours_stands_when_they_fail(
     expected = [("added", "m@1"), ("moved", "m", "champion", "m@1", "None")]
     assert [mirror.heard for mirror in mirrors] == [expected, expected]
     assert "m@1: heard has not heard of it (no answer)" in caplog.text
+    assert "`robonav registry sync m` tells it again" in caplog.text
     assert registry.aliases("m") == {"champion": Alias(1, 1)}
+
+
+def test_a_mirror_that_missed_changes_is_told_of_all_versions_and_of_where_aliases_stand(
+    made: Path, tmp_path: Path
+) -> None:
+    mirrors = [HeardMirror(fails=True)]
+    registry = Registry(tmp_path / "models", lambda version: mirrors)
+    registry.add(made / "first", "m", alias="champion")
+    registry.add(made / "second", "m", alias="challenger")
+    registry.promote("m", reason="it won")
+    before = registry.journal("m")
+    assert [one.failure for one in registry.sync("m")] == ["no answer"] * 4
+    mirrors[:] = [HeardMirror(fails=False)]
+    assert [(one.ref, one.mirror, one.failure) for one in registry.sync("m")] == [
+        ("m@1", "heard", None), ("m@2", "heard", None), ("m@2", "heard", None), ("m@2", "heard", None),
+    ]  # fmt: skip
+    assert mirrors[0].heard == [
+        ("added", "m@1"), ("added", "m@2"),
+        ("moved", "m", "challenger", "m@2", "None"), ("moved", "m", "champion", "m@2", "1"),
+    ]  # fmt: skip
+    assert registry.journal("m") == before
+
+    def none_opens(version: Version) -> list[HeardMirror]:
+        raise OSError("no key")
+
+    assert {(one.mirror, one.failure) for one in Registry(registry.location, none_opens).sync("m")} == {
+        (None, "no key")
+    }
 
 
 def test_a_writer_that_died_before_the_journal_is_made_good(registry: Registry, made: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from robonav_ray.config.load import load_run_config
 from robonav_ray.evaluation.find_entrants import find_entrants
+from robonav_ray.registry.mirror import Told
 from robonav_ray.registry.registry import Registry
 from robonav_ray.registry.verifying import verify
 from robonav_ray.runs.listing import list_runs
@@ -74,6 +75,24 @@ def test_tables_fit_eighty_columns_and_tell_what_there_is(here: Path, robonav_he
     assert "robot_nav" in seen["list"]
     assert "moved champion" in seen["robot_nav"]
     assert "env-000000000200" in seen["robot_nav@champion"]
+
+
+def test_mirrors_are_told_again_and_one_that_fails_is_exit_code_1(
+    here: Path, robonav_here: Robonav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = robonav_here("registry", "sync")
+    assert said.stdout == (
+        "robot_nav: no mirror is on in the configs of its versions (tracking.mlflow, tracking.wandb)\n"
+    )
+    told = [Told("robot_nav@1", "mlflow", None), Told("robot_nav@2", "mlflow", "no answer")]
+    monkeypatch.setattr(Registry, "sync", lambda self, name: told)
+    said = robonav_here("registry", "sync", "robot_nav")
+    assert said.returncode == 1
+    assert said.stdout == "robot_nav: 1 of 2 calls taken over by mlflow\n"
+    told.pop()
+    assert json.loads(robonav_here("registry", "sync", "--json").stdout) == {
+        "robot_nav": [{"ref": "robot_nav@1", "mirror": "mlflow", "failure": None}]
+    }
 
 
 REFUSED: dict[str, tuple[list[str], str]] = {
