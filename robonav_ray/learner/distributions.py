@@ -37,13 +37,14 @@ def learner_histograms(online: QNetwork, newest: Batch | None, td_error: np.ndar
 
 
 def _q_values(online: QNetwork, obs: Tensor) -> np.ndarray:
-    trains = online.training
+    modes = [(module, module.training) for module in online.modules()]  # a user's may differ from one to another
     online.eval()  # a user's module may leave out units at random while it trains, from the generator of all
     try:
         with torch.no_grad():
             return _values(online.q_values(obs))
     finally:
-        online.train(trains)
+        for module, trains in modes:
+            module.training = trains
 
 
 def _values(tensor: Tensor) -> np.ndarray:
