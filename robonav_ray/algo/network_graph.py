@@ -11,6 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.algo.networks import QNetwork, make_q_network
+from robonav_ray.algo.own_network import NoGraphError
 from robonav_ray.config.algo import AlgoConfig
 
 OBS, PARAMETER, CONSTANT = "obs", "parameter", "constant"
@@ -22,6 +23,9 @@ def network_graph(obs_dim: int, num_actions: int, algo: AlgoConfig, lidar: Lidar
     The network is traced once, as the greedy policy uses it: with the means of noisy layers and, with iqn, at the
     midpoints, so that nothing random is in the graph. A parameter is a node of op ``parameter`` under its own name; the
     observation is ``obs``. Nodes stand behind their inputs.
+
+    Raises:
+        NoGraphError: When a network of the user's own cannot be traced: what it does may hang on its numbers.
     """
     network = make_q_network(obs_dim, num_actions, algo, 0, lidar).eval()
     parameters = dict(network.named_parameters())
@@ -30,8 +34,13 @@ def network_graph(obs_dim: int, num_actions: int, algo: AlgoConfig, lidar: Lidar
     def q_values(values: dict[str, torch.Tensor], obs: torch.Tensor) -> torch.Tensor:
         return functional_call(greedy, {f"network.{name}": value for name, value in values.items()}, (obs,))
 
-    with torch.no_grad():
-        graph = make_fx(q_values)(parameters, torch.zeros(1, obs_dim)).graph
+    try:
+        with torch.no_grad():
+            graph = make_fx(q_values)(parameters, torch.zeros(1, obs_dim)).graph
+    except (RuntimeError, TypeError, ValueError, LookupError) as error:
+        if algo.network is None:
+            raise
+        raise NoGraphError(f"algo.network: {algo.network!r} cannot be traced: {error}") from error
     inputs = iter([*parameters, OBS])
     names = {node: next(inputs) if node.op == "placeholder" else node.name for node in graph.nodes}
     return {"nodes": [_described(node, names) for node in graph.nodes if node in _behind(graph.output_node())]}

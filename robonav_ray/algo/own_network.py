@@ -23,6 +23,10 @@ BODY = "body."
 """Begins the names of the module's parameters in snapshots and checkpoints."""
 
 
+class NoGraphError(UserError):
+    """There can be no graph of a user's network; the message says why."""
+
+
 class OwnNetwork(Protocol):
     """What ``algo.network`` names is called with (obs_dim, num_actions), and gives this."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.text import Text
 
+from robonav_ray.algo.own_network import NoGraphError
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import stage_number
 from robonav_ray.config.load import ConfigError
@@ -248,7 +249,10 @@ def _draw(
     with stopped_at_once(stop):
         kept.append(draw_curves(run.path))
         shown.append(showcase.write_episodes(tables, folder / "episodes.csv"))
-        shown.append(showcase.write_graph(config, task, folder / "network.json"))
+        try:
+            shown.append(showcase.write_graph(config, task, folder / "network.json"))
+        except NoGraphError as error:
+            console.print(f"no graph of the network: {error}", markup=False)
         policy, name = load_policy(checkpoint, config, task), task.shown_name(last)
         try:
             if name in tables:

@@ -64,7 +64,7 @@ def write_top_view(film: Path, path: Path) -> Asset:
 
 
 def write_graph(config: RunConfig, task: Task, path: Path) -> Asset:
-    """Write the graph of the policy's operations (see ``network_graph``)."""
+    """Write the graph of the policy's operations (see ``network_graph``); NoGraphError when there can be none."""
     from robonav_ray.algo.network_graph import network_graph
 
     _make_folder(path)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robonav_ray.algo.own_network import make_policy
+from robonav_ray.algo.network_graph import network_graph
+from robonav_ray.algo.own_network import NoGraphError, make_policy
 from robonav_ray.algo.own_torch_network import check_own_network
 from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.errors import UserError
@@ -51,6 +52,15 @@ class WithBuffers(Net):
 class NoModule(Net):
     def make_torch(self):
         return 3
+
+class Branches(Net):
+    """What the module does hangs on its numbers."""
+    def make_torch(self):
+        from torch import nn
+        class Clamped(nn.Sequential):
+            def forward(self, obs):
+                return super().forward(obs if float(obs.abs().max()) < 1e6 else obs.clamp(-1e6, 1e6))
+        return Clamped(*super().make_torch())
 
 class Nothing:
     def __init__(self, obs_dim, num_actions): ...
@@ -115,6 +125,15 @@ def test_what_breaks_the_contract_is_refused(name: str, told: str) -> None:
     config = load_run_config(None, [*CONFIG, f"algo.network=my_networks:{name}"])
     with pytest.raises(UserError, match=f"^algo.network: .*{told}"):
         check_own_network(4, 2, config.algo)
+
+
+def test_a_graph_needs_a_module_that_can_be_traced() -> None:
+    config = load_run_config(None, [*CONFIG, "algo.network=my_networks:Net"])
+    assert network_graph(4, 2, config.algo)["nodes"][-1]["shape"] == [1, 2]
+    config = load_run_config(None, [*CONFIG, "algo.network=my_networks:Branches"])
+    check_own_network(4, 2, config.algo)
+    with pytest.raises(NoGraphError, match=r"^algo.network: 'my_networks:Branches' cannot be traced: "):
+        network_graph(4, 2, config.algo)
 
 
 @pytest.mark.parametrize(
