@@ -78,7 +78,8 @@ def _targets(case: Case, whos: list[str], output: Path | None) -> list[Path]:
     suite = Path(case.suite).stem
     names = [f"{suite}-{case.scenario}-{case.index}-{Path(who).name}" for who in whos]
     plain = [re.sub(r"[^A-Za-z0-9_.-]+", "-", name) for name in names]
-    numbered = [f"{name}-{k + 1}" if plain.count(name) > 1 else name for k, name in enumerate(plain)]
+    is_each_one_own = len(set(plain)) == len(plain)
+    numbered = plain if is_each_one_own else [f"{name}-{k + 1}" for k, name in enumerate(plain)]
     targets = [output] if output is not None else [Path(f"case-{name}.gif") for name in numbered]
     for target in targets:
         refuse_unwritable(target.parent, "--output")

@@ -11,6 +11,8 @@ import pytest
 import robonav_ray
 from robonav_ray.evaluation.failures.rows import kind_text
 from robonav_ray.records import Outcome
+from robonav_ray.runtime.examination.cases import Case
+from robonav_ray.verbs.play_case import _targets
 from tests.conftest import Robonav
 
 SUITE = """name: tiny
@@ -73,6 +75,12 @@ def test_several_have_a_film_each_and_a_window_shows_them(robonav, tmp_path: Pat
     code, _, err = robonav("play", "--case", "tiny.yaml:easy:3", "go_to_goal", "random", "--window")
     assert code == 0, err
     assert shown == [(f"easy 3, {case['entrant']}", case["steps"] + 1) for case in cases[:2]]
+
+
+def test_no_two_films_have_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    targets = _targets(Case("tiny", "easy", 3), ["runs/a", "exams/a", "a-1"], None)
+    assert [path.name for path in targets] == [f"case-tiny-easy-3-{name}.gif" for name in ("a-1", "a-2", "a-1-3")]
 
 
 @pytest.mark.parametrize(
