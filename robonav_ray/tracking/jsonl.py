@@ -23,6 +23,8 @@ ITEMS = "items"
 """The key of a line that holds what is no scalar."""
 RESERVED = frozenset(("step", "time", ITEMS))
 """Keys of a line that are no metrics."""
+MAX_STEP, MAX_TIME_S = 1 << 53, 1e11
+"""Of a line, in env steps and in seconds since 1970: beyond that nothing of ours writes."""
 Rewind = Callable[[Callable[[int], int], int], None]
 """Told before the spool is rewound: where a position in it will be, and how many bytes it will have."""
 
@@ -170,7 +172,7 @@ def scalars_of(line: dict[str, Any]) -> dict[str, Any] | None:
 def read_points(path: Path, start: int, limit: int | None = None) -> list[Point]:
     """Return up to ``limit`` points from byte ``start`` of a metrics file.
 
-    null becomes NaN again. A line that is not whole yet is left for later.
+    null becomes NaN again; a value that is no number is left out. A line that is not whole yet is left for later.
     """
     points: list[Point] = []
     for line in read_lines(path, start):
@@ -179,15 +181,24 @@ def read_points(path: Path, start: int, limit: int | None = None) -> list[Point]
         begun, start = start, start + len(line)
         found = _parsed(line)
         if found is not None:
-            metrics = {k: math.nan if v is None else v for k, v in found.items() if k not in RESERVED}
+            given = {name: _number(value) for name, value in found.items() if name not in RESERVED}
+            metrics = {name: value for name, value in given.items() if value is not None}
             items = tuple(_items(found, path.parent))
             points.append(Point(metrics, found["step"], _time(found), items, start, begun))
     return points
 
 
 def _time(line: dict[str, Any]) -> float:
-    at = line.get("time")
-    return float(at) if isinstance(at, int | float) and math.isfinite(at) else 0.0
+    at = _number(line.get("time"))
+    return at if at is not None and 0.0 <= at < MAX_TIME_S else 0.0
+
+
+def _number(value: Any) -> float | None:
+    """Return a value of a line as a number; NaN for null, None for what is none, or larger than any float."""
+    try:
+        return math.nan if value is None else float(value) if isinstance(value, int | float) else None
+    except OverflowError:
+        return None
 
 
 def _items(line: dict[str, Any], directory: Path) -> Iterator[Item]:
@@ -205,9 +216,10 @@ def _whole(line: bytes) -> bytes:
 def _parsed(text: bytes) -> dict[str, Any] | None:
     try:
         line = json.loads(text.decode(errors="replace"))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON, or an integer of more digits than Python reads
         return None
-    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None
+    step = line.get("step") if isinstance(line, dict) else None
+    return line if isinstance(step, int) and 0 <= step < MAX_STEP else None
 
 
 def _finite(value: float) -> float | None:

@@ -66,6 +66,7 @@ def check_mlflow(section: MlflowTracking) -> None:
         raise UserError(
             f"tracking.mlflow.registered_model {section.registered_model!r}: MLflow's names have no '/' and no ':'"
         )
+    quoted(section.registered_model or "")
     if not place.is_server:
         return
     try:

@@ -361,6 +361,8 @@ def test_a_server_that_does_not_answer_is_named_by_its_variable(monkeypatch):
     assert "hunter2" not in str(refused.value)
     with pytest.raises(UserError, match="registered_model"):
         check_mlflow(MlflowTracking(registered_model="a/b"))
+    with pytest.raises(UserError, match="both kinds of quotes"):
+        check_mlflow(MlflowTracking(registered_model="""a'b"c"""))
 
 
 def test_a_missing_package_names_the_extra(monkeypatch, tmp_path):

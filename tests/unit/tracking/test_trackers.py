@@ -16,7 +16,7 @@ from robonav_ray.config.tracking import TrackingConfig
 from robonav_ray.tracking.backend import Point
 from robonav_ray.tracking.fanout import keep_files, open_trackers
 from robonav_ray.tracking.items import asset_of
-from robonav_ray.tracking.jsonl import JsonlTracker, read_metrics
+from robonav_ray.tracking.jsonl import JsonlTracker, read_metrics, read_points
 from robonav_ray.tracking.tensorboard.event_file import TensorboardBackend
 from tests.fake_backend import FakeBackend
 
@@ -70,6 +70,18 @@ def test_jsonl_needs_a_resume_step_for_an_existing_file(tmp_path):
     JsonlTracker(tmp_path).close()
     with pytest.raises(ValueError, match="resume"):
         JsonlTracker(tmp_path)
+
+
+@pytest.mark.parametrize("given", ['"0x1"', "[1.0]", "{}", "1" + 400 * "0"])
+def test_values_of_a_strangers_spool_are_numbers(tmp_path, given):
+    lines = [
+        f'{{"step": 1, "time": {given}, "a/x": {given}, "a/y": null, "a/z": 2}}',
+        f'{{"step": {given}, "a/x": 1}}', '{"step": -1, "a/x": 1}', f'{{"step": 2, "a/x": {5000 * "1"}}}',
+    ]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    (point,) = read_points(tmp_path / "metrics.jsonl", 0)
+    assert (point.step, point.time, list(point.metrics), point.metrics["a/z"]) == (1, 0.0, ["a/y", "a/z"], 2.0)
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1]
 
 
 @pytest.mark.parametrize("tear", ["", '{"step": 40, "ti', "\x00\x00\n"])
