@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from robonav_ray.config.tracking import TrackingConfig
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.tracking.backend import RunEnding
-from robonav_ray.tracking.deliveries import TrackersFile
+from robonav_ray.tracking.deliveries import Delivered, TrackersFile
 from robonav_ray.tracking.fanout import FanoutTracker, open_trackers
 from robonav_ray.tracking.jsonl import METRICS_FILE
 from robonav_ray.tracking.run_facts import RunFacts
@@ -75,7 +75,7 @@ def tracked_search(experiment: Experiment, tracking: TrackingConfig) -> Iterator
     try:
         until = time.monotonic() + PARENT_WAIT_S
         file = TrackersFile(experiment.path)
-        while "mlflow" not in file.read() and time.monotonic() < until:
+        while not file.read().get("mlflow", Delivered()).ids and time.monotonic() < until:
             time.sleep(0.05)
         yield SearchTracker(trackers)
     except BaseException as error:

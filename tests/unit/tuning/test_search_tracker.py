@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from robonav_ray.config.load import load_run_config
@@ -24,6 +26,7 @@ SERVERS: list[Server] = []
 
 
 def open_fake(section, facts, told) -> Server:
+    time.sleep(0.1)  # longer than a search takes to look
     told({"run_id": f"run {len(OPENED)}"})
     OPENED.append(facts)
     SERVERS.append(Server())
