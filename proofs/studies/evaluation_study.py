@@ -88,7 +88,7 @@ def run_folder(output: Path, method: str, seed: int) -> Path:
 
 
 def bounded(updates: int) -> dict[str, Any]:
-    """Return what ends a run after about so many updates, whatever they take (two samples per insert, batches of
+    """Return what ends a run after about so many updates, however long they take (two samples per insert, batches of
     512).
     """
     return {

@@ -162,9 +162,8 @@ class Controller:
     def end_after_fault(self, what: str) -> Ending | None:
         """After ``advance`` has raised: commit what learner and replay can still give, where something was learned.
 
-        Returns how the session ended, None when it had not begun. Raises no Exception: what has ended the session is
-        worth more than what became of this. ``what`` names the fault, for the case that the process has to be ended by
-        force.
+        Returns how the session ended, None when it had not begun. Raises no Exception: the fault that ended the session
+        is the one to be told. ``what`` names it, for the case that the process has to be ended by force.
         """
         self._stop.end_within(self._session.config.budget.grace_s, what)
         try:

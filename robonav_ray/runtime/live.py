@@ -183,7 +183,7 @@ class LiveRun:
     def _end_trackers(
         self, trackers: FanoutTracker, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
-        """Tell trackers what became of the session, and close them."""
+        """Tell trackers how the session ended, and close them."""
         ending = self.ending
         if ending is not None and error is None:
             status = "finished" if ending.reason.finished and ending.saved else "unfinished"

@@ -1,4 +1,4 @@
-"""Kernels that are compiled while somebody waits: they are told of, as nothing else moves meanwhile."""
+"""Kernels that are compiled during a command: the user is told of them, as nothing else moves meanwhile."""
 
 from __future__ import annotations
 
