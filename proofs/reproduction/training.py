@@ -87,7 +87,8 @@ def run_training(trial: Trial) -> TrialResult:
     view = ProgressFile(
         trial, recorder, limit, float(trial.progress.get("seconds", 0.0)) if session.checkpoint else 0.0
     )
-    trackers = open_trackers(config.tracking, session.run.path, None, [])
+    resume_step = session.counters.env_steps if session.checkpoint else None
+    trackers = open_trackers(config.tracking, session.run.path, resume_step)
     try:
         with session.run.locked():
             ending = Controller(session, wiring, trackers, view, StopRequest(), "local").run()

@@ -67,7 +67,10 @@ class Dimension:
         value = min(max(value, self.low), self.high)
         if self.kind == "integer":
             return (value - self.low + 0.5) / (self.high - self.low + 1)
-        return ((math.log(value) if self._is_log else value) - self._start) / (self._end - self._start)
+        width = self._end - self._start
+        if width == 0.0:  # bounds so near to each other that their logarithms are one number
+            return 0.5
+        return ((math.log(value) if self._is_log else value) - self._start) / width
 
     def decode(self, place: float) -> Any:
         """Return the value at ``place`` in [0, 1]."""

@@ -105,7 +105,7 @@ def test_every_part_that_a_reviewer_asks_for_is_there(document: Document) -> Non
         "metric_pairs",
     }  # fmt: skip
     figures = [block for block in document.blocks() if isinstance(block, Figure)]
-    assert [figure.name for figure in figures] == ["overall", "outcomes", "robustness_1", "stress_points", "profiles"]
+    assert [figure.name for figure in figures] == ["overall", "outcomes", "robustness_1", "stress_points_1", "profiles"]
     assert all(
         figure.caption.endswith((".", "?")) and figure.alt and figure.svg.startswith("<svg") for figure in figures
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -54,6 +54,7 @@ def test_numbers_round_trip(bounds: tuple[float, float], place: float) -> None:
     )
 
 
+@example((999999999.9999999, 1e9), 0.0)
 @given(st.tuples(positive, positive).filter(lambda b: b[0] < b[1]), st.floats(0, 1))
 def test_numbers_on_a_logarithmic_scale_round_trip(bounds: tuple[float, float], place: float) -> None:
     space = space_of(x=DimensionConfig(loguniform=bounds))
