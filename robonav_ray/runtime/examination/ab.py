@@ -32,6 +32,7 @@ from robonav_ray.evaluation.ab.gate import (
     points,
     success_row,
 )
+from robonav_ray.evaluation.ab.kept_rules import KeptRules
 from robonav_ray.evaluation.ab.page import write_record
 from robonav_ray.evaluation.ab.paired_test import Decision, PairedTest, Rules, Standing
 from robonav_ray.evaluation.ab.record import AbRecord
@@ -100,7 +101,8 @@ def play_ab(order: AbOrder, out: Path, playing: Playing, command: Sequence[str])
 
     Raises:
         EvaluationStopped: When it is stopped; what is finished is kept, and the same call goes on.
-        UserError: For what is wrong, before the work, or when an entrant fails.
+        UserError: For what is wrong, before the work, or when an entrant fails; for other rules than those by which the
+            test began.
     """
     refuse_uri(out, "--out", "the cells of a test are kept as they are finished")
     refuse_unwritable(out, "--out")
@@ -108,7 +110,9 @@ def play_ab(order: AbOrder, out: Path, playing: Playing, command: Sequence[str])
     plan, kept = exam.plan(playing.foreign), KeptCells(out)
     _refuse_unfit(plan)
     with kept.locked():
-        batches = _Batches(order, plan, kept, playing.screen)
+        rules = KeptRules.of(out, plan.entrants, order.batches, order.rules, order.limits)
+        rules.check()
+        batches = _Batches(order, plan, kept, rules, playing.screen)
         batches.take_finished()
         if not batches.is_known:
             _play_until_known(batches, exam, playing)
@@ -127,9 +131,9 @@ class _KnownError(Exception):
 class _Batches:
     """Takes in batches in their order, as soon as both have played them."""
 
-    def __init__(self, order: AbOrder, plan: ExamPlan, kept: KeptCells, screen: Screen) -> None:
+    def __init__(self, order: AbOrder, plan: ExamPlan, kept: KeptCells, rules: KeptRules, screen: Screen) -> None:
         self.test = PairedTest(order.rules)
-        self.plan, self.kept = plan, kept
+        self.plan, self.kept, self._rules = plan, kept, rules
         self._order, self._screen = order.batches, screen
         self._taken = 0
         self._standing: Standing | None = None
@@ -152,6 +156,8 @@ class _Batches:
             scenarios = self._order.scenarios_of(self._taken)
             if not all(self.kept.has(self.plan.key((e, s))) for e in (CHAMPION, CHALLENGER) for s in scenarios):
                 return
+            if not self._taken:
+                self._rules.keep()
             played = [[self.kept.read(self.plan, (e, s)) for s in scenarios] for e in (CHAMPION, CHALLENGER)]
             for times, cells in zip(self.decisions, played, strict=True):
                 times += [cell.decisions for cell in cells]

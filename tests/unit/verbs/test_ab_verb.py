@@ -92,6 +92,41 @@ def test_one_that_is_no_better_is_refused_by_the_rows_and_more_worlds_go_on(robo
     assert "robot_nav@champion" in err
 
 
+def test_a_test_that_was_looked_at_keeps_its_rules(robonav, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    equal, played = made_up_play(EQUAL), list[object]()
+
+    def broken_off(*args):
+        played.append(args)
+        if len(played) == 2:
+            raise EvaluationStopped
+        return equal(*args)
+
+    monkeypatch.setattr(here, "play", broken_off)
+    assert robonav(*WORDS, "--out", "ab", "--alpha", "0.2")[0] == 75
+    code, _, _ = robonav(*WORDS, "--worlds", "250", "--out", "ab")
+    assert code == 1, "nothing was looked at by the first rules"
+    (kept,) = (tmp_path / "ab/rules").iterdir()
+    num_played = len(played)
+    for words, meant in (
+        (("--collision-margin", "0.05"), "--collision-margin 0.02"),
+        (("--alpha", "0.2", "--least-gain", "0.02"), "--alpha 0.05 --least-gain 0.01"),
+        (("--area-margin", "0.3"), "--area-margin 0.1"),
+    ):
+        code, _, err = robonav(*WORDS, "--out", "ab", *words)
+        assert code == 2
+        assert f"ab/rules/{kept.name}: the test began by other rules" in err
+        assert f"go on with {meant}, or" in " ".join(err.split())
+    assert len(played) == num_played
+    assert robonav(*WORDS, "--worlds", "500", "--out", "ab")[0] == 1
+    assert len(played) == num_played + 2
+    robonav(*WORDS, "--worlds", "250", "--out", "ab", "--alpha", "0.2", "--seed", "7")
+    assert len(list(kept.parent.iterdir())) == 2
+    kept.write_text("{}")
+    code, _, err = robonav(*WORDS, "--out", "ab")
+    assert code == 2
+    assert "does not hold the rules of a test" in err
+
+
 def test_a_slow_one_is_refused_by_the_row_of_latency(robonav, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(here, "play", made_up_play(GOOD))
     code, _, err = robonav(*WORDS, "--latency-ms", "0.2")
