@@ -78,7 +78,7 @@ def find_entrants(
     found = list[Entrant]()
     for word in words:
         if isinstance(word, str):
-            name, told = _split_name(word)
+            name, told = split_name(word)
             found += [_entrant(one, name, foreign, trust) for one in _globbed(told)]
         else:
             found.append(_function(word[1], word[0], word[0], secrets.token_hex()))
@@ -88,7 +88,8 @@ def find_entrants(
     return [_dressed(entrant, first) for entrant in _named_apart(found)]
 
 
-def _split_name(word: str) -> tuple[str | None, str]:
+def split_name(word: str) -> tuple[str | None, str]:
+    """Return the name that ``word`` gives its entrant, None for none, and the rest; a path of that very name wins."""
     name, equals, rest = word.partition("=")
     if equals and rest and name and "/" not in name and not os.path.lexists(word):
         return one_line(name), rest

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from robonav_ray.errors import UserError
 from robonav_ray.files.locations import is_uri, with_lost_slash
@@ -79,7 +79,7 @@ def model_named(word: str) -> ModelName | None:
     """
     word = with_lost_slash(word)
     place, slash, last = word.rpartition("/")
-    if "@" not in last or (slash and place.endswith(":/")) or Path(word).exists():
+    if "@" not in last or (slash and place.endswith(":/")) or os.path.exists(word):
         return None
     name, ref = split_reference(last)
     return ModelName(place if slash else None, name, ref)

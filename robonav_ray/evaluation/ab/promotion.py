@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robonav_ray.evaluation.ab.record import AbRecord
+from robonav_ray.evaluation.find_entrants import split_name
 from robonav_ray.registry.journal import MAX_REASON, JournalEntry
 from robonav_ray.registry.names import RegistryError, model_named, version_number
 from robonav_ray.registry.registry import Registry
@@ -28,10 +29,13 @@ class Contest:
     """By which the champion was named, and which a promotion moves; None where it was named by number."""
     generation: int = 0
     """Of the alias: a promotion is refused when it has moved meanwhile."""
+    names: tuple[str | None, str | None] = (None, None)
+    """That the user gave champion and challenger; None for their own."""
 
     @classmethod
     def of(cls, champion: str, challenger: str, opened: Callable[[str | None], Registry]) -> Contest | None:
-        """Return the contest of two words ``NAME@REF``; None unless both name versions of one model.
+        """Return the contest of two words ``NAME@REF`` or ``old=NAME@REF``; None unless both name versions of one
+        model.
 
         ``opened`` gives the registry at a place, None for the one that is looked in unless a word names another.
 
@@ -39,6 +43,7 @@ class Contest:
             RegistryError: For a word that can be nothing but a model's name and is wrong, or a model, an alias or a
                 version that there is not.
         """
+        (old, champion), (new, challenger) = split_name(champion), split_name(challenger)
         first, second = model_named(champion), model_named(challenger)
         if first is None or second is None or (first.place, first.name) != (second.place, second.name):
             return None
@@ -51,12 +56,13 @@ class Contest:
             registry.version(first.name, second.ref),
             alias,
             0 if stands is None else stands.generation,
+            (old, new),
         )
 
     @property
     def words(self) -> tuple[str, str]:
         """Champion and challenger as entrants of an exam: pinned to their versions, by names that tell them apart."""
-        names = [self.champion.ref, self.challenger.ref]
+        names = [self.names[0] or self.champion.ref, self.names[1] or self.challenger.ref]
         if names[0] == names[1]:
             names[1] += " again"
         return f"{names[0]}={self.champion.location}", f"{names[1]}={self.challenger.location}"

@@ -18,9 +18,11 @@ from robonav_ray.evaluation.ab.paired_test import Decision, Rules
 from robonav_ray.evaluation.ab.promotion import Contest
 from robonav_ray.evaluation.ab.record import AbRecord
 from robonav_ray.evaluation.ab.worlds import AB_SEED, area_suite, batches_of, split_suites
+from robonav_ray.evaluation.find_entrants import split_name
 from robonav_ray.fronts.compare_call import EXAMS
 from robonav_ray.fronts.foreign_policies import load_foreign
 from robonav_ray.fronts.models.registry_call import registry as registry_at
+from robonav_ray.registry.names import model_named
 from robonav_ray.runtime.examination.ab import AbOrder, Playing, play_ab
 from robonav_ray.runtime.examination.examine import Where
 from robonav_ray.runtime.signals import stop_on_interrupt
@@ -178,6 +180,8 @@ def ask_ab(
         entrants = contest.words if contest is not None else _told_apart(champion, challenger)
     elif champion[0] == challenger[0]:
         raise UserError(f"{champion[0]}: is the name of both; give each a name of its own")
+    if contest is None and registry is not None:
+        entrants = _pinned(entrants[0], registry), _pinned(entrants[1], registry)
     scenarios, swept = split_suites([one if isinstance(one, Suite) else load_suite(Path(one)) for one in suites])
     if not scenarios or not swept:
         shipped = split_suites([load_suite(Path(SUITE))])
@@ -233,6 +237,17 @@ def _word(given: Entrant, role: str) -> str | tuple[str, Callable[..., Any]]:
     if not callable(what):
         raise UserError(f"{name}: {type(what).__name__} is no entrant; give a run, a planner's name or a function")
     return name, what
+
+
+def _pinned(word: str | tuple[str, Callable[..., Any]], registry: str | Path) -> str | tuple[str, Callable[..., Any]]:
+    """Return the version in ``registry`` where ``word`` names a model there, else the word."""
+    if not isinstance(word, str):
+        return word
+    name, told = split_name(word)
+    if (found := model_named(told)) is None or found.place is not None:
+        return word
+    version = registry_at(registry).version(found.name, found.ref)
+    return f"{name or version.ref}={version.location}"
 
 
 def _told_apart(champion: str, challenger: str) -> tuple[str, str]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import robonav_ray
-from robonav_ray.evaluation.ab.paired_test import Decision
+from robonav_ray.evaluation.ab.gate import Limits
+from robonav_ray.evaluation.ab.paired_test import Decision, Rules
+from robonav_ray.evaluation.ab.promotion import Contest
 from robonav_ray.evaluation.find_entrants import find_entrants
+from robonav_ray.fronts.studies.ab_call import ask_ab
 from robonav_ray.registry.registry import Registry
 from robonav_ray.runtime.examination import here
 from robonav_ray.runtime.watching import EvaluationStopped
@@ -159,6 +163,27 @@ def test_a_version_is_the_same_entrant_in_every_process(models: Registry):
 
 
 CONTEST = ("robot_nav@champion", "robot_nav@challenger", *ON_TINY)
+
+
+def test_versions_by_names_of_the_users_own_are_a_contest(models: Registry):
+    contest = Contest.of("old=robot_nav@champion", "new=robot_nav@2", lambda place: models)
+    assert contest is not None
+    assert (contest.champion.number, contest.challenger.number, contest.alias) == (1, 2, "champion")
+    places = [models.version("robot_nav", number).location for number in (1, 2)]
+    assert contest.words == (f"old={places[0]}", f"new={places[1]}")
+
+
+def test_the_registry_that_is_named_holds_one_that_is_no_contest_too(models: Registry, monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("ROBONAV_REGISTRY", str(tmp_path / "another"))
+    asked = partial(
+        ask_ab, num_worlds=50, suites=["ab"], registry=models.location, seed=7, rules=Rules(), limits=Limits(),
+        area_worlds=50, trust=False,
+    )  # fmt: skip
+    place = models.version("robot_nav", 1).location
+    assert asked("robot_nav@champion", "orca").order.entrants == (f"robot_nav@1={place}", "orca")
+    assert asked("go_to_goal", "old=robot_nav@1").order.entrants == ("go_to_goal", f"old={place}")
+    act = ("mine", len)
+    assert asked(act, "robot_nav@1").order.entrants == (act, f"robot_nav@1={place}")
 
 
 def test_a_challenger_that_passes_is_promoted_with_its_evidence(robonav, models: Registry, monkeypatch, tmp_path: Path):
