@@ -23,9 +23,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from robonav_ray.commands import Copy, Describe, Networks, Save
+from robonav_ray.commands import Copy, Describe, Networks, Refused, Save
 from robonav_ray.counter_rng import ROLE_NETWORK, seed_for
 from robonav_ray.curriculum.curriculum import Curriculum
+from robonav_ray.errors import LearnerCallError
 from robonav_ray.files.plain_files import replace
 from robonav_ray.histograms import Histogram
 from robonav_ray.learner.devices import check_features, pick_device, set_threads
@@ -40,7 +41,13 @@ from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
 from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runtime.local_mailbox import LocalMailbox
-from robonav_ray.runtime.metrics import LengthCounts, priority_histogram, replay_metrics, rollout_metrics
+from robonav_ray.runtime.metrics import (
+    LearnerHistograms,
+    LengthCounts,
+    priority_histogram,
+    replay_metrics,
+    rollout_metrics,
+)
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import RunSession, Saved, WiringFacts
 from robonav_ray.weights.store import WeightStore
@@ -92,7 +99,7 @@ class LocalWiring:
         if session.checkpoint is not None:
             self._load_worker(session.checkpoint)
         self._stats, self._env_watch = RolloutStats(), EnvWatch(task.max_episode_steps)
-        self._lengths = LengthCounts()
+        self._lengths, self._histograms = LengthCounts(), LearnerHistograms()
         self._at_work: Literal["worlds", "learner"] | None = None
 
     @property
@@ -137,8 +144,12 @@ class LocalWiring:
         """Count now, between two rounds."""
         answer = self._mailbox.post(Describe())
         self.loop.look()
+        try:
+            found = self._histograms.of(answer())
+        except LearnerCallError as error:
+            found = self._histograms.of(Refused(str(error)))
         priorities = priority_histogram([shard.priority_counts() for shard in self.replay.shards])
-        return (*answer().histograms, priorities, self._lengths.take(self._stats))
+        return (*found, priorities, self._lengths.take(self._stats))
 
     def round(self) -> None:
         """One fragment if it is admitted, then every update that is."""

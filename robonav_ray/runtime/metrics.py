@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 
+from robonav_ray.commands import Described, Refused
 from robonav_ray.histograms import Histogram
 from robonav_ray.records import Metrics
 from robonav_ray.replay.pacing import LedgerStats
 from robonav_ray.replay.shard_records import PRIORITY_EDGES, ShardStats
 from robonav_ray.rollout.episode_book import LENGTH_EDGES
 from robonav_ray.rollout.worker import RolloutStats
+
+logger = logging.getLogger(__name__)
 
 
 def replay_metrics(ledger: LedgerStats, shards: Sequence[ShardStats]) -> Metrics:
@@ -56,3 +60,19 @@ class LengthCounts:
         counts = np.array(stats.length_counts, np.float64)
         fresh, self._told = counts - self._told, counts
         return Histogram("rollout/episode_length", LENGTH_EDGES, fresh)
+
+
+class LearnerHistograms:
+    """What a learner has counted; why it could not is logged the first time, and charts go on without it."""
+
+    def __init__(self) -> None:
+        self._has_told = False
+
+    def of(self, answer: Described | Refused | None) -> tuple[Histogram, ...]:
+        """Return the histograms of an answer; none of a refusal, and of None: the learner was lost meanwhile."""
+        if isinstance(answer, Described):
+            return answer.histograms
+        if answer is not None and not self._has_told:
+            self._has_told = True
+            logger.warning("the learner's histograms are left out: %s", answer.reason)
+        return ()

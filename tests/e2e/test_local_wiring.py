@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -119,3 +120,14 @@ def test_samples_per_insert_is_kept(tmp_path: Path) -> None:
     for _ in range(100):
         run.round()
     assert run.replay.ledger.achieved_samples_per_insert == pytest.approx(3.0, rel=0.05)
+
+
+def test_a_learner_that_cannot_be_described_trains_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = wiring(tmp_path, load_run_config(None, SMALL))
+    run.round()
+    run.loop._update.histograms = Mock(side_effect=ValueError("a name is too long"))  # type: ignore[method-assign]
+    for _ in range(2):
+        assert {h.name for h in run.histograms()} == {"replay/priority", "rollout/episode_length"}
+    assert [r.message for r in caplog.records if "histograms" in r.message] == [
+        "the learner's histograms are left out: Describe: a name is too long"
+    ]

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from robonav_ray.calls import Call, CallFailedError, PartGoneError
-from robonav_ray.commands import Described
 from robonav_ray.histograms import Histogram
-from robonav_ray.runtime.metrics import priority_histogram
+from robonav_ray.runtime.metrics import LearnerHistograms, priority_histogram
 
 
 class DistributionPoll:
@@ -21,6 +20,7 @@ class DistributionPoll:
         self._ask_learner, self._ask_shards = ask_learner, ask_shards
         self._learner: Call | None = None
         self._shards: Sequence[Call] = ()
+        self._histograms = LearnerHistograms()
 
     def take(self) -> tuple[Histogram, ...] | None:
         """Return what all have answered, once; None while there is one that has not. The next call asks anew."""
@@ -30,7 +30,7 @@ class DistributionPoll:
             return None
         answer, counts = _result(self._learner), [_result(call) for call in self._shards]
         self._learner = None
-        of_learner = answer.histograms if isinstance(answer, Described) else ()
+        of_learner = self._histograms.of(answer)
         known = [part for part in counts if part is not None]
         return (*of_learner, priority_histogram(known)) if known else of_learner
 
