@@ -303,7 +303,8 @@ class BackendFeed:
         except Exception as error:
             if self._place.delivery is None and not isinstance(error, OSError | TrackerError):
                 raise
-            logger.warning("%s did not end in order: %s", self.name, _sentence(error))
+            if not self._abandoned:  # else it was said that it has not ended, and the process is about to
+                logger.warning("%s did not end in order: %s", self.name, _sentence(error))
 
     @staticmethod
     def _retry_s() -> float:
