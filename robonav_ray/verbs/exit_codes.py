@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 THREADS_END_S = 10.0
-"""How long threads that were left running (an environment's) may keep a command that is over."""
+"""How long threads that were left running (an environment's), and wandb's process, which waits for its server as Python
+ends, may keep a command that is over."""
 
 
 def end_with_code(app: Callable[[], object]) -> NoReturn:
@@ -30,7 +31,8 @@ def end_with_code(app: Callable[[], object]) -> NoReturn:
         if code == 0 and streams.loss is not None and not streams.loss.is_gone:
             say_error(streams.loss.why)
             code = streams.loss.exit_code
-    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+    may_hang = any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate())
+    if may_hang or "wandb" in sys.modules:
         timer = threading.Timer(THREADS_END_S, _leave_threads, (code,))
         timer.daemon = True
         timer.start()
@@ -38,8 +40,8 @@ def end_with_code(app: Callable[[], object]) -> NoReturn:
 
 
 def _leave_threads(code: int) -> None:
-    """End a process that has nothing left to do but to wait for threads which an environment has left running."""
-    if not threading.main_thread().is_alive():  # Python waits for them already
+    """End a process that has nothing left to do but to wait."""
+    if not threading.main_thread().is_alive():  # Python waits for threads, or runs what is registered with atexit
         os._exit(code)
 
 
