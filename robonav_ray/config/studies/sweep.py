@@ -31,6 +31,8 @@ UNBOUNDED = ("normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta
 MAX_MULTIPLES = 1000
 """Multiples of ``q`` between two bounds at most."""
 MAX_PARAMETERS = 200
+MAX_BOUND = 1e300
+"""An integer may be larger than every float."""
 
 
 class SweepMetric(Section):
@@ -64,8 +66,8 @@ class SweepParameter(Section):
     values: tuple[Any, ...] | None = None
     """One of these."""
     distribution: Distribution | None = None
-    min: int | float | None = None
-    max: int | float | None = None
+    min: int | float | None = Field(default=None, ge=-MAX_BOUND, le=MAX_BOUND)
+    max: int | float | None = Field(default=None, ge=-MAX_BOUND, le=MAX_BOUND)
     q: float | None = Field(default=None, gt=0.0)
     """Values are multiples of it; 1 where nothing is said."""
     probabilities: tuple[float, ...] | None = None
@@ -170,7 +172,10 @@ class SweepEarlyTerminate(Section):
             return self.min_iter
         assert self.max_iter is not None
         assert self.s is not None
-        return max(1, round(self.max_iter / self.eta**self.s))
+        try:
+            return max(1, round(self.max_iter / self.eta**self.s))
+        except OverflowError:  # so many brackets that the first is at once
+            return 1
 
 
 class SweepFile(Section):

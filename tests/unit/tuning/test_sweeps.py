@@ -119,6 +119,8 @@ def test_every_distribution_with_bounds_is_taken(tmp_path, parameter, dimension)
         ("{min: 0, max: 1, step: 1}", "unknown key"),
         ("!!python/object:os.system {}", "the tag"),
         ("7", "parameters.learner.learning_rate"),
+        (f"{{min: 1{400 * '0'}, max: 2}}", "parameters.learner.learning_rate.min"),
+        (f"{{distribution: q_uniform, min: 1, max: 1{400 * '0'}}}", "parameters.learner.learning_rate.max"),
     ],
 )
 def test_a_parameter_that_cannot_be_taken_is_named_with_its_line(tmp_path, parameter, told):
@@ -189,6 +191,9 @@ def test_a_grid_is_gone_through_and_brackets_are_counted_from_the_top(tmp_path):
     )
     config = read_sweep(written(tmp_path, text), ["trial.report_env_steps=1000"]).config
     assert (config.num_trials, config.scheduler.grace_env_steps, config.scheduler.reduction_factor) == (6, 3000, 3)
+    many = text.replace("s: 2", "s: 64, eta: 1e6")
+    overrides = ["trial.report_env_steps=1000", "scheduler.reduction_factor=4"]
+    assert read_sweep(written(tmp_path, many), overrides).config.scheduler.grace_env_steps == 1000
     assert read_sweep(written(tmp_path, text), ["num_trials=2"]).config.num_trials == 2
     assert read_sweep(written(tmp_path, text), ["run.tracking.wandb=null"]).config.run["tracking"] == {"wandb": None}
 
