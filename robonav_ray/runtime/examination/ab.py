@@ -260,7 +260,12 @@ def _pair(challenger: EpisodeTable, champion: EpisodeTable) -> tuple[np.ndarray,
 
 
 def _refuse_unfit(plan: ExamPlan) -> None:
-    """Raise ConfigError where one of the two cannot play a scenario, or several robots share a world."""
+    """Raise ConfigError for more than two entrants, one that cannot play a scenario, or robots that share a world."""
+    if len(plan.entrants) != 2:
+        names = ", ".join(one.facts.name for one in plan.entrants[:4])
+        raise ConfigError(
+            f"an A/B test has two entrants, and {len(plan.entrants)} are named ({names}); name one run each"
+        )
     for (e, s), why in plan.missing.items():
         raise ConfigError(
             f"{plan.entrants[e].facts.name}: cannot play {plan.questions[s].scenario.stage}: {why}; name a suite that "

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -236,6 +240,7 @@ def test_what_is_typed_wrong_is_named(robonav, models: Registry):
         (("robot_nav@champion", "other@champion"), "other"),
         (("robot_nav@1", "robot_nav@2", "--promote"), "names a version, and a promotion moves an alias"),
         (("orca", "no-such-run"), "no-such-run"),
+        (("models/robot_nav/versions/[12]", "orca", "--local"), "has two entrants, and 3 are named"),
         ((*MODELS, "--worlds", "10"), "--worlds 10"),
         ((*MODELS, "--alpha", "0.9"), "alpha is 0.9"),
         ((*MODELS, "--suite", "worst_worlds"), "draw"),
@@ -265,3 +270,24 @@ def test_functions_play_true_worlds_and_the_call_returns_what_was_found(monkeypa
     assert found.record.last.success.value == 0.0
     assert found.gate.reason.startswith("success: +0.00 points")
     assert found.path == Path("ab")
+
+
+@pytest.mark.slow
+def test_the_page_runs_as_written(tmp_path: Path):
+    page = (Path(__file__).parents[3] / "docs/ab_testing.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    lines = """
+assert found.record.num_planned == 100 and found.decision in ("better", "not better yet", "futile")
+assert bool(found.gate.reason) is not found.passed and (found.path / "ab.html").is_file()
+assert split.arm_of("AMR-7", 4711) in ("champion", "challenger")
+"""
+    (tmp_path / "program.py").write_text("".join([*blocks, lines]))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
