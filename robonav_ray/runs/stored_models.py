@@ -23,7 +23,7 @@ import numpy as np
 from safetensors.numpy import load
 
 from robonav_ray.files.manifest import MANIFEST, FileEntry, check_manifest, leads_outside, manifest_entries
-from robonav_ray.files.plain_files import PlainFileError, check_entries, check_folder, read_bytes
+from robonav_ray.files.plain_files import MAX_DOCUMENT_BYTES, PlainFileError, check_entries, check_folder, read_bytes
 from robonav_ray.files.storage import DamagedError, check, exists, fetch, join
 from robonav_ray.files.storage import read_bytes as read_stored
 from robonav_ray.ranges import MAX_COUNT, MAX_VERSION, count, real, require
@@ -79,7 +79,8 @@ def parse_manifest(data: bytes, where: str) -> ModelManifest:
         require(sorted(files) == sorted(MODEL_FILES), f"files: are not {', '.join(sorted(MODEL_FILES))}")
         for entry in files.values():
             require(not leads_outside(entry.name), f"files: {entry.name!r} leads outside")
-            require(0 <= entry.num_bytes <= MAX_WEIGHTS_BYTES, f"{entry.name}: {entry.num_bytes} bytes are too many")
+            most = MAX_WEIGHTS_BYTES if entry.name == WEIGHTS_FILE else MAX_DOCUMENT_BYTES
+            require(0 <= entry.num_bytes <= most, f"{entry.name}: {entry.num_bytes} bytes are too many")
         require(found.get("content_id") == content_id(files.values()), "content_id: is not that of the files")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{where}: is damaged ({error}); {_ADVICE}") from None

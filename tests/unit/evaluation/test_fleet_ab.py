@@ -125,14 +125,14 @@ def test_the_split_is_the_same_everywhere_and_as_large_as_its_share():
         assert stats.chisquare(counts, expected).pvalue > 1e-3
     again = FleetSplit(**vars(SPLIT))
     assert again.arm_of("r7", 3) == SPLIT.arm_of("r7", 3)
-    assert [SPLIT.arm_of("AMR-7", e) for e in range(60, 64)] == GOLDEN
+    assert [SPLIT.arm_of("AMR-7", e) for e in (*range(60, 64), *range(16, 21))] == GOLDEN
     other = FleetSplit("robot_nav", "3", "4", share=0.1, salt="other")
     both = sum(SPLIT.arm_of(f"r{i}", 0) == other.arm_of(f"r{i}", 0) == "challenger" for i in range(4000))
     assert both < 80  # 1 % of them, where two tests are split apart
 
 
-GOLDEN = ["champion", "champion", "champion", "champion"]
-"""Of AMR-7 in its episodes 60 to 63: a robot with a program of its own comes to the same."""
+GOLDEN = [*["champion"] * 4, "champion", "challenger", "challenger", "champion", "challenger"]
+"""Of AMR-7 in its episodes 60 to 63, then 16 to 20: a robot with a program of its own comes to the same."""
 
 
 def test_a_split_is_written_once_and_read_as_it_was(tmp_path: Path):

@@ -13,7 +13,7 @@ import pytest
 
 import robonav_ray as rn
 from robonav_ray.files import place_lock
-from robonav_ray.files.manifest import MANIFEST
+from robonav_ray.files.manifest import MANIFEST, FileEntry, manifest_bytes
 from robonav_ray.fronts.models.registry_call import registry as open_registry
 from robonav_ray.registry.by_name import default_place, located
 from robonav_ray.registry.difference import difference
@@ -293,6 +293,17 @@ def test_a_damaged_version_is_refused_by_name_and_never_promoted(registry: Regis
         pass
     assert registry.aliases("robot_nav")["champion"] == Alias(1, 1)
     assert [problem[:12] for problem in verify(registry, "robot_nav").problems] == ["robot_nav@2:"]
+
+
+@pytest.mark.parametrize(("name", "num_bytes"), [("config.yaml", 64_000_001), ("weights.safetensors", (1 << 32) + 1)])
+def test_a_manifest_that_tells_of_files_beyond_any_bound_is_refused(
+    registry: Registry, name: str, num_bytes: int
+) -> None:
+    manifest = stored_models.read_manifest(registry.version("robot_nav", 1).location)
+    files = [FileEntry(name, num_bytes, one.sha256) if one.name == name else one for one in manifest.files.values()]
+    data = manifest_bytes({"format_version": 1, "content_id": manifest.content_id}, files, {})
+    with pytest.raises(CheckpointError, match=f"{name}: {num_bytes} bytes are too many"):
+        stored_models.parse_manifest(data, "here")
 
 
 def test_a_journal_that_was_changed_afterwards_is_found(registry: Registry) -> None:
