@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import configparser
 import contextlib
+import http.client
 import json
 import netrc
 import os
@@ -120,9 +121,9 @@ def ask(url: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         if error.code in (401, 403):
             raise UserError(_refused(url)) from None
         raise TrackerError(f"the W&B server at {url} answers with {error.code}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         why = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise TrackerError(f"the W&B server at {url} does not answer ({why})") from None
+        raise TrackerError(f"the W&B server at {url} does not answer ({' '.join(str(why).split())[:200]})") from None
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(data, dict) or document.get("errors"):
         raise TrackerError(f"the W&B server at {url} cannot answer: {_told(document)}")

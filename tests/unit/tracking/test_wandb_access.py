@@ -1,5 +1,7 @@
 """Online or offline, by which key; what a server says; and that no key is told to anyone else."""
 
+import socketserver
+import threading
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,22 @@ def test_the_server_is_asked_once_and_a_refused_key_is_named_by_its_variable(mon
             check_wandb(WandbTracking())
     with pytest.raises(UserError, match=r"does not answer .*WANDB_BASE_URL"):
         check_wandb(WandbTracking())
+
+
+class NoHttp(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        self.wfile.write(b"SSH-2.0-OpenSSH\r\n\r\n")
+
+
+def test_a_server_of_another_kind_is_one_that_does_not_answer(monkeypatch):
+    with socketserver.TCPServer(("127.0.0.1", 0), NoHttp) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        with pytest.raises(UserError, match=r"does not answer .*WANDB_BASE_URL"):
+            check_wandb(WandbTracking())
+        thread.join()
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):
