@@ -32,6 +32,7 @@ from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.wiring import RunSession, Wiring
 from robonav_ray.tracking.backend import RunEnding
 from robonav_ray.tracking.fanout import FanoutTracker, open_trackers
+from robonav_ray.tracking.jsonl import figures_of
 from robonav_ray.tracking.panel import MakeView, no_view
 from robonav_ray.tracking.tracked_run import run_facts
 
@@ -192,8 +193,7 @@ class LiveRun:
             is_broken_off = error is None or not isinstance(error, Exception) or isinstance(error, _GOES_ON)
             status = "unfinished" if is_broken_off else "failed"
             message = "" if error is None else sentence_of(error)
-        figures = self.session.run.read_json("summary.json")
-        summary = {name: float(value) for name, value in figures.items() if isinstance(value, int | float)}
+        summary = figures_of(self.session.run.read_json("summary.json"))
         trackers.ends_as(RunEnding(status, without_secrets(message), summary))
         trackers.close()
 

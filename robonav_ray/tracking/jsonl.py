@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,12 @@ def read_points(path: Path, start: int, limit: int | None = None) -> list[Point]
             items = tuple(_items(found, path.parent))
             points.append(Point(metrics, found["step"], _time(found), items, start, begun))
     return points
+
+
+def figures_of(document: Mapping[str, Any]) -> Metrics:
+    """Return the numbers of a JSON object, by name."""
+    found = {name: _number(value) for name, value in document.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _time(line: dict[str, Any]) -> float:

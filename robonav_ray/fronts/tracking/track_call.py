@@ -17,7 +17,7 @@ from robonav_ray.tracking.deliveries import TrackersFile
 from robonav_ray.tracking.fanout import MAX_WAITING, owning
 from robonav_ray.tracking.feed import BackendFeed, Place, left_words
 from robonav_ray.tracking.items import Asset, asset_of
-from robonav_ray.tracking.jsonl import METRICS_FILE, append_items, read_points
+from robonav_ray.tracking.jsonl import MAX_STEP, METRICS_FILE, append_items, figures_of, read_points
 from robonav_ray.tracking.mlflow_run import forget_other_server
 from robonav_ray.tracking.places import check_backends, places
 from robonav_ray.tracking.tracked_run import run_facts
@@ -99,7 +99,8 @@ def _note_files(run: RunDirectory) -> None:
         known = {item.path for point in read_points(spool, 0) for item in point.items if isinstance(item, Asset)}
     assets = [asset_of(path, run.path) for path in _results(run.path) if path not in known]
     if assets:
-        append_items(run.path, assets, int(run.read_json("summary.json").get("env_steps") or 0))
+        steps = figures_of(run.read_json("summary.json")).get("env_steps", 0.0)
+        append_items(run.path, assets, int(steps) if 0.0 <= steps < MAX_STEP else 0)
 
 
 def _results(folder: Path) -> list[Path]:
@@ -113,7 +114,7 @@ def _ending(run: RunDirectory) -> RunEnding:
     """Return how the run ended by what it wrote; one that was killed could not write it."""
     status = run.status
     said = run.read_json("status.json").get("reason")
-    figures = {name: float(v) for name, v in run.read_json("summary.json").items() if isinstance(v, int | float)}
+    figures = figures_of(run.read_json("summary.json"))
     return RunEnding("unfinished" if status == "running" else status, str(said or ""), figures)
 
 

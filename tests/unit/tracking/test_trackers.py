@@ -16,7 +16,7 @@ from robonav_ray.config.tracking import TrackingConfig
 from robonav_ray.tracking.backend import Point
 from robonav_ray.tracking.fanout import keep_files, open_trackers
 from robonav_ray.tracking.items import asset_of
-from robonav_ray.tracking.jsonl import JsonlTracker, read_metrics, read_points
+from robonav_ray.tracking.jsonl import JsonlTracker, figures_of, read_metrics, read_points
 from robonav_ray.tracking.tensorboard.event_file import TensorboardBackend
 from tests.fake_backend import FakeBackend
 
@@ -64,6 +64,11 @@ def test_jsonl_on_a_full_disk_keeps_whole_lines_and_goes_on_when_there_is_room(t
     tracker.log({"a/x": 2.0}, 20)
     tracker.close()
     assert pairs(tmp_path / "metrics.jsonl") == [(10, "a/x"), (20, "a/x")]
+
+
+def test_figures_of_a_strangers_summary_are_numbers():
+    found = figures_of({"env_steps": 7, "train_s": 1.5, "passed": True, "name": "a", "none": None, "big": 10**400})
+    assert found == {"env_steps": 7.0, "train_s": 1.5, "passed": 1.0}
 
 
 def test_jsonl_needs_a_resume_step_for_an_existing_file(tmp_path):
