@@ -81,6 +81,25 @@ def test_a_thousand_robots_and_a_challenger_that_collides_more(robonav, models: 
     assert len(models.journal("robot_nav")) == moved.number, "a second look rolls nothing back again"
 
 
+def test_an_outcome_that_comes_while_exposures_are_read_is_not_lost(models: Registry, tmp_path: Path, monkeypatch):
+    folder = tmp_path / "may"
+    robonav_ray.FleetSplit("robot_nav", "1", "2", salt="may").save(folder)
+    watched = FleetWatch(folder, models)
+    take = watched.guard.take_exposures
+
+    def slowly(lines):
+        take(lines)
+        drive(folder, range(1, 2), 0.0, 0.0)  # all of it between the two files
+
+    with monkeypatch.context() as patched:
+        patched.setattr(watched.guard, "take_exposures", slowly)
+        assert not watched.poll().ended
+    standing = watched.poll()
+    assert standing.ended == standing.exposed
+    assert sum(standing.ended.values()) == NUM_ROBOTS
+    assert standing.lines["outcomes"]["unknown"] == 1, "that of a robot which was never exposed"
+
+
 def test_a_rollback_that_was_broken_off_is_finished(models: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "may"
     robonav_ray.FleetSplit("robot_nav", "1", "2", share=0.2, salt="may").save(folder)
