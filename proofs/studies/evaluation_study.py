@@ -51,7 +51,17 @@ REFUSES = {("lookahead", "crowdnav")}
 SWEEPS = ("generalisation", "robustness")
 SLOW = ("dwa", "mppi", "lookahead")
 """Planners that search."""
-FIELDS = ("entrant", "suite", "scenario", "episodes", "success", "collision", "timeout", "spl", "time_success_s")
+FIELDS: tuple[str, ...] = (
+    "entrant",
+    "suite",
+    "scenario",
+    "episodes",
+    "success",
+    "collision",
+    "timeout",
+    "spl",
+    "time_success_s",
+)
 
 
 @dataclass(frozen=True)

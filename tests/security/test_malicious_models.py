@@ -21,7 +21,7 @@ from robonav_ray.registry.registry import Registry
 from robonav_ray.registry.verifying import verify
 from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import REGISTRY_FILE
-from robonav_ray.runs.stored_models import MODEL_FILES, content_id
+from robonav_ray.runs.stored_models import MAX_TEXT, MODEL_FILES, content_id
 from robonav_ray.runs.task import describe_task
 from tests.made_up_runs import make_run
 from tests.odd_files import ODD_FILES, TOO_LARGE, put
@@ -96,7 +96,7 @@ def provenance(version: Path, **changed: Any) -> bytes:
         ({"train_s": "long"}, "train_s"),
         ({"network": "mine"}, "neither online nor averaged"),
         ({"run": 3}, "run: is no text"),
-        ({"run": "x" * 2000}, "run: is no text"),
+        ({"run": "x" * (MAX_TEXT + 1)}, "run: is no text"),
         ({"versions": []}, "versions: is no mapping"),
         ({"more": 1}, "has not the keys"),
         ({"content_id": "0" * 64}, "content_id: is that of another version"),
