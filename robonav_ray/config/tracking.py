@@ -101,7 +101,7 @@ class TrackingConfig(Section):
     @property
     def shows_histograms(self) -> bool:
         """Whether there is a backend that shows histograms."""
-        return any(section is not None for section in (self.tensorboard, self.mlflow, self.wandb))
+        return any(section is not None for section in (self.tensorboard, self.wandb))
 
     @model_validator(mode="before")
     @classmethod
