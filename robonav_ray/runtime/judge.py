@@ -5,7 +5,7 @@ it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,6 +45,7 @@ from robonav_ray.text import command_text, path_word
 from robonav_ray.tracking.deliveries import told_addresses
 from robonav_ray.tracking.fanout import TRACKED
 from robonav_ray.tracking.items import Asset
+from robonav_ray.tracking.run_facts import flat_items
 from robonav_ray.tracking.tracked_run import keep_tracked
 
 
@@ -155,15 +156,7 @@ _GONE = object()
 def _world_settings(config: RunConfig) -> dict[str, Any]:
     """Return the settings of the worlds by dotted key."""
     sections = config.sections_in_use()
-    return dict(_flat({"env": sections["env"], "curriculum.stages": sections["curriculum"]["stages"]}))
-
-
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    if not items:
-        yield key, value
-    for name, item in items:
-        yield from _flat(item, f"{key}.{name}" if key else str(name))
+    return dict(flat_items({"env": sections["env"], "curriculum.stages": sections["curriculum"]["stages"]}))
 
 
 def finish_run(

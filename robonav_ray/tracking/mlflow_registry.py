@@ -1,7 +1,7 @@
 """MLflow's model registry as a mirror of ours: registered models, versions with their files, aliases, deployments.
 
 A version of ours is a run of its own (``NAME@3``) that holds the files below ``model/``, and a version of the
-registered model, tagged with our number: MLflow counts by itself, and takes no path of this machine as a source. Where
+registered model, tagged with our number: MLflow counts on its own, and takes no path of this machine as a source. Where
 an alias was moved, when, by whom and why stands in the tag ``deployment.ALIAS`` of the version, and, for each move, in
 the tag ``deployment.NUMBER`` of the registered model, by the number of the journal's entry.
 """

@@ -146,7 +146,7 @@ class MlflowRun:
         if "git_revision" in facts.tags:
             tags["mlflow.source.git.commit"] = facts.tags["git_revision"]
         if facts.kind != "evaluation":
-            params = flat_config(facts.config)
+            params = parameters_of(facts.config)
             tags |= {f"changed.{key}"[:250]: v for key, v in params.items() if key in there and there[key] != v}
             new = [Param(key, value) for key, value in params.items() if key not in there]
             for start in range(0, len(new), _BATCH):
@@ -191,7 +191,7 @@ def output_folder(facts: RunFacts) -> Path:
     return (facts.directory if facts.parent is None else facts.parent).absolute().parent
 
 
-def flat_config(config: Mapping[str, Any]) -> dict[str, str]:
+def parameters_of(config: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings by dotted key, as MLflow takes them: long values are cut, and say so."""
     return {name_at_mlflow(key)[:250]: _bounded(value) for key, value in _flat(config, "") if key}
 

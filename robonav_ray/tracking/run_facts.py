@@ -13,7 +13,7 @@ RunKind = Literal["train", "trial", "search", "evaluation", "own"]
 
 @dataclass(frozen=True)
 class RunFacts:
-    """One run, or search, or what is tracked by itself (``own``)."""
+    """One run, or search, or an experiment of the user's own (``own``)."""
 
     name: str
     directory: Path
@@ -38,14 +38,15 @@ class RunFacts:
 def flat_config(config: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
     """Return the values of a nested config by dotted key; what is null, or an empty list, is a text."""
     found = dict[str, str | int | float | bool]()
-    for key, value in _flat(config, ""):
+    for key, value in flat_items(config):
         found[key] = value if isinstance(value, str | int | float | bool) else json.dumps(value, default=str)
     return found
 
 
-def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+def flat_items(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the values of nested mappings and lists by dotted key, below ``key``; an empty one is a value."""
     items: Any = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     if not items:
         yield key, value
     for name, item in items:
-        yield from _flat(item, f"{key}.{name}" if key else str(name))
+        yield from flat_items(item, f"{key}.{name}" if key else str(name))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from robonav_ray.errors import EXIT_FAILED
 from robonav_ray.verbs.arguments import Run, WhichCheckpoint, which_checkpoint
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
@@ -236,7 +237,7 @@ def verify(
     for problem in problems:
         say_error(problem)
     if problems:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_FAILED)
 
 
 @registry_app.command(
@@ -269,7 +270,7 @@ def sync(
     if not found:
         screen.print(f"no models in {models.shown}")
     if any(one.failure is not None for told in found.values() for one in told):
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _open(place: str | None) -> Registry:

@@ -38,7 +38,7 @@ def test_a_run_offline_is_whole_after_a_resume(tmp_path: Path, robonav_here, mon
         monkeypatch.setenv(variable, "x")  # so that what a run sets is taken back
         monkeypatch.delenv(variable)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")  # nobody answers there
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")  # no server answers there
     run = tmp_path / "run"
     done = robonav_here("train", "--local", "--out", "run", *TINY, "budget.max_env_steps=1000", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Which arm drives an episode: a hash of robot and episode decides, so that every robot can tell by itself."""
+"""Which arm drives an episode: a hash of robot and episode decides, so that a robot needs no server to tell."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def drive(
 ) -> Iterator[int]:
     """Have a thousand robots drive, one episode each at a time; give the number of episodes after each round."""
     rng = np.random.default_rng(seed)
-    luck = rng.normal(0.0, 0.03, NUM_ROBOTS)  # a robot in a narrow corridor collides more, whoever drives it
+    luck = rng.normal(0.0, 0.03, NUM_ROBOTS)  # a robot in a narrow corridor collides more under either policy
     for episode in range(num_episodes):
         names = [f"robot-{i}" for i in rng.permutation(NUM_ROBOTS)]
         guard.take_exposures(exposure(name, episode, guard.split) for name in names)

@@ -19,7 +19,7 @@ from robonav_ray.tracking.backend import Backend, Point, RunEnding, TrackerError
 from robonav_ray.tracking.items import Asset, Kind
 from robonav_ray.tracking.mlflow_backend import MlflowBackend, check_mlflow, open_mlflow
 from robonav_ray.tracking.mlflow_place import STORE, find_place, open_client
-from robonav_ray.tracking.mlflow_run import MAX_VALUE, MlflowRun, flat_config, name_at_mlflow
+from robonav_ray.tracking.mlflow_run import MAX_VALUE, MlflowRun, name_at_mlflow, parameters_of
 from robonav_ray.tracking.run_facts import RunFacts
 from tests.made_up_runs import TINY, make_run
 
@@ -307,8 +307,8 @@ def test_names_that_mlflow_does_not_take_are_kept_apart():
     assert all(len(name) <= 250 and not name.startswith("/") for name in names)
 
 
-def test_a_flat_config_holds_no_password_of_a_uri():
-    flat = flat_config({"a": {"uri": "http://me:hunter2@host/x"}, "b": None, "c": [], "d": {}})
+def test_the_parameters_hold_no_password_of_a_uri():
+    flat = parameters_of({"a": {"uri": "http://me:hunter2@host/x"}, "b": None, "c": [], "d": {}})
     assert "hunter2" not in str(flat)
     assert flat["b"] == "null"
     assert flat["c"] == "[]"
