@@ -27,6 +27,7 @@ PROGRAMS = {
     "bench_checkpoint": Program("proofs.bench.checkpoint", "how long a learner waits while a big replay is saved"),
     "bench_curriculum": Program("proofs.bench.curriculum", "seconds and env steps until the curriculum is passed"),
     "bench_features": Program("proofs.bench.features", "updates/s in half precision, compiled, in CUDA graphs"),
+    "bench_judging": Program("proofs.bench.judging", "how much judging beside it slows a training"),
     "bench_learner": Program("proofs.bench.learner", "the learner fed by actors, against a bare torch loop"),
     "bench_object_store": Program("proofs.bench.object_store", "how full the smallest object store gets in a run"),
     "bench_peers": Program("proofs.peers.program", "seconds to one success rate: ours, SB3 and RLlib"),

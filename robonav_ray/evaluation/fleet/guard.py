@@ -31,15 +31,17 @@ class Status(StrEnum):
     MISMATCH = "split is off"
     """Episodes are not split by the share: no difference between the arms can be trusted. Collisions are still
     watched."""
+    WITHIN = "within the rail"
+    """That it collides more by the rail is excluded. It goes on being watched."""
     ROLL_BACK = "roll back"
 
 
 @dataclass(frozen=True)
 class Rail:
-    """What ends a challenger."""
+    """What is asked of a challenger, and how surely."""
 
     collisions: float = 0.05
-    """Share of episodes by which its collisions must surely not be more, once the interval is as narrow as that."""
+    """It is within the rail when its collisions are surely not more by this share of episodes."""
     alpha: float = 0.05
     """How probably a bound is ever wrong, over all looks."""
 
@@ -111,9 +113,8 @@ class FleetGuard:
     its share (Horvitz & Thompson 1952). Its bounds are those of ``comparing.sequential``, so that every look counts and
     rates may drift, as long as they drift for both arms.
 
-    ``ROLL_BACK`` comes when the lower bound is above 0: it surely collides more. And when, with an interval no wider
-    than the rail, the upper bound is above the rail: that it collides more by the rail is not excluded by data that
-    would exclude it for an equal challenger.
+    ``ROLL_BACK`` comes when the lower bound is above 0: it surely collides more. ``WITHIN`` says that the upper bound
+    is at most the rail: harm of that size is excluded. Each is wrong with a probability of alpha at most.
     """
 
     split: FleetSplit
@@ -155,14 +156,8 @@ class FleetGuard:
         self._next_look = max(total + LOOK_EACH, math.ceil(total * LOOK_GROWTH))
         self._num_looks += 1
         self._found = found = self._bounds.look(self._counts)
-        rail = self.rail.collisions
         if found.low > 0.0:
             self._why = f"the challenger surely collides more often: by at least {100 * found.low:.2f} points"
-        elif found.high - found.low <= rail < found.high:
-            self._why = (
-                f"the challenger may collide more often by {100 * found.high:.2f} points, which crosses the rail of "
-                f"{100 * rail:g}"
-            )
 
     @property
     def must_roll_back(self) -> bool:
@@ -178,6 +173,8 @@ class FleetGuard:
         elif off:
             share = f"{100 * self.split.share:g} %"
             status, reason = Status.MISMATCH, f"{' and '.join(off)} are not split as {share} to the challenger"
+        elif self._found.high <= self.rail.collisions:
+            status, reason = Status.WITHIN, f"collisions surely not more by {100 * self.rail.collisions:g} points"
         else:
             status, reason = Status.WATCHING, "nothing speaks against the challenger"
         counts = {"exposures": book.exposed, "outcomes": book.ended}

@@ -95,12 +95,15 @@ class FleetWatch:
             raise FleetError(f"{name}: {split.champion} and {split.challenger} are no versions of a registry")
         why = standing.reason if self.guard.must_roll_back else f"{ROLLED_BACK} was put there"
         reason = f"rolled back on the fleet: {why}"
-        known = [entry for entry in registry.journal(name) if entry.kind == ROLLBACK]
-        if all(entry.facts.get("split") != split.key for entry in known):
+        known = (entry for entry in registry.journal(name) if entry.kind == ROLLBACK)
+        noted = next((entry for entry in known if entry.facts.get("split") == split.key), None)
+        if noted is None:
             facts = {"split": split.key, "champion": champion, "challenger": challenger, "ended": standing.ended}
-            registry.note(name, ROLLBACK, reason, facts=facts, evidence=evidence)
+            noted = registry.note(name, ROLLBACK, reason, facts=facts, evidence=evidence)
         for alias in (CHAMPION, CHALLENGER):
             stands = registry.aliases(name).get(alias)
+            if stands != noted.aliases.get(alias):  # moved since: by this rollback, or on purpose
+                continue
             if stands is not None and stands.version == challenger:
                 registry.set_alias(
                     name, alias, champion, expected_generation=stands.generation, reason=reason, evidence=evidence

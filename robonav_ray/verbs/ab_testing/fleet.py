@@ -101,7 +101,7 @@ def watch(
         Path | None, typer.Option(help="The robots' lines of JSON (default: FOLDER/outcomes.jsonl).")
     ] = None,
     rail: Annotated[
-        float, typer.Option(help="Share of episodes by which the challenger must surely not collide more.")
+        float, typer.Option(help="It is within the rail when it surely collides less than this share more.")
     ] = 0.05,
     alpha: Annotated[float, typer.Option(help="How probably a bound is ever wrong, over all looks.")] = 0.05,
     follow: Annotated[bool, typer.Option("--follow", help="Go on as lines come, until Ctrl-C or a rollback.")] = False,
@@ -121,7 +121,7 @@ def watch(
         print_json({**standing.to_dict(), "rolled_back": watched.is_rolled_back})
     else:
         _show(standing)
-    if watched.is_rolled_back or standing.status is not Status.WATCHING:
+    if watched.is_rolled_back or standing.status not in (Status.WATCHING, Status.WITHIN):
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -79,6 +79,9 @@ def test_a_thousand_robots_and_a_challenger_that_collides_more(robonav, models: 
     code, out, _ = robonav("watch", "may")
     assert code == 1
     assert len(models.journal("robot_nav")) == moved.number, "a second look rolls nothing back again"
+    models.set_alias("robot_nav", "champion", 2, expected_generation=None, reason="it was mended by hand")
+    assert robonav("watch", "may")[0] == 1
+    assert models.aliases("robot_nav")["champion"].version == 2, "what was moved on purpose since is left there"
 
 
 def test_an_outcome_that_comes_while_exposures_are_read_is_not_lost(models: Registry, tmp_path: Path, monkeypatch):

@@ -1,0 +1,96 @@
+"""How much judging slows a training over Ray: updates per second of one run while a policy is judged, against the time
+before and after.
+
+``python -m proofs bench_judging`` trains ``preset=navigation`` for ``--seconds``, judged every ``--interval`` seconds
+with so many episodes that a judgement takes about half of that. Each judgement gives one ratio: updates per second
+during it over their mean in the pauses before and after it, so that what grows or falls slowly cancels. Printed is
+their median with its interval; a run that is judged all the time loses as much, another one less. Exit code 1 says that
+the median may be below .97.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import quantile_test
+
+import robonav_ray as rn
+from proofs.bench.trackers import CONFIDENCE, MIN_TURNS
+from robonav_ray.screen import say
+from robonav_ray.tracking.jsonl import read_metrics
+
+LEAST_RATIO = 0.97
+"""What is promised: a judged training loses less than 3 %."""
+MARGIN_S = 0.5
+"""Before and after a judgement, which counts for neither: it is told at a look of the controller."""
+LEAST_S = 3.0
+"""A pause or a judgement that is shorter tells no rate."""
+CONFIG = [
+    "preset=navigation", "tracking.interval_s=1", "tracking.panel=off", "evaluation.gif_episodes=0",
+    "checkpoint.interval_s=1e5", "evaluation.levels=[3]",
+]  # fmt: skip
+
+
+def ratios(lines: Sequence[dict[str, Any]]) -> list[float]:
+    """Return for each judgement of a run its updates per second over those of the pauses beside it.
+
+    Args:
+        lines: Of metrics.jsonl. Judgements before the curriculum is passed, and beside too short a pause, give none.
+    """
+    passed = [line for line in lines if line.get("curriculum/passed") == 1.0 and "learner/learner_step" in line]
+    points = [(line["time"], line["learner/learner_step"]) for line in passed]
+    times, steps = np.array([time for time, _ in points]), np.array([step for _, step in points])
+    told = [(line["time"], line["evaluation/judgement_s"]) for line in lines if "evaluation/judgement_s" in line]
+    spans = [(end - seconds, end) for end, seconds in told]
+
+    def rate(begin: float, end: float) -> float | None:
+        inside = np.flatnonzero((times >= begin) & (times <= end))
+        if len(inside) < 2 or times[inside[-1]] - times[inside[0]] < LEAST_S:
+            return None
+        return float((steps[inside[-1]] - steps[inside[0]]) / (times[inside[-1]] - times[inside[0]]))
+
+    found = []
+    for (_, before), (begin, end), (after, _) in zip(spans, spans[1:], spans[2:], strict=False):
+        judged = rate(begin + MARGIN_S, end - MARGIN_S)
+        pauses = [rate(before + MARGIN_S, begin - MARGIN_S), rate(end + MARGIN_S, after - MARGIN_S)]
+        known = [pause for pause in pauses if pause is not None]
+        if judged is not None and len(known) == len(pauses):
+            found.append(judged / (sum(known) / len(known)))
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=420.0, help="of training")
+    parser.add_argument("--interval", type=float, default=24.0, help="evaluation.interval_s")
+    parser.add_argument("--episodes", type=int, default=50, help="evaluation.judged_episodes")
+    args = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        run = rn.train(
+            None,
+            [*CONFIG, f"budget.time_s={args.seconds}", f"evaluation.interval_s={args.interval}",
+             f"evaluation.judged_episodes={args.episodes}", "evaluation.num_episodes=50"],
+            out=Path(folder) / "run",
+        )  # fmt: skip
+        found = ratios(read_metrics(run.path / "metrics.jsonl"))
+    if len(found) < MIN_TURNS:
+        say(
+            f"{len(found)} judgements with a pause on both sides, and {MIN_TURNS} make an interval: take more --seconds"
+        )
+        return 1
+    interval = quantile_test(found, q=1, p=0.5).confidence_interval(CONFIDENCE)
+    report = {
+        "judgements": len(found),
+        "updates_ratio_median": round(float(np.median(found)), 4),
+        "updates_ratio_median_interval": [round(float(bound), 4) for bound in (interval.low, interval.high)],
+        "updates_ratio_quartiles": [round(float(q), 4) for q in np.quantile(found, (0.25, 0.75))],
+    }
+    say(json.dumps(report, indent=1))
+    return int(interval.low < LEAST_RATIO)
