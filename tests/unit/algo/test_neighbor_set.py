@@ -1,0 +1,27 @@
+"""The set is where the worlds put their circles and robots."""
+
+from __future__ import annotations
+
+import pytest
+
+from robonav_ray.algo.neighbor_set import NeighborSet, neighbor_set
+from robonav_ray.config.worlds import EnvConfig
+from robonav_ray.worlds.kernels.observation import ObservationLayout
+
+
+@pytest.mark.parametrize(("num_robots", "num_circles"), [(1, 5), (3, 2), (4, 0)])
+def test_the_set_is_that_of_the_layout(num_robots, num_circles):
+    env = EnvConfig.model_validate({"world": {"observation": "state", "num_robots": num_robots}})
+    layout = ObservationLayout.of(env.world, num_circles)
+    found = neighbor_set(env, layout.size)
+    assert found == NeighborSet(6, num_circles + num_robots - 1, 7, presence=4)
+    assert found.size == layout.size
+    assert layout.slices["circles"] == slice(found.own, found.size)
+
+
+@pytest.mark.parametrize(
+    ("env", "obs_dim"),
+    [({"id": "CartPole-v1"}, 4), ({}, 120), ({"world": {"observation": "state"}}, 6)],
+)
+def test_no_set_where_no_neighbour_is_shown(env, obs_dim):
+    assert neighbor_set(EnvConfig.model_validate(env), obs_dim) is None
