@@ -31,10 +31,13 @@ MARGIN_S = 0.5
 """Before and after a judgement, which counts for neither: it is told at a look of the controller."""
 LEAST_S = 3.0
 """A pause or a judgement that is shorter tells no rate."""
-CONFIG = [
-    "preset=navigation", "tracking.interval_s=1", "tracking.panel=off", "evaluation.gif_episodes=0",
-    "checkpoint.interval_s=1e5", "evaluation.levels=[3]",
-]  # fmt: skip
+CONFIG: dict[str, object] = {
+    "preset": "navigation",
+    "tracking.interval_s": 1.0,
+    "evaluation.gif_episodes": 0,
+    "evaluation.num_episodes": 50,
+    "checkpoint.interval_s": 1e5,
+}
 
 
 def ratios(lines: Sequence[dict[str, Any]]) -> list[float]:
@@ -73,12 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--episodes", type=int, default=50, help="evaluation.judged_episodes")
     args = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        run = rn.train(
-            None,
-            [*CONFIG, f"budget.time_s={args.seconds}", f"evaluation.interval_s={args.interval}",
-             f"evaluation.judged_episodes={args.episodes}", "evaluation.num_episodes=50"],
-            out=Path(folder) / "run",
-        )  # fmt: skip
+        judged = {"evaluation.interval_s": args.interval, "evaluation.judged_episodes": args.episodes}
+        config = {**CONFIG, **judged, "budget.time_s": args.seconds}
+        run = rn.train(None, config, out=Path(folder) / "run", quiet=True)
         found = ratios(read_metrics(run.path / "metrics.jsonl"))
     if len(found) < MIN_TURNS:
         say(

@@ -27,7 +27,14 @@ from robonav_ray.runs.policy_alone import holds_policy_alone, write_policy_alone
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError, search_of
 from robonav_ray.runs.saved_learner import COUNTERS_FILE, NETWORKS, TENSORS_FILE
 from robonav_ray.runs.stored_notes import shown
-from robonav_ray.runs.stored_runs import StoredRunError, holds_run, prune_stored, stored_checkpoints, stored_run
+from robonav_ray.runs.stored_runs import (
+    StoredRunError,
+    holds_run,
+    prune_stored,
+    stored_checkpoints,
+    stored_policies,
+    stored_run,
+)
 from robonav_ray.runs.superseded import bytes_below, prune_checkpoints
 from robonav_ray.runs.taking_up import taking_up
 
@@ -169,9 +176,9 @@ def _is_only(run: RunDirectory, location: str | None, checkpoint: Checkpoint) ->
 
 
 def _stored_sizes(location: str) -> Iterator[int]:
-    """Give the bytes of each stored checkpoint, by its manifest."""
+    """Give the bytes of each stored checkpoint and judged policy, by its manifest."""
     try:
-        for name in stored_checkpoints(location):
+        for name in (*stored_checkpoints(location), *stored_policies(location)):
             files = json.loads(read_bytes(join(location, name, MANIFEST)))["files"]
             yield sum(int(entry["bytes"]) for entry in files.values())
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -134,7 +134,16 @@ def _stored_json(place: str) -> dict[str, Any]:
 
 def stored_checkpoints(location: str) -> list[str]:
     """Return the names of the committed checkpoints of the run at ``location``, oldest first."""
-    names = [name for name, is_folder, _ in list_folder(location) if is_folder and name.startswith("env-")]
+    return _committed(location, "env-")
+
+
+def stored_policies(location: str) -> list[str]:
+    """Return the names of the policies of the run at ``location`` that were judged while it trained, and kept."""
+    return _committed(location, POLICY)
+
+
+def _committed(location: str, kind: str) -> list[str]:
+    names = [name for name, is_folder, _ in list_folder(location) if is_folder and name.startswith(kind)]
     return [name for name in names if exists(join(location, name, MANIFEST))]
 
 
