@@ -62,7 +62,6 @@ def test_a_stored_run_is_freed_in_its_storage_too(tmp_path: Path) -> None:
     num = freed(run)
     assert [path.name[:4] for path in stored.iterdir() if path.is_dir()] == ["env-"]
     assert num == pytest.approx(held - size(stored) - size(run.checkpoints), abs=20_000)
-    assert num > 240_000
     np.testing.assert_array_equal(q_values(run.path), before)
     np.testing.assert_array_equal(q_values(stored.as_uri()), before)
     assert freeable(run) is None
