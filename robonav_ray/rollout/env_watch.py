@@ -9,7 +9,7 @@ from collections import deque
 
 from robonav_ray.records import Metrics
 from robonav_ray.rollout.env_numbers import MAX_NAMES, NumberSums
-from robonav_ray.rollout.worker import RolloutStats
+from robonav_ray.rollout.rollout_stats import RolloutStats
 
 logger = logging.getLogger(__name__)
 WINDOW = 100

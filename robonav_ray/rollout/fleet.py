@@ -19,8 +19,8 @@ from robonav_ray.errors import EnvironmentFailedError, PartLostError, ToldError,
 from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.rollout.make_worker import WorkerOrder
+from robonav_ray.rollout.rollout_stats import RolloutStats
 from robonav_ray.rollout.spares import Spares
-from robonav_ray.rollout.worker import RolloutStats
 from robonav_ray.rollout.worker_process import WorkerProcess, WorkerProcesses
 
 SLICE_S = 0.5

@@ -10,7 +10,8 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.counter_rng import ROLE_EXPLORATION, ROLE_WORLD, seed_for
 from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
-from robonav_ray.rollout.worker import HindsightTask, RolloutWorker
+from robonav_ray.rollout.recording import HindsightTask
+from robonav_ray.rollout.worker import RolloutWorker
 from robonav_ray.worlds.make import make_goal_functions, make_vector_env
 
 

@@ -18,7 +18,8 @@ from robonav_ray.errors import ToldError, UserError
 from robonav_ray.own_processes import ACTS, step_back
 from robonav_ray.records import Assignment, EpisodeResults, Fragment
 from robonav_ray.rollout.make_worker import WorkerOrder, make_worker
-from robonav_ray.rollout.worker import RolloutStats, RolloutWorker
+from robonav_ray.rollout.rollout_stats import RolloutStats
+from robonav_ray.rollout.worker import RolloutWorker
 
 
 class _WorkerActor:

@@ -37,7 +37,7 @@ from robonav_ray.records import PolicySnapshot
 from robonav_ray.replay.buffer import ReplayBuffer
 from robonav_ray.rollout.env_watch import EnvWatch
 from robonav_ray.rollout.make_worker import WorkerOrder, make_worker
-from robonav_ray.rollout.worker import RolloutStats
+from robonav_ray.rollout.rollout_stats import RolloutStats
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, CheckpointWriter
 from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runtime.local_mailbox import LocalMailbox

@@ -13,7 +13,7 @@ from robonav_ray.records import Metrics
 from robonav_ray.replay.pacing import LedgerStats
 from robonav_ray.replay.shard_records import PRIORITY_EDGES, ShardStats
 from robonav_ray.rollout.episode_book import LENGTH_EDGES
-from robonav_ray.rollout.worker import RolloutStats
+from robonav_ray.rollout.rollout_stats import RolloutStats
 
 logger = logging.getLogger(__name__)
 

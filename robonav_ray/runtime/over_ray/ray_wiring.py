@@ -26,7 +26,7 @@ from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.nodes.resources import Plan
 from robonav_ray.replay.ledger_service import LedgerReport
 from robonav_ray.rollout.env_watch import EnvWatch
-from robonav_ray.rollout.worker import RolloutStats
+from robonav_ray.rollout.rollout_stats import RolloutStats
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter
 from robonav_ray.runtime.metrics import LengthCounts, replay_metrics, rollout_metrics
 from robonav_ray.runtime.over_ray.distribution_poll import DistributionPoll

@@ -11,7 +11,7 @@ import pytest
 from robonav_ray.records import EpisodeFacts
 from robonav_ray.rollout.env_numbers import MAX_NAMES, NumberSums, sums_of
 from robonav_ray.rollout.env_watch import WINDOW, EnvWatch
-from robonav_ray.rollout.worker import RolloutStats
+from robonav_ray.rollout.rollout_stats import RolloutStats
 
 
 def test_sums_leave_out_what_an_episode_did_not_tell() -> None:

@@ -10,7 +10,7 @@ import pytest
 from robonav_ray.calls import CallFailedError, MetGoneError, PartGoneError
 from robonav_ray.errors import EnvironmentFailedError, PartLostError, ToldError, UserError
 from robonav_ray.rollout.fleet import MAX_FRUITLESS_LIVES, QUIET_FACTOR, SHORT_LIFE_S, RolloutFleet
-from robonav_ray.rollout.worker import RolloutStats
+from robonav_ray.rollout.rollout_stats import RolloutStats
 from tests.part_fakes import Clock, Events, FakeProcess, FakeProcesses
 
 

@@ -159,7 +159,7 @@ def test_each_env_step_becomes_exactly_one_row(robots: int) -> None:
     worker = make(ears, robots=robots)
     env_steps = sum(worker.collect().env_steps for _ in range(20))
     keys = [tuple(key) for key in rows_of(ears)["obs"][:, :3].astype(int).tolist()]
-    assert len(set(keys)) == len(keys) == env_steps - worker._folder.num_waiting
+    assert len(set(keys)) == len(keys) == env_steps - worker._recording.folder.num_waiting
     begun = worker._env.episode
     ended = {(w, e, t) for w in range(8) for e in range(begun[w]) for t in range(3 + w % 5)}
     assert len(ended) > 300

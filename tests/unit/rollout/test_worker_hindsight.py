@@ -15,7 +15,8 @@ from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.records import Assignment, EpisodeFacts, EpisodeResults, Fragment
-from robonav_ray.rollout.worker import HindsightTask, RolloutWorker
+from robonav_ray.rollout.recording import HindsightTask
+from robonav_ray.rollout.worker import RolloutWorker
 
 GAMMA = 0.5
 
@@ -169,8 +170,8 @@ def test_every_step_of_an_ended_episode_gives_k_rows_and_no_fragment_is_too_larg
     worker = make(ears, shortest=40, steps=4)  # episodes are ten times as long as fragments
     for _ in range(200):
         worker.collect()
-        assert worker._hindsight is not None
-        assert worker._hindsight.num_waiting <= 3 * 2 * 6 * 44
+        assert worker._recording.hindsight is not None
+        assert worker._recording.hindsight.num_waiting <= 3 * 2 * 6 * 44
     assert max(f.num_rows for f in ears.fragments) <= 6 * (4 + 3) * (1 + 3)
     obs = relabelled(ears.fragments)[0]
     step, count = np.unique(obs[:, :3], axis=0, return_counts=True)
@@ -197,8 +198,8 @@ def test_splitting_the_worlds_changes_no_row() -> None:
     for worker in (make(whole), make(left, 0, 4), make(right, 4, 2)):
         for _ in range(30):
             worker.collect()
-        assert worker._hindsight is not None
-        assert worker._hindsight.num_waiting == 0
+        assert worker._recording.hindsight is not None
+        assert worker._recording.hindsight.num_waiting == 0
     one, two = relabelled(whole.fragments), relabelled(left.fragments + right.fragments)
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a, b)
