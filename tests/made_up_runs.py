@@ -51,7 +51,9 @@ def add_checkpoint(run: RunDirectory, task: Task, env_steps: int, storage: str |
     """Commit a checkpoint of a learner whose weights are a function of ``env_steps``."""
     config = run.config
     writer = CheckpointWriter(run.checkpoints, Counters(env_steps=env_steps, learner_steps=env_steps // 10), storage)
-    learner = LearnerState(task.obs_dim, task.num_actions, config.algo, config.learner, seed=env_steps)
+    learner = LearnerState(
+        task.obs_dim, task.num_actions, config.algo, config.learner, seed=env_steps, structure=task.structure
+    )
     learner.policy_version = 1
     writer.add(entry.below("learner") for entry in learner.save(writer.path / "learner"))
     (writer.path / "replay").mkdir()

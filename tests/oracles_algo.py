@@ -122,13 +122,14 @@ def naive_munchausen_value(q, tau) -> float:
     return sum(p * (value - lp) for p, value, lp in zip(naive_softmax(np.asarray(q) / tau), q, log_policy, strict=True))
 
 
-def naive_layers(arrays, obs, algo, noise=None, ring=None) -> np.ndarray:
+def naive_layers(arrays, obs, algo, noise=None, structure=None) -> np.ndarray:
     """The head's outputs (B, P * Z) (for iqn: the last hidden layer's), in float64, layer by layer, every weight
     perturbed by hand."""
     used = 0
     x = np.asarray(obs, np.float64)
-    if ring is not None:
-        x = np.stack([naive_ring(arrays, row, algo, ring) for row in x])
+    if algo.encoder != "mlp":
+        naive = naive_set if algo.encoder in ("deep_set", "attention") else naive_ring
+        x = np.stack([naive(arrays, row, algo, structure) for row in x])
     names = [f"hidden.{i}" for i in range(len(algo.hidden_dims))] + ([] if algo.distribution == "iqn" else ["head"])
     for i, name in enumerate(names):
         weight, bias = arrays[f"{name}.weight"].astype(np.float64), arrays[f"{name}.bias"].astype(np.float64)
@@ -160,6 +161,24 @@ def naive_ring(arrays, row, algo, ring) -> np.ndarray:
                 out[o, i] = max(0.0, bias[o] + sum(float(weight[o, c] @ x[c, seen]) for c in range(x.shape[0])))
         x = out
     return np.concatenate((x.T.ravel(), row[: ring.start], row[ring.start + ring.size :]))
+
+
+def naive_set(arrays, row, algo, neighbors) -> np.ndarray:
+    """The neighbours of one observation, one by one, then pooled; by attention, or by mean and maximum."""
+    own, outputs = row[: neighbors.own], []
+    for item in row[neighbors.own :].reshape(-1, neighbors.item_size):
+        if item[neighbors.presence] > 0:
+            x = np.concatenate((own, item))
+            for i in range(len(algo.set_dims)):
+                x = np.maximum(arrays[f"items.layers.{i}.weight"] @ x + arrays[f"items.layers.{i}.bias"], 0.0)
+            outputs.append(x)
+    if not outputs:
+        return np.concatenate((own, np.zeros(algo.pooled_dim)))
+    if algo.encoder == "deep_set":
+        return np.concatenate((own, np.mean(outputs, axis=0), np.max(outputs, axis=0)))
+    query = arrays["items.query.weight"] @ own + arrays["items.query.bias"]
+    weight = naive_softmax([query @ x / np.sqrt(len(x)) for x in outputs])
+    return np.concatenate((own, weight @ np.stack(outputs)))
 
 
 def naive_iqn(arrays, features, tau, num_actions, dueling) -> np.ndarray:

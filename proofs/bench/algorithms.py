@@ -22,7 +22,9 @@ import torch
 from proofs.common.made_up import make_samples
 from robonav_ray.algo.exploration import exploration_key
 from robonav_ray.algo.lidar_ring import LidarRing
+from robonav_ray.algo.neighbor_set import NeighborSet
 from robonav_ray.algo.policy import Policy
+from robonav_ray.algo.structure import Structure
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.learner.state import LearnerState
@@ -46,7 +48,13 @@ VARIANTS: dict[str, dict[str, object]] = {
     "layer_norm": {"layer_norm": True},
     "dropout=0.1": {"dropout": 0.1},
     "encoder=lidar_conv": {"encoder": "lidar_conv"},
+    "encoder=deep_set": {"encoder": "deep_set"},
+    "encoder=deep_set, 3 of 9 there": {"encoder": "deep_set"},
+    "encoder=attention": {"encoder": "attention"},
+    "encoder=attention, 3 of 9 there": {"encoder": "attention"},
 }
+SET = NeighborSet(6, 9, 8)
+"""What the last four see: a robot and nine neighbours, 78 observations."""
 
 
 def cpu_seconds(call: Callable[[], object], num_calls: int) -> float:
@@ -57,17 +65,41 @@ def cpu_seconds(call: Callable[[], object], num_calls: int) -> float:
     return (time.thread_time() - start) / num_calls
 
 
+def make_observed(switches: dict[str, object], batch: int, num_there: int) -> tuple[Structure, list[ReplaySample]]:
+    """Return what the encoder goes along, and batches of such rows, of whose neighbours the last are absent."""
+    structure = SET if "encoder" in switches and switches["encoder"] != "lidar_conv" else RING
+    samples = make_samples(TransitionSpec.for_discrete((structure_size(structure),)), batch, NUM_ACTIONS, 8)
+    for sample in samples if structure is SET else ():
+        for column in (c for c in sample.columns if c.shape[1:] == (SET.size,)):
+            show_neighbors(column, num_there)
+    return structure, samples
+
+
+def structure_size(structure: Structure) -> int:
+    """Return the columns of an observation."""
+    return SET.size if structure is SET else OBS_DIM
+
+
+def show_neighbors(obs: np.ndarray, num_there: int) -> None:
+    """Have the first ``num_there`` neighbours of every row exist, and no other."""
+    items = obs[:, SET.own :].reshape(len(obs), SET.num_items, SET.item_size)
+    items[:, :, SET.presence] = 1.0
+    items[:, num_there:] = 0.0
+
+
 def make_calls(
-    switches: dict[str, object], samples: list[ReplaySample]
+    switches: dict[str, object], batch: int, num_there: int
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """Return what makes one update after another, and what acts once for 64 robots."""
-    algo, config = AlgoConfig.model_validate(switches), LearnerConfig(batch_size=len(samples[0].item_id))
-    state = LearnerState(OBS_DIM, NUM_ACTIONS, algo, config, seed=0, lidar=RING)
-    update = Update(state, algo, config, TransitionSpec.for_discrete((OBS_DIM,)))
-    policy = Policy(OBS_DIM, NUM_ACTIONS, algo, RING)
+    structure, samples = make_observed(switches, batch, num_there)
+    obs_dim = structure_size(structure)
+    algo, config = AlgoConfig.model_validate(switches), LearnerConfig(batch_size=batch)
+    state = LearnerState(obs_dim, NUM_ACTIONS, algo, config, seed=0, structure=structure)
+    update = Update(state, algo, config, TransitionSpec.for_discrete((obs_dim,)))
+    policy = Policy(obs_dim, NUM_ACTIONS, algo, structure)
     state.policy_version = 1
     policy.load(state.snapshot())
-    obs = np.random.default_rng(1).standard_normal((64, OBS_DIM)).astype(np.float32)
+    obs = np.resize(samples[0].columns[0], (64, obs_dim))
     key, step = exploration_key(0), 0
 
     def learn() -> None:
@@ -91,10 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="*", help="variants, by a part of their name; the default is always measured")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    samples = make_samples(TransitionSpec.for_discrete((OBS_DIM,)), args.batch, NUM_ACTIONS, 8)
     default = next(iter(VARIANTS))
     names = [n for n in VARIANTS if n == default or not args.only or any(part in n for part in args.only)]
-    calls = {name: make_calls(VARIANTS[name], samples) for name in names}
+    calls = {name: make_calls(VARIANTS[name], args.batch, 3 if "3 of 9" in name else 9) for name in names}
     for learn, act in calls.values():
         cpu_seconds(learn, 3)
         cpu_seconds(act, 3)

@@ -16,17 +16,21 @@ class NeighborSet:
     own: int
     num_items: int
     item_size: int
-    presence: int | None = 0
-    """Column of an item that is above 0 where the item exists (an absent one is all 0); None where all exist."""
+    presence: int = 0
+    """Column of an item that is above 0 where the item exists; an absent one is all 0."""
 
     @property
     def size(self) -> int:
         """Columns of the observation."""
         return self.own + self.num_items * self.item_size
 
+    def fits(self, obs_dim: int) -> bool:
+        """Whether an observation of ``obs_dim`` columns is of this form, with any number of items."""
+        return obs_dim > self.own and (obs_dim - self.own) % self.item_size == 0
+
 
 _FORMS = {"state": NeighborSet(6, 0, 7, presence=4), "neighbors": NeighborSet(6, 0, 8, presence=0)}
-"""``env.world.observation`` -> the form of its set; what says of a circle in ``state`` that it exists is its radius."""
+"""``env.world.observation`` -> the form of its set; a circle in ``state`` exists where its radius is above 0."""
 
 
 def neighbor_set(env: EnvConfig, obs_dim: int) -> NeighborSet | None:
@@ -36,6 +40,6 @@ def neighbor_set(env: EnvConfig, obs_dim: int) -> NeighborSet | None:
     Our worlds put what the robot knows of itself first (``worlds.kernels.observation.ObservationLayout``).
     """
     form = _FORMS.get(env.world.observation) if env.is_native else None
-    if form is None or obs_dim <= form.own:
+    if form is None or not form.fits(obs_dim):
         return None
     return NeighborSet(form.own, (obs_dim - form.own) // form.item_size, form.item_size, form.presence)

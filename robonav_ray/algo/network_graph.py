@@ -9,15 +9,17 @@ from torch.func import functional_call
 from torch.fx import Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.algo.networks import QNetwork, make_q_network
 from robonav_ray.algo.own_network import NoGraphError
+from robonav_ray.algo.structure import Structure
 from robonav_ray.config.algo import AlgoConfig
 
 OBS, PARAMETER, CONSTANT = "obs", "parameter", "constant"
 
 
-def network_graph(obs_dim: int, num_actions: int, algo: AlgoConfig, lidar: LidarRing | None = None) -> dict[str, Any]:
+def network_graph(
+    obs_dim: int, num_actions: int, algo: AlgoConfig, structure: Structure | None = None
+) -> dict[str, Any]:
     """Return ``{"nodes": [{"name", "op", "inputs", "shape"}, ...]}``: how Q values come from one observation.
 
     The network is traced once, as the greedy policy uses it: with the means of noisy layers and, with iqn, at the
@@ -27,7 +29,7 @@ def network_graph(obs_dim: int, num_actions: int, algo: AlgoConfig, lidar: Lidar
     Raises:
         NoGraphError: When a network of the user's own cannot be traced: what it does may hang on its numbers.
     """
-    network = make_q_network(obs_dim, num_actions, algo, 0, lidar).eval()
+    network = make_q_network(obs_dim, num_actions, algo, 0, structure).eval()
     parameters = dict(network.named_parameters())
     greedy = _Greedy(network)
 

@@ -11,7 +11,10 @@ from torch.nn import functional
 
 from robonav_ray.algo.categorical import categorical_mean
 from robonav_ray.algo.lidar_ring import LidarRing
+from robonav_ray.algo.neighbor_set import NeighborSet
 from robonav_ray.algo.parameters import first_dim
+from robonav_ray.algo.set_layers import SetLayers
+from robonav_ray.algo.structure import Structure, encoded
 from robonav_ray.algo.update_draws import cosine_features, midpoints
 from robonav_ray.config.algo import AlgoConfig
 
@@ -78,21 +81,22 @@ class QNetwork(nn.Module):
     """Hidden layers with ReLU and a head, put together by the switches of AlgoConfig.
 
     The head has (1 + A) * Z rows when dueling, else A * Z: the state value first, then the actions, Z values for each
-    (atoms, quantiles, or 1). Parameters are named ``conv.layers.i``, ``hidden.i``, ``norm.i``, ``embedding`` and
-    ``head``, each with ``.weight`` and ``.bias``; noisy layers have ``.weight_sigma`` and ``.bias_sigma`` too.
+    (atoms, quantiles, or 1). Parameters are named ``conv.layers.i``, ``items.layers.i``, ``items.query``, ``hidden.i``,
+    ``norm.i``, ``embedding`` and ``head``, each with ``.weight`` and ``.bias``; noisy layers have ``.weight_sigma`` and
+    ``.bias_sigma`` too.
 
     IQN multiplies the last hidden layer's outputs with the embedding of tau. With the head behind it linear in that
     product, the mean over many tau is one pass with the mean embedding: the greedy choice costs no more than that of
     DQN.
     """
 
-    def __init__(self, obs_dim: int, num_actions: int, algo: AlgoConfig, lidar: LidarRing | None = None) -> None:
+    def __init__(self, obs_dim: int, num_actions: int, algo: AlgoConfig, structure: Structure | None = None) -> None:
         super().__init__()
         self.algo, self.num_actions = algo, num_actions
-        self.conv = None
-        dims = (first_dim(obs_dim, algo, lidar), *algo.hidden_dims)
-        if algo.encoder == "lidar_conv" and lidar is not None:
-            self.conv = LidarConv(lidar, algo)
+        part = encoded(algo, structure)
+        self.conv = LidarConv(part, algo) if isinstance(part, LidarRing) else None
+        self.items = SetLayers(part, algo) if isinstance(part, NeighborSet) else None
+        dims = (first_dim(obs_dim, algo, structure), *algo.hidden_dims)
         num_outputs = (num_actions + algo.dueling) * algo.values_per_action
         self.hidden = nn.ModuleList(_dense(i, o, algo.noisy) for i, o in pairwise(dims))
         self.norm = nn.ModuleList(nn.LayerNorm(o, device="meta") for o in algo.hidden_dims) if algo.layer_norm else None
@@ -132,7 +136,8 @@ class QNetwork(nn.Module):
 
     def features(self, obs: Tensor, noise: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
         """Return the outputs (B, H) of the last hidden layer; arguments as in ``forward``."""
-        x = obs if self.conv is None else self.conv(obs)
+        encoder = self.items if self.conv is None else self.conv
+        x = obs if encoder is None else encoder(obs)
         used, kept = 0, 0
         for i, layer in enumerate(self.hidden):
             x, used = _apply(layer, x, noise, used)
@@ -203,29 +208,32 @@ def _apply(layer: nn.Module, x: Tensor, noise: Tensor | None, used: int) -> tupl
 
 
 def make_q_network(
-    obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int, lidar: LidarRing | None = None
+    obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int, structure: Structure | None = None
 ) -> QNetwork:
     """Return a network whose parameters are a function of ``seed`` alone; torch's global generator is neither read nor
     moved.
 
     Weights in front of a ReLU are He-uniform, U(+-sqrt(6 / fan_in)) (He et al. 2015); the head is U(+-1 /
-    sqrt(fan_in)), so that first Q values are small; biases are zero. With ``initializer=lecun`` all weights and biases
-    are U(+-1 / sqrt(fan_in)). A network of the user's own (``algo.network``) has the first weights that it gives
-    itself. Noisy layers begin with sigma_0 / sqrt(fan_in) (Fortunato et al. 2018, section 3.2).
+    sqrt(fan_in)), so that first Q values are small, and so is the query of an attention; biases are zero. With
+    ``initializer=lecun`` all weights and biases are U(+-1 / sqrt(fan_in)). A network of the user's own
+    (``algo.network``) has the first weights that it gives itself. Noisy layers begin with sigma_0 / sqrt(fan_in)
+    (Fortunato et al. 2018, section 3.2).
     """
     if algo.network is not None:
         from robonav_ray.algo.own_torch_network import make_own_network
 
         return make_own_network(obs_dim, num_actions, algo, seed)
-    network = QNetwork(obs_dim, num_actions, algo, lidar)
+    network = QNetwork(obs_dim, num_actions, algo, structure)
     generator = torch.Generator().manual_seed(seed)
     convolutions = () if network.conv is None else tuple(network.conv.layers)
     embedding = () if network.embedding is None else (network.embedding,)
-    for layer in (*network.hidden, network.head, *convolutions, *embedding):
+    items = () if network.items is None else tuple(network.items.layers)
+    query = () if network.items is None or network.items.query is None else (network.items.query,)
+    for layer in (*network.hidden, network.head, *convolutions, *embedding, *items, *query):
         assert isinstance(layer, nn.Linear | nn.Conv1d)
         shape = tuple(layer.weight.shape)
         fan_in = math.prod(shape[1:])
-        is_small = layer is network.head or algo.initializer == "lecun"
+        is_small = layer in (network.head, *query) or algo.initializer == "lecun"
         bound = math.sqrt((1.0 if is_small else 6.0) / fan_in)
         layer.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
         bias = torch.zeros(shape[0])

@@ -8,8 +8,8 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.algo.policy import Policy
+from robonav_ray.algo.structure import Structure
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.errors import UserError
 from robonav_ray.records import PolicySnapshot
@@ -58,9 +58,11 @@ def load_own_network(name: str, obs_dim: int, num_actions: int) -> OwnNetwork:
     return cast(OwnNetwork, network)
 
 
-def make_policy(obs_dim: int, num_actions: int, algo: AlgoConfig, lidar: LidarRing | None = None) -> Policy:
+def make_policy(obs_dim: int, num_actions: int, algo: AlgoConfig, structure: Structure | None = None) -> Policy:
     """Return what acts with the network of ``algo``: ours, or the user's own."""
-    return Policy(obs_dim, num_actions, algo, lidar) if algo.network is None else OwnPolicy(obs_dim, num_actions, algo)
+    if algo.network is None:
+        return Policy(obs_dim, num_actions, algo, structure)
+    return OwnPolicy(obs_dim, num_actions, algo)
 
 
 class OwnPolicy(Policy):

@@ -6,35 +6,31 @@ from itertools import pairwise
 
 import numpy as np
 
-from robonav_ray.algo.lidar_ring import LidarRing
+from robonav_ray.algo.neighbor_set import NeighborSet
+from robonav_ray.algo.structure import Structure, encoded
 from robonav_ray.config.algo import AlgoConfig
 
 
-def first_dim(obs_dim: int, algo: AlgoConfig, lidar: LidarRing | None) -> int:
-    """Return the inputs of the first hidden layer: the observation, or what the convolutions leave of it.
+def first_dim(obs_dim: int, algo: AlgoConfig, structure: Structure | None) -> int:
+    """Return the inputs of the first hidden layer: the observation, or what the encoder leaves of it.
 
     Raises:
-        ValueError: When convolutions are asked for and there is no ring.
+        ValueError: When the encoder needs another structure than there is.
     """
-    if algo.encoder == "mlp":
+    part = encoded(algo, structure)
+    if part is None:
         return obs_dim
-    if lidar is None:
-        raise ValueError("algo.encoder=lidar_conv needs a lidar that looks all around; set algo.encoder=mlp")
-    return obs_dim - lidar.size + algo.ring_lengths(lidar.num_beams)[-1] * algo.conv_channels[-1]
+    if isinstance(part, NeighborSet):
+        return part.own + algo.pooled_dim
+    return obs_dim - part.size + algo.ring_lengths(part.num_beams)[-1] * algo.conv_channels[-1]
 
 
 def parameter_shapes(
-    obs_dim: int, num_actions: int, algo: AlgoConfig, lidar: LidarRing | None = None
+    obs_dim: int, num_actions: int, algo: AlgoConfig, structure: Structure | None = None
 ) -> dict[str, tuple[int, ...]]:
     """Return name -> shape of the network's parameters."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    if algo.encoder == "lidar_conv" and lidar is not None:
-        for i, (fan_in, fan_out) in enumerate(pairwise((lidar.num_scans, *algo.conv_channels))):
-            shapes |= {
-                f"conv.layers.{i}.weight": (fan_out, fan_in, algo.conv_kernel),
-                f"conv.layers.{i}.bias": (fan_out,),
-            }
-    dims = (first_dim(obs_dim, algo, lidar), *algo.hidden_dims)
+    shapes = _encoder_shapes(algo, encoded(algo, structure))
+    dims = (first_dim(obs_dim, algo, structure), *algo.hidden_dims)
     for i, (fan_in, fan_out) in enumerate(pairwise(dims)):
         shapes |= _dense_shapes(f"hidden.{i}", fan_in, fan_out, algo.noisy)
     for i, width in enumerate(algo.hidden_dims if algo.layer_norm else ()):
@@ -42,6 +38,23 @@ def parameter_shapes(
     if algo.distribution == "iqn":
         shapes |= {"embedding.weight": (dims[-1], algo.tau_embedding_dim), "embedding.bias": (dims[-1],)}
     return shapes | _dense_shapes("head", dims[-1], (num_actions + algo.dueling) * algo.values_per_action, algo.noisy)
+
+
+def _encoder_shapes(algo: AlgoConfig, part: Structure | None) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    if isinstance(part, NeighborSet):
+        dims = (part.own + part.item_size, *algo.set_dims)
+        for i, (fan_in, fan_out) in enumerate(pairwise(dims)):
+            shapes |= _dense_shapes(f"items.layers.{i}", fan_in, fan_out, noisy=False)
+        if algo.encoder == "attention":
+            shapes |= _dense_shapes("items.query", part.own, dims[-1], noisy=False)
+    elif part is not None:
+        for i, (fan_in, fan_out) in enumerate(pairwise((part.num_scans, *algo.conv_channels))):
+            shapes |= {
+                f"conv.layers.{i}.weight": (fan_out, fan_in, algo.conv_kernel),
+                f"conv.layers.{i}.bias": (fan_out,),
+            }
+    return shapes
 
 
 def _dense_shapes(name: str, fan_in: int, fan_out: int, noisy: bool) -> dict[str, tuple[int, ...]]:

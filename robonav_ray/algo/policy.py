@@ -10,9 +10,11 @@ import numpy as np
 
 from robonav_ray.algo.exploration import parameter_noise
 from robonav_ray.algo.forward import ROW_UNIT, categorical_means, dense, layer_norm_relu, perturb, perturb_head
-from robonav_ray.algo.lidar_ring import LidarRing
+from robonav_ray.algo.neighbor_set import NeighborSet
 from robonav_ray.algo.parameters import first_dim, fold_head, mean_embedding, parameter_shapes, stacked
 from robonav_ray.algo.ring_encoder import RingEncoder
+from robonav_ray.algo.set_encoder import SetEncoder
+from robonav_ray.algo.structure import Structure, encoded
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.records import PolicySnapshot
 
@@ -26,13 +28,15 @@ class Policy:
     A policy with noisy layers acts with their means until ``resample_noise`` is called.
     """
 
-    def __init__(self, obs_dim: int, num_actions: int, algo: AlgoConfig, lidar: LidarRing | None = None) -> None:
+    _encoder: RingEncoder | SetEncoder | None = None
+
+    def __init__(self, obs_dim: int, num_actions: int, algo: AlgoConfig, structure: Structure | None = None) -> None:
         self.obs_dim = obs_dim
         self.num_actions = num_actions
         self._algo = algo
-        self._shapes = parameter_shapes(obs_dim, num_actions, algo, lidar)
-        self._encoder = None if algo.encoder == "mlp" or lidar is None else RingEncoder(lidar, algo)
-        dims = (first_dim(obs_dim, algo, lidar), *algo.hidden_dims)
+        self._shapes = parameter_shapes(obs_dim, num_actions, algo, structure)
+        self._encoder = _make_encoder(algo, structure)
+        dims = (first_dim(obs_dim, algo, structure), *algo.hidden_dims)
         self._num_outputs = num_actions * (algo.num_atoms if algo.distribution == "c51" else 1)
         sizes = list(zip(dims, (*dims[1:], self._num_outputs), strict=True))
         # A layer is (I + 1, O): weights, and the bias as the last row.
@@ -54,6 +58,12 @@ class Policy:
     def noise(self) -> np.ndarray | None:
         """The noise (F,) in use, by layer: of its inputs, then of its outputs; None where the means act."""
         return self._noise
+
+    def takes(self, obs_dim: int) -> bool:
+        """Whether it acts on observations of ``obs_dim`` columns: ``self.obs_dim``, or a set with more neighbours or
+        fewer.
+        """
+        return obs_dim == self.obs_dim or (isinstance(self._encoder, SetEncoder) and self._encoder.form.fits(obs_dim))
 
     def load(self, snapshot: PolicySnapshot) -> None:
         """Take the weights over (they are copied).
@@ -162,3 +172,10 @@ class Policy:
                 perturb(mean, sigma, of_input, of_output, out)
             else:
                 perturb_head(mean, sigma, of_input, of_output.reshape(outputs), self._gain, self._algo.dueling, out)
+
+
+def _make_encoder(algo: AlgoConfig, structure: Structure | None) -> RingEncoder | SetEncoder | None:
+    part = encoded(algo, structure)
+    if part is None:
+        return None
+    return SetEncoder(part, algo) if isinstance(part, NeighborSet) else RingEncoder(part, algo)

@@ -76,10 +76,14 @@ class AlgoConfig(Section):
     dropout: float = Field(default=0.0, ge=0.0, le=0.9)
     """Part of each hidden layer's outputs that is left out in the pass that gradients flow through (Srivastava et al.
     2014); targets and acting use all of them."""
-    encoder: Literal["mlp", "lidar_conv"] = "mlp"
-    """What meets the observation first: the hidden layers, or, for its lidar ring, convolutions around the circle with
-    the stacked scans as channels; the rest of the observation joins behind them. ``lidar_conv`` needs a lidar that
-    looks all around."""
+    encoder: Literal["mlp", "lidar_conv", "deep_set", "attention"] = "mlp"
+    """What meets the observation first: the hidden layers (``mlp``); for a lidar's ring, convolutions around the circle
+    with the stacked scans as channels (``lidar_conv``); for a set of neighbours, layers that every neighbour passes
+    together with the robot's own part, pooled by the mean and the greatest (``deep_set``, Zaheer et al. 2017) or by one
+    head of attention (``attention``), whatever their order and number. The rest of the observation joins behind.
+    ``lidar_conv`` needs a lidar that looks all around, the other two an observation that lists the neighbours."""
+    set_dims: tuple[Width, ...] = Field(default=(64, 64), min_length=1, max_length=4)
+    """deep_set, attention: widths of the layers that every neighbour passes."""
     conv_channels: tuple[Width, ...] = Field(default=(16, 32), min_length=1, max_length=4)
     """lidar_conv: channels of the convolutions."""
     conv_kernel: int = Field(default=5, ge=1, le=63)
@@ -96,6 +100,16 @@ class AlgoConfig(Section):
     def values_per_action(self) -> int:
         """Outputs of the head for each action (and for the state value): atoms, quantiles, or 1."""
         return {"none": 1, "c51": self.num_atoms, "qr": self.num_quantiles, "iqn": 1}[self.distribution]
+
+    @property
+    def looks_at_a_set(self) -> bool:
+        """Whether the encoder takes the observation for a set of neighbours."""
+        return self.encoder in ("deep_set", "attention")
+
+    @property
+    def pooled_dim(self) -> int:
+        """deep_set, attention: values that the pooling leaves of all neighbours."""
+        return self.set_dims[-1] * (2 if self.encoder == "deep_set" else 1)
 
     def ring_lengths(self, num_beams: int) -> tuple[int, ...]:
         """Return the places on the circle before the first and after each convolution of a ring of ``num_beams``."""
@@ -176,6 +190,7 @@ class AlgoConfig(Section):
             (self.noisy, "noisy=true", ("noisy_sigma",)),
             (self.munchausen, "munchausen=true", ("munchausen_alpha", "munchausen_tau", "munchausen_clip")),
             (self.encoder == "lidar_conv", "encoder=lidar_conv", ("conv_channels", "conv_kernel", "conv_stride")),
+            (self.looks_at_a_set, "encoder=deep_set and encoder=attention", ("set_dims",)),
         ):
             for key in () if used else keys:
                 value, default = getattr(self, key), type(self).model_fields[key].default

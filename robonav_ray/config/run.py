@@ -82,28 +82,10 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _encoder_fits_the_observation(self) -> RunConfig:
-        if self.algo.encoder == "mlp":
-            return self
-        world = self.env.world
-        if not self.env.has_lidar_ring:
-            what = (
-                "an environment without a lidar"
-                if not self.env.is_native
-                else f"env.world.observation={world.observation}"
-            )
-            if self.env.is_native and world.observation == "lidar":
-                what = f"env.world.lidar.field_of_view_rad={world.lidar.field_of_view_rad:.4g}"
-            raise ValueError(
-                f"algo.encoder=lidar_conv goes around a lidar that looks all around (2 pi), and this is {what}: set "
-                "algo.encoder=mlp"
-            )
-        lengths = self.algo.ring_lengths(world.lidar.num_beams)
-        if self.algo.conv_kernel // 2 > min(lengths[:-1]):
-            raise ValueError(
-                f"algo.conv_kernel ({self.algo.conv_kernel}) is wider than the circle of {min(lengths[:-1])} places "
-                f"that a convolution sees (env.world.lidar.num_beams={world.lidar.num_beams}): take a smaller kernel "
-                "or algo.conv_stride, or more beams"
-            )
+        if self.algo.looks_at_a_set:
+            _check_set(self.algo.encoder, self.env)
+        elif self.algo.encoder == "lidar_conv":
+            _check_ring(self.algo, self.env)
         return self
 
     @model_validator(mode="after")
@@ -308,3 +290,38 @@ def _name_of(stage: Any) -> str:
     if isinstance(stage, StageConfig):
         return stage.name
     return str(cast("Mapping[str, Any]", stage).get("name")) if isinstance(stage, Mapping) else ""
+
+
+def _check_ring(algo: AlgoConfig, env: EnvConfig) -> None:
+    """ValueError when there is no ring that the convolutions fit."""
+    world = env.world
+    if not env.has_lidar_ring:
+        what = "an environment without a lidar" if not env.is_native else f"env.world.observation={world.observation}"
+        if env.is_native and world.observation == "lidar":
+            what = f"env.world.lidar.field_of_view_rad={world.lidar.field_of_view_rad:.4g}"
+        raise ValueError(
+            f"algo.encoder=lidar_conv goes around a lidar that looks all around (2 pi), and this is {what}: set "
+            "algo.encoder=mlp"
+        )
+    lengths = algo.ring_lengths(world.lidar.num_beams)
+    if algo.conv_kernel // 2 > min(lengths[:-1]):
+        raise ValueError(
+            f"algo.conv_kernel ({algo.conv_kernel}) is wider than the circle of {min(lengths[:-1])} places "
+            f"that a convolution sees (env.world.lidar.num_beams={world.lidar.num_beams}): take a smaller kernel "
+            "or algo.conv_stride, or more beams"
+        )
+
+
+def _check_set(encoder: str, env: EnvConfig) -> None:
+    """ValueError when observations list no neighbours."""
+    if env.has_neighbor_set:
+        return
+    if not env.is_native:
+        raise ValueError(
+            f"algo.encoder={encoder} looks at a set of neighbours, and env.id={env.id!r} is not one of our worlds: set "
+            "algo.encoder=mlp"
+        )
+    raise ValueError(
+        f"algo.encoder={encoder} looks at a set of neighbours, and env.world.observation={env.world.observation} lists "
+        "none: set env.world.observation=state, or algo.encoder=mlp or lidar_conv"
+    )

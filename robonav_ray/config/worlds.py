@@ -374,6 +374,11 @@ class EnvConfig(Section):
         full_circle = self.world.lidar.field_of_view_rad >= 2.0 * math.pi - 1e-6
         return self.is_native and self.world.observation == "lidar" and full_circle
 
+    @property
+    def has_neighbor_set(self) -> bool:
+        """True where observations list the neighbours, which a lidar only senses."""
+        return self.is_native and self.world.observation != "lidar"
+
     @model_validator(mode="after")
     def _no_ignored_setting(self) -> EnvConfig:
         refuse_secrets("env.kwargs", self.kwargs)

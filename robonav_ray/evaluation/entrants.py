@@ -111,8 +111,9 @@ class PolicyEntrant(_Acting):
     policy: Policy
 
     def refusal(self, obs_dim: int, num_actions: int | None) -> str | None:
-        """Hold its own numbers against those here."""
-        return _mismatch((obs_dim, num_actions), (self.policy.obs_dim, self.policy.num_actions))
+        """Hold its own numbers against those here; a set of neighbours may be of any size."""
+        seen = obs_dim if self.policy.takes(obs_dim) else self.policy.obs_dim
+        return _mismatch((obs_dim, num_actions), (seen, self.policy.num_actions))
 
     def act_for(self, env: NavVectorEnv) -> Act:
         """Act greedily; lanes that are through are not decided for. What a row decides does not depend on the

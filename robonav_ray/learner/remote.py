@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robonav_ray.algo.lidar_ring import LidarRing
+from robonav_ray.algo.structure import Structure
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.errors import UserError
@@ -80,8 +80,8 @@ class LearnerOrder:
     commands: CommandChannel
     device: str = "cpu"
     """``cpu`` or ``cuda``, decided by who knows the cluster."""
-    lidar: LidarRing | None = None
-    """The lidar's ring in the observations, where there is one."""
+    structure: Structure | None = None
+    """The ring or the set in the observations, where there is one."""
     resume_from: str | None = None
     """What ``LearnerState.save`` wrote, a path or a URI; None begins afresh."""
     dump_directory: str | None = None
@@ -117,7 +117,9 @@ def _run_rank(order: LearnerOrder, pointer: str) -> None:
     share_interpreter()
     ranks = ProcessGroupRanks() if context.get_world_size() > 1 else OneRank()
     device = pick_device_of_all(order.learner, order.device, context.get_local_rank(), ranks)
-    state = LearnerState(order.obs_dim, order.num_actions, order.algo, order.learner, order.seed, device, order.lidar)
+    state = LearnerState(
+        order.obs_dim, order.num_actions, order.algo, order.learner, order.seed, device, order.structure
+    )
     take_up(state, order, ranks, last_committed(pointer))
     source = order.sources[ranks.rank]
     loop = LearnerLoop(

@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.algo.networks import make_q_network
+from robonav_ray.algo.structure import Structure
 from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.files.manifest import FileEntry
@@ -47,14 +47,14 @@ class LearnerState:
         learner: LearnerConfig,
         seed: int,
         device: torch.device | None = None,
-        lidar: LidarRing | None = None,
+        structure: Structure | None = None,
     ) -> None:
         """Build fresh networks, a function of ``seed`` alone; the target starts as a copy of the online network."""
         self.device = device or torch.device("cpu")
         self.seed = seed
         """Also of what updates draw: a function of it and ``learner_step``, so that no generator has to be saved."""
-        self.online = make_q_network(obs_dim, num_actions, algo, seed, lidar).to(self.device)
-        self.target = make_q_network(obs_dim, num_actions, algo, seed, lidar).to(self.device).requires_grad_(False)
+        self.online = make_q_network(obs_dim, num_actions, algo, seed, structure).to(self.device)
+        self.target = make_q_network(obs_dim, num_actions, algo, seed, structure).to(self.device).requires_grad_(False)
         self.optimizer = Adam(self.online.parameters(), learner.learning_rate, learner.adam_eps)
         self.precision = Precision(learner.precision, self.device)
         self.learner_step = 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robonav_ray.algo.lidar_ring import lidar_ring
 from robonav_ray.algo.own_network import make_policy
+from robonav_ray.algo.structure import structure_of
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.counter_rng import ROLE_EXPLORATION, ROLE_WORLD, seed_for
@@ -53,7 +53,7 @@ def make_worker(order: WorkerOrder) -> RolloutWorker:
         worker=order.worker,
         life=order.life,
         env=env,
-        policy=make_policy(obs_dim, num_actions, config.algo, lidar_ring(config.env)),
+        policy=make_policy(obs_dim, num_actions, config.algo, structure_of(config.env, obs_dim)),
         algo=config.algo,
         rollout=config.rollout,
         seed=seed_for(config.seed, ROLE_EXPLORATION, order.life),

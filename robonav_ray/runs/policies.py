@@ -79,9 +79,9 @@ def make_ready(snapshot: PolicySnapshot, config: RunConfig, task: Task, whose: s
     """Return a policy of the run's config that acts with ``snapshot``; CheckpointError that names ``whose`` it is where
     it does not fit.
     """
-    policy = make_policy(task.obs_dim, task.num_actions, config.algo, task.lidar)
+    policy = make_policy(task.obs_dim, task.num_actions, config.algo, task.structure)
     inputs = {name: array.shape[-1] for name, array in zip(snapshot.names, snapshot.arrays, strict=True)}
-    wanted = first_dim(task.obs_dim, config.algo, task.lidar)
+    wanted = first_dim(task.obs_dim, config.algo, task.structure)
     if inputs.get(_FIRST, wanted) != wanted:
         raise CheckpointError(
             f"{whose}: its network is for another observation size: its first layer takes "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import gymnasium
 
-from robonav_ray.algo.lidar_ring import LidarRing, lidar_ring
+from robonav_ray.algo.structure import Structure, encoded, structure_of
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import open_stage
 from robonav_ray.config.evaluation import MAX_EPISODE_STEPS
@@ -31,8 +31,8 @@ class Task:
     num_actions: int
     table: EnvTable
     """What each number of an observation and each action means."""
-    lidar: LidarRing | None
-    """The lidar's ring in the observations, where there is one."""
+    structure: Structure | None
+    """The ring or the set in the observations, where there is one."""
     has_outcomes: bool
     """Whether every episode that the curriculum sees has an outcome, collisions among them; else success counts as far
     as it is told."""
@@ -98,6 +98,11 @@ def describe_task(config: RunConfig) -> Task:
             "desired_goal) and compute_reward, such as robonav_ray/BitFlip-v0, or our worlds (robonav_ray/Nav-v0) with "
             "env.world.observation=lidar and env.world.reward.mode=sparse"
         )
+    structure = structure_of(config.env, int(env.obs_shape[0]))
+    try:
+        encoded(config.algo, structure)
+    except ValueError as error:  # the config has looked at the kind of observation; the worlds have no neighbour at all
+        raise ConfigError(f"{error}, or have circles or robots in the worlds") from None
     # An environment that is not ours and was given no stages has one open stage, also where its episodes tell success.
     stages = config.curriculum.stages_for(config.env.is_native)
     most_steps = max(stage.level.max_steps for stage in stages)
@@ -108,7 +113,7 @@ def describe_task(config: RunConfig) -> Task:
         obs_dim=int(env.obs_shape[0]),
         num_actions=env.num_actions,
         table=env.table,
-        lidar=lidar_ring(config.env),
+        structure=structure,
         has_outcomes=env.is_own and stages == config.curriculum.stages,
         max_episode_steps=env.max_episode_steps or (most_steps if config.env.is_native else MAX_EPISODE_STEPS),
         draws=env.draws,

@@ -7,11 +7,12 @@ the run has made one of its own comes back to them, on any node.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from robonav_ray.algo.neighbor_set import NeighborSet
 from robonav_ray.algo.parameters import parameter_shapes
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError
@@ -65,7 +66,8 @@ def find_initial(where: str, config: RunConfig, task: Task) -> InitialWeights:
     """
     with located(where) as found:
         before = describe_task(found.run.config)
-        if before.obs_dim != task.obs_dim:
+        set_encoders = config.algo.looks_at_a_set and found.run.config.algo.looks_at_a_set
+        if before.obs_dim != task.obs_dim and not (set_encoders and _of_one_form(before, task)):
             raise ConfigError(
                 f"--init-from {found.shown}: its policy takes {before.obs_dim} numbers ({before.env_id}), and an "
                 f"observation of this run has {task.obs_dim} ({task.env_id}); give both the same env section"
@@ -96,7 +98,7 @@ def begin_with(initial: InitialWeights, run: RunDirectory, config: RunConfig, ta
     from robonav_ray.learner.state import LearnerState
 
     seed = seed_for(config.seed, ROLE_NETWORK)
-    state = LearnerState(task.obs_dim, task.num_actions, config.algo, config.learner, seed, lidar=task.lidar)
+    state = LearnerState(task.obs_dim, task.num_actions, config.algo, config.learner, seed, structure=task.structure)
     state.online.load_state_dict(
         {name: torch.from_numpy(array.copy()) for name, array in initial.arrays.items()}, strict=False
     )
@@ -112,10 +114,16 @@ def begin_with(initial: InitialWeights, run: RunDirectory, config: RunConfig, ta
         writer.discard()
 
 
+def _of_one_form(before: Task, task: Task) -> bool:
+    """Whether both observe sets of neighbours of one form: their encoders do not ask how many there are."""
+    sets = [one.structure for one in (before, task) if isinstance(one.structure, NeighborSet)]
+    return len(sets) == 2 and replace(sets[0], num_items=sets[1].num_items) == sets[1]
+
+
 def _shapes(config: RunConfig, task: Task) -> dict[str, tuple[int, ...]]:
     """Return name -> shape of the parameters of the run's network."""
     if config.algo.network is None:
-        return parameter_shapes(task.obs_dim, task.num_actions, config.algo, task.lidar)
+        return parameter_shapes(task.obs_dim, task.num_actions, config.algo, task.structure)
     from robonav_ray.algo.own_torch_network import make_own_network
 
     network = make_own_network(task.obs_dim, task.num_actions, config.algo, seed=0)

@@ -76,7 +76,7 @@ class LocalWiring:
         self.replay = ReplayBuffer(config.replay, task.spec, config.seed, self._max_rows, max_sample_rows(config))
         self.learner_state = LearnerState(
             task.obs_dim, task.num_actions, config.algo, config.learner, seed_for(config.seed, ROLE_NETWORK),
-            device, task.lidar,
+            device, task.structure,
         )  # fmt: skip
         self.loop = LearnerLoop(
             self.learner_state, config.algo, config.learner, task.spec,

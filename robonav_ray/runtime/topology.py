@@ -145,7 +145,7 @@ def _start_learner(
             spec=task.spec,
             obs_dim=task.obs_dim,
             num_actions=task.num_actions,
-            lidar=task.lidar,
+            structure=task.structure,
             seed=seed_for(config.seed, ROLE_NETWORK),
             sources=tuple(replay.batch_source(rank, config.learner.prefetch_calls) for rank in range(plan.num_ranks)),
             priorities=replay.priority_sink(config.learner.batches_per_call),

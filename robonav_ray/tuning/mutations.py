@@ -91,6 +91,7 @@ FIXED = {
     "algo.layer_norm": _SHAPE,
     "algo.network": _SHAPE,
     "algo.encoder": _SHAPE,
+    "algo.set_dims": _SHAPE,
     "algo.conv_channels": _SHAPE,
     "algo.conv_kernel": _SHAPE,
     "algo.conv_stride": _SHAPE,

@@ -15,6 +15,10 @@ VARIANTS = {
         "preset=navigation", "algo.distribution=iqn", "algo.dropout=0.1", "algo.layer_norm=true",
         "algo.encoder=lidar_conv", "algo.conv_channels=[4, 4]",
     ],
+    "attention_noisy": [
+        "preset=rainbow", "algo.num_atoms=11", "env.world.observation=state", "env.world.lidar={}",
+        "algo.encoder=attention",
+    ],
     "munchausen_qr": ["preset=munchausen", "algo.distribution=qr", "algo.num_quantiles=8"],
 }  # fmt: skip
 

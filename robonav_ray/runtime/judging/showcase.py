@@ -68,7 +68,7 @@ def write_graph(config: RunConfig, task: Task, path: Path) -> Asset:
     from robonav_ray.algo.network_graph import network_graph
 
     _make_folder(path)
-    replace(path, json.dumps(network_graph(task.obs_dim, task.num_actions, config.algo, task.lidar), indent=1))
+    replace(path, json.dumps(network_graph(task.obs_dim, task.num_actions, config.algo, task.structure), indent=1))
     return Asset(Kind.GRAPH, "learner/network", path)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robonav_ray.algo.lidar_ring import lidar_ring
 from robonav_ray.algo.policy import parameter_shapes
 from robonav_ray.config.load import load_run_config
 from robonav_ray.records import Assignment, EpisodeResults, Fragment, PolicySnapshot
@@ -15,6 +14,7 @@ from robonav_ray.runs.task import describe_task
 SETTINGS = {
     "rainbow": ["preset=rainbow", "algo.num_atoms=11"],
     "lidar_conv": ["preset=iqn", "algo.encoder=lidar_conv", "algo.conv_channels=[4]", "curriculum.epsilon_scale=.2"],
+    "deep_set": ["algo.encoder=deep_set", "algo.set_dims=[12]", "env.world.observation=state", "env.world.lidar={}"],
 }
 
 
@@ -42,11 +42,11 @@ def rows_of(settings: list[str], shares: list[tuple[int, int]]) -> np.ndarray:
     """Every row that workers with these (first, number of) worlds ship in three fragments, in an order of their own
     content."""
     config = load_run_config(
-        None, [*settings, "algo.hidden_dims=[16]", "rollout.num_worlds=8", "rollout.steps_per_fragment=12",
-               "env.world.lidar.num_beams=12"],
+        None, ["algo.hidden_dims=[16]", "rollout.num_worlds=8", "rollout.steps_per_fragment=12",
+               "env.world.lidar.num_beams=12", *settings],
     )  # fmt: skip
     task = describe_task(config)
-    shapes = parameter_shapes(task.obs_dim, task.num_actions, config.algo, lidar_ring(config.env))
+    shapes = parameter_shapes(task.obs_dim, task.num_actions, config.algo, task.structure)
     rng = np.random.default_rng(0)
     weights = PolicySnapshot(
         1, 0, tuple(shapes), tuple(rng.standard_normal(s).astype(np.float32) for s in shapes.values())

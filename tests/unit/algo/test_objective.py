@@ -20,14 +20,14 @@ from tests.oracles_algo import (
     naive_softmax,
     naive_td_target,
 )
-from tests.unit.algo.variants import NUM_ACTIONS, OBS_DIM, RING, VARIANTS
+from tests.unit.algo.variants import NUM_ACTIONS, OBS_DIM, VARIANTS, structure_for
 
 CPU = torch.device("cpu")
 NUM_ROWS = 6
 
 
 def networks(algo):
-    online, target = (make_q_network(OBS_DIM, NUM_ACTIONS, algo, seed, RING) for seed in (1, 2))
+    online, target = (make_q_network(OBS_DIM, NUM_ACTIONS, algo, seed, structure_for(algo)) for seed in (1, 2))
     return online, target.requires_grad_(False)
 
 
@@ -52,8 +52,7 @@ class NaiveAgent:
 
     def values(self, obs, tau=None):
         """(B, A, Z): logits, quantile values or Q."""
-        ring = RING if self.algo.encoder == "lidar_conv" else None
-        x = naive_layers(self.arrays, obs, self.algo, self.noise, ring)
+        x = naive_layers(self.arrays, obs, self.algo, self.noise, structure_for(self.algo))
         if self.algo.distribution == "iqn":
             if self.noise is None:
                 return naive_iqn(self.arrays, x, tau, NUM_ACTIONS, self.algo.dueling)
@@ -125,7 +124,7 @@ def naive_rows(algo, online, target, batch, draws):
     return np.array(loss), np.array(error)
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "dropout"])
+@pytest.mark.parametrize("name", [name for name, algo in VARIANTS.items() if not algo.dropout])
 def test_rows_are_the_published_ones(name):
     algo = VARIANTS[name]
     online, target = networks(algo)

@@ -12,7 +12,7 @@ from robonav_ray.algo.networks import make_q_network
 from robonav_ray.algo.policy import Policy, parameter_shapes
 from robonav_ray.records import PolicySnapshot
 from tests.oracles_algo import naive_softmax
-from tests.unit.algo.variants import NUM_ACTIONS, OBS_DIM, RING, VARIANTS
+from tests.unit.algo.variants import NUM_ACTIONS, OBS_DIM, RING, SET, VARIANTS, structure_for
 
 KEY = exploration_key(3)
 NOISY = [name for name, algo in VARIANTS.items() if algo.noisy]
@@ -21,12 +21,12 @@ NOISY = [name for name, algo in VARIANTS.items() if algo.noisy]
 def make(name):
     """A network whose every parameter differs from its start, and the policy that acts with it."""
     algo = VARIANTS[name]
-    network = make_q_network(OBS_DIM, NUM_ACTIONS, algo, 5, RING)
+    network = make_q_network(OBS_DIM, NUM_ACTIONS, algo, 5, structure_for(algo))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    policy = Policy(OBS_DIM, NUM_ACTIONS, algo, RING)
+    policy = Policy(OBS_DIM, NUM_ACTIONS, algo, structure_for(algo))
     policy.load(snapshot_of(network))
     return network, policy
 
@@ -56,7 +56,8 @@ def test_policy_equals_the_network(name):
     assert q.std() > 0.01
     np.testing.assert_allclose(q, torch_q(network, obs), rtol=1e-5, atol=1e-5)
     shapes = {k: tuple(v.shape) for k, v in network.state_dict().items()}
-    assert shapes == parameter_shapes(OBS_DIM, NUM_ACTIONS, VARIANTS[name], RING)
+    algo = VARIANTS[name]
+    assert shapes == parameter_shapes(OBS_DIM, NUM_ACTIONS, algo, structure_for(algo))
 
 
 @pytest.mark.parametrize("name", NOISY)
@@ -126,8 +127,9 @@ def test_a_row_has_the_same_bits_in_every_batch(name):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_fresh_networks_are_a_function_of_the_seed(name):
+    algo = VARIANTS[name]
     before = torch.random.get_rng_state()
-    a, b, c = (make_q_network(OBS_DIM, NUM_ACTIONS, VARIANTS[name], seed, RING).state_dict() for seed in (5, 5, 6))
+    a, b, c = (make_q_network(OBS_DIM, NUM_ACTIONS, algo, seed, structure_for(algo)).state_dict() for seed in (5, 5, 6))
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert not torch.equal(a["hidden.0.weight"], c["hidden.0.weight"])
@@ -148,10 +150,16 @@ def test_turning_the_robot_turns_what_the_convolutions_see():
     torch.testing.assert_close(rest, torch.cat((obs[:, :2], obs[:, 38:]), dim=1))
 
 
-def test_convolutions_without_a_ring_are_refused():
-    for build in (make_q_network, lambda o, a, algo, seed: Policy(o, a, algo)):
-        with pytest.raises(ValueError, match=r"algo\.encoder=mlp"):
-            build(OBS_DIM, NUM_ACTIONS, VARIANTS["lidar_conv"], 0)
+@pytest.mark.parametrize(
+    ("name", "needed"), [("lidar_conv", "a lidar that looks all around"), ("deep_set_alone", "a set of neighbours")]
+)
+def test_an_encoder_without_its_structure_is_refused(name, needed):
+    algo = VARIANTS[name]
+    other = SET if algo.encoder == "lidar_conv" else RING
+    for structure in (None, other):
+        for build in (make_q_network, lambda o, a, algo, seed, part: Policy(o, a, algo, part)):
+            with pytest.raises(ValueError, match=rf"algo\.encoder={algo.encoder} needs {needed}.*algo\.encoder=mlp"):
+                build(OBS_DIM, NUM_ACTIONS, algo, 0, structure)
 
 
 def test_means_of_atoms_are_right_for_every_size_of_logits():

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from robonav_ray.algo.lidar_ring import LidarRing
+from robonav_ray.algo.neighbor_set import NeighborSet
+from robonav_ray.algo.structure import Structure
 from robonav_ray.config.algo import AlgoConfig
 
 RING = LidarRing(2, 3, 12)
+SET = NeighborSet(6, 6, 6, presence=1)
+"""Half of the items of random observations do not exist."""
 OBS_DIM, NUM_ACTIONS = 2 + 36 + 4, 5
 _SMALL = {"hidden_dims": (24, 16)}
 
+# fmt: off
 VARIANTS: dict[str, AlgoConfig] = {
     name: AlgoConfig(**{**_SMALL, **switches})
     for name, switches in {
@@ -34,4 +39,27 @@ VARIANTS: dict[str, AlgoConfig] = {
         "lidar_conv_all": {"encoder": "lidar_conv", "conv_channels": (5,), "conv_kernel": 7, "conv_stride": 5,
                            "layer_norm": True, "noisy": True, "distribution": "c51", "num_atoms": 11},
     }.items()
-}  # fmt: skip
+}
+"""Every switch by itself, and those that meet."""
+SETS = {"deep_set": (12, 10), "attention": (14, 6)}
+VARIANTS |= {
+    f"{encoder}_{name}": AlgoConfig(**{**_SMALL, "encoder": encoder, "set_dims": dims, **switches})
+    for encoder, dims in SETS.items()
+    for name, switches in {
+        "alone": {"double": False, "dueling": False},
+        "double_dueling": {"n_step": 5, "set_dims": (9,)},
+        "c51": {"distribution": "c51", "num_atoms": 11},
+        "qr_munchausen": {"distribution": "qr", "num_quantiles": 6, "munchausen": True, "double": False},
+        "iqn_munchausen": {"distribution": "iqn", "tau_embedding_dim": 8, "munchausen": True, "double": False},
+        "rainbow": {"noisy": True, "distribution": "c51", "num_atoms": 11, "layer_norm": True},
+        "noisy_iqn": {"noisy": True, "distribution": "iqn", "tau_embedding_dim": 8, "initializer": "lecun"},
+        "dropout": {"dropout": 0.3, "layer_norm": True, "distribution": "qr", "num_quantiles": 6},
+    }.items()
+}
+"""A set of neighbours under every switch."""
+
+
+def structure_for(algo: AlgoConfig) -> Structure:
+    """What the encoder of ``algo`` goes along."""
+    return SET if algo.looks_at_a_set else RING
+# fmt: on

@@ -172,6 +172,14 @@ def test_merging_goes_section_by_section_and_takes_lists_whole():
             ["algo.encoder=lidar_conv", "without a lidar", "algo.encoder=mlp"],
         ),
         ("algo: {encoder: lidar_conv}\nenv: {world: {observation: state}}\n", ["env.world.observation=state"]),
+        (
+            "algo: {encoder: deep_set}\n",
+            ["algo.encoder=deep_set", "env.world.observation=lidar lists none", "env.world.observation=state", "mlp"],
+        ),
+        ("algo: {encoder: attention}\nenv: {id: CartPole-v1}\n", ["algo.encoder=attention", "'CartPole-v1'", "=mlp"]),
+        ("algo: {set_dims: [8]}\n", ["set_dims ((8,)) would be ignored", "encoder=deep_set"]),
+        ("algo: {encoder: deep_set, set_dims: []}\n", ["algo.set_dims", "at least 1"]),
+        ("algo: {encoder: deepset}\n", ["algo.encoder", "'deep_set' or 'attention'", "deepset"]),
         ("env: {world: {observation: state, lidar: {num_beams: 72}}}\n", ["env.world.lidar would be ignored"]),
         (
             "algo: {encoder: lidar_conv}\nenv: {world: {lidar: {field_of_view_rad: 3.0}}}\n",

@@ -87,3 +87,17 @@ def test_what_cannot_fit_is_refused_by_name(overrides: list[str], told: str, sou
     config = load_run_config(None, [*TINY[:1], "algo.hidden_dims=[8]", *overrides])
     with pytest.raises(ConfigError, match=told):
         find_initial(str(source.path), config, describe_task(config))
+
+
+SET = ["env.world.observation=state", "algo.encoder=deep_set", "algo.set_dims=[6]", "algo.hidden_dims=[8]"]
+
+
+def test_a_set_encoder_goes_on_among_more_neighbours(tmp_path: Path) -> None:
+    other = str(make_run(tmp_path / "a", SET, steps=[100]).path)
+    config = load_run_config(None, [*SET, "env.world.num_robots=3"])
+    task = describe_task(config)
+    assert task.obs_dim == describe_task(load_run_config(None, SET)).obs_dim + 2 * 7
+    assert find_initial(other, config, task).left == {}
+    config = load_run_config(None, [SET[0], SET[3], "env.world.num_robots=3"])
+    with pytest.raises(ConfigError, match="give both the same env section"):
+        find_initial(other, config, describe_task(config))

@@ -22,7 +22,7 @@ SMALL = ["algo.hidden_dims=[8]", "evaluation.num_episodes=6", "evaluation.num_wo
 def made(words: list[str]) -> tuple:
     config = load_run_config(None, [*SMALL, *words])
     task = describe_task(config)
-    policy = Policy(task.obs_dim, task.num_actions, config.algo, task.lidar)
+    policy = Policy(task.obs_dim, task.num_actions, config.algo, task.structure)
     rng = np.random.default_rng(0)
     shapes = policy._shapes
     arrays = tuple(rng.normal(size=shape).astype(np.float32) for shape in shapes.values())
