@@ -2,8 +2,8 @@
 
 What runs around what::
 
-              Assignment (which level to practise, how greedy)
-   curriculum ------------------------------+
+              Assignment (which level to practise, how greedy, against whom)
+   curriculum, league ----------------------+
        ^                                    v
        | EpisodeResults       worlds ---> rollout ---> replay ---> learner
        +------------------------------------+  ^          ^          |  |

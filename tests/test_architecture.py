@@ -25,6 +25,7 @@ LIGHT = {
     "import robonav_ray.cli": "torch ray tensorboard matplotlib",
     "robonav_ray.CurriculumLearningSystem()": "torch ray",
     "import robonav_ray.curriculum.curriculum": "torch ray",
+    "import robonav_ray.league.league, robonav_ray.league.snapshots": "torch ray",
     "import robonav_ray.algo.policy, robonav_ray.algo.exploration, robonav_ray.algo.n_step": "torch ray",
     "import robonav_ray.worlds.make": "torch ray",
     "import robonav_ray.planners.orca": "torch ray",

@@ -143,7 +143,9 @@ def reference_page() -> str:
     for name, field in RunConfig.model_fields.items():
         inner = _section_in(field.annotation)
         if inner is not None:
-            parts.append(_table(f"`{name}`", inner.__doc__, [key for key in keys if key.key.startswith(f"{name}.")]))
+            parts.append(
+                _table(f"`{name}`", inner.__doc__, [key for key in keys if f"{key.key}.".startswith(f"{name}.")])
+            )
     parts.append(_table("Of a search", TuningConfig.__doc__, list(keys_of(TuningConfig))))
     parts.append(_table("Of an ablation", AblationConfig.__doc__, list(keys_of(AblationConfig))))
     return "\n".join(parts)

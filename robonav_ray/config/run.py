@@ -13,6 +13,7 @@ from robonav_ray.config.base import Section
 from robonav_ray.config.curriculum import CurriculumConfig, StageConfig, stage_number
 from robonav_ray.config.evaluation import EvaluationConfig
 from robonav_ray.config.hindsight import HindsightConfig
+from robonav_ray.config.league import LeagueConfig
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.config.preset import load_elsewhere, load_preset, merged
 from robonav_ray.config.replay import ReplayConfig
@@ -41,6 +42,8 @@ class RunConfig(Section):
     replay: ReplayConfig = ReplayConfig()
     learner: LearnerConfig = LearnerConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
+    league: LeagueConfig | None = None
+    """Null is off; ``{}`` is on with its defaults, in worlds of several robots."""
     budget: BudgetConfig = BudgetConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     tracking: TrackingConfig = TrackingConfig()
@@ -86,6 +89,20 @@ class RunConfig(Section):
             _check_set(self.algo.encoder, self.env)
         elif self.algo.encoder == "lidar_conv":
             _check_ring(self.algo, self.env)
+        return self
+
+    @model_validator(mode="after")
+    def _league_has_company(self) -> RunConfig:
+        if self.league is not None and not self.env.is_native:
+            raise ValueError(
+                f"league: needs worlds of ours, in which robots meet, and env.id is {self.env.id}: leave league out, "
+                "or drive a loop of your own with robonav_ray.SelfPlayLeague"
+            )
+        if self.league is not None and self.env.world.num_robots < 2:
+            raise ValueError(
+                "league: needs worlds of several robots, and env.world.num_robots is 1: set env.world.num_robots=4, or "
+                "leave league out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -39,6 +39,8 @@ FolderPath = Annotated[str, Field(max_length=1000), AfterValidator(_is_folder)]
 """A folder, absolute or relative to where the command is given."""
 ShownName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_is_printable)]
 """A name for people: printed in tables and logs, so without control characters."""
+ShownPlace = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_is_printable)]
+"""A run, a model or a storage, as a person names it."""
 ShownSentence = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_printable)]
 """A sentence for people."""
 

@@ -1,0 +1,285 @@
+"""The league of one run: pool, payoff and matchmaking together, and what happened in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robonav_ray.config.league import LeagueConfig
+from robonav_ray.league.diversity import Diversity, DiversityPoint
+from robonav_ray.league.exploiters import Exploit, Exploiters
+from robonav_ray.league.matchmaking import Draw, Matchmaker
+from robonav_ray.league.member import LeagueError, Member
+from robonav_ray.league.payoff import Payoff
+from robonav_ray.league.pool import Pool, member_rows
+from robonav_ray.league.promotion import Outcomes, PairedTest, Verdict, judge
+from robonav_ray.league.ratings import Elo, Rating, ratings
+from robonav_ray.ranges import MAX_COUNT, count, require
+
+STATE_VERSION = 1
+MAIN = "main"
+"""Id of the policy that learns, where it is given no other."""
+MAX_EVENTS = 10_000
+
+
+class LeagueEvent(NamedTuple):
+    """Something that happened in a league."""
+
+    event: str
+    """``snapshot``, ``dropped`` (the pool was full), ``promoted``, ``kept`` (a challenger was not promoted),
+    ``exploiter`` (one has joined), or ``lost`` (weights are gone)."""
+    member: str
+    step: int
+    """Env steps of the learner."""
+    detail: str = ""
+
+
+class League:
+    """One learner among frozen and scripted members: who is met, what came of it, which snapshots stay.
+
+    It knows members by their ids and hashes; weights are kept elsewhere. All of it is a function of the calls that
+    it was given, so that a league that is loaded goes on as if it had not stopped.
+    """
+
+    def __init__(
+        self,
+        config: LeagueConfig,
+        *,
+        learner: str = MAIN,
+        scripted: Sequence[str] | None = None,
+        seeds: Iterable[Member] = (),
+    ) -> None:
+        """Begin without snapshots; ``scripted`` takes the place of the config's, which are drivers of our worlds.
+
+        Raises:
+            LeagueError: When ids stand twice, or are none.
+        """
+        self.config = config
+        self.learner = learner
+        members = [
+            Member(learner, "main"),
+            *(Member(name, "scripted") for name in (config.scripted if scripted is None else scripted)),
+            *seeds,
+        ]
+        self.pool = Pool(config.capacity, members)
+        self.payoff = Payoff(config.window)
+        for member in members:
+            self.payoff.add(member.id)
+        self.elo = Elo()
+        self.diversity = Diversity()
+        self.exploiters = Exploiters()
+        self._matchmaker = Matchmaker(config)
+        self._serial = 0
+        self._num_snapshots = 0
+        self._newest: str | None = None
+        self._snapped_at = 0
+        self._events: list[LeagueEvent] = []
+
+    @property
+    def serial(self) -> int:
+        """Rises whenever ``draw`` may give something else."""
+        return self._serial
+
+    @property
+    def events(self) -> tuple[LeagueEvent, ...]:
+        """What happened, the oldest first; at most the last MAX_EVENTS."""
+        return tuple(self._events)
+
+    @property
+    def newest(self) -> Member | None:
+        """The snapshot that was taken last; None before the first, or when it is lost."""
+        return self.pool[self._newest] if self._newest is not None and self._newest in self.pool else None
+
+    def draw(self) -> Draw:
+        """Return how opponents are drawn by what is known now."""
+        return self._matchmaker.draw_for(self.learner, self.pool, self.payoff)
+
+    def report(self, first: str, second: str, scores: Sequence[float] | np.ndarray) -> int:
+        """Take scores in [0, 1] of ``first`` in games with ``second``, the oldest first; return how many were taken.
+
+        Results of members that have left meanwhile are late, and none is taken.
+
+        Raises:
+            LeagueError: For a score out of range, or a name that was never a member's.
+        """
+        if self.pool.has_left(first) or self.pool.has_left(second):
+            return 0
+        self.payoff.record(first, second, scores)
+        self.elo.record(first, second, scores)
+        self._serial += 1
+        return int(np.size(scores))
+
+    def is_snapshot_due(self, env_steps: int) -> bool:
+        """Whether ``league.snapshot_env_steps`` have gone by since the last snapshot, or since the beginning."""
+        return env_steps >= self._snapped_at + self.config.snapshot_env_steps
+
+    def snapshot(self, env_steps: int, sha256: str) -> Member:
+        """Take in the learner as it is now, with its results; the first snapshot is the best so far.
+
+        The learner's own results fade (``league.fade``), and where the pool is full another snapshot leaves.
+
+        Raises:
+            LeagueError: When ``env_steps`` is below that of the last one.
+        """
+        if env_steps < self._snapped_at:
+            raise LeagueError(f"a snapshot at {env_steps} env steps comes after one at {self._snapped_at}")
+        member = Member(f"{self.learner}-{self._num_snapshots:04d}", "main", self._newest, env_steps, sha256)
+        self._num_snapshots += 1
+        self._newest, self._snapped_at = member.id, env_steps
+        self._join(member, "snapshot", like=self.learner)
+        self.payoff.fade(self.learner, self.config.fade)
+        if self.pool.best is None:
+            self.pool.promote(member.id)
+            self._note("promoted", member.id, "the first")
+        self.measure()
+        return member
+
+    def measure(self, q: np.ndarray | None = None) -> DiversityPoint:
+        """Note how different the snapshots are by their results, and where ``q`` (K, N, A) is given by behaviour: the
+        Q-values of the K snapshots in ``diversity.states``.
+        """
+        return self.diversity.note(self._snapped_at, self._rows(), q)
+
+    def exploited(self, baseline: float, score: float, sha256: str) -> Exploit:
+        """End the exploiter that trains (``exploiters``), and take it in as a member to be met; return what it found.
+
+        Raises:
+            LeagueError: When none trains, or a score is not in [0, 1].
+        """
+        found, member = self.exploiters.end(baseline, score, sha256)
+        self._join(member, "exploiter", f"gain {found.gain:.3f} over {found.target}")
+        return found
+
+    def ratings(self, rng: np.random.Generator) -> list[Rating]:
+        """Return the rating of each member by what is known of all pairs now; see ``ratings.ratings``."""
+        return ratings(self.payoff.ids, self.payoff.score, self.payoff.games, rng)
+
+    def challenge(self, challenger: str, outcomes: Outcomes, paired_p: PairedTest) -> Verdict:
+        """Let ``challenger`` take the place of the best when ``outcomes`` on the same worlds say so.
+
+        Raises:
+            LeagueError: When it is no frozen member, or the outcomes do not suffice.
+        """
+        if not self.pool[challenger].is_frozen:
+            raise LeagueError(f"{challenger!r} has no fixed weights: challenge with a snapshot of it")
+        verdict = judge(outcomes, self.config.promotion, paired_p)
+        if verdict.promoted:
+            self.pool.promote(challenger)
+        self._note("promoted" if verdict.promoted else "kept", challenger, verdict.reason)
+        return verdict
+
+    def lose(self, member: str, why: str) -> None:
+        """Go on without a member whose weights are missing or damaged. One that is gone already is fine.
+
+        Raises:
+            LeagueError: When it learns, is scripted, or never was a member.
+        """
+        if self.pool.has_left(member):
+            return
+        if not self.pool[member].is_frozen:
+            raise LeagueError(f"{member!r} has no snapshot that could be lost")
+        self.pool.remove(member)
+        self._forget(member, "lost", why)
+
+    def _join(self, member: Member, event: str, detail: str = "", like: str | None = None) -> None:
+        self.payoff.add(member.id, like)
+        if like is not None:
+            self.elo.copy(member.id, like)
+        left = self.pool.add(member, self.payoff)
+        self._note(event, member.id, detail)
+        for leaves in left:
+            self._forget(leaves.id, "dropped", "the pool is full, and others are most like it")
+        self._serial += 1
+
+    def _forget(self, member: str, event: str, why: str) -> None:
+        self.payoff.remove(member)
+        self.elo.forget(member)
+        self._note(event, member, why)
+        self._serial += 1
+
+    def _rows(self) -> np.ndarray:
+        return member_rows(self.payoff, [member.id for member in self.pool.snapshots])
+
+    def _note(self, event: str, member: str, detail: str = "") -> None:
+        self._events = [*self._events, LeagueEvent(event, member, self._snapped_at, detail)][-MAX_EVENTS:]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything: numbers, texts, lists, and the arrays of the payoff."""
+        return {
+            "version": STATE_VERSION,
+            "learner": self.learner,
+            "serial": self._serial,
+            "num_snapshots": self._num_snapshots,
+            "newest": self._newest,
+            "snapped_at": self._snapped_at,
+            "pool": self.pool.state_dict(),
+            "payoff": self.payoff.state_dict(),
+            "elo": self.elo.state_dict(),
+            "diversity": self.diversity.state_dict(),
+            "exploiters": self.exploiters.state_dict(),
+            "events": [list(event) for event in self._events],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` gave; ValueError, and nothing changed, when it does not fit.
+
+        Scripted members and seeds are the config's to say: one that the state does not have joins without results,
+        and one that it has beyond them leaves.
+        """
+        require(isinstance(state, Mapping), "league: is no state")
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(
+                f"the league's state has version {state.get('version')}, this program reads {STATE_VERSION}"
+            )
+        require(set(state) == set(self.state_dict()), "league: the keys differ from what is expected")
+        for name in ("serial", "num_snapshots", "snapped_at"):
+            count(high=MAX_COUNT).check(f"league.{name}", state[name])
+        require(state["learner"] == self.learner, f"league.learner: is another than {self.learner}")
+        events = _read_events(state["events"])
+        pool, payoff = Pool(self.config.capacity, self.pool.members), Payoff(self.config.window)
+        pool.load_state_dict(state["pool"])
+        payoff.load_state_dict(state["payoff"])
+        elo, diversity, exploiters = Elo(), Diversity(), Exploiters()
+        elo.load_state_dict(state["elo"])
+        diversity.load_state_dict(state["diversity"])
+        exploiters.load_state_dict(state["exploiters"])
+        require(set(payoff.ids) == {member.id for member in pool.members}, "league: pool and payoff differ in members")
+        require(self.learner in pool and pool[self.learner].learns, "league.pool: the learner is not in it")
+        ever = {member.id for member in pool.lineage}
+        require(state["newest"] is None or state["newest"] in ever, "league.newest: was never a member")
+        lost = {event.member for event in events if event.event == "lost"}
+        wanted = [member for member in self.pool.members if member.is_anchor and member.id not in lost]
+        changed = _meet_config(pool, payoff, wanted)
+        self.pool, self.payoff, self._events = pool, payoff, events
+        self.elo, self.diversity, self.exploiters = elo, diversity, exploiters
+        self._serial = max(self._serial, state["serial"]) + (changed or self._serial > state["serial"])
+        self._num_snapshots, self._newest = state["num_snapshots"], state["newest"]
+        self._snapped_at = state["snapped_at"]
+
+
+def _meet_config(pool: Pool, payoff: Payoff, wanted: Sequence[Member]) -> bool:
+    """Have ``pool`` hold just the ``wanted`` anchors, beside what was made in the run; return whether it did not."""
+    leave = [member for member in pool.members if member.is_anchor and member not in wanted]
+    for member in leave:
+        pool.remove(member.id)
+        payoff.remove(member.id)
+    come = [member for member in wanted if member.id not in pool]
+    for member in come:
+        pool.add(member, payoff)
+        payoff.add(member.id)
+    return bool(leave or come)
+
+
+def _read_events(value: Any) -> list[LeagueEvent]:
+    require(isinstance(value, list) and len(value) <= MAX_EVENTS, "league.events: is no list, or too long")
+    events: list[LeagueEvent] = []
+    for i, one in enumerate(value):
+        match one:
+            case [str(event), str(member), int(step), str(detail)]:
+                count().check(f"league.events[{i}]", step)
+                events.append(LeagueEvent(event, member, step, detail))
+            case _:
+                require(False, f"league.events[{i}]: is no event of a league")
+    return events
