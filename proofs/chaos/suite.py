@@ -117,10 +117,12 @@ class Suite:
                     self._until(self._is_over, 600.0, "does not get over a fault")
                     self._wait(time.time() + self._manner.calm_s)
                 self._tick()
+                is_flowing = self._is_flowing()
                 if not (self._manner.overlap or self._manner.from_start):
                     self._until(self._is_flowing, START_LIMIT_S, "does not learn again")
+                    is_flowing = True
                 late_s = max(late_s, time.time() - origin - planned.at_s)
-                self._inflict(planned)
+                self._inflict(planned, is_flowing=is_flowing)
             self._until(self._is_over, 600.0, "does not get over the last fault")
             self._wait(time.time() + 5.0)
             self._finish()
@@ -136,13 +138,13 @@ class Suite:
             self.outcome.ended = time.time()
         return self.outcome
 
-    def _inflict(self, planned: Planned) -> None:
-        """Break what was seen at the last look."""
+    def _inflict(self, planned: Planned, *, is_flowing: bool) -> None:
+        """Break what was seen at the last look, at which the learner made steps or did not."""
         kind = planned.kind
         chosen = choose(self._look, planned, self._site.head)
         fault = Fault(planned.number, kind.name, planned.at_s, time.time(), "nobody")
         self.outcome.faults.append(fault)
-        if chosen is None or not self._is_flowing():
+        if chosen is None or not is_flowing:
             fault.note = "skipped: no part to hit" if chosen is None else "the run was not learning"
             fault.missed = True
             if chosen is None:
