@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import quantile_test
 
 import robonav_ray as rn
-from proofs.bench.trackers import CONFIDENCE, MIN_TURNS
+from proofs.bench.turns import MIN_TURNS, median_interval, ratio_figures
 from robonav_ray.screen import say
 from robonav_ray.tracking.jsonl import read_metrics
 
@@ -85,12 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{len(found)} judgements with a pause on both sides, and {MIN_TURNS} make an interval: take more --seconds"
         )
         return 1
-    interval = quantile_test(found, q=1, p=0.5).confidence_interval(CONFIDENCE)
     report = {
         "judgements": len(found),
-        "updates_ratio_median": round(float(np.median(found)), 4),
-        "updates_ratio_median_interval": [round(float(bound), 4) for bound in (interval.low, interval.high)],
-        "updates_ratio_quartiles": [round(float(q), 4) for q in np.quantile(found, (0.25, 0.75))],
+        **ratio_figures("updates_ratio", found),
     }
     say(json.dumps(report, indent=1))
-    return int(interval.low < LEAST_RATIO)
+    return int(median_interval(found)[0] < LEAST_RATIO)

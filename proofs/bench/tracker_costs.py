@@ -22,11 +22,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import psutil
-from scipy.stats import quantile_test
 
-from proofs.bench.trackers import CONFIDENCE, MIN_TURNS, MOST_RATIO
+from proofs.bench.trackers import MOST_RATIO
+from proofs.bench.turns import MIN_TURNS, median_interval, ratio_figures, time_ratios
 from robonav_ray.screen import say
 
 MOST_BYTES = 250_000_000
@@ -122,33 +121,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     common = [f"tracking.interval_s={args.interval}", f"tracking.histogram_interval_s={args.histograms}"]
     every = [word for words in BACKENDS.values() for word in words]
     memory = dict[str, int]()
-    ratios = list[float]()
     with tempfile.TemporaryDirectory() as folder:
         with ExitStack() as exits:
             none = exits.enter_context(training(Path(folder) / "none", common))
             most = exits.enter_context(training(Path(folder) / "all", [*common, *every]))
-            for turn in range(args.turns + 2):
-                seconds = [0.0, 0.0]
-                for which in (0, 1) if turn % 2 else (1, 0):
-                    seconds[which] = (none, most)[which].advance((turn + 1) * args.steps)
-                if turn >= 2:
-                    ratios.append(seconds[1] / seconds[0])
+            ratios = time_ratios(none.advance, most.advance, args.turns, args.steps)
             memory |= {"none": none.memory_bytes, "all": most.memory_bytes}
         for name, words in BACKENDS.items():
             with training(Path(folder) / name, [*common, *words]) as alone:
                 for turn in range(args.memory_turns):
                     alone.advance((turn + 1) * args.steps)
                 memory[name] = alone.memory_bytes
-    interval = quantile_test(ratios, q=1, p=0.5).confidence_interval(CONFIDENCE)
     more = {name: round((size - memory["none"]) / 1e6, 1) for name, size in memory.items() if name != "none"}
     report = {
         "turns": len(ratios),
         "env_steps_a_turn": args.steps,
-        "time_ratio_median": round(float(np.median(ratios)), 4),
-        "time_ratio_median_interval": [round(float(bound), 4) for bound in (interval.low, interval.high)],
-        "time_ratio_quartiles": [round(float(q), 4) for q in np.quantile(ratios, (0.25, 0.75))],
+        **ratio_figures("time_ratio", ratios),
         "memory_none_mb": round(memory["none"] / 1e6, 1),
         "memory_more_mb": more,
     }
     say(json.dumps(report, indent=1))
-    return int(interval.high > MOST_RATIO or more["all"] * 1e6 > MOST_BYTES)
+    return int(median_interval(ratios)[1] > MOST_RATIO or more["all"] * 1e6 > MOST_BYTES)

@@ -18,9 +18,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
-from scipy.stats import quantile_test
-
+from proofs.bench.turns import MIN_TURNS, Advance, median_interval, ratio_figures, time_ratios
 from robonav_ray.config.load import load_run_config
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
@@ -38,7 +36,6 @@ CONFIG = ["rollout.num_worlds=64", "tracking.panel=off", "tracking.tensorboard=n
 
 MOST_RATIO = 1.02
 """What is promised of a training beside trackers that are slow or down."""
-CONFIDENCE, MIN_TURNS = 0.95, 10
 
 
 class SlowTracker:
@@ -82,6 +79,15 @@ def run(folder: Path, extra: list[Tracker], interval_s: float, overrides: Sequen
     return LiveRun(session, start, wiring_name="local", stop=StopRequest(), command=["bench_trackers"])
 
 
+def _timed(live: LiveRun) -> Advance:
+    def advance(env_steps: int) -> float:
+        began = time.perf_counter()
+        live.advance(env_steps)
+        return time.perf_counter() - began
+
+    return advance
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,26 +102,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as exits:
         runs = [exits.enter_context(run(Path(folder) / "none", [], args.interval)),
                 exits.enter_context(run(Path(folder) / "slow", [slow, down], args.interval))]  # fmt: skip
-        ratios: list[float] = []
-        for turn in range(args.turns + 2):
-            seconds = [0.0, 0.0]
-            for which in (0, 1) if turn % 2 else (1, 0):
-                began = time.perf_counter()
-                runs[which].advance((turn + 1) * args.steps)
-                seconds[which] = time.perf_counter() - began
-            if turn >= 2:
-                ratios.append(seconds[1] / seconds[0])
-        median = float(np.median(ratios))
-        interval = quantile_test(ratios, q=1, p=0.5).confidence_interval(CONFIDENCE)
+        ratios = time_ratios(_timed(runs[0]), _timed(runs[1]), args.turns, args.steps)
         points = len(read_metrics(runs[1].session.run.path / "metrics.jsonl"))
         report = {
             "delay_s": args.delay,
             "turns": len(ratios),
-            "time_ratio_median": round(median, 4),
-            "time_ratio_median_interval": [round(float(bound), 4) for bound in (interval.low, interval.high)],
-            "time_ratio_quartiles": [round(float(q), 4) for q in np.quantile(ratios, (0.25, 0.75))],
+            **ratio_figures("time_ratio", ratios),
             "points_logged": points,
             "points_taken_by_the_slow_backend": slow.num_points,
         }
     say(json.dumps(report, indent=1))
-    return int(interval.high > MOST_RATIO)
+    return int(median_interval(ratios)[1] > MOST_RATIO)
