@@ -39,7 +39,9 @@ def evaluate(
     stages: Annotated[
         str | None, typer.Option(help="Stages by name or number from 0: `full_challenge`, `0,3`; default: all.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the held-out worlds (default: evaluation.seed).")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the held-out worlds (default: evaluation.seed).")
+    ] = None,
     checkpoint: WhichCheckpoint = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results (default: a new one in the run).")] = None,
     min_success: Annotated[

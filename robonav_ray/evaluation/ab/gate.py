@@ -33,9 +33,11 @@ class Limits:
     def __post_init__(self) -> None:
         """UserError for what cannot be."""
         if self.latency_s is not None and not 1e-6 <= self.latency_s <= 60.0:
-            raise UserError(f"latency_s is {self.latency_s!r} and must be from 1e-06 to 60")
+            raise UserError(
+                f"--latency-ms {1e3 * self.latency_s:g}: must be from 0.001 to 60,000 (latency_s of a call)"
+            )
         if not 0.001 <= self.area_margin <= 1.0:
-            raise UserError(f"area_margin is {self.area_margin!r} and must be from 0.001 to 1")
+            raise UserError(f"--area-margin {self.area_margin}: must be from 0.001 to 1 (area_margin of a call)")
 
 
 @dataclass(frozen=True)

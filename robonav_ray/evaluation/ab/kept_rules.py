@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from robonav_ray.config.evaluation_suite import Suite
 from robonav_ray.errors import UserError
 from robonav_ray.evaluation.ab.gate import Limits
 from robonav_ray.evaluation.ab.paired_test import Rules
@@ -22,6 +23,8 @@ from robonav_ray.files.plain_files import read_json, replace
 
 FOLDER = "rules"
 _MAX_BYTES = 10_000
+_LATER = frozenset(("area_worlds", "area_sweeps"))
+"""What a test that was begun before these were kept does not hold: it goes on, and keeps them from then on."""
 
 
 class ChangedRulesError(UserError):
@@ -33,19 +36,37 @@ class KeptRules:
     """The rules of one test."""
 
     path: Path
-    rules: dict[str, float]
-    """By the names of the options, with ``_``."""
+    rules: dict[str, float | str]
+    """By the names of the options, with ``_``; ``area_sweeps`` is a hash of the sweeps of the robustness area."""
 
     @classmethod
-    def of(cls, folder: Path, entrants: Sequence[Entrant], batches: Batches, rules: Rules, limits: Limits) -> KeptRules:
-        """Return the rules of the test of these entrants in these worlds, however many, in ``folder``."""
+    def of(
+        cls,
+        folder: Path,
+        entrants: Sequence[Entrant],
+        batches: Batches,
+        area: Suite | None,
+        rules: Rules,
+        limits: Limits,
+    ) -> KeptRules:
+        """Return the rules of the test of these entrants in these worlds, however many, in ``folder``; ``area`` is the
+        suite of the robustness area.
+        """
         first = batches.suite.all_scenarios()[: batches.num_scenarios]
         told = [
             [one.fingerprint for one in entrants],
             [one.model_dump(mode="json", exclude={"num_episodes"}) for one in first],
         ]
         key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-        return cls(folder / FOLDER / f"{key}.json", {**asdict(rules), "area_margin": limits.area_margin})
+        swept = () if area is None else area.all_scenarios()
+        sweeps = json.dumps([one.model_dump(mode="json", exclude={"num_episodes"}) for one in swept], sort_keys=True)
+        kept = {
+            **asdict(rules),
+            "area_margin": limits.area_margin,
+            "area_worlds": max((one.num_episodes for one in swept), default=0),
+            "area_sweeps": hashlib.sha256(sweeps.encode()).hexdigest()[:16],
+        }
+        return cls(folder / FOLDER / f"{key}.json", kept)
 
     def check(self) -> None:
         """Return when the test is new, or began by the same rules.
@@ -59,10 +80,15 @@ class KeptRules:
         except FileNotFoundError:
             return
         anew = "begin another test in other worlds (--seed)"
-        if not isinstance(began, dict) or began.keys() != self.rules.keys():
+        if not isinstance(began, dict) or began.keys() | _LATER != self.rules.keys():
             raise ChangedRulesError(f"{self.path}: does not hold the rules of a test (damaged); {anew}")
-        if other := {key: began[key] for key, value in self.rules.items() if began[key] != value}:
-            options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in other.items())
+        if other := {key: began[key] for key, value in self.rules.items() if began.get(key, value) != value}:
+            options = " ".join(
+                "the --suite whose sweeps it began with"
+                if key == "area_sweeps"
+                else f"--{key.replace('_', '-')} {said}"
+                for key, said in other.items()
+            )
             raise ChangedRulesError(
                 f"{self.path}: the test began by other rules, and one that changes them after a look guarantees "
                 f"nothing: go on with {options}, or {anew}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ import numpy as np
 from robonav_ray.evaluation.ab.gate import Gate, Limits
 from robonav_ray.evaluation.ab.paired_test import Decision, PairedTest, Rules, Standing
 from robonav_ray.evaluation.exam_table import EntrantFacts
+from robonav_ray.files.plain_files import PlainFileError, read_json
 from robonav_ray.report.written import strict
 
 AB_JSON, AB_HTML = "ab.json", "ab.html"
 FORMAT_VERSION = 1
+_MAX_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -110,3 +112,21 @@ class AbRecord:
 def written_in(folder: Path) -> tuple[Path, Path]:
     """Return where the files of a test lie."""
     return folder / AB_HTML, folder / AB_JSON
+
+
+def found_before(record: AbRecord, folder: Path) -> AbRecord:
+    """Return ``record``, told as when ``folder`` was given the same finding before.
+
+    A test that is over and called again finds nothing new: its evidence stays the same file, whose hash the journal
+    knows.
+    """
+    try:
+        before = read_json(written_in(folder)[1], _MAX_BYTES)
+    except (FileNotFoundError, PlainFileError):  # what is no record of ours is written anew
+        return record
+    told = before.get("provenance") if isinstance(before, dict) else None
+    if not isinstance(told, dict):
+        return record
+    again = replace(record, provenance=told)
+    same_worlds = all(told.get(key) == strict(record.provenance[key]) for key in ("seed", "scenarios"))
+    return again if same_worlds and again.to_dict() == before else record

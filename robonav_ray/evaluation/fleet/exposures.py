@@ -17,6 +17,10 @@ EXPOSURES, OUTCOMES, ROLLED_BACK = "exposures.jsonl", "outcomes.jsonl", "rolled_
 MAX_LINE_BYTES = 4096
 
 
+class OtherSplitError(FleetError):
+    """A line is of another test's log."""
+
+
 @dataclass(frozen=True)
 class Exposure:
     """An episode that was given an arm."""
@@ -59,13 +63,16 @@ class ExposureLog:
 
 
 def vetted_exposure(line: bytes, split: FleetSplit) -> Exposure:
-    """Return what a line of the log says; FleetError for one that is no line of this split's log, or tells another
-    arm than the hash does.
+    """Return what a line of the log says.
+
+    Raises:
+        OtherSplitError: For a line of another split's log.
+        FleetError: For one that is no line of a log, or tells another arm than the hash does.
     """
     told = mapping_of(line)
     robot, episode = check_word(told.get("robot"), "robot"), check_episode(told.get("episode"))
     if told.get("split") != split.key:
-        raise FleetError("is of another split")
+        raise OtherSplitError("is of another split")
     arm = split.arm_of(robot, episode)
     if told.get("arm") != arm:
         raise FleetError(f"names an arm, and the hash gives {arm}")

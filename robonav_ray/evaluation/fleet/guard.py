@@ -47,9 +47,9 @@ class Rail:
 
     def __post_init__(self) -> None:
         """UserError for what cannot be."""
-        for name, low, high in (("collisions", 0.001, 0.5), ("alpha", 1e-6, 0.25)):
+        for option, name, low, high in (("rail", "collisions", 0.001, 0.5), ("alpha", "alpha", 1e-6, 0.25)):
             if not low <= vars(self)[name] <= high:
-                raise UserError(f"{name} of the rail is {vars(self)[name]!r} and must be from {low:g} to {high:g}")
+                raise UserError(f"--{option} {vars(self)[name]}: must be from {low:g} to {high:g} ({name} of a Rail)")
 
 
 class SplitCheck:

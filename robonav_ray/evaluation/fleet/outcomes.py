@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal, NamedTuple
 
-from robonav_ray.evaluation.fleet.exposures import Exposure, mapping_of, vetted_exposure
+from robonav_ray.evaluation.fleet.exposures import Exposure, OtherSplitError, mapping_of, vetted_exposure
 from robonav_ray.evaluation.fleet.split import Arm, FleetError, FleetSplit, check_episode, check_time_s, check_word
 from robonav_ray.records import Outcome
 
@@ -70,8 +70,10 @@ class FleetBook:
             return "too long"
         try:
             told = vetted_exposure(line, self._split)
-        except FleetError as error:
-            return "other split" if "another split" in str(error) else "malformed"
+        except OtherSplitError:
+            return "other split"
+        except FleetError:
+            return "malformed"
         key = told.robot, told.episode
         if key in self._exposures:
             return "repeated"

@@ -3,6 +3,7 @@
 ::
 
     DIR/split.json         who drives what; never changes
+    DIR/rail.json          what ends a challenger, and how surely; never changes after the first look
     DIR/exposures.jsonl    written by what assigns, one line before an episode
     DIR/outcomes.jsonl     written by the robots, one line after it
     DIR/rolled_back.json   makes the champion drive everything, from the moment when it is there
@@ -14,10 +15,12 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from robonav_ray.evaluation.fleet.exposures import EXPOSURES, OUTCOMES, ROLLED_BACK, whole_lines
 from robonav_ray.evaluation.fleet.guard import FleetGuard, FleetStanding, Rail
+from robonav_ray.evaluation.fleet.kept_rail import keep_rail, rail_of
 from robonav_ray.evaluation.fleet.split import FleetError, FleetSplit
 from robonav_ray.files.plain_files import check_folder, read_bytes, replace
 from robonav_ray.registry.names import CHALLENGER, CHAMPION, version_number
@@ -38,15 +41,15 @@ class FleetWatch:
         Args:
             folder: Of the test.
             registry: Whose aliases a rollback moves, and whose journal tells of it; None for a model that is in none.
-            rail: What ends a challenger.
+            rail: What ends a challenger; None takes the one that the test began with, else the default.
             outcomes: File of the robots' lines; None takes the one in ``folder``.
 
         Raises:
-            FleetError: When there is no split, or it is damaged.
+            FleetError: When there is no split, it is damaged, or the test began with another rail.
         """
         check_folder(folder)
         self.split = FleetSplit.load(folder)
-        self.guard = FleetGuard(self.split, Rail() if rail is None else rail)
+        self.guard = FleetGuard(self.split, rail_of(folder, **({} if rail is None else asdict(rail))))
         self._folder, self._registry = folder, registry
         self._files = folder / EXPOSURES, folder / OUTCOMES if outcomes is None else outcomes
         self._read = [0, 0]
@@ -61,8 +64,10 @@ class FleetWatch:
 
         Raises:
             PlainFileError: When something else stands in the place of a file.
-            UserError: When the registry cannot be moved; robots drive the champion already.
+            UserError: When the registry cannot be moved (robots drive the champion already), or the test began with
+                another rail.
         """
+        keep_rail(self._folder, self.guard.rail)
         outcomes = self._files[1]
         until = outcomes.lstat().st_size if os.path.lexists(outcomes) else 0  # their exposures are all there by now
         self.guard.take_exposures(self._new_lines(0))

@@ -35,7 +35,7 @@ from robonav_ray.evaluation.ab.gate import (
 from robonav_ray.evaluation.ab.kept_rules import KeptRules
 from robonav_ray.evaluation.ab.page import write_record
 from robonav_ray.evaluation.ab.paired_test import Decision, PairedTest, Rules, Standing
-from robonav_ray.evaluation.ab.record import AbRecord
+from robonav_ray.evaluation.ab.record import AbRecord, found_before
 from robonav_ray.evaluation.ab.worlds import Batches, sweeps_of
 from robonav_ray.evaluation.comparing.robustness import Swept, area_difference
 from robonav_ray.evaluation.episodes import EpisodeTable
@@ -110,7 +110,7 @@ def play_ab(order: AbOrder, out: Path, playing: Playing, command: Sequence[str])
     plan, kept = exam.plan(playing.foreign), KeptCells(out)
     _refuse_unfit(plan)
     with kept.locked():
-        rules = KeptRules.of(out, plan.entrants, order.batches, order.rules, order.limits)
+        rules = KeptRules.of(out, plan.entrants, order.batches, order.area, order.rules, order.limits)
         rules.check()
         batches = _Batches(order, plan, kept, rules, playing.screen)
         batches.take_finished()
@@ -121,6 +121,7 @@ def play_ab(order: AbOrder, out: Path, playing: Playing, command: Sequence[str])
         record = AbRecord.of(
             facts, order.batches.num_worlds, batches.test, order.limits, gate, **_origin(order, command)
         )
+        record = found_before(record, out)
         return record, write_record(record, out)
 
 
@@ -225,10 +226,10 @@ def _area_row(order: AbOrder, kept: KeptCells, playing: Playing, *, is_open: boo
             most = sum(plan.seats[cell].num_episodes for cell in cells)
             watch = ExamWatch(plan, cells, bars.begin("robustness area", most), bars.tell_compiling)
             play_cells(plan, cells, kept, watch, exam, stop, playing.foreign, playing.where)
-    return _area_of(order.area, order.limits, plan, kept)
+    return _area_of(order.area, order, plan, kept)
 
 
-def _area_of(suite: Suite, limits: Limits, plan: ExamPlan, kept: KeptCells) -> Row:
+def _area_of(suite: Suite, order: AbOrder, plan: ExamPlan, kept: KeptCells) -> Row:
     scenarios = suite.all_scenarios()
     numbers = {scenario.name: s for s, scenario in enumerate(scenarios)}
     sweeps = list[Swept]()
@@ -241,10 +242,11 @@ def _area_of(suite: Suite, limits: Limits, plan: ExamPlan, kept: KeptCells) -> R
             for of_one, episodes in zip(values, pair, strict=True):
                 of_one.append((episodes.outcome[:num_worlds] == Outcome.SUCCESS).astype(np.float64))
         sweeps.append(Swept([float(point.level or 0.0) for point in points_of], *values))
-    first, second, difference = area_difference(sweeps, 0.9)
+    # its lower bound alone decides: each side is missed with alpha, and the area is looked at once
+    first, second, difference = area_difference(sweeps, 1.0 - 2.0 * order.rules.alpha)
     if np.isnan(second):
         return not_asked(AREA, "the champion reaches no goal without a disturbance")
-    return area_row((first, second), difference, len(sweeps), num_worlds, limits.area_margin)
+    return area_row((first, second), difference, len(sweeps), num_worlds, order.limits.area_margin)
 
 
 def _pair(challenger: EpisodeTable, champion: EpisodeTable) -> tuple[np.ndarray, np.ndarray]:

@@ -101,9 +101,16 @@ def watch(
         Path | None, typer.Option(help="The robots' lines of JSON (default: FOLDER/outcomes.jsonl).")
     ] = None,
     rail: Annotated[
-        float, typer.Option(help="It is within the rail when it surely collides less than this share more.")
-    ] = 0.05,
-    alpha: Annotated[float, typer.Option(help="How probably a bound is ever wrong, over all looks.")] = 0.05,
+        float | None,
+        typer.Option(
+            help="It is within the rail when it surely collides less than this share more (default: that of the first "
+            "watch, 0.05); the first watch settles it."
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="How probably a bound is ever wrong, over all looks (default: that of the first, 0.05)."),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on as lines come, until Ctrl-C or a rollback.")] = False,
     registry: Place = None,
     json: Json = False,
@@ -111,11 +118,12 @@ def watch(
     """Watch collisions and the split, and roll the challenger back when it has to go: the champion drives everything,
     and the registry's aliases leave the challenger.
     """
-    from robonav_ray.evaluation.fleet.guard import Rail, Status
+    from robonav_ray.evaluation.fleet.guard import Status
+    from robonav_ray.evaluation.fleet.kept_rail import rail_of
     from robonav_ray.evaluation.fleet.watch import FleetWatch
     from robonav_ray.fronts.models.registry_call import registry as registry_at
 
-    watched = FleetWatch(folder, registry_at(registry), Rail(rail, alpha), outcomes)
+    watched = FleetWatch(folder, registry_at(registry), rail_of(folder, collisions=rail, alpha=alpha), outcomes)
     standing = _followed(watched) if follow else watched.poll()
     if json:
         print_json({**standing.to_dict(), "rolled_back": watched.is_rolled_back})

@@ -100,6 +100,11 @@ def test_the_difference_of_areas_is_that_of_the_areas_and_its_interval_covers():
         area_difference([Swept([0.0, 1.0], [np.ones(3), np.ones(4)], [np.ones(3), np.ones(3)])])
 
 
+def test_a_limit_is_named_as_it_is_typed():
+    with pytest.raises(UserError, match=r"^--latency-ms 0: must be from 0.001 to 60,000"):
+        Limits(latency_s=0.0)
+
+
 @pytest.mark.parametrize("wrong", [{"latency_s": 0.0}, {"latency_s": math.nan}, {"area_margin": 2.0}])
 def test_limits_that_cannot_be_are_refused(wrong: dict[str, float]):
     with pytest.raises(UserError, match=next(iter(wrong))):

@@ -185,6 +185,7 @@ def test_every_line_is_vetted_counted_and_taken_once():
         assert book.take_exposure(exposure(robot, 0)) == "taken"
     assert book.take_exposure(exposure("a", 0)) == "repeated"
     assert book.take_exposure(exposure("x", 0, split="0" * 16)) == "other split"
+    assert book.take_exposure(exposure("another split", 0, arm="another split")) == "malformed"
     wrong_arm = "champion" if SPLIT.arm_of("x", 0) == "challenger" else "challenger"
     assert book.take_exposure(exposure("x", 0, arm=wrong_arm)) == "malformed"
     assert book.take_exposure(None) == "too long"

@@ -33,6 +33,11 @@ scenarios:
 sweeps:
   - {factors: [slip, range_noise], key: level.randomization.*, levels: [0, 2]}
 """
+EASIER = """name: easier
+num_episodes: 50
+sweeps:
+  - {factors: [actuator_gain], key: level.randomization.*, levels: [0, 1]}
+"""
 GOOD = {"old": (0.75, 0.20), "new": (0.90, 0.06)}
 EQUAL = {"old": (0.80, 0.15), "new": (0.80, 0.15)}
 ON_TINY = ("--suite", "tiny.yaml", "--area-worlds", "50", "--worlds", "1000", "--local")
@@ -115,10 +120,13 @@ def test_a_test_that_was_looked_at_keeps_its_rules(robonav, monkeypatch: pytest.
     assert code == 1, "nothing was looked at by the first rules"
     (kept,) = (tmp_path / "ab/rules").iterdir()
     num_played = len(played)
+    (tmp_path / "easier.yaml").write_text(EASIER)
     for words, meant in (
         (("--collision-margin", "0.05"), "--collision-margin 0.02"),
         (("--alpha", "0.2", "--least-gain", "0.02"), "--alpha 0.05 --least-gain 0.01"),
         (("--area-margin", "0.3"), "--area-margin 0.1"),
+        (("--area-worlds", "60"), "--area-worlds 50"),
+        (("--suite", "easier.yaml"), "the --suite whose sweeps it began with"),
     ):
         code, _, err = robonav(*WORDS, "--out", "ab", *words)
         assert code == 2
@@ -129,10 +137,25 @@ def test_a_test_that_was_looked_at_keeps_its_rules(robonav, monkeypatch: pytest.
     assert len(played) == num_played + 2
     robonav(*WORDS, "--worlds", "250", "--out", "ab", "--alpha", "0.2", "--seed", "7")
     assert len(list(kept.parent.iterdir())) == 2
+    began = json.loads(kept.read_text())
+    older = {key: value for key, value in began.items() if key not in ("area_worlds", "area_sweeps")}
+    kept.write_text(json.dumps(older))
+    code, _, err = robonav(*WORDS, "--worlds", "500", "--out", "ab", "--area-worlds", "60")
+    assert (code, "by other rules" in err) == (1, False), "it was begun before these were kept"
+    assert json.loads(kept.read_text())["area_worlds"] == 60
     kept.write_text("{}")
     code, _, err = robonav(*WORDS, "--out", "ab")
     assert code == 2
     assert "does not hold the rules of a test" in err
+
+
+def test_a_password_on_the_command_line_is_written_nowhere(robonav, monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(here, "play", made_up_play(EQUAL))
+    said = robonav(*WORDS, "--worlds", "250", "--out", "ab", "--address", "ray://me:canary@host:1")
+    assert said.returncode == 1
+    written = [path.read_bytes() for path in (tmp_path / "ab").rglob("*") if path.is_file()]
+    assert any(b"ray://...@host:1" in data for data in written)
+    assert not any(b"canary" in data for data in (*written, said.stdout.encode(), said.stderr.encode()))
 
 
 def test_a_slow_one_is_refused_by_the_row_of_latency(robonav, monkeypatch: pytest.MonkeyPatch):
@@ -213,6 +236,11 @@ def test_one_that_fails_is_not_promoted_and_the_journal_says_so(robonav, models:
     assert "not promoted: success: " in err
     assert models.aliases("robot_nav")["champion"].version == 1
     noted = models.journal("robot_nav")[-1]
+    assert robonav(*CONTEST, "--worlds", "250")[0] == 1
+    assert models.journal("robot_nav")[-1] == noted, "the same finding stands there once"
+    robonav(*CONTEST, "--worlds", "500")
+    again = models.journal("robot_nav")[-1]
+    assert (again.number, again.facts["num_worlds"]) == (noted.number + 1, 500)
     assert (noted.kind, noted.facts["passed"], noted.facts["failed"][0]) == ("ab_test", False, "success")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import robonav_ray
+from robonav_ray.evaluation.fleet.guard import Rail
 from robonav_ray.evaluation.fleet.watch import FleetWatch
 from robonav_ray.registry.registry import Registry
 from tests.conftest import Robonav
@@ -120,6 +121,28 @@ def test_a_rollback_that_was_broken_off_is_finished(models: Registry, tmp_path: 
     assert {one.version for one in models.aliases("robot_nav").values()} == {1}
 
 
+def test_a_watch_goes_on_with_the_rail_of_the_first(robonav, models: Registry, tmp_path: Path):
+    folder = tmp_path / "may"
+    robonav_ray.FleetSplit("robot_nav", "1", "2", salt="may").save(folder)
+    assert robonav("watch", "may", "--alpha", "0.01")[0] == 0
+    kept = (folder / "rail.json").read_text()
+    for words, meant in ((("--alpha", "0.2"), "--alpha 0.01"), (("--alpha", "0.01", "--rail", "0.3"), "--rail 0.05")):
+        code, _, err = robonav("watch", "may", *words)
+        assert code == 2
+        assert "may/rail.json: the test began with another rail" in err
+        assert f"go on with {meant}, or begin another test" in " ".join(err.split())
+    with pytest.raises(robonav_ray.UserError, match="another rail"):
+        FleetWatch(folder, models, Rail())
+    assert robonav("watch", "may", "--rail", "0.05")[0] == 0
+    assert FleetWatch(folder, models).guard.rail == Rail(0.05, 0.01)
+    assert (folder / "rail.json").read_text() == kept
+    for wrong in ("{}", "[]", '{"collisions": true, "alpha": 0.05}', '{"collisions": 0.05, "alpha": 7}', "{"):
+        (folder / "rail.json").write_text(wrong)
+        code, _, err = robonav("watch", "may")
+        assert code == 2, wrong
+        assert "rail.json" in err
+
+
 def test_what_is_typed_wrong_is_named(robonav, tmp_path: Path):
     robonav_ray.FleetSplit("robot_nav", "1", "2", salt="may").save(tmp_path / "may")
     for words, said in (
@@ -130,7 +153,8 @@ def test_what_is_typed_wrong_is_named(robonav, tmp_path: Path):
         (("watch", "x"), "robonav fleet begin"),
         (("assign", "may", "a\nb", "0"), "robot is"),
         (("assign", "may", "a", "9" * 30), "episode is"),
-        (("watch", "may", "--rail", "0"), "rail"),
+        (("watch", "may", "--rail", "0"), "--rail 0.0: must be from 0.001"),
+        (("watch", "may", "--alpha", "nan"), "--alpha nan: must be from"),
         (("begin", "robot_nav", "--out", "may"), "never changes"),
     ):
         code, _, err = robonav(*words)
