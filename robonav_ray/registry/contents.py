@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from robonav_ray.runs.stored_models import (
 )
 from robonav_ray.runs.vetting import parse_json
 
+logger = logging.getLogger(__name__)
 MAX_NOTE_BYTES = 4_000_000
 _CARRIED = ("run", "run_path", "checkpoint", "which", "seed", "env_id", "git_revision", "project", "versions")
 """What a version that is added under another name keeps of where it is from."""
@@ -137,13 +139,24 @@ def _reports(found: LocatedRun) -> Iterator[dict[str, Any]]:
 
 
 def _read(found: LocatedRun, name: str) -> dict[str, Any]:
-    """Return a small JSON file of a run; empty where there is none that can be read."""
+    """Return a small JSON file of a run; empty where there is none, and for one that cannot be read, which is said."""
     location = found.uri or str(found.run.path)
     try:
         document = parse_json(read_bytes(inside(location, name), MAX_NOTE_BYTES), name)
-    except (FileNotFoundError, ValueError):  # a PlainFileError too
+    except FileNotFoundError:
         return {}
-    return document if isinstance(document, dict) else {}
+    except ValueError as error:  # a PlainFileError too
+        _say_unread(found, name, str(error))
+        return {}
+    if not isinstance(document, dict):
+        _say_unread(found, name, f"{name}: holds no JSON object")
+        return {}
+    return document
+
+
+def _say_unread(found: LocatedRun, name: str, why: str) -> None:
+    what = "its revisions, packages and project" if name == "run.json" else "how it was judged there"
+    logger.warning("%s: %s; the version is added without %s", found.run.path.name, why, what)
 
 
 def _json(document: Any) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from robonav_ray.errors import UserError
-from robonav_ray.registry.journal import Alias, JournalEntry
+from robonav_ray.registry.journal import ADDED, Alias, JournalEntry
 from robonav_ray.registry.models import Models
 from robonav_ray.registry.versions import Version
 from robonav_ray.runs.located import located
@@ -42,6 +42,7 @@ def verify(models: Models, name: str) -> Verified:
     if found.does(lambda: entries.extend(models.journal(name))):
         found.entries = len(entries)
         _check_moves(found, entries)
+        _check_versions(found, entries)
     added = set(entries[-1].versions) if entries else set[int]()
     there = models.version_numbers(name)
     for number in sorted(added.difference(there)):
@@ -82,3 +83,17 @@ def _check_moves(found: Verified, entries: list[JournalEntry]) -> None:
         if expected != entry.aliases:
             found.problems.append(f"{found.name}: entry {entry.number} of the journal moves more than it tells")
         before = dict(entry.aliases)
+
+
+def _check_versions(found: Verified, entries: list[JournalEntry]) -> None:
+    """Hold the versions that stand in each entry against those of the one before it: one is added by an entry that
+    tells it, and none is ever taken away.
+    """
+    before = tuple[int, ...]()
+    for entry in entries:
+        told = () if entry.kind != ADDED or entry.to_version is None else (entry.to_version,)
+        if entry.versions != (*before, *told):
+            gone = ", ".join(str(number) for number in before if number not in entry.versions)
+            what = f"lacks version {gone}, which was added before" if gone else "holds other versions than it tells"
+            found.problems.append(f"{found.name}: entry {entry.number} of the journal {what}")
+        before = entry.versions

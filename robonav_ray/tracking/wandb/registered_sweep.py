@@ -35,7 +35,8 @@ def register_sweep(section: WandbTracking, document: Mapping[str, Any], search: 
     proposes no trials itself.
 
     Returns:
-        The id; None offline, and where the server cannot be asked, which is said.
+        The id; None offline, and where the server cannot be asked or the id cannot be kept, which is said: the search
+        goes on without.
     """
     known = {"program": "robonav", **document}
     if "metric" in document:
@@ -53,15 +54,18 @@ def register_sweep(section: WandbTracking, document: Mapping[str, Any], search: 
             return None
         answer = ask(access.url, _UPSERT, variables)
         sweep = str(answer["upsertSweep"]["sweep"]["name"])
-    except (TrackerError, UserError, KeyError, TypeError) as error:
+        _keep(search, sweep)
+    except (TrackerError, UserError, KeyError, TypeError, OSError) as error:
         logger.warning(
             "the sweep is not registered at W&B (%s); its trials are runs of the group %s", error, search.name
         )
         return None
+    return sweep
 
+
+def _keep(search: Path, sweep: str) -> None:
     def keep(entries: dict[str, Delivered]) -> None:
         one = entries.get("wandb", Delivered())
         entries["wandb"] = replace(one, ids={**one.ids, "sweep": sweep})
 
     TrackersFile(search).update(keep)
-    return sweep

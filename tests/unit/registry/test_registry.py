@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from robonav_ray.files.manifest import MANIFEST, FileEntry, manifest_bytes
 from robonav_ray.fronts.models.registry_call import registry as open_registry
 from robonav_ray.registry.by_name import default_place, located
 from robonav_ray.registry.difference import difference
-from robonav_ray.registry.journal import ADDED, MAX_REASON, MOVED, ROLLED_BACK, Alias, JournalEntry
+from robonav_ray.registry.journal import ADDED, MAX_REASON, MOVED, ROLLED_BACK, Alias, Journal, JournalEntry
 from robonav_ray.registry.names import RegistryError, model_named
 from robonav_ray.registry.registry import MovedMeanwhileError, Registry, _stood_at
 from robonav_ray.registry.verifying import verify
@@ -315,6 +316,29 @@ def test_a_journal_that_was_changed_afterwards_is_found(registry: Registry) -> N
         registry.journal("robot_nav")
     second.unlink()
     assert any("is missing, and entry 3 is there" in problem for problem in verify(registry, "robot_nav").problems)
+
+
+def test_a_journal_that_forgets_a_version_is_found(registry: Registry) -> None:
+    with registry._held("robot_nav") as (hold, newest):
+        Journal(f"{registry.location}/robot_nav").add(
+            replace(
+                newest, number=newest.number + 1, kind="note", alias=None, from_version=None, to_version=None,
+                versions=(1,), aliases={}, previous_sha256=newest.sha256,
+            ),
+            hold,
+        )  # fmt: skip
+    told = f"robot_nav: entry {newest.number + 1} of the journal lacks version 2, which was added before"
+    assert told in verify(registry, "robot_nav").problems
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"a": ' + "[" * 200 + "]" * 200 + "}"])
+def test_a_version_without_revisions_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str) -> None:
+    run = make_run(tmp_path / "first", steps=(100,))
+    (run.path / "run.json").write_text(damage)
+    version = Registry(tmp_path / "models").add(run.path, "robot_nav")
+    assert version.provenance["git_revision"] is None
+    assert "first: run.json" in caplog.text
+    assert "without its revisions, packages and project" in caplog.text
 
 
 def test_a_bucket_holds_a_registry_too(

@@ -10,6 +10,7 @@ from robonav_ray.config.tracking import WandbTracking
 from robonav_ray.errors import UserError
 from robonav_ray.tracking.deliveries import TrackersFile
 from robonav_ray.tracking.wandb import access as wandb_access
+from robonav_ray.tracking.wandb import registered_sweep
 from robonav_ray.tracking.wandb.access import check_wandb
 from robonav_ray.tracking.wandb.registered_sweep import register_sweep
 from tests.unit.tracking.wandb_server import KEY, fake_wandb
@@ -132,5 +133,12 @@ def test_a_sweep_is_registered_online_and_its_id_kept_with_the_search(monkeypatc
     assert "name: trial/objective" in told["config"]
     assert TrackersFile(tmp_path).read()["wandb"].ids == {"sweep": "sweep123"}
     assert register_sweep(WandbTracking(), document, tmp_path, "trial/objective") is None
+    for error in (OSError(28, "No space left on device"), ConnectionResetError("gone")):
+        monkeypatch.setattr(registered_sweep, "ask", lambda *_, error=error: (_ for _ in ()).throw(error))
+        assert register_sweep(WandbTracking(), document, tmp_path, "trial/objective") is None, "the search goes on"
+    with monkeypatch.context() as patched:  # the server has it, and its id finds no room
+        patched.setattr(registered_sweep, "ask", lambda *_: {"upsertSweep": {"sweep": {"name": "another"}}})
+        (tmp_path / "trackers.json").write_text("{")
+        assert register_sweep(WandbTracking(), document, tmp_path, "trial/objective") is None
     assert "the sweep is not registered" in caplog.text
     assert KEY not in caplog.text
