@@ -8,11 +8,12 @@ from typing import Any, ClassVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from robonav_ray.config.duration import seconds_of
-from robonav_ray.config.kinds import check_kind
+from robonav_ray.config.kinds import check_kind, check_size
 
 
 class Section(BaseModel):
-    """A frozen config section: unknown keys, numbers that are not finite and values of another kind are refused.
+    """A frozen config section: unknown keys, numbers that are not finite or beyond any count, and values of another
+    kind are refused.
 
     A key in seconds (``*_s``) takes ``10m``, ``1.5h`` and ``90s`` as well.
 
@@ -45,4 +46,5 @@ class Section(BaseModel):
             value = seconds_of(value)
         field = cls.model_fields[name]
         check_kind(field.annotation, value, tuple(field.metadata))
+        check_size(value)
         return value

@@ -15,6 +15,8 @@ from pydantic import BaseModel, BeforeValidator, PlainValidator, WrapValidator
 _NUMBERS = frozenset({int, float})
 _GIVEN = {bool: "a truth value", int: "a number", float: "a number", str: "a text"}
 _WANTED = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
+MAX_WHOLE = 2**63 - 1
+"""The largest whole number of a config, either way: beyond it int64 overflows."""
 _READ_OTHERWISE = (BeforeValidator, PlainValidator, WrapValidator)
 
 
@@ -46,6 +48,17 @@ def check_kind(annotation: Any, value: Any, metadata: tuple[Any, ...] = ()) -> N
                 word for one, word in _WANTED.items() if one in scalars and not (one is int and float in scalars)
             )
             raise ValueError(f"{_GIVEN[kind]} ({shown}) stands where {wanted} belongs")
+
+
+def check_size(value: Any) -> None:
+    """Raise ValueError when ``value``, or an item of it, is a whole number beyond MAX_WHOLE, which no counter, array or
+    database holds.
+    """
+    if isinstance(value, list | tuple):
+        for item in value:  # pyright: ignore[reportUnknownVariableType]
+            check_size(item)
+    elif isinstance(value, int) and abs(value) > MAX_WHOLE:
+        raise ValueError(f"a whole number of {value.bit_length()} bits is too large: {MAX_WHOLE} is the most")
 
 
 def _check_item(kinds: tuple[Any, ...], item: Any) -> None:

@@ -10,6 +10,9 @@ from robonav_ray.config.base import Section
 from robonav_ray.config.words import FolderPath
 
 S = TypeVar("S", bound=Section)
+MAX_INTEGER, MAX_NUMBER = 2**53, 1e300
+"""Of the bounds of what is searched: whole numbers that a float holds exactly; numbers whose difference overflows no
+float."""
 Scalar = bool | int | float | str | None
 
 
@@ -56,6 +59,9 @@ class DimensionConfig(Section):
                 raise ValueError("choice: name at least one value")
             return self
         low, high = getattr(self, kind)
+        most = MAX_INTEGER if "integer" in kind else MAX_NUMBER
+        if not max(abs(low), abs(high)) <= most:
+            raise ValueError(f"{kind}: both bounds must be from {-most:g} to {most:g}: searchers reckon with floats")
         if not low < high:
             raise ValueError(f"{kind}: the first bound ({low}) must be below the second ({high})")
         if kind.startswith("log") and low <= 0:

@@ -47,6 +47,36 @@ def test_a_value_of_another_kind_is_refused(key: str, text: str, said: str, tmp_
         load_run_config(path)
 
 
+LARGE = "1" + 400 * "0"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [f"replay.capacity={LARGE}", f"curriculum.window=-{LARGE}", f"algo.hidden_dims=[{LARGE}]",
+     f"evaluation.seed={2**63}", f"evaluation.levels=[{LARGE}]"],
+)  # fmt: skip
+def test_a_whole_number_beyond_any_count_is_refused_by_key(override: str) -> None:
+    with pytest.raises(ConfigError, match="is too large: 9223372036854775807 is the most") as caught:
+        load_run_config(None, [override])
+    assert override.partition("=")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        (f"integer: [1, {LARGE}]", "is too large"),
+        (f"log_integer: [1, {2**54}]", "log_integer: both bounds must be"),
+        (f"integer: [-{2**60}, 3]", "integer: both bounds must be"),
+        ("uniform: [-1.7e+308, 1.7e+308]", "uniform: both bounds must be"),
+        (f"choice: [1, [{LARGE}, 2]]", "is too large"),
+    ],
+)
+def test_bounds_of_a_search_that_no_searcher_can_hold_are_refused_by_key(bounds: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_tuning_config(None, [f"space={{learner.batch_size: {{{bounds}}}}}"])
+    assert "space.learner.batch_size" in str(caught.value)
+
+
 def test_numbers_may_be_written_as_people_do() -> None:
     config = load_run_config(
         None, ["budget.max_env_steps=1e6", "seed=1_000", "algo.gamma=9e-1", "learner.batch_size=0x40"]
