@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.files.plain_files import PlainFileError, read_json, read_lines, replacing_path
+from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT64
 from robonav_ray.report.style import BANDS, BLUE, FAINT, GREEN, INK, ORANGE, RED, VIOLET, bare_axes, save_figure
 from robonav_ray.runs.checkpoint import CheckpointError
 from robonav_ray.runs.checkpoint_index import Judgement, read_index
@@ -18,6 +19,7 @@ from robonav_ray.text import picture_text
 
 CURVES_FILE = "curves.png"
 _METRICS_FILE, _PROGRESS_FILE = "metrics.jsonl", "curriculum_progress.json"
+_MAX_STAGES = 10_000
 
 _GATE_LINES = (("curriculum/success_frac", "success", GREEN), ("curriculum/collision_frac", "collisions", RED))
 _RETURN_LINES = (("curriculum/return_mean", "", BLUE),)
@@ -52,7 +54,9 @@ class Curves:
 
 
 def load_curves(run: Path) -> Curves:
-    """Read ``metrics.jsonl`` (lines that a crash tore are left out) and, if it is there, the stages' names.
+    """Read ``metrics.jsonl`` and, if it is there, the stages' names.
+
+    Left out are lines that a crash tore, values that no line of ours holds, and steps that go back.
 
     Raises:
         ValueError: when the run has logged nothing.
@@ -62,8 +66,11 @@ def load_curves(run: Path) -> Curves:
     for text in read_lines(path) if path.exists() else ():
         line = _parsed(text)
         for name, value in line.items():
-            if name not in ("step", "time") and isinstance(value, int | float):
-                points.setdefault(name, []).append((line["step"], value))
+            if name in ("step", "time") or not _is_drawn(name, value):
+                continue
+            rows = points.setdefault(name, [])
+            if not rows or line["step"] > rows[-1][0]:
+                rows.append((line["step"], value))
     if not points:
         raise ValueError(f"{path} holds no metrics, so there is nothing to draw")
     series = {
@@ -75,9 +82,16 @@ def load_curves(run: Path) -> Curves:
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
         line = json.loads(text.decode(errors="replace"))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON, or an integer of more digits than Python reads
         return {}
-    return line if isinstance(line, dict) and isinstance(line.get("step"), int | float) else {}
+    step = line.get("step") if isinstance(line, dict) else None
+    return line if type(step) in (int, float) and 0 <= step <= MAX_COUNT else {}
+
+
+def _is_drawn(name: str, value: Any) -> bool:
+    """Whether a value is a number that a picture can hold; a stage is one of few."""
+    low, high = (0.0, _MAX_STAGES) if name == "curriculum/stage" else (-MAX_FLOAT64, MAX_FLOAT64)
+    return type(value) in (int, float) and low <= value <= high
 
 
 def _stage_names(path: Path) -> tuple[str, ...]:

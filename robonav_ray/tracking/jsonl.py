@@ -157,16 +157,27 @@ def append_items(directory: Path, items: Sequence[Item], step: int) -> None:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics file in order, as far as they hold metrics; a torn one is left out."""
+    """Return the lines of a metrics file in order, as far as they hold metrics: step, time and numbers, None for one
+    that was not finite.
+
+    A torn line is left out, and so is a value that is no number: others may have written it.
+    """
     lines = (line for line in map(_parsed, read_lines(path)) if line is not None)
     return [scalars for line in lines if (scalars := scalars_of(line)) is not None]
 
 
 def scalars_of(line: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a line of the spool without its items; None when it holds nothing else."""
-    if ITEMS not in line:
-        return line
-    return {key: value for key, value in line.items() if key != ITEMS} if line.keys() - RESERVED else None
+    """Return the step, the time and the numbers of a line of the spool; None when it holds items alone."""
+    if ITEMS in line and not line.keys() - RESERVED:
+        return None
+    told = {"step": line["step"], "time": _time(line)} if "time" in line else {"step": line["step"]}
+    return told | {name: value for name, value in line.items() if name not in RESERVED and _is_told(value)}
+
+
+def _is_told(value: Any) -> bool:
+    """Whether a line of ours may hold the value for a metric."""
+    number = None if isinstance(value, bool) else _number(value)
+    return value is None or (number is not None and math.isfinite(number))
 
 
 def read_points(path: Path, start: int, limit: int | None = None) -> list[Point]:
@@ -225,7 +236,7 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):  # no JSON, or an integer of more digits than Python reads
         return None
     step = line.get("step") if isinstance(line, dict) else None
-    return line if isinstance(step, int) and 0 <= step < MAX_STEP else None
+    return line if type(step) is int and 0 <= step < MAX_STEP else None
 
 
 def _finite(value: float) -> float | None:

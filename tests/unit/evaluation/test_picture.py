@@ -86,6 +86,18 @@ def test_values_that_are_missing_are_left_out(tmp_path):
     assert curves.stage_names[3] == "full_challenge"
 
 
+def test_values_of_a_stranger_are_left_out(tmp_path):
+    lines = [{"step": 1, "a": 1.0, "curriculum/stage": 0}, {"step": 2, "a": "2"}, {"step": 3, "a": True},
+             {"step": 4, "a": 1e300}, {"step": 5, "a": 10**400, "curriculum/stage": -3}, {"step": 10**400, "a": 1},
+             {"step": -1, "a": 1}, {"step": "7", "a": 1}, {"step": 6, "a": 2.0, "curriculum/stage": 1e9},
+             {"step": 3, "a": 9.0}, {"step": 8, "a": float("nan")}]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + "1" * 5000)
+    series = load_curves(tmp_path).series
+    assert {name: [one.tolist() for one in rows] for name, rows in series.items()} == {
+        "a": [[1.0, 6.0], [1.0, 2.0]], "curriculum/stage": [[1.0], [0.0]],
+    }  # fmt: skip
+
+
 def test_without_success_the_return_is_what_is_drawn_large(tmp_path):
     write_run(tmp_path)
     told = load_curves(tmp_path)

@@ -71,6 +71,20 @@ def test_figures_of_a_strangers_summary_are_numbers():
     assert found == {"env_steps": 7.0, "train_s": 1.5, "passed": 1.0}
 
 
+def test_lines_of_a_strangers_spool_hold_numbers_alone(tmp_path):
+    lines = [
+        '{"step": 1, "time": "now", "a": "=HYPERLINK(1)", "b": 2, "c": null, "d": [1], "e": true, "f": {"x": 1}}',
+        '{"step": true, "a": 1.0}', '{"step": 2.5, "a": 1.0}', f'{{"step": 2, "a": {"9" * 400}, "b": 1e999}}',
+        '{"step": 3, "a": 0.5, "items": [1]}', '{"step": 4, "items": []}', "[]", '"step"',
+    ]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    assert read_metrics(tmp_path / "metrics.jsonl") == [
+        {"step": 1, "time": 0.0, "b": 2, "c": None},
+        {"step": 2},
+        {"step": 3, "a": 0.5},
+    ]
+
+
 def test_jsonl_needs_a_resume_step_for_an_existing_file(tmp_path):
     JsonlTracker(tmp_path).close()
     with pytest.raises(ValueError, match="resume"):
