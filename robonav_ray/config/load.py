@@ -26,7 +26,7 @@ from robonav_ray.config.lists_in_use import list_in_use, only_env_id
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.shipped import ConfigKind, find_shipped, unknown_config
 from robonav_ray.config.tuning import TuningConfig
-from robonav_ray.config.words import without_secret
+from robonav_ray.config.words import refuse_password, without_secret
 from robonav_ray.config.yaml_document import MAX_BYTES, ConfigError, Document, Path_, scalar_value
 from robonav_ray.files.locations import without_secrets
 from robonav_ray.files.plain_files import PlainFileError, read_text
@@ -167,6 +167,22 @@ def checked_config(
 def dump_config(config: BaseModel) -> str:
     """Return the whole config as YAML that ``load_run_config`` reads back to an equal config."""
     return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def dump_new(config: BaseModel) -> str:
+    """As ``dump_config``, for what is begun now: ConfigError, naming the key, when an address holds a password."""
+    text = dump_config(config)
+    check_overrides([text])
+    return text
+
+
+def check_overrides(texts: Sequence[str]) -> None:
+    """Raise ConfigError, naming the key, when an address in an override, or in a config's YAML, holds a password."""
+    try:
+        for text in texts:
+            refuse_password(text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def override_text(key: str, value: object) -> str:

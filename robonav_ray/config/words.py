@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -13,6 +13,9 @@ from robonav_ray.files.locations import is_uri, with_lost_slash, without_secrets
 _SECRET = re.compile(
     r"(pass(word|wd|phrase)?|secret|token|credentials?|api_?key|access_?key|private_?key)$", re.IGNORECASE
 )
+
+
+_PASSWORD = re.compile(r"://[^/\s'\"@]*:[^/\s'\"]*@")
 
 
 def _is_printable(text: str) -> str:
@@ -62,4 +65,32 @@ def without_secret(override: str) -> str:
     secret in a URI.
     """
     key, equals, _ = override.partition("=")
-    return f"{key}=..." if equals and _SECRET.search(key.strip()) else without_secrets(override)
+    return f"{key}=..." if equals and _is_secret(key) else without_secrets(override)
+
+
+def shown_words(command: Sequence[str]) -> list[str]:
+    """Return the words of a command line as they may be written down: each as by ``without_secret``, and without the
+    value that follows an option that is called like a secret (``--api-key VALUE``).
+    """
+    before = ["", *command]
+    return [
+        "..." if option.startswith("-") and "=" not in option and _is_secret(option) else without_secret(word)
+        for option, word in zip(before, command, strict=False)
+    ]
+
+
+def refuse_password(text: str) -> None:
+    """Raise ValueError, naming the key, when an address in ``text``, the YAML of a config or an override, holds a
+    password: what is begun with it writes it down.
+    """
+    for line in text.splitlines():
+        if _PASSWORD.search(line):
+            key = re.split(r"[:=]", line, maxsplit=1)[0].strip(" -'\"")
+            raise ValueError(
+                f"{key}: has an address with a name and a password in it, and a config is written down with the run: "
+                "set an environment variable, and let the environment read it"
+            )
+
+
+def _is_secret(key: str) -> bool:
+    return bool(_SECRET.search(key.strip().replace("-", "_")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from robonav_ray.config.load_suite import load_suite
 from robonav_ray.errors import UserError
 from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.fronts.foreign_policies import load_foreign
+from robonav_ray.runs.session_facts import command_line
 from robonav_ray.runtime.examination.examine import Where, examine
 from robonav_ray.runtime.examination.order import ExamOrder
 from robonav_ray.runtime.signals import stop_on_interrupt
@@ -79,7 +79,7 @@ def compare(
         where=Where(local, address, processes),
         screen=plain_screen(silent=quiet),
         stopping=stop_on_interrupt,
-        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        command=command_line(),
         failures=failures,
         metrics=metrics,
     )

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from robonav_ray import text
 from robonav_ray.errors import PartLostError, RunFaultError, RunInterruptedError, ToldError, UserError
 from robonav_ray.files import plain_files
+from robonav_ray.files.locations import without_secrets
 from robonav_ray.runs.checkpoint import list_checkpoints
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.session_facts import command_line
@@ -33,7 +34,7 @@ def sentence_of(error: BaseException) -> str:
     """Return what happened in one line: the message of an error that is meant for people, else its kind, message and
     place.
     """
-    lines = str(error).strip().splitlines() or [""]
+    lines = without_secrets(str(error)).strip().splitlines() or [""]
     if isinstance(error, _TOLD):
         return lines[0][:_MOST_CHARACTERS]
     what = f"{type(error).__name__}: {lines[0]}" if lines[0] else type(error).__name__
@@ -48,7 +49,8 @@ def record_fault(run: RunDirectory, error: BaseException) -> None:
     """
     head = f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {' '.join(command_line())}\n{sentence_of(error)}\n\n"
     try:
-        plain_files.replace(run.notes / ERROR_FILE, head + "".join(traceback.format_exception(error)))
+        told = without_secrets(head + "".join(traceback.format_exception(error)))
+        plain_files.replace(run.notes / ERROR_FILE, told)
     except OSError as full:
         logger.warning("the trace of what ended the run could not be written (%s)", full)
 

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn
 
 from robonav_ray.config import RunConfig
-from robonav_ray.config.load import ConfigError, dump_config, load_run_config
+from robonav_ray.config.load import ConfigError, check_overrides, dump_config, dump_new, load_run_config
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import PlainFileError, check_entries, is_plain, open_lock, read_json, replace
 from robonav_ray.runs.session_facts import session_facts
@@ -136,9 +136,10 @@ class RunDirectory:
         """The same with ``overrides`` on top.
 
         Raises:
-            ConfigError: When they are wrong, or name another preset: it would lie under settings that are all written
-                down.
+            ConfigError: When they are wrong, hold a password, or name another preset: it would lie under settings that
+                are all written down.
         """
+        check_overrides(overrides)
         later = sorted(self.path.glob("config-session-*.yaml"))
         written = later[-1] if later else self.path / "config.yaml"
         presets = {override for override in overrides if override.partition("=")[0].strip() == "preset"}
@@ -243,8 +244,9 @@ def create_run(
 
     Raises:
         RunDirectoryError: when ``directory`` exists or is taken, or ``output_dir`` cannot be written.
+        ConfigError: when an address in the config holds a password.
     """
-    name = f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    written, name = dump_new(config), f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     path = (directory or Path(config.output_dir) / name).absolute()
     _check_name(path)
     try:
@@ -252,7 +254,7 @@ def create_run(
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-run-") as aside:
             whole = Path(aside) / "run"
             whole.mkdir()
-            replace(whole / "config.yaml", dump_config(config))
+            replace(whole / "config.yaml", written)
             for attempt in range(100):
                 candidate = path if attempt == 0 else path.with_name(f"{path.name}-{attempt}")
                 if is_taken(candidate):

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.config.words import shown_words
+
 _PACKAGES = ("robonav_ray", "ray", "torch", "numpy", "numba", "gymnasium", "pydantic", "safetensors")
 _DIRTY = "-dirty"
 
@@ -22,7 +24,7 @@ def session_facts(command: list[str]) -> dict[str, Any]:
     """
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": command,
+        "command": shown_words(command),
         "git_revision": own_revision(),
         "project": project_facts(Path()),
         "python": platform.python_version(),
@@ -47,8 +49,8 @@ def project_facts(folder: Path) -> dict[str, Any] | None:
 
 
 def command_line() -> list[str]:
-    """Return the command that started this process."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    """Return the command that started this process, as it may be written down: without what is secret in it."""
+    return shown_words([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def own_revision() -> str | None:

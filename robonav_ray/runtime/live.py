@@ -226,6 +226,10 @@ class _RunLog(logging.FileHandler):
     def _open(self) -> TextIOWrapper:
         return TextIOWrapper(BufferedWriter(open_appending(Path(self.baseFilename))), "utf-8", "backslashreplace")  # type: ignore[arg-type]
 
+    def format(self, record: logging.LogRecord) -> str:
+        """As before, without what is secret in an address: other libraries log those of their servers."""
+        return without_secrets(super().format(record))
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Do nothing where ``logging`` would print a traceback."""
 

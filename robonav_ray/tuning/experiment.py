@@ -28,7 +28,7 @@ from typing import Any
 from robonav_ray.config import RunConfig
 from robonav_ray.config.base import Section
 from robonav_ray.config.evaluation import EvaluationConfig
-from robonav_ray.config.load import dump_config, load_tuning_config
+from robonav_ray.config.load import dump_new, load_tuning_config
 from robonav_ray.config.preset import with_first_weights_of_ours, with_sizes_of_ours
 from robonav_ray.config.run import names_ours
 from robonav_ray.config.runtime import CheckpointConfig
@@ -164,7 +164,9 @@ def create_experiment(config: TuningConfig, directory: Path | None = None) -> Ex
 
     Raises:
         RunDirectoryError: when ``directory`` exists, or ``output_dir`` cannot be written.
+        ConfigError: when an address in the config holds a password.
     """
+    written = dump_new(config)
     path = (directory or Path(config.output_dir) / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +181,7 @@ def create_experiment(config: TuningConfig, directory: Path | None = None) -> Ex
             f"output_dir: cannot make {path}: {error.strerror}; set output_dir to a folder you may write"
         ) from None
     RunDirectory(path).write_json("experiment.json", {"preset_sizes": _SIZES})
-    replace(path / CONFIG_FILE, dump_config(config))
+    replace(path / CONFIG_FILE, written)
     return Experiment(path, config)
 
 

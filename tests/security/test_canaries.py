@@ -3,6 +3,7 @@ says."""
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from robonav_ray.config import RunConfig
+from robonav_ray.config.load import ConfigError, load_run_config
+from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.runs.faults import record_fault, sentence_of
+from robonav_ray.runs.run_directory import create_run
+from robonav_ray.runs.session_facts import command_line
+from robonav_ray.runtime.live import _log_in
+from robonav_ray.tuning.experiment import create_experiment
 from tests.e2e.test_local_wiring import SMALL
 
 QUICK = [*SMALL, "evaluation.num_episodes=2", "evaluation.num_worlds=2", "tracking.interval_s=0.2",
@@ -117,3 +126,43 @@ def test_a_front_keeps_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) as own:
         own.log_metrics({"a": 1.0})
     assert found_in(tmp_path) == []
+
+
+COMMAND = ("ab", f"env.kwargs.api_key={MARK}", f"http://me:{MARK}@host/?token={MARK}", "--api-key", MARK,
+           f"--password={MARK}", "--seed", "7")  # fmt: skip
+
+
+def test_what_was_typed_is_written_without_its_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In run.json, error.txt, an exam's record and a log that another library writes to."""
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/robonav", *COMMAND])
+    run = create_run(load_run_config(None, []), tmp_path / "run")
+    run.add_session(list(sys.argv), "local")
+    assert command_line()[-2:] == ["--seed", "7"]
+    record_fault(run, RuntimeError(f"cannot reach http://me:{MARK}@host"))
+    assert MARK not in sentence_of(RuntimeError(f"cannot reach http://me:{MARK}@host"))
+    heard = logging.getLogger("another_library")
+    heard.propagate = False
+    with _log_in(run, heard, ()):
+        heard.warning("retrying http://me:%s@host/?token=%s", MARK, MARK)
+    assert "http://...@host" in (run.path / "log.txt").read_text()
+    assert "--seed 7" in (run.path / "error.txt").read_text()
+    assert found_in(tmp_path) == []
+
+
+def test_a_config_with_a_password_in_an_address_begins_nothing(tmp_path: Path) -> None:
+    kwargs = {"id": "CartPole-v1", "kwargs": {"server": f"http://me:{MARK}@host/map@2"}}
+    config = RunConfig.model_validate({"env": kwargs})  # as an earlier run has it: it stays readable
+    tuning = TuningConfig.model_validate({"space": {"learner.batch_size": {"choice": [1, 2]}}, "run": {"env": kwargs}})
+    for begin in (lambda: create_run(config, tmp_path / "run"), lambda: create_experiment(tuning, tmp_path / "run")):
+        with pytest.raises(ConfigError, match="server: has an address with a name and a password") as refused:
+            begin()
+        assert MARK not in str(refused.value)
+    run = create_run(load_run_config(None, []), tmp_path / "good")
+    with pytest.raises(ConfigError, match=r"runtime\.address: has an address"):
+        run.resumed_config([f"runtime.address=ray://me:{MARK}@host:1"])
+    assert found_in(tmp_path) == []
+    assert not (tmp_path / "run").exists()
+    fine = {"id": "CartPole-v1", "kwargs": {"map": "https://host/map@2:1", "store": "sqlite:////home/me@work:1/a@b"}}
+    create_run(RunConfig.model_validate({"env": fine}), tmp_path / "fine")

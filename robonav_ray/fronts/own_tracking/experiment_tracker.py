@@ -19,7 +19,7 @@ import numpy as np
 
 from robonav_ray.config.load import ConfigError, check_section
 from robonav_ray.config.tracking import TrackingConfig
-from robonav_ray.config.words import refuse_secrets, without_secret
+from robonav_ray.config.words import refuse_secrets
 from robonav_ray.errors import UserError
 from robonav_ray.files.locations import without_secrets
 from robonav_ray.files.plain_files import check_folder, open_reading, read_json, replace, replacing
@@ -330,7 +330,7 @@ def _tags() -> dict[str, str]:
         "git_revision": own_revision(),
         "project_revision": project.get("git_revision"),
         "host": socket.gethostname(),
-        "command": command_text(*(without_secret(word) for word in command_line())),
+        "command": command_text(*command_line()),
     }
     return {name: str(value) for name, value in tags.items() if value is not None}
 

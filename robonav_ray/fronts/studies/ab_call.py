@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from robonav_ray.fronts.compare_call import EXAMS
 from robonav_ray.fronts.foreign_policies import load_foreign
 from robonav_ray.fronts.models.registry_call import registry as registry_at
 from robonav_ray.registry.names import model_named
+from robonav_ray.runs.session_facts import command_line
 from robonav_ray.runtime.examination.ab import AbOrder, Playing, play_ab
 from robonav_ray.runtime.examination.examine import Where
 from robonav_ray.runtime.signals import stop_on_interrupt
@@ -156,7 +156,7 @@ def ab(
         load_foreign, Where(local, address, processes), plain_screen(silent=quiet), stopping=stop_on_interrupt
     )
     folder = asked.default_folder() if out is None else Path(out)
-    return run_ab(asked, folder, playing, [Path(sys.argv[0]).name, *sys.argv[1:]], promote=promote)
+    return run_ab(asked, folder, playing, command_line(), promote=promote)
 
 
 def ask_ab(

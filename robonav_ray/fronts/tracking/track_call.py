@@ -12,7 +12,7 @@ from robonav_ray.config import RunConfig
 from robonav_ray.errors import ToldError, UserError
 from robonav_ray.files.plain_files import is_plain, list_plain
 from robonav_ray.runs.run_directory import RunDirectory, open_run
-from robonav_ray.tracking.backend import Backend, Point, RunEnding
+from robonav_ray.tracking.backend import Backend, Point, RefusedPointsError, RunEnding
 from robonav_ray.tracking.deliveries import TrackersFile
 from robonav_ray.tracking.fanout import MAX_WAITING, owning
 from robonav_ray.tracking.feed import BackendFeed, Place, left_words
@@ -128,9 +128,15 @@ class _Watched:
         self.has_ended = False
 
     def write(self, points: Sequence[Point]) -> None:
-        self._backend.write(points)
-        self.points += sum(1 for point in points if point.metrics)
+        refused: RefusedPointsError | None = None
+        try:
+            self._backend.write(points)
+        except RefusedPointsError as error:
+            refused = error
+        self.points += max(0, sum(1 for point in points if point.metrics) - (0 if refused is None else refused.count))
         self.files += sum(isinstance(item, Asset) for point in points for item in point.items)
+        if refused is not None:
+            raise refused
 
     def close(self, ending: RunEnding | None) -> None:
         self._backend.close(ending)

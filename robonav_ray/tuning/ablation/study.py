@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from robonav_ray.config.load import ConfigError, dump_config, load_section_file
+from robonav_ray.config.load import ConfigError, dump_config, dump_new, load_section_file
 from robonav_ray.config.runtime import RuntimeConfig
 from robonav_ray.config.studies.ablation import AblationConfig
 from robonav_ray.errors import UserError
@@ -74,10 +74,11 @@ def run_ablation(
     plan = plan_ablation(config)
     folder = (directory or Path(config.output_dir) / config.name).absolute()
     _refuse_foreign(folder, config)
+    written = dump_config(config) if (folder / CONFIG_FILE).exists() else dump_new(config)
     folder.mkdir(parents=True, exist_ok=True)
     run = RunDirectory(folder)
     with run.locked():
-        replace(folder / CONFIG_FILE, dump_config(config))
+        replace(folder / CONFIG_FILE, written)
         _add_session(run)
         results = read_results(folder, (cell.key for cell in plan.cells))
         orders = [CellOrder(cell, folder, tuple(command_line())) for cell in plan.cells if cell.key not in results]
