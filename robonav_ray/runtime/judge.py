@@ -115,14 +115,21 @@ def evaluate(
             report = evaluate_run(found.run, found.checkpoint, config, screen, config.evaluation.levels, stop)
         report = replace(report, changes=changes)
         told(report)
-        written = found.keep(partial(_written, report, found, out), "evaluations", out)
+        written = found.keep(partial(_written, report, found, out, stopping), "evaluations", out)
         return report, written
 
 
-def _written(report: EvaluationReport, found: LocatedRun, out: Path | None, folder: Path) -> Sequence[Path]:
+def _written(
+    report: EvaluationReport,
+    found: LocatedRun,
+    out: Path | None,
+    stopping: Callable[[], AbstractContextManager[StopRequest]],
+    folder: Path,
+) -> Sequence[Path]:
     paths = write_report(report, folder)
     if out is None and found.takes_notes:
-        keep_tracked(found.run, found.checkpoint.counters.env_steps, paths)
+        with stopping() as stop:
+            keep_tracked(found.run, found.checkpoint.counters.env_steps, paths, asked=lambda: bool(stop))
     return paths
 
 
@@ -221,7 +228,7 @@ def _judge_and_draw(session: RunSession, console: Screen, stop: StopRequest) -> 
     try:
         _draw(session, checkpoint, console, stop, tables, kept, shown)
     finally:
-        keep_tracked(run, checkpoint.counters.env_steps, kept, config, shown)
+        keep_tracked(run, checkpoint.counters.env_steps, kept, config, shown, asked=lambda: bool(stop))
     return report
 
 

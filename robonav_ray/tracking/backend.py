@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from robonav_ray.files.locations import without_secrets
 from robonav_ray.interfaces import Tracker
 from robonav_ray.records import Metrics
 from robonav_ray.tracking.items import ALL_KINDS, Asset, Item
@@ -15,6 +16,32 @@ class TrackerError(Exception):
     """A backend cannot take this now (its server is gone, its quota used); raised by backends, repeated by their
     feed.
     """
+
+
+class RefusedPointsError(TrackerError):
+    """A backend will never take some points, or parts of them; all else that it was given it has taken."""
+
+    def __init__(self, count: int, why: str) -> None:
+        """``count`` points are refused, the first for the reason ``why``."""
+        super().__init__(why)
+        self.count = count
+
+
+class Refusals:
+    """Collects, in one ``write``, what a backend will never take."""
+
+    def __init__(self) -> None:
+        self._points, self._why = set[object](), ""
+
+    def note(self, point: object, error: Exception) -> None:
+        """A point, by what tells it from others, is refused in whole or in part."""
+        self._why = self._why or " ".join(str(error).split())[:300] or type(error).__name__
+        self._points.add(point)
+
+    def tell(self) -> None:
+        """Raise RefusedPointsError where anything was noted."""
+        if self._points:
+            raise RefusedPointsError(len(self._points), without_secrets(self._why))
 
 
 @dataclass(frozen=True)
@@ -58,6 +85,8 @@ class Backend(Protocol):
         """Take points, in order.
 
         Raises:
+            RefusedPointsError: When everything was taken but what never can be, however often it is given: the feed
+                goes on.
             OSError, TrackerError: When that cannot be now. The very same points are given again, and nothing that was
                 taken before stands twice for that.
         """

@@ -33,6 +33,10 @@ logger = logging.getLogger(__name__)
 MAX_WAITING, CLOSE_TIMEOUT_S = 256, 5.0
 KEEP_TIMEOUT_S = 30.0
 """How long files of a run that has ended may take to reach its trackers: nothing else waits by then."""
+TELL_AFTER_S, GIVE_UP_S, _LOOK_S = 3.0, 1.0, 0.1
+"""When a person is told what is waited for; how long it is after a signal; how often that is looked at."""
+Asked = Callable[[], bool]
+"""Whether the waiting is to end soon: a signal came."""
 TRACKED = "tracked"
 """Folder of a run for the files of assets that lie nowhere else in it."""
 _OWNER_LOCK = ".tracking.lock"
@@ -94,30 +98,52 @@ class FanoutTracker:
         """Hold ``leave``, which has been entered, until the tracker is closed."""
         self._exits.push(leave)
 
-    def close(self) -> None:
-        """Deliver what is left for a bounded time and end; what stays undelivered is said. A second call does
-        nothing.
+    def close(self, asked: Asked | None = None) -> None:
+        """Deliver what is left for a bounded time, and end; a person is told what that waits for, and what stays
+        undelivered. A second call does nothing.
+
+        When ``asked`` becomes true the time that is left is GIVE_UP_S. A KeyboardInterrupt ends it at once, and is
+        raised when all the rest is done.
         """
         with self._order:
             if self._closed:
                 return
             self._closed = True
         with self._exits:
-            until = time.monotonic() + self._close_timeout_s
             for feed in self._feeds:
                 feed.begin_close(self._ending)
             try:
-                for feed in self._feeds:
-                    self._say_left(feed, *feed.join(max(0.0, until - time.monotonic())))
+                try:
+                    self._wait(asked)
+                finally:
+                    for feed in self._feeds:
+                        self._say_left(feed, *feed.join(0.0))
             finally:
                 if self._spool is not None:
                     self._spool.close()
+
+    def _wait(self, asked: Asked | None) -> None:
+        """Return when every feed is done, or their time is over."""
+        began = time.monotonic()
+        until, told = began + self._close_timeout_s, False
+        while (left := [feed for feed in self._feeds if not feed.is_done]) and (now := time.monotonic()) < until:
+            if asked is not None and asked():
+                until, asked = min(until, now + GIVE_UP_S), None
+            if not told and now - began >= TELL_AFTER_S:
+                told = True
+                logger.warning(
+                    "waiting for %s, %.0f s more at most%s", " and ".join(feed.name for feed in left),
+                    until - now, "" if asked is None else "; Ctrl-C ends the waiting",
+                )  # fmt: skip
+            left[0].wait(min(_LOOK_S, until - now))
 
     def _say_left(self, feed: BackendFeed, points: int, files: int) -> None:
         if points or files:
             where = "" if self._spool is None else f"; they are in {self._spool.path}"
             logger.warning("%s has not been given %s%s", feed.name, left_words(points, files), where)
-        elif feed.hangs:
+        if feed.num_refused:
+            logger.warning("%s has refused %d points for good, in whole or in part", feed.name, feed.num_refused)
+        if feed.hangs and not points and not files:
             logger.warning("%s was given everything and has not ended after %g s", feed.name, self._close_timeout_s)
 
     def _offer(self, metrics: Metrics, step: int, items: Sequence[Item]) -> None:
@@ -238,13 +264,14 @@ def open_trackers(
 
 def keep_files(
     config: TrackingConfig, directory: Path, step: int, paths: Sequence[Path], facts: RunFacts | None = None,
-    items: Sequence[Item] = (),
+    items: Sequence[Item] = (), asked: Asked = lambda: False,
 ) -> None:  # fmt: skip
     """Give curves, evaluations and films of the run in ``directory``, made at ``step`` or after training, and ``items``
     beside them, to every tracker of it.
 
     They are opened again for that, unless the run is being trained: then its session finds the files in the spool and
     delivers them. What trackers do not take is said in a warning: the files lie where they were written in any case.
+    So does what they have not taken when ``asked`` is true, or at Ctrl-C: then nothing is waited for any more.
     """
     directory = directory.absolute()
     facts = facts or RunFacts(directory.name, directory, kind="evaluation")
@@ -252,14 +279,16 @@ def keep_files(
         with owning(directory, 0.0) as is_owner:
             made = [*(_below(path, directory, step) for path in paths), *items]
             if is_owner:
-                _deliver_later(config, directory, step, made, facts)
+                _deliver_later(config, directory, step, made, facts, asked)
             else:
                 append_items(directory, made, step)
     except (OSError, UserError) as error:
         logger.warning("trackers are not given %s: %s", ", ".join(path.name for path in paths), error)
 
 
-def _deliver_later(config: TrackingConfig, directory: Path, step: int, items: Sequence[Item], facts: RunFacts) -> None:
+def _deliver_later(
+    config: TrackingConfig, directory: Path, step: int, items: Sequence[Item], facts: RunFacts, asked: Asked
+) -> None:
     spool = JsonlTracker(directory, sys.maxsize)
     file = TrackersFile(directory)
     file.read()
@@ -270,8 +299,12 @@ def _deliver_later(config: TrackingConfig, directory: Path, step: int, items: Se
         backends += _open_extra(config, directory, step)
     except UserError as error:
         logger.warning("%s", error)
-    with contextlib.closing(FanoutTracker(spool, backends, close_timeout_s=KEEP_TIMEOUT_S)) as trackers:
+    trackers = FanoutTracker(spool, backends, close_timeout_s=KEEP_TIMEOUT_S)
+    try:
         trackers.add(items, step)
+    finally:
+        with contextlib.suppress(KeyboardInterrupt):  # it has ended the waiting, and nothing else was to be done
+            trackers.close(asked)
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ Points reach the backend in order. A call that failed is repeated with the same 
 until it succeeds or the feed is closed: a backend that is down catches up when it is back, in this session or the next
 one. So does one of ours whose client raises an error that is unknown to us: no training ends with it. A tracker of
 the user's has no ``Delivery``; there such an error is a bug, and is raised in the driver.
-A point is given up only when the feed is closed and no ``Delivery`` says how far it has come, or when the spool
-cannot be written either; both are counted.
+A point is given up only when the feed is closed and no ``Delivery`` says how far it has come, when the spool cannot be
+written either, or when the backend will never take it; all are counted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pathlib import Path
 from robonav_ray.errors import UserError
 from robonav_ray.files.locations import without_secrets
 from robonav_ray.files.plain_files import is_plain
-from robonav_ray.tracking.backend import Backend, Point, RunEnding, TrackerError
+from robonav_ray.tracking.backend import Backend, Point, RefusedPointsError, RunEnding, TrackerError
 from robonav_ray.tracking.deliveries import Delivery
 from robonav_ray.tracking.items import HISTOGRAM, SCALARS, Asset, Histogram, Item
 from robonav_ray.tracking.jsonl import read_points
@@ -83,6 +83,8 @@ class BackendFeed:
         """Whether the backend had not ended when ``join`` returned."""
         self.num_lost = 0
         """Points that found neither a place nor a spool."""
+        self.num_refused = 0
+        """Points that the backend will never take, in whole or in part."""
         self._thread = threading.Thread(target=self._run, name=f"tracker-{self.name}", daemon=True)
         self._thread.start()
 
@@ -109,6 +111,15 @@ class BackendFeed:
                 if self._spool is not None and (size := self._spool.stat().st_size) > self._spool_end:
                     self._spool_end, self._behind = size, True
             self._news.notify_all()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the thread has ended."""
+        return not self._thread.is_alive()
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when the thread has ended, or after ``timeout_s``."""
+        self._thread.join(timeout_s)
 
     def join(self, timeout_s: float) -> tuple[int, int]:
         """Wait for the end that ``begin_close`` asked for; return how many points and files the backend has not been
@@ -213,7 +224,7 @@ class BackendFeed:
     def _deliver(self, backend: Backend, points: list[Point]) -> bool:
         """Give points to the backend and take them off the list; False when they were given up at the end."""
         wanted = [made for point in points if (made := self._wanted(backend, point)) is not None]
-        if wanted and not self._repeated(lambda: backend.write(wanted)):
+        if wanted and not self._repeated(lambda: self._write(backend, wanted)):
             return False
         with self._news:
             for point in points:
@@ -222,6 +233,16 @@ class BackendFeed:
             self._since = time.monotonic()
         self._note(wanted)
         return True
+
+    def _write(self, backend: Backend, points: list[Point]) -> None:
+        try:
+            backend.write(points)
+        except RefusedPointsError as error:
+            self.num_refused += error.count
+            what = "a point, or a part of it," if error.count == 1 else f"{error.count} points, or parts of them,"
+            self._say_once(
+                "refused", f"{self.name} refuses {what} for good and is given all others; more are counted: {error}"
+            )
 
     def _note(self, given: Sequence[Point]) -> None:
         """Write down how far the backend has come."""

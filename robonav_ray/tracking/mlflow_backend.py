@@ -23,7 +23,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import PlainFileError, check_way, is_plain, list_plain, read_bytes, replace
 from robonav_ray.runs.checkpoint import CheckpointError, fetch_checkpoint, newest_good_checkpoint
 from robonav_ray.runs.checkpoint_index import published_name
-from robonav_ray.tracking.backend import Point, RunEnding, TrackerError
+from robonav_ray.tracking.backend import Point, Refusals, RunEnding, TrackerError
 from robonav_ray.tracking.items import ALL_KINDS, HISTOGRAM, Asset, Kind
 from robonav_ray.tracking.mlflow_place import (
     PASSWORD,
@@ -35,6 +35,7 @@ from robonav_ray.tracking.mlflow_place import (
     find_place,
     open_client,
     quoted,
+    send_taken,
 )
 from robonav_ray.tracking.mlflow_run import MlflowRun, deleted_experiment, name_at_mlflow
 from robonav_ray.tracking.mlflow_system import SystemMetrics
@@ -111,7 +112,9 @@ class MlflowBackend:
         if not points:
             return
         client, run = self._run.connect(points[0].time)
-        self._log([p for p in points if (p.step, p.time) not in self._done], client, run)
+        refused = Refusals()
+        for metric, error in self._log([p for p in points if (p.step, p.time) not in self._done], client, run):
+            refused.note((metric.step, metric.timestamp), error)
         self._done |= {(point.step, point.time) for point in points}
         for point in points:
             for item in point.items:
@@ -119,6 +122,7 @@ class MlflowBackend:
                     self._keep(item, point, client, run)
                     self._done.add(done)
         self._done.clear()
+        refused.tell()
 
     def close(self, ending: RunEnding | None) -> None:
         """Upload the policy, say how the run ended; without an ``ending`` leave it as it is."""
@@ -133,7 +137,8 @@ class MlflowBackend:
         with calling(self._run.place):
             self._summarize(ending, client, run)
 
-    def _log(self, points: Sequence[Point], client: MlflowClient, run: str) -> None:
+    def _log(self, points: Sequence[Point], client: MlflowClient, run: str) -> list[tuple[Metric, Exception]]:
+        """Send the figures of points; return those that MLflow will never take, with the reasons."""
         from mlflow.entities import Metric
 
         metrics = [
@@ -142,16 +147,21 @@ class MlflowBackend:
             for name, value in point.metrics.items()
         ]
         metrics += self._system_metrics(points)
-        for start in range(0, len(metrics), MAX_BATCH):
-            self._send(metrics[start : start + MAX_BATCH], client, run)
+        refused = self._send(metrics, client, run)
         self._figures.clear()
+        return refused
 
-    def _send(self, metrics: Sequence[Metric], client: MlflowClient, run: str) -> None:
-        try:
-            with calling(self._run.place):
-                client.log_batch(run, metrics=metrics)
-        except MlflowRefusedError as error:
-            logger.warning("mlflow does not take %d figures: %s", len(metrics), error)
+    def _send(self, metrics: Sequence[Metric], client: MlflowClient, run: str) -> list[tuple[Metric, Exception]]:
+        def send(some: Sequence[Metric]) -> None:
+            try:
+                with calling(self._run.place):
+                    client.log_batch(run, metrics=some)
+            except MlflowRefusedError:
+                self._run.check_active(client)
+                raise
+
+        batches = [metrics[start : start + MAX_BATCH] for start in range(0, len(metrics), MAX_BATCH)]
+        return [(metric, error) for batch in batches for metric, error in send_taken(batch, send)]
 
     def _system_metrics(self, points: Sequence[Point]) -> list[Metric]:
         """Return what was measured, at the env step of the last point before; a repeated call gives the same."""
@@ -258,8 +268,8 @@ class MlflowBackend:
         summary = [
             Metric(f"summary/{name_at_mlflow(name)}", _finite(v), last_ms, step) for name, v in ending.summary.items()
         ]
-        for start in range(0, len(summary), MAX_BATCH):
-            self._send(summary[start : start + MAX_BATCH], client, run)
+        for metric, error in self._send(summary, client, run):
+            logger.warning("mlflow does not take %s: %s", metric.key, error)
         client.set_tag(run, "robonav.ending", f"{ending.status}: {ending.message}"[:5000].rstrip(": "))
         client.set_terminated(run, _STATUS[ending.status], last_ms)
 

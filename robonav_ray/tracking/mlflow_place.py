@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from robonav_ray.config.tracking import MlflowTracking
@@ -50,6 +51,11 @@ _NO_ANSWER = {
 _IMPORTING = threading.Lock()
 """Two threads that import MLflow at once get parts of it that are not whole."""
 _REFUSED = frozenset(("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "REQUEST_LIMIT_EXCEEDED"))
+_REFUSED_STATUS = frozenset((400, 411, 413, 414, 415, 422, 431))
+"""Of HTTP: what is asked for is wrong, or too large, and stays so."""
+_ANSWERED = re.compile(r"failed with error code (\d{3}) ")
+"""The client tells the status of an answer that is no JSON, as a proxy's, in its message alone."""
+T = TypeVar("T")
 
 
 class MlflowRefusedError(TrackerError):
@@ -173,11 +179,30 @@ def calling(place: Place) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        sort = MlflowRefusedError if error.error_code in _REFUSED else TrackerError
+        is_refused = error.error_code in _REFUSED or _status(error) in _REFUSED_STATUS
+        sort = MlflowRefusedError if is_refused else TrackerError
         raise sort(_sentence(error, place)) from None
     except OSError as error:  # an upload that was answered with an error is one
-        sort = MlflowRefusedError if _status(error) in (400, 413, 415) else TrackerError
+        sort = MlflowRefusedError if _status(error) in _REFUSED_STATUS else TrackerError
         raise sort(_sentence(error, place)) from None
+
+
+def send_taken(items: Sequence[T], send: Callable[[Sequence[T]], None]) -> list[tuple[T, MlflowRefusedError]]:
+    """Send items in one call, or in ever smaller ones where MLflow refuses some of them; return those that it refuses,
+    each with the reason.
+
+    Raises:
+        TrackerError: When that cannot be now.
+    """
+    try:
+        if items:
+            send(items)
+    except MlflowRefusedError as error:
+        if len(items) == 1:
+            return [(items[0], error)]
+        half = len(items) // 2
+        return [*send_taken(items[:half], send), *send_taken(items[half:], send)]
+    return []
 
 
 def error_code(call: Any, *codes: str) -> Any:
@@ -208,6 +233,8 @@ def _sentence(error: Exception, place: Place) -> str:
     if code == "PERMISSION_DENIED" or status == 403:
         return f"{place.shown} does not let the user of {USERNAME} write there"
     text = without_secrets(" ".join(str(error).split()))
+    if status is not None and text.startswith("API request to"):
+        return f"{place.shown} answers with status {status}"
     if text.startswith("API request to"):  # what follows are classes of urllib3 in each other
         return f"{place.shown} {next((said for word, said in _NO_ANSWER.items() if word in text), 'does not answer')}"
     for secret in (os.environ.get(PASSWORD), os.environ.get("MLFLOW_TRACKING_TOKEN")):
@@ -216,7 +243,11 @@ def _sentence(error: Exception, place: Place) -> str:
 
 
 def _status(error: Exception) -> int | None:
-    """Return the status of HTTP that an upload was answered with."""
+    """Return the status of HTTP that a call or an upload was answered with, as far as the client tells it."""
+    from mlflow.exceptions import MlflowException
     from requests import HTTPError
 
+    if isinstance(error, MlflowException):
+        told = _ANSWERED.search(str(error))
+        return None if told is None else int(told[1])
     return error.response.status_code if isinstance(error, HTTPError) and error.response is not None else None

@@ -8,7 +8,7 @@ import logging
 import re
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,14 @@ from robonav_ray.errors import UserError
 from robonav_ray.files.locations import without_secrets
 from robonav_ray.tracking.backend import TrackerError
 from robonav_ray.tracking.deliveries import Delivered, TrackersFile
-from robonav_ray.tracking.mlflow_place import calling, error_code, find_place, open_client
+from robonav_ray.tracking.mlflow_place import (
+    MlflowRefusedError,
+    calling,
+    error_code,
+    find_place,
+    open_client,
+    send_taken,
+)
 from robonav_ray.tracking.run_facts import RunFacts
 
 if TYPE_CHECKING:
@@ -69,7 +76,17 @@ class MlflowRun:
                 self._client = open_client(self.place)
             except UserError as error:  # a run that does not insist on MLflow was begun without its package
                 raise TrackerError(str(error)) from None
-        client = self._client
+        try:
+            return self._connected(self._client, began)
+        except MlflowRefusedError as error:  # of the run: no point is the reason, and all are given again
+            raise TrackerError(str(error)) from None
+
+    def check_active(self, client: MlflowClient) -> None:
+        """Raise TrackerError when the run was deleted at MLflow: then it refuses everything."""
+        with calling(self.place):
+            self._refuse_deleted(client.get_run(self._ids["run_id"]))
+
+    def _connected(self, client: MlflowClient, began: float) -> tuple[MlflowClient, str]:
         with calling(self.place):
             if self._run is None:
                 experiment = self._experiment(client)
@@ -119,9 +136,13 @@ class MlflowRun:
         if known := self._ids.get("run_id"):
             run = error_code(lambda: client.get_run(known), "RESOURCE_DOES_NOT_EXIST")
         run = run or _by_key(client, experiment, self._ids["key"])
-        if run is not None and run.info.lifecycle_stage != "active":
-            raise TrackerError(f"run {run.info.run_id} was deleted at {self.place.shown}; restore it there")
+        if run is not None:
+            self._refuse_deleted(run)
         return run
+
+    def _refuse_deleted(self, run: Run) -> None:
+        if run.info.lifecycle_stage != "active":
+            raise TrackerError(f"run {run.info.run_id} was deleted at {self.place.shown}; restore it there")
 
     def _make(self, client: MlflowClient, experiment: str, began: float) -> Run:
         facts = self._facts
@@ -149,13 +170,22 @@ class MlflowRun:
             params = parameters_of(facts.config)
             tags |= {f"changed.{key}"[:250]: v for key, v in params.items() if key in there and there[key] != v}
             new = [Param(key, value) for key, value in params.items() if key not in there]
-            for start in range(0, len(new), _BATCH):
-                client.log_batch(id_, params=new[start : start + _BATCH])
+            self._send("parameter", new, lambda some: client.log_batch(id_, params=some))
         told = [RunTag(key, value[:MAX_VALUE]) for key, value in tags.items() if run.data.tags.get(key) != value]
-        for start in range(0, len(told), _BATCH):
-            client.log_batch(id_, tags=told[start : start + _BATCH])
+        self._send("tag", told, lambda some: client.log_batch(id_, tags=some))
         if facts.kind != "evaluation" and run.info.status != "RUNNING":
             client.update_run(id_, "RUNNING")
+
+    def _send(self, what: str, items: Sequence[Any], log: Callable[[Sequence[Any]], None]) -> None:
+        """Send parameters or tags, without those that MLflow will never take, which are named."""
+
+        def send(some: Sequence[Any]) -> None:
+            with calling(self.place):
+                log(some)
+
+        for start in range(0, len(items), _BATCH):
+            for item, error in send_taken(items[start : start + _BATCH], send):
+                logger.warning("mlflow does not take the %s %s: %s", what, item.key, error)
 
     def _join_parent(self, client: MlflowClient, run: Run) -> None:
         """Nest a trial below its search, as soon as that has a run."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from robonav_ray.config import RunConfig
-from robonav_ray.config.words import without_secret
+from robonav_ray.config.words import shown_words
 from robonav_ray.runs.run_directory import RunDirectory, search_of
 from robonav_ray.text import command_text
-from robonav_ray.tracking.fanout import keep_files
+from robonav_ray.tracking.fanout import Asked, keep_files
 from robonav_ray.tracking.items import Item
 from robonav_ray.tracking.run_facts import RunFacts, RunKind
 
@@ -41,7 +41,7 @@ def session_tags(facts: Mapping[str, Any]) -> dict[str, str]:
     project = newest.get("project")
     project = project if isinstance(project, dict) else {}
     command = newest.get("command")
-    words = [without_secret(str(word)) for word in command] if isinstance(command, list) else []
+    words = shown_words([str(word) for word in command]) if isinstance(command, list) else []
     tags = {
         "git_revision": newest.get("git_revision"),
         "project": project.get("folder") and Path(str(project["folder"])).name,
@@ -56,10 +56,18 @@ def session_tags(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def keep_tracked(
-    run: RunDirectory, step: int, paths: Sequence[Path], config: RunConfig | None = None, items: Sequence[Item] = ()
+    run: RunDirectory,
+    step: int,
+    paths: Sequence[Path],
+    config: RunConfig | None = None,
+    items: Sequence[Item] = (),
+    *,
+    asked: Asked,
 ) -> None:
     """Give what was made of ``run`` after training, at env step ``step``, to its trackers; ``config`` where it is known
     already.
+
+    Trackers that are silent are waited for, for a bounded time and until ``asked`` is true.
     """
     config = config or run.config
-    keep_files(config.tracking, run.path, step, paths, run_facts(run, config, kind="evaluation"), items)
+    keep_files(config.tracking, run.path, step, paths, run_facts(run, config, kind="evaluation"), items, asked)

@@ -39,7 +39,7 @@ def play(
         str | None, typer.Option(help="Stage to play, by name or number from 0 (default: the last).")
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes one after another.")] = 3,
-    seed: Annotated[int, typer.Option(help="Seed of the worlds.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the worlds.")] = 7,
     checkpoint: WhichCheckpoint = None,
     case: Annotated[
         str | None,
@@ -113,6 +113,7 @@ def _show_window(found: LocatedRun, output: Path | None, stage: str | None, seed
 
 def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: int, seed: int, json: bool) -> int:
     from robonav_ray.runtime.filming import draw_gif
+    from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.tracking.tracked_run import keep_tracked
     from robonav_ray.verbs.play_planner import write_film
 
@@ -129,7 +130,8 @@ def _film(found: LocatedRun, output: Path | None, stage: str | None, episodes: i
     if num_frames is None:
         return EXIT_RESUME
     if found.takes_notes:
-        keep_tracked(found.run, found.checkpoint.counters.env_steps, [target])
+        with stop_on_signals(needs_reader=False) as stop:
+            keep_tracked(found.run, found.checkpoint.counters.env_steps, [target], asked=lambda: bool(stop))
     screen.print(f"written: {target} ({num_frames:,} pictures)")
     if json:
         print_json({"written": [target], "pictures": num_frames, "stage": task.shown_name(number), "seed": seed})

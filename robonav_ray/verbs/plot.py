@@ -34,6 +34,7 @@ def plot(
     from robonav_ray.files.plain_files import check_replaceable
     from robonav_ray.runs.located import refuse_unwritable, refuse_uri, whole_uri
     from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
+    from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.text import path_word
     from robonav_ray.tracking.tracked_run import keep_tracked
 
@@ -54,7 +55,8 @@ def plot(
         if not is_uri(where):
             run_directory = RunDirectory(folder)
             env_steps = int(run_directory.read_json("summary.json").get("env_steps", 0))
-            keep_tracked(run_directory, env_steps, [target])
+            with stop_on_signals(needs_reader=False) as stop:
+                keep_tracked(run_directory, env_steps, [target], asked=lambda: bool(stop))
     screen_beside(json).print(f"written: {path_word(target)}")
     if json:
         print_json({"written": [target]})

@@ -13,7 +13,7 @@ from typing import Any
 
 from robonav_ray.config.tracking import TensorboardTracking
 from robonav_ray.files.plain_files import PlainFileError, append_whole, open_appending, open_new
-from robonav_ray.tracking.backend import Point, RunEnding
+from robonav_ray.tracking.backend import Point, Refusals, RunEnding
 from robonav_ray.tracking.items import ALL_KINDS, Histogram, Item, Kind
 from robonav_ray.tracking.run_facts import RunFacts
 from robonav_ray.tracking.tensorboard import hparams, summaries
@@ -74,8 +74,20 @@ class TensorboardBackend:
         self._append([_event(time.time(), step=0, summary=summaries.summary(values))])
 
     def write(self, points: Sequence[Point]) -> None:
-        """Write what TensorBoard can show of the points, all of it or nothing; raises OSError."""
-        self._append([event for point in points for event in self._events(point)])
+        """Write what TensorBoard can show of the points, all of it or nothing.
+
+        Raises:
+            RefusedPointsError: When its format cannot hold some (a name that is no Unicode); the others are written.
+            OSError: When the file cannot be written.
+        """
+        events, refused = list[Any](), Refusals()
+        for number, point in enumerate(points):
+            try:
+                events += list(self._events(point))
+            except (TypeError, ValueError) as error:
+                refused.note(number, error)
+        self._append(events)
+        refused.tell()
 
     def close(self, ending: RunEnding | None) -> None:
         """End the file."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from robonav_ray.config.tracking import WandbTracking
 from robonav_ray.text import command_text
-from robonav_ray.tracking.backend import Point, RunEnding, TrackerError
+from robonav_ray.tracking.backend import Point, Refusals, RunEnding, TrackerError
 from robonav_ray.tracking.items import Asset, Kind
 from robonav_ray.tracking.run_facts import RunFacts
 from robonav_ray.tracking.wandb.access import Access, check_package, wandb_access
@@ -83,18 +83,23 @@ class WandbBackend:
         """Log a row for each point, and an artifact for each file.
 
         Raises:
+            RefusedPointsError: When wandb will never take some; the others are logged.
             TrackerError: When wandb, or its process, takes nothing now.
         """
-        run = self._opened()
+        run, refused = self._opened(), Refusals()
         try:
             for point in points:
                 if self._identity(point) not in self._logged:
-                    self._log(run, point)
+                    try:
+                        self._log(run, point)
+                    except (TypeError, ValueError) as error:  # it can send no such value or name
+                        refused.note(self._identity(point), error)
                     self._logged.add(self._identity(point))
         except (RuntimeError, OSError) as error:
             raise TrackerError(f"W&B takes nothing now: {type(error).__name__}: {str(error)[:300]}") from None
         self._logged.clear()
         self._keep_row()
+        refused.tell()
 
     def close(self, ending: RunEnding | None) -> None:
         """End the run with its model and what became of it; of one that failed, send an alert.

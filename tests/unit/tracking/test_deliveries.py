@@ -14,7 +14,7 @@ import pytest
 from robonav_ray.config.tracking import TrackingConfig
 from robonav_ray.errors import UserError
 from robonav_ray.tracking import fanout, feed
-from robonav_ray.tracking.backend import RunEnding, TrackerError
+from robonav_ray.tracking.backend import Refusals, RunEnding, TrackerError
 from robonav_ray.tracking.deliveries import TrackersFile
 from robonav_ray.tracking.fanout import FanoutTracker, keep_files, open_trackers
 from robonav_ray.tracking.items import Asset, Histogram, Kind
@@ -152,6 +152,36 @@ def test_an_unknown_error_of_a_client_ends_no_run_and_all_is_delivered(tmp_path,
     assert "server did not end in order: StrangeError" in caplog.text
     assert "cannot be written down" in caplog.text
     assert "canary" not in caplog.text
+
+
+def test_what_a_backend_will_never_take_is_given_up_counted_and_said_once(tmp_path, caplog):
+    server, refused = Server(), Refusals()
+
+    def write(points) -> None:
+        bad = [point for point in points if point.step % 3 == 0]
+        with server._arrived:
+            server.points += [point for point in points if point not in bad]
+            server._arrived.notify_all()
+        refusals = Refusals()
+        for point in bad:
+            refusals.note(point.step, ValueError("status 400 at http://me:canary@host"))
+        refusals.tell()
+
+    server.write = write
+    refused.tell()  # nothing was noted
+    tracker = begin(tmp_path, server)
+    log(tracker, *range(1, 12))
+    server.wait_for(11)
+    tracker.close()
+    assert server.steps == [1, 2, 4, 5, 7, 8, 10, 11]
+    assert tracker.num_failed == 0
+    assert caplog.text.count("status 400") == 1
+    assert "server has refused 3 points for good" in caplog.text
+    assert "canary" not in caplog.text
+    log(again := begin(tmp_path, server, resume_step=11), 12, 13)
+    server.wait_for(13)
+    again.close()
+    assert server.steps[8:] == [13], "what was refused is not given again"
 
 
 def test_a_spool_that_is_away_for_a_while_is_read_when_it_is_back(tmp_path, monkeypatch, caplog):

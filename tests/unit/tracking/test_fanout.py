@@ -6,12 +6,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from robonav_ray.interfaces import Tracker
-from robonav_ray.tracking import feed
+from robonav_ray.tracking import fanout, feed
 from robonav_ray.tracking.fanout import FanoutTracker, TrackerError
 from robonav_ray.tracking.jsonl import JsonlTracker, read_metrics
 from tests.fake_backend import FakeBackend
@@ -51,6 +52,30 @@ def test_a_backend_that_never_answers_delays_nobody_and_is_told_at_the_end(tmp_p
     assert str(tmp_path / "metrics.jsonl") in caplog.text
     with pytest.raises(RuntimeError, match="closed"):
         tracker.log({"a/x": 1.0}, 1001)
+    release.set()
+
+
+@pytest.mark.parametrize("how", ["signal", "Ctrl-C"])
+def test_a_person_is_told_what_is_waited_for_and_a_signal_ends_it(tmp_path, caplog, monkeypatch, how):
+    monkeypatch.setattr(fanout, "TELL_AFTER_S", 0.0)
+    monkeypatch.setattr(fanout, "GIVE_UP_S", 0.0)
+    release = threading.Event()
+    stuck, other = FakeBackend(lambda step: release.wait(60) and None), FakeBackend()
+    tracker = FanoutTracker(JsonlTracker(tmp_path), [stuck, other], close_timeout_s=300)
+    log_steps(tracker, range(1, 6))
+    other.wait_for(5)
+
+    def asked() -> bool:
+        if how == "Ctrl-C":
+            raise KeyboardInterrupt
+        return "waiting for" in caplog.text
+
+    with caplog.at_level(logging.WARNING), nullcontext() if how == "signal" else pytest.raises(KeyboardInterrupt):
+        tracker.close(asked)
+    if how == "signal":
+        assert "300 s more at most; Ctrl-C ends the waiting" in caplog.text
+    assert "FakeBackend has not been given 5 points and 0 files" in caplog.text
+    assert other.closed
     release.set()
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from robonav_ray.config.tracking import MlflowTracking
 from robonav_ray.errors import UserError
-from robonav_ray.tracking.backend import Backend, Point, RunEnding, TrackerError
+from robonav_ray.tracking.backend import Backend, Point, RefusedPointsError, RunEnding, TrackerError
 from robonav_ray.tracking.items import Asset, Kind
 from robonav_ray.tracking.mlflow_backend import MlflowBackend, check_mlflow, open_mlflow
 from robonav_ray.tracking.mlflow_place import STORE, find_place, open_client
@@ -106,6 +106,44 @@ def test_a_run_has_its_points_parameters_tags_and_stands_once_however_often_it_i
     assert len(one.client.search_runs([run.info.experiment_id], f"tags.`robonav.key` = '{one.ids['key']}'")) == 1
     assert (output / STORE).is_file()
     assert not (Path.cwd() / "mlruns").exists()
+
+
+@needs_client
+@pytest.mark.parametrize("status", [413, 400])
+def test_what_mlflow_will_never_take_is_left_out_and_all_else_is_there(output, monkeypatch, caplog, status):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    real = MlflowClient.log_batch
+
+    def picky(self, run_id, metrics=(), params=(), tags=(), **more):
+        if any(m.key == "bad" for m in metrics) or any(p.key == "env.secret" for p in params):
+            raise MlflowException(f"API request to endpoint /api failed with error code {status} != 200. Response: no")
+        real(self, run_id, metrics, params, tags, **more)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", picky)
+    one = opened(output / f"picky-{status}", config={"env": {"id": "a", "secret": "b"}, "seed": 3})
+    points = [*numbered(range(1, 20)), Point({"bad": 1.0, "good": 2.0}, 20, T0 + 20), *numbered(range(21, 30), bad=0.0)]
+    with pytest.raises(RefusedPointsError, match=f"answers with status {status}") as refused:
+        one.backend.write(points)
+    assert refused.value.count == 10
+    assert "mlflow does not take the parameter env.secret" in caplog.text
+    assert one.run.data.params == {"env.id": "a", "seed": "3"}
+    assert [step for step, _, _ in one.points("learner/loss")] == [*range(1, 20), *range(21, 30)]
+    assert one.points("good") == [(20, round((T0 + 20) * 1000), 2.0)]
+    assert one.points("bad") == []
+    one.backend.write(numbered(range(40, 42)))  # the next points go on
+    assert one.points("learner/loss")[-1][0] == 41
+
+
+@needs_client
+def test_a_run_that_was_deleted_refuses_no_point_for_good(output):
+    one = opened(output / "deleted")
+    one.backend.write(numbered(range(1, 3)))
+    one.client.delete_run(one.ids["run_id"])
+    with pytest.raises(TrackerError, match="was deleted at") as error:
+        one.backend.write(numbered(range(3, 5)))
+    assert not isinstance(error.value, RefusedPointsError)
 
 
 @needs_client

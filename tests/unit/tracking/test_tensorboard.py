@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from robonav_ray.config.tracking import TensorboardTracking
-from robonav_ray.tracking.backend import Point, RunEnding
+from robonav_ray.tracking.backend import Point, RefusedPointsError, RunEnding
 from robonav_ray.tracking.items import Asset, Histogram, Item, Kind
 from robonav_ray.tracking.run_facts import RunFacts
 from robonav_ray.tracking.tensorboard.embeddings import read_embedding
@@ -96,6 +96,16 @@ def test_a_file_that_is_broken_is_left_out_and_the_rest_is_written(tmp_path, kin
         written(tmp_path, made(tmp_path / name, kind, "broken"), Histogram.of("learner/q", np.arange(3.0)))
     assert f"tensorboard cannot show broken: {'the table' if kind is Kind.TABLE else 'is no picture'}" in caplog.text
     assert len(read(tmp_path).Histograms("learner/q")) == 1
+
+
+def test_a_point_whose_name_no_event_file_holds_is_refused_and_the_others_are_written(tmp_path):
+    backend = TensorboardBackend(tmp_path)
+    points = [Point({name: float(step)}, step, 5.0) for step, name in enumerate(("a", "\ud800", "a"))]
+    with pytest.raises(RefusedPointsError) as refused:
+        backend.write(points)
+    backend.close(None)
+    assert refused.value.count == 1
+    assert [event.step for event in read(tmp_path).Scalars("a")] == [0, 2]
 
 
 def test_a_graph_reads_back(tmp_path):

@@ -5,6 +5,7 @@ that nothing else is collected.
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import pytest
 from PIL import Image
 
 from robonav_ray.config.tracking import WandbTracking
-from robonav_ray.tracking.backend import Point, RunEnding, TrackerError
+from robonav_ray.tracking.backend import Point, RefusedPointsError, RunEnding, TrackerError
 from robonav_ray.tracking.items import Asset, Histogram, Item, Kind
 from robonav_ray.tracking.run_facts import RunFacts
 from robonav_ray.tracking.wandb import wandb_run
+from robonav_ray.tracking.wandb.access import Access
 from robonav_ray.tracking.wandb.data_types import as_logged
 from robonav_ray.tracking.wandb.wandb_run import WandbBackend, open_wandb
 from tests.unit.tracking.wandb_file import read_offline
@@ -156,6 +158,26 @@ def test_online_a_server_has_every_row_once_also_after_a_resume(tmp_path, monkey
     assert told.out == "", "wandb prints nothing"
     texts = [caplog.text.encode(), *(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())]
     assert not any(KEY.encode() in text for text in (*texts, told.err.encode()))
+
+
+def test_a_row_that_wandb_will_never_take_is_given_up_and_the_others_are_logged(tmp_path: Path) -> None:
+    rows = list[dict[str, Any]]()
+
+    def log(row: dict[str, Any], **_: Any) -> None:
+        if "bad" in row:
+            raise TypeError("Object of type set is not JSON serializable")
+        rows.append(row)
+
+    facts, told = RunFacts("run", tmp_path), list[Any]()
+    backend = WandbBackend(WandbTracking(), facts, Access("offline", "", ""), {"run": "a", "project": "p"}, told.append)
+    backend._run = SimpleNamespace(log=log)
+    points = [Point({"a" if step != 2 else "bad": 1.0}, step, 1e9 + step) for step in (1, 2, 3)]
+    with pytest.raises(RefusedPointsError, match="not JSON serializable") as refused:
+        backend.write(points)
+    assert refused.value.count == 1
+    assert [row["env_step"] for row in rows] == [1, 3]
+    backend.write([Point({"a": 2.0}, 4, 1e9 + 4)])
+    assert [row["env_step"] for row in rows] == [1, 3, 4]
 
 
 def _fails_once(call: Any) -> Any:
