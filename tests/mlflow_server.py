@@ -126,10 +126,13 @@ def serving(folder: Path) -> Iterator[MlflowServer]:
 
 
 class Proxy:
-    """Stands in front of a server: answers after ``delay_s``, or with 500 while ``failing``."""
+    """Stands in front of a server: answers after ``delay_s``, or with 500 while ``failing``, or from the call
+    ``fails_from`` on.
+    """
 
     def __init__(self, port: int) -> None:
         self.delay_s, self.failing, self.num_calls = 0.0, False, 0
+        self.fails_from: int | None = None
         proxy = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -139,7 +142,7 @@ class Proxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 proxy.num_calls += 1
                 time.sleep(proxy.delay_s)
-                if proxy.failing:
+                if proxy.failing or (proxy.fails_from is not None and proxy.num_calls >= proxy.fails_from):
                     self.send_error(500)
                     return
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}

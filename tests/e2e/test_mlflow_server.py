@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,14 +15,14 @@ import pytest
 from PIL import Image
 
 from robonav_ray.config.load import load_run_config
-from robonav_ray.fronts.tracking.track_call import track
+from robonav_ray.errors import EXIT_RESUME
 from robonav_ray.tracking.backend import RunEnding
+from robonav_ray.tracking.deliveries import Delivered, TrackersFile
 from robonav_ray.tracking.fanout import open_trackers
 from robonav_ray.tracking.items import Asset, Kind
 from robonav_ray.tracking.jsonl import METRICS_FILE, read_points
 from robonav_ray.tracking.mlflow_place import find_place, open_client
 from robonav_ray.tracking.run_facts import RunFacts
-from tests.made_up_runs import make_run
 from tests.mlflow_server import MlflowServer, Proxy, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -30,8 +31,9 @@ TRAIN = [
     "train", "--local", "env.id=CartPole-v1", "algo.hidden_dims=[16]", "rollout.num_worlds=4",
     "rollout.steps_per_fragment=16", "replay.capacity=2000", "replay.min_size=128", "learner.batch_size=32",
     "tracking.panel=off", "tracking.interval_s=0.5", "tracking.mlflow={}", "evaluation.num_episodes=4",
-    "checkpoint.replay=false",
+    "checkpoint.replay=false", "tracking.close_timeout_s=120",
 ]  # fmt: skip
+"""Goes on until a test ends it."""
 DOWN_S = 60.0
 
 
@@ -51,6 +53,21 @@ def said(process: subprocess.Popen[str], code: int = 0) -> str:
     out, _ = process.communicate(timeout=600)
     assert process.returncode == code, out
     return out
+
+
+def stopped(process: subprocess.Popen[str]) -> str:
+    """Return what a training that was told to stop has said."""
+    process.send_signal(signal.SIGTERM)
+    return said(process, EXIT_RESUME)
+
+
+def delivered(run: Path) -> int:
+    """Bytes of the spool that MLflow has been given."""
+    return TrackersFile(run).read().get("mlflow", Delivered()).position or 0
+
+
+def logged(run: Path) -> str:
+    return (run / "log.txt").read_text() if (run / "log.txt").exists() else ""
 
 
 def wait_for(what: Callable[[], bool], timeout_s: float = 120.0) -> None:
@@ -115,9 +132,9 @@ class Logged:
         for key, value in variables.items():
             monkeypatch.setenv(key, value)
         config = load_run_config(
-            None, ["tracking.mlflow={}", "tracking.tensorboard=null", "tracking.close_timeout_s=25"]
+            None, ["tracking.mlflow={}", "tracking.tensorboard=null", "tracking.close_timeout_s=120"]
         )
-        self.path, self._step = folder / "run", 0
+        self.path, self._step, self.num_points = folder / "run", 0, 0
         self.path.mkdir()
         facts = RunFacts("run", self.path, config.model_dump(mode="json"), {"host": "robot-7"}, "train")
         self.trackers = open_trackers(config.tracking, self.path, facts=facts)
@@ -126,6 +143,7 @@ class Logged:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._step += 100
+            self.num_points += 1
             self.trackers.log({f"learner/figure_{i}": self._step / (i + 3) for i in range(15)}, self._step)
             if self._step % 2500 == 0:
                 picture = self.path / f"curves-{self._step}.png"
@@ -141,16 +159,17 @@ class Logged:
 def test_points_and_files_of_a_minute_without_a_server_are_there_once(server, tmp_path, monkeypatch, caplog):
     logged = Logged(tmp_path, server.variables, monkeypatch)
     logged.log_for(10)
+    wait_for(lambda: delivered(logged.path) > 0)
     server.kill()
     logged.log_for(DOWN_S)
+    wait_for(lambda: "mlflow takes nothing now" in caplog.text)
     server.start()
-    logged.log_for(35)  # a call is repeated after 30 s at the latest
+    wait_for(lambda: "mlflow answers again" in caplog.text)
+    logged.log_for(10)
     logged.close()
     there = There(logged.path, server.variables, monkeypatch)
     there.check_whole()
-    assert len(there.points("learner/figure_0")) > 250
     assert there.run.info.status == "FINISHED"
-    assert "mlflow answers again" in caplog.text
     assert_nowhere(server.password, logged.path, caplog.text)
 
 
@@ -162,22 +181,17 @@ def test_points_and_files_are_there_once_when_the_server(server, tmp_path, monke
         if fault == "answers 500":
             logged.log_for(5)
             proxy.failing = True
+            wait_for(lambda: "mlflow takes nothing now" in caplog.text)
             logged.log_for(15)
             proxy.failing = False
-            logged.log_for(20)
+            wait_for(lambda: "mlflow answers again" in caplog.text)
         else:
             proxy.delay_s = 5.0
-            began = time.monotonic()
             logged.log_for(60)
-            assert time.monotonic() - began < 62, "nothing waited for it"
-        logged.close()
+            assert logged.num_points > 2 * proxy.num_calls, "nothing waited for it"
+        logged.log_for(5)
         proxy.delay_s = 0.0
-        if not all(word not in caplog.text for word in ("has not been given", "has not ended")):  # said, and made good
-            run = make_run(tmp_path / "other", steps=())
-            for name in ("config.yaml", "run.json", "status.json"):
-                (logged.path / name).write_bytes((run.path / name).read_bytes())
-            time.sleep(10)  # the feed's last call ends
-            track(logged.path, ["mlflow"])
+        logged.close()
         There(logged.path, {**server.variables, "MLFLOW_TRACKING_URI": proxy.uri}, monkeypatch).check_whole()
     finally:
         proxy.close()
@@ -185,24 +199,32 @@ def test_points_and_files_are_there_once_when_the_server(server, tmp_path, monke
 
 def test_a_run_whose_server_is_killed_for_a_minute_has_everything_once(server, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    training = start(tmp_path, server.variables, *TRAIN, "--out", str(run), "--time-limit", "130s")
-    wait_for(lambda: lines(run) > 10)
-    time.sleep(10)
+    training = start(tmp_path, server.variables, *TRAIN, "--out", str(run))
+    wait_for(lambda: lines(run) > 10 and delivered(run) > 0)
     server.kill()
-    before = lines(run)
-    time.sleep(DOWN_S)
-    assert lines(run) > before + 20, "the training did not wait"
+    killed, before = time.monotonic(), lines(run)
+    wait_for(lambda: lines(run) > before + 20 and "mlflow takes nothing now" in logged(run))  # the training goes on
+    time.sleep(max(0.0, killed + DOWN_S - time.monotonic()))
+    missed = (run / METRICS_FILE).stat().st_size
+    assert delivered(run) < missed
     server.start()
-    out = said(training)
+    wait_for(lambda: delivered(run) >= missed)
+    stopped(training)
     there = There(run, server.variables, monkeypatch)
     there.check_whole()
-    assert there.run.info.status == "FINISHED"
-    assert {"curves.png", "evaluation.json", "config.yaml"} <= set(there.files())
-    assert [name for name in there.files() if name.endswith("learner.safetensors")]
-    assert [name for name in there.run.data.metrics if name.startswith("system/")]
-    assert there.run.data.params["env.id"] == "CartPole-v1"
-    assert "mlflow takes nothing now" in out
-    assert "mlflow answers again" in out
+    assert there.run.info.status == "KILLED"
+    env_steps = json.loads((run / "summary.json").read_text())["env_steps"]
+    out = said(start(tmp_path, server.variables, *TRAIN[:2], "--resume", str(run),
+                     f"budget.max_env_steps={env_steps + 1000}"))  # fmt: skip
+    resumed = There(run, server.variables, monkeypatch)
+    resumed.check_whole()
+    assert resumed.id == there.id
+    assert resumed.run.info.status == "FINISHED"
+    assert {"curves.png", "evaluation.json", "config.yaml"} <= set(resumed.files())
+    assert [name for name in resumed.files() if name.endswith("learner.safetensors")]
+    assert [name for name in resumed.run.data.metrics if name.startswith("system/")]
+    assert resumed.run.data.params["env.id"] == "CartPole-v1"
+    assert "mlflow answers again" in logged(run)
     assert there.id in out, "the last lines say where it is looked at"
     assert_nowhere(server.password, tmp_path, out)
 
@@ -212,11 +234,10 @@ def test_a_server_that_answers_after_5_s_delays_nothing_and_has_everything_in_th
     proxy.delay_s = 5.0
     variables = {**server.variables, "MLFLOW_TRACKING_URI": proxy.uri}
     try:
-        training = start(tmp_path, variables, *TRAIN, "--out", str(run), "--time-limit", "40s")
-        said(training)
-        there_now = lines(run)
+        training = start(tmp_path, variables, *TRAIN, "tracking.close_timeout_s=1", "--out", str(run))
+        wait_for(lambda: lines(run) > 40)  # with 5 s for each it would take 200 s
+        stopped(training)
         sent = said(start(tmp_path, variables, "track", str(run), "--to", "mlflow"))
-        assert there_now > 40
         assert_nowhere(server.password, tmp_path, sent)
         proxy.delay_s = 0.0
         There(run, variables, monkeypatch).check_whole()
@@ -229,15 +250,14 @@ def test_a_server_that_answers_500_for_a_while_has_everything_once(server, tmp_p
     name = f"http://admin:{server.password}@{proxy.uri.removeprefix('http://')}"
     variables = {"MLFLOW_TRACKING_URI": name}  # the password is in it
     try:
-        training = start(tmp_path, variables, *TRAIN, "--out", str(run), "--time-limit", "60s")
+        training = start(tmp_path, variables, *TRAIN, "--out", str(run))
         wait_for(lambda: lines(run) > 10)
         proxy.failing = True
-        time.sleep(15)
+        wait_for(lambda: "mlflow takes nothing now" in logged(run))
         proxy.failing = False
-        out = said(training)
-        there = There(run, {**server.variables, "MLFLOW_TRACKING_URI": proxy.uri}, monkeypatch)
-        there.check_whole()
-        assert "mlflow answers again" in out
+        wait_for(lambda: "mlflow answers again" in logged(run))
+        out = stopped(training)
+        There(run, {**server.variables, "MLFLOW_TRACKING_URI": proxy.uri}, monkeypatch).check_whole()
         assert_nowhere(server.password, tmp_path, out)
     finally:
         proxy.close()
@@ -257,17 +277,15 @@ def test_a_run_that_does_not_need_the_server_is_delivered_later_also_when_that_i
 ):
     run = tmp_path / "run"
     nowhere = {**server.variables, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
-    out = said(start(tmp_path, nowhere, *TRAIN, "tracking.mlflow.required=false", "--out", str(run),
-                     "--time-limit", "20s"))  # fmt: skip
-    assert "MLFLOW_TRACKING_URI" in out
+    training = start(tmp_path, nowhere, *TRAIN, "tracking.mlflow.required=false", "--out", str(run))
+    wait_for(lambda: lines(run) > 10 and "mlflow takes nothing now" in logged(run))
+    assert "MLFLOW_TRACKING_URI" in stopped(training)
     proxy = Proxy(server.port)
     variables = {**server.variables, "MLFLOW_TRACKING_URI": proxy.uri}
     try:
-        bringing = start(tmp_path, variables, "track", str(run), "--to", "mlflow")
-        wait_for(lambda: proxy.num_calls >= 9)
-        proxy.failing = True
-        assert "has not taken all" in said(bringing, 1)
-        proxy.failing = False
+        proxy.fails_from = 9
+        assert "has not taken all" in said(start(tmp_path, variables, "track", str(run), "--to", "mlflow"), 1)
+        proxy.fails_from = None
         first = said(start(tmp_path, variables, "track", str(run), "--to", "mlflow"))
         there = There(run, variables, monkeypatch)
         there.check_whole()
