@@ -152,12 +152,17 @@ class MlflowBackend:
         return refused
 
     def _send(self, metrics: Sequence[Metric], client: MlflowClient, run: str) -> list[tuple[Metric, Exception]]:
+        is_active = False
+
         def send(some: Sequence[Metric]) -> None:
+            nonlocal is_active
             try:
                 with calling(self._run.place):
                     client.log_batch(run, metrics=some)
             except MlflowRefusedError:
-                self._run.check_active(client)
+                if not is_active:  # else it refuses them because of what they are
+                    self._run.check_active(client)
+                    is_active = True
                 raise
 
         batches = [metrics[start : start + MAX_BATCH] for start in range(0, len(metrics), MAX_BATCH)]
