@@ -65,7 +65,7 @@ def without_secret(override: str) -> str:
     secret in a URI.
     """
     key, equals, _ = override.partition("=")
-    return f"{key}=..." if equals and _is_secret(key) else without_secrets(override)
+    return f"{without_secrets(key)}=..." if equals and _is_secret(key) else without_secrets(override)
 
 
 def shown_words(command: Sequence[str]) -> list[str]:

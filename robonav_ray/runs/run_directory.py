@@ -139,7 +139,6 @@ class RunDirectory:
             ConfigError: When they are wrong, hold a password, or name another preset: it would lie under settings that
                 are all written down.
         """
-        check_overrides(overrides)
         later = sorted(self.path.glob("config-session-*.yaml"))
         written = later[-1] if later else self.path / "config.yaml"
         presets = {override for override in overrides if override.partition("=")[0].strip() == "preset"}
@@ -152,6 +151,7 @@ class RunDirectory:
                     f"override {override!r}: a run that is resumed has every setting written down, so a preset would "
                     "change nothing; change the settings themselves (algo.n_step=5), or begin a new run"
                 )
+        check_overrides(overrides)
         return config
 
     @property

@@ -37,7 +37,7 @@ class Limits:
                 f"--latency-ms {1e3 * self.latency_s:g}: must be from 0.001 to 60,000 (latency_s of a call)"
             )
         if not 0.001 <= self.area_margin <= 1.0:
-            raise UserError(f"--area-margin {self.area_margin}: must be from 0.001 to 1 (area_margin of a call)")
+            raise UserError(f"area_margin is {self.area_margin!r} and must be from 0.001 to 1")
 
 
 @dataclass(frozen=True)

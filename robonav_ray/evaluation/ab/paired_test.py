@@ -42,8 +42,7 @@ class Rules:
         for name, low, high in (("alpha", 1e-6, 0.25), ("collision_margin", 0.001, 0.5), ("least_gain", 0.001, 0.5)):
             value = vars(self)[name]
             if not low <= value <= high:
-                option = name.replace("_", "-")
-                raise UserError(f"--{option} {value}: must be from {low:g} to {high:g} ({name} of a call)")
+                raise UserError(f"{name} is {value!r} and must be from {low:g} to {high:g}")
 
 
 class Looks(NamedTuple):

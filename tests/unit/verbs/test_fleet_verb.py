@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import robonav_ray
+from robonav_ray.errors import UserError
 from robonav_ray.evaluation.fleet.guard import Rail
 from robonav_ray.evaluation.fleet.watch import FleetWatch
 from robonav_ray.registry.registry import Registry
@@ -131,7 +132,7 @@ def test_a_watch_goes_on_with_the_rail_of_the_first(robonav, models: Registry, t
         assert code == 2
         assert "may/rail.json: the test began with another rail" in err
         assert f"go on with {meant}, or begin another test" in " ".join(err.split())
-    with pytest.raises(robonav_ray.UserError, match="another rail"):
+    with pytest.raises(UserError, match="another rail"):
         FleetWatch(folder, models, Rail())
     assert robonav("watch", "may", "--rail", "0.05")[0] == 0
     assert FleetWatch(folder, models).guard.rail == Rail(0.05, 0.01)
