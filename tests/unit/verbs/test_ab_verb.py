@@ -274,7 +274,7 @@ def test_what_is_typed_wrong_is_named(robonav, models: Registry):
         ((*MODELS, "--suite", "worst_worlds"), "draw"),
         ((*MODELS, "--suite", "quik"), "quik"),
         ((*MODELS, "--out", "s3://bucket/ab"), "--out"),
-        ((*MODELS, "--latency-ms", "0"), "latency_s"),
+        ((*MODELS, "--latency-ms", "0"), "--latency-ms 0: must be from"),
     ):
         code, _, err = robonav(*words)
         assert code == 2, words
