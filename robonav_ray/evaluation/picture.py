@@ -85,7 +85,8 @@ def _parsed(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):  # no JSON, or an integer of more digits than Python reads
         return {}
     step = line.get("step") if isinstance(line, dict) else None
-    return line if type(step) in (int, float) and 0 <= step <= MAX_COUNT else {}
+    is_step = isinstance(step, int | float) and not isinstance(step, bool) and 0 <= step <= MAX_COUNT
+    return line if is_step else {}
 
 
 def _is_drawn(name: str, value: Any) -> bool:

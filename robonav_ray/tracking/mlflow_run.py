@@ -176,7 +176,7 @@ class MlflowRun:
         if facts.kind != "evaluation" and run.info.status != "RUNNING":
             client.update_run(id_, "RUNNING")
 
-    def _send(self, what: str, items: Sequence[Any], log: Callable[[Sequence[Any]], None]) -> None:
+    def _send(self, what: str, items: Sequence[Any], log: Callable[[Sequence[Any]], object]) -> None:
         """Send parameters or tags, without those that MLflow will never take, which are named."""
 
         def send(some: Sequence[Any]) -> None:
