@@ -27,6 +27,7 @@ from robonav_ray.tracking.backend import Point
 logger = logging.getLogger(__name__)
 TRACKERS_FILE = "trackers.json"
 _LOCK = ".trackers.lock"
+_DELIVERS = set[Path]()  # locks of trackers that threads of this process hold
 _HERE = threading.Lock()  # among the threads of this process, which share a lock on a file
 
 
@@ -154,21 +155,32 @@ class Delivery:
 
     def take(self) -> bool:
         """Become the one that delivers, and read where to begin; False while another does."""
-        lock = open_lock(self._file.path.with_name(f".tracker-{self.name}.lock"))
+        lock = open_lock(self._lock_path)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
             return False
         self._lock = lock
+        _DELIVERS.add(self._lock_path)
         entry = self._file.read().get(self.name, Delivered())
         self.position = self._start if entry.position is None else entry.position
         self._step, self._relived_to = entry.step, -1 if self._rewinds else entry.relived_to
         return True
 
+    @property
+    def is_held_here(self) -> bool:
+        """Whether this process delivers, by this one or by one that was left behind in a call without an answer."""
+        return self._lock_path in _DELIVERS
+
+    @property
+    def _lock_path(self) -> Path:
+        return self._file.path.absolute().with_name(f".tracker-{self.name}.lock")
+
     def leave(self) -> None:
         """Let another one deliver."""
         if self._lock is not None:
+            _DELIVERS.discard(self._lock_path)
             self._lock.close()
             self._lock = None
 

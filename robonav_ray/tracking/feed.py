@@ -131,7 +131,8 @@ class BackendFeed:
             self._abandoned = True
             self._news.notify_all()
             self._raise_bug()
-            if self._is_elsewhere:
+            delivery = self._place.delivery
+            if self._is_elsewhere and delivery is not None and not delivery.is_held_here:
                 return 0, 0
             left = list(self._waiting)
             if self._behind and self._spool is not None:

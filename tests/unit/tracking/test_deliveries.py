@@ -300,6 +300,7 @@ def test_a_backend_that_hangs_at_its_close_is_left_behind(tmp_path, caplog):
     log(second, 20)
     second.close()  # the one that hangs may still be at work
     assert server.steps == []
+    assert "server has not been given 1 points and 0 files" in caplog.text
     release.set()
 
 
