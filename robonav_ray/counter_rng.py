@@ -39,6 +39,7 @@ def uniform01(key: np.uint64, draw: int) -> float:
 
 
 ROLE_WORLD, ROLE_EXPLORATION, ROLE_REPLAY, ROLE_NETWORK, ROLE_EVALUATION, ROLE_HINDSIGHT = 1, 2, 3, 4, 5, 6
+ROLE_OPPONENTS = 7
 
 
 def seed_for(seed: int, role: int, index: int = 0) -> int:

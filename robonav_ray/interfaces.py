@@ -129,6 +129,15 @@ class WeightExchange(WeightSink, WeightSource, Protocol):
 
 
 @runtime_checkable
+class PolicyPool(Protocol):
+    """league -> rollout, evaluation: the weights of its members."""
+
+    def snapshot(self, member: str) -> PolicySnapshot | None:
+        """Return the weights of ``member``, the same ones always; None where they are missing or damaged."""
+        ...
+
+
+@runtime_checkable
 class CommandChannel(Protocol):
     """learner <-> runtime."""
 
@@ -158,6 +167,17 @@ class HasLevels(Protocol):
 
     def set_level(self, level: int) -> None:
         """From its next reset on, run ``level``; running episodes finish under their old one."""
+        ...
+
+
+@runtime_checkable
+class HasDrivers(Protocol):
+    """rollout, evaluation -> worlds: an environment that drives robots itself, so that others meet them."""
+
+    def set_drivers(self, driver: np.ndarray) -> None:
+        """From now on let ``driver`` (L,) int8 drive each robot: 0 the action that is given, 1 ORCA, 2 social force, 3
+        straight to its goal without reacting, 4 standing.
+        """
         ...
 
 

@@ -201,6 +201,52 @@ class PolicySnapshot:
         return sum(a.nbytes for a in self.arrays)
 
 
+MAX_MEMBER_ID = 1000
+"""Characters of a league member's id."""
+
+
+@dataclass(frozen=True)
+class Opponents:
+    """How the worlds of a run are shared with other policies: the league's word to rollout workers.
+
+    Drawn for each episode of each world: first one of K kinds of world, then one of M members, whose robots it is
+    shared with. ValueError for lengths that do not go together, and for what are no probabilities.
+    """
+
+    serial: int
+    """Rises whenever anything else here changed."""
+    member: tuple[str, ...]
+    """(M,): ids."""
+    driver: tuple[int, ...]
+    """(M,): 0 acts by its snapshot in the pool; others are scripts of the worlds (``interfaces.HasDrivers``)."""
+    share: tuple[float, ...]
+    """(K,): part of the worlds that are of each kind; they sum to 1."""
+    probability: tuple[tuple[float, ...], ...]
+    """(K, M): of each member in each kind; a row sums to 1, or to 0 where all robots are of the learning policy."""
+
+    def __post_init__(self) -> None:
+        """Check what the docstring says."""
+        sizes = (len(self.driver), *(len(row) for row in self.probability))
+        if any(size != len(self.member) for size in sizes) or len(self.share) != len(self.probability):
+            raise ValueError(f"opponents: {len(self.member)} members and {len(self.share)} kinds do not fit {sizes}")
+        if self.share:
+            _check_parts("share", self.share, 1.0)
+        for row in self.probability:
+            _check_parts("probability", row, 1.0 if any(row) else 0.0)
+        ids = set(self.member)
+        if len(ids) < len(self.member) or any(not 0 < len(m) <= MAX_MEMBER_ID or not m.isprintable() for m in ids):
+            raise ValueError("opponents: ids of members must be printable, different from each other and not empty")
+
+
+def _check_parts(name: str, parts: tuple[float, ...], total: float) -> None:
+    if min(parts, default=0.0) < 0.0 or not abs(sum(parts) - total) <= 1e-6:
+        raise ValueError(f"opponents: {name} must hold no negative number, and sum to {total:g}: {parts}")
+
+
+NO_OPPONENTS = Opponents(0, (), (), (), ())
+"""All robots act by the learning policy."""
+
+
 @dataclass(frozen=True)
 class Assignment:
     """What a rollout worker practises next: the curriculum's word to it."""
@@ -214,6 +260,8 @@ class Assignment:
     here."""
     serial: int
     """Rises whenever anything in the assignment changed."""
+    opponents: Opponents | None = None
+    """Whom episodes that begin now are shared with; None without a league."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +297,11 @@ class EpisodeResults:
     """Smallest ``started_at`` among this worker's running episodes that count for the gate at ``watermark_stage``."""
     watermark_stage: int
     """Level that ``watermark`` speaks of (the worker's current assignment)."""
+    member: np.ndarray | None = None
+    """(E,) str: the member that the world was shared with, "" where all its robots were of the learning policy; None
+    without a league."""
+    seat: np.ndarray | None = None
+    """(E,) int32: which robot of its world it was; None without a league."""
 
     @property
     def num_episodes(self) -> int:

@@ -56,8 +56,8 @@ def make_samples(spec: TransitionSpec, rows: int, num_actions: int, count: int) 
     return samples
 
 
-def make_snapshot(obs_dim: int, num_actions: int, algo: AlgoConfig) -> PolicySnapshot:
+def make_snapshot(obs_dim: int, num_actions: int, algo: AlgoConfig, seed: int = 0) -> PolicySnapshot:
     """Return version 1 of a network with normal weights, scaled by their fan-in."""
-    rng, shapes = np.random.default_rng(0), parameter_shapes(obs_dim, num_actions, algo)
+    rng, shapes = np.random.default_rng(seed), parameter_shapes(obs_dim, num_actions, algo)
     arrays = tuple((rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32) for shape in shapes.values())
     return PolicySnapshot(1, 0, tuple(shapes), arrays)

@@ -1,4 +1,8 @@
-"""Acting in a worker: which policy chooses the action of each lane, and how greedily."""
+"""Acting in a worker: which policy chooses the action of each lane, and how greedily.
+
+Where worlds are shared with other policies, the lanes are grouped by policy: a batch costs one product per policy, and
+a lane's action has the same bits whichever others are in the batch.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from robonav_ray.algo.exploration import epsilon_greedy, exploration_key, ladder
 from robonav_ray.algo.policy import Policy
 from robonav_ray.interfaces import WeightSource
 from robonav_ray.records import PolicySnapshot
+from robonav_ray.rollout.partners import Partners
 
 
 class Choice(NamedTuple):
@@ -24,7 +29,7 @@ class Choice(NamedTuple):
 
 
 class Acting:
-    """The newest policy, and the exploration of each lane."""
+    """The newest policy, those of the partners, and the exploration of each lane."""
 
     def __init__(
         self,
@@ -34,6 +39,7 @@ class Acting:
         world_index: np.ndarray,
         num_lanes_total: int,
         ladder_exponent: float,
+        partners: Partners | None = None,
     ) -> None:
         """Act with ``policy`` as it is, until newer weights are found.
 
@@ -44,8 +50,9 @@ class Acting:
             world_index: (L,) int64 global indices of the lanes.
             num_lanes_total: Lanes over all workers (the length of the ladder of epsilons).
             ladder_exponent: Of the ladder.
+            partners: Who acts in each lane; None: the newest policy in all.
         """
-        self.policy, self._weights = policy, weights
+        self.policy, self._weights, self._partners = policy, weights, partners
         self._key = exploration_key(seed)
         self._world_index, self._num_lanes_total = world_index, num_lanes_total
         self._ladder_exponent = ladder_exponent
@@ -74,11 +81,24 @@ class Acting:
         return ladder_epsilon(stage_epsilon, self._world_index, self._num_lanes_total, self._ladder_exponent)
 
     def choose(self, obs: np.ndarray, epsilon: np.ndarray) -> Choice:
-        """Return an action per lane for ``obs`` (L, D) float32, epsilon-greedy with ``epsilon`` (L,) float64."""
+        """Return an action per lane for ``obs`` (L, D) float32, epsilon-greedy with ``epsilon`` (L,) float64.
+
+        Partners act greedily; the action of a lane that the environment drives is 0.
+        """
         self.policy.resample_noise(self._key, int(self.step_count[0]))
-        q = self.policy.q_values(obs)
+        if self._partners is None:
+            q = self.policy.q_values(obs)
+        else:
+            q = self._q_values_by_group(obs, self._partners)
+            epsilon = np.where(self._partners.learns, epsilon, 0.0)
         epsilon_greedy(q, epsilon, self._key, self._world_index, self.step_count, *self._choice)
         return self._choice
+
+    def _q_values_by_group(self, obs: np.ndarray, partners: Partners) -> np.ndarray:
+        q = np.zeros((len(obs), self.policy.num_actions), np.float32)
+        for policy, lanes in partners.groups:
+            q[lanes] = (policy or self.policy).q_values(obs[lanes])
+        return q
 
     def advance(self) -> None:
         """All lanes have made one step more."""

@@ -27,9 +27,14 @@ _FIELDS: tuple[tuple[str, type], ...] = (
     ("min_clearance_m", np.float32),
     ("on_gate", np.bool_),
 )
+_OF_PARTNERS: tuple[tuple[str, type], ...] = (("member", np.str_), ("seat", np.int32))
+"""Fields of episodes in worlds that are shared with others."""
 LENGTH_EDGES = np.unique(np.geomspace(1, 100_000, 61).round())
 """Edges, in env steps, between which the lengths of episodes are counted."""
-_FROM_ENV = ("outcome", "task_return", "goals_reached", "path_length_m", "shortest_path_length_m", "min_clearance_m")
+_TOLD = frozenset({
+    "outcome", "task_return", "goals_reached", "path_length_m", "shortest_path_length_m", "min_clearance_m",
+    "member", "seat",
+})  # fmt: skip
 
 
 class EpisodeBook:
@@ -40,12 +45,17 @@ class EpisodeBook:
     """
 
     def __init__(
-        self, worker: int, world_index: np.ndarray, on_gate: np.ndarray, num_stages: int = MAX_VERSION
+        self,
+        worker: int,
+        world_index: np.ndarray,
+        on_gate: np.ndarray,
+        num_stages: int = MAX_VERSION,
+        has_partners: bool = False,
     ) -> None:
         """Start with one episode per lane.
 
         ``world_index`` (L,) int64 global indices, ``on_gate`` (L,) bool; ``num_stages`` is what a saved state is held
-        against.
+        against. With ``has_partners`` every ``step`` is told the ``member`` and the ``seat`` of the lanes too.
         """
         num_lanes = len(world_index)
         self._num_stages = num_stages
@@ -58,7 +68,8 @@ class EpisodeBook:
         self._started_at = np.zeros(num_lanes, np.int64)
         self._length = np.zeros(num_lanes, np.int32)
         self._total_return = np.zeros(num_lanes, np.float64)
-        self._finished: dict[str, list[np.ndarray]] = {name: [] for name, _ in _FIELDS}
+        self._fields = (*_FIELDS, *_OF_PARTNERS) if has_partners else _FIELDS
+        self._finished: dict[str, list[np.ndarray]] = {name: [] for name, _ in self._fields}
 
     def begin_stage(self, stage: int, clock: int, running_too: bool = False) -> None:
         """The worker is assigned another stage; episodes that begin from now on belong to it (with ``running_too``
@@ -84,8 +95,8 @@ class EpisodeBook:
             ended: (L,) bool: episodes that ended in this step.
             active: (L,) bool: lanes that took part in this step; None means all.
             now_active: (L,) bool: lanes that take part in the next one; None means all.
-            told: Arrays (L,) of what is known of the episodes that ended (``records.EpisodeFacts.columns``); may be
-                empty.
+            told: Arrays (L,) of what is known of the episodes that ended (``records.EpisodeFacts.columns``, ``member``
+                and ``seat``); may be empty.
         """
         if active is None:
             self._length += 1
@@ -116,9 +127,9 @@ class EpisodeBook:
         """Return the finished episodes and the watermark, and forget the episodes."""
         columns = {
             name: np.concatenate(self._finished[name]) if self._finished[name] else np.zeros(0, dtype)
-            for name, dtype in _FIELDS
+            for name, dtype in self._fields
         }
-        self._finished = {name: [] for name, _ in _FIELDS}
+        self._finished = {name: [] for name, _ in self._fields}
         return EpisodeResults(worker=self._worker, watermark=self.watermark, watermark_stage=self.stage, **columns)
 
     @property
@@ -148,8 +159,8 @@ class EpisodeBook:
             "total_return": self._total_return[lanes],
             "on_gate": self._on_gate[lanes],
         }
-        for name, dtype in _FIELDS:
-            if name in _FROM_ENV and name in told:
+        for name, dtype in self._fields:
+            if name in _TOLD and name in told:
                 value = told[name][lanes]
             elif name == "task_return":
                 value = known["total_return"]  # an environment without task terms: everything it pays is the task

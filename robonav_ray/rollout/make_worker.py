@@ -9,10 +9,14 @@ from robonav_ray.algo.structure import structure_of
 from robonav_ray.config import RunConfig
 from robonav_ray.config.worlds import LevelConfig
 from robonav_ray.counter_rng import ROLE_EXPLORATION, ROLE_WORLD, seed_for
-from robonav_ray.interfaces import AssignmentSource, TransitionSink, WeightSource
+from robonav_ray.interfaces import AssignmentSource, PolicyPool, TransitionSink, WeightSource
+from robonav_ray.rollout.partners import PartnersTask
 from robonav_ray.rollout.recording import HindsightTask
 from robonav_ray.rollout.worker import RolloutWorker
 from robonav_ray.worlds.make import make_goal_functions, make_vector_env
+
+MAX_MEMBER_POLICIES = 4
+"""Policies of the league's members that a worker holds, beyond those under way."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class WorkerOrder:
     assignments: AssignmentSource
     sink: TransitionSink
     weights: WeightSource
+    pool: PolicyPool | None = None
+    """Weights of the league's members; None where no world is shared with them."""
 
 
 def make_worker(order: WorkerOrder) -> RolloutWorker:
@@ -49,11 +55,20 @@ def make_worker(order: WorkerOrder) -> RolloutWorker:
         tell_goals=hindsight is not None,
     )
     obs_dim, num_actions = int(env.single_observation_space.shape[0]), int(env.single_action_space.n)  # type: ignore[index,attr-defined]
+    structure = structure_of(config.env, obs_dim)
+    partners = None
+    if order.pool is not None:
+        partners = PartnersTask(
+            order.pool,
+            lambda: make_policy(obs_dim, num_actions, config.algo, structure),
+            robots,
+            MAX_MEMBER_POLICIES,
+        )
     return RolloutWorker(
         worker=order.worker,
         life=order.life,
         env=env,
-        policy=make_policy(obs_dim, num_actions, config.algo, structure_of(config.env, obs_dim)),
+        policy=make_policy(obs_dim, num_actions, config.algo, structure),
         algo=config.algo,
         rollout=config.rollout,
         seed=seed_for(config.seed, ROLE_EXPLORATION, order.life),
@@ -65,4 +80,5 @@ def make_worker(order: WorkerOrder) -> RolloutWorker:
         weights=order.weights,
         hindsight=hindsight,
         num_stages=len(order.levels),
+        partners=partners,
     )

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,16 +151,23 @@ class Recording:
             self._final_q_max[cut] = self._acting.values(final[cut])
         return final
 
-    def note(self, step: LaneStep, lanes: np.ndarray | None, next_lanes: np.ndarray | None) -> None:
+    def note(
+        self,
+        step: LaneStep,
+        lanes: np.ndarray | None,
+        next_lanes: np.ndarray | None,
+        partners: Mapping[str, np.ndarray],
+    ) -> None:
         """Book the episodes of one vector step, and the numbers that were told of those that ended in it.
 
-        ``lanes`` (L,) bool are recorded in this step, ``next_lanes`` in the next one; None is all.
+        ``lanes`` (L,) bool are recorded in this step, ``next_lanes`` in the next one; None is all. ``partners`` are the
+        columns ``member`` and ``seat`` of the lanes in this step; empty where no world is shared.
         """
         ended = step.terminated | step.truncated
         if lanes is not None:
             ended &= lanes
         facts = self._teller.episode_facts(step.info, ended) if ended.any() else EpisodeFacts()
-        self.book.step(step.reward, ended, lanes, next_lanes, facts.columns)
+        self.book.step(step.reward, ended, lanes, next_lanes, {**facts.columns, **partners})
         if facts.numbers or facts.dropped:
             self._told = self._told.plus(sums_of(facts, self._told_names))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from robonav_ray.rollout.env_numbers import NumberSums
@@ -27,6 +28,9 @@ class RolloutStats(NamedTuple):
     length_counts: tuple[int, ...] = (0,) * (len(LENGTH_EDGES) - 1)
     """How many episodes took how many env steps, between ``LENGTH_EDGES``."""
 
+    missing: Mapping[str, str] = {}
+    """Members of the league that were to act and could not, and why; the learning policy took their seats."""
+
     def plus(self, other: RolloutStats) -> RolloutStats:
         """Return the sum; the later version, the larger lag and time."""
         return RolloutStats(
@@ -40,4 +44,5 @@ class RolloutStats(NamedTuple):
             max(self.longest_episode, other.longest_episode),
             self.told.plus(other.told),
             tuple(mine + theirs for mine, theirs in zip(self.length_counts, other.length_counts, strict=True)),
+            {**self.missing, **other.missing},
         )
