@@ -289,22 +289,22 @@ def keep_files(
 def _deliver_later(
     config: TrackingConfig, directory: Path, step: int, items: Sequence[Item], facts: RunFacts, asked: Asked
 ) -> None:
-    spool = JsonlTracker(directory, sys.maxsize)
-    file = TrackersFile(directory)
-    file.read()
-    backends: list[Tracker | Place] = [
-        replace(place, required=False, gather_s=0.0) for place in places(config, facts, file, spool.end)
-    ]
-    try:
-        backends += _open_extra(config, directory, step)
-    except UserError as error:
-        logger.warning("%s", error)
-    trackers = FanoutTracker(spool, backends, close_timeout_s=KEEP_TIMEOUT_S)
-    try:
-        trackers.add(items, step)
-    finally:
-        with contextlib.suppress(KeyboardInterrupt):  # it has ended the waiting, and nothing else was to be done
-            trackers.close(asked)
+    with contextlib.closing(JsonlTracker(directory, sys.maxsize)) as spool:
+        file = TrackersFile(directory)
+        file.read()
+        backends: list[Tracker | Place] = [
+            replace(place, required=False, gather_s=0.0) for place in places(config, facts, file, spool.end)
+        ]
+        try:
+            backends += _open_extra(config, directory, step)
+        except UserError as error:
+            logger.warning("%s", error)
+        trackers = FanoutTracker(spool, backends, close_timeout_s=KEEP_TIMEOUT_S)
+        try:
+            trackers.add(items, step)
+        finally:
+            with contextlib.suppress(KeyboardInterrupt):  # it has ended the waiting, and nothing else was to be done
+                trackers.close(asked)
 
 
 @contextlib.contextmanager

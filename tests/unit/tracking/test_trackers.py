@@ -178,6 +178,9 @@ def test_files_made_after_training_reach_the_trackers_and_hide_nothing(tmp_path,
     (tmp_path / "full" / "tensorboard").write_text("no folder")
     keep_files(config, tmp_path / "full", 20, files)
     assert "tensorboard has not been given 0 points and 4 files" in caplog.text
+    (tmp_path / "full" / "trackers.json").write_text("[")
+    keep_files(config, tmp_path / "full", 20, files)  # a file that stays open is a warning, and fails the test
+    assert "trackers.json" in caplog.text
 
 
 def test_open_trackers_opens_what_is_configured_and_resumes(tmp_path):
