@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from robonav_ray.algo.neighbor_set import NeighborSet, neighbor_set
+from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.config.worlds import EnvConfig
+from robonav_ray.runs.task import describe_task
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 
 
@@ -25,3 +27,13 @@ def test_the_set_is_that_of_the_layout(num_robots, num_circles):
 )
 def test_no_set_where_no_neighbour_is_shown(env, obs_dim):
     assert neighbor_set(EnvConfig.model_validate(env), obs_dim) is None
+
+
+def test_worlds_without_a_neighbour_have_no_set_to_encode():
+    stage = "{name: empty, level: {num_static: 0, num_dynamic: 0}}"
+    overrides = ["env.world.observation=state", f"curriculum.stages=[{stage}]"]
+    assert describe_task(load_run_config(None, overrides)).structure is None
+    with pytest.raises(
+        ConfigError, match=r"algo\.encoder=attention needs a set.*set algo\.encoder=mlp, or have circles"
+    ):
+        describe_task(load_run_config(None, [*overrides, "algo.encoder=attention"]))
