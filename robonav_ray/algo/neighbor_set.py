@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from robonav_ray.config.worlds import EnvConfig
 
@@ -27,6 +27,10 @@ class NeighborSet:
     def fits(self, obs_dim: int) -> bool:
         """Whether an observation of ``obs_dim`` columns is of this form, with any number of items."""
         return obs_dim > self.own and (obs_dim - self.own) % self.item_size == 0
+
+    def is_alike(self, other: object) -> bool:
+        """Whether ``other`` is a set of the same form, with any number of items."""
+        return isinstance(other, NeighborSet) and replace(self, num_items=other.num_items) == other
 
 
 _FORMS = {"state": NeighborSet(6, 0, 7, presence=4), "neighbors": NeighborSet(6, 0, 8, presence=0)}

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import gymnasium
 
+from robonav_ray.algo.neighbor_set import NeighborSet
 from robonav_ray.algo.structure import Structure, encoded, structure_of
 from robonav_ray.config import RunConfig
+from robonav_ray.config.algo import AlgoConfig
 from robonav_ray.config.curriculum import open_stage
 from robonav_ray.config.evaluation import MAX_EPISODE_STEPS
 from robonav_ray.config.load import ConfigError
@@ -67,6 +69,14 @@ class Task:
         if asked is not None:
             return asked
         return self.levels[stage].max_steps if self.is_native else self.max_episode_steps
+
+    def shows_the_same(self, other: Task, algo: AlgoConfig) -> bool:
+        """Whether a policy of ``algo`` takes the observations of both: as many numbers, or sets of any size for an
+        encoder of sets.
+        """
+        if algo.looks_at_a_set and isinstance(self.structure, NeighborSet):
+            return self.structure.is_alike(other.structure)
+        return self.obs_dim == other.obs_dim
 
     def describe(self) -> str:
         """Return one line for people."""

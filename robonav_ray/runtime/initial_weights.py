@@ -7,12 +7,11 @@ the run has made one of its own comes back to them, on any node.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from robonav_ray.algo.neighbor_set import NeighborSet
 from robonav_ray.algo.parameters import parameter_shapes
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import ConfigError
@@ -66,8 +65,7 @@ def find_initial(where: str, config: RunConfig, task: Task) -> InitialWeights:
     """
     with located(where) as found:
         before = describe_task(found.run.config)
-        set_encoders = config.algo.looks_at_a_set and found.run.config.algo.looks_at_a_set
-        if before.obs_dim != task.obs_dim and not (set_encoders and _of_one_form(before, task)):
+        if not all(task.shows_the_same(before, one.algo) for one in (config, found.run.config)):
             raise ConfigError(
                 f"--init-from {found.shown}: its policy takes {before.obs_dim} numbers ({before.env_id}), and an "
                 f"observation of this run has {task.obs_dim} ({task.env_id}); give both the same env section"
@@ -112,12 +110,6 @@ def begin_with(initial: InitialWeights, run: RunDirectory, config: RunConfig, ta
         return writer.commit()
     finally:
         writer.discard()
-
-
-def _of_one_form(before: Task, task: Task) -> bool:
-    """Whether both observe sets of neighbours of one form: their encoders do not ask how many there are."""
-    sets = [one.structure for one in (before, task) if isinstance(one.structure, NeighborSet)]
-    return len(sets) == 2 and replace(sets[0], num_items=sets[1].num_items) == sets[1]
 
 
 def _shapes(config: RunConfig, task: Task) -> dict[str, tuple[int, ...]]:

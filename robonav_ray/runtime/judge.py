@@ -143,7 +143,7 @@ def world_changes(trained: RunConfig, judged: RunConfig) -> tuple[str, ...]:
     if before == now:
         return ()
     old, new = describe_task(trained), describe_task(judged)
-    if (old.obs_dim, old.num_actions) != (new.obs_dim, new.num_actions):
+    if not old.shows_the_same(new, trained.algo) or old.num_actions != new.num_actions:
         raise ConfigError(
             f"overrides: the worlds would show {new.obs_dim} observations and take {new.num_actions} actions, and the "
             f"policy was trained with {old.obs_dim} and {old.num_actions}; change nothing that is seen or done, or "
