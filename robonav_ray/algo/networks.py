@@ -214,7 +214,8 @@ def make_q_network(
     moved.
 
     Weights in front of a ReLU are He-uniform, U(+-sqrt(6 / fan_in)) (He et al. 2015); the head is U(+-1 /
-    sqrt(fan_in)), so that first Q values are small, and so is the query of an attention; biases are zero. With
+    sqrt(fan_in)), so that first Q values are small. So are the last layer that neighbours pass and the query of an
+    attention: many pooled values would drown the few of the robot's own part. Biases are zero. With
     ``initializer=lecun`` all weights and biases are U(+-1 / sqrt(fan_in)). A network of the user's own
     (``algo.network``) has the first weights that it gives itself. Noisy layers begin with sigma_0 / sqrt(fan_in)
     (Fortunato et al. 2018, section 3.2).
@@ -233,7 +234,7 @@ def make_q_network(
         assert isinstance(layer, nn.Linear | nn.Conv1d)
         shape = tuple(layer.weight.shape)
         fan_in = math.prod(shape[1:])
-        is_small = layer in (network.head, *query) or algo.initializer == "lecun"
+        is_small = layer in (network.head, *items[-1:], *query) or algo.initializer == "lecun"
         bound = math.sqrt((1.0 if is_small else 6.0) / fan_in)
         layer.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
         bias = torch.zeros(shape[0])

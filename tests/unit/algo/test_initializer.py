@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from robonav_ray.algo.neighbor_set import NeighborSet
 from robonav_ray.algo.networks import make_q_network
 from robonav_ray.config.algo import AlgoConfig
 
@@ -40,3 +41,17 @@ def test_weights_are_a_function_of_the_seed_alone():
     second, other = make_q_network(8, 3, algo, seed=5).state_dict(), make_q_network(8, 3, algo, seed=6).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not any(torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("encoder", ["deep_set", "attention"])
+def test_what_is_pooled_begins_small(encoder):
+    form = NeighborSet(6, 5, 8)
+    algo = AlgoConfig(encoder=encoder, set_dims=(100, 80))
+    items = make_q_network(form.size, 4, algo, 3, form).items
+    assert items is not None
+    small = [items.layers[1]] if items.query is None else [items.layers[1], items.query]
+    for layer in (items.layers[0], *small):
+        assert isinstance(layer, torch.nn.Linear)
+        bound = math.sqrt((1.0 if layer in small else 6.0) / layer.in_features)
+        assert 0.95 * bound < layer.weight.abs().max() <= bound
+        assert not layer.bias.any()
