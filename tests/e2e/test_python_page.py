@@ -21,7 +21,7 @@ assert again.path == result.path and again.env_steps > result.env_steps > 0
 assert frame["learner/learner_step"].iloc[-1] > 0
 assert (len(report.levels), report.levels[0].summary.num_episodes) == (1, 200) and report.changes
 assert runs["status"].tolist() == ["finished"]
-assert isinstance(action, int) and actions.shape == (2,) and actions.dtype == np.int32 and values.shape == (25,)
+assert isinstance(action, int) and actions.shape == (2,) and actions.dtype == np.int32 and values.shape == (15,)
 assert DistributedTrainer and results.success()["mine"].keys() == results.success()["orca"].keys()
 import sys
 assert "ray" not in sys.modules
