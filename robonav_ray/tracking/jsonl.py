@@ -205,6 +205,12 @@ def figures_of(document: Mapping[str, Any]) -> Metrics:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def env_steps_of(summary: Mapping[str, Any]) -> int:
+    """Return the env steps that a run's ``summary.json`` tells; 0 where that is none."""
+    steps = figures_of(summary).get("env_steps", 0.0)
+    return int(steps) if 0.0 <= steps < MAX_STEP else 0
+
+
 def _time(line: dict[str, Any]) -> float:
     at = _number(line.get("time"))
     return at if at is not None and 0.0 <= at < MAX_TIME_S else 0.0

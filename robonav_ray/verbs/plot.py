@@ -36,6 +36,7 @@ def plot(
     from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
     from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.text import path_word
+    from robonav_ray.tracking.jsonl import env_steps_of
     from robonav_ray.tracking.tracked_run import keep_tracked
 
     refuse_uri(output, "--output", "the curves of a run in a storage are drawn into the folder that you are in")
@@ -54,7 +55,7 @@ def plot(
             ) from None
         if not is_uri(where):
             run_directory = RunDirectory(folder)
-            env_steps = int(run_directory.read_json("summary.json").get("env_steps", 0))
+            env_steps = env_steps_of(run_directory.read_json("summary.json"))
             with stop_on_signals(needs_reader=False) as stop:
                 keep_tracked(run_directory, env_steps, [target], asked=lambda: bool(stop))
     screen_beside(json).print(f"written: {path_word(target)}")

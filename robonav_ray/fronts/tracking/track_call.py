@@ -17,7 +17,7 @@ from robonav_ray.tracking.deliveries import TrackersFile
 from robonav_ray.tracking.fanout import MAX_WAITING, owning
 from robonav_ray.tracking.feed import BackendFeed, Place, left_words
 from robonav_ray.tracking.items import Asset, asset_of
-from robonav_ray.tracking.jsonl import MAX_STEP, METRICS_FILE, append_items, figures_of, read_points
+from robonav_ray.tracking.jsonl import METRICS_FILE, append_items, env_steps_of, figures_of, read_points
 from robonav_ray.tracking.mlflow_run import forget_other_server
 from robonav_ray.tracking.places import check_backends, places
 from robonav_ray.tracking.tracked_run import run_facts
@@ -99,8 +99,7 @@ def _note_files(run: RunDirectory) -> None:
         known = {item.path for point in read_points(spool, 0) for item in point.items if isinstance(item, Asset)}
     assets = [asset_of(path, run.path) for path in _results(run.path) if path not in known]
     if assets:
-        steps = figures_of(run.read_json("summary.json")).get("env_steps", 0.0)
-        append_items(run.path, assets, int(steps) if 0.0 <= steps < MAX_STEP else 0)
+        append_items(run.path, assets, env_steps_of(run.read_json("summary.json")))
 
 
 def _results(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ run."""
 from __future__ import annotations
 
 import json
+import math
 import resource
 import signal
 from pathlib import Path
@@ -16,7 +17,7 @@ from robonav_ray.config.tracking import TrackingConfig
 from robonav_ray.tracking.backend import Point
 from robonav_ray.tracking.fanout import keep_files, open_trackers
 from robonav_ray.tracking.items import asset_of
-from robonav_ray.tracking.jsonl import JsonlTracker, figures_of, read_metrics, read_points
+from robonav_ray.tracking.jsonl import JsonlTracker, env_steps_of, figures_of, read_metrics, read_points
 from robonav_ray.tracking.tensorboard.event_file import TensorboardBackend
 from tests.fake_backend import FakeBackend
 
@@ -69,6 +70,8 @@ def test_jsonl_on_a_full_disk_keeps_whole_lines_and_goes_on_when_there_is_room(t
 def test_figures_of_a_strangers_summary_are_numbers():
     found = figures_of({"env_steps": 7, "train_s": 1.5, "passed": True, "name": "a", "none": None, "big": 10**400})
     assert found == {"env_steps": 7.0, "train_s": 1.5, "passed": 1.0}
+    given = (7, 7.9, "7", -1, None, 10**400, math.nan, [7])
+    assert [env_steps_of({"env_steps": value}) for value in given] == [7, 7, 0, 0, 0, 0, 0, 0]
 
 
 def test_lines_of_a_strangers_spool_hold_numbers_alone(tmp_path):
