@@ -24,6 +24,7 @@ from robonav_ray.files.locations import without_secrets
 from robonav_ray.files.plain_files import read_text
 from robonav_ray.text import command_text
 from robonav_ray.tracking.backend import TrackerError
+from robonav_ray.tracking.mlflow_store import held_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,6 +80,12 @@ class Place:
     def is_server(self) -> bool:
         """Whether it is reached over HTTP."""
         return self.target.startswith(("http://", "https://"))
+
+    @property
+    def store(self) -> Path | None:
+        """File of a local store; None for a server, another database, or a file with options."""
+        is_file = self.target.startswith("sqlite:///") and "?" not in self.target
+        return Path(self.target.removeprefix("sqlite:///")) if is_file else None
 
     def look_command(self) -> str:
         """Return what shows the place: the address of a server, or the command that serves a store."""
@@ -167,7 +174,7 @@ def open_client(place: Place) -> MlflowClient:
     check_client()
     from mlflow import MlflowClient
 
-    with calling(place):
+    with calling(place), contextlib.nullcontext() if place.store is None else held_store(place.store):
         return MlflowClient(place.target, place.target)
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -134,6 +135,24 @@ def test_what_mlflow_will_never_take_is_left_out_and_all_else_is_there(output, m
     assert one.points("bad") == []
     one.backend.write(numbered(range(40, 42)))  # the next points go on
     assert one.points("learner/loss")[-1][0] == 41
+
+
+@needs_client
+def test_a_local_store_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    from mlflow.store.db import utils
+
+    place = find_place(SECTION, tmp_path)
+    with monkeypatch.context() as patched:  # as when it is killed between its tables
+        patched.setattr(utils, "_upgrade_db", lambda engine: (_ for _ in ()).throw(OSError("killed")))
+        with pytest.raises(TrackerError, match="killed"):
+            open_client(place)
+    assert not (tmp_path / STORE).exists()
+    with ThreadPoolExecutor(2) as pool:
+        clients = list(pool.map(open_client, [place, place]))
+    for number, client in enumerate(clients):
+        client.create_experiment(f"of {number}")
+    assert {one.name for one in clients[0].search_experiments()} >= {"of 0", "of 1"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".{STORE}.lock", STORE]
 
 
 @needs_client
