@@ -31,7 +31,7 @@ TRAIN = [
     "train", "--local", "env.id=CartPole-v1", "algo.hidden_dims=[16]", "rollout.num_worlds=4",
     "rollout.steps_per_fragment=16", "replay.capacity=2000", "replay.min_size=128", "learner.batch_size=32",
     "tracking.panel=off", "tracking.interval_s=0.5", "tracking.mlflow={}", "evaluation.num_episodes=4",
-    "checkpoint.replay=false", "tracking.close_timeout_s=120",
+    "checkpoint.replay=false", "tracking.close_timeout_s=25",
 ]  # fmt: skip
 """Goes on until a test ends it."""
 DOWN_S = 60.0
@@ -59,6 +59,12 @@ def stopped(process: subprocess.Popen[str]) -> str:
     """Return what a training that was told to stop has said."""
     process.send_signal(signal.SIGTERM)
     return said(process, EXIT_RESUME)
+
+
+def bring_rest(out: str, run: Path, variables: Mapping[str, str]) -> None:
+    """Bring what a run has said that it left: how much that is hangs on the machine."""
+    if "has not been given" in out or "did not end" in out or "has not ended" in out:
+        said(start(run.parent, variables, "track", str(run), "--to", "mlflow"))
 
 
 def delivered(run: Path) -> int:
@@ -132,7 +138,7 @@ class Logged:
         for key, value in variables.items():
             monkeypatch.setenv(key, value)
         config = load_run_config(
-            None, ["tracking.mlflow={}", "tracking.tensorboard=null", "tracking.close_timeout_s=120"]
+            None, ["tracking.mlflow={}", "tracking.tensorboard=null", "tracking.close_timeout_s=25"]
         )
         self.path, self._step, self.num_points = folder / "run", 0, 0
         self.path.mkdir()
@@ -152,6 +158,7 @@ class Logged:
             time.sleep(0.2)
 
     def close(self) -> None:
+        wait_for(lambda: delivered(self.path) >= (self.path / METRICS_FILE).stat().st_size)
         self.trackers.ends_as(RunEnding("finished", "", {"env_steps": float(self._step)}))
         self.trackers.close()
 
@@ -209,13 +216,14 @@ def test_a_run_whose_server_is_killed_for_a_minute_has_everything_once(server, t
     assert delivered(run) < missed
     server.start()
     wait_for(lambda: delivered(run) >= missed)
-    stopped(training)
+    bring_rest(stopped(training), run, server.variables)
     there = There(run, server.variables, monkeypatch)
     there.check_whole()
     assert there.run.info.status == "KILLED"
     env_steps = json.loads((run / "summary.json").read_text())["env_steps"]
     out = said(start(tmp_path, server.variables, *TRAIN[:2], "--resume", str(run),
                      f"budget.max_env_steps={env_steps + 1000}"))  # fmt: skip
+    bring_rest(out, run, server.variables)
     resumed = There(run, server.variables, monkeypatch)
     resumed.check_whole()
     assert resumed.id == there.id
@@ -257,6 +265,7 @@ def test_a_server_that_answers_500_for_a_while_has_everything_once(server, tmp_p
         proxy.failing = False
         wait_for(lambda: "mlflow answers again" in logged(run))
         out = stopped(training)
+        bring_rest(out, run, variables)
         There(run, {**server.variables, "MLFLOW_TRACKING_URI": proxy.uri}, monkeypatch).check_whole()
         assert_nowhere(server.password, tmp_path, out)
     finally:
