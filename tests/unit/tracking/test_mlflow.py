@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -139,14 +140,21 @@ def test_what_mlflow_will_never_take_is_left_out_and_all_else_is_there(output, m
 
 @needs_client
 def test_a_local_store_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    """Killed between its tables."""
     from mlflow.store.db import utils
 
     place = find_place(SECTION, tmp_path)
-    with monkeypatch.context() as patched:  # as when it is killed between its tables
-        patched.setattr(utils, "_upgrade_db", lambda engine: (_ for _ in ()).throw(OSError("killed")))
-        with pytest.raises(TrackerError, match="killed"):
-            open_client(place)
-    assert not (tmp_path / STORE).exists()
+    monkeypatch.setattr(utils, "_initialize_tables", utils.InitialBase.metadata.create_all)
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+    with pytest.raises(TrackerError, match="killed"):
+        open_client(place)
+    assert [path.name for path in tmp_path.iterdir()] == [f".{STORE}.lock"]
+
+
+@needs_client
+@pytest.mark.slow
+def test_two_make_one_local_store_at_once(tmp_path):
+    place = find_place(SECTION, tmp_path)
     with ThreadPoolExecutor(2) as pool:
         clients = list(pool.map(open_client, [place, place]))
     for number, client in enumerate(clients):
