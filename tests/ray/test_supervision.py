@@ -50,7 +50,7 @@ def test_a_rank_that_freezes_as_a_checkpoint_is_cut_costs_the_checkpoint_and_hol
         frozen = rank.pid
         os.kill(frozen, signal.SIGSTOP)
         writer = CheckpointWriter(run.checkpoints, Counters(facts.env_steps, facts.learner_steps, 1.0, 1))
-        with pytest.raises(LearnerCallError, match=r"no answer to 'pause' within [1-7](\.\d+)? s"):
+        with pytest.raises(LearnerCallError, match=r"Cut: no answer within [1-7](\.\d+)? s"):
             wiring.begin_save(writer)
         os.kill(frozen, signal.SIGCONT)
         steps = facts.learner_steps
