@@ -146,7 +146,15 @@ class SetEncoder:
     def __call__(self, obs: np.ndarray) -> np.ndarray:
         """Return (B, own + pooled) float32 of ``obs`` (B, D): the own part, then what the pooling leaves of the
         items.
+
+        Raises:
+            ValueError: When D is not the own part and whole items: kernels would read beyond a row.
         """
+        if not self.form.fits(obs.shape[1]):
+            raise ValueError(
+                f"an observation has {obs.shape[1]} columns, and not {self.form.own} and a multiple of "
+                f"{self.form.item_size}"
+            )
         num_rows, own = len(obs), self.form.own
         most = num_rows * ((obs.shape[1] - own) // self.form.item_size)
         if most > len(self._items):

@@ -140,6 +140,8 @@ def test_one_form_fits_any_number_of_items():
     )
     assert entrant.refusal(29, NUM_ACTIONS) is None
     assert entrant.refusal(28, NUM_ACTIONS) is not None
+    with pytest.raises(ValueError, match="28 columns, and not 4 and a multiple of 5"):
+        policy.q_values(np.zeros((2, 28), np.float32))
     assert not Policy(9, 3, AlgoConfig()).takes(14)
     with pytest.raises(ValueError, match=r"algo\.encoder=deep_set needs a set of neighbours"):
         make_q_network(40, 3, AlgoConfig(encoder="deep_set"), 0, LidarRing(0, 1, 36))
