@@ -43,6 +43,7 @@ _FRONTS = {
     "OptunaOptimizer": "robonav_ray.fronts.optuna_optimizer",
     "RayTuneOptimizer": "robonav_ray.fronts.ray_tune_optimizer",
     "SearchResult": "robonav_ray.fronts.tune_call",
+    "SelfPlayLeague": "robonav_ray.fronts.self_play.self_play_league",
     "StoredPolicy": "robonav_ray.fronts.policy_call",
     "TrainResult": "robonav_ray.fronts.train_call",
     "ab": "robonav_ray.fronts.studies.ab_call",

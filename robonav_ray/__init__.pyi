@@ -15,6 +15,7 @@ from robonav_ray.fronts.policy_call import StoredPolicy as StoredPolicy
 from robonav_ray.fronts.policy_call import load_policy as load_policy
 from robonav_ray.fronts.ray_tune_optimizer import RayTuneOptimizer as RayTuneOptimizer
 from robonav_ray.fronts.runs_call import runs as runs
+from robonav_ray.fronts.self_play.self_play_league import SelfPlayLeague as SelfPlayLeague
 from robonav_ray.fronts.studies.ab_call import AbResult as AbResult
 from robonav_ray.fronts.studies.ab_call import ab as ab
 from robonav_ray.fronts.studies.ablate_call import AblationResult as AblationResult

@@ -32,6 +32,7 @@ from robonav_ray.verbs import (
 )
 from robonav_ray.verbs.ab_testing import ab, fleet
 from robonav_ray.verbs.exit_codes import end_with_code
+from robonav_ray.verbs.self_play import league
 
 app = typer.Typer(
     name="robonav",
@@ -48,6 +49,7 @@ for name, group in (
     ("tune", tune.tune_app),
     ("runs", runs.runs_app),
     ("registry", registry.registry_app),
+    ("league", league.league_app),
     ("jobs", jobs.jobs_app),
     ("fleet", fleet.fleet_app),
     ("cluster", cluster.cluster_app),

@@ -11,11 +11,11 @@ from robonav_ray.config.league import LeagueConfig
 from robonav_ray.league.diversity import Diversity, DiversityPoint
 from robonav_ray.league.exploiters import Exploit, Exploiters
 from robonav_ray.league.matchmaking import Draw, Matchmaker
-from robonav_ray.league.member import LeagueError, Member
+from robonav_ray.league.member import LeagueError, Member, read_member
 from robonav_ray.league.payoff import Payoff
 from robonav_ray.league.pool import Pool, member_rows
 from robonav_ray.league.promotion import Outcomes, PairedTest, Verdict, judge
-from robonav_ray.league.ratings import Elo, Rating, ratings
+from robonav_ray.league.ratings import Elo, Rating, bradley_terry, ratings
 from robonav_ray.ranges import MAX_COUNT, count, require
 
 STATE_VERSION = 1
@@ -73,6 +73,7 @@ class League:
         self._matchmaker = Matchmaker(config)
         self._serial = 0
         self._num_snapshots = 0
+        self._num_judged = 0
         self._newest: str | None = None
         self._snapped_at = 0
         self._events: list[LeagueEvent] = []
@@ -83,6 +84,11 @@ class League:
         return self._serial
 
     @property
+    def num_judged(self) -> int:
+        """Challenges of the best so far."""
+        return self._num_judged
+
+    @property
     def events(self) -> tuple[LeagueEvent, ...]:
         """What happened, the oldest first; at most the last MAX_EVENTS."""
         return tuple(self._events)
@@ -91,6 +97,17 @@ class League:
     def newest(self) -> Member | None:
         """The snapshot that was taken last; None before the first, or when it is lost."""
         return self.pool[self._newest] if self._newest is not None and self._newest in self.pool else None
+
+    @property
+    def best(self) -> Member | None:
+        """The member that a challenge has promoted last; before any challenge the snapshot that is most able by its
+        results (``ratings.bradley_terry``). None before the first snapshot.
+        """
+        snapshots = self.pool.snapshots
+        if self._num_judged or not snapshots:
+            return self.pool.best
+        ability = bradley_terry(self.payoff.score, self.payoff.games).ability
+        return max(snapshots, key=lambda member: float(ability[self.payoff.index(member.id)]))
 
     def draw(self) -> Draw:
         """Return how opponents are drawn by what is known now."""
@@ -165,6 +182,7 @@ class League:
         if not self.pool[challenger].is_frozen:
             raise LeagueError(f"{challenger!r} has no fixed weights: challenge with a snapshot of it")
         verdict = judge(outcomes, self.config.promotion, paired_p)
+        self._num_judged += 1
         if verdict.promoted:
             self.pool.promote(challenger)
         self._note("promoted" if verdict.promoted else "kept", challenger, verdict.reason)
@@ -212,6 +230,7 @@ class League:
             "learner": self.learner,
             "serial": self._serial,
             "num_snapshots": self._num_snapshots,
+            "num_judged": self._num_judged,
             "newest": self._newest,
             "snapped_at": self._snapped_at,
             "pool": self.pool.state_dict(),
@@ -234,7 +253,7 @@ class League:
                 f"the league's state has version {state.get('version')}, this program reads {STATE_VERSION}"
             )
         require(set(state) == set(self.state_dict()), "league: the keys differ from what is expected")
-        for name in ("serial", "num_snapshots", "snapped_at"):
+        for name in ("serial", "num_snapshots", "num_judged", "snapped_at"):
             count(high=MAX_COUNT).check(f"league.{name}", state[name])
         require(state["learner"] == self.learner, f"league.learner: is another than {self.learner}")
         events = _read_events(state["events"])
@@ -255,8 +274,29 @@ class League:
         self.pool, self.payoff, self._events = pool, payoff, events
         self.elo, self.diversity, self.exploiters = elo, diversity, exploiters
         self._serial = max(self._serial, state["serial"]) + (changed or self._serial > state["serial"])
-        self._num_snapshots, self._newest = state["num_snapshots"], state["newest"]
+        self._num_snapshots, self._num_judged = state["num_snapshots"], state["num_judged"]
+        self._newest = state["newest"]
         self._snapped_at = state["snapped_at"]
+
+    @classmethod
+    def restored(cls, config: LeagueConfig, state: Mapping[str, Any]) -> League:
+        """Return the league that ``state`` is of, with the scripted members and seeds that it had.
+
+        Raises:
+            ValueError: When it is no state of a league.
+        """
+        pool = state.get("pool") if isinstance(state, Mapping) else None
+        known = pool.get("members") if isinstance(pool, Mapping) else None
+        require(isinstance(known, list), "league.pool: has no members")
+        anchors = [read_member(f"pool.members[{i}]", one) for i, one in enumerate(known or ())]
+        league = cls(
+            config,
+            learner=str(state.get("learner")),
+            scripted=[member.id for member in anchors if member.role == "scripted"],
+            seeds=[member for member in anchors if member.role == "seed"],
+        )
+        league.load_state_dict(state)
+        return league
 
 
 def _meet_config(pool: Pool, payoff: Payoff, wanted: Sequence[Member]) -> bool:

@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args
 
 from robonav_ray.errors import UserError
 from robonav_ray.ranges import count, require
+from robonav_ray.records import MAX_MEMBER_ID
 
 Role = Literal["main", "exploiter", "scripted", "seed"]
-MAX_ID = 1000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,8 +55,10 @@ class Member:
 
 def check_member(member: Member) -> Member:
     """Return ``member``; LeagueError when its fields do not go together."""
-    if not (0 < len(member.id) <= MAX_ID and member.id.isprintable()):
-        raise LeagueError(f"{member.id[:80]!r} cannot be the id of a member: take up to {MAX_ID} printable characters")
+    if not (0 < len(member.id) <= MAX_MEMBER_ID and member.id.isprintable()):
+        raise LeagueError(
+            f"{member.id[:80]!r} cannot be the id of a member: take up to {MAX_MEMBER_ID} printable characters"
+        )
     if member.role == "scripted" and (member.sha256, member.parent) != (None, None):
         raise LeagueError(f"{member.id}: a scripted member has no weights and no parent")
     if member.role == "seed" and member.sha256 is None:

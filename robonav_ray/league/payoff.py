@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from robonav_ray.league.member import MAX_ID, LeagueError
+from robonav_ray.league.member import LeagueError
 from robonav_ray.ranges import MAX_COUNT, check_numbers, count, real, require
+from robonav_ray.records import MAX_MEMBER_ID
 
 
 class Payoff:
@@ -142,7 +143,7 @@ class Payoff:
         """
         require(isinstance(state, Mapping) and isinstance(state.get("ids"), list), "payoff: ids: is no list")
         ids: list[Any] = list(state["ids"])
-        require(all(isinstance(one, str) and 0 < len(one) <= MAX_ID for one in ids), "payoff: ids: are no names")
+        require(all(isinstance(one, str) and 0 < len(one) <= MAX_MEMBER_ID for one in ids), "payoff: ids: are no names")
         require(len(set(ids)) == len(ids), "payoff: ids: a member stands twice")
         m = len(ids)
         declared = {

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robonav_ray.league.games import equilibrium
-from robonav_ray.league.member import MAX_ID
 from robonav_ray.ranges import real, require
+from robonav_ray.records import MAX_MEMBER_ID
 
 POINTS = 400.0 / math.log(10.0)
 """Points of the Elo scale for one unit of the logit."""
@@ -33,25 +33,36 @@ class Strengths(NamedTuple):
     """(M,)"""
 
 
-def bradley_terry(score: np.ndarray, games: np.ndarray) -> Strengths:
+def bradley_terry(score: np.ndarray, games: np.ndarray, start: np.ndarray | None = None) -> Strengths:
     """Return the abilities and difficulties that explain ``score`` (M, M), summed over ``games`` (M, M), best.
 
     The maximum of the likelihood with a small normal prior, by Newton's method.
+
+    Args:
+        score: Sums of scores; rows are the first of a pair.
+        games: Weights of the results that they are sums of.
+        start: (2 M,) logits to begin with: abilities, then difficulties.
     """
-    m = len(score)
-    design = np.zeros((m * m, 2 * m))
-    first, second = np.divmod(np.arange(m * m), m)
-    design[np.arange(m * m), first], design[np.arange(m * m), m + second] = 1.0, -1.0
-    won, played, x = score.reshape(-1), games.reshape(-1), np.zeros(2 * m)
+    x = _most_likely(score, games, np.zeros(2 * len(score)) if start is None else start)
+    ability, difficulty = np.split(x, 2)
+    return Strengths(POINTS * (ability - ability.mean()), POINTS * (difficulty - ability.mean()))
+
+
+def _most_likely(score: np.ndarray, games: np.ndarray, start: np.ndarray) -> np.ndarray:
+    m, x = len(score), start.copy()
+    bend = np.empty((2 * m, 2 * m))
     for _ in range(50):
-        chance = 1.0 / (1.0 + np.exp(-design @ x))
-        slope = design.T @ (won - played * chance) - _RIDGE * x
-        bend = (design * (played * chance * (1.0 - chance))[:, None]).T @ design + _RIDGE * np.eye(2 * m)
+        chance = 1.0 / (1.0 + np.exp(np.clip(x[None, m:] - x[:m, None], -500.0, 500.0)))
+        excess, spread = score - games * chance, games * chance * (1.0 - chance)
+        slope = np.concatenate([excess.sum(axis=1), -excess.sum(axis=0)]) - _RIDGE * x
+        bend[:m, :m], bend[m:, m:] = np.diag(spread.sum(axis=1) + _RIDGE), np.diag(spread.sum(axis=0) + _RIDGE)
+        bend[:m, m:], bend[m:, :m] = -spread, -spread.T
         step = np.linalg.solve(bend, slope)
-        x += step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-300))
-        if float(np.abs(step).max()) < 1e-9:
+        longest = float(np.abs(step).max(initial=0.0))
+        x += step * min(1.0, 5.0 / max(longest, 1e-300))
+        if longest < 1e-8:
             break
-    return Strengths(*(POINTS * (part - x[:m].mean()) for part in (x[:m], x[m:])))
+    return x
 
 
 class Rating(NamedTuple):
@@ -87,9 +98,9 @@ def ratings(
     found = bradley_terry(score, games)
     whole = np.rint(games).astype(np.int64)
     frac = np.divide(score, games, out=np.full(score.shape, 0.5), where=games > 0.0)
-    draws = np.array(
-        [bradley_terry(rng.binomial(whole, np.clip(frac, 0.0, 1.0)), whole).ability for _ in range(num_draws)]
-    )
+    start = np.concatenate(found) / POINTS
+    samples = (rng.binomial(whole, np.clip(frac, 0.0, 1.0)) for _ in range(num_draws))
+    draws = np.array([bradley_terry(sample, whole, start).ability for sample in samples])
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(draws, [tail, 100.0 - tail], axis=0)
     mean = (1.0 + score) / (2.0 + games)
@@ -156,7 +167,7 @@ class Elo:
         for key in ("ability", "difficulty"):
             require(isinstance(state[key], Mapping), f"elo.{key}: is no mapping")
             for member, points in state[key].items():
-                require(isinstance(member, str) and 0 < len(member) <= MAX_ID, f"elo.{key}: a key is no member")
+                require(isinstance(member, str) and 0 < len(member) <= MAX_MEMBER_ID, f"elo.{key}: a key is no member")
                 real().check(f"elo.{key}.{member}", points)
         self._ability = {member: float(points) for member, points in state["ability"].items()}
         self._difficulty = {member: float(points) for member, points in state["difficulty"].items()}

@@ -211,6 +211,8 @@ class WiringFacts:
     metrics: Metrics = field(default_factory=dict)
     message: str = ""
     """The last thing that a person should know (a worker replaced, a rank restarted)."""
+    league: tuple[str, ...] = ()
+    """Where its league stands, in a few short lines; the first says the most."""
     is_starting: bool = False
     """Whether the worlds run, and the learner that comes up beside them has not made its first step of this session."""
 

@@ -21,6 +21,7 @@ from robonav_ray.tracking.status import RunStatus
 MIN_LIVE_WIDTH = 50
 _MAX_WIDTH = 96
 _TWO_COLUMNS_WIDTH = 68
+_LEAGUE_LINES = 3
 _SPARKS, _ASCII_SPARKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 
 
@@ -93,6 +94,7 @@ def plain_line(status: RunStatus) -> str:
     parts = [
         f"[{format_seconds(status.pace.elapsed_s)}/{format_seconds(status.run.config.budget.time_s)}]",
         *_judged_texts(status),
+        *status.facts.league[:1],
         f"env {format_count(status.facts.env_steps)} ({_rate(status.pace.env_steps_per_s)})",
         f"learner {format_count(status.facts.learner_steps)} ({_rate(status.pace.learner_steps_per_s)})",
         "samples/insert {}/{}".format(*_ratio(status)),
@@ -176,6 +178,9 @@ class StatusBlock(_View):
         ]
         if held_out := held_out_text(status):
             rows.insert(-2, Text(held_out, no_wrap=True, overflow="ellipsis"))
+        if status.facts.league:
+            lines = ("", *status.facts.league[:_LEAGUE_LINES])
+            rows += [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
         if status.facts.message:
             rows += [Text(), Text(status.facts.message, style="dim", no_wrap=True, overflow="ellipsis")]
         return Frame(

@@ -14,6 +14,7 @@ from robonav_ray.league.league import League
 from robonav_ray.league.member import LeagueError, Member
 from robonav_ray.league.promotion import judge
 from robonav_ray.league.snapshots import MissingSnapshotError, Snapshots, encoded
+from robonav_ray.league.standing import headline
 from robonav_ray.ranges import RangeError
 
 CONFIG = LeagueConfig.model_validate({"capacity": 4, "snapshot_env_steps": 10, "promotion": {"num_worlds": 40}})
@@ -186,3 +187,16 @@ def test_snapshots_lie_by_content_and_damage_is_seen(tmp_path):
     path.symlink_to("/etc/hostname")
     with pytest.raises(MissingSnapshotError, match="link"):
         snapshots.get(first)
+
+
+def test_a_headline_names_the_pool_the_opponents_and_the_ratings():
+    league = League(CONFIG)
+    assert headline(league)[0] == "league 0 snapshots, worst with orca 50%"
+    league.report("main", "straight", np.zeros(40))
+    league.snapshot(10, "1" * 64)
+    first, second, third = headline(league)
+    assert first == "league 1 snapshots, best main-0000, worst with straight 5%"
+    assert second.startswith("meets  main-0000 50%")
+    assert third.startswith("Elo    ")
+    alone = League(LeagueConfig.model_validate({"scripted": [], "mix": {"current": 0.5, "scripted": 0.0}}))
+    assert headline(alone)[1] == "meets  itself"

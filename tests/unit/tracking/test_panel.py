@@ -222,3 +222,13 @@ def test_the_newest_judgement_is_shown_with_its_interval() -> None:
     for text in (plain_line(status), console.file.getvalue()):
         assert "held-out success 50.0% (36.0% to 64.0%), best 75.0% at 100" in text
     assert "held-out" not in plain_line(STATUS)
+
+
+def test_a_league_has_its_lines_in_the_block_and_the_first_on_a_plain_line() -> None:
+    lines = ("league 7 snapshots, best main-0004, worst with orca 62%", "meets  orca 5%", "Elo    main +120")
+    status = dataclasses.replace(STATUS, facts=dataclasses.replace(STATUS.facts, league=lines))
+    shown = drawn(status)
+    assert all(line in "\n".join(shown) for line in lines)
+    assert len(shown) // 2 <= 23
+    assert lines[0] in plain_line(status)
+    assert lines[1] not in plain_line(status)

@@ -1,0 +1,1 @@
+"""A league around a training loop of one's own."""
