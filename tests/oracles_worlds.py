@@ -117,3 +117,17 @@ def aligned_scan(old: np.ndarray, pose: np.ndarray, now: np.ndarray, range_max_m
             if t > 0 and 0 <= along <= 1:
                 shown[k] = min(shown[k], t / range_max_m)
     return shown
+
+
+def neighbor_items(robot: dict, others: list[dict]) -> np.ndarray:
+    """Return (len(others), 8): what an observation of neighbours says of each of ``others``, in their order.
+
+    Everyone has position ``p``, velocity ``v`` and ``radius``; ``robot`` has its ``goal`` too.
+    """
+    ahead = (robot["goal"] - robot["p"]) / np.linalg.norm(robot["goal"] - robot["p"])
+    turn = np.array([ahead, [-ahead[1], ahead[0]]])
+    rows = []
+    for other in others:
+        apart, moves, radii = other["p"] - robot["p"], other["v"] - robot["v"], robot["radius"] + other["radius"]
+        rows.append([1.0, *(turn @ apart), *(turn @ moves), other["radius"], radii, np.linalg.norm(apart) - radii])
+    return np.array(rows)

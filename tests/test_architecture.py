@@ -171,6 +171,7 @@ OPENED_ELSEWHERE = {
     "runtime/streams.py": "/dev/null",
     "runtime/examination/worker.py": "its standard output",
     "launch/packing.py": "a member of the archive that is written",
+    "worlds/cases.py": "bytes that plain_files has read",
 }
 """Files of the package that open something by other means than plain_files, and why they may."""
 

@@ -234,10 +234,11 @@ class RunConfig(Section):
                         f"{section}.{key} ({value}) would be ignored, because {why}: leave it out (or at its default, "
                         f"{default})"
                     )
-        if self.env.world.observation == "state" and self.env.world.lidar != LidarConfig():
+        shown = self.env.world.observation
+        if shown != "lidar" and self.env.world.lidar != LidarConfig():
             raise ValueError(
-                "env.world.lidar would be ignored, because env.world.observation is state: leave its keys out, or set "
-                "env.world.observation=lidar"
+                f"env.world.lidar would be ignored, because env.world.observation is {shown}: leave its keys out, or "
+                "set env.world.observation=lidar"
             )
         return self
 

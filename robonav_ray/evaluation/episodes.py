@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from robonav_ray.config.evaluation import MAX_EPISODE_STEPS
+from robonav_ray.interfaces import ParksLanes
 from robonav_ray.records import EpisodeFacts, Outcome
 from robonav_ray.worlds.told import find_teller
 
@@ -111,12 +112,16 @@ class EpisodeTable:
 
 
 class _FirstEpisodes:
-    """Books the first episode of every lane of one environment; one that does not end in time is cut off."""
+    """Books the first episode of every lane that takes part (``there``) in one environment; one that does not end in
+    time is cut off.
+    """
 
-    def __init__(self, num_lanes: int, cut_off_after: int | None):
+    def __init__(self, there: np.ndarray, cut_off_after: int | None):
+        num_lanes = len(there)
+        self.there = there
         self.columns = {name: np.full(num_lanes, empty, dtype) for name, (dtype, empty) in BASE_COLUMNS.items()}
         self.extra: dict[str, np.ndarray] = {}
-        self.open = np.ones(num_lanes, bool)
+        self.open = there.copy()
         self.num_steps = 0
         self._cut_off_after = cut_off_after
         self._length = np.zeros(num_lanes, np.int32)
@@ -193,8 +198,8 @@ def evaluate_policy(
         finally:
             env.close()
         lanes_per_world = env.num_envs // count
-        num_lanes, next_world = num_lanes + env.num_envs, next_world + count
-    columns = {name: np.concatenate([p.columns[name] for p in parts])[:num_episodes] for name in BASE_COLUMNS}
+        num_lanes, next_world = num_lanes + int(parts[-1].there.sum()), next_world + count
+    columns = {name: np.concatenate([p.columns[name][p.there] for p in parts])[:num_episodes] for name in BASE_COLUMNS}
     extra = {name: np.concatenate([_extra(p, name) for p in parts])[:num_episodes] for p in parts for name in p.extra}
     return EpisodeTable(world=np.arange(num_episodes), step_s=step_s, max_steps=max_steps, extra=extra, **columns)
 
@@ -206,9 +211,11 @@ def _play(
     progress: Callable[[_FirstEpisodes], None],
     meter: MeasureWith | None,
 ) -> _FirstEpisodes:
-    book = _FirstEpisodes(env.num_envs, cut_off_after)
     teller, is_known = find_teller(env)
     obs, info = env.reset()
+    inner = env.unwrapped
+    waiting = inner.waiting() if isinstance(inner, ParksLanes) else None  # before the first step: robots that are none
+    book = _FirstEpisodes(np.ones(env.num_envs, bool) if waiting is None else ~waiting, cut_off_after)
     measures = None if meter is None else meter(env, book.open, cut_off_after)
     while book.open.any():
         parked = info.get("parked") if is_known else None
@@ -226,11 +233,11 @@ def _shifted(
     """Return what tells ``progress`` of the episodes of a part, those of the parts ``before`` it included."""
     if progress is None:
         return lambda _: None
-    lanes, steps = sum(len(part.open) for part in before), sum(part.num_steps for part in before)
+    lanes, steps = sum(int(part.there.sum()) for part in before), sum(part.num_steps for part in before)
     return lambda book: progress(
-        EvaluationProgress(min(lanes + int((~book.open).sum()), total), total, steps + book.num_steps)
+        EvaluationProgress(min(lanes + int((book.there & ~book.open).sum()), total), total, steps + book.num_steps)
     )
 
 
 def _extra(part: _FirstEpisodes, name: str) -> np.ndarray:
-    return part.extra.get(name, np.full(len(part.open), np.nan))
+    return part.extra.get(name, np.full(len(part.open), np.nan))[part.there]

@@ -34,7 +34,7 @@ from robonav_ray.evaluation.exam_table import DRAW, Cell, Decisions, ScenarioFac
 from robonav_ray.evaluation.metrics.meter import start_meter
 from robonav_ray.evaluation.placed_worlds import Body, PlacedWorlds
 from robonav_ray.worlds.kernels import layout as lay
-from robonav_ray.worlds.kernels.actions import action_table
+from robonav_ray.worlds.kernels.actions import action_table, own_speeds
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.randomization import check_levels, max_circles
 from robonav_ray.worlds.redrawn import RedrawnVectorEnv
@@ -178,8 +178,8 @@ def seat_of(entrant: Entrant, scenario: Scenario) -> Seat | str:
 
 
 def _placed_for(entrant: Entrant, scenario: Scenario, world: WorldConfig) -> Body | None:
-    """Return the body for which all entrants' worlds are drawn; None where it is that of ``world``."""
-    if entrant.placed_for is None:
+    """Return the body for which all entrants' worlds are drawn; None where ``world`` has it, or draws it."""
+    if entrant.placed_for is None or world.robot.radius_min_m is not None or own_speeds(world):
         return None
     first = entrant.placed_for
     robot = {**world.robot.model_dump(), "radius_m": first.radius_m, "max_speed": first.max_speed}
@@ -192,7 +192,7 @@ def _room_for(trained: tuple[LevelConfig, ...], world: WorldConfig, level: Level
     """Return the fullest stage of the training where an observation has a place for every circle, and ``level`` has
     fewer.
     """
-    if world.observation != "state" or not trained:
+    if world.observation == "lidar" or not trained:
         return ()
     fullest = max(trained, key=max_circles)
     return (

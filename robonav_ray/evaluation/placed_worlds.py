@@ -40,6 +40,7 @@ class PlacedWorlds(RedrawnVectorEnv):
             super().reset(**given)
         finally:
             const[[lay.RADIUS, lay.MAX_SPEED]] = own
+        worlds.state.robot[..., [lay.OWN_RADIUS, lay.OWN_SPEED]] = own
         thinner = np.float32(self._placed_for.radius_m) - own[0]
         worlds.state.tally[:, :, lay.T_CLEARANCE] += thinner
         worlds.state.robot[:, :, lay.CLEARANCE] += thinner

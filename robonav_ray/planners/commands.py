@@ -7,6 +7,7 @@ import numpy as np
 from robonav_ray.errors import UserError
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.actions import own_speeds
 
 
 class PlannerError(UserError):
@@ -19,13 +20,14 @@ class Driver:
     def __init__(self, worlds: BatchedWorlds) -> None:
         """Drive the robots of ``worlds``."""
         robot = worlds.config.robot
+        self._worlds = worlds
         self.is_unicycle = robot.drive == "unicycle"
         self.is_continuous = worlds.action_table is None
         self.max_speed, self.max_turn = robot.max_speed, robot.max_turn_rate
         self.scale = np.array(
             [robot.max_speed, robot.max_turn_rate if self.is_unicycle else robot.max_speed], np.float32
         )
-        """Greatest value of either part of a command."""
+        """Greatest value of either part of a command, of the fastest robot there may be."""
         self.low = np.array([0.0 if self.is_unicycle else -1.0, -1.0], np.float32)
         """Least value of either part, in units of ``scale``."""
         self._adds = robot.actions == "increments9"
@@ -60,7 +62,7 @@ class Driver:
         Nearness counts either part as a part of its range. ``last`` (L, 2), the last command as parts of ``scale``,
         matters for actions that change it.
         """
-        wanted = np.clip(command / self.scale, self.low, 1.0)
+        wanted = np.clip(command / own_scale(self._worlds), self.low, 1.0)
         if self.is_continuous:
             return self._as_action(wanted)
         return np.square(wanted[:, None] - self.choices(last)).sum(axis=-1).argmin(axis=1)
@@ -79,10 +81,16 @@ class Driver:
         return np.stack([ahead, left], axis=1)
 
 
-def last_command(worlds: BatchedWorlds) -> np.ndarray:
-    """Return (L, 2) float32: the command that each robot was given last, as parts of its range, by the true state."""
+def own_scale(worlds: BatchedWorlds) -> np.ndarray:
+    """Return the greatest value of either part of a command, (2,) float32, or (L, 2) where robots differ in it."""
     robot = worlds.config.robot
     second = robot.max_turn_rate if robot.drive == "unicycle" else robot.max_speed
-    return worlds.state.robot[..., (lay.CMD0, lay.CMD1)].reshape(-1, 2) / np.array(
-        [robot.max_speed, second], np.float32
-    )
+    if not own_speeds(worlds.config):
+        return np.array([robot.max_speed, second], np.float32)
+    top = worlds.state.robot[..., lay.OWN_SPEED].ravel()
+    return np.stack([top, np.full_like(top, second) if robot.drive == "unicycle" else top], axis=1)
+
+
+def last_command(worlds: BatchedWorlds) -> np.ndarray:
+    """Return (L, 2) float32: the command that each robot was given last, as parts of its range, by the true state."""
+    return worlds.state.robot[..., (lay.CMD0, lay.CMD1)].reshape(-1, 2) / own_scale(worlds)

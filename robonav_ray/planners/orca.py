@@ -5,34 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.planners.commands import Driver, PlannerError, last_command
-from robonav_ray.planners.neighbors import gather_others
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
 from robonav_ray.worlds.kernels.obstacles import ORCA_MARGIN
-from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, orca_velocity
+from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
+from robonav_ray.worlds.kernels.reactive import gather_others, orca_wish, way_to_goal
 
 
 @kernel
 def _orca_commands(state, params, margin, share, horizon, gain, neighbor, line, command):
     """Write the command (N, R, 2) of every robot: the ORCA velocity, steered towards by a unicycle."""
     robot, lane, goal, const, level = state.robot, state.lane, state.goal, params.const, params.level
-    half = const[lay.HALF_SIDE] if const[lay.WALLS] > F0 else F0
     for w in range(robot.shape[0]):
         num_goals = np.int64(level[state.world[w, lay.LEVEL], NUM_GOALS])
         for r in range(robot.shape[1]):
-            x, y, top = robot[w, r, lay.X], robot[w, r, lay.Y], const[lay.MAX_SPEED]
-            g = min(np.int64(lane[w, r, lay.GOAL_INDEX]), num_goals - 1)
-            dx, dy = goal[w, r, g, lay.G_X] - x, goal[w, r, g, lay.G_Y] - y
-            scale = top / max(np.sqrt(dx * dx + dy * dy), F1)
-            radius, dt = const[lay.RADIUS], const[lay.DT]
+            dx, dy = way_to_goal(robot, lane, goal, num_goals, w, r)
             num = gather_others(
-                robot, lane, state.circle, state.circle_kind, state.world, params.wall, radius, margin, share, neighbor,
-                w, r,
+                robot, lane, state.circle, state.circle_kind, state.world, params.wall, F1, margin, share, neighbor, w,
+                r,
             )  # fmt: skip
-            vx, vy, wx, wy = robot[w, r, lay.VX], robot[w, r, lay.VY], dx * scale, dy * scale
-            ux, uy = orca_velocity(x, y, vx, vy, radius + margin, wx, wy, top, neighbor, num, half, horizon, dt, line)
+            ux, uy = orca_wish(robot, const, neighbor, num, line, dx, dy, F1, margin, F1, horizon, w, r)
             c, s = robot[w, r, lay.COS], robot[w, r, lay.SIN]
             ahead, left = c * ux + s * uy, c * uy - s * ux
             if const[lay.HOLONOMIC] > F0:

@@ -10,7 +10,7 @@ from robonav_ray.worlds.kernels.layout import GOAL_SCALE_M
 
 
 class GoalSight:
-    """Reads the goal from observations of either kind, and nothing else."""
+    """Reads the goal from observations of any kind, and nothing else."""
 
     def __init__(self, worlds: BatchedWorlds) -> None:
         """Read observations of ``worlds``, whose layout is kept, and not its state."""
@@ -19,6 +19,9 @@ class GoalSight:
 
     def goal(self, obs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (distance m, bearing rad in the body frame), each (L,), of the goal."""
+        if "own" in self._slices:
+            own = obs[:, self._slices["own"]]
+            return own[:, 0] * GOAL_SCALE_M, -np.arctan2(own[:, 3], own[:, 2])
         if not self._has_lidar:
             robot = obs[:, self._slices["robot"]]
             return robot[:, 0], -robot[:, 2]

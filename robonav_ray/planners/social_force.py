@@ -5,66 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.planners.commands import Driver, PlannerError, last_command
-from robonav_ray.planners.neighbors import gather_others
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
-from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
+from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
-
-_TINY = np.float32(1e-6)
-_WALL_FALL_OFF_M = np.float32(0.1)
-"""Walls push less far than others: a goal may lie beside one."""
-
-
-@kernel
-def _push(neighbor, num, x, y, wx, wy, radius, strength, fall_off, sight, lead):
-    """Return the acceleration away from all ``neighbor`` rows, each where it will be in ``lead`` s.
-
-    What lies behind the wanted direction (wx, wy) counts ``sight`` as much as what lies ahead.
-    """
-    ax, ay = F0, F0
-    for n in range(num):
-        dx, dy = x - neighbor[n, 1] - lead * neighbor[n, 3], y - neighbor[n, 2] - lead * neighbor[n, 4]
-        distance = max(np.sqrt(dx * dx + dy * dy), _TINY)
-        ahead = -(dx * wx + dy * wy) / distance
-        seen = sight + (F1 - sight) * HALF * (F1 + ahead)
-        size = seen * strength * np.exp((radius + neighbor[n, 5] - distance) / fall_off) / distance
-        ax, ay = ax + size * dx, ay + size * dy
-    return ax, ay
-
-
-@kernel
-def _wall_push(x, y, room, strength, fall_off):
-    """Return the acceleration away from the arena's walls; ``room``: how far the centre can go from the middle."""
-    ax = strength * (np.exp(-(room + x) / fall_off) - np.exp(-(room - x) / fall_off))
-    ay = strength * (np.exp(-(room + y) / fall_off) - np.exp(-(room - y) / fall_off))
-    return ax, ay
+from robonav_ray.worlds.kernels.reactive import gather_others, social_force_wish, way_to_goal
 
 
 @kernel
 def _commands(state, params, strength, fall_off, relaxation, sight, lead, gain, neighbor, command):
     """Write the command (N, R, 2) of every robot: the velocity at which its forces balance, or towards it."""
     robot, lane, goal, const, level = state.robot, state.lane, state.goal, params.const, params.level
-    radius, top = const[lay.RADIUS], const[lay.MAX_SPEED]
     for w in range(robot.shape[0]):
         num_goals = np.int64(level[state.world[w, lay.LEVEL], NUM_GOALS])
         for r in range(robot.shape[1]):
-            x, y = robot[w, r, lay.X], robot[w, r, lay.Y]
-            g = min(np.int64(lane[w, r, lay.GOAL_INDEX]), num_goals - 1)
-            dx, dy = goal[w, r, g, lay.G_X] - x, goal[w, r, g, lay.G_Y] - y
-            distance = max(np.sqrt(dx * dx + dy * dy), _TINY)
-            wx, wy = dx / distance, dy / distance
+            dx, dy = way_to_goal(robot, lane, goal, num_goals, w, r)
             num = gather_others(
-                robot, lane, state.circle, state.circle_kind, state.world, params.wall, radius, F0, F1, neighbor, w, r
-            )  # fmt: skip
-            ax, ay = _push(neighbor, num, x, y, wx, wy, radius, strength, fall_off, sight, lead)
-            if const[lay.WALLS] > F0:
-                bx, by = _wall_push(x, y, const[lay.HALF_SIDE] - radius, strength, _WALL_FALL_OFF_M)
-                ax, ay = ax + bx, ay + by
-            speed = top * min(distance, F1)  # slower within the last metre, as the others
-            ux, uy = speed * wx + relaxation * ax, speed * wy + relaxation * ay
-            scale = top / max(np.sqrt(ux * ux + uy * uy), top)
+                robot, lane, state.circle, state.circle_kind, state.world, params.wall, F1, F0, F1, neighbor, w, r
+            )
+            ux, uy, scale = social_force_wish(
+                robot, const, neighbor, num, dx, dy, strength, fall_off, relaxation, sight, lead, w, r
+            )
             c, s = robot[w, r, lay.COS], robot[w, r, lay.SIN]
             ahead, left = scale * (c * ux + s * uy), scale * (c * uy - s * ux)
             if const[lay.HOLONOMIC] > F0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -10,104 +9,21 @@ import numpy as np
 
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.ranges import check_numbers
+from robonav_ray.worlds.cases import case_stride, load_cases
+from robonav_ray.worlds.constants import constants
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels import randomization as rnd
-from robonav_ray.worlds.kernels.actions import action_space, action_table, decode_discrete
+from robonav_ray.worlds.kernels.actions import Decoder, action_space, action_table
 from robonav_ray.worlds.kernels.draws import fill_world_keys
+from robonav_ray.worlds.kernels.drivers import drive
 from robonav_ray.worlds.kernels.motion import clamp_commands
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
 from robonav_ray.worlds.kernels.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
-from robonav_ray.worlds.state_ranges import check_together, declared
+from robonav_ray.worlds.scene import Scene, scene_of
+from robonav_ray.worlds.state_ranges import check_together, declared, widened
 
 __all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "BatchedWorlds", "Scene"]
-
-_NO_LIMIT = 1.0e6
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a picture of one world needs; copies, in SI units. R robots, C circles, S inner walls, B beams."""
-
-    half_side_m: float
-    """Half the side of the arena."""
-    walls: bool
-    """Whether the arena's edge is a wall."""
-    robot_pose: np.ndarray
-    """(R, 3) float32: x, y, yaw."""
-    robot_radius_m: float
-    robot_ended: np.ndarray
-    """(R,) bool: out of the world, waiting for the others."""
-    goals: np.ndarray
-    """(R, G, 2) float32: the goals of this episode in sequence."""
-    goal_index: np.ndarray
-    """(R,) int32: the current one; G when all are reached."""
-    circles: np.ndarray
-    """(C, 5) float32: x, y, radius, v_x, v_y."""
-    circle_kind: np.ndarray
-    """(C,) int32: index into ``layout.BEHAVIOURS``; 0 is static."""
-    inner_walls: np.ndarray
-    """(S, 4) float32: x0, y0, x1, y1."""
-    ranges: np.ndarray
-    """(R, B) float32: the last scan as sensed, m."""
-    range_max_m: float
-    beam_angle: np.ndarray
-    """(B,) float32: beam angles in the body frame, rad."""
-    step: int
-    level: int
-    episode: int
-    outcome: np.ndarray
-    """(R,) int32: ``Outcome`` so far; NONE while under way."""
-
-
-def constants(world: WorldConfig, gamma: float) -> np.ndarray:
-    """Return the (CONST_COLS,) float32 row of what all worlds share."""
-    robot, lidar, circles, reward = world.robot, world.lidar, world.obstacles, world.reward
-    full = lidar.field_of_view_rad > 2 * np.pi - 1e-6
-    increment = lidar.field_of_view_rad / (lidar.num_beams if full else max(lidar.num_beams - 1, 1))
-    value = {
-        lay.DT: world.dt_s,
-        lay.HALF_SIDE: world.side_m / 2,
-        lay.WALLS: world.walls,
-        lay.RADIUS: robot.radius_m,
-        lay.MAX_SPEED: robot.max_speed,
-        lay.MAX_TURN: robot.max_turn_rate,
-        lay.MAX_ACC: robot.max_acceleration or _NO_LIMIT,
-        lay.MAX_TURN_ACC: robot.max_turn_acceleration or _NO_LIMIT,
-        lay.HOLONOMIC: robot.drive == "holonomic",
-        lay.RANGE_MAX: lidar.range_max_m,
-        lay.ANGLE_MIN: -lidar.field_of_view_rad / 2 if lidar.num_beams > 1 else 0.0,
-        lay.ANGLE_INCREMENT: increment,
-        lay.GAMMA: gamma,
-        lay.R_GOAL: reward.goal,
-        lay.R_FINISH: reward.finish,
-        lay.R_COLLISION: reward.collision,
-        lay.R_PROGRESS: reward.progress_per_m,
-        lay.PROGRESS_OFFSET: reward.progress_offset_m,
-        lay.R_DISCOMFORT: reward.discomfort,
-        lay.DISCOMFORT_DISTANCE: reward.discomfort_distance_m,
-        lay.R_TIME: reward.time,
-        lay.R_EFFORT: reward.effort,
-        lay.GOAL_TOLERANCE: world.goal_tolerance_m,
-        lay.MIN_GOAL_DISTANCE: world.min_goal_distance_m,
-        lay.START_CLEARANCE: circles.start_clearance_m,
-        lay.RADIUS_MIN: circles.radius_min_m,
-        lay.RADIUS_MAX: circles.radius_max_m,
-        lay.SPEED_MIN: world.obstacle_speed * circles.min_speed_frac,
-        lay.SPEED_MAX: world.obstacle_speed,
-        lay.ORCA_HORIZON: circles.orca_time_horizon_s,
-        lay.REACTS_PROB: circles.orca_reacts_prob,
-        lay.CIRCLE_CROSSING: world.placement == "circle_crossing",
-        lay.STATE_OBS: world.observation == "state",
-        lay.STACK: lidar.stack,
-        lay.STACK_INTERVAL: lidar.stack_interval,
-        lay.ALIGN: lidar.align,
-        lay.PROXIMITY: lidar.encoding == "proximity",
-    }
-    row = np.zeros(lay.CONST_COLS, dtype=np.float32)
-    for column, number in value.items():
-        row[column] = number
-    return row
 
 
 class BatchedWorlds:
@@ -143,23 +59,26 @@ class BatchedWorlds:
         self.layout = ObservationLayout.of(world, self.max_circles)
         self.obs_dim = self.layout.size
         self.action_table = action_table(world.robot)
-        self._increments = world.robot.actions == "increments9"
+        self._decoder = Decoder(world, self.num_lanes)
         self.params = self._make_params()
         self.state = self._make_state()
         self.out = self._make_output()
+        others = self.max_circles + self.num_robots + len(self.params.wall)
         self._scratch = lay.Scratch(
             np.zeros((4, world.lidar.num_beams), np.float32),
             np.zeros(self.max_circles + 1, np.int64),
-            np.zeros((self.max_circles + self.num_robots + 1, NEIGHBOR_COLS), np.float32),
-            np.zeros((2, self.max_circles + self.num_robots + 5, 4), np.float32),
+            np.zeros((others + 1, NEIGHBOR_COLS), np.float32),
+            np.zeros((2, others + 5, 4), np.float32),
         )
+        self._is_driven = False
         self._command = np.zeros((num_worlds, self.num_robots, 2), np.float32)
-        self._action = np.zeros(self.num_lanes, np.int64)
         self._all, self._everyone = np.ones(num_worlds, np.bool_), np.ones(self.num_lanes, np.bool_)
         self._begin(self.seed)
 
     def _make_params(self) -> lay.Params:
         world, const = self.config, constants(self.config, self.gamma)
+        cases = load_cases(world)
+        const[lay.CASE_STRIDE] = case_stride(len(cases[0]))
         angle = const[lay.ANGLE_MIN] + const[lay.ANGLE_INCREMENT] * np.arange(world.lidar.num_beams, dtype=np.float32)
         self.beam_angle = angle.astype(np.float32)
         wall = np.array(world.wall_lines(), dtype=np.float32).reshape(-1, 4)
@@ -174,6 +93,7 @@ class BatchedWorlds:
             np.stack([np.cos(angle), np.sin(angle)]).astype(np.float32),
             wall,
             np.array(box, dtype=np.float32).reshape(-1, 4),
+            *cases,
         )
 
     def _make_state(self) -> lay.State:
@@ -196,6 +116,7 @@ class BatchedWorlds:
             scan_pose=np.zeros((n, r, scans, 4), np.float32),
             obs_queue=np.zeros((n, r, obs_queue, self.obs_dim if obs_queue > 1 else 1), np.float32),
             command_queue=np.zeros((n, r, command_queue, 2), np.float32),
+            driver=np.zeros((n, r), np.int8),
         )
 
     def _make_output(self) -> lay.Output:
@@ -216,6 +137,7 @@ class BatchedWorlds:
         self.seed = int(seed)
         fill_world_keys(self.seed, self.first_world, self.state.world_key)
         self.state.world[:, lay.EPISODE] = -1
+        self.state.world[:, lay.INDEX] = self.first_world + np.arange(self.num_worlds)
 
     def choose(self, index: np.ndarray) -> None:
         """Be the worlds with the indices ``index`` (N,) from the next reset on, at episode 0.
@@ -225,6 +147,7 @@ class BatchedWorlds:
         self._begin(self.seed)
         for i, number in enumerate(index.tolist()):
             fill_world_keys(self.seed, number, self.state.world_key[i : i + 1])
+        self.state.world[: len(index), lay.INDEX] = index
 
     @property
     def action_space(self) -> gym.spaces.Space:
@@ -257,16 +180,7 @@ class BatchedWorlds:
 
         Results are in ``out``. An ended robot is parked (no motion, reward 0) until all robots of its world ended.
         """
-        table = self.action_table
-        if table is None:
-            self._decode_continuous(np.asarray(action, np.float32))
-        else:
-            if np.shape(action) != (self.num_lanes,):
-                raise ValueError(f"action must have shape ({self.num_lanes},), got {np.shape(action)}")
-            self._action[:] = action
-            bad = decode_discrete(self._action, table, self._increments, self.state.robot, self._command)
-            if bad >= 0:
-                raise ValueError(f"action {int(self._action[bad])} of lane {bad} is not in 0..{len(table) - 1}")
+        self._decoder.decode(action, self.state.robot, self._command)
         return self._step(autoreset)
 
     def step_command(self, command: np.ndarray, autoreset: int = SAME_STEP) -> int:
@@ -280,21 +194,24 @@ class BatchedWorlds:
         return self._step(autoreset)
 
     def _step(self, autoreset: int) -> int:
-        clamp_commands(self._command, self.params.const)
-        return step_batch(self.state, self.params, self._scratch, self._command, self.out, autoreset, self._everyone)
+        state, params, scratch = self.state, self.params, self._scratch
+        if self._is_driven:
+            drive(state, params, scratch.neighbor, scratch.line, self._command)
+        clamp_commands(self._command, state.robot, params.const)
+        return step_batch(state, params, scratch, self._command, self.out, autoreset, self._everyone)
 
-    def _decode_continuous(self, action: np.ndarray) -> None:
-        if action.shape != (self.num_lanes, 2):
-            raise ValueError(f"action must have shape ({self.num_lanes}, 2), got {action.shape}")
-        if not np.isfinite(action).all():
-            raise ValueError("action holds a value that is not finite")
-        robot, flat = self.config.robot, self._command.reshape(-1, 2)
-        np.clip(action, -1.0, 1.0, out=flat)
-        if robot.drive == "unicycle":
-            flat[:, 0] = (flat[:, 0] + 1.0) * (0.5 * robot.max_speed)
-            flat[:, 1] *= robot.max_turn_rate
-        else:
-            flat *= robot.max_speed
+    def set_drivers(self, driver: np.ndarray) -> None:
+        """Let ``driver`` (L,) int8 drive the robots from now on: 0 the given action, 1 ORCA, 2 social force, 3 straight
+        to the goal without reacting, 4 standing. See ``layout.DRIVERS``.
+        """
+        given = np.asarray(driver)
+        if given.shape != (self.num_lanes,) or given.dtype != np.int8:
+            raise ValueError(f"driver must be int8 ({self.num_lanes},), got {given.dtype} {given.shape}")
+        if given.min() < 0 or given.max() >= len(lay.DRIVERS):
+            known = ", ".join(f"{i} ({name})" for i, name in enumerate(lay.DRIVERS))
+            raise ValueError(f"driver {int(given[(given < 0) | (given >= len(lay.DRIVERS))][0])}: there are {known}")
+        self.state.driver[:] = given.reshape(self.state.driver.shape)
+        self._is_driven = bool(given.any())
 
     def set_level(self, level: int, worlds: np.ndarray | slice = slice(None)) -> None:
         """From their next reset on, run ``worlds`` (all by default) under ``level``; running episodes finish as they
@@ -325,29 +242,7 @@ class BatchedWorlds:
 
     def scene(self, world: int) -> Scene:
         """Return what a picture of ``world`` needs."""
-        s, num = self.state, int(self.state.world[world, lay.NUM_CIRCLES])
-        level = int(s.world[world, lay.LEVEL])
-        rows = s.circle[world, :, :num]
-        head = s.lane[world, :, lay.HEAD]
-        return Scene(
-            half_side_m=self.config.side_m / 2,
-            walls=self.config.walls,
-            robot_pose=s.robot[world][:, (lay.X, lay.Y, lay.YAW)].copy(),
-            robot_radius_m=self.config.robot.radius_m,
-            robot_ended=s.lane[world, :, lay.ENDED] != 0,
-            goals=s.goal[world, :, : self.levels[level].num_goals, :2].copy(),
-            goal_index=s.lane[world, :, lay.GOAL_INDEX].copy(),
-            circles=rows[[lay.C_X, lay.C_Y, lay.C_RADIUS, lay.C_VX, lay.C_VY]].T.copy(),
-            circle_kind=s.circle_kind[world, lay.KIND, :num].copy(),
-            inner_walls=self.params.wall.copy(),
-            ranges=s.scan[world, np.arange(self.num_robots), head] * self.config.lidar.range_max_m,
-            range_max_m=self.config.lidar.range_max_m,
-            beam_angle=self.beam_angle,
-            step=int(s.lane[world, :, lay.STEP].max()),
-            level=level,
-            episode=int(s.world[world, lay.EPISODE]),
-            outcome=s.lane[world, :, lay.OUTCOME].copy(),
-        )
+        return scene_of(self.state, self.params, self.config, self.beam_angle, world)
 
     def check_valid(self) -> None:
         """Raise ValueError when the state breaks an invariant: finite, inside the walls, clear at the start."""
@@ -365,7 +260,7 @@ class BatchedWorlds:
         if np.abs(heading - 1.0).max() > 1e-3:
             raise ValueError("a heading is not of unit length")
         offset = s.robot[:, :, :2, None] - s.circle[:, None, :2]
-        space = np.linalg.norm(offset, axis=2) - s.circle[:, None, lay.C_RADIUS] - self.config.robot.radius_m
+        space = np.linalg.norm(offset, axis=2) - s.circle[:, None, lay.C_RADIUS] - s.robot[..., None, lay.OWN_RADIUS]
         start = (s.lane[..., lay.STEP] == 0)[:, :, None] & there[:, None, :]
         if (start & (space < self.config.obstacles.start_clearance_m - 1e-4)).any():
             raise ValueError("a circle is too near to a robot at the start")
@@ -386,6 +281,7 @@ class BatchedWorlds:
             ValueError: For an entry that is missing, unknown, of another shape or out of its range; nothing has changed
                 then.
         """
+        state = widened(state, self.state, self.params, self.first_world)
         check_numbers("worlds", state, declared(self.state, self.out.obs, self.params, self.max_circles))
         for name, mine in (("first_world", self.first_world), ("gamma", self.gamma)):
             if float(state[name]) != mine:
@@ -394,4 +290,5 @@ class BatchedWorlds:
         for name, array in self.state._asdict().items():
             array[:] = state[f"state.{name}"]
         self.out.obs[:] = state["out.obs"]
+        self._is_driven = bool(self.state.driver.any())
         self.seed = int(state["seed"])

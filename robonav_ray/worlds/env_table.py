@@ -14,10 +14,17 @@ import gymnasium as gym
 
 from robonav_ray.config.worlds import LidarConfig, WorldConfig
 from robonav_ray.text import markdown_text
-from robonav_ray.worlds.batched import constants
+from robonav_ray.worlds.constants import constants
 from robonav_ray.worlds.goal_vector import flat_goal_space
-from robonav_ray.worlds.kernels.actions import action_table
-from robonav_ray.worlds.kernels.layout import ANGLE_INCREMENT, ANGLE_MIN, GOAL_SCALE_M, GOALS_SCALE, HUMAN_STATE
+from robonav_ray.worlds.kernels.actions import action_table, own_speeds
+from robonav_ray.worlds.kernels.layout import (
+    ANGLE_INCREMENT,
+    ANGLE_MIN,
+    GOAL_SCALE_M,
+    GOALS_SCALE,
+    HUMAN_STATE,
+    NEIGHBOR_PART,
+)
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 
 _OWN_UNIT = "its own"
@@ -140,6 +147,11 @@ def _parts(part: str, world: WorldConfig, size: int) -> Iterator[tuple[str, str,
             for name, unit, meaning in _CIRCLE:
                 order = "; the nearest circle first, zeros where there is none" if not i and name == "p_x" else ""
                 yield f"circle {i} {name}", unit, 1, meaning + order
+    elif part == "neighbors":
+        for i in range(size // NEIGHBOR_PART):
+            for name, unit, meaning in _NEIGHBOR:
+                order = "; all zeros where there is none" if not i and name == "there" else ""
+                yield f"neighbor {i} {name}", unit, 1, meaning + order
     else:
         for name, unit, meaning in _NAMED[part]:
             shown = unit.format(speed=world.robot.max_speed, turn=world.robot.max_turn_rate)
@@ -168,7 +180,12 @@ def _scans(world: WorldConfig) -> Iterator[tuple[str, str, int, str]]:
 
 def _command(world: WorldConfig) -> tuple[str, ...]:
     change = "change of " if world.robot.actions == "increments9" else ""
-    pair = ("v (m/s)", "omega (rad/s)") if world.robot.drive == "unicycle" else ("v_x (m/s)", "v_y (m/s)")
+    own = f", of a robot of {world.robot.max_speed:g} m/s" if own_speeds(world) else ""
+    pair = (
+        (f"v (m/s{own})", "omega (rad/s)")
+        if world.robot.drive == "unicycle"
+        else (f"v_x (m/s{own})", f"v_y (m/s{own})")
+    )
     return tuple(change + name for name in pair)
 
 
@@ -196,6 +213,14 @@ _NAMED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("v_x", "m/s", "velocity towards the goal"),
         ("v_y", "m/s", "velocity to the left of it"),
     ),
+    "own": (
+        ("goal distance", f"{GOAL_SCALE_M:g} m", "to the goal"),
+        ("max_speed", "m/s", "the greatest speed, its preferred one"),
+        ("cos", "", "of the yaw relative to the direction of the goal"),
+        ("sin", "", "of the same angle"),
+        ("radius", "m", "of the robot"),
+        ("time_left", "its limit", "part of its time that is left"),
+    ),
 }
 """Each slice of ``ObservationLayout``: (name, unit, meaning) of its numbers; {speed} and {turn} are the robot's
 limits."""
@@ -207,6 +232,16 @@ _CIRCLE = (
     ("radius", "m", "its radius"),
     ("distance", "m", "between the centres"),
     ("radii", "m", "sum of its radius and the robot's"),
+)
+_NEIGHBOR = (
+    ("there", "", "1: there is such a neighbour, a robot or a circle"),
+    ("p_x", "m", "position ahead, looking to the goal"),
+    ("p_y", "m", "position to the left"),
+    ("v_x", "m/s", "velocity ahead, relative to the robot's"),
+    ("v_y", "m/s", "velocity to the left, relative to the robot's"),
+    ("radius", "m", "its radius"),
+    ("radii", "m", "sum of its radius and the robot's"),
+    ("gap", "m", "space between the two discs"),
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robonav_ray.config.load import ConfigError, check_section
-from robonav_ray.config.worlds import CROWDNAV_LEVEL, EnvConfig, LevelConfig, WorldConfig
+from robonav_ray.config.worlds import CROWDNAV_LEVEL, EVERETT_LEVEL, EnvConfig, LevelConfig, WorldConfig
 
 WorldLike = WorldConfig | Mapping[str, Any]
 LevelLike = LevelConfig | Mapping[str, Any]
@@ -15,7 +15,7 @@ LevelsLike = LevelLike | Sequence[LevelLike]
 
 def default_levels(world: WorldConfig) -> tuple[LevelConfig, ...]:
     """Return the level that an environment made without levels runs."""
-    return (CROWDNAV_LEVEL,) if world.profile == "crowdnav" else (LevelConfig(),)
+    return ({"crowdnav": CROWDNAV_LEVEL, "everett": EVERETT_LEVEL}.get(world.profile, LevelConfig()),)
 
 
 def as_world(world: WorldLike | EnvConfig | None) -> WorldConfig:

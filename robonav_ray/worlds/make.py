@@ -10,7 +10,7 @@ from gymnasium.vector import VectorEnv
 
 from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.counter_rng import ROLE_WORLD, seed_for
-from robonav_ray.interfaces import GoalFunctions, HasLevels, ParksLanes, Resumes, TellsEpisodes
+from robonav_ray.interfaces import GoalFunctions, HasDrivers, HasLevels, ParksLanes, Resumes, TellsEpisodes
 from robonav_ray.worlds.env_table import EnvTable, foreign_table, native_table
 from robonav_ray.worlds.foreign.guard import ForeignVector
 from robonav_ray.worlds.foreign.registered import find_spec, make_guarded, same_folder, telling_if_slow
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from robonav_ray.worlds.bit_flip import BitFlipVectorEnv
 
     _with_levels: type[HasLevels] = NavVectorEnv
+    _driving: type[HasDrivers] = NavVectorEnv
     _parking: type[ParksLanes] = NavVectorEnv
     _resuming: tuple[type[Resumes], ...] = (NavVectorEnv, ResumableGoalVector, BitFlipVectorEnv)
     _telling: tuple[type[TellsEpisodes], ...] = (NavVectorEnv, TellingVector)

@@ -11,6 +11,7 @@ import numpy as np
 
 from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.worlds.kernels.actions import action_space
+from robonav_ray.worlds.kernels.layout import STEP_LIMIT
 from robonav_ray.worlds.one_world import MAX_SEED, Given, OneWorld
 from robonav_ray.worlds.pictures.camera import metadata_of
 
@@ -28,7 +29,8 @@ class NavParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     """Agents ``robot_0``, ``robot_1``, ... that see each other as circles; each has its own goals and its own end.
 
     An agent leaves ``agents`` in the step in which its episode ends; the info of that step holds ``EPISODE_INFO`` as
-    plain numbers and ``outcome_name``. A robot that ended is out of the world: the others do not see it any more.
+    plain numbers and ``outcome_name``. A robot that ended is out of the world: the others do not see it any more
+    (unless ``ended_robots`` is ``stay``). Robots beyond the level's ``num_robots`` are no agents of an episode.
     Seeds, ``options`` and ``gamma`` are as in ``NavEnv``.
     """
 
@@ -73,8 +75,11 @@ class NavParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         """
         options = {name: value for name, value in (options or {}).items() if name in ("level", "episode")}
         obs, info = self._one.begin(seed, options, lambda: int(np.random.default_rng().integers(MAX_SEED)))
-        self.agents = list(self.possible_agents)
-        return {agent: obs[r].copy() for agent, r in self._lane.items()}, {agent: dict(info) for agent in self.agents}
+        limit = self.worlds.state.lane[0, :, STEP_LIMIT]
+        self.agents = [agent for agent, r in self._lane.items() if limit[r] > 0]
+        return {agent: obs[self._lane[agent]].copy() for agent in self.agents}, {
+            agent: dict(info) for agent in self.agents
+        }
 
     def step(
         self, actions: dict[str, Any]

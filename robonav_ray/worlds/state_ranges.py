@@ -9,6 +9,7 @@ import numpy as np
 
 from robonav_ray.ranges import MAX_COUNT, MAX_SIZE, Bound, Numbers, columns, count, like, real, require
 from robonav_ray.records import Outcome
+from robonav_ray.worlds.cases import MAX_RADIUS_M, MAX_SPEED
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels import randomization as rnd
 from robonav_ray.worlds.kernels.kernel import FAR
@@ -38,6 +39,8 @@ def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str,
     const, level = params.const, params.level
     robot = {lay.COS: _UNIT, lay.SIN: _UNIT, lay.BLIND_COS: _UNIT, lay.BLIND_SIN: _UNIT}
     robot |= {
+        lay.OWN_RADIUS: (0.0, MAX_RADIUS_M),
+        lay.OWN_SPEED: (0.0, MAX_SPEED),
         lay.GAIN0: (0.0, 2.0),
         lay.GAIN1: (0.0, 2.0),
         lay.ACC_X: (-_MAX_TALLY, _MAX_TALLY),
@@ -47,6 +50,7 @@ def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str,
         lay.GOAL_INDEX: (0, int(level[:, rnd.NUM_GOALS].max())),
         lay.OUTCOME: (0, max(Outcome)),
         lay.STEP: (0, int(level[:, rnd.MAX_STEPS].max())),
+        lay.STEP_LIMIT: (0, int(level[:, rnd.MAX_STEPS].max())),
         lay.FREEZE_LEFT: (0, rnd.FAULT_STEPS),
         lay.BLACKOUT_LEFT: (0, rnd.FAULT_STEPS),
         lay.HEAD: (0, state.scan.shape[2] - 1),
@@ -59,7 +63,7 @@ def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str,
         np.float32,
     )
     last = len(level) - 1
-    world = {lay.EPISODE: (-1, MAX_COUNT), lay.LEVEL: (0, last), lay.NEXT_LEVEL: (0, last)}
+    world = {lay.EPISODE: (-1, MAX_COUNT), lay.LEVEL: (0, last), lay.NEXT_LEVEL: (0, last), lay.INDEX: (0, MAX_COUNT)}
     pose = {2: _UNIT, 3: _UNIT}
     return {
         "robot": columns(lay.ROBOT_COLS, robot, -MAX_SIZE, MAX_SIZE, np.float32),
@@ -75,6 +79,7 @@ def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str,
         "scan_pose": columns(4, pose, -MAX_SIZE, MAX_SIZE, np.float32),
         "obs_queue": (-MAX_SIZE, MAX_SIZE),
         "command_queue": (-MAX_SIZE, MAX_SIZE),
+        "driver": (0, len(lay.DRIVERS) - 1),
     }
 
 
@@ -87,8 +92,10 @@ def check_together(saved: Mapping[str, Any], params: lay.Params, some_under_way:
     under_way = lane[..., lay.ENDED] == 0
     require(not some_under_way or under_way.any(axis=1), "state.lane: all robots of a world have ended")
     goals, steps = (rules[:, column].astype(np.int64)[:, None] for column in (rnd.NUM_GOALS, rnd.MAX_STEPS))
+    limit = lane[..., lay.STEP_LIMIT]
+    require(limit <= steps, "state.lane: a limit of steps beyond max_steps of its level")
     require(lane[..., lay.GOAL_INDEX] <= goals - under_way, "state.lane: a goal beyond those of its level")
-    require(lane[..., lay.STEP] <= steps - under_way, "state.lane: a step beyond max_steps of its level")
+    require(lane[..., lay.STEP] <= limit - under_way, "state.lane: a step beyond its limit")
     num = world[:, lay.NUM_CIRCLES]
     require(world[:, lay.NUM_STEERED] <= num, "state.world: more circles are steered than there are")
     there = np.arange(circle.shape[2]) < num[:, None]
@@ -98,3 +105,33 @@ def check_together(saved: Mapping[str, Any], params: lay.Params, some_under_way:
         edge = max(edge, float(CROSSING_RADIUS_M + const[lay.SPEED_MAX] + 2 * const[lay.RADIUS_MAX]) + 1.0)
     reach = np.abs(circle[:, : lay.C_Y + 1]).max(axis=1) + circle[:, lay.C_RADIUS]
     require(~there | (reach <= edge), "state.circle: a circle is outside of the arena")
+
+
+def widened(saved: Mapping[str, Any], state: lay.State, params: lay.Params, first_world: int) -> Mapping[str, Any]:
+    """Return what worlds saved before robots had bodies, limits of time and drivers of their own as it is saved now.
+
+    Arrays that are not just so much narrower than those of ``state`` are returned as they are, for the check to refuse.
+    """
+    names = ("robot", "lane", "world")
+    robot, lane, world = (saved.get(f"state.{name}") for name in names)
+    for array, name, cols in zip((robot, lane, world), names, (lay.OWN_RADIUS, lay.STEP_LIMIT, lay.INDEX), strict=True):
+        shape = getattr(state, name).shape
+        if not isinstance(array, np.ndarray) or array.shape != (*shape[:-1], cols):
+            return saved
+    assert robot is not None
+    assert lane is not None
+    assert world is not None
+    num_worlds, num_robots = state.driver.shape
+    body = np.broadcast_to(params.const[[lay.RADIUS, lay.MAX_SPEED]], (num_worlds, num_robots, 2))
+    level = np.clip(world[:, lay.LEVEL], 0, len(params.level) - 1).astype(np.int64)
+    limit = np.broadcast_to(params.level[level, rnd.MAX_STEPS][:, None], (num_worlds, num_robots))
+    index = first_world + np.arange(num_worlds)
+    return {
+        "state.driver": np.zeros_like(state.driver),
+        **saved,
+        "state.robot": np.concatenate([robot, body.astype(robot.dtype)], axis=2),
+        "state.lane": np.concatenate(
+            [lane, np.stack([limit, lane[..., lay.ENDED]], axis=2).astype(lane.dtype)], axis=2
+        ),
+        "state.world": np.concatenate([world, index[:, None].astype(world.dtype)], axis=1),
+    }

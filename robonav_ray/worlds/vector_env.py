@@ -196,6 +196,10 @@ class NavVectorEnv(VectorEnv):
         """Return what a picture of one world needs."""
         return self.worlds.scene(world)
 
+    def set_drivers(self, driver: np.ndarray) -> None:
+        """See ``interfaces.HasDrivers``."""
+        self.worlds.set_drivers(driver)
+
     def state_dict(self) -> dict[str, Any]:
         """Return arrays and scalars from which ``load_state_dict`` goes on bit for bit."""
         return {**self.worlds.state_dict(), "started": self._started}

@@ -130,9 +130,9 @@ function draw() {
   for (let r = 0; r < e.robots; r++) {
     if (at("trail").checked) { g.strokeStyle = r === me ? "rgba(0,114,178,.55)" : "rgba(160,70,138,.4)"; g.lineWidth = .04; g.beginPath(); for (let k = 0; k <= step; k++) g[k ? "lineTo" : "moveTo"](x(k, r), y(k, r)); g.stroke(); }
     const over = a.ended[step * e.robots + r], h = a.yaw[step * e.robots + r] * Math.PI;
-    disc(x(step, r), y(step, r), e.radius, over ? "#d55e00" : r === me ? "#0072b2" : "#a0468a", "#ffffff");
+    disc(x(step, r), y(step, r), e.radius[r], over ? "#d55e00" : r === me ? "#0072b2" : "#a0468a", "#ffffff");
     g.strokeStyle = "#ffffff"; g.lineWidth = .05; g.beginPath(); g.moveTo(x(step, r), y(step, r));
-    g.lineTo(x(step, r) + e.radius * Math.cos(h), y(step, r) + e.radius * Math.sin(h)); g.stroke();
+    g.lineTo(x(step, r) + e.radius[r] * Math.cos(h), y(step, r) + e.radius[r] * Math.sin(h)); g.stroke();
   }
   g.setTransform(1, 0, 0, 1, 0, 0);
   g.fillStyle = "#1f2933"; g.font = "26px sans-serif"; g.textBaseline = "alphabetic";

@@ -106,7 +106,7 @@ def _episode(shown: Shown) -> dict[str, Any]:
         "half": round(first.half_side_m, 4),
         "walled": bool(first.walls),
         "walls": _rounded(first.inner_walls),
-        "radius": round(first.robot_radius_m, 4),
+        "radius": _rounded(np.broadcast_to(first.robot_radius_m, pose.shape[1])),
         "goals": _rounded(first.goals[robot]),
         "circles": [
             [round(float(row[2]), 4), BEHAVIOURS[kind]]

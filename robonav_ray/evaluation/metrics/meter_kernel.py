@@ -31,7 +31,7 @@ from robonav_ray.worlds.kernels.layout import (
     OLD_X,
     OLD_Y,
     OUTCOME,
-    RADIUS,
+    OWN_RADIUS,
     SIN,
     STATIC,
     STEP,
@@ -139,7 +139,7 @@ def keep_past(robot, lane, circle, world, past, past_circle, open_, const, w, fi
 @kernel
 def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, const, level, sums, end, w, r, i):
     """Add what robot (w, r) has around it now to ``sums[i]``, and name the nearest thing in ``end[i]``."""
-    x, y, vx, vy, radius = robot[w, r, X], robot[w, r, Y], robot[w, r, VX], robot[w, r, VY], const[RADIUS]
+    x, y, vx, vy, radius = robot[w, r, X], robot[w, r, Y], robot[w, r, VX], robot[w, r, VY], robot[w, r, OWN_RADIUS]
     near, moving, ttc, what = FAR, FAR, FAR, NOTHING
     for j in range(world[w, NUM_CIRCLES]):
         dx, dy, reach = circle[w, C_X, j] - x, circle[w, C_Y, j] - y, circle[w, C_RADIUS, j] + radius
@@ -152,7 +152,7 @@ def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, con
         near = min(near, gap)
     for q in range(robot.shape[1]):
         if q != r and not parked[i - r + q]:
-            dx, dy, reach = robot[w, q, X] - x, robot[w, q, Y] - y, radius + radius
+            dx, dy, reach = robot[w, q, X] - x, robot[w, q, Y] - y, radius + robot[w, q, OWN_RADIUS]
             gap = np.sqrt(dx * dx + dy * dy) - reach
             ttc = min(ttc, time_to_collision(dx, dy, robot[w, q, VX] - vx, robot[w, q, VY] - vy, reach))
             moving = min(moving, gap)
@@ -249,9 +249,9 @@ def conclude(robot, lane, circle, world, past, past_circle, parked, const, end, 
     elif what <= ROBOT:
         q = ROBOT - what
         tx, ty, sx, sy = robot[w, q, X], robot[w, q, Y], robot[w, q, OLD_X], robot[w, q, OLD_Y]
-        thing_radius = const[RADIUS]
+        thing_radius = robot[w, q, OWN_RADIUS]
     end[i, E_X], end[i, E_Y] = tx, ty
-    reach = const[RADIUS] + thing_radius
+    reach = robot[w, r, OWN_RADIUS] + thing_radius
     ux, uy = (tx - sx) / dt, (ty - sy) / dt
     own_x, own_y = (x - ox) / dt, (y - oy) / dt
     nx, ny = contact_direction(sx - ox, sy - oy, tx - x, ty - y, reach)

@@ -20,11 +20,14 @@ GAIN0, GAIN1 = 17, 18
 DRIFT_X, DRIFT_Y, DRIFT_YAW = 19, 20, 21
 BLIND_COS, BLIND_SIN = 22, 23  # middle of the blind sector in the body frame
 CLEARANCE = 24  # after the step, to the nearest obstacle, robot or wall
-ROBOT_COLS = 25
+OWN_RADIUS, OWN_SPEED = 25, 26  # of this robot in this episode: radius, greatest (and preferred) speed
+ROBOT_COLS = 27
 
 # lane (N, R, LANE_COLS) int32
 GOAL_INDEX, OUTCOME, STEP, ENDED, FREEZE_LEFT, BLACKOUT_LEFT, HEAD = 0, 1, 2, 3, 4, 5, 6
-LANE_COLS = 7
+STEP_LIMIT = 7  # steps after which the episode of this robot is truncated; 0: it does not take part in this episode
+GONE = 8  # no disc in the world any more: it has left, or does not take part
+LANE_COLS = 9
 
 # circle (N, CIRCLE_COLS, M) float32: obstacles; those that do not exist are FAR away.
 # TX, TY: where a moving one goes.
@@ -43,7 +46,16 @@ GOAL_COLS = 3
 
 # world (N, WORLD_COLS) int64
 EPISODE, LEVEL, NEXT_LEVEL, NUM_CIRCLES, NUM_STEERED = 0, 1, 2, 3, 4
-WORLD_COLS = 5
+INDEX = 5  # number of the world in the run
+WORLD_COLS = 6
+
+# driver (N, R) int8: what chooses a robot's commands.
+GIVEN, DRIVE_ORCA, DRIVE_SOCIAL_FORCE, DRIVE_STRAIGHT, DRIVE_STAND = 0, 1, 2, 3, 4
+DRIVERS = ("given", "orca", "social_force", "straight", "stand")
+
+# case (C, R, CASE_COLS) float32: cases that are given; case_size (C,) int64 says how many rows of each are robots.
+CASE_X, CASE_Y, CASE_GOAL_X, CASE_GOAL_Y, CASE_SPEED, CASE_RADIUS = 0, 1, 2, 3, 4, 5
+CASE_COLS = 6
 
 # stream (N, NUM_STREAMS, 2) uint64: key of this episode, numbers drawn so far. One stream per purpose, so that
 # switching a fault on changes nothing else in the episode.
@@ -110,8 +122,18 @@ TALLY_COLS = T_TERMS + len(REWARD_TERMS)
     STACK_INTERVAL,
     ALIGN,
     PROXIMITY,
-) = range(37)
-CONST_COLS = 37
+    RADIUS_LOW,
+    SPEED_LOW,
+    TURN_FIRST,
+    STAYS,
+    AT_END,
+    TIME_FACTOR,
+    EVERETT,
+    NEIGHBOR_OBS,
+    CASE_STRIDE,
+    OWN_BODIES,
+) = range(47)
+CONST_COLS = 47
 
 GOAL_SCALE_M = 10.0
 """Goal distances are shown in this unit."""
@@ -119,6 +141,8 @@ GOALS_SCALE = 4.0
 """The number of goals left is shown in this unit."""
 SELF_STATE, HUMAN_STATE = 6, 7
 """Columns of the true-state observation: the robot's own, and per circle."""
+OWN_PART, NEIGHBOR_PART = 6, 8
+"""Columns of the observation of neighbours: the robot's own, and per neighbour."""
 
 
 class State(NamedTuple):
@@ -150,6 +174,8 @@ class State(NamedTuple):
     """(N, R, Q, D) float32: the last observations, for observation latency."""
     command_queue: np.ndarray
     """(N, R, A, 2) float32: the last commands, for action latency."""
+    driver: np.ndarray
+    """(N, R) int8: index into ``DRIVERS``."""
 
 
 class Params(NamedTuple):
@@ -167,6 +193,10 @@ class Params(NamedTuple):
     """(S, 4) float32: inner walls (x0, y0, x1, y1)."""
     box: np.ndarray
     """(K, 4) float32: boxes (x_min, y_min, x_max, y_max), used to place nothing inside."""
+    case: np.ndarray
+    """(C, R, CASE_COLS) float32: cases that worlds go through; none where they draw theirs."""
+    case_size: np.ndarray
+    """(C,) int64: robots of each case."""
 
 
 class Scratch(NamedTuple):
@@ -177,9 +207,9 @@ class Scratch(NamedTuple):
     near: np.ndarray
     """(M + 1,) int64: the circles near a robot; every candidate is written, so one more than there are."""
     neighbor: np.ndarray
-    """(M + R, NEIGHBOR_COLS) float32; see ``orca.py``."""
+    """(M + R + S, NEIGHBOR_COLS) float32; see ``orca.py``."""
     line: np.ndarray
-    """(2, M + R + 4, 4) float32: half-planes of ORCA."""
+    """(2, M + R + S + 4, 4) float32: half-planes of ORCA."""
 
 
 class Output(NamedTuple):

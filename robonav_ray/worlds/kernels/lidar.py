@@ -15,10 +15,10 @@ from robonav_ray.worlds.kernels.layout import (
     C_X,
     C_Y,
     COS,
-    ENDED,
     FREEZE_LEFT,
+    GONE,
     HALF_SIDE,
-    RADIUS,
+    OWN_RADIUS,
     RANGE_MAX,
     SENSOR_STREAM,
     SIN,
@@ -101,8 +101,8 @@ def scan(robot, lane, circle, world, wall, const, beam, rays, near, w, r, out, o
         i = near[n]
         scan_circle(rays, circle[w, C_X, i] - x, circle[w, C_Y, i] - y, circle[w, C_RADIUS, i])
     for q in range(robot.shape[1]):
-        if q != r and lane[w, q, ENDED] == 0:
-            scan_circle(rays, robot[w, q, X] - x, robot[w, q, Y] - y, const[RADIUS])
+        if q != r and lane[w, q, GONE] == 0:
+            scan_circle(rays, robot[w, q, X] - x, robot[w, q, Y] - y, robot[w, q, OWN_RADIUS])
     for i in range(wall.shape[0]):
         scan_wall(rays, wall[i, 0] - x, wall[i, 1] - y, wall[i, 2] - x, wall[i, 3] - y)
     scale, row = F1 / range_max, out[w, r, out_slot]

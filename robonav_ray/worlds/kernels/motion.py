@@ -20,17 +20,18 @@ from robonav_ray.worlds.kernels.layout import (
     GAIN1,
     HOLONOMIC,
     MAX_ACC,
-    MAX_SPEED,
     MAX_TURN,
     MAX_TURN_ACC,
     OLD_X,
     OLD_Y,
+    OWN_SPEED,
     SIN,
     STEP,
     T_JERK,
     T_MAX_ACC,
     T_PATH,
     T_SPEED,
+    TURN_FIRST,
     VX,
     VY,
     YAW,
@@ -83,7 +84,8 @@ def limited(target, now, most):
 def move_robot(robot, lane, queue, stream, tally, command, const, level, w, r, k):
     """Carry out one command (v, omega) or (v_x, v_y) for one step: pose, twist, and the sums that depend on them.
 
-    Unicycle, midpoint rule: p += v dt (cos, sin)(yaw + omega dt / 2), yaw += omega dt.
+    Unicycle, midpoint rule: p += v dt (cos, sin)(yaw + omega dt / 2), yaw += omega dt. Or turn first, where the worlds
+    say so: yaw += omega dt, p += v dt (cos, sin)(yaw).
     """
     dt = const[DT]
     robot[w, r, CMD0], robot[w, r, CMD1] = command[w, r, 0], command[w, r, 1]
@@ -110,6 +112,8 @@ def move_robot(robot, lane, queue, stream, tally, command, const, level, w, r, k
         nc, ns = c * hc - s * hs, s * hc + c * hs
         keep = _THREE_HALVES - HALF * (nc * nc + ns * ns)  # one Newton step back to unit length
         robot[w, r, COS], robot[w, r, SIN] = nc * keep, ns * keep
+        if const[TURN_FIRST] > F0:
+            c, s = nc * keep, ns * keep
         yaw = robot[w, r, YAW] + o * dt
         if yaw > _PI:
             yaw -= _TWO_PI
@@ -136,13 +140,20 @@ def tally_motion(robot, tally, vx, vy, dt, w, r):
     tally[w, r, T_JERK] += np.sqrt(jx * jx + jy * jy)
 
 
+@hot_kernel
+def rest(robot, w, r):
+    """Let a robot that has ended, and stays, stand still."""
+    robot[w, r, OLD_X], robot[w, r, OLD_Y] = robot[w, r, X], robot[w, r, Y]
+    robot[w, r, V], robot[w, r, W], robot[w, r, VX], robot[w, r, VY] = F0, F0, F0, F0
+
+
 @kernel
-def clamp_commands(command, const):
-    """Bring commands (N, R, 2) into the robot's range, in place."""
-    top, turn, holonomic = const[MAX_SPEED], const[MAX_TURN], const[HOLONOMIC] > F0
+def clamp_commands(command, robot, const):
+    """Bring commands (N, R, 2) into each robot's range, in place."""
+    turn, holonomic = const[MAX_TURN], const[HOLONOMIC] > F0
     for w in range(command.shape[0]):
         for r in range(command.shape[1]):
-            a, b = command[w, r, 0], command[w, r, 1]
+            a, b, top = command[w, r, 0], command[w, r, 1], robot[w, r, OWN_SPEED]
             if holonomic:
                 speed = np.sqrt(a * a + b * b)
                 scale = top / speed if speed > top else F1

@@ -13,11 +13,6 @@ from robonav_ray.worlds.kernels.layout import (
     ALIGN,
     ANGLE_INCREMENT,
     ANGLE_MIN,
-    C_RADIUS,
-    C_VX,
-    C_VY,
-    C_X,
-    C_Y,
     CMD0,
     CMD1,
     COS,
@@ -25,7 +20,6 @@ from robonav_ray.worlds.kernels.layout import (
     DRIFT_Y,
     DRIFT_YAW,
     DT,
-    ENDED,
     G_X,
     G_Y,
     GOAL_INDEX,
@@ -34,11 +28,12 @@ from robonav_ray.worlds.kernels.layout import (
     HEAD,
     HOLONOMIC,
     HUMAN_STATE,
-    MAX_SPEED,
     MAX_TURN,
-    NUM_CIRCLES,
+    NEIGHBOR_PART,
+    OWN_PART,
+    OWN_RADIUS,
+    OWN_SPEED,
     PROXIMITY,
-    RADIUS,
     RANGE_MAX,
     SELF_STATE,
     SENSOR_STREAM,
@@ -46,6 +41,7 @@ from robonav_ray.worlds.kernels.layout import (
     STACK,
     STACK_INTERVAL,
     STEP,
+    STEP_LIMIT,
     VX,
     VY,
     V,
@@ -53,8 +49,7 @@ from robonav_ray.worlds.kernels.layout import (
     X,
     Y,
 )
-from robonav_ray.worlds.kernels.orca import insert_neighbor
-from robonav_ray.worlds.kernels.randomization import MAX_STEPS, NUM_GOALS, ODOMETRY_DRIFT, ODOMETRY_NOISE
+from robonav_ray.worlds.kernels.randomization import NUM_GOALS, ODOMETRY_DRIFT, ODOMETRY_NOISE
 
 _GOAL_UNIT, _GOALS_UNIT = np.float32(1.0 / GOAL_SCALE_M), np.float32(1.0 / GOALS_SCALE)
 _TINY, _MOST, _QUARTER, _FASTEST = np.float32(1e-6), np.float32(10.0), np.float32(0.25), np.float32(2.0)
@@ -85,6 +80,11 @@ class ObservationLayout:
     True-state observations, in a frame that looks from the robot to its goal, in SI units: ``robot`` (goal distance,
     greatest speed, yaw relative to the goal's bearing, radius, v_x, v_y); ``circles``, nearest first, zeros where there
     is none (p_x, p_y, v_x, v_y, radius, distance, sum of radii).
+
+    Observations of neighbours, in the same frame: ``own`` (goal distance / 10 m, greatest speed, cos and sin of the
+    yaw relative to the goal's bearing, radius, part of its time that is left); ``neighbors``, robots and circles,
+    zeros where there is none (1, p_x, p_y, v_x and v_y relative to the robot's, radius, sum of radii, space between
+    the discs): a set, in which no order means anything.
     """
     size: int
     """Length of the vector."""
@@ -94,6 +94,8 @@ class ObservationLayout:
         """Return the layout for ``world`` when the largest level has ``num_circles`` circles."""
         if world.observation == "state":
             parts = (("robot", SELF_STATE), ("circles", HUMAN_STATE * (num_circles + world.num_robots - 1)))
+        elif world.observation == "neighbors":
+            parts = (("own", OWN_PART), ("neighbors", NEIGHBOR_PART * (num_circles + world.num_robots - 1)))
         else:
             parts = (("lidar", world.lidar.stack * world.lidar.num_beams), *_LIDAR_TAIL)
         slices, start = {}, 0
@@ -105,8 +107,12 @@ class ObservationLayout:
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (low, high), each (size,) float32, that every observation keeps."""
         low, high = np.full(self.size, -1.0, np.float32), np.ones(self.size, np.float32)
-        if "robot" in self.slices:
+        if "robot" in self.slices or "own" in self.slices:
             low[:], high[:] = -1000.0, 1000.0
+            if "own" in self.slices:
+                items = slice(OWN_PART, None, NEIGHBOR_PART)
+                low[:OWN_PART], high[:OWN_PART] = (0, 0, -1, -1, 0, 0), (_MOST, 10, 1, 1, 2, 1)
+                low[items], high[items] = 0.0, 1.0
             return low, high
         for name in ("lidar", "goals_left", "time_left"):
             low[self.slices[name]] = 0.0
@@ -241,7 +247,7 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, be
     ring, beams = scan.shape[2], scan.shape[3]
     stack, back = np.int64(const[STACK]), np.int64(const[STACK_INTERVAL])
     slot, at = np.int64(lane[w, r, HEAD]), 0
-    aligned, contact = const[ALIGN] > F0, const[RADIUS] / const[RANGE_MAX]
+    aligned, contact = const[ALIGN] > F0, robot[w, r, OWN_RADIUS] / const[RANGE_MAX]
     scale = F1 / (F1 - contact)
     offset = contact * scale
     if aligned:
@@ -268,54 +274,11 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, be
         write_goal(x, y, c, s, goal[w, r, g + 1, G_X], goal[w, r, g + 1, G_Y], out, i, at + 3)
     else:
         out[i, at + 3], out[i, at + 4], out[i, at + 5] = F0, F0, F0
-    scale0 = F1 / const[MAX_SPEED]
+    scale0 = F1 / robot[w, r, OWN_SPEED]
     scale1 = scale0 if const[HOLONOMIC] > F0 else F1 / const[MAX_TURN]
     out[i, at + 6] = min(max(robot[w, r, V] * scale0, -_FASTEST), _FASTEST)
     out[i, at + 7] = min(max(robot[w, r, W] * scale1, -_FASTEST), _FASTEST)
     out[i, at + 8] = min(max(robot[w, r, CMD0] * scale0, -F1), F1)
     out[i, at + 9] = min(max(robot[w, r, CMD1] * scale1, -F1), F1)
     out[i, at + 10] = np.float32(num_goals - reached) * _GOALS_UNIT
-    out[i, at + 11] = F1 - np.float32(lane[w, r, STEP]) / level[k, MAX_STEPS]
-
-
-@kernel
-def write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i):
-    """Write the true state of the robot and of all circles, rotated so that x looks to the goal (Chen et al. 2019, eq.
-    1).
-    """
-    out[i, :] = F0
-    x, y = robot[w, r, X], robot[w, r, Y]
-    g = min(np.int64(lane[w, r, GOAL_INDEX]), np.int64(level[k, NUM_GOALS]) - 1)
-    dx, dy = goal[w, r, g, G_X] - x, goal[w, r, g, G_Y] - y
-    distance = np.sqrt(dx * dx + dy * dy)
-    c, s = F1, F0
-    if distance > _TINY:
-        c, s = dx / distance, dy / distance
-    rc, rs = robot[w, r, COS], robot[w, r, SIN]
-    vx, vy, radius = robot[w, r, VX], robot[w, r, VY], const[RADIUS]
-    out[i, 0], out[i, 1], out[i, 2], out[i, 3] = (
-        distance,
-        const[MAX_SPEED],
-        np.arctan2(rs * c - rc * s, rc * c + rs * s),
-        radius,
-    )
-    out[i, 4], out[i, 5] = c * vx + s * vy, c * vy - s * vx
-    num = 0
-    for j in range(world[w, NUM_CIRCLES]):
-        ox, oy = circle[w, C_X, j] - x, circle[w, C_Y, j] - y
-        num = insert_neighbor(
-            neighbor, num, ox * ox + oy * oy, ox, oy, circle[w, C_VX, j], circle[w, C_VY, j], circle[w, C_RADIUS, j], F1
-        )
-    for q in range(robot.shape[1]):
-        if q != r and lane[w, q, ENDED] == 0:
-            ox, oy = robot[w, q, X] - x, robot[w, q, Y] - y
-            num = insert_neighbor(
-                neighbor, num, ox * ox + oy * oy, ox, oy, robot[w, q, VX], robot[w, q, VY], radius, F1
-            )
-    at = SELF_STATE
-    for j in range(num):
-        ox, oy, ux, uy, other = neighbor[j, 1], neighbor[j, 2], neighbor[j, 3], neighbor[j, 4], neighbor[j, 5]
-        out[i, at], out[i, at + 1] = c * ox + s * oy, c * oy - s * ox
-        out[i, at + 2], out[i, at + 3] = c * ux + s * uy, c * uy - s * ux
-        out[i, at + 4], out[i, at + 5], out[i, at + 6] = other, np.sqrt(neighbor[j, 0]), radius + other
-        at += HUMAN_STATE
+    out[i, at + 11] = F1 - np.float32(lane[w, r, STEP]) / np.float32(lane[w, r, STEP_LIMIT])

@@ -24,13 +24,14 @@ from robonav_ray.worlds.kernels.layout import (
     CIRCLE_CROSSING,
     DT,
     ENDED,
+    GONE,
     HALF_SIDE,
     INTERCEPT,
     KIND,
     MOTION_STREAM,
     NUM_CIRCLES,
     ORCA_HORIZON,
-    RADIUS,
+    OWN_RADIUS,
     REACTS,
     SOCIAL_FORCE,
     STATIC,
@@ -72,7 +73,7 @@ def wanted_velocity(circle, w, i):
 
 
 @kernel
-def gather_neighbors(robot, lane, circle, circle_kind, world, const, neighbor, w, i):
+def gather_neighbors(robot, lane, circle, circle_kind, world, neighbor, w, i):
     """Collect whom circle ``i`` avoids into ``neighbor``, nearest first; return how many."""
     num = 0
     x, y = circle[w, C_X, i], circle[w, C_Y, i]
@@ -86,11 +87,11 @@ def gather_neighbors(robot, lane, circle, circle_kind, world, const, neighbor, w
                 num = insert_neighbor(neighbor, num, d2, ox, oy, circle[w, C_VX, j], circle[w, C_VY, j], radius, share)
     if circle_kind[w, REACTS, i] > 0:
         for r in range(robot.shape[1]):
-            if lane[w, r, ENDED] == 0:
+            if lane[w, r, GONE] == 0:
                 ox, oy = robot[w, r, X], robot[w, r, Y]
                 d2 = (ox - x) * (ox - x) + (oy - y) * (oy - y)
                 if d2 < NEIGHBOR_DISTANCE_2:
-                    radius = const[RADIUS] + ORCA_MARGIN
+                    radius = robot[w, r, OWN_RADIUS] + ORCA_MARGIN
                     num = insert_neighbor(neighbor, num, d2, ox, oy, robot[w, r, VX], robot[w, r, VY], radius, HALF)
     return num
 
@@ -141,7 +142,7 @@ def choose_velocity(robot, lane, circle, circle_kind, world, const, neighbor, li
     kind = circle_kind[w, KIND, i]
     if kind == INTERCEPT:
         return intercept(robot, lane, circle, w, i)
-    num = gather_neighbors(robot, lane, circle, circle_kind, world, const, neighbor, w, i)
+    num = gather_neighbors(robot, lane, circle, circle_kind, world, neighbor, w, i)
     if kind == SOCIAL_FORCE:
         return social_force(circle, const, neighbor, num, w, i)
     wx, wy = wanted_velocity(circle, w, i)

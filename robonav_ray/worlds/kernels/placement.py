@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.worlds.kernels.draws import between, start_streams, uniform
+from robonav_ray.worlds.kernels.everett import place_everett
 from robonav_ray.worlds.kernels.geometry import inner_wall_clearance
 from robonav_ray.worlds.kernels.kernel import F0, F1, FAR, HALF, kernel
 from robonav_ray.worlds.kernels.layout import (
@@ -22,15 +23,21 @@ from robonav_ray.worlds.kernels.layout import (
     C_VY,
     C_X,
     C_Y,
+    CASE_STRIDE,
     CIRCLE_CROSSING,
     COS,
     DT,
+    ENDED,
     EPISODE,
+    EVERETT,
     G_X,
     G_Y,
     GAIN0,
     GAIN1,
+    GOAL_TOLERANCE,
+    GONE,
     HALF_SIDE,
+    INDEX,
     INTERCEPT,
     KIND,
     LAYOUT_STREAM,
@@ -43,23 +50,29 @@ from robonav_ray.worlds.kernels.layout import (
     NUM_STEERED,
     OLD_X,
     OLD_Y,
+    OWN_RADIUS,
+    OWN_SPEED,
     PROGRESS_OFFSET,
     R_PROGRESS,
     RADIUS,
+    RADIUS_LOW,
     RADIUS_MAX,
     RADIUS_MIN,
     REACTS,
     REACTS_PROB,
     SENSOR_STREAM,
     SIN,
+    SPEED_LOW,
     SPEED_MAX,
     SPEED_MIN,
     START_CLEARANCE,
     STATIC,
+    STEP_LIMIT,
     T_CLEARANCE,
     T_POTENTIAL,
     T_SHORTEST,
     T_TTC,
+    TIME_FACTOR,
     WAYPOINT,
     YAW,
     X,
@@ -72,6 +85,7 @@ from robonav_ray.worlds.kernels.randomization import (
     NUM_BEHAVIOURS,
     NUM_DYNAMIC,
     NUM_GOALS,
+    NUM_ROBOTS,
     NUM_STATIC,
     OBSTACLE_COUNT,
     SIZE_HI,
@@ -95,19 +109,17 @@ def distance(ax, ay, bx, by):
 
 
 @kernel
-def place_robots(robot, stream, const, wall, box, w):
-    """Draw a start pose for every robot, apart from each other and from inner walls."""
-    radius = const[RADIUS]
-    room = const[HALF_SIDE] - radius - _GAP
-    for r in range(robot.shape[1]):
-        best = -FAR
+def place_robots(robot, stream, const, wall, box, w, there):
+    """Draw a start pose for the first ``there`` robots, apart from each other and from inner walls."""
+    for r in range(there):
+        best, radius = -FAR, robot[w, r, OWN_RADIUS]
+        room = const[HALF_SIDE] - radius - _GAP
         for _ in range(_TRIES):
             x, y = between(stream, w, LAYOUT_STREAM, -room, room), between(stream, w, LAYOUT_STREAM, -room, room)
             slack = inner_wall_clearance(wall, box, x, y) - radius - _GAP
             for q in range(r):
-                slack = min(
-                    slack, distance(x, y, robot[w, q, X], robot[w, q, Y]) - radius - radius - const[START_CLEARANCE]
-                )
+                apart = distance(x, y, robot[w, q, X], robot[w, q, Y]) - radius - robot[w, q, OWN_RADIUS]
+                slack = min(slack, apart - const[START_CLEARANCE])
             if slack > best:
                 best, robot[w, r, X], robot[w, r, Y] = slack, x, y
             if slack >= F0:
@@ -127,7 +139,7 @@ def add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, kind,
         x, y = between(stream, w, LAYOUT_STREAM, -room, room), between(stream, w, LAYOUT_STREAM, -room, room)
         slack = inner_wall_clearance(wall, box, x, y) - radius
         for q in range(robot.shape[1]):
-            apart = distance(x, y, robot[w, q, X], robot[w, q, Y]) - radius - const[RADIUS]
+            apart = distance(x, y, robot[w, q, X], robot[w, q, Y]) - radius - robot[w, q, OWN_RADIUS]
             slack = min(slack, apart - const[START_CLEARANCE])
         if slack >= F0:
             found = True
@@ -160,16 +172,17 @@ def place_dynamic(
 
 
 @kernel
-def goal_slack(circle, goal, world, const, wall, box, w, r, g, x, y):
+def goal_slack(robot, circle, goal, world, const, wall, box, w, r, g, x, y):
     """Return how clear a goal at (x, y) is of circles placed so far, inner walls, the arena's edge and others'
     goals.
     """
-    need = const[RADIUS] + _GAP
+    need = robot[w, r, OWN_RADIUS] + _GAP
     slack = min(inner_wall_clearance(wall, box, x, y), const[HALF_SIDE] - max(abs(x), abs(y))) - need
     for i in range(world[w, NUM_CIRCLES]):
         slack = min(slack, distance(x, y, circle[w, C_X, i], circle[w, C_Y, i]) - circle[w, C_RADIUS, i] - need)
     for q in range(r):
-        slack = min(slack, distance(x, y, goal[w, q, g, G_X], goal[w, q, g, G_Y]) - need - need)
+        other = robot[w, q, OWN_RADIUS] + _GAP
+        slack = min(slack, distance(x, y, goal[w, q, g, G_X], goal[w, q, g, G_Y]) - need - other)
     return slack
 
 
@@ -180,7 +193,7 @@ def draw_tour(robot, circle, goal, world, stream, const, wall, box, w, r, num, b
     With ``bounded`` every leg is so short that the tour keeps within ``budget`` metres.
     """
     apart, total = const[MIN_GOAL_DISTANCE], F0
-    room = const[HALF_SIDE] - const[RADIUS] - _GAP
+    room = const[HALF_SIDE] - robot[w, r, OWN_RADIUS] - _GAP
     x0, y0 = robot[w, r, X], robot[w, r, Y]
     for g in range(num):
         best, length = -FAR, F0
@@ -194,7 +207,7 @@ def draw_tour(robot, circle, goal, world, stream, const, wall, box, w, r, num, b
             else:
                 x, y = between(stream, w, LAYOUT_STREAM, -room, room), between(stream, w, LAYOUT_STREAM, -room, room)
                 slack = distance(x, y, x0, y0) - apart
-            slack = min(slack, goal_slack(circle, goal, world, const, wall, box, w, r, g, x, y))
+            slack = min(slack, goal_slack(robot, circle, goal, world, const, wall, box, w, r, g, x, y))
             if slack > best:
                 best, goal[w, r, g, G_X], goal[w, r, g, G_Y] = slack, x, y
                 length = distance(x, y, x0, y0)
@@ -206,13 +219,13 @@ def draw_tour(robot, circle, goal, world, stream, const, wall, box, w, r, num, b
 
 
 @kernel
-def place_goals(robot, circle, goal, world, stream, const, level, wall, box, w, k):
+def place_goals(robot, circle, goal, world, stream, const, level, wall, box, w, k, there):
     """Draw feasible tours: max_steps dt v_max >= 1.5 times their length; after 16 tours too long, legs are bounded
     instead.
     """
     num = np.int64(level[k, NUM_GOALS])
-    budget = level[k, MAX_STEPS] * const[DT] * const[MAX_SPEED] / _SLACK
-    for r in range(robot.shape[1]):
+    for r in range(there):
+        budget = level[k, MAX_STEPS] * const[DT] * robot[w, r, OWN_SPEED] / _SLACK
         for attempt in range(_TOURS + 1):
             if (
                 draw_tour(robot, circle, goal, world, stream, const, wall, box, w, r, num, budget, attempt == _TOURS)
@@ -238,7 +251,7 @@ def place_crossing(robot, circle, circle_kind, goal, world, stream, const, w, nu
             angle = between(stream, w, LAYOUT_STREAM, F0, _PI + _PI)
             x = radius * np.cos(angle) + (uniform(stream, w, LAYOUT_STREAM) - HALF) * speed
             y = radius * np.sin(angle) + (uniform(stream, w, LAYOUT_STREAM) - HALF) * speed
-            slack = min(distance(x, y, F0, -radius), distance(x, y, F0, radius)) - own - const[RADIUS] - gap
+            slack = min(distance(x, y, F0, -radius), distance(x, y, F0, radius)) - own - robot[w, 0, OWN_RADIUS] - gap
             for j in range(i):
                 other = own + circle[w, C_RADIUS, j] + gap
                 slack = min(slack, distance(x, y, circle[w, C_X, j], circle[w, C_Y, j]) - other)
@@ -273,9 +286,26 @@ def clear_circles(circle, circle_kind, world, w):
 
 
 @kernel
+def begin_robots(robot, lane, goal, stream, const, w, there):
+    """Draw the bodies of the first ``there`` robots; put the others where they touch nothing."""
+    for r in range(robot.shape[1]):
+        robot[w, r, OWN_RADIUS], robot[w, r, OWN_SPEED] = const[RADIUS], const[MAX_SPEED]
+        if r >= there:
+            lane[w, r, ENDED], lane[w, r, GONE] = 1, 1
+            robot[w, r, X], robot[w, r, Y], goal[w, r, 0, G_X], goal[w, r, 0, G_Y] = FAR, FAR, FAR, FAR
+            continue
+        if const[RADIUS_LOW] > F0:
+            robot[w, r, OWN_RADIUS] = between(stream, w, LAYOUT_STREAM, const[RADIUS_LOW], const[RADIUS])
+        if const[SPEED_LOW] > F0:
+            one = between(stream, w, LAYOUT_STREAM, const[SPEED_LOW], const[MAX_SPEED])
+            robot[w, r, OWN_SPEED] = max(one, between(stream, w, LAYOUT_STREAM, const[SPEED_LOW], const[MAX_SPEED]))
+
+
+@kernel
 def draw_world(
-    robot, lane, circle, circle_kind, goal, world, world_key, stream, tally, const, level, behaviour, wall, box, w
-):
+    robot, lane, circle, circle_kind, goal, world, world_key, stream, tally, const, level, behaviour, wall, box, case,
+    case_size, w,
+):  # fmt: skip
     """Begin the next episode of world ``w`` under its next level: place everything and clear all sums."""
     k = world[w, NEXT_LEVEL]
     world[w, LEVEL] = k
@@ -287,17 +317,28 @@ def draw_world(
     size = level[k, SIZE_LO] * (level[k, SIZE_HI] / level[k, SIZE_LO]) ** uniform(stream, w, LAYOUT_STREAM)
     num_static = varied_count(level[k, NUM_STATIC], level[k, OBSTACLE_COUNT], uniform(stream, w, LAYOUT_STREAM))
     num_dynamic = varied_count(level[k, NUM_DYNAMIC], level[k, OBSTACLE_COUNT], uniform(stream, w, LAYOUT_STREAM))
+    row, there = -1, robot.shape[1]
+    if case.shape[0] > 0:
+        row = (world[w, INDEX] + world[w, EPISODE] * np.int64(const[CASE_STRIDE])) % case.shape[0]
+        there = case_size[row]
+    elif level[k, NUM_ROBOTS] > F0:
+        there = min(there, np.int64(level[k, NUM_ROBOTS]))
+    begin_robots(robot, lane, goal, stream, const, w, there)
     if const[CIRCLE_CROSSING] > F0:
         place_crossing(
             robot, circle, circle_kind, goal, world, stream, const, w, num_dynamic, behaviour[k, 0], speed, size
         )
     else:
-        place_robots(robot, stream, const, wall, box, w)
+        if const[EVERETT] > F0:
+            place_everett(robot, goal, stream, const, case, w, row, there)
+        else:
+            place_robots(robot, stream, const, wall, box, w, there)
         for _ in range(num_static):
             i = world[w, NUM_CIRCLES]
             if add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, STATIC, np.int32(0), F0, size):
                 world[w, NUM_CIRCLES] += 1
-        place_goals(robot, circle, goal, world, stream, const, level, wall, box, w, k)
+        if const[EVERETT] <= F0:
+            place_goals(robot, circle, goal, world, stream, const, level, wall, box, w, k, there)
         place_dynamic(
             robot,
             circle,
@@ -318,12 +359,12 @@ def draw_world(
     for i in range(world[w, NUM_CIRCLES]):
         circle[w, C_OLD_X, i], circle[w, C_OLD_Y, i] = circle[w, C_X, i], circle[w, C_Y, i]
     for r in range(robot.shape[1]):
-        start_robot(robot, goal, stream, tally, const, level, w, r, k)
+        start_robot(robot, lane, goal, stream, tally, const, level, w, r, k)
 
 
 @kernel
-def start_robot(robot, goal, stream, tally, const, level, w, r, k):
-    """Set what follows from pose and goals: heading, legs, potential, actuator gains, blind sector."""
+def start_robot(robot, lane, goal, stream, tally, const, level, w, r, k):
+    """Set what follows from pose and goals: heading, legs, limit of time, potential, actuator gains, blind sector."""
     yaw = robot[w, r, YAW]
     robot[w, r, COS], robot[w, r, SIN] = np.cos(yaw), np.sin(yaw)
     robot[w, r, OLD_X], robot[w, r, OLD_Y] = robot[w, r, X], robot[w, r, Y]
@@ -336,6 +377,12 @@ def start_robot(robot, goal, stream, tally, const, level, w, r, k):
         after += distance(x0, y0, goal[w, r, g, G_X], goal[w, r, g, G_Y])
     tally[w, r, T_SHORTEST], tally[w, r, T_POTENTIAL] = after, const[R_PROGRESS] * (const[PROGRESS_OFFSET] - after)
     tally[w, r, T_CLEARANCE], tally[w, r, T_TTC] = FAR, FAR
+    if lane[w, r, GONE] == 0:
+        steps = level[k, MAX_STEPS]
+        if const[TIME_FACTOR] > F0:
+            least_s = max(after - const[GOAL_TOLERANCE], F0) / robot[w, r, OWN_SPEED]
+            steps = min(steps, max(np.ceil(const[TIME_FACTOR] * least_s / const[DT]), F1))
+        lane[w, r, STEP_LIMIT] = np.int32(steps)
     gain = level[k, ACTUATOR_GAIN]
     robot[w, r, GAIN0] = F1 + between(stream, w, ACTUATOR_STREAM, -gain, gain)
     robot[w, r, GAIN1] = F1 + between(stream, w, ACTUATOR_STREAM, -gain, gain)

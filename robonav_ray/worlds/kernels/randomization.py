@@ -56,8 +56,9 @@ FAULT_STEPS = 5
     SENSOR_FAULTS,
     MOTION_FAULTS,
     NUM_BEHAVIOURS,
-) = range(24)
-LEVEL_COLS = 24
+    NUM_ROBOTS,
+) = range(25)
+LEVEL_COLS = 25
 
 TOUR_SLACK = 1.5
 """max_steps * dt * v_max must be at least this times the length of the tour."""
@@ -71,7 +72,7 @@ def level_row(level: LevelConfig) -> np.ndarray:
     sensor = knobs.range_noise or knobs.beam_dropout or knobs.blind_sector or knobs.frozen_scan or knobs.blackout
     motion = knobs.action_latency or knobs.dropped_commands or knobs.actuator_gain or knobs.slip
     row = [level.num_static, level.num_dynamic, level.num_goals, level.max_steps, *strength, *factors]
-    return np.array([*row, sensor > 0, motion > 0, len(level.behaviours)], dtype=np.float32)
+    return np.array([*row, sensor > 0, motion > 0, len(level.behaviours), level.num_robots or 0], dtype=np.float32)
 
 
 def behaviour_row(level: LevelConfig) -> np.ndarray:
@@ -94,10 +95,19 @@ def check_levels(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> None:
     for i, level in enumerate(levels):
         reach = level.max_steps * world.dt_s * world.robot.max_speed
         shortest = world.min_goal_distance_m * level.num_goals
+        if world.placement != "arena" and level.num_goals != 1:
+            raise ValueError(f"level {i}: placement={world.placement!r} has one goal; num_goals is {level.num_goals}")
+        if (level.num_robots or 0) > world.num_robots:
+            raise ValueError(
+                f"level {i}: num_robots ({level.num_robots}) must not be above the {world.num_robots} of the world "
+                "(env.world.num_robots)"
+            )
+        if level.num_robots is not None and world.cases is not None:
+            raise ValueError(
+                f"level {i}: num_robots would be ignored, because env.world.cases says how many: leave it out"
+            )
         if world.placement == "circle_crossing":
             shortest = 8.0 / TOUR_SLACK
-            if level.num_goals != 1:
-                raise ValueError(f"level {i}: placement='circle_crossing' has one goal; num_goals is {level.num_goals}")
         if reach < TOUR_SLACK * shortest:
             raise ValueError(
                 f"level {i} cannot be passed: in max_steps={level.max_steps} the robot drives at most {reach:.1f} m, "

@@ -18,9 +18,9 @@ from robonav_ray.worlds.kernels.layout import (
     GOAL_TOLERANCE,
     HOLONOMIC,
     LEGS_AFTER,
-    MAX_SPEED,
     MAX_TURN,
     OUTCOME,
+    OWN_SPEED,
     PROGRESS_OFFSET,
     R_COLLISION,
     R_DISCOMFORT,
@@ -30,6 +30,7 @@ from robonav_ray.worlds.kernels.layout import (
     R_PROGRESS,
     R_TIME,
     STEP,
+    STEP_LIMIT,
     T_CLEARANCE,
     T_DANGER,
     T_POTENTIAL,
@@ -39,7 +40,7 @@ from robonav_ray.worlds.kernels.layout import (
     X,
     Y,
 )
-from robonav_ray.worlds.kernels.randomization import MAX_STEPS, NUM_GOALS
+from robonav_ray.worlds.kernels.randomization import NUM_GOALS
 
 _SUCCESS, _TIMEOUT, _NONE = np.int32(Outcome.SUCCESS), np.int32(Outcome.TIMEOUT), np.int32(Outcome.NONE)
 
@@ -54,8 +55,9 @@ def goal_distance(robot, goal, w, r, g):
 @hot_kernel
 def command_change(robot, const, w, r, old0, old1):
     """Return the squared change of the command as a part of its range."""
-    a = (robot[w, r, CMD0] - old0) / const[MAX_SPEED]
-    b = (robot[w, r, CMD1] - old1) / (const[MAX_SPEED] if const[HOLONOMIC] > F0 else const[MAX_TURN])
+    top = robot[w, r, OWN_SPEED]
+    a = (robot[w, r, CMD0] - old0) / top
+    b = (robot[w, r, CMD1] - old1) / (top if const[HOLONOMIC] > F0 else const[MAX_TURN])
     return a * a + b * b
 
 
@@ -106,7 +108,7 @@ def pay(robot, lane, goal, tally, const, level, w, r, k, hit, change):
     tally[w, r, T_TERMS + 6] += effort
     tally[w, r, T_TASK] += task
     tally[w, r, T_TOTAL] += total
-    if outcome == _NONE and lane[w, r, STEP] >= np.int64(level[k, MAX_STEPS]):
+    if outcome == _NONE and lane[w, r, STEP] >= lane[w, r, STEP_LIMIT]:
         outcome = _TIMEOUT
     lane[w, r, OUTCOME] = outcome
     return total

@@ -16,17 +16,22 @@ from robonav_ray.worlds.kernels.layout import (
     CMD1,
     ENDED,
     GOAL_INDEX,
+    GONE,
     HEAD,
     LEVEL,
+    NEIGHBOR_OBS,
     NUM_STEERED,
     OUTCOME,
     STATE_OBS,
+    STAYS,
     STEP,
+    STEP_LIMIT,
     T_CLEARANCE,
 )
 from robonav_ray.worlds.kernels.lidar import scan, sensor_faults
-from robonav_ray.worlds.kernels.motion import move_robot
-from robonav_ray.worlds.kernels.observation import write_lidar_obs, write_state_obs
+from robonav_ray.worlds.kernels.motion import move_robot, rest
+from robonav_ray.worlds.kernels.neighbor_obs import write_neighbor_obs, write_state_obs
+from robonav_ray.worlds.kernels.observation import write_lidar_obs
 from robonav_ray.worlds.kernels.obstacles import move_circles, steer_circles
 from robonav_ray.worlds.kernels.placement import draw_world
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS, OBS_LATENCY, SENSOR_FAULTS
@@ -81,7 +86,9 @@ def observe(
     """Sense and write the observation of robot (w, r) into ``out[i]``, as old as the level's latency."""
     latency = np.int64(level[k, OBS_LATENCY])
     if const[STATE_OBS] > F0:
-        write_state_obs(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i)
+        write_state_obs(robot, lane, circle, goal, world, level, neighbor, w, r, k, out, i)
+    elif const[NEIGHBOR_OBS] > F0:
+        write_neighbor_obs(robot, lane, circle, goal, world, level, neighbor, w, r, k, out, i)
     else:
         sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, rays, near, w, r, k)
         write_lidar_obs(robot, lane, goal, stream, scans, scan_pose, const, level, beam, rays, w, r, k, out, i)
@@ -95,10 +102,14 @@ def observe(
 
 @kernel
 def observe_world(state, params, scratch, w, only, out):
-    """Write the observations of world ``w`` into ``out`` (L, D), for robots with ``only`` (L,) bool."""
+    """Write the observations of world ``w`` into ``out`` (L, D), for robots with ``only`` (L,) bool; zeros for one that
+    takes no part.
+    """
     num_robots = state.robot.shape[1]
     for r in range(num_robots):
-        if only[w * num_robots + r]:
+        if state.lane[w, r, STEP_LIMIT] == 0:
+            out[w * num_robots + r, :] = F0
+        elif only[w * num_robots + r]:
             observe(
                 state.robot,
                 state.lane,
@@ -142,9 +153,13 @@ def reset_world(state, params, scratch, w):
         params.behaviour,
         params.wall,
         params.box,
+        params.case,
+        params.case_size,
         w,
     )
     for r in range(state.robot.shape[1]):
+        if state.lane[w, r, GONE] != 0:
+            continue
         hazards(
             state.robot,
             state.lane,
@@ -180,6 +195,7 @@ def end_world(state, params, scratch, out, w):
         i = w * num_robots + r
         if out.finished[i]:
             lane[w, r, ENDED] = 1
+            lane[w, r, GONE] = 0 if params.const[STAYS] > F0 else 1
     observe_world(state, params, scratch, w, out.finished, out.final_obs)
     for r in range(num_robots):
         i = w * num_robots + r
@@ -221,6 +237,8 @@ def move_world(
             old0, old1 = robot[w, r, CMD0], robot[w, r, CMD1]
             move_robot(robot, lane, queue, stream, tally, command, const, level, w, r, k)
             reward[i] = command_change(robot, const, w, r, old0, old1)  # until the reward is known
+        elif const[STAYS] > F0:
+            rest(robot, w, r)
     move_circles(circle, kind, world, stream, const, wall, box, w)
     for r in range(num_robots):
         i = w * num_robots + r

@@ -312,8 +312,8 @@ def _draw_chevron(canvas: _Canvas, x: float, y: float, size: float, c: float, s:
 
 def _draw_robots(canvas: _Canvas, scene: Scene) -> None:
     """Draw robots as discs with a nose; one that ended carries a tick or a cross."""
-    radius = scene.robot_radius_m
-    for r, (x, y, yaw) in enumerate(scene.robot_pose):
+    radii = np.broadcast_to(scene.robot_radius_m, len(scene.robot_pose)).tolist()
+    for r, ((x, y, yaw), radius) in enumerate(zip(scene.robot_pose, radii, strict=True)):
         color, outcome = robot_color(r), Outcome(int(scene.outcome[r]))
         if outcome == Outcome.NONE:
             canvas.disc(x, y, radius * 1.25, col.WHITE)

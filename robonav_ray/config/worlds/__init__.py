@@ -1,0 +1,196 @@
+"""The worlds: one robot or several among obstacles, in arrays over (world, robot).
+
+``WorldConfig`` is what all worlds of a run share (body, sensor, reward); ``LevelConfig`` is what may differ from stage
+to stage and from world to world.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from robonav_ray.config.base import Section
+from robonav_ray.config.words import refuse_secrets
+from robonav_ray.config.worlds.level import Behaviour, LevelConfig, RandomizationConfig
+from robonav_ray.config.worlds.profiles import CROWDNAV_LEVEL, EVERETT_LEVEL, PROFILES
+from robonav_ray.config.worlds.robot import LidarConfig, RobotConfig
+from robonav_ray.config.worlds.surroundings import Box, ObstacleConfig, RewardConfig, WallSegment
+
+__all__ = [
+    "CROWDNAV_LEVEL",
+    "EVERETT_LEVEL",
+    "NATIVE_ENV_ID",
+    "Behaviour",
+    "Box",
+    "EnvConfig",
+    "LevelConfig",
+    "LidarConfig",
+    "ObstacleConfig",
+    "RandomizationConfig",
+    "RewardConfig",
+    "RobotConfig",
+    "WallSegment",
+    "WorldConfig",
+]
+
+
+class WorldConfig(Section):
+    """What all worlds of a run share. A ``profile`` sets other defaults; what is given explicitly wins over it."""
+
+    profile: Literal["navigation", "crowdnav", "everett"] = "navigation"
+    """``crowdnav``: circle crossing with ORCA humans (Chen et al., ICRA 2019). ``everett``: robots of several sizes and
+    speeds that cross each other's ways (Everett, Chen, How: GA3C-CADRL, IROS 2018)."""
+    difficulty: Literal["standard", "fast", "hard"] = "standard"
+    """standard: 10 m, obstacles to .6 m/s; fast: 10 m, 1.2 m/s; hard: 6 m, 1.2 m/s."""
+    placement: Literal["arena", "circle_crossing", "everett"] = "arena"
+    """``arena``: everything uniform within the walls; ``circle_crossing``: all cross a circle of radius 4 m;
+    ``everett``: starts and goals whose straight ways meet, without walls."""
+    cases: str | None = Field(default=None, min_length=1)
+    """A file of cases that the worlds go through instead of drawing theirs, for placement ``everett``: .npz or a JSON
+    list, each case rows (start x, y, goal x, y, preferred speed, radius)."""
+    num_robots: int = Field(default=1, ge=1, le=64)
+    """Robots per world; they see each other as circles."""
+    ended_robots: Literal["leave", "stay"] = "leave"
+    """What becomes of a robot that ends before the others of its world: it leaves, or it stays where it is, seen by the
+    others and in their way."""
+    collisions: Literal["swept", "end_of_step"] = "swept"
+    """Whether a collision is an overlap at any moment of a step, or at its end only."""
+    time_limit_factor: float | None = Field(default=None, gt=0.0)
+    """A robot's time is this times what its tour takes at its preferred speed, goal tolerance off, and at most
+    max_steps; None is max_steps."""
+    dt_s: float = Field(default=0.1, gt=0.0, le=1.0)
+    """Seconds that a step takes."""
+    arena_size_m: float | None = Field(default=None, gt=0.0, le=200.0)
+    """Side of the square arena; None takes the difficulty's."""
+    walls: bool = True
+    """Whether the four walls exist (for the lidar and for collisions)."""
+    segments: tuple[WallSegment, ...] = Field(default=(), max_length=256)
+    boxes: tuple[Box, ...] = Field(default=(), max_length=64)
+    robot: RobotConfig = RobotConfig()
+    lidar: LidarConfig = LidarConfig()
+    observation: Literal["lidar", "state", "neighbors"] = "lidar"
+    """``state`` shows the true positions and velocities of the circles, rotated towards the goal, as SARL does;
+    ``neighbors`` the other robots and circles as a set, each relative to the robot."""
+    obstacles: ObstacleConfig = ObstacleConfig()
+    reward: RewardConfig = RewardConfig()
+    goal_tolerance_m: float = Field(default=0.3, gt=0.0)
+    """A goal is reached when the robot's centre is nearer than this."""
+    min_goal_distance_m: float = Field(default=2.0, gt=0.0)
+    """A goal is drawn at least this far from the last one (from the start, the first)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_profile(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        given: dict[str, Any] = dict(data)  # pyright: ignore[reportUnknownArgumentType]
+        for key, value in PROFILES.get(str(given.get("profile", "navigation")), {}).items():
+            if key not in given:
+                given[key] = value
+            elif isinstance(value, dict) and isinstance(given[key], Mapping):
+                given[key] = {**value, **given[key]}
+        return given
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> WorldConfig:
+        half = 0.5 * self.side_m
+        if half - self.robot.radius_m <= max(self.obstacles.radius_max_m, self.robot.radius_m):
+            raise ValueError(
+                f"arena_size_m ({self.side_m}) is too small for the robot and obstacles of obstacles.radius_max_m"
+            )
+        if self.lidar.range_max_m <= self.robot.radius_m:
+            raise ValueError(
+                f"lidar.range_max_m ({self.lidar.range_max_m}) must be above robot.radius_m ({self.robot.radius_m}): "
+                "the lidar stands in the robot's centre, and would see nothing but the robot"
+            )
+        if self.placement == "arena" and self.min_goal_distance_m > 0.5 * self.side_m:
+            raise ValueError(
+                f"min_goal_distance_m ({self.min_goal_distance_m}) must be at most half of the arena ({half} m)"
+            )
+        if self.placement == "circle_crossing" and self.num_robots != 1:
+            raise ValueError(f"placement='circle_crossing' has one robot; num_robots is {self.num_robots}")
+        if self.placement == "everett" and (self.walls or self.segments or self.boxes):
+            raise ValueError("placement='everett' has no walls: set walls=false, and leave out segments and boxes")
+        if self.cases is not None and self.placement != "everett":
+            raise ValueError(
+                f"cases ({self.cases!r}) would be ignored, because placement is {self.placement!r}: leave it out, or "
+                "take placement=everett (profile=everett sets it)"
+            )
+        if self.min_goal_distance_m <= self.goal_tolerance_m:
+            raise ValueError(
+                f"min_goal_distance_m ({self.min_goal_distance_m}) must be above goal_tolerance_m "
+                f"({self.goal_tolerance_m})"
+            )
+        for x0, y0, x1, y1 in self.wall_lines():
+            if max(abs(x0), abs(y0), abs(x1), abs(y1)) > half:
+                raise ValueError(f"a wall from ({x0}, {y0}) to ({x1}, {y1}) leaves the arena, which ends at +-{half} m")
+        return self
+
+    @property
+    def side_m(self) -> float:
+        """Side of the arena in metres."""
+        return (
+            self.arena_size_m
+            if self.arena_size_m is not None
+            else {"standard": 10.0, "fast": 10.0, "hard": 6.0}[self.difficulty]
+        )
+
+    @property
+    def obstacle_speed(self) -> float:
+        """Greatest obstacle speed in m/s, before randomisation."""
+        if self.obstacles.max_speed is not None:
+            return self.obstacles.max_speed
+        return {"standard": 0.6, "fast": 1.2, "hard": 1.2}[self.difficulty]
+
+    def wall_lines(self) -> list[tuple[float, float, float, float]]:
+        """Return inner walls as (x0, y0, x1, y1): the segments, then four lines per box."""
+        lines = [(s.x0_m, s.y0_m, s.x1_m, s.y1_m) for s in self.segments]
+        for b in self.boxes:
+            x0, x1 = b.x_m - b.width_m / 2, b.x_m + b.width_m / 2
+            y0, y1 = b.y_m - b.height_m / 2, b.y_m + b.height_m / 2
+            lines += [(x0, y0, x1, y0), (x1, y0, x1, y1), (x1, y1, x0, y1), (x0, y1, x0, y0)]
+        return lines
+
+
+NATIVE_ENV_ID = "robonav_ray/Nav-v0"
+"""Our own worlds."""
+
+
+class EnvConfig(Section):
+    """Which environment the rollout workers run."""
+
+    id: str = NATIVE_ENV_ID
+    """A Gymnasium id: ours, or any other with Discrete actions and a flat Box observation, or the Dict of a
+    goal-env."""
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of ``gymnasium.make`` for an environment that is not ours."""
+    world: WorldConfig = WorldConfig()
+    """Our worlds; must stay at its default when ``id`` is another environment."""
+
+    @property
+    def is_native(self) -> bool:
+        """True for our own worlds, which have levels and outcomes."""
+        return self.id == NATIVE_ENV_ID
+
+    @property
+    def has_lidar_ring(self) -> bool:
+        """True where observations hold the scans of a lidar that looks all around."""
+        full_circle = self.world.lidar.field_of_view_rad >= 2.0 * math.pi - 1e-6
+        return self.is_native and self.world.observation == "lidar" and full_circle
+
+    @property
+    def has_neighbor_set(self) -> bool:
+        """True where observations list the neighbours, which a lidar only senses."""
+        return self.is_native and self.world.observation != "lidar"
+
+    @model_validator(mode="after")
+    def _no_ignored_setting(self) -> EnvConfig:
+        refuse_secrets("env.kwargs", self.kwargs)
+        if self.is_native and self.kwargs:
+            raise ValueError(f"kwargs {sorted(self.kwargs)} are for other environments; for {self.id} set env.world.*")
+        if not self.is_native and self.world != WorldConfig():
+            raise ValueError(f"world must stay at its default when id is {self.id!r}: it would be ignored")
+        return self

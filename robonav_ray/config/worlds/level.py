@@ -1,0 +1,67 @@
+"""What may differ from stage to stage, and from world to world: obstacles, goals, time, faults."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from robonav_ray.config.base import Section
+
+Behaviour = Literal["waypoint", "bounce", "intercept", "orca", "social_force"]
+
+
+class RandomizationConfig(Section):
+    """Domain randomisation and faults; each a level from 0 (off) to 3 (strong).
+
+    What the levels mean in SI units stands in ``robonav_ray/worlds/kernels/randomization.py``.
+    """
+
+    range_noise: int = Field(default=0, ge=0, le=3)
+    """Gaussian noise on every range: 0, .02, .08, .2 m."""
+    beam_dropout: int = Field(default=0, ge=0, le=3)
+    """Part of the beams that return nothing in a step: 0, .05, .2, .5."""
+    blind_sector: int = Field(default=0, ge=0, le=3)
+    """A sector, drawn per episode, that never returns anything: 0, 30, 60, 120 degrees."""
+    frozen_scan: int = Field(default=0, ge=0, le=3)
+    """Per step, the probability that the scan stands still for the next 5 steps: 0, .01, .03, .1."""
+    blackout: int = Field(default=0, ge=0, le=3)
+    """Per step, the probability that no beam returns anything for 5 steps: 0, .005, .02, .05."""
+    odometry_noise: int = Field(default=0, ge=0, le=3)
+    """White noise on the pose from which goal features are computed: 0, .02, .05, .15 m and half as much in rad."""
+    odometry_drift: int = Field(default=0, ge=0, le=3)
+    """Random walk of the same pose, per square root of a metre: 0, .02, .05, .1 m and a quarter of it in rad."""
+    observation_latency: int = Field(default=0, ge=0, le=3)
+    """Age of the observation: 0, 1, 2, 4 steps."""
+    action_latency: int = Field(default=0, ge=0, le=3)
+    """Age of the command that is executed: 0, 1, 2, 3 steps."""
+    dropped_commands: int = Field(default=0, ge=0, le=3)
+    """Probability that a command is lost and the last one goes on: 0, .05, .15, .3."""
+    actuator_gain: int = Field(default=0, ge=0, le=3)
+    """Gain error of either actuator, drawn per episode: +-0, 5, 10, 20 %."""
+    slip: int = Field(default=0, ge=0, le=3)
+    """Per step, up to this part of the motion is lost, and half of it turns sideways: 0, .05, .15, .3."""
+    obstacle_speed: int = Field(default=0, ge=0, le=3)
+    """Factor on obstacle speeds, per episode, log-uniform in: 1, .8-1.25, .65-1.5, .5-2."""
+    obstacle_count: int = Field(default=0, ge=0, le=3)
+    """Static and moving obstacles more or fewer, per episode: +-0, 1, 2, 3 of either kind that the level has."""
+    obstacle_size: int = Field(default=0, ge=0, le=3)
+    """Factor on obstacle radii, per episode, log-uniform in: 1, .85-1.2, .7-1.4, .5-1.6."""
+
+
+class LevelConfig(Section):
+    """What may differ from stage to stage."""
+
+    num_static: int = Field(default=0, ge=0, le=64)
+    """Circles that stand still."""
+    num_dynamic: int = Field(default=7, ge=0, le=64)
+    """Circles that move."""
+    behaviours: tuple[Behaviour, ...] = Field(default=("waypoint",), min_length=1, max_length=8)
+    """What moving circles do; the i-th takes ``behaviours[i % len]``."""
+    num_goals: int = Field(default=4, ge=1, le=16)
+    """Goals to be reached in sequence."""
+    max_steps: int = Field(default=400, ge=1, le=1_000_000)
+    """Steps after which an episode is truncated."""
+    num_robots: int | None = Field(default=None, ge=1, le=64)
+    """Robots that take part, at most the world's num_robots; the others are not there. None is all of them."""
+    randomization: RandomizationConfig = RandomizationConfig()

@@ -1,0 +1,69 @@
+"""The row of numbers that all worlds of a batch share, from their config."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robonav_ray.config.worlds import WorldConfig
+from robonav_ray.worlds.kernels import layout as lay
+
+_NO_LIMIT = 1.0e6
+
+
+def constants(world: WorldConfig, gamma: float) -> np.ndarray:
+    """Return the (CONST_COLS,) float32 row of what all worlds share."""
+    robot, lidar, circles, reward = world.robot, world.lidar, world.obstacles, world.reward
+    full = lidar.field_of_view_rad > 2 * np.pi - 1e-6
+    increment = lidar.field_of_view_rad / (lidar.num_beams if full else max(lidar.num_beams - 1, 1))
+    value = {
+        lay.DT: world.dt_s,
+        lay.HALF_SIDE: world.side_m / 2,
+        lay.WALLS: world.walls,
+        lay.RADIUS: robot.radius_m,
+        lay.MAX_SPEED: robot.max_speed,
+        lay.MAX_TURN: robot.max_turn_rate,
+        lay.MAX_ACC: robot.max_acceleration or _NO_LIMIT,
+        lay.MAX_TURN_ACC: robot.max_turn_acceleration or _NO_LIMIT,
+        lay.HOLONOMIC: robot.drive == "holonomic",
+        lay.RANGE_MAX: lidar.range_max_m,
+        lay.ANGLE_MIN: -lidar.field_of_view_rad / 2 if lidar.num_beams > 1 else 0.0,
+        lay.ANGLE_INCREMENT: increment,
+        lay.GAMMA: gamma,
+        lay.R_GOAL: reward.goal,
+        lay.R_FINISH: reward.finish,
+        lay.R_COLLISION: reward.collision,
+        lay.R_PROGRESS: reward.progress_per_m,
+        lay.PROGRESS_OFFSET: reward.progress_offset_m,
+        lay.R_DISCOMFORT: reward.discomfort,
+        lay.DISCOMFORT_DISTANCE: reward.discomfort_distance_m,
+        lay.R_TIME: reward.time,
+        lay.R_EFFORT: reward.effort,
+        lay.GOAL_TOLERANCE: world.goal_tolerance_m,
+        lay.MIN_GOAL_DISTANCE: world.min_goal_distance_m,
+        lay.START_CLEARANCE: circles.start_clearance_m,
+        lay.RADIUS_MIN: circles.radius_min_m,
+        lay.RADIUS_MAX: circles.radius_max_m,
+        lay.SPEED_MIN: world.obstacle_speed * circles.min_speed_frac,
+        lay.SPEED_MAX: world.obstacle_speed,
+        lay.ORCA_HORIZON: circles.orca_time_horizon_s,
+        lay.REACTS_PROB: circles.orca_reacts_prob,
+        lay.CIRCLE_CROSSING: world.placement == "circle_crossing",
+        lay.STATE_OBS: world.observation == "state",
+        lay.STACK: lidar.stack,
+        lay.STACK_INTERVAL: lidar.stack_interval,
+        lay.ALIGN: lidar.align,
+        lay.PROXIMITY: lidar.encoding == "proximity",
+        lay.OWN_BODIES: robot.radius_min_m is not None or world.cases is not None,
+        lay.RADIUS_LOW: robot.radius_min_m or 0.0,
+        lay.SPEED_LOW: robot.min_speed or 0.0,
+        lay.TURN_FIRST: robot.motion == "turn_first",
+        lay.STAYS: world.ended_robots == "stay",
+        lay.AT_END: world.collisions == "end_of_step",
+        lay.TIME_FACTOR: world.time_limit_factor or 0.0,
+        lay.EVERETT: world.placement == "everett",
+        lay.NEIGHBOR_OBS: world.observation == "neighbors",
+    }
+    row = np.zeros(lay.CONST_COLS, dtype=np.float32)
+    for column, number in value.items():
+        row[column] = number
+    return row

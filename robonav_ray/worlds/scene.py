@@ -1,0 +1,76 @@
+"""What a picture of one world needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robonav_ray.config.worlds import WorldConfig
+from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels import randomization as rnd
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture of one world needs; copies, in SI units. R robots, those that take part in the episode, C circles,
+    S inner walls, B beams.
+    """
+
+    half_side_m: float
+    """Half the side of the arena."""
+    walls: bool
+    """Whether the arena's edge is a wall."""
+    robot_pose: np.ndarray
+    """(R, 3) float32: x, y, yaw."""
+    robot_radius_m: np.ndarray | float
+    """(R,) float32, or one number for all."""
+    robot_ended: np.ndarray
+    """(R,) bool: its episode is over, and it waits for the others."""
+    goals: np.ndarray
+    """(R, G, 2) float32: the goals of this episode in sequence."""
+    goal_index: np.ndarray
+    """(R,) int32: the current one; G when all are reached."""
+    circles: np.ndarray
+    """(C, 5) float32: x, y, radius, v_x, v_y."""
+    circle_kind: np.ndarray
+    """(C,) int32: index into ``layout.BEHAVIOURS``; 0 is static."""
+    inner_walls: np.ndarray
+    """(S, 4) float32: x0, y0, x1, y1."""
+    ranges: np.ndarray
+    """(R, B) float32: the last scan as sensed, m."""
+    range_max_m: float
+    beam_angle: np.ndarray
+    """(B,) float32: beam angles in the body frame, rad."""
+    step: int
+    level: int
+    episode: int
+    outcome: np.ndarray
+    """(R,) int32: ``Outcome`` so far; NONE while under way."""
+
+
+def scene_of(state: lay.State, params: lay.Params, config: WorldConfig, beam_angle: np.ndarray, world: int) -> Scene:
+    """Return what a picture of ``world`` needs."""
+    num, level = int(state.world[world, lay.NUM_CIRCLES]), int(state.world[world, lay.LEVEL])
+    lane = state.lane[world]
+    there = np.flatnonzero((lane[:, lay.STEP_LIMIT] > 0) | (state.world[world, lay.EPISODE] < 0))
+    lane, robot, rows = lane[there], state.robot[world, there], state.circle[world, :, :num]
+    return Scene(
+        half_side_m=config.side_m / 2,
+        walls=config.walls,
+        robot_pose=robot[:, (lay.X, lay.Y, lay.YAW)].copy(),
+        robot_radius_m=robot[:, lay.OWN_RADIUS].copy(),
+        robot_ended=lane[:, lay.ENDED] != 0,
+        goals=state.goal[world, there, : int(params.level[level, rnd.NUM_GOALS]), :2].copy(),
+        goal_index=lane[:, lay.GOAL_INDEX].copy(),
+        circles=rows[[lay.C_X, lay.C_Y, lay.C_RADIUS, lay.C_VX, lay.C_VY]].T.copy(),
+        circle_kind=state.circle_kind[world, lay.KIND, :num].copy(),
+        inner_walls=params.wall.copy(),
+        ranges=state.scan[world, there, lane[:, lay.HEAD]] * config.lidar.range_max_m,
+        range_max_m=config.lidar.range_max_m,
+        beam_angle=beam_angle,
+        step=int(lane[:, lay.STEP].max()),
+        level=level,
+        episode=int(state.world[world, lay.EPISODE]),
+        outcome=lane[:, lay.OUTCOME].copy(),
+    )
