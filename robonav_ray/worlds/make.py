@@ -11,6 +11,7 @@ from gymnasium.vector import VectorEnv
 from robonav_ray.config.worlds import EnvConfig, LevelConfig
 from robonav_ray.counter_rng import ROLE_WORLD, seed_for
 from robonav_ray.interfaces import GoalFunctions, HasDrivers, HasLevels, ParksLanes, Resumes, TellsEpisodes
+from robonav_ray.worlds.cases import load_cases
 from robonav_ray.worlds.env_table import EnvTable, foreign_table, native_table
 from robonav_ray.worlds.foreign.guard import ForeignVector
 from robonav_ray.worlds.foreign.registered import find_spec, make_guarded, same_folder, telling_if_slow
@@ -76,6 +77,7 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
             check_levels(env.world, levels)
         except ValueError as error:
             raise ValueError(f"curriculum.stages: {error}") from None
+        load_cases(env.world)  # a file that cannot be run is told of before anything starts
         num_circles = max(max_circles(level) for level in levels)
         size = ObservationLayout.of(env.world, num_circles).size
         actions = action_space(env.world.robot)
