@@ -338,7 +338,8 @@ class PartEvent(NamedTuple):
     event: str
     """``lost``, ``fenced``, ``back``, ``restarted``, ``joined``, ``left``, ``saved`` or ``failed``."""
     part: str
-    """``rollout/3``, ``replay/1``, ``learner``, ``node/<address>``, ``session``: see ``part_names.event_name``."""
+    """``rollout/3``, ``replay/1``, ``learner``, ``node/<address>``, ``session`` (see ``part_names.event_name``);
+    ``league`` or ``league/<member>``."""
     detail: str = ""
     """For people."""
     after_s: float | None = None

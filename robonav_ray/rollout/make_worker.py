@@ -15,9 +15,6 @@ from robonav_ray.rollout.recording import HindsightTask
 from robonav_ray.rollout.worker import RolloutWorker
 from robonav_ray.worlds.make import make_goal_functions, make_vector_env
 
-MAX_MEMBER_POLICIES = 4
-"""Policies of the league's members that a worker holds, beyond those under way."""
-
 
 @dataclass(frozen=True)
 class WorkerOrder:
@@ -57,12 +54,12 @@ def make_worker(order: WorkerOrder) -> RolloutWorker:
     obs_dim, num_actions = int(env.single_observation_space.shape[0]), int(env.single_action_space.n)  # type: ignore[index,attr-defined]
     structure = structure_of(config.env, obs_dim)
     partners = None
-    if order.pool is not None:
+    if order.pool is not None and config.league is not None:
         partners = PartnersTask(
             order.pool,
             lambda: make_policy(obs_dim, num_actions, config.algo, structure),
             robots,
-            MAX_MEMBER_POLICIES,
+            max(1, config.league.policies_per_worker - 1),
         )
     return RolloutWorker(
         worker=order.worker,

@@ -10,6 +10,9 @@ from collections.abc import Callable, Collection
 from robonav_ray.algo.policy import Policy
 from robonav_ray.interfaces import PolicyPool
 
+NO_SNAPSHOT = "the pool has no snapshot of it"
+"""Why a member is missing that the pool did not give; else its weights do not fit."""
+
 
 class MemberPolicies:
     """An LRU of policies by member. One that is under way in an episode stays, so there can be more than the limit."""
@@ -48,7 +51,7 @@ class MemberPolicies:
     def _load(self, member: str) -> Policy | None:
         snapshot = self._pool.snapshot(member)
         if snapshot is None:
-            self.missing[member] = "the pool has no snapshot of it"
+            self.missing[member] = NO_SNAPSHOT
             return None
         policy = self._make()
         try:

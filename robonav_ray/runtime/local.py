@@ -29,6 +29,7 @@ from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.errors import LearnerCallError
 from robonav_ray.files.plain_files import replace
 from robonav_ray.histograms import Histogram
+from robonav_ray.interfaces import AssignmentSource
 from robonav_ray.learner.devices import check_features, pick_device, set_threads
 from robonav_ray.learner.loop import LearnerLoop
 from robonav_ray.learner.state import LearnerState
@@ -48,6 +49,8 @@ from robonav_ray.runtime.metrics import (
     replay_metrics,
     rollout_metrics,
 )
+from robonav_ray.runtime.self_play.run_league import LeagueAssignments
+from robonav_ray.runtime.self_play.start_league import save_league, start_league
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import RunSession, Saved, WiringFacts
 from robonav_ray.weights.store import WeightStore
@@ -89,11 +92,15 @@ class LocalWiring:
             self._load_shared(session.checkpoint)
             if not _has_worker(session.checkpoint):
                 self.curriculum.forget_workers()  # the gate would wait for workers that are gone
+        self.league = start_league(session)
+        assignments: AssignmentSource = self.curriculum
+        if self.league is not None:
+            assignments = LeagueAssignments(self.curriculum, self.league)
         self.worker = make_worker(
             WorkerOrder(
                 config=config, levels=task.levels, worker=0, life=0, first_world=0,
-                num_worlds=config.rollout.num_worlds, assignments=self.curriculum, sink=self.replay,
-                weights=self._weights,
+                num_worlds=config.rollout.num_worlds, assignments=assignments, sink=self.replay,
+                weights=self._weights, pool=self.league,
             )
         )  # fmt: skip
         if session.checkpoint is not None:
@@ -136,6 +143,7 @@ class LocalWiring:
                 **replay_metrics(ledger, self.replay.stats()),
                 **rollout_metrics(self._stats, self._stats.policy_lag),
                 **self._env_watch.metrics(),
+                **({} if self.league is None else self.league.metrics()),
             },
             message=self._env_watch.message,
         )
@@ -158,6 +166,9 @@ class LocalWiring:
             news = self.worker.collect()
             self._env_watch.add(news)
             self._stats = self._stats.plus(news)
+            if self.league is not None:
+                self.league.lose(news.missing)
+                self.league.maybe_snapshot(self.env_steps, self._weights.newer_than(-1))
         self._at_work = "learner"
         while self.loop.advance(self._session.config.learner.batches_per_call):
             pass
@@ -197,6 +208,8 @@ class LocalWiring:
         if self._session.config.checkpoint.replay:
             writer.add(entry.below("replay") for entry in self.replay.save(writer.path / "replay"))
         writer.write_json("curriculum.json", self.curriculum.state_dict())
+        if self.league is not None:
+            save_league(self.league, writer)
         return self.learner_state.learner_step
 
     def networks(self) -> Networks:

@@ -35,6 +35,7 @@ from robonav_ray.runs.which_run import FoundRun, hold_run
 from robonav_ray.runtime.auto_sizes import sizes_of
 from robonav_ray.runtime.budget import check_budget
 from robonav_ray.runtime.initial_weights import InitialWeights, begin_with, find_initial
+from robonav_ray.runtime.self_play.seeds import check_league
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.user_parts import check_user_code
 from robonav_ray.runtime.wiring import RunSession
@@ -178,6 +179,7 @@ def _resolved(
     check_backends(config.tracking)
     if resumed is None:
         check_gates(config, task)
+        check_league(config, task)
         check_budget(config)
     initial = None
     if init_from is not None and (resumed is None or resumed[1] is None):

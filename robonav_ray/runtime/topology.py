@@ -42,7 +42,9 @@ from robonav_ray.runs.policies import read_policy
 from robonav_ray.runs.stored_runs import ray_train_notes
 from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runtime.over_ray.events import EventLog
+from robonav_ray.runtime.over_ray.league_part import LeagueHandle, start_curriculum_with_league
 from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
+from robonav_ray.runtime.self_play.start_league import LEAGUE_FILE, has_league, league_parts
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.weights.remote import RemoteWeights, start_weight_store
@@ -89,7 +91,11 @@ def start_parts(session: RunSession, plan: Plan) -> Parts:
     hosts = [Host(scheduling_strategy=here()) for _ in range(1 if plan.num_workers <= WORKERS_PER_HOST else 3)]
     mailbox = MailboxHandle(host=hosts[0])
     store, weights = start_weight_store(scheduling_strategy=here())
-    curriculum = start_curriculum(config.curriculum, task.has_outcomes, hosts[len(hosts) // 2])
+    league, host = league_parts(session), hosts[len(hosts) // 2]
+    if league is None:
+        curriculum = start_curriculum(config.curriculum, task.has_outcomes, host)
+    else:
+        curriculum = start_curriculum_with_league(config.curriculum, task.has_outcomes, host, league)
     replay = start_replay(
         config.replay, task.spec, config.seed,
         max_insert_rows=max_fragment_rows(config, max(n for _, n in plan.worlds)),
@@ -123,6 +129,7 @@ def worker_orders(
             config=config, levels=session.task.levels, worker=worker,
             life=session.counters.incarnation * LIVES_PER_SESSION, first_world=first, num_worlds=num_worlds,
             assignments=curriculum.source(), sink=replay.transition_sink(config.rollout.max_in_flight), weights=weights,
+            pool=curriculum.pool() if isinstance(curriculum, LeagueHandle) else None,
         )
         for worker, (first, num_worlds) in enumerate(plan.worlds)
     ]  # fmt: skip
@@ -179,9 +186,17 @@ def _take_up(
     with taking_up(checkpoint):
         with within("curriculum.json: "):
             curriculum.load(checkpoint.read_json("curriculum.json"), timeout_s)
+        load_league(checkpoint, curriculum, timeout_s)
         if checkpoint.rows is not None:
             replay.load(checkpoint.rows, timeout_s)
     weights.publish(read_policy(checkpoint, "online"))
+
+
+def load_league(checkpoint: Checkpoint, curriculum: CurriculumHandle, timeout_s: float | None = None) -> None:
+    """Have the league, where there is one here and there, go on from ``checkpoint``."""
+    if isinstance(curriculum, LeagueHandle) and has_league(checkpoint):
+        with within(f"{LEAGUE_FILE}: "):
+            curriculum.load_league(checkpoint.read_json(LEAGUE_FILE), timeout_s)
 
 
 def _forget_worker(worker: int, life: int, curriculum: CurriculumHandle, replay: ReplayHandles) -> int:

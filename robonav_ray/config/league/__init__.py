@@ -74,8 +74,8 @@ class LeagueConfig(Section):
     members: tuple[ShownPlace, ...] = Field(default=(), max_length=64)
     """Policies of other runs as further members: run directories, or registry names such as ``NAME@champion``."""
     policies_per_worker: int = Field(default=5, ge=1, le=64)
-    """Policies that a rollout worker holds at once, the learning one included; what was not used for longest is dropped
-    for another."""
+    """Policies that a rollout worker keeps, the learning one included; what was not used for longest is dropped for
+    another. One that acts in an episode that is under way stays until it is over, so there can be more."""
     promotion: PromotionConfig = PromotionConfig()
 
     @model_validator(mode="after")

@@ -22,9 +22,12 @@ from robonav_ray.part_names import Part, event_name
 from robonav_ray.records import PartEvent
 from robonav_ray.replay.remote import ReplaySave
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter
+from robonav_ray.runtime.over_ray.league_part import LeagueHandle
 from robonav_ray.runtime.over_ray.ray_save import RaySave
 from robonav_ray.runtime.over_ray.ray_watch import RayWatch
-from robonav_ray.runtime.topology import CALL_TIMEOUT_S, Parts
+from robonav_ray.runtime.self_play.member_store import MemberStore
+from robonav_ray.runtime.self_play.start_league import LEAGUE_FILE
+from robonav_ray.runtime.topology import CALL_TIMEOUT_S, Parts, load_league
 from robonav_ray.runtime.wiring import RunSession
 
 logger = logging.getLogger(__name__)
@@ -65,13 +68,20 @@ class RayCut:
                 replay.pause(DRAIN_S)
                 if self._session.config.checkpoint.replay:
                     rows = replay.begin_save(writer.part("replay"))
-                curriculum = self._parts.curriculum.state()
+                documents = {"curriculum.json": self._parts.curriculum.state()}
+                if isinstance(self._parts.curriculum, LeagueHandle):
+                    documents[LEAGUE_FILE] = self._parts.curriculum.league_state()
             finally:
                 if not last:
                     self._go_on()
         except RayError as error:
             raise LearnerCallError(f"a part did not answer while the checkpoint was cut: {error}") from error
-        return RaySave(writer, mailbox, rows, curriculum, standing.learner_step)
+        return RaySave(writer, mailbox, rows, documents, standing.learner_step, self._before_commit)
+
+    def _before_commit(self, documents: Mapping[str, Any]) -> None:
+        """Have the run's storage hold the weights that the checkpoint's league names."""
+        if LEAGUE_FILE in documents and self._session.notes is not None:
+            MemberStore(str(self._session.run.path), self._session.notes.location).store(documents[LEAGUE_FILE])
 
     def save_replay(self, directory: Path) -> None:
         """Cut and write the rows; the learner waits meanwhile, as it finds nothing admitted."""
@@ -92,6 +102,7 @@ class RayCut:
         try:
             mailbox.call(TakeOver(join(donor.location, "learner"), dict(changes)), CALL_TIMEOUT_S)
             self._parts.curriculum.load(donor.read_json("curriculum.json"))
+            load_league(donor, self._parts.curriculum)
             self._parts.fleet.restart()
         except BaseException as error:
             self._go_on()

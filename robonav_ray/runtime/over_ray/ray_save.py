@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.exceptions import RayError
@@ -23,11 +24,15 @@ class RaySave:
         writer: CheckpointWriter,
         mailbox: MailboxHandle,
         rows: ReplaySave | None,
-        curriculum: Any,
+        documents: Mapping[str, Any],
         learner_step: int,
+        before_commit: Callable[[Mapping[str, Any]], None],
     ) -> None:
+        """``documents`` are the JSON files of the cut by name; ``before_commit`` is given them when all else is
+        written, and may raise an OSError.
+        """
         self._writer, self._mailbox, self._rows, self.learner_step = writer, mailbox, rows, learner_step
-        self._curriculum = curriculum
+        self._documents, self._before_commit = documents, before_commit
         self._waits_for_learner, self._waits_for_rows = True, rows is not None
 
     def poll(self, timeout_s: float) -> bool:
@@ -47,7 +52,9 @@ class RaySave:
         except RayError as error:
             raise LearnerCallError(f"a part did not say that its files are written: {error}") from error
         if not self._waits_for_learner and not self._waits_for_rows:
-            self._writer.write_json("curriculum.json", self._curriculum)
+            self._before_commit(self._documents)
+            for name, document in self._documents.items():
+                self._writer.write_json(name, document)
             return True
         time.sleep(max(0.0, until - time.monotonic()))
         return False

@@ -30,6 +30,7 @@ from robonav_ray.rollout.rollout_stats import RolloutStats
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter
 from robonav_ray.runtime.metrics import LengthCounts, replay_metrics, rollout_metrics
 from robonav_ray.runtime.over_ray.distribution_poll import DistributionPoll
+from robonav_ray.runtime.over_ray.league_part import LeagueHandle, LeaguePoll
 from robonav_ray.runtime.over_ray.mailbox import ANSWER_S
 from robonav_ray.runtime.over_ray.ray_cut import RayCut
 from robonav_ray.runtime.over_ray.ray_save import RaySave
@@ -37,6 +38,7 @@ from robonav_ray.runtime.over_ray.ray_watch import RayWatch
 from robonav_ray.runtime.over_ray.sharing import Sharing
 from robonav_ray.runtime.topology import start_parts
 from robonav_ray.runtime.wiring import RunSession, WiringFacts
+from robonav_ray.weights.remote import RemoteWeights
 
 logger = logging.getLogger(__name__)
 STARTING_POLL_S = 0.1
@@ -58,6 +60,9 @@ class RayWiring:
         self._distributions = DistributionPoll(
             lambda: parts.mailbox.ask(Describe(), ANSWER_S), parts.replay.ask_priorities
         )
+        self._league: LeaguePoll | None = None
+        if isinstance(parts.curriculum, LeagueHandle):
+            self._league = LeaguePoll(parts.curriculum, RemoteWeights(parts.store), parts.events.note)
         self._sharing = Sharing(session, plan, parts, nodes)
         self._cut = RayCut(session, parts, self._watch, lambda timeout_s: self._take_news(parts.fleet.poll(timeout_s)))
         self.share_out = self._sharing.share_out
@@ -80,6 +85,8 @@ class RayWiring:
         self._take_news(news)
         if news.fragments:
             self._lag = news.policy_lag
+        if self._league is not None:
+            self._league.look(self._session.counters.env_steps + self._stats.env_steps, news.missing)
         ledger = self._watch.look()
         fleet.replace_silent(ledger.quiet.get, config.runtime.heartbeat_timeout_s, config.runtime.start_timeout_s)
         self._sharing.look()
@@ -118,6 +125,7 @@ class RayWiring:
                 **rollout_metrics(self._stats, self._lag),
                 **self._env_watch.metrics(),
                 **self.parts.events.metrics(),
+                **({} if self._league is None else self._league.metrics),
                 "rollout/workers_running": float(fleet.num_running),
                 "rollout/spares_ready": float(fleet.num_spares),
             },

@@ -261,6 +261,26 @@ def test_worlds_that_cannot_drive_refuse_scripted_members() -> None:
             Partners(task(robots=robots), lanes + first, 0, None)
 
 
+def test_an_episode_begins_when_a_robot_wakes_or_ends_and_goes_on() -> None:
+    """Also where the next one has more robots, or fewer."""
+    partners = Partners(task(), np.arange(4, dtype=np.int64), 0, None)
+    partners.meet(Opponents(1, ("a",), (0,), (1.0,), ((1.0,),)))
+    two, four = np.array([True, True, False, False]), np.ones(4, np.bool_)
+    last = np.array([False, True, False, False])
+    partners.begin_all(two)
+    first = partners.learns
+    assert first[2:].all()
+    assert first[:2].sum() == 1
+    partners.begin_anew(~four, two, two)
+    partners.begin_anew(np.array([True, False, False, False]), two, last)
+    assert partners.learns is first, "one has ended, and waits for the other"
+    partners.begin_anew(last, last, four)
+    assert partners.state_dict()["episode"].tolist() == [1]
+    partners.begin_anew(four, four, two)
+    assert partners.state_dict()["episode"].tolist() == [2]
+    assert partners.learns[2:].all()
+
+
 def test_policies_are_loaded_once_and_the_least_recently_used_dropped() -> None:
     pool = shelf()
     held = MemberPolicies(pool, task().make_policy, 2)

@@ -1,0 +1,136 @@
+"""A run with a league: stop and resume gives the same bits, members included; what is lost is gone on without."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robonav_ray.config.load import load_run_config
+from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
+from robonav_ray.runtime.local import LocalWiring
+from tests.e2e.test_local_wiring import SMALL, assert_same_bits, bits, flat, wiring
+
+LEAGUE = [
+    *SMALL,
+    "env.world.num_robots=3",
+    "rollout.num_worlds=4",
+    "league.snapshot_env_steps=700",
+    "league.capacity=3",
+    "league.scripted=[]",
+    "league.mix={current: 0.3, prioritised: 0.5, scripted: 0.0, verification: 0.2}",
+]
+ROUNDS = 40
+
+
+def everything(run: LocalWiring) -> dict[str, np.ndarray]:
+    assert run.league is not None
+    return bits(run) | flat(run.league.league.state_dict(), "league")
+
+
+def saved(run: LocalWiring, folder: Path, name: str) -> Checkpoint:
+    writer = CheckpointWriter(folder / "checkpoints", Counters(env_steps=run.env_steps), name=name)
+    run.save(writer)
+    return open_checkpoint(writer.commit().path)
+
+
+@pytest.mark.parametrize("cuts", [(9, 23)])
+def test_stop_and_resume_is_as_if_never_stopped(tmp_path: Path, cuts: tuple[int, ...]) -> None:
+    config = load_run_config(None, LEAGUE)
+    straight, rest = wiring(tmp_path / "straight", config), wiring(tmp_path / "halting", config)
+    for i in range(ROUNDS):
+        straight.round()
+        if i in cuts:
+            rest = wiring(tmp_path / "halting", config, saved(rest, tmp_path / "halting", f"cut-{i}"))
+        rest.round()
+    assert straight.league is not None
+    league = straight.league.league
+    assert len(league.pool.snapshots) == 3
+    assert len(league.pool.lineage) > 6, "members have left, and came"
+    assert league.payoff.played[0].min() >= 0
+    assert (league.payoff.played[0] > 0).sum() >= 3, "snapshots were met"
+    assert straight.learner_state.learner_step > 20
+    assert_same_bits(everything(straight), everything(rest))
+
+
+def test_a_damaged_snapshot_is_lost_with_an_event_and_the_run_goes_on(tmp_path: Path) -> None:
+    config = load_run_config(None, LEAGUE)
+    run = wiring(tmp_path, config)
+    for _ in range(12):
+        run.round()
+    checkpoint = saved(run, tmp_path, "cut")
+    weights = sorted((tmp_path / "league" / "snapshots").iterdir())
+    assert len(weights) >= 2
+    for path in weights:
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+    run = wiring(tmp_path, config, checkpoint)
+    for _ in range(12):
+        run.round()
+    assert run.league is not None
+    lost = {event.member for event in run.league.league.events if event.event == "lost"}
+    assert lost
+    assert run._facts().metrics["league/lost"] == len(lost)
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    told = [event for event in events if event["event"] == "lost"]
+    assert {event["part"] for event in told} == {f"league/{member}" for member in lost}
+    assert all("damaged" in event["detail"] for event in told)
+
+
+KILLED = """
+import json, os, random, signal, sys, threading
+from pathlib import Path
+import numpy as np
+from robonav_ray.config.load import load_run_config
+from robonav_ray.runs.checkpoint import Counters, CheckpointWriter, newest_good_checkpoint
+from tests.e2e.test_league_resume import LEAGUE, ROUNDS, everything
+from tests.e2e.test_local_wiring import wiring
+
+folder, kills = Path(sys.argv[1]), int(sys.argv[2])
+config, rng = load_run_config(None, LEAGUE), random.Random(4)
+straight = wiring(folder / "straight", config)
+for _ in range(ROUNDS):
+    straight.round()
+
+def go_on(until_killed):
+    checkpoint = newest_good_checkpoint(folder / "killed" / "checkpoints")[0]
+    run = wiring(folder / "killed", config, checkpoint)
+    begun = 0 if checkpoint is None else checkpoint.counters.learner_steps  # rounds are noted there
+    if until_killed:
+        threading.Timer(rng.uniform(0.05, 1.5), os.kill, (os.getpid(), signal.SIGKILL)).start()
+    for i in range(begun, ROUNDS):
+        run.round()
+        if i % 2:
+            writer = CheckpointWriter(folder / "killed" / "checkpoints", Counters(run.env_steps, i + 1))
+            run.save(writer)
+            writer.commit()
+    return run
+
+(folder / "killed").mkdir()
+died = 0
+for _ in range(kills):
+    child = os.fork()
+    if child == 0:
+        go_on(True)
+        os._exit(0)
+    rng.random()
+    died += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+run = go_on(False)
+one, other = everything(straight), everything(run)
+different = [name for name in one if not np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f")]
+print(json.dumps({"died": died, "same_names": one.keys() == other.keys(), "different": different}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_at_ten_instants_and_resumed_the_league_is_the_same(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), "10"], capture_output=True, text=True, check=False, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["died"] >= 3
+    assert report["same_names"]
+    assert report["different"] == []
