@@ -138,8 +138,11 @@ class League:
         The learner's own results fade (``league.fade``), and where the pool is full another snapshot leaves.
 
         Raises:
-            LeagueError: When ``env_steps`` is below that of the last one.
+            LeagueError: When ``env_steps`` is no whole number, or below that of the last one.
         """
+        if not isinstance(env_steps, int | np.integer):
+            raise LeagueError(f"env_steps ({env_steps!r}) must be a whole number")
+        env_steps = int(env_steps)
         if env_steps < self._snapped_at:
             raise LeagueError(f"a snapshot at {env_steps} env steps comes after one at {self._snapped_at}")
         member = Member(f"{self.learner}-{self._num_snapshots:04d}", "main", self._newest, env_steps, sha256)

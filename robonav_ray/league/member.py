@@ -55,9 +55,10 @@ class Member:
 
 def check_member(member: Member) -> Member:
     """Return ``member``; LeagueError when its fields do not go together."""
-    if not (0 < len(member.id) <= MAX_MEMBER_ID and member.id.isprintable()):
+    name = str(member.id)
+    if name != member.id or not (0 < len(name) <= MAX_MEMBER_ID and name.isprintable()):
         raise LeagueError(
-            f"{member.id[:80]!r} cannot be the id of a member: take up to {MAX_MEMBER_ID} printable characters"
+            f"{name[:80]!r} cannot be the id of a member: take up to {MAX_MEMBER_ID} printable characters"
         )
     if member.role == "scripted" and (member.sha256, member.parent) != (None, None):
         raise LeagueError(f"{member.id}: a scripted member has no weights and no parent")

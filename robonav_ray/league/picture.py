@@ -10,6 +10,7 @@ import numpy as np
 
 from robonav_ray.files.plain_files import replacing_path
 from robonav_ray.league.league import League
+from robonav_ray.league.member import LeagueError
 from robonav_ray.league.ratings import Rating
 from robonav_ray.report.style import BLUE, FAINT, GREEN, INK, ORANGE, bare_axes, make_figure, save_figure
 from robonav_ray.text import picture_text
@@ -22,10 +23,12 @@ def draw_league(league: League, ratings: Sequence[Rating], path: Path, title: st
     """Draw matrix, ratings and diversity into ``path`` (aside, then renamed) and return where they are.
 
     Raises:
-        ValueError: For a suffix that is none of a picture.
+        LeagueError: For a suffix that is none of a picture, or a folder that is not there.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path}: a picture ends in one of {', '.join(SUFFIXES)}")
+        raise LeagueError(f"{path}: a picture ends in one of {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise LeagueError(f"{path}: there is no folder {path.parent}; make it, or name another")
     num_members = len(league.payoff.ids)
     side = float(np.clip(0.62 * num_members + 4.0, 8.0, 34.0))
     points = league.diversity.history

@@ -100,7 +100,12 @@ class SelfPlayLeague:
         Raises:
             UserError: For a config, a name or weights that cannot be; nothing was made.
         """
-        given = config.model_dump(exclude_unset=True) if isinstance(config, LeagueConfig) else dict(config or {})
+        if isinstance(config, LeagueConfig):
+            config = config.model_dump(exclude_unset=True)
+        for name, value in (("config", config), ("members", members)):
+            if not isinstance(value, Mapping | None):
+                raise LeagueError(f"{name} ({value!r}) must be a mapping: the keys of a section, or weights by name")
+        given = dict(config or {})
         if zero_sum:
             given = {"prioritise": "adversaries", **given}
         if not 0 <= seed < 2**31 or isinstance(scripted, str):
@@ -190,9 +195,10 @@ class SelfPlayLeague:
         Raises:
             LeagueError: When ``env_steps`` falls, or weights have not the names and shapes of those that are there.
         """
-        member = self._league.snapshot(env_steps, self._take("the snapshot", weights))
-        self._drop_unused()
-        return member
+        try:
+            return self._league.snapshot(env_steps, self._take("the snapshot", weights))
+        finally:
+            self._drop_unused()
 
     def judge(self, challenger: str, outcomes: Outcomes) -> Verdict:
         """Let a snapshot take the place of the best, by McNemar's test of who succeeded on the same worlds.
@@ -255,12 +261,15 @@ class SelfPlayLeague:
         A member whose weights are missing or damaged leaves: an event and a warning say so.
 
         Raises:
-            FileNotFoundError: When no league lies there.
-            UserError: When the file is damaged, or of a league with another learner; nothing was changed.
+            UserError: When no league lies there, the file is damaged, or it is of a league with another learner;
+                nothing was changed.
         """
         folder = Path(folder)
         path = folder / LEAGUE_FILE
-        state = read_json(path)
+        try:
+            state = read_json(path)
+        except FileNotFoundError:
+            raise LeagueError(f"{path}: there is none; name a folder that `save` has written") from None
         again = League(self.config, learner=self._league.learner, scripted=self._scripted(), seeds=self._seeds())
         try:
             with within(f"{path}: "):
@@ -307,7 +316,10 @@ class SelfPlayLeague:
         """Keep a copy of ``weights``; return their hash."""
         if not isinstance(weights, Mapping) or not weights or not all(isinstance(key, str) for key in weights):
             raise LeagueError(f"weights of {name}: give arrays by name, such as a network's state_dict()")
-        copied = _frozen({key: np.array(array) for key, array in weights.items()})
+        try:
+            copied = _frozen({key: np.array(array) for key, array in weights.items()})
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise LeagueError(f"weights of {name}: one is no array: {error}") from None
         for key, array in copied.items():
             if array.dtype.kind not in "fiub":
                 raise LeagueError(f"weights of {name}: {key} is of {array.dtype}, and not of numbers")

@@ -208,7 +208,7 @@ def test_a_file_that_is_none_of_a_league_is_refused_by_name(tmp_path, change, me
     path.write_text("{")
     with pytest.raises(UserError, match=r"league\.json"):
         made().load(tmp_path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UserError, match=r"nowhere/league\.json: there is none"):
         made().load(tmp_path / "nowhere")
 
 
@@ -226,7 +226,15 @@ def test_what_cannot_be_is_refused():
     for wrong in ({"seed": -1}, {"scripted": "orca"}):
         with pytest.raises(UserError, match=r"seed .* and scripted"):
             SelfPlayLeague(CONFIG, **wrong)
+    for wrong in ({"config": "quick"}, {"members": [1]}):
+        with pytest.raises(UserError, match="must be a mapping"):
+            SelfPlayLeague(**wrong)
+    for wrong in ({"scripted": [None]}, {"learner": ""}):
+        with pytest.raises(UserError, match="cannot be the id"):
+            SelfPlayLeague(**wrong)
     league = made()
+    with pytest.raises(UserError, match="whole number"):
+        league.snapshot(5.5, weights(1.0))
     with pytest.raises(UserError, match="w holds numbers that are not finite"):
         league.snapshot(10, weights(float("nan")))
     for wrong in (1.5, -0.1, float("nan"), "good", [[0.5]]):
@@ -251,5 +259,6 @@ def test_the_picture_is_the_same_bytes_each_time(tmp_path):
     go_on(league, 0, 45)
     first = league.draw(tmp_path / "a.png", "a [name] $x$")
     assert first.read_bytes() == league.draw(tmp_path / "b.png", "a [name] $x$").read_bytes()
-    with pytest.raises(ValueError, match="one of"):
-        league.draw(tmp_path / "a.gif")
+    for wrong, message in (("a.gif", "one of"), ("nowhere/a.png", "no folder")):
+        with pytest.raises(UserError, match=message):
+            league.draw(tmp_path / wrong)
