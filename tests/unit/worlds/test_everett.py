@@ -9,12 +9,15 @@ import pytest
 
 from robonav_ray.algo.neighbor_set import NeighborSet, neighbor_set
 from robonav_ray.config.worlds import EVERETT_LEVEL, EnvConfig, LevelConfig, WorldConfig
+from robonav_ray.evaluation.episodes import evaluate_policy
+from robonav_ray.evaluation.metrics.meter import start_meter
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.actions import action_table
 from robonav_ray.worlds.kernels.everett import straight_ways_meet
 from robonav_ray.worlds.parallel_env import NavParallelEnv
+from robonav_ray.worlds.vector_env import NavVectorEnv
 from tests.oracles_worlds import neighbor_items
 
 OWN, ITEM = lay.OWN_PART, lay.NEIGHBOR_PART
@@ -258,3 +261,23 @@ def test_robots_of_our_own_worlds_may_differ_too(observation: str) -> None:
         speed = np.hypot(robot[..., lay.VX], robot[..., lay.VY])
         assert (speed <= robot[..., lay.OWN_SPEED] + 1e-5).all()
     assert all(worlds.observation_space.contains(row) for row in worlds.out.obs)
+
+
+def test_an_evaluation_plays_the_robots_that_take_part() -> None:
+    level = EVERETT_LEVEL.model_copy(update={"num_robots": 2, "max_steps": 40})
+
+    def envs(first: int, num: int) -> NavVectorEnv:
+        world = {"profile": "everett", "num_robots": 3}
+        return NavVectorEnv(3 * num, world=world, levels=level, first_world=first, autoreset_mode="Disabled")
+
+    def straight(obs: np.ndarray) -> np.ndarray:
+        return np.full(len(obs), 2)
+
+    table = evaluate_policy(straight, envs, 12, num_worlds=4, meter=start_meter)
+    assert table.num_episodes == 12
+    assert (table.length > 0).all()
+    assert (table.outcome != Outcome.NONE).all()
+    assert all(len(column) == 12 for column in table.extra.values())
+    whole = evaluate_policy(straight, envs, 12, num_worlds=6, meter=start_meter)
+    np.testing.assert_array_equal(table.length, whole.length)
+    np.testing.assert_array_equal(table.path_length_m, whole.path_length_m)

@@ -86,6 +86,22 @@ def test_strides_come_through_all() -> None:
         assert {(case_stride(n) * e) % n for e in range(n)} == set(range(n))
 
 
+def test_what_a_robot_sees_does_not_depend_on_the_order_of_the_others(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    case = np.array([[8 * np.cos(a), 8 * np.sin(a), *rng.uniform(-9, 9, 2), 1.0, 0.5] for a in range(6)])
+    case[:, 4:] = rng.uniform((0.5, 0.2), (1.5, 0.8), (6, 2))
+    orders = [[0, *(1 + rng.permutation(5))] for _ in range(8)]
+    np.savez(tmp_path / "orders.npz", cases=np.stack([case[order] for order in orders]))
+    worlds = worlds_of(tmp_path / "orders.npz", 8, num_robots=7)
+    action = rng.integers(0, 11, 7)
+    for _ in range(10):
+        for w in range(1, 8):
+            np.testing.assert_array_equal(worlds.out.obs[7 * w], worlds.out.obs[0])
+        worlds.step(np.concatenate([action[[*order, 6]] for order in orders]), DISABLED)
+    items = worlds.out.obs[0, lay.OWN_PART :].reshape(6, lay.NEIGHBOR_PART)
+    assert items[:, 0].tolist() == [1, 1, 1, 1, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
