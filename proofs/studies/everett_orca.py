@@ -46,12 +46,12 @@ def score_cases(worlds: BatchedWorlds) -> CaseScores:
     lane, robot = worlds.state.lane, worlds.state.robot
     there = lane[..., lay.STEP_LIMIT] > 0
     outcome = lane[..., lay.OUTCOME]
-    solved = ((outcome == Outcome.SUCCESS) | ~there).all(axis=1)
-    hit = (outcome >= Outcome.COLLISION_STATIC) & (outcome <= Outcome.COLLISION_ROBOT)
+    solved = np.asarray(((outcome == Outcome.SUCCESS) | ~there).all(axis=1))
+    hit = there & (outcome >= Outcome.COLLISION_STATIC) & (outcome <= Outcome.COLLISION_ROBOT)
     way = np.maximum(worlds.state.tally[..., lay.T_SHORTEST] - worlds.config.goal_tolerance_m, 0.0)
     extra = lane[..., lay.STEP] * worlds.config.dt_s - way / robot[..., lay.OWN_SPEED].astype(np.float64)
     mean = np.where(there, extra, 0.0).sum(axis=1) / there.sum(axis=1)
-    return CaseScores(solved, (hit & there).any(axis=1), np.where(solved, mean, np.nan))
+    return CaseScores(solved, np.asarray(hit.any(axis=1)), np.where(solved, mean, np.nan))
 
 
 def run(num_robots: int, num_cases: int, seed: int, driver: str = "orca") -> dict[str, float]:

@@ -281,14 +281,14 @@ class BatchedWorlds:
             ValueError: For an entry that is missing, unknown, of another shape or out of its range; nothing has changed
                 then.
         """
-        state = widened(state, self.state, self.params, self.first_world)
-        check_numbers("worlds", state, declared(self.state, self.out.obs, self.params, self.max_circles))
+        saved = widened(state, self.state, self.params, self.first_world)
+        check_numbers("worlds", saved, declared(self.state, self.out.obs, self.params, self.max_circles))
         for name, mine in (("first_world", self.first_world), ("gamma", self.gamma)):
-            if float(state[name]) != mine:
-                raise ValueError(f"worlds: {name} is {mine} here and {state[name]} in the saved state")
-        check_together(state, self.params, under_way)
+            if float(saved[name]) != mine:
+                raise ValueError(f"worlds: {name} is {mine} here and {saved[name]} in the saved state")
+        check_together(saved, self.params, under_way)
         for name, array in self.state._asdict().items():
-            array[:] = state[f"state.{name}"]
-        self.out.obs[:] = state["out.obs"]
+            array[:] = saved[f"state.{name}"]
+        self.out.obs[:] = saved["out.obs"]
         self._is_driven = bool(self.state.driver.any())
-        self.seed = int(state["seed"])
+        self.seed = int(saved["seed"])
