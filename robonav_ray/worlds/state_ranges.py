@@ -95,7 +95,8 @@ def check_together(saved: Mapping[str, Any], params: lay.Params, some_under_way:
     limit = lane[..., lay.STEP_LIMIT]
     require(limit <= steps, "state.lane: a limit of steps beyond max_steps of its level")
     require(lane[..., lay.GOAL_INDEX] <= goals - under_way, "state.lane: a goal beyond those of its level")
-    require(lane[..., lay.STEP] <= limit - under_way, "state.lane: a step beyond its limit")
+    most = np.where(world[:, lay.EPISODE, None] < 0, 0, limit - under_way)  # none has a limit before the first episode
+    require(lane[..., lay.STEP] <= most, "state.lane: a step beyond its limit")
     num = world[:, lay.NUM_CIRCLES]
     require(world[:, lay.NUM_STEERED] <= num, "state.world: more circles are steered than there are")
     there = np.arange(circle.shape[2]) < num[:, None]

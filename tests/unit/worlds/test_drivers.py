@@ -92,6 +92,12 @@ def test_a_vector_environment_hands_them_on_and_saves_them() -> None:
             np.testing.assert_array_equal(a, b)
 
 
+def test_worlds_that_have_not_begun_are_saved_too() -> None:
+    one, two = NavVectorEnv(6, world=WORLD, seed=2), NavVectorEnv(6, world=WORLD, seed=3)
+    two.load_state_dict({name: np.asarray(value) for name, value in one.state_dict().items()})
+    np.testing.assert_array_equal(one.reset()[0], two.reset()[0])
+
+
 @pytest.mark.parametrize(
     ("driver", "named"),
     [
