@@ -341,5 +341,5 @@ def _check_set(encoder: str, env: EnvConfig) -> None:
         )
     raise ValueError(
         f"algo.encoder={encoder} looks at a set of neighbours, and env.world.observation={env.world.observation} lists "
-        "none: set env.world.observation=state, or algo.encoder=mlp or lidar_conv"
+        "none: set env.world.observation=neighbors (or state), or algo.encoder=mlp or lidar_conv"
     )

@@ -174,7 +174,7 @@ def test_merging_goes_section_by_section_and_takes_lists_whole():
         ("algo: {encoder: lidar_conv}\nenv: {world: {observation: state}}\n", ["env.world.observation=state"]),
         (
             "algo: {encoder: deep_set}\n",
-            ["algo.encoder=deep_set", "env.world.observation=lidar lists none", "env.world.observation=state", "mlp"],
+            ["algo.encoder=deep_set", "env.world.observation=lidar lists none", "observation=neighbors (or state)"],
         ),
         ("algo: {encoder: attention}\nenv: {id: CartPole-v1}\n", ["algo.encoder=attention", "'CartPole-v1'", "=mlp"]),
         ("algo: {set_dims: [8]}\n", ["set_dims ((8,)) would be ignored", "encoder=deep_set"]),
