@@ -146,6 +146,7 @@ class LocalWiring:
                 **({} if self.league is None else self.league.metrics()),
             },
             message=self._env_watch.message,
+            league=() if self.league is None else self.league.lines(),
         )
 
     def histograms(self) -> tuple[Histogram, ...]:

@@ -11,9 +11,7 @@ from robonav_ray.ranges import within
 from robonav_ray.runs.checkpoint import list_checkpoints, open_checkpoint
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.taking_up import taking_up
-
-LEAGUE_FILE = "league.json"
-"""In checkpoints."""
+from robonav_ray.runtime.self_play.start_league import LEAGUE_FILE
 
 
 class LeagueOfRun(NamedTuple):

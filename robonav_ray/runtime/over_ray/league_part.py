@@ -38,6 +38,8 @@ class LeagueNews(NamedTuple):
     events: tuple[PartEvent, ...]
     wants_snapshot: bool
     """Whether the newest weights are to be brought with the next question."""
+    lines: tuple[str, ...]
+    """Where it stands, for the panel."""
 
 
 class CurriculumWithLeague(CurriculumHost):
@@ -66,7 +68,8 @@ class CurriculumWithLeague(CurriculumHost):
         self._league.lose(missing)
         self._league.maybe_snapshot(env_steps, newest)
         events, self._events[:] = tuple(self._events), []
-        return LeagueNews(self._league.metrics(), events, self._league.league.is_snapshot_due(env_steps))
+        is_due = self._league.league.is_snapshot_due(env_steps)
+        return LeagueNews(self._league.metrics(), events, is_due, self._league.lines())
 
     def league_state(self) -> dict[str, Any]:
         """Return the league's state as JSON takes it."""
@@ -130,6 +133,8 @@ class LeaguePoll:
         self._wants_snapshot = False
         self.metrics: Metrics = {}
         """As the league told them last."""
+        self.lines: tuple[str, ...] = ()
+        """Likewise."""
 
     def look(self, env_steps: int, missing: Mapping[str, str]) -> None:
         """Take in an answer, and ask anew when that is due."""
@@ -150,6 +155,6 @@ class LeaguePoll:
             raise
         except RayError:  # the supervisor, which asks the same part, ends the session
             return
-        self.metrics, self._wants_snapshot = news.metrics, news.wants_snapshot
+        self.metrics, self.lines, self._wants_snapshot = news.metrics, news.lines, news.wants_snapshot
         for event in news.events:
             self._note(event)

@@ -130,6 +130,7 @@ class RayWiring:
                 "rollout/spares_ready": float(fleet.num_spares),
             },
             message=next(filter(None, messages), ""),
+            league=() if self._league is None else self._league.lines,
             is_starting=self._is_starting,
         )
 

@@ -21,6 +21,7 @@ from robonav_ray.interfaces import AssignmentSource
 from robonav_ray.league.league import League
 from robonav_ray.league.member import Member
 from robonav_ray.league.snapshots import MissingSnapshotError
+from robonav_ray.league.standing import headline
 from robonav_ray.records import Assignment, EpisodeResults, Metrics, Opponents, Outcome, PartEvent, PolicySnapshot
 from robonav_ray.rollout.member_policies import NO_SNAPSHOT
 from robonav_ray.runtime.self_play.member_store import MemberStore
@@ -132,6 +133,10 @@ class RunLeague:
             score = self.league.payoff.scores(self.league.learner, opponents.member)
             found |= {"league/score_mean": float(score.mean()), "league/score_min": float(score.min())}
         return found
+
+    def lines(self) -> tuple[str, ...]:
+        """Return where the league stands, for the panel: the pool, the opponents, the newest ratings."""
+        return headline(self.league)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything but weights, as JSON takes it."""
