@@ -35,7 +35,10 @@ def draw_league(league: League, ratings: Sequence[Rating], path: Path, title: st
     figure = make_figure(side + 10.0, side + 2.0)
     grid = figure.add_gridspec(2, 2, width_ratios=[side, 9.0], height_ratios=[2.0, 1.0])
     _draw_matrix(figure.add_subplot(grid[:, 0]), league)
-    _draw_ratings(figure.add_subplot(grid[0 if points else slice(None), 1]), ratings)
+    rated = {member for member, games in zip(league.payoff.ids, league.payoff.games.sum(axis=1), strict=True) if games}
+    shown = [rating for rating in ratings if rating.member in rated]
+    if shown:
+        _draw_ratings(figure.add_subplot(grid[0 if points else slice(None), 1]), shown)
     if points:
         _draw_diversity(figure.add_subplot(grid[1, 1]), league)
     figure.suptitle(picture_text(title), x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK)

@@ -21,6 +21,9 @@ class MemberStanding:
     step: int
     """Env steps that it had trained."""
     is_best: bool
+    """Whether a challenge has promoted it last."""
+    is_rated: bool
+    """Whether any result of its own is known; the ratings of one without are those of the average."""
     met_frac: float
     """Part of all worlds in which it is met now; of the learner, those in which all robots are its own."""
     score: float
@@ -73,13 +76,16 @@ def standing_of(league: League, ratings: list[Rating]) -> Standing:
     forgotten = forgetting(mean[[*line, row]])
     met = dict(zip(draw.member, draw.total.tolist(), strict=True))
     met[league.learner] = 1.0 - sum(met.values())
-    members, best = list[MemberStanding](), league.best
+    members = list[MemberStanding]()
+    best = pool.best if league.num_judged else None
+    rated = payoff.games.sum(axis=1) > 0.0
     for rating in ratings:
         member, i = pool[rating.member], payoff.index(rating.member)
         members.append(
             MemberStanding(
                 **{name: getattr(member, name) for name in ("id", "role", "parent", "step")},
                 is_best=member == best,
+                is_rated=bool(rated[i]),
                 met_frac=met.get(member.id, 0.0),
                 score=float(mean[row, i]),
                 score_low=float(low[row, i]),
@@ -118,8 +124,8 @@ def headline(league: League) -> tuple[str, str, str]:
     """
     pool, draw, payoff = league.pool, league.draw(), league.payoff
     parts = [f"{len(pool.snapshots)} snapshots"]
-    if (best := league.best) is not None:
-        parts.append(f"best {best.id}")
+    if league.num_judged and pool.best is not None:
+        parts.append(f"best {pool.best.id}")
     if draw.member:
         scores = payoff.scores(league.learner, draw.member)
         least = int(np.argmin(scores))

@@ -39,7 +39,8 @@ def show(
 ) -> None:
     """Show who is in the league, how well the learner does with each, who is strong, what was forgotten, and draw it.
 
-    All is of the newest checkpoint, by the results of training. The picture goes to the run's trackers, too.
+    All is of the newest checkpoint, by the results of training: with its exploration, in the stages that it had. The
+    picture goes to the run's trackers, too.
     """
     from robonav_ray.config.load import ConfigError
     from robonav_ray.files.plain_files import check_replaceable
@@ -80,27 +81,29 @@ def _print_standing(standing: Standing, screen: Screen) -> None:
     from rich.table import Table
 
     from robonav_ray.text import visible
-    from robonav_ray.tracking.panel import format_count
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for name in ("member", "role", "parent"):
-        table.add_column(name, overflow="fold")
-    for name in ("steps", "met", "score with it", "forgotten", "rating", "Nash", "Elo"):
+    table.add_column("member", overflow="fold")
+    for name in ("met", "score with it, %", "forgot", "rating", "Nash", "Elo"):
         table.add_column(name, justify="right")
-    for one in sorted(standing.members, key=lambda member: -member.ability):
-        table.add_row(
-            visible(one.id + (" (best)" if one.is_best else "")),
-            one.role,
-            visible(one.parent or "-"),
-            format_count(one.step) if one.step else "-",
-            f"{one.met_frac:.0%}",
-            f"{one.score:.0%} [{one.score_low:.0%}, {one.score_high:.0%}]" if one.games else "-",
-            f"{one.forgotten:.0%}",
+    for one in sorted(standing.members, key=lambda member: (member.is_rated, member.ability), reverse=True):
+        score = f"{100 * one.score:.0f} [{100 * one.score_low:.0f}, {100 * one.score_high:.0f}]"
+        strength = (
             f"{one.ability:+.0f} [{one.ability_low:+.0f}, {one.ability_high:+.0f}]",
-            f"{one.nash_skill:+.0f} ({one.nash_weight:.0%})",
+            f"{one.nash_skill:+.0f} {one.nash_weight:.0%}",
             f"{one.elo:+.0f}",
         )
+        table.add_row(
+            visible(one.id + (" (best)" if one.is_best else "")),
+            f"{one.met_frac:.0%}",
+            score if one.games else "-",
+            f"{one.forgotten:.0%}",
+            *(strength if one.is_rated else ("-", "-", "-")),
+        )
     screen.print(table)
+    line = [one.id for one in standing.members if one.role == "main" and one.id != standing.learner]
+    told = f"line of {standing.learner}: {', '.join(line) or 'no snapshot yet'}; {len(standing.lineage)} members ever"
+    screen.print(visible(told), soft_wrap=True)
     screen.print(
         visible(f"{standing.learner} does worst with {standing.worst}: {standing.worst_score:.0%}"), soft_wrap=True
     )

@@ -195,7 +195,7 @@ def test_a_headline_names_the_pool_the_opponents_and_the_ratings():
     league.report("main", "straight", np.zeros(40))
     league.snapshot(10, "1" * 64)
     first, second, third = headline(league)
-    assert first == "league 1 snapshots, best main-0000, worst with straight 5%"
+    assert first == "league 1 snapshots, worst with straight 5%"
     assert second.startswith("meets  main-0000 50%")
     assert third.startswith("Elo    ")
     alone = League(LeagueConfig.model_validate({"scripted": [], "mix": {"current": 0.5, "scripted": 0.0}}))

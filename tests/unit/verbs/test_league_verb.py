@@ -27,6 +27,8 @@ def played() -> League:
             chance = {"orca": 0.9, "runs/[old]": 0.3}.get(member.id, 0.2 * step)
             league.report("main", member.id, rng.random(80) < min(chance, 1.0))
         league.snapshot(1000 * step, f"{step:064x}")
+    won = np.ones(1000, bool)
+    league.challenge("main-0004", {"own": (won, ~won)}, lambda one, two: 0.0)
     league.exploiters.begin(league.pool.best, "selfish", "warm", 500)
     league.exploiters.spend(500)
     league.exploited(0.7, 0.9, "e" * 64)
@@ -53,6 +55,7 @@ def test_a_league_is_shown_and_drawn(run, robonav_here):
     assert {member["id"] for member in found["members"]} >= {"main", "orca", "runs/[old]", "exploiter-0000"}
     assert sum(member["met_frac"] for member in found["members"]) == pytest.approx(1.0)
     assert [member["id"] for member in found["members"] if member["is_best"]] == ["main-0004"]
+    assert not [member for member in found["members"] if member["role"] == "scripted" and member["is_rated"]]
     assert found["exploits"][0]["gain"] == pytest.approx(0.2)
     assert len(found["lineage"]) == 11
     assert (run.path.parent / "l.svg").is_file()
