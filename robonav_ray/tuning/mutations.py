@@ -67,6 +67,7 @@ _LEARNED = "the values learned so far mean something else under another one"
 _FIRST = "it only says what the first weights are"
 _MOVED = "the rows would have to move, and a checkpoint is not taken up into a replay of another layout"
 _LEAVES = "it is already in the saved priorities of every row"
+_POOL = "members and results of the saved league came of the old one"
 _SHARE = "a trial's share of the machine is fixed when it starts"
 _GUARD = "it guards against failures, and changes nothing that is learned"
 
@@ -116,6 +117,7 @@ FIXED = {
     "learner.num_ranks": _SHARE,
     "learner.device": _SHARE,
     "learner.max_restarts": _GUARD,
+    "league": _POOL,
     "curriculum.max_pending": _GUARD,
 }
 """Patterns of keys that stay as they are in a trial that has begun, and why."""
