@@ -19,8 +19,7 @@ LEAGUE = [
     "rollout.num_worlds=4",
     "league.snapshot_env_steps=700",
     "league.capacity=3",
-    "league.scripted=[]",
-    "league.mix={current: 0.3, prioritised: 0.5, scripted: 0.0, verification: 0.2}",
+    "league.mix={current: 0.3, prioritised: 0.4, scripted: 0.15, verification: 0.15}",
 ]
 ROUNDS = 40
 
@@ -36,8 +35,9 @@ def saved(run: LocalWiring, folder: Path, name: str) -> Checkpoint:
     return open_checkpoint(writer.commit().path)
 
 
-@pytest.mark.parametrize("cuts", [(9, 23)])
+@pytest.mark.parametrize("cuts", [(9, 19, 28)])
 def test_stop_and_resume_is_as_if_never_stopped(tmp_path: Path, cuts: tuple[int, ...]) -> None:
+    """Also where a member has left the pool, and is still in an episode that is under way (cut 19)."""
     config = load_run_config(None, LEAGUE)
     straight, rest = wiring(tmp_path / "straight", config), wiring(tmp_path / "halting", config)
     for i in range(ROUNDS):
@@ -49,8 +49,8 @@ def test_stop_and_resume_is_as_if_never_stopped(tmp_path: Path, cuts: tuple[int,
     league = straight.league.league
     assert len(league.pool.snapshots) == 3
     assert len(league.pool.lineage) > 6, "members have left, and came"
-    assert league.payoff.played[0].min() >= 0
-    assert (league.payoff.played[0] > 0).sum() >= 3, "snapshots were met"
+    met = {league.payoff.ids[i] for i in np.flatnonzero(league.payoff.played[0])}
+    assert {"main", "orca", "social_force", "straight"} < met, "and snapshots"
     assert straight.learner_state.learner_step > 20
     assert_same_bits(everything(straight), everything(rest))
 

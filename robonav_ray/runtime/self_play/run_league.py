@@ -12,11 +12,11 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from robonav_ray.config.league import LeagueConfig, Scripted
+from robonav_ray.config.league import LeagueConfig
 from robonav_ray.interfaces import AssignmentSource
 from robonav_ray.league.league import League
 from robonav_ray.league.member import Member
@@ -25,11 +25,10 @@ from robonav_ray.league.standing import headline
 from robonav_ray.records import Assignment, EpisodeResults, Metrics, Opponents, Outcome, PartEvent, PolicySnapshot
 from robonav_ray.rollout.member_policies import NO_SNAPSHOT
 from robonav_ray.runtime.self_play.member_store import MemberStore
+from robonav_ray.worlds.kernels.layout import DRIVERS
 
 PART = "league"
 """Begins the name of a member in ``RUN/events.jsonl``."""
-DRIVERS: dict[str, int] = {name: number for number, name in enumerate(get_args(Scripted), 1)}
-"""Scripted members by the numbers of ``interfaces.HasDrivers``."""
 logger = logging.getLogger(__name__)
 
 
@@ -64,15 +63,19 @@ class RunLeague:
             self._opponents = Opponents(
                 serial=self.league.serial,
                 member=draw.member,
-                driver=tuple(DRIVERS[m] if pool[m].role == "scripted" else 0 for m in draw.member),
+                driver=tuple(DRIVERS.index(m) if pool[m].role == "scripted" else 0 for m in draw.member),
                 share=tuple(draw.share.tolist()),
                 probability=tuple(tuple(row) for row in draw.probability.tolist()),
             )
         return self._opponents
 
     def snapshot(self, member: str) -> PolicySnapshot | None:
-        """See ``interfaces.PolicyPool``; a member whose weights are gone is lost with this call."""
-        if member not in self.league.pool or (sha256 := self.league.pool[member].sha256) is None:
+        """See ``interfaces.PolicyPool``; a member whose weights are gone is lost with this call.
+
+        Also of one that has left the pool: it may be in an episode that a resumed run goes on with.
+        """
+        sha256 = next((m.sha256 for m in self.league.pool.lineage if m.id == member), None)
+        if sha256 is None:
             return None
         try:
             return self.store.get(sha256)
@@ -97,7 +100,7 @@ class RunLeague:
     def lose(self, missing: Mapping[str, str]) -> None:
         """Go on without the members that workers could not act with."""
         for member, why in missing.items():
-            if member in self.league.pool and why != NO_SNAPSHOT:  # the pool itself has seen to those
+            if why != NO_SNAPSHOT:  # the pool itself has seen to those
                 self._lose(member, why)
 
     def maybe_snapshot(self, env_steps: int, newest: PolicySnapshot | None) -> None:
@@ -116,6 +119,8 @@ class RunLeague:
         self._note(PartEvent("joined", f"{PART}/{member.id}", f"at {env_steps:,} env steps"))
 
     def _lose(self, member: str, why: str) -> None:
+        if member not in self.league.pool:
+            return
         self.league.lose(member, why)
         self._note(PartEvent("lost", f"{PART}/{member}", why))
 
