@@ -44,6 +44,7 @@ METRICS: dict[str, MetricFacts] = {
     "evaluation/judgements_without_gain": MetricFacts("judgements", "Judgements since the best."),
     "evaluation/failed_judgements": MetricFacts("judgements", "Judgements that failed."),
     "evaluation/judgement_s": MetricFacts("s", "Duration of the last judgement."),
+    "evaluation/judgement_cpu_s": MetricFacts("s", "CPU time that the last judgement took from the training."),
     "league/members": MetricFacts("members", "Members of the league, the learner included."),
     "league/snapshots": MetricFacts("members", "Snapshots of the learner among them."),
     "league/lost": MetricFacts("members", "Members whose weights were missing or damaged."),

@@ -56,6 +56,8 @@ class _Outcome:
     judgement: Judgement | None
     error: Exception | None
     seconds: float
+    cpu_s: float
+    """CPU time of its thread: what it takes from the training."""
 
 
 class TrainingJudge:
@@ -151,7 +153,7 @@ class TrainingJudge:
             return {"evaluation/failed_judgements": float(self.num_failed)}
         self.index = self.index.with_one(outcome.judgement)
         write_index(self._run, self.index)
-        return self._metrics(outcome.judgement, outcome.seconds)
+        return self._metrics(outcome.judgement, outcome)
 
     def note_commit(self, checkpoint: Checkpoint) -> None:
         """Number a checkpoint that was committed, where one is due.
@@ -223,19 +225,23 @@ class TrainingJudge:
         self._thread.start()
 
     def _work(self, candidate: Candidate) -> None:
-        began = self._now()
+        began, cpu_began = self._now(), time.thread_time()
+
+        def outcome(judgement: Judgement | None, error: Exception | None = None) -> _Outcome:
+            return _Outcome(judgement, error, self._now() - began, time.thread_time() - cpu_began)
+
         try:
             judgement = self._judge(candidate, self._session, _Pacing(self._closing, self._hurry))
             if self._keep_best and not candidate.is_written and self.index.with_one(judgement).best is judgement:
                 shutil.rmtree(self._session.run.checkpoints / candidate.name, ignore_errors=True)  # of a life before
                 candidate.write(self._session)
-            self._outcome = _Outcome(judgement, None, self._now() - began)
+            self._outcome = outcome(judgement)
         except EvaluationStopped:
             pass
         except Exception as error:  # noqa: BLE001  a thread's only way to hand it on; ``take`` counts it
-            self._outcome = _Outcome(None, error, self._now() - began)
+            self._outcome = outcome(None, error)
 
-    def _metrics(self, judgement: Judgement, seconds: float) -> Metrics:
+    def _metrics(self, judgement: Judgement, outcome: _Outcome) -> Metrics:
         best = self.index.best
         assert best is not None
         rates = {
@@ -254,7 +260,8 @@ class TrainingJudge:
             "evaluation/episodes": float(judgement.num_episodes),
             "evaluation/judgements": float(len(self.index.judgements)),
             "evaluation/judgements_without_gain": float(self.index.without_gain),
-            "evaluation/judgement_s": seconds,
+            "evaluation/judgement_s": outcome.seconds,
+            "evaluation/judgement_cpu_s": outcome.cpu_s,
             "evaluation/failed_judgements": float(self.num_failed),
         }
 
