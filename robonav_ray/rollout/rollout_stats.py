@@ -1,4 +1,4 @@
-"""What fragments came to: the sums that a worker returns, and that the runtime makes metrics of."""
+"""Sums over fragments, which a worker returns and the runtime makes metrics of."""
 
 from __future__ import annotations
 

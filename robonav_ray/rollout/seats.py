@@ -34,7 +34,7 @@ class Odds:
         self._members = [np.cumsum(row) if any(row) else None for row in opponents.probability]
 
     def draw(self, of_kind: float, of_member: float) -> int | None:
-        """Return the index of a member by two draws; None in a kind of world where nobody else is met.
+        """Return the index of a member by two draws; None in a kind of world that is shared with no member.
 
         A kind without a share, and a member without a probability, never come.
         """
@@ -61,15 +61,15 @@ def draw_seating(odds: Odds, key: np.uint64, world: int, episode: int, exists: n
     ``exists`` (R,) bool are the robots of this episode. At least one of them stays with the learning policy, so one
     alone is never shared; 1 to all but one are the member's, each number equally often, and each set of them.
     """
-    nobody = np.zeros(len(exists), np.bool_)
+    taken = np.zeros(len(exists), np.bool_)
     robots = np.flatnonzero(exists)
     if len(robots) < 2:
-        return Seating(None, nobody)
+        return Seating(None, taken)
     stream = np.uint64(derive_key(np.uint64(derive_key(key, world)), episode))
     member = odds.draw(uniform01(stream, _KIND), uniform01(stream, _MEMBER))
     if member is None:
-        return Seating(None, nobody)
+        return Seating(None, taken)
     num_taken = 1 + int(uniform01(stream, _NUMBER) * (len(robots) - 1))
     order = np.argsort([uniform01(stream, _FIRST_SEAT + int(robot)) for robot in robots], kind="stable")
-    nobody[robots[order[:num_taken]]] = True
-    return Seating(member, nobody)
+    taken[robots[order[:num_taken]]] = True
+    return Seating(member, taken)
