@@ -117,10 +117,11 @@ class Suite:
                     self._until(self._is_over, 600.0, "does not get over a fault")
                     self._wait(time.time() + self._manner.calm_s)
                 self._tick()
-                is_flowing = self._is_flowing()
-                if not (self._manner.overlap or self._manner.from_start):
+                is_flowing = True
+                if self._manner.overlap or self._manner.from_start:
+                    is_flowing = self._is_flowing()
+                else:
                     self._until(self._is_flowing, START_LIMIT_S, "does not learn again")
-                    is_flowing = True
                 late_s = max(late_s, time.time() - origin - planned.at_s)
                 self._inflict(planned, is_flowing=is_flowing)
             self._until(self._is_over, 600.0, "does not get over the last fault")
