@@ -138,6 +138,7 @@ class Controller:
                 if reason is StopReason.TIME_LIMIT:
                     self._stop.end_within(self._session.config.budget.grace_s, "the time limit's stop")
                 self._log(facts)
+                self._log_histograms(facts)  # a run that ends at its first look has its own, too
                 return self._end(reason, facts)
             if now - self._last_log >= self._session.config.tracking.interval_s:
                 self._log(facts)

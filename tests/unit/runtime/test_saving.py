@@ -43,6 +43,7 @@ class SlowWiring:
         self.written, self.fail_cut, self.fail_write = threading.Event(), "", ""
         self.cuts: list[bool] = []
         self.told: list[Path] = []
+        self.histograms_asked_at: list[int] = []
         self.num_abandoned = 0
         self.comes_up_after = 0
         """Polls before the learner's first step."""
@@ -63,6 +64,7 @@ class SlowWiring:
     def tell_budget(self, used_frac: float) -> None: ...
 
     def histograms(self) -> tuple[()]:
+        self.histograms_asked_at.append(self.env_steps)
         return ()
 
     def begin_save(self, writer: CheckpointWriter, *, last: bool = False) -> "SlowSave":
@@ -132,6 +134,8 @@ def test_worlds_that_run_while_the_learner_comes_up_end_no_run(session: RunSessi
     ending = make_controller(session, wiring, StopRequest())[0].run()
     assert (ending.facts.env_steps, ending.facts.learner_steps, ending.kept) == (310, 1, Kept.COMMITTED)
     assert ending.reason.finished
+
+    assert wiring.histograms_asked_at == [310], "a run that ends at its learner's first step shows its histograms, too"
 
     resumed = replace(session, checkpoint=ending.newest)
     wiring.session, wiring.comes_up_after = resumed, 40
