@@ -48,7 +48,7 @@ def constants(world: WorldConfig, gamma: float) -> np.ndarray:
         lay.ORCA_HORIZON: circles.orca_time_horizon_s,
         lay.REACTS_PROB: circles.orca_reacts_prob,
         lay.CIRCLE_CROSSING: world.placement == "circle_crossing",
-        lay.STATE_OBS: world.observation == "state",
+        lay.TRUE_STATE: world.observation in ("state", "neighbors"),
         lay.STACK: lidar.stack,
         lay.STACK_INTERVAL: lidar.stack_interval,
         lay.ALIGN: lidar.align,

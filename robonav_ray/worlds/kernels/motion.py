@@ -14,6 +14,7 @@ from robonav_ray.worlds.kernels.layout import (
     CMD1,
     COS,
     DT,
+    ENDED,
     EXEC0,
     EXEC1,
     GAIN0,
@@ -140,11 +141,13 @@ def tally_motion(robot, tally, vx, vy, dt, w, r):
     tally[w, r, T_JERK] += np.sqrt(jx * jx + jy * jy)
 
 
-@hot_kernel
-def rest(robot, w, r):
-    """Let a robot that has ended, and stays, stand still."""
-    robot[w, r, OLD_X], robot[w, r, OLD_Y] = robot[w, r, X], robot[w, r, Y]
-    robot[w, r, V], robot[w, r, W], robot[w, r, VX], robot[w, r, VY] = F0, F0, F0, F0
+@kernel
+def rest(robot, lane, w):
+    """Let the robots of world ``w`` that have ended, and stay, stand still."""
+    for r in range(robot.shape[1]):
+        if lane[w, r, ENDED] != 0:
+            robot[w, r, OLD_X], robot[w, r, OLD_Y] = robot[w, r, X], robot[w, r, Y]
+            robot[w, r, V], robot[w, r, W], robot[w, r, VX], robot[w, r, VY] = F0, F0, F0, F0
 
 
 @kernel

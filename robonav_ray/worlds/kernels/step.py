@@ -19,18 +19,17 @@ from robonav_ray.worlds.kernels.layout import (
     GONE,
     HEAD,
     LEVEL,
-    NEIGHBOR_OBS,
     NUM_STEERED,
     OUTCOME,
-    STATE_OBS,
     STAYS,
     STEP,
     STEP_LIMIT,
     T_CLEARANCE,
+    TRUE_STATE,
 )
 from robonav_ray.worlds.kernels.lidar import scan, sensor_faults
 from robonav_ray.worlds.kernels.motion import move_robot, rest
-from robonav_ray.worlds.kernels.neighbor_obs import write_neighbor_obs, write_state_obs
+from robonav_ray.worlds.kernels.neighbor_obs import write_true_state
 from robonav_ray.worlds.kernels.observation import write_lidar_obs
 from robonav_ray.worlds.kernels.obstacles import move_circles, steer_circles
 from robonav_ray.worlds.kernels.placement import draw_world
@@ -85,10 +84,8 @@ def observe(
 ):
     """Sense and write the observation of robot (w, r) into ``out[i]``, as old as the level's latency."""
     latency = np.int64(level[k, OBS_LATENCY])
-    if const[STATE_OBS] > F0:
-        write_state_obs(robot, lane, circle, goal, world, level, neighbor, w, r, k, out, i)
-    elif const[NEIGHBOR_OBS] > F0:
-        write_neighbor_obs(robot, lane, circle, goal, world, level, neighbor, w, r, k, out, i)
+    if const[TRUE_STATE] > F0:
+        write_true_state(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i)
     else:
         sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, rays, near, w, r, k)
         write_lidar_obs(robot, lane, goal, stream, scans, scan_pose, const, level, beam, rays, w, r, k, out, i)
@@ -237,8 +234,8 @@ def move_world(
             old0, old1 = robot[w, r, CMD0], robot[w, r, CMD1]
             move_robot(robot, lane, queue, stream, tally, command, const, level, w, r, k)
             reward[i] = command_change(robot, const, w, r, old0, old1)  # until the reward is known
-        elif const[STAYS] > F0:
-            rest(robot, w, r)
+    if const[STAYS] > F0:
+        rest(robot, lane, w)
     move_circles(circle, kind, world, stream, const, wall, box, w)
     for r in range(num_robots):
         i = w * num_robots + r
