@@ -176,7 +176,7 @@ class HasDrivers(Protocol):
 
     def set_drivers(self, driver: np.ndarray) -> None:
         """From now on let ``driver`` (L,) int8 drive each robot: 0 the action that is given, 1 ORCA, 2 social force, 3
-        straight to its goal without reacting, 4 standing.
+        straight to its goal without reacting, 4 standing, 5 the action that is given, as an obstacle without a goal.
         """
         ...
 

@@ -30,6 +30,7 @@ from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.cases import load_cases
 from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.adversary import OBSTACLE
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
 NUM_CASES = 500
@@ -51,8 +52,17 @@ class ActsInWorlds(Protocol):
         ...
 
 
-Player = Policy | str | ActsInWorlds
-"""A policy, greedy; the name of one of ``DRIVERS``; or another that acts."""
+@dataclass(frozen=True)
+class Obstacle:
+    """A policy as an obstacle: without a goal, and in the way of the others (``worlds.kernels.adversary``). It succeeds
+    where one of them does not.
+    """
+
+    policy: Policy
+
+
+Player = Policy | Obstacle | str | ActsInWorlds
+"""A policy, greedy, as a robot or as an obstacle; the name of one of ``DRIVERS``; or another that acts."""
 MakeWorlds = Callable[[int, int], NavVectorEnv]
 """(first case, number of cases) -> worlds that stay as they are when an episode has ended."""
 
@@ -228,6 +238,8 @@ def refusal(player: Player, worlds: BatchedWorlds) -> str | None:
         near = difflib.get_close_matches(player, DRIVERS, n=1, cutoff=0.6)
         meant = f"did you mean {near[0]!r}? " if near else ""
         return f"{player}: no driver of the worlds has this name; {meant}There are {', '.join(DRIVERS)}"
+    if isinstance(player, Obstacle):
+        return refusal(player.policy, worlds)
     if not isinstance(player, Policy):
         return None
     table = worlds.action_table
@@ -298,9 +310,11 @@ class _Game:
         for player, own in zip(players, lanes, strict=True):
             if isinstance(player, str):
                 driver[own] = lay.DRIVERS.index(player)
+            if isinstance(player, Obstacle):
+                driver[own] = OBSTACLE
         worlds.set_drivers(driver)
         self._groups = [
-            _Group(act, own, isinstance(player, Policy))
+            _Group(act, own, isinstance(player, Policy | Obstacle))
             for player, act, own in zip(players, acts, lanes, strict=True)
             if act is not None
         ]
@@ -311,6 +325,8 @@ class _Game:
             return None
         if isinstance(player, Policy):
             return player.greedy
+        if isinstance(player, Obstacle):
+            return player.policy.greedy
         try:
             return player.act_for(self._env)
         except PlannerError as error:

@@ -60,6 +60,8 @@ def make_worker(order: WorkerOrder) -> RolloutWorker:
             lambda: make_policy(obs_dim, num_actions, config.algo, structure),
             robots,
             max(1, config.league.policies_per_worker - 1),
+            config.league.learning_robots,
+            config.league.role == "obstacle",
         )
     return RolloutWorker(
         worker=order.worker,

@@ -14,6 +14,11 @@ from robonav_ray.ranges import MAX_COUNT, check_numbers, like, require
 from robonav_ray.records import MAX_MEMBER_ID, NO_OPPONENTS, Opponents
 from robonav_ray.rollout.member_policies import MemberPolicies
 from robonav_ray.rollout.seats import Odds, draw_seating, seats_key
+from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.adversary import OBSTACLE
+
+_ACTS = (lay.GIVEN, OBSTACLE)
+"""Drivers whose actions a policy chooses."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,10 @@ class PartnersTask:
     """Robots of a world R; lane i is robot ``i % R`` of world ``i // R``."""
     max_policies: int
     """Policies of members that are held, beyond those under way."""
+    num_learning: int | None = None
+    """Robots that learn in a shared world; None draws 1 to all but one."""
+    is_obstacle: bool = False
+    """Whether robots that learn in shared worlds are obstacles."""
 
 
 class PolicyLanes(NamedTuple):
@@ -57,6 +66,7 @@ class Partners:
                 f"{world_index[0]} on with {robots} robots a world"
             )
         self._robots, self._drivers = robots, drivers
+        self._num_learning, self._own_driver = task.num_learning, OBSTACLE if task.is_obstacle else lay.GIVEN
         self._world = world_index[::robots] // robots
         self._policies = MemberPolicies(task.pool, task.make_policy, task.max_policies)
         self._key = seats_key(seed)
@@ -118,27 +128,38 @@ class Partners:
 
     def _seat(self, world: int, exists: np.ndarray) -> np.ndarray:
         """Draw the episode of one world; return the (R,) robots of another member."""
-        seating = draw_seating(self._odds, self._key, int(self._world[world]), int(self._episode[world]), exists)
+        seating = draw_seating(
+            self._odds, self._key, int(self._world[world]), int(self._episode[world]), exists, self._num_taken
+        )
         self._shared_with[world], self._driver[world] = "", 0
         if seating.member is None:
             return seating.taken
         member, driver = self._opponents.member[seating.member], self._opponents.driver[seating.member]
-        if driver == 0 and self._policies.get(member) is None:
+        if driver in _ACTS and self._policies.get(member) is None:
             self._met_missing.add(member)
             return np.zeros_like(seating.taken)  # the learning policy takes these seats too
         self._shared_with[world], self._driver[world] = member, driver
         return seating.taken
 
+    def _num_taken(self, member: int, num_robots: int) -> int | None:
+        """Return how many of ``num_robots`` are the member's: an obstacle has one seat; None to have it drawn."""
+        if self._num_learning is not None:
+            return max(1, num_robots - self._num_learning)
+        return 1 if self._opponents.driver[member] == OBSTACLE else None
+
     def _regroup(self) -> None:
         """Bring groups, members and drivers of the lanes up to the seats of the worlds."""
         shared_with = np.array(self._shared_with, np.str_)
         self.member = np.repeat(shared_with, self._robots)
-        driver = np.where(self.learns, np.int8(0), np.repeat(self._driver, self._robots)).astype(np.int8)
+        own_driver = np.where(self.member == "", lay.GIVEN, self._own_driver)
+        driver = np.where(self.learns, own_driver, np.repeat(self._driver, self._robots)).astype(np.int8)
         if self._drivers is not None:
             self._drivers.set_drivers(driver)
         own = self.learns.copy()
         groups: list[PolicyLanes] = []
-        under_way = sorted({m for m, d in zip(self._shared_with, self._driver.tolist(), strict=True) if m and d == 0})
+        under_way = sorted(
+            {m for m, d in zip(self._shared_with, self._driver.tolist(), strict=True) if m and d in _ACTS}
+        )
         for member in under_way:
             lanes = ~self.learns & (self.member == member)
             policy = self._policies.get(member)

@@ -6,6 +6,7 @@ others), then the member that it is shared with, then how many of its robots are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -55,11 +56,19 @@ def seats_key(seed: int) -> np.uint64:
     return np.uint64(seed_for(seed, ROLE_OPPONENTS))
 
 
-def draw_seating(odds: Odds, key: np.uint64, world: int, episode: int, exists: np.ndarray) -> Seating:
+def draw_seating(
+    odds: Odds,
+    key: np.uint64,
+    world: int,
+    episode: int,
+    exists: np.ndarray,
+    num_of: Callable[[int, int], int | None] | None = None,
+) -> Seating:
     """Return who sits where in the episode numbered ``episode`` of the world with the global index ``world``.
 
     ``exists`` (R,) bool are the robots of this episode. At least one of them stays with the learning policy, so one
     alone is never shared; 1 to all but one are the member's, each number equally often, and each set of them.
+    ``num_of`` says for a member and a number of robots how many are the member's; None draws it.
     """
     taken = np.zeros(len(exists), np.bool_)
     robots = np.flatnonzero(exists)
@@ -69,7 +78,9 @@ def draw_seating(odds: Odds, key: np.uint64, world: int, episode: int, exists: n
     member = odds.draw(uniform01(stream, _KIND), uniform01(stream, _MEMBER))
     if member is None:
         return Seating(None, taken)
-    num_taken = 1 + int(uniform01(stream, _NUMBER) * (len(robots) - 1))
+    num_taken = None if num_of is None else num_of(member, len(robots))
+    if num_taken is None:
+        num_taken = 1 + int(uniform01(stream, _NUMBER) * (len(robots) - 1))
     order = np.argsort([uniform01(stream, _FIRST_SEAT + int(robot)) for robot in robots], kind="stable")
     taken[robots[order[:num_taken]]] = True
     return Seating(member, taken)

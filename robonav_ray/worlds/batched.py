@@ -14,6 +14,7 @@ from robonav_ray.worlds.constants import constants
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels import randomization as rnd
 from robonav_ray.worlds.kernels.actions import Decoder, action_space, action_table
+from robonav_ray.worlds.kernels.adversary import OBSTACLE, aim_obstacles, settle_obstacles
 from robonav_ray.worlds.kernels.draws import fill_world_keys
 from robonav_ray.worlds.kernels.drivers import drive
 from robonav_ray.worlds.kernels.motion import clamp_commands
@@ -70,7 +71,7 @@ class BatchedWorlds:
             np.zeros((others + 1, NEIGHBOR_COLS), np.float32),
             np.zeros((2, others + 5, 4), np.float32),
         )
-        self._is_driven = False
+        self._is_driven = self._has_obstacles = False
         self._command = np.zeros((num_worlds, self.num_robots, 2), np.float32)
         self._all, self._everyone = np.ones(num_worlds, np.bool_), np.ones(self.num_lanes, np.bool_)
         self._begin(self.seed)
@@ -197,21 +198,44 @@ class BatchedWorlds:
         state, params, scratch = self.state, self.params, self._scratch
         if self._is_driven:
             drive(state, params, scratch.neighbor, scratch.line, self._command)
+        if self._has_obstacles:
+            return self._step_with_obstacles(autoreset)
         clamp_commands(self._command, state.robot, params.const)
         return step_batch(state, params, scratch, self._command, self.out, autoreset, self._everyone)
 
+    def _step_with_obstacles(self, autoreset: int) -> int:
+        """As ``_step``; worlds begin anew in the same step only when their obstacles have been paid."""
+        state, params, out = self.state, self.params, self.out
+        aim_obstacles(state.robot, state.lane, state.goal, state.driver, params.const)
+        clamp_commands(self._command, state.robot, params.const)
+        mode = DISABLED if autoreset == SAME_STEP else autoreset
+        num_ended = step_batch(state, params, self._scratch, self._command, out, mode, self._everyone)
+        num_ended += settle_obstacles(
+            state.lane, state.tally, state.world, state.driver, params.const, params.level, out.obs, out.reward,
+            out.terminated, out.parked, out.finished, out.final_obs, out.final_tally, out.final_lane,
+        )  # fmt: skip
+        if autoreset == SAME_STEP and num_ended:
+            self.reset((state.lane[..., lay.ENDED] != 0).all(axis=1))
+        return num_ended
+
     def set_drivers(self, driver: np.ndarray) -> None:
         """Let ``driver`` (L,) int8 drive the robots from now on: 0 the given action, 1 ORCA, 2 social force, 3 straight
-        to the goal without reacting, 4 standing. See ``layout.DRIVERS``.
+        to the goal without reacting, 4 standing (see ``layout.DRIVERS``), 5 the given action as an obstacle (see
+        ``kernels.adversary``).
         """
         given = np.asarray(driver)
         if given.shape != (self.num_lanes,) or given.dtype != np.int8:
             raise ValueError(f"driver must be int8 ({self.num_lanes},), got {given.dtype} {given.shape}")
-        if given.min() < 0 or given.max() >= len(lay.DRIVERS):
-            known = ", ".join(f"{i} ({name})" for i, name in enumerate(lay.DRIVERS))
-            raise ValueError(f"driver {int(given[(given < 0) | (given >= len(lay.DRIVERS))][0])}: there are {known}")
+        if given.min() < 0 or given.max() > OBSTACLE:
+            known = ", ".join(f"{i} ({name})" for i, name in enumerate((*lay.DRIVERS, "obstacle")))
+            raise ValueError(f"driver {int(given[(given < 0) | (given > OBSTACLE)][0])}: there are {known}")
         self.state.driver[:] = given.reshape(self.state.driver.shape)
-        self._is_driven = bool(given.any())
+        self._note_drivers()
+
+    def _note_drivers(self) -> None:
+        driver = self.state.driver
+        self._has_obstacles = bool((driver == OBSTACLE).any())
+        self._is_driven = bool(((driver > lay.GIVEN) & (driver < OBSTACLE)).any())
 
     def set_level(self, level: int, worlds: np.ndarray | slice = slice(None)) -> None:
         """From their next reset on, run ``worlds`` (all by default) under ``level``; running episodes finish as they
@@ -290,5 +314,5 @@ class BatchedWorlds:
         for name, array in self.state._asdict().items():
             array[:] = saved[f"state.{name}"]
         self.out.obs[:] = saved["out.obs"]
-        self._is_driven = bool(self.state.driver.any())
+        self._note_drivers()
         self.seed = int(saved["seed"])

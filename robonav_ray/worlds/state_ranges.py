@@ -12,6 +12,7 @@ from robonav_ray.records import Outcome
 from robonav_ray.worlds.cases import MAX_RADIUS_M, MAX_SPEED
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels import randomization as rnd
+from robonav_ray.worlds.kernels.adversary import OBSTACLE
 from robonav_ray.worlds.kernels.kernel import FAR
 from robonav_ray.worlds.kernels.placement import CROSSING_RADIUS_M
 
@@ -79,7 +80,7 @@ def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str,
         "scan_pose": columns(4, pose, -MAX_SIZE, MAX_SIZE, np.float32),
         "obs_queue": (-MAX_SIZE, MAX_SIZE),
         "command_queue": (-MAX_SIZE, MAX_SIZE),
-        "driver": (0, len(lay.DRIVERS) - 1),
+        "driver": (0, OBSTACLE),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from robonav_ray.worlds.kernels.adversary import OBSTACLE
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
 from robonav_ray.worlds.kernels.layout import (
     COS,
@@ -83,6 +84,6 @@ def drive(state, params, neighbor, line, command):
         num_goals = np.int64(params.level[state.world[w, LEVEL], NUM_GOALS])
         for r in range(command.shape[1]):
             driver = state.driver[w, r]
-            if driver != GIVEN and state.lane[w, r, ENDED] == 0:
+            if GIVEN < driver < OBSTACLE and state.lane[w, r, ENDED] == 0:
                 vx, vy = wish(state, params, neighbor, line, driver, num_goals, w, r)
                 set_command(state.robot, params.const, vx, vy, command, w, r)

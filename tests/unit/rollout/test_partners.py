@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from robonav_ray.rollout.member_policies import MemberPolicies
 from robonav_ray.rollout.partners import Partners, PartnersTask
 from robonav_ray.rollout.seats import Odds, draw_seating, seats_key
 from robonav_ray.rollout.worker import RolloutWorker
+from robonav_ray.worlds.kernels.adversary import OBSTACLE
 from tests.telling_worlds import ALGO, NUM_ACTIONS, OBS_DIM, Ears, make, rows_of, snapshot
 
 OPPONENTS = Opponents(
@@ -336,3 +338,44 @@ def test_seats_are_drawn_as_the_shares_say() -> None:
 def test_opponents_that_are_no_probabilities_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="opponents: "):
         Opponents(**{**vars(OPPONENTS), **change})
+
+
+class Drivers:
+    driver = np.zeros(32, np.int8)
+
+    def set_drivers(self, driver: np.ndarray) -> None:
+        self.driver = driver
+
+
+def drivers_of(opponents: Opponents, **changes: Any) -> tuple[Partners, list[np.ndarray]]:
+    """Return partners, and the drivers of each of 40 episodes of 8 worlds of 4 robots."""
+    drivers = Drivers()
+    partners = Partners(replace(task(most=4), **changes), np.arange(32), 3, drivers)
+    partners.meet(opponents)
+    everyone, seen = np.ones(32, np.bool_), list[np.ndarray]()
+    for _ in range(40):
+        partners.begin_anew(everyone, everyone, everyone)
+        seen.append(drivers.driver.reshape(8, 4).copy())
+    return partners, seen
+
+
+def test_just_so_many_robots_learn_and_are_obstacles_where_that_is_asked_for() -> None:
+    only_b = Opponents(1, ("b",), (0,), (1.0,), ((1.0,),))
+    partners, seen = drivers_of(only_b, num_learning=1, is_obstacle=True)
+    for driver in seen:
+        assert ((driver == OBSTACLE).sum(axis=1) == 1).all()
+    assert {int(seat) for driver in seen for seat in np.argmax(driver == OBSTACLE, axis=1)} == {0, 1, 2, 3}
+    assert (partners.learns.reshape(8, 4).sum(axis=1) == 1).all()
+    assert [group.policy is None for group in partners.groups] == [True, False]
+    _, seen = drivers_of(OPPONENTS, is_obstacle=True)
+    assert any((driver == 0).all(axis=1).any() for driver in seen), "where all robots learn, none is an obstacle"
+
+
+def test_a_member_that_is_an_obstacle_has_one_seat_and_acts_by_its_policy() -> None:
+    partners, seen = drivers_of(Opponents(1, ("b",), (OBSTACLE,), (1.0,), ((1.0,),)))
+    assert all(((driver == OBSTACLE).sum(axis=1) == 1).all() for driver in seen)
+    own, others = partners.groups
+    assert (own.policy, len(own.lanes), len(others.lanes)) == (None, 24, 8)
+    again = Partners(task(most=4), np.arange(32), 3, Drivers())
+    again.load_state_dict(partners.state_dict())
+    np.testing.assert_array_equal(again.groups[1].lanes, others.lanes)

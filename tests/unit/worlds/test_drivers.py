@@ -103,7 +103,7 @@ def test_worlds_that_have_not_begun_are_saved_too() -> None:
     [
         (np.zeros(3, np.int8), "int8"),
         (np.zeros(24, np.int64), "int8"),
-        (np.full(24, 5, np.int8), "4 \\(stand\\)"),
+        (np.full(24, 6, np.int8), "4 \\(stand\\), 5 \\(obstacle\\)"),
         (np.full(24, -1, np.int8), "driver -1"),
     ],
 )
