@@ -336,7 +336,8 @@ class PartEvent(NamedTuple):
     """Something that happened to a part of a run, for ``RUN/events.jsonl``."""
 
     event: str
-    """``lost``, ``fenced``, ``back``, ``restarted``, ``joined``, ``left``, ``saved`` or ``failed``."""
+    """``lost``, ``fenced``, ``back``, ``restarted``, ``joined``, ``left``, ``saved`` or ``failed``; of a member of a
+    league that has challenged the best ``promoted`` or ``kept``."""
     part: str
     """``rollout/3``, ``replay/1``, ``learner``, ``node/<address>``, ``session`` (see ``part_names.event_name``);
     ``league`` or ``league/<member>``."""

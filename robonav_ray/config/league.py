@@ -46,9 +46,14 @@ class PromotionConfig(Section):
     """When a snapshot takes the place of the best one."""
 
     num_worlds: int = Field(default=1000, ge=10, le=1_000_000)
-    """Worlds that both play, the same ones, in each company (their own kind, and every scripted member)."""
+    """Worlds that both play, the same ones, in each company (their own kind, the best, and every scripted member and
+    member of ``league.members``)."""
     max_p: float = Field(default=0.05, gt=0.0, lt=1.0)
     """Largest p of the paired McNemar test; a company in which the snapshot is worse by the same test forbids it."""
+    interval_env_steps: int | None = Field(default=4_000_000, ge=1)
+    """Env steps of a run between two challenges: the newest snapshot then plays for the place of the best, in a process
+    of its own. What comes of it is taken in half an interval later at the latest (``--local``: just then). None: none
+    challenges."""
 
 
 class LeagueConfig(Section):
@@ -62,8 +67,8 @@ class LeagueConfig(Section):
     """Part of the draws within a kind of world that all its members share alike."""
     capacity: int = Field(default=16, ge=2, le=1000)
     """Most snapshots that are kept; scripted members and those of ``league.members`` come on top."""
-    snapshot_env_steps: int = Field(default=500_000, ge=1)
-    """Env steps between two snapshots."""
+    snapshot_env_steps: int | None = Field(default=500_000, ge=1)
+    """Env steps between two snapshots; None takes none."""
     window: int = Field(default=200, ge=1)
     """Results of a pair that count: with each new one the weight of all older falls by one part in so many."""
     fade: float = Field(default=0.5, ge=0.0, le=1.0)
@@ -76,6 +81,10 @@ class LeagueConfig(Section):
     policies_per_worker: int = Field(default=5, ge=1, le=64)
     """Policies that a rollout worker keeps, the learning one included; what was not used for longest is dropped for
     another. One that acts in an episode that is under way stays until it is over, so there can be more."""
+    learning_robots: int | None = Field(default=None, ge=1)
+    """Robots that learn in a world that is shared, the others being the member's; None draws from 1 to all but one."""
+    role: Literal["robot", "obstacle"] = "robot"
+    """``obstacle``: robots that learn in shared worlds have no goal, and are paid what the others lose."""
     promotion: PromotionConfig = PromotionConfig()
 
     @model_validator(mode="after")

@@ -103,6 +103,12 @@ class RunConfig(Section):
                 "league: needs worlds of several robots, and env.world.num_robots is 1: set env.world.num_robots=4, or "
                 "leave league out"
             )
+        alone = None if self.league is None else self.league.learning_robots
+        if alone is not None and alone >= self.env.world.num_robots:
+            raise ValueError(
+                f"league.learning_robots ({alone}) leaves no robot for a member: env.world.num_robots is "
+                f"{self.env.world.num_robots}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from robonav_ray.config.league import LeagueConfig
+from robonav_ray.league.challenges import NO_CHALLENGES, Challenge, Challenges
 from robonav_ray.league.diversity import Diversity, DiversityPoint
+from robonav_ray.league.events import MAX_EVENTS, LeagueEvent, read_events
 from robonav_ray.league.exploiters import Exploit, Exploiters
 from robonav_ray.league.matchmaking import Draw, Matchmaker
 from robonav_ray.league.member import LeagueError, Member, read_member
@@ -21,19 +23,6 @@ from robonav_ray.ranges import MAX_COUNT, count, require
 STATE_VERSION = 1
 MAIN = "main"
 """Id of the policy that learns, where it is given no other."""
-MAX_EVENTS = 10_000
-
-
-class LeagueEvent(NamedTuple):
-    """Something that happened in a league."""
-
-    event: str
-    """``snapshot``, ``dropped`` (the pool was full), ``promoted``, ``kept`` (a challenger was not promoted),
-    ``exploiter`` (one has joined), or ``lost`` (weights are gone)."""
-    member: str
-    step: int
-    """Env steps of the learner."""
-    detail: str = ""
 
 
 class League:
@@ -73,7 +62,7 @@ class League:
         self._matchmaker = Matchmaker(config)
         self._serial = 0
         self._num_snapshots = 0
-        self._num_judged = 0
+        self._challenges = Challenges(config.promotion)
         self._newest: str | None = None
         self._snapped_at = 0
         self._events: list[LeagueEvent] = []
@@ -86,7 +75,7 @@ class League:
     @property
     def num_judged(self) -> int:
         """Challenges of the best so far."""
-        return self._num_judged
+        return self._challenges.num_judged
 
     @property
     def events(self) -> tuple[LeagueEvent, ...]:
@@ -104,7 +93,7 @@ class League:
         results (``ratings.bradley_terry``). None before the first snapshot.
         """
         snapshots = self.pool.snapshots
-        if self._num_judged or not snapshots:
+        if self.num_judged or not snapshots:
             return self.pool.best
         ability = bradley_terry(self.payoff.score, self.payoff.games).ability
         return max(snapshots, key=lambda member: float(ability[self.payoff.index(member.id)]))
@@ -130,7 +119,8 @@ class League:
 
     def is_snapshot_due(self, env_steps: int) -> bool:
         """Whether ``league.snapshot_env_steps`` have gone by since the last snapshot, or since the beginning."""
-        return env_steps >= self._snapped_at + self.config.snapshot_env_steps
+        interval = self.config.snapshot_env_steps
+        return interval is not None and env_steps >= self._snapped_at + interval
 
     def snapshot(self, env_steps: int, sha256: str) -> Member:
         """Take in the learner as it is now, with its results; the first snapshot is the best so far.
@@ -169,12 +159,72 @@ class League:
             LeagueError: When none trains, or a score is not in [0, 1].
         """
         found, member = self.exploiters.end(baseline, score, sha256)
-        self._join(member, "exploiter", f"gain {found.gain:.3f} over {found.target}")
+        self._join_exploiter(found, member)
         return found
+
+    def adopt(self, found: Exploit, sha256: str) -> bool:
+        """Take in a best response that was trained and measured outside of this league, as a member to be met; return
+        whether it is new here.
+        """
+        ever = {member.id for member in self.pool.lineage}
+        if found.id in ever or found.target not in ever:
+            return False
+        self._join_exploiter(found, self.exploiters.adopt(found, sha256))
+        return True
+
+    def _join_exploiter(self, found: Exploit, member: Member) -> None:
+        self._join(member, "exploiter", f"gain {found.gain:.3f} over {found.target}")
 
     def ratings(self, rng: np.random.Generator) -> list[Rating]:
         """Return the rating of each member by what is known of all pairs now; see ``ratings.ratings``."""
         return ratings(self.payoff.ids, self.payoff.score, self.payoff.games, rng)
+
+    @property
+    def challenged(self) -> Challenge | None:
+        """The match that is under way for the place of the best."""
+        return self._challenges.under_way
+
+    def begin_challenge(self, env_steps: int) -> Challenge | None:
+        """Begin a match of the newest snapshot against the best, where ``league.promotion.interval_env_steps`` have
+        gone by since the last one; None where none is due, or there are not two to play it.
+        """
+        newest, best = self.newest, self.pool.best
+        if newest is None or not self._challenges.is_due(env_steps, newest, best):
+            return None
+        found = self._challenges.begin(newest.id, None if best is None else best.id, env_steps)
+        if found is None:
+            self.pool.promote(newest.id)
+            self._note("promoted", newest.id, "the best was lost")
+        self._guard()
+        return found
+
+    def is_challenge_over(self, env_steps: int) -> bool:
+        """Whether the outcomes of the match under way are to be taken in now at the latest: half an interval later."""
+        return self._challenges.is_over(env_steps)
+
+    def end_challenge(self, outcomes: Outcomes, paired_p: PairedTest) -> Verdict:
+        """Take in the outcomes of the match under way; see ``challenge``.
+
+        Raises:
+            LeagueError: When none is, or the outcomes do not suffice.
+        """
+        if self.challenged is None:
+            raise LeagueError("no challenge is under way")
+        verdict = self.challenge(self.challenged.challenger, outcomes, paired_p)
+        self._challenges.under_way = None
+        self._guard()
+        return verdict
+
+    def drop_challenge(self, why: str) -> None:
+        """End the match under way without outcomes; the next one begins when it is due."""
+        if self.challenged is not None:
+            self._note("unplayed", self.challenged.challenger, why)
+            self._challenges.under_way = None
+            self._guard()
+
+    def _guard(self) -> None:
+        """A challenger stays in the pool until its match is over."""
+        self.pool.challenger = None if self.challenged is None else self.challenged.challenger
 
     def challenge(self, challenger: str, outcomes: Outcomes, paired_p: PairedTest) -> Verdict:
         """Let ``challenger`` take the place of the best when ``outcomes`` on the same worlds say so.
@@ -185,7 +235,7 @@ class League:
         if not self.pool[challenger].is_frozen:
             raise LeagueError(f"{challenger!r} has no fixed weights: challenge with a snapshot of it")
         verdict = judge(outcomes, self.config.promotion, paired_p)
-        self._num_judged += 1
+        self._challenges.num_judged += 1
         if verdict.promoted:
             self.pool.promote(challenger)
         self._note("promoted" if verdict.promoted else "kept", challenger, verdict.reason)
@@ -215,6 +265,8 @@ class League:
         self._serial += 1
 
     def _forget(self, member: str, event: str, why: str) -> None:
+        if self.challenged is not None and member in self.challenged[:2]:
+            self.drop_challenge(f"{member} has left")
         self.payoff.remove(member)
         self.elo.forget(member)
         self._note(event, member, why)
@@ -233,7 +285,7 @@ class League:
             "learner": self.learner,
             "serial": self._serial,
             "num_snapshots": self._num_snapshots,
-            "num_judged": self._num_judged,
+            "challenges": self._challenges.state_dict(),
             "newest": self._newest,
             "snapped_at": self._snapped_at,
             "pool": self.pool.state_dict(),
@@ -255,11 +307,12 @@ class League:
             raise ValueError(
                 f"the league's state has version {state.get('version')}, this program reads {STATE_VERSION}"
             )
+        state = _with_challenges(state)
         require(set(state) == set(self.state_dict()), "league: the keys differ from what is expected")
-        for name in ("serial", "num_snapshots", "num_judged", "snapped_at"):
+        for name in ("serial", "num_snapshots", "snapped_at"):
             count(high=MAX_COUNT).check(f"league.{name}", state[name])
         require(state["learner"] == self.learner, f"league.learner: is another than {self.learner}")
-        events = _read_events(state["events"])
+        events = read_events(state["events"])
         pool, payoff = Pool(self.config.capacity, self.pool.members), Payoff(self.config.window)
         pool.load_state_dict(state["pool"])
         payoff.load_state_dict(state["payoff"])
@@ -271,15 +324,17 @@ class League:
         require(self.learner in pool and pool[self.learner].learns, "league.pool: the learner is not in it")
         ever = {member.id for member in pool.lineage}
         require(state["newest"] is None or state["newest"] in ever, "league.newest: was never a member")
+        challenges = Challenges(self.config.promotion)
+        challenges.load_state_dict(state["challenges"], pool)
         lost = {event.member for event in events if event.event == "lost"}
         wanted = [member for member in self.pool.members if member.is_anchor and member.id not in lost]
         changed = _meet_config(pool, payoff, wanted)
         self.pool, self.payoff, self._events = pool, payoff, events
         self.elo, self.diversity, self.exploiters = elo, diversity, exploiters
         self._serial = max(self._serial, state["serial"]) + (changed or self._serial > state["serial"])
-        self._num_snapshots, self._num_judged = state["num_snapshots"], state["num_judged"]
-        self._newest = state["newest"]
-        self._snapped_at = state["snapped_at"]
+        self._num_snapshots, self._snapped_at = state["num_snapshots"], state["snapped_at"]
+        self._newest, self._challenges = state["newest"], challenges
+        self._guard()
 
     @classmethod
     def restored(cls, config: LeagueConfig, state: Mapping[str, Any]) -> League:
@@ -315,14 +370,9 @@ def _meet_config(pool: Pool, payoff: Payoff, wanted: Sequence[Member]) -> bool:
     return bool(leave or come)
 
 
-def _read_events(value: Any) -> list[LeagueEvent]:
-    require(isinstance(value, list) and len(value) <= MAX_EVENTS, "league.events: is no list, or too long")
-    events: list[LeagueEvent] = []
-    for i, one in enumerate(value):
-        match one:
-            case [str(event), str(member), int(step), str(detail)]:
-                count().check(f"league.events[{i}]", step)
-                events.append(LeagueEvent(event, member, step, detail))
-            case _:
-                require(False, f"league.events[{i}]: is no event of a league")
-    return events
+def _with_challenges(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a state as it is now; one of an earlier version has the number of challenges alone."""
+    if "num_judged" not in state or "challenges" in state:
+        return state
+    now = {key: value for key, value in state.items() if key != "num_judged"}
+    return {**now, "challenges": {**NO_CHALLENGES, "num_judged": state["num_judged"]}}

@@ -32,6 +32,8 @@ class Pool:
         self._members: dict[str, Member] = {}
         self._gone: dict[str, Member] = {}
         self._best: str | None = None
+        self.challenger: str | None = None
+        """A member that plays for the place of the best, and that stays until it has, where another can leave."""
         for member in members:
             self._put(member)
         if not self.learners:
@@ -125,7 +127,8 @@ class Pool:
         self._members[member.id] = check_member(member)
 
     def _least_missed(self, payoff: Payoff, newest: Member) -> Member:
-        """Return the snapshot that costs least log-determinant, neither the best nor the newest.
+        """Return the snapshot that costs least log-determinant, neither the best nor the newest, and no challenger
+        where there is another.
 
         Members are compared by their scores with the others and by those of the others with them. Where several are
         alike, the one whose neighbours in time are nearest leaves, so that the beginning, the middle and the end of
@@ -134,6 +137,7 @@ class Pool:
         snapshots = [member for member in self.snapshots if member.id != newest.id]
         costs = log_det_costs(member_rows(payoff, [member.id for member in snapshots]))
         free = [i for i, member in enumerate(snapshots) if member.id != self._best]
+        free = [i for i in free if snapshots[i].id != self.challenger] or free
         steps = np.array([member.step for member in (*snapshots, newest)], np.float64)
         return snapshots[min(free, key=lambda i: (round(float(costs[i]), 6), _room(steps, i), i))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,10 @@ PairedTest = Callable[[np.ndarray, np.ndarray], float]
 """Two-sided p of (W,) bool against (W,) bool on the same worlds, such as McNemar's."""
 Outcomes = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """By company (their own kind, a scripted member): who succeeded, (W,) bool of the challenger and of the best."""
+
+
+OWN = "own"
+"""The company of a member's own kind: it sits in all seats."""
 
 
 class Company(NamedTuple):
@@ -58,8 +62,12 @@ def judge(outcomes: Outcomes, rule: PromotionConfig, paired_p: PairedTest) -> Ve
         )
     worse = [c for c in companies if c.challenger_frac < c.best_frac and c.p <= rule.max_p]
     if worse:
-        return Verdict(False, f"worse in the company of {', '.join(c.name for c in worse)}", tuple(companies))
+        return Verdict(False, f"worse in the company of {_told(worse)}", tuple(companies))
     better = [c for c in companies if c.challenger_frac > c.best_frac and c.p <= rule.max_p / len(companies)]
     if better:
-        return Verdict(True, f"better in the company of {', '.join(c.name for c in better)}", tuple(companies))
+        return Verdict(True, f"better in the company of {_told(better)}", tuple(companies))
     return Verdict(False, "no better in any company", tuple(companies))
+
+
+def _told(companies: Sequence[Company]) -> str:
+    return ", ".join(f"{one.name} ({one.challenger_frac:.1%} against {one.best_frac:.1%})" for one in companies)

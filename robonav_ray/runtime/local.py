@@ -125,6 +125,8 @@ class LocalWiring:
             limits.append(budget.env_steps)
         most = min((limit for limit in limits if limit is not None), default=None)
         while True:
+            if self._waits_for_match(max(0.0, until - time.monotonic())):
+                break
             self.round()
             if time.monotonic() >= until or (most is not None and self.env_steps >= most):
                 break
@@ -145,9 +147,13 @@ class LocalWiring:
                 **self._env_watch.metrics(),
                 **({} if self.league is None else self.league.metrics()),
             },
-            message=self._env_watch.message,
+            message=self._env_watch.message or self._match_message(),
             league=() if self.league is None else self.league.lines(),
         )
+
+    def _match_message(self) -> str:
+        waits = self.league is not None and self.league.league.is_challenge_over(self.env_steps)
+        return "waiting for the match of a challenger with the best of the league" if waits else ""
 
     def histograms(self) -> tuple[Histogram, ...]:
         """Count now, between two rounds."""
@@ -160,8 +166,23 @@ class LocalWiring:
         priorities = priority_histogram([shard.priority_counts() for shard in self.replay.shards])
         return (*found, priorities, self._lengths.take(self._stats))
 
+    def _waits_for_match(self, wait_s: float) -> bool:
+        """Whether the outcomes of a match for the place of the best count from here on, and it is still played after
+        ``wait_s``.
+        """
+        if self.league is None:
+            return False
+        self.league.start_match()
+        if self.league.league.is_challenge_over(self.env_steps):
+            self.league.take_match(wait_s)
+        return self.league.league.is_challenge_over(self.env_steps)
+
     def round(self) -> None:
-        """One fragment if it is admitted, then every update that is."""
+        """One fragment if it is admitted, then every update that is; a match whose outcomes count from here on is
+        waited for first.
+        """
+        while self._waits_for_match(1.0):
+            pass
         if self.replay.can_insert(self._max_rows):
             self._at_work = "worlds"
             news = self.worker.collect()
@@ -235,7 +256,9 @@ class LocalWiring:
         """Do nothing: no part here is ever started again from a checkpoint."""
 
     def close(self) -> None:
-        """Do nothing: all parts run in this process, and only in ``poll``."""
+        """End a match that is played; all parts run in this process, and only in ``poll``."""
+        if self.league is not None:
+            self.league.close()
 
     def _load_shared(self, checkpoint: Checkpoint) -> None:
         """Take up nets, curriculum, replay and the published weights."""

@@ -44,6 +44,7 @@ from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runtime.over_ray.events import EventLog
 from robonav_ray.runtime.over_ray.league_part import LeagueHandle, start_curriculum_with_league
 from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
+from robonav_ray.runtime.self_play.matches import SHARE
 from robonav_ray.runtime.self_play.start_league import LEAGUE_FILE, has_league, league_parts
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import RunSession
@@ -91,7 +92,7 @@ def start_parts(session: RunSession, plan: Plan) -> Parts:
     hosts = [Host(scheduling_strategy=here()) for _ in range(1 if plan.num_workers <= WORKERS_PER_HOST else 3)]
     mailbox = MailboxHandle(host=hosts[0])
     store, weights = start_weight_store(scheduling_strategy=here())
-    league, host = league_parts(session), hosts[len(hosts) // 2]
+    league, host = league_parts(session, match_share=SHARE), hosts[len(hosts) // 2]
     if league is None:
         curriculum = start_curriculum(config.curriculum, task.has_outcomes, host)
     else:

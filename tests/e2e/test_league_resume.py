@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.load import load_run_config
+from robonav_ray.league.promotion import OWN
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
 from robonav_ray.runtime.local import LocalWiring
+from robonav_ray.runtime.self_play.matches import MatchOrder, MatchResult
 from tests.e2e.test_local_wiring import SMALL, assert_same_bits, bits, flat, wiring
 
 LEAGUE = [
@@ -21,6 +23,7 @@ LEAGUE = [
     "league.capacity=3",
     "league.mix={current: 0.3, prioritised: 0.4, scripted: 0.15, verification: 0.15}",
 ]
+PROMOTED = [*LEAGUE, "league.promotion={num_worlds: 10, interval_env_steps: 2000}"]
 ROUNDS = 40
 
 
@@ -35,14 +38,39 @@ def saved(run: LocalWiring, folder: Path, name: str) -> Checkpoint:
     return open_checkpoint(writer.commit().path)
 
 
+class MadeUpMatch:
+    """A match whose outcomes are a function of who plays, and which is over at the third question."""
+
+    def __init__(self, order: MatchOrder) -> None:
+        self._is_better = int(str(order.challenger.sha256)[:8], 16) % 3 > 0
+        self._asked = 0
+
+    def result(self, wait_s: float = 0.0) -> MatchResult | None:
+        self._asked += 1
+        won, lost = np.ones(10, bool), np.zeros(10, bool)
+        both = (won, lost) if self._is_better else (lost, won)
+        return MatchResult({OWN: both}, "", 1.0, 1.0) if self._asked > 2 else None
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.mark.parametrize("cuts", [(9, 19, 28)])
-def test_stop_and_resume_is_as_if_never_stopped(tmp_path: Path, cuts: tuple[int, ...]) -> None:
-    """Also where a member has left the pool, and is still in an episode that is under way (cut 19)."""
-    config = load_run_config(None, LEAGUE)
+def test_stop_and_resume_is_as_if_never_stopped(
+    tmp_path: Path, cuts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a member has left the pool, and is still in an episode that is under way (cut 19), and where a match
+    for the place of the best is played.
+    """
+    monkeypatch.setattr("robonav_ray.runtime.self_play.run_league.MatchProcess", MadeUpMatch)
+    config = load_run_config(None, PROMOTED)
     straight, rest = wiring(tmp_path / "straight", config), wiring(tmp_path / "halting", config)
+    challenged = list[bool]()
     for i in range(ROUNDS):
         straight.round()
         if i in cuts:
+            assert rest.league is not None
+            challenged.append(rest.league.league.challenged is not None)
             rest = wiring(tmp_path / "halting", config, saved(rest, tmp_path / "halting", f"cut-{i}"))
         rest.round()
     assert straight.league is not None
@@ -52,6 +80,8 @@ def test_stop_and_resume_is_as_if_never_stopped(tmp_path: Path, cuts: tuple[int,
     met = {league.payoff.ids[i] for i in np.flatnonzero(league.payoff.played[0])}
     assert {"main", "orca", "social_force", "straight"} < met, "and snapshots"
     assert straight.learner_state.learner_step > 20
+    assert any(challenged), "a match was under way at a cut"
+    assert {"promoted", "kept"} < {event.event for event in league.events}
     assert_same_bits(everything(straight), everything(rest))
 
 
@@ -84,11 +114,11 @@ from pathlib import Path
 import numpy as np
 from robonav_ray.config.load import load_run_config
 from robonav_ray.runs.checkpoint import Counters, CheckpointWriter, newest_good_checkpoint
-from tests.e2e.test_league_resume import LEAGUE, ROUNDS, everything
+from tests.e2e.test_league_resume import PROMOTED, ROUNDS, everything
 from tests.e2e.test_local_wiring import wiring
 
 folder, kills = Path(sys.argv[1]), int(sys.argv[2])
-config, rng = load_run_config(None, LEAGUE), random.Random(4)
+config, rng = load_run_config(None, PROMOTED), random.Random(4)
 straight = wiring(folder / "straight", config)
 for _ in range(ROUNDS):
     straight.round()
@@ -120,7 +150,8 @@ for _ in range(kills):
 run = go_on(False)
 one, other = everything(straight), everything(run)
 different = [name for name in one if not np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f")]
-print(json.dumps({"died": died, "same_names": one.keys() == other.keys(), "different": different}))
+judged = straight.league.league.num_judged
+print(json.dumps({"judged": judged, "died": died, "same_names": one.keys() == other.keys(), "different": different}))
 """
 
 
@@ -132,6 +163,7 @@ def test_killed_at_ten_instants_and_resumed_the_league_is_the_same(tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
+    assert report["judged"] >= 2
     assert report["died"] >= 3, "the others were through before"
     assert report["same_names"]
     assert report["different"] == []

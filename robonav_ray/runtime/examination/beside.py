@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,12 +20,12 @@ from robonav_ray.evaluation.exam import ExamPlan
 from robonav_ray.evaluation.exam_table import Cell
 from robonav_ray.evaluation.find_entrants import LoadForeign
 from robonav_ray.evaluation.kept_cells import KeptCells
+from robonav_ray.runtime.examination.child import start_child
 from robonav_ray.runtime.examination.compiling import Compiling
 from robonav_ray.runtime.examination.order import ExamOrder
 from robonav_ray.runtime.examination.watch import ExamWatch
 from robonav_ray.runtime.examination.worker import serve
 
-_ROOT = Path(__file__).parents[3]
 _LOOK_S = 0.2
 
 
@@ -38,19 +35,8 @@ class _Worker:
     def __init__(
         self, number: int, foreign: LoadForeign, order: ExamOrder, folder: Path, told: queue.Queue[tuple[int, Any]]
     ) -> None:
-        # The current folder is no place to import from before an entrant names a module in it.
-        paths = f"sys.path[:] = [p for p in sys.path if p] + [{str(_ROOT)!r}]"
-        names = [f"from {function.__module__} import {function.__name__}" for function in (serve, foreign)]
-        code = "; ".join(["import sys", paths, *names, f"{serve.__name__}({foreign.__name__})"])
         self.cell: Cell | None = None
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C asks this process alone, which ends them
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        self.process = start_child(serve, foreign)
         self.say(order.to_json(), json.dumps(str(folder)))
         threading.Thread(target=self._listen, args=(number, told), daemon=True).start()
 

@@ -67,6 +67,8 @@ class CurriculumWithLeague(CurriculumHost):
         """Take a snapshot when one is due and ``newest`` is there, leave out what is missing, and tell the news."""
         self._league.lose(missing)
         self._league.maybe_snapshot(env_steps, newest)
+        self._league.start_match()
+        self._league.take_match()
         events, self._events[:] = tuple(self._events), []
         is_due = self._league.league.is_snapshot_due(env_steps)
         return LeagueNews(self._league.metrics(), events, is_due, self._league.lines())

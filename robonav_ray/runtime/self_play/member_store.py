@@ -30,6 +30,7 @@ class MemberStore:
             storage: Where the run lies besides; None for nowhere.
             elsewhere: Runs that it goes on from, and whose members it may have to bring here.
         """
+        self.run, self.storage = run, storage
         self._here = Snapshots(join(run, FOLDER))
         self._storage = None if storage is None else Snapshots(join(storage, FOLDER))
         self._elsewhere = [Snapshots(join(other, FOLDER)) for other in elsewhere]

@@ -4,6 +4,7 @@
 
     curriculum --Assignment--> [ + opponents ] --> workers --EpisodeResults--> curriculum, league
     weights ------(every league.snapshot_env_steps)------> member store, league
+    league -------(every league.promotion.interval_env_steps)------> match, in a process of its own ---> league
 """
 
 from __future__ import annotations
@@ -16,16 +17,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from robonav_ray.config import RunConfig
 from robonav_ray.config.league import LeagueConfig
+from robonav_ray.evaluation.comparing.rates import mcnemar_p, paired_rates
 from robonav_ray.interfaces import AssignmentSource
+from robonav_ray.league.challenges import Challenge
 from robonav_ray.league.league import League
-from robonav_ray.league.member import Member
+from robonav_ray.league.member import LeagueError, Member
 from robonav_ray.league.snapshots import MissingSnapshotError
 from robonav_ray.league.standing import headline
 from robonav_ray.records import Assignment, EpisodeResults, Metrics, Opponents, Outcome, PartEvent, PolicySnapshot
 from robonav_ray.rollout.member_policies import NO_SNAPSHOT
+from robonav_ray.runtime.self_play.exploit_log import read_exploits
+from robonav_ray.runtime.self_play.matches import Match, MatchOrder, MatchProcess, MatchResult, Side, StartMatch
 from robonav_ray.runtime.self_play.member_store import MemberStore
-from robonav_ray.worlds.kernels.layout import DRIVERS
+from robonav_ray.worlds.kernels.adversary import OBSTACLE
+from robonav_ray.worlds.kernels.layout import DRIVERS, GIVEN
 
 PART = "league"
 """Begins the name of a member in ``RUN/events.jsonl``."""
@@ -39,6 +46,10 @@ class LeagueParts(NamedTuple):
     store: MemberStore
     seeds: Sequence[Member]
     """Policies of other runs; their weights are in ``store``."""
+    run_config: RunConfig | None = None
+    """Of the run, in whose worlds the newest snapshot challenges the best; None: none does."""
+    match_share: float = 1.0
+    """See ``MatchOrder.share``."""
 
 
 class RunLeague:
@@ -48,10 +59,19 @@ class RunLeague:
     event; the run goes on.
     """
 
-    def __init__(self, parts: LeagueParts, note: Callable[[PartEvent], None]) -> None:
-        """Begin without snapshots; ``note`` is told what happens to members."""
+    def __init__(
+        self, parts: LeagueParts, note: Callable[[PartEvent], None], start_match: StartMatch | None = None
+    ) -> None:
+        """Begin without snapshots; ``note`` is told what happens to members. Matches are played in processes, unless
+        ``start_match`` says otherwise.
+        """
         self.league = League(parts.config, seeds=parts.seeds)
         self.store, self._note = parts.store, note
+        self._run_config, self._match_share = parts.run_config, parts.match_share
+        self._start_match = start_match or MatchProcess
+        self._match: Match | None = None
+        self._played: Challenge | None = None
+        self._last_match: MatchResult | None = None
         self._opponents: Opponents | None = None
         self._num_failed = 0
 
@@ -63,11 +83,17 @@ class RunLeague:
             self._opponents = Opponents(
                 serial=self.league.serial,
                 member=draw.member,
-                driver=tuple(DRIVERS.index(m) if pool[m].role == "scripted" else 0 for m in draw.member),
+                driver=tuple(self._driver(pool[m]) for m in draw.member),
                 share=tuple(draw.share.tolist()),
                 probability=tuple(tuple(row) for row in draw.probability.tolist()),
             )
         return self._opponents
+
+    def _driver(self, member: Member) -> int:
+        if member.role == "scripted":
+            return DRIVERS.index(member.id)
+        is_obstacle = any(one.id == member.id and one.role == "obstacle" for one in self.league.exploiters.found)
+        return OBSTACLE if is_obstacle else GIVEN
 
     def snapshot(self, member: str) -> PolicySnapshot | None:
         """See ``interfaces.PolicyPool``; a member whose weights are gone is lost with this call.
@@ -115,8 +141,69 @@ class RunLeague:
                 self._note(PartEvent("failed", PART, f"a snapshot could not be kept: {error}"))
             return
         self._num_failed = 0
+        self.adopt_exploiters()
         member = self.league.snapshot(env_steps, sha256)
         self._note(PartEvent("joined", f"{PART}/{member.id}", f"at {env_steps:,} env steps"))
+        if self._run_config is not None:
+            self.league.begin_challenge(env_steps)
+
+    def adopt_exploiters(self) -> None:
+        """Take in the best responses that ``robonav league exploit`` has trained in this run since the last look."""
+        for exploit, sha256 in read_exploits(self.store.run):
+            if self.league.adopt(exploit, sha256):
+                told = f"gained {exploit.gain:.1%} over {exploit.target}"
+                self._note(PartEvent("joined", f"{PART}/{exploit.id}", told))
+
+    def start_match(self) -> None:
+        """Have the match that is to be played be under way, also one that a session before has left."""
+        challenge = self.league.challenged
+        if challenge == self._played:
+            return
+        self.close()  # it is over, or another state was taken over
+        if challenge is not None and (order := self._order(challenge)) is not None:
+            self._match, self._played = self._start_match(order), challenge
+
+    def take_match(self, wait_s: float = 0.0) -> None:
+        """Take in what came of the match under way; waits for its end up to ``wait_s``."""
+        if self._match is not None and (found := self._match.result(wait_s)) is not None:
+            self._take_in(found)
+
+    def _order(self, challenge: Challenge) -> MatchOrder | None:
+        """Return the match of ``challenge``; None, and it is dropped, where one of the two has no weights any more."""
+        pool = self.league.pool
+        if self._run_config is None:
+            self.league.drop_challenge("this run plays no matches")
+            return None
+        for member in challenge[:2]:
+            if self.snapshot(member) is None:
+                self.league.drop_challenge(f"the weights of {member} cannot be read")
+                return None
+        sides = [Side(member, pool[member].sha256) for member in challenge[:2]]
+        anchors = tuple(Side(member.id, member.sha256) for member in pool.members if member.is_anchor)
+        return MatchOrder(
+            self._run_config, self.store.run, self.store.storage, sides[0], sides[1], anchors, self._match_share
+        )
+
+    def _take_in(self, found: MatchResult) -> None:
+        challenge, self._last_match = self.league.challenged, found
+        assert challenge is not None
+        part = f"{PART}/{challenge.challenger}"
+        try:
+            if found.failed:
+                raise LeagueError(found.failed)
+            verdict = self.league.end_challenge(found.outcomes, lambda one, two: mcnemar_p(paired_rates(one, two)))
+        except LeagueError as error:
+            self.league.drop_challenge(str(error))
+            self._note(PartEvent("failed", part, f"it could not challenge {challenge.best}: {error}"))
+        else:
+            self._note(PartEvent("promoted" if verdict.promoted else "kept", part, verdict.reason))
+        self.close()
+
+    def close(self) -> None:
+        """End a match that is under way; it is played anew when the run goes on."""
+        if self._match is not None:
+            self._match.close()
+        self._match = self._played = None
 
     def _lose(self, member: str, why: str) -> None:
         if member not in self.league.pool:
@@ -134,6 +221,13 @@ class RunLeague:
             "league/shared_frac": sum(s for s, p in zip(opponents.share, opponents.probability, strict=True) if any(p)),
             "league/alone_score": float(self.league.payoff.scores(self.league.learner, [self.league.learner])[0]),
         }
+        if pool.best is not None:
+            found |= {
+                "league/challenges": float(self.league.num_judged),
+                "league/best_env_steps": float(pool.best.step),
+            }
+        if self._last_match is not None:
+            found |= {"league/match_s": self._last_match.wall_s, "league/match_cpu_s": self._last_match.cpu_s}
         if opponents.member:
             score = self.league.payoff.scores(self.league.learner, opponents.member)
             found |= {"league/score_mean": float(score.mean()), "league/score_min": float(score.min())}
@@ -150,6 +244,7 @@ class RunLeague:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what ``state_dict`` gave; ValueError, and nothing changed, when it does not fit."""
         self.league.load_state_dict(state)
+        self.adopt_exploiters()
         self._opponents = None
 
 

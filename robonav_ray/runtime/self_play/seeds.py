@@ -5,6 +5,7 @@ when the run begins, and looked up there from then on.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from robonav_ray.config import RunConfig
@@ -86,8 +87,17 @@ def take_seeds(config: RunConfig, task: Task, run: RunDirectory, store: MemberSt
         if where not in known:
             seed = find_seed(where, config, task)
             known[where] = Member(where, "seed", step=seed.env_steps, sha256=store.put(seed.snapshot))
-            run.write_json(SEEDS_FILE, {"members": [member_dict(member) for member in known.values()]})
+            _note(run, known.values())
     return [known[where] for where in config.league.members]
+
+
+def keep_seed(seed: Seed, run: RunDirectory, store: MemberStore) -> None:
+    """Have a new run hold a policy that its ``league.members`` names by ``seed.where``; OSError when that cannot be."""
+    _note(run, [Member(seed.where, "seed", step=seed.env_steps, sha256=store.put(seed.snapshot))])
+
+
+def _note(run: RunDirectory, members: Iterable[Member]) -> None:
+    run.write_json(SEEDS_FILE, {"members": [member_dict(member) for member in members]})
 
 
 def _noted(run: RunDirectory) -> dict[str, Member]:

@@ -15,8 +15,9 @@ LEAGUE_FILE = "league.json"
 """In checkpoints."""
 
 
-def league_parts(session: RunSession) -> LeagueParts | None:
-    """Return what the league of a run is made from; None where its config has none.
+def league_parts(session: RunSession, match_share: float = 1.0) -> LeagueParts | None:
+    """Return what the league of a run is made from; None where its config has none. ``match_share``: see
+    ``MatchOrder.share``.
 
     Raises:
         UserError: When a member of another run cannot be found, or cannot act here.
@@ -29,7 +30,8 @@ def league_parts(session: RunSession) -> LeagueParts | None:
     if checkpoint is not None and not checkpoint.path.absolute().is_relative_to(home):
         elsewhere.append(str(checkpoint.path.parent.parent))  # a trial that goes on from another one
     store = MemberStore(str(home), None if session.notes is None else session.notes.location, elsewhere)
-    return LeagueParts(session.config.league, store, take_seeds(session.config, session.task, session.run, store))
+    seeds = take_seeds(session.config, session.task, session.run, store)
+    return LeagueParts(session.config.league, store, seeds, session.config, match_share)
 
 
 def start_league(session: RunSession) -> RunLeague | None:

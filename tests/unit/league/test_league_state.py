@@ -151,10 +151,10 @@ def test_the_best_is_promoted_by_a_paired_test_and_vetoed_by_an_anchor():
     better = base | (rng.random(1000) < 0.4)
     rule = PromotionConfig()
     verdict = judge({"own": (better, base), "orca": (base, base)}, rule, paired_p)
-    assert (verdict.promoted, verdict.reason) == (True, "better in the company of own")
+    assert (verdict.promoted, verdict.reason) == (True, "better in the company of own (88.7% against 78.8%)")
     assert not judge({"own": (base, base)}, rule, paired_p).promoted
     veto = judge({"own": (better, base), "orca": (base, better)}, rule, paired_p)
-    assert (veto.promoted, veto.reason) == (False, "worse in the company of orca")
+    assert (veto.promoted, veto.reason) == (False, "worse in the company of orca (78.8% against 88.7%)")
     slight = base.copy()
     slight[np.flatnonzero(~base)[:6]] = True  # p = .03 for one company, too much for two
     assert judge({"own": (slight, base)}, rule, paired_p).promoted
