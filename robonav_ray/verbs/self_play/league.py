@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
+from robonav_ray.verbs.self_play.exploit import app as exploit_app
 
 if TYPE_CHECKING:
     from robonav_ray.league.standing import Standing
@@ -18,6 +19,7 @@ league_app = typer.Typer(
     help="Look at the league that a run trains in.",
     epilog="Example: `robonav league show runs/league-20261130-181500`",
 )
+league_app.add_typer(exploit_app)
 MAX_EVENTS = 8
 
 
