@@ -12,6 +12,7 @@ What runs around what::
                                                +------- weights <-------+
                                                            |
                                                            +---> evaluation ---> report
+                                                           +---> deploy ---> a bundle, for ``robonav_policy`` on a robot
 
 A search (``tuning/``) runs many of these, each whole, and keeps the best.
 
@@ -36,6 +37,7 @@ _FRONTS = {
     "DeviceManager": "robonav_ray.fronts.device_manager",
     "DistributedTrainer": "robonav_ray.fronts.distributed_trainer",
     "EvaluationSuite": "robonav_ray.fronts.evaluation_suite",
+    "ExportResult": "robonav_ray.deploy.export",
     "ExperimentTracker": "robonav_ray.fronts.own_tracking.experiment_tracker",
     "ExposureLog": "robonav_ray.evaluation.fleet.exposures",
     "FleetSplit": "robonav_ray.evaluation.fleet.split",
@@ -51,6 +53,7 @@ _FRONTS = {
     "compare": "robonav_ray.fronts.compare_call",
     "evaluate": "robonav_ray.fronts.evaluate_call",
     "exam": "robonav_ray.fronts.compare_call",
+    "export": "robonav_ray.deploy.export",
     "load_policy": "robonav_ray.fronts.policy_call",
     "registry": "robonav_ray.fronts.models.registry_call",
     "runs": "robonav_ray.fronts.runs_call",

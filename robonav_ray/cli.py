@@ -19,6 +19,7 @@ from robonav_ray.verbs import (
     doctor,
     env,
     evaluate,
+    export,
     jobs,
     play,
     plot,
@@ -41,7 +42,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Distributed reinforcement learning for mobile-robot navigation, on Ray.",
 )
-for verb in (train, evaluate, compare, ab, ablate, report, play, plot, track, submit, doctor):
+for verb in (train, evaluate, compare, ab, ablate, report, export, play, plot, track, submit, doctor):
     app.add_typer(verb.app)
 for name, group in (
     ("config", config.config_app),

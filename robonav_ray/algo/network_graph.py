@@ -31,7 +31,7 @@ def network_graph(
     """
     network = make_q_network(obs_dim, num_actions, algo, 0, structure).eval()
     parameters = dict(network.named_parameters())
-    greedy = _Greedy(network)
+    greedy = Greedy(network)
 
     def q_values(values: dict[str, torch.Tensor], obs: torch.Tensor) -> torch.Tensor:
         return functional_call(greedy, {f"network.{name}": value for name, value in values.items()}, (obs,))
@@ -48,7 +48,7 @@ def network_graph(
     return {"nodes": [_described(node, names) for node in graph.nodes if node in _behind(graph.output_node())]}
 
 
-class _Greedy(torch.nn.Module):
+class Greedy(torch.nn.Module):
     """``q_values`` as what a module does when it is called."""
 
     def __init__(self, network: QNetwork) -> None:
@@ -56,6 +56,7 @@ class _Greedy(torch.nn.Module):
         self.network = network
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        """Return Q (B, A) of ``obs`` (B, D)."""
         return self.network.q_values(obs)
 
 

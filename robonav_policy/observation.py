@@ -1,0 +1,128 @@
+"""Observations from scans, poses and goals, exactly as the worlds of the training make them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from robonav_policy.alignment import Aligner
+from robonav_policy.errors import ScanError
+from robonav_policy.spec import Spec
+
+_TINY, _MOST, _FASTEST = np.float32(1e-6), np.float32(10.0), np.float32(2.0)
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+
+
+class Observer:
+    """Remembers the last scans and where they were taken, and writes observations: one for each call, ``spec.dt_s``
+    apart.
+    """
+
+    def __init__(self, spec: Spec, time_left: float | None = None) -> None:
+        """Begin an episode. ``time_left`` in [0, 1] is shown always; None counts from 1 to 0 within ``max_steps``, as
+        the training did.
+        """
+        if time_left is not None and not 0.0 <= time_left <= 1.0:
+            raise ScanError(f"time_left: is {time_left}, and must be a part from 0 to 1, or None")
+        scan = spec.scan
+        self._spec, self._time_left, self._max_steps = spec, time_left, spec.max_steps
+        self._ring = (scan.stack - 1) * scan.stack_interval + 1
+        self._scans = np.ones((self._ring, scan.num_beams), np.float32)
+        self._poses = np.zeros((self._ring, 4), np.float32)
+        self._contact = np.float32(spec.radius_m) / np.float32(scan.range_max)
+        self._aligner = Aligner(scan.num_beams, scan.angle_min, scan.angle_increment, scan.range_max, scan.join_m)
+        self._unit = np.array([spec.max_speed, spec.max_speed if spec.is_holonomic else spec.max_turn_rate], np.float32)
+        self.step, self._head = 0, 0
+
+    def reset(self, max_steps: int | None = None) -> None:
+        """Begin an episode: the next scan stands for all older ones. ``max_steps`` is when its time is up."""
+        self.step, self._max_steps = 0, self._spec.max_steps if max_steps is None else max_steps
+
+    def observe(
+        self,
+        ranges: np.ndarray,
+        pose: Sequence[float],
+        goals: np.ndarray,
+        twist: Sequence[float],
+        command: Sequence[float],
+    ) -> np.ndarray:
+        """Return the observation (D,) float32 of this moment.
+
+        Args:
+            ranges: (B,) m, one for each beam of the trained lidar.
+            pose: x, y (m) and yaw (rad) of the robot's centre, in the frame of the goals.
+            goals: (G, 2) m: those that are left, the current one first; at least one.
+            twist: How the robot moves: (v, omega), or (v_x, v_y) in its own frame.
+            command: What was asked for last, likewise.
+
+        Raises:
+            ScanError: For a pose or a twist that is not finite; nothing is remembered then.
+        """
+        where = _where(pose)
+        speeds = np.array([twist, command], dtype=np.float32)
+        if speeds.shape != (2, 2) or not np.isfinite(speeds).all():
+            raise ScanError(f"twist: is {twist!r}, and must be two finite numbers")
+        spec, out = self._spec, np.empty(self._spec.obs_dim, np.float32)
+        self._remember(ranges, where)
+        at = self._write_scans(where, out)
+        write_goal(where, goals[0], spec.goal_scale_m, out[at : at + 3])
+        if len(goals) > 1:
+            write_goal(where, goals[1], spec.goal_scale_m, out[at + 3 : at + 6])
+        else:
+            out[at + 3 : at + 6] = _ZERO
+        out[at + 6 : at + 8] = (speeds[0] / self._unit).clip(-_FASTEST, _FASTEST)
+        out[at + 8 : at + 10] = (speeds[1] / self._unit).clip(-_ONE, _ONE)
+        out[at + 10] = min(len(goals), spec.max_goals) / spec.goals_scale
+        counted = max(0.0, 1.0 - self.step / self._max_steps)
+        out[at + 11] = counted if self._time_left is None else self._time_left
+        self.step += 1
+        return out
+
+    def _remember(self, ranges: np.ndarray, where: np.ndarray) -> None:
+        scan = np.clip(ranges.astype(np.float32) * (_ONE / np.float32(self._spec.scan.range_max)), _ZERO, _ONE)
+        if self.step == 0:
+            self._head = 0
+            self._scans[:], self._poses[:] = scan, where
+            return
+        self._head = (self._head + 1) % self._ring
+        self._scans[self._head], self._poses[self._head] = scan, where
+
+    def _write_scans(self, where: np.ndarray, out: np.ndarray) -> int:
+        spec, at = self._spec.scan, 0
+        scale = _ONE / (_ONE - self._contact)
+        for i in range(spec.stack):
+            slot = (self._head - i * spec.stack_interval) % self._ring
+            shown = self._scans[slot]
+            if spec.align and i > 0:
+                shown = self._aligner(shown, self._poses[slot], where)
+            if spec.encoding == "proximity":
+                shown = self._contact / np.maximum(shown, self._contact) * scale - self._contact * scale
+            out[at : at + spec.num_beams] = shown
+            at += spec.num_beams
+        return at
+
+
+def write_goal(where: np.ndarray, goal: np.ndarray, unit_m: float, out: np.ndarray) -> None:
+    """Write distance, cos and sin of the bearing of ``goal`` (x, y), seen from ``where`` (x, y, cos, sin), into ``out``
+    (3,).
+    """
+    x, y, c, s = where
+    dx, dy = np.float32(goal[0]) - x, np.float32(goal[1]) - y
+    distance = np.sqrt(dx * dx + dy * dy)
+    inverse = _ONE / max(distance, _TINY)
+    out[0] = min(distance / np.float32(unit_m), _MOST)
+    out[1] = min(max((c * dx + s * dy) * inverse, -_ONE), _ONE)
+    out[2] = min(max((c * dy - s * dx) * inverse, -_ONE), _ONE)
+
+
+def _where(pose: Sequence[float]) -> np.ndarray:
+    """Return (x, y, cos, sin) float32 of a pose."""
+    try:
+        x, y, yaw = (float(value) for value in pose)
+    except (TypeError, ValueError):
+        raise ScanError("pose: give x and y in metres and yaw in rad") from None
+    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(yaw)):
+        raise ScanError(f"pose: is ({x}, {y}, {yaw}), and must be finite")
+    return np.array([x, y, math.cos(yaw), math.sin(yaw)], np.float32)

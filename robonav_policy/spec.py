@@ -1,0 +1,249 @@
+"""What ``spec.json`` of a bundle says, checked by value: what the policy was trained to see and to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robonav_policy.errors import BundleError
+
+KIND, FORMAT_VERSION = "robonav_policy", 1
+UNITS = {"length": "m", "angle": "rad", "time": "s", "speed": "m/s", "turn_rate": "rad/s"}
+PARTS = ("lidar", "goal", "next_goal", "twist", "previous_action", "goals_left", "time_left")
+_TAIL = {"goal": 3, "next_goal": 3, "twist": 2, "previous_action": 2, "goals_left": 1, "time_left": 1}
+MAX_BEAMS, MAX_STACK, MAX_ACTIONS = 2048, 16, 4096
+
+
+@dataclass(frozen=True)
+class ScanSpec:
+    """The scan that the policy sees: beam i looks to ``angle_min + i * angle_increment``, counter-clockwise, in the
+    robot's frame, from its centre.
+    """
+
+    num_beams: int
+    angle_min: float
+    angle_increment: float
+    field_of_view: float
+    """Angle (rad) that the beams stand for."""
+    range_max: float
+    """m; a beam that meets nothing nearer shows this."""
+    stack: int
+    """Scans in one observation, newest first."""
+    stack_interval: int
+    """Decisions between two of them."""
+    align: bool
+    """Whether older scans are shown as they lie seen from where the robot is now."""
+    encoding: str
+    """``range``: r / range_max; ``proximity``: (R / r - R / range_max) / (1 - R / range_max), R the body's radius."""
+    join_m: float
+    """Points of neighbouring beams nearer to each other than this belong to one thing."""
+
+    @property
+    def is_full_circle(self) -> bool:
+        """Whether the beams look all around."""
+        return self.field_of_view > 2.0 * math.pi - 1e-6
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that acting needs to know."""
+
+    name: str
+    """Of the run or the model."""
+    obs_dim: int
+    num_actions: int
+    scan: ScanSpec
+    drive: str
+    """``unicycle``: actions are (v, omega); ``holonomic``: (v_x, v_y) in the robot's frame."""
+    increments: bool
+    """Whether an action is a change of the last command."""
+    actions: np.ndarray
+    """(A, 2) float32: what each action asks for, in m/s and rad/s."""
+    dt_s: float
+    """Seconds between two decisions."""
+    radius_m: float
+    """The body is a disc of this radius."""
+    max_speed: float
+    max_turn_rate: float
+    max_acceleration: float | None
+    """m/s^2; None where the training had no limit."""
+    max_turn_acceleration: float | None
+    """rad/s^2."""
+    goal_tolerance_m: float
+    goal_scale_m: float
+    """Goal distances are shown in this unit."""
+    goals_scale: float
+    """The number of goals left is shown in this unit."""
+    max_goals: int
+    """Goals in sequence in the training, at most; the observation shows no more."""
+    max_steps: int
+    """Decisions after which an episode of the training was over."""
+    document: Mapping[str, Any]
+    """The whole of ``spec.json``: names and units of the observation, training, evaluation and provenance too."""
+
+    @property
+    def is_holonomic(self) -> bool:
+        """Whether the robot moves to the side."""
+        return self.drive == "holonomic"
+
+
+def parse_spec(document: Any) -> Spec:
+    """Return what ``document``, the JSON of ``spec.json``, says.
+
+    Raises:
+        BundleError: Naming the key that is missing, out of its range, of another version or in other units.
+    """
+    if not isinstance(document, dict) or document.get("kind") != KIND:
+        raise BundleError(f"spec.json: is no spec of a policy (its kind is not {KIND!r}); export the run again")
+    version = document.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise BundleError(
+            f"spec.json: format_version is {version!r}, and this robonav_policy reads {FORMAT_VERSION}; take the "
+            "robonav_policy that lies in the bundle, or export the run again"
+        )
+    if document.get("units") != UNITS:
+        raise BundleError(f"spec.json: units are {document.get('units')!r}, and must be {UNITS}; export the run again")
+    scan = _scan(_Section(document, "scan"))
+    observation, actions, limits = (_Section(document, key) for key in ("observation", "actions", "limits"))
+    goal, rate, body = (_Section(document, key) for key in ("goal", "rate", "body"))
+    obs_dim = scan.stack * scan.num_beams + sum(_TAIL.values())
+    observation.equal("size", obs_dim)
+    observation.equal("layout", layout_of(scan.stack * scan.num_beams))
+    table = _table(actions)
+    return Spec(
+        name=_Section(document, "").text("name"),
+        obs_dim=obs_dim,
+        num_actions=len(table),
+        scan=scan,
+        drive=actions.one_of("drive", ("unicycle", "holonomic")),
+        increments=actions.one_of("kind", ("commands", "increments")) == "increments",
+        actions=table,
+        dt_s=rate.real("dt_s", 1e-4, 10.0),
+        radius_m=body.real("radius_m", 1e-3, scan.range_max),
+        max_speed=limits.real("max_speed", 1e-3, 100.0),
+        max_turn_rate=limits.real("max_turn_rate", 1e-3, 100.0),
+        max_acceleration=limits.real_or_none("max_acceleration"),
+        max_turn_acceleration=limits.real_or_none("max_turn_acceleration"),
+        goal_tolerance_m=goal.real("tolerance_m", 1e-3, 100.0),
+        goal_scale_m=goal.real("distance_unit_m", 1e-3, 1e4),
+        goals_scale=goal.real("count_unit", 1e-3, 1e4),
+        max_goals=goal.count("max_goals", 1, 1000),
+        max_steps=limits.count("max_steps", 1, 10**9),
+        document=document,
+    )
+
+
+def layout_of(num_ranges: int) -> dict[str, list[int]]:
+    """Return name -> [first, number behind the last] of each part of an observation, in order."""
+    found, start = {}, 0
+    for name in PARTS:
+        size = num_ranges if name == "lidar" else _TAIL[name]
+        found[name] = [start, start + size]
+        start += size
+    return found
+
+
+def _scan(section: _Section) -> ScanSpec:
+    scan = ScanSpec(
+        num_beams=section.count("num_beams", 1, MAX_BEAMS),
+        angle_min=section.real("angle_min", -math.pi - 1e-6, math.pi),
+        angle_increment=section.real("angle_increment", 1e-6, 2.0 * math.pi + 1e-6),
+        field_of_view=section.real("field_of_view", 1e-6, 2.0 * math.pi + 1e-6),
+        range_max=section.real("range_max", 1e-3, 1000.0),
+        stack=section.count("stack", 1, MAX_STACK),
+        stack_interval=section.count("stack_interval", 1, 32),
+        align=section.flag("align"),
+        encoding=section.one_of("encoding", ("range", "proximity")),
+        join_m=section.real("join_m", 0.0, 100.0),
+    )
+    if scan.angle_increment * (scan.num_beams - 1) > 2.0 * math.pi + 1e-6:
+        raise BundleError("spec.json: scan: the beams go round more than once; export the run again")
+    return scan
+
+
+def _table(section: _Section) -> np.ndarray:
+    rows = section.get("table")
+    if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_ACTIONS:
+        raise BundleError(f"spec.json: actions.table: is no list of 1 to {MAX_ACTIONS} commands; export the run again")
+    for row in rows:
+        if not (
+            isinstance(row, list) and len(row) == 2 and all(_is_real(value) and abs(value) <= 1e3 for value in row)
+        ):
+            raise BundleError("spec.json: actions.table: holds what is no pair of numbers; export the run again")
+    return np.array(rows, np.float32)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+class _Section:
+    """A part of the document, whose values are asked for by name; "" is the document itself."""
+
+    def __init__(self, document: Mapping[str, Any], name: str) -> None:
+        found = document.get(name) if name else document
+        if not isinstance(found, dict):
+            raise BundleError(f"spec.json: {name}: is missing; export the run again")
+        self._found, self._name = found, name
+
+    def get(self, key: str) -> Any:
+        """Return the value; BundleError when there is none."""
+        if key not in self._found:
+            raise BundleError(f"spec.json: {self._key(key)}: is missing; export the run again")
+        return self._found[key]
+
+    def real(self, key: str, low: float, high: float) -> float:
+        """Return a number within [low, high]."""
+        value = self.get(key)
+        if not _is_real(value) or not low <= value <= high:
+            raise self._wrong(key, value, f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    def real_or_none(self, key: str) -> float | None:
+        """Return a number above 0, or None."""
+        return None if self.get(key) is None else self.real(key, 1e-6, 1e6)
+
+    def count(self, key: str, low: int, high: int) -> int:
+        """Return a whole number within [low, high]."""
+        value = self.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self._wrong(key, value, f"a whole number from {low} to {high}")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Return true or false."""
+        value = self.get(key)
+        if not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
+
+    def text(self, key: str) -> str:
+        """Return a text."""
+        value = self.get(key)
+        if not isinstance(value, str) or len(value) > 4096:
+            raise self._wrong(key, value, "a text")
+        return value
+
+    def one_of(self, key: str, known: tuple[str, ...]) -> str:
+        """Return one of ``known``."""
+        value = self.get(key)
+        if value not in known:
+            raise self._wrong(key, value, " or ".join(known))
+        return str(value)
+
+    def equal(self, key: str, wanted: Any) -> None:
+        """Refuse another value than ``wanted``."""
+        if (value := self.get(key)) != wanted:
+            raise self._wrong(key, value, str(wanted))
+
+    def _key(self, key: str) -> str:
+        return f"{self._name}.{key}" if self._name else key
+
+    def _wrong(self, key: str, value: Any, wanted: str) -> BundleError:
+        return BundleError(
+            f"spec.json: {self._key(key)}: is {str(value)[:80]!r}, and must be {wanted}; export the run again"
+        )

@@ -1,0 +1,184 @@
+"""``robonav_ray.export``: a run, or a version of a model, as a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import robonav_policy
+from robonav_policy.bundle import MANIFEST, NUMPY, ONNX, PT2, SPEC, read_bundle
+from robonav_policy.spec import FORMAT_VERSION, KIND, parse_spec
+from robonav_ray.deploy.checking import BundleRefusedError, check_model, refused
+from robonav_ray.deploy.readme import README, readme_of
+from robonav_ray.deploy.spec import refuse_undrivable, spec_of
+from robonav_ray.errors import UserError
+from robonav_ray.files.manifest import FileEntry, manifest_bytes
+from robonav_ray.files.plain_files import read_bytes, replace
+from robonav_ray.registry.by_name import located
+from robonav_ray.runs.checkpoint_index import Which, checked_which
+from robonav_ray.runs.located import LocatedRun, refuse_unwritable, refuse_uri
+from robonav_ray.runs.policies import make_ready, read_policy
+from robonav_ray.runs.task import describe_task
+
+if TYPE_CHECKING:
+    from robonav_ray.algo.policy import Policy
+    from robonav_ray.config import RunConfig
+    from robonav_ray.records import PolicySnapshot
+    from robonav_ray.runs.task import Task
+
+FORMATS = {"onnx": ONNX, "pt2": PT2, "numpy": NUMPY}
+BUNDLES = "bundles"
+"""Folder of a run that its bundles lie in unless ``out`` says otherwise."""
+PACKAGE = "robonav_policy"
+MAX_SOURCE_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A bundle that lies in ``folder``."""
+
+    folder: Path
+    sha256: str
+    """Of its manifest: the same for the same bundle."""
+    num_bytes: int
+    """Of all its files."""
+    files: Mapping[str, int]
+    """Name -> bytes."""
+    is_new: bool
+    """False where the very bundle lay there already."""
+
+
+def export(
+    run: str | Path,
+    *,
+    out: str | Path | None = None,
+    format: str | Sequence[str] = "onnx",
+    checkpoint: Which | None = None,
+) -> ExportResult:
+    """Write the policy of a run as a bundle that a robot drives with, as ``robonav export`` does.
+
+    ::
+
+        bundle = robonav_ray.export("runs/curriculum-20261122-181500", out="bundle")
+        bundle.sha256                                 # the same policy gives the same bundle
+        policy = robonav_policy.Policy.load(bundle.folder)
+        twist = policy.act(ranges, pose, goal)        # (linear m/s, angular rad/s)
+
+    Args:
+        run: Directory of a run or of one of its checkpoints, the URI of either, or a model of the registry
+            (``robot_nav@champion``).
+        out: Folder of the bundle, which is made; None takes ``bundles/CHECKPOINT`` in the run.
+        format: ``onnx``, ``pt2``, ``numpy``, or several with commas: how the network is written.
+        checkpoint: ``best`` or ``last``, of a run; None takes the best of a run that was judged while it trained, else
+            the last.
+
+    Raises:
+        UserError: When it is no run, or a damaged one; when no robot can have its observations; for another format;
+            when ``out`` holds anything else; when a package is missing.
+        OSError: When the bundle cannot be written; nothing is left then.
+    """
+    formats = checked_formats(format)
+    if out is not None:
+        refuse_uri(Path(out), "--out", "a bundle is written into a folder of this machine")
+        refuse_unwritable(Path(out).absolute().parent, "--out")
+    with located(str(run), which=checked_which(checkpoint)) as found:
+        folder = _folder(found, None if out is None else Path(out))
+        files = bundle_files(found, formats)
+    return _write(folder, files)
+
+
+def checked_formats(format: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the formats, each once; UserError for one that there is not."""
+    words = format.split(",") if isinstance(format, str) else list(format)
+    for word in words:
+        if word not in FORMATS:
+            raise UserError(f"--format {word!r}: is none of {', '.join(FORMATS)} (several with commas: onnx,numpy)")
+    return tuple(name for name in FORMATS if name in words)
+
+
+def bundle_files(found: LocatedRun, formats: Sequence[str]) -> dict[str, bytes]:
+    """Return name -> content of all files of a bundle but its manifest; the network is held against the policy."""
+    config = found.run.config
+    task = describe_task(config)
+    refuse_undrivable(config, task, found.shown)
+    snapshot = read_policy(found.checkpoint, config.evaluation.weights)
+    policy = make_ready(snapshot, config, task, found.shown)
+    spec = spec_of(found, config, task)
+    files = {SPEC: (json.dumps(spec, indent=1, allow_nan=False) + "\n").encode()}
+    files |= _networks(snapshot, policy, config, task, formats)
+    files[README] = readme_of(parse_spec(spec), sorted(files)).encode()
+    source = Path(robonav_policy.__file__).parent
+    for path in sorted(source.glob("*.py")):
+        files[f"{PACKAGE}/{path.name}"] = read_bytes(path, MAX_SOURCE_BYTES, follow=True)
+    return files
+
+
+def _networks(
+    snapshot: PolicySnapshot, policy: Policy, config: RunConfig, task: Task, formats: Sequence[str]
+) -> dict[str, bytes]:
+    from robonav_ray.deploy import graph
+
+    module = graph.greedy_module(snapshot, task.obs_dim, task.num_actions, config.algo, task.structure)
+    found = dict[str, bytes]()
+    for name in formats:
+        if name == "onnx":
+            found[ONNX] = graph.onnx_bytes(module, task.obs_dim)
+        elif name == "pt2":
+            found[PT2] = graph.pt2_bytes(module, task.obs_dim)
+        else:
+            found[NUMPY] = graph.numpy_bytes(snapshot, config.algo, task.structure)
+        check_model(FORMATS[name], found[FORMATS[name]], policy)
+    return found
+
+
+def _folder(found: LocatedRun, out: Path | None) -> Path:
+    """Return where the bundle goes; UserError where it has no place, or something else lies there."""
+    if out is None and found.uri is not None:
+        raise UserError(f"{found.shown}: lies in a storage; --out DIR says where on this machine the bundle goes")
+    if out is None:
+        name = f"{found.run.path.name}" if found.run.is_model else found.checkpoint.path.name
+        out = found.run.notes / BUNDLES / name
+    if os.path.lexists(out) and not out.is_dir():
+        raise UserError(f"--out {out}: is no folder; name one that is to be made")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise UserError(f"--out {out}: holds other files already; name a folder that is to be made")
+    return out
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> ExportResult:
+    """Write a bundle aside and rename it; the same one stays as it is.
+
+    Raises:
+        BundleRefusedError: When another bundle lies there.
+    """
+    entries = [FileEntry(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()]
+    manifest = manifest_bytes({"kind": KIND, "format_version": FORMAT_VERSION}, entries, {})
+    sizes = {name: len(data) for name, data in sorted({**files, MANIFEST: manifest}.items())}
+    result = ExportResult(folder, hashlib.sha256(manifest).hexdigest(), sum(sizes.values()), sizes, True)
+    if (folder / MANIFEST).is_file():
+        with refused():
+            there = read_bundle(folder)
+        if there.sha256 != result.sha256:
+            raise BundleRefusedError(
+                f"{folder}: holds another bundle already ({there.spec.name}), which is never replaced; name another "
+                "folder with --out"
+            )
+        return ExportResult(folder, result.sha256, result.num_bytes, sizes, False)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        for name, data in {**files, MANIFEST: manifest}.items():
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            replace(aside / name, data)
+        aside.rename(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return result

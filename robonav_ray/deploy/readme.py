@@ -1,0 +1,49 @@
+"""``README.md`` of a bundle: what it is and how a robot drives with it, on one page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from robonav_policy.spec import Spec
+from robonav_ray.text import markdown_code, markdown_text
+
+README = "README.md"
+
+
+def readme_of(spec: Spec, files: Sequence[str]) -> str:
+    """Return the page for a bundle with these files, besides the manifest and the package."""
+    scan = spec.scan
+    first, step = math.degrees(scan.angle_min), math.degrees(scan.angle_increment)
+    answer = "(v_x, v_y) in m/s" if spec.is_holonomic else "(linear m/s, angular rad/s)"
+    beams = (
+        f"{scan.num_beams} beams from {first:.4g} degrees on, {step:.4g} degrees apart, counter-clockwise, up to "
+        f"{scan.range_max:g} m"
+    )
+    fast = f"{spec.max_speed:g} m/s and {spec.max_turn_rate:g} rad/s"
+    names = ", ".join(markdown_code(name) for name in (*files, "robonav_policy/"))
+    return f"""# {markdown_text(spec.name)}: a policy that drives a robot
+
+It needs Python 3.10 or later, NumPy and onnxruntime (`pip install numpy onnxruntime`). In this folder:
+
+```python
+from robonav_policy import Lidar, Policy, SafetyLayer
+
+policy = Policy.load(".", safety=SafetyLayer(mode="act"))
+policy.reset()                                   # whenever goals are given
+twist = policy.act(scan, pose, goal)             # every {spec.dt_s:g} s: {answer}
+if policy.last.problem:                          # it stands then, and says why
+    print(policy.last.problem)
+```
+
+* `scan`: a message of the type sensor_msgs/LaserScan, or ranges in metres. Any lidar will do that sees as much as the
+  one of the training: {beams}.
+  `Policy.load(".", lidar=Lidar(..., mount=(x, y, yaw)))` says where it stands on the robot.
+* `pose`: x, y (m) and yaw (rad) of the robot's centre in a frame that stands still; `goal`: x and y in that frame, or
+  several pairs in sequence.
+* The robot of the training: a disc of {spec.radius_m:g} m, at most {fast}. A larger or faster robot
+  is not what the policy has learned to drive.
+
+Files: {names}. `spec.json` says what each number of an observation is and where the policy is from.
+`manifest.json` has the hash of every file: hashes say that the bundle is whole, not who made it.
+"""

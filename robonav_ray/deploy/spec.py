@@ -1,0 +1,125 @@
+"""``spec.json``: what a policy sees and does, in words and numbers that a robot is held against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import robonav_policy.spec as form
+from robonav_ray.config import RunConfig
+from robonav_ray.config.worlds import WorldConfig
+from robonav_ray.errors import UserError
+from robonav_ray.registry.contents import content_of
+from robonav_ray.runs.located import LocatedRun
+from robonav_ray.runs.task import Task
+from robonav_ray.worlds.constants import constants
+from robonav_ray.worlds.kernels.actions import action_table
+from robonav_ray.worlds.kernels.layout import ANGLE_INCREMENT, ANGLE_MIN, GOAL_SCALE_M, GOALS_SCALE
+from robonav_ray.worlds.kernels.observation import _JOIN_M
+
+FRAMES = {
+    "axes": "x ahead, y left, yaw counter-clockwise (REP 103)",
+    "scan": "seen from the robot's centre; beam 0 at angle_min from straight ahead, counter-clockwise",
+    "pose": "of the robot's centre, in a frame that stands still (odom or map)",
+    "goal": "in the frame of the pose",
+    "twist": "in the robot's frame",
+}
+_OF_THIS_EXPORT = ("created", "created_s", "created_by", "reason", "name", "number", "content_id")
+"""Parts of a provenance that tell of a version, or of a moment, and not of the policy."""
+
+
+class NoRobotError(UserError):
+    """A run whose policy no robot can drive with; the message says why."""
+
+
+def refuse_undrivable(config: RunConfig, task: Task, shown: str) -> None:
+    """Raise NoRobotError when what the policy of ``config`` sees cannot be had on a robot, or what it does is no
+    twist.
+    """
+    world = config.env.world
+    if not task.is_native:
+        raise NoRobotError(
+            f"{shown}: was trained on env.id={task.env_id}, which has no robot with a lidar; a bundle is of a policy "
+            "of our worlds (robonav_ray/Nav-v0)"
+        )
+    if world.observation != "lidar":
+        raise NoRobotError(
+            f"{shown}: was trained with env.world.observation={world.observation}, the true state of what is around "
+            "the robot, which no robot has; train with env.world.observation=lidar"
+        )
+
+
+def spec_of(found: LocatedRun, config: RunConfig, task: Task) -> dict[str, Any]:
+    """Return the document of ``spec.json`` for the policy of a run: the same for the same policy and evaluation."""
+    content = content_of(found, "")
+    provenance = {key: value for key, value in content.provenance.items() if key not in _OF_THIS_EXPORT}
+    world, table = config.env.world, task.table.to_dict()
+    robot = world.robot
+    commands = action_table(robot)
+    assert commands is not None  # the learner's actions are discrete
+    levels = task.levels
+    scan = scan_spec(world)
+    return {
+        "kind": form.KIND,
+        "format_version": form.FORMAT_VERSION,
+        "name": found.run.name,
+        "units": form.UNITS,
+        "frames": FRAMES,
+        "observation": {
+            "size": task.obs_dim,
+            "dtype": "float32",
+            "layout": form.layout_of(scan["stack"] * scan["num_beams"]),
+            "numbers": table["observation"],
+        },
+        "scan": scan,
+        "goal": {
+            "tolerance_m": world.goal_tolerance_m,
+            "distance_unit_m": GOAL_SCALE_M,
+            "count_unit": GOALS_SCALE,
+            "max_goals": max(level.num_goals for level in levels),
+        },
+        "actions": {
+            "drive": robot.drive,
+            "kind": "increments" if robot.actions == "increments9" else "commands",
+            "set": robot.actions,
+            "columns": table["command"],
+            "table": commands.astype(float).tolist(),
+        },
+        "rate": {"dt_s": world.dt_s, "hz": 1.0 / world.dt_s},
+        "limits": {
+            "max_speed": robot.max_speed,
+            "max_turn_rate": robot.max_turn_rate,
+            "max_acceleration": robot.max_acceleration,
+            "max_turn_acceleration": robot.max_turn_acceleration,
+            "max_steps": max(level.max_steps for level in levels),
+        },
+        "body": {"shape": "disc", "radius_m": robot.radius_m},
+        "algorithm": config.algo.model_dump(mode="json"),
+        "training": {"config": config.model_dump(mode="json"), "faults": _faults(task)},
+        "evaluation": json.loads(content.evaluation),
+        "provenance": provenance,
+    }
+
+
+def scan_spec(world: WorldConfig) -> dict[str, Any]:
+    """Return the contract of the scan, as ``robonav_policy.spec.ScanSpec`` has it."""
+    lidar, const = world.lidar, constants(world, 0.99)
+    return {
+        "num_beams": lidar.num_beams,
+        "angle_min": float(const[ANGLE_MIN]),
+        "angle_increment": float(const[ANGLE_INCREMENT]),
+        "field_of_view": lidar.field_of_view_rad,
+        "range_max": lidar.range_max_m,
+        "stack": lidar.stack,
+        "stack_interval": lidar.stack_interval,
+        "align": lidar.stack > 1 and lidar.align,
+        "encoding": lidar.encoding,
+        "join_m": round(float(_JOIN_M), 6),
+    }
+
+
+def _faults(task: Task) -> Mapping[str, int]:
+    """Return what the training was randomised by, each at its strongest level over the stages."""
+    levels = [level.randomization.model_dump() for level in task.levels]
+    return {name: strongest for name in levels[0] if (strongest := max(level[name] for level in levels))}
