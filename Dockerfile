@@ -20,6 +20,7 @@ WORKDIR /src
 COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
 COPY configs configs
 COPY cluster cluster
+COPY robonav_policy robonav_policy
 COPY robonav_ray robonav_ray
 
 FROM build AS build-cpu

@@ -32,6 +32,7 @@ PROGRAMS = {
     "bench_object_store": Program("proofs.bench.object_store", "how full the smallest object store gets in a run"),
     "bench_peers": Program("proofs.peers.program", "seconds to one success rate: ours, SB3 and RLlib"),
     "bench_replay": Program("proofs.bench.replay", "transitions/s of the replay, against cpprb"),
+    "bench_robot": Program("proofs.bench.robot", "what a decision and a bundle cost a robot"),
     "bench_rollout": Program("proofs.bench.rollout", "env steps/s of one rollout worker, policy included"),
     "bench_scale": Program("proofs.scale.program", "how a run scales, and what to take for N cores"),
     "bench_trackers": Program("proofs.bench.trackers", "how much a slow or broken tracker slows a training"),

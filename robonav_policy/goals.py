@@ -32,6 +32,11 @@ class GoalSequence:
             x, y = self._goals[self.reached]
             if math.hypot(x - float(pose[0]), y - float(pose[1])) < self._tolerance_m:
                 self.reached += 1
+        return self.left
+
+    @property
+    def left(self) -> np.ndarray:
+        """(G, 2): the goals that are left, as of the last pose."""
         return self._goals[self.reached :]
 
     @property

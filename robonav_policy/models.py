@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from robonav_policy.bundle import NUMPY, ONNX, Bundle
+from robonav_policy.bundle import MAX_FILE_BYTES, NUMPY, ONNX, Bundle
 from robonav_policy.errors import BundleError
 
 Model = Callable[[np.ndarray], np.ndarray]
@@ -74,10 +75,13 @@ def numpy_model(data: bytes) -> Model:
     left in it.
     """
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as entries:
+            if sum(entry.file_size for entry in entries.infolist()) > MAX_FILE_BYTES:
+                raise ValueError("it is larger than any network")
         with np.load(io.BytesIO(data)) as archive:
             arrays = {name: np.asarray(archive[name]) for name in archive.files}
         return _Network(arrays)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{NUMPY}: is no network of a bundle ({error}); export the run again") from None
 
 

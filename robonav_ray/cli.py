@@ -19,7 +19,6 @@ from robonav_ray.verbs import (
     doctor,
     env,
     evaluate,
-    export,
     jobs,
     play,
     plot,
@@ -32,6 +31,7 @@ from robonav_ray.verbs import (
     tune,
 )
 from robonav_ray.verbs.ab_testing import ab, fleet
+from robonav_ray.verbs.deployment import export
 from robonav_ray.verbs.exit_codes import end_with_code
 from robonav_ray.verbs.self_play import league
 

@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,12 @@ from robonav_ray.deploy.checking import BundleRefusedError, check_model, refused
 from robonav_ray.deploy.readme import README, readme_of
 from robonav_ray.deploy.spec import refuse_undrivable, spec_of
 from robonav_ray.errors import UserError
+from robonav_ray.files.locations import above, name_of
 from robonav_ray.files.manifest import FileEntry, manifest_bytes
 from robonav_ray.files.plain_files import read_bytes, replace
+from robonav_ray.registry.bundles import carried_bundle
 from robonav_ray.registry.by_name import located
+from robonav_ray.registry.registry import Registry
 from robonav_ray.runs.checkpoint_index import Which, checked_which
 from robonav_ray.runs.located import LocatedRun, refuse_unwritable, refuse_uri
 from robonav_ray.runs.policies import make_ready, read_policy
@@ -42,9 +46,10 @@ MAX_SOURCE_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A bundle that lies in ``folder``."""
+    """A bundle that was written, or was there."""
 
-    folder: Path
+    location: str
+    """Its folder, or the URI of it where a version in a bucket carries it."""
     sha256: str
     """Of its manifest: the same for the same bundle."""
     num_bytes: int
@@ -53,6 +58,11 @@ class ExportResult:
     """Name -> bytes."""
     is_new: bool
     """False where the very bundle lay there already."""
+
+    @property
+    def folder(self) -> Path:
+        """Its folder; of one in a bucket there is none on this machine."""
+        return Path(self.location)
 
 
 def export(
@@ -74,7 +84,8 @@ def export(
     Args:
         run: Directory of a run or of one of its checkpoints, the URI of either, or a model of the registry
             (``robot_nav@champion``).
-        out: Folder of the bundle, which is made; None takes ``bundles/CHECKPOINT`` in the run.
+        out: Folder of the bundle, which is made. None takes ``bundles/CHECKPOINT`` in the run; a version of a model
+            carries it from then on.
         format: ``onnx``, ``pt2``, ``numpy``, or several with commas: how the network is written.
         checkpoint: ``best`` or ``last``, of a run; None takes the best of a run that was judged while it trained, else
             the last.
@@ -89,9 +100,11 @@ def export(
         refuse_uri(Path(out), "--out", "a bundle is written into a folder of this machine")
         refuse_unwritable(Path(out).absolute().parent, "--out")
     with located(str(run), which=checked_which(checkpoint)) as found:
-        folder = _folder(found, None if out is None else Path(out))
+        carries = out is None and found.run.is_model
+        folder = None if carries else _folder(found, None if out is None else Path(out))
         files = bundle_files(found, formats)
-    return _write(folder, files)
+        location = found.uri or str(found.run.path)
+    return _carry(location, files) if folder is None else _write(folder, files)
 
 
 def checked_formats(format: str | Sequence[str]) -> tuple[str, ...]:
@@ -143,13 +156,33 @@ def _folder(found: LocatedRun, out: Path | None) -> Path:
     if out is None and found.uri is not None:
         raise UserError(f"{found.shown}: lies in a storage; --out DIR says where on this machine the bundle goes")
     if out is None:
-        name = f"{found.run.path.name}" if found.run.is_model else found.checkpoint.path.name
-        out = found.run.notes / BUNDLES / name
+        out = found.run.path / BUNDLES / found.checkpoint.path.name
     if os.path.lexists(out) and not out.is_dir():
         raise UserError(f"--out {out}: is no folder; name one that is to be made")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
         raise UserError(f"--out {out}: holds other files already; name a folder that is to be made")
     return out
+
+
+def _carry(location: str, files: Mapping[str, bytes]) -> ExportResult:
+    """Have the version of a model at ``location`` carry a bundle."""
+    model = above(above(location))
+    registry = Registry(above(model))
+    version = registry.version(name_of(model), name_of(location))
+    entry = registry.carry(version, _with_manifest(files))
+    carried = carried_bundle(version)
+    assert carried is not None  # it has just been written, or found
+    return _result(carried.location, _with_manifest(files), entry is not None)
+
+
+def _with_manifest(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    entries = [FileEntry(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()]
+    return {**files, MANIFEST: manifest_bytes({"kind": KIND, "format_version": FORMAT_VERSION}, entries, {})}
+
+
+def _result(location: str, files: Mapping[str, bytes], is_new: bool) -> ExportResult:
+    sizes = {name: len(data) for name, data in sorted(files.items())}
+    return ExportResult(location, hashlib.sha256(files[MANIFEST]).hexdigest(), sum(sizes.values()), sizes, is_new)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> ExportResult:
@@ -158,10 +191,8 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> ExportResult:
     Raises:
         BundleRefusedError: When another bundle lies there.
     """
-    entries = [FileEntry(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()]
-    manifest = manifest_bytes({"kind": KIND, "format_version": FORMAT_VERSION}, entries, {})
-    sizes = {name: len(data) for name, data in sorted({**files, MANIFEST: manifest}.items())}
-    result = ExportResult(folder, hashlib.sha256(manifest).hexdigest(), sum(sizes.values()), sizes, True)
+    files = _with_manifest(files)
+    result = _result(str(folder), files, is_new=True)
     if (folder / MANIFEST).is_file():
         with refused():
             there = read_bundle(folder)
@@ -170,11 +201,11 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> ExportResult:
                 f"{folder}: holds another bundle already ({there.spec.name}), which is never replaced; name another "
                 "folder with --out"
             )
-        return ExportResult(folder, result.sha256, result.num_bytes, sizes, False)
+        return replace_fields(result, is_new=False)
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        for name, data in {**files, MANIFEST: manifest}.items():
+        for name, data in files.items():
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             replace(aside / name, data)
         aside.rename(folder)

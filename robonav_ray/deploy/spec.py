@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import robonav_policy.spec as form
 from robonav_ray.config import RunConfig
-from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.errors import UserError
 from robonav_ray.registry.contents import content_of
 from robonav_ray.runs.located import LocatedRun
 from robonav_ray.runs.task import Task
-from robonav_ray.worlds.constants import constants
 from robonav_ray.worlds.kernels.actions import action_table
-from robonav_ray.worlds.kernels.layout import ANGLE_INCREMENT, ANGLE_MIN, GOAL_SCALE_M, GOALS_SCALE
-from robonav_ray.worlds.kernels.observation import _JOIN_M
+from robonav_ray.worlds.kernels.layout import GOAL_SCALE_M, GOALS_SCALE
+from robonav_ray.worlds.scan_contract import scan_contract
 
 FRAMES = {
     "axes": "x ahead, y left, yaw counter-clockwise (REP 103)",
@@ -59,7 +58,7 @@ def spec_of(found: LocatedRun, config: RunConfig, task: Task) -> dict[str, Any]:
     commands = action_table(robot)
     assert commands is not None  # the learner's actions are discrete
     levels = task.levels
-    scan = scan_spec(world)
+    scan = asdict(scan_contract(world))
     return {
         "kind": form.KIND,
         "format_version": form.FORMAT_VERSION,
@@ -99,23 +98,6 @@ def spec_of(found: LocatedRun, config: RunConfig, task: Task) -> dict[str, Any]:
         "training": {"config": config.model_dump(mode="json"), "faults": _faults(task)},
         "evaluation": json.loads(content.evaluation),
         "provenance": provenance,
-    }
-
-
-def scan_spec(world: WorldConfig) -> dict[str, Any]:
-    """Return the contract of the scan, as ``robonav_policy.spec.ScanSpec`` has it."""
-    lidar, const = world.lidar, constants(world, 0.99)
-    return {
-        "num_beams": lidar.num_beams,
-        "angle_min": float(const[ANGLE_MIN]),
-        "angle_increment": float(const[ANGLE_INCREMENT]),
-        "field_of_view": lidar.field_of_view_rad,
-        "range_max": lidar.range_max_m,
-        "stack": lidar.stack,
-        "stack_interval": lidar.stack_interval,
-        "align": lidar.stack > 1 and lidar.align,
-        "encoding": lidar.encoding,
-        "join_m": round(float(_JOIN_M), 6),
     }
 
 

@@ -3,10 +3,11 @@
 ::
 
     runs/NAME, a checkpoint ---> PolicyEntrant  --+
+    a bundle ------------------> BundleEntrant   --+
     dwa, orca:default ---------> PlannerEntrant  --+--> act_for(worlds) --> obs (L, D) -> actions
     module:function, SB3 ... --> FunctionEntrant --+
 
-``find_entrants.py`` makes them of what a user names.
+``find_entrants.py`` makes them of what a user names; ``bundle_entrant.py`` has the one of bundles.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Outfit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Acting:
+class Acting:
     """What every entrant says of itself; what it does is in ``refusal`` and ``act_for``."""
 
     facts: EntrantFacts
@@ -105,7 +106,7 @@ class _Acting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicyEntrant(_Acting):
+class PolicyEntrant(Acting):
     """The greedy policy of a run or of one of its checkpoints."""
 
     policy: Policy
@@ -132,7 +133,7 @@ class PolicyEntrant(_Acting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannerEntrant(_Acting):
+class PlannerEntrant(Acting):
     """A planner by name: tuned (``dwa``), or as it comes (``dwa:default``). What it cannot drive it says itself."""
 
     name: str
@@ -143,7 +144,7 @@ class PlannerEntrant(_Acting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FunctionEntrant(_Acting):
+class FunctionEntrant(Acting):
     """A function obs (N, D) float32 -> actions (N,): the user's own, or another library's policy."""
 
     function: Callable[[np.ndarray], Any]
@@ -192,7 +193,7 @@ class FunctionEntrant(_Acting):
         return action
 
 
-Entrant = PolicyEntrant | PlannerEntrant | FunctionEntrant
+Entrant = Acting
 """One who acts in our worlds."""
 
 

@@ -37,7 +37,7 @@ EXAM_JSON, EPISODES_PARQUET = "exam.json", "episodes.parquet"
 MAX_TABLE_BYTES = 4_000_000_000
 DRAW = "draw"
 """Key of ``ScenarioFacts.changes`` under which the draw stands, unless it is 0."""
-KINDS = ("run", "checkpoint", "planner", "callable", "sb3", "rllib")
+KINDS = ("run", "checkpoint", "planner", "callable", "sb3", "rllib", "bundle")
 _KEYS: dict[str, type[np.generic]] = {"entrant": np.int32, "scenario": np.int32, "world": np.int64}
 _TYPES: dict[str, type[np.generic]] = {**_KEYS, **{name: dtype for name, (dtype, _) in BASE_COLUMNS.items()}}
 

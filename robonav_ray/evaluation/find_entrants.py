@@ -1,4 +1,4 @@
-"""From what a user names to entrants: a run, a checkpoint, a planner, a function ``module:function``, another
+"""From what a user names to entrants: a run, a checkpoint, a bundle, a planner, a function ``module:function``, another
 library's policy.
 
 Each word may have a name before it: ``ours=runs/curriculum-20261122-181500``. A glob (``runs/seed*``) stands for all
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from robonav_ray.config import RunConfig
+from robonav_ray.evaluation.bundle_entrant import bundle_entrant, is_bundle
 from robonav_ray.evaluation.entrants import (
     LIDAR_ONLY,
     TRUE_STATE,
@@ -112,6 +113,8 @@ def _entrant(word: str, name: str | None, foreign: LoadForeign, trust: bool) -> 
         with located(word) as run:
             return _policy(run, word, name)
     path = Path(word)
+    if word and is_bundle(path):
+        return bundle_entrant(path, name)
     if path.exists() and (other := foreign(word, name or path.name, trust)) is not None:
         return other
     if colon and rest and not path.exists() and "/" not in word and not is_uri(whole_uri(word)):

@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.files.manifest import MANIFEST
 from robonav_ray.files.place_lock import Hold, held, owner, write_whole
 from robonav_ray.files.storage import exists, inside, join
+from robonav_ray.registry.bundles import carried_bundle, check_carried, write_carried
 from robonav_ray.registry.contents import Content, content_of
 from robonav_ray.registry.journal import (
     ADDED,
@@ -37,6 +39,9 @@ from robonav_ray.registry.versions import Version, open_version, version_numbers
 from robonav_ray.runs.checkpoint_index import Which
 from robonav_ray.runs.located import located
 from robonav_ray.runs.run_directory import REGISTRY_FILE
+
+BUNDLED = "bundle"
+"""Kind of the journal's entry about a bundle that a version carries from then on."""
 
 
 class MovedMeanwhileError(RegistryError):
@@ -195,11 +200,35 @@ class Registry(Models):
             RegistryError: When there is no such model, or the entry would be none.
             OSError: When it cannot be written.
         """
-        if kind in (ADDED, MOVED, ROLLED_BACK):
+        if kind in (ADDED, MOVED, ROLLED_BACK, BUNDLED):
             raise RegistryError(f"{kind}: is written by the registry itself; give what is noted another word")
         self._known(name)
         with self._held(name) as (hold, newest):
             return self._write(name, newest, hold, kind, reason, facts=dict(facts or {}), evidence=evidence)
+
+    def carry(self, version: Version, files: Mapping[str, bytes], reason: str = "") -> JournalEntry | None:
+        """Have a version carry a bundle, in place of the one that it carried; None when it carries this very one.
+
+        Args:
+            version: Which.
+            files: Name -> content of all files of the bundle, ``manifest.json`` among them.
+            reason: For the journal, which keeps the bundle's hash.
+
+        Raises:
+            RegistryError: When there is no such model.
+            OSError: When it cannot be written.
+        """
+        self._known(version.name)
+        sha256 = hashlib.sha256(files[MANIFEST]).hexdigest()
+        with self._held(version.name) as (hold, newest):
+            with contextlib.suppress(RegistryError):  # a damaged one is replaced
+                carried = carried_bundle(version)
+                check_carried(version)
+                if carried is not None and carried.sha256 == sha256:
+                    return None
+            write_carried(version, files, hold)
+            facts = {"version": version.number, "bundle_sha256": sha256}
+            return self._write(version.name, newest, hold, BUNDLED, reason, facts=facts)
 
     def sync(self, name: str) -> list[Told]:
         """Tell the mirrors of all versions again, and of where each alias stands: for one that has missed a change.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from robonav_ray.errors import UserError
+from robonav_ray.registry.bundles import check_carried
 from robonav_ray.registry.journal import ADDED, Alias, JournalEntry
 from robonav_ray.registry.models import Models
 from robonav_ray.registry.versions import Version
@@ -62,6 +63,7 @@ def verify(models: Models, name: str) -> Verified:
 def check_version(version: Version) -> None:
     """Open a version as a verb would, up to a policy that could act; UserError when that cannot be."""
     version.check()
+    check_carried(version)
     with located(version.location) as model:
         config = model.run.config
         load_policy(model.checkpoint, config, describe_task(config))

@@ -50,6 +50,7 @@ def add(
     checkpoint: WhichCheckpoint = None,
     alias: AliasName = "challenger",
     reason: Reason = "",
+    bundle: Annotated[bool, typer.Option("--bundle", help="Export it too: the version carries its bundle.")] = False,
     registry: Place = None,
     json: Json = False,
 ) -> None:
@@ -62,6 +63,10 @@ def add(
 
     models = _open(registry)
     version = models.add(run, name, checkpoint=which_checkpoint(checkpoint), alias=alias, reason=reason)
+    if bundle:
+        from robonav_ray.deploy.export import export
+
+        export(version.location)
     if json:
         print_json({**version.to_dict(), "aliases": _aliases_of(models, version)})
         return
@@ -299,8 +304,11 @@ def _say_move(models: Registry, name: str, alias: str, entry: JournalEntry | Non
 
 def _show_version(models: Registry, version: Version, json: bool) -> None:
     aliases = _aliases_of(models, version)
+    from robonav_ray.registry.bundles import carried_bundle
+
+    bundle = carried_bundle(version)
     if json:
-        print_json({**version.to_dict(), "aliases": aliases})
+        print_json({**version.to_dict(), "aliases": aliases, "bundle": None if bundle is None else bundle.to_dict()})
         return
     from rich.table import Table
 
@@ -314,6 +322,7 @@ def _show_version(models: Registry, version: Version, json: bool) -> None:
         "aliases": ", ".join(aliases) or "-",
         "location": version.shown,
         "content": version.content_id,
+        "bundle": None if bundle is None else f"{bundle.shown} ({bundle.sha256[:12]})",
         **{key.replace("_", " "): value for key, value in version.provenance.items() if key not in _SHOWN_ELSEWHERE},
         **figures(version),
     }

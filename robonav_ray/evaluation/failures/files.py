@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from robonav_ray.errors import UserError
+from robonav_ray.evaluation.bundle_entrant import BundleEntrant
 from robonav_ray.evaluation.entrants import Entrant, FunctionEntrant, PolicyEntrant
 from robonav_ray.evaluation.exam import NUM_WORLDS, Seat
 from robonav_ray.evaluation.exam_table import Cell, ExamTable
@@ -206,9 +207,11 @@ def replay_cell(entrant: Entrant, seat: Seat, lanes: list[int]) -> list[Recordin
     """Return the episodes ``lanes`` of a cell as they were in the exam, bit for bit.
 
     A policy decides for each row alone, so any of its episodes are played together. A planner may count worlds, so each
-    is played alone under its own index. A function may hang on the other rows: it has its neighbours of the exam.
+    is played alone under its own index. What a function, or onnxruntime with a bundle, says of a row may hang on the
+    other rows: it has its neighbours of the exam.
     """
-    batch = None if isinstance(entrant, PolicyEntrant) else NUM_WORLDS if isinstance(entrant, FunctionEntrant) else 1
+    has_neighbours = isinstance(entrant, FunctionEntrant | BundleEntrant)
+    batch = None if isinstance(entrant, PolicyEntrant) else NUM_WORLDS if has_neighbours else 1
     q_values = entrant.policy.q_values if isinstance(entrant, PolicyEntrant) else None
     num_worlds = -(-seat.num_episodes // seat.world.num_robots)
     return replay(

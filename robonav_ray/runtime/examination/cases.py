@@ -140,7 +140,7 @@ def _entrant(who: str, table: ExamTable, foreign: LoadForeign) -> tuple[Entrant,
     if number is None:
         raise ConfigError(f"{who}: took no part in the exam; there were {', '.join(f.name for f in table.entrants)}")
     facts = table.entrants[number]
-    first = next((other for other in table.entrants if other.kind in ("run", "checkpoint")), None)
+    first = next((other for other in table.entrants if other.kind in ("run", "checkpoint", "bundle")), None)
     dresser = [] if first is None or first is facts else [f"{first.name}={first.source}"]
     return find_entrants([*dresser, f"{facts.name}={facts.source}"], foreign=foreign)[-1], number
 

@@ -26,7 +26,10 @@ def export(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the bundle (default: bundles/CHECKPOINT in the run).")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the bundle (default: bundles/CHECKPOINT in the run; a version carries it)."
+        ),
     ] = None,
     formats: Annotated[
         str, typer.Option("--format", metavar="onnx,pt2,numpy", help="How the network is written; several with commas.")
@@ -56,15 +59,16 @@ def export(
 
 def _export(run: str, out: Path | None, formats: str, checkpoint: str | None, json: bool) -> None:
     from robonav_ray.deploy.export import export as export_run
+    from robonav_ray.registry.names import location_word
     from robonav_ray.screen import print_commands
-    from robonav_ray.text import bytes_text, command_text, path_word
+    from robonav_ray.text import bytes_text, command_text
 
     made = export_run(run, out=out, format=formats, checkpoint=which_checkpoint(checkpoint))
     if json:
-        facts = {"folder": made.folder, "sha256": made.sha256, "bytes": made.num_bytes, "files": dict(made.files)}
+        facts = {"folder": made.location, "sha256": made.sha256, "bytes": made.num_bytes, "files": dict(made.files)}
         print_json({**facts, "is_new": made.is_new})
         return
-    screen, place = screen_beside(False), path_word(made.folder)
+    screen, place = screen_beside(False), location_word(made.location)
     if made.is_new:
         screen.print(f"written: {place} ({len(made.files)} files, {bytes_text(made.num_bytes)})")
     else:

@@ -1,0 +1,1 @@
+"""The verbs about robots: a run as a bundle."""

@@ -1,0 +1,98 @@
+"""Every kind of network chooses in its bundle as the policy does, on observations of real episodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robonav_policy.models import numpy_model, onnx_model
+from robonav_ray.algo.own_network import make_policy
+from robonav_ray.config import RunConfig
+from robonav_ray.config.load import load_run_config
+from robonav_ray.config.preset import preset_names
+from robonav_ray.deploy.graph import greedy_module, numpy_bytes, onnx_bytes
+from robonav_ray.learner.state import LearnerState
+from robonav_ray.runs.task import describe_task
+from robonav_ray.worlds.batched import BatchedWorlds
+
+NUM_OBSERVATIONS = 100_000
+NEAR = 1e-5
+ENCODERS = {
+    "lidar_conv": ("algo.encoder=lidar_conv",),
+    "lidar_conv of 90 beams": ("algo.encoder=lidar_conv", "env.world.lidar.num_beams=90", "algo.conv_stride=3"),
+    "deep_set": ("algo.encoder=deep_set", "env.world.observation=neighbors"),
+    "attention": ("algo.encoder=attention", "env.world.observation=neighbors"),
+    "attention of states": ("algo.encoder=attention", "env.world.observation=state"),
+}
+SWITCHES = {
+    "layer norm": ("algo.layer_norm=true", "algo.hidden_dims=[64,64,64]"),
+    "noisy dueling iqn": ("algo.distribution=iqn", "algo.noisy=true"),
+    "plain c51": ("algo.distribution=c51", "algo.dueling=false"),
+    "dueling qr": ("algo.distribution=qr", "algo.layer_norm=true"),
+    "rainbow with lidar_conv": ("preset=rainbow", "algo.encoder=lidar_conv"),
+}
+KINDS = {**{name: (f"preset={name}",) for name in preset_names()}, **ENCODERS, **SWITCHES}
+
+
+def observations(config: RunConfig, num: int) -> np.ndarray:
+    """Return (N, D) float32 of episodes in the stages of ``config``, driven at random for some steps at a time."""
+    levels = tuple(stage.level for stage in config.curriculum.stages)
+    worlds = BatchedWorlds(config.env.world, levels, 256, seed=7, gamma=0.99)
+    worlds.set_level(len(levels) - 1)
+    worlds.reset()
+    table, rng, found, step = worlds.action_table, np.random.default_rng(0), list[np.ndarray](), 0
+    assert table is not None
+    action = np.zeros(worlds.num_lanes, np.int64)
+    while sum(map(len, found)) < num:
+        if step % 5 == 0:
+            action = rng.integers(0, len(table), worlds.num_lanes)
+        worlds.step(action)
+        found.append(worlds.out.obs.copy())
+        step += 1
+    return np.concatenate(found)[:num]
+
+
+def differences(overrides: tuple[str, ...], num: int) -> dict[str, Any]:
+    """Return, for each file of the network, how many actions differ and by which gap, and how far Q values are
+    apart.
+    """
+    config = load_run_config(None, list(overrides))
+    task = describe_task(config)
+    learner = LearnerState(task.obs_dim, task.num_actions, config.algo, config.learner, 5, structure=task.structure)
+    snapshot = learner.snapshot()
+    policy = make_policy(task.obs_dim, task.num_actions, config.algo, task.structure)
+    policy.load(snapshot)
+    module = greedy_module(snapshot, task.obs_dim, task.num_actions, config.algo, task.structure)
+    models = {"onnx": onnx_model(onnx_bytes(module, task.obs_dim))}
+    if not config.algo.looks_at_a_set:
+        models["numpy"] = numpy_model(numpy_bytes(snapshot, config.algo, task.structure))
+    obs, told = observations(config, num), {}
+    for name, model in models.items():
+        gaps, apart = list[float](), 0.0
+        for rows in np.array_split(obs, max(1, len(obs) // 5000)):
+            wanted, found = policy.q_values(rows), model(rows)
+            chosen, greedy = found.argmax(axis=1), policy.greedy(rows)
+            differs = np.flatnonzero(chosen != greedy)
+            gaps += (wanted[differs, greedy[differs]] - wanted[differs, chosen[differs]]).tolist()
+            apart = max(apart, float(np.abs(wanted - found).max()))
+        told[name] = (len(gaps), max(gaps, default=0.0), apart)
+    return told
+
+
+def test_a_network_chooses_as_the_policy_does() -> None:
+    kind = (*KINDS["rainbow with lidar_conv"], "algo.hidden_dims=[32,32]")
+    for differing, gap, apart in differences(kind, 2000).values():
+        assert differing == 0 or gap < NEAR
+        assert apart < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_network_chooses_as_the_policy_does_on_100_000_observations(kind: str) -> None:
+    for name, (differing, gap, apart) in differences(KINDS[kind], NUM_OBSERVATIONS).items():
+        print(f"\n{kind}, {name}: {differing} of {NUM_OBSERVATIONS} actions differ, gap {gap:.2g}, Q apart {apart:.2g}")
+        assert differing <= NUM_OBSERVATIONS / 10_000
+        assert gap < NEAR

@@ -1,0 +1,100 @@
+"""What robonav_policy makes of scan, pose and goals is what the worlds show."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robonav_policy.observation import Observer
+from robonav_policy.policy import Policy
+from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.worlds.batched import BatchedWorlds
+from tests.robot_side import sensed, spec_for
+
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "default": ({}, {}),
+    "180 beams": ({"lidar": {"num_beams": 180}}, {}),
+    "sector": ({"lidar": {"num_beams": 90, "field_of_view_rad": 4.2}}, {}),
+    "ranges, no alignment": ({"lidar": {"encoding": "range", "align": False, "stack": 5, "stack_interval": 2}}, {}),
+    "one scan": ({"lidar": {"stack": 1, "num_beams": 24, "range_max_m": 3.5}}, {}),
+    "increments, limits": (
+        {"robot": {"actions": "increments9", "max_acceleration": 1.0, "max_turn_acceleration": 2.0}},
+        {},
+    ),
+    "holonomic": (
+        {"robot": {"drive": "holonomic", "actions": "holonomic81", "max_speed": 1.4, "max_acceleration": 2.0}},
+        {},
+    ),
+    "faults": (
+        {"difficulty": "fast"},
+        {
+            "randomization": {
+                "range_noise": 2,
+                "beam_dropout": 2,
+                "blind_sector": 1,
+                "frozen_scan": 2,
+                "blackout": 2,
+                "odometry_drift": 2,
+            }
+        },
+    ),
+}
+
+
+def apart(variant: str, num_episodes: int, num_worlds: int) -> tuple[np.ndarray, int]:
+    """Return how far each number of each observation is from the worlds' own, (T, D), and how many episodes ended."""
+    world_keys, level_keys = VARIANTS[variant]
+    world, level = WorldConfig.model_validate(world_keys), LevelConfig.model_validate(level_keys)
+    worlds = BatchedWorlds(world, (level,), num_worlds, seed=11, gamma=0.99)
+    obs, spec, rng = worlds.reset(), spec_for(world, level), np.random.default_rng(0)
+    observers = [Observer(spec) for _ in range(num_worlds)]
+    action, found, num_ended, step = np.zeros(num_worlds, np.int64), [], 0, 0
+    while num_ended < num_episodes:
+        for lane, observer in enumerate(observers):
+            seen = sensed(worlds, lane)
+            if seen.step == 0:
+                observer.reset(seen.step_limit)
+            mine = observer.observe(seen.ranges, seen.pose, seen.goals, seen.twist, seen.command)
+            found.append(np.abs(mine - obs[lane]))
+        if step % 5 == 0:  # long enough the same way to get somewhere
+            action = rng.integers(0, spec.num_actions, num_worlds)
+        num_ended += worlds.step(action)
+        obs, step = worlds.out.obs, step + 1
+    return np.stack(found), num_ended
+
+
+@pytest.mark.parametrize("variant", ["default", "sector", "faults"])
+def test_observations_are_those_of_the_worlds(variant: str) -> None:
+    distance, _ = apart(variant, num_episodes=3, num_worlds=4)
+    assert distance.max() <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_observations_of_200_episodes_are_those_of_the_worlds(variant: str) -> None:
+    distance, num_episodes = apart(variant, num_episodes=200, num_worlds=8)
+    off = distance > 1e-5
+    print(
+        f"\n{variant}: {num_episodes} episodes, {off.size} numbers, {off.sum()} beyond 1e-5, most {distance.max():.3g}"
+    )
+    assert off.sum() == 0
+
+
+@pytest.mark.parametrize("variant", ["default", "increments, limits", "holonomic"])
+def test_a_policy_that_drives_alone_drives_as_in_the_worlds(variant: str) -> None:
+    """Twist and last command are its own memory: nothing but scan, pose and goals comes from the worlds."""
+    world_keys, level_keys = VARIANTS[variant]
+    world, level = WorldConfig.model_validate(world_keys), LevelConfig.model_validate(level_keys)
+    worlds = BatchedWorlds(world, (level,), 1, seed=3, gamma=0.99)
+    obs, spec, rng = worlds.reset().copy(), spec_for(world, level), np.random.default_rng(1)
+    weights = rng.normal(size=(spec.obs_dim, spec.num_actions)).astype(np.float32)
+    policy, num_ended = Policy(spec, lambda rows: rows @ weights), 0
+    while num_ended == 0:
+        seen = sensed(worlds, 0)
+        twist = policy.act(seen.ranges, seen.pose, seen.goals)
+        assert policy.last.problem is None
+        assert policy.last.action == int((obs[0] @ weights).argmax())
+        num_ended = worlds.step(np.array([policy.last.action]))
+        obs = worlds.out.obs.copy()
+        if num_ended == 0:
+            assert np.allclose(twist, sensed(worlds, 0).twist, atol=1e-5)
