@@ -2,8 +2,9 @@
 rows and counters."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,8 +48,14 @@ def make_run(
     return run
 
 
-def add_checkpoint(run: RunDirectory, task: Task, env_steps: int, storage: str | None = None) -> Checkpoint:
-    """Commit a checkpoint of a learner whose weights are a function of ``env_steps``."""
+def add_checkpoint(
+    run: RunDirectory,
+    task: Task,
+    env_steps: int,
+    storage: str | None = None,
+    documents: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Commit a checkpoint of a learner whose weights are a function of ``env_steps``, with further ``documents``."""
     config = run.config
     writer = CheckpointWriter(run.checkpoints, Counters(env_steps=env_steps, learner_steps=env_steps // 10), storage)
     learner = LearnerState(
@@ -58,5 +65,6 @@ def add_checkpoint(run: RunDirectory, task: Task, env_steps: int, storage: str |
     writer.add(entry.below("learner") for entry in learner.save(writer.path / "learner"))
     (writer.path / "replay").mkdir()
     np.save(writer.path / "replay" / "rows.npy", np.zeros((100, 100), np.float32))
-    writer.write_json("curriculum.json", {})
+    for name, document in {"curriculum.json": {}, **(documents or {})}.items():
+        writer.write_json(name, document)
     return writer.commit()

@@ -117,7 +117,7 @@ def located(where: str | Path, *, writes: bool = False, which: Which | None = No
         StoredRunError: When the storage does not answer, or holds no such run.
     """
     text = whole_uri(str(where))
-    if not is_uri(text) and not _lies_stored(Path(text)):
+    if not is_uri(text) and not lies_stored(Path(text)):
         found = LocatedRun(*find_policy(Path(text), which), None)
         if writes and not os.access(found.run.notes, os.W_OK):
             raise RunDirectoryError(
@@ -237,7 +237,7 @@ def _new_folder(parent: Path, below: str) -> str:
     raise AssertionError("numbers do not end")
 
 
-def _lies_stored(path: Path) -> bool:
+def lies_stored(path: Path) -> bool:
     """Whether a folder is a run, or a checkpoint of one, as ``checkpoint.storage=FOLDER`` holds it: checkpoints lie
     beside the config.
     """

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from robonav_ray.runs.task import Task
 
 app = typer.Typer()
+_OF_A_LEAGUE = ("league", "runs", "output", "window", "stage", "seed", "case", "json")
 _OF_A_CASE = ("runs", "output", "window", "seed", "case", "exam", "trust", "json")
 
 
-@app.command(epilog="Example: `robonav play runs/curriculum-20261122-181500 --stage full_challenge --output robot.gif`")
+@app.command(
+    epilog="Examples:\n\n`robonav play runs/curriculum-20261122-181500 --stage full_challenge --output robot.gif`\n\n"
+    "`robonav play --league runs/league-20261130-181500 newest best orca`"
+)
 def play(
     ctx: typer.Context,
     runs: Annotated[
@@ -28,7 +32,7 @@ def play(
         typer.Argument(
             metavar="[RUN]...",
             help="A run directory or one of its checkpoints, the URI of either, or NAME@champion; may be left out with "
-            "--planner.",
+            "--planner. With --league: its members.",
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="GIF to write (default: play.gif in the run directory).")] = None,
@@ -45,7 +49,7 @@ def play(
         str | None,
         typer.Option(
             help="Just one episode, as `robonav compare` plays it: SUITE:SCENARIO:INDEX; RUN is any entrant then, and "
-            "with several each has its film."
+            "with several each has its film. With --league: the number of the world, from 0."
         ),
     ] = None,
     exam: Annotated[
@@ -58,21 +62,33 @@ def play(
     planner: Annotated[
         str | None, typer.Option(help="Let a planner drive instead, e.g. dwa, or dwa:default as it comes untuned.")
     ] = None,
+    league: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Let members of a run's league share one world: name them by id or as newest, best, orca, "
+            "social_force, straight, stand, other runs, NAME@champion (default: newest best).",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Watch the policy of a run drive, or a planner: as a GIF, or in a window."""
+    """Watch the policy of a run drive, or a planner, or members of a league together: as a GIF, or in a window."""
     from robonav_ray.config.load import ConfigError
     from robonav_ray.registry.by_name import located
     from robonav_ray.runs.faults import told_beside
     from robonav_ray.runs.located import refuse_uri
     from robonav_ray.verbs.play_planner import play_planner
 
+    given = [name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"]
+    if league is not None:
+        from robonav_ray.verbs.self_play.play_league import play_league
+
+        ignored = [f"--{name}" for name in given if name not in _OF_A_LEAGUE]
+        given_seed = seed if "seed" in given else None
+        raise typer.Exit(play_league(league, runs or [], output, window, stage, case, given_seed, ignored, json))
     if case is not None:
         from robonav_ray.verbs.play_case import play_case
 
-        given = [
-            name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
-        ]
         ignored = [f"--{name}" for name in given if name not in _OF_A_CASE]
         given_seed = seed if "seed" in given else None
         raise typer.Exit(play_case(case, runs or [], output, window, exam, given_seed, trust, ignored, json))

@@ -47,6 +47,12 @@ class Scene:
     episode: int
     outcome: np.ndarray
     """(R,) int32: ``Outcome`` so far; NONE while under way."""
+    player: np.ndarray | None = None
+    """(R,) int: who drives each robot, one colour for each; None gives every robot its own."""
+
+    def color_number(self, robot: int) -> int:
+        """Return which of the robots' colours ``robot`` has."""
+        return robot if self.player is None else int(self.player[robot])
 
 
 def scene_of(state: lay.State, params: lay.Params, config: WorldConfig, beam_angle: np.ndarray, world: int) -> Scene:

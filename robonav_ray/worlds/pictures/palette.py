@@ -42,5 +42,5 @@ ROBOT = (_rgb("#0072b2"), _rgb("#a0468a"), _rgb("#5b4fc4"), _rgb("#8c5a2b"), _rg
 
 
 def robot_color(robot: int) -> Color:
-    """Return the colour of robot number ``robot``."""
+    """Return the colour of robot, or of player, number ``robot``."""
     return ROBOT[robot % len(ROBOT)]

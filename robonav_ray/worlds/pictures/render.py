@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -16,6 +17,7 @@ from robonav_ray.worlds.kernels.layout import STATIC
 from robonav_ray.worlds.pictures import palette as col
 from robonav_ray.worlds.pictures.film import contact_sheet, save_gif, save_png
 from robonav_ray.worlds.pictures.palette import Color, mix, robot_color
+from robonav_ray.worlds.pictures.players import PlayerNames
 from robonav_ray.worlds.pictures.render_text import OVERSAMPLE, draw_hud, font_of, outcome_text, outcome_tone
 
 __all__ = ["SceneRenderer", "Trail", "contact_sheet", "render_scene", "save_gif", "save_png"]
@@ -59,16 +61,27 @@ class Trail:
 class SceneRenderer:
     """Draws scenes at one size; keeps the floor and the fonts between calls.
 
-    The picture is ``size_px`` wide and, with the HUD line above the arena, ``size_px + hud_height`` high. The x axis of
-    the world points right, y up.
+    The picture is ``size_px`` wide and, with the HUD line above the arena and the legend of players below it,
+    ``size_px + hud_height + legend_height`` high. The x axis of the world points right, y up.
     """
 
-    def __init__(self, size_px: int = 480, title: str = "", hud: bool = True, max_steps: int | None = None) -> None:
-        """``title`` stands in the HUD (a stage's name); ``max_steps`` lets it show how much time is left."""
+    def __init__(
+        self,
+        size_px: int = 480,
+        title: str = "",
+        hud: bool = True,
+        max_steps: int | None = None,
+        players: Sequence[str] = (),
+    ) -> None:
+        """``title`` stands in the HUD (a stage's name); ``max_steps`` lets it show how much time is left; ``players``
+        are the names of those whose numbers the scenes have (``Scene.player``).
+        """
         if size_px < MIN_SIZE_PX:
             raise ValueError(f"size_px must be at least {MIN_SIZE_PX}, got {size_px}")
         self.size_px, self.title, self.max_steps = size_px, title, max_steps
         self.hud_height = max(22, round(size_px * 0.075)) if hud else 0
+        self._players = PlayerNames(players, size_px) if players else None
+        self.legend_height = 0 if self._players is None else self._players.height
         self._view: tuple[tuple[int, int, bytes], float] | None = None
         self._floor: tuple[tuple[float, float], Image.Image] | None = None
 
@@ -84,12 +97,19 @@ class SceneRenderer:
         _draw_robots(canvas, scene)
         _draw_banner(canvas, scene)
         arena = canvas.image.reduce(OVERSAMPLE)
-        _label_goals(_Canvas(arena, canvas.view_half_m), scene)
-        if not self.hud_height:
+        final = _Canvas(arena, canvas.view_half_m)
+        _label_goals(final, scene)
+        if self._players is not None:
+            self._players.write_beside(final.draw, final.to_px, scene)
+        if not self.hud_height and self._players is None:
             return np.array(arena)
-        picture = Image.new("RGB", (self.size_px, self.size_px + self.hud_height), col.PAPER)
+        height = self.size_px + self.hud_height + self.legend_height
+        picture = Image.new("RGB", (self.size_px, height), col.PAPER)
         picture.paste(arena, (0, self.hud_height))
-        picture.paste(draw_hud(scene, self.size_px, self.hud_height, self.title, self.max_steps), (0, 0))
+        if self.hud_height:
+            picture.paste(draw_hud(scene, self.size_px, self.hud_height, self.title, self.max_steps), (0, 0))
+        if self._players is not None:
+            picture.paste(self._players.legend(), (0, self.hud_height + self.size_px))
         return np.array(picture)
 
     def _view_half(self, scene: Scene) -> float:
@@ -162,7 +182,7 @@ def _episode_key(scene: Scene) -> tuple[int, int, bytes]:
 
 
 def _goal_color(scene: Scene, r: int) -> Color:
-    return col.SUCCESS if len(scene.robot_pose) == 1 else robot_color(r)
+    return col.SUCCESS if len(scene.robot_pose) == 1 else robot_color(scene.color_number(r))
 
 
 def _goal_marker_m(canvas: _Canvas) -> float:
@@ -231,7 +251,7 @@ def _draw_trail(canvas: _Canvas, scene: Scene, positions: np.ndarray) -> None:
     if len(positions) < 2 or positions.shape[1] != len(scene.robot_pose):
         return
     for r in range(positions.shape[1]):
-        color = robot_color(r)
+        color = robot_color(scene.color_number(r))
         for start in range(0, len(positions) - 1, 4):
             piece = positions[start : start + 5, r]
             age = len(positions) - start
@@ -314,7 +334,7 @@ def _draw_robots(canvas: _Canvas, scene: Scene) -> None:
     """Draw robots as discs with a nose; one that ended carries a tick or a cross."""
     radii = np.broadcast_to(scene.robot_radius_m, len(scene.robot_pose)).tolist()
     for r, ((x, y, yaw), radius) in enumerate(zip(scene.robot_pose, radii, strict=True)):
-        color, outcome = robot_color(r), Outcome(int(scene.outcome[r]))
+        color, outcome = robot_color(scene.color_number(r)), Outcome(int(scene.outcome[r]))
         if outcome == Outcome.NONE:
             canvas.disc(x, y, radius * 1.25, col.WHITE)
             canvas.disc(x, y, radius * 1.1, color)
@@ -327,7 +347,7 @@ def _draw_robots(canvas: _Canvas, scene: Scene) -> None:
         tone = col.SUCCESS if good else (col.FAILURE if outcome.is_collision else col.PALE_INK)
         if not scene.robot_ended.all() or len(scene.robot_pose) == 1:
             canvas.disc(x, y, radius * 2.2, (*tone, 60))
-        canvas.disc(x, y, radius * 1.25, col.WHITE)
+        canvas.disc(x, y, radius * 1.25, col.WHITE if scene.player is None else color)
         canvas.disc(x, y, radius * 1.1, tone)
         (_draw_tick if good else _draw_cross)(canvas, x, y, radius * 1.1, col.WHITE)
 

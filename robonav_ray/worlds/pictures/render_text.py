@@ -69,7 +69,7 @@ def draw_hud(scene: Scene, width: int, height: int, title: str, max_steps: int |
     image = large.reduce(OVERSAMPLE)
     text, middle = ImageDraw.Draw(image), 0.47 * height
     text.text((width - pad, middle), steps, fill=col.PALE_INK, font=font, anchor="rm")
-    caption = _shortened(one_line(title or f"level {scene.level}"), font, left - 2 * pad)
+    caption = shortened(one_line(title or f"level {scene.level}"), font, left - 2 * pad)
     text.text((pad, middle), caption, fill=col.INK, font=font, anchor="lm")
     return image
 
@@ -80,16 +80,17 @@ def _draw_pips(pen: ImageDraw.ImageDraw, scene: Scene, right: float, middle: flo
     full = scene.outcome == Outcome.SUCCESS if several else np.arange(scene.goals.shape[1]) < scene.goal_index[0]
     x = right
     for r in reversed(range(len(full))):
-        color = robot_color(r) if several else col.SUCCESS
+        color = robot_color(scene.color_number(r)) if several else col.SUCCESS
         box = (x - 2 * size, middle - size, x, middle + size)
         pen.ellipse(box, fill=color if full[r] else None, outline=color, width=max(1, round(size * 0.35)))
         x -= 2.9 * size
     return x
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+def shortened(text: str, font: ImageFont.FreeTypeFont, width: float, *, end: bool = True) -> str:
+    """Return ``text``, or as much of it as ``width`` px hold, with dots where its ``end``, else its beginning, was."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."
+        text = text[:-1] if end else text[1:]
+    return f"{text}..." if end else f"...{text}"

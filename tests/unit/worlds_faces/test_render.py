@@ -227,3 +227,25 @@ def test_contact_sheet(tmp_path):
 def test_nothing_to_save_is_an_error(tmp_path, call, message):
     with pytest.raises(ValueError, match=message):
         call(tmp_path / "x.gif")
+
+
+def test_players_have_a_colour_a_name_and_a_legend():
+    pose = np.array([[-3.0, 0.0, 0.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0]], np.float32)
+    several = {"robot_pose": pose, "robot_ended": np.zeros(3, bool), "goals": pose[:, None, :2] + 9.0,
+                   "goal_index": np.zeros(3, np.int32), "outcome": np.zeros(3, np.int32),
+                   "ranges": np.full((3, 4), 5.0, np.float32)}  # fmt: skip
+    scene = plain_scene(**several, player=np.array([1, 0, 1]))
+    renderer = SceneRenderer(SIZE, hud=False, players=("runs/a (best)", "orca"))
+    picture = renderer.render(scene)
+    assert picture.shape == (SIZE + renderer.legend_height, SIZE, 3)
+    assert renderer.legend_height > 10
+    for x, number in ((-3.0, 1), (0.0, 0), (3.0, 1)):
+        assert np.abs(pixel(picture, x - 0.2, 0.0) - col.ROBOT[number]).sum() < 60
+    bare = draw(scene)
+    assert bare.shape == (SIZE, SIZE, 3)
+    assert (picture[:SIZE] != bare).any(), "names beside the robots"
+    legend = picture[SIZE:].astype(int)
+    for number in (0, 1):
+        assert (np.abs(legend - col.ROBOT[number]).sum(axis=-1) < 20).any()
+    many = SceneRenderer(SIZE, players=[f"a member with a long name {i}" for i in range(8)])
+    assert many.legend_height > 2 * renderer.legend_height
