@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.files.plain_files import replacing_path
+from robonav_ray.league.cross_play import CrossPlay
 from robonav_ray.league.league import League
 from robonav_ray.league.member import LeagueError
 from robonav_ray.league.ratings import Rating
+from robonav_ray.league.standing import Results
 from robonav_ray.report.style import BLUE, FAINT, GREEN, INK, ORANGE, bare_axes, make_figure, save_figure
 from robonav_ray.text import picture_text
 
-_LONGEST = 18
+_LONGEST, _MOST_NUMBERED = 18, 24
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
-def draw_league(league: League, ratings: Sequence[Rating], path: Path, title: str) -> Path:
-    """Draw matrix, ratings and diversity into ``path`` (aside, then renamed) and return where they are.
+def draw_league(league: League, results: Results, path: Path, title: str) -> Path:
+    """Draw matrix and ratings by ``results``, and diversity, into ``path`` (aside, then renamed); return it.
 
     Raises:
         LeagueError: For a suffix that is none of a picture, or a folder that is not there.
@@ -29,43 +31,75 @@ def draw_league(league: League, ratings: Sequence[Rating], path: Path, title: st
         raise LeagueError(f"{path}: a picture ends in one of {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise LeagueError(f"{path}: there is no folder {path.parent}; make it, or name another")
-    num_members = len(league.payoff.ids)
-    side = float(np.clip(0.62 * num_members + 4.0, 8.0, 34.0))
-    points = league.diversity.history
-    figure = make_figure(side + 10.0, side + 2.0)
-    grid = figure.add_gridspec(2, 2, width_ratios=[side, 9.0], height_ratios=[2.0, 1.0])
-    _draw_matrix(figure.add_subplot(grid[:, 0]), league)
-    rated = {member for member, games in zip(league.payoff.ids, league.payoff.games.sum(axis=1), strict=True) if games}
-    shown = [rating for rating in ratings if rating.member in rated]
-    if shown:
-        _draw_ratings(figure.add_subplot(grid[0 if points else slice(None), 1]), shown)
-    if points:
-        _draw_diversity(figure.add_subplot(grid[1, 1]), league)
-    figure.suptitle(picture_text(title), x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK)
+    figure = league_figure(league, results, title)
     with replacing_path(path) as aside:
         save_figure(figure, aside)
     return path
 
 
-def _draw_matrix(axes: Any, league: League) -> None:
+def league_figure(league: League, results: Results, title: str = "") -> Any:
+    """Return a figure of matplotlib: the matrix of ``results``, ratings, and how different members are."""
+    side = float(np.clip(0.62 * len(results.members) + 4.0, 8.0, 34.0))
+    points = league.diversity.history
+    behaviour = None if results.cross_play is None else _behaviour(results.cross_play)
+    figure = make_figure(side + 10.0 + (side if behaviour else 0.0), side + 2.0)
+    ratios = [side, 9.0] if behaviour is None else [side, 9.0, side]
+    grid = figure.add_gridspec(2, len(ratios), width_ratios=ratios, height_ratios=[2.0, 1.0])
+    _draw_matrix(figure.add_subplot(grid[:, 0]), results)
+    rated = {member for member, games in zip(results.members, results.games.sum(axis=1), strict=True) if games}
+    shown = [rating for rating in results.ratings if rating.member in rated]
+    if shown:
+        _draw_ratings(figure.add_subplot(grid[0 if points else slice(None), 1]), shown)
+    if points:
+        _draw_diversity(figure.add_subplot(grid[1, 1]), league)
+    if behaviour is not None:
+        _draw_behaviour(figure.add_subplot(grid[:, 2]), *behaviour)
+    if title:
+        figure.suptitle(picture_text(title), x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK)
+    return figure
+
+
+def _draw_matrix(axes: Any, results: Results) -> None:
     """The expected score of each row with each column; a pair without results is empty."""
+    shown = np.ma.masked_where(results.games <= 0.0, results.mean)
+    _draw_square(axes, shown, results.members, BLUE, "{:.0f}", 100.0)
+    what = (
+        "training results" if results.cross_play is None else f"{results.cross_play.setting.num_cases} held-out cases"
+    )
+    axes.set_xlabel(f"score of the row with the column, %: {what}", color=FAINT, fontsize=8)
+
+
+def _draw_behaviour(axes: Any, members: Sequence[str], distance: np.ndarray) -> None:
+    """How differently two policies choose in the same states, from 0 to 1."""
+    _draw_square(axes, np.ma.masked_invalid(distance), members, ORANGE, "{:.2f}", 1.0)
+    axes.set_xlabel("behavioural distance: total variation of softmax(Q / spread)", color=FAINT, fontsize=8)
+
+
+def _behaviour(played: CrossPlay) -> tuple[list[str], np.ndarray] | None:
+    """Return the policies and the distances between them; None where there are not two."""
+    if played.distance is None:
+        return None
+    own = np.flatnonzero(np.isfinite(np.diag(played.distance)))
+    return ([played.members[i] for i in own], played.distance[np.ix_(own, own)]) if len(own) > 1 else None
+
+
+def _draw_square(axes: Any, value: Any, members: Sequence[str], colour: str, form: str, times: float) -> None:
+    """A heat map with a name for each row and column, from 0 (white) to 1, and numbers where there is room."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    mean, games = league.payoff.mean, league.payoff.games
-    shown = np.ma.masked_where(games <= 0.0, mean)
-    colours = LinearSegmentedColormap.from_list("score", ["#ffffff", BLUE])
-    axes.imshow(shown, cmap=colours, vmin=0.0, vmax=1.0, aspect="equal")
-    names = [_short(member) for member in league.payoff.ids]
-    places = range(len(names))
-    axes.set_xticks(places, names, rotation=90)
-    axes.set_yticks(places, names)
+    colours = LinearSegmentedColormap.from_list("score", ["#ffffff", colour])
+    axes.imshow(value, cmap=colours, vmin=0.0, vmax=1.0, aspect="equal")
+    names = [_short(member) for member in members]
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
     axes.xaxis.tick_top()
     bare_axes(axes, grid="", size=7.0)
-    if len(names) <= 24:
-        for i, j in np.argwhere(games > 0.0).tolist():
-            colour = "white" if mean[i, j] > 0.6 else INK
-            axes.text(j, i, f"{100 * mean[i, j]:.0f}", ha="center", va="center", fontsize=6.5, color=colour)
-    axes.set_xlabel("score of the row with the column, %", color=FAINT, fontsize=8)
+    if len(names) > _MOST_NUMBERED:
+        return
+    there = ~np.ma.getmaskarray(value)
+    for i, j in np.argwhere(there).tolist():
+        ink = "white" if value[i, j] > 0.6 else INK
+        axes.text(j, i, form.format(times * value[i, j]), ha="center", va="center", fontsize=6.5, color=ink)
 
 
 def _draw_ratings(axes: Any, ratings: Sequence[Rating]) -> None:

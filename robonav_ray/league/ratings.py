@@ -9,7 +9,7 @@ both orders of a game are recorded.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,17 +89,20 @@ def ratings(
     *,
     num_draws: int = 200,
     confidence: float = 0.95,
+    samples: Iterable[np.ndarray] | None = None,
 ) -> list[Rating]:
     """Return the rating of each of ``members`` (M,) from summed scores (M, M) in games (M, M), in their order.
 
     The bootstrap draws the scores of each pair anew, as binomial of as many games with the score that was seen; it
-    says how sure the ratings are for these members, not what others would change.
+    says how sure the ratings are for these members, not what others would change. ``samples`` are sums of scores (M, M)
+    that were drawn anew otherwise, such as over cases that all pairs share.
     """
     found = bradley_terry(score, games)
     whole = np.rint(games).astype(np.int64)
     frac = np.divide(score, games, out=np.full(score.shape, 0.5), where=games > 0.0)
     start = np.concatenate(found) / POINTS
-    samples = (rng.binomial(whole, np.clip(frac, 0.0, 1.0)) for _ in range(num_draws))
+    if samples is None:
+        samples = (rng.binomial(whole, np.clip(frac, 0.0, 1.0)) for _ in range(num_draws))
     draws = np.array([bradley_terry(sample, whole, start).ability for sample in samples])
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(draws, [tail, 100.0 - tail], axis=0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from robonav_ray.league.cross_play import Bounded, CrossPlay, Partners, Setting
 from robonav_ray.league.league import League, LeagueEvent
 from robonav_ray.league.ratings import Rating, forgetting
 
@@ -34,7 +36,7 @@ class MemberStanding:
     games: float
     """Weight of the results that this is known by."""
     forgotten: float
-    """By how much the learner does worse with it than the best of its snapshots did, at least 0."""
+    """By how much the learner does worse with it than the best of its snapshots, at least 0."""
     ability: float
     """Bradley-Terry, in points: 400 are odds of ten to one."""
     ability_low: float
@@ -43,6 +45,8 @@ class MemberStanding:
     nash_skill: float
     nash_weight: float
     elo: float
+    partners: Partners | None = None
+    """How it does beside the others, where that was played on held-out cases."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,10 @@ class Standing:
     """A league at one time."""
 
     learner: str
+    source: str
+    """Of scores and ratings: ``training`` or ``held-out``."""
+    setting: Setting | None
+    """What was played, where they are of held-out cases."""
     members: tuple[MemberStanding, ...]
     worst: str
     """The member with which the learner's expected score is least."""
@@ -64,33 +72,78 @@ class Standing:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all as JSON takes it."""
-        return asdict(self) | {"events": [event._asdict() for event in self.events]}
+        members = [asdict(one) | {"partners": _plain(one.partners)} for one in self.members]
+        return asdict(self) | {
+            "setting": None if self.setting is None else self.setting._asdict(),
+            "members": members,
+            "events": [event._asdict() for event in self.events],
+        }
 
 
-def standing_of(league: League, ratings: list[Rating]) -> Standing:
-    """Return where ``league`` stands; ``ratings`` are its own (``League.ratings``)."""
-    payoff, pool, draw = league.payoff, league.pool, league.draw()
-    row, mean = payoff.index(league.learner), payoff.mean
-    low, high = payoff.interval()
-    line = [payoff.index(member.id) for member in pool.snapshots if member.role == "main"]
-    forgotten = forgetting(mean[[*line, row]])
+def _plain(partners: Partners | None) -> dict[str, Any] | None:
+    if partners is None:
+        return None
+    return {name: one._asdict() if isinstance(one, Bounded) else one for name, one in partners._asdict().items()}
+
+
+class Results(NamedTuple):
+    """What the members of a league are judged by, in the order of ``members``."""
+
+    source: Literal["training", "held-out"]
+    members: tuple[str, ...]
+    mean: np.ndarray
+    """(M, M): expected score of the row with the column."""
+    low: np.ndarray
+    """(M, M): bounds of its 95 % interval."""
+    high: np.ndarray
+    games: np.ndarray
+    """(M, M): weight of what is known; 0 where nothing is."""
+    ratings: Sequence[Rating]
+    elo: Mapping[str, float]
+    cross_play: CrossPlay | None = None
+    """Where they are of held-out cases."""
+
+
+def training_results(league: League) -> Results:
+    """Return what training has shown: with its exploration, in the stages that it had, mostly of the learner."""
+    payoff, low_high = league.payoff, league.payoff.interval()
+    elo = {member: league.elo.ability(member) for member in payoff.ids}
+    return Results("training", payoff.ids, payoff.mean, *low_high, payoff.games, league.ratings(make_rng()), elo)
+
+
+def held_out_results(played: CrossPlay) -> Results:
+    """Return what cross-play on held-out cases has shown."""
+    games = np.full(played.mean.shape, float(played.setting.num_cases))
+    return Results(
+        "held-out", played.members, played.mean, *played.interval(), games, played.ratings(), played.elo(), played
+    )
+
+
+def standing_of(league: League, results: Results | None = None) -> Standing:
+    """Return where ``league`` stands by ``results`` of its members now; None takes those of training."""
+    results = results or training_results(league)
+    pool, draw = league.pool, league.draw()
+    at = {member: i for i, member in enumerate(results.members)}
+    row = at[league.learner]
+    line = [at[one.id] for one in pool.snapshots if one.role == "main" and one.id in at]
+    forgotten = forgetting(results.mean[[*line, row]])
     met = dict(zip(draw.member, draw.total.tolist(), strict=True))
     met[league.learner] = 1.0 - sum(met.values())
     members = list[MemberStanding]()
     best = pool.best if league.num_judged else None
-    rated = payoff.games.sum(axis=1) > 0.0
-    for rating in ratings:
-        member, i = pool[rating.member], payoff.index(rating.member)
+    rated = results.games.sum(axis=1) > 0.0
+    for rating in results.ratings:
+        member, i = pool[rating.member], at[rating.member]
         members.append(
             MemberStanding(
                 **{name: getattr(member, name) for name in ("id", "role", "parent", "step")},
                 is_best=member == best,
                 is_rated=bool(rated[i]),
                 met_frac=met.get(member.id, 0.0),
-                score=float(mean[row, i]),
-                score_low=float(low[row, i]),
-                score_high=float(high[row, i]),
-                games=float(payoff.games[row, i]),
+                score=float(results.mean[row, i]),
+                score_low=float(results.low[row, i]),
+                score_high=float(results.high[row, i]),
+                games=float(results.games[row, i]),
                 forgotten=float(forgotten[i]),
                 ability=rating.ability,
                 ability_low=rating.low,
@@ -98,12 +151,15 @@ def standing_of(league: League, ratings: list[Rating]) -> Standing:
                 difficulty=rating.difficulty,
                 nash_skill=rating.nash_skill,
                 nash_weight=rating.nash_weight,
-                elo=league.elo.ability(member.id),
+                elo=results.elo[member.id],
+                partners=None if results.cross_play is None else results.cross_play.partners(member.id),
             )
         )
     worst = min(members, key=lambda one: one.score)
     return Standing(
         learner=league.learner,
+        source=results.source,
+        setting=None if results.cross_play is None else results.cross_play.setting,
         members=tuple(members),
         worst=worst.id,
         worst_score=worst.score,

@@ -18,7 +18,7 @@ from robonav_ray.algo.own_network import NoGraphError
 from robonav_ray.config import RunConfig
 from robonav_ray.config.curriculum import stage_number
 from robonav_ray.config.load import ConfigError
-from robonav_ray.errors import EnvironmentFailedError
+from robonav_ray.errors import EnvironmentFailedError, UserError
 from robonav_ray.evaluation.episodes import EpisodeTable
 from robonav_ray.evaluation.own_metrics import find_metrics, own_means
 from robonav_ray.evaluation.picture import draw_curves
@@ -202,6 +202,8 @@ def _finish(session: RunSession, ending: Ending, console: Screen, stop: StopRequ
         lines.append(
             (command_text("robonav", "play", run.shown), f"another GIF{' (--window to watch live)' * task.is_native}")
         )
+    if config.league is not None:
+        lines.append((command_text("robonav", "league", "rate", run.shown), "all members against each other"))
     lines.append((train_longer_command(session, ending), "train longer"))
     if config.tracking.tensorboard is not None:
         lines.append((command_text("tensorboard", "--logdir", path_word(run.path.parent)), "all curves"))
@@ -248,6 +250,13 @@ def _draw(
     folder, last = run.path / TRACKED, len(task.levels) - 1
     with stopped_at_once(stop):
         kept.append(draw_curves(run.path))
+        if config.league is not None:
+            from robonav_ray.runtime.self_play.kept_league import keep_league  # a run without one needs none of it
+
+            try:
+                kept += keep_league(run)
+            except (UserError, OSError) as error:
+                console.print(f"no picture of the league: {error}", markup=False)
         shown.append(showcase.write_episodes(tables, folder / "episodes.csv"))
         try:
             shown.append(showcase.write_graph(config, task, folder / "network.json"))

@@ -24,7 +24,7 @@ from robonav_ray.league.picture import draw_league
 from robonav_ray.league.promotion import Outcomes, Verdict
 from robonav_ray.league.ratings import Rating
 from robonav_ray.league.snapshots import MissingSnapshotError, Snapshots, encoded
-from robonav_ray.league.standing import make_rng
+from robonav_ray.league.standing import make_rng, training_results
 from robonav_ray.league.written import as_json
 from robonav_ray.ranges import MAX_COUNT, count, require, within
 
@@ -236,7 +236,7 @@ class SelfPlayLeague:
 
     def draw(self, path: str | Path, title: str = "league") -> Path:
         """Draw matrix, ratings and diversity as a PNG, SVG or PDF, by the suffix; return where it is."""
-        return draw_league(self._league, self.ratings(), Path(path), title)
+        return draw_league(self._league, training_results(self._league), Path(path), title)
 
     def save(self, folder: str | Path) -> Path:
         """Write all to ``folder``, weights by the hash of their content; return it.
