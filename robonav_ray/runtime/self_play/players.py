@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config.load import ConfigError
+from robonav_ray.evaluation.together import Obstacle
 from robonav_ray.league.member import LeagueError, Member
 from robonav_ray.league.snapshots import MissingSnapshotError, encoded
 from robonav_ray.records import PolicySnapshot
@@ -16,6 +17,7 @@ from robonav_ray.registry.by_name import located
 from robonav_ray.registry.names import model_named
 from robonav_ray.runs.policies import make_ready, read_policy
 from robonav_ray.runs.task import Task, describe_task
+from robonav_ray.runtime.self_play.exploit_log import read_exploits
 from robonav_ray.runtime.self_play.league_of_run import LeagueOfRun
 from robonav_ray.worlds.kernels.layout import DRIVERS
 
@@ -32,8 +34,8 @@ class LeaguePlayer:
     """Of the member; of a policy from elsewhere what it was called by."""
     shown: str
     """With what it is: ``main-0004 (best)``."""
-    plays: Policy | str
-    """A policy, greedy, or the name of a driver of the worlds."""
+    plays: Policy | Obstacle | str
+    """A policy, greedy, as a robot or as an obstacle, or the name of a driver of the worlds."""
     content: str
     """What it does, as one word: a hash of its weights, or the driver's name."""
 
@@ -55,6 +57,10 @@ class LeaguePlayers:
         self._found, self._config = found, config
         self.task = task or describe_task(config)
         """Of the run."""
+        trained = read_exploits(str(found.run.path)) if found.uri is None else []
+        self._exploits = {one.id: (one, sha256) for one, sha256 in trained}  # the league meets them later
+        self._obstacles = {one.id for one in found.league.exploiters.found if one.role == "obstacle"}
+        self._obstacles |= {one.id for one, _ in trained if one.role == "obstacle"}
         self._loaded: dict[str, LeaguePlayer] = {}
 
     @property
@@ -74,6 +80,8 @@ class LeaguePlayers:
         if lower in (NEWEST, BEST):
             return self.of(self._snapshot(lower))
         known = {member.id: member for member in self._found.league.pool.lineage}
+        for exploit, sha256 in self._exploits.values():
+            known.setdefault(exploit.id, Member(exploit.id, "exploiter", None, exploit.used_env_steps, sha256))
         if word in known:
             return self.of(known[word])
         for id_, member in known.items():
@@ -112,17 +120,20 @@ class LeaguePlayers:
             return LeaguePlayer(member.id, shown, member.id, member.id)
         if member.sha256 is None:
             snapshot = read_policy(self._found.checkpoint, "online")
-            return LeaguePlayer(member.id, shown, self._ready(snapshot, member.id), hash_of(snapshot))
+            return LeaguePlayer(member.id, shown, self._acts(snapshot, member), hash_of(snapshot))
         try:
             snapshot = self._found.store.get(member.sha256)
         except MissingSnapshotError as error:
             raise LeagueError(f"{member.id}: cannot play: {error}") from None
         except OSError as error:
             raise LeagueError(f"{member.id}: cannot play: its weights cannot be read now ({error})") from None
-        return LeaguePlayer(member.id, shown, self._ready(snapshot, member.id), member.sha256)
+        return LeaguePlayer(member.id, shown, self._acts(snapshot, member), member.sha256)
 
-    def _ready(self, snapshot: PolicySnapshot, whose: str) -> Policy:
-        return make_ready(snapshot, self._config, self.task, whose)
+    def _acts(self, snapshot: PolicySnapshot, member: Member) -> Policy | Obstacle:
+        policy = make_ready(snapshot, self._config, self.task, member.id)
+        learns_as = None if self._config.league is None else self._config.league.role
+        is_obstacle = member.id in self._obstacles or (member.role == "main" and learns_as == "obstacle")
+        return Obstacle(policy) if is_obstacle else policy
 
     def _snapshot(self, which: str) -> Member:
         league = self._found.league

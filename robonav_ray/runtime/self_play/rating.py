@@ -22,7 +22,7 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.errors import UserError
 from robonav_ray.evaluation.episodes import EvaluationProgress
-from robonav_ray.evaluation.together import CaseTable, play_together
+from robonav_ray.evaluation.together import CaseTable, Obstacle, play_together
 from robonav_ray.files.plain_files import append, check_folder, read_lines
 from robonav_ray.league.cross_play import CrossPlay, Setting
 from robonav_ray.league.diversity import NUM_STATES, behavioural_distance
@@ -185,12 +185,17 @@ def _plan(found: LeagueOfRun, known: LeaguePlayers, num_cases: int, seed: int | 
 
 
 def _able(found: LeagueOfRun, known: LeaguePlayers, told: Told) -> Iterator[LeaguePlayer]:
-    """Yield the members that can be met now, and the learner; of one that cannot play ``told`` is given the reason."""
+    """Yield the members that can be met now as robots, and the learner; of one that cannot play ``told`` is given the
+    reason. An obstacle has no goal to be rated by.
+    """
     for member in found.league.pool.members:
         try:
-            yield known.of(member)
+            player = known.of(member)
         except UserError as error:
             told(f"left out: {error}")
+            continue
+        if not isinstance(player.plays, Obstacle):
+            yield player
 
 
 def _ordered(one: LeaguePlayer, other: LeaguePlayer) -> tuple[LeaguePlayer, LeaguePlayer]:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from robonav_ray.algo.policy import Policy
-from robonav_ray.evaluation.together import play_together
+from robonav_ray.evaluation.together import Obstacle, play_together
+from robonav_ray.league.exploiters import Exploit
 from robonav_ray.league.member import LeagueError
 from robonav_ray.runs.run_directory import RunDirectory
+from robonav_ray.runtime.self_play.exploit_log import FoundExploit, note_exploit
 from robonav_ray.runtime.self_play.film import play_members
 from robonav_ray.runtime.self_play.league_of_run import league_of, located_league
 from robonav_ray.runtime.self_play.league_view import found_exploits, view_of
@@ -115,6 +117,21 @@ def test_what_exploiters_found_is_read_and_nonsense_passed_over(run: RunDirector
     )
     assert [one.gain for one in found_exploits(league_of(run))] == [0.1]
     path.unlink()
+
+
+def test_an_obstacle_is_filmed_before_the_run_has_met_it(run: RunDirectory) -> None:
+    found = league_of(run)
+    exploit = Exploit("exploiter-0000", "main-0001", "obstacle", "scratch", 900, 900, 0.125, 0.5)
+    sha256 = found.league.pool["main-0000"].sha256
+    assert sha256 is not None
+    path = note_exploit(str(run.path), FoundExploit(exploit, 0.25, 0.5, 100, 5.0, 9.0, sha256))
+    try:
+        assert isinstance(LeaguePlayers(found).named("exploiter-0000").plays, Obstacle)
+        played = play_members(found, ["main", "exploiter-0000"])
+        assert played.arrived()["exploiter-0000"][1] == 1
+        assert [(one.id, one.low) for one in found_exploits(found)] == [("exploiter-0000", 0.25)]
+    finally:
+        path.unlink()
 
 
 def test_a_stored_run_is_found_by_its_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
