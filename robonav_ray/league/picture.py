@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.files.plain_files import replacing_path
-from robonav_ray.league.cross_play import CrossPlay
 from robonav_ray.league.league import League
 from robonav_ray.league.member import LeagueError
 from robonav_ray.league.ratings import Rating
@@ -37,11 +36,13 @@ def draw_league(league: League, results: Results, path: Path, title: str) -> Pat
     return path
 
 
-def league_figure(league: League, results: Results, title: str = "") -> Any:
-    """Return a figure of matplotlib: the matrix of ``results``, ratings, and how different members are."""
-    side = float(np.clip(0.62 * len(results.members) + 4.0, 8.0, 34.0))
+def league_figure(league: League, results: Results, title: str = "", *, with_behaviour: bool = True) -> Any:
+    """Return a figure of matplotlib: the matrix of ``results``, ratings, diversity, and how differently members behave
+    where that is known and wanted.
+    """
+    side = _side(len(results.members))
     points = league.diversity.history
-    behaviour = None if results.cross_play is None else _behaviour(results.cross_play)
+    behaviour = _behaviour(results) if with_behaviour else None
     figure = make_figure(side + 10.0 + (side if behaviour else 0.0), side + 2.0)
     ratios = [side, 9.0] if behaviour is None else [side, 9.0, side]
     grid = figure.add_gridspec(2, len(ratios), width_ratios=ratios, height_ratios=[2.0, 1.0])
@@ -59,6 +60,22 @@ def league_figure(league: League, results: Results, title: str = "") -> Any:
     return figure
 
 
+def behaviour_figure(results: Results) -> Any | None:
+    """Return a figure of how differently members behave; None where that is not known."""
+    behaviour = _behaviour(results)
+    if behaviour is None:
+        return None
+    side = _side(len(behaviour[0]))
+    figure = make_figure(side, side)
+    _draw_behaviour(figure.add_subplot(), *behaviour)
+    return figure
+
+
+def _side(num_members: int) -> float:
+    """Return the side of a matrix, cm."""
+    return float(np.clip(0.62 * num_members + 4.0, 8.0, 34.0))
+
+
 def _draw_matrix(axes: Any, results: Results) -> None:
     """The expected score of each row with each column; a pair without results is empty."""
     shown = np.ma.masked_where(results.games <= 0.0, results.mean)
@@ -66,18 +83,19 @@ def _draw_matrix(axes: Any, results: Results) -> None:
     what = (
         "training results" if results.cross_play is None else f"{results.cross_play.setting.num_cases} held-out cases"
     )
-    axes.set_xlabel(f"score of the row with the column, %: {what}", color=FAINT, fontsize=8)
+    axes.set_xlabel(f"score with the column, %: {what}", color=FAINT, fontsize=8)
 
 
 def _draw_behaviour(axes: Any, members: Sequence[str], distance: np.ndarray) -> None:
-    """How differently two policies choose in the same states, from 0 to 1."""
+    """How differently two policies choose in the same states: total variation of softmax(Q / spread), from 0 to 1."""
     _draw_square(axes, np.ma.masked_invalid(distance), members, ORANGE, "{:.2f}", 1.0)
-    axes.set_xlabel("behavioural distance: total variation of softmax(Q / spread)", color=FAINT, fontsize=8)
+    axes.set_xlabel("behavioural distance, from 0 to 1", color=FAINT, fontsize=8)
 
 
-def _behaviour(played: CrossPlay) -> tuple[list[str], np.ndarray] | None:
-    """Return the policies and the distances between them; None where there are not two."""
-    if played.distance is None:
+def _behaviour(results: Results) -> tuple[list[str], np.ndarray] | None:
+    """Return the policies and the distances between them; None where there are not two, or it was not measured."""
+    played = results.cross_play
+    if played is None or played.distance is None:
         return None
     own = np.flatnonzero(np.isfinite(np.diag(played.distance)))
     return ([played.members[i] for i in own], played.distance[np.ix_(own, own)]) if len(own) > 1 else None

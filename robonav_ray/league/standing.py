@@ -125,8 +125,7 @@ def standing_of(league: League, results: Results | None = None) -> Standing:
     pool, draw = league.pool, league.draw()
     at = {member: i for i, member in enumerate(results.members)}
     row = at[league.learner]
-    line = [at[one.id] for one in pool.snapshots if one.role == "main" and one.id in at]
-    forgotten = forgetting(results.mean[[*line, row]])
+    forgotten = _forgotten(league, results.members, results.mean)
     met = dict(zip(draw.member, draw.total.tolist(), strict=True))
     met[league.learner] = 1.0 - sum(met.values())
     members = list[MemberStanding]()
@@ -168,6 +167,17 @@ def standing_of(league: League, results: Results | None = None) -> Standing:
         lineage=tuple(asdict(member) for member in pool.lineage),
         events=league.events,
     )
+
+
+def forgotten_by(league: League) -> np.ndarray:
+    """Return by how much the learner does worse with each member (M,) than the best of its snapshots, by training."""
+    return _forgotten(league, league.payoff.ids, league.payoff.mean)
+
+
+def _forgotten(league: League, members: Sequence[str], mean: np.ndarray) -> np.ndarray:
+    at = {member: i for i, member in enumerate(members)}
+    line = [at[one.id] for one in league.pool.snapshots if one.role == "main" and one.id in at]
+    return forgetting(mean[[*line, at[league.learner]]])
 
 
 _MOST = 4

@@ -56,6 +56,10 @@ METRICS: dict[str, MetricFacts] = {
     "league/alone_score": MetricFacts("part", "Successes of the learner among its own kind, old results faded."),
     "league/score_mean": MetricFacts("part", "The same with each member, mean over those that are met."),
     "league/score_min": MetricFacts("part", "The same with the worst of them."),
+    "league/diversity": MetricFacts(
+        "1", "Log-determinant of the snapshots' results, a snapshot: 0 if no two are alike."
+    ),
+    "league/forgotten_max": MetricFacts("part", "Most that a snapshot succeeds more often with a member."),
     "learner/learner_step": MetricFacts("gradient steps", "Updates so far."),
     "learner/policy_version": MetricFacts("versions", "Version of the newest published weights."),
     "learner/samples": MetricFacts("rows", "Rows trained on so far, over all ranks."),

@@ -56,7 +56,7 @@ class CurriculumWithLeague(CurriculumHost):
 
     def report(self, results: EpisodeResults) -> None:
         """Let both hear of finished episodes."""
-        super().report(results)
+        super().report(self._league.gated(results))
         self._league.report(results)
 
     def snapshot(self, member: str) -> PolicySnapshot | None:

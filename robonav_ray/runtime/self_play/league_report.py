@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from robonav_ray.evaluation.exam_report.figures import drawn
 from robonav_ray.league.cross_play import Bounded, Partners
-from robonav_ray.league.picture import league_figure
+from robonav_ray.league.picture import behaviour_figure, league_figure
 from robonav_ray.league.standing import MemberStanding
-from robonav_ray.report.document import Block, Cell, Document, Paragraph, Section, Table, Verdict, paragraph
+from robonav_ray.report.document import Block, Cell, Document, Figure, Section, Table, Verdict, paragraph
 from robonav_ray.runtime.self_play.league_view import LeagueView
 
 _SHADE_BELOW = 0.95
@@ -17,31 +19,46 @@ _SHADE_BELOW = 0.95
 
 def league_document(view: LeagueView) -> Document:
     """Return the report of a league alone."""
+    first, *rest = _blocks(view)
     return Document(
         title=f"League of {view.title}",
         subtitle=f"{len(view.standing.members)} members at {view.found.env_steps:,} env steps",
-        front=(_verdict(view),),
-        sections=(league_section(view, "The league"),),
+        front=(_verdict(view), first, rest[0]),
+        sections=(Section("Members in detail", tuple(rest[1:])),),
         kind="League report",
         footer="robonav_ray",
         summary={"format_version": 1, **view.to_dict()},
     )
 
 
-def league_section(view: LeagueView, title: str = "", number: int = 1) -> Section:
-    """Return the part of a report; ``number`` tells the tables of several leagues apart."""
+def league_section(view: LeagueView, title: str, number: int = 1) -> Section:
+    """Return the part of a report of something else; ``number`` tells the tables of several leagues apart."""
     suffix = "" if number == 1 else f"_{number}"
-    tables = [replace(table, name=f"{table.name}{suffix}") for table in league_tables(view)]
-    members, *rest = tables
-    figure = drawn(
-        f"league{suffix}",
-        league_figure(view.found.league, view.results),
-        "Score of each row with each column; ratings with 95 % intervals; how different the snapshots were over time"
-        + ("; how differently policies choose in the same states." if view.results.cross_play else "."),
+    blocks = [
+        replace(block, name=f"{block.name}{suffix}") if isinstance(block, Table | Figure) else block
+        for block in _blocks(view)
+    ]
+    return Section(title, (paragraph(_how_text(view), tone="quiet"), *blocks))
+
+
+def _blocks(view: LeagueView) -> list[Block]:
+    """Return the members, the picture, and what else there is."""
+    members, *rest = league_tables(view)
+    picture = drawn(
+        "league",
+        league_figure(view.found.league, view.results, with_behaviour=False),
+        "Score of each row with each column; ratings with 95 % intervals; how different the snapshots were over time.",
         "matrix of scores, ratings and diversity of the league",
     )
-    blocks: list[Block] = [_how(view), members, figure, *rest, *_notes(view)]
-    return Section(title or f"League of {view.title}", tuple(blocks))
+    blocks: list[Block] = [members, picture, *rest]
+    behaviour = behaviour_figure(view.results)
+    if behaviour is not None:
+        text = (
+            "How differently policies choose in the same states: mean total variation of softmax(Q / s), s being the "
+            "spread of Q over actions."
+        )
+        blocks.append(drawn("league_behaviour", behaviour, text, "matrix of behavioural distances", 0.5))
+    return [*blocks, *_notes(view)]
 
 
 def league_tables(view: LeagueView) -> tuple[Table, ...]:
@@ -72,10 +89,6 @@ def _verdict(view: LeagueView) -> Verdict:
         _how_text(view),
         tuple(figures),
     )
-
-
-def _how(view: LeagueView) -> Paragraph:
-    return paragraph(_how_text(view), tone="quiet")
 
 
 def _how_text(view: LeagueView) -> str:
@@ -129,7 +142,7 @@ _RECORDED = ("id", "role", "parent", "step", "met_frac", "score", "score_low", "
 
 
 def _partners(view: LeagueView) -> Table:
-    head = ("member", "alone", "beside others", "worst partner", "score with it", "worst tenth of cases")
+    head = ("member", "worst partner", "score with it", "beside others", "alone", "worst tenth of cases")
     ranked = [one for one in view.standing.members if one.partners is not None]
     ranked.sort(key=lambda one: one.partners.worst_score.value if one.partners else 0.0, reverse=True)
     rows, records = [], []
@@ -141,20 +154,20 @@ def _partners(view: LeagueView) -> Table:
         rows.append(
             (
                 one.id,
-                _percent(found.alone),
-                _bounded(found.mean),
                 found.worst,
                 Cell(_bounded(found.worst_score), "bad" if bad else ""),
+                _bounded(found.mean),
+                _percent(found.alone),
                 _bounded(found.tail),
             )
         )
         records.append({"member": one.id, "alone": found.alone, "worst": found.worst, **_flat(found)})
     caption = (
-        "Partners: part of a member's robots that arrive when all robots are its own, on average beside the others, "
-        "beside the worst of them, and in the worst tenth of the cases (CVaR), which are found beside half of the "
+        "Partners: part of a member's robots that arrive beside the worst of the others, on average beside them, when "
+        "all robots are its own, and in the worst tenth of the cases (CVaR), which are found beside half of the "
         "partners and scored beside the rest. Intervals are 95 %, by bootstrap over cases."
     )
-    return Table("league_partners", caption, head, tuple(rows), "lrrlrr", tuple(records))
+    return Table("league_partners", caption, head, tuple(rows), "llrrrr", tuple(records))
 
 
 def _flat(found: Partners) -> dict[str, float]:
@@ -165,18 +178,26 @@ def _flat(found: Partners) -> dict[str, float]:
 
 def _lineage(view: LeagueView) -> Table:
     there = {one.id for one in view.found.league.pool.members}
+    ever = sorted(view.standing.lineage, key=lambda one: (one["role"] != "main", one["step"], one["id"]))
     rows = [
-        (
-            member["id"],
-            member["role"],
-            member["parent"] or "-",
-            f"{member['step']:,}",
-            "" if member["id"] in there else "left",
-        )
-        for member in sorted(view.standing.lineage, key=lambda one: (one["role"] != "main", one["step"], one["id"]))
+        (one["id"], one["role"], one["parent"] or "-", _steps(view, one), one["sha256"][:12] if one["sha256"] else "-")
+        for one in ever
+        if one["id"] in there
     ]
-    return Table("league_lineage", "Lineage: all members ever, and whose weights each began with.",
-                 ("member", "role", "parent", "env steps", ""), tuple(rows), "lllrl")  # fmt: skip
+    left = len(ever) - len(rows)
+    caption = "Lineage: whose weights each member began with, and when it was frozen" + (
+        f"; {left} more have left, which the CSV has too." if left else "."
+    )
+    records = [{**one, "is_there": one["id"] in there} for one in ever]
+    head = ("member", "role", "parent", "env steps", "weights")
+    return Table("league_lineage", caption, head, tuple(rows), "lllrl", tuple(records))
+
+
+def _steps(view: LeagueView, member: Mapping[str, Any]) -> str:
+    """Return the env steps that a member of the lineage has trained."""
+    if member["role"] == "scripted":
+        return "-"
+    return f"{view.found.env_steps if member['id'] == view.standing.learner else member['step']:,}"
 
 
 def _exploits(view: LeagueView) -> Table:

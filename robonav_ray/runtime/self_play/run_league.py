@@ -25,7 +25,7 @@ from robonav_ray.league.challenges import Challenge
 from robonav_ray.league.league import League
 from robonav_ray.league.member import LeagueError, Member
 from robonav_ray.league.snapshots import MissingSnapshotError
-from robonav_ray.league.standing import headline
+from robonav_ray.league.standing import forgotten_by, headline
 from robonav_ray.records import Assignment, EpisodeResults, Metrics, Opponents, Outcome, PartEvent, PolicySnapshot
 from robonav_ray.rollout.member_policies import NO_SNAPSHOT
 from robonav_ray.runtime.self_play.exploit_log import read_exploits
@@ -122,6 +122,14 @@ class RunLeague:
             name = member or self.league.learner
             if name in self.league.pool:  # not what has left, nor what came after a checkpoint that was gone back to
                 self.league.report(self.league.learner, name, score[results.member == member])
+
+    def gated(self, results: EpisodeResults) -> EpisodeResults:
+        """Return ``results`` with those alone before the gates that come of worlds whose robots were all the learner's:
+        beside members its success hangs on who is met. Where no such world is drawn, all stay before them.
+        """
+        if results.member is None or not self.opponents().share[0] > 0.0:
+            return results
+        return replace(results, on_gate=results.on_gate & (results.member == ""))
 
     def lose(self, missing: Mapping[str, str]) -> None:
         """Go on without the members that workers could not act with."""
@@ -226,6 +234,9 @@ class RunLeague:
                 "league/challenges": float(self.league.num_judged),
                 "league/best_env_steps": float(pool.best.step),
             }
+        if points := self.league.diversity.history:
+            found["league/diversity"] = points[-1].log_det / max(points[-1].num_members, 1)
+            found["league/forgotten_max"] = float(forgotten_by(self.league).max())
         if self._last_match is not None:
             found |= {"league/match_s": self._last_match.wall_s, "league/match_cpu_s": self._last_match.cpu_s}
         if opponents.member:
@@ -260,5 +271,5 @@ class LeagueAssignments:
 
     def report(self, results: EpisodeResults) -> None:
         """As ``AssignmentSource.report``."""
-        self._source.report(results)
+        self._source.report(self._league.gated(results))
         self._league.report(results)

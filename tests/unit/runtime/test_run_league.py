@@ -85,9 +85,22 @@ def test_results_count_for_the_member_that_the_world_was_shared_with(tmp_path: P
     assert dict(zip(payoff.ids, payoff.played[0].tolist(), strict=True)) == {"main": 1, "orca": 2, "stand": 1}
     metrics = run.metrics()
     assert metrics["league/score_min"] == pytest.approx(1 / 3)
+    assert "league/diversity" not in metrics
     assert metrics["league/alone_score"] == pytest.approx(2 / 3)
     assert metrics["league/shared_frac"] == pytest.approx(0.15), "no snapshot yet: their part is the learner's"
     run.report(make_results(0, [], 0, 0))
+
+
+def test_gates_see_worlds_of_the_learner_alone_where_there_are_such(tmp_path: Path) -> None:
+    results = told(["orca", "", "", "stand"], [Outcome.TIMEOUT, Outcome.SUCCESS, Outcome.TIMEOUT, Outcome.SUCCESS])
+    run, _ = league_in(tmp_path)
+    assert run.gated(results).on_gate.tolist() == [False, True, True, False]
+    assert run.gated(results).outcome is results.outcome
+    shared = {"current": 0.0, "prioritised": 0.0, "scripted": 1.0, "verification": 0.0}
+    never_alone, _ = league_in(tmp_path, mix=shared)
+    assert never_alone.gated(results) is results
+    without = make_results(0, [(0, 0, 0, 5, Outcome.SUCCESS, 0.0, True)], 0, 0)
+    assert run.gated(without) is without
 
 
 def test_a_member_that_cannot_act_is_lost_once_and_told(tmp_path: Path) -> None:
