@@ -131,3 +131,25 @@ def neighbor_items(robot: dict, others: list[dict]) -> np.ndarray:
         apart, moves, radii = other["p"] - robot["p"], other["v"] - robot["v"], robot["radius"] + other["radius"]
         rows.append([1.0, *(turn @ apart), *(turn @ moves), other["radius"], radii, np.linalg.norm(apart) - radii])
     return np.array(rows)
+
+
+def encounter_items(robot: dict, others: list[dict], step_s: float = 1e-3, longest_s: float = 30.0) -> np.ndarray:
+    """Return (len(others), 20): what an observation of encounters says of each of ``others``, in their order; when two
+    touch is found by going forward in steps of ``step_s``, and is 0 beyond ``longest_s``.
+
+    Everyone has position ``p``, velocity ``v`` and ``radius``; ``robot`` has ``yaw`` and greatest ``speed`` too.
+    """
+    c, s = np.cos(robot["yaw"]), np.sin(robot["yaw"])
+    turn, times = np.array([[c, s], [-s, c]]), np.arange(0.0, longest_s, step_s)
+    rows = []
+    for other in others:
+        apart, moves, radii = turn @ (other["p"] - robot["p"]), turn @ other["v"], robot["radius"] + other["radius"]
+        far, soon = np.linalg.norm(apart), []
+        for part, angle in [*((1, a) for a in (-90, -60, -30, -15, 0, 15, 30, 60, 90)), (0.5, 0), (0, 0)]:
+            own = part * robot["speed"] * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+            touch = np.linalg.norm(apart + times[:, None] * (moves - own), axis=1) < radii
+            soon.append(1.0 / (1.0 + times[touch.argmax()]) if touch.any() else 0.0)
+        rows.append(
+            [1.0, *(apart / 10), *(apart / far), 0.5 / (0.5 + max(far - radii, 0.0)), *moves, other["radius"], *soon]
+        )
+    return np.array(rows)

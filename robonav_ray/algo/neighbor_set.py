@@ -33,7 +33,11 @@ class NeighborSet:
         return isinstance(other, NeighborSet) and replace(self, num_items=other.num_items) == other
 
 
-_FORMS = {"state": NeighborSet(6, 0, 7, presence=4), "neighbors": NeighborSet(6, 0, 8, presence=0)}
+_FORMS = {
+    "state": NeighborSet(6, 0, 7, presence=4),
+    "neighbors": NeighborSet(6, 0, 8, presence=0),
+    "encounters": NeighborSet(9, 0, 20, presence=0),
+}
 """``env.world.observation`` -> the form of its set; a circle in ``state`` exists where its radius is above 0."""
 
 

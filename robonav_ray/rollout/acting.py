@@ -80,24 +80,30 @@ class Acting:
         """Return each lane's epsilon (L,) float64 under the stage's."""
         return ladder_epsilon(stage_epsilon, self._world_index, self._num_lanes_total, self._ladder_exponent)
 
-    def choose(self, obs: np.ndarray, epsilon: np.ndarray) -> Choice:
+    def choose(self, obs: np.ndarray, epsilon: np.ndarray, active: np.ndarray | None = None) -> Choice:
         """Return an action per lane for ``obs`` (L, D) float32, epsilon-greedy with ``epsilon`` (L,) float64.
 
-        Partners act greedily; the action of a lane that the environment drives is 0.
+        Partners act greedily; the action of a lane that the environment drives is 0. Of lanes that are not ``active``
+        (L,) bool, None for all, the Q values are not computed: what they do is not looked at.
         """
         self.policy.resample_noise(self._key, int(self.step_count[0]))
-        if self._partners is None:
+        if self._partners is not None:
+            q = self._q_values_by_group(obs, self._partners, active)
+        elif active is None:
             q = self.policy.q_values(obs)
         else:
-            q = self._q_values_by_group(obs, self._partners)
+            q = np.zeros((len(obs), self.policy.num_actions), np.float32)
+            q[active] = self.policy.q_values(obs[active])
+        if self._partners is not None:
             epsilon = np.where(self._partners.learns, epsilon, 0.0)
         epsilon_greedy(q, epsilon, self._key, self._world_index, self.step_count, *self._choice)
         return self._choice
 
-    def _q_values_by_group(self, obs: np.ndarray, partners: Partners) -> np.ndarray:
+    def _q_values_by_group(self, obs: np.ndarray, partners: Partners, active: np.ndarray | None) -> np.ndarray:
         q = np.zeros((len(obs), self.policy.num_actions), np.float32)
         for policy, lanes in partners.groups:
-            q[lanes] = (policy or self.policy).q_values(obs[lanes])
+            those = lanes if active is None else lanes[active[lanes]]
+            q[those] = (policy or self.policy).q_values(obs[those])
         return q
 
     def advance(self) -> None:

@@ -172,7 +172,7 @@ class RolloutWorker:
     def _step(self, epsilon: np.ndarray) -> int:
         """Make one vector step; return how many robots moved."""
         active, recorded = self._active, self._recorded
-        choice = self._acting.choose(self._obs, epsilon)
+        choice = self._acting.choose(self._obs, epsilon, active)
         next_obs, reward, terminated, truncated, info = self._env.step(choice.action)
         step = LaneStep(self._obs, choice, next_obs, reward, terminated, truncated, info)
         self._recording.step(step, recorded)

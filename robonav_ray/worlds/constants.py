@@ -48,7 +48,7 @@ def constants(world: WorldConfig, gamma: float) -> np.ndarray:
         lay.ORCA_HORIZON: circles.orca_time_horizon_s,
         lay.REACTS_PROB: circles.orca_reacts_prob,
         lay.CIRCLE_CROSSING: world.placement == "circle_crossing",
-        lay.TRUE_STATE: world.observation in ("state", "neighbors"),
+        lay.TRUE_STATE: world.observation != "lidar",
         lay.STACK: lidar.stack,
         lay.STACK_INTERVAL: lidar.stack_interval,
         lay.ALIGN: lidar.align,
@@ -61,7 +61,7 @@ def constants(world: WorldConfig, gamma: float) -> np.ndarray:
         lay.AT_END: world.collisions == "end_of_step",
         lay.TIME_FACTOR: world.time_limit_factor or 0.0,
         lay.EVERETT: world.placement == "everett",
-        lay.NEIGHBOR_OBS: world.observation == "neighbors",
+        lay.NEIGHBOR_OBS: {"neighbors": 1, "encounters": 2}.get(world.observation, 0),
     }
     row = np.zeros(lay.CONST_COLS, dtype=np.float32)
     for column, number in value.items():

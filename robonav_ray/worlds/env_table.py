@@ -20,6 +20,8 @@ from robonav_ray.worlds.kernels.actions import action_table, own_speeds
 from robonav_ray.worlds.kernels.layout import (
     ANGLE_INCREMENT,
     ANGLE_MIN,
+    COURSES,
+    ENCOUNTER_PART,
     GOAL_SCALE_M,
     GOALS_SCALE,
     HUMAN_STATE,
@@ -152,6 +154,11 @@ def _parts(part: str, world: WorldConfig, size: int) -> Iterator[tuple[str, str,
             for name, unit, meaning in _NEIGHBOR:
                 order = "; all zeros where there is none" if not i and name == "there" else ""
                 yield f"neighbor {i} {name}", unit, 1, meaning + order
+    elif part == "encounters":
+        for i in range(size // ENCOUNTER_PART):
+            for name, unit, meaning in _ENCOUNTER:
+                order = "; all zeros where there is none" if not i and name == "there" else ""
+                yield f"disc {i} {name}", unit, 1, meaning + order
     else:
         for name, unit, meaning in _NAMED[part]:
             shown = unit.format(speed=world.robot.max_speed, turn=world.robot.max_turn_rate)
@@ -221,6 +228,17 @@ _NAMED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("radius", "m", "of the robot"),
         ("time_left", "its limit", "part of its time that is left"),
     ),
+    "self": (
+        ("goal distance", f"{GOAL_SCALE_M:g} m", "to the goal"),
+        ("nearness", "", "1 m / (1 m + distance to the goal)"),
+        ("cos", "", "of the bearing of the goal; ahead is 0"),
+        ("sin", "", "of the same bearing; left is positive"),
+        ("max_speed", "m/s", "the greatest speed, its preferred one"),
+        ("v_x", "m/s", "velocity ahead"),
+        ("v_y", "m/s", "velocity to the left"),
+        ("radius", "m", "of the robot"),
+        ("time_left", "its limit", "part of its time that is left"),
+    ),
 }
 """Each slice of ``ObservationLayout``: (name, unit, meaning) of its numbers; {speed} and {turn} are the robot's
 limits."""
@@ -242,6 +260,27 @@ _NEIGHBOR = (
     ("radius", "m", "its radius"),
     ("radii", "m", "sum of its radius and the robot's"),
     ("gap", "m", "space between the two discs"),
+)
+
+_ENCOUNTER = (
+    ("there", "", "1: there is such a disc, a robot or a circle"),
+    ("p_x", f"{GOAL_SCALE_M:g} m", "position ahead, looking along the heading"),
+    ("p_y", f"{GOAL_SCALE_M:g} m", "position to the left"),
+    ("cos", "", "of its bearing; ahead is 0"),
+    ("sin", "", "of the same bearing; left is positive"),
+    ("nearness", "", ".5 m / (.5 m + space between the two discs)"),
+    ("v_x", "m/s", "its velocity ahead"),
+    ("v_y", "m/s", "its velocity to the left"),
+    ("radius", "m", "its radius"),
+    *(
+        (
+            f"soon {part:g} {angle:g}",
+            "",
+            f"1 s / (1 s + time until they touch, should it go on, and the robot drive {angle:g} degrees to the left "
+            f"of its heading at {part:g} of its greatest speed); 0 is never",
+        )
+        for part, angle in COURSES
+    ),
 )
 
 

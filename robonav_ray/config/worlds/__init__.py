@@ -71,9 +71,10 @@ class WorldConfig(Section):
     boxes: tuple[Box, ...] = Field(default=(), max_length=64)
     robot: RobotConfig = RobotConfig()
     lidar: LidarConfig = LidarConfig()
-    observation: Literal["lidar", "state", "neighbors"] = "lidar"
+    observation: Literal["lidar", "state", "neighbors", "encounters"] = "lidar"
     """``state`` shows the true positions and velocities of the circles, rotated towards the goal, as SARL does;
-    ``neighbors`` the other robots and circles as a set, each relative to the robot."""
+    ``neighbors`` the other robots and circles as a set, each relative to the robot; ``encounters`` the same set looking
+    along the robot's heading, with how soon the robot would meet each on each of several courses."""
     obstacles: ObstacleConfig = ObstacleConfig()
     reward: RewardConfig = RewardConfig()
     goal_tolerance_m: float = Field(default=0.3, gt=0.0)

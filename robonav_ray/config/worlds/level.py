@@ -64,4 +64,7 @@ class LevelConfig(Section):
     """Steps after which an episode is truncated."""
     num_robots: int | None = Field(default=None, ge=1, le=64)
     """Robots that take part, at most the world's num_robots; the others are not there. None is all of them."""
+    min_robots: int | None = Field(default=None, ge=1, le=64)
+    """Robots that take part are drawn per episode, from this to ``num_robots``, each number as likely as the next; None
+    is always ``num_robots``."""
     randomization: RandomizationConfig = RandomizationConfig()

@@ -27,6 +27,12 @@ def between(stream, w, k, low, high):
 
 
 @kernel
+def whole_between(stream, w, k, least, most):
+    """Return the next whole number from ``least`` to ``most``, each as likely as the next."""
+    return least + min(np.int64(uniform(stream, w, k) * np.float32(most - least + 1)), most - least)
+
+
+@kernel
 def normal(stream, w, k):
     """Return a standard normal number (Box-Muller; takes two draws)."""
     a = max(F1 - uniform(stream, w, k), _TINY)

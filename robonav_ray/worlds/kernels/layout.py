@@ -143,6 +143,15 @@ SELF_STATE, HUMAN_STATE = 6, 7
 """Columns of the true-state observation: the robot's own, and per circle."""
 OWN_PART, NEIGHBOR_PART = 6, 8
 """Columns of the observation of neighbours: the robot's own, and per neighbour."""
+COURSES = (
+    *((1.0, angle) for angle in (-90.0, -60.0, -30.0, -15.0, 0.0, 15.0, 30.0, 60.0, 90.0)),
+    (0.5, 0.0),
+    (0.0, 0.0),
+)
+"""Courses that an observation of encounters looks along: (part of the robot's greatest speed, degrees to the left of
+its heading)."""
+ENCOUNTER_OWN, ENCOUNTER_PART = 9, 9 + len(COURSES)
+"""Columns of the observation of encounters: the robot's own, and per disc."""
 
 
 class State(NamedTuple):

@@ -15,7 +15,6 @@ from robonav_ray.worlds.kernels.layout import (
     GOAL_SCALE_M,
     GONE,
     HUMAN_STATE,
-    NEIGHBOR_OBS,
     NEIGHBOR_PART,
     NUM_CIRCLES,
     OWN_PART,
@@ -112,12 +111,3 @@ def write_neighbor_obs(robot, lane, circle, goal, world, level, neighbor, w, r, 
         out[i, at + 3], out[i, at + 4] = c * ux + s * uy, c * uy - s * ux
         out[i, at + 5], out[i, at + 6], out[i, at + 7] = other, both, np.sqrt(neighbor[j, 0]) - both
         at += NEIGHBOR_PART
-
-
-@kernel
-def write_true_state(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i):
-    """Write what the robot is shown of the true state, in the layout that its worlds have."""
-    if const[NEIGHBOR_OBS] > F0:
-        write_neighbor_obs(robot, lane, circle, goal, world, level, neighbor, w, r, k, out, i)
-    else:
-        write_state_obs(robot, lane, circle, goal, world, level, neighbor, w, r, k, out, i)

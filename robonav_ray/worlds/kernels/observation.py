@@ -20,6 +20,8 @@ from robonav_ray.worlds.kernels.layout import (
     DRIFT_Y,
     DRIFT_YAW,
     DT,
+    ENCOUNTER_OWN,
+    ENCOUNTER_PART,
     G_X,
     G_Y,
     GOAL_INDEX,
@@ -85,6 +87,12 @@ class ObservationLayout:
     yaw relative to the goal's bearing, radius, part of its time that is left); ``neighbors``, robots and circles,
     zeros where there is none (1, p_x, p_y, v_x and v_y relative to the robot's, radius, sum of radii, space between
     the discs): a set, in which no order means anything.
+
+    Observations of encounters, in a frame that looks along the robot's heading: ``self`` (goal distance / 10 m, 1 m /
+    (1 m + goal distance), cos and sin of the goal's bearing, greatest speed, v_x, v_y, radius, part of its time that is
+    left); ``encounters``, robots and circles as a set, zeros where there is none (1, p_x / 10 m, p_y / 10 m, cos and
+    sin of its bearing, .5 m / (.5 m + space between the discs), v_x, v_y, radius, and for each of ``COURSES`` 1 s /
+    (1 s + time until the two discs touch, should both go on like that)).
     """
     size: int
     """Length of the vector."""
@@ -96,6 +104,9 @@ class ObservationLayout:
             parts = (("robot", SELF_STATE), ("circles", HUMAN_STATE * (num_circles + world.num_robots - 1)))
         elif world.observation == "neighbors":
             parts = (("own", OWN_PART), ("neighbors", NEIGHBOR_PART * (num_circles + world.num_robots - 1)))
+        elif world.observation == "encounters":
+            items = ENCOUNTER_PART * (num_circles + world.num_robots - 1)
+            parts = (("self", ENCOUNTER_OWN), ("encounters", items))
         else:
             parts = (("lidar", world.lidar.stack * world.lidar.num_beams), *_LIDAR_TAIL)
         slices, start = {}, 0
@@ -107,8 +118,14 @@ class ObservationLayout:
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (low, high), each (size,) float32, that every observation keeps."""
         low, high = np.full(self.size, -1.0, np.float32), np.ones(self.size, np.float32)
-        if "robot" in self.slices or "own" in self.slices:
+        if "lidar" not in self.slices:
             low[:], high[:] = -1000.0, 1000.0
+            if "self" in self.slices:
+                low[:ENCOUNTER_OWN] = (0, 0, -1, -1, 0, -15, -15, 0, 0)
+                high[:ENCOUNTER_OWN] = (_MOST, 1, 1, 1, 10, 15, 15, 2, 1)
+                for column in (0, *range(3, 6), *range(9, ENCOUNTER_PART)):
+                    items = slice(ENCOUNTER_OWN + column, None, ENCOUNTER_PART)
+                    low[items], high[items] = (-1.001 if column in (3, 4) else 0.0), 1.001
             if "own" in self.slices:
                 items = slice(OWN_PART, None, NEIGHBOR_PART)
                 low[:OWN_PART], high[:OWN_PART] = (0, 0, -1, -1, 0, 0), (_MOST, 10, 1, 1, 2, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robonav_ray.worlds.kernels.draws import between, start_streams, uniform
+from robonav_ray.worlds.kernels.draws import between, start_streams, uniform, whole_between
 from robonav_ray.worlds.kernels.everett import place_everett
 from robonav_ray.worlds.kernels.geometry import inner_wall_clearance
 from robonav_ray.worlds.kernels.kernel import F0, F1, FAR, HALF, kernel
@@ -82,6 +82,7 @@ from robonav_ray.worlds.kernels.obstacles import draw_waypoint
 from robonav_ray.worlds.kernels.randomization import (
     ACTUATOR_GAIN,
     MAX_STEPS,
+    MIN_ROBOTS,
     NUM_BEHAVIOURS,
     NUM_DYNAMIC,
     NUM_GOALS,
@@ -321,8 +322,11 @@ def draw_world(
     if case.shape[0] > 0:
         row = (world[w, INDEX] + world[w, EPISODE] * np.int64(const[CASE_STRIDE])) % case.shape[0]
         there = case_size[row]
-    elif level[k, NUM_ROBOTS] > F0:
-        there = min(there, np.int64(level[k, NUM_ROBOTS]))
+    else:
+        if level[k, NUM_ROBOTS] > F0:
+            there = min(there, np.int64(level[k, NUM_ROBOTS]))
+        if level[k, MIN_ROBOTS] > F0:
+            there = whole_between(stream, w, LAYOUT_STREAM, np.int64(level[k, MIN_ROBOTS]), there)
     begin_robots(robot, lane, goal, stream, const, w, there)
     if const[CIRCLE_CROSSING] > F0:
         place_crossing(

@@ -57,8 +57,9 @@ FAULT_STEPS = 5
     MOTION_FAULTS,
     NUM_BEHAVIOURS,
     NUM_ROBOTS,
-) = range(25)
-LEVEL_COLS = 25
+    MIN_ROBOTS,
+) = range(26)
+LEVEL_COLS = 26
 
 TOUR_SLACK = 1.5
 """max_steps * dt * v_max must be at least this times the length of the tour."""
@@ -72,7 +73,8 @@ def level_row(level: LevelConfig) -> np.ndarray:
     sensor = knobs.range_noise or knobs.beam_dropout or knobs.blind_sector or knobs.frozen_scan or knobs.blackout
     motion = knobs.action_latency or knobs.dropped_commands or knobs.actuator_gain or knobs.slip
     row = [level.num_static, level.num_dynamic, level.num_goals, level.max_steps, *strength, *factors]
-    return np.array([*row, sensor > 0, motion > 0, len(level.behaviours), level.num_robots or 0], dtype=np.float32)
+    robots = (level.num_robots or 0, level.min_robots or 0)
+    return np.array([*row, sensor > 0, motion > 0, len(level.behaviours), *robots], dtype=np.float32)
 
 
 def behaviour_row(level: LevelConfig) -> np.ndarray:
@@ -102,9 +104,15 @@ def check_levels(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> None:
                 f"level {i}: num_robots ({level.num_robots}) must not be above the {world.num_robots} of the world "
                 "(env.world.num_robots)"
             )
-        if level.num_robots is not None and world.cases is not None:
+        for key, given in (("num_robots", level.num_robots), ("min_robots", level.min_robots)):
+            if given is not None and world.cases is not None:
+                raise ValueError(
+                    f"level {i}: {key} would be ignored, because env.world.cases says how many: leave it out"
+                )
+        if (level.min_robots or 0) > (level.num_robots or world.num_robots):
             raise ValueError(
-                f"level {i}: num_robots would be ignored, because env.world.cases says how many: leave it out"
+                f"level {i}: min_robots ({level.min_robots}) must not be above the level's num_robots "
+                f"({level.num_robots or world.num_robots})"
             )
         if world.placement == "circle_crossing":
             shortest = 8.0 / TOUR_SLACK

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.records import Outcome
+from robonav_ray.worlds.kernels.encounter_obs import write_true_state
 from robonav_ray.worlds.kernels.hazards import hazards
 from robonav_ray.worlds.kernels.kernel import F0, hot_kernel, kernel
 from robonav_ray.worlds.kernels.layout import (
@@ -29,7 +30,6 @@ from robonav_ray.worlds.kernels.layout import (
 )
 from robonav_ray.worlds.kernels.lidar import scan, sensor_faults
 from robonav_ray.worlds.kernels.motion import move_robot, rest
-from robonav_ray.worlds.kernels.neighbor_obs import write_true_state
 from robonav_ray.worlds.kernels.observation import write_lidar_obs
 from robonav_ray.worlds.kernels.obstacles import move_circles, steer_circles
 from robonav_ray.worlds.kernels.placement import draw_world
