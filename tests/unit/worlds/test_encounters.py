@@ -16,7 +16,7 @@ from tests.oracles_worlds import encounter_items
 OWN, ITEM = lay.ENCOUNTER_OWN, lay.ENCOUNTER_PART
 
 
-def encounters(num_robots: int, num_worlds: int, **level) -> BatchedWorlds:
+def encounters(num_robots: int, num_worlds: int, level: dict) -> BatchedWorlds:
     world = WorldConfig(profile="everett", num_robots=num_robots, observation="encounters", arena_size_m=16.0)
     worlds = BatchedWorlds(world, (EVERETT_LEVEL.model_copy(update=level),), num_worlds, 0, 0.99)
     worlds.reset()
@@ -24,7 +24,7 @@ def encounters(num_robots: int, num_worlds: int, **level) -> BatchedWorlds:
 
 
 def test_what_an_observation_of_encounters_says() -> None:
-    worlds = encounters(4, 4, num_robots=3, num_static=1, num_dynamic=1)
+    worlds = encounters(4, 4, {"num_robots": 3, "num_static": 1, "num_dynamic": 1})
     for _ in range(6):
         worlds.step(np.random.default_rng(0).integers(0, 11, worlds.num_lanes), DISABLED)
     assert worlds.obs_dim == OWN + ITEM * (3 + 2)
@@ -60,11 +60,11 @@ def test_what_an_observation_of_encounters_says() -> None:
 
 
 def test_a_level_draws_how_many_robots_take_part() -> None:
-    worlds = encounters(5, 600, min_robots=2, num_robots=4)
+    worlds = encounters(5, 600, {"min_robots": 2, "num_robots": 4})
     there = (worlds.state.lane[..., lay.STEP_LIMIT] > 0).sum(axis=1)
     assert np.bincount(there, minlength=6).tolist() == pytest.approx([0, 0, 200, 200, 200, 0], abs=60)
     absent = worlds.out.obs.reshape(600, 5, -1)[:, 4]
     assert not absent.any(), "the fifth is never there"
     for level, named in (({"min_robots": 6}, "min_robots"), ({"min_robots": 3, "num_robots": 2}, "min_robots")):
         with pytest.raises(ValueError, match=named):
-            encounters(5, 1, **level)
+            encounters(5, 1, level)
