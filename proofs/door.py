@@ -48,6 +48,7 @@ PROGRAMS = {
         "proofs.studies.evaluation_study", "two trained policies and all planners over all suites"
     ),
     "everett_orca": Program("proofs.studies.everett_orca", "the ORCA row of Everett's cases, on draws of our own"),
+    "everett_study": Program("proofs.studies.everett_study", "self-play against leagues on Everett's cases"),
     "feasibility": Program("proofs.studies.feasibility", "how many worlds a planner wins that sees everything"),
     "judge_planners": Program("proofs.studies.judge_planners", "every planner on held-out worlds, tuned and untuned"),
     "promises": Program("proofs.chaos.stops_and_kills", "stops and kills of the driver, tried on real runs"),

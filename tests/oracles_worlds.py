@@ -133,14 +133,15 @@ def neighbor_items(robot: dict, others: list[dict]) -> np.ndarray:
     return np.array(rows)
 
 
-def encounter_items(robot: dict, others: list[dict], step_s: float = 1e-3, longest_s: float = 30.0) -> np.ndarray:
+def encounter_items(robot: dict, others: list[dict]) -> np.ndarray:
     """Return (len(others), 20): what an observation of encounters says of each of ``others``, in their order; when two
-    touch is found by going forward in steps of ``step_s``, and is 0 beyond ``longest_s``.
+    touch is found by going forward in small steps.
 
     Everyone has position ``p``, velocity ``v`` and ``radius``; ``robot`` has ``yaw`` and greatest ``speed`` too.
     """
     c, s = np.cos(robot["yaw"]), np.sin(robot["yaw"])
-    turn, times = np.array([[c, s], [-s, c]]), np.arange(0.0, longest_s, step_s)
+    turn = np.array([[c, s], [-s, c]])
+    times = np.concatenate((np.arange(0.0, 20.0, 0.001), np.geomspace(20.0, 900.0, 4000)))
     rows = []
     for other in others:
         apart, moves, radii = turn @ (other["p"] - robot["p"]), turn @ other["v"], robot["radius"] + other["radius"]

@@ -22,7 +22,7 @@ KINDS = {
     ],
     "holonomic": ["env.world.robot.drive=holonomic", "env.world.robot.actions=increments9"],
     "true state": ["env.world.observation=state"],
-    "encounters": ["env.world.profile=everett", "env.world.observation=encounters"],
+    "encounters": ["env.world.observation=encounters", "env.world.num_robots=3"],
     "several robots": ["env.world.observation=state", "env.world.num_robots=3"],
 }
 
