@@ -91,7 +91,7 @@ def _entries(path: Path, data: bytes) -> dict[str, tuple[int, str]]:
         document = json.loads(data)
         version, kind, files = document["format_version"], document["kind"], document["files"]
         entries = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BundleError(f"{place}: is no manifest of a bundle ({error}); export the run again") from None
     if kind != KIND or version != FORMAT_VERSION:
         raise BundleError(

@@ -26,14 +26,16 @@ def open_model(bundle: Bundle, kind: str | None = None) -> Model:
     """
     if kind not in (None, "onnx", "numpy"):
         raise BundleError(f"kind {kind!r}: a network is opened as onnx or as numpy")
-    if kind == "onnx" or (kind is None and ONNX in bundle.files):
-        make, name = onnx_model, ONNX
-    else:
-        make, name = numpy_model, NUMPY
+    if kind is None:
+        kind = "numpy" if ONNX not in bundle.files and NUMPY in bundle.files else "onnx"
+    make, name = (onnx_model, ONNX) if kind == "onnx" else (numpy_model, NUMPY)
     if name not in bundle.files:
-        raise BundleError(f"{bundle.folder}: holds no {name}; export the run with --format {name.rpartition('.')[2]}")
+        raise BundleError(f"{bundle.folder}: holds no {name}; export the run with --format {kind}")
     model = make(bundle.files[name])
-    q = model(np.zeros((2, bundle.spec.obs_dim), np.float32))
+    try:
+        q = model(np.zeros((2, bundle.spec.obs_dim), np.float32))
+    except Exception as error:  # noqa: BLE001  shapes that do not fit, in NumPy or in onnxruntime
+        raise BundleError(f"{bundle.folder / name}: does not take the observations of its spec ({error})") from None
     if q.shape != (2, bundle.spec.num_actions) or not np.isfinite(q).all():
         raise BundleError(
             f"{bundle.folder / name}: gives Q values {q.shape} for two observations, and not (2, "

@@ -60,10 +60,8 @@ class Observer:
         Raises:
             ScanError: For a pose or a twist that is not finite; nothing is remembered then.
         """
-        where = _where(pose)
-        speeds = np.array([twist, command], dtype=np.float32)
-        if speeds.shape != (2, 2) or not np.isfinite(speeds).all():
-            raise ScanError(f"twist: is {twist!r}, and must be two finite numbers")
+        where = as_where(pose)
+        speeds = np.array([as_twist(twist), command], dtype=np.float32)
         spec, out = self._spec, np.empty(self._spec.obs_dim, np.float32)
         self._remember(ranges, where)
         at = self._write_scans(where, out)
@@ -117,7 +115,18 @@ def write_goal(where: np.ndarray, goal: np.ndarray, unit_m: float, out: np.ndarr
     out[2] = min(max((c * dy - s * dx) * inverse, -_ONE), _ONE)
 
 
-def _where(pose: Sequence[float]) -> np.ndarray:
+def as_twist(twist: Sequence[float]) -> tuple[float, float]:
+    """Return a twist as two numbers; ScanError for anything else than two finite ones."""
+    try:
+        a, b = (float(value) for value in twist)
+    except (TypeError, ValueError):
+        raise ScanError(f"twist: is {str(twist)[:80]}, and must be two numbers") from None
+    if not (math.isfinite(a) and math.isfinite(b)):
+        raise ScanError(f"twist: is ({a}, {b}), and must be finite")
+    return a, b
+
+
+def as_where(pose: Sequence[float]) -> np.ndarray:
     """Return (x, y, cos, sin) float32 of a pose."""
     try:
         x, y, yaw = (float(value) for value in pose)

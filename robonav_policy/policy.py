@@ -14,7 +14,7 @@ from robonav_policy.bundle import Bundle, read_bundle
 from robonav_policy.errors import PolicyError, ScanError
 from robonav_policy.goals import GoalSequence, as_goals
 from robonav_policy.models import Model, open_model
-from robonav_policy.observation import Observer
+from robonav_policy.observation import Observer, as_twist, as_where
 from robonav_policy.safety import SafetyLayer
 from robonav_policy.scans import Lidar, Resampler, read_scan, sees_less
 from robonav_policy.spec import Spec
@@ -156,7 +156,7 @@ class Policy:
         Raises:
             ScanError: For a scan, a pose or a goal that is none.
         """
-        goals = goal.remaining(pose) if isinstance(goal, GoalSequence) else as_goals(goal)
+        goals = _goals(goal, pose)
         if not len(goals):
             raise ScanError(ARRIVED)
         return self._observer.observe(
@@ -168,16 +168,15 @@ class Policy:
         return self._model(np.ascontiguousarray(obs, np.float32))
 
     def _decide(self, scan: Any, pose: Sequence[float], goal: Any, twist: Sequence[float] | None) -> Decision:
-        if isinstance(goal, GoalSequence):
-            goal = goal.remaining(pose)
-        if not len(as_goals(goal)):
+        goals = _goals(goal, pose)
+        if not len(goals):
             return self._stand(ARRIVED)
-        obs = self.observe(scan, pose, goal, twist)
+        obs = self.observe(scan, pose, goals, twist)
         q = self.q_values(obs[None])[0]
         if not np.isfinite(q).all():
             raise PolicyError("the network gives Q values that are not finite")
         action = int(q.argmax())
-        now = self._twist if twist is None else (float(twist[0]), float(twist[1]))
+        now = self._twist if twist is None else as_twist(twist)
         self._command = self._commanded(action)
         driven, reasons = self._limited(self._command, now), ()
         if self.safety is not None:
@@ -233,3 +232,9 @@ class Policy:
 
     def _out(self, twist: tuple[float, float]) -> Twist | Velocity:
         return Velocity(*twist) if self.spec.is_holonomic else Twist(*twist)
+
+
+def _goals(goal: Any, pose: Sequence[float]) -> np.ndarray:
+    """Return the goals (G, 2) that are left; ScanError for what are none, or a pose that is none."""
+    as_where(pose)
+    return goal.remaining(pose) if isinstance(goal, GoalSequence) else as_goals(goal)

@@ -178,7 +178,7 @@ def _table(section: _Section) -> np.ndarray:
 
 
 def _is_real(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300  # nan is not
 
 
 class _Section:

@@ -22,7 +22,7 @@ from robonav_ray.deploy.spec import refuse_undrivable, spec_of
 from robonav_ray.errors import UserError
 from robonav_ray.files.locations import above, name_of
 from robonav_ray.files.manifest import FileEntry, manifest_bytes
-from robonav_ray.files.plain_files import read_bytes, replace
+from robonav_ray.files.plain_files import list_plain, read_bytes, replace
 from robonav_ray.registry.bundles import carried_bundle
 from robonav_ray.registry.by_name import located
 from robonav_ray.registry.registry import Registry
@@ -41,7 +41,9 @@ FORMATS = {"onnx": ONNX, "pt2": PT2, "numpy": NUMPY}
 BUNDLES = "bundles"
 """Folder of a run that its bundles lie in unless ``out`` says otherwise."""
 PACKAGE = "robonav_policy"
-MAX_SOURCE_BYTES = 1_000_000
+ROS2 = Path(__file__).parent / "ros2"
+"""A package of ROS 2 that goes into every bundle."""
+MAX_SOURCE_BYTES, MAX_FILES = 1_000_000, 100
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,9 @@ def bundle_files(found: LocatedRun, formats: Sequence[str]) -> dict[str, bytes]:
     source = Path(robonav_policy.__file__).parent
     for path in sorted(source.glob("*.py")):
         files[f"{PACKAGE}/{path.name}"] = read_bytes(path, MAX_SOURCE_BYTES, follow=True)
+    for name in list_plain(ROS2, MAX_FILES):
+        if "__pycache__" not in name:
+            files[name] = read_bytes(ROS2 / name, MAX_SOURCE_BYTES, follow=True)
     return files
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,8 +56,7 @@ def onnx_bytes(module: Greedy, obs_dim: int) -> bytes:
         raise NoExportError(
             f"--format onnx needs {error.name}: `pip install 'robonav_ray[deploy]'` brings it"
         ) from None
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch's exporter warns of its own inner life
+    with _quiet(), torch.no_grad():
         try:
             program: Any = torch.onnx.export(
                 module,
@@ -76,8 +78,7 @@ def onnx_bytes(module: Greedy, obs_dim: int) -> bytes:
 
 def pt2_bytes(module: Greedy, obs_dim: int) -> bytes:
     """Return the module as ``policy.pt2``, which ``torch.export.load`` opens; raises as ``onnx_bytes`` does."""
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with _quiet(), torch.no_grad():
         try:
             program = torch.export.export(
                 module, (torch.zeros(2, obs_dim),), dynamic_shapes={OBS: {0: Dim("batch", min=1)}}
@@ -118,6 +119,20 @@ def numpy_bytes(snapshot: PolicySnapshot, algo: AlgoConfig, structure: Structure
     data = io.BytesIO()
     np.savez(data, allow_pickle=False, **found)  # its entries bear no time
     return data.getvalue()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what torch's exporter warns of: its own inner life, and packages that it does without."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _untraced(module: Greedy, error: Exception) -> Exception:

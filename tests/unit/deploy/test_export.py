@@ -51,7 +51,15 @@ def rewritten(bundle: Path, change: Callable[[dict[str, Any]], object]) -> Path:
 
 def test_a_bundle_holds_what_a_robot_needs(made_bundle: Path, small_run: RunDirectory) -> None:
     found, files = read_bundle(made_bundle), {path.name for path in made_bundle.iterdir()}
-    assert files == {"policy.onnx", "policy.npz", "spec.json", "manifest.json", "README.md", "robonav_policy"}
+    assert files == {
+        "policy.onnx",
+        "policy.npz",
+        "spec.json",
+        "manifest.json",
+        "README.md",
+        "robonav_policy",
+        "robonav_nav",
+    }
     assert sum(path.stat().st_size for path in made_bundle.rglob("*") if path.is_file()) < 2_000_000
     spec = found.spec.document
     assert spec["scan"]["num_beams"] * spec["scan"]["stack"] + 12 == spec["observation"]["size"] == found.spec.obs_dim

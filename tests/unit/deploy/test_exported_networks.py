@@ -28,7 +28,7 @@ ENCODERS = {
 }
 SWITCHES = {
     "layer norm": ("algo.layer_norm=true", "algo.hidden_dims=[64,64,64]"),
-    "noisy dueling iqn": ("algo.distribution=iqn", "algo.noisy=true"),
+    "noisy dueling iqn": ("algo.distribution=iqn", "algo.noisy=true", "curriculum.epsilon_scale=0"),
     "plain c51": ("algo.distribution=c51", "algo.dueling=false"),
     "dueling qr": ("algo.distribution=qr", "algo.layer_norm=true"),
     "rainbow with lidar_conv": ("preset=rainbow", "algo.encoder=lidar_conv"),
