@@ -3,9 +3,9 @@
 {"op": "goals", "goals": [[x, y], ...]}    -> {"ok": true} once the node drives to them
 {"op": "step", "ranges": [...], "pose": [x, y, yaw], "twist": [v, omega], "scan": {...}, "dt_s": 0.1}
                                            -> {"twist": [v, omega], "ms": ...}
-{"op": "transition", "name": "configure"}  -> {"ok": ...}
+{"op": "transition", "name": "configure"}  -> {"ok": ..., "diagnostics": []}
 {"op": "set", "values": {...}}             -> {"ok": ..., "reason": ...}
-{"op": "silence", "seconds": 1.0}          -> {"stops": [seconds until zeros], "others": 0, "diagnostics": []}
+{"op": "silence", "seconds": 1.0}          -> {"stops": [seconds from the last scan], "others": 0, "diagnostics": []}
 {"op": "end"}
 """
 
@@ -50,7 +50,7 @@ class Bridge:
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self.change = node.create_client(ChangeState, f"{NODE}/change_state")
         self.set = node.create_client(SetParameters, f"{NODE}/set_parameters")
-        self.time_s = 100.0
+        self.time_s, self.scanned = 100.0, 0.0
 
     def _on_goal(self, goal: PoseStamped) -> None:
         self.goal_stamp = goal.header.stamp.sec + goal.header.stamp.nanosec * 1e-9
@@ -76,11 +76,13 @@ class Bridge:
     def transition(self, name: str) -> dict:
         request = ChangeState.Request()
         request.transition.id = TRANSITIONS[name]
+        self.told.clear()
         answer = self._asked(self.change, request)
         if name == "activate" and answer is not None and answer.success:
             self.spin(lambda: self.scan.get_subscription_count() > 0 and self.odom.get_subscription_count() > 0)
             self.spin(lambda: self.path.get_subscription_count() > 0 and self.node.count_publishers("cmd_vel") > 0)
-        return {"ok": answer is not None and answer.success}
+        self.spin(lambda: False, 0.3)
+        return {"ok": answer is not None and answer.success, "diagnostics": self.told}
 
     def set_values(self, values: dict) -> dict:
         request = SetParameters.Request()
@@ -118,6 +120,7 @@ class Bridge:
             start = time.perf_counter()
             self.odom.publish(odom)
             self.scan.publish(scan)
+            self.scanned = time.perf_counter()
             if self.spin(lambda: any(m.header.stamp == stamp for _, m in self.twists), 2.0):
                 at, message = next(one for one in self.twists if one[1].header.stamp == stamp)
                 twist = message.twist
@@ -125,11 +128,10 @@ class Bridge:
         return {"twist": None, "ms": None}
 
     def silence(self, seconds: float) -> dict:
-        start = time.perf_counter()
         self.twists.clear()
         self.told.clear()
         self.spin(lambda: False, seconds)
-        stops = [at - start for at, m in self.twists if m.twist.linear.x == 0.0 == m.twist.angular.z]
+        stops = [at - self.scanned for at, m in self.twists if m.twist.linear.x == 0.0 == m.twist.angular.z]
         return {"stops": stops, "others": len(self.twists) - len(stops), "diagnostics": self.told}
 
     def _stamp(self):

@@ -97,7 +97,10 @@ class Node:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-        self.log.close()
+                process.wait()
+        for pipe in (self.bridge.stdin, self.bridge.stdout, self.log):
+            assert pipe is not None
+            pipe.close()
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +190,7 @@ def test_the_robot_stands_when_scans_end_and_when_the_node_is_not_active(bundle:
     silent = node.ask("silence", seconds=1.5)
     print(f"\nwatchdog: a twist of zeros after {silent['stops'][0]:.3f} s of a period of {world.dt_s} s")
     assert len(silent["stops"]) == 1
-    assert silent["stops"][0] <= 3.0 * world.dt_s, "two periods, and the tick of the timer"
+    assert silent["stops"][0] <= 2.0 * world.dt_s
     assert any("no scan" in told for told in silent["diagnostics"])
     bad = asked(seen, bundle, world.dt_s)
     bad["ranges"] = []
@@ -212,8 +215,9 @@ def test_a_tampered_bundle_is_refused_at_configure_and_another_is_taken_up_by_ac
     harmed = Path(shutil.copytree(bundle, tmp_path / "harmed"))
     (harmed / "policy.onnx").write_bytes((bundle / "policy.onnx").read_bytes()[:-1] + b"x")
     node = start(bundle=str(harmed))
-    assert not node.ask("transition", name="configure")["ok"]
-    assert any("does not match its hash" in told for told in node.ask("silence", seconds=1.0)["diagnostics"]) or True
+    refused = node.ask("transition", name="configure")
+    assert not refused["ok"]
+    assert any("does not match its hash" in told for told in refused["diagnostics"])
     assert node.ask("set", values={"bundle": str(bundle)})["ok"]
     assert node.ask("transition", name="configure")["ok"]
     assert node.ask("set", values={"bundle": str(harmed)})["ok"]

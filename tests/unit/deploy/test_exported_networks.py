@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robonav_policy.models import numpy_model, onnx_model
+from robonav_policy.bundle import read_bundle
+from robonav_policy.models import Model, numpy_model, onnx_model, open_model
 from robonav_ray.algo.own_network import make_policy
+from robonav_ray.algo.policy import Policy
 from robonav_ray.config import RunConfig
 from robonav_ray.config.load import load_run_config
 from robonav_ray.config.preset import preset_names
 from robonav_ray.deploy.graph import greedy_module, numpy_bytes, onnx_bytes
 from robonav_ray.learner.state import LearnerState
+from robonav_ray.runs.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.policies import load_policy
+from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.task import describe_task
 from robonav_ray.worlds.batched import BatchedWorlds
 
@@ -54,21 +59,11 @@ def observations(config: RunConfig, num: int) -> np.ndarray:
     return np.concatenate(found)[:num]
 
 
-def differences(overrides: tuple[str, ...], num: int) -> dict[str, Any]:
-    """Return, for each file of the network, how many actions differ and by which gap, and how far Q values are
+def differences(policy: Policy, models: dict[str, Model], obs: np.ndarray) -> dict[str, tuple[int, float, float]]:
+    """Return, for each model, how many actions differ from the policy's and by which gap, and how far Q values are
     apart.
     """
-    config = load_run_config(None, list(overrides))
-    task = describe_task(config)
-    learner = LearnerState(task.obs_dim, task.num_actions, config.algo, config.learner, 5, structure=task.structure)
-    snapshot = learner.snapshot()
-    policy = make_policy(task.obs_dim, task.num_actions, config.algo, task.structure)
-    policy.load(snapshot)
-    module = greedy_module(snapshot, task.obs_dim, task.num_actions, config.algo, task.structure)
-    models = {"onnx": onnx_model(onnx_bytes(module, task.obs_dim))}
-    if not config.algo.looks_at_a_set:
-        models["numpy"] = numpy_model(numpy_bytes(snapshot, config.algo, task.structure))
-    obs, told = observations(config, num), {}
+    told = {}
     for name, model in models.items():
         gaps, apart = list[float](), 0.0
         for rows in np.array_split(obs, max(1, len(obs) // 5000)):
@@ -81,9 +76,27 @@ def differences(overrides: tuple[str, ...], num: int) -> dict[str, Any]:
     return told
 
 
-def test_a_network_chooses_as_the_policy_does() -> None:
-    kind = (*KINDS["rainbow with lidar_conv"], "algo.hidden_dims=[32,32]")
-    for differing, gap, apart in differences(kind, 2000).values():
+def made(overrides: tuple[str, ...]) -> tuple[Policy, dict[str, Model], RunConfig]:
+    """Return the policy of a config, as a learner begins with it, and its networks as a bundle has them."""
+    config = load_run_config(None, list(overrides))
+    task = describe_task(config)
+    learner = LearnerState(task.obs_dim, task.num_actions, config.algo, config.learner, 5, structure=task.structure)
+    snapshot = learner.snapshot()
+    policy = make_policy(task.obs_dim, task.num_actions, config.algo, task.structure)
+    policy.load(snapshot)
+    module = greedy_module(snapshot, task.obs_dim, task.num_actions, config.algo, task.structure)
+    models = {"onnx": onnx_model(onnx_bytes(module, task.obs_dim))}
+    if not config.algo.looks_at_a_set:
+        models["numpy"] = numpy_model(numpy_bytes(snapshot, config.algo, task.structure))
+    return policy, models, config
+
+
+def test_a_bundle_chooses_as_the_policy_does(made_bundle: Path, small_run: RunDirectory) -> None:
+    config, checkpoint = small_run.config, newest_good_checkpoint(small_run.checkpoints)[0]
+    assert checkpoint is not None
+    policy, bundle = load_policy(checkpoint, config, describe_task(config)), read_bundle(made_bundle)
+    models = {kind: open_model(bundle, kind) for kind in ("onnx", "numpy")}
+    for differing, gap, apart in differences(policy, models, observations(config, 2000)).values():
         assert differing == 0 or gap < NEAR
         assert apart < 1e-4
 
@@ -92,7 +105,9 @@ def test_a_network_chooses_as_the_policy_does() -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_network_chooses_as_the_policy_does_on_100_000_observations(kind: str) -> None:
-    for name, (differing, gap, apart) in differences(KINDS[kind], NUM_OBSERVATIONS).items():
+    policy, models, config = made(KINDS[kind])
+    obs = observations(config, NUM_OBSERVATIONS)
+    for name, (differing, gap, apart) in differences(policy, models, obs).items():
         print(f"\n{kind}, {name}: {differing} of {NUM_OBSERVATIONS} actions differ, gap {gap:.2g}, Q apart {apart:.2g}")
         assert differing <= NUM_OBSERVATIONS / 10_000
         assert gap < NEAR

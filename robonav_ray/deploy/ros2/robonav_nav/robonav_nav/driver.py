@@ -68,6 +68,11 @@ class Driver:
         self.counts: Counter[str] = Counter()
         self._seconds = np.zeros(LATENCIES)
 
+    @property
+    def tick_s(self) -> float:
+        """Seconds between two calls of ``watch``."""
+        return 0.1 * self.period_s
+
     def set_goals(self, goals: Sequence[Sequence[float]]) -> int:
         """Drive to ``goals`` (x, y) in sequence from now on; return how many. PolicyError for what are none."""
         self._goals = GoalSequence(goals, self.policy.spec.goal_tolerance_m)
@@ -92,10 +97,10 @@ class Driver:
         return self._decide()
 
     def watch(self, now_s: float, periods: float = 2.0) -> Command | None:
-        """Return a twist of zeros when no scan has come for ``periods``; None while they come, or when that was said
-        before.
+        """Return a twist of zeros when no scan has come for nearly ``periods``; None while they come, or when that was
+        said before. Called every ``tick_s``, it says so before that time is over.
         """
-        silent = self._heard_s is None or now_s - self._heard_s > periods * self.period_s
+        silent = self._heard_s is None or now_s - self._heard_s > periods * self.period_s - 2.0 * self.tick_s
         if not silent or self.is_stopped:
             return None
         self.is_stopped, self.problem, self._scan = True, "no scan for two periods", None

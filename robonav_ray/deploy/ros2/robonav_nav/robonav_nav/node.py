@@ -98,7 +98,7 @@ class RobonavNode(LifecycleNode):
             self._things.append((self.destroy_subscription, subscribe(Path, "path", self._on_path, 10)))
         assert self._driver is not None
         self._things += [
-            (self.destroy_timer, self.create_timer(0.5 * self._driver.period_s, self._watch)),
+            (self.destroy_timer, self.create_timer(self._driver.tick_s, self._watch)),
             (self.destroy_timer, self.create_timer(DIAGNOSTICS_S, self._diagnose)),
         ]
         return super().on_configure(state)
