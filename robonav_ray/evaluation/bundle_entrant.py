@@ -1,6 +1,6 @@
 """A bundle as an entrant: as it would drive on the robot.
 
-In worlds whose lidar is that of its training it decides on their observations, many at once. Where a scenario names
+In worlds whose lidar is that of its training it decides on their observations. Where a scenario names
 another lidar, each robot has a ``robonav_policy.Policy`` of its own, which is given scan, pose and goals, and makes of
 the scans what it can: so that a table says what a lidar that sees less costs.
 """
@@ -63,16 +63,17 @@ class BundleEntrant(Acting):
 
 
 class _Many:
-    """Acts on the worlds' own observations; lanes that are through are not decided for."""
+    """Acts on the worlds' own observations, one row at a time as on a robot: what onnxruntime says of a row may hang on
+    the other rows. Lanes that are through are not decided for.
+    """
 
     def __init__(self, env: NavVectorEnv, model: Model) -> None:
         self._ended = env.worlds.state.lane[:, :, lay.ENDED]
         self._action, self._model = np.zeros(env.num_envs, np.int64), model
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
-        running = (self._ended == 0).ravel()
-        if running.any():
-            self._action[running] = self._model(np.ascontiguousarray(obs[running])).argmax(axis=1)
+        for lane in np.flatnonzero((self._ended == 0).ravel()).tolist():
+            self._action[lane] = self._model(obs[lane : lane + 1])[0].argmax()
         return self._action
 
 

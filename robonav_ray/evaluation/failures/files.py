@@ -206,12 +206,12 @@ def _replayed(
 def replay_cell(entrant: Entrant, seat: Seat, lanes: list[int]) -> list[Recording]:
     """Return the episodes ``lanes`` of a cell as they were in the exam, bit for bit.
 
-    A policy decides for each row alone, so any of its episodes are played together. A planner may count worlds, so each
-    is played alone under its own index. What a function, or onnxruntime with a bundle, says of a row may hang on the
-    other rows: it has its neighbours of the exam.
+    A policy decides for each row alone, and so does a bundle, so any of its episodes are played together. A planner may
+    count worlds, so each is played alone under its own index. A function may hang on the other rows: it has its
+    neighbours of the exam.
     """
-    has_neighbours = isinstance(entrant, FunctionEntrant | BundleEntrant)
-    batch = None if isinstance(entrant, PolicyEntrant) else NUM_WORLDS if has_neighbours else 1
+    decides_alone = isinstance(entrant, PolicyEntrant | BundleEntrant)
+    batch = None if decides_alone else NUM_WORLDS if isinstance(entrant, FunctionEntrant) else 1
     q_values = entrant.policy.q_values if isinstance(entrant, PolicyEntrant) else None
     num_worlds = -(-seat.num_episodes // seat.world.num_robots)
     return replay(
