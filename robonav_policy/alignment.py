@@ -43,50 +43,50 @@ class Aligner:
         self._next = np.roll(np.arange(num_beams), -1)
 
     def __call__(self, old: np.ndarray, taken: np.ndarray, now: np.ndarray) -> np.ndarray:
-        """Return the scan ``old`` (B,), parts of the greatest range, taken at ``taken`` (x, y, cos, sin), as it lies
-        seen from ``now``: (B,) float32, 1 where a ray meets nothing.
+        """Return the scans ``old`` (K, B), parts of the greatest range, each taken at its row of ``taken`` (K, 4: x, y,
+        cos, sin), as they lie seen from ``now`` (4,): (K, B) float32, 1 where a ray meets nothing.
         """
         x, y, c, s = now
-        dx, dy = taken[0] - x, taken[1] - y
+        dx, dy = taken[:, 0:1] - x, taken[:, 1:2] - y
         tx, ty = c * dx + s * dy, c * dy - s * dx
-        tc, ts = taken[2] * c + taken[3] * s, taken[3] * c - taken[2] * s
+        tc, ts = taken[:, 2:3] * c + taken[:, 3:4] * s, taken[:, 3:4] * c - taken[:, 2:3] * s
         far = old * self._range_max
         px = tx + far * (tc * self.cos - ts * self.sin)
         py = ty + far * (ts * self.cos + tc * self.sin)
         at = (bearing(px, py) - self._angle_min) * self._per_beam
-        shown = np.ones(self._beams, np.float32)
-        hit = old < _ONE
+        shown, hit = np.ones(old.size, np.float32), old < _ONE
         self._show_points(px, py, at, hit, shown)
         self._show_lines(px, py, at, hit, shown)
-        return shown
+        return shown.reshape(old.shape)
 
     def _show_points(self, px: np.ndarray, py: np.ndarray, at: np.ndarray, hit: np.ndarray, shown: np.ndarray) -> None:
         seen = hit if self._wraps else hit & (at > -_HALF) & (at < np.float32(self._beams - 1) + _HALF)
         near = (at[seen] + _HALF).astype(np.int64)
         near[near >= self._beams] -= self._beams
+        near += np.nonzero(seen)[0] * self._beams
         distance = np.sqrt(px[seen] * px[seen] + py[seen] * py[seen]) * self._inverse
         np.minimum.at(shown, near, distance)
 
     def _show_lines(self, px: np.ndarray, py: np.ndarray, at: np.ndarray, hit: np.ndarray, shown: np.ndarray) -> None:
         """Let the rays between two points of one thing meet the line between them."""
         after = self._next
-        ux, uy, q_at = px[after] - px, py[after] - py, at[after]
-        joined = hit & hit[after] & (ux * ux + uy * uy < self._join2)
+        ux, uy, q_at = px[:, after] - px, py[:, after] - py, at[:, after]
+        joined = hit & hit[:, after] & (ux * ux + uy * uy < self._join2)
         low, high = np.minimum(at, q_at), np.maximum(at, q_at)
         seam = high - low > _HALF * self._around  # across the seam behind the robot
         if self._wraps:
             low, high = np.where(seam, high - self._around, low), np.where(seam, low, high)
         else:
             joined &= ~seam
-            joined[-1] = False
+            joined[:, -1] = False
             low, high = np.maximum(low, _ZERO), np.minimum(high, np.float32(self._beams - 1))
-        first = np.ceil(low).astype(np.int64)
-        count = np.where(joined, np.floor(high).astype(np.int64) - first + 1, 0).clip(min=0)
-        line = np.repeat(np.arange(self._beams), count)
+        first = np.ceil(low).astype(np.int64).ravel()
+        count = np.where(joined.ravel(), np.floor(high).astype(np.int64).ravel() - first + 1, 0).clip(min=0)
+        line = np.repeat(np.arange(len(count)), count)
         beam = first[line] + np.arange(len(line)) - (np.cumsum(count) - count)[line]
         beam = np.where(beam < 0, beam + self._beams, beam)
         beam = np.where(beam >= self._beams, beam - self._beams, beam)
-        det = self.cos[beam] * uy[line] - self.sin[beam] * ux[line]
-        t = (px * uy - py * ux)[line] / np.where(np.abs(det) > _TINY, det, _TINY)
+        det = self.cos[beam] * uy.ravel()[line] - self.sin[beam] * ux.ravel()[line]
+        t = (px * uy - py * ux).ravel()[line] / np.where(np.abs(det) > _TINY, det, _TINY)
         ahead = t > _ZERO
-        np.minimum.at(shown, beam[ahead], t[ahead] * self._inverse)
+        np.minimum.at(shown, (beam + line // self._beams * self._beams)[ahead], t[ahead] * self._inverse)

@@ -29,6 +29,7 @@ class Observer:
         scan = spec.scan
         self._spec, self._time_left, self._max_steps = spec, time_left, spec.max_steps
         self._ring = (scan.stack - 1) * scan.stack_interval + 1
+        self._back = np.arange(scan.stack) * scan.stack_interval
         self._scans = np.ones((self._ring, scan.num_beams), np.float32)
         self._poses = np.zeros((self._ring, 4), np.float32)
         self._contact = np.float32(spec.radius_m) / np.float32(scan.range_max)
@@ -88,18 +89,16 @@ class Observer:
         self._scans[self._head], self._poses[self._head] = scan, where
 
     def _write_scans(self, where: np.ndarray, out: np.ndarray) -> int:
-        spec, at = self._spec.scan, 0
-        scale = _ONE / (_ONE - self._contact)
-        for i in range(spec.stack):
-            slot = (self._head - i * spec.stack_interval) % self._ring
-            shown = self._scans[slot]
-            if spec.align and i > 0:
-                shown = self._aligner(shown, self._poses[slot], where)
-            if spec.encoding == "proximity":
-                shown = self._contact / np.maximum(shown, self._contact) * scale - self._contact * scale
-            out[at : at + spec.num_beams] = shown
-            at += spec.num_beams
-        return at
+        spec = self._spec.scan
+        slots = (self._head - self._back) % self._ring
+        shown = self._scans[slots]
+        if spec.align:
+            shown[1:] = self._aligner(shown[1:], self._poses[slots[1:]], where)
+        if spec.encoding == "proximity":
+            scale = _ONE / (_ONE - self._contact)
+            shown = self._contact / np.maximum(shown, self._contact) * scale - self._contact * scale
+        out[: shown.size] = shown.ravel()
+        return shown.size
 
 
 def write_goal(where: np.ndarray, goal: np.ndarray, unit_m: float, out: np.ndarray) -> None:

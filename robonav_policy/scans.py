@@ -121,8 +121,7 @@ class Resampler:
         self.lidar, self._spec = lidar, spec
         self.unseen = np.zeros(spec.num_beams, np.bool_)
         """(B,) bool: sectors of the last scan that no ray has measured."""
-        self.points = np.zeros((0, 2))
-        """(P, 2) float64: what returned the last scan, in the robot's frame, in metres."""
+        self._last = (np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
         angle = lidar.angles
         self._cos, self._sin = np.cos(angle), np.sin(angle)
         self._as_trained = lidar.mount[:2] == (0.0, 0.0) and _same_angles(lidar, spec)
@@ -142,14 +141,20 @@ class Resampler:
             raise ScanError("scan: holds no measured range (all are NaN or below range_min)")
         far = max(lidar.range_max, spec.range_max)
         distance = np.where(nothing | ~measured, far, np.maximum(ranges, lidar.range_min))
-        x, y = lidar.mount[0] + distance * self._cos, lidar.mount[1] + distance * self._sin
-        returned = measured & ~nothing
-        self.points = np.stack([x[returned], y[returned]], axis=1)
         if self._as_trained:
-            self.unseen = ~measured
+            x, y = distance * self._cos, distance * self._sin
+            self.unseen, self._last = ~measured, (x, y, measured & ~nothing)
             return np.minimum(distance, spec.range_max).astype(np.float32)
+        x, y = lidar.mount[0] + distance * self._cos, lidar.mount[1] + distance * self._sin
+        self._last = x, y, measured & ~nothing
         seen_from_centre = np.where(nothing, spec.range_max, np.minimum(np.hypot(x, y), spec.range_max))
         return self._nearest(seen_from_centre, np.arctan2(y, x), measured)
+
+    @property
+    def points(self) -> np.ndarray:
+        """(P, 2) float64: what returned the last scan, in the robot's frame, in metres."""
+        x, y, returned = self._last
+        return np.stack([x[returned], y[returned]], axis=1)
 
     def _nearest(self, distance: np.ndarray, bearing: np.ndarray, measured: np.ndarray) -> np.ndarray:
         """Return the nearest of each sector, of rays at ``bearing`` from the robot's centre."""
