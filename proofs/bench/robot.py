@@ -1,8 +1,8 @@
 """What a bundle costs a robot: one decision from scan, pose and goals to a twist, on one core; import; memory; bytes.
 
 Each figure is taken in an interpreter of its own, which stands in the bundle's folder and takes robonav_policy from
-there; before all others where the system allows it, as a robot's control loop has it. Scans are those of a drive among circles, so that alignment has something to do. The last line is one JSON
-object.
+there; before all other processes where the system allows it, as a robot's control loop has it. Scans are those of a
+drive among circles, so that alignment has something to do. The last line is one JSON object.
 """
 
 from __future__ import annotations
