@@ -19,6 +19,7 @@ import pytest
 import robonav_ray
 from robonav_policy import BundleError, Policy, ScanError, read_bundle
 from robonav_policy.policy import ARRIVED
+from robonav_policy.spec import parse_spec
 from robonav_ray.errors import UserError
 from robonav_ray.files.manifest import FileEntry, manifest_bytes
 from robonav_ray.registry.registry import Registry
@@ -176,6 +177,49 @@ def test_a_bundle_that_is_not_whole_is_refused(
     if "not named" not in said:
         with pytest.raises(BundleError):
             Policy.load(bundle)
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    10**400,
+    float("nan"),
+    float("inf"),
+    -0.5,
+    "x",
+    "",
+    [],
+    {},
+    [[1, 2]],
+    [["a", 1]],
+)
+
+
+def leaves(found: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    below = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    return [path, *(one for key, value in below for one in leaves(value, (*path, key)))]
+
+
+def test_a_spec_of_any_values_is_read_or_refused(made_bundle: Path) -> None:
+    """Whoever can write the hashes can write the values: none of them ends in another error."""
+    read, kept = (made_bundle / "spec.json").read_text(), ("training", "evaluation", "provenance", "algorithm")
+    places = [path for path in leaves({k: v for k, v in json.loads(read).items() if k not in kept}) if path]
+    places = [path for path in places if path[:2] != ("observation", "numbers")]
+    refused = 0
+    for path in places[:: max(1, len(places) // 120)]:
+        for odd in ODD:
+            spec = json.loads(read)
+            above = spec
+            for key in path[:-1]:
+                above = above[key]
+            above[path[-1]] = odd
+            try:
+                parse_spec(spec)
+            except BundleError:
+                refused += 1
+    assert refused > 500
 
 
 def test_links_and_odd_files_are_no_parts_of_a_bundle(bundle: Path, tmp_path: Path) -> None:
