@@ -25,9 +25,18 @@ class Setting(NamedTuple):
     """What was played."""
 
     stage: str
+    min_robots: int
     num_robots: int
+    """Most of a case; from ``min_robots`` on."""
     num_cases: int
     seed: int
+
+    @property
+    def robots(self) -> str:
+        """How many robots a case has, for people."""
+        return f"{self.num_robots} robots" if self.min_robots == self.num_robots else (
+            f"{self.min_robots} to {self.num_robots} robots"
+        )  # fmt: skip
 
 
 class Bounded(NamedTuple):

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.evaluation.together import CaseTable, play_cases
 from robonav_ray.league.member import LeagueError
 from robonav_ray.records import Outcome
 from robonav_ray.runtime.self_play.league_of_run import LeagueOfRun
-from robonav_ray.runtime.self_play.players import LeaguePlayer, LeaguePlayers, cast_of
+from robonav_ray.runtime.self_play.matches import played_stage, stage_last
+from robonav_ray.runtime.self_play.players import LeaguePlayer, LeaguePlayers
 from robonav_ray.worlds.cases import load_cases
+from robonav_ray.worlds.kernels.layout import STEP_LIMIT
 from robonav_ray.worlds.pictures.film import save_gif
 from robonav_ray.worlds.pictures.render import SceneRenderer, Trail
 from robonav_ray.worlds.play import HOLD_S, show_frames
@@ -22,13 +26,15 @@ from robonav_ray.worlds.scene import Scene
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
 _FILM_PX, _WINDOW_PX = 480, 720
-_MOST_STEPS = 5_000
+_LOOKED_AT = 256
+"""Cases among which one with enough robots is looked for."""
 
 
 @dataclass(frozen=True)
 class PlayedCase:
     """One case as its players played it."""
 
+    case: int
     title: str
     scenes: tuple[Scene, ...]
     """Of the start, and of each step."""
@@ -49,60 +55,90 @@ class PlayedCase:
 
 
 def play_members(
-    found: LeagueOfRun, words: Sequence[str], *, case: int = 0, seed: int | None = None, stage: int | None = None
+    found: LeagueOfRun,
+    words: Sequence[str],
+    *,
+    case: int | None = None,
+    seed: int | None = None,
+    stage: int | None = None,
 ) -> PlayedCase:
     """Let members of the league of ``found`` play one case in the robots of a world, each in as many as the next.
 
     Args:
         found: A run with a league.
         words: As ``LeaguePlayers.named`` takes them; none of them takes the newest and the best.
-        case: Number of the world under the seed, or of the case in ``env.world.cases``.
+        case: Number of the world under the seed, or of the case in ``env.world.cases``; None takes the first with a
+            robot for each member.
         seed: Of the worlds and of who sits where; None takes that of the held-out worlds (``evaluation.seed``).
-        stage: Number of the stage; None takes the last.
+        stage: Number of the stage; None takes the last, or the one that the run is held in.
 
     Raises:
         UserError: For words that name no players here, more of them than robots, or a case that there is not.
     """
     known = LeaguePlayers(found)
     config, task = found.run.config, known.task
-    world, seed = config.env.world, config.evaluation.seed if seed is None else seed
-    if case < 0 or (world.cases is not None and case >= len(load_cases(world)[0])):
-        raise LeagueError(f"--case {case}: there is none; give a number from 0, and below that of env.world.cases")
-    stage = len(task.levels) - 1 if stage is None else stage
-    level = task.levels[stage]
-    num_robots = level.num_robots or world.num_robots
-    players = [known.named(word) for word in (words or _newest_and_best(found))]
-    cast = [player.plays for player in cast_of(players, num_robots)]
-    cast += [cast[0]] * (world.num_robots - num_robots)  # seats without a robot
-    levels = (*(other for other in task.levels if other is not level), level)
+    stage = played_stage(config) if stage is None else stage
+    worlds = _Worlds(
+        config.env.world, stage_last(task, stage), config.evaluation.seed if seed is None else seed, config.algo.gamma
+    )
+    players = list({(one := known.named(word)).id: one for word in (words or _newest_and_best(found))}.values())
+    number = worlds.case_for(len(players), case)
+    cast = [players[i % len(players)].plays for i in range(worlds.world.num_robots)]
     scenes = list[Scene]()
 
     def make(first: int, num: int) -> NavVectorEnv:
-        def worlds() -> NavVectorEnv:
-            env = NavVectorEnv(num * world.num_robots, world=world, levels=levels, seed=seed, first_world=first,
-                               gamma=config.algo.gamma, autoreset_mode=AutoresetMode.DISABLED)  # fmt: skip
-            env.set_level(len(levels) - 1)
-            return env
-
-        before, env = worlds(), worlds()
+        before, env = worlds.make(first, num), worlds.make(first, num)
         before.reset()
         scenes.append(before.worlds.scene(0))
         env.watch = lambda: scenes.append(env.worlds.scene(0))
         return env
 
-    table = play_cases(make, cast, 1, seed, first_case=case)
+    table = play_cases(make, cast, 1, worlds.seed, first_case=number)
     seats = table.player[0][table.player[0] >= 0]
-    unique = list(dict.fromkeys(player.id for player in players))
-    by_id = {player.id: player for player in players}
-    title = f"{task.stage_names[stage]}, case {case}"
     return PlayedCase(
-        title=title,
+        case=number,
+        title=f"{task.stage_names[stage]}, case {number}",
         scenes=tuple(replace(scene, player=seats) for scene in scenes),
         table=table,
-        players=tuple(by_id[id_] for id_ in unique),
-        dt_s=world.dt_s,
+        players=tuple(players),
+        dt_s=worlds.world.dt_s,
         max_steps=len(scenes) - 1,
     )
+
+
+class _Worlds(NamedTuple):
+    """The worlds of a stage."""
+
+    world: WorldConfig
+    levels: tuple[LevelConfig, ...]
+    """The last one is played."""
+    seed: int
+    gamma: float
+
+    def make(self, first: int, num: int) -> NavVectorEnv:
+        """Return the cases from ``first`` on, which have not begun."""
+        env = NavVectorEnv(num * self.world.num_robots, world=self.world, levels=self.levels, seed=self.seed,
+                           first_world=first, gamma=self.gamma, autoreset_mode=AutoresetMode.DISABLED)  # fmt: skip
+        env.set_level(len(self.levels) - 1)
+        return env
+
+    def case_for(self, num_players: int, asked: int | None) -> int:
+        """Return the case that is ``asked`` for, else the first with ``num_players`` robots; LeagueError when it has
+        fewer.
+        """
+        num = _LOOKED_AT if self.world.cases is None else len(load_cases(self.world)[0])
+        if asked is not None and (asked < 0 or (self.world.cases is not None and asked >= num)):
+            raise LeagueError(f"--case {asked}: there is none; give a number from 0 to {num - 1}")
+        env = self.make(0 if asked is None else asked, num if asked is None else 1)
+        env.reset()
+        robots = (env.worlds.state.lane[..., STEP_LIMIT] > 0).sum(axis=1)
+        if int(robots.max()) < num_players:
+            most = int(robots.max())
+            has = f"no case has more than {most} robots" if asked is None else f"case {asked} has {most} robots"
+            raise LeagueError(
+                f"{num_players} members, and {has}: name fewer, or another case or stage (--case, --stage)"
+            )
+        return int(np.argmax(robots >= num_players)) if asked is None else asked
 
 
 def _newest_and_best(found: LeagueOfRun) -> list[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from robonav_ray.config.league import LeagueConfig
 from robonav_ray.files.locations import is_uri, name_of
-from robonav_ray.files.plain_files import is_plain
+from robonav_ray.files.plain_files import is_plain, read_lines
+from robonav_ray.files.storage import exists, join, read_bytes
 from robonav_ray.league.league import League
 from robonav_ray.league.member import LeagueError
 from robonav_ray.ranges import within
@@ -19,7 +20,7 @@ from robonav_ray.registry.names import location_word
 from robonav_ray.runs.checkpoint import Checkpoint, list_checkpoints, open_checkpoint
 from robonav_ray.runs.located import lies_stored, whole_uri
 from robonav_ray.runs.run_directory import RunDirectory, open_run
-from robonav_ray.runs.stored_notes import shown
+from robonav_ray.runs.stored_notes import LARGEST_NOTE_BYTES, shown
 from robonav_ray.runs.stored_runs import stored_run
 from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runtime.self_play.member_store import MemberStore
@@ -50,6 +51,21 @@ class LeagueOfRun:
     def shown(self) -> str:
         """The run as a person would type it here."""
         return self.run.shown if self.uri is None else shown(self.uri)
+
+
+def lines_of(found: LeagueOfRun, name: str) -> list[bytes]:
+    """Return the lines of the file ``name`` of a run, here or in its storage; none where there is no such file.
+
+    Raises:
+        OSError: When it cannot be read, or is no plain file.
+    """
+    if found.uri is not None:
+        place = join(found.uri, name)
+        return read_bytes(place, LARGEST_NOTE_BYTES).splitlines() if exists(place) else []
+    try:
+        return list(read_lines(found.run.path / name))
+    except FileNotFoundError:
+        return []
 
 
 def league_of(run: RunDirectory) -> LeagueOfRun:

@@ -99,8 +99,8 @@ def _how_text(view: LeagueView) -> str:
             "learns. `robonav league rate RUN` plays every two members on held-out cases."
         )
     return (
-        f"Every two members on the same {setting.num_cases} held-out cases of {setting.stage}, {setting.num_robots} "
-        f"robots, seed {setting.seed}: half of the robots each. A score is the part of one's robots that arrived."
+        f"Every two members on the same {setting.num_cases} held-out cases of {setting.stage}, {setting.robots}, "
+        f"seed {setting.seed}: half of the robots each. A score is the part of one's robots that arrived."
     )
 
 

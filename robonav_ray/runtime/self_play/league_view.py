@@ -10,13 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from robonav_ray.files.plain_files import read_lines
-from robonav_ray.files.storage import exists, join, read_bytes
 from robonav_ray.league.cross_play import CrossPlay
 from robonav_ray.league.standing import Results, Standing, held_out_results, standing_of, training_results
 from robonav_ray.ranges import MAX_COUNT, count, real, require
-from robonav_ray.runs.stored_notes import LARGEST_NOTE_BYTES
-from robonav_ray.runtime.self_play.league_of_run import LeagueOfRun
+from robonav_ray.runtime.self_play.league_of_run import LeagueOfRun, lines_of
 from robonav_ray.runtime.self_play.rating import kept_rating
 
 EXPLOITS_FILE = "league/exploits.jsonl"
@@ -89,20 +86,10 @@ def found_exploits(found: LeagueOfRun) -> tuple[ExploitLine, ...]:
         OSError: When the file is there, and cannot be read.
     """
     exploits: list[ExploitLine] = []
-    for line in _lines(found):
+    for line in lines_of(found, EXPLOITS_FILE):
         with contextlib.suppress(ValueError, TypeError, KeyError):
             exploits.append(_read(json.loads(line)))
     return tuple(exploits)
-
-
-def _lines(found: LeagueOfRun) -> list[bytes]:
-    if found.uri is not None:
-        place = join(found.uri, EXPLOITS_FILE)
-        return read_bytes(place, LARGEST_NOTE_BYTES).splitlines() if exists(place) else []
-    try:
-        return list(read_lines(found.run.path / EXPLOITS_FILE))
-    except FileNotFoundError:
-        return []
 
 
 def _read(line: Any) -> ExploitLine:

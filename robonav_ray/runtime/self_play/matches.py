@@ -116,10 +116,14 @@ def played_stage(config: RunConfig) -> int:
     return len(config.curriculum.stages) - 1 if held is None else held
 
 
+def stage_last(task: Task, stage: int) -> tuple[LevelConfig, ...]:
+    """Return all levels of a task, which say what is seen, that of ``stage`` last."""
+    return (*task.levels[:stage], *task.levels[stage + 1 :], task.levels[stage])
+
+
 def played_levels(config: RunConfig, task: Task) -> tuple[LevelConfig, ...]:
     """Return all levels of a run, which say what is seen, that of ``played_stage`` last."""
-    stage = played_stage(config)
-    return (*task.levels[:stage], *task.levels[stage + 1 :], task.levels[stage])
+    return stage_last(task, played_stage(config))
 
 
 def play_match(order: MatchOrder, progress: Callable[[EvaluationProgress], None] | None = None) -> Played:

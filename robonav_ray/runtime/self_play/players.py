@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robonav_ray.algo.policy import Policy
@@ -167,16 +166,3 @@ class LeaguePlayers:
 def hash_of(snapshot: PolicySnapshot) -> str:
     """Return the hash of weights, as that of a member's snapshot is made."""
     return encoded(dict(zip(snapshot.names, snapshot.arrays, strict=True)))[0]
-
-
-def cast_of(players: Sequence[LeaguePlayer], num_robots: int) -> list[LeaguePlayer]:
-    """Return a player for each of ``num_robots``: the given ones in turn.
-
-    Raises:
-        LeagueError: When there are more players than robots.
-    """
-    if len(players) > num_robots:
-        raise LeagueError(
-            f"{len(players)} members for {num_robots} robots: name {num_robots} at most, or another stage (--stage)"
-        )
-    return [players[i % len(players)] for i in range(num_robots)]

@@ -28,7 +28,9 @@ from robonav_ray.league.cross_play import CrossPlay, Setting
 from robonav_ray.league.diversity import NUM_STATES, behavioural_distance
 from robonav_ray.league.member import LeagueError
 from robonav_ray.ranges import MAX_COUNT, count, real, require
-from robonav_ray.runtime.self_play.league_of_run import LeagueOfRun
+from robonav_ray.runtime.self_play.league_of_run import LeagueOfRun, lines_of
+from robonav_ray.runtime.self_play.matches import played_stage, stage_last
+from robonav_ray.runtime.self_play.member_store import FOLDER
 from robonav_ray.runtime.self_play.players import LeaguePlayer, LeaguePlayers
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.cases import load_cases
@@ -87,7 +89,7 @@ def rate_league(
     players = list(_able(found, known, told))
     if len(players) < 2:
         raise LeagueError(f"{found.shown}: fewer than two members of its league can play, so there is nothing to rate")
-    path, games = kept_file(found), {key: one for key, (_, one) in _kept(kept_file(found)).items()}
+    path, games = kept_file(found), {key: one for key, (_, one) in _kept(found).items()}
     pairs = [_ordered(one, other) for one, other in combinations_with_replacement(players, 2)]
     behaviour: dict[str, np.ndarray] = {}
     for done, (first, second) in enumerate(pairs):
@@ -110,7 +112,7 @@ def kept_rating(found: LeagueOfRun) -> CrossPlay | None:
     """Return the cross-play that is kept of the league of ``found``, in the setting that was played last; None where a
     pair of those that can be met now is missing.
     """
-    kept = _kept(kept_file(found))
+    kept = _kept(found)
     if not kept:
         return None
     key, (setting, _) = list(kept.items())[-1]
@@ -125,8 +127,8 @@ def kept_rating(found: LeagueOfRun) -> CrossPlay | None:
 
 
 def kept_file(found: LeagueOfRun) -> Path:
-    """Return where pairs are kept: in the run; of a run in a storage in the current folder."""
-    return found.run.path / "league" / KEPT_FILE if found.uri is None else Path(f"{found.run.name}-{KEPT_FILE}")
+    """Return where pairs are added: in the run; of a run in a storage in the current folder."""
+    return found.run.path / FOLDER / KEPT_FILE if found.uri is None else Path(f"{found.run.name}-{KEPT_FILE}")
 
 
 class _Plan(NamedTuple):
@@ -172,13 +174,18 @@ def _share(table: CaseTable, player: int) -> np.ndarray:
 
 def _plan(found: LeagueOfRun, known: LeaguePlayers, num_cases: int, seed: int | None, stage: int | None) -> _Plan:
     config, task = found.run.config, known.task
-    stage = len(task.levels) - 1 if stage is None else stage
-    level, world = task.levels[stage], config.env.world
-    levels = (*(other for other in task.levels if other is not level), level)
+    stage = played_stage(config) if stage is None else stage
+    level, world, levels = task.levels[stage], config.env.world, stage_last(task, stage)
     if world.cases is not None:
         num_cases = min(num_cases, len(load_cases(world)[0]))
     robots = level.num_robots or world.num_robots
-    setting = Setting(task.stage_names[stage], robots, num_cases, config.evaluation.seed if seed is None else seed)
+    setting = Setting(
+        stage=task.stage_names[stage],
+        min_robots=min(level.min_robots or robots, robots),
+        num_robots=robots,
+        num_cases=num_cases,
+        seed=config.evaluation.seed if seed is None else seed,
+    )
     depends = [VERSION, world.model_dump(mode="json"), [one.model_dump(mode="json") for one in levels], list(setting)]
     key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
     return _Plan(setting, key, world, levels)
@@ -235,18 +242,19 @@ def _keep(path: Path, plan: _Plan, first: LeaguePlayer, second: LeaguePlayer, ga
     append(path, f"\n{json.dumps(line)}\n")  # a line that was cut off by a kill ends here
 
 
-def _kept(path: Path) -> dict[tuple[str, str, str], tuple[Setting, _Games]]:
+def _kept(found: LeagueOfRun) -> dict[tuple[str, str, str], tuple[Setting, _Games]]:
     """Return what is kept by (key, first, second), the newest last; lines that are none of ours are passed over."""
-    found: dict[tuple[str, str, str], tuple[Setting, _Games]] = {}
-    try:
-        for line in read_lines(path):
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                key, one = _read(json.loads(line))
-                found.pop(key, None)
-                found[key] = one
-    except FileNotFoundError:
-        return {}
-    return found
+    kept: dict[tuple[str, str, str], tuple[Setting, _Games]] = {}
+    lines = lines_of(found, f"{FOLDER}/{KEPT_FILE}")
+    if found.uri is not None:
+        with contextlib.suppress(FileNotFoundError):
+            lines += read_lines(kept_file(found))
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            key, one = _read(json.loads(line))
+            kept.pop(key, None)
+            kept[key] = one
+    return kept
 
 
 def _read(line: Any) -> tuple[tuple[str, str, str], tuple[Setting, _Games]]:
@@ -256,7 +264,7 @@ def _read(line: Any) -> tuple[tuple[str, str, str], tuple[Setting, _Games]]:
     require(all(isinstance(part, str) for part in key), "its key is no text")
     setting = Setting(**line["setting"])
     require(isinstance(setting.stage, str), "setting.stage: is no text")
-    for name in ("num_robots", "num_cases", "seed"):
+    for name in ("min_robots", "num_robots", "num_cases", "seed"):
         count(low=0, high=MAX_COUNT).check(f"setting.{name}", getattr(setting, name))
     real(2, setting.num_cases, low=0.0, high=1.0).check("score", line["score"])
     if line["distance"] is not None:

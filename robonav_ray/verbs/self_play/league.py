@@ -139,7 +139,7 @@ def _target(found: LeagueOfRun, output: Path | None) -> Path:
 def _present(found: LeagueOfRun, played: CrossPlay | None, target: Path, screen: Screen, json: bool) -> None:
     """Draw what is known of the league, give it to the run's trackers, and print it."""
     from robonav_ray.league.picture import draw_league
-    from robonav_ray.runtime.self_play.kept_league import keep_tables
+    from robonav_ray.runtime.self_play.kept_league import keep_tables, store_league
     from robonav_ray.runtime.self_play.league_view import view_of
     from robonav_ray.runtime.signals import stop_on_signals
     from robonav_ray.text import path_word
@@ -152,6 +152,7 @@ def _present(found: LeagueOfRun, played: CrossPlay | None, target: Path, screen:
         tables = keep_tables(view)
         with stop_on_signals(needs_reader=False) as stop:
             keep_tracked(found.run, found.env_steps, [target, *tables], asked=lambda: bool(stop))
+            store_league(found, [target.absolute(), *tables])
     if json:
         print_json(view.to_dict() | {"written": [target]})
     else:

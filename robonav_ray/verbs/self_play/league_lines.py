@@ -62,8 +62,8 @@ def _lines(view: LeagueView) -> list[str]:
         ]
     else:
         lines = [
-            f"scores of {setting.num_cases} held-out cases for every two: {setting.stage}, {setting.num_robots} "
-            f"robots, seed {setting.seed}"
+            f"scores of {setting.num_cases} held-out cases for every two: {setting.stage}, {setting.robots}, "
+            f"seed {setting.seed}"
         ]
     line = [one.id for one in standing.members if one.role == "main" and one.id != learner]
     lines.append(f"line of {learner}: {', '.join(line) or 'no snapshot yet'}; {len(standing.lineage)} members ever")
@@ -86,8 +86,8 @@ def _lines(view: LeagueView) -> list[str]:
         if exploit["id"] not in {found.id for found in view.exploits}
     ]
     lines += [
-        f"a {found.role} that trained {found.budget_s:,.0f} s against {found.member} gained {found.gain:.1%} "
-        f"[{found.low:.1%}, {found.high:.1%}]: a lower bound of its exploitability"
+        f"{found.id or 'a best response'} ({found.role}, {found.budget_s:,.0f} s) gained {found.gain:.1%} "
+        f"[{found.low:.1%}, {found.high:.1%}] over {found.member}: a lower bound of its exploitability"
         for found in view.exploits
     ]
     return [str(visible(text)) for text in lines]

@@ -33,6 +33,7 @@ def play_league(
     from robonav_ray.runtime.judge import stage_numbers
     from robonav_ray.runtime.self_play.film import film_case, play_members, show_case
     from robonav_ray.runtime.self_play.league_of_run import located_league
+    from robonav_ray.text import path_word
     from robonav_ray.verbs.as_json import print_json, screen_beside
     from robonav_ray.verbs.play_planner import with_pygame, write_film
 
@@ -61,16 +62,18 @@ def play_league(
     if num_frames is None:
         return EXIT_RESUME
     _tell(told[0], screen)
-    screen.print(f"written: {target} ({num_frames:,} pictures)", soft_wrap=True)
+    screen.print(f"written: {path_word(target)} ({num_frames:,} pictures)", soft_wrap=True)
     if json:
-        print_json(_document(told[0], number) | {"written": [target], "pictures": num_frames})
+        print_json(_document(told[0]) | {"written": [target], "pictures": num_frames})
     return 0
 
 
-def _number(case: str | None) -> int:
+def _number(case: str | None) -> int | None:
     from robonav_ray.config.load import ConfigError
 
-    text = (case or "0").strip()
+    if case is None:
+        return None
+    text = case.strip()
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise ConfigError(
             f"--case {case}: give the number of a world, from 0; SUITE:SCENARIO:INDEX goes without --league"
@@ -78,10 +81,10 @@ def _number(case: str | None) -> int:
     return int(text)
 
 
-def _film_name(members: list[str], case: int, seed: int | None) -> str:
+def _film_name(members: list[str], case: int | None, seed: int | None) -> str:
     names = [re.sub(r"[^A-Za-z0-9_.-]+", "-", member).strip("-.") for member in members or ["newest", "best"]]
-    with_seed = "" if seed is None else f"-seed{seed}"
-    return f"league-{'-'.join(names)[:80]}-case{case}{with_seed}.gif"
+    told = (("case", case), ("seed", seed))
+    return "-".join(("league", "-".join(names)[:80], *(f"{name}{n}" for name, n in told if n is not None))) + ".gif"
 
 
 def _tell(played: PlayedCase, screen: Screen) -> None:
@@ -92,9 +95,9 @@ def _tell(played: PlayedCase, screen: Screen) -> None:
     screen.print(visible(f"{played.title}, {seconds:.1f} s: arrived {', '.join(parts)}"), soft_wrap=True)
 
 
-def _document(played: PlayedCase, case: int) -> dict[str, object]:
+def _document(played: PlayedCase) -> dict[str, object]:
     return {
-        "case": case,
+        "case": played.case,
         "seconds": (len(played.scenes) - 1) * played.dt_s,
         "solved": bool(played.table.solved[0]),
         "members": [{"id": id_, "arrived": good, "robots": num} for id_, (good, num) in played.arrived().items()],

@@ -17,7 +17,7 @@ def played(chance: np.ndarray, num_cases: int = 400) -> CrossPlay:
     """Scores of robots that arrive with probability ``chance`` (M, M), four of them a case."""
     rng = np.random.default_rng(3)
     score = rng.binomial(4, chance[:, :, None], (*chance.shape, num_cases)) / 4.0
-    return CrossPlay(MEMBERS, Setting("four", 4, num_cases, 7), score)
+    return CrossPlay(MEMBERS, Setting("four", 2, 4, num_cases, 7), score)
 
 
 def test_the_worst_partner_and_the_tail() -> None:
@@ -57,7 +57,9 @@ def test_a_pair_that_shares_its_cases_is_told_apart() -> None:
 def test_a_league_stands_by_its_cross_play() -> None:
     league = League(LeagueConfig(), scripted=("orca", "straight"))
     standing = standing_of(league, held_out_results(played(np.full((3, 3), 0.5) + 0.4 * np.eye(3))))
-    assert (standing.source, standing.setting) == ("held-out", Setting("four", 4, 400, 7))
+    assert (standing.source, standing.setting) == ("held-out", Setting("four", 2, 4, 400, 7))
+    assert standing.setting is not None
+    assert standing.setting.robots == "2 to 4 robots"
     told = standing.to_dict()
     assert told["setting"]["num_cases"] == 400
     assert {one["id"] for one in told["members"]} == set(MEMBERS)

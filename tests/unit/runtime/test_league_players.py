@@ -63,8 +63,19 @@ def test_a_film_is_the_case_that_the_rating_plays(run: RunDirectory) -> None:
     assert sum(num for _, num in played.arrived().values()) == 3
     pair = play_members(found, [], stage=0)
     assert pair.scenes[0].robot_pose.shape == (2, 3), "the stage's own number of robots"
-    with pytest.raises(LeagueError, match="3 members for 2 robots"):
+    with pytest.raises(LeagueError, match="3 members, and no case has more than 2 robots"):
         play_members(found, ["main", "orca", "stand"], stage=0)
+
+
+def test_where_robots_are_drawn_the_first_case_with_one_for_each_is_played(tmp_path: Path) -> None:
+    found = league_of(make_league_run(tmp_path / "crowd", ["curriculum.stages.1.level.min_robots=2"]))
+    films = (play_members(found, ["main", "orca", "stand"], seed=seed) for seed in range(20))
+    seed, played = next((seed, played) for seed, played in enumerate(films) if played.case > 0)
+    assert sorted(num for _, num in played.arrived().values()) == [1, 1, 1]
+    with pytest.raises(LeagueError, match="case 0"):
+        play_members(found, ["main", "orca", "stand"], seed=seed, case=0)
+    setting = rate_league(found, num_cases=10).setting
+    assert (setting.min_robots, setting.num_robots, setting.robots) == (2, 3, "2 to 3 robots")
 
 
 def test_cross_play_is_kept_and_not_played_again(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,7 @@ def test_what_cannot_be_shown_is_refused(run, tmp_path, robonav_here):
     [
         (("newset",), "did you mean 'newest'"),
         (("main-0007",), "is no member of the league"),
-        (("orca", "stand", "main", "straight"), "4 members for 3 robots"),
+        (("orca", "stand", "main", "straight"), "4 members, and no case has more than 3 robots"),
         (("runs/nothing",), "is not a run directory"),
         (("nothing@champion",), "nothing"),
         (("--case", "tiny:easy:3"), "give the number of a world"),
