@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, model_validator
 
@@ -37,6 +37,8 @@ _WORLD, _LEVEL = "env.world.", "level."
 
 PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
 """A name that can also be the name of a file."""
+Beside = Literal["itself", "orca", "social_force", "straight", "stand"]
+"""Who has half of the robots of a world: the entrant too, or a driver of the worlds."""
 Changes = dict[str, Any]
 """Values by dotted key: ``env.world.KEY`` of the worlds, ``level.KEY`` of the stage."""
 
@@ -72,8 +74,11 @@ class Scenario(Section):
     """What differs for planners alone, which have no sensor and body of their own: ``env.world.KEY``."""
     stage: ShownName = "full_challenge"
     """Stage of the default curriculum that is played, by name."""
-    num_episodes: int = Field(default=1000, ge=MIN_EPISODES)
-    """Each in another world."""
+    beside: Beside | None = None
+    """Half of the robots of each world, the smaller half of an odd number, are this one's, the others the entrant's,
+    and an episode is a whole case: all robots of a world. None: an episode is one robot's."""
+    num_episodes: int = Field(default=1000, ge=1)
+    """Each in another world; at least 50, where worlds are no cases of a file."""
     seed: int = Field(default=HELD_OUT_SEED, ge=0, lt=2**31)
     """Of the worlds; refused when an entrant was trained with it."""
     draw: int = Field(default=0, ge=0, le=1000)
@@ -81,8 +86,14 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _worlds_can_be(self) -> Scenario:
-        self.worlds()
+        world, level = self.worlds()
         self.worlds(planner=True)
+        if world.cases is None and self.num_episodes < MIN_EPISODES:
+            raise ValueError(f"num_episodes ({self.num_episodes}) must be at least {MIN_EPISODES}")
+        if self.beside is not None and min(world.num_robots, level.num_robots or world.num_robots) < 2:
+            raise ValueError(
+                f"beside={self.beside} needs worlds of several robots: set env.world.num_robots to 2 or more"
+            )
         return self
 
     @property
@@ -136,7 +147,8 @@ class ScenarioKeys(Section):
     """On top of those of the suite."""
     planners: Changes = Field(default_factory=dict)
     stage: ShownName | None = None
-    num_episodes: int | None = Field(default=None, ge=MIN_EPISODES)
+    beside: Beside | None = None
+    num_episodes: int | None = Field(default=None, ge=1)
     seed: int | None = Field(default=None, ge=0, lt=2**31)
     draw: int | None = Field(default=None, ge=0, le=1000)
 
@@ -169,6 +181,8 @@ class Sweep(Section):
     """Values of the key."""
     values: dict[PlainName, Changes] = Field(default_factory=dict)
     """In place of key and levels: the changes of each level, by its name; one that is a number is the level."""
+    beside: Beside | None = None
+    """Of each of its scenarios; see ``Scenario``."""
     at_once: PlainName | None = None
     """Name under which all factors are swept together too."""
     draws: Draws | None = None
@@ -231,6 +245,8 @@ class Suite(Section):
     changes: Changes = Field(default_factory=dict)
     """Under those of each scenario."""
     planners: Changes = Field(default_factory=dict)
+    beside: Beside | None = None
+    """Of its scenarios; see ``Scenario``."""
     num_episodes: int = Field(default=1000, ge=MIN_EPISODES)
     seed: int = Field(default=HELD_OUT_SEED, ge=0, lt=2**31)
     scenarios: tuple[ScenarioKeys, ...] = ()
@@ -252,7 +268,9 @@ class Suite(Section):
             ConfigError: When one cannot be.
         """
         points = [
-            point for sweep in self.sweeps for point in ({"question": sweep.question, **p} for p in sweep.points())
+            {"question": sweep.question, "beside": sweep.beside, **point}
+            for sweep in self.sweeps
+            for point in sweep.points()
         ]
         if len(self.scenarios) + len(points) > MAX_SCENARIOS:
             raise ValueError(f"sweeps: stand for {len(points)} scenarios, and {MAX_SCENARIOS} are the most")
@@ -262,6 +280,7 @@ class Suite(Section):
             "family": self.family or self.name,
             "question": self.question,
             "stage": self.stage,
+            "beside": self.beside,
             "num_episodes": self.num_episodes,
             "seed": self.seed,
         }

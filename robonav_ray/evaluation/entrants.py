@@ -114,7 +114,11 @@ class PolicyEntrant(Acting):
     def refusal(self, obs_dim: int, num_actions: int | None) -> str | None:
         """Hold its own numbers against those here; a set of neighbours may be of any size."""
         seen = obs_dim if self.policy.takes(obs_dim) else self.policy.obs_dim
-        return _mismatch((obs_dim, num_actions), (seen, self.policy.num_actions))
+        why = _mismatch((obs_dim, num_actions), (seen, self.policy.num_actions))
+        lists = self.outfit is not None and self.outfit.observation != "lidar"
+        if why is None or seen == obs_dim or not lists:
+            return why
+        return f"{why}; where its encoder is deep_set or attention a policy takes any number of neighbours"
 
     def act_for(self, env: NavVectorEnv) -> Act:
         """Act greedily; lanes that are through are not decided for. What a row decides does not depend on the

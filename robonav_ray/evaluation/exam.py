@@ -30,9 +30,10 @@ from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
 from robonav_ray.evaluation.entrants import DEFAULT_GAMMA, Entrant, cannot_drive
 from robonav_ray.evaluation.episodes import Act, EpisodeTable, EvaluationProgress, evaluate_policy
-from robonav_ray.evaluation.exam_table import DRAW, Cell, Decisions, ScenarioFacts
+from robonav_ray.evaluation.exam_table import BESIDE, DRAW, Cell, Decisions, ScenarioFacts
 from robonav_ray.evaluation.metrics.meter import start_meter
 from robonav_ray.evaluation.placed_worlds import Body, PlacedWorlds
+from robonav_ray.evaluation.shared_cases import Company, cases_hash, company_of, play_shared
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.actions import action_table, own_speeds
 from robonav_ray.worlds.kernels.observation import ObservationLayout
@@ -53,14 +54,21 @@ class Question:
 
     suite: str
     scenario: Scenario
+    partner: Company | None = None
+    """Who has half of the robots, where it is not the scenario that says so."""
+
+    @property
+    def company(self) -> Company | None:
+        """Who has half of the robots; None where an episode is one robot's."""
+        return self.partner or (None if self.scenario.beside is None else company_of(self.scenario.beside))
 
     @property
     def facts(self) -> ScenarioFacts:
         """What the table of the exam says of it."""
-        s = self.scenario
+        s, company = self.scenario, self.company
         world, level = s.worlds()
         return ScenarioFacts(
-            name=s.name,
+            name=s.name if self.partner is None else f"{s.name}_beside_{self.partner.name}",
             question=s.question or "",
             suite=self.suite,
             family=s.family,
@@ -71,22 +79,37 @@ class Question:
                 **s.changes,
                 **({"planners": s.planners} if s.planners else {}),
                 **({DRAW: s.draw} if s.draw else {}),
+                **({} if company is None else {BESIDE: company.name}),
             },
             num_episodes=s.num_episodes,
             seed=s.seed,
             step_s=world.dt_s,
-            max_steps=level.max_steps,
+            max_steps=level.max_steps if company is None else None,  # each robot has a limit of its own
         )
 
 
-def questions_of(suites: Sequence[Suite], num_episodes: int | None = None) -> list[Question]:
-    """Return the scenarios of ``suites``; with ``num_episodes`` each has so many."""
-    changed = {} if num_episodes is None else {"num_episodes": num_episodes}
-    return [
-        Question(suite.name, scenario.model_copy(update=changed))
-        for suite in suites
-        for scenario in suite.all_scenarios()
-    ]
+def questions_of(
+    suites: Sequence[Suite], num_episodes: int | None = None, partners: Sequence[Company] = ()
+) -> list[Question]:
+    """Return the scenarios of ``suites``; with ``num_episodes`` each has so many, of a file of cases at most those that
+    are there. With ``partners`` each is played beside every one of them, whoever it names itself.
+    """
+    found = dict[str, list[Question]]()
+    for suite in suites:
+        for scenario in suite.all_scenarios():
+            one = _with_episodes(scenario, num_episodes)
+            own = {"name", "question", "factor", "level", "beside"} if partners else set[str]()
+            worlds = f"{suite.name} {one.model_dump_json(exclude=own)}"
+            found.setdefault(worlds, [Question(suite.name, one, partner) for partner in partners or (None,)])
+    return [question for questions in found.values() for question in questions]
+
+
+def _with_episodes(scenario: Scenario, num_episodes: int | None) -> Scenario:
+    if num_episodes is None:
+        return scenario
+    is_bounded = "env.world.cases" in scenario.changes
+    num = min(num_episodes, scenario.num_episodes) if is_bounded else num_episodes
+    return scenario.model_copy(update={"num_episodes": num})
 
 
 @dataclass(frozen=True)
@@ -103,6 +126,8 @@ class Seat:
     """Of what happens in the worlds; see ``worlds.redrawn``."""
     placed_for: Body | None = None
     """Body for which the worlds are drawn; None for that of their own robot."""
+    company: Company | None = None
+    """Who has half of the robots; None where an episode is one robot's."""
 
     @property
     def level(self) -> LevelConfig:
@@ -139,14 +164,18 @@ class Seat:
                 self.gamma,
                 *([self.draw] if self.draw else []),
                 *(self.placed_for or ()),
+                *([] if self.company is None else ["beside", self.company.fingerprint]),
+                *cases_hash(self.world),
             ],
             "kernels": fingerprint(),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def seat_of(entrant: Entrant, scenario: Scenario) -> Seat | str:
-    """Return the worlds in which ``entrant`` plays ``scenario``, or in one sentence why it cannot."""
+def seat_of(entrant: Entrant, scenario: Scenario, company: Company | None = None) -> Seat | str:
+    """Return the worlds in which ``entrant`` plays ``scenario``, beside ``company`` where that is given, or in one
+    sentence why it cannot.
+    """
     outfit = entrant.outfit
     see = SEE_SCAN if entrant.needs_scan and not (outfit is not None and outfit.observation == "lidar") else {}
     own = None if outfit is None else outfit.keys
@@ -162,14 +191,16 @@ def seat_of(entrant: Entrant, scenario: Scenario) -> Seat | str:
     levels = (*_room_for(outfit.levels if outfit is not None else (), world, level), level)
     table = action_table(world.robot)
     obs_dim = ObservationLayout.of(world, max(max_circles(one) for one in levels)).size
-    refused = entrant.refusal(obs_dim, None if table is None else len(table))
-    if refused is not None:
-        return refused
+    num_actions = None if table is None else len(table)
+    for one in (entrant, *([] if company is None else [company])):
+        if (refused := one.refusal(obs_dim, num_actions)) is not None:
+            return refused
     seed = seed_for(scenario.seed, ROLE_EVALUATION, scenario.stage_index)
     num_episodes = min(scenario.num_episodes, entrant.most_episodes or scenario.num_episodes)
     gamma = DEFAULT_GAMMA if outfit is None else outfit.gamma
     placed_for = _placed_for(entrant, scenario, world)
-    seat = Seat(world, levels, seed, gamma, num_episodes, scenario.draw, placed_for)
+    company = None if company is None else company.beside(entrant)
+    seat = Seat(world, levels, seed, gamma, num_episodes, scenario.draw, placed_for, company)
     env = seat.make_env(0, 1)
     try:
         return cannot_drive(entrant, env) or seat
@@ -225,6 +256,8 @@ def play(
     Raises:
         EntrantError: When the entrant fails.
     """
+    if seat.company is not None:
+        return _play_shared(entrant, seat, seat.company, progress, num_worlds)
     clock = _Clock(entrant)
     episodes = evaluate_policy(
         clock.act,
@@ -238,6 +271,30 @@ def play(
         meter=start_meter,
     )
     return Played(episodes, clock.decisions(_decide_alone(entrant, seat)))
+
+
+def _play_shared(
+    entrant: Entrant,
+    seat: Seat,
+    company: Company,
+    progress: Callable[[EvaluationProgress], None] | None,
+    num_worlds: int,
+) -> Played:
+    """Play cases; the time of a decision is that for one world alone."""
+    episodes = play_shared(
+        entrant,
+        company,
+        seat.make_env,
+        seat.world.num_robots,
+        seat.num_episodes,
+        seat.seed,
+        step_s=seat.world.dt_s,
+        num_worlds=num_worlds,
+        progress=progress,
+    )
+    alone = _decide_alone(entrant, seat)
+    p50, p99 = np.percentile(alone, (50, 99)).tolist()
+    return Played(episodes, Decisions(p50, p99, len(alone), seat.world.num_robots, p50, p99))
 
 
 class _Clock:
@@ -304,7 +361,7 @@ class ExamPlan:
         missing: dict[Cell, str] = {}
         for e, entrant in enumerate(entrants):
             for s, question in enumerate(questions):
-                seat = seat_of(entrant, question.scenario)
+                seat = seat_of(entrant, question.scenario, question.company)
                 if isinstance(seat, str):
                     missing[e, s] = seat
                 else:

@@ -12,7 +12,8 @@ from robonav_ray.evaluation.exam_report.front import verdict_lines
 from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.evaluation.metrics.registry import OWN
 from robonav_ray.evaluation.metrics.worst_worlds import tails_of
-from robonav_ray.evaluation.statistics import Summary, mean, summarize
+from robonav_ray.evaluation.partner_scores import WORST, cross_play, partner_scores, shared_cells
+from robonav_ray.evaluation.statistics import Mean, Summary, mean, summarize
 from robonav_ray.screen import Screen
 
 _SCENARIO, _CELL = 26, 24
@@ -53,6 +54,7 @@ def print_exam(table: ExamTable, screen: Screen) -> None:
         for tails in tails_of(table, e).values():
             shares = [f"{tail.success.value:.1%} in the worst {tail.share:.0%} ({tail.num_worlds:,})" for tail in tails]
             screen.print(f"{entrant.name}: success {', '.join(shares)} of the worlds, found on other draws")
+    _print_shared(table, screen)
     for e, s in found:
         for name in (name for name in table.columns if name.startswith(OWN)):
             screen.print(f"{name.removeprefix(OWN)} of {_where(table, e, s)}: {_mean_text(table.cell(e, s), name)}")
@@ -97,7 +99,85 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
         for scenarios, tails in tails_of(table, e).items()
         for tail in tails
     ]
-    return {"format_version": 1, "entrants": entrants, "cells": rows, "missing": missing, "worst_worlds": worst}
+    found_all = {"entrants": entrants, "cells": rows, "missing": missing, "worst_worlds": worst}
+    return {"format_version": 1, **found_all, **_shared_dict(table)}
+
+
+def _print_shared(table: ExamTable, screen: Screen) -> None:
+    """Show what is asked of worlds that robots share; nothing where none was."""
+    for one in shared_cells(table):
+        extra = "" if one.extra_s is None else f", extra time {one.extra_s:.2f} s over {one.num_common} cases"
+        screen.print(
+            f"{_where(table, one.entrant, one.scenario)}: collision {one.collision.frac:.1%}, stuck "
+            f"{one.stuck.frac:.1%}, own robots that arrive {_mean_percent(one.arrived)}{extra}"
+        )
+    for score in partner_scores(table):
+        partner = table.scenarios[score.scenarios[score.worst]].beside
+        tail = (
+            ""
+            if score.tail is None
+            else f"; {_mean_percent(score.tail)} in the worst {WORST:.0%} of the cases, found beside the others"
+        )
+        screen.print(
+            f"{table.entrants[score.entrant].name}: worst partner {partner}, beside which "
+            f"{_mean_percent(score.worst_arrived)} of its robots arrive{tail}"
+        )
+    for pair in cross_play(table):
+        first, second = table.entrants[pair.first].name, table.entrants[pair.second].name
+        screen.print(
+            f"{first} and {second}: {pair.alone:.1%} of the cases solved among their like, {pair.together:.1%} "
+            f"together; gap {_mean_percent(pair.gap)}"
+        )
+
+
+def _mean_percent(found: Mean) -> str:
+    """Return a mean share with its interval, as far as there is one."""
+    if found.value is None:
+        return "-"
+    bounds = "" if found.low is None or found.high is None else f" ({found.low:.1%} to {found.high:.1%})"
+    return f"{found.value:.1%}{bounds}"
+
+
+def _shared_dict(table: ExamTable) -> dict[str, Any]:
+    """Return the same for programs; nothing where no world was shared."""
+    cells = [
+        {
+            "entrant": table.entrants[one.entrant].name,
+            "scenario": table.scenario_names[one.scenario],
+            "beside": table.scenarios[one.scenario].beside,
+            "solved": vars(one.solved),
+            "collision": vars(one.collision),
+            "stuck": vars(one.stuck),
+            "robots_arrived": vars(one.arrived),
+            "extra_s": one.extra_s,
+            "num_common": one.num_common,
+        }
+        for one in shared_cells(table)
+    ]
+    partners = [
+        {
+            "entrant": table.entrants[one.entrant].name,
+            "arrived": {
+                table.scenarios[s].beside: vars(found) for s, found in zip(one.scenarios, one.arrived, strict=True)
+            },
+            "worst_partner": table.scenarios[one.scenarios[one.worst]].beside,
+            "worst": vars(one.worst_arrived),
+            "cvar_share": WORST,
+            "cvar": None if one.tail is None else vars(one.tail),
+        }
+        for one in partner_scores(table)
+    ]
+    crossed = [
+        {
+            "first": table.entrants[one.first].name,
+            "second": table.entrants[one.second].name,
+            "alone": one.alone,
+            "together": one.together,
+            "gap": vars(one.gap),
+        }
+        for one in cross_play(table)
+    ]
+    return {"shared": cells, "partners": partners, "cross_play": crossed} if cells else {}
 
 
 def _where(table: ExamTable, e: int, s: int) -> str:

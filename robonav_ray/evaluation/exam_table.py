@@ -37,6 +37,8 @@ EXAM_JSON, EPISODES_PARQUET = "exam.json", "episodes.parquet"
 MAX_TABLE_BYTES = 4_000_000_000
 DRAW = "draw"
 """Key of ``ScenarioFacts.changes`` under which the draw stands, unless it is 0."""
+BESIDE = "beside"
+"""Key of ``ScenarioFacts.changes`` under which stands who has half of the robots, where an episode is a whole case."""
 KINDS = ("run", "checkpoint", "planner", "callable", "sb3", "rllib", "bundle")
 _KEYS: dict[str, type[np.generic]] = {"entrant": np.int32, "scenario": np.int32, "world": np.int64}
 _TYPES: dict[str, type[np.generic]] = {**_KEYS, **{name: dtype for name, (dtype, _) in BASE_COLUMNS.items()}}
@@ -94,6 +96,11 @@ class ScenarioFacts:
     def draw(self) -> int:
         """Scenarios that differ in nothing else have the same worlds, in which something else happens."""
         return self.changes.get(DRAW, 0)
+
+    @property
+    def beside(self) -> str | None:
+        """Who has half of the robots; None where an episode is one robot's."""
+        return self.changes.get(BESIDE)
 
 
 @dataclass(frozen=True)
@@ -313,10 +320,11 @@ class _Facts:
             if not names or len(set(names)) < len(names):
                 raise ExamTableError(f"{path}: {key}: there must be some, each by a name of its own")
         for i, one in enumerate(self.scenarios):
-            if not _fits(one.draw, "int"):
-                raise ExamTableError(
-                    f"{path}: scenarios.{i}.changes.{DRAW} is {str(one.draw)[:60]!r}, and int belongs there"
-                )
+            for key, value, kind in ((DRAW, one.draw, "int"), (BESIDE, one.beside, "str | None")):
+                if not _fits(value, kind):
+                    raise ExamTableError(
+                        f"{path}: scenarios.{i}.changes.{key} is {str(value)[:60]!r}, and {kind} belongs there"
+                    )
         self.missing = {
             self._cell(m, f"missing.{i}"): str(m.get("reason")) for i, m in enumerate(self._list(root, "missing"))
         }

@@ -33,6 +33,8 @@ from robonav_ray.evaluation.entrants import (
     PolicyEntrant,
 )
 from robonav_ray.evaluation.exam_table import EntrantFacts
+from robonav_ray.evaluation.shared_cases import ITSELF, Company
+from robonav_ray.evaluation.together import DRIVERS
 from robonav_ray.files.locations import is_uri
 from robonav_ray.files.plain_files import read_bytes
 from robonav_ray.planners.base import PLANNERS, find_planner
@@ -87,6 +89,31 @@ def find_entrants(
         raise EntrantError("no entrant is named; name runs, planners or functions")
     first = next((entrant.outfit for entrant in found if entrant.outfit is not None), None)
     return [_dressed(entrant, first) for entrant in _named_apart(found)]
+
+
+def find_partners(words: Sequence[str], *, foreign: LoadForeign, trust: bool = False) -> list[Company]:
+    """Return those beside whom entrants play: ``itself`` first, where any is named, then what ``words`` name, drivers
+    of the worlds (``orca``) among them.
+
+    Raises:
+        UserError: Naming the first that is none.
+    """
+    found = list[Company]()
+    for word in words:
+        name, told = split_name(word)
+        if told in (ITSELF, *DRIVERS):
+            found.append(Company(name or told, None if told == ITSELF else told))
+            continue
+        near = difflib.get_close_matches(told, (ITSELF, *DRIVERS), n=1, cutoff=0.75)
+        if near and not os.path.lexists(told) and told.partition(":")[0] not in PLANNERS:
+            raise EntrantError(f"partner {told}: is no run directory here; did you mean {near[0]!r}?")
+        players = find_entrants([word], foreign=foreign, trust=trust)
+        found += [Company(player.facts.name, player) for player in players]
+    if found and all(company.player is not None for company in found):
+        found.insert(0, Company(ITSELF, None))
+    if twice := [name for name, number in Counter(company.name for company in found).items() if number > 1]:
+        raise EntrantError(f"partner {twice[0]}: is named twice; name each once, or give each a name (mine=runs/...)")
+    return found
 
 
 def split_name(word: str) -> tuple[str | None, str]:

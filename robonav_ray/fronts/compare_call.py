@@ -11,6 +11,7 @@ from robonav_ray.config.evaluation_suite import Suite
 from robonav_ray.config.load_suite import load_suite
 from robonav_ray.errors import UserError
 from robonav_ray.evaluation.exam_table import ExamTable
+from robonav_ray.evaluation.shared_cases import suite_of_cases
 from robonav_ray.fronts.foreign_policies import load_foreign
 from robonav_ray.runs.session_facts import command_line
 from robonav_ray.runtime.examination.examine import Where, examine
@@ -24,7 +25,9 @@ Function = Callable[..., Any]
 
 def compare(
     *entrants: str | Path | Mapping[str, str | Path | Function],
-    suite: str | Path | Suite | Sequence[str | Path | Suite] = "quick",
+    suite: str | Path | Suite | Sequence[str | Path | Suite] | None = None,
+    partners: Sequence[str] = (),
+    cases: str | Path | None = None,
     out: str | Path | None = None,
     episodes: int | None = None,
     seed: int | None = None,
@@ -48,7 +51,12 @@ def compare(
         entrants: Runs, checkpoints, planners by name, ``module:function``; or a mapping of names to any of them, or
             to functions
             obs (N, D) float32 -> actions (N,).
-        suite: One suite or several: by name, as YAML files, or made of scenarios.
+        suite: One suite or several: by name, as YAML files, or made of scenarios; None takes ``quick``, and
+            ``partners`` where partners are given.
+        partners: Beside whom the entrants play: runs, checkpoints, planners, or the worlds' drivers (``orca``,
+            ``social_force``, ``straight``, ``stand``). An episode is then a whole case of several robots.
+        cases: File of cases that are played in place of a suite: .npz or a JSON list, each case rows (start x, y,
+            goal x, y, preferred speed, radius).
         out: Folder of the exam; None takes one below ``exams`` that belongs to these arguments.
         episodes: Of each scenario, at least 50; None takes what the suites say.
         seed: Of the worlds; None takes what the suites say.
@@ -70,8 +78,8 @@ def compare(
         UserError: For an entrant that is none or fits no scenario, a suite that is none, too few episodes.
         KeyboardInterrupt: After Ctrl-C; what is finished is kept, and the same call goes on.
     """
-    suites = (suite,) if isinstance(suite, str | Path | Suite) else tuple(suite)
-    order = ask(entrants, suites, episodes=episodes, seed=seed, trust=trust)
+    named = () if suite is None else (suite,) if isinstance(suite, str | Path | Suite) else tuple(suite)
+    order = ask(entrants, named, episodes=episodes, seed=seed, trust=trust, partners=partners, cases=cases)
     return examine(
         order,
         default_folder(order) if out is None else Path(out),
@@ -101,8 +109,13 @@ def ask(
     episodes: int | None = None,
     seed: int | None = None,
     trust: bool = False,
+    partners: Sequence[str | Path] = (),
+    cases: str | Path | None = None,
 ) -> ExamOrder:
-    """Return the order of an exam; UserError for a suite that is none, or too few episodes."""
+    """Return the order of an exam; UserError for a suite that is none, or too few episodes.
+
+    Without ``suites`` it is about ``cases``, or the suite ``partners`` where there are some, or ``quick``.
+    """
     asked: list[str | tuple[str, Function]] = []
     for entrant in entrants:
         for name, what in entrant.items() if isinstance(entrant, Mapping) else [("", entrant)]:
@@ -114,10 +127,15 @@ def ask(
                 raise UserError(
                     f"{name}: {type(what).__name__} is no entrant; give a run, a planner's name or a function"
                 )
-    found = [one if isinstance(one, Suite) else load_suite(Path(one)) for one in suites]
+    if cases is not None and suites:
+        raise UserError("--cases: is played in place of a suite; leave one of the two out")
+    names = suites or (() if cases is not None else ("partners",) if partners else ("quick",))
+    found = [one if isinstance(one, Suite) else load_suite(Path(one)) for one in names]
+    if cases is not None:
+        found.append(suite_of_cases(Path(cases)))
     if seed is not None:
         found = [_with_seed(one, seed) for one in found]
-    return ExamOrder(tuple(asked), tuple(found), episodes, trust)
+    return ExamOrder(tuple(asked), tuple(found), episodes, trust, tuple(map(str, partners)))
 
 
 def default_folder(order: ExamOrder) -> Path:

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from robonav_ray.errors import EXIT_RESUME
 from robonav_ray.verbs.as_json import Json, print_json, screen_beside
 
 app = typer.Typer()
+_PARTNERS = "--partners"
+
+
+class _ManyPartners(TyperCommand):
+    """Takes all words behind ``--partners``, up to the next option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the option before each of them."""
+        spread, is_partner = list[str](), False
+        for before, arg in zip(["", *args], [*args, "-"], strict=True):
+            is_word = not arg.startswith("-")
+            if before == _PARTNERS and not is_word:
+                raise typer.BadParameter("requires an argument: name partners behind it", param_hint=_PARTNERS)
+            if is_partner and is_word and before != _PARTNERS:
+                spread.append(_PARTNERS)
+            spread.append(arg)
+            is_partner = arg == _PARTNERS or (is_partner and is_word)
+        del spread[-1]
+        return super().parse_args(ctx, spread)
 
 
 @app.command(
+    cls=_ManyPartners,
     epilog="Examples:\n\n`robonav compare runs/curriculum-20261122-181500 orca`\n\n"
-    "`robonav compare 'runs/seed*' dwa mine.policies:act --suite robustness --out exams/mine`"
+    "`robonav compare 'runs/seed*' dwa mine.policies:act --suite robustness --out exams/mine`\n\n"
+    "`robonav compare runs/league runs/latest --partners runs/league runs/latest orca social_force straight`",
 )
 def compare(
     entrants: Annotated[
@@ -30,7 +52,22 @@ def compare(
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help="Suites by name (`robonav config list`) or as YAML files, the option once for each (default: quick)."
+            help="Suites by name (`robonav config list`) or as YAML files, the option once for each (default: quick; "
+            "with --partners: partners)."
+        ),
+    ] = None,
+    partners: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PARTNER...",
+            help="Beside whom each entrant plays, with half of the robots each: runs, checkpoints, planners, or the "
+            "worlds' own drivers (`orca`, `social_force`, `straight`, `stand`).",
+        ),
+    ] = None,
+    cases: Annotated[
+        Path | None,
+        typer.Option(
+            help="Play these cases: .npz, or a JSON list of cases, each rows (x, y, goal x, y, speed, radius)."
         ),
     ] = None,
     out: Annotated[
@@ -76,7 +113,7 @@ def compare(
     from robonav_ray.text import command_text, path_word
 
     screen = screen_beside(json)
-    order = ask(entrants, suite or ("quick",), episodes=episodes, seed=seed, trust=trust)
+    order = ask(entrants, suite or (), episodes=episodes, seed=seed, trust=trust, partners=partners or (), cases=cases)
     folder = out or default_folder(order)
     try:
         table = examine(

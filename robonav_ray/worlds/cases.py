@@ -57,8 +57,12 @@ def load_cases(world: WorldConfig) -> tuple[np.ndarray, np.ndarray]:
     where = f"env.world.cases: {world.cases}"
     if not cases:
         raise CasesError(f"{where} holds no case: each is {_ROWS}")
-    for i, case in enumerate(cases):
-        _check(f"{where}: case {i}", case, world.num_robots)
+    taken = [i for i, case in enumerate(cases) if world.cases_of in (None, len(case))]
+    if not taken:
+        raise CasesError(f"{where} holds no case of {world.cases_of} robots: change env.world.cases_of")
+    for i in taken:
+        _check(f"{where}: case {i}", cases[i], world.num_robots)
+    cases = [cases[i] for i in taken]
     table = np.zeros((len(cases), world.num_robots, CASE_COLS), np.float32)
     for row, case in zip(table, cases, strict=True):
         row[: len(case)] = case

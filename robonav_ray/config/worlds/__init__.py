@@ -51,6 +51,8 @@ class WorldConfig(Section):
     cases: str | None = Field(default=None, min_length=1)
     """A file of cases that the worlds go through instead of drawing theirs, for placement ``everett``: .npz or a JSON
     list, each case rows (start x, y, goal x, y, preferred speed, radius)."""
+    cases_of: int | None = Field(default=None, ge=1, le=64)
+    """Of the file, only the cases of so many robots; None takes all."""
     num_robots: int = Field(default=1, ge=1, le=64)
     """Robots per world; they see each other as circles."""
     ended_robots: Literal["leave", "stay"] = "leave"
@@ -120,6 +122,8 @@ class WorldConfig(Section):
                 f"cases ({self.cases!r}) would be ignored, because placement is {self.placement!r}: leave it out, or "
                 "take placement=everett (profile=everett sets it)"
             )
+        if self.cases_of is not None and self.cases is None:
+            raise ValueError(f"cases_of ({self.cases_of}) would be ignored without a file of cases: leave it out")
         if self.min_goal_distance_m <= self.goal_tolerance_m:
             raise ValueError(
                 f"min_goal_distance_m ({self.min_goal_distance_m}) must be above goal_tolerance_m "

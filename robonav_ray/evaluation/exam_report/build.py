@@ -12,6 +12,7 @@ from robonav_ray.evaluation.exam_report.front import front_page, subtitle_of, ti
 from robonav_ray.evaluation.exam_report.numbers import statistics_section
 from robonav_ray.evaluation.exam_report.origin import origin_section
 from robonav_ray.evaluation.exam_report.outcomes import outcomes_section, pairs_section
+from robonav_ray.evaluation.exam_report.shared import partners_section, shared_section
 from robonav_ray.evaluation.exam_report.sweeps import (
     generalisation_section,
     others_section,
@@ -36,6 +37,8 @@ def exam_document(table: ExamTable, beside: Beside | None = None) -> Document:
     sections = (
         outcomes_section(view),
         pairs_section(view),
+        shared_section(view),
+        partners_section(view),
         robustness_section(view),
         generalisation_section(view),
         stress_section(view),

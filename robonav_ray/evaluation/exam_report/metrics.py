@@ -26,12 +26,14 @@ ENDS = {
     "success": Column("success", "{:.1%}"),
     "collision": Column("collision", "{:.1%}"),
     "timeout": Column("timeout", "{:.1%}"),
+    "robots_arrived": Column("own robots", "{:.1%}"),
 }
 WAY = {
     "spl": Column("SPL", "{:.3f}"),
     "soft_spl": Column("soft SPL", "{:.3f}"),
     "time_success_s": Column("success in", "{:.1f}"),
     "time_imputed_s": Column("time", "{:.1f}"),
+    "extra_time_s": Column("extra"),
     "path_over_shortest": Column("path"),
 }
 MANNERS = {

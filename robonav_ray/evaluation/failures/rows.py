@@ -93,9 +93,13 @@ class Failures:
 
 
 def failures_of(table: ExamTable, entrant: int | None = None) -> Failures:
-    """Return the failed episodes of an exam, or of one entrant; those whose environment tells no outcome are none."""
+    """Return the failed episodes of an exam, or of one entrant; those whose environment tells no outcome are none, nor
+    are cases that several share, which are no one robot's failures.
+    """
     outcome = table.columns["outcome"]
     failed = (outcome != Outcome.SUCCESS) & (outcome != Outcome.NONE)
+    shared = [s for s, facts in enumerate(table.scenarios) if facts.beside is not None]
+    failed &= ~np.isin(table.columns["scenario"], shared)
     if entrant is not None:
         failed &= table.columns["entrant"] == entrant
     return Failures(table, np.flatnonzero(failed))

@@ -202,6 +202,12 @@ def cut_off(table: EpisodeTable) -> np.ndarray:
     return _unless_unknown(table, mask, bool(mask.any()))
 
 
+@_metric("frac", "higher", "outcome", "part of the entrant's robots that arrived, in worlds that it shares")
+def robots_arrived(table: EpisodeTable) -> np.ndarray:
+    """Return the part of a case's robots of the entrant that reached their goals."""
+    return _told(table, "arrived_frac")
+
+
 @_metric("", "higher", "path", "success weighted by path length (Anderson et al. 2018)")
 def spl(table: EpisodeTable) -> np.ndarray:
     """Return S l / max(p, l), with l the straight legs from the start through the goals and p the path driven."""
@@ -251,6 +257,12 @@ def time_imputed_s(table: EpisodeTable) -> np.ndarray:
     if table.step_s is None or table.max_steps is None or not table.has_outcomes:
         return np.full(table.num_episodes, np.nan)
     return imputed_time_s(_succeeded(table), table.length, table.step_s, table.max_steps).astype(np.float64)
+
+
+@_metric("s", "lower", "time", "time beyond the straight way's, of cases that are solved (Everett et al. 2018)")
+def extra_time_s(table: EpisodeTable) -> np.ndarray:
+    """Return the mean over robots of time - (straight way - goal tolerance) / preferred speed, where all arrive."""
+    return _told(table, "extra_s")
 
 
 @_metric("s", "lower", "time", "time in which the robot neither drove nor turned")

@@ -124,6 +124,11 @@ def _scenario(case: Case, suites: Sequence[Suite], seed: int | None) -> Scenario
         meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(list(scenarios)[:12])}"
         raise ConfigError(f"--case {case}: suite {case.suite} has no scenario {case.scenario!r}; {meant}")
     found = scenarios[case.scenario]
+    if found.beside is not None:
+        raise ConfigError(
+            f"--case {case}: its worlds are shared by several robots, and --case replays one robot's episode; name a "
+            "scenario without beside"
+        )
     return found if seed is None else found.model_copy(update={"seed": seed})
 
 

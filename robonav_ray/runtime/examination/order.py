@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from robonav_ray.config.evaluation_suite import MIN_EPISODES, Suite
 from robonav_ray.config.load import ConfigError, check_section
 from robonav_ray.evaluation.exam import ExamPlan, questions_of
-from robonav_ray.evaluation.find_entrants import LoadForeign, Named, find_entrants, refuse_trained_on
+from robonav_ray.evaluation.find_entrants import LoadForeign, Named, find_entrants, find_partners, refuse_trained_on
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class ExamOrder:
     """Of each scenario; None takes what the suites say."""
     trust: bool = False
     """Whether other libraries' policies may be unpickled."""
+    partners: tuple[str, ...] = ()
+    """Beside whom each scenario is played, as a user names them; none leaves it to the scenarios."""
 
     def __post_init__(self) -> None:
         """Refuse what can be seen without a look at the entrants."""
@@ -30,6 +32,13 @@ class ExamOrder:
         names = [suite.name for suite in self.suites]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"suite {twice[0]}: is named twice")
+        for scenario in (one for suite in self.suites for one in suite.all_scenarios() if self.partners):
+            world, level = scenario.worlds()
+            if min(world.num_robots, level.num_robots or world.num_robots) < 2:
+                raise ConfigError(
+                    f"--partners: {scenario.name} has one robot a world, and partners need two or more: leave --suite "
+                    "out, or set env.world.num_robots in its changes"
+                )
 
     @property
     def has_functions(self) -> bool:
@@ -43,9 +52,11 @@ class ExamOrder:
             UserError: When one cannot be, or fits no scenario, or was trained with the seed of one.
         """
         entrants = find_entrants(self.entrants, foreign=foreign, trust=self.trust)
-        questions = questions_of(self.suites, self.episodes)
+        partners = find_partners(self.partners, foreign=foreign, trust=self.trust)
+        questions = questions_of(self.suites, self.episodes, partners)
+        acting = [one.player for one in partners if one.player is not None and not isinstance(one.player, str)]
         for seed, name in {question.scenario.seed: question.scenario.name for question in reversed(questions)}.items():
-            refuse_trained_on(entrants, seed, name)
+            refuse_trained_on([*entrants, *acting], seed, name)
         plan = ExamPlan.of(entrants, questions)
         for e, entrant in enumerate(entrants):
             if all((e, s) not in plan.seats for s in range(len(questions))):
@@ -56,11 +67,14 @@ class ExamOrder:
         """Return it in one line; functions are only named in it."""
         words = [entrant if isinstance(entrant, str) else [entrant[0]] for entrant in self.entrants]
         suites = [suite.model_dump(mode="json") for suite in self.suites]
-        return json.dumps({"entrants": words, "suites": suites, "episodes": self.episodes, "trust": self.trust})
+        partners = {"partners": self.partners} if self.partners else {}
+        told = {"entrants": words, "suites": suites, "episodes": self.episodes, "trust": self.trust, **partners}
+        return json.dumps(told)
 
     @classmethod
     def from_json(cls, text: str) -> ExamOrder:
         """Return what ``to_json`` said."""
         told = json.loads(text)
         suites = tuple(check_section(Suite, suite, "suite") for suite in told["suites"])
-        return cls(tuple(told["entrants"]), suites, told["episodes"], told["trust"])
+        partners = tuple(told.get("partners", ()))
+        return cls(tuple(told["entrants"]), suites, told["episodes"], told["trust"], partners)
