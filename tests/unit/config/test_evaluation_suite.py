@@ -104,7 +104,7 @@ def test_an_entrant_keeps_sensor_and_body_but_for_what_the_scenario_names():
         ("scenarios:\n  - {name: a, stage: nowhere}", "no stage 'nowhere'; the stages are 0 .basic_navigation"),
         (
             "scenarios:\n  - {name: a, num_episodes: 49}",
-            "scenarios.0.num_episodes: input should be greater than or equal to 50",
+            r"scenarios.0: num_episodes \(49\) must be at least 50",
         ),
         ("scenarios:\n  - {name: a, questions: x}", "scenarios.0.questions: unknown key; did you mean 'question'"),
         ("scenarios:\n  - {name: a}\n  - {name: a}", "the name 'a' stands twice"),
