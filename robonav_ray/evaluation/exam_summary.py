@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,8 @@ def print_exam(table: ExamTable, screen: Screen) -> None:
         rows.add_row("knows", *(table.entrants[e].knows for e in shown), style="dim")
         rows.add_row("decides in, one world", *(_decides(table, e) for e in shown), style="dim")
         screen.print(rows, soft_wrap=False)
-    for (e, s), why in table.missing.items():
-        screen.print(f"- {table.entrants[e].name} in {table.scenario_names[s]}: {why}")
+    for line in _missing_lines(table):
+        screen.print(line)
     for e, entrant in enumerate(table.entrants):
         played = {found[e, s].num_episodes for s in range(len(table.scenarios)) if (e, s) in found}
         wanted = {table.scenarios[s].num_episodes for s in range(len(table.scenarios)) if (e, s) in found}
@@ -103,39 +104,67 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
     return {"format_version": 1, **found_all, **_shared_dict(table)}
 
 
+def _missing_lines(table: ExamTable) -> list[str]:
+    """Return why cells are missing, a line for each entrant and kind of reason."""
+    kinds: dict[tuple[int, str], list[int]] = {}
+    for (e, s), why in table.missing.items():
+        kinds.setdefault((e, re.sub(r"\d+", "", why)), []).append(s)
+    lines = list[str]()
+    for (e, _), scenarios in kinds.items():
+        more = f", and {len(scenarios) - 1} more like it" if len(scenarios) > 1 else ""
+        first = scenarios[0]
+        lines.append(f"- {table.entrants[e].name} in {table.scenario_names[first]}{more}: {table.missing[e, first]}")
+    return lines
+
+
 def _print_shared(table: ExamTable, screen: Screen) -> None:
     """Show what is asked of worlds that robots share; nothing where none was."""
-    for one in shared_cells(table):
-        extra = "" if one.extra_s is None else f", extra time {one.extra_s:.2f} s over {one.num_common} cases"
-        screen.print(
-            f"{_where(table, one.entrant, one.scenario)}: collision {one.collision.frac:.1%}, stuck "
-            f"{one.stuck.frac:.1%}, own robots that arrive {_mean_percent(one.arrived)}{extra}"
-        )
+    cells = shared_cells(table)
+    if not cells:
+        return
+    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    rows.add_column("cases", overflow="fold")
+    rows.add_column("entrant", overflow="fold")
+    for head in ("collision", "stuck", "own robots arrive", "extra s (cases)"):
+        rows.add_column(head, justify="right")
+    for one in cells:
+        extra = "-" if one.extra_s is None else f"{one.extra_s:.2f} ({one.num_common})"
+        ends = (f"{one.collision.frac:.1%}", f"{one.stuck.frac:.1%}", _share(one.arrived), extra)
+        rows.add_row(table.scenario_names[one.scenario], table.entrants[one.entrant].name, *ends)
+    screen.print(rows, soft_wrap=False)
     for score in partner_scores(table):
         partner = table.scenarios[score.scenarios[score.worst]].beside
         tail = (
             ""
             if score.tail is None
-            else f"; {_mean_percent(score.tail)} in the worst {WORST:.0%} of the cases, found beside the others"
+            else f"; {_share(score.tail)} in the worst {WORST:.0%} of the cases, found beside the others"
         )
         screen.print(
             f"{table.entrants[score.entrant].name}: worst partner {partner}, beside which "
-            f"{_mean_percent(score.worst_arrived)} of its robots arrive{tail}"
+            f"{_share(score.worst_arrived)} of its robots arrive{tail}"
         )
     for pair in cross_play(table):
         first, second = table.entrants[pair.first].name, table.entrants[pair.second].name
         screen.print(
             f"{first} and {second}: {pair.alone:.1%} of the cases solved among their like, {pair.together:.1%} "
-            f"together; gap {_mean_percent(pair.gap)}"
+            f"together; gap {_points(pair.gap)}"
         )
 
 
-def _mean_percent(found: Mean) -> str:
-    """Return a mean share with its interval, as far as there is one."""
+def _share(found: Mean) -> str:
+    """Return a mean share with its interval, which ends where shares do."""
     if found.value is None:
         return "-"
-    bounds = "" if found.low is None or found.high is None else f" ({found.low:.1%} to {found.high:.1%})"
-    return f"{found.value:.1%}{bounds}"
+    if found.low is None or found.high is None:
+        return f"{found.value:.1%}"
+    return f"{found.value:.1%} ({100 * max(found.low, 0.0):.1f} to {100 * min(found.high, 1.0):.1f})"
+
+
+def _points(found: Mean) -> str:
+    """Return a mean difference of shares with its interval."""
+    if found.value is None or found.low is None or found.high is None:
+        return "-"
+    return f"{100 * found.value:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
 def _shared_dict(table: ExamTable) -> dict[str, Any]:

@@ -35,7 +35,8 @@ def failures_section(view: ExamView, beside: Beside) -> Section | None:
     if hardest := _hardest(view):
         blocks.append(hardest)
     told = tell_failures(view.table)
-    blocks.append(_clusters_table(view, told))
+    if len(told.failures):
+        blocks.append(_clusters_table(view, told))
     if gallery := _gallery(view, told, beside.pictures):
         blocks += [_OF_PICTURES, gallery]
     if beside.replays:
