@@ -89,6 +89,7 @@ class EvaluationSuite:
         self,
         entrants: Mapping[str, str | Path | Act],
         *,
+        partners: Sequence[str] = (),
         out: str | Path | None = None,
         trust: bool = False,
         address: str | None = None,
@@ -99,6 +100,7 @@ class EvaluationSuite:
         Args:
             entrants: By name: a run, a checkpoint, a planner, ``module:function``, or a function
                 obs (N, D) float32 -> actions (N,) whole numbers.
+            partners: Beside whom each plays every scenario, as ``compare`` takes them.
             out: Folder in which finished cells are kept, those of functions apart, so that the same call goes on after
                 an interruption; None keeps nothing.
             trust: Open policies of other libraries, which runs code that is in their files.
@@ -113,6 +115,7 @@ class EvaluationSuite:
             table = compare(
                 entrants,
                 suite=self._suites,
+                partners=partners,
                 out=aside if out is None else out,
                 episodes=self._episodes,
                 seed=self._seed,

@@ -17,7 +17,7 @@ changes:
   env.world.num_robots: 2
   level.num_dynamic: 0
   level.num_goals: 1
-  level.max_steps: 300
+  level.max_steps: 120
 scenarios:
   - {name: pair, beside: itself}
 """
@@ -39,7 +39,7 @@ def test_every_entrant_plays_beside_every_partner(robonav, tmp_path: Path) -> No
     assert "2 entrants in 4 scenarios" in out
     told = " ".join(out.split())
     assert "go_to_goal: worst partner" in told
-    assert "own robots that arrive" in told
+    assert "own robots arrive" in told
     assert not list((tmp_path / "exam").glob("failures*")), "a case is no one robot's failure"
     code, out, _ = robonav(*words, "--json")
     assert code == 0
