@@ -126,7 +126,7 @@ def _print_shared(table: ExamTable, screen: Screen) -> None:
     rows.add_column("cases", overflow="fold")
     rows.add_column("entrant", overflow="fold")
     for head in ("collision", "stuck", "own robots arrive", "extra s (cases)"):
-        rows.add_column(head, justify="right")
+        rows.add_column(head, justify="right", no_wrap=True)
     for one in cells:
         extra = "-" if one.extra_s is None else f"{one.extra_s:.2f} ({one.num_common})"
         ends = (f"{one.collision.frac:.1%}", f"{one.stuck.frac:.1%}", _share(one.arrived), extra)

@@ -174,8 +174,8 @@ def _score(table: ExamTable, e: int, scenarios: tuple[int, ...], confidence: flo
 
 def _mean_of(found: list[Mean]) -> Mean | None:
     """Return the mean of means, and of their bounds; None where one has none."""
-    told = np.array([[one.value, one.low, one.high] for one in found], np.float64).mean(axis=0)
-    return None if np.isnan(told).any() else Mean(*told.tolist(), sum(one.num_values for one in found))
+    value, low, high = np.array([[one.value, one.low, one.high] for one in found], np.float64).mean(axis=0).tolist()
+    return None if np.isnan([value, low, high]).any() else Mean(value, low, high, sum(one.num_values for one in found))
 
 
 def _is_alone(table: ExamTable, e: int, s: int) -> bool:

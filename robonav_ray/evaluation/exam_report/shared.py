@@ -94,7 +94,7 @@ def _matrix(view: ExamView, group: tuple[int, ...], name: str) -> Figure:
     draw_matrix(figure.add_subplot(), share, rows, columns, "robots of the row that arrive beside the column, %")
     caption = (
         "Each row's robots beside each column's: the part of the row's that arrive, in percent. All play the same "
-        "cases, in each of which half of the robots are the column's, the smaller half of an odd number; `itself` is "
+        "cases, in each of which half of the robots are the column's, the smaller half of an odd number; itself is "
         "the entrant in every robot."
     )
     return drawn(name, figure, caption, "shares of robots that arrive, by entrant and partner")

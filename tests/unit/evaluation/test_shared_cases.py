@@ -126,7 +126,7 @@ def test_partners_and_beside_need_worlds_of_several_robots() -> None:
         Suite.model_validate({"name": "s", "scenarios": [{"name": "x", "beside": "orca"}]})
 
 
-def made_up_cases(outcome: list[list[int]], time_s: list[list[float]]) -> CaseTable:
+def made_up_cases(outcome: list[list[Outcome]], time_s: list[list[float]]) -> CaseTable:
     shape = np.array(time_s)
     player = np.tile([0, 1], (len(shape), shape.shape[1] // 2))
     case, ends = np.arange(len(shape)), np.array(outcome, np.int8)
