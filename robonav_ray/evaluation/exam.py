@@ -203,9 +203,17 @@ def seat_of(entrant: Entrant, scenario: Scenario, company: Company | None = None
     seat = Seat(world, levels, seed, gamma, num_episodes, scenario.draw, placed_for, company)
     env = seat.make_env(0, 1)
     try:
-        return cannot_drive(entrant, env) or seat
+        return cannot_drive(entrant, env) or _company_cannot(company, env) or seat
     finally:
         env.close()
+
+
+def _company_cannot(company: Company | None, env: NavVectorEnv) -> str | None:
+    """Return why who has half of the robots cannot drive them; None when it can."""
+    if company is None or company.player is None or isinstance(company.player, str):
+        return None
+    why = cannot_drive(company.player, env)
+    return None if why is None else f"{company.name}, beside it: {why}"
 
 
 def _placed_for(entrant: Entrant, scenario: Scenario, world: WorldConfig) -> Body | None:

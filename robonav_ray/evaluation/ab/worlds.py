@@ -89,6 +89,7 @@ def batches_of(scenarios: Sequence[Scenario], num_worlds: int, seed: int) -> Bat
             changes=scenario.changes,
             planners=scenario.planners,
             stage=scenario.stage,
+            beside=scenario.beside,
             num_episodes=size,
             seed=seed_for(seed, ROLE_EVALUATION, batch * count + number) % _SEEDS,
         )

@@ -273,10 +273,10 @@ def _refuse_unfit(plan: ExamPlan) -> None:
             f"{plan.entrants[e].facts.name}: cannot play {plan.questions[s].scenario.stage}: {why}; name a suite that "
             "both can play"
         )
-    if any(seat.world.num_robots > 1 for seat in plan.seats.values()):
+    if any(seat.world.num_robots > 1 and seat.company is None for seat in plan.seats.values()):
         raise ConfigError(
             "env.world.num_robots: robots that share a world depend on each other, and the pairs of an A/B test must "
-            "not; name a suite with one robot in a world"
+            "not; name a suite with one robot in a world, or with beside, where an episode is a whole case"
         )
 
 

@@ -63,7 +63,7 @@ def test_cases_of_a_file_are_played(robonav) -> None:
     table = robonav_ray.exam("exam")
     assert table.scenario_names == ("robots_2", "half_orca_2")
     assert [table.cell(0, s).num_episodes for s in range(2)] == [3, 3]
-    assert "extra time" in out
+    assert "extra s (cases)" in out
 
 
 @pytest.mark.parametrize(
