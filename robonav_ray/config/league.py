@@ -50,7 +50,7 @@ class PromotionConfig(Section):
     member of ``league.members``)."""
     max_p: float = Field(default=0.05, gt=0.0, lt=1.0)
     """Largest p of the paired McNemar test; a company in which the snapshot is worse by the same test forbids it."""
-    interval_env_steps: int | None = Field(default=4_000_000, ge=1)
+    interval_env_steps: int | None = Field(default=5_000_000, ge=1)
     """Env steps of a run between two challenges: the newest snapshot then plays for the place of the best, in a process
     of its own. What comes of it is taken in half an interval later at the latest (``--local``: just then). None: none
     challenges."""

@@ -103,6 +103,11 @@ class RunConfig(Section):
                 "league: needs worlds of several robots, and env.world.num_robots is 1: set env.world.num_robots=4, or "
                 "leave league out"
             )
+        if self.league is not None and self.league.role == "obstacle" and self.hindsight.strategy != "none":
+            raise ValueError(
+                f"league.role: an obstacle has no goal that hindsight.strategy ({self.hindsight.strategy}) could put "
+                "another in the place of: set hindsight.strategy=none"
+            )
         alone = None if self.league is None else self.league.learning_robots
         if alone is not None and alone >= self.env.world.num_robots:
             raise ValueError(

@@ -1,5 +1,5 @@
-"""A league over Ray: snapshots are taken, met and counted; a checkpoint holds the league, and a session goes on from
-it.
+"""A league over Ray: snapshots are taken, met and counted, and challenge the best; a checkpoint holds the league, and a
+session goes on from it.
 """
 
 import time
@@ -15,7 +15,7 @@ from robonav_ray.runs.run_directory import create_run
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.over_ray.ray_wiring import RayWiring
 from robonav_ray.runtime.wiring import RunSession
-from tests.e2e.test_league_resume import LEAGUE
+from tests.e2e.test_league_resume import PROMOTED
 from tests.ray.test_ray_wiring import EIGHT_CPUS, events, poll_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 def test_a_league_trains_and_is_gone_on_with(ray_session: None, tmp_path: Path) -> None:
     config = load_run_config(
-        None, [*LEAGUE, "rollout.num_workers=2", "runtime.cpus_per_rollout_worker=0.5", "runtime.start_timeout_s=400"]
+        None, [*PROMOTED, "rollout.num_workers=2", "runtime.cpus_per_rollout_worker=0.5", "runtime.start_timeout_s=400"]
     )
     run = create_run(config, tmp_path / "run")
     session = RunSession(config, describe_task(config), run, None, time.monotonic())
@@ -32,6 +32,9 @@ def test_a_league_trains_and_is_gone_on_with(ray_session: None, tmp_path: Path) 
         facts = poll_until(wiring, lambda facts: facts.metrics.get("league/snapshots", 0) >= 3)
         assert facts.metrics["league/lost"] == 0.0
         assert ("joined", "league/main-0000") in events(run.path)
+        facts = poll_until(wiring, lambda facts: facts.metrics.get("league/challenges", 0) >= 1)
+        assert facts.metrics["league/match_cpu_s"] > 0.0
+        assert {"promoted", "kept"} & {event for event, _ in events(run.path)}
         writer = CheckpointWriter(run.checkpoints, Counters(facts.env_steps, facts.learner_steps, 0.0, 1))
         wiring.save(writer)
         checkpoint = open_checkpoint(writer.commit().path)

@@ -45,12 +45,15 @@ class MemberStore:
 
         To be called before a checkpoint with that state is committed. A snapshot that is lost here is not brought.
         """
+        self.store_all(one for member in state["pool"]["members"] if (one := member["sha256"]) is not None)
+
+    def store_all(self, named: Iterable[str]) -> None:
+        """Bring the weights of these hashes to the run's storage; OSError when that cannot be."""
         if self._storage is None:
             return
         if self._stored is None:
             self._stored = self._storage.stored()
-        named = (member["sha256"] for member in state["pool"]["members"])
-        for sha256 in [one for one in named if one is not None and one not in self._stored]:
+        for sha256 in [one for one in named if one not in self._stored]:
             with contextlib.suppress(MissingSnapshotError):
                 self._storage.put(self._here.get(sha256))
                 self._stored.add(sha256)

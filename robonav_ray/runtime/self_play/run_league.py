@@ -23,7 +23,7 @@ from robonav_ray.evaluation.comparing.rates import mcnemar_p, paired_rates
 from robonav_ray.interfaces import AssignmentSource
 from robonav_ray.league.challenges import Challenge
 from robonav_ray.league.league import League
-from robonav_ray.league.member import LeagueError, Member
+from robonav_ray.league.member import Member
 from robonav_ray.league.snapshots import MissingSnapshotError
 from robonav_ray.league.standing import forgotten_by, headline
 from robonav_ray.records import Assignment, EpisodeResults, Metrics, Opponents, Outcome, PartEvent, PolicySnapshot
@@ -168,8 +168,12 @@ class RunLeague:
         if challenge == self._played:
             return
         self.close()  # it is over, or another state was taken over
-        if challenge is not None and (order := self._order(challenge)) is not None:
+        if challenge is None or (order := self._order(challenge)) is None:
+            return
+        try:
             self._match, self._played = self._start_match(order), challenge
+        except OSError as error:  # no process can be started now
+            self._drop(challenge, str(error))
 
     def take_match(self, wait_s: float = 0.0) -> None:
         """Take in what came of the match under way; waits for its end up to ``wait_s``."""
@@ -195,17 +199,18 @@ class RunLeague:
     def _take_in(self, found: MatchResult) -> None:
         challenge, self._last_match = self.league.challenged, found
         assert challenge is not None
-        part = f"{PART}/{challenge.challenger}"
-        try:
-            if found.failed:
-                raise LeagueError(found.failed)
-            verdict = self.league.end_challenge(found.outcomes, lambda one, two: mcnemar_p(paired_rates(one, two)))
-        except LeagueError as error:
-            self.league.drop_challenge(str(error))
-            self._note(PartEvent("failed", part, f"it could not challenge {challenge.best}: {error}"))
+        if found.failed:
+            self._drop(challenge, found.failed)
         else:
-            self._note(PartEvent("promoted" if verdict.promoted else "kept", part, verdict.reason))
+            verdict = self.league.end_challenge(found.outcomes, lambda one, two: mcnemar_p(paired_rates(one, two)))
+            told = "promoted" if verdict.promoted else "kept"
+            self._note(PartEvent(told, f"{PART}/{challenge.challenger}", verdict.reason))
         self.close()
+
+    def _drop(self, challenge: Challenge, why: str) -> None:
+        self.league.drop_challenge(why)
+        told = f"it could not challenge {challenge.best}: {why}"
+        self._note(PartEvent("failed", f"{PART}/{challenge.challenger}", told))
 
     def close(self) -> None:
         """End a match that is under way; it is played anew when the run goes on."""

@@ -145,6 +145,20 @@ def test_a_match_without_weights_is_not_played(tmp_path: Path, member: str) -> N
         assert run.league.pool.best == run.league.pool["main-0002"], "the best was lost"
 
 
+def test_where_no_process_can_be_started_training_goes_on(tmp_path: Path) -> None:
+    run, events = a_league(tmp_path)
+
+    def refuses(order: MatchOrder) -> PlayedAtOnce:
+        raise OSError("too many processes")
+
+    run._start_match = refuses
+    for env_steps in (100, 200):
+        advance(run, env_steps)
+    assert events[-1][:2] == ("failed", "league/main-0001")
+    assert "too many processes" in events[-1].detail
+    assert run.league.challenged is None
+
+
 def test_a_challenger_stays_until_its_match_is_over() -> None:
     config = LeagueConfig.model_validate(
         {"capacity": 3, "snapshot_env_steps": 10, "promotion": {"interval_env_steps": 20}}
