@@ -1,6 +1,9 @@
 """Matches for the place of the best: when they begin and count, what is played, what becomes of one that fails."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +17,7 @@ from robonav_ray.config.league import LeagueConfig
 from robonav_ray.config.load import load_run_config
 from robonav_ray.league.league import League
 from robonav_ray.league.promotion import OWN
+from robonav_ray.own_processes import lives, read_process
 from robonav_ray.records import PartEvent, PolicySnapshot
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.self_play.matches import MatchOrder, MatchProcess, MatchResult, Pacing, Side, play_match
@@ -241,3 +245,33 @@ def test_a_match_is_played_in_a_process_of_its_own(order: MatchOrder) -> None:
     killed.close()
     assert found is not None
     assert "exit code -9" in found.failed
+
+
+KILLED = """
+import sys, time
+from robonav_ray.runtime.self_play.matches import MatchOrder, MatchProcess
+match = MatchProcess(MatchOrder.from_json(sys.stdin.readline()))
+print(match._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_a_match_ends_with_the_run_that_was_killed(order: MatchOrder) -> None:
+    slow = replace(order, share=0.001)
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        run.stdin.write(slow.to_json() + "\n")
+        run.stdin.flush()
+        match = read_process(int(run.stdout.readline()))
+        assert match is not None
+        time.sleep(4.0)  # it plays by now, and sleeps between steps
+        assert lives(match.name)
+        run.kill()
+    until = time.monotonic() + 20.0
+    while lives(match.name) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not lives(match.name)
