@@ -13,7 +13,7 @@ from robonav_ray.evaluation.exam_report.front import verdict_lines
 from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.evaluation.metrics.registry import OWN
 from robonav_ray.evaluation.metrics.worst_worlds import tails_of
-from robonav_ray.evaluation.partner_scores import WORST, cross_play, partner_scores, shared_cells
+from robonav_ray.evaluation.partner_scores import WORST, cross_play, partner_scores, shared_cells, shared_dict
 from robonav_ray.evaluation.statistics import Mean, Summary, mean, summarize
 from robonav_ray.screen import Screen
 
@@ -101,7 +101,7 @@ def to_dict(table: ExamTable) -> dict[str, Any]:
         for tail in tails
     ]
     found_all = {"entrants": entrants, "cells": rows, "missing": missing, "worst_worlds": worst}
-    return {"format_version": 1, **found_all, **_shared_dict(table)}
+    return {"format_version": 1, **found_all, **shared_dict(table)}
 
 
 def _missing_lines(table: ExamTable) -> list[str]:
@@ -165,48 +165,6 @@ def _points(found: Mean) -> str:
     if found.value is None or found.low is None or found.high is None:
         return "-"
     return f"{100 * found.value:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
-
-
-def _shared_dict(table: ExamTable) -> dict[str, Any]:
-    """Return the same for programs; nothing where no world was shared."""
-    cells = [
-        {
-            "entrant": table.entrants[one.entrant].name,
-            "scenario": table.scenario_names[one.scenario],
-            "beside": table.scenarios[one.scenario].beside,
-            "solved": vars(one.solved),
-            "collision": vars(one.collision),
-            "stuck": vars(one.stuck),
-            "robots_arrived": vars(one.arrived),
-            "extra_s": one.extra_s,
-            "num_common": one.num_common,
-        }
-        for one in shared_cells(table)
-    ]
-    partners = [
-        {
-            "entrant": table.entrants[one.entrant].name,
-            "arrived": {
-                table.scenarios[s].beside: vars(found) for s, found in zip(one.scenarios, one.arrived, strict=True)
-            },
-            "worst_partner": table.scenarios[one.scenarios[one.worst]].beside,
-            "worst": vars(one.worst_arrived),
-            "cvar_share": WORST,
-            "cvar": None if one.tail is None else vars(one.tail),
-        }
-        for one in partner_scores(table)
-    ]
-    crossed = [
-        {
-            "first": table.entrants[one.first].name,
-            "second": table.entrants[one.second].name,
-            "alone": one.alone,
-            "together": one.together,
-            "gap": vars(one.gap),
-        }
-        for one in cross_play(table)
-    ]
-    return {"shared": cells, "partners": partners, "cross_play": crossed} if cells else {}
 
 
 def _where(table: ExamTable, e: int, s: int) -> str:

@@ -17,6 +17,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -140,6 +141,48 @@ def cross_play(table: ExamTable, confidence: float = 0.95) -> list[CrossPlay]:
             gap = mean((a + b) / 2 - (ab + ba) / 2, confidence)
             found.append(CrossPlay(e, f, float((a + b).mean() / 2), float((ab + ba).mean() / 2), gap))
     return found
+
+
+def shared_dict(table: ExamTable) -> dict[str, Any]:
+    """Return all of it as JSON takes it; nothing where no world was shared."""
+    cells = [
+        {
+            "entrant": table.entrants[one.entrant].name,
+            "scenario": table.scenario_names[one.scenario],
+            "beside": table.scenarios[one.scenario].beside,
+            "solved": vars(one.solved),
+            "collision": vars(one.collision),
+            "stuck": vars(one.stuck),
+            "robots_arrived": vars(one.arrived),
+            "extra_s": one.extra_s,
+            "num_common": one.num_common,
+        }
+        for one in shared_cells(table)
+    ]
+    partners = [
+        {
+            "entrant": table.entrants[one.entrant].name,
+            "arrived": {
+                table.scenarios[s].beside: vars(found) for s, found in zip(one.scenarios, one.arrived, strict=True)
+            },
+            "worst_partner": table.scenarios[one.scenarios[one.worst]].beside,
+            "worst": vars(one.worst_arrived),
+            "cvar_share": WORST,
+            "cvar": None if one.tail is None else vars(one.tail),
+        }
+        for one in partner_scores(table)
+    ]
+    crossed = [
+        {
+            "first": table.entrants[one.first].name,
+            "second": table.entrants[one.second].name,
+            "alone": one.alone,
+            "together": one.together,
+            "gap": vars(one.gap),
+        }
+        for one in cross_play(table)
+    ]
+    return {"shared": cells, "partners": partners, "cross_play": crossed} if cells else {}
 
 
 def groups_of(table: ExamTable) -> list[tuple[int, ...]]:

@@ -22,6 +22,7 @@ from robonav_ray.evaluation.exam_report.sweeps import (
 )
 from robonav_ray.evaluation.exam_report.view import ExamView
 from robonav_ray.evaluation.exam_table import ExamTable
+from robonav_ray.evaluation.partner_scores import shared_dict
 from robonav_ray.report.document import Document
 
 SUMMARY_VERSION = 1
@@ -69,6 +70,7 @@ def exam_summary(view: ExamView) -> dict[str, Any]:
         "ranking": [one.name for one in view.ranked],
         "entrants": [_entrant(view, i) for i in range(len(view.contestants))],
         "comparisons": [_comparison(one) for one in view.comparisons.values()],
+        **shared_dict(view.table),
         "num_episodes": view.table.num_rows,
         "provenance": view.table.provenance,
     }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from robonav_ray.errors import UserError
 from robonav_ray.evaluation.episodes import EpisodeTable
 from robonav_ray.evaluation.exam_report.build import exam_document
 from robonav_ray.evaluation.exam_summary import to_dict
@@ -114,6 +116,15 @@ def test_one_partner_alone_has_no_worst_cases_and_none_no_section(table: ExamTab
     assert partner_scores(replace(table, columns={n: column[keep] for n, column in table.columns.items()})) == []
 
 
+def test_a_partner_in_a_strangers_file_is_a_name(table: ExamTable, tmp_path: Path) -> None:
+    table.save(tmp_path)
+    assert shared_cells(ExamTable.load(tmp_path)) == shared_cells(table)
+    path = tmp_path / "exam.json"
+    path.write_text(path.read_text().replace('"beside": "orca"', '"beside": 3'))
+    with pytest.raises(UserError, match=r"scenarios\.3\.changes\.beside is '3', and str"):
+        ExamTable.load(tmp_path)
+
+
 def test_the_report_and_the_json_tell_it(table: ExamTable) -> None:
     document = exam_document(table)
     tables = {one.name: one for one in document.tables()}
@@ -124,3 +135,4 @@ def test_the_report_and_the_json_tell_it(table: ExamTable) -> None:
     assert [one["worst_partner"] for one in told["partners"]] == ["stand", "stand"]
     assert told["cross_play"][0]["gap"]["num_values"] == NUM
     assert len(told["shared"]) == 10
+    assert document.summary["partners"] == told["partners"]

@@ -96,6 +96,8 @@ def test_partners_are_policies_planners_and_drivers(runs: Path) -> None:
     plan = ExamPlan.of(found, questions)
     assert set(plan.missing) == {(0, 7), (1, 7)}
     assert plan.missing[1, 7].startswith("list, beside it, takes")
+    blind = questions_of([SUITE], None, find_partners(("lookahead",), foreign=lambda *_: None))[1:2]
+    assert ExamPlan.of(found, blind).missing[0, 0].startswith("lookahead, beside it: the lookahead planner")
     assert plan.key((0, 0)) == plan.key((0, 1)), "beside its own policy it is among its like"
     assert len({plan.key(cell) for cell in plan.seats}) == len(plan.seats) - 2
     rows = play(found[0], plan.seats[0, 3]).episodes
