@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -57,9 +58,10 @@ class Partners(NamedTuple):
     worst: str
     """The one beside which it does worst; its own id where there is no other."""
     worst_score: Bounded
+    """Its interval allows for its being picked among all."""
     tail: Bounded
-    """CVaR: in the worst tenth of the cases, over the others; found beside some of them and scored beside the rest,
-    so that bad luck is no bad case."""
+    """CVaR: beside each of the others in the tenth of the cases that is worst beside the rest, the mean over them, so
+    that bad luck is no bad case."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class CrossPlay:
             alone=float(self.score[i, i].mean()),
             mean=_bounded(float(means.mean()), means[picks].mean(axis=1)),
             worst=self.members[others[worst]],
-            worst_score=_bounded(float(own[worst].mean()), own[worst][picks].mean(axis=1)),
+            worst_score=_picked(float(own[worst].mean()), own[worst][picks].mean(axis=1), len(others)),
             tail=_bounded(tail(own), np.array([tail(own[:, pick]) for pick in picks])),
         )
 
@@ -135,18 +137,14 @@ class CrossPlay:
 
 
 def tail(score: np.ndarray, share: float = TAIL) -> float:
-    """Return the mean of ``score`` (P, N) of P partners in the worst ``share`` of N cases.
-
-    Cases are ranked beside the partners of even numbers and scored beside those of odd ones, then the other way round,
-    and both are averaged; with one partner they are ranked and scored beside it.
+    """Return the mean of ``score`` (P, N) of P partners in the worst ``share`` of N cases: beside each partner in those
+    cases that are worst beside the others, the mean over partners. One alone is ranked and scored beside itself.
     """
     num = max(1, math.ceil(share * score.shape[1] - 1e-9))
-    halves = (score[0::2], score[1::2]) if len(score) > 1 else (score, score)
-    found: list[float] = []
-    for ranking, scoring in (halves, halves[::-1]):
-        worst = np.argsort(ranking.mean(axis=0), kind="stable")[:num]
-        found.append(float(scoring[:, worst].mean()))
-    return sum(found) / 2.0
+    total = score.sum(axis=0)
+    ranking = total - score if len(score) > 1 else score
+    worst = np.argsort(ranking, axis=1, kind="stable")[:, :num]
+    return float(np.take_along_axis(score, worst, axis=1).mean())
 
 
 def _picks(num_cases: int) -> np.ndarray:
@@ -158,6 +156,14 @@ def _bounds(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     edge = 100.0 * (1.0 - CONFIDENCE) / 2.0
     low, high = np.percentile(drawn, [edge, 100.0 - edge], axis=0)
     return low, high
+
+
+def _picked(value: float, drawn: np.ndarray, num: int) -> Bounded:
+    """Return ``value``, the least of ``num``, with a normal interval at Bonferroni's level, by the spread of
+    ``drawn``.
+    """
+    reach = NormalDist().inv_cdf(1.0 - (1.0 - CONFIDENCE) / num / 2.0) * float(drawn.std(ddof=1))
+    return Bounded(value, max(value - reach, 0.0), min(value + reach, 1.0))
 
 
 def _bounded(value: float, drawn: np.ndarray) -> Bounded:

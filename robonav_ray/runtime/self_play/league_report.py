@@ -164,8 +164,8 @@ def _partners(view: LeagueView) -> Table:
         records.append({"member": one.id, "alone": found.alone, "worst": found.worst, **_flat(found)})
     caption = (
         "Partners: part of a member's robots that arrive beside the worst of the others, on average beside them, when "
-        "all robots are its own, and in the worst tenth of the cases (CVaR), which are found beside half of the "
-        "partners and scored beside the rest. Intervals are 95 %, by bootstrap over cases."
+        "all robots are its own, and in the worst tenth of the cases (CVaR), which are found, for each "
+        "partner, beside the others. Intervals are 95 %, over cases; that of the worst allows for its being picked."
     )
     return Table("league_partners", caption, head, tuple(rows), "llrrrr", tuple(records))
 

@@ -109,21 +109,23 @@ def _shifted(progress: Progress, num_before: int, num_pairs: int, now: Evaluatio
 
 
 def kept_rating(found: LeagueOfRun) -> CrossPlay | None:
-    """Return the cross-play that is kept of the league of ``found``, in the setting that was played last; None where a
-    pair of those that can be met now is missing.
+    """Return the cross-play that is kept of the league of ``found``, in the setting that was played last by all that
+    can be met now; None where there is none.
     """
     kept = _kept(found)
     if not kept:
         return None
-    key, (setting, _) = list(kept.items())[-1]
     try:
         players = list(_able(found, LeaguePlayers(found), lambda _: None))
     except UserError:
         return None
-    pairs = (_ordered(one, other) for one, other in combinations_with_replacement(players, 2))
-    if len(players) < 2 or any((key[0], one.content, other.content) not in kept for one, other in pairs):
-        return None
-    return _assembled(setting, key[0], players, {pair: games for pair, (_, games) in kept.items()})
+    pairs = [_ordered(one, other) for one, other in combinations_with_replacement(players, 2)]
+    for key in dict.fromkeys(key for key, _, _ in reversed(kept)):
+        of_pairs = [(key, one.content, other.content) for one, other in pairs]
+        if len(players) > 1 and all(pair in kept for pair in of_pairs):
+            setting = kept[of_pairs[0]][0]
+            return _assembled(setting, key, players, {pair: games for pair, (_, games) in kept.items()})
+    return None
 
 
 def kept_file(found: LeagueOfRun) -> Path:

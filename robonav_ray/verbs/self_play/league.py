@@ -109,7 +109,7 @@ def rate(
                         seed=seed,
                         stage=number,
                         progress=lambda now: shown(now.num_episodes)(now),
-                        told=screen.print,
+                        told=lambda text: screen.print(text, soft_wrap=True),
                     )
             except EvaluationStopped:
                 screen.print("stopped; what was played is kept, and the same command plays the rest")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,16 @@ from robonav_ray.algo.policy import Policy
 from robonav_ray.evaluation.together import Obstacle, play_together
 from robonav_ray.league.exploiters import Exploit
 from robonav_ray.league.member import LeagueError
+from robonav_ray.report.document import Table
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runtime.self_play.exploit_log import FoundExploit, note_exploit
 from robonav_ray.runtime.self_play.film import play_members
+from robonav_ray.runtime.self_play.league_files import league_sections
 from robonav_ray.runtime.self_play.league_of_run import league_of, located_league
 from robonav_ray.runtime.self_play.league_view import found_exploits, view_of
 from robonav_ray.runtime.self_play.players import LeaguePlayers
 from robonav_ray.runtime.self_play.rating import kept_file, kept_rating, rate_league
+from tests.made_up_exam import made_up_exam
 from tests.made_up_leagues import make_league_run
 
 
@@ -111,6 +115,8 @@ def test_cross_play_is_kept_and_not_played_again(run: RunDirectory, monkeypatch:
     monkeypatch.undo()
     path.unlink()
     np.testing.assert_array_equal(rate_league(found, num_cases=10).score, played.score)
+    with path.open("a") as file:  # one that was broken off
+        file.write(path.read_text().splitlines()[1].replace('"key": "', '"key": "other') + "\n")
     view = view_of(found)
     assert view.standing.source == "held-out"
     json.dumps(view.to_dict())
@@ -143,6 +149,22 @@ def test_an_obstacle_is_filmed_before_the_run_has_met_it(run: RunDirectory) -> N
         assert [(one.id, one.low) for one in found_exploits(found)] == [("exploiter-0000", 0.25)]
     finally:
         path.unlink()
+
+
+def test_the_report_of_an_exam_shows_the_leagues_of_its_runs(run: RunDirectory) -> None:
+    exam = made_up_exam(20, ("ten_minutes", "dwa"), families=("standard",))
+    sources = {"ten_minutes": str(run.path), "dwa": "dwa"}
+    exam = replace(exam, entrants=tuple(replace(one, source=sources[one.name]) for one in exam.entrants))
+    said: list[str] = []
+    (section,) = league_sections(exam, said.append)
+    assert section.title == "League of ten_minutes"
+    assert {block.name for block in section.blocks if isinstance(block, Table)} == {"league_members", "league_lineage"}
+    state = run.checkpoints / "env-000000001000" / "league.json"
+    content = state.read_bytes()
+    state.write_bytes(b"{}")
+    assert not league_sections(exam, said.append)
+    assert "the league of ten_minutes is left out" in said[0]
+    state.write_bytes(content)
 
 
 def test_a_stored_run_is_found_by_its_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
