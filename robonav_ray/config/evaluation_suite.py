@@ -90,7 +90,8 @@ class Scenario(Section):
         self.worlds(planner=True)
         if world.cases is None and self.num_episodes < MIN_EPISODES:
             raise ValueError(f"num_episodes ({self.num_episodes}) must be at least {MIN_EPISODES}")
-        if self.beside is not None and min(world.num_robots, level.num_robots or world.num_robots) < 2:
+        is_alone = min(world.num_robots, level.num_robots or world.num_robots) < 2
+        if self.beside not in (None, "itself") and is_alone:
             raise ValueError(
                 f"beside={self.beside} needs worlds of several robots: set env.world.num_robots to 2 or more"
             )

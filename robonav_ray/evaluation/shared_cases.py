@@ -159,7 +159,7 @@ def suite_of_cases(path: Path) -> Suite:
         {
             "name": f"{sweep.factors[0]}_{size}",
             "question": sweep.question,
-            "beside": sweep.beside if size > 1 else None,
+            "beside": sweep.beside,
             "changes": {
                 "env.world.num_robots": size,
                 "env.world.cases": where,

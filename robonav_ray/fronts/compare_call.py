@@ -13,6 +13,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.evaluation.shared_cases import suite_of_cases
 from robonav_ray.fronts.foreign_policies import load_foreign
+from robonav_ray.runs.located import refuse_uri
 from robonav_ray.runs.session_facts import command_line
 from robonav_ray.runtime.examination.examine import Where, examine
 from robonav_ray.runtime.examination.order import ExamOrder
@@ -127,6 +128,7 @@ def ask(
                 raise UserError(
                     f"{name}: {type(what).__name__} is no entrant; give a run, a planner's name or a function"
                 )
+    refuse_uri(None if cases is None else Path(cases), "--cases", "copy the file here")
     if cases is not None and suites:
         raise UserError("--cases: is played in place of a suite; leave one of the two out")
     names = suites or (() if cases is not None else ("partners",) if partners else ("quick",))
