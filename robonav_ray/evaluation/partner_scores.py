@@ -185,12 +185,18 @@ def shared_dict(table: ExamTable) -> dict[str, Any]:
     return {"shared": cells, "partners": partners, "cross_play": crossed} if cells else {}
 
 
+def cases_of(facts: ScenarioFacts) -> str:
+    """Return what scenarios share whose cases are the same, whoever the partner is."""
+    same = {key: value for key, value in facts.changes.items() if key != BESIDE}
+    return json.dumps([facts.suite, facts.stage, facts.seed, facts.num_episodes, same], sort_keys=True)
+
+
 def groups_of(table: ExamTable) -> list[tuple[int, ...]]:
     """Return the scenarios that are the same cases beside different partners, where there are several."""
     groups = defaultdict[str, list[int]](list)
     for s, facts in enumerate(table.scenarios):
         if facts.beside is not None:
-            groups[_cases_of(facts)].append(s)
+            groups[cases_of(facts)].append(s)
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
@@ -249,8 +255,3 @@ def _column(table: ExamTable, e: int, s: int, name: str) -> np.ndarray:
 def _by_case(table: ExamTable, e: int, s: int, name: str) -> dict[int, float]:
     worlds = table.columns["world"][table.rows_by_cell[e, s]]
     return dict(zip(worlds.tolist(), _column(table, e, s, name).tolist(), strict=True))
-
-
-def _cases_of(facts: ScenarioFacts) -> str:
-    same = {key: value for key, value in facts.changes.items() if key != BESIDE}
-    return json.dumps([facts.suite, facts.stage, facts.seed, facts.num_episodes, same], sort_keys=True)

@@ -16,6 +16,7 @@ from robonav_ray.evaluation.comparing.seeds import mean_over_seeds
 from robonav_ray.evaluation.comparing.verdict import Comparison, Metric, Sample, adjusted, compare
 from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.evaluation.metrics.registry import known_metrics
+from robonav_ray.evaluation.partner_scores import cases_of
 from robonav_ray.evaluation.statistics import wilson_interval
 from robonav_ray.records import Outcome
 
@@ -154,6 +155,9 @@ class ExamView:
         if len(values) == 1 and values.dtype == bool:
             count, total = int(values.sum()), values.shape[1]
             return Interval(count / total, *wilson_interval(count, total, self.confidence))
+        if values.shape[1] == 1:  # one world says nothing of others
+            bounds = (0.0, 1.0) if self.tells_success else (np.nan, np.nan)
+            return Interval(float(values.mean()), *bounds)
         return mean_over_seeds(values.astype(np.float64), self.rng(), self.confidence)
 
     def column(self, metric: str) -> np.ndarray:
@@ -171,15 +175,16 @@ class ExamView:
         """Return the metric (the verdict's, or that of a ``column``) of each contestant on the worlds of ``scenarios``
         that all of them played, (S, W).
 
-        A world is one unit: of scenarios that have the same worlds (one stage and seed, as the levels of a disturbance)
-        its mean over them is taken, since its episodes are not independent. Rates stay bool where no world is met
-        twice.
+        A world is one unit: of scenarios that have the same worlds (one stage and seed, as the levels of a disturbance;
+        where robots share it, the same cases beside another partner) its mean over them is taken, since its episodes
+        are not independent. Rates stay bool where no world is met twice.
         """
-        groups: dict[tuple[str, int], list[int]] = {}
+        groups: dict[tuple[str, int, str], list[int]] = {}
         for s in scenarios:
             if all(self.has(one, s) for one in contestants):
                 facts = self.table.scenarios[s]
-                groups.setdefault((facts.stage, facts.seed), []).append(s)
+                cases = "" if facts.beside is None else cases_of(facts)
+                groups.setdefault((facts.stage, facts.seed, cases), []).append(s)
         told = self.primary if column is None else column
         parts: list[list[np.ndarray]] = [[] for _ in contestants]
         for group in groups.values():

@@ -11,6 +11,7 @@ import pytest
 from robonav_ray.errors import UserError
 from robonav_ray.evaluation.episodes import EpisodeTable
 from robonav_ray.evaluation.exam_report.build import exam_document
+from robonav_ray.evaluation.exam_report.view import ExamView
 from robonav_ray.evaluation.exam_summary import to_dict
 from robonav_ray.evaluation.exam_table import EntrantFacts, ExamTable, ScenarioFacts
 from robonav_ray.evaluation.partner_scores import cross_play, partner_scores, shared_cells
@@ -114,6 +115,20 @@ def test_one_partner_alone_has_no_worst_cases_and_none_no_section(table: ExamTab
     assert [len(one.scenarios) for one in partner_scores(fewer)] == [2, 2]
     keep = np.isin(table.columns["scenario"], [0, 3])
     assert partner_scores(replace(table, columns={n: column[keep] for n, column in table.columns.items()})) == []
+
+
+def test_a_case_beside_several_partners_is_one_unit_and_other_cases_are_others(table: ExamTable) -> None:
+    view = ExamView(table)
+    (a, _) = view.contestants
+    assert view.pooled([a], [3, 4])[0].shape == (1, NUM)
+    eight = replace(table.scenarios[3], changes={"beside": "orca", "env.world.num_robots": 8})
+    other = ExamView(replace(table, scenarios=(*table.scenarios[:3], eight, table.scenarios[4])))
+    assert other.pooled([a], [3, 4])[0].shape == (1, 2 * NUM)
+    first = table.columns["world"] == 0
+    single = ExamView(replace(table, columns={name: column[first] for name, column in table.columns.items()}))
+    found = single.estimate(a, [3, 4])
+    assert found is not None
+    assert (found.low, found.high) == (0.0, 1.0), "one case says nothing of others"
 
 
 def test_a_partner_in_a_strangers_file_is_a_name(table: ExamTable, tmp_path: Path) -> None:
