@@ -208,7 +208,7 @@ def test_a_spec_of_any_values_is_read_or_refused(made_bundle: Path) -> None:
     places = [path for path in leaves({k: v for k, v in json.loads(read).items() if k not in kept}) if path]
     places = [path for path in places if path[:2] != ("observation", "numbers")]
     refused = 0
-    for path in places[:: max(1, len(places) // 120)]:
+    for path in places[:: max(1, len(places) // 50)]:
         for odd in ODD:
             spec = json.loads(read)
             above = spec
@@ -219,7 +219,7 @@ def test_a_spec_of_any_values_is_read_or_refused(made_bundle: Path) -> None:
                 parse_spec(spec)
             except BundleError:
                 refused += 1
-    assert refused > 500
+    assert refused > 200
 
 
 def test_links_and_odd_files_are_no_parts_of_a_bundle(bundle: Path, tmp_path: Path) -> None:

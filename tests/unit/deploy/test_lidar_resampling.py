@@ -68,7 +68,7 @@ def test_the_lidar_of_the_training_is_passed_through() -> None:
 @pytest.mark.parametrize("mount", [(0.2, 0.0, 0.0), (-0.15, 0.1, 2.0)])
 def test_a_mount_is_taken_into_account(mount: tuple[float, float, float]) -> None:
     """Seen from the robot's centre, what a lidar in front of it sees is as far as from there."""
-    moved, centred = Lidar(2000, 0.0, 2 * math.pi / 2000, 12.0, mount=mount), Lidar(2000, 0.0, 2 * math.pi / 2000, 12.0)
+    moved, centred = Lidar(720, 0.0, 2 * math.pi / 720, 12.0, mount=mount), Lidar(720, 0.0, 2 * math.pi / 720, 12.0)
     a, b = (Resampler(RING, one)(seen_by(one)) for one in (moved, centred))
     assert np.median(np.abs(a - b)) < 0.01
     assert np.quantile(np.abs(a - b), 0.8) < 0.05, "only what hides behind something differs"
