@@ -21,6 +21,7 @@ from robonav_ray.runs.policies import load_policy
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runs.task import describe_task
 from robonav_ray.worlds.batched import BatchedWorlds
+from tests.conftest import Robonav
 
 NUM_OBSERVATIONS = 100_000
 NEAR = 1e-5
@@ -111,3 +112,17 @@ def test_every_network_chooses_as_the_policy_does_on_100_000_observations(kind: 
         print(f"\n{kind}, {name}: {differing} of {NUM_OBSERVATIONS} actions differ, gap {gap:.2g}, Q apart {apart:.2g}")
         assert differing <= NUM_OBSERVATIONS / 10_000
         assert gap < NEAR
+
+
+@pytest.mark.slow
+def test_torch_opens_the_program(small_run: RunDirectory, tmp_path: Path, robonav_here: Robonav) -> None:
+    import torch
+
+    done = robonav_here("export", small_run.path, "--out", tmp_path / "bundle", "--format", "pt2,onnx")
+    assert done.returncode == 0
+    assert robonav_here("export", "--verify", tmp_path / "bundle").returncode == 0
+    bundle, obs = read_bundle(tmp_path / "bundle"), observations(small_run.config, 500)
+    program = torch.export.load(tmp_path / "bundle" / "policy.pt2").module()
+    with torch.no_grad():
+        told = program(torch.from_numpy(obs)).numpy()
+    assert np.allclose(told, open_model(bundle)(obs), atol=1e-5)
