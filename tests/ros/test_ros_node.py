@@ -189,7 +189,8 @@ def test_the_robot_stands_when_scans_end_and_when_the_node_is_not_active(bundle:
     worlds, world, _ = worlds_of(bundle, 0)
     seen = sensed(worlds, 0)
     assert node.ask("goals", goals=seen.goals.tolist())["ok"]
-    assert node.ask("step", **asked(seen, bundle, world.dt_s))["twist"] is not None
+    for _ in range(5):  # the first message of a topic takes longer
+        assert node.ask("step", **asked(seen, bundle, world.dt_s))["twist"] is not None
     silent = node.ask("silence", seconds=1.5)
     print(f"\nwatchdog: a twist of zeros after {silent['stops'][0]:.3f} s of a period of {world.dt_s} s")
     assert len(silent["stops"]) == 1
