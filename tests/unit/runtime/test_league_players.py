@@ -18,6 +18,7 @@ from robonav_ray.report.document import Table
 from robonav_ray.runs.run_directory import RunDirectory
 from robonav_ray.runtime.self_play.exploit_log import FoundExploit, note_exploit
 from robonav_ray.runtime.self_play.film import play_members
+from robonav_ray.runtime.self_play.kept_league import keep_league, store_league
 from robonav_ray.runtime.self_play.league_files import league_sections
 from robonav_ray.runtime.self_play.league_of_run import league_of, located_league
 from robonav_ray.runtime.self_play.league_view import found_exploits, view_of
@@ -170,7 +171,14 @@ def test_the_report_of_an_exam_shows_the_leagues_of_its_runs(run: RunDirectory) 
 def test_a_stored_run_is_found_by_its_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     storage = tmp_path / "storage"
-    make_league_run(tmp_path / "gone", storage=str(storage)).path.rename(tmp_path / "away")
+    made = make_league_run(tmp_path / "gone", storage=str(storage))
+    (made.path / "league" / "cross_play.jsonl").write_text("none of ours\n")
+    written = keep_league(made)
+    assert [path.name for path in written] == ["league.png", "league_members.csv", "league_lineage.csv"]
+    store_league(league_of(made), written)
+    stored = {path.relative_to(storage / "gone").as_posix() for path in storage.rglob("*") if path.is_file()}
+    assert stored >= {"league.png", "league/cross_play.jsonl", "league/tables/league_members.csv"}
+    made.path.rename(tmp_path / "away")
     for where in (f"file://{storage}/gone", str(storage / "gone")):
         with located_league(where) as found:
             assert found.env_steps == 1000
