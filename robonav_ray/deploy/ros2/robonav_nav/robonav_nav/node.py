@@ -243,8 +243,8 @@ class RobonavNode(LifecycleNode):
         if self._driver is not None and self._is_active:
             command = self._driver.watch(time.monotonic(), self._value("watchdog_periods"))
             if command is not None:
+                self._publish(command)  # before anything is said: a log may take as long as a period
                 self.get_logger().warning("no scan: the robot is told to stand")
-                self._publish(command)
                 self._diagnose()
 
     def _send(self, command: Command | None, start: float) -> None:
