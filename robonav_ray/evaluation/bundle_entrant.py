@@ -127,7 +127,7 @@ def bundle_entrant(path: Path, name: str | None) -> BundleEntrant:
         model = open_model(bundle)
     except PolicyError as error:
         raise EntrantError(str(error)) from None
-    config = _config(bundle, shown)
+    config = training_config(bundle, shown)
     provenance = bundle.spec.document.get("provenance")
     origin = provenance if isinstance(provenance, dict) else {}
     told = {key: str(origin[key]) for key in ("run", "checkpoint", "env_steps", "git_revision") if key in origin}
@@ -145,7 +145,7 @@ def bundle_entrant(path: Path, name: str | None) -> BundleEntrant:
     return BundleEntrant(facts=facts, outfit=outfit, fingerprint=bundle.sha256, bundle=bundle, model=model)
 
 
-def _config(bundle: Bundle, shown: str) -> RunConfig:
+def training_config(bundle: Bundle, shown: str) -> RunConfig:
     """Return the config of the training; EntrantError when the spec tells of another robot than it does."""
     training = bundle.spec.document.get("training")
     found = training.get("config") if isinstance(training, dict) else None
