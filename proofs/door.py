@@ -35,6 +35,7 @@ PROGRAMS = {
     "bench_robot": Program("proofs.bench.robot", "what a decision and a bundle cost a robot"),
     "bench_rollout": Program("proofs.bench.rollout", "env steps/s of one rollout worker, policy included"),
     "bench_scale": Program("proofs.scale.program", "how a run scales, and what to take for N cores"),
+    "bench_serving": Program("proofs.bench.serving", "latencies of robonav serve, over loopback"),
     "bench_trackers": Program("proofs.bench.trackers", "how much a slow or broken tracker slows a training"),
     "bench_tracker_costs": Program("proofs.bench.tracker_costs", "what TensorBoard, MLflow and W&B cost a training"),
     "bench_tune": Program("proofs.bench.tune", "what a search costs and saves, and what it leaves behind"),

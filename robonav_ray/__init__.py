@@ -57,6 +57,7 @@ _FRONTS = {
     "load_policy": "robonav_ray.fronts.policy_call",
     "registry": "robonav_ray.fronts.models.registry_call",
     "runs": "robonav_ray.fronts.runs_call",
+    "serve": "robonav_ray.deploy.serving",
     "train": "robonav_ray.fronts.train_call",
     "tune": "robonav_ray.fronts.tune_call",
 }

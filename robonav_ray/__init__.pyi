@@ -1,5 +1,6 @@
 from robonav_ray.deploy.export import ExportResult as ExportResult
 from robonav_ray.deploy.export import export as export
+from robonav_ray.deploy.serving import serve as serve
 from robonav_ray.evaluation.fleet.exposures import ExposureLog as ExposureLog
 from robonav_ray.evaluation.fleet.split import FleetSplit as FleetSplit
 from robonav_ray.evaluation.fleet.watch import FleetWatch as FleetWatch

@@ -31,7 +31,7 @@ from robonav_ray.verbs import (
     tune,
 )
 from robonav_ray.verbs.ab_testing import ab, fleet
-from robonav_ray.verbs.deployment import export
+from robonav_ray.verbs.deployment import export, serve
 from robonav_ray.verbs.exit_codes import end_with_code
 from robonav_ray.verbs.self_play import league
 
@@ -42,7 +42,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Distributed reinforcement learning for mobile-robot navigation, on Ray.",
 )
-for verb in (train, evaluate, compare, ab, ablate, report, export, play, plot, track, submit, doctor):
+for verb in (train, evaluate, compare, ab, ablate, report, export, serve, play, plot, track, submit, doctor):
     app.add_typer(verb.app)
 for name, group in (
     ("config", config.config_app),

@@ -33,6 +33,7 @@ LIGHT = {
     "import robonav_ray.replay.shard": "torch ray",
     "import robonav_ray.rollout.worker": "torch ray",
     "import robonav_ray.runtime.examination.examine, robonav_ray.fronts.foreign_policies": "torch ray",
+    "import robonav_ray.deploy.serving, robonav_ray.deploy.door": "torch ray",
     "import robonav_ray.tuning.space": "torch ray",
     "import robonav_ray.tuning.mutations": "torch ray",
     "import robonav_ray.tuning.pb2": "torch ray",
