@@ -178,8 +178,9 @@ def _plan(found: LeagueOfRun, known: LeaguePlayers, num_cases: int, seed: int | 
     config, task = found.run.config, known.task
     stage = played_stage(config) if stage is None else stage
     level, world, levels = task.levels[stage], config.env.world, stage_last(task, stage)
+    given = load_cases(world)[0]  # none where worlds draw their own
     if world.cases is not None:
-        num_cases = min(num_cases, len(load_cases(world)[0]))
+        num_cases = min(num_cases, len(given))
     robots = level.num_robots or world.num_robots
     setting = Setting(
         stage=task.stage_names[stage],
@@ -188,7 +189,14 @@ def _plan(found: LeagueOfRun, known: LeaguePlayers, num_cases: int, seed: int | 
         num_cases=num_cases,
         seed=config.evaluation.seed if seed is None else seed,
     )
-    depends = [VERSION, world.model_dump(mode="json"), [one.model_dump(mode="json") for one in levels], list(setting)]
+    content = hashlib.sha256(given.tobytes()).hexdigest()
+    depends = [
+        VERSION,
+        content,
+        world.model_dump(mode="json"),
+        [one.model_dump(mode="json") for one in levels],
+        list(setting),
+    ]
     key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
     return _Plan(setting, key, world, levels)
 
