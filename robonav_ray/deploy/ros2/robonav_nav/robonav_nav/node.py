@@ -208,9 +208,9 @@ class RobonavNode(LifecycleNode):
             goals = [self._in_odometry(pose, header.frame_id) for pose in poses]
             self._driver.set_goals(goals)
         except PolicyError as error:
-            self.get_logger().error(f"goals are refused: {error}")
             self._driver.set_goals([])
             self._publish(STAND)
+            self.get_logger().error(f"goals are refused: {error}")
             return
         if poses:
             told = PoseStamped(header=header, pose=poses[0].pose)
