@@ -46,9 +46,9 @@ class Beside:
     theirs: tuple[Ending, ...]
 
 
-def make_worlds(bundle: Path, kind: str, num: int, seed: int) -> tuple[BatchedWorlds, Policy]:
+def make_worlds(bundle: Path, kind: str, num: int, seed: int, *, walls: bool = True) -> tuple[BatchedWorlds, Policy]:
     """Return ``num`` worlds of ours at their start, those of the training's last stage with circles of ``kind``, and
-    the policy.
+    the policy; without the arena's ``walls`` where they are not wanted.
     """
     found = read_bundle(bundle)
     config, policy = training_config(found, str(bundle)), Policy.load(found)
@@ -59,7 +59,7 @@ def make_worlds(bundle: Path, kind: str, num: int, seed: int) -> tuple[BatchedWo
         update={"num_static": static, "num_dynamic": moving, "behaviours": (OURS[kind],), "num_robots": None}
     )
     sees = config.env.world.obstacles.model_copy(update={"orca_reacts_prob": 1.0})
-    world = config.env.world.model_copy(update={"obstacles": sees, "num_robots": 1})
+    world = config.env.world.model_copy(update={"obstacles": sees, "num_robots": 1, "walls": walls})
     worlds = BatchedWorlds(world, (level,), num, seed, config.algo.gamma)
     worlds.reset()
     return worlds, policy
@@ -73,11 +73,11 @@ def drive_ours(worlds: BatchedWorlds, policy: Policy) -> tuple[Ending, ...]:
     return tuple(Ending(Outcome(int(row[lay.OUTCOME])), int(row[lay.STEP])) for row in lane)
 
 
-def beside(bundle: Path, kind: str, num: int, seed: int, folder: Path) -> Beside:
+def beside(bundle: Path, kind: str, num: int, seed: int, folder: Path, *, walls: bool = True) -> Beside:
     """Drive the policy in ``num`` worlds of ours, and in ir-sim's that begin alike; their YAML is kept in
     ``folder``.
     """
-    worlds, policy = make_worlds(bundle, kind, num, seed)
+    worlds, policy = make_worlds(bundle, kind, num, seed, walls=walls)
     speeds = [worlds.state.circle[w, lay.C_SPEED, : len(worlds.scene(w).circles)].copy() for w in range(num)]
     documents = [world_document(worlds.scene(w), speeds[w], policy.spec, kind) for w in range(num)]
     robot = Policy.load(bundle, lidar=lidar_of(policy.spec))
@@ -146,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--episodes", type=int, default=DEFAULT_EPISODES, help="of each kind")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seed", type=int, default=1000)
+    parser.add_argument("--no-walls", action="store_true", help="leave the arena's walls away, in both")
     parser.add_argument("--keep", type=Path, help="folder for the YAML of ir-sim's worlds")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as place:
@@ -154,7 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         bundle = options.run if is_bundle(options.run) else export(options.run, out=Path(place, "bundle")).folder
         rows = []
         for kind in options.kinds:
-            rows.append(row(beside(bundle, kind, options.episodes, options.seed, folder)))
+            found = beside(bundle, kind, options.episodes, options.seed, folder, walls=not options.no_walls)
+            rows.append(row(found))
             say(json.dumps(rows[-1]))
     say(page(rows))
     say(json.dumps({"rows": rows}))
