@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from proofs.common import markdown as md
+from proofs.common.checkout import ROOT
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config.worlds import EVERETT_LEVEL
 from robonav_ray.evaluation.statistics import wilson_interval
@@ -110,7 +111,7 @@ def train_one(arm: str, seed: int, folder: Path, changes: dict[str, Any], num_ca
     if (path / "config.yaml").exists():
         train(resume=path, local=True, quiet=True)
     else:
-        train(config, {**own, **changes, "seed": seed}, out=path, local=True, quiet=True)
+        train(ROOT / f"configs/run/{config}.yaml", {**own, **changes, "seed": seed}, out=path, local=True, quiet=True)
     wall_s, cpu_s = time.time() - began, time.process_time() - cpu
     policy, checkpoint, world = policy_of(path)
     counters = checkpoint.counters
