@@ -27,6 +27,7 @@ from proofs.common import markdown as md
 from proofs.common.checkout import ROOT
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config.worlds import EVERETT_LEVEL
+from robonav_ray.evaluation.metrics.worst_worlds import worst_share
 from robonav_ray.evaluation.statistics import wilson_interval
 from robonav_ray.evaluation.together import CaseTable, Player, play_together
 from robonav_ray.fronts.train_call import train
@@ -52,7 +53,6 @@ STRANGERS = ("orca", "social_force", "straight", "stand")
 CROWD, SEED = 8, 1_000_003
 """Robots of a case with strangers, half of them; and the seed of all cases."""
 WORST_FRAC = 0.1
-_RESAMPLES = 2000
 
 
 class Trained(NamedTuple):
@@ -148,15 +148,15 @@ def beside(output: Path, num_cases: int) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def worst_cases(arrived: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Return the mean of the worst tenth of cases, each scored by its mean over strangers, and its 95 % interval by
-    bootstrap over cases; ``arrived`` (strangers, cases) bool.
+def worst_cases(arrived: np.ndarray) -> tuple[float, float, float]:
+    """Return the score of the worst tenth of cases (CVaR) and its 95 % interval, as ``robonav compare`` does: beside
+    each stranger in the cases that are worst beside the others; ``arrived`` (strangers, cases) bool, two or more.
     """
-    each = arrived.mean(axis=0)
-    num = max(1, round(WORST_FRAC * len(each)))
-    again = [np.sort(rng.choice(each, len(each)))[:num].mean() for _ in range(_RESAMPLES)]
-    low, high = np.quantile(again, (0.025, 0.975))
-    return float(np.sort(each)[:num].mean()), float(low), float(high)
+    tails = [
+        worst_share(np.delete(arrived, i, axis=0), arrived[i : i + 1], WORST_FRAC).success for i in range(len(arrived))
+    ]
+    value, low, high = np.array([[tail.value, tail.low, tail.high] for tail in tails]).mean(axis=0).tolist()
+    return value, low, high
 
 
 def strangers_of(rows: Sequence[dict[str, Any]], arm: str, seed: int) -> dict[str, np.ndarray]:
@@ -173,7 +173,6 @@ def strangers_of(rows: Sequence[dict[str, Any]], arm: str, seed: int) -> dict[st
 def tables(output: Path) -> str:
     """Return what the file holds as Markdown."""
     runs, met = rows_of(output, "run"), rows_of(output, "beside")
-    rng = np.random.default_rng(0)
     header = ("arm, seed", *(f"{n}" for n in ROBOTS), "half ORCA", "learned", "env steps", "updates", "CPU s")
     lines, strange = [], []
     for row in runs:
@@ -183,11 +182,11 @@ def tables(output: Path) -> str:
         own = (f"{half['solved']:.3f}", f"{half['learned_arrived']:.3f}")
         lines.append((f"{row['arm']} {row['seed']}", *cells, *own, *cost))
         found = strangers_of(met, row["arm"], row["seed"])
-        if not found:
+        if len(found) < 2:
             continue
         worst = min(found, key=lambda name: float(found[name].mean()))
         low, high = wilson_interval(int(found[worst].sum()), len(found[worst]))
-        cvar = worst_cases(np.stack(list(found.values())), rng)
+        cvar = worst_cases(np.stack(list(found.values())))
         strange.append((
             f"{row['arm']} {row['seed']}", str(len(found)), worst,
             f"{found[worst].mean():.3f} ({low:.3f} to {high:.3f})", f"{cvar[0]:.3f} ({cvar[1]:.3f} to {cvar[2]:.3f})",
