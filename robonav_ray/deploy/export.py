@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 FORMATS = {"onnx": ONNX, "pt2": PT2, "numpy": NUMPY}
 BUNDLES = "bundles"
 """Folder of a run that its bundles lie in unless ``out`` says otherwise."""
-PACKAGE = "robonav_policy"
+PACKAGE, ROS_PACKAGE = "robonav_policy", "robonav_nav"
 ROS2 = Path(__file__).parent / "ros2"
 """A package of ROS 2 that goes into every bundle."""
 MAX_SOURCE_BYTES, MAX_FILES = 1_000_000, 100
@@ -131,7 +131,8 @@ def bundle_files(found: LocatedRun, formats: Sequence[str]) -> dict[str, bytes]:
     files[README] = readme_of(parse_spec(spec), sorted(files)).encode()
     source = Path(robonav_policy.__file__).parent
     for path in sorted(source.glob("*.py")):
-        files[f"{PACKAGE}/{path.name}"] = read_bytes(path, MAX_SOURCE_BYTES, follow=True)
+        data = read_bytes(path, MAX_SOURCE_BYTES, follow=True)
+        files |= {f"{PACKAGE}/{path.name}": data, f"{ROS_PACKAGE}/{PACKAGE}/{path.name}": data}
     for name in list_plain(ROS2, MAX_FILES):
         if "__pycache__" not in name:
             files[name] = read_bytes(ROS2 / name, MAX_SOURCE_BYTES, follow=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from robonav_ray.deploy.export import export
+from robonav_ray.deploy.export import ROS2, export
 from robonav_ray.runs.run_directory import RunDirectory
 from tests.made_up_runs import make_run
 
+sys.path.insert(0, str(ROS2 / "robonav_nav"))  # the package of ROS 2 as it lies in a bundle
 SMALL = ("algo.hidden_dims=[16]", "name=small")
 
 

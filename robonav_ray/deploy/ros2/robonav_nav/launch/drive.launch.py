@@ -1,48 +1,43 @@
-"""``ros2 launch robonav_nav drive.launch.py bundle:=/path/to/bundle [params:=my.yaml] [namespace:=robot1]``."""
+"""Start the node: ``ros2 launch robonav_nav drive.launch.py bundle:=/path/to/bundle``."""
+
+from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
-from launch.event_handlers import OnProcessStart
-from launch.events import matches_action
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.actions import DeclareLaunchArgument
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
-from launch_ros.substitutions import FindPackageShare
-from lifecycle_msgs.msg import Transition
+from launch_ros.parameter_descriptions import ParameterValue
+
+PARAMS = Path(__file__).resolve().parents[1] / "config" / "turtlebot3.yaml"
+ARGUMENTS = {
+    "bundle": ("", "folder of the bundle that `robonav export` has written"),
+    "params_file": (str(PARAMS), "YAML of parameters; those given here go before it"),
+    "namespace": ("", "of the robot"),
+    "autostart": ("true", "whether the node configures and activates itself; false: a lifecycle manager does"),
+    "use_sim_time": ("false", "whether the time of messages is that of a simulation"),
+}
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Start the node, configure it, and activate it once it is configured."""
+    """Return the node with its arguments."""
+    given = {name: LaunchConfiguration(name) for name in ARGUMENTS}
     node = LifecycleNode(
         package="robonav_nav",
         executable="drive",
         name="robonav",
-        namespace=LaunchConfiguration("namespace"),
+        namespace=given["namespace"],
         output="screen",
-        parameters=[LaunchConfiguration("params"), {"bundle": LaunchConfiguration("bundle")}],
+        parameters=[
+            given["params_file"],
+            {
+                "bundle": ParameterValue(given["bundle"], value_type=str),
+                "autostart": ParameterValue(given["autostart"], value_type=bool),
+                "use_sim_time": ParameterValue(given["use_sim_time"], value_type=bool),
+            },
+        ],
     )
-    defaults = PathJoinSubstitution([FindPackageShare("robonav_nav"), "config", "turtlebot3.yaml"])
-
-    def change(transition: int) -> EmitEvent:
-        return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))
-
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument("bundle", description="Folder that `robonav export` has written."),
-            DeclareLaunchArgument("namespace", default_value=""),
-            DeclareLaunchArgument("params", default_value=defaults),
-            RegisterEventHandler(
-                OnProcessStart(target_action=node, on_start=[change(Transition.TRANSITION_CONFIGURE)])
-            ),
-            RegisterEventHandler(
-                OnStateTransition(
-                    target_lifecycle_node=node,
-                    start_state="configuring",
-                    goal_state="inactive",
-                    entities=[change(Transition.TRANSITION_ACTIVATE)],
-                )
-            ),
-            node,
-        ]
-    )
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, node])

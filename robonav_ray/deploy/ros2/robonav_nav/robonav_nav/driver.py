@@ -1,141 +1,244 @@
-"""What the node does, without ROS: scans, odometry and goals in, twists out, with a clock that is given."""
+"""What the node does, without ROS: goals, the newest scan and odometry, decisions, and the watchdog.
+
+Each call that may have something to send returns an ``Order``, or None. A caller tells the time (s, of a clock that
+only rises) and never has to catch: what is wrong becomes an order to stand, and a status.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from robonav_nav.conversions import Odom, Pose, is_standing, seen_from
+from robonav_nav.limits import STAND, Limits
+from robonav_nav.parameters import TIMEOUT_PERIODS, Settings
+from robonav_nav.status import ARRIVED, INACTIVE, NO_GOAL, OK, WARN, Status, stopped
+from robonav_policy import GoalSequence, Policy, PolicyError
+from robonav_policy.goals import as_goals
+from robonav_policy.safety import STOP_DISTANCE, TIME_TO_COLLISION
 
-from robonav_policy import GoalSequence, Policy
-from robonav_policy.errors import PolicyError
-from robonav_policy.policy import ARRIVED
+WAIT_PERIODS = 0.2
+"""Periods that a scan waits, at most, for odometry of its moment or later."""
+OFF_RATE = 1.25
+"""Decisions that are this much slower or faster than in the training are told."""
+_SMOOTHING = 0.1
 
-LATENCIES = 1000
-"""Decisions whose time is kept."""
-
-
-@dataclass(frozen=True)
-class Command:
-    """A twist for the robot."""
-
-    linear_x: float
-    linear_y: float
-    angular_z: float
-    stamp_s: float | None
-    """Of the scan that it was decided on; None where it was not decided on any."""
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether the robot is to stand."""
-        return (self.linear_x, self.linear_y, self.angular_z) == (0.0, 0.0, 0.0)
-
-
-STAND = Command(0.0, 0.0, 0.0, None)
+Locate = Callable[[str, str], Pose]
+"""(frame, other) -> where ``other`` lies in ``frame``; PolicyError where that is not known."""
 
 
 @dataclass(frozen=True)
-class Odometry:
-    """Where the robot is and how it moves."""
+class Order:
+    """What the node is to send."""
 
-    pose: tuple[float, float, float]
-    linear_x: float
-    linear_y: float
-    angular_z: float
-    stamp_s: float
-    frame: str = ""
+    twist: tuple[float, float] | None
+    """For the wheels; None: nothing is sent."""
+    status: Status
+    changed: bool
+    """Whether the status is to be told at once."""
+
+
+def nowhere(frame: str, other: str) -> Pose:
+    """Refuse goals in another frame than that of the odometry: no transforms are known."""
+    raise PolicyError(
+        f"goals are in frame {frame!r} and the odometry in {other!r}, and tf2 is not installed: give goals in {other!r}"
+    )
 
 
 class Driver:
-    """Decides on each scan, once odometry of its moment or later is there, and at most every ``period_s``."""
+    """Drives to goals with a policy while it is active."""
 
-    def __init__(self, policy: Policy, scan_period_s: float = 0.0, use_twist: bool = True) -> None:
-        """``scan_period_s``: between two scans of the lidar; 0 is the rate of the training. Without ``use_twist`` the
-        policy takes its own last answer for how the robot moves.
-        """
-        self.policy, self._use_twist = policy, use_twist
-        self.period_s = max(scan_period_s, policy.spec.dt_s)
+    def __init__(self, policy: Policy, settings: Settings, locate: Locate = nowhere) -> None:
+        """Stand, and wait for goals, scans and odometry."""
+        self.policy, self._settings, self._locate = policy, settings, locate
+        rate = settings["rate_hz"]
+        self.period_s: float = 1.0 / rate if rate else policy.spec.dt_s
+        self.timeout_s: float = settings["timeout_s"] or TIMEOUT_PERIODS * self.period_s
+        self.wait_s = WAIT_PERIODS * self.period_s
+        self.limits = Limits(policy.spec, settings, self.period_s)
+        self.decisions, self.limited, self.interval_s = 0, 0, self.period_s
+        self.is_waiting = False
+        """Whether a scan waits for odometry, at most ``wait_s``."""
+        self.sent = STAND
+        self.status = INACTIVE
         self._goals: GoalSequence | None = None
-        self._scan: tuple[Any, float] | None = None
-        self._odometry: Odometry | None = None
-        self._decided_s: float | None = None
-        self._heard_s: float | None = None
-        self.is_stopped = True
-        """Whether it was the watchdog that spoke last."""
-        self.problem: str | None = "no scan yet"
-        self.counts: Counter[str] = Counter()
-        self._seconds = np.zeros(LATENCIES)
+        self._resting = NO_GOAL
+        self._frame, self._num_goals = "", 0
+        self._scan: Any = None
+        self._scan_s = self._decided_s = -math.inf
+        self._stamp = self._decided_stamp = -math.inf
+        self._odom: Odom | None = None
+        self._odom_s = -math.inf
 
-    @property
-    def tick_s(self) -> float:
-        """Seconds between two calls of ``watch``."""
-        return 0.1 * self.period_s
-
-    def set_goals(self, goals: Sequence[Sequence[float]]) -> int:
-        """Drive to ``goals`` (x, y) in sequence from now on; return how many. PolicyError for what are none."""
-        self._goals = GoalSequence(goals, self.policy.spec.goal_tolerance_m)
+    def begin(self, now: float) -> Order:
+        """Become active; the parameter ``goals`` is driven to where it is the source."""
+        self._scan_s = self._decided_s = now
         self.policy.reset()
-        self._decided_s = None
-        return len(goals)
+        if self._settings["goal_source"] == "goals" and self._settings.goals:
+            return self.take_goals(self._settings.goals, "")
+        return self._rest(NO_GOAL)
 
-    @property
-    def num_goals_left(self) -> int:
-        """Goals that are not reached yet."""
-        return 0 if self._goals is None else len(self._goals.left)
+    def end(self) -> Order:
+        """Stand, and be active no more."""
+        self._goals = None
+        return self._stand(INACTIVE)
 
-    def odometry(self, odometry: Odometry) -> Command | None:
-        """Take the pose; return a command where a scan has waited for it."""
-        self._odometry = odometry
-        return self._decide()
+    def take_goals(self, goals: Sequence[Sequence[float]], frame: str, append: bool = False) -> Order:
+        """Drive to ``goals`` (x, y), in sequence, from now on; none at all: stand.
 
-    def scan(self, scan: Any, stamp_s: float, now_s: float) -> Command | None:
-        """Take a scan; return a command unless it waits for odometry, or comes too soon."""
-        self._heard_s = now_s
-        self._scan = scan, stamp_s
-        return self._decide()
-
-    def watch(self, now_s: float, periods: float = 2.0) -> Command | None:
-        """Return a twist of zeros when no scan has come for nearly ``periods``; None while they come, or when that was
-        said before. Called every ``tick_s``, it says so before that time is over.
+        Args:
+            goals: In metres.
+            frame: That they are given in; empty is that of the odometry.
+            append: Whether those that are left are driven to first; they must be in the same frame.
         """
-        silent = self._heard_s is None or now_s - self._heard_s > periods * self.period_s - 2.0 * self.tick_s
-        if not silent or self.is_stopped:
-            return None
-        self.is_stopped, self.problem, self._scan = True, "no scan for two periods", None
-        self.counts["watchdog"] += 1
-        return STAND
+        try:
+            wanted = as_goals(list(goals))
+        except PolicyError as error:
+            return self._rest(stopped(str(error)))
+        left = [] if self._goals is None else self._goals.left.tolist()
+        if not len(wanted):
+            return self._rest(NO_GOAL)
+        same_end = bool(left) and frame == self._frame and math.dist(left[-1], wanted[-1]) < self._tolerance_m
+        if append and left and frame != self._frame:
+            return self._rest(stopped(f"goals in frame {frame!r} and in {self._frame!r} at once"))
+        rows = [*left, *wanted.tolist()] if append else wanted.tolist()
+        self._goals, self._frame, self._num_goals = GoalSequence(rows, self._tolerance_m), frame, len(rows)
+        if not same_end and not (append and left):  # the same path, planned anew, goes on
+            self.policy.reset()
+        return Order(None, self.status, changed=False)
 
-    def took(self, seconds: float) -> None:
-        """Note how long a decision took, from the scan to the twist."""
-        self._seconds[(self.counts["decisions"] - 1) % LATENCIES] = seconds
+    def take_odometry(self, odom: Odom, now: float) -> Order | None:
+        """Know where the robot is; decide on a scan that has waited for it."""
+        self._odom, self._odom_s = odom, now
+        return self.decide(now) if self.is_waiting and not self._is_early(odom) else None
+
+    def take_scan(self, scan: Any, stamp: float, now: float) -> Order | None:
+        """Take a scan with its own time ``stamp`` (s), and decide on it when it is time to."""
+        before, self._stamp = self._stamp, stamp
+        self._scan, self._scan_s = scan, now
+        if self._settings["decide_on"] == "timer":
+            return None
+        elapsed, apart = stamp - self._decided_stamp, stamp - before
+        early = apart > 0.0 and 0.0 < elapsed < self.period_s - apart / 2.0  # the next scan is nearer to the moment
+        if early and now - self._decided_s < 0.9 * self.period_s:
+            return None
+        if self._goals is not None and (self._odom is None or self._is_early(self._odom)):
+            self.is_waiting = True
+            return None
+        return self.decide(now)
+
+    def be_due(self, now: float) -> Order | None:
+        """Decide on the newest scan, where the time says when; stand when it is too old."""
+        return self.watch(now) if self._scan_age(now) > self.timeout_s else self.decide(now)
+
+    def decide(self, now: float) -> Order:
+        """Decide on the newest scan and odometry."""
+        self.is_waiting = False
+        if math.isfinite(self._decided_stamp) and self._stamp > self._decided_stamp:
+            self.interval_s += _SMOOTHING * (self._stamp - self._decided_stamp - self.interval_s)
+        self._decided_s, self._decided_stamp = now, self._stamp
+        if self._goals is None:
+            return self._rest(self._resting)
+        try:
+            return self._decide(self._goals, now)
+        except PolicyError as error:
+            return self._stand(stopped(str(error)))
+        except Exception as error:  # noqa: BLE001 -- whatever fails, the robot must be told to stand
+            return self._stand(stopped(f"fault in the policy: {type(error).__name__}: {error}"))
+
+    def watch(self, now: float) -> Order | None:
+        """Stand when no scan has come for ``timeout_s``; to be called that long after each scan."""
+        age = self._scan_age(now)
+        if age < 0.99 * self.timeout_s:
+            return None
+        self.is_waiting = False
+        return self._stand(stopped(f"no scan for {age:.2f} s (at most {self.timeout_s:.2f} s)"))
+
+    def fail(self, message: str) -> Order:
+        """Stand because of a fault outside."""
+        return self._stand(stopped(message))
+
+    def values(self, now: float) -> dict[str, str]:
+        """Return what is told besides the status, as names and values."""
+        policy, last = self.policy, self.policy.last
+        told = {
+            "policy": policy.spec.name,
+            "decisions": str(self.decisions),
+            "problems": str(policy.problems),
+            "decision_interval_s": f"{self.interval_s:.3f}",
+            "scan_age_s": f"{self._scan_age(now):.3f}",
+            "odometry_age_s": f"{now - self._odom_s:.3f}",
+            "goals_left": str(0 if self._goals is None else len(self._goals.left)),
+            "unseen_frac": f"{last.unseen_frac:.3f}",
+            "limited": str(self.limited),
+        }
+        counts = {} if policy.safety is None else policy.safety.counts
+        return told | {f"safety_{reason}": str(count) for reason, count in sorted(counts.items())}
 
     @property
-    def p99_ms(self) -> float:
-        """Of the last decisions, in milliseconds; 0 before the first."""
-        num = min(self.counts["decisions"], LATENCIES)
-        return float(np.quantile(self._seconds[:num], 0.99)) * 1e3 if num else 0.0
+    def _tolerance_m(self) -> float:
+        return self.policy.spec.goal_tolerance_m
 
-    def _decide(self) -> Command | None:
-        if self._scan is None or self._odometry is None or self._odometry.stamp_s < self._scan[1] - 1e-6:
-            return None
-        (scan, stamp_s), odometry = self._scan, self._odometry
-        early = self._decided_s is not None and 0.0 < stamp_s - self._decided_s < 0.8 * self.policy.spec.dt_s
-        self._scan = None
-        if early:
-            return None
-        self._decided_s, self.is_stopped = stamp_s, False
-        self.counts["decisions"] += 1
-        goals: Any = [] if self._goals is None else self._goals
-        second = odometry.linear_y if self.policy.spec.is_holonomic else odometry.angular_z
-        twist = (odometry.linear_x, second) if self._use_twist else None
-        a, b = self.policy.act(scan, odometry.pose, goals, twist)
-        self.problem = self.policy.last.problem
-        self.counts["problems"] += self.problem not in (None, ARRIVED)
-        if self.policy.spec.is_holonomic:
-            return Command(a, b, 0.0, stamp_s)
-        return Command(a, 0.0, b, stamp_s)
+    def _is_early(self, odom: Odom) -> bool:
+        return odom.stamp < self._stamp - 1e-6
 
+    def _scan_age(self, now: float) -> float:
+        return now - self._scan_s
 
-__all__ = ["STAND", "Command", "Driver", "Odometry", "PolicyError"]
+    def _decide(self, goals: GoalSequence, now: float) -> Order:
+        odom = self._odom
+        if odom is None:
+            return self._stand(stopped("no odometry has come"))
+        if now - self._odom_s > self.timeout_s:
+            return self._stand(stopped(f"no odometry for {now - self._odom_s:.2f} s (at most {self.timeout_s:.2f} s)"))
+        pose = odom.pose
+        if self._frame not in ("", odom.frame):
+            pose = seen_from(self._locate(self._frame, odom.frame), pose)
+        answer = self.policy.act(self._scan, pose, goals, odom.twist if self._settings["use_odom_twist"] else None)
+        last = self.policy.last
+        if goals.is_done:
+            return self._rest(ARRIVED)
+        if last.problem is not None:
+            return self._stand(stopped(last.problem))
+        self.decisions += 1
+        braking = self.policy.safety is not None and {STOP_DISTANCE, TIME_TO_COLLISION} & set(last.safety)
+        wanted = float(answer[0]), float(answer[1])
+        if not all(map(math.isfinite, wanted)):
+            return self._stand(stopped("the policy asks for a twist that is not finite"))
+        twist = self.limits.hold(wanted, self.sent, bool(braking))
+        self.limited += twist != wanted
+        return self._told(twist, self._driving(goals, last.safety))
+
+    def _driving(self, goals: GoalSequence, safety: tuple[str, ...]) -> Status:
+        told = f"goal {goals.reached + 1} of {self._num_goals}"
+        off = max(self.interval_s / self.policy.spec.dt_s, self.policy.spec.dt_s / self.interval_s)
+        if safety:
+            return Status(WARN, "driving", f"{told}; safety: {', '.join(safety)}")
+        if off > OFF_RATE:
+            trained = self.policy.spec.dt_s
+            return Status(
+                WARN, "driving", f"{told}; decides every {self.interval_s:.3g} s, and was trained for {trained:g} s"
+            )
+        return Status(OK, "driving", told)
+
+    def _rest(self, status: Status) -> Order:
+        """Have no goal from now on, because of ``status``."""
+        self._goals, self._resting = None, status
+        return self._stand(status)
+
+    def _stand(self, status: Status) -> Order:
+        """Send zeros: each time while there are goals; else once, because others may drive then."""
+        again = self._goals is not None or self._is_new(status) or not is_standing(self.sent)
+        return self._told(STAND if again else None, status)
+
+    def _is_new(self, status: Status) -> bool:
+        return (status.level, status.state) != (self.status.level, self.status.state)
+
+    def _told(self, twist: tuple[float, float] | None, status: Status) -> Order:
+        changed = self._is_new(status)
+        self.status = status
+        if twist is not None:
+            self.sent = twist
+        return Order(twist, status, changed)

@@ -1,334 +1,304 @@
-"""The lifecycle node ``robonav``: scan, odometry and goals in, a twist out.
-
-Topics are relative: ``scan`` (sensor_msgs/LaserScan, sensor QoS), ``odom`` (nav_msgs/Odometry, sensor QoS),
-``goal_pose`` (geometry_msgs/PoseStamped: one goal) or ``path`` (nav_msgs/Path: goals in sequence), ``cmd_vel``
-(TwistStamped, or Twist), ``current_goal`` (what is driven to), and ``/diagnostics``.
-
-Whatever the policy says, the limits of its spec and of the parameters hold. Without a scan for two periods, with a
-scan, a pose or a goal that is none, and whenever the node leaves the active state, the twist is zero.
-"""
+"""The lifecycle node ``robonav``: the only file here that knows rclpy."""
 
 from __future__ import annotations
 
-import math
+import signal
+import sys
 import time
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
-from nav_msgs.msg import Odometry as OdometryMessage
-from nav_msgs.msg import Path
-from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import ExternalShutdownException
+from nav_msgs.msg import Odometry, Path
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
-from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import LaserScan
 
-from robonav_nav.driver import STAND, Command, Driver, Odometry
-from robonav_policy import Lidar, Policy, PolicyError, SafetyLayer, read_bundle
-from robonav_policy.policy import ARRIVED
+from robonav_nav.conversions import goals_of_path, odom_of, pose_of, seconds_of
+from robonav_nav.driver import Driver, Order
+from robonav_nav.parameters import PARAMETERS, Settings, checked_settings, load_policy
+from robonav_nav.status import INACTIVE, UNCONFIGURED, Status, refused
+from robonav_nav.transforms import Transforms
+from robonav_policy import PolicyError
 
-PARAMETERS: dict[str, Any] = {
-    "bundle": "",
-    "kind": "",
-    "goal_source": "both",
-    "stamped": True,
-    "frame_id": "base_link",
-    "scan_period_s": 0.0,
-    "watchdog_periods": 2.0,
-    "use_odom_twist": True,
-    "time_left": -1.0,
-    "lidar_mount": [0.0, 0.0, 0.0],
-    "lidar_upside_down": False,
-    "lidar_zeros": "invalid",
-    "allow_less": False,
-    "safety": "act",
-    "latency_s": 0.2,
-    "deceleration": 1.0,
-    "margin_m": 0.05,
-    "min_time_to_collision_s": 0.5,
-    "max_speed": 0.0,
-    "max_turn_rate": 0.0,
-    "max_acceleration": 0.0,
-    "max_turn_acceleration": 0.0,
-}
-"""With their defaults; a limit of 0 is none beside that of the spec. ``goal_source``: topic, path or both."""
-FIXED_WHILE_ACTIVE = frozenset(PARAMETERS)
-DIAGNOSTICS_S = 1.0
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+LIVE_PARAMETERS = ("goals",)
+"""Parameters that may be set while the node is active."""
+MOST_WAIT_S = 0.1
 
 
-class RobonavNode(LifecycleNode):
-    """See the module."""
+class NavNode(LifecycleNode):
+    """Drives a robot with the policy of a bundle, while it is active."""
 
     def __init__(self) -> None:
-        """Declare the parameters; nothing is opened before ``configure``."""
+        """Declare the parameters and tell that nothing is configured."""
         super().__init__("robonav")
-        for name, default in PARAMETERS.items():
-            self.declare_parameter(name, default)
-        self.add_on_set_parameters_callback(self._refuse_while_active)
-        self._driver: Driver | None = None
-        self._loaded: str | None = None
-        self._is_active = False
-        self._frame = ""
-        self._tf: Any = None
-        self._things: list[tuple[Any, Any]] = []
+        for name, one in PARAMETERS.items():
+            self.declare_parameter(name, one.default, ParameterDescriptor(description=one.text, dynamic_typing=True))
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        """The watchdog's: it stands still under no simulated time."""
+        self._status, self._driver, self._settings = UNCONFIGURED, None, None
+        self._cmd_vel: Any = None
+        self._heard: list[Any] = []
+        self._clocked: list[Any] = []
+        self._watchdog: Any = None
+        self._wait: Any = None
+        self._transforms = Transforms(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._fault: str | None = None
+        self._telling = self.create_timer(1.0, self._tell, clock=self._steady)
+
+    # ---- the life cycle -------------------------------------------------------------------------------------------
 
     def on_configure(self, state: State) -> TransitionCallbackReturn:
-        """Open the bundle, whole or not at all, and the topics."""
-        if not self._load():
-            return TransitionCallbackReturn.FAILURE
-        stamped = self._value("stamped")
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._cmd_vel = self.create_publisher(TwistStamped if stamped else Twist, "cmd_vel", 10)
-        self._current_goal = self.create_publisher(PoseStamped, "current_goal", latched)
-        subscribe, source = self.create_subscription, self._value("goal_source")
-        self._things = [
-            (self.destroy_publisher, self._cmd_vel),
-            (self.destroy_publisher, self._current_goal),
-            (self.destroy_subscription, subscribe(LaserScan, "scan", self._on_scan, qos_profile_sensor_data)),
-            (self.destroy_subscription, subscribe(OdometryMessage, "odom", self._on_odom, qos_profile_sensor_data)),
-        ]
-        if source in ("topic", "both"):
-            self._things.append((self.destroy_subscription, subscribe(PoseStamped, "goal_pose", self._on_goal, 10)))
-        if source in ("path", "both"):
-            self._things.append((self.destroy_subscription, subscribe(Path, "path", self._on_path, 10)))
-        assert self._driver is not None
-        self._things += [
-            (self.destroy_timer, self.create_timer(self._driver.tick_s, self._watch)),
-            (self.destroy_timer, self.create_timer(DIAGNOSTICS_S, self._diagnose)),
-        ]
-        return super().on_configure(state)
+        """Open the bundle; FAILURE, with a diagnostic, when it is not whole or a parameter is wrong."""
+        del state
+        return self._built()
 
     def on_activate(self, state: State) -> TransitionCallbackReturn:
-        """Drive from now on; a bundle that was set since is opened first."""
-        if self._value("bundle") != self._loaded and not self._load():
-            return TransitionCallbackReturn.FAILURE
-        self._is_active = True
-        return super().on_activate(state)
+        """Begin to drive; parameters that were set since are taken now."""
+        if self._read_settings(self._values()) != self._settings and self._built() == FAILURE:
+            return FAILURE
+        result = super().on_activate(state)
+        driver = self._driver
+        assert driver is not None
+        self._listen(driver)
+        self._obey(driver.begin(time.monotonic()))
+        return result
 
     def on_deactivate(self, state: State) -> TransitionCallbackReturn:
-        """Stand."""
-        self._stand()
+        """Tell the robot to stand, and then nothing more."""
+        self.halt()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: State) -> TransitionCallbackReturn:
-        """Let go of the bundle and the topics."""
-        self._close()
-        return super().on_cleanup(state)
+        """Forget the bundle."""
+        del state
+        self._forget()
+        return SUCCESS
 
     def on_shutdown(self, state: State) -> TransitionCallbackReturn:
-        """Stand, and let go of all."""
-        self._stand()
-        self._close()
-        return super().on_shutdown(state)
+        """Tell the robot to stand."""
+        del state
+        self._forget()
+        return SUCCESS
 
     def on_error(self, state: State) -> TransitionCallbackReturn:
-        """Stand."""
-        self._stand()
-        return super().on_error(state)
+        """Tell the robot to stand."""
+        del state
+        self._forget()
+        return SUCCESS
 
-    def _value(self, name: str) -> Any:
-        return self.get_parameter(name).value
+    def halt(self, last: bool = False) -> None:
+        """Tell the robot to stand, if this node drives it, and hear nothing more; ``last``: until it has heard."""
+        if self._driver is not None and self._heard:
+            self._obey(self._driver.end())
+            if last:
+                self._cmd_vel.wait_for_all_acked(Duration(seconds=MOST_WAIT_S))
+        for part in self._heard:
+            self.destroy_subscription(part)
+        for timer in self._clocked:
+            self.destroy_timer(timer)
+        self._heard, self._clocked, self._watchdog, self._wait = [], [], None, None
 
-    def _refuse_while_active(self, parameters: list[Parameter]) -> SetParametersResult:
-        named = [parameter.name for parameter in parameters if parameter.name in FIXED_WHILE_ACTIVE]
-        if self._is_active and named:
-            return SetParametersResult(successful=False, reason=f"{named[0]}: deactivate the node, set it, activate")
+    def fail(self, message: str) -> None:
+        """Tell the robot to stand because of a fault."""
+        if self._driver is None:
+            self._refuse(message)
+        else:
+            self._obey(self._driver.fail(message))
+
+    # ---- parameters -----------------------------------------------------------------------------------------------
+
+    def _values(self) -> dict[str, Any]:
+        return {name: self.get_parameter(name).value for name in PARAMETERS}
+
+    def _read_settings(self, values: dict[str, Any]) -> Settings | None:
+        """Return the settings; None, with a diagnostic, where a value cannot be."""
+        try:
+            return checked_settings({name: value for name, value in values.items() if value is not None})
+        except PolicyError as error:
+            self._refuse(str(error))
+            return None
+
+    def _check_parameters(self, given: list[Any]) -> SetParametersResult:
+        """Refuse values that cannot be, and changes while the robot is driven."""
+        new = {one.name: one.value for one in given if one.name in PARAMETERS}
+        fixed = sorted(new.keys() - set(LIVE_PARAMETERS))
+        if self._heard and fixed:
+            return SetParametersResult(successful=False, reason=f"{fixed[0]}: deactivate the node first")
+        try:
+            settings = checked_settings({**self._values(), **new})
+        except PolicyError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if self._heard and "goals" in new and self._driver is not None and settings["goal_source"] == "goals":
+            self._obey(self._driver.take_goals(settings.goals, ""))
         return SetParametersResult(successful=True)
 
-    def _load(self) -> bool:
-        """Open the bundle that the parameters name; say why it cannot be."""
+    def _built(self) -> TransitionCallbackReturn:
+        """Make a driver of the parameters."""
+        self._driver, self._settings = None, self._read_settings(self._values())
+        if self._settings is None:
+            return FAILURE
         try:
-            self._driver = self._make_driver()
-            self._loaded, self._fault = self._value("bundle"), None
-        except (PolicyError, TypeError, ValueError) as error:
-            self._fault = str(error)
-            self.get_logger().error(self._fault)
-            self._diagnose()
-            return False
-        return True
-
-    def _make_driver(self) -> Driver:
-        bundle = read_bundle(self._value("bundle"))
-        limits = {name: self._value(name) or None for name in ("max_speed", "max_turn_rate")}
-        limits |= {name: self._value(name) or None for name in ("max_acceleration", "max_turn_acceleration")}
-        rules = ("latency_s", "deceleration", "margin_m", "min_time_to_collision_s")
-        safety = SafetyLayer(self._value("safety"), **{name: self._value(name) for name in rules}, **limits)
-        scan, mount = bundle.spec.scan, tuple(self._value("lidar_mount"))
-        lidar = Lidar(
-            scan.num_beams,
-            scan.angle_min,
-            scan.angle_increment,
-            scan.range_max,
-            mount=mount,
-            upside_down=self._value("lidar_upside_down"),
-            zeros=self._value("lidar_zeros"),
-        )
-        time_left = self._value("time_left")
-        policy = Policy.load(
-            bundle,
-            lidar=lidar,
-            allow_less=self._value("allow_less"),
-            safety=safety,
-            time_left=None if time_left < 0.0 else time_left,
-            kind=self._value("kind") or None,
-        )
-        return Driver(policy, self._value("scan_period_s"), self._value("use_odom_twist"))
-
-    def _on_scan(self, scan: LaserScan) -> None:
-        start = time.perf_counter()
-        if self._driver is not None and self._is_active:
-            self._send(self._driver.scan(scan, _seconds(scan.header.stamp), time.monotonic()), start)
-
-    def _on_odom(self, odom: OdometryMessage) -> None:
-        start = time.perf_counter()
-        if self._driver is None or not self._is_active:
-            return
-        position, twist = odom.pose.pose.position, odom.twist.twist
-        pose = (position.x, position.y, _yaw(odom.pose.pose.orientation))
-        self._frame, stamp_s = odom.header.frame_id, _seconds(odom.header.stamp)
-        moved = Odometry(pose, twist.linear.x, twist.linear.y, twist.angular.z, stamp_s, self._frame)
-        self._send(self._driver.odometry(moved), start)
-
-    def _on_goal(self, goal: PoseStamped) -> None:
-        self._drive_to([goal], goal.header)
-
-    def _on_path(self, path: Path) -> None:
-        self._drive_to(list(path.poses), path.header)
-
-    def _drive_to(self, poses: list[PoseStamped], header: Any) -> None:
-        if self._driver is None or not self._is_active:
-            self.get_logger().warning("goals are taken when the node is active")
-            return
-        try:
-            goals = [self._in_odometry(pose, header.frame_id) for pose in poses]
-            self._driver.set_goals(goals)
+            policy = load_policy(self._settings)
         except PolicyError as error:
-            self._driver.set_goals([])
-            self._publish(STAND)
-            self.get_logger().error(f"goals are refused: {error}")
+            self._settings = None
+            self._refuse(str(error))
+            return FAILURE
+        self._driver = Driver(policy, self._settings, self._transforms.locate)
+        if self._cmd_vel is not None:
+            self.destroy_lifecycle_publisher(self._cmd_vel)
+        stamped = self._settings["twist_type"] == "TwistStamped"
+        self._cmd_vel = self.create_lifecycle_publisher(TwistStamped if stamped else Twist, "cmd_vel", 1)
+        self.destroy_timer(self._telling)
+        self._telling = self.create_timer(1.0 / self._settings["diagnostics_rate_hz"], self._tell, clock=self._steady)
+        self.get_logger().info(f"{policy.spec.name}: {self._settings['bundle']} is whole")
+        self._told(INACTIVE)
+        return SUCCESS
+
+    def _forget(self) -> None:
+        self.halt(last=True)
+        self._driver, self._settings = None, None
+        if self._cmd_vel is not None:
+            self.destroy_lifecycle_publisher(self._cmd_vel)
+            self._cmd_vel = None
+        self._told(UNCONFIGURED)
+
+    # ---- messages -------------------------------------------------------------------------------------------------
+
+    def _listen(self, driver: Driver) -> None:
+        """Subscribe; goals and odometry before the scans, so that of what comes together the scan is the last."""
+        settings, sensor = self._settings, qos_profile_sensor_data
+        assert settings is not None
+        if settings["goal_source"] == "goal_pose":
+            self._heard.append(self.create_subscription(PoseStamped, "goal_pose", self._on_goal, 1))
+        elif settings["goal_source"] == "path":
+            self._heard.append(self.create_subscription(Path, "path", self._on_path, 1))
+        self._heard.append(self.create_subscription(Odometry, "odom", self._on_odometry, sensor))
+        self._heard.append(self.create_subscription(LaserScan, "scan", self._on_scan, sensor))
+        self._watchdog = self.create_timer(driver.timeout_s, self._on_silence, clock=self._steady)
+        self._wait = self.create_timer(driver.wait_s, self._on_late, clock=self._steady)
+        self._wait.cancel()
+        self._clocked = [self._watchdog, self._wait]
+        if settings["decide_on"] == "timer":
+            self._clocked.append(self.create_timer(driver.period_s, self._on_time, clock=self._steady))
+
+    def _on_scan(self, message: LaserScan) -> None:
+        if self._driver is not None and self._heard:
+            self._watchdog.reset()
+            order = self._driver.take_scan(message, seconds_of(message.header.stamp), time.monotonic())
+            self._obey(order)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        if self._driver is not None and self._heard:
+            odom = odom_of(message, self._driver.policy.spec.is_holonomic)
+            self._obey(self._driver.take_odometry(odom, time.monotonic()))
+
+    def _on_goal(self, message: PoseStamped) -> None:
+        if self._driver is not None and self._settings is not None and self._heard:
+            goal, append = pose_of(message.pose)[:2], self._settings["goal_pose_appends"]
+            self._obey(self._driver.take_goals([goal], message.header.frame_id, append))
+
+    def _on_path(self, message: Path) -> None:
+        if self._driver is not None and self._settings is not None and self._heard:
+            goals = goals_of_path(message.poses, self._settings["path_spacing_m"])
+            self._obey(self._driver.take_goals(goals, message.header.frame_id))
+
+    def _on_time(self) -> None:
+        if self._driver is not None:
+            self._obey(self._driver.be_due(time.monotonic()))
+
+    def _on_late(self) -> None:
+        self._wait.cancel()
+        if self._driver is not None and self._driver.is_waiting:
+            self._obey(self._driver.decide(time.monotonic()))
+
+    def _on_silence(self) -> None:
+        if self._driver is not None:
+            self._obey(self._driver.watch(time.monotonic()))
+
+    def _obey(self, order: Order | None) -> None:
+        """Send what is ordered."""
+        driver = self._driver
+        if self._wait is not None and driver is not None:
+            if not driver.is_waiting:
+                self._wait.cancel()
+            elif self._wait.is_canceled():
+                self._wait.reset()
+        if order is None:
             return
-        if poses:
-            told = PoseStamped(header=header, pose=poses[0].pose)
-            self._current_goal.publish(told)
+        if order.twist is not None and self._cmd_vel is not None and driver is not None:
+            self._cmd_vel.publish(self._message(order.twist, driver.policy.spec.is_holonomic))
+        if order.changed:
+            self._told(order.status)
+        self._status = order.status
 
-    def _in_odometry(self, pose: PoseStamped, frame: str) -> tuple[float, float]:
-        """Return x and y of a goal in the frame of the odometry; PolicyError where nothing says how."""
-        point, frame = pose.pose.position, pose.header.frame_id or frame
-        if frame in ("", self._frame) or not self._frame:
-            return point.x, point.y
-        try:
-            return self._transformed(point.x, point.y, frame)
-        except Exception as error:  # noqa: BLE001  tf2 is not installed, or knows no such transform
-            raise PolicyError(
-                f"the goal is in the frame {frame!r}, odometry in {self._frame!r}, and tf2 does not join them ({error})"
-            ) from None
-
-    def _transformed(self, x: float, y: float, frame: str) -> tuple[float, float]:
-        from tf2_ros import Buffer, TransformListener
-
-        if self._tf is None:
-            buffer = Buffer()
-            self._tf = buffer, TransformListener(buffer, self)
-        found = self._tf[0].lookup_transform(self._frame, frame, rclpy.time.Time()).transform
-        yaw = _yaw(found.rotation)
-        c, s = math.cos(yaw), math.sin(yaw)
-        return found.translation.x + c * x - s * y, found.translation.y + s * x + c * y
-
-    def _watch(self) -> None:
-        if self._driver is not None and self._is_active:
-            command = self._driver.watch(time.monotonic(), self._value("watchdog_periods"))
-            if command is not None:
-                self._publish(command)  # before anything is said: a log may take as long as a period
-                self.get_logger().warning("no scan: the robot is told to stand")
-                self._diagnose()
-
-    def _send(self, command: Command | None, start: float) -> None:
-        if command is None or self._driver is None:
-            return
-        before = self._driver.problem
-        self._publish(command)
-        self._driver.took(time.perf_counter() - start)
-        if before is not None and before != ARRIVED and self._driver.counts["problems"] % 50 == 1:
-            self.get_logger().warning(before)
-
-    def _publish(self, command: Command) -> None:
-        stamped = self._value("stamped")
-        message = TwistStamped() if stamped else Twist()
-        if stamped:
-            message.header.frame_id = self._value("frame_id")
-            message.header.stamp = (
-                self.get_clock().now().to_msg() if command.stamp_s is None else _stamp(command.stamp_s)
-            )
-        twist = message.twist if stamped else message
-        twist.linear.x, twist.linear.y, twist.angular.z = command.linear_x, command.linear_y, command.angular_z
-        self._cmd_vel.publish(message)
-
-    def _stand(self) -> None:
-        was_active, self._is_active = self._is_active, False
-        if was_active:
-            self._publish(STAND)
-
-    def _close(self) -> None:
-        for destroy, thing in self._things:
-            destroy(thing)
-        self._things, self._driver, self._loaded = [], None, None
-
-    def _diagnose(self) -> None:
-        driver, status = self._driver, DiagnosticStatus(name=f"{self.get_name()}: policy", hardware_id="robonav")
-        if self._fault is not None:
-            status.level, status.message = DiagnosticStatus.ERROR, self._fault
-        elif driver is None or not self._is_active:
-            status.level, status.message = DiagnosticStatus.OK, "not active"
-        elif driver.is_stopped:
-            status.level, status.message = DiagnosticStatus.STALE, driver.problem or "no scan"
-        elif driver.problem not in (None, ARRIVED):
-            status.level, status.message = DiagnosticStatus.ERROR, str(driver.problem)
+    def _message(self, twist: tuple[float, float], holonomic: bool) -> Twist | TwistStamped:
+        settings = self._settings
+        assert settings is not None
+        stamped = TwistStamped()
+        stamped.twist.linear.x = twist[0]
+        if holonomic:
+            stamped.twist.linear.y = twist[1]
         else:
-            status.level, status.message = DiagnosticStatus.OK, driver.problem or "driving"
-        if driver is not None:
-            last, safety = driver.policy.last, driver.policy.safety
-            facts: dict[str, Any] = {
-                "bundle": self._loaded,
-                "goals left": driver.num_goals_left,
-                "p99 ms from scan to twist": round(driver.p99_ms, 3),
-                "unseen sectors": round(last.unseen_frac, 3),
-                **driver.counts,
-                **({} if safety is None else {f"safety {name}": count for name, count in safety.counts.items()}),
-            }
-            status.values = [KeyValue(key=str(key), value=str(value)) for key, value in facts.items()]
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+            stamped.twist.angular.z = twist[1]
+        if settings["twist_type"] == "Twist":
+            return stamped.twist
+        stamped.header.stamp = self.get_clock().now().to_msg()
+        stamped.header.frame_id = settings["base_frame"]
+        return stamped
+
+    # ---- diagnostics ----------------------------------------------------------------------------------------------
+
+    def _refuse(self, message: str) -> None:
+        self.get_logger().error(message)
+        self._told(refused(message))
+
+    def _told(self, status: Status) -> None:
+        if status.level and status != self._status:
+            self.get_logger().warning(status.message)
+        self._status = status
+        self._tell()
+
+    def _tell(self) -> None:
+        now, array, told = time.monotonic(), DiagnosticArray(), DiagnosticStatus()
+        array.header.stamp = self.get_clock().now().to_msg()
+        told.level, told.message = bytes([self._status.level]), self._status.message
+        told.name, told.hardware_id = self.get_fully_qualified_name().lstrip("/"), ""
+        values = {"state": self._status.state}
+        if self._driver is not None:
+            values |= self._driver.values(now)
+        told.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+        array.status = [told]
+        self._diagnostics.publish(array)
 
 
-def _seconds(stamp: Any) -> float:
-    return stamp.sec + stamp.nanosec * 1e-9
-
-
-def _stamp(seconds: float) -> Any:
-    return rclpy.time.Time(nanoseconds=round(seconds * 1e9)).to_msg()
-
-
-def _yaw(q: Any) -> float:
-    return math.atan2(2.0 * (q.w * q.z + q.x * q.y), 1.0 - 2.0 * (q.y * q.y + q.z * q.z))
-
-
-def main() -> None:
-    """Run the node until it is shut down."""
-    rclpy.init()
-    node = RobonavNode()
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+def main(args: list[str] | None = None) -> None:
+    """Run the node until SIGINT or SIGTERM, then tell the robot to stand."""
+    signals: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, frame: signals.append(got))
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    node, executor = NavNode(), SingleThreadedExecutor()
+    executor.add_node(node)
+    if node.get_parameter("autostart").value is True and node.trigger_configure() == SUCCESS:
+        node.trigger_activate()
+    while not signals:
+        try:
+            executor.spin_once(timeout_sec=MOST_WAIT_S)
+        except Exception as error:  # noqa: BLE001 -- whatever fails, the robot must be told to stand
+            node.fail(f"fault in the node: {type(error).__name__}: {error}")
+    node.halt(last=True)
+    node.destroy_node()
+    rclpy.shutdown()
+    sys.exit(0)
 
 
 if __name__ == "__main__":
