@@ -51,10 +51,14 @@ class Bridge:
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self.change = node.create_client(ChangeState, f"{NODE}/change_state")
         self.values = node.create_client(SetParameters, f"{NODE}/set_parameters")
-        self.time_s = 100.0
+        self.time_s, self.since_ns = 100.0, 0
 
     def _on_twist(self, message) -> None:
         at = time.perf_counter()
+        if isinstance(message, TwistStamped):
+            stamp = message.header.stamp
+            if stamp.sec * 10**9 + stamp.nanosec < self.since_ns:
+                return  # an answer to what came before
         twist = message.twist if isinstance(message, TwistStamped) else message
         self.twists.append((at, [twist.linear.x, twist.angular.z]))
 
@@ -125,7 +129,7 @@ class Bridge:
         scan.header.frame_id, scan.header.stamp, scan.ranges = "base_scan", stamp, ask["ranges"]
         for key, value in ask["scan"].items():
             setattr(scan, key, value)
-        start = time.perf_counter()
+        self.since_ns, start = time.time_ns(), time.perf_counter()
         self.odom.publish(odom)
         self.scan.publish(scan)
         return start
