@@ -156,7 +156,10 @@ def test_what_is_no_scan_or_no_pose_is_zeros_and_a_diagnostic(seen: Any, x: floa
     assert (order.twist, order.status.level, order.changed) == (STAND, ERROR, True)
     assert told in order.status.message
     assert driver.values(0.2)["problems"] == "1"
-    assert drive(driver, 0.3).twist == AHEAD, "and it goes on"
+    driver.timeout_s = 0.15
+    driver.watch(0.4)
+    assert drive(driver, 0.5, x=x, seen=seen).changed, "another reason is told at once, too"
+    assert drive(driver, 0.6).twist == AHEAD, "and it goes on"
 
 
 def test_goals_that_are_none_and_frames_that_nothing_joins_are_told() -> None:

@@ -7,6 +7,7 @@ only rises) and never has to catch: what is wrong becomes an order to stand, and
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -237,8 +238,13 @@ class Driver:
         return (status.level, status.state) != (self.status.level, self.status.state)
 
     def _told(self, twist: tuple[float, float] | None, status: Status) -> Order:
-        changed = self._is_new(status)
+        changed = self._is_new(status) or _words(status.message) != _words(self.status.message)
         self.status = status
         if twist is not None:
             self.sent = twist
         return Order(twist, status, changed)
+
+
+def _words(message: str) -> str:
+    """Return a message without its numbers, which change all the time."""
+    return re.sub(r"[\d.]+", "", message)
