@@ -129,13 +129,14 @@ class Bridge:
         scan.header.frame_id, scan.header.stamp, scan.ranges = "base_scan", stamp, ask["ranges"]
         for key, value in ask["scan"].items():
             setattr(scan, key, value)
-        self.since_ns, start = time.time_ns(), time.perf_counter()
+        start = time.perf_counter()
         self.odom.publish(odom)
         self.scan.publish(scan)
         return start
 
     def step(self, ask: dict) -> dict:
         self.told.clear()
+        self.since_ns = time.time_ns()
         if ask.get("goals"):
             self.send_goals(ask["goals"])
         for lost in range(4):
