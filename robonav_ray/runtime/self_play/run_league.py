@@ -19,7 +19,6 @@ import numpy as np
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.league import LeagueConfig
-from robonav_ray.evaluation.comparing.rates import mcnemar_p, paired_rates
 from robonav_ray.interfaces import AssignmentSource
 from robonav_ray.league.challenges import Challenge
 from robonav_ray.league.league import League
@@ -197,6 +196,8 @@ class RunLeague:
         )
 
     def _take_in(self, found: MatchResult) -> None:
+        from robonav_ray.evaluation.comparing.rates import mcnemar_p, paired_rates  # brings scipy: not at the start
+
         challenge, self._last_match = self.league.challenged, found
         assert challenge is not None
         if found.failed:

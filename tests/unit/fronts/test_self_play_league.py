@@ -41,10 +41,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
+def test_the_examples_of_the_page_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "league.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    example, of_cases = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
     known: dict = {}
     exec(compile(example, "league.md", "exec"), known)
     league, met = known["league"], np.zeros(3)
@@ -53,6 +53,8 @@ def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
     assert met / met.sum() == pytest.approx([1 / 3] * 3, abs=0.1)
     assert (tmp_path / "league.png").is_file()
     assert known["again"].payoff().members == known["league"].payoff().members
+    exec(compile(of_cases, "league.md", "exec"), known)
+    assert known["table"].solved.shape == (100,)
 
 
 def test_opponents_are_drawn_by_kind_and_carry_weights_that_cannot_be_changed():
