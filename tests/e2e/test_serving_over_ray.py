@@ -29,7 +29,7 @@ from robonav_ray.evaluation.fleet.split import FleetSplit
 from tests.made_up_runs import make_run
 from tests.two_models import models_in
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
