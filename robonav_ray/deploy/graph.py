@@ -69,7 +69,7 @@ def onnx_bytes(module: Greedy, obs_dim: int) -> bytes:
                 external_data=False,
                 verbose=False,
             )
-        except Exception as error:
+        except Exception as error:  # torch's exporter has many classes of errors of its own
             raise _untraced(module, error) from error
     model = program.model_proto
     _forget_places(model)
@@ -83,7 +83,7 @@ def pt2_bytes(module: Greedy, obs_dim: int) -> bytes:
             program = torch.export.export(
                 module, (torch.zeros(2, obs_dim),), dynamic_shapes={OBS: {0: Dim("batch", min=1)}}
             )
-        except Exception as error:
+        except Exception as error:  # torch's exporter has many classes of errors of its own
             raise _untraced(module, error) from error
         data = io.BytesIO()
         torch.export.save(program, data)

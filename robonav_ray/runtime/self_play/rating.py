@@ -216,7 +216,7 @@ def _able(found: LeagueOfRun, known: LeaguePlayers, told: Told) -> Iterator[Leag
 
 
 def _ordered(one: LeaguePlayer, other: LeaguePlayer) -> tuple[LeaguePlayer, LeaguePlayer]:
-    """Return a pair in the order in which it plays, whatever the order of the pool."""
+    """Return a pair in the order in which it plays: by content, not by place in the pool."""
     return (one, other) if one.content <= other.content else (other, one)
 
 

@@ -146,7 +146,7 @@ class Driver:
             return self._decide(self._goals, now)
         except PolicyError as error:
             return self._stand(stopped(str(error)))
-        except Exception as error:  # noqa: BLE001 -- whatever fails, the robot must be told to stand
+        except Exception as error:  # noqa: BLE001 -- after any fault the robot must be told to stand
             return self._stand(stopped(f"fault in the policy: {type(error).__name__}: {error}"))
 
     def watch(self, now: float) -> Order | None:

@@ -1,4 +1,4 @@
-"""The last thing before the wheels: the limits of the bundle and of the parameters hold whatever comes before."""
+"""The last thing before the wheels: the limits of the bundle and of the parameters hold for any command."""
 
 from __future__ import annotations
 

@@ -293,7 +293,7 @@ def main(args: list[str] | None = None) -> None:
     while not signals:
         try:
             executor.spin_once(timeout_sec=MOST_WAIT_S)
-        except Exception as error:  # noqa: BLE001 -- whatever fails, the robot must be told to stand
+        except Exception as error:  # noqa: BLE001 -- after any fault the robot must be told to stand
             node.fail(f"fault in the node: {type(error).__name__}: {error}")
     node.halt(last=True)
     node.destroy_node()
