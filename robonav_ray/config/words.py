@@ -93,4 +93,5 @@ def refuse_password(text: str) -> None:
 
 
 def _is_secret(key: str) -> bool:
-    return bool(_SECRET.search(key.strip().replace("-", "_")))
+    """Whether a key is called like a secret; where a channel of notices is named its URL may be written by mistake."""
+    return bool(_SECRET.search(key.strip().replace("-", "_"))) or "notify.channels" in key
