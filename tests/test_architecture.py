@@ -151,6 +151,7 @@ OPENED_ELSEWHERE = {
     "fronts/device_memory.py": "/proc and cgroups",
     "fronts/own_tracking/made_files.py": "inside of replacing",
     "fronts/device_manager.py": "/proc",
+    "pipeline/notice_process.py": "its standard output, and /dev/null",
     "replay/memory.py": "cgroups",
     "own_processes.py": "/proc",
     "nodes/reaper.py": "/proc",
