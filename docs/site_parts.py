@@ -72,9 +72,13 @@ class SourcePages:
 
 
 def write_generated_pages(docs: Path) -> None:
-    """Bring ``config_keys.md`` up to date with the config classes."""
-    from robonav_ray.config.reference import reference_page
+    """Bring ``config_keys.md`` and ``configs/training_config.yaml`` up to date with the config classes."""
+    from robonav_ray.config.described.master_file import master_file
+    from robonav_ray.config.described.reference import reference_page
 
-    page, text = docs / "config_keys.md", reference_page()
-    if not page.exists() or page.read_text(encoding="utf-8") != text:
-        page.write_text(text, encoding="utf-8")
+    for path, text in (
+        (docs / "config_keys.md", reference_page()),
+        (docs.parent / "configs/training_config.yaml", master_file()),
+    ):
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")

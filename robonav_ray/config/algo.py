@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
 
@@ -14,6 +15,10 @@ Width = Annotated[int, Field(ge=1, le=65_536)]
 
 class AlgoConfig(Section):
     """The DQN family as composable switches of one agent, and its network."""
+
+    also_read: ClassVar[Mapping[str, JsonSchemaValue]] = {
+        "hidden_dims": {"type": "integer", "minimum": 1, "maximum": 65_536}
+    }
 
     gamma: float = Field(default=0.99, gt=0.0, lt=1.0)
     """Discount per env step; also the gamma of the worlds' potential shaping."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
 from robonav_ray.config.words import ShownName
@@ -141,6 +142,10 @@ def stage_number(text: str, names: Sequence[str]) -> int:
 
 class CurriculumConfig(Section):
     """Stages in order. An environment without outcomes gets one open stage gated on return."""
+
+    also_read: ClassVar[Mapping[str, JsonSchemaValue]] = {
+        key: {"type": "string"} for key in ("start_stage", "force_stage")
+    }
 
     stages: tuple[StageConfig, ...] = Field(default_factory=_default_stages, min_length=1)
     window: int = Field(default=50, ge=1)

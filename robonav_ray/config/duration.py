@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+WITH_UNIT = r"^\s*[0-9]{1,12}(\.[0-9]{1,12})?\s*[smhd]\s*$"
+"""Of a text that is read as seconds where a number of them belongs."""
 MAX_DURATION_S = 10 * 366 * 86_400.0
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 

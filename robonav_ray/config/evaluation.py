@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
 
@@ -14,6 +16,10 @@ MAX_EPISODE_STEPS = 10_000
 
 class EvaluationConfig(Section):
     """Greedy episodes on worlds whose seeds training never sees."""
+
+    also_read: ClassVar[Mapping[str, JsonSchemaValue]] = {
+        "levels": {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1}
+    }
 
     num_episodes: int = Field(default=1000, ge=1)
     """Episodes per level."""

@@ -15,7 +15,7 @@ from robonav_ray.config.evaluation import EvaluationConfig
 from robonav_ray.config.hindsight import HindsightConfig
 from robonav_ray.config.league import LeagueConfig
 from robonav_ray.config.learner import LearnerConfig
-from robonav_ray.config.preset import load_elsewhere, load_preset, merged
+from robonav_ray.config.preset import load_elsewhere, load_preset, merged, preset_names
 from robonav_ray.config.replay import ReplayConfig
 from robonav_ray.config.rollout import RolloutConfig
 from robonav_ray.config.runtime import BudgetConfig, CheckpointConfig, RuntimeConfig
@@ -24,10 +24,15 @@ from robonav_ray.config.words import FolderPath
 from robonav_ray.config.worlds import NATIVE_ENV_ID, EnvConfig, LidarConfig
 
 
+def _name_the_presets(schema: dict[str, Any]) -> None:
+    """Say in the JSON schema which presets there are."""
+    schema["anyOf"] = [{"enum": [*preset_names(), None]}]
+
+
 class RunConfig(Section):
     """Every knob of one training run."""
 
-    preset: str | None = None
+    preset: str | None = Field(default=None, json_schema_extra=_name_the_presets)
     """Shipped settings that lie under the others (docs/algorithms.md); None takes the defaults."""
     name: str = Field(default="curriculum", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
     """Run directories are ``output_dir/NAME-TIMESTAMP``."""

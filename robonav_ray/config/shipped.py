@@ -20,13 +20,15 @@ from robonav_ray.files.plain_files import read_text
 
 ConfigKind = Literal["run", "search", "cluster", "suite", "ablation"]
 FOLDERS: dict[ConfigKind, tuple[str, ...]] = {
-    "run": ("configs/run", "configs/curriculum", "configs/reproduce"),
+    "run": ("configs/run", "configs/curriculum", "configs/reproduce", "configs"),
     "search": ("configs/tuning",),
     "cluster": ("cluster",),
     "suite": ("configs/evaluation",),
     "ablation": ("configs/evaluation",),
 }
 """Where configs of a kind lie; of two with one name, the one in the earlier folder is meant."""
+ALONE: dict[str, ConfigKind] = {"training_config": "run"}
+"""Configs that lie in ``configs`` itself, by name."""
 _PACKAGE = Path(__file__).parents[1]
 _SUFFIXES = (".yaml", ".yml")
 
@@ -68,7 +70,11 @@ def shipped_configs(kind: ConfigKind) -> list[ShippedConfig]:
 
 
 def _is_of(kind: ConfigKind, path: Path) -> bool:
-    """Whether a file is of a kind: suites and ablations lie in one folder, and an ablation is called one."""
+    """Whether a file is of a kind: suites and ablations lie in one folder, and an ablation is called one; ``configs``
+    itself holds what ``ALONE`` names.
+    """
+    if path.parent.name == "configs":
+        return ALONE.get(path.stem) == kind
     return kind not in ("suite", "ablation") or path.stem.startswith("ablation") == (kind == "ablation")
 
 

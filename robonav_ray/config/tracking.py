@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
 from robonav_ray.config.words import ShownName
@@ -72,6 +73,15 @@ class TrackingConfig(Section):
     """metrics.jsonl is always written. Backends are given what stands in it; nothing waits for them but the end of a
     run, for ``close_timeout_s``.
     """
+
+    also_read: ClassVar[Mapping[str, JsonSchemaValue]] = {
+        "backends": {
+            "type": "array",
+            "items": {"enum": ["jsonl", "tensorboard"]},
+            "deprecated": True,
+            "description": "Of configs of before: write tensorboard, mlflow and wandb.",
+        }
+    }
 
     tensorboard: TensorboardTracking | None = TensorboardTracking()
     """Event files of TensorBoard; null is off."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Field, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
 from robonav_ray.config.words import FolderPath
@@ -90,6 +91,10 @@ class AblationResourcesConfig(Section):
 
 class AblationConfig(Section):
     """Switches of the config off one at a time, over seeds, against the whole."""
+
+    also_read: ClassVar[Mapping[str, JsonSchemaValue]] = {
+        "switches": {"type": "object", "additionalProperties": {"type": "object"}}
+    }
 
     name: str = Field(default="ablation", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
     """The directory is ``output_dir/NAME``: the same command goes on with it."""

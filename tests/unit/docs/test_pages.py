@@ -14,7 +14,7 @@ import typer
 
 from proofs.door import PROGRAMS
 from robonav_ray.cli import app
-from robonav_ray.config.reference import keys_of, reference_page
+from robonav_ray.config.described.reference import keys_of, reference_page
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.tracking.metric_table import HISTOGRAMS, METRICS, markdown_table

@@ -39,10 +39,10 @@ def keys_of(section: type[BaseModel], prefix: str = "") -> Iterator[ConfigKey]:
     keys in it.
     """
     for name, field in section.model_fields.items():
-        inner = _section_in(field.annotation)
+        inner = section_in(field.annotation)
         if inner is None:
             yield ConfigKey(
-                prefix + name, _type_of(field), _default_of(field), " ".join((field.description or "").split())
+                prefix + name, type_of(field), default_of(field), " ".join((field.description or "").split())
             )
         else:
             origin: Any = get_origin(field.annotation)
@@ -53,11 +53,11 @@ def keys_of(section: type[BaseModel], prefix: str = "") -> Iterator[ConfigKey]:
             yield from keys_of(inner, f"{prefix}{name}{many}.")
 
 
-def _section_in(annotation: Any) -> type[BaseModel] | None:
+def section_in(annotation: Any) -> type[BaseModel] | None:
     """Return the config class that an annotation holds, itself or as the items of a list; None when it holds none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = [section for argument in get_args(annotation) if (section := _section_in(argument)) is not None]
+    found = [section for argument in get_args(annotation) if (section := section_in(argument)) is not None]
     return found[0] if found else None
 
 
@@ -71,7 +71,8 @@ _NAMES: dict[Any, str] = {
 }
 
 
-def _type_of(field: FieldInfo) -> str:
+def type_of(field: FieldInfo) -> str:
+    """Return the values that a field takes, bounds included: ``integer ≥ 1 or `auto```."""
     return _name_of(field.annotation) + _bounds_of(field.metadata)
 
 
@@ -114,7 +115,8 @@ def _bounds_of(metadata: Iterable[Any]) -> str:
     return f" {', '.join(bounds)}" if bounds else ""
 
 
-def _default_of(field: FieldInfo) -> str:
+def default_of(field: FieldInfo) -> str:
+    """Return a field's default as YAML; empty where it has to be given."""
     if field.default_factory is not None:
         value: Any = field.default_factory()  # type: ignore[call-arg]
     elif field.default is PydanticUndefined:
@@ -137,11 +139,11 @@ also takes `90s`, `20m`, `1.5h` and `2d`.
 def reference_page() -> str:
     """Return the reference as Markdown: one table a section of a run, then the keys of a search and of an ablation."""
     parts = [_INTRODUCTION]
-    plain = [name for name, field in RunConfig.model_fields.items() if _section_in(field.annotation) is None]
+    plain = [name for name, field in RunConfig.model_fields.items() if section_in(field.annotation) is None]
     keys = list(keys_of(RunConfig))
     parts.append(_table("Of the whole run", RunConfig.__doc__, [key for key in keys if key.key in plain]))
     for name, field in RunConfig.model_fields.items():
-        inner = _section_in(field.annotation)
+        inner = section_in(field.annotation)
         if inner is not None:
             parts.append(
                 _table(f"`{name}`", inner.__doc__, [key for key in keys if f"{key.key}.".startswith(f"{name}.")])
