@@ -13,11 +13,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from robonav_ray.config import RunConfig
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.fronts.plain_names import base_run, dotted, dotted_space
 from robonav_ray.tuning.experiment import Experiment
 from robonav_ray.tuning.search_records import TrialFacts
-from robonav_ray.tuning.space import check_space
+from robonav_ray.tuning.space import check_space, trial_config
 
 TrainFunction = Callable[[Mapping[str, Any], Any], float]
 """(values, trial with ``report`` and ``should_prune``) -> objective."""
@@ -79,6 +80,16 @@ def curriculum_objective(
             return _train(_Order(config, dotted(values), folder), trial)
 
     return train
+
+
+def curriculum_run(values: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> RunConfig:
+    """Return a run with the values of a trial of ``curriculum_objective``, by the same names, as ``robonav train``
+    takes it.
+
+    Raises:
+        ConfigError: When they make no valid config.
+    """
+    return trial_config(base_run(run, dotted_space()), dotted(values))
 
 
 def _train(order: _Order, trial: Any) -> float:

@@ -16,7 +16,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.files.locations import is_uri
 from robonav_ray.files.plain_files import replace
 from robonav_ray.fronts.plain_names import base_run, dotted_space
-from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.signals import stop_on_interrupt
 from robonav_ray.screen import plain_screen
 
 TrainFn = Callable[[dict[str, Any]], Any]
@@ -53,7 +53,8 @@ class RayTuneOptimizer:
     """Searches with Ray Tune, for our own curriculum runs or for a function of the user's.
 
     Without ``train_fn`` a trial is a whole curriculum run, as in ``robonav tune``: each search is an experiment
-    directory that ``robonav tune show`` and ``--resume`` take. With ``train_fn`` a trial is one call of it, and the
+    directory that ``robonav tune show`` and ``--resume`` take. Ctrl-C ends it with what it has found by then
+    (KeyboardInterrupt where that is nothing). With ``train_fn`` a trial is one call of it, and the
     space is under the names that it knows.
 
     Args:
@@ -94,6 +95,8 @@ class RayTuneOptimizer:
         self._max_iterations = max_iterations
         self.directory: Path | None = None
         """Of the newest search; None before one, and where it is in a bucket."""
+        self.was_stopped = False
+        """Whether Ctrl-C ended the newest search over curriculum runs; ``robonav tune --resume`` goes on with it."""
         self._best: tuple[float, dict[str, Any]] | None = None
 
     @property
@@ -250,12 +253,13 @@ class RayTuneOptimizer:
         )
         check_search(config)
         console = plain_screen()
-        found = search(
-            config, None, directory=None, stop=StopRequest(), time_limit_s=None, table="auto", console=console
-        )
-        self.directory = found.experiment.path
+        with stop_on_interrupt() as stop:
+            found = search(config, None, directory=None, stop=stop, time_limit_s=None, table="auto", console=console)
+        self.directory, self.was_stopped = found.experiment.path, found.interrupted
         tell_end(found, console)
         best = found.best
+        if self.was_stopped and (best is None or best.best is None):
+            raise KeyboardInterrupt
         if best is None or best.best is None:
             failures = [trial.reason for trial in found.records.history.trials.values()]
             raise UserError(
