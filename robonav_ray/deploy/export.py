@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import robonav_policy
 from robonav_policy.bundle import MANIFEST, NUMPY, ONNX, PT2, SPEC, read_bundle
+from robonav_policy.errors import PolicyError
 from robonav_policy.spec import FORMAT_VERSION, KIND, parse_spec
-from robonav_ray.deploy.checking import BundleRefusedError, check_model, refused
+from robonav_ray.deploy.checking import BundleRefusedError, check_model
 from robonav_ray.deploy.readme import README, readme_of
 from robonav_ray.deploy.spec import refuse_undrivable, spec_of
 from robonav_ray.errors import UserError
@@ -200,8 +201,12 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> ExportResult:
     files = _with_manifest(files)
     result = _result(str(folder), files, is_new=True)
     if (folder / MANIFEST).is_file():
-        with refused():
+        try:
             there = read_bundle(folder)
+        except PolicyError as error:
+            raise BundleRefusedError(
+                f"{error}; nothing was written: remove the folder, or name another with --out"
+            ) from None
         if there.sha256 != result.sha256:
             raise BundleRefusedError(
                 f"{folder}: holds another bundle already ({there.spec.name}), which is never replaced; name another "

@@ -81,6 +81,9 @@ def test_the_same_run_gives_the_same_bundle_and_another_is_not_replaced(
     assert again.sha256 == read_bundle(made_bundle).sha256
     with pytest.raises(UserError, match="holds another bundle already"):
         robonav_ray.export(small_run.path, out=bundle, format="numpy")
+    (bundle / "policy.onnx").write_bytes(b"")
+    with pytest.raises(UserError, match=r"policy\.onnx.*nothing was written: remove the folder, or name another"):
+        robonav_ray.export(small_run.path, out=bundle, format="numpy")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="holds other files already"):
