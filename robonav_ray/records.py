@@ -337,7 +337,7 @@ class PartEvent(NamedTuple):
 
     event: str
     """``lost``, ``fenced``, ``back``, ``restarted``, ``joined``, ``left``, ``saved`` or ``failed``; of a member of a
-    league that has challenged the best ``promoted`` or ``kept``."""
+    league that has challenged the best ``promoted`` or ``kept``, of one that has played for a gate ``played``."""
     part: str
     """``rollout/3``, ``replay/1``, ``learner``, ``node/<address>``, ``session`` (see ``part_names.event_name``);
     ``league`` or ``league/<member>``."""

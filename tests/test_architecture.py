@@ -174,7 +174,7 @@ OPENED_ELSEWHERE = {
     "runs/vetting.py": "a member of an archive",
     "runtime/streams.py": "/dev/null",
     "runtime/examination/worker.py": "its standard output",
-    "runtime/self_play/matches.py": "its standard output",
+    "runtime/self_play/match_process.py": "its standard output",
     "launch/packing.py": "a member of the archive that is written",
     "worlds/cases.py": "bytes that plain_files has read",
 }

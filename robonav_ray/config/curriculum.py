@@ -65,11 +65,16 @@ class GateConfig(Section):
     """Mean task return of the window must be above this."""
     max_collision_frac: float | None = Field(default=None, gt=0.0, le=1.0)
     """Collision rate of the window must be below this."""
+    min_partner_success_frac: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Of a run with a league: part of the newest snapshot's robots that must arrive in held-out worlds of the stage
+    beside each scripted member and each of ``league.members``, and among its own kind. The least of these must be at
+    least this. It is played when a snapshot is taken and the other criteria hold; see ``league.num_gate_worlds``."""
 
     @property
     def is_asking(self) -> bool:
         """Whether there is a criterion."""
-        return any(value is not None for value in (self.min_success_frac, self.min_return, self.max_collision_frac))
+        asked = (self.min_success_frac, self.min_return, self.max_collision_frac, self.min_partner_success_frac)
+        return any(value is not None for value in asked)
 
 
 class StageConfig(Section):

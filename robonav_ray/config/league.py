@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from robonav_ray.config.base import Section
+from robonav_ray.config.curriculum import CurriculumConfig
 from robonav_ray.config.words import ShownPlace
 
 Scripted = Literal["orca", "social_force", "straight", "stand"]
@@ -86,6 +87,10 @@ class LeagueConfig(Section):
     role: Literal["robot", "obstacle"] = "robot"
     """``obstacle``: robots that learn in shared worlds have no goal, and are paid what the others lose."""
     promotion: PromotionConfig = PromotionConfig()
+    num_gate_worlds: int = Field(default=100, ge=10, le=1_000_000)
+    """Held-out worlds in which a snapshot plays beside each partner that a gate asks for
+    (``curriculum.stages.N.gate.min_partner_success_frac``). What comes of it is taken in half of ``snapshot_env_steps``
+    later at the latest (``--local``: just then)."""
 
     @model_validator(mode="after")
     def _kinds_have_members(self) -> LeagueConfig:
@@ -99,3 +104,34 @@ class LeagueConfig(Section):
                 "social_force, straight, stand), or set mix.scripted=0 and raise another part"
             )
         return self
+
+
+def check_partner_gates(curriculum: CurriculumConfig, league: LeagueConfig | None, num_robots: int) -> None:
+    """Raise ValueError for a gate that asks for partners where none can ever play, and for worlds of such a gate that
+    there is not; ``num_robots`` are in a world.
+    """
+    asking = [i for i, stage in enumerate(curriculum.stages) if stage.gate.min_partner_success_frac is not None]
+    for i in asking:
+        stage = curriculum.stages[i]
+        key = f"curriculum.stages.{i}.gate.min_partner_success_frac"
+        asked = f"{key} ({stage.gate.min_partner_success_frac:g}) asks how a snapshot does beside the league's members"
+        remedy = f", or set {key}=null"
+        if league is None:
+            raise ValueError(f"{asked}, and this run has no league: give it one (league={{}}){remedy}")
+        if not league.scripted and not league.members:
+            raise ValueError(
+                f"{asked}, and of those that always stay there are none: name some in league.scripted (orca, "
+                f"social_force, straight, stand) or league.members{remedy}"
+            )
+        if league.snapshot_env_steps is None:
+            raise ValueError(f"{asked}, and league.snapshot_env_steps is null: set it{remedy}")
+        if league.role == "obstacle":
+            raise ValueError(f"{asked}, and with league.role=obstacle it has no goal to reach: set {key}=null")
+        if min(num_robots, stage.level.num_robots or num_robots) < 2:
+            raise ValueError(f"{asked}, and stage {stage.name!r} has one robot: give it more{remedy}")
+    default = LeagueConfig.model_fields["num_gate_worlds"].default
+    if not asking and league is not None and league.num_gate_worlds != default:
+        raise ValueError(
+            f"league.num_gate_worlds ({league.num_gate_worlds}) would be ignored, because no gate asks for partners: "
+            "set curriculum.stages.N.gate.min_partner_success_frac, or leave it out"
+        )

@@ -13,7 +13,7 @@ from robonav_ray.config.base import Section
 from robonav_ray.config.curriculum import CurriculumConfig, StageConfig, stage_number
 from robonav_ray.config.evaluation import EvaluationConfig
 from robonav_ray.config.hindsight import HindsightConfig
-from robonav_ray.config.league import LeagueConfig
+from robonav_ray.config.league import LeagueConfig, check_partner_gates
 from robonav_ray.config.learner import LearnerConfig
 from robonav_ray.config.preset import load_elsewhere, load_preset, merged, preset_names
 from robonav_ray.config.replay import ReplayConfig
@@ -119,6 +119,11 @@ class RunConfig(Section):
                 f"league.learning_robots ({alone}) leaves no robot for a member: env.world.num_robots is "
                 f"{self.env.world.num_robots}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _gates_have_partners(self) -> RunConfig:
+        check_partner_gates(self.curriculum, self.league, self.env.world.num_robots)
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,10 +12,17 @@ import numpy as np
 from robonav_ray.config.curriculum import CurriculumConfig, StageConfig
 from robonav_ray.curriculum.gates import GateEpisode, GateWindow, StartOrder
 from robonav_ray.curriculum.judging import Judging
+from robonav_ray.curriculum.partner_gate import PartnerMatch
 from robonav_ray.curriculum.saved_curriculum import check_state
 from robonav_ray.ranges import require
 from robonav_ray.records import Assignment, EpisodeResults, Outcome
-from robonav_ray.runs.progress import CurriculumProgress, StageTotals, StageTransition, WindowFigures
+from robonav_ray.runs.progress import (
+    CurriculumProgress,
+    PartnerFigures,
+    StageTotals,
+    StageTransition,
+    WindowFigures,
+)
 
 STATE_VERSION = 3
 _BEFORE_JUDGING = 2
@@ -78,6 +85,11 @@ class Curriculum:
         self.listeners: list[Callable[[EpisodeResults], None]] = []
         """Called with every report, in this process: a study that keeps the return of every episode adds itself
         here."""
+
+    @property
+    def stage(self) -> int:
+        """Index of the current stage."""
+        return self._stage
 
     @property
     def passed(self) -> bool:
@@ -160,6 +172,33 @@ class Curriculum:
         self._forced = stage is not None
         self._passed = self._has_passed()
 
+    def snapshot_taken(self, member: str, env_steps: int) -> None:
+        """Hear of a new snapshot, which is to play where the gate asks for partners and all else that it asks for
+        holds; where that does not hold, the outcome of an earlier one counts no more.
+        """
+        asked = self._judging.gate(self._stage).min_partner_success_frac
+        if asked is None or self._passed:
+            return
+        partners = self._judging.partners
+        if not self._is_gate_met(with_partners=False):
+            partners.figures = None
+        elif partners.under_way is None:
+            partners.under_way = PartnerMatch(member, env_steps)
+
+    @property
+    def partner_match(self) -> PartnerMatch | None:
+        """The match beside partners that the gate of the current stage waits for."""
+        return self._judging.partners.under_way
+
+    def end_partner_match(self, success_frac: Mapping[str, float] | None) -> PartnerFigures | None:
+        """Take in what came of it, by company, each from 0 to 1; the next episode that enters may open the gate. None:
+        it could not be played, and the next snapshot may play again.
+        """
+        if success_frac is None:
+            self._judging.partners.under_way = None
+            return None
+        return self._judging.partners.end(success_frac)
+
     def _checked(self, stage: int) -> int:
         if not 0 <= stage < len(self.stages):
             raise ValueError(f"there is no stage {stage}; the stages are 0 to {len(self.stages) - 1}")
@@ -172,13 +211,14 @@ class Curriculum:
             if self._is_gate_met():
                 self._climb(episode)
 
-    def _is_gate_met(self) -> bool:
+    def _is_gate_met(self, *, with_partners: bool = True) -> bool:
         stage = self.stages[self._stage]
         if not self._window.is_full or self._num_gate_episodes < stage.min_episodes:
             return False
         if (self._forced or self._stage == len(self.stages) - 1) and not self._is_gated:
             return False  # nothing is reached by having played
-        return self._judging.is_met(self._stage, self._window.figures())
+        is_met = self._judging.is_met if with_partners else self._judging.is_window_met
+        return is_met(self._stage, self._window.figures())
 
     @property
     def _is_gated(self) -> bool:
@@ -206,6 +246,7 @@ class Curriculum:
         self._serial += 1
         self._num_gate_episodes = 0
         self._window.clear()
+        self._judging.partners.forget()
         self._order.begin_stage(self._stage_clock[stage])
         self._joined_at = dict.fromkeys(self._joined_at, self._stage_clock[stage])
 
@@ -256,6 +297,8 @@ class Curriculum:
             tells_collisions=self._judging.tells_collisions,
             is_gated=self._is_gated,
             problem=self._judging.problem(self._stage, num_episodes),
+            min_partner_success_frac=gate.min_partner_success_frac,
+            partners=self._judging.partners.figures,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -309,6 +352,8 @@ class Curriculum:
         self._stage_clock, self._joined_at = list(state["level_clock"]), joined_at
         self._began = self._clock() - state["elapsed_s"]
         self.force(self.config.force_stage)
+        if self._judging.gate(self._stage).min_partner_success_frac is None:
+            self._judging.partners.forget()
 
     def _check_same_stages(self, state: dict[str, Any]) -> None:
         names = [s.name for s in self.stages]

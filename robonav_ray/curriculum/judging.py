@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.config.curriculum import GateConfig, StageConfig
+from robonav_ray.curriculum.partner_gate import NO_PARTNERS, PartnerGate
 from robonav_ray.records import Outcome
 from robonav_ray.runs.progress import WindowFigures
 
@@ -32,6 +33,8 @@ class Judging:
         self._stages, self.tells_collisions = list(stages), has_outcomes
         self.tells_success = has_outcomes
         self._asked = [True] * len(stages)
+        self.partners = PartnerGate()
+        """What matches beside partners have shown of the current stage."""
 
     def take(self, outcome: np.ndarray) -> None:
         """Note the outcomes (E,) of finished episodes."""
@@ -51,7 +54,14 @@ class Judging:
         return self.stage(stage).gate
 
     def is_met(self, stage: int, figures: WindowFigures) -> bool:
-        """Return whether every criterion that holds now is met: success >= , mean task return > , collisions < ."""
+        """Return whether every criterion that holds now is met, also that beside partners: success >= ."""
+        asked = self.gate(stage).min_partner_success_frac
+        return self.is_window_met(stage, figures) and self.partners.is_met(asked)
+
+    def is_window_met(self, stage: int, figures: WindowFigures) -> bool:
+        """Return whether every criterion over the window that holds now is met: success >= , mean task return > ,
+        collisions < .
+        """
         gate = self.gate(stage)
         if gate.min_return is not None and not figures.mean_return > gate.min_return:
             return False
@@ -81,19 +91,22 @@ class Judging:
             None if asked else stage.gate.min_success_frac
             for stage, asked in zip(self._stages, self._asked, strict=True)
         ]
-        return {"tells_success": self.tells_success, "at_default": at_default}
+        told = {"tells_success": self.tells_success, "at_default": at_default}
+        return {**told, "partners": self.partners.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what ``state_dict`` gave; a criterion that has another value now was asked for.
 
-        A criterion that was not asked for then and is not written down now holds as it did.
+        A criterion that was not asked for then and is not written down now holds as it did. A state of before there
+        were partners has none.
 
         Raises:
             ValueError: When it is of another shape.
         """
-        at_default = state["at_default"]
-        if set(state) != {"tells_success", "at_default"} or len(at_default) != len(self._stages):
+        at_default, state = state["at_default"], {"partners": NO_PARTNERS, **state}
+        if set(state) != {"tells_success", "at_default", "partners"} or len(at_default) != len(self._stages):
             raise ValueError(f"what the gates are judged by has the keys {sorted(state)} and {len(at_default)} stages")
+        self.partners.load_state_dict(state["partners"])
         self._stages = [self._with_default(stage, value) for stage, value in zip(self._stages, at_default, strict=True)]
         self._asked = [
             stage.gate.min_success_frac != value for stage, value in zip(self._stages, at_default, strict=True)

@@ -147,6 +147,7 @@ def play_together(
     permute: bool = True,
     num_worlds: int = 256,
     progress: Callable[[EvaluationProgress], None] | None = None,
+    ends_with: int | None = None,
 ) -> CaseTable:
     """Play cases of ``world`` with the players of ``cast`` in its seats; the same seed has the same cases and the same
     order of seats for every cast.
@@ -162,6 +163,8 @@ def play_together(
         permute: Whether the cast takes its seats in an order drawn for each case; else player i is robot i.
         num_worlds: Cases side by side; it changes no result.
         progress: Called after every vector step; what it raises ends the game.
+        ends_with: Number of the player with whose last robot a case ends; others that are under way then have the
+            outcome NONE. None plays all to their ends.
 
     Raises:
         TogetherError: For players that cannot share these worlds.
@@ -171,7 +174,7 @@ def play_together(
     num = _num_cases(world, num_cases, first_case)
     make = partial(_make_worlds, world, tuple(levels), seed)
     return play_cases(make, cast, num, seed, first_case=first_case, permute=permute, num_worlds=num_worlds,
-                      progress=progress)  # fmt: skip
+                      progress=progress, ends_with=ends_with)  # fmt: skip
 
 
 def play_cases(
@@ -184,6 +187,7 @@ def play_cases(
     permute: bool = True,
     num_worlds: int = 256,
     progress: Callable[[EvaluationProgress], None] | None = None,
+    ends_with: int | None = None,
 ) -> CaseTable:
     """As ``play_together``, in worlds that ``make`` gives."""
     if num_cases < 1 or num_worlds < 1:
@@ -194,7 +198,7 @@ def play_cases(
         env = make(first, min(num_worlds, first_case + num_cases - first))
         try:
             game = _Game(env, cast, seed if permute else None)
-            for num_through in game.play():
+            for num_through in game.play(ends_with):
                 if progress is not None:
                     progress(
                         EvaluationProgress(first - first_case + num_through, num_cases, num_steps + game.num_steps)
@@ -332,10 +336,11 @@ class _Game:
         except PlannerError as error:
             raise TogetherError(str(error)) from None
 
-    def play(self) -> Iterator[int]:
-        """Step until all robots have ended; yield how many cases are through, after each step."""
+    def play(self, ends_with: int | None) -> Iterator[int]:
+        """Step until all cases have ended; yield how many are through, after each step."""
         worlds = self._env.worlds
         ended = worlds.state.lane[..., lay.ENDED]
+        others = np.zeros_like(self.player, bool) if ends_with is None else self.player != ends_with
         action = np.zeros((worlds.num_lanes, 2), np.float32)
         if worlds.action_table is not None:
             action = np.zeros(worlds.num_lanes, np.int64)
@@ -344,6 +349,7 @@ class _Game:
                 group.decide(self._obs, running, action)
             self._obs = self._env.step(action)[0]
             self.num_steps += int(running.sum())
+            ended[((ended != 0) | others).all(axis=1)] = 1
             yield int((ended != 0).all(axis=1).sum())
 
 

@@ -11,6 +11,8 @@ from rich.text import Text
 
 import robonav_ray.worlds  # noqa: F401  (registers the environment that the configs are for)
 from robonav_ray.config.curriculum import CurriculumConfig
+from robonav_ray.config.league import check_partner_gates
+from robonav_ray.config.load import ConfigError
 from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.ranges import MAX_COUNT, count
@@ -38,7 +40,14 @@ class CurriculumLearningSystem:
     def __init__(self, config: CurriculumConfig | None = None, world: WorldConfig | None = None) -> None:
         """Begin with the first stage of ``config`` (None: the four of a run); ``world`` is what all stages share (None:
         the default).
+
+        Raises:
+            ConfigError: For a gate that asks how snapshots do beside partners: there is no league here.
         """
+        try:
+            check_partner_gates(config or CurriculumConfig(), None, 1)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         self._curriculum = Curriculum(config or CurriculumConfig())
         self._world = world
         self._clock = self._curriculum.next_assignment(_ALONE).clock

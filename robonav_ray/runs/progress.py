@@ -27,6 +27,36 @@ class WindowFigures:
     """Mean task return."""
 
 
+OWN_KIND = "own"
+"""The company of a policy whose like are in all other robots."""
+
+
+@dataclass(frozen=True)
+class PartnerFigures:
+    """How a snapshot did beside partners, in held-out worlds of the stage."""
+
+    member: str
+    """The snapshot."""
+    env_steps: int
+    """When it was taken."""
+    company: tuple[str, ...]
+    """The partners, one at least; ``own`` is its own kind."""
+    success_frac: tuple[float, ...]
+    """Beside each: part of its robots that arrived."""
+
+    @property
+    def worst(self) -> tuple[str, float]:
+        """The partner beside which it did worst, the first of several, and how."""
+        low = min(self.success_frac)
+        return self.company[self.success_frac.index(low)], low
+
+    @property
+    def worst_text(self) -> str:
+        """The same in words, such as ``71% beside straight``."""
+        company, frac = self.worst
+        return f"{frac:.0%} {'among its own kind' if company == OWN_KIND else f'beside {company}'}"
+
+
 @dataclass(frozen=True)
 class StageTotals:
     """Everything a stage has seen since the run began, gate or not."""
@@ -114,6 +144,10 @@ class CurriculumProgress:
     alone."""
     problem: str | None = None
     """Why the gate of this stage will never open, and what to do about it; None where it may."""
+    min_partner_success_frac: float | None = None
+    """As the criteria above."""
+    partners: PartnerFigures | None = None
+    """What it is held against; None before a snapshot has played, and where it does not apply."""
 
     @property
     def success_frac(self) -> float:
@@ -144,6 +178,8 @@ class CurriculumProgress:
             if self.tells_collisions:
                 metrics["curriculum/collision_frac"] = self.window.collision_frac
             metrics["curriculum/return_mean"] = self.window.mean_return
+        if self.partners is not None:
+            metrics["curriculum/partner_success_frac_min"] = self.partners.worst[1]
         return metrics
 
     def summary_text(self) -> str:
@@ -191,6 +227,9 @@ class CurriculumProgress:
             near.append(f"return {window.mean_return:.4g} (above {self.min_return:g})")
         if self.max_collision_frac is not None:
             near.append(f"collisions {window.collision_frac:.0%} (below {self.max_collision_frac:.0%})")
+        if self.min_partner_success_frac is not None:
+            worst = "beside partners not played yet" if self.partners is None else f"success {self.partners.worst_text}"
+            near.append(f"{worst} (at least {self.min_partner_success_frac:.0%})")
         return f"the gate of stage {self.stage_name!r}: {', '.join(near)}"
 
     def to_dict(self) -> dict[str, object]:

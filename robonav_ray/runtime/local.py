@@ -92,7 +92,7 @@ class LocalWiring:
             self._load_shared(session.checkpoint)
             if not _has_worker(session.checkpoint):
                 self.curriculum.forget_workers()  # the gate would wait for workers that are gone
-        self.league = start_league(session)
+        self.league = start_league(session, self.curriculum)
         assignments: AssignmentSource = self.curriculum
         if self.league is not None:
             assignments = LeagueAssignments(self.curriculum, self.league)
@@ -152,8 +152,8 @@ class LocalWiring:
         )
 
     def _match_message(self) -> str:
-        waits = self.league is not None and self.league.league.is_challenge_over(self.env_steps)
-        return "waiting for the match of a challenger with the best of the league" if waits else ""
+        awaited = "" if self.league is None else self.league.awaited(self.env_steps)
+        return f"waiting for {awaited}" if awaited else ""
 
     def histograms(self) -> tuple[Histogram, ...]:
         """Count now, between two rounds."""
@@ -167,15 +167,13 @@ class LocalWiring:
         return (*found, priorities, self._lengths.take(self._stats))
 
     def _waits_for_match(self, wait_s: float) -> bool:
-        """Whether the outcomes of a match for the place of the best count from here on, and it is still played after
-        ``wait_s``.
-        """
+        """Whether the outcomes of a match count from here on, and it is still played after ``wait_s``."""
         if self.league is None:
             return False
-        self.league.start_match()
-        if self.league.league.is_challenge_over(self.env_steps):
-            self.league.take_match(wait_s)
-        return self.league.league.is_challenge_over(self.env_steps)
+        self.league.start_matches()
+        if self.league.awaited(self.env_steps):
+            self.league.take_matches(wait_s, self.env_steps)
+        return self.league.awaited(self.env_steps) != ""
 
     def round(self) -> None:
         """One fragment if it is admitted, then every update that is; a match whose outcomes count from here on is

@@ -44,7 +44,7 @@ from robonav_ray.runs.taking_up import taking_up
 from robonav_ray.runtime.over_ray.events import EventLog
 from robonav_ray.runtime.over_ray.league_part import LeagueHandle, start_curriculum_with_league
 from robonav_ray.runtime.over_ray.mailbox import MailboxHandle
-from robonav_ray.runtime.self_play.matches import SHARE
+from robonav_ray.runtime.self_play.match_process import SHARE
 from robonav_ray.runtime.self_play.start_league import LEAGUE_FILE, has_league, league_parts
 from robonav_ray.runtime.sizes import max_fragment_rows, max_sample_rows
 from robonav_ray.runtime.wiring import RunSession

@@ -30,6 +30,9 @@ METRICS: dict[str, MetricFacts] = {
     "curriculum/success_frac": MetricFacts("part", "Successes in the gate's window."),
     "curriculum/collision_frac": MetricFacts("part", "Collisions in the gate's window."),
     "curriculum/return_mean": MetricFacts("reward", "Mean task return in the gate's window."),
+    "curriculum/partner_success_frac_min": MetricFacts(
+        "part", "Robots of a snapshot that arrived beside the worst partner, in held-out worlds of the stage."
+    ),
     "evaluation/env_steps": MetricFacts("env steps", "Age of the policy that was judged last."),
     "evaluation/episodes": MetricFacts("episodes", "Episodes of the last judgement, on held-out worlds."),
     "evaluation/success_frac": MetricFacts("part", "Successes of the last judgement."),
@@ -52,6 +55,7 @@ METRICS: dict[str, MetricFacts] = {
     "league/best_env_steps": MetricFacts("env steps", "Age of the best member of the league."),
     "league/match_s": MetricFacts("s", "Duration of the last match."),
     "league/match_cpu_s": MetricFacts("s", "CPU time that the last match took."),
+    "league/gate_match_cpu_s": MetricFacts("s", "CPU time that the last match for a gate took."),
     "league/shared_frac": MetricFacts("part", "Worlds whose robots are shared with a member."),
     "league/alone_score": MetricFacts("part", "Successes of the learner among its own kind, old results faded."),
     "league/score_mean": MetricFacts("part", "The same with each member, mean over those that are met."),

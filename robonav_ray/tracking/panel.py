@@ -115,6 +115,8 @@ def _judged_texts(status: RunStatus) -> list[str]:
     texts.append(f"return {_number(status.mean_return)}")
     if status.progress.tells_collisions:
         texts.append(f"collisions {_percent(status.collision_frac)}")
+    if status.progress.partners is not None:
+        texts.append(f"success {status.progress.partners.worst_text}")
     return [*texts, held_out_text(status)] if status.index.judgements else texts
 
 
@@ -241,6 +243,10 @@ class StatusBlock(_View):
         needed = "" if status.progress.max_collision_frac is None else f"< {status.progress.max_collision_frac:.0%}"
         collisions = ("collisions", _percent(status.collision_frac)) if status.progress.tells_collisions else ("", "")
         table.add_row(*collisions, Text.assemble(f"{needed:<7}", (epsilon, "dim")))
+        if progress.min_partner_success_frac is not None:
+            company, frac = ("not played yet", None) if progress.partners is None else progress.partners.worst
+            needed = f"{at_least} {progress.min_partner_success_frac:.0%}"
+            table.add_row("partners", _percent(frac), Text.assemble(f"{needed:<7}", (company, "dim")))
         return table
 
     def _figures(self, status: RunStatus, width: int) -> Table:

@@ -91,6 +91,8 @@ class RunStatus:
             near.append(self.mean_return / progress.min_return)
         if self.collision_frac is not None and progress.max_collision_frac is not None and self.collision_frac > 0:
             near.append(progress.max_collision_frac / self.collision_frac)
+        if progress.partners is not None and progress.min_partner_success_frac:
+            near.append(progress.partners.worst[1] / progress.min_partner_success_frac)
         return max(0.0, near[0] * min([1.0, *near[1:]]))
 
     @property

@@ -12,7 +12,8 @@ from robonav_ray.config.load import load_run_config
 from robonav_ray.league.promotion import OWN
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter, Counters, open_checkpoint
 from robonav_ray.runtime.local import LocalWiring
-from robonav_ray.runtime.self_play.matches import MatchOrder, MatchResult
+from robonav_ray.runtime.self_play.match_process import MatchResult
+from robonav_ray.runtime.self_play.matches import GateOrder, Order
 from tests.e2e.test_local_wiring import SMALL, assert_same_bits, bits, flat, wiring
 
 LEAGUE = [
@@ -23,7 +24,11 @@ LEAGUE = [
     "league.capacity=3",
     "league.mix={current: 0.3, prioritised: 0.4, scripted: 0.15, verification: 0.15}",
 ]
-PROMOTED = [*LEAGUE, "league.promotion={num_worlds: 10, interval_env_steps: 2000}"]
+PROMOTED = [
+    *LEAGUE,
+    "league.promotion={num_worlds: 10, interval_env_steps: 2000}",
+    "curriculum.stages.0.gate={min_success_frac: 0.0, min_partner_success_frac: 0.6}",
+]
 ROUNDS = 40
 
 
@@ -41,15 +46,25 @@ def saved(run: LocalWiring, folder: Path, name: str) -> Checkpoint:
 class MadeUpMatch:
     """A match whose outcomes are a function of who plays, and which is over at the third question."""
 
-    def __init__(self, order: MatchOrder) -> None:
-        self._is_better = int(str(order.challenger.sha256)[:8], 16) % 3 > 0
-        self._asked = 0
+    def __init__(self, order: Order) -> None:
+        self._order, self._asked = order, 0
+        if isinstance(order, GateOrder):
+            self._is_better = int(str(order.member.sha256)[:8], 16) % 3 > 0
+        else:
+            self._is_better = int(str(order.challenger.sha256)[8:16], 16) % 2 > 0
 
     def result(self, wait_s: float = 0.0) -> MatchResult | None:
         self._asked += 1
+        if self._asked < 3:
+            return None
+        companies = [OWN, *(anchor.id for anchor in self._order.anchors)]
+        if isinstance(self._order, GateOrder):
+            worst = 0.7 if self._is_better else 0.5
+            shown = dict.fromkeys(companies, 0.9) | {"straight": worst}
+            return MatchResult({}, "", 1.0, 1.0, success_frac=shown)
         won, lost = np.ones(10, bool), np.zeros(10, bool)
         both = (won, lost) if self._is_better else (lost, won)
-        return MatchResult({OWN: both}, "", 1.0, 1.0) if self._asked > 2 else None
+        return MatchResult(dict.fromkeys([*companies, self._order.best.id], both), "", 1.0, 1.0, won)
 
     def close(self) -> None:
         pass
@@ -60,17 +75,18 @@ def test_stop_and_resume_is_as_if_never_stopped(
     tmp_path: Path, cuts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where a member has left the pool, and is still in an episode that is under way (cut 19), and where a match
-    for the place of the best is played.
+    is played, for the place of the best or for the gate of a stage, which opens by that alone.
     """
     monkeypatch.setattr("robonav_ray.runtime.self_play.run_league.MatchProcess", MadeUpMatch)
     config = load_run_config(None, PROMOTED)
     straight, rest = wiring(tmp_path / "straight", config), wiring(tmp_path / "halting", config)
-    challenged = list[bool]()
+    challenged, gated = list[bool](), list[bool]()
     for i in range(ROUNDS):
         straight.round()
         if i in cuts:
             assert rest.league is not None
             challenged.append(rest.league.league.challenged is not None)
+            gated.append(rest.curriculum.partner_match is not None)
             rest = wiring(tmp_path / "halting", config, saved(rest, tmp_path / "halting", f"cut-{i}"))
         rest.round()
     assert straight.league is not None
@@ -81,6 +97,14 @@ def test_stop_and_resume_is_as_if_never_stopped(
     assert {"main", "orca", "social_force", "straight"} < met, "and snapshots"
     assert straight.learner_state.learner_step > 20
     assert any(challenged), "a match was under way at a cut"
+    assert any(gated), "one for the gate too"
+    events = [json.loads(line) for line in (tmp_path / "straight" / "events.jsonl").read_text().splitlines()]
+    played = [event["detail"] for event in events if event["event"] == "played"]
+    assert {told[-34:] for told in played[:-1]} == {"50% beside straight (at least 60%)"}
+    assert played[-1].endswith("70% beside straight (at least 60%)")
+    first, *_ = straight.curriculum.progress().transitions
+    assert (first.reason, first.to_stage) == ("gate", 1)
+    assert first.num_gate_episodes > 4, "the window alone did not open it"
     assert {"promoted", "kept"} < {event.event for event in league.events}
     assert_same_bits(everything(straight), everything(rest))
 

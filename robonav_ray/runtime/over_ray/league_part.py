@@ -48,7 +48,7 @@ class CurriculumWithLeague(CurriculumHost):
     def __init__(self, config: CurriculumConfig, has_outcomes: bool, parts: LeagueParts) -> None:
         super().__init__(config, has_outcomes)
         self._events: list[PartEvent] = []
-        self._league = RunLeague(parts, self._events.append)
+        self._league = RunLeague(parts, self._events.append, curriculum=self)
 
     def assignment_of(self, worker: int) -> Assignment:
         """As the curriculum's, with whom to meet."""
@@ -67,8 +67,8 @@ class CurriculumWithLeague(CurriculumHost):
         """Take a snapshot when one is due and ``newest`` is there, leave out what is missing, and tell the news."""
         self._league.lose(missing)
         self._league.maybe_snapshot(env_steps, newest)
-        self._league.start_match()
-        self._league.take_match()
+        self._league.start_matches()
+        self._league.take_matches()
         events, self._events[:] = tuple(self._events), []
         is_due = self._league.league.is_snapshot_due(env_steps)
         return LeagueNews(self._league.metrics(), events, is_due, self._league.lines())

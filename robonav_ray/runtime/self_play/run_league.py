@@ -5,6 +5,7 @@
     curriculum --Assignment--> [ + opponents ] --> workers --EpisodeResults--> curriculum, league
     weights ------(every league.snapshot_env_steps)------> member store, league
     league -------(every league.promotion.interval_env_steps)------> match, in a process of its own ---> league
+    curriculum ---(a gate that asks for partners, with a snapshot)-> match, in a process of its own ---> curriculum
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from robonav_ray.config import RunConfig
 from robonav_ray.config.league import LeagueConfig
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.interfaces import AssignmentSource
 from robonav_ray.league.challenges import Challenge
 from robonav_ray.league.league import League
@@ -28,7 +30,10 @@ from robonav_ray.league.standing import forgotten_by, headline
 from robonav_ray.records import Assignment, EpisodeResults, Metrics, Opponents, Outcome, PartEvent, PolicySnapshot
 from robonav_ray.rollout.member_policies import NO_SNAPSHOT
 from robonav_ray.runtime.self_play.exploit_log import read_exploits
-from robonav_ray.runtime.self_play.matches import Match, MatchOrder, MatchProcess, MatchResult, Side, StartMatch
+from robonav_ray.runtime.self_play.gate_matches import GateMatches
+from robonav_ray.runtime.self_play.known_outcomes import KnownOutcomes
+from robonav_ray.runtime.self_play.match_process import Match, MatchProcess, MatchResult, StartMatch
+from robonav_ray.runtime.self_play.matches import GateOrder, MatchOrder, Side
 from robonav_ray.runtime.self_play.member_store import MemberStore
 from robonav_ray.worlds.kernels.adversary import OBSTACLE
 from robonav_ray.worlds.kernels.layout import DRIVERS, GIVEN
@@ -59,17 +64,25 @@ class RunLeague:
     """
 
     def __init__(
-        self, parts: LeagueParts, note: Callable[[PartEvent], None], start_match: StartMatch | None = None
+        self,
+        parts: LeagueParts,
+        note: Callable[[PartEvent], None],
+        start_match: StartMatch | None = None,
+        curriculum: Curriculum | None = None,
     ) -> None:
         """Begin without snapshots; ``note`` is told what happens to members. Matches are played in processes, unless
-        ``start_match`` says otherwise.
+        ``start_match`` says otherwise; those that the gates of ``curriculum`` ask for as well.
         """
         self.league = League(parts.config, seeds=parts.seeds)
         self.store, self._note = parts.store, note
         self._run_config, self._match_share = parts.run_config, parts.match_share
         self._start_match = start_match or MatchProcess
         self._match: Match | None = None
-        self._played: Challenge | None = None
+        self._played: tuple[Challenge, MatchOrder] | None = None
+        self._known = KnownOutcomes()
+        self._gates: GateMatches | None = None
+        if curriculum is not None and parts.run_config is not None:
+            self._gates = GateMatches(curriculum, parts.run_config, self._gate_order, self._start_match, note)
         self._last_match: MatchResult | None = None
         self._opponents: Opponents | None = None
         self._num_failed = 0
@@ -153,6 +166,8 @@ class RunLeague:
         self._note(PartEvent("joined", f"{PART}/{member.id}", f"at {env_steps:,} env steps"))
         if self._run_config is not None:
             self.league.begin_challenge(env_steps)
+        if self._gates is not None:
+            self._gates.snapshot_taken(member.id, env_steps)
 
     def adopt_exploiters(self) -> None:
         """Take in the best responses that ``robonav league exploit`` has trained in this run since the last look."""
@@ -161,23 +176,39 @@ class RunLeague:
                 told = f"gained {exploit.gain:.1%} over {exploit.target}"
                 self._note(PartEvent("joined", f"{PART}/{exploit.id}", told))
 
-    def start_match(self) -> None:
-        """Have the match that is to be played be under way, also one that a session before has left."""
+    def start_matches(self) -> None:
+        """Have the matches that are to be played be under way, also those that a session before has left."""
+        if self._gates is not None:
+            self._gates.start()
         challenge = self.league.challenged
-        if challenge == self._played:
+        if challenge == (None if self._played is None else self._played[0]):
             return
-        self.close()  # it is over, or another state was taken over
+        self._end_match()  # it is over, or another state was taken over
         if challenge is None or (order := self._order(challenge)) is None:
             return
         try:
-            self._match, self._played = self._start_match(order), challenge
+            self._match, self._played = self._start_match(order), (challenge, order)
         except OSError as error:  # no process can be started now
             self._drop(challenge, str(error))
 
-    def take_match(self, wait_s: float = 0.0) -> None:
-        """Take in what came of the match under way; waits for its end up to ``wait_s``."""
-        if self._match is not None and (found := self._match.result(wait_s)) is not None:
+    def take_matches(self, wait_s: float = 0.0, env_steps: int | None = None) -> None:
+        """Take in what came of the matches under way, with ``env_steps`` of those alone whose outcomes count from there
+        on; waits for the end of each up to ``wait_s``.
+        """
+        if self._gates is not None and (env_steps is None or self._gates.is_over(env_steps)):
+            self._gates.take(wait_s)
+        if self._match is None or not (env_steps is None or self.league.is_challenge_over(env_steps)):
+            return
+        if (found := self._match.result(wait_s)) is not None:
             self._take_in(found)
+
+    def awaited(self, env_steps: int) -> str:
+        """Return which match that is still played counts from ``env_steps`` on, for people; empty where none does."""
+        if self.league.is_challenge_over(env_steps):
+            return "the match of a challenger with the best of the league"
+        if self._gates is not None and self._gates.is_over(env_steps):
+            return "the match of the newest snapshot beside the league's members, for the gate"
+        return ""
 
     def _order(self, challenge: Challenge) -> MatchOrder | None:
         """Return the match of ``challenge``; None, and it is dropped, where one of the two has no weights any more."""
@@ -189,24 +220,42 @@ class RunLeague:
             if self.snapshot(member) is None:
                 self.league.drop_challenge(f"the weights of {member} cannot be read")
                 return None
-        sides = [Side(member, pool[member].sha256) for member in challenge[:2]]
-        anchors = tuple(Side(member.id, member.sha256) for member in pool.members if member.is_anchor)
+        challenger, best = (Side(member, pool[member].sha256) for member in challenge[:2])
+        anchors = self._anchors()
         return MatchOrder(
-            self._run_config, self.store.run, self.store.storage, sides[0], sides[1], anchors, self._match_share
+            self._run_config, self.store.run, self.store.storage, challenger, best, anchors, self._match_share,
+            self._known.of(best, anchors),
+        )  # fmt: skip
+
+    def _gate_order(self, member: str, stage: int) -> GateOrder | None:
+        """Return the match of a snapshot for the gate of ``stage``; None where it has no weights any more."""
+        assert self._run_config is not None
+        if self.snapshot(member) is None:
+            return None
+        for anchor in self._anchors():
+            if anchor.sha256 is not None:
+                self.snapshot(anchor.id)  # one without weights is lost by this
+        side = Side(member, next(one.sha256 for one in self.league.pool.lineage if one.id == member))
+        return GateOrder(
+            self._run_config, self.store.run, self.store.storage, side, stage, self._anchors(), self._match_share
         )
+
+    def _anchors(self) -> tuple[Side, ...]:
+        return tuple(Side(one.id, one.sha256) for one in self.league.pool.members if one.is_anchor)
 
     def _take_in(self, found: MatchResult) -> None:
         from robonav_ray.evaluation.comparing.rates import mcnemar_p, paired_rates  # brings scipy: not at the start
 
-        challenge, self._last_match = self.league.challenged, found
-        assert challenge is not None
+        assert self._played is not None
+        (challenge, order), self._last_match = self._played, found
         if found.failed:
             self._drop(challenge, found.failed)
         else:
             verdict = self.league.end_challenge(found.outcomes, lambda one, two: mcnemar_p(paired_rates(one, two)))
+            self._known.learn(order, found, verdict.promoted)
             told = "promoted" if verdict.promoted else "kept"
             self._note(PartEvent(told, f"{PART}/{challenge.challenger}", verdict.reason))
-        self.close()
+        self._end_match()
 
     def _drop(self, challenge: Challenge, why: str) -> None:
         self.league.drop_challenge(why)
@@ -214,7 +263,12 @@ class RunLeague:
         self._note(PartEvent("failed", f"{PART}/{challenge.challenger}", told))
 
     def close(self) -> None:
-        """End a match that is under way; it is played anew when the run goes on."""
+        """End the matches that are under way; they are played anew when the run goes on."""
+        self._end_match()
+        if self._gates is not None:
+            self._gates.close()
+
+    def _end_match(self) -> None:
         if self._match is not None:
             self._match.close()
         self._match = self._played = None
@@ -245,6 +299,8 @@ class RunLeague:
             found["league/forgotten_max"] = float(forgotten_by(self.league).max())
         if self._last_match is not None:
             found |= {"league/match_s": self._last_match.wall_s, "league/match_cpu_s": self._last_match.cpu_s}
+        if self._gates is not None and self._gates.cpu_s is not None:
+            found["league/gate_match_cpu_s"] = self._gates.cpu_s
         if opponents.member:
             score = self.league.payoff.scores(self.league.learner, opponents.member)
             found |= {"league/score_mean": float(score.mean()), "league/score_min": float(score.min())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.ranges import within
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointWriter
 from robonav_ray.runs.taking_up import taking_up
@@ -34,8 +35,9 @@ def league_parts(session: RunSession, match_share: float = 1.0) -> LeagueParts |
     return LeagueParts(session.config.league, store, seeds, session.config, match_share)
 
 
-def start_league(session: RunSession) -> RunLeague | None:
-    """Return the league of a run in this process, as ``session.checkpoint`` has it; None where its config has none.
+def start_league(session: RunSession, curriculum: Curriculum) -> RunLeague | None:
+    """Return the league of a run in this process, as ``session.checkpoint`` has it; None where its config has none. The
+    gates of ``curriculum`` may ask for matches.
 
     Raises:
         UserError: As ``league_parts``, and when the checkpoint does not fit.
@@ -44,7 +46,7 @@ def start_league(session: RunSession) -> RunLeague | None:
     parts = league_parts(session)
     if parts is None:
         return None
-    league, checkpoint = RunLeague(parts, EventLog(session.run.path).note), session.checkpoint
+    league, checkpoint = RunLeague(parts, EventLog(session.run.path).note, curriculum=curriculum), session.checkpoint
     if checkpoint is not None and has_league(checkpoint):
         with taking_up(checkpoint), within(f"{LEAGUE_FILE}: "):
             league.load_state_dict(checkpoint.read_json(LEAGUE_FILE))

@@ -15,12 +15,25 @@ from robonav_ray.algo.parameters import parameter_shapes
 from robonav_ray.config import RunConfig
 from robonav_ray.config.league import LeagueConfig
 from robonav_ray.config.load import load_run_config
+from robonav_ray.counter_rng import ROLE_EVALUATION, seed_for
+from robonav_ray.evaluation.together import CaseTable, play_together
 from robonav_ray.league.league import League
 from robonav_ray.league.promotion import OWN
 from robonav_ray.own_processes import lives, read_process
 from robonav_ray.records import PartEvent, PolicySnapshot
+from robonav_ray.runs.policies import make_ready
 from robonav_ray.runs.task import describe_task
-from robonav_ray.runtime.self_play.matches import MatchOrder, MatchProcess, MatchResult, Pacing, Side, play_match
+from robonav_ray.runtime.self_play.known_outcomes import KnownOutcomes
+from robonav_ray.runtime.self_play.match_process import MatchProcess, MatchResult, Pacing
+from robonav_ray.runtime.self_play.matches import (
+    GateOrder,
+    MatchOrder,
+    Order,
+    Side,
+    order_from_json,
+    play_for_gate,
+    play_match,
+)
 from robonav_ray.runtime.self_play.member_store import MemberStore
 from robonav_ray.runtime.self_play.run_league import LeagueParts, RunLeague
 
@@ -52,7 +65,8 @@ class PlayedAtOnce:
     orders: ClassVar[list[MatchOrder]] = []
     closed: ClassVar[int] = 0
 
-    def __init__(self, order: MatchOrder) -> None:
+    def __init__(self, order: Order) -> None:
+        assert isinstance(order, MatchOrder)
         self.orders.append(order)
         self._order = order
 
@@ -61,7 +75,8 @@ class PlayedAtOnce:
             return MatchResult({}, "the process that played it ended (exit code -9)", 1.0, 0.0)
         lost, won = np.zeros(20, bool), np.arange(20) >= 2
         is_better = self._order.challenger.id == "main-0001"
-        return MatchResult({OWN: (won if is_better else lost, lost), "orca": (lost, lost)}, "", 2.0, 1.5)
+        alike = dict.fromkeys((self._order.best.id, "orca", "stand"), (lost, lost))
+        return MatchResult({OWN: (won if is_better else lost, lost), **alike}, "", 2.0, 1.5, won)
 
     def close(self) -> None:
         type(self).closed += 1
@@ -77,7 +92,7 @@ def a_league(path: Path, **parts: Any) -> tuple[RunLeague, list[PartEvent]]:
 
 def advance(run: RunLeague, env_steps: int) -> None:
     run.maybe_snapshot(env_steps, weights(env_steps))
-    run.start_match()
+    run.start_matches()
 
 
 def test_the_newest_snapshot_challenges_the_best_and_takes_its_place_or_not(tmp_path: Path) -> None:
@@ -91,7 +106,7 @@ def test_the_newest_snapshot_challenges_the_best_and_takes_its_place_or_not(tmp_
     (order,) = PlayedAtOnce.orders
     assert (order.challenger.id, order.best.id) == ("main-0001", "main-0000")
     assert order.anchors == (Side("orca", None), Side("stand", None))
-    run.take_match()
+    run.take_matches()
     assert [(event.event, event.part) for event in events[2:]] == [("promoted", "league/main-0001")]
     assert "better in the company of own (90.0% against 0.0%)" in events[-1].detail
     assert run.league.pool.best == run.league.pool["main-0001"]
@@ -101,11 +116,11 @@ def test_the_newest_snapshot_challenges_the_best_and_takes_its_place_or_not(tmp_
     assert (metrics["league/match_s"], metrics["league/match_cpu_s"]) == (2.0, 1.5)
     for env_steps in (300, 400):
         advance(run, env_steps)
-        run.take_match()
+        run.take_matches()
     assert [event.event for event in events[-2:]] == ["joined", "kept"]
     for env_steps in range(500, 900, 100):
         advance(run, env_steps)
-        run.take_match()
+        run.take_matches()
     assert events[-1][:2] == ("failed", "league/main-0007"), "its process was killed; the training goes on"
     assert run.league.challenged is None
     assert run.league.events[-1].event == "unplayed"
@@ -119,10 +134,10 @@ def test_a_match_that_is_under_way_is_played_anew_by_the_session_that_goes_on(tm
     run.close()
     again, events = a_league(tmp_path)
     again.load_state_dict(state)
-    again.start_match()
-    again.start_match()
+    again.start_matches()
+    again.start_matches()
     assert [order.challenger.id for order in PlayedAtOnce.orders] == ["main-0001"], "once"
-    again.take_match()
+    again.take_matches()
     won, lost = np.arange(20) >= 2, np.zeros(20, bool)
     run.league.end_challenge({OWN: (won, lost), "orca": (lost, lost)}, lambda one, two: 0.0 if one.any() else 1.0)
     assert again.state_dict() == run.state_dict()
@@ -140,7 +155,7 @@ def test_a_match_without_weights_is_not_played(tmp_path: Path, member: str) -> N
     run.maybe_snapshot(200, weights(200))
     sha256 = run.league.pool[member].sha256
     (tmp_path / "league" / "snapshots" / f"{sha256}.safetensors").unlink()
-    run.start_match()
+    run.start_matches()
     assert PlayedAtOnce.orders == []
     assert run.league.challenged is None
     assert events[-1][:2] == ("lost", f"league/{member}")
@@ -152,7 +167,7 @@ def test_a_match_without_weights_is_not_played(tmp_path: Path, member: str) -> N
 def test_where_no_process_can_be_started_training_goes_on(tmp_path: Path) -> None:
     run, events = a_league(tmp_path)
 
-    def refuses(order: MatchOrder) -> PlayedAtOnce:
+    def refuses(order: Order) -> PlayedAtOnce:
         raise OSError("too many processes")
 
     run._start_match = refuses
@@ -192,17 +207,79 @@ def order(tmp_path: Path) -> MatchOrder:
 
 
 def test_both_play_the_same_worlds_in_each_company(order: MatchOrder) -> None:
-    again = MatchOrder.from_json(order.to_json())
+    again = order_from_json(order.to_json())
     assert again == order
-    outcomes = play_match(again)
+    assert isinstance(again, MatchOrder)
+    outcomes, beside_itself = play_match(again)
     assert list(outcomes) == [OWN, "main-0002", "orca", "stand"]
     assert {one.shape for both in outcomes.values() for one in both} == {(20,)}
-    alike = play_match(replace(order, challenger=order.best))
+    alike, best_beside_itself = play_match(replace(order, challenger=order.best))
     for name, (one, other) in alike.items():
         np.testing.assert_array_equal(one, other, err_msg=name)
         np.testing.assert_array_equal(other, outcomes[name][1], err_msg=name)
+    np.testing.assert_array_equal(best_beside_itself, outcomes["main-0002"][1])
+    assert beside_itself.any()
     held = CONFIG.model_copy(update={"curriculum": CONFIG.curriculum.model_copy(update={"force_stage": 0})})
-    assert set(play_match(replace(order, config=held, anchors=()))) == {OWN, "main-0002"}
+    assert set(play_match(replace(order, config=held, anchors=())).outcomes) == {OWN, "main-0002"}
+
+
+def test_the_best_does_not_play_again_where_it_is_known(
+    order: MatchOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the best of a match before, nor a challenger that has taken its place; and the outcomes are the same."""
+    known, played = KnownOutcomes(), list[tuple[str, ...]]()
+
+    def cast_of(*arguments: Any, **options: Any) -> CaseTable:
+        played.append(tuple(str(getattr(one, "name", one)) for one in arguments[2]))
+        return play_together(*arguments, **options)
+
+    monkeypatch.setattr("robonav_ray.runtime.self_play.matches.play_together", cast_of)
+    first = play_match(order)
+    num_first = len(played)
+    assert known.of(order.best, order.anchors) == {}
+    for promoted in (False, True):
+        known.learn(order, MatchResult(first.outcomes, "", 1.0, 1.0, first.beside_itself), promoted)
+        best = order.challenger if promoted else order.best
+        third = Side("main-0003", MemberStore(str(tmp_path)).put(weights(3)))
+        new = replace(order, challenger=third, best=best)
+        played.clear()
+        afresh = play_match(new)
+        assert len(played) == num_first
+        played.clear()
+        told = order_from_json(replace(new, known=known.of(best, new.anchors)).to_json())
+        assert isinstance(told, MatchOrder)
+        shortened = play_match(told)
+        assert len(played) == num_first - 3, "among its own kind, and beside each of two anchors"
+        for name, outcome in afresh.outcomes.items():
+            np.testing.assert_array_equal(outcome, shortened.outcomes[name], err_msg=name)
+    other = Side("orca", "0" * 64)
+    assert set(known.of(order.challenger, (other,))) == {OWN, order.challenger.id}, "another by that name"
+
+
+def test_a_match_for_a_gate_says_how_a_snapshot_does_beside_each_partner(order: MatchOrder) -> None:
+    config = load_run_config(
+        None,
+        [
+            "env.world.profile=everett",
+            "env.world.num_robots=3",
+            "algo={encoder: deep_set, hidden_dims: [8], set_dims: [8]}",
+            "curriculum.stages=[{name: two, level: {num_robots: 2, num_static: 0, num_dynamic: 0, num_goals: 1}}, "
+            "{name: three, level: {num_static: 0, num_dynamic: 0, num_goals: 1}, "
+            "gate: {min_partner_success_frac: 0.5}}]",
+            "league={scripted: [orca, stand], num_gate_worlds: 12}",
+        ],
+    )
+    side = Side("main-0005", MemberStore(order.run).put(weights(5, config)))
+    played = GateOrder(config, order.run, None, side, 1, order.anchors)
+    assert order_from_json(played.to_json()) == played
+    found = play_for_gate(played)
+    assert list(found) == [OWN, "orca", "stand"]
+    seed, levels = seed_for(config.evaluation.seed, ROLE_EVALUATION, (3 << 17) + 1), describe_task(config).levels
+    player = make_ready(weights(5, config), config, describe_task(config), "x")
+    cases = play_together(config.env.world, levels, [player, "orca", player], 12, seed)
+    shares = (cases.arrived & (cases.player == 0)).sum() / (cases.player == 0).sum()
+    assert found["orca"] == pytest.approx(shares)
+    assert play_for_gate(replace(played, stage=0)) != found, "in the worlds of another stage"
 
 
 def test_a_match_takes_its_share_of_the_machine_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +306,7 @@ def test_a_match_is_played_in_a_process_of_its_own(order: MatchOrder) -> None:
     assert found is not None
     assert not found.failed
     assert found.cpu_s > 0.0
-    for name, (one, other) in play_match(order).items():
+    for name, (one, other) in play_match(order).outcomes.items():
         np.testing.assert_array_equal(found.outcomes[name][0], one)
         np.testing.assert_array_equal(found.outcomes[name][1], other)
     lost = MatchProcess(replace(order, best=Side("main-0002", "0" * 64)))
@@ -249,8 +326,9 @@ def test_a_match_is_played_in_a_process_of_its_own(order: MatchOrder) -> None:
 
 KILLED = """
 import sys, time
-from robonav_ray.runtime.self_play.matches import MatchOrder, MatchProcess
-match = MatchProcess(MatchOrder.from_json(sys.stdin.readline()))
+from robonav_ray.runtime.self_play.match_process import MatchProcess
+from robonav_ray.runtime.self_play.matches import order_from_json
+match = MatchProcess(order_from_json(sys.stdin.readline()))
 print(match._process.pid, flush=True)
 time.sleep(60)
 """
