@@ -1,10 +1,11 @@
 # syntax=docker/dockerfile:1
-# Three images. The first two are every node of a cluster; compose uses the third.
+# Four images. The first two are every node of a cluster; compose uses the others too.
 #   docker build --target cpu -t robonav-ray:cpu .
 #   docker build --target gpu -t robonav-ray:gpu .                          # CUDA comes with torch's wheels, the driver from the machine
+#   docker build --target serve -t robonav-ray:serve .                      # answers with the champion over HTTP
 #   docker build --target mlflow -t robonav-ray:mlflow .
 # `ray up` on a cloud also wants the cloud's library in the head's image: --build-arg CLOUD=boto3 (AWS) or CLOUD=google-api-python-client.
-# Nothing runs as root. Health is asked by compose and Kubernetes, because an image does not know which service it will be.
+# Nothing runs as root. Health of a node is asked by compose and Kubernetes, because its image does not know which service it will be.
 
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 \
@@ -17,7 +18,10 @@ ARG CLOUD=""
 RUN python -m venv /opt/robonav
 ENV PATH=/opt/robonav/bin:$PATH
 WORKDIR /src
-COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
+# What changes seldom comes first: the packages of the core, each held against its hash.
+COPY constraints.txt constraints-hashed.txt ./
+RUN pip install --require-hashes -r constraints-hashed.txt
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY configs configs
 COPY cluster cluster
 COPY robonav_policy robonav_policy
@@ -26,7 +30,12 @@ COPY robonav_ray robonav_ray
 FROM build AS build-cpu
 RUN pip install -c constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu '.[mlflow]' ${CLOUD}
 
+FROM build-cpu AS build-serve
+RUN pip install -c constraints.txt '.[serve]'
+
 FROM build AS build-gpu
+COPY constraints-hashed-cuda.txt ./
+RUN pip install --require-hashes -r constraints-hashed.txt -r constraints-hashed-cuda.txt
 RUN pip install -c constraints.txt '.[mlflow]' ${CLOUD}
 
 # What both kinds of node have in common.
@@ -52,6 +61,7 @@ ENV PATH=/opt/robonav/bin:$PATH \
 WORKDIR /app
 COPY configs configs
 COPY cluster cluster
+VOLUME ${STORAGE}
 
 FROM node AS gpu
 COPY --from=build-gpu /opt/robonav /opt/robonav
@@ -67,8 +77,18 @@ RUN pip install "mlflow[auth]==3.17.2" \
     && mkdir /data \
     && chmod 1777 /data
 WORKDIR /data
+VOLUME /data
 USER 1000:1000
 CMD ["mlflow", "--version"]
+
+FROM node AS serve
+COPY --from=build-serve /opt/robonav /opt/robonav
+USER 1000:1000
+EXPOSE 8000
+# Our own page, behind the token: Ray Serve's says that it lives also where no policy answers.
+HEALTHCHECK --interval=10s --timeout=8s --start-period=120s --retries=5 \
+    CMD ["python", "-c", "import urllib.request as u; t = open('/run/secrets/serve_token').read().strip(); u.urlopen(u.Request('http://127.0.0.1:8000/health', headers={'Authorization': 'Bearer ' + t}), timeout=4)"]
+CMD ["robonav", "serve", "robot_nav@champion", "--host", "0.0.0.0", "--token-file", "/run/secrets/serve_token"]
 
 FROM node AS cpu
 COPY --from=build-cpu /opt/robonav /opt/robonav

@@ -6,6 +6,7 @@ resume.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -75,7 +76,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; see ``verbs/exit_codes.py`` for how it ends."""
-    end_with_code(app)
+    end_with_code(partial(app, prog_name="robonav"))  # also of `python -m robonav_ray`, whose shell completes `robonav`
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from robonav_ray.launch.ray_start import head_words, label_text, node_labels, no
 Service = dict[str, Any]
 
 MLFLOW_IMAGE = "robonav-ray:mlflow"
+SERVE_IMAGE = "robonav-ray:serve"
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 GRAFANA_IMAGE = "grafana/grafana:12.1.1"
 MLFLOW_SECRETS = ("mlflow_auth.ini", "mlflow_password", "mlflow_key")
@@ -34,6 +35,7 @@ def compose_file(definition: ClusterDefinition) -> dict[str, Any]:
         "tensorboard": _tensorboard(definition),
         "prometheus": _prometheus(definition),
         "grafana": _grafana(definition),
+        "serve": _serve(definition),
     }
     _build_once(services)
     volumes = {
@@ -41,7 +43,7 @@ def compose_file(definition: ClusterDefinition) -> dict[str, Any]:
     }
     token = definition.auth.token_file.replace("~/", "${HOME}/", 1)
     secrets = {"ray_token": {"file": f"${{ROBONAV_TOKEN_FILE:-{token}}}"}}
-    secrets |= {name: {"file": f"{SECRETS}/{name}"} for name in (*MLFLOW_SECRETS, "grafana_password")}
+    secrets |= {name: {"file": f"{SECRETS}/{name}"} for name in (*MLFLOW_SECRETS, "grafana_password", "serve_token")}
     return {
         "name": definition.name,
         "services": services,
@@ -123,6 +125,7 @@ def _ray_node(definition: ClusterDefinition, name: str) -> Service:
             "MLFLOW_TRACKING_URI": f"http://mlflow:{ports.mlflow}",
             "MLFLOW_TRACKING_USERNAME": "admin",
             "MLFLOW_TRACKING_PASSWORD_FILE": "/run/secrets/mlflow_password",
+            "ROBONAV_REGISTRY": _registry(definition),
             **_bucket_variables(definition),
         },
         "secrets": ["ray_token", "mlflow_password"],
@@ -246,6 +249,41 @@ def _grafana(definition: ClusterDefinition) -> Service:
         "depends_on": ["prometheus"],
     }
     return _hardened(service, 1 << 30, 1)
+
+
+def _serve(definition: ClusterDefinition) -> Service:
+    """A model of the registry, answered with over HTTP; it comes up with the profile ``serve`` alone, because it needs
+    a champion.
+    """
+    port, token = definition.ports.serve, "/run/secrets/serve_token"
+    ask = (
+        f"import urllib.request as u; t = open('{token}').read().strip(); "
+        f"u.urlopen(u.Request('http://127.0.0.1:{port}/health', headers={{'Authorization': 'Bearer ' + t}}), timeout=4)"
+    )
+    command = ["robonav", "serve", "${ROBONAV_SERVED:-robot_nav@champion}", "--host=0.0.0.0", f"--port={port}"]
+    service: Service = {
+        "image": SERVE_IMAGE,
+        "build": {"context": ".", "target": "serve", "args": {"STORAGE": _mount(definition)}},
+        "profiles": ["serve"],
+        "command": [*command, f"--token-file={token}"],
+        "environment": {"ROBONAV_REGISTRY": _registry(definition), **_bucket_variables(definition)},
+        "secrets": ["serve_token"],
+        "volumes": [
+            *([] if definition.storage.is_bucket else [f"runs:{definition.storage.url}:ro"]),
+            "/tmp",
+            "/home/robonav",
+        ],
+        "shm_size": "512M",
+        "stop_grace_period": "70s",
+        "ports": [f"{definition.ports.publish_host}:{port}:{port}"],
+        "healthcheck": {**_healthcheck(port, "health"), "test": ["CMD", "python", "-c", ask], "start_period": "120s"},
+    }
+    return _hardened(service, 4 << 30, 2)
+
+
+def _registry(definition: ClusterDefinition) -> str:
+    """Where the cluster keeps models by name."""
+    return f"{definition.storage.url}/models"
 
 
 def _healthcheck(port: int, path: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 def secret_paths(definition: ClusterDefinition) -> dict[str, Path]:
     """Return where each secret lies on this machine."""
     folder = own_folder() / "secrets"
-    names = ("mlflow_auth.ini", "mlflow_password", "mlflow_key", "grafana_password")
+    names = ("mlflow_auth.ini", "mlflow_password", "mlflow_key", "grafana_password", "serve_token")
     return {"ray_token": Path(definition.auth.token_file).expanduser(), **{name: folder / name for name in names}}
 
 
@@ -37,6 +37,7 @@ def make_secrets(definition: ClusterDefinition) -> dict[str, Path]:
         "mlflow_password": mlflow,  # for its clients, who may not read the rest of the server's settings
         "mlflow_key": secrets.token_hex(32),
         "grafana_password": secrets.token_urlsafe(18),
+        "serve_token": secrets.token_hex(32),
     }
     made: dict[str, Path] = {}
     for name, path in paths.items():

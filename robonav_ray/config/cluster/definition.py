@@ -252,6 +252,8 @@ class PortsConfig(Section):
     """Prometheus (compose)."""
     grafana: int = Field(default=3000, ge=1024, le=65535)
     """Grafana (compose)."""
+    serve: int = Field(default=8000, ge=1024, le=65535)
+    """The server of policies (compose, profile ``serve``)."""
 
     @field_validator("publish_host")
     @classmethod

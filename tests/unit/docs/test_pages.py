@@ -7,17 +7,15 @@ import ast
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
 from proofs.door import PROGRAMS
-from robonav_ray.cli import app
 from robonav_ray.config.described.reference import keys_of, reference_page
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.tracking.metric_table import HISTOGRAMS, METRICS, markdown_table
+from tests.command_lines import parse_robonav
 
 ROOT = Path(__file__).parents[3]
 PAGES = {
@@ -86,22 +84,13 @@ def commands(page: str, program: str) -> list[str]:
     return [re.split(r" (?:\||&&|>) ", match[0])[0] for match in found if match]
 
 
-def parse(command: Any, name: str, words: list[str], parent: Any = None) -> None:
-    """Hand ``words`` to a command of the command line, which raises its usage errors, without running anything."""
-    context = command.make_context(name, [*words], parent=parent)
-    if hasattr(command, "resolve_command"):
-        name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
-        parse(command, name, words, context)
-
-
 def test_every_command_of_ours_is_one():
-    command = typer.main.get_command(app)
     seen = [(page, line) for page in PAGES for line in commands(page, "robonav")]
     assert len(seen) > 60
     for _page, line in seen:
-        parse(command, "robonav", shlex.split(line[line.index("robonav ") :], comments=True)[1:])
+        parse_robonav(shlex.split(line[line.index("robonav ") :], comments=True)[1:])
     with pytest.raises(Exception, match="no-such-option"):
-        parse(command, "robonav", ["train", "--no-such-option"])
+        parse_robonav(["train", "--no-such-option"])
 
 
 def test_every_script_and_target_exists():

@@ -12,6 +12,7 @@ from robonav_ray.config.load import load_cluster_definition, load_run_config
 from robonav_ray.launch.compose import compose_file
 from robonav_ray.runs.task import describe_task
 from robonav_ray.runtime.sizes import check_sizes
+from tests.command_lines import parse_robonav
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -20,7 +21,18 @@ ALL = sorted(SERVICES)
 
 
 def test_all_that_is_asked_for_is_there():
-    assert set(SERVICES) >= {"head", "rollout", "learner", "mlflow", "tensorboard", "prometheus", "grafana"}
+    assert set(SERVICES) >= {"head", "rollout", "learner", "mlflow", "tensorboard", "prometheus", "grafana", "serve"}
+
+
+def test_a_policy_is_served_when_it_is_asked_for():
+    """It needs a champion, which a new cluster has not."""
+    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["serve"]
+    serve = SERVICES["serve"]
+    assert serve["profiles"] == ["serve"]
+    assert "/run/secrets/serve_token" in serve["healthcheck"]["test"][-1]
+    assert serve["environment"]["ROBONAV_REGISTRY"] == SERVICES["head"]["environment"]["ROBONAV_REGISTRY"]
+    assert "runs:/mnt/robonav/runs:ro" in serve["volumes"]
+    parse_robonav(serve["command"][1:])
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -1,0 +1,6 @@
+"""``python -m robonav_ray`` is ``robonav``."""
+
+from robonav_ray.cli import main
+
+if __name__ == "__main__":
+    main()
