@@ -157,6 +157,7 @@ OPENED_ELSEWHERE = {
     "nodes/reaper.py": "/proc",
     "nodes/private_folder.py": "its own flags: new, no link, only its owner",
     "launch/local_state.py": "a folder, to lock it",
+    "launch/compose.py": "a secret, by the healthcheck of a container",
     "launch/dashboard.py": "a URL",
     "tracking/mlflow_backend.py": "a picture, from bytes that plain_files has read",
     "tracking/tensorboard/embeddings.py": "after open_reading",
