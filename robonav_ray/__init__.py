@@ -42,6 +42,8 @@ _FRONTS = {
     "ExposureLog": "robonav_ray.evaluation.fleet.exposures",
     "FleetSplit": "robonav_ray.evaluation.fleet.split",
     "FleetWatch": "robonav_ray.evaluation.fleet.watch",
+    "PipelineOrchestrator": "robonav_ray.pipeline.orchestrator",
+    "PipelineResult": "robonav_ray.pipeline.orchestrator",
     "OptunaOptimizer": "robonav_ray.fronts.optuna_optimizer",
     "RayTuneOptimizer": "robonav_ray.fronts.ray_tune_optimizer",
     "SearchResult": "robonav_ray.fronts.tune_call",

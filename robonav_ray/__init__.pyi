@@ -27,5 +27,7 @@ from robonav_ray.fronts.train_call import TrainResult as TrainResult
 from robonav_ray.fronts.train_call import train as train
 from robonav_ray.fronts.tune_call import SearchResult as SearchResult
 from robonav_ray.fronts.tune_call import tune as tune
+from robonav_ray.pipeline.orchestrator import PipelineOrchestrator as PipelineOrchestrator
+from robonav_ray.pipeline.orchestrator import PipelineResult as PipelineResult
 
 __version__: str

@@ -34,6 +34,7 @@ from robonav_ray.verbs import (
 from robonav_ray.verbs.ab_testing import ab, fleet
 from robonav_ray.verbs.deployment import export, serve
 from robonav_ray.verbs.exit_codes import end_with_code
+from robonav_ray.verbs.pipelines import pipeline
 from robonav_ray.verbs.self_play import league
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ for name, group in (
     ("config", config.config_app),
     ("env", env.env_app),
     ("tune", tune.tune_app),
+    ("pipeline", pipeline.pipeline_app),
     ("runs", runs.runs_app),
     ("registry", registry.registry_app),
     ("league", league.league_app),

@@ -168,6 +168,7 @@ OPENED_ELSEWHERE = {
     "learner/tree_file.py": "after open_reading, and inside of replacing_path",
     "learner/bad_batches.py": "inside of replacing_path",
     "replay/shard_files.py": "after vetting and open_reading",
+    "pipeline/side_by_side.py": "its standard output",
     "runs/freeing.py": "after vetting",
     "runs/policies.py": "after vetting",
     "runtime/judging/showcase.py": "an archive in a file that plain_files has opened",

@@ -18,16 +18,17 @@ from typing import Literal
 
 from robonav_ray.files.plain_files import read_text
 
-ConfigKind = Literal["run", "search", "cluster", "suite", "ablation"]
+ConfigKind = Literal["run", "search", "cluster", "suite", "ablation", "pipeline"]
 FOLDERS: dict[ConfigKind, tuple[str, ...]] = {
     "run": ("configs/run", "configs/curriculum", "configs/reproduce", "configs"),
     "search": ("configs/tuning",),
     "cluster": ("cluster",),
     "suite": ("configs/evaluation",),
     "ablation": ("configs/evaluation",),
+    "pipeline": ("configs/pipeline", "configs"),
 }
 """Where configs of a kind lie; of two with one name, the one in the earlier folder is meant."""
-ALONE: dict[str, ConfigKind] = {"training_config": "run"}
+ALONE: dict[str, ConfigKind] = {"training_config": "run", "pipeline_config": "pipeline"}
 """Configs that lie in ``configs`` itself, by name."""
 _PACKAGE = Path(__file__).parents[1]
 _SUFFIXES = (".yaml", ".yml")

@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from robonav_ray.errors import UserError
 from robonav_ray.files import plain_files
 from robonav_ray.files.locations import as_folder
 from robonav_ray.files.storage import join, list_folder, remove, write_bytes
@@ -34,6 +35,8 @@ SETTLE_S = 3.0
 """A lock object counts only this long after it was put: none that was put before is unseen then."""
 LONGEST_PUT_S = 1.5
 """A lock object that took longer to put is withdrawn: its time may lie before that of one that holds already."""
+MAX_HOLDER_BYTES = 300
+"""What is read of the words in a lock that another process holds."""
 
 
 class HeldError(OSError):
@@ -64,6 +67,31 @@ def held(location: str) -> Iterator[Hold]:
     folder = as_folder(location)
     with _held_folder(folder) if folder is not None else _held_prefix(location) as hold:
         yield hold
+
+
+class TakenError(UserError):
+    """Another process holds the folder; the message names it."""
+
+
+@contextlib.contextmanager
+def held_alone(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder (made if missing) while the block runs, and write there who does; no other is waited for.
+
+    Raises:
+        TakenError: When another process holds it: the message says ``what`` that is, and gives its pid.
+        OSError: When it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plain_files.check_folder(folder)
+    with plain_files.open_lock(folder / LOCK) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = lock.read(MAX_HOLDER_BYTES).decode(errors="replace")
+            raise TakenError(f"{folder}: {what} is at work there ({who}): wait for it, or stop it") from None
+        lock.truncate(0)
+        lock.write(f"pid {os.getpid()} of {owner()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
+        yield
 
 
 def write_whole(location: str, data: bytes) -> None:

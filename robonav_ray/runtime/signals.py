@@ -18,6 +18,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from types import FrameType
 
 from robonav_ray.errors import EXIT_RESUME
@@ -39,6 +40,7 @@ _MAY_BE_ANOTHERS = (
 )
 ENDING = (*_OURS, *_MAY_BE_ANOTHERS)
 """Signals that would end the process."""
+_SHARED: ContextVar[StopRequest | None] = ContextVar("shared stop request", default=None)
 
 
 class StopRequest:
@@ -138,9 +140,14 @@ def stop_on_interrupt() -> Iterator[StopRequest]:
     """As ``stop_on_signals``, for a call inside a user's program, which is never ended by force and has its handlers
     back afterwards.
 
+    In a block of ``stop_shared`` it gives the request of that block, and touches no handler.
+
     In the main thread, SIGINT asks for an end (a second one raises KeyboardInterrupt). So does a SIGTERM that the
     program does not handle; it is raised again when the block is left. In another thread no handler is touched.
     """
+    if (shared := _SHARED.get()) is not None:
+        yield shared
+        return
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -154,6 +161,18 @@ def stop_on_interrupt() -> Iterator[StopRequest]:
     finally:
         if request.signal_name == "SIGTERM":
             signal.raise_signal(signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def stop_shared(request: StopRequest) -> Iterator[None]:
+    """Have calls that ``stop_on_interrupt`` would guard end by ``request``, one after the other, while the block
+    runs.
+    """
+    token = _SHARED.set(request)
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
 
 
 @contextlib.contextmanager

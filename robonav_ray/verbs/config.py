@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from robonav_ray.config.described.differences import Difference
     from robonav_ray.config.described.kinds_of_config import KindOfConfig
 
-_VERBS = {"run": "train", "search": "tune", "suite": "compare"}
+_VERBS = {"run": "train", "search": "tune", "suite": "compare", "pipeline": "pipeline run"}
 _SHOWN = 60
 """Characters of a value in a table at most."""
 config_app = typer.Typer(no_args_is_help=True, help="Look at a config, check one, or compare two.")
@@ -28,7 +28,7 @@ def config_list(json: Json = False) -> None:
     """List the configs that come with the package, which the verbs take by name, and the question that each answers."""
     from robonav_ray.config.shipped import shipped_configs
 
-    found = [config for kind in ("run", "search", "suite") for config in shipped_configs(kind)]
+    found = [config for kind in ("run", "search", "suite", "pipeline") for config in shipped_configs(kind)]
     if json:
         print_json([{"name": c.name, "kind": c.kind, "path": c.path, "question": c.question} for c in found])
         return

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from robonav_ray.config.base import Section
 from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.config.evaluation_suite import Suite
+from robonav_ray.config.pipeline import PipelineConfig
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.shipped import ConfigKind
 from robonav_ray.config.studies.ablation import AblationConfig
@@ -32,6 +33,7 @@ KINDS: dict[str, KindOfConfig] = {
     "tuning": KindOfConfig(TuningConfig, "search"),
     "evaluation": KindOfConfig(Suite, "suite"),
     "ablation": KindOfConfig(AblationConfig, "ablation"),
+    "pipeline": KindOfConfig(PipelineConfig, "pipeline"),
     "cluster": KindOfConfig(ClusterDefinition, "cluster"),
 }
 """``curriculum``: a run that says something of its stages, as those in ``configs/curriculum`` do."""

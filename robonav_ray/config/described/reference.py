@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from robonav_ray.config.pipeline import PipelineConfig
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.studies.ablation import AblationConfig
 from robonav_ray.config.tuning import TuningConfig
@@ -137,7 +138,9 @@ also takes `90s`, `20m`, `1.5h` and `2d`.
 
 
 def reference_page() -> str:
-    """Return the reference as Markdown: one table a section of a run, then the keys of a search and of an ablation."""
+    """Return the reference as Markdown: one table a section of a run, then the keys of a search, an ablation and a
+    pipeline.
+    """
     parts = [_INTRODUCTION]
     plain = [name for name, field in RunConfig.model_fields.items() if section_in(field.annotation) is None]
     keys = list(keys_of(RunConfig))
@@ -150,6 +153,7 @@ def reference_page() -> str:
             )
     parts.append(_table("Of a search", TuningConfig.__doc__, list(keys_of(TuningConfig))))
     parts.append(_table("Of an ablation", AblationConfig.__doc__, list(keys_of(AblationConfig))))
+    parts.append(_table("Of a pipeline", PipelineConfig.__doc__, list(keys_of(PipelineConfig))))
     return "\n".join(parts)
 
 

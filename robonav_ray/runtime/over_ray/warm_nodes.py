@@ -20,51 +20,15 @@ from ray.experimental import internal_kv
 
 from robonav_ray import compiled
 from robonav_ray.config import RunConfig
-from robonav_ray.config.worlds import LevelConfig
-from robonav_ray.curriculum.curriculum import Curriculum
 from robonav_ray.nodes.part_placement import NodeFacts
 from robonav_ray.nodes.strategies import near
-from robonav_ray.records import Fragment, TransitionSpec
-from robonav_ray.replay.shard import ReplayShard
-from robonav_ray.rollout.make_worker import WorkerOrder, make_worker
 from robonav_ray.runs.task import Task
-from robonav_ray.weights.store import WeightStore
+from robonav_ray.runtime.over_ray.kernels import compile_kernels
 
 logger = logging.getLogger(__name__)
 TIMEOUT_S = 240.0
 SAY_AFTER_S = 6.0
-STEPS = 2
 NAMESPACE = "robonav"
-
-
-class _NoReplay:
-    """TransitionSink that takes everything and keeps nothing."""
-
-    def insert(self, fragment: Fragment) -> None:
-        """Forget it."""
-
-
-def compile_kernels(config: RunConfig, levels: tuple[LevelConfig, ...], spec: TransitionSpec) -> None:
-    """Make one short fragment and go once through a shard, as a worker and a shard of the run would."""
-    few = config.model_copy(
-        update={"rollout": config.rollout.model_copy(update={"num_worlds": 2, "steps_per_fragment": STEPS})}
-    )
-    worker = make_worker(
-        WorkerOrder(
-            config=few,
-            levels=levels,
-            worker=0,
-            life=0,
-            first_world=0,
-            num_worlds=2,
-            assignments=Curriculum(config.curriculum),
-            sink=_NoReplay(),
-            weights=WeightStore(),
-        )
-    )
-    with compiled.one_at_a_time():
-        worker.collect()
-        ReplayShard(config.replay.model_copy(update={"capacity": config.replay.num_shards}), spec, 0, 0).warm_up()
 
 
 def warm_nodes(

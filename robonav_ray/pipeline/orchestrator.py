@@ -1,0 +1,151 @@
+"""``robonav_ray.PipelineOrchestrator``: a pipeline as a call, and what the verbs show of one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from robonav_ray.config.load import checked_config, load_section_file
+from robonav_ray.config.pipeline import PipelineConfig
+from robonav_ray.fronts.call_config import Overrides, asked_config
+from robonav_ray.pipeline.folder import PipelineFolder, is_pipeline, read_config
+from robonav_ray.pipeline.lock_file import LockFile
+from robonav_ray.pipeline.logs import PlainWatcher, Watcher
+from robonav_ray.pipeline.planning import Asked, StepPlan, plan_step
+from robonav_ray.pipeline.session import Session
+from robonav_ray.pipeline.steps import STEPS
+from robonav_ray.runtime.signals import StopRequest, stop_on_interrupt
+from robonav_ray.screen import plain_screen
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """How a call of ``PipelineOrchestrator.run`` ended."""
+
+    status: Literal["finished", "unfinished"]
+    """``unfinished``: stopped before the end; the same call goes on."""
+    path: Path
+    """The pipeline's folder."""
+    done: tuple[str, ...]
+    """Steps that were done by this call; the others were kept, or are still to be done."""
+    facts: Mapping[str, Mapping[str, Any]]
+    """Step -> what it has made, of all that are done."""
+    why: str = ""
+    """Why it was stopped."""
+
+
+class PipelineOrchestrator:
+    """From nothing to a report and a registered model: steps in an order, each done once.
+
+    ::
+
+        pipeline = robonav_ray.PipelineOrchestrator("configs/pipeline/quick.yaml", {"train.seeds": [0, 1, 2]})
+        for step in pipeline.plan():                   # touches nothing
+            print(step.name, step.state, step.reason)
+        result = pipeline.run()
+        result.facts["report"]["pdf"]                  # below result.path
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Mapping[str, Any] | PipelineConfig | None = None,
+        overrides: Overrides | None = None,
+    ) -> None:
+        """Take the config; nothing is made.
+
+        Args:
+            config: A YAML file, the name of a shipped one (``quick``), the folder of a pipeline, a mapping, a
+                ``PipelineConfig``, or None for the defaults.
+            overrides: Values by dotted key on top.
+
+        Raises:
+            UserError: For what is wrong in them, with every problem found.
+        """
+        here = Path(config) if isinstance(config, str | Path) and is_pipeline(Path(config)) else None
+        self.config = _config_of(read_config(here) if here is not None else config, overrides)
+        self.folder = PipelineFolder(here or Path(self.config.output_dir) / self.config.name)
+
+    def plan(
+        self, *, first: str | None = None, until: str | None = None, force: bool = False, accept_code: bool = False
+    ) -> list[StepPlan]:
+        """Return what ``run`` would do with each step, and why; nothing is written.
+
+        Raises:
+            UserError: For what is wrong in a step's config.
+        """
+        asked = Asked(first, until, force, accept_code)
+        order, lock = self.config.order(), LockFile.load(self.folder.path)
+        chosen, pending = asked.range(order), set[str]()
+        found = list[StepPlan]()
+        for name in order:
+            if name not in chosen:
+                found.append(StepPlan(name, "left out", "by --from or --until"))
+                continue
+            plan = plan_step(STEPS[name], self.config, self.folder, lock, asked, pending)
+            if plan.state != "done":
+                pending.add(name)
+            found.append(plan)
+        return found
+
+    def run(
+        self,
+        *,
+        first: str | None = None,
+        until: str | None = None,
+        force: bool = False,
+        accept_code: bool = False,
+        time_limit_s: float | None = None,
+        quiet: bool = False,
+        watcher: Watcher | None = None,
+        stopping: Callable[[], AbstractContextManager[StopRequest]] = stop_on_interrupt,
+    ) -> PipelineResult:
+        """Do each step whose inputs changed, or that is not done yet, in order.
+
+        Ctrl-C ends the step under way, which keeps what it has; the same call goes on.
+
+        Args:
+            first: Step before which none is looked at; what those before it have made is taken as it is.
+            until: The last step.
+            force: Do all of these again, though nothing changed.
+            accept_code: What was made by other code still holds.
+            time_limit_s: Stop, to go on later, after so many seconds.
+            quiet: Say nothing.
+            watcher: Shows how far it is, in place of plain lines.
+            stopping: Gives the request to stop.
+
+        Raises:
+            UserError: For what is wrong, before anything is made where that can be known.
+            RunFaultError: When a step fails; the message names it, and what is done stays done.
+            TakenError: A UserError, when another process is at work in the folder; it names its pid.
+        """
+        began = time.monotonic()
+        self.plan(first=first, until=until, force=force, accept_code=accept_code)  # what is wrong is said before hours
+        asked = Asked(first, until, force, accept_code)
+        with self.folder.held(self.config), stopping() as stop:
+            lock = LockFile.load(self.folder.path)
+            session = Session(
+                self.config,
+                self.folder,
+                lock,
+                STEPS,
+                asked,
+                stop,
+                watcher or PlainWatcher(plain_screen(silent=quiet)),
+                None if time_limit_s is None else began + time_limit_s,
+            )
+            why = session.run()
+        facts = {name: record.facts for name, record in lock.steps.items()}
+        return PipelineResult("unfinished" if why else "finished", self.folder.path, tuple(session.done), facts, why)
+
+
+def _config_of(
+    given: str | Path | Mapping[str, Any] | PipelineConfig | None, overrides: Overrides | None
+) -> PipelineConfig:
+    asked, words = asked_config(PipelineConfig, given, overrides)
+    if asked is None:
+        return checked_config(PipelineConfig, {}, words, "config")
+    return load_section_file(PipelineConfig, asked, words, "pipeline") if isinstance(asked, Path) else asked

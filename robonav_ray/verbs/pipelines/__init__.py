@@ -1,0 +1,1 @@
+"""The verbs about pipelines, and their live view."""
