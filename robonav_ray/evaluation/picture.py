@@ -12,7 +12,19 @@ import numpy as np
 
 from robonav_ray.files.plain_files import PlainFileError, read_json, read_lines, replacing_path
 from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT64
-from robonav_ray.report.style import BANDS, BLUE, FAINT, GREEN, INK, ORANGE, RED, VIOLET, bare_axes, save_figure
+from robonav_ray.report.style import (
+    BANDS,
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    ORANGE,
+    RED,
+    VIOLET,
+    bare_axes,
+    make_figure,
+    save_figure,
+)
 from robonav_ray.runs.checkpoint import CheckpointError
 from robonav_ray.runs.checkpoint_index import Judgement, read_index
 from robonav_ray.text import picture_text
@@ -36,6 +48,14 @@ _SMALL_AXES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ("|TD error|, Q", (("learner/td_error_mean", "|TD error|", RED), ("learner/q_mean", "Q", BLUE))),
 )
 """Title, and (metric, label, colour) of each line; axes without data are left out."""
+
+FOUR_FILE = "four_plots.png"
+_FOUR_AXES = (
+    ("success and collisions (gate window)", _GATE_LINES),
+    (_RETURN, _RETURN_LINES),
+    ("|TD error|, Q", _SMALL_AXES[-1][1]),
+    ("exploration (epsilon of the stage)", (("curriculum/epsilon", "", ORANGE),)),
+)
 
 
 @dataclass(frozen=True)
@@ -158,6 +178,32 @@ def draw_curves(run: Path, path: Path | None = None, title: str | None = None) -
         _draw_small(figure.add_subplot(grid[1 + i // 3, i % 3]), curves, spans, name, lines)
     figure.suptitle(picture_text(title or run.name), x=0.012, ha="left", fontsize=14, fontweight="bold", color=INK)
     path = path or run / CURVES_FILE
+    with replacing_path(path) as aside:
+        save_figure(figure, aside)
+    return path
+
+
+def draw_four(run: Path, path: Path | None = None) -> Path:
+    """Draw the four curves that tell most, success, return, TD error and exploration, into ``path``
+    (``RUN/four_plots.png`` if None; aside, then renamed) and return where they are.
+
+    Raises:
+        ValueError: when the run has logged nothing.
+    """
+    curves, path = load_curves(run), path or run / FOUR_FILE
+    figure = make_figure(29.0, 17.0)
+    spans = _spans(curves)
+    for i, (name, lines) in enumerate(_FOUR_AXES):
+        axes = figure.add_subplot(2, 2, i + 1)
+        if any(metric in curves.series for metric, _, _ in lines):
+            _draw_small(axes, curves, spans, name, lines)
+        else:
+            axes.set_title(f"{name}: nothing is told of it", fontsize=10, color=FAINT, loc="left")
+            axes.axis("off")
+        if lines is _GATE_LINES:
+            axes.set_ylim(0.0, 1.0)
+        if i >= 2:
+            axes.set_xlabel("env steps", color=FAINT, fontsize=9)
     with replacing_path(path) as aside:
         save_figure(figure, aside)
     return path

@@ -14,6 +14,7 @@ from robonav_ray.evaluation.report import EvaluationReport
 from robonav_ray.fronts.call_config import Overrides, asked_config
 from robonav_ray.fronts.call_display import call_audience
 from robonav_ray.runs.run_directory import RunDirectory, last_wiring
+from robonav_ray.runtime.audience import Audience
 from robonav_ray.runtime.endings import Outcome
 from robonav_ray.runtime.opening import Opening, resolve_opening
 from robonav_ray.runtime.signals import stop_on_interrupt
@@ -98,7 +99,23 @@ def train(
             says where.
         RunInterruptedError: When the run cannot go on for now (its storage does not answer); it can be resumed.
     """
-    began, audience = time.monotonic(), call_audience(quiet)
+    return train_before(
+        call_audience(quiet), config, overrides, local=local, resume=resume, out=out, init_from=init_from
+    )
+
+
+def train_before(
+    audience: Audience,
+    config: str | Path | Mapping[str, Any] | RunConfig | None = None,
+    overrides: Overrides | None = None,
+    *,
+    local: bool | None = None,
+    resume: str | Path | None = None,
+    out: str | Path | None = None,
+    init_from: str | Path | None = None,
+) -> TrainResult:
+    """As ``train``, whose arguments these are, for an audience that another front has made."""
+    began = time.monotonic()
     asked, words = asked_config(RunConfig, config, overrides)
     opening = resolve_opening(
         asked,

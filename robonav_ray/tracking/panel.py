@@ -43,7 +43,7 @@ class StatusView(Protocol):
     ) -> None: ...
 
 
-class _View:
+class View:
     """The context manager that all views share."""
 
     def close(self) -> None:
@@ -147,7 +147,7 @@ def _rate(value: float | None) -> str:
     return "-" if value is None else f"{format_count(value)}/s"
 
 
-class StatusBlock(_View):
+class StatusBlock(View):
     """Renders a status as one block for ``console``; fits 80 x 24 and shrinks with it. Where it is shown is a
     subclass's.
     """
@@ -292,7 +292,7 @@ class LivePanel(StatusBlock):
         self._live.stop()
 
 
-class PlainPanel(_View):
+class PlainPanel(View):
     """One line every ``interval_s`` seconds, and at once when the stage, the message or the judgement changes; for logs
     and pipes.
     """
@@ -324,7 +324,7 @@ class PlainPanel(_View):
         self._write(one_line(plain_line(status)) + "\n")
 
 
-class NoPanel(_View):
+class NoPanel(View):
     """Shows nothing."""
 
     def update(self, status: RunStatus) -> None:
