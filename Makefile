@@ -6,7 +6,7 @@ ARGS ?=
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check bench slow docs wheel extras hashes audit-dependencies audit-secrets audit-workflows
+.PHONY: help setup train test check bench slow docs wheel extras hashes audit-dependencies audit-secrets audit-workflows notebooks
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -39,6 +39,13 @@ docs: $(VENV)/.docs ## build the site of the documentation into build/docs, warn
 
 slow: $(VENV)/.dev ## run the slow proofs
 	$(BIN)/python -m pytest -m "slow" $(ARGS)
+
+$(VENV)/.notebooks: $(VENV)/.dev
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[notebooks]'
+	@touch $@
+
+notebooks: $(VENV)/.notebooks ## run the notebooks in clean kernels, on fakes of Colab and Kaggle (some six minutes)
+	$(BIN)/python -m pytest -m notebooks -s tests/notebooks $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

@@ -244,6 +244,12 @@ class RunConfig(Section):
                 ("judged_episodes", "patience"),
             ),
             (self.evaluation.interval_s is None, "evaluation.interval_s is null", "checkpoint", ("keep_best",)),
+            (
+                self.checkpoint.interval_episodes is None,
+                "checkpoint.interval_episodes is null",
+                "checkpoint",
+                ("keep_numbered",),
+            ),
             (self.runtime.address is not None, "runtime.address names a running cluster", "runtime", _OWN_CLUSTER_KEYS),
         ):
             values: Section = getattr(self, section)

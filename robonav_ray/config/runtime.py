@@ -81,8 +81,10 @@ class CheckpointConfig(Section):
     """Whether the policy with the best judgement (``evaluation.interval_s``) is kept besides; it is what
     ``evaluate``, ``play`` and others take of the run, unless they are asked for the last."""
     interval_episodes: int | None = Field(default=None, ge=1)
-    """Episodes between two numbered checkpoints, which are all kept; None makes none. Each is whole, with the rows of
-    the replay unless ``replay`` is false."""
+    """Episodes between two numbered checkpoints; None makes none. Each is whole, with the rows of the replay unless
+    ``replay`` is false."""
+    keep_numbered: int | None = Field(default=None, ge=1)
+    """Newest numbered checkpoints that are kept; None keeps all of them."""
     replay: bool = True
     """Whether the rows of the replay are saved too (needed for an exact resume)."""
     storage: str | None = None

@@ -123,7 +123,7 @@ class Experiment:
                         "keep": 1_000_000,
                         "replay": holds_replay,
                         "storage": storage and join(storage, self.path.name),
-                        **_defaults(CheckpointConfig, "keep_best", "interval_episodes"),
+                        **_defaults(CheckpointConfig, "keep_best", "interval_episodes", "keep_numbered"),
                     }
                 ),
                 "rollout": config.rollout.model_copy(update={"spares": False}),  # many trials share a machine

@@ -170,7 +170,13 @@ class Session:
             self.died = True
         finally:
             self.seconds = time.monotonic() - began
-            nbformat.write(self.book, ROOT / "build" / "notebooks" / f"{self.name}-{self.machine.number}.ipynb")
+            nbformat.write(
+                self.book,
+                ROOT
+                / "build"
+                / "notebooks"
+                / f"{self.name}-{self.machine.root.parent.name}{self.machine.number}.ipynb",
+            )
         return self
 
     def text(self, part: str = "") -> str:

@@ -45,9 +45,9 @@ def test_the_quickstart_runs_and_goes_on(make_machine: MakeMachine) -> None:
     machine = make_machine("here")
     search = {
         "trial.max_env_steps": 3000, "trial.report_env_steps": 1500, "scheduler.grace_env_steps": 1500,
-        **{f"run.{key}": value for key, value in TINY.items() if key.split(".")[0] in ("rollout", "env", "evaluation")},
+        "run.replay.min_size": 300, "run.rollout.num_worlds": 8, "run.env.world.lidar.num_beams": 12,
+        "run.evaluation.num_episodes": 20,
     }  # fmt: skip
-    del search["run.evaluation.gif_episodes"]
     settings = {"train_s": 0, "episodes": 20, "trials": 2, "overrides": finishes_at(4000), "trial_overrides": search}
     first = machine.run("quickstart", settings)
     run = machine.cwd / "runs" / "quickstart"

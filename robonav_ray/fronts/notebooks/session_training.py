@@ -36,6 +36,7 @@ def train_in_session(
     session: Session,
     checkpoint_minutes: float = 1.0,
     checkpoint_episodes: int | None = None,
+    keep_numbered: int = 10,
     judge_minutes: float = 1.0,
     local: bool = False,
 ) -> TrainResult:
@@ -51,7 +52,8 @@ def train_in_session(
         place: Where runs are made and kept.
         session: What is left of it is the training's time limit.
         checkpoint_minutes: Between two checkpoints.
-        checkpoint_episodes: Episodes between two numbered checkpoints, which stay; None makes none.
+        checkpoint_episodes: Episodes between two numbered checkpoints; None makes none.
+        keep_numbered: Newest numbered checkpoints that stay: the disk of a session is small.
         judge_minutes: Between two judgements on held-out worlds; the best policy stays.
         local: One process, without Ray.
 
@@ -70,6 +72,7 @@ def train_in_session(
         "checkpoint.storage": None if place.storage is None else str(place.storage),
         "checkpoint.interval_s": 60.0 * checkpoint_minutes,
         "checkpoint.interval_episodes": checkpoint_episodes,
+        "checkpoint.keep_numbered": None if checkpoint_episodes is None else keep_numbered,
         "evaluation.interval_s": 60.0 * judge_minutes,
         "budget.max_time_s": left_s,
         **(overrides or {}),

@@ -77,6 +77,7 @@ class TrainingJudge:
         self._run, config = session.run.path, session.config
         self._interval_s, self._patience = config.evaluation.interval_s, config.evaluation.patience
         self._interval_episodes, self._keep_best = config.checkpoint.interval_episodes, config.checkpoint.keep_best
+        self._keep_numbered = config.checkpoint.keep_numbered
         found = read_index(self._run)
         self.index = found.until(None if session.checkpoint is None else session.checkpoint.path.name)
         """What is known of the run's checkpoints."""
@@ -167,7 +168,8 @@ class TrainingJudge:
         number = num_episodes // self._interval_episodes
         if number > self.index.newest_number:
             numbered = Numbered(number, num_episodes, checkpoint.path.name)
-            self.index = replace(self.index, numbered=(*self.index.numbered, numbered))
+            all_numbered = (*self.index.numbered, numbered)
+            self.index = replace(self.index, numbered=all_numbered[-(self._keep_numbered or len(all_numbered)) :])
             write_index(self._run, self.index)
 
     def finish(self, newest: Checkpoint | None, stop: StopRequest) -> list[Metrics]:

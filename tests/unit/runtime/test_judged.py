@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robonav_ray.commands import Networks
-from robonav_ray.config.load import load_run_config
+from robonav_ray.config.load import ConfigError, load_run_config
 from robonav_ray.errors import EnvironmentFailedError, LearnerCallError
 from robonav_ray.evaluation.episodes import EvaluationProgress
 from robonav_ray.runs.checkpoint import (
@@ -206,6 +206,22 @@ def test_numbered_checkpoints_stay(tmp_path: Path) -> None:
     resumed = TrainingJudge(replace(session, checkpoint=Checkpoint(back, Counters(200, 200), 0.0)))
     assert resumed.index.newest_number == 1, "from the first on again"
     assert read_index(session.run.path) == resumed.index
+
+
+def test_of_numbered_checkpoints_the_newest_stay_where_a_number_of_them_is_set(tmp_path: Path) -> None:
+    session = make_session(
+        tmp_path, "evaluation.interval_s=null", "checkpoint.interval_episodes=10", "checkpoint.keep_numbered=2",
+        "checkpoint.keep=1",
+    )  # fmt: skip
+    judge = TrainingJudge(session)
+    for env_steps in (100, 200, 300, 400):
+        judge.note_commit(commit(session, env_steps, env_steps // 5))
+        prune(session, judge.kept())
+    assert [n.number for n in judge.index.numbered] == [6, 8]
+    assert [int(path.name[4:]) for path in list_checkpoints(session.run.checkpoints)] == [300, 400]
+    assert read_index(session.run.path) == judge.index
+    with pytest.raises(ConfigError, match=r"checkpoint.keep_numbered \(2\) would be ignored"):
+        load_run_config(None, ["checkpoint.keep_numbered=2"])
 
 
 def test_a_judgement_that_fails_costs_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
