@@ -37,7 +37,7 @@ def make_machine(origin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make
     KERNELS.mkdir(parents=True, exist_ok=True)
     machines: list[Machine] = []
 
-    def make(platform: str) -> Machine:
+    def make(platform: str, **more: str) -> Machine:
         root = base / str(len(machines)) / platform
         cwd = root / "working" if platform == "kaggle" else root
         cwd.mkdir(parents=True)
@@ -50,7 +50,7 @@ def make_machine(origin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make
             "kaggle": {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"},
             "here": {},
         }[platform]
-        machines.append(Machine(python, root, cwd, origin, environment))
+        machines.append(Machine(python, root, cwd, origin, environment | more))
         return machines[-1]
 
     (base / "drive").mkdir()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +66,37 @@ def test_the_quickstart_runs_and_goes_on(make_machine: MakeMachine) -> None:
     said(first, again)
 
 
-def test_colab_is_killed_goes_on_stops_at_its_limit_and_finishes(make_machine: MakeMachine, tmp_path: Path) -> None:
-    machine, settings = make_machine("colab"), {"checkpoint_minutes": 0.05, "overrides": ENDLESS}
+class Letters(HTTPServer):
+    """Takes what apprise sends to ``json://``, and keeps the subjects."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), self.Taker)
+        self.subjects: list[str] = []
+
+    class Taker(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            assert isinstance(self.server, Letters)
+            self.server.subjects.append(json.loads(body)["title"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Print nothing."""
+
+
+@pytest.fixture
+def letters() -> Iterator[Letters]:
+    with Letters() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_colab_is_killed_goes_on_stops_at_its_limit_and_finishes(make_machine: MakeMachine, letters: Letters) -> None:
+    notify = f"json://127.0.0.1:{letters.server_port}"
+    machine = make_machine("colab", COLAB_SECRET_NOTIFY_URL=notify)
+    settings = {"checkpoint_minutes": 0.05, "overrides": ENDLESS}
     drive = machine.root / "drive" / "MyDrive" / "robonav_ray" / "runs"
 
     killed = machine.run(
@@ -102,12 +134,13 @@ def test_colab_is_killed_goes_on_stops_at_its_limit_and_finishes(make_machine: M
     assert steps_of(drive / run) >= steps + 2000
     asked = (Path(last.environment["COLAB_ASKED"])).read_text().splitlines()
     assert asked[-4:] == ["drive.mount", "drive.flush_and_unmount", "drive.mount", "files.download driven.gif"]
+    assert letters.subjects == [f"robonav_ray: {run} has stopped", f"robonav_ray: {run} has finished"]
     said(killed, stopped, finished)
 
 
 def new_session(machine: Machine, make_machine: MakeMachine) -> Machine:
     """Return another machine of Colab, which has nothing of the one before but the Drive."""
-    fresh = make_machine("colab")
+    fresh = make_machine("colab", COLAB_SECRET_NOTIFY_URL=machine.environment["COLAB_SECRET_NOTIFY_URL"])
     (machine.root / "drive" / "MyDrive").rename(Path(fresh.environment["COLAB_DRIVE"]))
     shutil.rmtree(machine.root)
     return fresh

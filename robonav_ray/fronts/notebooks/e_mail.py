@@ -1,4 +1,6 @@
-"""The e-mail about a training: a template that is filled in, shown, and opened in the reader's own mail program."""
+"""The e-mail about a training: a template that is filled in and shown; the reader's mail program opens it, or a notice
+brings it.
+"""
 
 from __future__ import annotations
 

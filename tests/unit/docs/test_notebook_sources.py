@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -107,8 +108,8 @@ def test_what_it_imports_and_calls_exists(name: str) -> None:
     for tree in trees(name):
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("robonav_ray"):
-                assert node.module == "robonav_ray.fronts"
-                assert [alias.name for alias in node.names] == ["notebooks"]
+                module = importlib.import_module(str(node.module))
+                assert {alias.name for alias in node.names} <= set(dir(module))
     for root, module in (("rn", rn), ("notebooks", front)):
         for call in calls(name, root):
             assert isinstance(call.func, ast.Attribute)
