@@ -56,6 +56,7 @@ _FOUR_AXES = (
     ("|TD error|, Q", _SMALL_AXES[-1][1]),
     ("exploration (epsilon of the stage)", (("curriculum/epsilon", "", ORANGE),)),
 )
+_PARTS_OF_ONE = (0, 3)
 
 
 @dataclass(frozen=True)
@@ -190,8 +191,11 @@ def draw_four(run: Path, path: Path | None = None) -> Path:
     Raises:
         ValueError: when the run has logged nothing.
     """
+    from matplotlib.ticker import PercentFormatter
+
     curves, path = load_curves(run), path or run / FOUR_FILE
     figure = make_figure(29.0, 17.0)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     spans = _spans(curves)
     for i, (name, lines) in enumerate(_FOUR_AXES):
         axes = figure.add_subplot(2, 2, i + 1)
@@ -200,8 +204,9 @@ def draw_four(run: Path, path: Path | None = None) -> Path:
         else:
             axes.set_title(f"{name}: nothing is told of it", fontsize=10, color=FAINT, loc="left")
             axes.axis("off")
-        if lines is _GATE_LINES:
-            axes.set_ylim(0.0, 1.0)
+        if i in _PARTS_OF_ONE:
+            axes.set_ylim(0.0, 1.02)
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         if i >= 2:
             axes.set_xlabel("env steps", color=FAINT, fontsize=9)
     with replacing_path(path) as aside:

@@ -55,7 +55,7 @@ def tune(
     ::
 
         search = robonav_ray.tune("configs/tuning/asha.yaml", {"num_trials": 4})
-        search.trials().sort_values("objective")
+        search.trials().sort_values("best_objective")
         result = robonav_ray.train(search.best_config)
 
     Ctrl-C stops the search, which can be resumed, and the call returns what there is. A Ray session that exists is used
