@@ -25,7 +25,8 @@ def find_earlier_run(place: Place, config: str | Path, overrides: Mapping[str, A
     Raises:
         UserError: For what is wrong in the config, and when the Drive cannot be read.
     """
-    return earlier_run(place, _checked(config, overrides).name)
+    switched_on = {"evaluation.interval_s": 60.0, "checkpoint.interval_episodes": 500}
+    return earlier_run(place, _checked(config, {**switched_on, **(overrides or {})}).name)
 
 
 def train_in_session(

@@ -270,6 +270,7 @@ def test_a_run_in_an_attached_data_set_is_copied_and_gone_on_with(
     assert os.access(kaggle.runs / result.path.name / "checkpoints", os.W_OK)
     again = notebooks.find_earlier_run(kaggle, "quick", {"name": "book"})
     assert (again.name, again.brought_from) == (result.path.name, None)
+    assert notebooks.find_earlier_run(kaggle, "quick", JUDGED).name == result.path.name
     assert notebooks.find_earlier_run(kaggle, "quick", {"name": "another"}).name is None
 
 
