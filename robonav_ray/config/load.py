@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.config.lists_in_use import list_in_use, only_env_id
+from robonav_ray.config.preset import refuse_idle_preset
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.shipped import ConfigKind, find_shipped, unknown_config
 from robonav_ray.config.tuning import TuningConfig
@@ -137,6 +138,8 @@ def _load(
         data = {} if document.data is None else document.data
         if not isinstance(data, dict):
             raise ConfigError(f"{path}: a config is a mapping of sections, not {_kind(data)}")
+        if follow and model is RunConfig:
+            refuse_idle_preset(source, data, overrides)
     return checked_config(model, data, overrides, source, lines)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, cast
 
 import yaml
+
+from robonav_ray.config.yaml_document import ConfigError
 
 _FOLDER = resources.files("robonav_ray.config") / "presets"
 _ELSEWHERE = resources.files("robonav_ray.config") / "elsewhere.yaml"
@@ -32,6 +34,20 @@ def load_preset(name: str) -> dict[str, Any]:
         hint = f"; did you mean {near[0]!r}?" if near else ";"
         raise ValueError(f"preset: there is no {name!r}{hint} the presets are {', '.join(names)}")
     return cast("dict[str, Any]", yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+def refuse_idle_preset(source: str, file: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Raise ConfigError when an override names a preset of which the file at ``source`` sets every key, as a resolved
+    config does: a preset lies under a file.
+    """
+    pairs = [override.partition("=") for override in overrides]
+    name = next((value.strip() for key, _, value in reversed(pairs) if key.strip() == "preset"), None)
+    if name not in preset_names() or file.get("preset") == name or merged(load_preset(name), file) != file:
+        return
+    raise ConfigError(
+        f"override 'preset={name}': would change nothing, because {source} sets every key of that preset: take a "
+        "file that leaves them out, or leave preset out"
+    )
 
 
 def load_elsewhere(name: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from robonav_ray.config.described.kinds_of_config import KINDS
 from robonav_ray.config.described.master_file import master_file
 from robonav_ray.config.described.reference import keys_of
 from robonav_ray.config.league import LeagueConfig
-from robonav_ray.config.load import ConfigError, checked_config, load_run_config
+from robonav_ray.config.load import ConfigError, checked_config, dump_config, load_run_config
 from robonav_ray.config.preset import preset_names
 from robonav_ray.config.shipped import shipped_configs
 from robonav_ray.config.tracking import MlflowTracking, WandbTracking
@@ -80,6 +80,15 @@ def test_what_is_off_in_the_master_config_is_on_without_its_comments(
     block_text = re.sub(r"^( *)# ", r"\1", f"{found}{block[0]}", flags=re.MULTILINE)
     (tmp_path / "on.yaml").write_text(f"{head}{block_text}{rest[block.end() :]}", encoding="utf-8")
     assert wanted(load_run_config(tmp_path / "on.yaml", overrides))
+
+
+def test_a_preset_that_the_master_config_covers_is_refused(tmp_path: Path) -> None:
+    for name in preset_names():
+        with pytest.raises(ConfigError, match=f"'preset={name}': would change nothing"):
+            load_run_config(MASTER, ["seed=3", f"preset={name}"])
+    (tmp_path / "config.yaml").write_text(dump_config(load_run_config(None, ["preset=dqn"])))
+    assert load_run_config(tmp_path / "config.yaml", ["preset=dqn"]).preset == "dqn"  # as it is resolved
+    assert load_run_config(tmp_path / "config.yaml", ["preset=iqn"], follow=False).preset == "iqn"  # of a run
 
 
 def test_schemas_say_what_an_editor_needs() -> None:
