@@ -12,9 +12,23 @@ from pydantic import Field, field_validator, model_validator
 
 from robonav_ray.config.base import Section
 from robonav_ray.config.evaluation_suite import MIN_EPISODES
+from robonav_ray.config.steps.backup import BackupConfig
+from robonav_ray.config.steps.notify import NotifyConfig
 from robonav_ray.config.words import FolderPath, ShownPlace, ShownSentence
 
-StepName = Literal["prepare", "search", "train", "select", "evaluate", "visualise", "report", "export", "register"]
+StepName = Literal[
+    "prepare",
+    "search",
+    "train",
+    "select",
+    "evaluate",
+    "visualise",
+    "report",
+    "export",
+    "register",
+    "back_up",
+    "notify",
+]
 STEPS: tuple[StepName, ...] = get_args(StepName)
 """All there are, in the order that they have unless the config says otherwise."""
 READS: dict[StepName, tuple[StepName, ...]] = {
@@ -27,10 +41,18 @@ READS: dict[StepName, tuple[StepName, ...]] = {
     "report": ("search", "train", "select", "evaluate", "visualise"),
     "export": ("train", "select"),
     "register": ("train", "select"),
+    "back_up": ("search", "train", "select", "evaluate", "visualise", "report", "export", "register"),
+    "notify": ("train", "evaluate", "visualise", "report", "register", "back_up"),
 }
 """Whose results a step takes, where they are in the pipeline: it comes after them, and is done again when one
 differs."""
-WAITS: dict[StepName, tuple[StepName, ...]] = {"search": ("prepare",), "train": ("prepare",), "evaluate": ("prepare",)}
+WAITS: dict[StepName, tuple[StepName, ...]] = {
+    "search": ("prepare",),
+    "train": ("prepare",),
+    "evaluate": ("prepare",),
+    "back_up": ("prepare",),
+    "notify": ("prepare", "search", "select", "export"),
+}
 """What a step comes after besides, without taking anything of it."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Values = dict[str, Any]
@@ -186,6 +208,10 @@ class PipelineConfig(Section):
     export: ExportStepConfig = ExportStepConfig()
     registry: RegistryStepConfig = RegistryStepConfig()
     """Of the step ``register``."""
+    back_up: BackupConfig | None = None
+    """Null is off, and the step is left out."""
+    notify: NotifyConfig | None = None
+    """Null is off, and the step is left out. The start and a failure are told too."""
     budget: PipelineBudgetConfig = PipelineBudgetConfig()
 
     @field_validator("steps", mode="before")
@@ -214,6 +240,9 @@ class PipelineConfig(Section):
                 f"train.config ({self.train.config}) would be ignored, because search finds the config: name it in "
                 "search.given, write what shall differ in train.overrides, or leave search out of steps"
             )
+        for step, section in {"back_up": self.back_up, "notify": self.notify}.items():
+            if section is not None and step not in self.steps:
+                raise ValueError(f"{step}: would be ignored, because {step} is not among steps: add it there")
         has_one = "select" in self.steps or ("train" in self.steps and len(self.train.given or self.train.seeds) == 1)
         needed = {
             "select": self.select.given is not None or "train" in self.steps,
@@ -233,11 +262,17 @@ class PipelineConfig(Section):
                 )
         return self
 
+    @property
+    def in_use(self) -> tuple[StepName, ...]:
+        """The steps but for those that are told nothing, and so have nothing to do."""
+        off = {"back_up": self.back_up is None, "notify": self.notify is None}
+        return tuple(step for step in self.steps if not off.get(step, False))
+
     def order(self) -> tuple[StepName, ...]:
         """Return the steps in the order in which they are done: as listed, but each after those that it takes from or
         waits for; ValueError, naming the ring, where there is no such order.
         """
-        left, done = list(self.steps), list[StepName]()
+        left, done = list(self.in_use), list[StepName]()
         while left:
             free = next((step for step in left if not set(self.before(step)) & set(left)), None)
             if free is None:
@@ -251,7 +286,7 @@ class PipelineConfig(Section):
     def before(self, step: StepName) -> tuple[StepName, ...]:
         """Return the steps of this pipeline that ``step`` comes after."""
         named = (*READS[step], *WAITS.get(step, ()), *self.after.get(step, ()))
-        return tuple(dict.fromkeys(name for name in named if name in self.steps))
+        return tuple(dict.fromkeys(name for name in named if name in self.in_use))
 
     def _ring(self, left: list[StepName]) -> list[StepName]:
         ring = [left[0]]

@@ -72,7 +72,7 @@ def _source_digest(name: str) -> str:
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return in what two sets of inputs differ, by dotted key, in one line."""
-    old, new = dict(flat_items(dict(before))), dict(flat_items(dict(now)))
+    old, new = ({k: v for k, v in flat_items(dict(one)) if v != {}} for one in (before, now))
     keys = [
         key for key in [*new, *(key for key in old if key not in new)] if old.get(key, _GONE) != new.get(key, _GONE)
     ]
@@ -88,6 +88,6 @@ _GONE = object()
 
 def _short(value: Any) -> str:
     if value is _GONE:
-        return "not there"
+        return "not set"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 48 else f"{text[:45]}..."

@@ -109,16 +109,15 @@ class LineSink(io.TextIOBase):
 
 @contextlib.contextmanager
 def heard(tell: Callable[[str], None]) -> Iterator[None]:
-    """Give ``tell`` each line that is printed, and each warning that is logged, while the block runs."""
+    """Give ``tell`` each line that is printed, and each warning of ours that is logged, while the block runs."""
     sink = LineSink(tell)
     handler = logging.StreamHandler(sink)
     handler.setLevel(logging.WARNING)
-    root = logging.getLogger()
-    before = root.handlers[:]
-    root.handlers[:] = [handler]
+    logger = logging.getLogger("robonav_ray")
+    logger.addHandler(handler)
     try:
         with contextlib.redirect_stdout(sink):
             yield
     finally:
-        root.handlers[:] = before
+        logger.removeHandler(handler)
         sink.close()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from robonav_ray.fronts.call_config import Overrides, asked_config
 from robonav_ray.pipeline.folder import PipelineFolder, is_pipeline, read_config
 from robonav_ray.pipeline.lock_file import LockFile
 from robonav_ray.pipeline.logs import PlainWatcher, Watcher
+from robonav_ray.pipeline.notices import Notifier, open_notifier
 from robonav_ray.pipeline.planning import Asked, StepPlan, plan_step
 from robonav_ray.pipeline.session import Session
 from robonav_ray.pipeline.steps import STEPS
@@ -81,7 +83,10 @@ class PipelineOrchestrator:
         order, lock = self.config.order(), LockFile.load(self.folder.path)
         chosen, pending = asked.range(order), set[str]()
         found = list[StepPlan]()
-        for name in order:
+        for name in (*order, *(name for name in self.config.steps if name not in order)):
+            if name not in order:
+                found.append(StepPlan(name, "left out", f"{name} is null: nothing says where to"))
+                continue
             if name not in chosen:
                 found.append(StepPlan(name, "left out", "by --from or --until"))
                 continue
@@ -123,9 +128,14 @@ class PipelineOrchestrator:
             TakenError: A UserError, when another process is at work in the folder; it names its pid.
         """
         began = time.monotonic()
-        self.plan(first=first, until=until, force=force, accept_code=accept_code)  # what is wrong is said before hours
+        plans = self.plan(first=first, until=until, force=force, accept_code=accept_code)
         asked = Asked(first, until, force, accept_code)
-        with self.folder.held(self.config), stopping() as stop:
+        has_work = any(plan.state in ("to do", "depends") for plan in plans)
+        with (
+            self.folder.held(self.config),
+            _notifier(self.config if has_work else None) as notifier,
+            stopping() as stop,
+        ):
             lock = LockFile.load(self.folder.path)
             session = Session(
                 self.config,
@@ -135,11 +145,36 @@ class PipelineOrchestrator:
                 asked,
                 stop,
                 watcher or PlainWatcher(plain_screen(silent=quiet)),
+                notifier,
                 None if time_limit_s is None else began + time_limit_s,
             )
-            why = session.run()
-        facts = {name: record.facts for name, record in lock.steps.items()}
+            try:
+                why = session.run()
+            except Exception as error:
+                if notifier is not None:
+                    notifier.failed(str(error), session.newest)
+                raise
+            if why and notifier is not None:
+                notifier.ended(f"stopped ({why}); the same command goes on")
+        facts = {name: record.facts for name, record in lock.steps.items() if name in self.config.in_use}
         return PipelineResult("unfinished" if why else "finished", self.folder.path, tuple(session.done), facts, why)
+
+
+@contextlib.contextmanager
+def _notifier(config: PipelineConfig | None) -> Iterator[Notifier | None]:
+    """Give what tells people, where that is on; at the end all that waits is sent, and what could not be is logged.
+
+    Raises:
+        NoticeError: A UserError, for a channel that cannot be used.
+    """
+    if config is None or config.notify is None or "notify" not in config.steps:
+        yield None
+        return
+    notifier = open_notifier(config.notify, config.name)
+    try:
+        yield notifier
+    finally:
+        notifier.close()
 
 
 def _config_of(

@@ -16,6 +16,7 @@ from robonav_ray.pipeline.folder import PipelineFolder
 from robonav_ray.pipeline.hashes import file_sha256, plain
 from robonav_ray.pipeline.lock_file import LockFile, StepRecord
 from robonav_ray.pipeline.logs import How, JsonLines, Watcher, heard
+from robonav_ray.pipeline.notices import Notifier
 from robonav_ray.pipeline.planning import Asked, StepPlan, plan_step
 from robonav_ray.pipeline.step import Job, Made, Step, UnfinishedError
 from robonav_ray.pipeline.stopping import StepStop
@@ -43,8 +44,11 @@ class Session:
     asked: Asked
     stop: StopRequest
     watcher: Watcher
+    notifier: Notifier | None = None
+    """Tells of the start, the end and a failure; None where notices are off."""
     ends_at: float | None = None
     """When the session's time limit is, by ``time.monotonic``."""
+    _has_begun: bool = False
     done: list[str] = field(default_factory=list[str])
     """Steps that were done in this session."""
     newest: list[str] = field(default_factory=list[str])
@@ -68,6 +72,9 @@ class Session:
                 continue
             if StepStop(self.stop, limit=self.ends_at):
                 return self._stopped(name, log, "")
+            if self.notifier is not None and not self._has_begun:
+                self._has_begun = True
+                self.notifier.started(f"{name} begins: {plan.reason}")
             if why := self._do(step, plan, log):
                 return self._stopped(name, log, why)
         log.add("finished", done=self.done)
@@ -130,8 +137,10 @@ class Session:
                 {name: self.lock.steps[name].facts for name in step.reads(self.config)},
                 stop,
                 say,
-                self._env_steps_left(step),
-                lambda: stop.is_out_of_budget,
+                tell_end=(lambda text, picture: None) if self.notifier is None else self.notifier.ended,
+                told=[f"{name}: {record.told}" for name, record in self.lock.steps.items() if record.told],
+                env_steps_left=self._env_steps_left(step),
+                out_of_budget=lambda: stop.is_out_of_budget,
             )
             try:
                 with heard(say), stop_shared(stop):

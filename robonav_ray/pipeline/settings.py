@@ -59,5 +59,7 @@ def suites_of(config: PipelineConfig) -> list[Suite]:
 
 
 def what_is_learned(run: RunConfig) -> dict[str, Any]:
-    """Return the keys of a run's config that decide on what it learns."""
-    return {key: value for key, value in run.sections_in_use().items() if key not in NOT_LEARNED}
+    """Return the keys of a run's config that decide on what it learns, where they are not at their defaults: a default
+    that another version of robonav_ray has is a change of code.
+    """
+    return run.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_LEARNED))

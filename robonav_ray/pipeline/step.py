@@ -54,6 +54,10 @@ class Job:
     """Whether to end; calls of ``fronts`` in this process ask it already."""
     say: Callable[[str], None]
     """Tells people a line."""
+    tell_end: Callable[[str, Path | None], None] = lambda text, picture: None
+    """Sends a notice of the end, where notices are on."""
+    told: Sequence[str] = ()
+    """A line of each step that is done."""
     env_steps_left: int | None = None
     """Of the pipeline's budget; None without one."""
     out_of_budget: Callable[[], bool] = field(default=lambda: False)
@@ -97,7 +101,7 @@ class Step:
 
     def reads(self, config: PipelineConfig) -> tuple[StepName, ...]:
         """Return the steps of the pipeline whose results it takes."""
-        return tuple(name for name in READS[self.name] if name in config.steps)
+        return tuple(name for name in READS[self.name] if name in config.in_use)
 
 
 class UnfinishedError(RuntimeError):

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from robonav_ray.config.pipeline import StepName
 from robonav_ray.pipeline.step import Step
 from robonav_ray.pipeline.steps import (
+    back_up,
     evaluate,
     export,
+    notify,
     prepare,
     register,
     report,
@@ -23,6 +25,6 @@ from robonav_ray.pipeline.steps import (
     visualise,
 )
 
-_ROOMS = (prepare, search, train, select, evaluate, visualise, report, export, register)
+_ROOMS = (prepare, search, train, select, evaluate, visualise, report, export, register, back_up, notify)
 STEPS: Mapping[StepName, Step] = {room.STEP.name: room.STEP for room in _ROOMS}
 """All there are, by name."""

@@ -24,8 +24,8 @@ def inputs(config: PipelineConfig) -> Mapping[str, Any]:
                 f"evaluate.suites: {suite.name} has worlds of seed {both[0]}, which is among train.seeds: they would "
                 "not be held out"
             )
-    found = {suite.name: suite.model_dump(mode="json") for suite in suites}
-    return {"evaluate": config.evaluate.model_dump(mode="json"), "suites": found}
+    found = {suite.name: suite.model_dump(mode="json", exclude_defaults=True) for suite in suites}
+    return {"evaluate": config.evaluate.model_dump(mode="json", exclude_defaults=True), "suites": found}
 
 
 def work(job: Job) -> Made:

@@ -15,7 +15,7 @@ BUNDLE = "bundle"
 
 def inputs(config: PipelineConfig) -> Mapping[str, Any]:
     """How it is written."""
-    return {"export": config.export.model_dump(mode="json")}
+    return {"export": config.export.model_dump(mode="json", exclude_defaults=True)}
 
 
 def work(job: Job) -> Made:

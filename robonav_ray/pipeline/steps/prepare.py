@@ -20,9 +20,9 @@ SEEDS, MANIFEST = "seeds.json", "data_manifest.json"
 
 def inputs(config: PipelineConfig) -> Mapping[str, Any]:
     """Everything that it checks."""
-    found: dict[str, Any] = {"prepare": config.prepare.model_dump(mode="json")}
+    found: dict[str, Any] = {"prepare": config.prepare.model_dump(mode="json", exclude_defaults=True)}
     if "search" in config.steps and config.search.given is None:
-        found["search"] = search_config(config).model_dump(mode="json")
+        found["search"] = search_config(config).model_dump(mode="json", exclude_defaults=True)
     if runs := _runs(config):
         found["train"] = [what_is_learned(run) for run in runs]
     return found

@@ -14,7 +14,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 def inputs(config: PipelineConfig) -> Mapping[str, Any]:
     """Where it goes, and what it must win."""
-    return {"registry": config.registry.model_dump(mode="json")}
+    return {"registry": config.registry.model_dump(mode="json", exclude_defaults=True)}
 
 
 def work(job: Job) -> Made:

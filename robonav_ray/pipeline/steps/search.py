@@ -25,8 +25,8 @@ def inputs(config: PipelineConfig) -> Mapping[str, Any]:
             return {"given": what_is_learned(load_run_config(Path(config.search.given)))}
         except ConfigError as error:
             raise ConfigError(f"search.given: {error}") from None
-    asked = search_config(config).model_dump(mode="json", exclude={"output_dir", "name"})
-    asked["run"] = {key: value for key, value in asked["run"].items() if key not in NOT_LEARNED}
+    asked = search_config(config).model_dump(mode="json", exclude={"output_dir", "name"}, exclude_defaults=True)
+    asked["run"] = {key: value for key, value in asked.get("run", {}).items() if key not in NOT_LEARNED}
     return {"search": asked}
 
 
@@ -61,4 +61,6 @@ def _made(job: Job, best: Path, facts: dict[str, Any], told: str, env_steps: int
     return Made({**known, **facts}, [best], told, env_steps)
 
 
-STEP = Step("search", ("robonav_ray.tuning", "robonav_ray.learner", "robonav_ray.algo"), inputs, work)
+STEP = Step(
+    "search", ("robonav_ray.tuning", "robonav_ray.learner", "robonav_ray.algo", "robonav_ray.config"), inputs, work
+)

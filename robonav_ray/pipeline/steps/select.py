@@ -19,7 +19,7 @@ SELECTED = "selected.json"
 def inputs(config: PipelineConfig) -> Mapping[str, Any]:
     """How it is chosen; of what is given its weights."""
     given = config.select.given
-    found = {"select": config.select.model_dump(mode="json")}
+    found = {"select": config.select.model_dump(mode="json", exclude_defaults=True)}
     return found if given is None else {**found, "weights": weights_digest(given)}
 
 

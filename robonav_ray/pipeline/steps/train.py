@@ -14,7 +14,7 @@ from robonav_ray.pipeline.side_by_side import TrainOrder, check_finished, num_at
 from robonav_ray.pipeline.step import Job, Made, Step
 from robonav_ray.runs.run_directory import EVALUATION_JSON, RunDirectory
 
-MODULES = ("algo", "curriculum", "learner", "league", "replay", "rollout", "runtime", "weights", "worlds")
+MODULES = ("algo", "config", "curriculum", "learner", "league", "replay", "rollout", "runtime", "weights", "worlds")
 
 
 def inputs(config: PipelineConfig) -> Mapping[str, Any]:

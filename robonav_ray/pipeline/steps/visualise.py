@@ -17,7 +17,7 @@ FILM = "film.gif"
 
 def inputs(config: PipelineConfig) -> Mapping[str, Any]:
     """What is drawn."""
-    return {"visualise": config.visualise.model_dump(mode="json")}
+    return {"visualise": config.visualise.model_dump(mode="json", exclude_defaults=True)}
 
 
 def work(job: Job) -> Made:

@@ -71,7 +71,7 @@ def run(
     Exit code 75: stopped before the end.
     """
     from robonav_ray.runtime.signals import stop_on_signals
-    from robonav_ray.screen import print_commands, show_warnings
+    from robonav_ray.screen import print_commands, say_error
     from robonav_ray.text import command_text, path_word
 
     limit = None if time_limit is None else parse_duration(time_limit)
@@ -81,14 +81,13 @@ def run(
     if dry_run:
         _show_plan(steps, screen, json)
         return
-    show_warnings()
-    with _watched(steps, screen_beside(json, soft_wrap=True), json) as watcher:
-        done = pipeline.run(
-            **options,
-            time_limit_s=limit,
-            watcher=watcher,
-            stopping=partial(stop_on_signals, GRACE_S, needs_reader=False),
-        )
+    stopping = partial(stop_on_signals, GRACE_S, needs_reader=False)
+    try:
+        with _watched(steps, screen_beside(json), json) as watcher:
+            done = pipeline.run(**options, time_limit_s=limit, watcher=watcher, stopping=stopping)
+    except KeyboardInterrupt:
+        say_error("ended at once; what is done stays done, and the same command goes on")
+        raise typer.Exit(EXIT_RESUME) from None
     if json:
         print_json({**vars(done), "path": done.path})
     if done.status == "unfinished":
@@ -171,6 +170,35 @@ def explain(
     for row in rows:
         table.add_row(*map(one_line, row))
     screen.print(table)
+
+
+@pipeline_app.command(
+    epilog="Examples:\n\n`robonav pipeline restore s3://bucket/pipelines/quick`\n\n"
+    "`robonav pipeline restore /mnt/backup/quick --out pipelines/quick`"
+)
+def restore(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="Folder or bucket that a pipeline was backed up to.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to be made (default: below pipelines/, called as the last part of URI).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Bring a pipeline's folder back from its backup, each file held against its hash; a name that leads outside is
+    refused.
+    """
+    from robonav_ray.config.pipeline import PipelineConfig
+    from robonav_ray.files.locations import name_of
+    from robonav_ray.pipeline.restoring import restore as bring_back
+    from robonav_ray.screen import print_commands
+    from robonav_ray.text import bytes_text, command_text, path_word
+
+    done = bring_back(uri, out or Path(PipelineConfig().output_dir) / name_of(uri))
+    screen, where = screen_beside(json), path_word(done.folder)
+    screen.print(f"{where}: {done.num_files:,} files ({bytes_text(done.num_bytes)}), {done.num_fetched:,} brought now")
+    if json:
+        print_json(vars(done))
+        return
+    print_commands([(command_text("robonav", "pipeline", "run", where), "go on with it")], screen)
 
 
 def _opened(arguments: list[str] | None, *, newest: bool = False) -> PipelineOrchestrator:

@@ -13,7 +13,7 @@ def config(**keys: Any) -> PipelineConfig:
 
 
 def test_steps_are_done_as_listed_but_behind_those_that_they_take_from() -> None:
-    assert config().order() == STEPS
+    assert config().order() == STEPS[:-2], "nothing says where to back up, and whom to notify"
     assert config(steps=["select", "prepare", "train"]).order() == ("prepare", "train", "select")
     assert config(steps=["train", "prepare", "search"]).order() == ("prepare", "search", "train")
     later = config(steps=["train", "visualise", "evaluate", "report"], after={"visualise": ["evaluate"]})
@@ -40,6 +40,10 @@ def test_steps_are_done_as_listed_but_behind_those_that_they_take_from() -> None
         ({"train": {"seeds": [3, 3]}}, "seeds: 3 stands twice"),
         ({"search": {"given": "best.yaml", "overrides": {"seed": 1}}}, "overrides would be ignored"),
         ({"train": {"given": ["runs/a"], "config": "quick"}}, "would be ignored, because given"),
+        (
+            {"steps": ["train"], "back_up": {"uri": "x"}},
+            "back_up: would be ignored, because back_up is not",
+        ),
         ({"register": {}}, "register: unknown key; did you mean 'registry'"),
     ],
 )

@@ -17,8 +17,10 @@ from robonav_ray.pipeline import orchestrator
 from robonav_ray.pipeline.orchestrator import PipelineOrchestrator, PipelineResult
 from robonav_ray.pipeline.session import StepFailedError, StepRefusedError
 from robonav_ray.pipeline.step import Job, Made, Step, UnfinishedError
+from robonav_ray.pipeline.steps import back_up, notify
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
+from tests.conftest import Robonav
 
 STEPS = ["train", "select", "evaluate", "visualise", "report"]
 
@@ -47,7 +49,7 @@ class Fakes:
 
         def inputs(config: Any) -> Mapping[str, Any]:
             section = {"train": config.train, "evaluate": config.evaluate}.get(name)
-            return {} if section is None else {name: section.model_dump(mode="json")}
+            return {} if section is None else {name: section.model_dump(mode="json", exclude_defaults=True)}
 
         return Step(name, ("robonav_ray.errors",), inputs, work)
 
@@ -91,7 +93,7 @@ def test_a_changed_config_does_its_step_and_what_follows(fakes: Fakes) -> None:
     run()
     fakes.words = {"evaluate": "other"}
     plans = {step.name: step for step in pipeline(**{"evaluate.episodes": 60}).plan()}
-    assert plans["evaluate"].reason == "evaluate.episodes is 60, and was null"
+    assert plans["evaluate"].reason == "evaluate.episodes is 60, and was not set"
     assert plans["report"].state == "depends"
     assert run({"evaluate.episodes": 60}).done == ("evaluate", "report")
 
@@ -258,6 +260,70 @@ def test_budget_of_env_steps_and_time(fakes: Fakes) -> None:
     run({"budget.env_steps": 1000, "budget.time_s": 1e-9})
     assert seen["train"] == (1000, True)
     assert seen["evaluate"][1] is False
+
+
+class Recorder:
+    """Stands for what tells people."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def started(self, text: str) -> None:
+        self.told.append(("start", text))
+
+    def ended(self, text: str, picture: Path | None = None) -> None:
+        self.told.append(("end", text))
+
+    def failed(self, text: str, log: Any = (), picture: Path | None = None) -> None:
+        self.told.append(("failure", text, list(log)))
+
+    def close(self) -> None:
+        self.told.append(("close",))
+
+
+def test_people_are_told_of_start_end_and_failure(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Recorder()
+    monkeypatch.setattr(orchestrator, "open_notifier", lambda config, name: told)
+    monkeypatch.setitem(orchestrator.STEPS, "notify", notify.STEP)  # type: ignore[arg-type]
+    keys = {"steps": [*STEPS, "notify"], "notify": {"channels": {"team": {"env": "TEAM_URL"}}}}
+
+    def fail(name: str, job: Job) -> None:
+        if name == "select":
+            print("before it failed")
+            raise RunFaultError("out of luck")
+
+    fakes.before = fail
+    with pytest.raises(RunFaultError):
+        run(keys)
+    kinds = [event[0] for event in told.told]
+    assert kinds == ["start", "failure", "close"]
+    assert told.told[1][1].startswith("select: out of luck")
+    assert told.told[1][2] == ["before it failed"]
+    fakes.before, told.told = lambda name, job: None, []
+    assert run(keys).done[-1] == "notify"
+    assert [event[0] for event in told.told] == ["start", "end", "close"]
+    assert "report: report told" in told.told[1][1]
+    told.told = []
+    assert run(keys).done == ()
+    assert told.told == [], "where nothing is done, none is told"
+    assert "notify" not in run().facts, "null is off"
+
+
+def test_a_backup_is_brought_back_and_goes_on(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, robonav_here: Robonav
+) -> None:
+    monkeypatch.setitem(orchestrator.STEPS, "back_up", back_up.STEP)  # type: ignore[arg-type]
+    keys = {"steps": ["back_up", *STEPS], "back_up": {"uri": str(tmp_path / "safe" / "a")}}
+    assert run(keys).done == (*STEPS, "back_up")
+    ended = robonav_here("pipeline", "restore", tmp_path / "safe" / "a", "--out", "again")
+    assert (ended.returncode, "robonav pipeline run again" in ended.stdout) == (0, True), ended.stderr
+    states = {step.name: step.state for step in PipelineOrchestrator(Path("again")).plan()}
+    assert states.pop("back_up") == "to do"
+    assert set(states.values()) == {"done"}
+    Path("plain").write_text("x")
+    with pytest.raises(UserError, match="back_up: "):
+        run({**keys, "back_up.uri": "plain/b"})
+    assert run(keys).done == ("back_up",), "what was done before stays done"
 
 
 def marks(folder: Path) -> dict[str, tuple[Any, ...]]:
