@@ -121,6 +121,7 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
     local = address in (None, "local")
     before, logs = signal.getsignal(signal.SIGTERM), None
     with contextlib.ExitStack() as exits:
+        exits.callback(_handle_again, signal.SIGTERM)
         try:
             if local:
                 exits.enter_context(own_token())
@@ -144,6 +145,15 @@ def connected(config: RuntimeConfig) -> Iterator[ClusterFacts]:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, before)  # Ray has put its own in, which exits without a checkpoint
         yield look_at_cluster(started_here=local, logs=logs)
+
+
+def _handle_again(number: signal.Signals) -> None:
+    """Put the handler of a signal in again: Ray's C++ code leaves the system's default behind when it ends, of which
+    Python does not know.
+    """
+    handler = signal.getsignal(number)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(number, handler)
 
 
 @contextlib.contextmanager
