@@ -19,23 +19,25 @@ from robonav_policy.errors import PolicyError
 from robonav_policy.spec import FORMAT_VERSION, KIND, parse_spec
 from robonav_ray.deploy.checking import BundleRefusedError, check_model
 from robonav_ray.deploy.readme import README, readme_of
-from robonav_ray.deploy.spec import refuse_undrivable, spec_of
+from robonav_ray.deploy.spec import Subject, refuse_undrivable, spec_of
 from robonav_ray.errors import UserError
 from robonav_ray.files.locations import above, name_of
 from robonav_ray.files.manifest import FileEntry, manifest_bytes
 from robonav_ray.files.plain_files import list_plain, read_bytes, replace
 from robonav_ray.registry.bundles import carried_bundle
 from robonav_ray.registry.by_name import located
+from robonav_ray.registry.contents import content_of, ensemble_content
+from robonav_ray.registry.ensembles import PREFIX, checkpoint_of_one, find_ensemble, names_ensemble
 from robonav_ray.registry.registry import Registry
 from robonav_ray.runs.checkpoint_index import Which, checked_which
+from robonav_ray.runs.ensembles import ensemble_file
 from robonav_ray.runs.located import LocatedRun, refuse_unwritable, refuse_uri
-from robonav_ray.runs.policies import make_ready, read_policy
+from robonav_ray.runs.policies import Ensemble, Member, make_ready, read_policy, stored_ensemble
+from robonav_ray.runs.stored_models import ModelCheckpoint
 from robonav_ray.runs.task import describe_task
 
 if TYPE_CHECKING:
     from robonav_ray.algo.policy import Policy
-    from robonav_ray.config import RunConfig
-    from robonav_ray.records import PolicySnapshot
     from robonav_ray.runs.task import Task
 
 FORMATS = {"onnx": ONNX, "pt2": PT2, "numpy": NUMPY}
@@ -86,7 +88,7 @@ def export(
 
     Args:
         run: Directory of a run or of one of its checkpoints, the URI of either, or a model of the registry
-            (``robot_nav@champion``).
+            (``robot_nav@champion``); or an ensemble, by its file or as ``ensemble:runs/a,runs/b``.
         out: Folder of the bundle, which is made. None takes ``bundles/CHECKPOINT`` in the run; a version of a model
             carries it from then on.
         format: ``onnx``, ``pt2``, ``numpy``, or several with commas: how the network is written.
@@ -102,12 +104,29 @@ def export(
     if out is not None:
         refuse_uri(Path(out), "--out", "a bundle is written into a folder of this machine")
         refuse_unwritable(Path(out).absolute().parent, "--out")
+    if names_ensemble(str(run)):
+        checkpoint_of_one(checkpoint)
+        return _export_ensemble(str(run), None if out is None else Path(out), formats)
     with located(str(run), which=checked_which(checkpoint)) as found:
         carries = out is None and found.run.is_model
         folder = None if carries else _folder(found, None if out is None else Path(out))
         files = bundle_files(found, formats)
         location = found.uri or str(found.run.path)
     return _carry(location, files) if folder is None else _write(folder, files)
+
+
+def _export_ensemble(word: str, out: Path | None, formats: Sequence[str]) -> ExportResult:
+    """Write the policy of an ensemble that is no version of a model; beside its ``ensemble.json`` where that says
+    where.
+    """
+    file = ensemble_file(Path(word.removeprefix(PREFIX)))
+    if out is None and file is None:
+        raise UserError(f"{word}: --out DIR says where the bundle goes")
+    folder = _checked_folder(out if out is not None or file is None else file.parent / BUNDLES / "ensemble")
+    ensemble = find_ensemble(word)
+    told = ensemble_content(ensemble, "")
+    subject = Subject(str(told.provenance["run"]), word, ensemble.config, told, ensemble)
+    return _write(folder, _bundle_files(subject, formats))
 
 
 def checked_formats(format: str | Sequence[str]) -> tuple[str, ...]:
@@ -121,14 +140,22 @@ def checked_formats(format: str | Sequence[str]) -> tuple[str, ...]:
 
 def bundle_files(found: LocatedRun, formats: Sequence[str]) -> dict[str, bytes]:
     """Return name -> content of all files of a bundle but its manifest; the network is held against the policy."""
-    config = found.run.config
-    task = describe_task(config)
-    refuse_undrivable(config, task, found.shown)
-    snapshot = read_policy(found.checkpoint, config.evaluation.weights)
-    policy = make_ready(snapshot, config, task, found.shown)
-    spec = spec_of(found, config, task)
+    config, checkpoint = found.run.config, found.checkpoint
+    refuse_undrivable(config, describe_task(config), found.shown)
+    if isinstance(checkpoint, ModelCheckpoint) and checkpoint.is_ensemble:
+        acting = stored_ensemble(checkpoint)
+    else:
+        snapshot = read_policy(checkpoint, config.evaluation.weights)
+        acting = Ensemble("mean", (Member(found.shown, config, snapshot, {}),))
+    return _bundle_files(Subject(found.run.name, found.shown, config, content_of(found, ""), acting), formats)
+
+
+def _bundle_files(subject: Subject, formats: Sequence[str]) -> dict[str, bytes]:
+    task = describe_task(subject.config)
+    refuse_undrivable(subject.config, task, subject.shown)
+    spec = spec_of(subject, task)
     files = {SPEC: (json.dumps(spec, indent=1, allow_nan=False) + "\n").encode()}
-    files |= _networks(snapshot, policy, config, task, formats)
+    files |= _networks(subject, task, formats)
     files[README] = readme_of(parse_spec(spec), sorted(files)).encode()
     source = Path(robonav_policy.__file__).parent
     for path in sorted(source.glob("*.py")):
@@ -140,12 +167,20 @@ def bundle_files(found: LocatedRun, formats: Sequence[str]) -> dict[str, bytes]:
     return files
 
 
-def _networks(
-    snapshot: PolicySnapshot, policy: Policy, config: RunConfig, task: Task, formats: Sequence[str]
-) -> dict[str, bytes]:
+def _networks(subject: Subject, task: Task, formats: Sequence[str]) -> dict[str, bytes]:
     from robonav_ray.deploy import graph
 
-    module = graph.greedy_module(snapshot, task.obs_dim, task.num_actions, config.algo, task.structure)
+    members = subject.acting.members
+    if len(members) > 1:
+        refuse_many(subject, formats)
+        policy: Policy = subject.acting.policy(task)
+    else:
+        policy = make_ready(members[0].snapshot, subject.config, task, subject.shown)
+    modules = [
+        graph.greedy_module(one.snapshot, task.obs_dim, task.num_actions, one.config.algo, task.structure)
+        for one in members
+    ]
+    module = graph.mean_of(modules, subject.acting.scales)
     found = dict[str, bytes]()
     for name in formats:
         if name == "onnx":
@@ -153,9 +188,20 @@ def _networks(
         elif name == "pt2":
             found[PT2] = graph.pt2_bytes(module, task.obs_dim)
         else:
-            found[NUMPY] = graph.numpy_bytes(snapshot, config.algo, task.structure)
+            found[NUMPY] = graph.numpy_bytes(members[0].snapshot, subject.config.algo, task.structure)
         check_model(FORMATS[name], found[FORMATS[name]], policy)
     return found
+
+
+def refuse_many(subject: Subject, formats: Sequence[str]) -> None:
+    """Raise UserError where there is no file of an ensemble."""
+    if subject.acting.how == "vote":
+        raise UserError(
+            f"{subject.shown}: its members vote, and a bundle holds one graph of Q values; have them take the mean "
+            "(ensemble:mean:...), or export the best member"
+        )
+    if "numpy" in formats:
+        raise UserError("--format numpy: holds the layers of one network, not of an ensemble; take --format onnx")
 
 
 def _folder(found: LocatedRun, out: Path | None) -> Path:
@@ -164,6 +210,11 @@ def _folder(found: LocatedRun, out: Path | None) -> Path:
         raise UserError(f"{found.shown}: lies in a storage; --out DIR says where on this machine the bundle goes")
     if out is None:
         out = found.run.path / BUNDLES / found.checkpoint.path.name
+    return _checked_folder(out)
+
+
+def _checked_folder(out: Path) -> Path:
+    """Return a folder that a bundle may go into; UserError where something else lies there."""
     if os.path.lexists(out) and not out.is_dir():
         raise UserError(f"--out {out}: is no folder; name one that is to be made")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():

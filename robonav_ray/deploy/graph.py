@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.export import Dim
 
 from robonav_ray.algo.lidar_ring import LidarRing
 from robonav_ray.algo.network_graph import Greedy
-from robonav_ray.algo.networks import make_q_network
+from robonav_ray.algo.networks import QNetwork, make_q_network
 from robonav_ray.algo.parameters import fold_head, mean_embedding, stacked
 from robonav_ray.algo.structure import Structure, encoded
 from robonav_ray.config.algo import AlgoConfig
@@ -42,7 +42,26 @@ def greedy_module(
     return Greedy(network).eval()
 
 
-def onnx_bytes(module: Greedy, obs_dim: int) -> bytes:
+class MeanOf(torch.nn.Module):
+    """The mean of several networks' Q values, each multiplied with its scale first."""
+
+    def __init__(self, members: Sequence[Greedy], scales: Sequence[float]) -> None:
+        super().__init__()
+        self.members = torch.nn.ModuleList(members)
+        self._scales = tuple(scales)
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        """Return Q (B, A) of ``obs`` (B, D)."""
+        values = [member(obs) * scale for member, scale in zip(self.members, self._scales, strict=True)]
+        return torch.stack(values).mean(dim=0)
+
+
+def mean_of(members: Sequence[Greedy], scales: Sequence[float]) -> torch.nn.Module:
+    """Return one network as it is, several as the mean of them."""
+    return members[0] if len(members) == 1 else MeanOf(members, scales).eval()
+
+
+def onnx_bytes(module: torch.nn.Module, obs_dim: int) -> bytes:
     """Return the module as ``policy.onnx``: one input ``obs`` (N, D) float32, N at least 1, and the output ``q_values``
     (N, A). The same module gives the same bytes, which name no file of this machine.
 
@@ -76,7 +95,7 @@ def onnx_bytes(module: Greedy, obs_dim: int) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def pt2_bytes(module: Greedy, obs_dim: int) -> bytes:
+def pt2_bytes(module: torch.nn.Module, obs_dim: int) -> bytes:
     """Return the module as ``policy.pt2``, which ``torch.export.load`` opens; raises as ``onnx_bytes`` does."""
     with _quiet(), torch.no_grad():
         try:
@@ -135,8 +154,9 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _untraced(module: Greedy, error: Exception) -> Exception:
-    name = module.network.algo.network
+def _untraced(module: torch.nn.Module, error: Exception) -> Exception:
+    names = [one.algo.network for one in module.modules() if isinstance(one, QNetwork)]
+    name = next((name for name in names if name is not None), None)
     if name is None:
         return error
     return NoExportError(f"algo.network: torch cannot export {name!r}: {type(error).__name__}: {error}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import robonav_policy.spec as form
 from robonav_ray.config import RunConfig
 from robonav_ray.errors import UserError
-from robonav_ray.registry.contents import content_of
-from robonav_ray.runs.located import LocatedRun
+from robonav_ray.registry.contents import Content
+from robonav_ray.runs.policies import Ensemble
 from robonav_ray.runs.task import Task
 from robonav_ray.worlds.kernels.actions import action_table
 from robonav_ray.worlds.kernels.layout import GOAL_SCALE_M, GOALS_SCALE
@@ -49,10 +49,28 @@ def refuse_undrivable(config: RunConfig, task: Task, shown: str) -> None:
         )
 
 
-def spec_of(found: LocatedRun, config: RunConfig, task: Task) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Subject:
+    """What a bundle is made of."""
+
+    name: str
+    shown: str
+    """As people type it here."""
+    config: RunConfig
+    """That of the training; of an ensemble that of its first member."""
+    content: Content
+    """As a version of a model would have it."""
+    acting: Ensemble
+    """The networks; one unless it is an ensemble."""
+
+
+def spec_of(subject: Subject, task: Task) -> dict[str, Any]:
     """Return the document of ``spec.json`` for the policy of a run: the same for the same policy and evaluation."""
-    content = content_of(found, "")
+    content, config, members = subject.content, subject.config, subject.acting.members
     provenance = {key: value for key, value in content.provenance.items() if key not in _OF_THIS_EXPORT}
+    if len(members) > 1:
+        told = [{**one.facts, "weights_sha256": one.sha256} for one in members]
+        provenance |= {"ensemble": {"how": subject.acting.how, "members": told}}
     world, table = config.env.world, task.table.to_dict()
     robot = world.robot
     commands = action_table(robot)
@@ -62,7 +80,7 @@ def spec_of(found: LocatedRun, config: RunConfig, task: Task) -> dict[str, Any]:
     return {
         "kind": form.KIND,
         "format_version": form.FORMAT_VERSION,
-        "name": found.run.name,
+        "name": subject.name,
         "units": form.UNITS,
         "frames": FRAMES,
         "observation": {

@@ -3,11 +3,12 @@
 ::
 
     runs/NAME, a checkpoint ---> PolicyEntrant  --+
+    ensemble:runs/a,runs/b ----> PolicyEntrant  --+
     a bundle ------------------> BundleEntrant   --+
     dwa, orca:default ---------> PlannerEntrant  --+--> act_for(worlds) --> obs (L, D) -> actions
     module:function, SB3 ... --> FunctionEntrant --+
 
-``find_entrants.py`` makes them of what a user names; ``bundle_entrant.py`` has the one of bundles.
+``find_entrants.py`` makes them of what a user names; ``bundle_entrant.py`` and ``ensemble_entrant.py`` have theirs.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ class Acting:
     """Changes when what it does may change."""
     placed_for: Body | None = None
     """Body for which worlds are drawn: the first run's; None for its own."""
+    trained_with: tuple[int, ...] = ()
+    """Seeds of its training where there are several: an ensemble's."""
     needs_scan: bool = False
     """Whether it wants to see a lidar's scan also where its outfit, or the scenario, shows the true state."""
     is_planner: bool = False
@@ -107,7 +110,7 @@ class Acting:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyEntrant(Acting):
-    """The greedy policy of a run or of one of its checkpoints."""
+    """The greedy policy of a run, of one of its checkpoints, or of an ensemble."""
 
     policy: Policy
 

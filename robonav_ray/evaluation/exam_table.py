@@ -39,7 +39,7 @@ DRAW = "draw"
 """Key of ``ScenarioFacts.changes`` under which the draw stands, unless it is 0."""
 BESIDE = "beside"
 """Key of ``ScenarioFacts.changes`` under which stands who has half of the robots, where an episode is a whole case."""
-KINDS = ("run", "checkpoint", "planner", "callable", "sb3", "rllib", "bundle")
+KINDS = ("run", "checkpoint", "planner", "callable", "sb3", "rllib", "bundle", "ensemble")
 _KEYS: dict[str, type[np.generic]] = {"entrant": np.int32, "scenario": np.int32, "world": np.int64}
 _TYPES: dict[str, type[np.generic]] = {**_KEYS, **{name: dtype for name, (dtype, _) in BASE_COLUMNS.items()}}
 

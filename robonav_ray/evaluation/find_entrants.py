@@ -1,5 +1,5 @@
-"""From what a user names to entrants: a run, a checkpoint, a bundle, a planner, a function ``module:function``, another
-library's policy.
+"""From what a user names to entrants: a run, a checkpoint, an ensemble of runs, a bundle, a planner, a function
+``module:function``, another library's policy.
 
 Each word may have a name before it: ``ours=runs/curriculum-20261122-181500``. A glob (``runs/seed*``) stands for all
 that it finds.
@@ -22,6 +22,7 @@ from typing import Any
 
 from robonav_ray.config import RunConfig
 from robonav_ray.evaluation.bundle_entrant import bundle_entrant, is_bundle
+from robonav_ray.evaluation.ensemble_entrant import ensemble_entrant
 from robonav_ray.evaluation.entrants import (
     LIDAR_ONLY,
     TRUE_STATE,
@@ -39,11 +40,12 @@ from robonav_ray.files.locations import is_uri
 from robonav_ray.files.plain_files import read_bytes
 from robonav_ray.planners.base import PLANNERS, find_planner
 from robonav_ray.registry.by_name import located
+from robonav_ray.registry.ensembles import find_ensemble, names_ensemble
 from robonav_ray.registry.names import model_named
 from robonav_ray.runs.located import LocatedRun, whole_uri
-from robonav_ray.runs.policies import load_policy, read_policy
+from robonav_ray.runs.policies import load_policy, read_policy, stored_ensemble, weights_hash
 from robonav_ray.runs.run_directory import RunDirectoryError
-from robonav_ray.runs.stored_models import PROVENANCE_FILE
+from robonav_ray.runs.stored_models import PROVENANCE_FILE, ModelCheckpoint
 from robonav_ray.runs.task import describe_task
 from robonav_ray.text import one_line
 from robonav_ray.user_code import load_user_code
@@ -125,7 +127,8 @@ def split_name(word: str) -> tuple[str | None, str]:
 
 
 def _globbed(word: str) -> list[str]:
-    if not any(mark in word for mark in "*?[") or os.path.lexists(word) or is_uri(whole_uri(word)):
+    is_one = os.path.lexists(word) or is_uri(whole_uri(word)) or names_ensemble(word)
+    if is_one or not any(mark in word for mark in "*?["):
         return [word]
     if not (paths := sorted(glob.glob(word))):
         raise EntrantError(f"{word}: finds nothing")
@@ -134,6 +137,8 @@ def _globbed(word: str) -> list[str]:
 
 def _entrant(word: str, name: str | None, foreign: LoadForeign, trust: bool) -> Entrant:
     plain, colon, rest = word.partition(":")
+    if names_ensemble(word):
+        return ensemble_entrant(find_ensemble(word), name, word)
     if plain in PLANNERS:
         return _planner(word, name or word)
     if model_named(word) is not None:
@@ -158,6 +163,9 @@ def _entrant(word: str, name: str | None, foreign: LoadForeign, trust: bool) -> 
 
 
 def _policy(found: LocatedRun, word: str, name: str | None) -> PolicyEntrant:
+    checkpoint = found.checkpoint
+    if isinstance(checkpoint, ModelCheckpoint) and checkpoint.is_ensemble:
+        return ensemble_entrant(stored_ensemble(checkpoint), name or found.run.name, found.shown)
     config, task = found.run.config, describe_task(found.run.config)
     if not task.is_native:
         raise EntrantError(
@@ -165,9 +173,7 @@ def _policy(found: LocatedRun, word: str, name: str | None) -> PolicyEntrant:
             f"judges it"
         )
     snapshot = read_policy(found.checkpoint, config.evaluation.weights)
-    weights = hashlib.sha256()
-    for array_name, array in zip(snapshot.names, snapshot.arrays, strict=True):
-        weights.update(f"{array_name} {array.shape}".encode() + array.tobytes())
+    sha256 = weights_hash(snapshot)
     outfit = Outfit.of(config.env.world, config.algo.gamma, task.levels)
     is_model = found.run.is_model
     is_checkpoint = is_model or Path(word.rstrip("/")).name == found.checkpoint.path.name
@@ -185,11 +191,11 @@ def _policy(found: LocatedRun, word: str, name: str | None) -> PolicyEntrant:
             "env_steps": str(found.checkpoint.counters.env_steps),
             "policy_version": str(snapshot.version),
             "weights": config.evaluation.weights,
-            "weights_sha256": weights.hexdigest(),
+            "weights_sha256": sha256,
             "git_revision": str(_origin(found).get("git_revision")),
         },
     )
-    acting = {"algo": config.algo.model_dump(mode="json"), "weights": weights.hexdigest()}
+    acting = {"algo": config.algo.model_dump(mode="json"), "weights": sha256}
     policy = load_policy(found.checkpoint, config, task)
     return PolicyEntrant(facts=facts, outfit=outfit, fingerprint=_hash(acting), policy=policy)
 
@@ -288,7 +294,7 @@ def refuse_trained_on(entrants: Sequence[Entrant], seed: int, what: str) -> None
     held out.
     """
     for entrant in entrants:
-        if entrant.facts.train_seed == seed:
+        if seed in (entrant.facts.train_seed, *entrant.trained_with):
             raise RunDirectoryError(
                 f"{what}: seed {seed} is the one that {entrant.facts.name} was trained with, so its worlds would "
                 f"not be held out; "

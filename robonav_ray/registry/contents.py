@@ -21,13 +21,16 @@ from robonav_ray.registry.journal import now
 from robonav_ray.runs.checkpoint import list_checkpoints
 from robonav_ray.runs.checkpoint_index import read_index
 from robonav_ray.runs.located import LocatedRun
-from robonav_ray.runs.policies import read_policy
+from robonav_ray.runs.policies import Ensemble, read_policy, stored_ensemble
 from robonav_ray.runs.run_directory import EVALUATION_JSON, WEIGHTS_FILE
 from robonav_ray.runs.stored_models import (
     CONFIG_FILE,
     EVALUATION_FILE,
     FORMAT_VERSION,
+    MAX_TEXT,
+    MEMBERS_FILE,
     PROVENANCE_FILE,
+    ModelCheckpoint,
     content_id,
 )
 from robonav_ray.runs.vetting import parse_json
@@ -46,29 +49,34 @@ class Content:
     weights: bytes
     evaluation: bytes
     provenance: Mapping[str, Any]
+    members: bytes | None = None
+    """Of an ensemble: how its members act as one, and the config of each."""
 
     @property
     def content_id(self) -> str:
         """The same for the same config and weights."""
         return content_id(
-            FileEntry(name, len(data), hashlib.sha256(data).hexdigest())
-            for name, data in ((CONFIG_FILE, self.config), (WEIGHTS_FILE, self.weights))
+            FileEntry(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in self._acting.items()
         )
+
+    @property
+    def _acting(self) -> dict[str, bytes]:
+        """All that it acts by."""
+        members = {} if self.members is None else {MEMBERS_FILE: self.members}
+        return {CONFIG_FILE: self.config, WEIGHTS_FILE: self.weights, **members}
 
     def files(self, name: str, number: int) -> dict[str, bytes]:
         """Return the files of the version ``name@number``."""
         facts = {**self.provenance, "name": name, "number": number, "content_id": self.content_id}
-        return {
-            CONFIG_FILE: self.config,
-            WEIGHTS_FILE: self.weights,
-            EVALUATION_FILE: self.evaluation,
-            PROVENANCE_FILE: _json(facts),
-        }
+        return {**self._acting, EVALUATION_FILE: self.evaluation, PROVENANCE_FILE: _json(facts)}
 
 
 def content_of(found: LocatedRun, reason: str) -> Content:
     """Return what a version of this run and checkpoint holds; UserError when the checkpoint is damaged."""
     config, counters = found.run.config, found.checkpoint.counters
+    if isinstance(found.checkpoint, ModelCheckpoint) and found.checkpoint.is_ensemble:
+        evaluation = _json(_read(found, EVALUATION_FILE))
+        return ensemble_content(stored_ensemble(found.checkpoint), reason, _carried(found), evaluation)
     snapshot = read_policy(found.checkpoint, config.evaluation.weights)
     weights = save(dict(zip(snapshot.names, snapshot.arrays, strict=True)))
     provenance = {
@@ -86,6 +94,57 @@ def content_of(found: LocatedRun, reason: str) -> Content:
     }
     evaluation = _read(found, EVALUATION_FILE) if found.run.is_model else _evaluation(found, snapshot.version)
     return Content(dump_config(config).encode(), weights, _json(evaluation), provenance)
+
+
+def ensemble_content(
+    ensemble: Ensemble, reason: str, origin: Mapping[str, Any] | None = None, evaluation: bytes | None = None
+) -> Content:
+    """Return what a version of an ensemble holds: the weights and configs of all its members.
+
+    ``origin`` and ``evaluation`` are those of the version that it was read from, where it was.
+    """
+    members = ensemble.members
+    weights = {
+        f"{number}.{name}": array
+        for number, member in enumerate(members)
+        for name, array in zip(member.snapshot.names, member.snapshot.arrays, strict=True)
+    }
+    told = [
+        {
+            "name": str(member.facts["run"]),
+            "config": member.config.model_dump(mode="json"),
+            "facts": dict(member.facts),
+        }
+        for member in members
+    ]
+    runs = [str(member.facts["run"]) for member in members]
+    provenance = {
+        "format_version": FORMAT_VERSION,
+        "run": f"{ensemble.how} of {', '.join(runs)}"[:MAX_TEXT],
+        "run_path": "",
+        "checkpoint": ", ".join(str(member.facts["checkpoint"]) for member in members)[:MAX_TEXT],
+        "which": "named",
+        "seed": ensemble.config.seed,
+        "env_id": ensemble.config.env.id,
+        "git_revision": None,
+        "project": None,
+        "versions": {},
+        **(origin or {}),
+        **{key: sum(member.facts[key] for member in members) for key in ("env_steps", "learner_steps", "train_s")},
+        "policy_version": max(int(member.facts["policy_version"]) for member in members),
+        "network": ensemble.config.evaluation.weights,
+        "created": now(),
+        "created_s": time.time(),
+        "created_by": owner(),
+        "reason": reason,
+    }
+    return Content(
+        dump_config(ensemble.config).encode(),
+        save(weights),
+        evaluation or _json({"judgement": None, "report": None}),
+        provenance,
+        _json({"how": ensemble.how, "members": told}),
+    )
 
 
 def _origin(found: LocatedRun) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from robonav_ray.files.manifest import MANIFEST
 from robonav_ray.files.place_lock import Hold, held, owner, write_whole
 from robonav_ray.files.storage import exists, inside, join
 from robonav_ray.registry.bundles import carried_bundle, check_carried, write_carried
-from robonav_ray.registry.contents import Content, content_of
+from robonav_ray.registry.contents import Content, content_of, ensemble_content
+from robonav_ray.registry.ensembles import checkpoint_of_one, find_ensemble, names_ensemble
 from robonav_ray.registry.journal import (
     ADDED,
     MAX_REASON,
@@ -68,7 +69,7 @@ class Registry(Models):
         """Make a version of a run; the same config and weights give the version that is there already.
 
         Args:
-            run: A run or a checkpoint, by directory or URI.
+            run: A run or a checkpoint, by directory or URI; or an ensemble, by its file or as ``ensemble:A,B``.
             name: Of the model.
             checkpoint: ``best`` or ``last``, of a run; None takes the best, and the last of a run that was not judged.
             alias: To be moved to the version, wherever it stands.
@@ -82,8 +83,12 @@ class Registry(Models):
         reason = _checked_reason(reason)
         if alias is not None:
             check_alias(alias)
-        with located(str(run), which=checkpoint) as found:
-            content = content_of(found, reason)
+        if names_ensemble(str(run)):
+            checkpoint_of_one(checkpoint)
+            content = ensemble_content(find_ensemble(str(run)), reason)
+        else:
+            with located(str(run), which=checkpoint) as found:
+                content = content_of(found, reason)
         version = self.add_content(content, name, reason=reason)
         if alias is not None:
             self.set_alias(name, alias, version.number, expected_generation=None, reason=reason)

@@ -22,22 +22,26 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.numpy import load
 
+from robonav_ray.algo.ensemble import HOWS, How
 from robonav_ray.files.manifest import MANIFEST, FileEntry, check_manifest, leads_outside, manifest_entries
 from robonav_ray.files.plain_files import MAX_DOCUMENT_BYTES, PlainFileError, check_entries, check_folder, read_bytes
 from robonav_ray.files.storage import DamagedError, check, exists, fetch, join
 from robonav_ray.files.storage import read_bytes as read_stored
-from robonav_ray.ranges import MAX_COUNT, MAX_VERSION, count, real, require
+from robonav_ray.ranges import MAX_COUNT, MAX_VERSION, count, real, require, within
 from robonav_ray.runs.checkpoint import Checkpoint, CheckpointError, Counters
 from robonav_ray.runs.run_directory import WEIGHTS_FILE, RunDirectory
 from robonav_ray.runs.vetting import UntrustedError, parse_json, vet_files, vet_names
 
 CONFIG_FILE, EVALUATION_FILE, PROVENANCE_FILE = "config.yaml", "evaluation.json", "provenance.json"
 MODEL_FILES = (CONFIG_FILE, EVALUATION_FILE, PROVENANCE_FILE, WEIGHTS_FILE)
-CONTENT_FILES = (CONFIG_FILE, WEIGHTS_FILE)
+MEMBERS_FILE = "members.json"
+"""Of an ensemble alone: how its members act as one, and the config of each; their weights are named ``0.``, ``1.``."""
+CONTENT_FILES = (CONFIG_FILE, WEIGHTS_FILE, MEMBERS_FILE)
 """What the content of a version is told by: all that it acts by."""
 FORMAT_VERSION = 1
 MAX_WEIGHTS_BYTES = 1 << 32
 _MAX_MANIFEST_BYTES = 1_000_000
+MAX_MEMBERS = 32
 MAX_TEXT = 4096
 """Characters of a text of the provenance: a path may be as long, and a reason."""
 _ADVICE = "take another version, or add the run again"
@@ -50,6 +54,8 @@ class ModelCheckpoint(Checkpoint):
     policy_version: int = 1
     network: Literal["online", "averaged"] = "online"
     """Which network of the run the weights are of."""
+    is_ensemble: bool = False
+    """Whether there are several networks, with MEMBERS_FILE."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,8 @@ def parse_manifest(data: bytes, where: str) -> ModelManifest:
         found = parse_json(data, where)
         require(isinstance(found, dict) and found.get("format_version") == FORMAT_VERSION, "format_version: is not 1")
         files = {entry.name: entry for entry in manifest_entries(found)}
-        require(sorted(files) == sorted(MODEL_FILES), f"files: are not {', '.join(sorted(MODEL_FILES))}")
+        own = sorted({*files} - {MEMBERS_FILE})
+        require(own == sorted(MODEL_FILES), f"files: are not {', '.join(sorted(MODEL_FILES))}")
         for entry in files.values():
             require(not leads_outside(entry.name), f"files: {entry.name!r} leads outside")
             most = MAX_WEIGHTS_BYTES if entry.name == WEIGHTS_FILE else MAX_DOCUMENT_BYTES
@@ -144,10 +151,10 @@ def open_model(path: Path) -> ModelCheckpoint:
     """
     try:
         check_folder(path)
-        check_entries(path, (*MODEL_FILES, MANIFEST), ())
-        vet_names(path, (*MODEL_FILES, MANIFEST))
+        check_entries(path, (*MODEL_FILES, MEMBERS_FILE, MANIFEST), ())
         manifest = check_model(str(path))
-        vet_files(path, MODEL_FILES)
+        vet_names(path, (*manifest.files, MANIFEST))
+        vet_files(path, sorted(manifest.files))
         provenance = parse_json(read_bytes(path / PROVENANCE_FILE), str(path / PROVENANCE_FILE))
     except (OSError, UntrustedError) as error:
         raise CheckpointError(f"{error}; {_ADVICE}") from None
@@ -163,6 +170,7 @@ def open_model(path: Path) -> ModelCheckpoint:
         provenance["created_s"],
         policy_version=provenance["policy_version"],
         network=provenance["network"],
+        is_ensemble=MEMBERS_FILE in manifest.files,
     )
 
 
@@ -173,6 +181,34 @@ def read_weights(model: ModelCheckpoint) -> dict[str, np.ndarray]:
     return dict(sorted(load(read_bytes(model.path / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)).items()))
 
 
+def read_members(path: Path) -> tuple[How, list[dict[str, Any]]]:
+    """Return how the members of a version act as one, and of each its name, config and facts; RangeError, or a
+    PlainFileError, when that is not so.
+    """
+    found = parse_json(read_bytes(path / MEMBERS_FILE), str(path / MEMBERS_FILE))
+    with within(f"{MEMBERS_FILE}: "):
+        require(isinstance(found, dict) and set(found) == {"how", "members"}, "has not the keys how and members")
+        require(found["how"] in HOWS, f"how: is none of {', '.join(HOWS)}")
+        members = found["members"]
+        require(isinstance(members, list) and 2 <= len(members) <= MAX_MEMBERS, f"members: are not 2 to {MAX_MEMBERS}")
+        for item in members:
+            require(isinstance(item, dict) and set(item) == {"name", "config", "facts"}, "members: are none")
+            require(isinstance(item["name"], str) and len(item["name"]) <= MAX_TEXT, "members: name: is no text")
+            require(isinstance(item["config"], dict), "members: config: is no mapping")
+            check_facts(item["facts"])
+    return found["how"], members
+
+
+def check_facts(found: Any) -> None:
+    """RangeError unless ``found`` says where a member is from."""
+    require(isinstance(found, dict) and set(found) == {*_FACTS, "run", "checkpoint"}, "facts: are none of a member")
+    for key in _FACTS:
+        _NUMBERS[key].check(f"facts.{key}", found[key])
+    for key in ("run", "checkpoint"):
+        require(isinstance(found[key], str) and len(found[key]) <= MAX_TEXT, f"facts.{key}: is no text")
+
+
+_FACTS = ("env_steps", "learner_steps", "train_s", "policy_version", "seed")
 _NUMBERS = {
     "env_steps": count(high=10**12 - 1),
     "learner_steps": count(),
