@@ -56,6 +56,9 @@ class EvaluationConfig(Section):
     """Judgements in a row without a gain in success (in return, where no success is told) after which a run in its last
     stage ends as finished; None never ends it."""
 
+    target_success: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Success in a judgement, 0 to 1, with which a run in its last stage ends as finished; None never ends it."""
+
     @field_validator("levels")
     @classmethod
     def _each_once(cls, levels: tuple[int, ...] | None) -> tuple[int, ...] | None:

@@ -241,7 +241,7 @@ class RunConfig(Section):
                 self.evaluation.interval_s is None,
                 "evaluation.interval_s is null",
                 "evaluation",
-                ("judged_episodes", "patience"),
+                ("judged_episodes", "patience", "target_success"),
             ),
             (self.evaluation.interval_s is None, "evaluation.interval_s is null", "checkpoint", ("keep_best",)),
             (

@@ -18,13 +18,14 @@ class StopReason(Enum):
     MAX_ENV_STEPS = "budget.max_env_steps is reached"
     TIME_LIMIT = "the time limit is reached"
     NO_GAIN = "its last judgements brought no gain (evaluation.patience)"
+    TARGET = "its last judgement has reached evaluation.target_success"
     GIVEN_UP = "a gate did not open"
     SIGNAL = "it was interrupted"
 
     @property
     def finished(self) -> bool:
         """False when the run should be resumed."""
-        return self in (StopReason.FINISHED, StopReason.BUDGET, StopReason.MAX_ENV_STEPS, StopReason.NO_GAIN)
+        return self not in (StopReason.TIME_LIMIT, StopReason.GIVEN_UP, StopReason.SIGNAL)
 
 
 @dataclass(frozen=True)

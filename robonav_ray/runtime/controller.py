@@ -242,7 +242,11 @@ class Controller:
             is_open=facts.progress.is_open,
             waited_s=self._train_s() - self._stage_began_s,
         )
-        return StopReason.NO_GAIN if self._judge.is_spent and (reason is None or not reason.finished) else reason
+        if reason is not None and reason.finished:
+            return reason
+        if self._judge.has_reached_target:
+            return StopReason.TARGET
+        return StopReason.NO_GAIN if self._judge.is_spent else reason
 
     def _note(self, facts: WiringFacts) -> None:
         if self._first_step_at is None and facts.learner_steps > self._session.counters.learner_steps:

@@ -10,7 +10,7 @@ from rich.text import Text
 from robonav_ray.runs.run_directory import resume_command
 from robonav_ray.runtime.budget import Budget, StopReason
 from robonav_ray.runtime.controller import Ending, Kept
-from robonav_ray.runtime.signals import StopRequest
+from robonav_ray.runtime.signals import STOP_AT, StopRequest
 from robonav_ray.runtime.wiring import RunSession
 from robonav_ray.screen import Screen, say_error
 
@@ -73,8 +73,8 @@ def _why(ending: Ending, stop: StopRequest) -> str:
     if ending.reason is StopReason.GIVEN_UP:
         progress = ending.facts.progress
         return progress.problem or f"{progress.gate_text()} has not opened"
-    if ending.reason is StopReason.SIGNAL and stop.loss is not None:
-        return stop.loss.why
+    if ending.reason is StopReason.SIGNAL and (stop.loss is not None or stop.signal_name == STOP_AT):
+        return stop.why
     return ending.reason.value
 
 
@@ -117,4 +117,6 @@ def train_longer_command(session: RunSession, ending: Ending) -> str:
     patience = session.config.evaluation.patience
     if patience is not None and ending.reason is StopReason.NO_GAIN:
         more.append(f"evaluation.patience={2 * patience}")
+    if ending.reason is StopReason.TARGET:
+        more.append("evaluation.target_success=null")
     return " ".join((resume_command(session.run), *more))

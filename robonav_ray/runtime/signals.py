@@ -19,9 +19,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from datetime import datetime
 from types import FrameType
 
-from robonav_ray.errors import EXIT_RESUME
+from robonav_ray.errors import EXIT_RESUME, UserError
 from robonav_ray.runtime.streams import Loss, current_streams
 
 ONE_S = 0.5
@@ -43,12 +44,41 @@ ENDING = (*_OURS, *_MAY_BE_ANOTHERS)
 _SHARED: ContextVar[StopRequest | None] = ContextVar("shared stop request", default=None)
 
 
+STOP_AT = "ROBONAV_STOP_AT"
+"""Variable that says when commands stop, with what they have saved: before a session of Colab or Kaggle is over."""
+
+
+def seconds_to_stop(now: Callable[[], float] = time.time) -> float | None:
+    """Return the seconds until the time in ``ROBONAV_STOP_AT``, below 0 when it is over; None where it is not set.
+
+    Raises:
+        UserError: When that is neither seconds since 1970 nor a time of ISO 8601.
+    """
+    text = os.environ.get(STOP_AT, "").strip()
+    if not text:
+        return None
+    try:
+        when = datetime.fromisoformat(text).timestamp() if "-" in text else float(text)
+        if not 0.0 <= when < 1e11:
+            raise ValueError
+    except (ValueError, OverflowError, OSError):
+        raise UserError(
+            f"{STOP_AT}={text[:60]!r}: write when to stop as seconds since 1970, or as a time such as "
+            "2026-11-30T18:00:00+00:00"
+        ) from None
+    return when - now()
+
+
 class StopRequest:
     """Whether the run was asked to stop, and by when it must be over."""
 
-    def __init__(self, end: Callable[[int], None] | None = None) -> None:
-        """``end(exit_code)`` ends the process at once; None never does, for those that share a process with others."""
+    def __init__(self, end: Callable[[int], None] | None = None, *, in_s: float | None = None) -> None:
+        """``end(exit_code)`` ends the process at once; None never does, for those that share a process with others.
+
+        After ``in_s`` seconds it asks by itself: ``seconds_to_stop``.
+        """
         self._end = end
+        self._stop_at = None if in_s is None else time.monotonic() + in_s
         self._timer: threading.Timer | None = None
         self.signal_name: str | None = None
         self.loss: Loss | None = None
@@ -59,6 +89,8 @@ class StopRequest:
         """What the process is ended with when it has to be by force."""
 
     def __bool__(self) -> bool:
+        if self._stop_at is not None and time.monotonic() >= self._stop_at and not self.signal_name and not self.loss:
+            self.signal_name = STOP_AT
         return self.signal_name is not None or self.loss is not None
 
     @property
@@ -71,6 +103,8 @@ class StopRequest:
     @property
     def why(self) -> str:
         """What the request came from."""
+        if self.signal_name == STOP_AT:
+            return f"the time in {STOP_AT} has come"
         return self.signal_name or (self.loss.why if self.loss is not None else "")
 
     def end_within(self, seconds: float, why: str) -> None:
@@ -109,7 +143,7 @@ def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) 
     and a program around us may use SIGALRM. With ``grace_s`` the process is ended by force when the block is not left
     within that many seconds of the first signal.
     """
-    request = StopRequest(None if grace_s is None else os._exit)
+    request = StopRequest(None if grace_s is None else os._exit, in_s=seconds_to_stop())
 
     def lost(loss: Loss) -> None:
         if not request:
@@ -148,7 +182,7 @@ def stop_on_interrupt() -> Iterator[StopRequest]:
     if (shared := _SHARED.get()) is not None:
         yield shared
         return
-    request = StopRequest()
+    request = StopRequest(in_s=seconds_to_stop())
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

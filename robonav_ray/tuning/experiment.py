@@ -133,7 +133,7 @@ class Experiment:
                         "num_episodes": search.trial.evaluation_episodes,
                         "levels": None,
                         **_defaults(
-                            EvaluationConfig, "interval_s", "judged_episodes", "patience"
+                            EvaluationConfig, "interval_s", "judged_episodes", "patience", "target_success"
                         ),  # its reports judge a trial
                     }
                 ),

@@ -150,6 +150,8 @@ def test_a_best_that_is_damaged_is_passed_over(
         (["evaluation.judged_episodes=10"], "evaluation.judged_episodes (10) would be ignored"),
         (["evaluation.interval_s=0"], "evaluation.interval_s"),
         (["evaluation.interval_s=5", "evaluation.patience=0"], "evaluation.patience"),
+        (["evaluation.target_success=0.9"], "evaluation.target_success (0.9) would be ignored"),
+        (["evaluation.interval_s=5", "evaluation.target_success=90"], "evaluation.target_success"),
         (["checkpoint.interval_episodes=0"], "checkpoint.interval_episodes"),
     ],
 )

@@ -76,6 +76,7 @@ class TrainingJudge:
         self._session, self._judge, self._now = session, judge, now
         self._run, config = session.run.path, session.config
         self._interval_s, self._patience = config.evaluation.interval_s, config.evaluation.patience
+        self._target = config.evaluation.target_success
         self._interval_episodes, self._keep_best = config.checkpoint.interval_episodes, config.checkpoint.keep_best
         self._keep_numbered = config.checkpoint.keep_numbered
         found = read_index(self._run)
@@ -97,6 +98,14 @@ class TrainingJudge:
     def is_spent(self) -> bool:
         """Whether as many judgements in a row brought no gain as ``evaluation.patience`` says."""
         return self._patience is not None and self.index.without_gain >= self._patience
+
+    @property
+    def has_reached_target(self) -> bool:
+        """Whether the newest judgement, made in the last stage, has the success of ``evaluation.target_success``."""
+        newest = self.index.judgements[-1] if self.index.judgements else None
+        if self._target is None or newest is None or not newest.is_last_stage:
+            return False
+        return newest.success_frac is not None and newest.success_frac >= self._target
 
     def kept(self) -> frozenset[str]:
         """Return the names of the checkpoints that stay: the best, the numbered ones, and the one that is being

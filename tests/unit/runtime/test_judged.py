@@ -192,6 +192,25 @@ def test_a_run_without_gain_is_spent(tmp_path: Path) -> None:
     assert spent == [False, False, True, False]
 
 
+def test_a_run_that_has_reached_its_target_says_so(tmp_path: Path) -> None:
+    session, clock = make_session(tmp_path, "evaluation.target_success=0.6"), [0.0]
+    judge = TrainingJudge(session, FakeJudge(0.5, 0.6, 0.5), lambda: clock[0])
+    reached = [judge.has_reached_target]
+    begin(judge, None)
+    for i in range(3):
+        clock[0] += 10.0
+        begin(judge, commit(session, 100 * (i + 1)))
+        settle(judge)
+        reached.append(judge.has_reached_target)
+    assert reached == [False, False, True, False]
+    in_stage_1 = replace(judge.index.judgements[1], is_last_stage=False)
+    judge.index = replace(judge.index, judgements=(in_stage_1,))
+    assert not judge.has_reached_target
+    without_success = replace(in_stage_1, is_last_stage=True, success_frac=None)
+    judge.index = replace(judge.index, judgements=(without_success,))
+    assert not judge.has_reached_target
+
+
 def test_numbered_checkpoints_stay(tmp_path: Path) -> None:
     session = make_session(tmp_path, "evaluation.interval_s=null", "checkpoint.interval_episodes=10")
     judge = TrainingJudge(session)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from robonav_ray.config.runtime import BudgetConfig
+from robonav_ray.errors import UserError
 from robonav_ray.runtime import signals
 from robonav_ray.runtime.budget import Budget, StopReason
-from robonav_ray.runtime.signals import StopRequest, stop_on_signals
+from robonav_ray.runtime.signals import STOP_AT, StopRequest, seconds_to_stop, stop_on_interrupt, stop_on_signals
 
 HANGS = """
 import sys, time
@@ -222,3 +223,42 @@ def test_who_shares_its_process_with_others_is_never_ended() -> None:
     stop.end_within(0.0, "nothing")
     assert stop._timer is None
     assert os.getpid()
+
+
+@pytest.mark.parametrize("stopping", [stop_on_signals, stop_on_interrupt])
+def test_a_command_stops_at_the_time_that_its_session_was_given(
+    stopping: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STOP_AT, str(time.time() + 60.0))
+    with stopping() as stop:
+        assert not stop
+        clock.now += 59.0
+        assert not stop
+        clock.now += 2.0
+        assert stop
+        assert (stop.signal_name, stop.why) == (STOP_AT, "the time in ROBONAV_STOP_AT has come")
+        assert stop.resume_code == 75
+    monkeypatch.setenv(STOP_AT, "1000")
+    with stopping() as stop:
+        assert stop  # it is over already
+    monkeypatch.delenv(STOP_AT)
+    with stopping() as stop:
+        clock.now += 1e9
+        assert not stop
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1800000060", 60.0), ("2027-01-15T09:01:00+01:00", 60.0), (" 1799999990.5 ", -9.5), ("", None)]
+)
+def test_when_a_session_ends_is_read_in_two_ways(
+    text: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STOP_AT, text)
+    assert seconds_to_stop(lambda: 1_800_000_000.0) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "nan", "inf", "-5", "1e300", "2026-13-01T00:00:00", "12h"])
+def test_a_time_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STOP_AT, text)
+    with pytest.raises(UserError, match=r"ROBONAV_STOP_AT=.*seconds since 1970"):
+        seconds_to_stop()
