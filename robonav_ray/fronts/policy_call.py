@@ -11,10 +11,8 @@ import numpy.typing as npt
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.errors import UserError
-from robonav_ray.registry.by_name import located
+from robonav_ray.registry.ensembles import open_acting
 from robonav_ray.runs.checkpoint_index import Which, checked_which
-from robonav_ray.runs.policies import load_policy as policy_of
-from robonav_ray.runs.task import describe_task
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def load_policy(run: str | Path, *, checkpoint: Which | None = None) -> StoredPo
 
     Args:
         run: Directory of a run or of one checkpoint, the URI of either, or a model of the registry
-            (``robot_nav@champion``).
+            (``robot_nav@champion``), or an ensemble (``ensemble:runs/a,runs/b``, or its file).
         checkpoint: ``best`` or ``last``, of a run; None takes the best of a run that was judged while it trained, else
             the last whole one.
 
@@ -100,8 +98,5 @@ def load_policy(run: str | Path, *, checkpoint: Which | None = None) -> StoredPo
         UserError: When it is no run, holds no whole checkpoint, is damaged, or its network is one for observations or
             actions of another number than those of its environment; the message says which.
     """
-    with located(str(run), which=checked_which(checkpoint)) as found:
-        config = found.run.config
-        task = describe_task(config)
-        policy = policy_of(found.checkpoint, config, task)
-        return StoredPolicy(str(run), task.env_id, found.checkpoint.counters.env_steps, policy)
+    found = open_acting(str(run), checked_which(checkpoint))
+    return StoredPolicy(str(run), found.task.env_id, found.env_steps, found.policy)

@@ -253,7 +253,7 @@ class RayTuneOptimizer:
         )
         check_search(config)
         console = plain_screen()
-        with stop_on_interrupt() as stop:
+        with stop_on_interrupt(in_session=True) as stop:
             found = search(config, None, directory=None, stop=stop, time_limit_s=None, table="auto", console=console)
         self.directory, self.was_stopped = found.experiment.path, found.interrupted
         tell_end(found, console)

@@ -126,7 +126,7 @@ def train_before(
         audience.screen,
         None if init_from is None else str(init_from),
     )
-    with opening.held, stop_on_interrupt() as stop:
+    with opening.held, stop_on_interrupt(in_session=True) as stop:
         trained = train_opened(opening, stop, audience, local=_was_local(opening) if local is None else local)
     if trained.verdict.outcome is Outcome.FAILED:
         raise RunFaultError(f"{trained.session.run.shown}: {trained.verdict.words}")

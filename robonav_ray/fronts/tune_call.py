@@ -81,7 +81,7 @@ def tune(
     screen, directory = plain_screen(silent=quiet), None if out is None else Path(out)
     asked, words = asked_config(TuningConfig, config, overrides)
     checked, experiment = resolve_search(asked, words, None if resume is None else str(resume), directory)
-    with stop_on_interrupt() as stop:
+    with stop_on_interrupt(in_session=True) as stop:
         found = search(
             checked,
             experiment,

@@ -167,8 +167,12 @@ class Notifier:
     def tell(self, notice: Notice) -> None:
         """Have a notice go out on each channel that is told of such an event."""
         for channel in self._channels:
-            if notice.event in self._config.events_of(channel.name):
+            if notice.event not in self._config.events_of(channel.name):
+                continue
+            try:
                 channel.add(notice if self._config.picture else replace(notice, picture=None))
+            except RuntimeError as error:  # no thread can be started any more
+                logger.warning("notify.channels.%s: a notice was not sent: %s", channel.name, error)
 
     def close(self) -> list[Told]:
         """Send what waits at once, and return what became of the notices; takes twice ``notify.timeout_s`` at most."""

@@ -1,22 +1,63 @@
-"""The one place where ``ensemble:runs/a,runs/b``, or the path of an ``ensemble.json``, becomes an ensemble."""
+"""The one place where ``ensemble:runs/a,runs/b``, or the path of an ``ensemble.json``, becomes an ensemble; and where
+anything that acts is opened.
+"""
 
 from __future__ import annotations
 
 import glob
 import os
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from robonav_ray.algo.ensemble import HOWS, How
+from robonav_ray.algo.policy import Policy
+from robonav_ray.config import RunConfig
 from robonav_ray.files.locations import is_uri
 from robonav_ray.registry.by_name import located
 from robonav_ray.registry.names import model_named
 from robonav_ray.runs.checkpoint_index import Which
 from robonav_ray.runs.ensembles import EnsembleError, ensemble_file, open_ensemble, open_members
 from robonav_ray.runs.located import whole_uri
-from robonav_ray.runs.policies import Ensemble
+from robonav_ray.runs.policies import Ensemble, make_ready, read_policy, stored_ensemble, weights_hash
+from robonav_ray.runs.stored_models import ModelCheckpoint
+from robonav_ray.runs.task import Task, describe_task
 
 PREFIX = "ensemble:"
+
+
+class Acting(NamedTuple):
+    """What acts, of a run, a checkpoint, a model by name, or an ensemble."""
+
+    config: RunConfig
+    """Of an ensemble that of its first member."""
+    task: Task
+    policy: Policy
+    sha256: str
+    """Of the weights; the same for the same policy."""
+    env_steps: int
+    """Of training behind it."""
+
+
+def open_acting(word: str, which: Which | None = None) -> Acting:
+    """Return the policy that ``word`` names, an ensemble included.
+
+    Raises:
+        UserError: When it names none, is damaged, or its weights do not fit its environment.
+    """
+    if names_ensemble(word):
+        checkpoint_of_one(which)
+        ensemble = find_ensemble(word)
+        task = describe_task(ensemble.config)
+        return Acting(ensemble.config, task, ensemble.policy(task), ensemble.sha256, ensemble.env_steps)
+    with located(word, which=which) as found:
+        config, checkpoint = found.run.config, found.checkpoint
+        task = describe_task(config)
+        if isinstance(checkpoint, ModelCheckpoint) and checkpoint.is_ensemble:
+            ensemble = stored_ensemble(checkpoint)
+            return Acting(config, task, ensemble.policy(task), ensemble.sha256, ensemble.env_steps)
+        snapshot = read_policy(checkpoint, config.evaluation.weights)
+        policy = make_ready(snapshot, config, task, str(checkpoint.learner))
+        return Acting(config, task, policy, weights_hash(snapshot), checkpoint.counters.env_steps)
 
 
 def names_ensemble(word: str) -> bool:

@@ -139,6 +139,16 @@ class Ensemble:
         first = self.config.algo.reward_scale
         return tuple(first / member.config.algo.reward_scale for member in self.members)
 
+    @property
+    def sha256(self) -> str:
+        """Of how it acts: of all weights in their order, and of what is done with them."""
+        return hashlib.sha256(" ".join([self.how, *(member.sha256 for member in self.members)]).encode()).hexdigest()
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps of training behind all members."""
+        return sum(int(member.facts["env_steps"]) for member in self.members)
+
     def policy(self, task: Task) -> EnsemblePolicy:
         """Return what acts; CheckpointError, naming the member, where weights do not fit a config."""
         policies = [make_ready(one.snapshot, one.config, task, one.name) for one in self.members]

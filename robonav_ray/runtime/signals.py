@@ -45,7 +45,8 @@ _SHARED: ContextVar[StopRequest | None] = ContextVar("shared stop request", defa
 
 
 STOP_AT = "ROBONAV_STOP_AT"
-"""Variable that says when commands stop, with what they have saved: before a session of Colab or Kaggle is over."""
+"""Variable that says when training and searching stop, saved: before a session of Colab or Kaggle is over. What judges
+or draws goes on."""
 
 
 def seconds_to_stop(now: Callable[[], float] = time.time) -> float | None:
@@ -133,7 +134,9 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) -> Iterator[StopRequest]:
+def stop_on_signals(
+    grace_s: float | None = None, *, needs_reader: bool = True, in_session: bool = False
+) -> Iterator[StopRequest]:
     """Turn signals that would end the process into a StopRequest while the block runs; must be entered in the main
     thread.
 
@@ -141,9 +144,9 @@ def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) 
 
     Of the signals in ``_MAY_BE_ANOTHERS`` those are left alone that have a handler already: ``nohup`` ignores SIGHUP,
     and a program around us may use SIGALRM. With ``grace_s`` the process is ended by force when the block is not left
-    within that many seconds of the first signal.
+    within that many seconds of the first signal. ``in_session``: it also asks for an end at ``ROBONAV_STOP_AT``.
     """
-    request = StopRequest(None if grace_s is None else os._exit, in_s=seconds_to_stop())
+    request = StopRequest(None if grace_s is None else os._exit, in_s=seconds_to_stop() if in_session else None)
 
     def lost(loss: Loss) -> None:
         if not request:
@@ -170,7 +173,7 @@ def stop_on_signals(grace_s: float | None = None, *, needs_reader: bool = True) 
 
 
 @contextlib.contextmanager
-def stop_on_interrupt() -> Iterator[StopRequest]:
+def stop_on_interrupt(*, in_session: bool = False) -> Iterator[StopRequest]:
     """As ``stop_on_signals``, for a call inside a user's program, which is never ended by force and has its handlers
     back afterwards.
 
@@ -178,11 +181,12 @@ def stop_on_interrupt() -> Iterator[StopRequest]:
 
     In the main thread, SIGINT asks for an end (a second one raises KeyboardInterrupt). So does a SIGTERM that the
     program does not handle; it is raised again when the block is left. In another thread no handler is touched.
+    ``in_session``: it also asks for an end at ``ROBONAV_STOP_AT``.
     """
     if (shared := _SHARED.get()) is not None:
         yield shared
         return
-    request = StopRequest(in_s=seconds_to_stop())
+    request = StopRequest(in_s=seconds_to_stop() if in_session else None)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

@@ -50,7 +50,7 @@ def ablate(
     config = load_section_file(AblationConfig, path, overrides, "ablation")
     screen = screen_beside(json)
     show_warnings()
-    with stop_on_signals() as stop:
+    with stop_on_signals(in_session=True) as stop:
         study = run_ablation(config, out, local=local, stop=stop, screen=screen)
     if json:
         from robonav_ray.files.plain_files import read_json

@@ -99,7 +99,7 @@ def train_command(
     opening = resolve_opening(config_path, overrides, resume, directory, began, screen, init_from)
     audience = Audience(screen, lambda kind: make_panel(kind, make_screen(soft_wrap=False)), logging.root)
     try:
-        with opening.held, stop_on_signals(opening.config.budget.grace_s) as stop:
+        with opening.held, stop_on_signals(opening.config.budget.grace_s, in_session=True) as stop:
             outcome = train(opening, stop, audience, local=local).verdict.outcome
             return {Outcome.DONE: EXIT_DONE, Outcome.TO_RESUME: stop.resume_code, Outcome.FAILED: EXIT_FAILED}[outcome]
     except RunInterruptedError as error:

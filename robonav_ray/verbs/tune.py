@@ -113,7 +113,7 @@ def tune_command(
         with asked.named():
             config, experiment = resolve_search(asked.config, (), resume, directory)
         tell_sweep(asked, screen)
-    with stop_on_signals(grace_of(config)) as stop:
+    with stop_on_signals(grace_of(config), in_session=True) as stop:
         found = search(
             config,
             experiment,

@@ -82,7 +82,7 @@ def ablate(
         checked = checked_config(AblationConfig, data, words, "config")
     else:
         checked = load_section_file(AblationConfig, Path(config), words, "ablation")
-    with stop_on_interrupt() as stop:
+    with stop_on_interrupt(in_session=True) as stop:
         study = run_ablation(
             checked, None if out is None else Path(out), local=local, stop=stop, screen=plain_screen(silent=quiet)
         )

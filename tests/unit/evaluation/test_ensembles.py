@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import robonav_ray as rn
 from robonav_ray.algo.ensemble import EnsemblePolicy
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config.algo import AlgoConfig
@@ -19,6 +20,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.evaluation.entrants import PolicyEntrant
 from robonav_ray.evaluation.exam import Seat, play, seat_of
 from robonav_ray.evaluation.find_entrants import find_entrants, refuse_trained_on
+from robonav_ray.registry.ensembles import open_acting
 from robonav_ray.runs.ensembles import EnsembleError, open_ensemble, write_ensemble
 from robonav_ray.runs.task import describe_task
 from tests.made_up_runs import make_run
@@ -135,6 +137,17 @@ def test_a_file_names_members_by_path_and_hash(here: Path) -> None:
     assert len({entrant(str(word)).fingerprint for word in (path, path.parent, f"ensemble:{path}")}) == 1
     policy = found.policy(describe_task(found.config))
     assert policy.greedy(np.zeros((2, policy.obs_dim), np.float32)).shape == (2,)
+
+
+def test_all_that_acts_is_opened_in_one_place(here: Path) -> None:
+    write_ensemble(here / "ensemble.json", "vote", ["runs/a", "runs/b"])
+    one, many, file = (open_acting(word) for word in ("runs/a", "ensemble:vote:runs/a,runs/b", "ensemble.json"))
+    assert (one.env_steps, many.env_steps) == (200, 401)
+    assert many.sha256 == file.sha256 != one.sha256
+    obs = np.zeros((1, one.task.obs_dim), np.float32)
+    assert rn.load_policy("ensemble.json").act(obs) == many.policy.greedy(obs)
+    with pytest.raises(UserError, match="an ensemble names a checkpoint of each member"):
+        open_acting("ensemble.json", "best")
 
 
 def test_what_is_no_ensemble_is_refused(here: Path) -> None:
