@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,7 +107,7 @@ class PipelineOrchestrator:
         time_limit_s: float | None = None,
         quiet: bool = False,
         watcher: Watcher | None = None,
-        stopping: Callable[[], AbstractContextManager[StopRequest]] = stop_on_interrupt,
+        stopping: Callable[[], AbstractContextManager[StopRequest]] = partial(stop_on_interrupt, in_session=True),
     ) -> PipelineResult:
         """Do each step whose inputs changed, or that is not done yet, in order.
 

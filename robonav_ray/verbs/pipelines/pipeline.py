@@ -81,7 +81,7 @@ def run(
     if dry_run:
         _show_plan(steps, screen, json)
         return
-    stopping = partial(stop_on_signals, GRACE_S, needs_reader=False)
+    stopping = partial(stop_on_signals, GRACE_S, needs_reader=False, in_session=True)
     try:
         with _watched(steps, screen_beside(json), json) as watcher:
             done = pipeline.run(**options, time_limit_s=limit, watcher=watcher, stopping=stopping)
