@@ -24,6 +24,8 @@ from robonav_ray.pipeline.steps import STEPS
 from robonav_ray.runtime.signals import StopRequest, stop_on_interrupt
 from robonav_ray.screen import plain_screen
 
+_STOPPING = partial(stop_on_interrupt, in_session=True)
+
 
 @dataclass(frozen=True)
 class PipelineResult:
@@ -107,7 +109,7 @@ class PipelineOrchestrator:
         time_limit_s: float | None = None,
         quiet: bool = False,
         watcher: Watcher | None = None,
-        stopping: Callable[[], AbstractContextManager[StopRequest]] = partial(stop_on_interrupt, in_session=True),
+        stopping: Callable[[], AbstractContextManager[StopRequest]] = _STOPPING,
     ) -> PipelineResult:
         """Do each step whose inputs changed, or that is not done yet, in order.
 
