@@ -120,9 +120,11 @@ def _export_ensemble(word: str, out: Path | None, formats: Sequence[str]) -> Exp
     where.
     """
     file = ensemble_file(Path(word.removeprefix(PREFIX)))
-    if out is None and file is None:
-        raise UserError(f"{word}: --out DIR says where the bundle goes")
-    folder = _checked_folder(out if out is not None or file is None else file.parent / BUNDLES / "ensemble")
+    if out is None:
+        if file is None:
+            raise UserError(f"{word}: --out DIR says where the bundle goes")
+        out = file.parent / BUNDLES / "ensemble"
+    folder = _checked_folder(out)
     ensemble = find_ensemble(word)
     told = ensemble_content(ensemble, "")
     subject = Subject(str(told.provenance["run"]), word, ensemble.config, told, ensemble)
@@ -171,11 +173,12 @@ def _networks(subject: Subject, task: Task, formats: Sequence[str]) -> dict[str,
     from robonav_ray.deploy import graph
 
     members = subject.acting.members
-    if len(members) > 1:
+    first, *others = members
+    if others:
         refuse_many(subject, formats)
         policy: Policy = subject.acting.policy(task)
     else:
-        policy = make_ready(members[0].snapshot, subject.config, task, subject.shown)
+        policy = make_ready(first.snapshot, subject.config, task, subject.shown)
     modules = [
         graph.greedy_module(one.snapshot, task.obs_dim, task.num_actions, one.config.algo, task.structure)
         for one in members
@@ -188,7 +191,7 @@ def _networks(subject: Subject, task: Task, formats: Sequence[str]) -> dict[str,
         elif name == "pt2":
             found[PT2] = graph.pt2_bytes(module, task.obs_dim)
         else:
-            found[NUMPY] = graph.numpy_bytes(members[0].snapshot, subject.config.algo, task.structure)
+            found[NUMPY] = graph.numpy_bytes(first.snapshot, subject.config.algo, task.structure)
         check_model(FORMATS[name], found[FORMATS[name]], policy)
     return found
 
