@@ -116,9 +116,13 @@ class Session:
             own.say(line)
             self.watcher.said(step.name, line)
 
-        def ended(how: How, text: str) -> None:
-            spent.time_s[step.name] = spent.time_s.get(step.name, 0.0) + time.monotonic() - began
+        def ended(how: How, text: str, made: Made | None = None) -> None:
             self.newest = own.newest
+            spent.time_s[step.name] = spent.time_s.get(step.name, 0.0) + time.monotonic() - began
+            if made is not None:
+                self._write_down(plan, made)
+            elif how == "stopped":
+                self.lock.save()
             log.add(f"step_{how}", step=step.name, text=text, seconds=time.monotonic() - began)
             self.watcher.ended(step.name, how, text, time.monotonic() - began)
 
@@ -147,16 +151,13 @@ class Session:
                     made = _worked(step, job)
             except (UnfinishedError, RunInterruptedError) as error:
                 ended("stopped", str(error))
-                self.lock.save()
                 return str(error)
             except KeyboardInterrupt:
                 if not stop or stop.at_once:
                     raise
                 ended("stopped", stop.why)
-                self.lock.save()
                 return stop.why
-            ended("done", made.told)
-            self._write_down(plan, made)
+            ended("done", made.told, made)
         if own.lost is not None:
             self.watcher.said(
                 step.name, f"{path_word(self.folder.step_log(step.name))} is cut short: {sentence(own.lost)}"
@@ -195,7 +196,7 @@ def _worked(step: Step, job: Job) -> Made:
 
 
 @contextlib.contextmanager
-def _told(step: Step, folder: PipelineFolder, ended: Callable[[How, str], None]) -> Iterator[None]:
+def _told(step: Step, folder: PipelineFolder, ended: Callable[..., None]) -> Iterator[None]:
     """Make one message of what a step fails with: which step, what is wrong, what to do; its log has the trace."""
     log = path_word(folder.step_log(step.name))
     again = "what is done stays done, and the same command goes on with it"

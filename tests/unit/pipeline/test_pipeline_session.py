@@ -1,12 +1,12 @@
 """Each step is done once: again only when what it takes, or what it made, is not as it was."""
 
+import contextlib
 import errno
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from robonav_ray.pipeline.steps import back_up, notify
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
 from tests.conftest import Robonav
+from tests.disk_faults import DiskOperations
 
 STEPS = ["train", "select", "evaluate", "visualise", "report"]
 
@@ -160,7 +161,7 @@ def test_from_until_and_force(fakes: Fakes) -> None:
 def test_a_stop_keeps_what_is_done(fakes: Fakes) -> None:
     stop = StopRequest()
 
-    @contextmanager
+    @contextlib.contextmanager
     def stopping() -> Iterator[StopRequest]:
         yield stop
 
@@ -212,6 +213,22 @@ def test_a_step_that_fails_is_named_and_the_others_stay_done(
     fakes.before = lambda name, job: None
     assert run().done == ("evaluate", "visualise", "report")
     assert fakes.done == STEPS
+
+
+@pytest.mark.parametrize("at", range(1, 60, 4))
+def test_a_full_disk_is_one_message_and_what_is_done_stays_done(
+    fakes: Fakes, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patches:
+        disk = DiskOperations(patches.setattr)
+        disk.at, disk.error = at, OSError(errno.ENOSPC, "No space left on device")
+        with contextlib.suppress(RunFaultError, OSError):
+            run()
+    run()
+    lines = [json.loads(line) for line in Path("pipelines/a/pipeline.jsonl").read_text().splitlines()]
+    done = [line["step"] for line in lines if line["event"] == "step_done"]
+    assert len(done) == len(set(done)), "what is written down is not done again"
+    assert set(states().values()) == {"done"}
 
 
 def test_a_second_pipeline_is_refused_with_the_pid_of_the_first(fakes: Fakes, tmp_path: Path) -> None:
