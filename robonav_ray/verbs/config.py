@@ -76,7 +76,7 @@ def config_validate(arguments: Overrides = None) -> None:
 @config_app.command("schema", epilog="Example: `robonav config schema run > run.schema.json`")
 def config_schema(
     kind: Annotated[
-        str, typer.Argument(help="`run`, `curriculum`, `tuning`, `evaluation`, `ablation` or `cluster`.")
+        str, typer.Argument(help="`run`, `curriculum`, `tuning`, `evaluation`, `ablation`, `pipeline` or `cluster`.")
     ] = "run",
 ) -> None:
     """Print the JSON schema of a kind of config, for an editor that completes keys and marks mistakes.
@@ -98,7 +98,7 @@ def config_diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A YAML file, the name of a shipped config, or a run.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another, of the same kind.")],
     kind: Annotated[
-        str, typer.Option(help="`run`, `curriculum`, `tuning`, `evaluation`, `ablation` or `cluster`.")
+        str, typer.Option(help="`run`, `curriculum`, `tuning`, `evaluation`, `ablation`, `pipeline` or `cluster`.")
     ] = "run",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with exit code 1 when they differ.")] = False,
     json: Json = False,
@@ -119,6 +119,7 @@ def config_diff(
 def _config_at(where: str, kind: KindOfConfig) -> BaseModel:
     """Return the config that a word names: a file, a shipped one, or that of a run, a search or a model."""
     from robonav_ray.config import RunConfig
+    from robonav_ray.config.described.kinds_of_config import refuse_other_kind
     from robonav_ray.config.load import load_section_file
     from robonav_ray.config.shipped import find_shipped
     from robonav_ray.config.tuning import TuningConfig
@@ -138,6 +139,8 @@ def _config_at(where: str, kind: KindOfConfig) -> BaseModel:
         return open_run(path).config
     if kind.model is TuningConfig and is_folder:
         return open_experiment(path).config
+    if find_shipped(path, kind.shipped) is None and not path.exists():
+        refuse_other_kind(path, kind)
     return load_section_file(kind.model, path, (), kind.shipped)
 
 

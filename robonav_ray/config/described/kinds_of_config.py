@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 from typing import NamedTuple
 
 from robonav_ray.config.base import Section
@@ -10,7 +11,7 @@ from robonav_ray.config.cluster import ClusterDefinition
 from robonav_ray.config.evaluation_suite import Suite
 from robonav_ray.config.pipeline import PipelineConfig
 from robonav_ray.config.run import RunConfig
-from robonav_ray.config.shipped import ConfigKind
+from robonav_ray.config.shipped import ConfigKind, find_shipped
 from robonav_ray.config.studies.ablation import AblationConfig
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.config.yaml_document import ConfigError
@@ -49,3 +50,10 @@ def kind_called(word: str, what: str) -> KindOfConfig:
     near = difflib.get_close_matches(word, KINDS, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     raise ConfigError(f"{what} {word!r}: no such kind of config{hint} there are {', '.join(KINDS)}")
+
+
+def refuse_other_kind(path: Path, kind: KindOfConfig) -> None:
+    """Raise ConfigError when ``path`` names a shipped config of another kind than ``kind``."""
+    for word, other in KINDS.items():
+        if other.shipped != kind.shipped and find_shipped(path, other.shipped) is not None:
+            raise ConfigError(f"{path}: is the config of another kind: `--kind {word}` takes it")

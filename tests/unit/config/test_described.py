@@ -161,6 +161,9 @@ def test_digits_in_groups_are_a_text_to_an_editor_and_valid() -> None:
         ("evaluation", {"name": "mine", "scenarios": [{"question": "Without a name?"}]}),
         ("ablation", {"seeds": []}),
         ("cluster", {"groups": 3}),
+        ("pipeline", {"steps": ["prepare", "trian"]}),
+        ("pipeline", {"train": {"seeds": [-1]}}),
+        ("pipeline", {"search": {"overides": {}}}),
     ],
 )
 def test_a_mistake_is_invalid(kind: str, data: dict[str, Any]) -> None:
@@ -212,7 +215,7 @@ def test_the_verbs_show_them(robonav_here: Robonav, monkeypatch: pytest.MonkeyPa
         (["config", "schema", "runs"], "did you mean 'run'?"),
         (["config", "diff", "mine.yaml", "nothing"], "nothing: no such file"),
         (["config", "diff", "mine.yaml", "runs"], "is not a run directory"),
-        (["config", "diff", "mine.yaml", "asha"], "asha: no such file"),
+        (["config", "diff", "mine.yaml", "asha"], "`--kind tuning` takes it"),
         (["config", "diff", "runs/a", "mine.yaml", "--kind", "tuning"], "is not the directory of a search"),
         (["config", "diff", "mine.yaml", "robot@champion"], "robot"),
     ):
