@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from typing import Any
 
 import typer
@@ -22,9 +23,15 @@ def parse(command: Any, name: str, words: list[str], parent: Any = None) -> None
         parse(command, name, words, context)
 
 
+@cache
+def robonav() -> Any:
+    """The command line; making it of its verbs takes a second."""
+    return typer.main.get_command(app)
+
+
 def parse_robonav(words: list[str]) -> None:
     """Hand the words behind ``robonav`` to its command line."""
-    parse(typer.main.get_command(app), "robonav", words)
+    parse(robonav(), "robonav", words)
 
 
 def commands_of(script: str) -> list[list[str]]:

@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robonav_ray.config.load import load_run_config, load_tuning_config
+from robonav_ray.config.load import load_run_config, load_section_file, load_tuning_config
+from robonav_ray.config.pipeline import PipelineConfig
 from robonav_ray.config.runtime import RuntimeConfig
-from robonav_ray.config.shipped import find_shipped
+from robonav_ray.config.shipped import ConfigKind, find_shipped
 from robonav_ray.errors import UserError
 from robonav_ray.launch.packing import DEFAULT_LIMIT_MB, Package, collect_package
 from robonav_ray.nodes.job import STOP_WAIT, STOP_WAIT_S
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 RECONNECT_S = 60.0
 """How long the log may be out of reach before the watching ends; the job goes on."""
+_KINDS: dict[str, ConfigKind] = {"train": "run", "tune": "search", "pipeline run": "pipeline"}
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -51,7 +53,7 @@ class Submission:
     """What a job shall run, and with what."""
 
     verb: str
-    """``train`` or ``tune``."""
+    """``train``, ``tune`` or ``pipeline run``."""
     config: Path | None
     overrides: Sequence[str]
     options: Sequence[str] = ()
@@ -73,7 +75,7 @@ class Submission:
         Raises:
             SubmitError: When it lies elsewhere.
         """
-        if self.config is None or find_shipped(self.config, "search" if self.verb == "tune" else "run") is not None:
+        if self.config is None or find_shipped(self.config, _KINDS[self.verb]) is not None:
             return None
         root, config = self.working_dir.resolve(), self.config.resolve()
         if not config.is_relative_to(root):
@@ -89,10 +91,13 @@ class Submission:
         Raises:
             ConfigError, SubmitError: When the config is wrong, or is not part of what the job is given.
         """
-        words = ["robonav", self.verb]
+        words = ["robonav", *self.verb.split()]
         if self.config is not None:
             words.append(self.config.as_posix() if self.config_travels is None else self.config_travels)
-        (load_tuning_config if self.verb == "tune" else load_run_config)(self.config, self.overrides)
+        if self.verb == "pipeline run":
+            _check_pipeline(self.config, self.overrides)
+        else:
+            (load_tuning_config if self.verb == "tune" else load_run_config)(self.config, self.overrides)
         return shlex.join([*words, *self.overrides, *self.options])
 
     def env_vars(self, environment: Mapping[str, str]) -> dict[str, str]:
@@ -275,6 +280,16 @@ def _connect(address: str | None) -> tuple[str, JobSubmissionClient]:
         logging.getLogger(name).setLevel(logging.WARNING)
     with _without("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # they would win over the address that was given
         return url, JobSubmissionClient(url)
+
+
+def _check_pipeline(path: Path | None, overrides: Sequence[str]) -> None:
+    """Raise SubmitError or ConfigError for a pipeline that no job can run, or whose folder would go with the job."""
+    config = load_section_file(PipelineConfig, path or Path("default"), overrides, "pipeline")
+    if not Path(config.output_dir).is_absolute():
+        raise SubmitError(
+            f"output_dir ({config.output_dir}): a job's own folder goes with the job; name an absolute one that all "
+            "nodes share, for instance output_dir=/mnt/robonav/runs/pipelines"
+        )
 
 
 def _default_address() -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """Install the wheel with each extra alone into an empty environment, import what the extra brings, and say how long it
 took.
 
-python scripts/delivery/install_extras.py [--dry-run] [EXTRA ...]; all extras without a name. ``--dry-run`` resolves
-alone. Exit code 1 when one cannot be installed, is at odds with another package, or cannot be imported.
+python scripts/delivery/install_extras.py [--dry-run] [--uv] [EXTRA ...]; all extras without a name. ``--dry-run``
+resolves alone; ``--uv`` has uv install, which links files of its cache where pip writes gigabytes. Exit code 1 when one
+cannot be installed, is at odds with another package, or cannot be imported.
 """
 
 import argparse
@@ -52,18 +53,18 @@ def failed(*command: str | Path) -> str:
     return " / ".join(lines[-3:]) or "ended without a word"
 
 
-def install(extra: str, packages: list[str], wheel: Path, dry_run: bool) -> str:
+def install(extra: str, packages: list[str], wheel: Path, dry_run: bool, by_uv: bool) -> str:
     """Install ``extra`` into an empty environment; return what went wrong, or nothing."""
     with tempfile.TemporaryDirectory(prefix="robonav-extra-") as folder:
-        venv.create(folder, with_pip=True)
+        venv.create(folder, with_pip=not by_uv)
         python = Path(folder, "bin", "python")
-        pip = (python, "-m", "pip", "--disable-pip-version-check")
-        options = ("-q", "-c", ROOT / "constraints.txt", *(["--dry-run"] if dry_run else []))
-        told = failed(*pip, "install", *options, f"{wheel}[{extra}]")
+        tool, of = (["uv", "pip"], ["--python", python]) if by_uv else ([python, "-m", "pip"], [])
+        options = ["-q", "-c", ROOT / "constraints.txt", *(["--dry-run"] if dry_run else [])]
+        told = failed(*tool, "install", *of, *options, f"{wheel}[{extra}]")
         if told or dry_run:
             return told
         return (
-            failed(*pip, "check")
+            failed(*tool, "check", *of)
             or failed(python, "-W", "ignore", "-c", IMPORT, *packages)
             or failed(Path(folder, "bin", "robonav"), "--version")
         )
@@ -74,6 +75,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("extras", nargs="*", metavar="EXTRA", help="only these")
     parser.add_argument("--dry-run", action="store_true", help="resolve, install nothing")
+    parser.add_argument("--uv", action="store_true", help="have uv install")
     asked, known = parser.parse_args(), extras()
     if unknown := sorted(set(asked.extras) - set(known)):
         parser.error(f"no such extra: {', '.join(unknown)}; there are {', '.join(known)}")
@@ -85,7 +87,7 @@ def main() -> int:
         (wheel,) = Path(folder).glob("*.whl")
         for extra in asked.extras or known:
             begun = time.monotonic()
-            told = install(extra, known[extra], wheel, asked.dry_run)
+            told = install(extra, known[extra], wheel, asked.dry_run, asked.uv)
             faults += bool(told)
             sys.stdout.write(f"{extra:12} {time.monotonic() - begun:6.1f} s  {told or 'whole'}\n")
             sys.stdout.flush()

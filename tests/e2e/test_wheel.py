@@ -1,7 +1,8 @@
 """Outside of a checkout: the wheel, installed with pip into an empty environment, does in an empty folder what the
 README says.
 
-What the wheel depends on is taken from the environment of the tests, so that nothing is downloaded.
+What the wheel depends on is taken from the environment of the tests, so that nothing is downloaded; or all is in the
+environment whose ``bin`` is ``ROBONAV_WHEEL_BIN``, which ``make wheel`` has filled by the package index alone.
 """
 
 import json
@@ -55,10 +56,12 @@ def _take_kernels(package: Path) -> None:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the ``bin`` of an environment into which the wheel was installed."""
+    if named := os.environ.get("ROBONAV_WHEEL_BIN"):
+        return Path(named)
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     skipped = shutil.ignore_patterns("__pycache__", "*.nbc", "*.nbi", ".*", "*.egg-info")
-    for name in ("robonav_ray", "configs", "cluster", "proofs"):
+    for name in ("robonav_ray", "robonav_policy", "configs", "cluster", "proofs"):
         shutil.copytree(REPOSITORY / name, source / name, ignore=skipped)
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copyfile(REPOSITORY / name, source / name)
@@ -99,7 +102,23 @@ def test_the_readmes_commands_work_in_an_empty_folder(installed: Path, tmp_path:
     robonav("runs", "gc", "--yes")
     robonav("train", "quick", "--local", "--out", "runs/b", "--init-from", "runs/a", *SMALL)
     robonav("train", "configs/run/ten_minutes.yaml", "--local", "--out", "runs/c", *SMALL)
-    assert {path.name for path in here.iterdir()} == {"runs", "robot.gif", "curves.png"}
+    robonav("train", "--resume", "runs/c", "budget.max_env_steps=4000")
+    robonav("compare", "runs/a", "orca", "--suite", "quick", "--episodes", "50", "--local", "--out", "exams/a")
+    robonav("report", "exams/a")
+    robonav("export", "runs/a", "--out", "bundle")
+    assert "whole" in robonav("export", "--verify", "bundle")
+    assert {path.name for path in here.iterdir()} == {"runs", "robot.gif", "curves.png", "exams", "bundle"}
+
+
+def test_the_module_is_the_command_and_a_robot_needs_the_bundle_alone(installed: Path, tmp_path: Path) -> None:
+    def python(*words: str) -> str:
+        return called(installed / "python", *words, cwd=tmp_path, home=tmp_path)
+
+    assert python("-m", "robonav_ray", "--version") == called(
+        installed / "robonav", "--version", cwd=tmp_path, home=tmp_path
+    )
+    loaded = python("-c", "import sys, robonav_policy; print(*sorted(sys.modules))").split()
+    assert not {"robonav_ray", "torch", "ray"} & set(loaded)
 
 
 def test_a_cluster_and_a_search_begin_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:

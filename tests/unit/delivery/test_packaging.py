@@ -16,7 +16,7 @@ import pytest
 import robonav_ray
 
 ROOT = Path(__file__).parents[3]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT, TOOLS = (tomllib.loads((ROOT / "pyproject.toml").read_text())[part] for part in ("project", "tool"))
 HASHED = ("constraints-hashed.txt", "constraints-hashed-cuda.txt")
 
 
@@ -55,6 +55,15 @@ def test_the_version_stands_in_one_place(release):
         for path in sources
         if re.search(r"^__version__\s*=", path.read_text(encoding="utf-8"), re.MULTILINE)
     ] == ["robonav_ray/__init__.py"]
+
+
+def test_the_wheel_has_all_files_of_the_package():
+    files = subprocess.run(
+        ["git", "ls-files", "robonav_ray"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    data = TOOLS["setuptools"]["package-data"]["robonav_ray"]
+    taken = {path for pattern in data for path in (ROOT / "robonav_ray").glob(pattern)}
+    assert [name for name in files if name and not name.endswith(".py") and ROOT / name not in taken] == []
 
 
 @pytest.mark.parametrize("file", HASHED)

@@ -34,6 +34,23 @@ def test_the_command_is_relative_to_the_working_directory_and_quoted(project):
     assert submission.entrypoint() == "robonav train 'configs/a b.yaml' 'algo.hidden_dims=[32, 32]' --resume auto"
 
 
+def test_a_pipeline_keeps_its_folder_where_all_nodes_see_it(project):
+    shared = ["output_dir=/mnt/robonav/runs/pipelines"]
+    submission = Submission("pipeline run", Path("quick"), shared, ["--time-limit", "8h"], working_dir=project)
+    assert submission.entrypoint() == f"robonav pipeline run quick {shared[0]} --time-limit 8h"
+    with pytest.raises(SubmitError, match=r"output_dir \(pipelines\): a job's own folder goes with the job"):
+        Submission("pipeline run", Path("quick"), [], working_dir=project).entrypoint()
+    with pytest.raises(ConfigError, match="seeds"):
+        Submission("pipeline run", None, [*shared, "train.seed=[0]"], working_dir=project).entrypoint()
+
+
+@pytest.mark.parametrize("words", [["--tune"], ["--resume", "auto"]])
+def test_a_pipeline_has_its_own_search_and_goes_on_by_itself(robonav_here, words):
+    done = robonav_here("submit", "--pipeline", "quick", *words, "--dry-run")
+    assert done.returncode == 2
+    assert "--pipeline goes with neither --tune nor --resume" in done.stderr
+
+
 def test_words_for_the_shell_stay_words(project):
     evil = "name=x;touch /tmp/owned"
     with pytest.raises(ConfigError, match="name"):
