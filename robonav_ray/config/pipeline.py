@@ -116,11 +116,17 @@ class TrainStepConfig(Section):
 class SelectStepConfig(Section):
     """Chooses what goes on from the runs of all seeds."""
 
-    by: Literal["best", "last"] = "best"
+    by: Literal["best", "last", "mean", "vote"] = "best"
     """``best``: the run with the highest success on held-out worlds (return, where none tells success), at its best
-    checkpoint; ``last``: the last checkpoint of the last seed."""
+    checkpoint; ``last``: the last checkpoint of the last seed; ``mean`` and ``vote``: all seeds as an ensemble, which
+    acts by the mean of their Q values or by a vote."""
     given: ShownPlace | None = None
-    """A run, a checkpoint, a URI or a model by name that is taken without a choice."""
+    """A run, a checkpoint, a URI, a model by name or an ensemble that is taken without a choice."""
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether all seeds go on together."""
+        return self.given is None and self.by in ("mean", "vote")
 
 
 class EvaluateStepConfig(Section):
@@ -240,6 +246,7 @@ class PipelineConfig(Section):
                 f"train.config ({self.train.config}) would be ignored, because search finds the config: name it in "
                 "search.given, write what shall differ in train.overrides, or leave search out of steps"
             )
+        self._check_ensemble()
         for step, section in {"back_up": self.back_up, "notify": self.notify}.items():
             if section is not None and step not in self.steps:
                 raise ValueError(f"{step}: would be ignored, because {step} is not among steps: add it there")
@@ -261,6 +268,24 @@ class PipelineConfig(Section):
                     + f", or leave {step} out"
                 )
         return self
+
+    def _check_ensemble(self) -> None:
+        """Raise ValueError where an ensemble is asked for, and there are not several seeds, or no file of it."""
+        if "select" not in self.steps or not self.select.is_ensemble:
+            return
+        by = f"select.by={self.select.by}"
+        if len(self.train.given or self.train.seeds) < 2:
+            raise ValueError(
+                f"{by}: takes several runs: name more in train.seeds (or train.given), or take select.by=best"
+            )
+        bundles = "export" in self.steps or ("register" in self.steps and self.registry.bundle)
+        if self.select.by == "vote" and bundles:
+            raise ValueError(
+                f"{by}: a vote is no graph of Q values, so no bundle holds it: take select.by=mean, or leave export "
+                "out of steps and set registry.bundle=false"
+            )
+        if "numpy" in self.export.formats and "export" in self.steps:
+            raise ValueError(f"{by}: export.formats: numpy holds one network, not an ensemble: leave numpy out")
 
     @property
     def in_use(self) -> tuple[StepName, ...]:

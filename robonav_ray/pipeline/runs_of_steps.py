@@ -9,9 +9,11 @@ from typing import Any
 
 from robonav_ray.pipeline.step import Facts, Job
 from robonav_ray.registry.by_name import located
+from robonav_ray.registry.ensembles import find_ensemble, names_ensemble
 from robonav_ray.runs.checkpoint_index import INDEX_FILE, Which
-from robonav_ray.runs.policies import read_policy
+from robonav_ray.runs.policies import read_policy, stored_ensemble
 from robonav_ray.runs.run_directory import EVALUATION_JSON
+from robonav_ray.runs.stored_models import ModelCheckpoint
 from robonav_ray.text import path_word
 
 _NOT_HASHED = ("replay", "rollout")
@@ -19,12 +21,17 @@ _NOT_HASHED = ("replay", "rollout")
 
 
 def weights_digest(run: str | Path, which: Which | None = None) -> str:
-    """Return a hash of the policy of a run, a checkpoint, a URI or a model by name: the same weights, the same hash.
+    """Return a hash of the policy of a run, a checkpoint, a URI, a model by name or an ensemble: the same weights, the
+    same hash.
 
     Raises:
         UserError: When it is none, or is damaged.
     """
+    if names_ensemble(str(run)):
+        return find_ensemble(str(run)).sha256
     with located(str(run), which=which) as found:
+        if isinstance(found.checkpoint, ModelCheckpoint) and found.checkpoint.is_ensemble:
+            return stored_ensemble(found.checkpoint).sha256
         snapshot = read_policy(found.checkpoint, found.run.config.evaluation.weights)
     digest = hashlib.sha256()
     for name, array in sorted(zip(snapshot.names, snapshot.arrays, strict=True)):

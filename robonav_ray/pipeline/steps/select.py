@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from robonav_ray.algo.ensemble import How
 from robonav_ray.config.pipeline import PipelineConfig
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import replace
@@ -14,6 +15,8 @@ from robonav_ray.pipeline.runs_of_steps import runs, weights_digest, word_of
 from robonav_ray.pipeline.step import Job, Made, Step
 
 SELECTED = "selected.json"
+NAMES = {"mean": "mean of seeds", "vote": "vote of seeds"}
+"""What an ensemble of all seeds is called in tables."""
 
 
 def inputs(config: PipelineConfig) -> Mapping[str, Any]:
@@ -29,6 +32,8 @@ def work(job: Job) -> Made:
     if section.given is not None:
         facts: dict[str, Any] = {"name": "given", "given": section.given, "weights": weights_digest(section.given)}
         why = f"{section.given} is given"
+    elif section.by == "mean" or section.by == "vote":
+        return _ensemble(job, section.by)
     else:
         found = runs(job)
         best = max(found, key=_merit) if section.by == "best" else found[-1]
@@ -36,6 +41,18 @@ def work(job: Job) -> Made:
         why = _why(best, found, section.by)
     replace(job.folder / SELECTED, json.dumps({**facts, "why": why}, indent=1) + "\n")
     return Made({**facts, "by": section.by}, [job.folder / SELECTED], why)
+
+
+def _ensemble(job: Job, how: How) -> Made:
+    """Have all seeds go on together, each at its best checkpoint."""
+    from robonav_ray.runs.ensembles import ENSEMBLE_FILE, write_ensemble
+
+    path, found = job.folder / ENSEMBLE_FILE, runs(job)
+    ensemble = write_ensemble(path, how, [word_of(job, run) for run in found])
+    facts = {"name": NAMES[how], "path": job.below(path), "weights": ensemble.sha256, "by": how}
+    why = f"{NAMES[how]}: {', '.join(str(run['name']) for run in found)}"
+    replace(job.folder / SELECTED, json.dumps({**facts, "why": why}, indent=1) + "\n")
+    return Made(facts, [path, job.folder / SELECTED], why)
 
 
 def _merit(run: Mapping[str, Any]) -> tuple[float, float]:

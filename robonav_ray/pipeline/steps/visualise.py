@@ -43,15 +43,10 @@ def work(job: Job) -> Made:
 
 def _film(job: Job) -> Path | None:
     from robonav_ray.errors import EnvironmentFailedError
-    from robonav_ray.registry.by_name import located
-    from robonav_ray.runs.policies import load_policy
-    from robonav_ray.runs.task import describe_task
+    from robonav_ray.registry.ensembles import open_acting
     from robonav_ray.runtime.filming import NoFilmError, draw_gif
 
-    with located(word_of(job, selected(job))) as found:
-        config = found.run.config
-        task = describe_task(config)
-        policy = load_policy(found.checkpoint, config, task)
+    config, task, policy, _, _ = open_acting(word_of(job, selected(job)))
     if not task.draws:
         job.say("no film: the environment draws no pictures")
         return None

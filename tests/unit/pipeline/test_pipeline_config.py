@@ -44,6 +44,12 @@ def test_steps_are_done_as_listed_but_behind_those_that_they_take_from() -> None
             {"steps": ["train"], "back_up": {"uri": "x"}},
             "back_up: would be ignored, because back_up is not",
         ),
+        ({"train": {"seeds": [0]}, "select": {"by": "mean"}}, r"select\.by=mean: takes several runs"),
+        ({"train": {"seeds": [0, 1]}, "select": {"by": "vote"}}, r"select\.by=vote: a vote is no graph"),
+        (
+            {"train": {"seeds": [0, 1]}, "select": {"by": "mean"}, "export": {"formats": ["numpy"]}},
+            r"export\.formats: numpy holds one network",
+        ),
         ({"register": {}}, "register: unknown key; did you mean 'registry'"),
     ],
 )
