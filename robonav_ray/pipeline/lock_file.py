@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -16,9 +16,12 @@ from robonav_ray.errors import UserError
 from robonav_ray.files.manifest import leads_outside
 from robonav_ray.files.plain_files import PlainFileError, check_way, read_json, replace
 from robonav_ray.pipeline.hashes import digest_of, file_sha256
+from robonav_ray.ranges import MAX_COUNT
 
 LOCK_FILE = "pipeline.lock.json"
 FORMAT_VERSION = 1
+_MAX_S = 1e11
+"""Seconds; a clock shows no later time."""
 TRAINS = ("search", "train")
 """Steps that the pipeline's budget counts."""
 
@@ -40,9 +43,9 @@ class StepRecord(BaseModel):
     """File below the pipeline's folder -> its SHA-256."""
     told: str = ""
     """One line for people."""
-    ended_s: float = Field(ge=0.0)
+    ended_s: float = Field(ge=0.0, le=_MAX_S)
     """When, in seconds since 1970."""
-    took_s: float = Field(ge=0.0)
+    took_s: float = Field(ge=0.0, le=_MAX_S)
     """Over all sessions that came to an end."""
 
     @field_validator("files")
@@ -68,9 +71,9 @@ class Spent(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    time_s: dict[str, float] = Field(default_factory=dict)
+    time_s: dict[str, Annotated[float, Field(ge=0.0, le=_MAX_S)]] = Field(default_factory=dict)
     """Seconds by step, of all steps."""
-    env_steps: dict[str, int] = Field(default_factory=dict)
+    env_steps: dict[str, Annotated[int, Field(ge=0, le=MAX_COUNT)]] = Field(default_factory=dict)
     """By step."""
 
     @property
@@ -108,7 +111,14 @@ class LockFile:
         """
         path = folder / LOCK_FILE
         try:
-            document = _Document.model_validate(read_json(path))
+            found = read_json(path)
+            version = found.get("format_version") if isinstance(found, dict) else None
+            if isinstance(version, int) and version > FORMAT_VERSION:
+                raise LockFileError(
+                    f"{path}: was written by a newer version of robonav_ray (format {version}, and this one knows "
+                    f"{FORMAT_VERSION}): go on with that one, or give this pipeline another name"
+                )
+            document = _Document.model_validate(found)
         except FileNotFoundError:
             return cls(path, {}, Spent())
         except (ValidationError, PlainFileError) as error:

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from robonav_ray.config.pipeline import READS, PipelineConfig, StepName
-from robonav_ray.pipeline.lock_file import TRAINS
+from robonav_ray.errors import UserError
+from robonav_ray.files.manifest import leads_outside
+from robonav_ray.pipeline.lock_file import LOCK_FILE, TRAINS
 from robonav_ray.runtime.signals import StopRequest
 
 Facts = Mapping[str, Any]
@@ -64,7 +66,13 @@ class Job:
     """Whether the budget of time is used up."""
 
     def path(self, below: str) -> Path:
-        """Return the path of a file or folder of which a step has told, below the pipeline's folder."""
+        """Return the path of a file or folder of which a step has told, below the pipeline's folder.
+
+        Raises:
+            UserError: When it leads out of there: the lock file may be a stranger's.
+        """
+        if leads_outside(below):
+            raise UserError(f"{self.root / LOCK_FILE}: {below[:80]!r} leads out of the pipeline's folder")
         return self.root / below
 
     def below(self, path: Path) -> str:

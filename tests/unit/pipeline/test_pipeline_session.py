@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from robonav_ray.config.pipeline import PipelineConfig
 from robonav_ray.errors import RunFaultError, UserError
 from robonav_ray.pipeline import orchestrator
 from robonav_ray.pipeline.orchestrator import PipelineOrchestrator, PipelineResult
@@ -255,20 +257,31 @@ def test_a_folder_with_other_files_is_left_alone(fakes: Fakes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("old", "new", "says"),
     [
-        ("train/own/result.txt", "../../etc/passwd"),
-        ('"format_version": 1', '"format_version": 9'),
-        ('"ended_s"', '"ended"'),
-        ("{", "["),
+        ("train/own/result.txt", "../../etc/passwd", "is not the lock file"),
+        ('"format_version": 1', '"format_version": 0', "is not the lock file"),
+        ('"format_version": 1', '"format_version": 9', "was written by a newer version of robonav_ray .format 9"),
+        ('"ended_s"', '"ended"', "is not the lock file"),
+        (r'"ended_s": [\d.e-]+', '"ended_s": 1e300', "is not the lock file"),
+        (r'"took_s": [\d.e-]+', '"took_s": NaN', "is not the lock file"),
+        ("{", "[", "is not the lock file"),
     ],
 )
-def test_a_damaged_lock_file_is_refused(fakes: Fakes, old: str, new: str) -> None:
+def test_a_damaged_lock_file_is_refused(fakes: Fakes, old: str, new: str, says: str) -> None:
     run()
     path = Path("pipelines/a/pipeline.lock.json")
-    path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(UserError, match=r"pipeline\.lock\.json: is not the lock file"):
+    path.write_text(re.sub(old, new, path.read_text()))
+    with pytest.raises(UserError, match=rf"pipeline\.lock\.json: {says}"):
         run()
+
+
+def test_no_fact_leads_a_step_out_of_the_folder(tmp_path: Path) -> None:
+    job = Job(PipelineConfig(), tmp_path, tmp_path / "report", {}, StopRequest(), print)
+    assert job.path("train/seed-0") == tmp_path / "train/seed-0"
+    for name in ("../other", "/etc/passwd", "train/../../x"):
+        with pytest.raises(UserError, match=r"pipeline\.lock\.json: .* leads out of the pipeline's folder"):
+            job.path(name)
 
 
 def test_budget_of_env_steps_and_time(fakes: Fakes) -> None:
