@@ -6,7 +6,8 @@ A step that is left out of ``steps`` is not done; one whose result is given (``s
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -60,6 +61,14 @@ Values = dict[str, Any]
 
 
 def _nothing() -> Values:
+    return {}
+
+
+def _no_steps() -> dict[StepName, tuple[StepName, ...]]:
+    return {}
+
+
+def _no_modules() -> dict[StepName, tuple[str, ...]]:
     return {}
 
 
@@ -201,9 +210,9 @@ class PipelineConfig(Section):
     takes Ray in any case."""
     steps: tuple[StepName, ...] = Field(default=STEPS, min_length=1)
     """Which are done, in this order; but a step comes after those whose result it takes."""
-    after: dict[StepName, tuple[StepName, ...]] = Field(default_factory=dict)
+    after: dict[StepName, tuple[StepName, ...]] = Field(default_factory=_no_steps)
     """Steps that a step waits for besides, such as ``{export: [report]}``."""
-    modules: dict[StepName, tuple[ShownPlace, ...]] = Field(default_factory=dict)
+    modules: dict[StepName, tuple[ShownPlace, ...]] = Field(default_factory=_no_modules)
     """Modules of your own that a step depends on, by dotted name: when their source changes it is done again."""
     prepare: PrepareStepConfig = PrepareStepConfig()
     search: SearchStepConfig = SearchStepConfig()
@@ -226,12 +235,13 @@ class PipelineConfig(Section):
         """Refuse a step that there is not, with the nearest name, in one message."""
         from difflib import get_close_matches
 
-        for name in steps if isinstance(steps, list | tuple) else ():
+        given = cast("Sequence[Any]", steps) if isinstance(steps, list | tuple) else ()
+        for name in given:
             if isinstance(name, str) and name not in STEPS:
                 near = get_close_matches(name, STEPS, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"the steps are {', '.join(STEPS)}"
                 raise ValueError(f"there is no step {name!r}; {hint}")
-        return steps
+        return cast("Any", steps)
 
     @model_validator(mode="after")
     def _each_step_has_what_it_takes(self) -> PipelineConfig:
@@ -297,7 +307,8 @@ class PipelineConfig(Section):
         """Return the steps in the order in which they are done: as listed, but each after those that it takes from or
         waits for; ValueError, naming the ring, where there is no such order.
         """
-        left, done = list(self.in_use), list[StepName]()
+        left: list[StepName] = [*self.in_use]
+        done: list[StepName] = []
         while left:
             free = next((step for step in left if not set(self.before(step)) & set(left)), None)
             if free is None:
@@ -314,7 +325,7 @@ class PipelineConfig(Section):
         return tuple(dict.fromkeys(name for name in named if name in self.in_use))
 
     def _ring(self, left: list[StepName]) -> list[StepName]:
-        ring = [left[0]]
+        ring: list[StepName] = [left[0]]
         while ring.count(ring[-1]) < 2:
             ring.append(next(step for step in self.before(ring[-1]) if step in left))
         return ring[ring.index(ring[-1]) :]

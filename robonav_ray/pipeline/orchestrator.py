@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robonav_ray.config.load import checked_config, load_section_file
-from robonav_ray.config.pipeline import PipelineConfig
+from robonav_ray.config.pipeline import PipelineConfig, StepName
 from robonav_ray.fronts.call_config import Overrides, asked_config
 from robonav_ray.pipeline.folder import PipelineFolder, is_pipeline, read_config
 from robonav_ray.pipeline.lock_file import LockFile
@@ -86,7 +86,8 @@ class PipelineOrchestrator:
         order, lock = self.config.order(), LockFile.load(self.folder.path)
         chosen, pending = asked.range(order), set[str]()
         found = list[StepPlan]()
-        for name in (*order, *(name for name in self.config.steps if name not in order)):
+        others: list[StepName] = [name for name in self.config.steps if name not in order]
+        for name in (*order, *others):
             if name not in order:
                 found.append(StepPlan(name, "left out", f"{name} is null: nothing says where to"))
                 continue

@@ -20,6 +20,7 @@ from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.pipeline.runs_of_steps import weights_digest
 from tests.conftest import Robonav
 from tests.e2e.test_local_wiring import SMALL
+from tests.unit.pipeline.test_pipeline_session import marks
 
 ROOT = Path(__file__).parents[2]
 OVERRIDES = {
@@ -72,7 +73,9 @@ def test_a_pipeline_by_its_verbs(tmp_path: Path, robonav_here: Robonav) -> None:
     assert "train | " in done.stdout
     again = robonav_here("pipeline", "run", "pipeline.yaml", "--json")
     assert (again.returncode, json.loads(again.stdout)["done"]) == (0, [])
+    before = marks(tmp_path)
     other = robonav_here("pipeline", "run", "pipeline.yaml", "evaluate.episodes=60", "--dry-run", "--json")
+    assert marks(tmp_path) == before, "a dry run touches nothing"
     assert [step["state"] for step in json.loads(other.stdout)] == ["done", "done", "done", "to do"]
     shown = robonav_here("pipeline", "status")
     assert "held-out success" in shown.stdout

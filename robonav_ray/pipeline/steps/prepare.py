@@ -87,9 +87,9 @@ def _manifest(config: PipelineConfig, runs: list[RunConfig]) -> dict[str, Any]:
 
     named: list[tuple[Any, ConfigKind]] = [(config.train.config, "run"), (config.search.given, "run")]
     named.append((config.search.config if "search" in config.steps else None, "search"))
-    named += [(run.env.world.cases, "run") for run in runs if run.env.is_native and run.env.world.cases is not None]
+    cases: list[tuple[Any, ConfigKind]] = [(run.env.world.cases if run.env.is_native else None, "run") for run in runs]
     files: dict[str, str] = {}
-    for name, kind in named:
+    for name, kind in named + cases:
         path = None if name is None else find_shipped(Path(str(name)), kind) or Path(str(name))
         if path is not None and path.is_file():
             files[str(name)] = file_sha256(path.resolve())

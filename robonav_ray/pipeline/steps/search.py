@@ -48,11 +48,11 @@ def work(job: Job) -> Made:
     replace(best, dump_config(result.best_config))
     trials = result.trials()
     facts = {
-        "objective": float(trials["best_objective"].max()),
+        "objective": float(trials["best_objective"].to_numpy().max()),
         "trials": len(trials),
         **({"cut": True} if cut else {}),
     }
-    used = int(trials["last_env_steps"].fillna(0).sum())
+    used = int(trials["last_env_steps"].fillna(0).to_numpy().sum())
     return _made(job, best, facts, f"{len(trials)} trials, objective {facts['objective']:.3f}", used)
 
 
