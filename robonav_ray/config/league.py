@@ -107,12 +107,10 @@ class LeagueConfig(Section):
 
 
 def check_partner_gates(curriculum: CurriculumConfig, league: LeagueConfig | None, num_robots: int) -> None:
-    """Raise ValueError for a gate that asks for partners where none can ever play, and for worlds of such a gate that
-    there is not; ``num_robots`` are in a world.
-    """
-    asking = [i for i, stage in enumerate(curriculum.stages) if stage.gate.min_partner_success_frac is not None]
-    for i in asking:
-        stage = curriculum.stages[i]
+    """Raise ValueError for a gate that asks for partners where none can ever play; ``num_robots`` are in a world."""
+    for i, stage in enumerate(curriculum.stages):
+        if stage.gate.min_partner_success_frac is None:
+            continue
         key = f"curriculum.stages.{i}.gate.min_partner_success_frac"
         asked = f"{key} ({stage.gate.min_partner_success_frac:g}) asks how a snapshot does beside the league's members"
         remedy = f", or set {key}=null"
@@ -129,9 +127,3 @@ def check_partner_gates(curriculum: CurriculumConfig, league: LeagueConfig | Non
             raise ValueError(f"{asked}, and with league.role=obstacle it has no goal to reach: set {key}=null")
         if min(num_robots, stage.level.num_robots or num_robots) < 2:
             raise ValueError(f"{asked}, and stage {stage.name!r} has one robot: give it more{remedy}")
-    default = LeagueConfig.model_fields["num_gate_worlds"].default
-    if not asking and league is not None and league.num_gate_worlds != default:
-        raise ValueError(
-            f"league.num_gate_worlds ({league.num_gate_worlds}) would be ignored, because no gate asks for partners: "
-            "set curriculum.stages.N.gate.min_partner_success_frac, or leave it out"
-        )

@@ -12,7 +12,7 @@ import numpy as np
 from robonav_ray.config.curriculum import CurriculumConfig, StageConfig
 from robonav_ray.curriculum.gates import GateEpisode, GateWindow, StartOrder
 from robonav_ray.curriculum.judging import Judging
-from robonav_ray.curriculum.partner_gate import PartnerMatch
+from robonav_ray.curriculum.partner_gate import PartnerMatch, read_figures
 from robonav_ray.curriculum.saved_curriculum import check_state
 from robonav_ray.ranges import require
 from robonav_ray.records import Assignment, EpisodeResults, Outcome
@@ -266,6 +266,7 @@ class Curriculum:
                 world=episode.world,
                 started_at=episode.started_at,
                 elapsed_s=self._clock() - self._began,
+                partners=self._judging.partners.figures,
             )
         )
 
@@ -372,7 +373,8 @@ class Curriculum:
 
 
 def _transition_from(state: dict[str, Any]) -> StageTransition:
-    return StageTransition(**{**state, "window": WindowFigures(**state["window"])})
+    partners = read_figures("partners", state.get("partners"))
+    return StageTransition(**{**state, "window": WindowFigures(**state["window"]), "partners": partners})
 
 
 def _check_keys(what: str, state: dict[str, Any], expected: Iterable[str]) -> None:

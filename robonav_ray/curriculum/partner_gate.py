@@ -7,6 +7,7 @@ caller has it played. So a run that was stopped in between has it played anew, a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
 from robonav_ray.ranges import MAX_COUNT, count, real, require
@@ -56,29 +57,36 @@ class PartnerGate:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything, as JSON takes it."""
-        one = self.figures
-        told = None if one is None else [one.member, one.env_steps, list(one.company), list(one.success_frac)]
-        return {"figures": told, "under_way": None if self.under_way is None else list(self.under_way)}
+        return {
+            "figures": None if self.figures is None else asdict(self.figures),
+            "under_way": None if self.under_way is None else list(self.under_way),
+        }
 
     def load_state_dict(self, state: Any) -> None:
         """Take over what ``state_dict`` gave; ValueError, and nothing changed, when it does not fit."""
         require(isinstance(state, Mapping) and set(state) == set(NO_PARTNERS), "judging.partners: is no state")
-        figures, under_way = _read_figures(state["figures"]), _read_match(state["under_way"])
+        figures = read_figures("judging.partners.figures", state["figures"])
+        under_way = _read_match(state["under_way"])
         self.figures, self.under_way = figures, under_way
 
 
-def _read_figures(value: Any) -> PartnerFigures | None:
-    name = "judging.partners.figures"
-    match value:
-        case None:
-            return None
-        case [str(member), int(env_steps), [str(), *_] as company, list(success_frac)]:
-            require(_is_id(member) and all(isinstance(one, str) for one in company), f"{name}: names no members")
-            count(high=MAX_COUNT).check(name, env_steps)
-            real(len(company), low=0.0, high=1.0).check(name, success_frac)
-            return PartnerFigures(member, env_steps, tuple(company), tuple(map(float, success_frac)))
-        case _:
-            require(False, f"{name}: are none")
+def read_figures(name: str, value: Any) -> PartnerFigures | None:
+    """Return the figures that ``asdict`` gave, or None for none.
+
+    Raises:
+        ValueError: Beginning with ``name``, when it is neither.
+    """
+    if value is None:
+        return None
+    known = {field.name for field in fields(PartnerFigures)}
+    require(isinstance(value, Mapping) and set(value) == known, f"{name}: are none")
+    company = value["company"]
+    is_listed = isinstance(company, list | tuple) and len(company) > 0 and all(isinstance(one, str) for one in company)
+    require(is_listed and isinstance(value["member"], str) and _is_id(value["member"]), f"{name}: names no members")
+    count(high=MAX_COUNT).check(f"{name}.env_steps", value["env_steps"])
+    fractions = list(value["success_frac"]) if isinstance(value["success_frac"], list | tuple) else None
+    real(len(company), low=0.0, high=1.0).check(f"{name}.success_frac", fractions)
+    return PartnerFigures(value["member"], value["env_steps"], tuple(company), tuple(map(float, fractions or ())))
 
 
 def _read_match(value: Any) -> PartnerMatch | None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from robonav_ray.curriculum.partner_gate import read_figures
 from robonav_ray.ranges import MAX_COUNT, MAX_FLOAT64, RangeError, check_numbers, count, real, require
 from robonav_ray.runs.progress import StageTransition
 
@@ -52,8 +53,9 @@ def check_state(state: Mapping[str, Any], num_stages: int) -> None:
 
 def _check_transition(name: str, transition: Any, last: int) -> None:
     known = {field.name for field in dataclasses.fields(StageTransition)}
-    if not isinstance(transition, Mapping) or set(transition) != known:
+    if not isinstance(transition, Mapping) or set(transition) | {"partners"} != known:  # earlier ones have no partners
         raise ValueError(f"{name}: is no transition of this program")
+    read_figures(f"{name}.partners", transition.get("partners"))
     check_numbers(f"{name}.window", transition["window"], _WINDOW, f"{name}.window.")
     stages = {
         "from_stage": count(high=last),
@@ -61,7 +63,7 @@ def _check_transition(name: str, transition: Any, last: int) -> None:
         "world": count(low=-1),
         "started_at": count(low=-1),
     }
-    for field in known - {*_TEXTS, "window"}:
+    for field in known - {*_TEXTS, "window", "partners"}:
         kind = real(low=0.0, high=MAX_FLOAT64) if field == "elapsed_s" else count()
         stages.get(field, kind).check(f"{name}.{field}", transition[field])
     if transition["reason"] not in ("gate", "forced", "passed") or not all(

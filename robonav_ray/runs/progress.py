@@ -106,6 +106,8 @@ class StageTransition:
     """When that episode had begun on its world's clock; -1 when forced."""
     elapsed_s: float
     """Seconds since the curriculum began, pauses between sessions not counted."""
+    partners: PartnerFigures | None = None
+    """What a snapshot had shown beside partners, where the gate asked for it."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ class CurriculumProgress:
             what = f"{t.from_name} passed" if t.reason == "passed" else f"{t.from_name} -> {t.to_name} ({t.reason})"
             lines.append(
                 f"   at {t.elapsed_s:7.1f} s, {t.env_steps:>10,} env steps: {what}; window of {t.window.num_episodes}: "
-                f"{self._window_text(t.window)}"
+                f"{self._window_text(t.window)}{f'; {t.partners.worst_text}' if t.partners is not None else ''}"
             )
         return "\n".join(lines)
 

@@ -27,6 +27,7 @@ LEAGUE = [
 PROMOTED = [
     *LEAGUE,
     "league.promotion={num_worlds: 10, interval_env_steps: 2000}",
+    "league.num_gate_worlds=10",
     "curriculum.stages.0.gate={min_success_frac: 0.0, min_partner_success_frac: 0.6}",
 ]
 ROUNDS = 40

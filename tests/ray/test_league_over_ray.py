@@ -1,5 +1,5 @@
-"""A league over Ray: snapshots are taken, met and counted, and challenge the best; a checkpoint holds the league, and a
-session goes on from it.
+"""A league over Ray: snapshots are taken, met and counted, challenge the best and play for gates; a checkpoint holds
+the league, and a session goes on from it.
 """
 
 import time
@@ -35,6 +35,8 @@ def test_a_league_trains_and_is_gone_on_with(ray_session: None, tmp_path: Path) 
         facts = poll_until(wiring, lambda facts: facts.metrics.get("league/challenges", 0) >= 1)
         assert facts.metrics["league/match_cpu_s"] > 0.0
         assert {"promoted", "kept"} & {event for event, _ in events(run.path)}
+        facts = poll_until(wiring, lambda facts: "played" in {event for event, _ in events(run.path)})
+        assert facts.metrics["league/gate_match_cpu_s"] > 0.0, "a snapshot has played for the gate of the first stage"
         writer = CheckpointWriter(run.checkpoints, Counters(facts.env_steps, facts.learner_steps, 0.0, 1))
         wiring.save(writer)
         checkpoint = open_checkpoint(writer.commit().path)
