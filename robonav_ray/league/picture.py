@@ -13,10 +13,11 @@ from robonav_ray.league.league import League
 from robonav_ray.league.member import LeagueError
 from robonav_ray.league.ratings import Rating
 from robonav_ray.league.standing import Results
+from robonav_ray.report.matrix import draw_matrix
 from robonav_ray.report.style import BLUE, FAINT, GREEN, INK, ORANGE, bare_axes, make_figure, save_figure
 from robonav_ray.text import picture_text
 
-_LONGEST, _MOST_NUMBERED = 18, 24
+_LONGEST = 18
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -46,7 +47,7 @@ def league_figure(league: League, results: Results, title: str = "", *, with_beh
     figure = make_figure(side + 10.0 + (side if behaviour else 0.0), side + 2.0)
     ratios = [side, 9.0] if behaviour is None else [side, 9.0, side]
     grid = figure.add_gridspec(2, len(ratios), width_ratios=ratios, height_ratios=[2.0, 1.0])
-    _draw_matrix(figure.add_subplot(grid[:, 0]), results)
+    _draw_scores(figure.add_subplot(grid[:, 0]), results)
     rated = {member for member, games in zip(results.members, results.games.sum(axis=1), strict=True) if games}
     shown = [rating for rating in results.ratings if rating.member in rated]
     if shown:
@@ -76,20 +77,23 @@ def _side(num_members: int) -> float:
     return float(np.clip(0.62 * num_members + 4.0, 8.0, 34.0))
 
 
-def _draw_matrix(axes: Any, results: Results) -> None:
+def _draw_scores(axes: Any, results: Results) -> None:
     """The expected score of each row with each column; a pair without results is empty."""
-    shown = np.ma.masked_where(results.games <= 0.0, results.mean)
-    _draw_square(axes, shown, results.members, BLUE, "{:.0f}", 100.0)
+    shown = np.where(results.games > 0.0, results.mean, np.nan)
     what = (
         "training results" if results.cross_play is None else f"{results.cross_play.setting.num_cases} held-out cases"
     )
-    axes.set_xlabel(f"score with the column, %: {what}", color=FAINT, fontsize=8)
+    names = [_short(member) for member in results.members]
+    draw_matrix(axes, shown, names, names, f"score with the column, %: {what}", form="{:.0f}", is_square=True)
 
 
 def _draw_behaviour(axes: Any, members: Sequence[str], distance: np.ndarray) -> None:
     """How differently two policies choose in the same states: total variation of softmax(Q / spread), from 0 to 1."""
-    _draw_square(axes, np.ma.masked_invalid(distance), members, ORANGE, "{:.2f}", 1.0)
-    axes.set_xlabel("behavioural distance, from 0 to 1", color=FAINT, fontsize=8)
+    names = [_short(member) for member in members]
+    draw_matrix(
+        axes, distance, names, names, "behavioural distance, from 0 to 1", colour=ORANGE, form="{:.2f}", times=1.0,
+        is_square=True,
+    )  # fmt: skip
 
 
 def _behaviour(results: Results) -> tuple[list[str], np.ndarray] | None:
@@ -99,25 +103,6 @@ def _behaviour(results: Results) -> tuple[list[str], np.ndarray] | None:
         return None
     own = np.flatnonzero(np.isfinite(np.diag(played.distance)))
     return ([played.members[i] for i in own], played.distance[np.ix_(own, own)]) if len(own) > 1 else None
-
-
-def _draw_square(axes: Any, value: Any, members: Sequence[str], colour: str, form: str, times: float) -> None:
-    """A heat map with a name for each row and column, from 0 (white) to 1, and numbers where there is room."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    colours = LinearSegmentedColormap.from_list("score", ["#ffffff", colour])
-    axes.imshow(value, cmap=colours, vmin=0.0, vmax=1.0, aspect="equal")
-    names = [_short(member) for member in members]
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names)), names)
-    axes.xaxis.tick_top()
-    bare_axes(axes, grid="", size=7.0)
-    if len(names) > _MOST_NUMBERED:
-        return
-    there = ~np.ma.getmaskarray(value)
-    for i, j in np.argwhere(there).tolist():
-        ink = "white" if value[i, j] > 0.6 else INK
-        axes.text(j, i, form.format(times * value[i, j]), ha="center", va="center", fontsize=6.5, color=ink)
 
 
 def _draw_ratings(axes: Any, ratings: Sequence[Rating]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from robonav_ray.evaluation.exam_report.metrics import DASH
 from robonav_ray.evaluation.exam_report.view import ExamView
+from robonav_ray.evaluation.exam_table import ScenarioFacts
 from robonav_ray.report.document import Facts, Section, Table, paragraph
 from robonav_ray.text import command_text
 
@@ -75,13 +76,16 @@ def _entrants(view: ExamView) -> Table:
 
 
 def _scenarios(view: ExamView) -> Table:
-    rows = []
+    rows, common = [], _common_changes(view.table.scenarios)
     for facts in view.table.scenarios:
-        changes = ", ".join(f"{key}={_value(value)}" for key, value in facts.changes.items())
-        rows.append((facts.name, facts.suite, facts.stage, changes or DASH, f"{facts.num_episodes:,}", str(facts.seed)))
+        own = {key: value for key, value in facts.changes.items() if key not in common.get(facts.suite, {})}
+        rows.append(
+            (facts.name, facts.suite, facts.stage, _listed(own) or DASH, f"{facts.num_episodes:,}", str(facts.seed))
+        )
+    in_all = "".join(f" In all of {suite}: {_listed(changes)}." for suite, changes in common.items())
     return Table(
         "worlds_of_scenarios",
-        "What was played: the stage, what differs from the defaults, how many worlds, and their seed.",
+        f"What was played: the stage, what differs from the defaults, how many worlds, and their seed.{in_all}",
         ("scenario", "suite", "stage", "changes", "worlds", "seed"),
         tuple(rows),
         "llllrr",
@@ -101,6 +105,23 @@ def _scenarios(view: ExamView) -> Table:
             for facts in view.table.scenarios
         ),
     )
+
+
+def _common_changes(scenarios: Sequence[ScenarioFacts]) -> dict[str, dict[str, Any]]:
+    """Return by suite the changes that all of its scenarios share; suites of one scenario, and without any, are left
+    out.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for suite in dict.fromkeys(facts.suite for facts in scenarios):
+        first, *rest = (facts.changes for facts in scenarios if facts.suite == suite)
+        common = {key: value for key, value in first.items() if all(key in one and one[key] == value for one in rest)}
+        if rest and common:
+            found[suite] = common
+    return found
+
+
+def _listed(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={_value(value)}" for key, value in changes.items())
 
 
 def _value(value: Any) -> str:
