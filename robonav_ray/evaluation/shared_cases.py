@@ -93,11 +93,21 @@ def play_shared(
 
     The entrant has every other place of the cast, the first one too; a case seats the cast in an order of its own.
     """
+    cast = cast_of(entrant, company, num_robots)
+    table = play_cases(make, cast, num_cases, seed, num_worlds=num_worlds, progress=progress)
+    return as_episodes(table, step_s, stands=stands_of(company))
+
+
+def cast_of(entrant: Entrant, company: Company, num_robots: int) -> list[Player]:
+    """Return who has which place of the cast."""
     own = player_of(entrant)
     other = company.player if company.player is None or isinstance(company.player, str) else player_of(company.player)
-    cast = [own if other is None or seat % 2 == 0 else other for seat in range(num_robots)]
-    table = play_cases(make, cast, num_cases, seed, num_worlds=num_worlds, progress=progress)
-    return as_episodes(table, step_s, stands=1 if other == STAND else None)
+    return [own if other is None or seat % 2 == 0 else other for seat in range(num_robots)]
+
+
+def stands_of(company: Company) -> int | None:
+    """Return the number of the player whose robots need not arrive; None where all have to."""
+    return 1 if company.player == STAND else None
 
 
 def as_episodes(table: CaseTable, step_s: float, stands: int | None = None) -> EpisodeTable:

@@ -94,22 +94,34 @@ def _tell(found: Replayed, screen: Screen) -> dict[str, Any]:
     from robonav_ray.evaluation.failures.rows import kind_text
     from robonav_ray.records import Outcome
 
-    recording = found.recording
-    ended = "success" if recording.outcome == Outcome.SUCCESS else kind_text(recording.outcome)
-    seconds = recording.num_steps * recording.dt_s
-    screen.print(
-        f"{found.case} by {found.entrant}: {ended} after {recording.num_steps} steps ({seconds:.1f} s), "
-        f"{recording.path_length_m:.2f} m driven" + (", as in the exam" if found.is_as_told else "")
+    outcome, num_steps, path_length_m = found.ending
+    ended, arrived = "success" if outcome == Outcome.SUCCESS else kind_text(outcome), _arrived(found)
+    seconds = num_steps * found.dt_s
+    told = [f"; arrived {', '.join(f'{name} {good} of {num}' for name, (good, num) in arrived.items())}"] * bool(
+        arrived
     )
+    screen.print(
+        f"{found.case} by {found.entrant}: {ended} after {num_steps} steps ({seconds:.1f} s), "
+        f"{path_length_m:.2f} m driven{''.join(told)}" + (", as in the exam" if found.is_as_told else "")
+    )
+    players = [{"name": name, "arrived": good, "robots": num} for name, (good, num) in arrived.items()]
     return {
         "case": str(found.case),
         "entrant": found.entrant,
         "ended": ended,
-        "steps": recording.num_steps,
+        "steps": num_steps,
         "seconds": seconds,
-        "path_length_m": float(recording.path_length_m),
+        "path_length_m": float(path_length_m),
         "as_in_exam": found.is_as_told,
+        **({"players": players} if players else {}),
     }
+
+
+def _arrived(found: Replayed) -> dict[str, tuple[int, int]]:
+    """Return by player how many of its robots arrived, and how many it had; of a case that robots share."""
+    from robonav_ray.evaluation.played_case import PlayedCase
+
+    return found.seen.arrived() if isinstance(found.seen, PlayedCase) else {}
 
 
 def _title(found: Replayed) -> str:
@@ -118,8 +130,12 @@ def _title(found: Replayed) -> str:
 
 def _film(found: Replayed, target: Path, screen: Screen) -> int:
     from robonav_ray.evaluation.failures.films import film_recording
+    from robonav_ray.evaluation.played_case import PlayedCase, film_case
 
-    num_frames = film_recording(target, found.recording, _title(found))
+    seen = found.seen
+    num_frames = (
+        film_case(seen, target) if isinstance(seen, PlayedCase) else film_recording(target, seen, _title(found))
+    )
     screen.print(f"written: {target} ({num_frames:,} pictures)", soft_wrap=True)
     return num_frames
 
@@ -127,7 +143,14 @@ def _film(found: Replayed, target: Path, screen: Screen) -> int:
 def _show(found: list[Replayed], screen: Screen) -> None:
     """Show one after the other; the window is closed after each."""
     from robonav_ray.evaluation.failures.films import show_recording
+    from robonav_ray.evaluation.played_case import PlayedCase, show_case
     from robonav_ray.verbs.play_planner import with_pygame
 
+    def show(one: Replayed) -> None:
+        if isinstance(one.seen, PlayedCase):
+            show_case(one.seen)
+        else:
+            show_recording(one.seen, _title(one))
+
     for one in found:
-        with_pygame(lambda one=one: show_recording(one.recording, _title(one)), screen)
+        with_pygame(lambda one=one: show(one), screen)

@@ -39,6 +39,8 @@ class Worlds(Protocol):
         ...
 
 
+Ending = tuple[Outcome, int, float]
+"""How an episode ended, after how many steps, and how far was driven, m."""
 QValues = Callable[[np.ndarray], np.ndarray]
 """obs (N, D) float32 -> value of each action (N, A) float32."""
 
@@ -153,10 +155,12 @@ def _play(
 
 def check_same(recording: Recording, outcome: int, length: int, path_length_m: float, case: str) -> None:
     """Raise ReplayError unless a replayed episode is the one that the exam told of."""
-    told, got = (
-        (Outcome(outcome), length, path_length_m),
-        (recording.outcome, recording.num_steps, recording.path_length_m),
-    )
+    got = (recording.outcome, recording.num_steps, recording.path_length_m)
+    check_ending(got, (Outcome(outcome), length, path_length_m), case)
+
+
+def check_ending(got: Ending, told: Ending, case: str) -> None:
+    """Raise ReplayError unless what came of an episode is what the exam ``told`` of it."""
     if told != got:
         words = [f"{o.name.lower()} after {n} steps and {p:.6f} m" for o, n, p in (told, got)]
         raise ReplayError(

@@ -17,9 +17,13 @@ from robonav_ray.evaluation.entrants import Entrant
 from robonav_ray.evaluation.exam import Seat, questions_of, seat_of
 from robonav_ray.evaluation.exam_table import ExamTable
 from robonav_ray.evaluation.failures.files import replay_cell
-from robonav_ray.evaluation.failures.replays import Recording, check_same
-from robonav_ray.evaluation.find_entrants import LoadForeign, find_entrants
+from robonav_ray.evaluation.failures.replays import Ending, Recording, check_ending
+from robonav_ray.evaluation.find_entrants import LoadForeign, find_entrants, find_partners
+from robonav_ray.evaluation.played_case import NamedPlayer, PlayedCase, watch_case
+from robonav_ray.evaluation.shared_cases import ITSELF, Company, as_episodes, cast_of, stands_of
+from robonav_ray.records import Outcome
 
+_BESIDE = "_beside_"
 HOW = "SUITE:SCENARIO:INDEX, e.g. standard:full_challenge:17"
 
 
@@ -52,9 +56,17 @@ class Replayed:
 
     case: Case
     entrant: str
-    recording: Recording
+    seen: Recording | PlayedCase
+    """Of one robot's episode, or of all robots in a case that several share."""
+    ending: Ending
+    """As a row of an exam's table has it."""
     is_as_told: bool
     """Whether an exam told of it, and it came out the same; False where there was no exam to hold it against."""
+
+    @property
+    def dt_s(self) -> float:
+        """Duration of a step."""
+        return self.seen.dt_s
 
 
 def replay_case(
@@ -82,20 +94,42 @@ def replay_cases(
     """
     table = None if exam is None else ExamTable.load(exam)
     suites = [load_suite(Path(case.suite))] if table is None else _suites_of(table)
-    scenario = _scenario(case, suites, seed)
+    scenario, company = _scenario(case, suites, seed, table, foreign)
     found = list[Replayed]()
     for entrant, number in _entrants(whos, table, foreign):
-        seat = seat_of(entrant, scenario)
+        seat = seat_of(entrant, scenario, company)
         if isinstance(seat, str):
             raise ConfigError(f"{entrant.facts.name}: cannot play {case.scenario}: {seat}")
         if case.index >= seat.num_episodes:
             raise ConfigError(
                 f"--case {case}: {entrant.facts.name} plays the worlds 0 to {seat.num_episodes - 1} of it"
             )
-        (recording,) = replay_cell(entrant, seat, [case.index])
-        is_told = table is not None and number is not None and _hold_against(table, number, case, seat, recording)
-        found.append(Replayed(case, entrant.facts.name, recording, is_told))
+        seen, ending = _alone(entrant, seat, case) if seat.company is None else _shared(entrant, seat, case)
+        is_told = table is not None and number is not None and _hold_against(table, number, case, seat, ending)
+        found.append(Replayed(case, entrant.facts.name, seen, ending, is_told))
     return found
+
+
+def _alone(entrant: Entrant, seat: Seat, case: Case) -> tuple[Recording, Ending]:
+    (recording,) = replay_cell(entrant, seat, [case.index])
+    return recording, (recording.outcome, recording.num_steps, recording.path_length_m)
+
+
+def _shared(entrant: Entrant, seat: Seat, case: Case) -> tuple[PlayedCase, Ending]:
+    company = seat.company
+    assert company is not None
+    names = [entrant.facts.name, *([] if company.player is None else [company.name])]
+    played = watch_case(
+        seat.make_env,
+        cast_of(entrant, company, seat.world.num_robots),
+        case.index,
+        seat.seed,
+        dt_s=seat.world.dt_s,
+        title=f"{case.scenario} {case.index}, {entrant.facts.name}",
+        players=[NamedPlayer(name, name) for name in names],
+    )
+    row = as_episodes(played.table, seat.world.dt_s, stands_of(company))
+    return played, (Outcome(int(row.outcome[0])), int(row.length[0]), float(row.path_length_m[0]))
 
 
 def _suites_of(table: ExamTable) -> list[Suite]:
@@ -113,23 +147,31 @@ def _with_episodes(suite: Suite, episodes: int) -> Suite:
     return suite.model_copy(update={"num_episodes": episodes, "scenarios": scenarios})
 
 
-def _scenario(case: Case, suites: Sequence[Suite], seed: int | None) -> Scenario:
+def _scenario(
+    case: Case, suites: Sequence[Suite], seed: int | None, table: ExamTable | None, foreign: LoadForeign
+) -> tuple[Scenario, Company | None]:
+    """Return the scenario, and who has the other half of the robots where several share its worlds."""
     names = [suite.name for suite in suites]
     own = [suite for suite in suites if suite.name == case.suite] or (list(suites) if case.suite not in names else [])
     if len(suites) > 1 and case.suite not in names:
         raise ConfigError(f"--case {case}: the exam has no suite {case.suite!r}; it has {', '.join(names)}")
     scenarios: Mapping[str, Scenario] = {question.scenario.name: question.scenario for question in questions_of(own)}
-    if case.scenario not in scenarios:
+    name, _, partner = case.scenario.rpartition(_BESIDE)
+    if case.scenario in scenarios:
+        name, partner = case.scenario, scenarios[case.scenario].beside or ""
+    if name not in scenarios:
         near = difflib.get_close_matches(case.scenario, scenarios, n=1, cutoff=0.5)
         meant = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(list(scenarios)[:12])}"
         raise ConfigError(f"--case {case}: suite {case.suite} has no scenario {case.scenario!r}; {meant}")
-    found = scenarios[case.scenario]
-    if found.beside is not None:
-        raise ConfigError(
-            f"--case {case}: its worlds are shared by several robots, and --case replays one robot's episode; name a "
-            "scenario without beside"
-        )
-    return found if seed is None else found.model_copy(update={"seed": seed})
+    found = scenarios[name] if seed is None else scenarios[name].model_copy(update={"seed": seed})
+    return found, _company(partner, table, foreign) if partner else None
+
+
+def _company(partner: str, table: ExamTable | None, foreign: LoadForeign) -> Company:
+    """Return who a scenario is played beside; of an exam also one of its entrants, by its name there."""
+    if table is not None and any(partner == facts.name for facts in table.entrants):
+        return Company(partner, _entrant(partner, table, foreign)[0])
+    return next(one for one in find_partners([partner], foreign=foreign) if one.name != ITSELF or partner == ITSELF)
 
 
 def _entrants(whos: Sequence[str], table: ExamTable | None, foreign: LoadForeign) -> list[tuple[Entrant, int | None]]:
@@ -150,8 +192,8 @@ def _entrant(who: str, table: ExamTable, foreign: LoadForeign) -> tuple[Entrant,
     return find_entrants([*dresser, f"{facts.name}={facts.source}"], foreign=foreign)[-1], number
 
 
-def _hold_against(table: ExamTable, entrant: int, case: Case, seat: Seat, recording: Recording) -> bool:
-    """Whether the exam tells of the episode; ReplayError when it tells something else."""
+def _hold_against(table: ExamTable, entrant: int, case: Case, seat: Seat, ending: Ending) -> bool:
+    """Whether the exam tells of the episode; ReplayError when it tells that it ended otherwise."""
     scenario = next(
         (s for s, facts in enumerate(table.scenarios) if (facts.suite, facts.name) == (case.suite, case.scenario)), None
     )
@@ -164,5 +206,5 @@ def _hold_against(table: ExamTable, entrant: int, case: Case, seat: Seat, record
     if len(row) != 1 or seat.num_episodes <= case.index:
         return False
     outcome, length, path = (columns[name][row[0]] for name in ("outcome", "length", "path_length_m"))
-    check_same(recording, int(outcome), int(length), float(path), str(case))
+    check_ending(ending, (Outcome(int(outcome)), int(length), float(path)), str(case))
     return True

@@ -1,57 +1,25 @@
-"""A film of members of a league in one world."""
+"""Members of a league in one world, for a film or a window."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
-from robonav_ray.evaluation.together import CaseTable, play_cases
+from robonav_ray.evaluation.played_case import NamedPlayer, PlayedCase, watch_case
 from robonav_ray.league.member import LeagueError
-from robonav_ray.records import Outcome
 from robonav_ray.runtime.self_play.league_of_run import LeagueOfRun
 from robonav_ray.runtime.self_play.matches import played_stage, stage_last
-from robonav_ray.runtime.self_play.players import LeaguePlayer, LeaguePlayers
+from robonav_ray.runtime.self_play.players import LeaguePlayers
 from robonav_ray.worlds.cases import load_cases
 from robonav_ray.worlds.kernels.layout import STEP_LIMIT
-from robonav_ray.worlds.pictures.film import save_gif
-from robonav_ray.worlds.pictures.render import SceneRenderer, Trail
-from robonav_ray.worlds.play import HOLD_S, show_frames
-from robonav_ray.worlds.scene import Scene
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
-_FILM_PX, _WINDOW_PX = 480, 720
 _LOOKED_AT = 256
 """Cases among which one with enough robots is looked for."""
-
-
-@dataclass(frozen=True)
-class PlayedCase:
-    """One case as its players played it."""
-
-    case: int
-    title: str
-    scenes: tuple[Scene, ...]
-    """Of the start, and of each step."""
-    table: CaseTable
-    """A single row."""
-    players: tuple[LeaguePlayer, ...]
-    """In the order of their numbers in the table."""
-    dt_s: float
-    max_steps: int
-
-    def arrived(self) -> dict[str, tuple[int, int]]:
-        """Return by player how many of its robots arrived, and how many it had."""
-        seat, good = self.table.player[0], self.table.outcome[0] == Outcome.SUCCESS
-        return {
-            player.id: (int((good & (seat == k)).sum()), int((seat == k).sum()))
-            for k, player in enumerate(self.players)
-        }
 
 
 def play_members(
@@ -84,25 +52,14 @@ def play_members(
     players = list({(one := known.named(word)).id: one for word in (words or _newest_and_best(found))}.values())
     number = worlds.case_for(len(players), case)
     cast = [players[i % len(players)].plays for i in range(worlds.world.num_robots)]
-    scenes = list[Scene]()
-
-    def make(first: int, num: int) -> NavVectorEnv:
-        before, env = worlds.make(first, num), worlds.make(first, num)
-        before.reset()
-        scenes.append(before.worlds.scene(0))
-        env.watch = lambda: scenes.append(env.worlds.scene(0))
-        return env
-
-    table = play_cases(make, cast, 1, worlds.seed, first_case=number)
-    seats = table.player[0][table.player[0] >= 0]
-    return PlayedCase(
-        case=number,
-        title=f"{task.stage_names[stage]}, case {number}",
-        scenes=tuple(replace(scene, player=seats) for scene in scenes),
-        table=table,
-        players=tuple(players),
+    return watch_case(
+        worlds.make,
+        cast,
+        number,
+        worlds.seed,
         dt_s=worlds.world.dt_s,
-        max_steps=len(scenes) - 1,
+        title=f"{task.stage_names[stage]}, case {number}",
+        players=[NamedPlayer(player.id, player.shown) for player in players],
     )
 
 
@@ -149,31 +106,3 @@ def _newest_and_best(found: LeagueOfRun) -> list[str]:
             "or a script"
         )
     return ["newest"] if newest == best else ["newest", "best"]
-
-
-def film_case(played: PlayedCase, path: Path) -> int:
-    """Write the case as a GIF, whole or not at all; return how many pictures it has."""
-
-    def frames() -> Iterator[np.ndarray]:
-        frame = np.zeros(0, np.uint8)
-        for frame in _frames(played, _FILM_PX):
-            yield frame
-        for _ in range(round(HOLD_S / played.dt_s)):
-            yield frame
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return save_gif(frames(), path, fps=min(50.0, round(1 / played.dt_s)))
-
-
-def show_case(played: PlayedCase) -> None:
-    """Show the case in a window, in real time; DependencyNotInstalled without pygame-ce."""
-    show_frames(_frames(played, _WINDOW_PX), fps=1 / played.dt_s, title=played.title)
-
-
-def _frames(played: PlayedCase, size_px: int) -> Iterator[np.ndarray]:
-    names = [player.shown for player in played.players]
-    renderer = SceneRenderer(size_px, played.title, max_steps=played.max_steps, players=names)
-    trail = Trail()
-    for scene in played.scenes:
-        trail.add(scene)
-        yield renderer.render(scene, trail)

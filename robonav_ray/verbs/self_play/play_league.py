@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from robonav_ray.errors import EXIT_RESUME
 
 if TYPE_CHECKING:
-    from robonav_ray.runtime.self_play.film import PlayedCase
+    from robonav_ray.evaluation.played_case import PlayedCase
     from robonav_ray.screen import Screen
 
 
@@ -29,9 +29,10 @@ def play_league(
     ``ignored`` are options that were given and have no meaning here: UserError names the first.
     """
     from robonav_ray.config.load import ConfigError
+    from robonav_ray.evaluation.played_case import film_case, show_case
     from robonav_ray.runs.located import refuse_uri
     from robonav_ray.runtime.judge import stage_numbers
-    from robonav_ray.runtime.self_play.film import film_case, play_members, show_case
+    from robonav_ray.runtime.self_play.film import play_members
     from robonav_ray.runtime.self_play.league_of_run import located_league
     from robonav_ray.text import path_word
     from robonav_ray.verbs.as_json import print_json, screen_beside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -56,6 +57,37 @@ def test_a_case_is_the_episode_of_the_exam(robonav, tmp_path: Path):
     code, out, err = robonav("play", "--case", f"tiny:easy:{index}", "go_to_goal", "--exam", "exam")
     assert code == 2
     assert "in the exam and with" in " ".join(err.split())
+
+
+SHARED = """name: crowd
+num_episodes: 50
+changes: {env.world.profile: everett, env.world.num_robots: 3, level.num_static: 0, level.num_dynamic: 0,
+  level.num_goals: 1, level.max_steps: 25}
+planners: {env.world.robot.actions: continuous}
+scenarios:
+  - {name: three, beside: itself}
+"""
+
+
+def test_a_case_that_robots_share_is_that_of_the_exam(robonav, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "crowd.yaml").write_text(SHARED)
+    words = ("compare", "go_to_goal", "--suite", "crowd.yaml", "--partners", "stand", "--local", "--out", "exam")
+    code, _, err = robonav(*words)
+    assert code == 0, err
+    case = "crowd:three_beside_stand:2"
+    code, out, err = robonav("play", "--case", case, "go_to_goal", "--exam", "exam")
+    assert code == 0, err
+    told = r"m driven; arrived go_to_goal \d of 2, stand 0 of 1, as in the exam"
+    assert re.search(told, " ".join(out.split())), out
+    assert (tmp_path / "case-crowd-three_beside_stand-2-go_to_goal.gif").read_bytes()[:3] == b"GIF"
+    monkeypatch.setattr("robonav_ray.evaluation.played_case.film_case", lambda played, path: path.write_bytes(b"GIF"))
+    code, out, err = robonav("play", "--case", "crowd.yaml:three:2", "orca", "--json")
+    assert code == 0, err
+    assert json.loads(out)["players"][0]["robots"] == 3, "all are its own"
+    for wrong, told in (("three_beside_orka", "did you mean 'orca'"), ("four_beside_orca", "no scenario")):
+        code, _, err = robonav("play", "--case", f"crowd.yaml:{wrong}:2", "orca")
+        assert code == 2
+        assert told in " ".join(err.split())
 
 
 def test_several_have_a_film_each_and_a_window_shows_them(robonav, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
