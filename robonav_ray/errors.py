@@ -10,6 +10,10 @@ EXIT_DETACHED = 130
 class UserError(ValueError):
     """Something that only the user can put right; shown as one message (what, where, what to do) with exit code 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of the trace, which would hide the message below a page of our code."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class LearnerCallError(RuntimeError):
     """A command was not carried out: the learner refused it, restarted, ended, or did not answer in time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ _COLUMNS = ("episode", "world", "outcome", "success", "task_return", "steps", "t
 class DrivenEpisodes:
     """Episodes of the last stage, and a film of some more."""
 
-    rows: tuple[Mapping[str, Scalar], ...]
+    rows: tuple[Mapping[str, Scalar], ...] = field(repr=False)
     """One for each episode, in order."""
     film: Path | None
     """A GIF; None where the environment draws nothing, or no film was asked for."""

@@ -29,7 +29,7 @@ class FoundGpu:
     def _repr_markdown_(self) -> str:
         if self.count == 0:
             return (
-                "**No GPU**: the training runs on the processor, which networks of this size need no more than. "
+                "**No GPU**: the training runs on the processor, which is enough for networks of this size. "
                 "To have one: *Runtime, Change runtime type* (Colab) or *Session options, Accelerator* (Kaggle)."
             )
         several = f"{self.count} x " if self.count > 1 else ""

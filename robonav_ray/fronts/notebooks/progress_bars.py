@@ -46,10 +46,10 @@ class ProgressBars(View):
 
     def update(self, status: RunStatus) -> None:
         """Draw ``status``, or keep it for the next time."""
-        self._below.update(status)
         self._last = status
         if self._now() - self._drawn_s >= DRAW_S:
             self._draw(status)
+        self._below.update(status)
 
     def close(self) -> None:
         """Draw the last status and leave it there."""
@@ -67,11 +67,14 @@ class ProgressBars(View):
             used_s = session.used_s()
             words = f"{format_seconds(used_s)} used, training ends by {session.stops_at}"
             shown.append(("session", used_s / session.limit_s, words))
-        self._bars = self._bars or [self._make_bar(total=100, leave=True) for _ in shown]
-        for bar, (name, frac, words) in zip(self._bars, shown, strict=True):
-            bar.n = round(100 * min(max(frac, 0.0), 1.0), 1)
-            bar.bar_format = f"{_literal(name)} {{percentage:3.0f}}% |{{bar}}| {_literal(words)}"
-            bar.refresh()
+        for i, (name, frac, words) in enumerate(shown):
+            percent = round(100 * min(max(frac, 0.0), 1.0), 1)
+            form = f"{_literal(name)} {{percentage:3.0f}}% |{{bar}}| {_literal(words)}"
+            if len(self._bars) <= i:
+                self._bars.append(self._make_bar(total=100, initial=percent, bar_format=form, leave=True))
+            else:
+                self._bars[i].n, self._bars[i].bar_format = percent, form
+                self._bars[i].refresh()
 
 
 def _literal(text: str) -> str:

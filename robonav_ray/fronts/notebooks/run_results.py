@@ -83,7 +83,7 @@ def checkpoint_table(run: str | Path) -> pandas.DataFrame:
         why += ["best"] if best is not None and path.name == best.checkpoint else []
         if path.name.startswith(("env-", "policy-")):
             steps = steps_of(path.name.removeprefix("policy-"))
-            rows.append((path.name, ", ".join(why) or "before it", steps, round(bytes_below(path) / 1e6, 1)))
+            rows.append((path.name, ", ".join(why) or "older", steps, round(bytes_below(path) / 1e6, 1)))
     return pandas.DataFrame(rows, columns=["checkpoint", "kept as", "env steps", "MB"])
 
 

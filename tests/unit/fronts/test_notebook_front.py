@@ -177,8 +177,8 @@ def test_the_gpus_of_notebooks_are_known_by_name(monkeypatch: pytest.MonkeyPatch
 class Bar:
     """What tqdm's bar is used for."""
 
-    def __init__(self, total: int, leave: bool) -> None:
-        self.n, self.bar_format, self.drawn, self.closed = 0.0, "", 0, False
+    def __init__(self, total: int, initial: float, bar_format: str, leave: bool) -> None:
+        self.n, self.bar_format, self.drawn, self.closed = initial, bar_format, 1, False
 
     def refresh(self) -> None:
         assert "{bar}" in self.bar_format
@@ -272,6 +272,13 @@ def test_a_run_in_an_attached_data_set_is_copied_and_gone_on_with(
     assert (again.name, again.brought_from) == (result.path.name, None)
     assert notebooks.find_earlier_run(kaggle, "quick", JUDGED).name == result.path.name
     assert notebooks.find_earlier_run(kaggle, "quick", {"name": "another"}).name is None
+
+
+def test_a_mistake_is_shown_in_a_notebook_as_its_message_alone() -> None:
+    with pytest.raises(UserError) as caught:
+        rn.train("quick", {"learner.batch_siz": 1})
+    (line,) = caught.value._render_traceback_()
+    assert line.startswith("ConfigError: override 'learner.batch_siz=1'")
 
 
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
