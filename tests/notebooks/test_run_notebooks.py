@@ -5,19 +5,67 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.notebooks.conftest import MakeMachine
-from tests.notebooks.machines import REPOSITORY, Machine, Session
+pytest.importorskip("nbclient", reason="needs the extra `notebooks`, which `make notebooks` installs")
+pytest.importorskip("ipykernel", reason="needs the extra `notebooks`, which `make notebooks` installs")
+
+from tests.notebooks.machines import FAKES, KERNELS, REPOSITORY, Machine, Session, make_origin, make_python
 
 pytestmark = [pytest.mark.slow, pytest.mark.notebooks]
+MakeMachine = Callable[..., Machine]
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_origin(tmp_path_factory.mktemp("origin"))
+
+
+@pytest.fixture
+def make_machine(origin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeMachine]:
+    """Makes machines of a platform (``colab``, ``kaggle``, ``here``); what they started must end with the test."""
+    base = Path(tempfile.mkdtemp(prefix="rn-nb-"))  # short: Ray's sockets lie below
+    python = make_python(base / "python")
+    kernel = base / "jupyter" / "kernels" / "clean" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": argv, "display_name": "clean", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(base / "jupyter"))
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    KERNELS.mkdir(parents=True, exist_ok=True)
+    machines: list[Machine] = []
+
+    def make(platform: str, **more: str) -> Machine:
+        root = base / str(len(machines)) / platform
+        cwd = root / "working" if platform == "kaggle" else root
+        cwd.mkdir(parents=True)
+        environment = {
+            "colab": {
+                "PYTHONPATH": str(FAKES),
+                "COLAB_ASKED": str(base / "asked"),
+                "COLAB_DRIVE": str(base / "drive"),
+            },
+            "kaggle": {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"},
+            "here": {},
+        }[platform]
+        machines.append(Machine(python, root, cwd, origin, environment | more))
+        return machines[-1]
+
+    (base / "drive").mkdir()
+    (base / "asked").touch()
+    yield make
+    left = [command for machine in machines for command in machine.wait_until_empty()]
+    shutil.rmtree(base)
+    assert left == [], "left behind by a kernel"
+
 
 TINY: dict[str, Any] = {
     "algo.hidden_dims": [32, 32], "rollout.num_worlds": 8, "rollout.steps_per_fragment": 16, "replay.capacity": 3000,
@@ -44,26 +92,35 @@ def committed(*places: Path) -> list[Path]:
     return sorted(path for place in places for path in place.glob("**/env-*/manifest.json"))
 
 
-def test_the_quickstart_runs_and_goes_on(make_machine: MakeMachine) -> None:
+def test_the_quickstart_is_killed_goes_on_and_runs_again(make_machine: MakeMachine) -> None:
     machine = make_machine("here")
     search = {
         "trial.max_env_steps": 3000, "trial.report_env_steps": 1500, "scheduler.grace_env_steps": 1500,
         "run.replay.min_size": 300, "run.rollout.num_worlds": 8, "run.env.world.lidar.num_beams": 12,
         "run.evaluation.num_episodes": 20,
     }  # fmt: skip
-    settings = {"train_s": 0, "episodes": 20, "trials": 2, "overrides": finishes_at(4000), "trial_overrides": search}
-    first = machine.run("quickstart", settings)
+    settings = {"train_s": 0, "episodes": 20, "trials": 2, "trial_overrides": search}
     run = machine.cwd / "runs" / "quickstart"
+    killed = machine.run(
+        "quickstart", settings | {"overrides": ENDLESS | {"checkpoint.interval_s": 3}},
+        at="rn.train", strike=signal.SIGKILL, when=lambda: bool(committed(run)),
+    )  # fmt: skip
+    assert killed.died
+    assert machine.wait_until_empty() == [], "what Ray had started for a killed kernel ends"
+    steps = int(committed(run)[-1].parent.name.split("-")[1]) + 1000
+    settings["overrides"] = JUDGED | finishes_at(steps)
+    first = machine.run("quickstart", settings)
+    assert "resuming" in first.text("rn.train")
     assert json.loads((run / "status.json").read_text())["status"] == "finished"
     assert first.shown("four_plots", "image/png")
     assert first.shown("show_film", "image/gif")
     assert "full_challenge" in first.text("rn.evaluate")
     assert "iframe" in first.shown("open_tensorboard", "text/html")[0]
-    assert "nothing to resume" in first.text("rn.train")
     again = machine.run("quickstart", settings)
     assert "resuming" in again.text("rn.train")
+    assert "resum" in again.text("rn.tune")
     assert len(list((machine.cwd / "runs").glob("quickstart*"))) == 2, "one run, one search"
-    said(first, again)
+    said(killed, first, again)
 
 
 class Letters(HTTPServer):
@@ -93,57 +150,39 @@ def letters() -> Iterator[Letters]:
         server.shutdown()
 
 
-def test_colab_is_killed_goes_on_stops_at_its_limit_and_finishes(make_machine: MakeMachine, letters: Letters) -> None:
+def test_colab_is_killed_and_goes_on_in_another_session(make_machine: MakeMachine, letters: Letters) -> None:
     notify = f"json://127.0.0.1:{letters.server_port}"
-    machine = make_machine("colab", COLAB_SECRET_NOTIFY_URL=notify)
-    settings = {"checkpoint_minutes": 0.05, "overrides": ENDLESS}
+    machine, settings = make_machine("colab"), {"checkpoint_minutes": 0.05}
     drive = machine.root / "drive" / "MyDrive" / "robonav_ray" / "runs"
-
     killed = machine.run(
-        "colab_training",
-        settings,
-        at="train_in_session",
-        strike=signal.SIGKILL,
-        when=lambda: len(committed(drive)) >= 2,
-    )
+        "colab_training", settings | {"overrides": ENDLESS},
+        at="train_in_session", strike=signal.SIGKILL, when=lambda: len(committed(drive)) >= 2,
+    )  # fmt: skip
     assert killed.died
     assert machine.wait_until_empty() == [], "what a killed kernel had started ends"
     (run,) = (path.name for path in drive.iterdir())
-    kept = committed(drive)[-1].parent.name
+    newest = committed(drive)[-1].parent.name
 
-    fresh = new_session(machine, make_machine)
-    limit = {"session_hours": 80 / 3600, "stop_minutes_before": 20 / 60}
-    stopped = fresh.run("colab_training", settings | limit)
-    assert f"Goes on with {run}" in stopped.shown("find_earlier_run", "text/markdown")[0]
-    assert "resuming" in stopped.text("train_in_session")
-    assert kept in stopped.text("train_in_session"), "from the newest commit, and nothing else is lost"
-    assert "stopped because" in stopped.text("train_in_session")
-    status = json.loads((drive / run / "status.json").read_text())
-    assert (status["status"], status["reason"]) == ("unfinished", "TIME_LIMIT")
-    assert committed(drive)[-1].parent.name > kept
-    assert stopped.shown("four_plots", "image/png")
-    assert stopped.shown("drive_episodes", "image/gif")
-    assert "reached all goals" in stopped.shown("drive_episodes", "text/html")[0]
-    assert "run all cells" in stopped.shown("training_mail", "text/html")[0]
-
-    last = new_session(fresh, make_machine)
-    steps = steps_of(drive / run)
-    finished = last.run("colab_training", settings | {"overrides": JUDGED | finishes_at(steps + 2000)})
-    assert json.loads((drive / run / "status.json").read_text())["status"] == "finished"
-    assert [path.name for path in drive.iterdir()] == [run], "one run all the time"
-    assert steps_of(drive / run) >= steps + 2000
-    asked = (Path(last.environment["COLAB_ASKED"])).read_text().splitlines()
-    assert asked[-4:] == ["drive.mount", "drive.flush_and_unmount", "drive.mount", "files.download driven.gif"]
-    assert letters.subjects == [f"robonav_ray: {run} has stopped", f"robonav_ray: {run} has finished"]
-    said(killed, stopped, finished)
-
-
-def new_session(machine: Machine, make_machine: MakeMachine) -> Machine:
-    """Return another machine of Colab, which has nothing of the one before but the Drive."""
-    fresh = make_machine("colab", COLAB_SECRET_NOTIFY_URL=machine.environment["COLAB_SECRET_NOTIFY_URL"])
-    (machine.root / "drive" / "MyDrive").rename(Path(fresh.environment["COLAB_DRIVE"]))
+    fresh = make_machine("colab", COLAB_SECRET_NOTIFY_URL=notify)
+    stored = Path(fresh.environment["COLAB_DRIVE"])
+    (machine.root / "drive" / "MyDrive").rename(stored)
     shutil.rmtree(machine.root)
-    return fresh
+    steps = int(newest.split("-")[1]) + 1000
+    finished = fresh.run("colab_training", settings | {"overrides": JUDGED | finishes_at(steps)})
+    assert f"Goes on with {run}" in finished.shown("find_earlier_run", "text/markdown")[0]
+    assert f"({newest})" in finished.text("train_in_session"), "from the newest commit: nothing else is lost"
+    kept = stored / "robonav_ray" / "runs"
+    assert [path.name for path in kept.iterdir()] == [run], "one run all the time"
+    assert json.loads((kept / run / "status.json").read_text())["status"] == "finished"
+    assert steps_of(kept / run) >= steps
+    assert finished.shown("four_plots", "image/png")
+    assert finished.shown("drive_episodes", "image/gif")
+    assert "reached all goals" in finished.shown("drive_episodes", "text/html")[0]
+    assert f"robonav_ray: {run} has finished" in finished.shown("training_mail", "text/html")[0]
+    assert letters.subjects == [f"robonav_ray: {run} has finished"]
+    asked = Path(fresh.environment["COLAB_ASKED"]).read_text().splitlines()
+    assert asked == ["drive.mount", "drive.mount", "files.download driven.gif", "drive.flush_and_unmount"]
+    said(killed, finished)
 
 
 def test_kaggle_is_interrupted_goes_on_from_its_output_and_stops_at_its_limit(make_machine: MakeMachine) -> None:

@@ -133,14 +133,13 @@ def hand_to_browser(path: Path) -> None:
 
 
 def finish_writing(place: Place) -> None:
-    """Return when the Drive has everything: what is written to it travels in the background, and a session that ends
-    before loses it. The Drive is mounted again afterwards.
+    """Return when the Drive has everything, and is no longer mounted: what is written to it travels in the background,
+    and a session that ends before loses it.
     """
     if place.platform == "colab":
         from google.colab import drive  # type: ignore[import-not-found]  # it is there on Colab
 
         drive.flush_and_unmount()
-        drive.mount(str(place.scratch / "drive"))
 
 
 def show_served(port: int, height: int = 700) -> Any:

@@ -79,8 +79,8 @@ def train_in_session(
         **(overrides or {}),
     }
     _checked(config, asked)
-    if place.storage is not None:
-        place.storage.mkdir(parents=True, exist_ok=True)
+    if not place.kept.is_dir():
+        raise UserError(f"{place.kept}: is not there; run the cell that mounts the Drive again")
     audience = call_audience(quiet=False)
     make_view, make_bar = audience.make_view, bar_maker()
     audience = replace(audience, make_view=lambda kind: ProgressBars(make_view(kind), session, make_bar))

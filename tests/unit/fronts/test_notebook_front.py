@@ -103,7 +103,11 @@ def test_on_colab_runs_are_made_on_the_fast_disk_and_stored_in_the_drive(colab: 
     notebooks.finish_writing(place)
     notebooks.hand_to_browser(kept / "play.gif")
     mount = f"mount {content / 'drive'}"
-    assert colab == [mount, "flush", mount, f"download {kept / 'play.gif'}"]
+    assert colab == [mount, "flush", f"download {kept / 'play.gif'}"]
+    kept.rmdir()
+    session = notebooks.open_session(place, 12, 10)
+    with pytest.raises(UserError, match="run the cell that mounts the Drive again"):
+        notebooks.train_in_session("quick", place=place, session=session)
     for folder in ("", "/etc", "../up"):
         with pytest.raises(UserError, match="must be the name of a folder in your Drive"):
             notebooks.colab_place(folder)

@@ -1,4 +1,4 @@
-"""The Drive is a folder beside the machine: COLAB_DRIVE, linked into the mount point as Colab shows it."""
+"""The Drive is a folder beside the machine, COLAB_DRIVE, and lies in the mount point while it is mounted."""
 
 import os
 from pathlib import Path
@@ -16,3 +16,4 @@ def mount(mountpoint: str, force_remount: bool = False) -> None:
 
 def flush_and_unmount() -> None:
     note("drive.flush_and_unmount")
+    (Path(os.environ["ROBONAV_NOTEBOOK_ROOT"]) / "drive" / "MyDrive").rename(os.environ["COLAB_DRIVE"])
