@@ -10,6 +10,7 @@ from urllib.parse import quote
 from robonav_ray.evaluation.report import verdict
 from robonav_ray.fronts.notebooks.places import Place
 from robonav_ray.fronts.train_call import TrainResult
+from robonav_ray.runs.checkpoint_index import read_index
 from robonav_ray.runs.listing import describe_run
 from robonav_ray.runs.run_directory import open_run
 from robonav_ray.text import html_text, one_line
@@ -20,7 +21,7 @@ Run:       {name}
 Status:    {status}
 Env steps: {env_steps:,}
 Training:  {train}
-{result}
+Result:    {result}
 
 Files:     {files}
 {next}
@@ -58,10 +59,8 @@ def training_mail(result: TrainResult, place: Place, to: str = "", template: str
     """
     run = open_run(result.path)
     facts = describe_run(run)
-    report, judged = result.evaluation, run.read_json("checkpoints.json").get("best") or {}
-    told = [verdict(level) for level in report.levels] if report is not None else []
-    if not told and isinstance(judged, dict) and judged.get("why"):
-        told = [str(judged["why"])]
+    report = result.evaluation
+    told = read_index(run.path).why_best() if report is None else verdict(report.levels[-1])
     train_s = facts["train_s"]
     finished = result.status == "finished"
     body = template.format(
@@ -69,7 +68,7 @@ def training_mail(result: TrainResult, place: Place, to: str = "", template: str
         status=result.status,
         env_steps=result.env_steps,
         train="-" if not isinstance(train_s, int | float) else format_seconds(float(train_s)),
-        result="Result:    " + (one_line(told[-1]) if told else "not evaluated yet"),
+        result=one_line(told) or "not evaluated yet",
         files=one_line(place.kept),
         next="" if finished else "Next:      open the notebook and run all cells; the training goes on.",
     )

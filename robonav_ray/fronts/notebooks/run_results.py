@@ -50,7 +50,7 @@ def evaluation_table(report: EvaluationReport) -> pandas.DataFrame:
     rows = []
     for level in report.levels:
         s = level.summary
-        rates = {"collisions": s.collision, "timeouts": s.timeout}
+        rates, time_s = {"collisions": s.collision, "timeouts": s.timeout}, s.time_success_s and s.time_success_s.value
         rows.append(
             {
                 "stage": level.level,
@@ -58,7 +58,7 @@ def evaluation_table(report: EvaluationReport) -> pandas.DataFrame:
                 "success": "-" if s.success is None else f"{s.success.frac:.1%}",
                 "interval": "-" if s.success is None else f"{s.success.low:.1%} to {s.success.high:.1%}",
                 **{name: "-" if rate is None else f"{rate.frac:.1%}" for name, rate in rates.items()},
-                "time to the goal": "-" if s.time_success_s.value is None else f"{s.time_success_s.value:.1f} s",
+                "time to the goal": "-" if time_s is None else f"{time_s:.1f} s",
             }
         )
     return pandas.DataFrame(rows).set_index("stage")
@@ -135,7 +135,8 @@ def save_version_reminder(folder: str | Path) -> Any:
     from IPython.display import Markdown  # type: ignore[import-not-found]  # the kernel runs in it
 
     table = kept_files(folder)
-    lines = [f"| {markdown_text(row.name)} | {row.files} | {row.MB} |" for row in table.itertuples(index=False)]
+    rows = zip(table["name"], table["files"], table["MB"], strict=True)
+    lines = [f"| {markdown_text(name)} | {files} | {megabytes} |" for name, files, megabytes in rows]
     return Markdown(
         "\n".join(
             [

@@ -215,6 +215,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[rn.TrainResult, n
     """A run on Kaggle that a session's limit has stopped: that it is not finished is written into it."""
     root = tmp_path_factory.mktemp("book")
     place = notebooks.Place("kaggle", root / "temp", root / "working", root / "input")
+    place.kept.mkdir()
     session = Session(began=session_limit.time.time(), limit_s=4000.0, margin_s=60.0)
     result = notebooks.train_in_session(
         "quick",
