@@ -16,6 +16,7 @@ from robonav_ray.errors import EXIT_RESUME
 from robonav_ray.fronts.plain_names import dotted_space
 from robonav_ray.fronts.ray_tune_optimizer import RayTuneOptimizer
 from robonav_ray.runs.located import refuse_unwritable
+from robonav_ray.runtime.signals import sigterm_is_ctrl_c
 from robonav_ray.screen import say, say_error, show_warnings
 from robonav_ray.text import path_word
 from robonav_ray.user_code import load_user_code
@@ -97,12 +98,13 @@ def search(
     )
     count, cpus, gpus = num_samples or (4 if method == "pbt" else 16), cpus_per_trial, gpus_per_trial
     try:
-        if method == "asha":
-            optimizer.optimize_with_asha(count, cpus, gpus)
-        elif method == "pbt":
-            optimizer.optimize_with_pbt(count, perturbation_interval, cpus_per_trial=cpus, gpus_per_trial=gpus)
-        else:
-            optimizer.optimize_with_bayesopt(count, max_concurrent, cpus_per_trial=cpus, gpus_per_trial=gpus)
+        with sigterm_is_ctrl_c():
+            if method == "asha":
+                optimizer.optimize_with_asha(count, cpus, gpus)
+            elif method == "pbt":
+                optimizer.optimize_with_pbt(count, perturbation_interval, cpus_per_trial=cpus, gpus_per_trial=gpus)
+            else:
+                optimizer.optimize_with_bayesopt(count, max_concurrent, cpus_per_trial=cpus, gpus_per_trial=gpus)
     except KeyboardInterrupt:
         say_error("stopped before a trial has reported; `robonav tune --resume latest` goes on")
         raise typer.Exit(EXIT_RESUME) from None

@@ -214,6 +214,20 @@ def stop_shared(request: StopRequest) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def sigterm_is_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM do in this block whatever Ctrl-C does there; for a command, in the main thread."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
 def _noted(request: StopRequest, numbers: Sequence[signal.Signals], grace_s: float | None) -> Iterator[None]:
     """Write into ``request`` which of the signals ``numbers`` arrives while the block runs."""
     began = 0.0

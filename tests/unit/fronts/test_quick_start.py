@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,11 +68,13 @@ def test_optuna_searches_and_resumes(
     assert "3 complete" in module_here(optuna_optimizer.app, *words, "--resume")[1]
 
     def stopped(self: Any, *arguments: Any, **options: Any) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGTERM)  # as Ctrl-C
 
+    before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(optuna_optimizer.OptunaOptimizer, "optimize", stopped)
     code, _, err = module_here(optuna_optimizer.app, *words)
     assert (code, "--resume" in err) == (75, True)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_best_values_make_a_run() -> None:
