@@ -14,6 +14,7 @@ from robonav_ray.pipeline.hashes import difference, plain, sources_of
 from robonav_ray.pipeline.lock_file import LockFile, StepRecord, changed_files, key_of
 from robonav_ray.pipeline.step import Step
 
+GOES_ON = "goes on where it was stopped"
 State = Literal["done", "to do", "depends", "left out"]
 
 
@@ -37,9 +38,8 @@ class Asked:
                 near = difflib.get_close_matches(name, order, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(order)}"
                 raise UserError(f"{option} {name}: the pipeline has no such step; {hint}")
-        names = list(order)
-        begin = 0 if self.first is None else names.index(self.first)  # type: ignore[arg-type]
-        end = len(names) if self.until is None else names.index(self.until) + 1  # type: ignore[arg-type]
+        begin = 0 if self.first is None else order.index(self.first)
+        end = len(order) if self.until is None else order.index(self.until) + 1
         if begin >= end:
             raise UserError(f"--from {self.first} --until {self.until}: {self.until} comes before {self.first}")
         return order[begin:end]
@@ -92,7 +92,7 @@ def plan_step(
 
     if record is None:
         goes_on = not waits and folder.begun_for(step.name) == key_of(inputs, reads)
-        return planned("to do", "goes on where it was stopped" if goes_on else "is not done yet")
+        return planned("to do", GOES_ON if goes_on else "is not done yet")
     if asked.force:
         return planned("to do", "--force", afresh=True)
     if record.inputs != inputs:

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from robonav_ray.config.pipeline import PipelineConfig, StepName
 from robonav_ray.errors import RunFaultError, RunInterruptedError, UserError
@@ -17,7 +18,7 @@ from robonav_ray.pipeline.hashes import file_sha256, plain
 from robonav_ray.pipeline.lock_file import LockFile, StepRecord
 from robonav_ray.pipeline.logs import How, JsonLines, Watcher, heard
 from robonav_ray.pipeline.notices import Notifier
-from robonav_ray.pipeline.planning import Asked, StepPlan, plan_step
+from robonav_ray.pipeline.planning import GOES_ON, Asked, StepPlan, plan_step
 from robonav_ray.pipeline.step import Job, Made, Step, UnfinishedError
 from robonav_ray.pipeline.stopping import StepStop
 from robonav_ray.runtime.signals import StopRequest, stop_shared
@@ -105,7 +106,7 @@ class Session:
         """Do one step and write it down; return why it was stopped, empty when it is done."""
         began, own = time.monotonic(), JsonLines(self.folder.step_log(step.name))
         spent = self.lock.spent
-        if plan.reason != "goes on where it was stopped":
+        if plan.reason != GOES_ON:
             spent.time_s.pop(step.name, None)
             spent.env_steps.pop(step.name, None)
         left_s = None if self.config.budget.time_s is None else self.config.budget.time_s - spent.trained_s
@@ -127,28 +128,16 @@ class Session:
             self.watcher.ended(step.name, how, text, time.monotonic() - began)
 
         with _told(step, self.folder, ended):
-            self.lock.steps.pop(step.name, None)
-            self.lock.save()
             log.add("step_began", step=step.name, reason=plan.reason, key=plan.key)
             self.watcher.began(step.name, plan.reason)
             folder = self.folder.begin(
                 step.name, plan.key, afresh=plan.afresh, takes_up=step.takes_up, changed=plan.changed
             )
-            job = Job(
-                self.config,
-                self.folder.path,
-                folder,
-                {name: self.lock.steps[name].facts for name in step.reads(self.config)},
-                stop,
-                say,
-                tell_end=(lambda text, picture: None) if self.notifier is None else self.notifier.ended,
-                told=[f"{name}: {record.told}" for name, record in self.lock.steps.items() if record.told],
-                env_steps_left=self._env_steps_left(step),
-                out_of_budget=lambda: stop.is_out_of_budget,
-            )
+            self.lock.steps.pop(step.name, None)  # only now: what was changed by hand is put aside
+            self.lock.save()
             try:
                 with heard(say), stop_shared(stop):
-                    made = _worked(step, job)
+                    made = _worked(step, self._job(step, folder, stop, say))
             except (UnfinishedError, RunInterruptedError) as error:
                 ended("stopped", str(error))
                 return str(error)
@@ -163,6 +152,20 @@ class Session:
                 step.name, f"{path_word(self.folder.step_log(step.name))} is cut short: {sentence(own.lost)}"
             )
         return ""
+
+    def _job(self, step: Step, folder: Path, stop: StepStop, say: Callable[[str], None]) -> Job:
+        return Job(
+            self.config,
+            self.folder.path,
+            folder,
+            {name: self.lock.steps[name].facts for name in step.reads(self.config)},
+            stop,
+            say,
+            tell_end=(lambda text, picture: None) if self.notifier is None else self.notifier.ended,
+            told=[f"{name}: {record.told}" for name, record in self.lock.steps.items() if record.told],
+            env_steps_left=self._env_steps_left(step),
+            out_of_budget=lambda: stop.is_out_of_budget,
+        )
 
     def _env_steps_left(self, step: Step) -> int | None:
         if self.config.budget.env_steps is None:

@@ -129,6 +129,14 @@ def digests(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+def test_the_script_is_the_verb(tmp_path: Path) -> None:
+    write_pipeline(tmp_path)
+    command = [sys.executable, ROOT / "scripts/run_pipeline.py", "pipeline.yaml", "--dry-run"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stdout.count("is not done yet") == 4
+
+
+@pytest.mark.slow
 def test_killed_at_any_time_it_ends_with_the_same_weights_and_tables(tmp_path: Path) -> None:
     steps = {**OVERRIDES, "budget.max_env_steps": 4_000, "checkpoint.interval_s": 1}
     train = {"seeds": [0, 1], "overrides": steps}

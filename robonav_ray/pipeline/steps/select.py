@@ -56,7 +56,8 @@ def _ensemble(job: Job, how: How) -> Made:
 
 
 def _merit(run: Mapping[str, Any]) -> tuple[float, float]:
-    return tuple(-math.inf if run[key] is None else float(run[key]) for key in ("success", "mean_return"))  # type: ignore[return-value]
+    success, mean = (-math.inf if run[key] is None else float(run[key]) for key in ("success", "mean_return"))
+    return success, mean
 
 
 def _checkpoint(job: Job, run: Mapping[str, Any], by: str) -> dict[str, Any]:

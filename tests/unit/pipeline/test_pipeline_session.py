@@ -23,7 +23,7 @@ from robonav_ray.pipeline.steps import back_up, notify
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.watching import EvaluationStopped
 from tests.conftest import Robonav
-from tests.disk_faults import DiskOperations
+from tests.disk_faults import DiskOperations, Stopped
 
 STEPS = ["train", "select", "evaluate", "visualise", "report"]
 
@@ -115,6 +115,22 @@ def test_an_output_that_was_changed_by_hand_is_made_anew(fakes: Fakes, harm: Cal
     assert train.reason.startswith("train/own/result.txt ")
     assert run().done == ("train",)
     assert run().done == ()
+
+
+def test_a_changed_output_is_put_aside_also_when_that_session_is_killed(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    changed = Path("pipelines/a/train/own/result.txt")
+    changed.write_text("x")
+    for at in range(1, 12):
+        with monkeypatch.context() as patches:
+            disk = DiskOperations(patches.setattr)
+            disk.at = at
+            with contextlib.suppress(Stopped):
+                run()
+    run()
+    assert changed.read_text() == "train {}"
 
 
 def test_a_link_in_the_place_of_an_output_is_a_change(fakes: Fakes, tmp_path: Path) -> None:
