@@ -310,7 +310,7 @@ class PipelineConfig(Section):
         left: list[StepName] = [*self.in_use]
         done: list[StepName] = []
         while left:
-            free = next((step for step in left if not set(self.before(step)) & set(left)), None)
+            free: StepName | None = next((step for step in left if not set(self.before(step)) & set(left)), None)
             if free is None:
                 raise ValueError(
                     f"after: {' waits for '.join(self._ring(left))}: a ring, in which no step can be first"

@@ -45,6 +45,7 @@ def write_pipeline(folder: Path, **keys: Any) -> Path:
     config = {
         "name": "small",
         "wiring": "local",
+        "prepare": {"warm": False},
         "steps": ["prepare", "train", "select", "evaluate"],
         "train": {"overrides": OVERRIDES},
         "evaluate": {"suites": ["small.yaml"]},
