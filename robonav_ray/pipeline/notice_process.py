@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import mimetypes
 import os
 import re
 import signal
@@ -134,5 +135,5 @@ def _picture(path: Path) -> Any:
     except OSError:
         return None
     attached: Any = AppriseAttachment()
-    attached.add(AttachMemory(content=data, name=path.name, mimetype=None))
+    attached.add(AttachMemory(content=data, name=path.name, mimetype=mimetypes.guess_type(path.name)[0]))
     return attached

@@ -281,7 +281,8 @@ def test_apprise_sends_a_notice_with_its_picture(server: Any, tmp_path: Path, mo
     assert (told.sent, told.why) == (1, None)
     posted = server.posted[-1]
     assert (posted["title"], posted["message"], posted["type"]) == ("robonav: quick has ended", "done <b>", "info")
-    assert [one["filename"] for one in posted["attachments"]] == ["a?b%20 ü.png"]
+    (attached,) = posted["attachments"]
+    assert (attached["filename"], attached["mimetype"]) == ("a?b%20 ü.png", "image/png")
 
 
 def test_what_apprise_cannot_send_is_said_without_the_url(server: Any, capfd: pytest.CaptureFixture[str]) -> None:
