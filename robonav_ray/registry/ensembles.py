@@ -64,7 +64,7 @@ def names_ensemble(word: str) -> bool:
     """Whether a word is ``ensemble:...`` and no file is called so, or the path of an ``ensemble.json`` or of its
     folder.
     """
-    return _has_prefix(word) or (bool(word) and ensemble_file(Path(word)) is not None)
+    return _has_prefix(word) or (bool(word) and "\0" not in word and ensemble_file(Path(word)) is not None)
 
 
 def find_ensemble(word: str) -> Ensemble:
@@ -95,7 +95,7 @@ def checkpoint_of_one(which: Which | None) -> None:
 
 
 def _has_prefix(word: str) -> bool:
-    return word.startswith(PREFIX) and not os.path.lexists(word)
+    return word.startswith(PREFIX) and "\0" not in word and not os.path.lexists(word)
 
 
 def _globbed(part: str, word: str) -> list[str]:

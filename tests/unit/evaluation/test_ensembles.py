@@ -165,6 +165,8 @@ def test_what_is_no_ensemble_is_refused(here: Path) -> None:
         "ensemble:runs/a,runs/slow": "the member runs/slow has another env.world.robot than that of runs/a",
         "ensemble:runs/other,runs/a": "the member runs/a was trained on env.id=robonav_ray/Nav-v0",
     }
+    with pytest.raises(UserError, match="ensemble"):
+        entrant("ensemble:\0")
     for word, says in refused.items():
         with pytest.raises(UserError, match=says):
             entrant(word)
