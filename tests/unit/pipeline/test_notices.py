@@ -294,12 +294,12 @@ def test_what_apprise_cannot_send_is_said_without_the_url(server: Any, capfd: py
             f"json://127.0.0.1:{server.server_port}/missing/{SECRET}": "HTTP status 404",
             f"json://127.0.0.1:{unused}/{SECRET}": "was not taken, or not reached",
             f"robonav-no-such://{SECRET}": "is no URL that apprise knows",
-            f"json://127.0.0.1:{server.server_port}/hang/{SECRET}?rto=60": "no answer within 2 s",
+            f"json://127.0.0.1:{server.server_port}/hang/{SECRET}?rto=60": "no answer within 1 s",
         }
 
         def refused(url: str) -> SendFailedError:
             with pytest.raises(SendFailedError) as found:
-                send_message(url, message, 2.0 if "hang" in url else 20.0)
+                send_message(url, message, 1.0 if "hang" in url else 20.0)
             return found.value
 
         with ThreadPoolExecutor() as pool:
