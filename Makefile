@@ -65,9 +65,9 @@ wheel: $(VENV)/.dev ## build the wheel into dist/, install it into an empty envi
 	rm -rf dist build/empty
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
 	$(PYTHON) -m venv build/empty
-	build/empty/bin/python -m pip install -q --require-hashes -r constraints-hashed.txt
-	build/empty/bin/python -m pip install -q -c constraints.txt "$$(echo dist/*.whl)[deploy]"
-	build/empty/bin/python -m pip check
+	build/empty/bin/python -I -m pip install -q --require-hashes -r constraints-hashed.txt
+	build/empty/bin/python -I -m pip install -q -c constraints.txt "$$(echo dist/*.whl)[deploy]"
+	build/empty/bin/python -I -m pip check
 	ROBONAV_WHEEL_BIN=$(CURDIR)/build/empty/bin $(BIN)/python -m pytest -m slow tests/e2e/test_wheel.py $(ARGS)
 
 extras: ## install each extra alone into an empty environment, and import what it is for (ARGS="report deploy")

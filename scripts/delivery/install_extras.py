@@ -54,19 +54,19 @@ def failed(*command: str | Path) -> str:
 
 
 def install(extra: str, packages: list[str], wheel: Path, dry_run: bool, by_uv: bool) -> str:
-    """Install ``extra`` into an empty environment; return what went wrong, or nothing."""
+    """Install ``extra`` into an empty environment, out of reach of PYTHONPATH; return what went wrong, or nothing."""
     with tempfile.TemporaryDirectory(prefix="robonav-extra-") as folder:
         venv.create(folder, with_pip=not by_uv)
         python = Path(folder, "bin", "python")
-        tool, of = (["uv", "pip"], ["--python", python]) if by_uv else ([python, "-m", "pip"], [])
+        tool, of = (["uv", "pip"], ["--python", python]) if by_uv else ([python, "-I", "-m", "pip"], [])
         options = ["-q", "-c", ROOT / "constraints.txt", *(["--dry-run"] if dry_run else [])]
         told = failed(*tool, "install", *of, *options, f"{wheel}[{extra}]")
         if told or dry_run:
             return told
         return (
             failed(*tool, "check", *of)
-            or failed(python, "-W", "ignore", "-c", IMPORT, *packages)
-            or failed(Path(folder, "bin", "robonav"), "--version")
+            or failed(python, "-I", "-W", "ignore", "-c", IMPORT, *packages)
+            or failed(python, "-I", "-m", "robonav_ray", "--version")
         )
 
 
