@@ -78,8 +78,10 @@ def read_figures(name: str, value: Any) -> PartnerFigures | None:
     """
     if value is None:
         return None
-    known = {field.name for field in fields(PartnerFigures)}
-    require(isinstance(value, Mapping) and set(value) == known, f"{name}: are none")
+    known = [field.name for field in fields(PartnerFigures)]
+    if isinstance(value, list) and len(value) == len(known):  # as the first version of this program wrote them
+        value = dict(zip(known, value, strict=True))
+    require(isinstance(value, Mapping) and set(value) == set(known), f"{name}: are none")
     company = value["company"]
     is_listed = isinstance(company, list | tuple) and len(company) > 0 and all(isinstance(one, str) for one in company)
     require(is_listed and isinstance(value["member"], str) and _is_id(value["member"]), f"{name}: names no members")

@@ -129,6 +129,10 @@ def test_the_state_goes_round_and_one_of_before_has_no_partners() -> None:
     again.load_state_dict(state)
     assert json.loads(json.dumps(again.state_dict()))["judging"] == state["judging"]
     assert again.partner_match == ("main-0001", 200)
+    state["judging"]["partners"]["figures"] = ["main-0000", 100, ["own", "straight"], [0.9, 0.5]]
+    first = begun()
+    first.load_state_dict(state)
+    assert first.progress().partners == again.progress().partners, "as they were first written"
     del state["judging"]["partners"]
     before = begun()
     before.load_state_dict(state)

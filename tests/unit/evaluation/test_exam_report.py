@@ -234,6 +234,19 @@ def test_draws_of_the_same_worlds_show_the_worst_ones() -> None:
     assert "Other scenarios" not in [section.title for section in document.sections]
 
 
+def test_what_all_scenarios_of_a_suite_change_stands_once() -> None:
+    exam = made_up_exam(30, ("dwa",), families=("standard",))
+    scenarios = tuple(
+        replace(facts, suite="crowds", changes={"env.world.profile": "everett", "env.world.num_robots": i})
+        for i, facts in enumerate(exam.scenarios)
+    )
+    document = exam_document(replace(exam, scenarios=scenarios))
+    (table,) = [table for table in document.tables() if table.name == "worlds_of_scenarios"]
+    assert "In all of crowds: env.world.profile=everett." in table.caption
+    assert [row[3] for row in table.rows] == [f"env.world.num_robots={i}" for i in range(len(scenarios))]
+    assert '"everett"' in str(table.records[0]["changes"]), "a program reads all of it in each row"
+
+
 def test_one_entrant_alone_has_a_report_too() -> None:
     document = exam_document(made_up_exam(30, ("dwa",), families=("standard",)))
     (shown,) = [block for block in document.front if isinstance(block, Shown)]

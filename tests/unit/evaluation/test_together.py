@@ -74,6 +74,19 @@ def test_each_seat_is_decided_for_by_its_player_as_if_it_were_alone() -> None:
     assert table.case.tolist() == list(range(10))
 
 
+def test_a_case_may_end_with_the_robots_of_one_player() -> None:
+    """Which changes nothing of them, and leaves the others where they are."""
+    a = policy(0)
+    whole = play_together(WORLD, [SHORT], [a, "stand", a, "stand"], 12, 3, num_worlds=5)
+    short = play_together(WORLD, [SHORT], [a, "stand", a, "stand"], 12, 3, num_worlds=5, ends_with=0)
+    own = whole.player == 0
+    for name in ("outcome", "time_s", "path_m", "clearance_m"):
+        np.testing.assert_array_equal(vars(whole)[name][own], vars(short)[name][own], err_msg=name)
+    np.testing.assert_array_equal(whole.player, short.player)
+    assert (short.outcome[~own] == Outcome.NONE).any()
+    assert np.nanmax(short.time_s[~own]) <= np.nanmax(short.time_s[own])
+
+
 def same_cases(one: CaseTable, other: CaseTable) -> bool:
     return all(np.array_equal(vars(one)[name], vars(other)[name]) for name in ("way_m", "speed", "radius_m"))
 

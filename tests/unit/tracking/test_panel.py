@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from robonav_ray.config import RunConfig
-from robonav_ray.runs.progress import CurriculumProgress, StageTotals, WindowFigures, WiringFacts
+from robonav_ray.runs.progress import CurriculumProgress, PartnerFigures, StageTotals, WindowFigures, WiringFacts
 from robonav_ray.screen import Screen
 from robonav_ray.tracking.panel import (
     LivePanel,
@@ -119,6 +119,18 @@ def test_the_block_says_what_matters():
                  "1 (of samples 4)", "60%", "workers         2, 1 replaced",
                  "2:13 of 5:00", "2:47", "multi_goal_planning", "committed", "passed"):  # fmt: skip
         assert word in text, word
+
+
+def test_a_gate_that_asks_for_partners_says_who_is_worst():
+    asking = changed(STATUS, min_partner_success_frac=0.8)
+    assert "not played yet" in "\n".join(drawn(asking))
+    shown = PartnerFigures("main-0003", 900_000, ("own", "straight"), (0.9, 0.4))
+    played = changed(STATUS, min_partner_success_frac=0.8, partners=shown)
+    text = "\n".join(drawn(played))
+    for word in ("partners", "40%", "≥ 80%", "straight"):
+        assert word in text, word
+    assert "| success 40% beside straight |" in plain_line(played)
+    assert played.gate_frac <= 0.5 < asking.gate_frac
 
 
 def test_ascii_terminals_get_ascii_only():
