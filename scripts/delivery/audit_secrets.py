@@ -8,9 +8,10 @@ file of each finding; its value is not printed. ``make audit-secrets`` calls it 
 import subprocess
 import sys
 
-from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
-from detect_secrets.core.scan import scan_line
-from detect_secrets.settings import transient_settings
+# It is in an environment of its own (`make audit-secrets`), which the check of types does not see.
+from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class  # pyright: ignore[reportMissingImports]
+from detect_secrets.core.scan import scan_line  # pyright: ignore[reportMissingImports]
+from detect_secrets.settings import transient_settings  # pyright: ignore[reportMissingImports]
 
 GUESSES = {"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector", "KeywordDetector"}
 """Detectors that take hashes, addresses and words of ours for secrets; the others know a form."""
