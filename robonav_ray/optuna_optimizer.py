@@ -17,7 +17,7 @@ from robonav_ray.files.plain_files import replace
 from robonav_ray.fronts.optuna_optimizer import OptunaOptimizer
 from robonav_ray.fronts.plain_names import dotted_space
 from robonav_ray.runs.located import refuse_unwritable
-from robonav_ray.runtime.signals import sigterm_is_ctrl_c
+from robonav_ray.runtime.signals import sigterm_interrupts
 from robonav_ray.screen import say, say_error, show_warnings
 from robonav_ray.text import command_text, path_word
 from robonav_ray.user_code import load_user_code
@@ -76,7 +76,7 @@ def search(
     function = _function(train_fn, run, max_env_steps)
     optimizer = OptunaOptimizer(study_name=study_name, storage=storage, direction=direction, seed=seed)
     try:
-        with sigterm_is_ctrl_c():
+        with sigterm_interrupts():
             if resume:
                 optimizer.resume(function, n_jobs=n_jobs)
             else:

@@ -5,6 +5,8 @@ The class behind it is ``robonav_ray.RayTuneOptimizer`` (docs/tuning.md).
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -16,7 +18,7 @@ from robonav_ray.errors import EXIT_RESUME
 from robonav_ray.fronts.plain_names import dotted_space
 from robonav_ray.fronts.ray_tune_optimizer import RayTuneOptimizer
 from robonav_ray.runs.located import refuse_unwritable
-from robonav_ray.runtime.signals import sigterm_is_ctrl_c
+from robonav_ray.runtime.signals import sigterm_interrupts, stop_on_signals, stop_shared
 from robonav_ray.screen import say, say_error, show_warnings
 from robonav_ray.text import path_word
 from robonav_ray.user_code import load_user_code
@@ -98,7 +100,7 @@ def search(
     )
     count, cpus, gpus = num_samples or (4 if method == "pbt" else 16), cpus_per_trial, gpus_per_trial
     try:
-        with sigterm_is_ctrl_c():
+        with _stopping(is_ours=train_fn is None):
             if method == "asha":
                 optimizer.optimize_with_asha(count, cpus, gpus)
             elif method == "pbt":
@@ -115,6 +117,17 @@ def search(
     if optimizer.was_stopped:
         say_error("stopped before the end; the commands above go on with it")
         raise typer.Exit(EXIT_RESUME)
+
+
+@contextlib.contextmanager
+def _stopping(*, is_ours: bool) -> Iterator[None]:
+    """Have signals end a search over our curriculum when its trials have committed, another by KeyboardInterrupt."""
+    if not is_ours:
+        with sigterm_interrupts():
+            yield
+        return
+    with stop_on_signals() as stop, stop_shared(stop):
+        yield
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def curriculum_objective(
     check_space(config)
 
     def train(values: Mapping[str, Any], trial: Any) -> float:
-        with tempfile.TemporaryDirectory(prefix="robonav-objective-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="robonav-objective-", ignore_cleanup_errors=True) as scratch:
             folder = (
                 Path(scratch if directory is None else directory).absolute()
                 / f"trial-{getattr(trial, 'number', 0):05d}"

@@ -214,13 +214,11 @@ def stop_shared(request: StopRequest) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def sigterm_is_ctrl_c() -> Iterator[None]:
-    """Have SIGTERM do in this block whatever Ctrl-C does there; for a command, in the main thread."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+def sigterm_interrupts() -> Iterator[None]:
+    """Have SIGTERM raise KeyboardInterrupt in this block, also where a shell has the process ignore SIGINT; for a
+    command, in the main thread.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
