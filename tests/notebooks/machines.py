@@ -33,7 +33,7 @@ KERNELS = ROOT / "build" / "notebooks" / "kernels"
 """Where compiled kernels of the simulator stay between two runs of these tests."""
 REPOSITORY = "https://github.com/robonav/robonav_ray"
 MARK = "ROBONAV_NOTEBOOK_TEST"
-CELL_S = 300
+CELL_S = 900
 
 
 def make_origin(folder: Path) -> Path:

@@ -20,7 +20,7 @@ pytest.importorskip("ipykernel", reason="needs the extra `notebooks`, which `mak
 
 from tests.notebooks.machines import FAKES, KERNELS, REPOSITORY, Machine, Session, make_origin, make_python
 
-pytestmark = [pytest.mark.slow, pytest.mark.notebooks]
+pytestmark = [pytest.mark.slow, pytest.mark.notebooks, pytest.mark.timeout(1800)]
 MakeMachine = Callable[..., Machine]
 
 
