@@ -24,6 +24,8 @@ def is_uri(location: str) -> bool:
 
 def with_lost_slash(text: str) -> str:
     """Return ``text`` with the slash put back that a URI loses where it is taken for a path (``s3:/bucket``)."""
+    if text.startswith("file:/") and not is_uri(text):  # three slashes have become one
+        return f"file://{text[len('file:') :]}"
     return text if is_uri(text) else _LOST_SLASH.sub(r"\1://", text)
 
 

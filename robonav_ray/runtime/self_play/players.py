@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from dataclasses import dataclass
 
 from robonav_ray.algo.policy import Policy
 from robonav_ray.config.load import ConfigError
 from robonav_ray.evaluation.together import Obstacle
+from robonav_ray.league.exploiters import Exploit
 from robonav_ray.league.member import LeagueError, Member
 from robonav_ray.league.snapshots import MissingSnapshotError, encoded
 from robonav_ray.records import PolicySnapshot
@@ -16,10 +18,12 @@ from robonav_ray.registry.by_name import located
 from robonav_ray.registry.names import model_named
 from robonav_ray.runs.policies import make_ready, read_policy
 from robonav_ray.runs.task import Task, describe_task
-from robonav_ray.runtime.self_play.exploit_log import read_exploits
-from robonav_ray.runtime.self_play.league_of_run import LeagueOfRun
+from robonav_ray.runtime.self_play.exploit_log import EXPLOITS_FILE, exploits_in, read_exploits
+from robonav_ray.runtime.self_play.league_of_run import LeagueOfRun, lines_of
+from robonav_ray.runtime.self_play.member_store import FOLDER
 from robonav_ray.worlds.kernels.layout import DRIVERS
 
+logger = logging.getLogger(__name__)
 NEWEST, BEST = "newest", "best"
 SCRIPTS = DRIVERS[1:]
 """Names of players that the worlds drive by themselves."""
@@ -56,7 +60,7 @@ class LeaguePlayers:
         self._found, self._config = found, config
         self.task = task or describe_task(config)
         """Of the run."""
-        trained = read_exploits(str(found.run.path)) if found.uri is None else []
+        trained = _trained(found)
         self._exploits = {one.id: (one, sha256) for one, sha256 in trained}  # the league meets them later
         self._obstacles = {one.id for one in found.league.exploiters.found if one.role == "obstacle"}
         self._obstacles |= {one.id for one, _ in trained if one.role == "obstacle"}
@@ -161,6 +165,17 @@ class LeaguePlayers:
                     )
             snapshot = read_policy(found.checkpoint, config.evaluation.weights)
             return LeaguePlayer(where, where, make_ready(snapshot, config, task, where), hash_of(snapshot))
+
+
+def _trained(found: LeagueOfRun) -> list[tuple[Exploit, str]]:
+    """Return the best responses of a run, here or in its storage, each with the hash of its weights."""
+    if found.uri is None:
+        return read_exploits(str(found.run.path))
+    try:
+        return exploits_in(lines_of(found, f"{FOLDER}/{EXPLOITS_FILE}"), found.shown)
+    except OSError as error:
+        logger.warning("the exploiters of %s cannot play: %s", found.shown, error)
+        return []
 
 
 def hash_of(snapshot: PolicySnapshot) -> str:

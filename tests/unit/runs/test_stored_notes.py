@@ -108,6 +108,7 @@ def test_errors_of_pyarrow_are_those_of_the_storage(tmp_path: Path, monkeypatch:
 def test_a_uri_is_told_from_a_path_also_without_its_second_slash() -> None:
     for text in ("s3://b", "s3:/b", "S3:/b", "abfs:/a@b/c", "file:///x", "file:/x"):
         assert is_uri(with_lost_slash(text)), text
+    assert with_lost_slash("file:/x") == with_lost_slash("file:///x") == "file:///x"
     for text in ("runs", "/runs", "runs/a:/b", "a:b", ":/x", "3:/x"):
         assert with_lost_slash(text) == text
         assert not is_uri(text)

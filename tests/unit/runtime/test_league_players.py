@@ -176,6 +176,11 @@ def test_a_stored_run_is_found_by_its_uri(tmp_path: Path, monkeypatch: pytest.Mo
     written = keep_league(made)
     assert [path.name for path in written] == ["league.png", "league_members.csv", "league_lineage.csv"]
     store_league(league_of(made), written)
+    sha256 = league_of(made).league.pool["main-0000"].sha256
+    assert sha256 is not None
+    exploit = Exploit("exploiter-0000", "main-0001", "selfish", "warm", 9, 9, 0.25, 0.5)
+    noted = note_exploit(str(made.path), FoundExploit(exploit, -0.1, 0.5, 20, 1.0, 2.0, sha256))
+    (storage / "gone" / "league" / "exploits.jsonl").write_bytes(noted.read_bytes())
     stored = {path.relative_to(storage / "gone").as_posix() for path in storage.rglob("*") if path.is_file()}
     assert stored >= {"league.png", "league/cross_play.jsonl", "league/tables/league_members.csv"}
     made.path.rename(tmp_path / "away")
@@ -185,3 +190,4 @@ def test_a_stored_run_is_found_by_its_uri(tmp_path: Path, monkeypatch: pytest.Mo
             assert {member.id for member in found.league.pool.members} >= {"main-0000", "orca"}
             players = LeaguePlayers(found)
             assert isinstance(players.named("main-0000").plays, Policy), "its weights are brought from there"
+            assert isinstance(players.named("exploiter-0000").plays, Policy), "one that no checkpoint knows"
