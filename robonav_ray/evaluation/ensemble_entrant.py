@@ -22,7 +22,7 @@ def ensemble_entrant(ensemble: Ensemble, name: str | None, source: str) -> Polic
     task = describe_task(config)
     if not task.is_native:
         raise EntrantError(f"{source}: was trained on env.id={task.env_id}, and an exam is in our worlds")
-    levels = tuple(level for member in ensemble.members for level in describe_task(member.config).levels)
+    levels = tuple(stage.level for member in ensemble.members for stage in member.config.curriculum.stages)
     outfit = Outfit.of(config.env.world, config.algo.gamma, levels)
     acting = [(member.config.algo.model_dump(mode="json"), member.sha256) for member in ensemble.members]
     digest = hashlib.sha256(json.dumps([ensemble.how, acting], sort_keys=True).encode()).hexdigest()

@@ -95,11 +95,13 @@ def open_members(
     """Return the ensemble of the runs that ``words`` name; EnsembleError that names the member that does not fit."""
     if not 2 <= len(words) <= MAX_MEMBERS:
         raise EnsembleError(f"an ensemble has 2 to {MAX_MEMBERS} members, not {len(words)}; name several runs")
-    members, first = list[Member](), None
+    members = list[Member]()
+    first: tuple[Member, Task] | None = None
     for word in words:
         try:
             with locate(word) as found:
-                member, task = _member(found), describe_task(found.run.config)
+                member = _member(found)
+                task = first[1] if first is not None and _is_alike(first[0], member) else describe_task(member.config)
                 if words_found is not None:
                     words_found.append(word if found.uri is not None else str(found.checkpoint.path))
         except (CheckpointError, PlainFileError, ValueError) as error:
@@ -128,6 +130,11 @@ def _member(found: LocatedRun) -> Member:
         "seed": config.seed,
     }
     return Member(found.shown, config, snapshot, facts)
+
+
+def _is_alike(a: Member, b: Member) -> bool:
+    """Whether two members are of the very same worlds, as the seeds of one config are: what they see is the same."""
+    return a.config.env == b.config.env and a.config.curriculum == b.config.curriculum
 
 
 def _misfit(first: tuple[Member, Task], other: tuple[Member, Task]) -> str | None:

@@ -88,7 +88,7 @@ def test_only_what_has_changed_is_sent_again(folder: Path, place: str, tmp_path:
     back_up(tmp_path / "back", place)  # a restored folder goes on in its backup
 
 
-some = pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
+some = pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
 """Of the operations at which a disk stops."""
 
 

@@ -73,6 +73,7 @@ def test_all_seeds_go_on_together(
         assert (done.path / "export/bundle/policy.onnx").is_file()
 
 
+@pytest.mark.slow
 def test_an_ensemble_may_be_given(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(trained / "runs", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
