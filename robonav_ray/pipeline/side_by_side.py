@@ -26,8 +26,11 @@ from typing import Any
 
 from robonav_ray.config import RunConfig
 from robonav_ray.errors import RunFaultError, UserError
+from robonav_ray.files.plain_files import is_plain
 from robonav_ray.pipeline.logs import heard
 from robonav_ray.pipeline.step import UnfinishedError
+from robonav_ray.runs.checkpoint import newest_good_checkpoint
+from robonav_ray.runs.run_directory import EVALUATION_JSON, RunDirectory
 from robonav_ray.runtime.signals import StopRequest, stop_shared
 
 _LOOK_S = 0.2
@@ -51,9 +54,39 @@ class TrainOrder:
         """
         from robonav_ray.fronts.train_call import train
 
+        run = RunDirectory(Path(self.out))
+        if is_trained(run):  # killed before it was judged: a resume would train a round more
+            return _judged(run)
         done = train(self.config, self.overrides, local=self.local, resume="auto", out=self.out)
         whole = done.status == "finished" and done.evaluation is not None
         return "finished" if whole else "unfinished"
+
+
+def is_trained(run: RunDirectory) -> bool:
+    """Whether the training in a folder has come to its end, be it judged or not."""
+    if not is_plain(run.path / "config.yaml"):
+        return False
+    newest = newest_good_checkpoint(run.checkpoints)[0]
+    most = run.config.budget.max_env_steps
+    is_at_its_limit = newest is not None and most is not None and newest.counters.env_steps >= most
+    return newest is not None and (is_at_its_limit or run.status == "finished")
+
+
+def _judged(run: RunDirectory) -> str:
+    """Judge a run as the end of its training does; return ``finished``, or ``unfinished`` when that was stopped."""
+    from robonav_ray.fronts.evaluate_call import evaluate
+    from robonav_ray.runs.task import describe_task
+    from robonav_ray.runtime.watching import EvaluationStopped
+
+    config = run.config
+    stages = config.evaluation.levels or (len(describe_task(config).levels) - 1,)
+    try:
+        if not is_plain(run.path / EVALUATION_JSON):
+            evaluate(run.path, stages=list(stages), out=run.path)
+    except EvaluationStopped:
+        return "unfinished"
+    run.write_status("finished")
+    return "finished"
 
 
 def num_at_once(asked: int | None, num_runs: int, config: RunConfig, *, local: bool) -> int:

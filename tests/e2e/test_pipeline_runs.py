@@ -82,6 +82,16 @@ def test_a_pipeline_by_its_verbs(tmp_path: Path, robonav_here: Robonav) -> None:
     assert "held-out success" in shown.stdout
     told = robonav_here("pipeline", "explain", "train")
     assert "robonav_ray.learner" in told.stdout
+    root = tmp_path / "pipelines/small"
+    before, lock = digests(tmp_path), json.loads((root / "pipeline.lock.json").read_text())
+    del lock["steps"]["train"]
+    (root / "pipeline.lock.json").write_text(json.dumps(lock))
+    (root / "train/seed-0/evaluation.json").unlink()
+    (root / "train/seed-0/evaluation.md").unlink()
+    killed = robonav_here("pipeline", "run", "pipeline.yaml")
+    assert killed.returncode == 0, killed.stdout + killed.stderr
+    assert digests(tmp_path) == before, "trained and not judged: it is judged, and trained no round more"
+    assert done_in(tmp_path)[4:] == ["train"], "the same facts: nothing that follows is done again"
     wrong = robonav_here("pipeline", "explain", "trian")
     assert (wrong.returncode, "did you mean 'train'" in wrong.stderr) == (2, True)
 
