@@ -79,16 +79,16 @@ def read_figures(name: str, value: Any) -> PartnerFigures | None:
     if value is None:
         return None
     known = [field.name for field in fields(PartnerFigures)]
-    if isinstance(value, list) and len(value) == len(known):  # as the first version of this program wrote them
-        value = dict(zip(known, value, strict=True))
-    require(isinstance(value, Mapping) and set(value) == set(known), f"{name}: are none")
-    company = value["company"]
+    is_row = isinstance(value, list) and len(value) == len(known)  # as the first version of this program wrote them
+    told: Any = dict(zip(known, value, strict=True)) if is_row else value
+    require(isinstance(told, Mapping) and set(told) == set(known), f"{name}: are none")
+    company = told["company"]
     is_listed = isinstance(company, list | tuple) and len(company) > 0 and all(isinstance(one, str) for one in company)
-    require(is_listed and isinstance(value["member"], str) and _is_id(value["member"]), f"{name}: names no members")
-    count(high=MAX_COUNT).check(f"{name}.env_steps", value["env_steps"])
-    fractions = list(value["success_frac"]) if isinstance(value["success_frac"], list | tuple) else None
+    require(is_listed and isinstance(told["member"], str) and _is_id(told["member"]), f"{name}: names no members")
+    count(high=MAX_COUNT).check(f"{name}.env_steps", told["env_steps"])
+    fractions = list(told["success_frac"]) if isinstance(told["success_frac"], list | tuple) else None
     real(len(company), low=0.0, high=1.0).check(f"{name}.success_frac", fractions)
-    return PartnerFigures(value["member"], value["env_steps"], tuple(company), tuple(map(float, fractions or ())))
+    return PartnerFigures(told["member"], told["env_steps"], tuple(company), tuple(map(float, fractions or ())))
 
 
 def _read_match(value: Any) -> PartnerMatch | None:
