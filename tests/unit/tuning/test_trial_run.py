@@ -190,11 +190,11 @@ def test_a_search_that_is_stopped_has_the_runs_grace(monkeypatch):
     class Reached(Exception):
         pass
 
-    def entered(grace_s):
-        raise Reached(grace_s)
+    def entered(grace_s, in_session):
+        raise Reached(grace_s, in_session)
 
     monkeypatch.setattr(signals, "stop_on_signals", entered)
     config = SEARCH.model_copy(update={"run": {**RUN, "budget": {"grace_s": 7}}})
     monkeypatch.setattr(search, "resolve_search", lambda *asked: (config, None))
-    with pytest.raises(Reached, match=r"7\.0"):
+    with pytest.raises(Reached, match=r"7\.0, True"):
         tune_command(None, [])
