@@ -11,7 +11,7 @@ from robonav_ray.config.pipeline import PipelineConfig
 from robonav_ray.config.yaml_document import ConfigError
 from robonav_ray.errors import UserError
 from robonav_ray.files.plain_files import replace
-from robonav_ray.pipeline.hashes import file_sha256
+from robonav_ray.pipeline.hashes import digest_of
 from robonav_ray.pipeline.settings import NOT_LEARNED, search_config, what_is_learned
 from robonav_ray.pipeline.step import Job, Made, Step, UnfinishedError
 
@@ -57,7 +57,8 @@ def work(job: Job) -> Made:
 
 
 def _made(job: Job, best: Path, facts: dict[str, Any], told: str, env_steps: int) -> Made:
-    known = {"config": job.below(best), "sha256": file_sha256(best)}
+    learned = what_is_learned(load_run_config(best))  # not the file's bytes: a new key at its default changes nothing
+    known = {"config": job.below(best), "sha256": digest_of(learned)}
     return Made({**known, **facts}, [best], told, env_steps)
 
 
