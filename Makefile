@@ -27,7 +27,7 @@ setup: $(VENV)/.dev ## install everything, development tools included
 train: $(VENV)/.core ## train the four-stage curriculum, then evaluate and draw it (ARGS="seed=1 --time-limit 20m")
 	$(BIN)/robonav train preset=navigation $(ARGS)
 
-test: $(VENV)/.dev ## run the default test suite (some six minutes on 2 cores)
+test: $(VENV)/.dev ## run the default test suite (some seven minutes on 2 cores)
 	$(BIN)/python tests/lanes.py $(ARGS)
 
 $(VENV)/.docs: $(VENV)/.core

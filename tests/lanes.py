@@ -11,7 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-LAST = ["tests/security", *(f"tests/unit/{room}" for room in ("algo", "learner", "tuning", "verbs"))]
+LAST = ["tests/security", *(f"tests/unit/{room}" for room in ("algo", "learner", "runtime", "tuning", "verbs"))]
 PARTS = {
     "ray": ("ray", ["tests/ray", "tests/contracts"]),
     "rest": ("not ray", ["tests", *(f"--ignore={folder}" for folder in LAST)]),
