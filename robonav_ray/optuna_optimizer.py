@@ -10,12 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from robonav_ray.config.load import ConfigError, checked_config, dump_config
-from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.config.load import dump_config
 from robonav_ray.errors import EXIT_RESUME
 from robonav_ray.files.plain_files import replace
 from robonav_ray.fronts.optuna_optimizer import OptunaOptimizer
-from robonav_ray.fronts.plain_names import dotted_space
+from robonav_ray.fronts.plain_names import common_run
 from robonav_ray.runs.located import refuse_unwritable
 from robonav_ray.runtime.signals import sigterm_interrupts
 from robonav_ray.screen import say, say_error, show_warnings
@@ -72,7 +71,7 @@ def search(
     """
     show_warnings()
     refuse_unwritable(output_dir, "--output-dir")
-    run = _common(overrides, is_ours=train_fn is None)
+    run = common_run(overrides, is_ours=train_fn is None)
     function = _function(train_fn, run, max_env_steps)
     optimizer = OptunaOptimizer(study_name=study_name, storage=storage, direction=direction, seed=seed)
     try:
@@ -95,14 +94,6 @@ def search(
     say(f"written: {', '.join(path_word(path) for path in written)}")
     if train_fn is None:
         say(f"  {command_text('robonav', 'train', path_word(written[-1]))}   # a run with the best values")
-
-
-def _common(overrides: list[str] | None, *, is_ours: bool) -> dict[str, Any]:
-    """Return what all runs have in common, as sections."""
-    if overrides and not is_ours:
-        raise ConfigError(f"{overrides[0]!r}: is for our curriculum, and --train-fn takes its place; leave one out")
-    words = [f"run.{override}" for override in overrides or ()]
-    return dict(checked_config(TuningConfig, {"space": dotted_space()}, words, "options").run)
 
 
 def _function(train_fn: str | None, run: dict[str, Any], max_env_steps: int) -> Any:

@@ -12,10 +12,9 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from robonav_ray.config.load import ConfigError, checked_config
-from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.config.load import ConfigError
 from robonav_ray.errors import EXIT_RESUME
-from robonav_ray.fronts.plain_names import dotted_space
+from robonav_ray.fronts.plain_names import common_run
 from robonav_ray.fronts.ray_tune_optimizer import RayTuneOptimizer
 from robonav_ray.runs.located import refuse_unwritable
 from robonav_ray.runtime.signals import sigterm_interrupts, stop_on_signals, stop_shared
@@ -85,14 +84,12 @@ def search(
     for option, word, words in (("--method", method, METHODS), ("--wiring", wiring, WIRINGS)):
         if word not in words:
             raise ConfigError(f"{option} {word!r}: choose {', '.join(words)}")
-    if overrides and train_fn is not None:
-        raise ConfigError(f"{overrides[0]!r}: is for our curriculum, and --train-fn takes its place; leave one out")
+    run = common_run(overrides, is_ours=train_fn is None)
     refuse_unwritable(output_dir, "--output-dir")
-    words = [f"run.{override}" for override in overrides or ()]
     optimizer = RayTuneOptimizer(
         experiment_name,
         train_fn=None if train_fn is None else load_user_code(train_fn, "robonav_ray.train_functions", "--train-fn"),
-        run=checked_config(TuningConfig, {"space": dotted_space()}, words, "options").run,
+        run=run,
         storage_path=storage_path,
         wiring=cast("Literal['ray', 'local']", wiring),
         max_env_steps=max_env_steps,

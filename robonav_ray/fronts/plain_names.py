@@ -4,11 +4,12 @@ they stand for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robonav_ray.config.load import ConfigError, checked_config
 from robonav_ray.config.preset import merged
-from robonav_ray.config.tuning import DimensionConfig
+from robonav_ray.config.tuning import DimensionConfig, TuningConfig
 from robonav_ray.fronts.default_space import DEFAULT_SPACE
 
 PLAIN_NAMES: Mapping[str, str] = {
@@ -41,3 +42,15 @@ def base_run(run: Mapping[str, Any] | None, space: Mapping[str, Any]) -> dict[st
     """Return what all runs have in common: ``run``, with what the keys of ``space`` need lying under it."""
     needed = _HARD_COPIES if "learner.target_interval" in space else {}
     return merged(needed, run or {})
+
+
+def common_run(overrides: Sequence[str] | None, *, is_ours: bool) -> dict[str, Any]:
+    """Return what all runs of a search have in common, as sections.
+
+    Raises:
+        ConfigError: For a wrong override, and for any where a function of the user's takes our curriculum's place.
+    """
+    if overrides and not is_ours:
+        raise ConfigError(f"{overrides[0]!r}: is for our curriculum, and --train-fn takes its place; leave one out")
+    words = [f"run.{override}" for override in overrides or ()]
+    return dict(checked_config(TuningConfig, {"space": dotted_space()}, words, "options").run)
