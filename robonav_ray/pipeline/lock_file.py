@@ -46,7 +46,7 @@ class StepRecord(BaseModel):
     ended_s: float = Field(ge=0.0, le=_MAX_S)
     """When, in seconds since 1970."""
     took_s: float = Field(ge=0.0, le=_MAX_S)
-    """Over all sessions that came to an end."""
+    """Over all sessions that have ended."""
 
     @field_validator("files")
     @classmethod
@@ -67,7 +67,7 @@ class StepRecord(BaseModel):
 
 
 class Spent(BaseModel):
-    """What search and training have used for what is there, over all sessions that came to an end."""
+    """What search and training have used for what is there, over all sessions that have ended."""
 
     model_config = ConfigDict(extra="forbid")
 

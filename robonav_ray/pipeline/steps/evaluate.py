@@ -1,4 +1,4 @@
-"""Evaluate: all seeds, and whoever is named beside them, on the same held-out worlds."""
+"""Evaluate: all seeds, and the planners that are named beside them, on the same held-out worlds."""
 
 from __future__ import annotations
 
