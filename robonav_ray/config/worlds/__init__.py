@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
 from robonav_ray.config.words import refuse_secrets
 from robonav_ray.config.worlds.level import Behaviour, LevelConfig, RandomizationConfig
+from robonav_ray.config.worlds.maps import MapConfig, PathConfig, map_section
 from robonav_ray.config.worlds.profiles import CROWDNAV_LEVEL, EVERETT_LEVEL, PROFILES
 from robonav_ray.config.worlds.robot import LidarConfig, RobotConfig
 from robonav_ray.config.worlds.surroundings import Box, ObstacleConfig, RewardConfig, WallSegment
@@ -28,7 +30,9 @@ __all__ = [
     "EnvConfig",
     "LevelConfig",
     "LidarConfig",
+    "MapConfig",
     "ObstacleConfig",
+    "PathConfig",
     "RandomizationConfig",
     "RewardConfig",
     "RobotConfig",
@@ -39,6 +43,10 @@ __all__ = [
 
 class WorldConfig(Section):
     """What all worlds of a run share. A ``profile`` sets other defaults; what is given explicitly wins over it."""
+
+    also_read: ClassVar[Mapping[str, JsonSchemaValue]] = {
+        "map": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    }
 
     profile: Literal["navigation", "crowdnav", "everett"] = "navigation"
     """``crowdnav``: circle crossing with ORCA humans (Chen et al., ICRA 2019). ``everett``: robots of several sizes and
@@ -71,6 +79,9 @@ class WorldConfig(Section):
     """Whether the four walls exist (for the lidar and for collisions)."""
     segments: tuple[WallSegment, ...] = Field(default=(), max_length=256)
     boxes: tuple[Box, ...] = Field(default=(), max_length=64)
+    map: MapConfig | None = None
+    """Floor plans in place of the bare arena; circles, segments and boxes stand in them as they do there."""
+    path: PathConfig = PathConfig()
     robot: RobotConfig = RobotConfig()
     lidar: LidarConfig = LidarConfig()
     observation: Literal["lidar", "state", "neighbors", "encounters"] = "lidar"
@@ -90,6 +101,8 @@ class WorldConfig(Section):
         if not isinstance(data, Mapping):
             return data
         given: dict[str, Any] = dict(data)  # pyright: ignore[reportUnknownArgumentType]
+        if "map" in given:
+            given["map"] = map_section(given["map"])
         for key, value in PROFILES.get(str(given.get("profile", "navigation")), {}).items():
             if key not in given:
                 given[key] = value
@@ -124,6 +137,7 @@ class WorldConfig(Section):
             )
         if self.cases_of is not None and self.cases is None:
             raise ValueError(f"cases_of ({self.cases_of}) would be ignored without a file of cases: leave it out")
+        self._map_fits()
         if self.min_goal_distance_m <= self.goal_tolerance_m:
             raise ValueError(
                 f"min_goal_distance_m ({self.min_goal_distance_m}) must be above goal_tolerance_m "
@@ -133,6 +147,21 @@ class WorldConfig(Section):
             if max(abs(x0), abs(y0), abs(x1), abs(y1)) > half:
                 raise ValueError(f"a wall from ({x0}, {y0}) to ({x1}, {y1}) leaves the arena, which ends at +-{half} m")
         return self
+
+    def _map_fits(self) -> None:
+        if self.path.num_points and (self.map is None or self.observation != "lidar"):
+            raise ValueError(
+                f"path.num_points ({self.path.num_points}) shows the route through a map beside a scan: set map=FILE "
+                "and observation=lidar, or leave it out"
+            )
+        if self.map is None:
+            return
+        for key in ("placement", "arena_size_m", "cases"):
+            value, default = getattr(self, key), type(self).model_fields[key].default
+            if value != default:
+                raise ValueError(f"{key} ({value}) would be ignored, because map says where things are: leave it out")
+        if not self.walls:
+            raise ValueError("walls=false would be ignored, because the map has the walls: leave it out")
 
     @property
     def side_m(self) -> float:
