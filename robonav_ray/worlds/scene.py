@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels import randomization as rnd
+from robonav_ray.worlds.maps.grid_map import GridMap
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,35 @@ class Scene:
     """(R,) int32: ``Outcome`` so far; NONE while under way."""
     player: np.ndarray | None = None
     """(R,) int: who drives each robot, one colour for each; None gives every robot its own."""
+    map: GridMap | None = None
+    """The floor plan that the episode takes place in."""
+    shown_m: tuple[float, float] | None = None
+    """The width and height, at most, of what a picture shows at once of any of the worlds' maps; the same for all, so
+    that all pictures have one size."""
+    outline: np.ndarray | None = None
+    """(V, 2) float64: corners of the bodies in the body frame, counter-clockwise; None for discs."""
+    lidar_xy: tuple[float, float] = (0.0, 0.0)
+    """Where the lidar is on the body, m."""
+    routes: tuple[np.ndarray, ...] = ()
+    """Of each robot the way along the map to its goal, (P, 2) float64; empty without a map."""
+    path: np.ndarray | None = None
+    """(R, K, 2) float64: the points of the way ahead that the robots observe, in the world frame."""
 
     def color_number(self, robot: int) -> int:
         """Return which of the robots' colours ``robot`` has."""
         return robot if self.player is None else int(self.player[robot])
+
+
+_MOST_SHOWN_M, _LEAST_SHOWN_M, _SHOWN_ROBOTS = 24.0, 10.0, 60.0
+
+
+def shown_part_m(maps: Sequence[GridMap], diameter_m: float) -> tuple[float, float]:
+    """Return ``Scene.shown_m``: the largest map, but never more than 60 diameters of the robot, and 10 to 24 m, that it
+    can be made out.
+    """
+    most = min(max(_SHOWN_ROBOTS * diameter_m, _LEAST_SHOWN_M), _MOST_SHOWN_M)
+    width, height = (max(plan.size_m[axis] for plan in maps) for axis in (0, 1))
+    return min(width, most), min(height, most)
 
 
 def scene_of(state: lay.State, params: lay.Params, config: WorldConfig, beam_angle: np.ndarray, world: int) -> Scene:

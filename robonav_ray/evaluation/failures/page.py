@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from robonav_ray.evaluation.failures.replays import Recording
 from robonav_ray.files.plain_files import read_text, replace
 from robonav_ray.text import html_text, one_line
 from robonav_ray.worlds.kernels.layout import BEHAVIOURS
+from robonav_ray.worlds.maps.grid_map import GridMap
+from robonav_ray.worlds.pictures.floor_plan import FloorPlan
 
 MAX_EPISODES = 200
 _HERE = Path(__file__)
@@ -54,13 +58,51 @@ def write_page(path: Path, title: str, episodes: Sequence[Shown]) -> None:
     parts = {
         "<!--TITLE-->": html_text(one_line(title)),
         "/*STYLE*/": read_text(_HERE.with_name("page.css"), follow=True),
-        "/*DATA*/": script_json({"title": one_line(title), "episodes": [_episode(shown) for shown in episodes]}),
+        "/*DATA*/": script_json(_book(title, episodes)),
         "/*SCRIPT*/": read_text(_HERE.with_name("page.js"), follow=True),
     }
     for mark, text in parts.items():
         before, _, after = page.partition(mark)
         page = before + text + after
     replace(path, page)
+
+
+def _book(title: str, episodes: Sequence[Shown]) -> dict[str, Any]:
+    """Return all that the page shows; a map that several episodes took place in is in it once."""
+    plans: dict[str, GridMap] = {}
+    for shown in episodes:
+        plan = shown.recording.scenes[0].map
+        if plan is not None:
+            plans.setdefault(_name_of(plan), plan)
+    number = {name: k for k, name in enumerate(plans)}
+    return {
+        "title": one_line(title),
+        "episodes": [_episode(shown) | _on_map(shown.recording, number) for shown in episodes],
+        "maps": [
+            {"size": _rounded(plan.size_m), "png": base64.b64encode(FloorPlan(plan).png()).decode()}
+            for plan in plans.values()
+        ],
+    }
+
+
+def _name_of(plan: GridMap) -> str:
+    return f"{plan.content}{hashlib.sha256(plan.unknown.tobytes()).hexdigest()}"
+
+
+def _on_map(recording: Recording, number: Mapping[str, int]) -> dict[str, Any]:
+    """Return where an episode took place, and the ways that the robot had to its goals: [from which step, points]."""
+    first, robot = recording.scenes[0], recording.robot
+    routes: list[tuple[int, Any]] = []
+    for k, scene in enumerate(recording.scenes):
+        route = _rounded(scene.routes[robot]) if robot < len(scene.routes) else []
+        if not routes or routes[-1][1] != route:
+            routes.append((k, route))
+    return {
+        "map": -1 if first.map is None else number[_name_of(first.map)],
+        "body": [] if first.outline is None else _rounded(first.outline),
+        "mount": _rounded(first.lidar_xy),
+        "routes": routes,
+    }
 
 
 def script_json(value: Any) -> str:
@@ -75,7 +117,8 @@ def _episode(shown: Shown) -> dict[str, Any]:
     first, beams = scenes[0], _beams(scenes[0].ranges.shape[1])
     pose = np.stack([scene.robot_pose for scene in scenes])
     circles = np.stack([scene.circles[:, :2] for scene in scenes])
-    reach = max(float(np.abs(pose[..., :2]).max()), float(np.abs(circles).max(initial=0.0)), 1e-6)
+    path = np.stack([np.zeros((0, 2)) if scene.path is None else scene.path[robot] for scene in scenes])
+    reach = max(*(float(np.abs(xy).max(initial=0.0)) for xy in (pose[..., :2], circles, path)), 1e-6)
     ranges = np.stack([scene.ranges[robot, beams] for scene in scenes]) / first.range_max_m
     q = np.stack(recording.q_values) if recording.q_values else np.zeros((0, 0), np.float32)
     q_reach = max(float(np.abs(q).max(initial=0.0)), 1e-6)
@@ -84,6 +127,7 @@ def _episode(shown: Shown) -> dict[str, Any]:
         _int16(pose[..., 2] / np.pi),
         _int16(circles / reach),
         _int16(q / q_reach),
+        _int16(path / reach),
         np.stack([scene.goal_index for scene in scenes]).astype(np.uint8),
         np.stack([scene.robot_ended for scene in scenes]).astype(np.uint8),
         np.clip(np.round(ranges * 255), 0, 255).astype(np.uint8),
@@ -103,6 +147,7 @@ def _episode(shown: Shown) -> dict[str, Any]:
         "robot": robot,
         "robots": pose.shape[1],
         "reach": reach,
+        "path": path.shape[1],
         "half": round(first.half_side_m, 4),
         "walled": bool(first.walls),
         "walls": _rounded(first.inner_walls),
@@ -129,5 +174,5 @@ def _int16(part: np.ndarray) -> np.ndarray:
     return np.round(np.clip(part, -1.0, 1.0) * _FULL).astype("<i2")
 
 
-def _rounded(array: np.ndarray) -> Any:
+def _rounded(array: ArrayLike) -> Any:
     return np.round(np.asarray(array, np.float64), 4).tolist()

@@ -26,7 +26,7 @@ from robonav_ray.report.document import Scalar, Table, to_csv
 from robonav_ray.runs.task import Task
 from robonav_ray.runtime.judging.held_out import held_out_env
 from robonav_ray.tracking.items import Asset, Kind
-from robonav_ray.worlds.pictures.film import last_picture, save_png
+from robonav_ray.worlds.pictures.film import last_picture, padded, save_png
 from robonav_ray.worlds.pictures.render import MIN_SIZE_PX, SceneRenderer
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
@@ -102,10 +102,10 @@ def write_embedding(
 def _thumbnails(env: NavVectorEnv, robots: int) -> np.ndarray:
     renderer = SceneRenderer(MIN_SIZE_PX, hud=False)
     size = (THUMBNAIL_PX, THUMBNAIL_PX)
-    views = [
-        np.array(Image.fromarray(renderer.render(env.worlds.scene(world))).resize(size, Image.Resampling.BOX))
-        for world in range(env.worlds.num_worlds)
-    ]
+    views: list[np.ndarray] = []
+    for world in range(env.worlds.num_worlds):
+        square = padded(renderer.render(env.worlds.scene(world)), MIN_SIZE_PX, MIN_SIZE_PX)
+        views.append(np.array(Image.fromarray(square).resize(size, Image.Resampling.BOX)))
     return np.repeat(np.stack(views), robots, axis=0)
 
 

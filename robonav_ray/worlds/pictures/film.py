@@ -109,7 +109,9 @@ def pick_moments(frames: Sequence[np.ndarray], num: int) -> list[np.ndarray]:
 def contact_sheet(
     frames: Sequence[np.ndarray], num: int = 4, num_columns: int | None = None, gap_px: int = 12
 ) -> np.ndarray:
-    """Return ``num`` moments of an episode side by side (or in rows of ``num_columns``), (H, W, 3) uint8."""
+    """Return ``num`` moments of an episode side by side (or in rows of ``num_columns``), (H, W, 3) uint8; those of
+    several sizes each in the middle of a field that holds the largest.
+    """
     if not len(frames):
         raise ValueError("there are no frames to choose from")
     if num < 1 or gap_px < 0 or (num_columns is not None and num_columns < 1):
@@ -118,13 +120,23 @@ def contact_sheet(
         )
     chosen = pick_moments(frames, num)
     columns = min(num_columns or len(chosen), len(chosen))
-    rows, (height, width, _) = -(-len(chosen) // columns), chosen[0].shape
+    rows, (height, width) = -(-len(chosen) // columns), np.max([frame.shape[:2] for frame in chosen], axis=0).tolist()
     sheet = np.empty((rows * (height + gap_px) + gap_px, columns * (width + gap_px) + gap_px, 3), np.uint8)
     sheet[:] = col.PAPER
     for i, frame in enumerate(chosen):
         top, left = gap_px + i // columns * (height + gap_px), gap_px + i % columns * (width + gap_px)
-        sheet[top : top + height, left : left + width] = frame
+        sheet[top : top + height, left : left + width] = padded(frame, height, width)
     return sheet
+
+
+def padded(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return ``frame`` in the middle of a picture of at least its size, (height, width, 3) uint8."""
+    if frame.shape[:2] == (height, width):
+        return frame
+    picture = np.full((height, width, 3), col.PAPER, np.uint8)
+    top, left = (height - frame.shape[0]) // 2, (width - frame.shape[1]) // 2
+    picture[top : top + frame.shape[0], left : left + frame.shape[1]] = frame
+    return picture
 
 
 def save_png(picture: np.ndarray, path: Path | str) -> None:
