@@ -10,7 +10,8 @@ from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
 from robonav_ray.config.words import ShownName
-from robonav_ray.config.worlds import LevelConfig
+from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.config.worlds.limits import levels_for, usual_level
 
 
 class EpsilonConfig(Section):
@@ -98,25 +99,25 @@ def _default_stages() -> tuple[StageConfig, ...]:
     return (
         StageConfig(
             name="basic_navigation",
-            level=LevelConfig(num_static=3, num_dynamic=0, num_goals=1, max_steps=200),
+            level=usual_level(num_static=3, num_dynamic=0, num_goals=1),
             epsilon=EpsilonConfig(start=1.0, end=0.3, decay=0.995),
             gate=GateConfig(min_success_frac=0.7, min_return=5.0, max_collision_frac=0.3),
         ),
         StageConfig(
             name="obstacle_avoidance",
-            level=LevelConfig(num_static=0, num_dynamic=5, num_goals=1, max_steps=200),
+            level=usual_level(num_static=0, num_dynamic=5, num_goals=1),
             epsilon=EpsilonConfig(start=0.5, end=0.1, decay=0.995),
             gate=GateConfig(min_success_frac=0.7, min_return=8.0, max_collision_frac=0.2),
         ),
         StageConfig(
             name="multi_goal_planning",
-            level=LevelConfig(num_static=0, num_dynamic=5, num_goals=3, max_steps=300),
+            level=usual_level(num_static=0, num_dynamic=5, num_goals=3),
             epsilon=EpsilonConfig(start=0.3, end=0.05, decay=0.997),
             gate=GateConfig(min_success_frac=0.7, min_return=12.0, max_collision_frac=0.2),
         ),
         StageConfig(
             name="full_challenge",
-            level=LevelConfig(num_static=0, num_dynamic=7, num_goals=4, max_steps=400),
+            level=usual_level(num_static=0, num_dynamic=7, num_goals=4),
             epsilon=EpsilonConfig(start=0.2, end=0.01, decay=0.998),
             gate=GateConfig(min_success_frac=0.6, min_return=15.0, max_collision_frac=0.25),
         ),
@@ -207,6 +208,12 @@ class CurriculumConfig(Section):
             else stage.model_copy(update={"gate": stage.gate.model_copy(update={"min_success_frac": None})})
             for stage in self.stages
         ]
+        return self.model_copy(update={"stages": tuple(stages)})
+
+    def in_worlds(self, world: WorldConfig) -> CurriculumConfig:
+        """Return this as it holds in ``world``: every limit of steps is a number that is given."""
+        levels = levels_for(world, tuple(stage.level for stage in self.stages))
+        stages = [stage.model_copy(update={"level": level}) for stage, level in zip(self.stages, levels, strict=True)]
         return self.model_copy(update={"stages": tuple(stages)})
 
     def check_passable(self, goal_reward: float, finish_reward: float) -> None:

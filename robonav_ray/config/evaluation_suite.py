@@ -24,8 +24,10 @@ from pydantic import Field, model_validator
 from robonav_ray.config.base import Section
 from robonav_ray.config.curriculum import CurriculumConfig, StageConfig, stage_number
 from robonav_ray.config.load import check_section
+from robonav_ray.config.overrides import spelled_out
 from robonav_ray.config.words import ShownName, ShownSentence
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.config.worlds.limits import levels_for
 
 MIN_EPISODES = 50
 """The fewest episodes of a cell: an interval over fewer says next to nothing."""
@@ -129,11 +131,15 @@ class Scenario(Section):
                 )
         for key, value in (own or {}).items():
             named = world.get(key, {})
+            if key == "robot" and "model" in named:
+                continue  # the scenario's is another body
             world[key] = (
                 {**value, **named} if isinstance(value, Mapping) and isinstance(named, Mapping) else named or value
             )
         checked = check_section(_Worlds, {"env": {"world": world}, "level": level}, "changes")
-        return checked.env.world, checked.level
+        if f"{_LEVEL}max_steps" not in {**self.changes, **(self.planners if planner else {}), **(more or {})}:
+            checked.level.model_fields_set.discard("max_steps")
+        return checked.env.world, levels_for(checked.env.world, (checked.level,))[0]
 
 
 class ScenarioKeys(Section):
@@ -313,4 +319,4 @@ def _put(into: dict[str, Any], dotted: str, value: Any, key: str) -> None:
         if not isinstance(below, dict):
             raise ValueError(f"changes: {key}: {part} is no section")
         section = cast("dict[str, Any]", below)
-    section[last] = value
+    section[last] = spelled_out(key.split("."), value)

@@ -10,32 +10,30 @@ tree: no tags, no anchors, no duplicate keys, bounded size and depth.
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import sys
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from robonav_ray.config.cluster import ClusterDefinition
-from robonav_ray.config.lists_in_use import list_in_use, only_env_id
+from robonav_ray.config.overrides import apply_override, comes_later, dotted, kind_of, section_of_mapping
 from robonav_ray.config.preset import refuse_idle_preset
 from robonav_ray.config.run import RunConfig
 from robonav_ray.config.shipped import ConfigKind, find_shipped, unknown_config
 from robonav_ray.config.tuning import TuningConfig
 from robonav_ray.config.words import refuse_password, without_secret
+from robonav_ray.config.worlds import RobotConfig
+from robonav_ray.config.worlds.model_files import refuse_idle_model
 from robonav_ray.config.yaml_document import MAX_BYTES, ConfigError, Document, Path_, scalar_value
 from robonav_ray.files.locations import without_secrets
 from robonav_ray.files.plain_files import PlainFileError, read_text
-from robonav_ray.text import visible
 
 _KEY = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)*")
-_COMMENT = re.compile(r"(?:^|\s)#")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'', re.DOTALL)
 _KINDS: dict[type[BaseModel], ConfigKind] = {RunConfig: "run", TuningConfig: "search", ClusterDefinition: "cluster"}
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -137,9 +135,11 @@ def _load(
         lines = document.lines
         data = {} if document.data is None else document.data
         if not isinstance(data, dict):
-            raise ConfigError(f"{path}: a config is a mapping of sections, not {_kind(data)}")
+            raise ConfigError(f"{path}: a config is a mapping of sections, not {kind_of(data)}")
         if follow and model is RunConfig:
             refuse_idle_preset(source, data, overrides)
+            env: Any = data.get("env")
+            refuse_idle_model(source, env.get("world") if isinstance(env, dict) else None, overrides, RobotConfig)
     return checked_config(model, data, overrides, source, lines)
 
 
@@ -158,8 +158,8 @@ def checked_config(
         ConfigError: for anything wrong, with one clear message that lists every problem found.
     """
     origin: dict[Path_, str] = {}
-    for override in sorted(overrides, key=_comes_later):
-        target = _apply_override(model, data, override)
+    for override in sorted(overrides, key=comes_later):
+        target = apply_override(model, data, override)
         origin[target] = f"override {without_secret(override)!r}"
     try:
         return model.model_validate(data)
@@ -205,78 +205,6 @@ def override_text(key: str, value: object) -> str:
     return f"{key}={text.removesuffix('...' + chr(10)).strip()}"
 
 
-def _apply_override(model: type[BaseModel], data: dict[str, Any], override: str) -> Path_:
-    """Write one ``a.b=c`` into ``data`` and return the path that it set."""
-    override = _as_text(override)
-    shown = without_secret(override)
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip() or any(not part for part in key.strip().split(".")):
-        raise ConfigError(f"override {shown!r}: write it as section.key=value, for instance learner.batch_size=256")
-    value = _override_value(text, f"override {shown!r}")
-    parts = key.strip().split(".")
-    field = model.model_fields.get(parts[0])
-    section = None if field is None else _section_of_mapping(field.annotation)
-    if section is not None and len(parts) > 1:  # its keys may have dots of their own, up to a key of the section
-        known = cast("dict[str, Any]", data.get(parts[0]) or {})
-        whole = 2 if parts[1] in known else len(parts)
-        end = next((i for i in range(2, len(parts)) if parts[i] in section.model_fields), whole)
-        parts = [parts[0], ".".join(parts[1:end]), *parts[end:]]
-    path: Path_ = tuple(int(p) if p.isdigit() else p for p in parts)
-    node: Any = data
-    for depth, part in enumerate(path[:-1]):
-        if isinstance(node, dict):
-            is_list = isinstance(path[depth + 1], int)
-            if is_list and (node.get(part) is None or path[: depth + 1] == ("curriculum", "stages")):
-                whole, known = path[: depth + 1], node.get(part)
-                node[part] = (
-                    list_in_use(model, data, whole) or known or list_in_use(model, only_env_id(data), whole) or {}
-                )
-            elif node.get(part) is None:
-                node[part] = {}
-            node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
-        else:
-            raise ConfigError(f"override {shown!r}: {_dotted(path[: depth + 1])} is not there to be changed")
-    last = path[-1]
-    if not isinstance(node, dict | list) or (
-        isinstance(node, list) and not (isinstance(last, int) and last < len(node))
-    ):
-        raise ConfigError(f"override {shown!r}: {_dotted(path[:-1])} is {_kind(node)}, not a section")
-    cast(Any, node)[last] = value
-    return path
-
-
-def _comes_later(override: str) -> bool:
-    """Whether an override is applied after those of ``env``, which decides on the default stages."""
-    return override.partition("=")[0].strip().split(".")[0] != "env"
-
-
-def _as_text(override: str) -> str:
-    """Return an override of the command line as text: in a locale of ASCII, UTF-8 arrives as escapes; ConfigError for
-    other bytes.
-    """
-    if override.isascii() or not any("\ud800" <= character <= "\udfff" for character in override):
-        return override
-    try:
-        return os.fsencode(override).decode()
-    except UnicodeError:
-        raise ConfigError(f"override '{visible(override)}': holds bytes that are no UTF-8; write it in UTF-8") from None
-
-
-def _override_value(text: str, source: str) -> Any:
-    """Return the value of an override: YAML, but a ``#`` begins no comment in it."""
-    if _COMMENT.search(text) is None or text.lstrip()[:1] in ("|", ">"):
-        return Document(text, source).data
-    if text.lstrip()[:1] not in ("[", "{", "'", '"') and "\n" not in text:
-        return text.strip()
-    if _COMMENT.search(_QUOTED.sub("''", text)) is not None:
-        raise ConfigError(
-            f"{source}: what stands behind ` #` would be left out as a comment; put the text that holds it in quotes"
-        )
-    return Document(text, source).data
-
-
 def _explain(
     model: type[BaseModel], error: ValidationError, source: str, lines: dict[Path_, int], origin: dict[Path_, str]
 ) -> str:
@@ -291,7 +219,7 @@ def _explain(
     for path, said in texts.items():
         text = " or ".join(dict.fromkeys(said))
         where = _where(path, source, lines, origin) if path else _where_named(text, source, lines, origin)
-        answers.append(f"{where}: {_dotted(path) + ': ' if path else ''}{text}")
+        answers.append(f"{where}: {dotted(path) + ': ' if path else ''}{text}")
     return without_secrets("\n".join(answers))
 
 
@@ -347,7 +275,7 @@ def _known_path(loc: Path_, model: type[BaseModel]) -> Path_:
             kind = _inner(field.annotation) if field else None
         elif isinstance(part, int) or kind is None or get_origin(kind) is dict:
             result.append(part)
-            kind = _section_of_mapping(kind) or kind
+            kind = section_of_mapping(kind) or kind
     return tuple(result)
 
 
@@ -363,12 +291,6 @@ def _inner(annotation: Any) -> Any:
     return annotation
 
 
-def _section_of_mapping(annotation: Any) -> type[BaseModel] | None:
-    """Return the section that the values of an annotated mapping are; None for any other annotation."""
-    value = get_args(annotation)[-1] if get_origin(annotation) is dict else None
-    return value if isinstance(value, type) and issubclass(value, BaseModel) else None
-
-
 def _fields_at(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
     kind: Any = model
     for part in path:
@@ -380,21 +302,5 @@ def _fields_at(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
         ):
             kind = _inner(kind.model_fields[part].annotation)
         else:
-            kind = _section_of_mapping(kind) or kind
+            kind = section_of_mapping(kind) or kind
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
-
-
-def _dotted(path: Iterable[str | int]) -> str:
-    return ".".join(str(part) for part in path)
-
-
-def _kind(value: Any) -> str:
-    names = {
-        dict: "a mapping",
-        list: "a list",
-        str: "a text",
-        bool: "a truth value",
-        int: "a number",
-        float: "a number",
-    }
-    return "nothing" if value is None else names.get(type(value), type(value).__name__)

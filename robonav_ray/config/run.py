@@ -74,6 +74,12 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _limits_follow(self) -> RunConfig:
+        if self.env.is_native:  # resolved here, as above
+            object.__setattr__(self, "curriculum", self.curriculum.in_worlds(self.env.world))
+        return self
+
+    @model_validator(mode="after")
     def _explores_once(self) -> RunConfig:
         epsilons = [stage.epsilon.start for stage in self.curriculum.stages_for(self.env.is_native)]
         if self.algo.noisy and self.curriculum.epsilon_scale * max(epsilons) > 0.0:

@@ -6,6 +6,7 @@ copies them)::
     configs/run/quick.yaml      robonav train quick            also run/quick, configs/run/quick.yaml
     configs/tuning/asha.yaml    robonav tune asha
     cluster/cluster.yaml        robonav cluster up
+    configs/robots/jackal.yaml  robonav train env.world.robot=jackal
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Literal
 
 from robonav_ray.files.plain_files import read_text
 
-ConfigKind = Literal["run", "search", "cluster", "suite", "ablation", "pipeline"]
+ConfigKind = Literal["run", "search", "cluster", "suite", "ablation", "pipeline", "robot"]
 FOLDERS: dict[ConfigKind, tuple[str, ...]] = {
     "run": ("configs/run", "configs/curriculum", "configs/reproduce", "configs"),
     "search": ("configs/tuning",),
@@ -26,6 +27,7 @@ FOLDERS: dict[ConfigKind, tuple[str, ...]] = {
     "suite": ("configs/evaluation",),
     "ablation": ("configs/evaluation",),
     "pipeline": ("configs/pipeline", "configs"),
+    "robot": ("configs/robots",),
 }
 """Where configs of a kind lie; of two with one name, the one in the earlier folder is meant."""
 ALONE: dict[str, ConfigKind] = {"training_config": "run", "pipeline_config": "pipeline"}

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from robonav_ray.config.described.differences import Difference
     from robonav_ray.config.described.kinds_of_config import KindOfConfig
 
-_VERBS = {"run": "train", "search": "tune", "suite": "compare", "pipeline": "pipeline run"}
+_VERBS = {
+    "run": "train",
+    "search": "tune",
+    "suite": "compare",
+    "pipeline": "pipeline run",
+    "robot": "train env.world.robot=",
+}
 _SHOWN = 60
 """Characters of a value in a table at most."""
 config_app = typer.Typer(no_args_is_help=True, help="Look at a config, check one, or compare two.")
@@ -28,7 +34,7 @@ def config_list(json: Json = False) -> None:
     """List the configs that come with the package, which the verbs take by name, and the question that each answers."""
     from robonav_ray.config.shipped import shipped_configs
 
-    found = [config for kind in ("run", "search", "suite", "pipeline") for config in shipped_configs(kind)]
+    found = [config for kind in ("run", "search", "suite", "pipeline", "robot") for config in shipped_configs(kind)]
     if json:
         print_json([{"name": c.name, "kind": c.kind, "path": c.path, "question": c.question} for c in found])
         return
@@ -38,7 +44,8 @@ def config_list(json: Json = False) -> None:
     for name in ("verb", "name", "question"):
         table.add_column(name, no_wrap=name != "question")
     for config in found:
-        table.add_row(_VERBS[config.kind], config.name, config.question)
+        name = f"env.world.robot={config.name}" if config.kind == "robot" else config.name
+        table.add_row(_VERBS[config.kind], name, config.question)
     screen_beside(False, soft_wrap=False).print(table)
 
 
@@ -76,7 +83,10 @@ def config_validate(arguments: Overrides = None) -> None:
 @config_app.command("schema", epilog="Example: `robonav config schema run > run.schema.json`")
 def config_schema(
     kind: Annotated[
-        str, typer.Argument(help="`run`, `curriculum`, `tuning`, `evaluation`, `ablation`, `pipeline` or `cluster`.")
+        str,
+        typer.Argument(
+            help="`run`, `curriculum`, `tuning`, `evaluation`, `ablation`, `pipeline`, `cluster` or `robot`."
+        ),
     ] = "run",
 ) -> None:
     """Print the JSON schema of a kind of config, for an editor that completes keys and marks mistakes.
@@ -98,7 +108,8 @@ def config_diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A YAML file, the name of a shipped config, or a run.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another, of the same kind.")],
     kind: Annotated[
-        str, typer.Option(help="`run`, `curriculum`, `tuning`, `evaluation`, `ablation`, `pipeline` or `cluster`.")
+        str,
+        typer.Option(help="`run`, `curriculum`, `tuning`, `evaluation`, `ablation`, `pipeline`, `cluster` or `robot`."),
     ] = "run",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with exit code 1 when they differ.")] = False,
     json: Json = False,

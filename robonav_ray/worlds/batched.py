@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.config.worlds.limits import levels_for
 from robonav_ray.ranges import check_numbers
 from robonav_ray.worlds.cases import case_stride, load_cases
 from robonav_ray.worlds.constants import constants
@@ -50,8 +51,9 @@ class BatchedWorlds:
             raise ValueError(f"num_worlds must be at least 1, got {num_worlds}")
         if not 0.0 < gamma <= 1.0:
             raise ValueError(f"gamma must be in (0, 1], got {gamma}")
+        levels = levels_for(world, tuple(levels))
         rnd.check_levels(world, levels)
-        self.config, self.levels, self.gamma = world, tuple(levels), float(gamma)
+        self.config, self.levels, self.gamma = world, levels, float(gamma)
         self.num_worlds, self.num_robots = num_worlds, world.num_robots
         self.num_lanes = num_worlds * world.num_robots
         self.seed, self.first_world = int(seed), int(first_world)

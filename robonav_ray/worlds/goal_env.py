@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.config.worlds.limits import levels_for
 from robonav_ray.interfaces import StepInfo
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.given import as_levels, as_world
@@ -119,7 +120,7 @@ class NavGoalEnv(gym.Env[dict[str, np.ndarray], Any]):
         """As ``NavEnv``; ValueError for a level with several goals, or true-state observations."""
         config, levels = as_world(given.get("world")), given.get("levels")
         self.goals = LegGoals(config)
-        chosen = as_levels(LevelConfig(num_goals=1) if levels is None else levels, config)
+        chosen = levels_for(config, as_levels(LevelConfig(num_goals=1) if levels is None else levels, config))
         if any(level.num_goals != 1 for level in chosen):
             raise ValueError(
                 "a goal env has one goal per episode; set num_goals=1 in all levels, not "

@@ -14,6 +14,7 @@ from robonav_ray.config.run import RunConfig
 from robonav_ray.config.shipped import ConfigKind, find_shipped
 from robonav_ray.config.studies.ablation import AblationConfig
 from robonav_ray.config.tuning import TuningConfig
+from robonav_ray.config.worlds.robot import RobotModel
 from robonav_ray.config.yaml_document import ConfigError
 
 
@@ -36,6 +37,7 @@ KINDS: dict[str, KindOfConfig] = {
     "ablation": KindOfConfig(AblationConfig, "ablation"),
     "pipeline": KindOfConfig(PipelineConfig, "pipeline"),
     "cluster": KindOfConfig(ClusterDefinition, "cluster"),
+    "robot": KindOfConfig(RobotModel, "robot"),
 }
 """``curriculum``: a run that says something of its stages, as those in ``configs/curriculum`` do."""
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field, model_validator
 from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
 from robonav_ray.config.words import refuse_secrets
+from robonav_ray.config.worlds.body import BodyConfig
 from robonav_ray.config.worlds.level import Behaviour, LevelConfig, RandomizationConfig
 from robonav_ray.config.worlds.maps import MapConfig, PathConfig, map_section
+from robonav_ray.config.worlds.model_files import robot_section, under_given
 from robonav_ray.config.worlds.profiles import CROWDNAV_LEVEL, EVERETT_LEVEL, PROFILES
 from robonav_ray.config.worlds.robot import LidarConfig, RobotConfig
 from robonav_ray.config.worlds.surroundings import Box, ObstacleConfig, RewardConfig, WallSegment
@@ -26,6 +28,7 @@ __all__ = [
     "EVERETT_LEVEL",
     "NATIVE_ENV_ID",
     "Behaviour",
+    "BodyConfig",
     "Box",
     "EnvConfig",
     "LevelConfig",
@@ -45,7 +48,8 @@ class WorldConfig(Section):
     """What all worlds of a run share. A ``profile`` sets other defaults; what is given explicitly wins over it."""
 
     also_read: ClassVar[Mapping[str, JsonSchemaValue]] = {
-        "map": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+        "map": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        "robot": {"type": "string"},
     }
 
     profile: Literal["navigation", "crowdnav", "everett"] = "navigation"
@@ -103,12 +107,24 @@ class WorldConfig(Section):
         given: dict[str, Any] = dict(data)  # pyright: ignore[reportUnknownArgumentType]
         if "map" in given:
             given["map"] = map_section(given["map"])
-        for key, value in PROFILES.get(str(given.get("profile", "navigation")), {}).items():
+        profile = PROFILES.get(str(given.get("profile", "navigation")), {})
+        given = _with_model(given, str(given.get("observation", profile.get("observation", "lidar"))))
+        for key, value in profile.items():
             if key not in given:
                 given[key] = value
             elif isinstance(value, dict) and isinstance(given[key], Mapping):
                 given[key] = {**value, **given[key]}
         return given
+
+    @model_validator(mode="after")
+    def _body_fits(self) -> WorldConfig:
+        shape = self.robot.body.shape
+        if shape != "circle" and (self.placement != "arena" or self.cases is not None):
+            raise ValueError(
+                f"robot.body.shape={shape} goes with placement=arena, and placement is {self.placement}: set "
+                "robot.body.shape=circle"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> WorldConfig:
@@ -177,7 +193,8 @@ class WorldConfig(Section):
         """Greatest obstacle speed in m/s, before randomisation."""
         if self.obstacles.max_speed is not None:
             return self.obstacles.max_speed
-        return {"standard": 0.6, "fast": 1.2, "hard": 1.2}[self.difficulty]
+        slower = 1.0 if self.robot.model is None else min(1.0, self.robot.max_speed)
+        return {"standard": 0.6, "fast": 1.2, "hard": 1.2}[self.difficulty] * slower
 
     def wall_lines(self) -> list[tuple[float, float, float, float]]:
         """Return inner walls as (x0, y0, x1, y1): the segments, then four lines per box."""
@@ -191,6 +208,29 @@ class WorldConfig(Section):
 
 NATIVE_ENV_ID = "robonav_ray/Nav-v0"
 """Our own worlds."""
+
+
+def _with_model(given: dict[str, Any], observation: str) -> dict[str, Any]:
+    """Return the keys of a world with those of its robot's model under what is given of robot and lidar."""
+    lidar = given.get("lidar", {})
+    if "robot" not in given:
+        return given
+    robot = given["robot"] = robot_section(given["robot"])
+    keys: Mapping[str, Any] = cast("Mapping[str, Any]", robot) if isinstance(robot, Mapping) else {}
+    model: Any = robot.model if isinstance(robot, RobotConfig) else keys.get("model")
+    if not isinstance(model, str):
+        return given
+    if keys:
+        try:
+            given["robot"] = under_given(model, "robot", RobotConfig, keys)
+        except ValueError:
+            return given  # the robot's own section refuses it, in its place
+    if observation == "lidar" and isinstance(lidar, Mapping):
+        try:
+            given["lidar"] = under_given(model, "lidar", LidarConfig, cast("Mapping[str, Any]", lidar))
+        except ValueError as error:
+            raise ValueError(f"robot.{error}") from None
+    return given
 
 
 class EnvConfig(Section):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, cast
 
-from pydantic import Field
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
 
@@ -49,8 +51,15 @@ class RandomizationConfig(Section):
     """Factor on obstacle radii, per episode, log-uniform in: 1, .85-1.2, .7-1.4, .5-1.6."""
 
 
+def usual_steps(num_goals: int) -> int:
+    """Return the steps that suit so many goals at 1 m/s in the arena of 10 m: 10 s each, and 20 s at least."""
+    return max(200, 100 * num_goals)
+
+
 class LevelConfig(Section):
     """What may differ from stage to stage."""
+
+    also_read: ClassVar[Mapping[str, JsonSchemaValue]] = {"max_steps": {"type": "null"}}
 
     num_static: int = Field(default=0, ge=0, le=64)
     """Circles that stand still."""
@@ -61,10 +70,21 @@ class LevelConfig(Section):
     num_goals: int = Field(default=4, ge=1, le=16)
     """Goals to be reached in sequence."""
     max_steps: int = Field(default=400, ge=1, le=1_000_000)
-    """Steps after which an episode is truncated."""
+    """Steps after which an episode is truncated; null follows from the goals, the robot's speed and the map, and so
+    does what is not given where the robot has a model, where there is a map, or where it could not be passed."""
     num_robots: int | None = Field(default=None, ge=1, le=64)
     """Robots that take part, at most the world's num_robots; the others are not there. None is all of them."""
     min_robots: int | None = Field(default=None, ge=1, le=64)
     """Robots that take part are drawn per episode, from this to ``num_robots``, each number as likely as the next; None
     is always ``num_robots``."""
     randomization: RandomizationConfig = RandomizationConfig()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _null_is_not_given(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        given: Mapping[str, Any] = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
+        if "max_steps" not in given or given["max_steps"] is not None:
+            return handler(data)
+        level = handler({key: value for key, value in given.items() if key != "max_steps"})
+        object.__setattr__(level, "max_steps", usual_steps(level.num_goals))
+        return level

@@ -19,7 +19,9 @@ class Point(Section):
     """A place in a map, in the map's own frame, in which its origin is given."""
 
     x_m: float
+    """Along the map's x axis."""
     y_m: float
+    """Along its y axis."""
 
 
 class MapConfig(Section):

@@ -18,7 +18,8 @@ class ObstacleConfig(Section):
     radius_max_m: float = Field(default=0.5, gt=0.0)
     """The largest radius, before randomisation."""
     max_speed: float | None = Field(default=None, gt=0.0, le=10.0)
-    """m/s; None takes the difficulty's: .6 standard, 1.2 fast and hard."""
+    """m/s; None takes the difficulty's: .6 standard, 1.2 fast and hard; of a robot with a model that is slower than 1
+    m/s, that part of it."""
     min_speed_frac: float = Field(default=0.2, ge=0.0, le=1.0)
     """Speeds are uniform between this part of the greatest one and the greatest one."""
     start_clearance_m: float = Field(default=0.5, ge=0.0)
