@@ -179,6 +179,7 @@ OPENED_ELSEWHERE = {
     "runtime/self_play/match_process.py": "its standard output",
     "launch/packing.py": "a member of the archive that is written",
     "worlds/cases.py": "bytes that plain_files has read",
+    "worlds/maps/read_map.py": "an image in a file that plain_files has opened",
 }
 """Files of the package that open something by other means than plain_files, and why they may."""
 

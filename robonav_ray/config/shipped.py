@@ -19,7 +19,7 @@ from typing import Literal
 
 from robonav_ray.files.plain_files import read_text
 
-ConfigKind = Literal["run", "search", "cluster", "suite", "ablation", "pipeline", "robot"]
+ConfigKind = Literal["run", "search", "cluster", "suite", "ablation", "pipeline", "robot", "map"]
 FOLDERS: dict[ConfigKind, tuple[str, ...]] = {
     "run": ("configs/run", "configs/curriculum", "configs/reproduce", "configs"),
     "search": ("configs/tuning",),
@@ -28,6 +28,7 @@ FOLDERS: dict[ConfigKind, tuple[str, ...]] = {
     "ablation": ("configs/evaluation",),
     "pipeline": ("configs/pipeline", "configs"),
     "robot": ("configs/robots",),
+    "map": ("configs/maps",),
 }
 """Where configs of a kind lie; of two with one name, the one in the earlier folder is meant."""
 ALONE: dict[str, ConfigKind] = {"training_config": "run", "pipeline_config": "pipeline"}
