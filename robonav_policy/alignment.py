@@ -27,11 +27,19 @@ def bearing(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 class Aligner:
     """Moves scans of one lidar from the pose at which they were taken to another."""
 
-    def __init__(self, num_beams: int, angle_min: float, angle_increment: float, range_max: float, join_m: float):
-        """Beam j looks to ``angle_min + j * angle_increment``; points of neighbouring beams nearer to each other than
-        ``join_m`` belong to one thing.
+    def __init__(
+        self,
+        num_beams: int,
+        angle_min: float,
+        angle_increment: float,
+        range_max: float,
+        join_m: float,
+        yaw: float = 0.0,
+    ) -> None:
+        """Beam j looks to ``angle_min + j * angle_increment``, and the middle one to ``yaw``; points of neighbouring
+        beams nearer to each other than ``join_m`` belong to one thing.
         """
-        self._beams, self._angle_min = num_beams, np.float32(angle_min)
+        self._beams, self._angle_min, self._yaw = num_beams, np.float32(angle_min), np.float32(yaw)
         self._range_max, self._inverse = np.float32(range_max), _ONE / np.float32(range_max)
         self._join2 = np.float32(join_m) * np.float32(join_m)
         increment = np.float32(angle_increment)
@@ -53,11 +61,19 @@ class Aligner:
         far = old * self._range_max
         px = tx + far * (tc * self.cos - ts * self.sin)
         py = ty + far * (ts * self.cos + tc * self.sin)
-        at = (bearing(px, py) - self._angle_min) * self._per_beam
+        at = self._beam_at(bearing(px, py)) * self._per_beam
         shown, hit = np.ones(old.size, np.float32), old < _ONE
         self._show_points(px, py, at, hit, shown)
         self._show_lines(px, py, at, hit, shown)
         return shown.reshape(old.shape)
+
+    def _beam_at(self, angle: np.ndarray) -> np.ndarray:
+        """Return how far each bearing lies from the first beam, the seam opposite to the middle of the view."""
+        if self._yaw == _ZERO:
+            return angle - self._angle_min
+        turned = angle - self._yaw
+        turned = np.where(turned > _HALF_TURN, turned - _TURN, turned)
+        return np.where(turned < -_HALF_TURN, turned + _TURN, turned) - (self._angle_min - self._yaw)
 
     def _show_points(self, px: np.ndarray, py: np.ndarray, at: np.ndarray, hit: np.ndarray, shown: np.ndarray) -> None:
         seen = hit if self._wraps else hit & (at > -_HALF) & (at < np.float32(self._beams - 1) + _HALF)

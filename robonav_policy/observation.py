@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,9 @@ class Observer:
         self._scans = np.ones((self._ring, scan.num_beams), np.float32)
         self._poses = np.zeros((self._ring, 4), np.float32)
         self._contact = np.float32(spec.radius_m) / np.float32(scan.range_max)
-        self._aligner = Aligner(scan.num_beams, scan.angle_min, scan.angle_increment, scan.range_max, scan.join_m)
+        self._aligner = Aligner(
+            scan.num_beams, scan.angle_min, scan.angle_increment, scan.range_max, scan.join_m, scan.yaw
+        )
         self._unit = np.array([spec.max_speed, spec.max_speed if spec.is_holonomic else spec.max_turn_rate], np.float32)
         self.step, self._head = 0, 0
 
@@ -48,24 +51,27 @@ class Observer:
         goals: np.ndarray,
         twist: Sequence[float],
         command: Sequence[float],
+        path: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the observation (D,) float32 of this moment.
 
         Args:
-            ranges: (B,) m, one for each beam of the trained lidar.
+            ranges: (B,) m, one for each beam of the trained lidar, from where that stands.
             pose: x, y (m) and yaw (rad) of the robot's centre, in the frame of the goals.
             goals: (G, 2) m: those that are left, the current one first; at least one.
             twist: How the robot moves: (v, omega), or (v_x, v_y) in its own frame.
             command: What was asked for last, likewise.
+            path: (P, 2) m: a path to the current goal, in the frame of the goals, where the policy sees one.
 
         Raises:
-            ScanError: For a pose or a twist that is not finite; nothing is remembered then.
+            ScanError: For a pose or a twist that is not finite, or a path that is none; nothing is remembered then.
         """
-        where = as_where(pose)
+        where, ahead = as_where(pose), self._ahead(path, pose)
         speeds = np.array([as_twist(twist), command], dtype=np.float32)
         spec, out = self._spec, np.empty(self._spec.obs_dim, np.float32)
-        self._remember(ranges, where)
-        at = self._write_scans(where, out)
+        sensor = self._at_sensor(where)
+        self._remember(ranges, sensor)
+        at = self._write_scans(sensor, out)
         write_goal(where, goals[0], spec.goal_scale_m, out[at : at + 3])
         if len(goals) > 1:
             write_goal(where, goals[1], spec.goal_scale_m, out[at + 3 : at + 6])
@@ -76,8 +82,30 @@ class Observer:
         out[at + 10] = min(len(goals), spec.max_goals) / spec.goals_scale
         counted = max(0.0, 1.0 - self.step / self._max_steps)
         out[at + 11] = counted if self._time_left is None else self._time_left
+        if ahead is not None:
+            write_path(where, ahead, spec.path.unit_m, out[at + 12 :])
         self.step += 1
         return out
+
+    def _at_sensor(self, where: np.ndarray) -> np.ndarray:
+        """Return the pose of the lidar of a robot that is at ``where`` (x, y, cos, sin)."""
+        mount = np.array(self._spec.scan.mount, np.float32)
+        if not mount.any():
+            return where
+        x, y, c, s = where
+        return np.array([x + c * mount[0] - s * mount[1], y + s * mount[0] + c * mount[1], c, s], np.float32)
+
+    def _ahead(self, path: np.ndarray | None, pose: Sequence[float]) -> np.ndarray | None:
+        """Return the next points (N, 2) of ``path``; None where the policy sees none."""
+        seen = self._spec.path
+        if seen is None:
+            return None
+        if path is None:
+            raise ScanError(
+                f"path: the policy sees the next {seen.num_points} points of a path to its goal, {seen.spacing_m:g} m "
+                "apart, and none is given"
+            )
+        return points_ahead(as_path(path), float(pose[0]), float(pose[1]), seen.num_points, seen.spacing_m)
 
     def _remember(self, ranges: np.ndarray, where: np.ndarray) -> None:
         scan = np.clip(ranges.astype(np.float32) * (_ONE / np.float32(self._spec.scan.range_max)), _ZERO, _ONE)
@@ -112,6 +140,43 @@ def write_goal(where: np.ndarray, goal: np.ndarray, unit_m: float, out: np.ndarr
     out[0] = min(distance / np.float32(unit_m), _MOST)
     out[1] = min(max((c * dx + s * dy) * inverse, -_ONE), _ONE)
     out[2] = min(max((c * dy - s * dx) * inverse, -_ONE), _ONE)
+
+
+def as_path(path: Any) -> np.ndarray:
+    """Return a path as (P, 2) float64; ScanError for anything else than finite pairs, and for none at all."""
+    try:
+        found = np.asarray(path, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ScanError("path: give a list of x and y in metres") from None
+    if found.ndim != 2 or found.shape[1] != 2 or not len(found):
+        raise ScanError(f"path: has shape {found.shape}; give (P, 2), from the robot to its goal")
+    if not np.isfinite(found).all():
+        raise ScanError("path: holds a number that is not finite")
+    return found
+
+
+def points_ahead(path: np.ndarray, x: float, y: float, num: int, spacing_m: float) -> np.ndarray:
+    """Return (num, 2): points of ``path`` (P, 2), ``spacing_m`` apart along it, from where it passes nearest to (x, y)
+    on; past its end the end repeats.
+    """
+    a, step = path[:-1], np.diff(path, axis=0)
+    length2 = (step * step).sum(axis=1)
+    part = np.clip(((np.array([x, y]) - a) * step).sum(axis=1) / np.maximum(length2, 1e-9), 0.0, 1.0)
+    gone = np.concatenate([[0.0], np.cumsum(np.sqrt(length2))])
+    if not len(step):
+        return np.repeat(path, num, axis=0)
+    near = int(np.argmin(((a + part[:, None] * step - (x, y)) ** 2).sum(axis=1)))
+    along = gone[near] + part[near] * math.sqrt(length2[near]) + spacing_m * np.arange(1, num + 1)
+    return np.stack([np.interp(along, gone, path[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def write_path(where: np.ndarray, points: np.ndarray, unit_m: float, out: np.ndarray) -> None:
+    """Write ``points`` (N, 2), seen from ``where`` (x, y, cos, sin), into ``out`` (2 N,): x and y of each."""
+    x, y, c, s = where
+    dx, dy = (points.astype(np.float32) - np.array([x, y], np.float32)).T
+    unit = _ONE / np.float32(unit_m)
+    out[0::2] = ((c * dx + s * dy) * unit).clip(-_MOST, _MOST)
+    out[1::2] = ((c * dy - s * dx) * unit).clip(-_MOST, _MOST)
 
 
 def as_twist(twist: Sequence[float]) -> tuple[float, float]:

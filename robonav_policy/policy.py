@@ -17,7 +17,7 @@ from robonav_policy.models import Model, open_model
 from robonav_policy.observation import Observer, as_twist, as_where
 from robonav_policy.safety import SafetyLayer
 from robonav_policy.scans import Lidar, Resampler, read_scan, sees_less
-from robonav_policy.spec import Spec
+from robonav_policy.spec import Spec, steered
 
 ARRIVED = "no goal is left"
 
@@ -134,6 +134,7 @@ class Policy:
         pose: Sequence[float],
         goal: Sequence[float] | Sequence[Sequence[float]] | np.ndarray | GoalSequence,
         twist: Sequence[float] | None = None,
+        path: Any = None,
     ) -> Twist | Velocity:
         """Return what the robot is to do for the next ``spec.dt_s`` seconds.
 
@@ -142,36 +143,41 @@ class Policy:
             pose: x, y (m) and yaw (rad) of the robot's centre, in a frame that stands still.
             goal: x and y in the same frame; or several pairs in sequence, those that are left; or a ``GoalSequence``.
             twist: How the robot moves now, (v, omega) or (v_x, v_y) in its own frame; None takes the last answer.
+            path: Points (P, 2) of a path to the goal, in the frame of the goals; needed where ``spec.path`` is there.
         """
         try:
-            self.last = self._decide(scan, pose, goal, twist)
+            self.last = self._decide(scan, pose, goal, twist, path)
         except PolicyError as error:
             self.problems += 1
             self.last = self._stand(str(error))
         return self.last.twist
 
-    def observe(self, scan: Any, pose: Sequence[float], goal: Any, twist: Sequence[float] | None = None) -> np.ndarray:
+    def observe(
+        self, scan: Any, pose: Sequence[float], goal: Any, twist: Sequence[float] | None = None, path: Any = None
+    ) -> np.ndarray:
         """Return the observation (D,) float32 that ``act`` would decide on, and remember the scan as ``act`` does.
 
         Raises:
-            ScanError: For a scan, a pose or a goal that is none.
+            ScanError: For a scan, a pose, a goal or a path that is none.
         """
         goals = _goals(goal, pose)
         if not len(goals):
             raise ScanError(ARRIVED)
         return self._observer.observe(
-            self._ranges(scan), pose, goals, self._twist if twist is None else twist, self._command
+            self._ranges(scan), pose, goals, self._twist if twist is None else twist, self._command, path
         )
 
     def q_values(self, obs: np.ndarray) -> np.ndarray:
         """Return Q (N, A) float32 of observations (N, D) float32."""
         return self._model(np.ascontiguousarray(obs, np.float32))
 
-    def _decide(self, scan: Any, pose: Sequence[float], goal: Any, twist: Sequence[float] | None) -> Decision:
+    def _decide(
+        self, scan: Any, pose: Sequence[float], goal: Any, twist: Sequence[float] | None, path: Any
+    ) -> Decision:
         goals = _goals(goal, pose)
         if not len(goals):
             return self._stand(ARRIVED)
-        obs = self.observe(scan, pose, goals, twist)
+        obs = self.observe(scan, pose, goals, twist, path)
         q = self.q_values(obs[None])[0]
         if not np.isfinite(q).all():
             raise PolicyError("the network gives Q values that are not finite")
@@ -188,6 +194,7 @@ class Policy:
                 radius_m=spec.radius_m,
                 dt_s=spec.dt_s,
                 holonomic=spec.is_holonomic,
+                outline=spec.outline,
             )
         self._twist = driven
         return Decision(self._out(driven), action, q, None, float(self._resampler.unseen.mean()), reasons)
@@ -224,7 +231,7 @@ class Policy:
         turn = spec.max_acceleration if spec.is_holonomic else spec.max_turn_acceleration
         most = [math.inf if value is None else value * spec.dt_s for value in (spec.max_acceleration, turn)]
         a, b = (min(max(c, n - m), n + m) for c, n, m in zip(command, now, most, strict=True))
-        return a, b
+        return steered(a, b, spec.min_turn_radius_m)
 
     def _stand(self, problem: str) -> Decision:
         self._command, self._twist = (0.0, 0.0), (0.0, 0.0)

@@ -6,14 +6,16 @@
   ``min_time_to_collision_s``.
 * **Limits** of speed and acceleration, beside those of the training. Braking for one of the two above is not limited.
 
-The robot is a disc with a margin around it. What moves is taken for standing: one scan does not tell. So this is no
-certified protection, and a robot among people needs one.
+The robot is a disc, or its outline, with a margin around it; an outline may hit something where it turns on the spot.
+What moves is taken for standing: one scan does not tell. So this is no certified protection, and a robot among people
+needs one.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,6 +72,7 @@ class SafetyLayer:
         radius_m: float,
         dt_s: float,
         holonomic: bool,
+        outline: Sequence[tuple[float, float]] = (),
     ) -> tuple[tuple[float, float], tuple[str, ...]]:
         """Return the twist to be driven, and why it is not ``command``; in ``warn`` the reasons alone.
 
@@ -77,18 +80,22 @@ class SafetyLayer:
             command: (v, omega), or (v_x, v_y) in the robot's frame.
             now: The present twist, likewise.
             points: (P, 2) m: what the lidar sees, in the robot's frame.
-            radius_m: Of the robot.
+            radius_m: Of the robot; of an outline the outer one.
             dt_s: Seconds until the next decision.
             holonomic: Which of the two a command is.
+            outline: Corners of the body in the robot's frame, counter-clockwise; none of a disc.
         """
         if self.mode == OFF:
             return command, ()
         self.counts["decisions"] += 1
         limited, reasons = self._limited(command, now, dt_s, holonomic)
-        safe = limited
-        for part in _SLOWER:
+        safe, body = limited, Body(radius_m, outline)
+        for part in (*_SLOWER, None) if outline else _SLOWER:
+            if part is None:
+                safe = (0.0, 0.0)
+                break
             safe = (limited[0] * part, limited[1] * part if holonomic or part > 0.0 else limited[1])
-            danger = self._danger(safe, points, radius_m, holonomic)
+            danger = self._danger(safe, points, body, holonomic)
             if danger is None:
                 break
             if part == 1.0:
@@ -115,26 +122,58 @@ class SafetyLayer:
             reasons.append(ACCELERATION)
         return (a, b), reasons
 
-    def _danger(self, twist: tuple[float, float], points: np.ndarray, radius_m: float, holonomic: bool) -> str | None:
+    def _danger(self, twist: tuple[float, float], points: np.ndarray, body: Body, holonomic: bool) -> str | None:
         """Return which of the two rules ``twist`` breaks; None when it keeps both."""
         speed = math.hypot(*twist) if holonomic else abs(twist[0])
-        if speed < 1e-6 or len(points) == 0:
+        omega = 0.0 if holonomic or body.is_disc else twist[1]
+        if (speed < 1e-6 and abs(omega) < 1e-6) or len(points) == 0:
             return None
         stop_s = self.latency_s + speed / (2.0 * self.deceleration)  # at constant speed over the distance to stop
         horizon_s = max(stop_s, self.min_time_to_collision_s)
-        reach = radius_m + self.margin_m
-        now = np.hypot(points[:, 0], points[:, 1])
-        near = now < reach + speed * horizon_s
-        if not near.any():
+        near = points[np.hypot(points[:, 0], points[:, 1]) < body.radius_m + self.margin_m + speed * horizon_s]
+        if not len(near):
             return None
+        now, reach = body.distance(near[:, 0], near[:, 1]), body.surface_m + self.margin_m
         moment = np.linspace(0.0, horizon_s, _STEPS + 1)[1:]
         x, y = _positions(twist, moment, holonomic)
-        apart = np.hypot(points[near, 0] - x[:, None], points[near, 1] - y[:, None])
-        met = ((apart < reach) & (apart < now[near] - _NEARER_M)).any(axis=1)
+        apart = body.distance(*_seen_from(near, x, y, moment * omega))
+        met = ((apart < reach) & (apart < now - _NEARER_M)).any(axis=1)
         if not met.any():
             return None
         soon_s = float(moment[int(met.argmax())])
         return STOP_DISTANCE if soon_s <= stop_s else TIME_TO_COLLISION
+
+
+class Body:
+    """How far points are from a robot."""
+
+    def __init__(self, radius_m: float, outline: Sequence[tuple[float, float]] = ()) -> None:
+        """A disc, or the polygon ``outline``, whose outer radius is ``radius_m`` then."""
+        self.radius_m, self.surface_m = radius_m, 0.0 if outline else radius_m
+        """``surface_m`` is what ``distance`` is at the surface: of a disc it is from its centre."""
+        self.is_disc, self._corners = not outline, np.array(outline, np.float64).reshape(-1, 2)
+
+    def distance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return how far points in the robot's frame are from the disc's centre, or from the outline, within which it
+        is below 0; of the shape of ``x``.
+        """
+        if self.is_disc:
+            return np.hypot(x, y)
+        nearest2, inside = np.full(np.shape(x), np.inf), np.zeros(np.shape(x), np.bool_)
+        for (ax, ay), (bx, by) in zip(self._corners, np.roll(self._corners, -1, axis=0), strict=True):
+            ux, uy = bx - ax, by - ay
+            part = np.clip(((x - ax) * ux + (y - ay) * uy) / max(ux * ux + uy * uy, 1e-12), 0.0, 1.0)
+            nearest2 = np.minimum(nearest2, (ax + part * ux - x) ** 2 + (ay + part * uy - y) ** 2)
+            if ay != by:
+                inside ^= ((ay > y) != (by > y)) & (x < ax + (y - ay) * ux / uy)
+        return np.where(inside, -1.0, 1.0) * np.sqrt(nearest2)
+
+
+def _seen_from(points: np.ndarray, x: np.ndarray, y: np.ndarray, yaw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y (M, P) of ``points`` (P, 2) as they lie seen from each of the poses (M,)."""
+    dx, dy = points[:, 0] - x[:, None], points[:, 1] - y[:, None]
+    c, s = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+    return c * dx + s * dy, c * dy - s * dx
 
 
 def _positions(twist: tuple[float, float], moment: np.ndarray, holonomic: bool) -> tuple[np.ndarray, np.ndarray]:

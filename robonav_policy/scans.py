@@ -1,7 +1,7 @@
 """The scan of any lidar as the one that the policy was trained with: the nearest return of each sector.
 
-A sector is what is nearer, in angle, to one beam of the trained lidar than to its neighbours, seen from the robot's
-centre. Where a lidar has several rays in a sector, the nearest return counts; where it has none, because its rays lie
+A sector is what is nearer, in angle, to one beam of the trained lidar than to its neighbours, seen from where that
+stands. Where a lidar has several rays in a sector, the nearest return counts; where it has none, because its rays lie
 farther apart, the nearer one of the two rays beside it. A sector without any measured ray shows the greatest range, as
 a beam that dropped out does in the training, and is told.
 
@@ -66,7 +66,8 @@ class Lidar:
     @classmethod
     def of(cls, spec: ScanSpec) -> Lidar:
         """Return the lidar that the policy was trained with."""
-        return cls(spec.num_beams, spec.angle_min, spec.angle_increment, spec.range_max)
+        own = (spec.num_beams, spec.angle_min - spec.yaw, spec.angle_increment, spec.range_max)
+        return cls(*own, range_min=spec.range_min, mount=(*spec.mount, spec.yaw))
 
     @property
     def angles(self) -> np.ndarray:
@@ -124,7 +125,8 @@ class Resampler:
         self._last = (np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
         angle = lidar.angles
         self._cos, self._sin = np.cos(angle), np.sin(angle)
-        self._as_trained = lidar.mount[:2] == (0.0, 0.0) and _same_angles(lidar, spec)
+        self._offset = lidar.mount[0] - spec.mount[0], lidar.mount[1] - spec.mount[1]
+        self._as_trained = self._offset == (0.0, 0.0) and _same_angles(lidar, spec)
 
     def __call__(self, ranges: np.ndarray) -> np.ndarray:
         """Return one range per beam of the trained lidar, (B,) float32 in [0, range_max] m, of ``ranges`` (N,).
@@ -141,14 +143,14 @@ class Resampler:
             raise ScanError("scan: holds no measured range (all are NaN or below range_min)")
         far = max(lidar.range_max, spec.range_max)
         distance = np.where(nothing | ~measured, far, np.maximum(ranges, lidar.range_min))
+        x, y = distance * self._cos, distance * self._sin
+        self._last = lidar.mount[0] + x, lidar.mount[1] + y, measured & ~nothing
         if self._as_trained:
-            x, y = distance * self._cos, distance * self._sin
-            self.unseen, self._last = ~measured, (x, y, measured & ~nothing)
+            self.unseen = ~measured
             return np.minimum(distance, spec.range_max).astype(np.float32)
-        x, y = lidar.mount[0] + distance * self._cos, lidar.mount[1] + distance * self._sin
-        self._last = x, y, measured & ~nothing
-        seen_from_centre = np.where(nothing, spec.range_max, np.minimum(np.hypot(x, y), spec.range_max))
-        return self._nearest(seen_from_centre, np.arctan2(y, x), measured)
+        x, y = self._offset[0] + x, self._offset[1] + y
+        seen_from_there = np.where(nothing, spec.range_max, np.minimum(np.hypot(x, y), spec.range_max))
+        return self._nearest(seen_from_there, np.arctan2(y, x), measured)
 
     @property
     def points(self) -> np.ndarray:
@@ -157,7 +159,7 @@ class Resampler:
         return np.stack([x[returned], y[returned]], axis=1)
 
     def _nearest(self, distance: np.ndarray, bearing: np.ndarray, measured: np.ndarray) -> np.ndarray:
-        """Return the nearest of each sector, of rays at ``bearing`` from the robot's centre."""
+        """Return the nearest of each sector, of rays at ``bearing`` from where the trained lidar stands."""
         spec = self._spec
         at = (bearing - spec.angle_min) / spec.angle_increment  # in beams
         shown = np.full(spec.num_beams, spec.range_max, np.float64)
@@ -195,7 +197,7 @@ class Resampler:
 
 def sees_less(lidar: Lidar, spec: ScanSpec) -> str | None:
     """Return in how far ``lidar`` sees less than the policy was trained for; None where it sees as much."""
-    resampler = Resampler(spec, replace(lidar, mount=(0.0, 0.0, lidar.mount[2])))
+    resampler = Resampler(spec, replace(lidar, mount=(*spec.mount, lidar.mount[2])))
     resampler(np.full(lidar.num_rays, lidar.range_max))
     blind = int(resampler.unseen.sum())
     if blind:

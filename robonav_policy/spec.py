@@ -15,13 +15,13 @@ KIND, FORMAT_VERSION = "robonav_policy", 1
 UNITS = {"length": "m", "angle": "rad", "time": "s", "speed": "m/s", "turn_rate": "rad/s"}
 PARTS = ("lidar", "goal", "next_goal", "twist", "previous_action", "goals_left", "time_left")
 _TAIL = {"goal": 3, "next_goal": 3, "twist": 2, "previous_action": 2, "goals_left": 1, "time_left": 1}
-MAX_BEAMS, MAX_STACK, MAX_ACTIONS = 2048, 16, 4096
+MAX_BEAMS, MAX_STACK, MAX_ACTIONS, MAX_CORNERS, MAX_PATH = 2048, 16, 4096, 64, 64
 
 
 @dataclass(frozen=True)
 class ScanSpec:
     """The scan that the policy sees: beam i looks to ``angle_min + i * angle_increment``, counter-clockwise, in the
-    robot's frame, from its centre.
+    robot's frame, from ``mount``.
     """
 
     num_beams: int
@@ -41,11 +41,28 @@ class ScanSpec:
     """``range``: r / range_max; ``proximity``: (R / r - R / range_max) / (1 - R / range_max), R the body's radius."""
     join_m: float
     """Points of neighbouring beams nearer to each other than this belong to one thing."""
+    mount: tuple[float, float] = (0.0, 0.0)
+    """Where the lidar of the training stands: x, y (m) from the robot's centre."""
+    yaw: float = 0.0
+    """Where the middle of the field of view looks, rad."""
+    range_min: float = 0.0
+    """m; what is nearer, the lidar of the training does not see."""
 
     @property
     def is_full_circle(self) -> bool:
         """Whether the beams look all around."""
         return self.field_of_view > 2.0 * math.pi - 1e-6
+
+
+@dataclass(frozen=True)
+class PathSpec:
+    """The way ahead that the policy sees: the next points of a path to the goal, in the robot's frame."""
+
+    num_points: int
+    spacing_m: float
+    """Way between two of them, along the path; the first is as far from where the robot is beside it."""
+    unit_m: float
+    """x and y are shown in this unit."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,8 @@ class Spec:
     num_actions: int
     scan: ScanSpec
     drive: str
-    """``unicycle``: actions are (v, omega); ``holonomic``: (v_x, v_y) in the robot's frame."""
+    """``unicycle``: actions are (v, omega); ``holonomic``: (v_x, v_y) in the robot's frame; ``bicycle``: as a unicycle,
+    but it turns only as fast as it drives."""
     increments: bool
     """Whether an action is a change of the last command."""
     actions: np.ndarray
@@ -66,7 +84,7 @@ class Spec:
     dt_s: float
     """Seconds between two decisions."""
     radius_m: float
-    """The body is a disc of this radius."""
+    """The body is a disc of this radius; where there is an ``outline``, this is its outer radius."""
     max_speed: float
     max_turn_rate: float
     max_acceleration: float | None
@@ -84,6 +102,12 @@ class Spec:
     """Decisions after which an episode of the training was over."""
     document: Mapping[str, Any]
     """The whole of ``spec.json``: names and units of the observation, training, evaluation and provenance too."""
+    outline: tuple[tuple[float, float], ...] = ()
+    """Corners (x, y) of the body in the robot's frame, counter-clockwise; none of a disc."""
+    min_turn_radius_m: float | None = None
+    """Of a bicycle: the turn rate is at most the speed divided by this."""
+    path: PathSpec | None = None
+    """None: the policy sees no path."""
 
     @property
     def is_holonomic(self) -> bool:
@@ -110,16 +134,18 @@ def parse_spec(document: Any) -> Spec:
     scan = _scan(_Section(document, "scan"))
     observation, actions, limits = (_Section(document, key) for key in ("observation", "actions", "limits"))
     goal, rate, body = (_Section(document, key) for key in ("goal", "rate", "body"))
-    obs_dim = scan.stack * scan.num_beams + sum(_TAIL.values())
+    path = _path(document)
+    shown = 0 if path is None else path.num_points
+    obs_dim = scan.stack * scan.num_beams + sum(_TAIL.values()) + 2 * shown
     observation.equal("size", obs_dim)
-    observation.equal("layout", layout_of(scan.stack * scan.num_beams))
+    observation.equal("layout", layout_of(scan.stack * scan.num_beams, shown))
     table = _table(actions)
     return Spec(
         name=_Section(document, "").text("name"),
         obs_dim=obs_dim,
         num_actions=len(table),
         scan=scan,
-        drive=actions.one_of("drive", ("unicycle", "holonomic")),
+        drive=actions.one_of("drive", ("unicycle", "holonomic", "bicycle")),
         increments=actions.one_of("kind", ("commands", "increments")) == "increments",
         actions=table,
         dt_s=rate.real("dt_s", 1e-4, 10.0),
@@ -134,23 +160,53 @@ def parse_spec(document: Any) -> Spec:
         max_goals=goal.count("max_goals", 1, 1000),
         max_steps=limits.count("max_steps", 1, 10**9),
         document=document,
+        outline=_outline(body),
+        min_turn_radius_m=limits.real_or_none("min_turn_radius") if limits.has("min_turn_radius") else None,
+        path=path,
     )
 
 
-def layout_of(num_ranges: int) -> dict[str, list[int]]:
+def layout_of(num_ranges: int, num_path_points: int = 0) -> dict[str, list[int]]:
     """Return name -> [first, number behind the last] of each part of an observation, in order."""
+    sizes = {name: num_ranges if name == "lidar" else _TAIL[name] for name in PARTS}
+    sizes |= {"path": 2 * num_path_points} if num_path_points else {}
     found, start = {}, 0
-    for name in PARTS:
-        size = num_ranges if name == "lidar" else _TAIL[name]
+    for name, size in sizes.items():
         found[name] = [start, start + size]
         start += size
     return found
 
 
+def steered(v: float, omega: float, min_turn_radius_m: float | None) -> tuple[float, float]:
+    """Return (v, omega) as a robot drives it that turns about circles of at least that radius; None: of any."""
+    most = math.inf if min_turn_radius_m is None else abs(v) / min_turn_radius_m
+    return v, min(max(omega, -most), most)
+
+
+def _path(document: Mapping[str, Any]) -> PathSpec | None:
+    """Return the path that is seen; None in a document without one, as all were once."""
+    if document.get("path") is None:
+        return None
+    section = _Section(document, "path")
+    return PathSpec(
+        section.count("num_points", 1, MAX_PATH),
+        section.real("spacing_m", 1e-3, 100.0),
+        section.real("unit_m", 1e-3, 1e4),
+    )
+
+
+def _outline(body: _Section) -> tuple[tuple[float, float], ...]:
+    """Return the corners of the body; none where there are none, as in all documents once."""
+    rows = body.get("outline") if body.has("outline") else []
+    if not rows:
+        return ()
+    return tuple((x, y) for x, y in _pairs(rows, 3, MAX_CORNERS, "body.outline", "corners").astype(float).tolist())
+
+
 def _scan(section: _Section) -> ScanSpec:
     scan = ScanSpec(
         num_beams=section.count("num_beams", 1, MAX_BEAMS),
-        angle_min=section.real("angle_min", -math.pi - 1e-6, math.pi),
+        angle_min=section.real("angle_min", -4.0 * math.pi, 4.0 * math.pi),
         angle_increment=section.real("angle_increment", 1e-6, 2.0 * math.pi + 1e-6),
         field_of_view=section.real("field_of_view", 1e-6, 2.0 * math.pi + 1e-6),
         range_max=section.real("range_max", 1e-3, 1000.0),
@@ -159,22 +215,36 @@ def _scan(section: _Section) -> ScanSpec:
         align=section.flag("align"),
         encoding=section.one_of("encoding", ("range", "proximity")),
         join_m=section.real("join_m", 0.0, 100.0),
+        mount=_mount(section),
+        yaw=section.real("yaw", -2.0 * math.pi, 2.0 * math.pi) if section.has("yaw") else 0.0,
+        range_min=section.real("range_min", 0.0, 1000.0) if section.has("range_min") else 0.0,
     )
     if scan.angle_increment * (scan.num_beams - 1) > 2.0 * math.pi + 1e-6:
         raise BundleError("spec.json: scan: the beams go round more than once; export the run again")
     return scan
 
 
+def _mount(section: _Section) -> tuple[float, float]:
+    if not section.has("mount"):
+        return 0.0, 0.0
+    x, y = _pairs([section.get("mount")], 1, 1, "scan.mount", "places")[0].tolist()
+    return x, y
+
+
 def _table(section: _Section) -> np.ndarray:
-    rows = section.get("table")
-    if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_ACTIONS:
-        raise BundleError(f"spec.json: actions.table: is no list of 1 to {MAX_ACTIONS} commands; export the run again")
+    return _pairs(section.get("table"), 1, MAX_ACTIONS, "actions.table", "commands").astype(np.float32)
+
+
+def _pairs(rows: Any, low: int, high: int, key: str, what: str) -> np.ndarray:
+    """Return a list of pairs as (N, 2) float64; BundleError for another number of them, or what is none."""
+    if not isinstance(rows, list) or not low <= len(rows) <= high:
+        raise BundleError(f"spec.json: {key}: is no list of {low} to {high} {what}; export the run again")
     for row in rows:
         if not (
             isinstance(row, list) and len(row) == 2 and all(_is_real(value) and abs(value) <= 1e3 for value in row)
         ):
-            raise BundleError("spec.json: actions.table: holds what is no pair of numbers; export the run again")
-    return np.array(rows, np.float32)
+            raise BundleError(f"spec.json: {key}: holds what is no pair of numbers; export the run again")
+    return np.array(rows, np.float64)
 
 
 def _is_real(value: Any) -> bool:
@@ -189,6 +259,10 @@ class _Section:
         if not isinstance(found, dict):
             raise BundleError(f"spec.json: {name}: is missing; export the run again")
         self._found, self._name = found, name
+
+    def has(self, key: str) -> bool:
+        """Whether the section has a value that documents of earlier versions have not."""
+        return key in self._found
 
     def get(self, key: str) -> Any:
         """Return the value; BundleError when there is none."""

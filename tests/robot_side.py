@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robonav_policy.spec import Spec
+from robonav_policy.spec import PathSpec, Spec
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
@@ -51,10 +51,10 @@ def spec_for(world: WorldConfig, level: LevelConfig) -> Spec:
     """Return the spec of a policy of these worlds."""
     table = action_table(world.robot)
     assert table is not None
-    scan, robot = scan_contract(world), world.robot
+    scan, robot, path = scan_contract(world), world.robot, world.path
     return Spec(
         name="made up",
-        obs_dim=scan.stack * scan.num_beams + 12,
+        obs_dim=scan.stack * scan.num_beams + 12 + 2 * path.num_points,
         num_actions=len(table),
         scan=scan,
         drive=robot.drive,
@@ -72,4 +72,7 @@ def spec_for(world: WorldConfig, level: LevelConfig) -> Spec:
         max_goals=level.num_goals,
         max_steps=level.max_steps,
         document={},
+        outline=robot.body.corners,
+        min_turn_radius_m=robot.min_turn_radius_m,
+        path=PathSpec(path.num_points, path.spacing_m, lay.GOAL_SCALE_M) if path.num_points else None,
     )

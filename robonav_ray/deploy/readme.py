@@ -9,6 +9,9 @@ from robonav_policy.spec import Spec
 from robonav_ray.text import markdown_code, markdown_text
 
 README = "README.md"
+_PATH = """
+* `policy.act(..., path=points)`: points (P, 2) of a path to the goal, in the frame of the goals; the policy sees the
+  next {} of it, {:g} m apart."""
 
 
 def readme_of(spec: Spec, files: Sequence[str]) -> str:
@@ -20,6 +23,9 @@ def readme_of(spec: Spec, files: Sequence[str]) -> str:
         f"{scan.num_beams} beams from {first:.4g} degrees on, {step:.4g} degrees apart, counter-clockwise, up to "
         f"{scan.range_max:g} m"
     )
+    body = f"a disc of {spec.radius_m:g} m" if not spec.outline else f"an outline within {spec.radius_m:g} m"
+    where = "" if spec.scan.mount == (0.0, 0.0) else " from x {:g}, y {:g} m".format(*spec.scan.mount)
+    path = "" if spec.path is None else _PATH.format(spec.path.num_points, spec.path.spacing_m)
     fast = f"{spec.max_speed:g} m/s and {spec.max_turn_rate:g} rad/s"
     names = ", ".join(markdown_code(name) for name in (*files, "robonav_policy/"))
     return f"""# {markdown_text(spec.name)}: a policy that drives a robot
@@ -37,11 +43,11 @@ if policy.last.problem:                          # it stands then, and says why
 ```
 
 * `scan`: a message of the type sensor_msgs/LaserScan, or ranges in metres. Any lidar will do that sees as much as the
-  one of the training: {beams}.
+  one of the training: {beams}{where}.
   `Policy.load(".", lidar=Lidar(..., mount=(x, y, yaw)))` says where it stands on the robot.
 * `pose`: x, y (m) and yaw (rad) of the robot's centre in a frame that stands still; `goal`: x and y in that frame, or
-  several pairs in sequence.
-* The robot of the training: a disc of {spec.radius_m:g} m, at most {fast}. A larger or faster robot
+  several pairs in sequence.{path}
+* The robot of the training: {body}, at most {fast}. A larger or faster robot
   is not what the policy has learned to drive.
 
 Files: {names}. `spec.json` says what each number of an observation is and where the policy is from.

@@ -9,6 +9,7 @@ from typing import Any
 
 import robonav_policy.spec as form
 from robonav_ray.config import RunConfig
+from robonav_ray.config.worlds import RobotConfig, WorldConfig
 from robonav_ray.errors import UserError
 from robonav_ray.registry.contents import Content
 from robonav_ray.runs.policies import Ensemble
@@ -24,6 +25,9 @@ FRAMES = {
     "goal": "in the frame of the pose",
     "twist": "in the robot's frame",
 }
+_FROM_MOUNT = "seen from scan.mount (x, y); beam 0 at angle_min from straight ahead, counter-clockwise"
+_AT_THE_CENTRE: Mapping[str, Any] = {"mount": (0.0, 0.0), "yaw": 0.0, "range_min": 0.0}
+"""Of a lidar that stands in the middle, looks ahead and sees from 0 m on, none of this is said."""
 _OF_THIS_EXPORT = ("created", "created_s", "created_by", "reason", "name", "number", "content_id")
 """Parts of a provenance that tell of a version, or of a moment, and not of the policy."""
 
@@ -76,17 +80,19 @@ def spec_of(subject: Subject, task: Task) -> dict[str, Any]:
     commands = action_table(robot)
     assert commands is not None  # the learner's actions are discrete
     levels = task.levels
-    scan = asdict(scan_contract(world))
+    contract = scan_contract(world)
+    scan = {key: value for key, value in asdict(contract).items() if value != _AT_THE_CENTRE.get(key)}
+    scan |= {"mount": list(contract.mount)} if "mount" in scan else {}
     return {
         "kind": form.KIND,
         "format_version": form.FORMAT_VERSION,
         "name": subject.name,
         "units": form.UNITS,
-        "frames": FRAMES,
+        "frames": FRAMES if contract.mount == (0.0, 0.0) else FRAMES | {"scan": _FROM_MOUNT},
         "observation": {
             "size": task.obs_dim,
             "dtype": "float32",
-            "layout": form.layout_of(scan["stack"] * scan["num_beams"]),
+            "layout": form.layout_of(scan["stack"] * scan["num_beams"], world.path.num_points),
             "numbers": table["observation"],
         },
         "scan": scan,
@@ -110,13 +116,30 @@ def spec_of(subject: Subject, task: Task) -> dict[str, Any]:
             "max_acceleration": robot.max_acceleration,
             "max_turn_acceleration": robot.max_turn_acceleration,
             "max_steps": max(level.max_steps for level in levels),
+            **({} if robot.min_turn_radius_m is None else {"min_turn_radius": robot.min_turn_radius_m}),
         },
-        "body": {"shape": "disc", "radius_m": robot.radius_m},
+        "body": _body(robot),
+        **_path(world),
         "algorithm": config.algo.model_dump(mode="json"),
         "training": {"config": config.model_dump(mode="json"), "faults": _faults(task)},
         "evaluation": json.loads(content.evaluation),
         "provenance": provenance,
     }
+
+
+def _body(robot: RobotConfig) -> dict[str, Any]:
+    if robot.body.shape == "circle":
+        return {"shape": "disc", "radius_m": robot.radius_m}
+    outline = [list(corner) for corner in robot.body.corners]
+    return {"shape": "polygon", "radius_m": robot.radius_m, "outline": outline}
+
+
+def _path(world: WorldConfig) -> dict[str, Any]:
+    """Return what is said of the path that the policy sees; nothing where it sees none."""
+    path = world.path
+    if not path.num_points:
+        return {}
+    return {"path": {"num_points": path.num_points, "spacing_m": path.spacing_m, "unit_m": GOAL_SCALE_M}}
 
 
 def _faults(task: Task) -> Mapping[str, int]:

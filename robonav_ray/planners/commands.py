@@ -21,7 +21,7 @@ class Driver:
         """Drive the robots of ``worlds``."""
         robot = worlds.config.robot
         self._worlds = worlds
-        self.is_unicycle = robot.drive == "unicycle"
+        self.is_unicycle = not robot.is_holonomic
         self.is_continuous = worlds.action_table is None
         self.max_speed, self.max_turn = robot.max_speed, robot.max_turn_rate
         self.scale = np.array(
@@ -84,11 +84,11 @@ class Driver:
 def own_scale(worlds: BatchedWorlds) -> np.ndarray:
     """Return the greatest value of either part of a command, (2,) float32, or (L, 2) where robots differ in it."""
     robot = worlds.config.robot
-    second = robot.max_turn_rate if robot.drive == "unicycle" else robot.max_speed
+    second = robot.max_speed if robot.is_holonomic else robot.max_turn_rate
     if not own_speeds(worlds.config):
         return np.array([robot.max_speed, second], np.float32)
     top = worlds.state.robot[..., lay.OWN_SPEED].ravel()
-    return np.stack([top, np.full_like(top, second) if robot.drive == "unicycle" else top], axis=1)
+    return np.stack([top, top if robot.is_holonomic else np.full_like(top, second)], axis=1)
 
 
 def last_command(worlds: BatchedWorlds) -> np.ndarray:

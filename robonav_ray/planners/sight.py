@@ -54,7 +54,7 @@ class ScanSight(GoalSight):
         """Whether the last beam and the first one are neighbours."""
         self._newest = slice(self._slices["lidar"].start, self._slices["lidar"].start + lidar.num_beams)
         self._contact = robot.radius_m / lidar.range_max_m if lidar.encoding == "proximity" else 0.0
-        second = robot.max_turn_rate if robot.drive == "unicycle" else robot.max_speed
+        second = robot.max_speed if robot.is_holonomic else robot.max_turn_rate
         self._scale = np.array([robot.max_speed, second], np.float32)
         self._time_left = np.full(worlds.num_lanes, -1.0, np.float32)
 

@@ -162,7 +162,7 @@ def _parts(part: str, world: WorldConfig, size: int) -> Iterator[tuple[str, str,
     else:
         for name, unit, meaning in _NAMED[part]:
             shown = unit.format(speed=world.robot.max_speed, turn=world.robot.max_turn_rate)
-            if world.robot.drive == "holonomic":
+            if world.robot.is_holonomic:
                 name = {"omega": "v_y", "v": "v_x"}.get(name, name)
                 meaning = meaning.replace("forward speed", "speed ahead").replace(
                     "turn rate; left is positive", "speed to the left"
@@ -188,11 +188,7 @@ def _scans(world: WorldConfig) -> Iterator[tuple[str, str, int, str]]:
 def _command(world: WorldConfig) -> tuple[str, ...]:
     change = "change of " if world.robot.actions == "increments9" else ""
     own = f", of a robot of {world.robot.max_speed:g} m/s" if own_speeds(world) else ""
-    pair = (
-        (f"v (m/s{own})", "omega (rad/s)")
-        if world.robot.drive == "unicycle"
-        else (f"v_x (m/s{own})", f"v_y (m/s{own})")
-    )
+    pair = (f"v_x (m/s{own})", f"v_y (m/s{own})") if world.robot.is_holonomic else (f"v (m/s{own})", "omega (rad/s)")
     return tuple(change + name for name in pair)
 
 

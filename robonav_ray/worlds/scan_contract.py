@@ -23,4 +23,7 @@ def scan_contract(world: WorldConfig) -> ScanSpec:
         align=lidar.stack > 1 and lidar.align,
         encoding=lidar.encoding,
         join_m=round(float(_JOIN_M), 6),
+        mount=(lidar.x_m, lidar.y_m),
+        yaw=lidar.yaw_rad,
+        range_min=lidar.range_min_m,
     )

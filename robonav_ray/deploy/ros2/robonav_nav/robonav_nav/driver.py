@@ -67,6 +67,8 @@ class Driver:
         self._goals: GoalSequence | None = None
         self._resting = NO_GOAL
         self._frame, self._num_goals = "", 0
+        self._plan: list[tuple[float, float]] = []
+        self._plan_frame = ""
         self._scan: Any = None
         self._scan_s = self._decided_s = -math.inf
         self._stamp = self._decided_stamp = -math.inf
@@ -109,6 +111,10 @@ class Driver:
         if not same_end and not (append and left):  # the same path, planned anew, goes on
             self.policy.reset()
         return Order(None, self.status, changed=False)
+
+    def take_plan(self, points: Sequence[tuple[float, float]], frame: str) -> None:
+        """Show the policy the path ``points`` (x, y), in metres, from now on, where it sees one."""
+        self._plan, self._plan_frame = list(points), frame
 
     def take_odometry(self, odom: Odom, now: float) -> Order | None:
         """Know where the robot is; decide on a scan that has waited for it."""
@@ -197,7 +203,8 @@ class Driver:
         pose = odom.pose
         if self._frame not in ("", odom.frame):
             pose = seen_from(self._locate(self._frame, odom.frame), pose)
-        answer = self.policy.act(self._scan, pose, goals, odom.twist if self._settings["use_odom_twist"] else None)
+        twist = odom.twist if self._settings["use_odom_twist"] else None
+        answer = self.policy.act(self._scan, pose, goals, twist, self._path(odom.frame))
         last = self.policy.last
         if goals.is_done:
             return self._rest(ARRIVED)
@@ -211,6 +218,18 @@ class Driver:
         twist = self.limits.hold(wanted, self.sent, bool(braking))
         self.limited += twist != wanted
         return self._told(twist, self._driving(goals, last.safety))
+
+    def _path(self, odom_frame: str) -> list[tuple[float, float]] | None:
+        """Return the plan in the frame of the goals; None where the policy sees none."""
+        if self.policy.spec.path is None:
+            return None
+        if not self._plan:
+            raise PolicyError("no plan has come: the policy sees a path to its goal, on the topic plan")
+        wanted, given = self._frame or odom_frame, self._plan_frame or odom_frame
+        if wanted == given:
+            return self._plan
+        frame = self._locate(wanted, given)
+        return [seen_from(frame, (x, y, 0.0))[:2] for x, y in self._plan]
 
     def _driving(self, goals: GoalSequence, safety: tuple[str, ...]) -> Status:
         told = f"goal {goals.reached + 1} of {self._num_goals}"

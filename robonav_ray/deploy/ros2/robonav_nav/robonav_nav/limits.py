@@ -6,6 +6,7 @@ import math
 
 from robonav_nav.parameters import Settings
 from robonav_policy import Spec
+from robonav_policy.spec import steered
 
 STAND = (0.0, 0.0)
 
@@ -20,6 +21,7 @@ class Limits:
         self.max_turn_rate = settings.limit("max_turn_rate", spec.max_turn_rate)
         ahead = settings.limit("max_acceleration", spec.max_acceleration)
         turn = settings.limit("max_turn_acceleration", spec.max_turn_acceleration)
+        self._min_turn_radius_m = spec.min_turn_radius_m
         self._change = ahead * period_s, (ahead if self._holonomic else turn) * period_s
 
     def hold(self, wanted: tuple[float, float], last: tuple[float, float], braking: bool) -> tuple[float, float]:
@@ -41,7 +43,7 @@ class Limits:
         a, b = (
             _near(value, before, most, braking) for value, before, most in zip((a, b), last, self._change, strict=True)
         )
-        return a, b
+        return steered(a, b, self._min_turn_radius_m)
 
 
 def _near(value: float, before: float, most: float, braking: bool) -> float:

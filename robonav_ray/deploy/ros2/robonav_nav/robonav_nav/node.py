@@ -181,6 +181,8 @@ class NavNode(LifecycleNode):
             self._heard.append(self.create_subscription(PoseStamped, "goal_pose", self._on_goal, 1))
         elif settings["goal_source"] == "path":
             self._heard.append(self.create_subscription(Path, "path", self._on_path, 1))
+        if driver.policy.spec.path is not None:
+            self._heard.append(self.create_subscription(Path, "plan", self._on_plan, 1))
         self._heard.append(self.create_subscription(Odometry, "odom", self._on_odometry, sensor))
         self._heard.append(self.create_subscription(LaserScan, "scan", self._on_scan, sensor))
         self._watchdog = self.create_timer(driver.timeout_s, self._on_silence, clock=self._steady)
@@ -210,6 +212,10 @@ class NavNode(LifecycleNode):
         if self._driver is not None and self._settings is not None and self._heard:
             goals = goals_of_path(message.poses, self._settings["path_spacing_m"])
             self._obey(self._driver.take_goals(goals, message.header.frame_id))
+
+    def _on_plan(self, message: Path) -> None:
+        if self._driver is not None and self._heard:
+            self._driver.take_plan(goals_of_path(message.poses, 0.0), message.header.frame_id)
 
     def _on_time(self) -> None:
         if self._driver is not None:

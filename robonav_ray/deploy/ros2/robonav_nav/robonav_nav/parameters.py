@@ -99,7 +99,9 @@ PARAMETERS: dict[str, Parameter] = {
         -1.0, "part of its time that the policy is shown, always; -1: it counts down as in training", _number(-1.0, 1.0)
     ),
     "allow_less": Parameter(False, "whether the lidar may see less than that of the training", _flag),
-    "lidar.mount": Parameter([0.0, 0.0, 0.0], "x, y (m), yaw (rad) of the lidar on the robot", _numbers(1, 3)),
+    "lidar.mount": Parameter(
+        [0.0, 0.0, 0.0], "x, y (m), yaw (rad) of the lidar on the robot; zeros: as in the training", _numbers(1, 3)
+    ),
     "lidar.upside_down": Parameter(False, "whether the lidar hangs head down", _flag),
     "lidar.zeros": Parameter("invalid", "what a range of 0 means", _one_of("invalid", "nothing")),
     "safety.mode": Parameter("act", "safety layer: off, warn (counted) or act", _one_of("off", "warn", "act")),
@@ -158,13 +160,14 @@ def load_policy(settings: Settings) -> Policy:
     if not settings["bundle"]:
         raise SettingsError("bundle: names no folder; set it to one that `robonav export` has written")
     bundle = read_bundle(settings["bundle"])
+    scan, mount = bundle.spec.scan, settings["lidar.mount"]
     # Messages say their own angles; until one has come, no lidar is refused.
     lidar = Lidar(
         FULL_CIRCLE,
         -math.pi,
         2.0 * math.pi / FULL_CIRCLE,
-        bundle.spec.scan.range_max,
-        mount=settings["lidar.mount"],
+        scan.range_max,
+        mount=mount if any(mount) else (*scan.mount, scan.yaw),
         upside_down=settings["lidar.upside_down"],
         zeros=settings["lidar.zeros"],
     )
