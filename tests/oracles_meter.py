@@ -166,6 +166,7 @@ def one_lane(
         "heading_change_rad": heading,
         "standing_s": dt * sum(standing),
         "remaining_m": float(np.linalg.norm(np.diff(legs, axis=0), axis=1).sum()) if len(left) else 0.0,
+        "top_speed": config.robot.max_speed,
     }
     return row | the_end(worlds, history, parked[-1], r, outcome)
 

@@ -1,7 +1,9 @@
-"""Slow and obvious twin of the dynamic-window search, in float64 and plain Python."""
+"""Slow and obvious twins of the dynamic-window search and of the search of a grid, in float64 and plain Python."""
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -20,8 +22,17 @@ def off_segment(point: np.ndarray, end: np.ndarray) -> float:
 class Plan:
     """One command after another from the origin, with what it has cost so far."""
 
-    def __init__(self, circles: np.ndarray, points: np.ndarray, goals: np.ndarray, s: Settings, twist: np.ndarray):
+    def __init__(
+        self,
+        circles: np.ndarray,
+        points: np.ndarray,
+        goals: np.ndarray,
+        s: Settings,
+        twist: np.ndarray,
+        path: np.ndarray | None = None,
+    ):
         self.circles, self.points, self.goals, self.s = circles, points, goals, s
+        self.path = np.zeros((0, 2)) if path is None else path
         self.position, self.yaw, self.twist = np.zeros(2), 0.0, twist.astype(float)
         self.near = self.way = 0.0
         self.step, self.reached, self.crashed, self.done, self.free = 0, 0, 0, False, math.inf
@@ -29,7 +40,7 @@ class Plan:
 
     def copy(self) -> Plan:
         """Return another one that goes on from here."""
-        other = Plan(self.circles, self.points, self.goals, self.s, self.twist)
+        other = Plan(self.circles, self.points, self.goals, self.s, self.twist, self.path)
         other.__dict__.update({k: v.copy() if isinstance(v, np.ndarray) else v for k, v in self.__dict__.items()})
         return other
 
@@ -65,10 +76,27 @@ class Plan:
     def _look_for_the_goal(self) -> None:
         second = self.reached > 0
         distance = float(np.linalg.norm(self.goals[int(second)] - self.position))
-        self.way += (distance if second else distance + self.leg) * self.s["dt"]
+        left = distance if second else self._to_go(self.position)[1] + self.leg
+        self.way += left * self.s["dt"]
         if distance < self.s["tolerance"]:
             self.reached = self.step
             self.done = second or self.leg == 0.0
+
+    def _to_go(self, point: np.ndarray) -> tuple[float, float]:
+        """Return how far ``point`` is from the way to the goal, and how far it is to that and on to the goal."""
+        if not len(self.path):
+            return off_segment(point, self.goals[0]), float(np.linalg.norm(self.goals[0] - point))
+        corners = [np.zeros(2), *self.path]
+        tail = float(np.linalg.norm(self.goals[0] - self.path[-1]))
+        best = (math.inf, 0.0)
+        for k in range(len(self.path)):
+            leg = corners[k + 1] - corners[k]
+            part = min(max(float((point - corners[k]) @ leg) / max(float(leg @ leg), 1e-6), 0.0), 1.0)
+            off = float(np.linalg.norm(point - corners[k] - part * leg))
+            rest = [(1 - part) * leg, *(b - a for a, b in itertools.pairwise(corners[k + 1 :]))]
+            if off < best[0]:
+                best = off, off + tail + sum(float(np.linalg.norm(one)) for one in rest)
+        return best
 
     def cost(self, steps: int) -> float:
         """What it costs in the end."""
@@ -79,11 +107,14 @@ class Plan:
             return cost - (s["goal_dist"] + s["goal_align"]) * s["top_speed"] * (horizon - self.reached * s["dt"])
         ahead = self.position + s["forward"] * np.array([math.cos(self.yaw), math.sin(self.yaw)])
         goal = self.goals[int(self.reached > 0)]
-        cost += s["goal_dist"] * float(np.linalg.norm(goal - self.position))
-        cost += s["goal_align"] * float(np.linalg.norm(goal - ahead))
-        if not self.reached:
+        if self.reached:
+            cost += s["goal_dist"] * float(np.linalg.norm(goal - self.position))
+            cost += s["goal_align"] * float(np.linalg.norm(goal - ahead))
+        else:
+            (off, left), (off_ahead, left_ahead) = self._to_go(self.position), self._to_go(ahead)
+            cost += s["goal_dist"] * left + s["goal_align"] * left_ahead
             cost += (s["goal_dist"] + s["goal_align"]) * self.leg + 2 * s["forward"] * s["goal_align"]
-            cost += s["path_dist"] * off_segment(self.position, goal) + s["path_align"] * off_segment(ahead, goal)
+            cost += s["path_dist"] * off + s["path_align"] * off_ahead
         if self.free < s["inflation"]:
             cost += s["obstacle"] * 252.0 * math.exp(-s["decay"] * max(self.free, 0.0))
         return cost + (CRASH_PRICE - LATER * self.crashed if self.crashed else 0.0)
@@ -105,3 +136,24 @@ def least_costs(start: Plan, commands: np.ndarray, branches: list[int], steps: i
                 found.append(other.cost(steps))
         least.append(min(found))
     return least
+
+
+def dijkstra_costs(passable: np.ndarray, start: tuple[int, int]) -> dict[tuple[int, int], float]:
+    """What the cheapest way from ``start`` to every cell costs that is reached: 8 neighbours, no corner is cut."""
+    rows, columns = passable.shape
+    costs, heap = {start: 0.0}, [(0.0, start)]
+    while heap:
+        cost, (r, c) = heapq.heappop(heap)
+        if cost > costs[r, c]:
+            continue
+        for dr, dc in itertools.product((-1, 0, 1), repeat=2):
+            to = r + dr, c + dc
+            if not (0 <= to[0] < rows and 0 <= to[1] < columns and passable[to]):
+                continue
+            if not (passable[r + dr, c] and passable[r, c + dc]):
+                continue
+            found = cost + math.hypot(dr, dc)
+            if found < costs.get(to, math.inf) - 1e-12:
+                costs[to] = found
+                heapq.heappush(heap, (found, to))
+    return costs

@@ -38,7 +38,7 @@ from robonav_ray.evaluation.shared_cases import ITSELF, Company
 from robonav_ray.evaluation.together import DRIVERS
 from robonav_ray.files.locations import is_uri
 from robonav_ray.files.plain_files import read_bytes
-from robonav_ray.planners.base import PLANNERS, find_planner
+from robonav_ray.planners.base import PLANNERS, SCAN_AND_PATH, find_planner
 from robonav_ray.registry.by_name import located
 from robonav_ray.registry.ensembles import find_ensemble, names_ensemble
 from robonav_ray.registry.names import model_named
@@ -52,7 +52,7 @@ from robonav_ray.user_code import load_user_code
 
 CALLABLES = "robonav_ray.policies"
 """Group of entry points that act."""
-_KNOWS = {"scan": LIDAR_ONLY}
+_KNOWS = {SCAN_AND_PATH: LIDAR_ONLY}
 """Planners that see what a policy sees are said to know the same."""
 _NOT_METHOD = ("seed", "name", "output_dir", "tracking", "checkpoint", "evaluation", "runtime")
 """What differs between the seeds of one method, or says where files go and how it runs."""
@@ -239,7 +239,7 @@ def _planner(word: str, name: str) -> PlannerEntrant:
         outfit=None,
         fingerprint=_hash({"planner": spec.name, **said}),
         name=word,
-        needs_scan=spec.knows == "scan",
+        needs_scan=spec.knows == SCAN_AND_PATH,
         is_planner=True,
         most_episodes=most,
     )

@@ -8,6 +8,8 @@ from robonav_ray.planners.commands import Driver, PlannerError
 from robonav_ray.planners.sight import ScanSight
 from robonav_ray.worlds.batched import BatchedWorlds
 
+_PARTS = (np.cos, np.sin)
+
 
 class ApfPlanner:
     """Drives along the force: one unit towards the goal, and away from every return within ``influence_m`` of its edge.
@@ -18,7 +20,7 @@ class ApfPlanner:
     holds the robot. The force's length, at most 1, is the part of the greatest speed.
     """
 
-    knows = "scan"
+    knows = "scan and path"
 
     def __init__(
         self,
@@ -41,12 +43,13 @@ class ApfPlanner:
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Return actions for ``obs`` (L, D)."""
-        ranges = self._sight.ranges(obs)
-        distance, bearing = self._sight.goal(obs)
+        ranges, at = self._sight.from_centre(obs)
+        distance, bearing = self._sight.goal(obs)[0], self._sight.target(obs)[1]
         clearance = np.maximum(ranges - self._radius, 0.05)
         felt = (ranges < self._sight.range_max) & (clearance < self._influence)
         size = np.where(felt, self._weight * (1.0 / clearance - 1.0 / self._influence) / np.square(clearance), 0.0)
-        push = (size @ self._away) * np.minimum(distance, 1.0)[:, None]
+        push = size @ self._away if at.ndim == 1 else -np.stack([(size * f(at)).sum(axis=1) for f in _PARTS], axis=1)
+        push = push * np.minimum(distance, 1.0)[:, None]
         pull = np.stack([np.cos(bearing), np.sin(bearing)], axis=1)
         side = np.where(pull[:, 1] * push[:, 0] - pull[:, 0] * push[:, 1] >= 0.0, 1.0, -1.0)
         across = np.stack([-push[:, 1], push[:, 0]], axis=1) * side[:, None]

@@ -18,11 +18,14 @@ from robonav_ray.planners.lookahead import LookaheadPlanner
 from robonav_ray.planners.mppi import MppiPlanner
 from robonav_ray.planners.orca import OrcaPlanner
 from robonav_ray.planners.orca_lidar import OrcaLidarPlanner
+from robonav_ray.planners.pure_pursuit import PurePursuitPlanner
 from robonav_ray.planners.simple import GoToGoalPlanner, RandomPlanner, StopAndGoPlanner
 from robonav_ray.planners.social_force import SocialForcePlanner
 from robonav_ray.planners.tuned import TUNED, Tuning
 from robonav_ray.worlds.batched import BatchedWorlds
 
+SCAN_AND_PATH = "scan and path"
+"""What a planner knows that acts on what a policy sees: goal, lidar, odometry, and the way ahead where it is shown."""
 DEFAULT = "default"
 """``NAME:default`` is a planner with its own defaults; ``NAME`` alone has the tuned settings."""
 
@@ -41,7 +44,9 @@ class Planner(Protocol):
     """
 
     knows: str
-    """What it acts on: "nothing", "goal", "scan" (goal, lidar and odometry as observations show them), "true state"."""
+    """What it acts on: "nothing", "goal", "scan and path" (goal, lidar, odometry and the way ahead as observations show
+    them), "true state".
+    """
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Return actions for the observations (L, D) of all lanes: (L,) int64, or (L, 2) where they are continuous."""
@@ -81,6 +86,7 @@ PLANNERS: dict[str, PlannerSpec] = {
         _spec("random", RandomPlanner, "any action, by chance"),
         _spec("go_to_goal", GoToGoalPlanner, "straight to the goal, through everything"),
         _spec("stop_and_go", StopAndGoPlanner, "straight to the goal, and stands while something is in the way"),
+        _spec("pure_pursuit", PurePursuitPlanner, "follows the path on arcs, slows down and stands (Coulter 1992)"),
         _spec("apf", ApfPlanner, "artificial potential field (Khatib 1986)"),
         _spec("orca_lidar", OrcaLidarPlanner, "ORCA among circles clustered from the scan and tracked"),
         _spec("dwa", DwaPlanner, "dynamic window with the critics of Nav2's DWB (Fox et al. 1997)"),

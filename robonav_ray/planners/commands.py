@@ -22,6 +22,7 @@ class Driver:
         robot = worlds.config.robot
         self._worlds = worlds
         self.is_unicycle = not robot.is_holonomic
+        self.turns_on_the_spot = robot.drive == "unicycle"
         self.is_continuous = worlds.action_table is None
         self.max_speed, self.max_turn = robot.max_speed, robot.max_turn_rate
         self.scale = np.array(

@@ -8,7 +8,7 @@ BaseObstacle   .02    252 exp(-3 d), d the clearance at the plan's end, within .
                       plan that touches anything is illegal
 GoalDist       24     from the plan's end to the goal
 GoalAlign      24     the same from a point .1 m ahead of the robot
-PathDist       32     from the plan's end to the straight way to the goal, which is the global plan here
+PathDist       32     from the plan's end to the path that is observed, or else to the straight way to the goal
 PathAlign      32     the same from the point ahead
 Oscillation           a turn back is illegal until the robot has moved .05 m or turned .2 rad
 RotateToGoal          does not apply: a goal here has no heading, and the way ends where it is reached
@@ -60,7 +60,7 @@ def _note_trend(trend, pose, turn, i):
 
 
 @kernel
-def _choose(state, goals, twist, command, begins, drives, setting, branch, ahead, fixed, plan, trend, choice):
+def _choose(state, goals, way, twist, command, begins, drives, setting, branch, ahead, fixed, plan, trend, choice):
     """Write the choice (L,) that begins the cheapest plan of each lane that ``drives``; ``branch``: when a second
     command may begin.
     """
@@ -68,7 +68,7 @@ def _choose(state, goals, twist, command, begins, drives, setting, branch, ahead
     for i in range(choice.shape[0]):
         if not drives[i]:
             continue
-        goal, row, best = goals[i], i if command.shape[0] > 1 else 0, _DEAREST
+        goal, path, row, best = goals[i], way[i], i if command.shape[0] > 1 else 0, _DEAREST
         leg = np.sqrt((goal[1, 0] - goal[0, 0]) ** 2 + (goal[1, 1] - goal[0, 1]) ** 2)
         num, num_fixed = foresee(state, i, setting, ahead, fixed)
         if begins[i]:
@@ -81,10 +81,10 @@ def _choose(state, goals, twist, command, begins, drives, setting, branch, ahead
                 continue
             begin_plan(first, twist, i)
             for p in range(branch.shape[0]):
-                how = roll(first, v, o, ahead, num, fixed, num_fixed, goal, leg, setting, best, begun, branch[p])
+                how = roll(first, v, o, ahead, num, fixed, num_fixed, goal, leg, path, setting, best, begun, branch[p])
                 begun = branch[p]
                 if how != sees.ALIVE or begun == steps:
-                    cost = price(first, goal, leg, setting, steps, how) if how != sees.WORSE else _DEAREST
+                    cost = price(first, goal, leg, path, setting, steps, how) if how != sees.WORSE else _DEAREST
                     if cost < best:
                         best, choice[i] = cost, a
                     break
@@ -92,8 +92,8 @@ def _choose(state, goals, twist, command, begins, drives, setting, branch, ahead
                     for n in range(PLAN_COLS):
                         end[n] = first[n]
                     w, q = command[row, b, 0], command[row, b, 1]
-                    how = roll(end, w, q, ahead, num, fixed, num_fixed, goal, leg, setting, best, begun, steps)
-                    cost = price(end, goal, leg, setting, steps, how) if how != sees.WORSE else _DEAREST
+                    how = roll(end, w, q, ahead, num, fixed, num_fixed, goal, leg, path, setting, best, begun, steps)
+                    cost = price(end, goal, leg, path, setting, steps, how) if how != sees.WORSE else _DEAREST
                     if cost < best:
                         best, choice[i] = cost, a
         _note_trend(trend, state.pose, command[row, choice[i], 1], i)
@@ -105,7 +105,7 @@ class DwaPlanner:
     Scales are costs per m, ``nearness`` per second at contact. ``noise_m`` and ``acceleration`` are the tracker's.
     """
 
-    knows = "scan"
+    knows = "scan and path"
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class DwaPlanner:
         command = np.ascontiguousarray(driver.choices(sight.last_command(obs)) * driver.scale, np.float32)
         twist = np.ascontiguousarray(sight.twist(obs), np.float32)
         _choose(
-            state, sight.goals(obs), twist, command, self._tracker.begins, self._tracker.drives, self._setting,
-            self._branch, self._ahead, self._fixed, self._plan, self._trend, self._choice,
+            state, sight.goals(obs), sight.way(obs), twist, command, self._tracker.begins, self._tracker.drives,
+            self._setting, self._branch, self._ahead, self._fixed, self._plan, self._trend, self._choice,
         )  # fmt: skip
         return driver.chosen(self._choice.copy())

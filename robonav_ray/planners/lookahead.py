@@ -170,7 +170,8 @@ class LookaheadPlanner:
             or worlds.config.robot.actions != "discrete15"
         ):
             raise PlannerError("the lookahead planner drives unicycles: set env.world.robot.actions=discrete15")
-        if worlds.config.segments or worlds.config.boxes or worlds.num_robots != 1:
+        world = worlds.config
+        if world.segments or world.boxes or world.map is not None or worlds.num_robots != 1:
             raise PlannerError("the lookahead planner knows no inner walls and no other robots")
         if horizon_s <= 0.0 or margin_m <= 0.0 or nearness_m_per_s < 0.0:
             raise PlannerError("planner lookahead: horizon_s, margin_m must be above 0, nearness_m_per_s at least 0")

@@ -28,13 +28,13 @@ def _sample(wanted, noise, low, scale, draw, k, i, trial):
 
 
 @kernel
-def _roll_sequence(plan, trial, hold, ahead, num, fixed, num_fixed, goal, leg, setting):
+def _roll_sequence(plan, trial, hold, ahead, num, fixed, num_fixed, goal, leg, path, setting):
     """Roll ``plan`` out under the commands ``trial`` (T, 2); return how it ended."""
     how = sees.ALIVE
     for t in range(trial.shape[0]):
         first, last = t * hold, (t + 1) * hold
         v, o = trial[t, 0], trial[t, 1]
-        how = roll(plan, v, o, ahead, num, fixed, num_fixed, goal, leg, setting, _DEAREST, first, last)
+        how = roll(plan, v, o, ahead, num, fixed, num_fixed, goal, leg, path, setting, _DEAREST, first, last)
         if how != sees.ALIVE:
             break
     return how
@@ -60,7 +60,7 @@ def _blend(wanted, noise, low, cost, temperature, draw, i):
 
 @kernel
 def _plan(
-    state, goals, twist, begins, drives, wanted, count, noise, low, scale, setting, hold, temperature, shift, work,
+    state, goals, way, twist, begins, drives, wanted, count, noise, low, scale, setting, hold, temperature, shift, work,
     command,
 ):  # fmt: skip
     """Write the command (L, 2) in SI units that begins the sequence of each lane that ``drives``, and carry ``wanted``
@@ -73,7 +73,7 @@ def _plan(
     for i in range(command.shape[0]):
         if not drives[i]:
             continue
-        goal = goals[i]
+        goal, path = goals[i], way[i]
         leg = np.sqrt((goal[1, 0] - goal[0, 0]) ** 2 + (goal[1, 1] - goal[0, 1]) ** 2)
         num, num_fixed = foresee(state, i, setting, ahead, fixed)
         if begins[i]:
@@ -84,8 +84,8 @@ def _plan(
         for k in range(cost.shape[0]):
             begin_plan(plan, twist, i)
             _sample(wanted, noise, low, scale, draw, k, i, trial)
-            how = _roll_sequence(plan, trial, hold, ahead, num, fixed, num_fixed, goal, leg, setting)
-            cost[k] = price(plan, goal, leg, setting, steps, how)
+            how = _roll_sequence(plan, trial, hold, ahead, num, fixed, num_fixed, goal, leg, path, setting)
+            cost[k] = price(plan, goal, leg, path, setting, steps, how)
         _blend(wanted, noise, low, cost, temperature, draw, i)
         for part in range(2):
             command[i, part] = wanted[i, 0, part] * scale[part]
@@ -101,7 +101,7 @@ class MppiPlanner:
     settings are those of ``DwaPlanner``. The command becomes the nearest action.
     """
 
-    knows = "scan"
+    knows = "scan and path"
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class MppiPlanner:
         sight = self._sight
         state = self._tracker.see(obs)
         twist = np.ascontiguousarray(sight.twist(obs), np.float32)
-        seen = (state, sight.goals(obs), twist, self._tracker.begins, self._tracker.drives)
+        seen = (state, sight.goals(obs), sight.way(obs), twist, self._tracker.begins, self._tracker.drives)
         _plan(*seen, self._wanted, self._count, *self._args, self._work, self._command)
         return self._driver.action(self._command, sight.last_command(obs))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.planners.commands import Driver, PlannerError, last_command
+from robonav_ray.planners.sight import GoalSight
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
@@ -13,15 +14,52 @@ from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
 from robonav_ray.worlds.kernels.reactive import gather_others, orca_wish, way_to_goal
 
+_STILL = np.float32(1e-6)
+_SLOW_TURN_RATE, _TURN_FIRST_RAD = 1.0, 0.5
+"""A body that turns slower, rad/s, first turns where it stands when its heading is off by more than the second."""
+
+
+def turn_first(worlds: BatchedWorlds, asked_rad: float) -> float:
+    """Return ``tracked``'s turn_first for the robots of ``worlds``: ``asked_rad``, and where that is 0 the default."""
+    if asked_rad > 0.0:
+        return asked_rad
+    robot = worlds.config.robot
+    can = robot.drive == "unicycle"  # a bicycle does not turn where it stands
+    return _TURN_FIRST_RAD if can and robot.max_turn_rate < _SLOW_TURN_RATE else 2.0 * np.pi
+
 
 @kernel
-def _orca_commands(state, params, margin, share, horizon, gain, neighbor, line, command):
-    """Write the command (N, R, 2) of every robot: the ORCA velocity, steered towards by a unicycle."""
+def tracked(ux, uy, gain, turn_first):
+    """Return the command (v, omega) with which a unicycle tracks the velocity (ux, uy) in its body frame.
+
+    It turns with ``gain`` (1/s) and drives the forward part meanwhile, none while the heading is off by more than
+    ``turn_first`` rad: what it would drive then is no velocity that ORCA chose.
+    """
+    off = np.arctan2(uy, ux)
+    omega = gain * off if ux * ux + uy * uy > _STILL else F0
+    return max(ux, F0) if abs(off) <= turn_first else F0, omega
+
+
+@kernel
+def target_of(state, goal, num_goals, target, w, r):
+    """Return (dx, dy) from robot (w, r) to its goal in the world frame, or where ``target`` (L, 2), in the body frame,
+    has rows, to that.
+    """
+    robot = state.robot
+    if target.shape[0] == 0:
+        return way_to_goal(robot, state.lane, goal, num_goals, w, r)
+    i, c, s = w * robot.shape[1] + r, robot[w, r, lay.COS], robot[w, r, lay.SIN]
+    return c * target[i, 0] - s * target[i, 1], s * target[i, 0] + c * target[i, 1]
+
+
+@kernel
+def _orca_commands(state, params, target, margin, share, horizon, gain, turn_first, neighbor, line, command):
+    """Write the command (N, R, 2) of every robot: the ORCA velocity, tracked by a unicycle."""
     robot, lane, goal, const, level = state.robot, state.lane, state.goal, params.const, params.level
     for w in range(robot.shape[0]):
         num_goals = np.int64(level[state.world[w, lay.LEVEL], NUM_GOALS])
         for r in range(robot.shape[1]):
-            dx, dy = way_to_goal(robot, lane, goal, num_goals, w, r)
+            dx, dy = target_of(state, goal, num_goals, target, w, r)
             num = gather_others(
                 robot, lane, state.circle, state.circle_kind, state.world, params.wall, F1, margin, share, neighbor, w,
                 r,
@@ -32,8 +70,7 @@ def _orca_commands(state, params, margin, share, horizon, gain, neighbor, line, 
             if const[lay.HOLONOMIC] > F0:
                 command[w, r, 0], command[w, r, 1] = ahead, left
             else:
-                command[w, r, 0] = max(ahead, F0)
-                command[w, r, 1] = gain * np.arctan2(left, ahead) if ux * ux + uy * uy > np.float32(1e-6) else F0
+                command[w, r, 0], command[w, r, 1] = tracked(ahead, left, gain, turn_first)
 
 
 class OrcaPlanner:
@@ -41,7 +78,9 @@ class OrcaPlanner:
 
     The robot's and the others' radii grow by .01 m + ``safety_space_m`` each, as in CrowdNav. ``share`` is the part of
     the avoidance that the robot takes on: .5 as in the paper (and CrowdNav), 1 among those who do not look at it. A
-    unicycle turns to the chosen velocity with ``heading_gain`` (1/s) and drives its forward part.
+    unicycle turns to the chosen velocity with ``heading_gain`` (1/s) and drives its forward part; where the heading is
+    off by more than ``turn_first_rad`` it turns first (0: by how fast it can turn). Where observations show the path,
+    it drives at a point of that.
     """
 
     knows = "true state"
@@ -53,25 +92,38 @@ class OrcaPlanner:
         share: float = 0.5,
         horizon_s: float = 5.0,
         heading_gain: float = 4.0,
+        turn_first_rad: float = 0.0,
     ) -> None:
         """Plan for ``worlds``, whose state is read at every call; PlannerError for a setting that is out of range."""
-        if safety_space_m < 0.0 or not 0.0 < share <= 1.0 or horizon_s <= 0.0:
-            raise PlannerError("planner orca: safety_space_m must be at least 0, share in (0, 1], horizon_s above 0")
+        if min(safety_space_m, turn_first_rad) < 0.0 or not 0.0 < share <= 1.0 or horizon_s <= 0.0:
+            raise PlannerError(
+                "planner orca: safety_space_m and turn_first_rad must be at least 0, share in (0, 1], horizon_s above 0"
+            )
         self.worlds = worlds
         self._driver = Driver(worlds)
-        self._args = tuple(np.float32(v) for v in (float(ORCA_MARGIN) + safety_space_m, share, horizon_s, heading_gain))
+        self._sight = GoalSight(worlds)
+        numbers = (float(ORCA_MARGIN) + safety_space_m, share, horizon_s, heading_gain)
+        self._args = tuple(np.float32(v) for v in (*numbers, turn_first(worlds, turn_first_rad)))
         rows = worlds.max_circles + worlds.num_robots + len(worlds.params.wall) + 1
         self._neighbor = np.zeros((rows, NEIGHBOR_COLS), np.float32)
         self._line = np.zeros((2, rows + 4, 4), np.float32)
         self._command = np.zeros((worlds.num_worlds, worlds.num_robots, 2), np.float32)
 
-    def command(self) -> np.ndarray:
+    def command(self, obs: np.ndarray | None = None) -> np.ndarray:
         """Return (L, 2) float32 commands in SI units for ``step_command``; overwritten by the next call."""
-        worlds = self.worlds
-        _orca_commands(worlds.state, worlds.params, *self._args, self._neighbor, self._line, self._command)
+        worlds, target = self.worlds, targets_of(self._sight, obs)
+        _orca_commands(worlds.state, worlds.params, target, *self._args, self._neighbor, self._line, self._command)
         return self._command.reshape(-1, 2)
 
     def act(self, obs: np.ndarray | None = None) -> np.ndarray:
-        """Return (L,) int64 actions, or (L, 2) for continuous ones; ``obs`` is not looked at (the true state is)."""
-        del obs
-        return self._driver.action(self.command(), last_command(self.worlds))
+        """Return (L,) int64 actions, or (L, 2) for continuous ones; of ``obs`` nothing but the path is looked at (the
+        true state is).
+        """
+        return self._driver.action(self.command(obs), last_command(self.worlds))
+
+
+def targets_of(sight: GoalSight, obs: np.ndarray | None) -> np.ndarray:
+    """Return (L, 2) float32, m in the body frame, what to drive at by the path; no rows where there is none."""
+    if obs is None or not sight.has_path:
+        return np.zeros((0, 2), np.float32)
+    return sight.ahead(obs)

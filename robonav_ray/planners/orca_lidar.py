@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.planners.commands import Driver, PlannerError
+from robonav_ray.planners.orca import tracked, turn_first
 from robonav_ray.planners.sight import ScanSight
 from robonav_ray.planners.tracking import MAX_TRACKS, Tracker
 from robonav_ray.worlds.batched import BatchedWorlds
@@ -14,7 +15,6 @@ from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, insert_neighbor, leas
 
 _MOST_POINTS = 24
 _WALL_HORIZON_S = np.float32(1.0)
-_STILL = np.float32(1e-6)
 
 
 @kernel
@@ -41,16 +41,17 @@ def _gather_circles(state, i, margin, share, neighbor):
 
 @kernel
 def _commands(
-    state, goal, twist, drives, radius, top, dt, holonomic, margin, share, horizon, gain, neighbor, line, command
-):
-    """Write the command (L, 2) of every lane that ``drives``: the ORCA velocity in the body frame, steered towards by a
-    unicycle.
+    state, goal, twist, drives, radius, top, dt, holonomic, margin, share, horizon, gain, turn_first, neighbor, line,
+    command,
+):  # fmt: skip
+    """Write the command (L, 2) of every lane that ``drives``: the ORCA velocity in the body frame, tracked by a
+    unicycle, see ``orca.py``; ``goal`` (L, 2).
     """
     for i in range(command.shape[0]):
         if not drives[i]:
             continue
         vx, vy = twist[i, 0], twist[i, 1] if holonomic else F0
-        dx, dy = goal[i, 0, 0], goal[i, 0, 1]
+        dx, dy = goal[i, 0], goal[i, 1]
         scale = top / max(np.sqrt(dx * dx + dy * dy), F1)
         num_hard = _gather_points(state, i, radius + top * _WALL_HORIZON_S, neighbor)
         for n in range(num_hard):
@@ -65,8 +66,7 @@ def _commands(
         if holonomic:
             command[i, 0], command[i, 1] = ux, uy
         else:
-            command[i, 0] = max(ux, F0)
-            command[i, 1] = gain * np.arctan2(uy, ux) if ux * ux + uy * uy > _STILL else F0
+            command[i, 0], command[i, 1] = tracked(ux, uy, gain, turn_first)
 
 
 class OrcaLidarPlanner:
@@ -76,7 +76,7 @@ class OrcaLidarPlanner:
     ``acceleration`` are the tracker's.
     """
 
-    knows = "scan"
+    knows = "scan and path"
 
     def __init__(
         self,
@@ -87,23 +87,25 @@ class OrcaLidarPlanner:
         heading_gain: float = 4.0,
         noise_m: float = 0.03,
         acceleration: float = 1.0,
+        turn_first_rad: float = 0.0,
     ) -> None:
         """Drive ``worlds``; PlannerError for observations without a scan, or a setting that is out of range."""
         if (
             min(horizon_s, heading_gain, noise_m) <= 0.0
-            or min(safety_space_m, acceleration) < 0.0
+            or min(safety_space_m, acceleration, turn_first_rad) < 0.0
             or not 0 < share <= 1
         ):
             raise PlannerError(
-                "planner orca_lidar: horizon_s, heading_gain and noise_m must be above 0, safety_space_m and "
-                "acceleration at least 0, and share in (0, 1]"
+                "planner orca_lidar: horizon_s, heading_gain and noise_m must be above 0, safety_space_m, acceleration "
+                "and turn_first_rad at least 0, and share in (0, 1]"
             )
         self._driver, self._sight = Driver(worlds), ScanSight(worlds, "orca_lidar")
         self._tracker = Tracker(worlds, self._sight, noise_m, acceleration)
         robot = worlds.config.robot
         facts = tuple(np.float32(v) for v in (robot.radius_m, robot.max_speed, worlds.config.dt_s))
         numbers = (float(ORCA_MARGIN) + safety_space_m, share, horizon_s, heading_gain)
-        self._args = (*facts, robot.drive == "holonomic", *(np.float32(v) for v in numbers))
+        numbers = (*numbers, turn_first(worlds, turn_first_rad))
+        self._args = (*facts, robot.is_holonomic, *(np.float32(v) for v in numbers))
         rows = _MOST_POINTS + MAX_TRACKS + 1
         self._neighbor = np.zeros((rows, NEIGHBOR_COLS), np.float32)
         self._line = np.zeros((2, rows, 4), np.float32)
@@ -114,6 +116,7 @@ class OrcaLidarPlanner:
         sight = self._sight
         state = self._tracker.see(obs)
         twist = np.ascontiguousarray(sight.twist(obs), np.float32)
-        seen = (state, sight.goals(obs), twist, self._tracker.drives)
+        goal = sight.ahead(obs) if sight.has_path else np.ascontiguousarray(sight.goals(obs)[:, 0])
+        seen = (state, goal, twist, self._tracker.drives)
         _commands(*seen, *self._args, self._neighbor, self._line, self._command)
         return self._driver.action(self._command, sight.last_command(obs))

@@ -39,7 +39,7 @@ class RandomPlanner:
 
 
 class GoToGoalPlanner:
-    """Drives straight to the goal, through everything."""
+    """Drives straight to the goal, or along the path where one is observed, through everything."""
 
     knows = "goal"
 
@@ -51,19 +51,19 @@ class GoToGoalPlanner:
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Return actions for ``obs`` (L, D)."""
-        _, bearing = self._sight.goal(obs)
+        _, bearing = self._sight.target(obs)
         command = self._driver.towards(bearing, np.full(len(obs), self._driver.max_speed, np.float32), self._gain)
         return self._driver.action(command, self._sight.last_command(obs))
 
 
 class StopAndGoPlanner:
-    """Drives straight to the goal, and stands while the lidar sees something in the way.
+    """Drives straight to the goal, or along the path, and stands while the lidar sees something in the way.
 
     In the way is what lies within ``stop_m`` of the robot's edge, in a corridor towards the goal that is ``side_m``
     wider than the robot on either side; what is farther than the goal does not count.
     """
 
-    knows = "scan"
+    knows = "scan and path"
 
     def __init__(
         self, worlds: BatchedWorlds, stop_m: float = 0.8, side_m: float = 0.15, heading_gain: float = 4.0
@@ -79,9 +79,9 @@ class StopAndGoPlanner:
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Return actions for ``obs`` (L, D)."""
-        ranges = self._sight.ranges(obs)
-        distance, bearing = self._sight.goal(obs)
-        off = self._sight.beam_angle - bearing[:, None]
+        ranges, angle = self._sight.from_centre(obs)
+        distance, bearing = self._sight.target(obs)
+        off = angle - bearing[:, None]
         ahead, aside = ranges * np.cos(off), ranges * np.abs(np.sin(off))
         near = (ranges < self._sight.range_max) & (ahead > 0.0) & (aside < self._side)
         blocked = (near & (ahead < np.minimum(self._reach, distance[:, None]))).any(axis=1)

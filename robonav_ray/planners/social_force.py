@@ -5,22 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.planners.commands import Driver, PlannerError, last_command
+from robonav_ray.planners.orca import target_of, targets_of
+from robonav_ray.planners.sight import GoalSight
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
-from robonav_ray.worlds.kernels.reactive import gather_others, social_force_wish, way_to_goal
+from robonav_ray.worlds.kernels.reactive import gather_others, social_force_wish
 
 
 @kernel
-def _commands(state, params, strength, fall_off, relaxation, sight, lead, gain, neighbor, command):
+def _commands(state, params, target, strength, fall_off, relaxation, sight, lead, gain, neighbor, command):
     """Write the command (N, R, 2) of every robot: the velocity at which its forces balance, or towards it."""
     robot, lane, goal, const, level = state.robot, state.lane, state.goal, params.const, params.level
     for w in range(robot.shape[0]):
         num_goals = np.int64(level[state.world[w, lay.LEVEL], NUM_GOALS])
         for r in range(robot.shape[1]):
-            dx, dy = way_to_goal(robot, lane, goal, num_goals, w, r)
+            dx, dy = target_of(state, goal, num_goals, target, w, r)
             num = gather_others(
                 robot, lane, state.circle, state.circle_kind, state.world, params.wall, F1, F0, F1, neighbor, w, r
             )
@@ -41,7 +43,7 @@ class SocialForcePlanner:
     It asks for the velocity at which the forces balance, so that a coarse action set does not hold it at a crawl.
     The defaults are Helbing and Molnar's: a push of ``strength`` (m/s^2) at contact that falls off over ``fall_off_m``,
     ``relaxation_s`` to the wanted velocity, and half the weight (``sight``) for what is behind. ``lead_s`` lets the
-    push come from where others will be.
+    push come from where others will be. Where observations show the path, it drives at a point of that.
     """
 
     knows = "true state"
@@ -62,7 +64,7 @@ class SocialForcePlanner:
                 "planner social_force: fall_off_m, relaxation_s and heading_gain must be above 0, strength and lead_s "
                 "at least 0, and sight in [0, 1]"
             )
-        self._worlds, self._driver = worlds, Driver(worlds)
+        self._worlds, self._driver, self._sight = worlds, Driver(worlds), GoalSight(worlds)
         numbers = (strength, fall_off_m, relaxation_s, sight, lead_s, heading_gain)
         self._args = tuple(np.float32(v) for v in numbers)
         rows = worlds.max_circles + worlds.num_robots + len(worlds.params.wall) + 1
@@ -70,7 +72,7 @@ class SocialForcePlanner:
         self._command = np.zeros((worlds.num_worlds, worlds.num_robots, 2), np.float32)
 
     def act(self, obs: np.ndarray | None = None) -> np.ndarray:
-        """Return actions; ``obs`` is not looked at (the true state is)."""
-        del obs
-        _commands(self._worlds.state, self._worlds.params, *self._args, self._neighbor, self._command)
+        """Return actions; of ``obs`` nothing but the path is looked at (the true state is)."""
+        target = targets_of(self._sight, obs)
+        _commands(self._worlds.state, self._worlds.params, target, *self._args, self._neighbor, self._command)
         return self._driver.action(self._command.reshape(-1, 2), last_command(self._worlds))

@@ -36,6 +36,9 @@ _SURPRISE = np.float32(9.0)
 """Squared error, in variances, beyond which a circle must have turned."""
 _COAST_STEPS, _GONE_STEPS = np.float32(15.0), np.float32(4.0)
 """Steps without a point after which a circle is given up; the second where a beam went through it in each."""
+_MOVES_2, _MOVES_AGE, _CERTAIN = np.float32(0.04), np.float32(5.0), np.float32(4.0)
+"""Where walls may have any shape, a circle moves that is seen so often, is so fast, (m/s)^2, and so many times as fast,
+squared, as is uncertain of it; others are points of what stands."""
 _BEAM_SD = np.float32(0.29)
 """Standard deviation of a value that is uniform over one beam's width."""
 
@@ -61,6 +64,8 @@ class TrackerState(NamedTuple):
     """(L, 2 B, 2) float32: points of what stands still, in the body frame, and those half-way between on a wall."""
     num_fixed: np.ndarray
     """(L,) int64."""
+    mount: np.ndarray
+    """(2,) float32: where the lidar is in the body frame."""
 
 
 @kernel
@@ -184,14 +189,14 @@ def _update(point, ranges, pose, t, owner, increment, wraps, noise2, i):
 
 
 @kernel
-def _miss(ranges, beam, pose, t, range_max, blind, i):
+def _miss(ranges, beam, pose, mount, t, range_max, blind, i):
     """Count a step in which no point was a track's, and end it after enough; sooner when a beam went through it.
 
     Where the lidar is ``blind``, not a single beam having returned, that says nothing.
     """
     c, s = pose[i, 2], pose[i, 3]
     gx, gy = t[_X] - pose[i, 0], t[_Y] - pose[i, 1]
-    x, y, gone = c * gx + s * gy, c * gy - s * gx, False
+    x, y, gone = c * gx + s * gy - mount[0], c * gy - s * gx - mount[1], False
     for j in range(ranges.shape[0]):
         ahead, aside = x * beam[0, j] + y * beam[1, j], x * beam[1, j] - y * beam[0, j]
         if ahead > F0 and abs(aside) < HALF * t[_RADIUS] and ranges[j] > ahead + HALF * t[_RADIUS]:
@@ -254,13 +259,32 @@ def _drop_doubles(tracks):
 
 
 @kernel
-def _tell(state, range_m, wraps, i):
-    """Write circles and fixed points of lane ``i`` in the body frame."""
+def _moves(t):
+    """Whether what is tracked surely moves."""
+    speed2 = t[_VX] * t[_VX] + t[_VY] * t[_VY]
+    return t[_AGE] >= _MOVES_AGE and speed2 > max(_MOVES_2, _CERTAIN * (t[_COV + 12] + t[_COV + 18]))
+
+
+@kernel
+def _stands(point, tracks, j, gap):
+    """Whether point ``j`` is one of what stands; see ``_tell``."""
+    owner = point[j, TAKEN_BY]
+    return point[j, RETURNED] > F0 and (owner < F0 or (gap > F0 and not _moves(tracks[np.int64(owner)])))
+
+
+@kernel
+def _tell(state, range_m, wraps, gap, i):
+    """Write circles and fixed points of lane ``i`` in the body frame.
+
+    Where walls may have any shape ``gap`` is above 0: only what moves is a circle, and half-way between points of what
+    stands that are no farther apart than that is another.
+    """
     pose, point, beam, num = state.pose, state.point, state.beam, 0
+    mx, my = state.mount[0], state.mount[1]
     c, s = pose[i, 2], pose[i, 3]
     for k in range(state.track.shape[1]):
         t, out = state.track[i, k], state.circle[i, num]
-        if t[_AGE] > F0:
+        if t[_AGE] > F0 and (gap == F0 or _moves(t)):
             dx, dy = t[_X] - pose[i, 0], t[_Y] - pose[i, 1]
             out[0], out[1] = c * dx + s * dy, c * dy - s * dx
             out[2], out[3] = c * t[_VX] + s * t[_VY], c * t[_VY] - s * t[_VX]
@@ -269,22 +293,23 @@ def _tell(state, range_m, wraps, i):
     state.num_circles[i] = num
     num, beams, fixed = 0, point.shape[0], state.fixed
     for j in range(beams):
-        if point[j, RETURNED] == F0 or point[j, TAKEN_BY] >= F0:
+        if not _stands(point, state.track[i], j, gap):
             continue
-        x, y = range_m[i, j] * beam[0, j], range_m[i, j] * beam[1, j]
+        x, y = range_m[i, j] * beam[0, j] + mx, range_m[i, j] * beam[1, j] + my
         fixed[i, num, 0], fixed[i, num, 1] = x, y
         num += 1
         q = (j + 1) % beams
-        if point[j, TAKEN_BY] == WALL and point[q, TAKEN_BY] == WALL and (wraps or q > 0):
-            ex, ey = range_m[i, q] * beam[0, q], range_m[i, q] * beam[1, q]
-            if (ex - x) * (ex - x) + (ey - y) * (ey - y) < F1:
+        both = point[j, TAKEN_BY] == WALL and point[q, TAKEN_BY] == WALL
+        if (both if gap == F0 else _stands(point, state.track[i], q, gap)) and (wraps or q > 0):
+            ex, ey = range_m[i, q] * beam[0, q] + mx, range_m[i, q] * beam[1, q] + my
+            if (ex - x) * (ex - x) + (ey - y) * (ey - y) < (F1 if gap == F0 else gap * gap):
                 fixed[i, num, 0], fixed[i, num, 1] = HALF * (x + ex), HALF * (y + ey)
                 num += 1
     state.num_fixed[i] = num
 
 
 @kernel
-def _see(state, range_m, twist, begins, drives, increment, range_max, wraps, holonomic, dt, noise, acceleration):
+def _see(state, range_m, twist, begins, drives, increment, range_max, wraps, holonomic, dt, noise, acceleration, gap):
     """Take one scan of every lane that ``drives`` in."""
     pose, point, jerk = state.pose, state.point, acceleration * dt
     for i in range(range_m.shape[0]):
@@ -296,7 +321,7 @@ def _see(state, range_m, twist, begins, drives, increment, range_max, wraps, hol
             tracks[:, _AGE] = F0
         else:
             _move_on(pose, twist, holonomic, dt, i)
-        blind = lay_points(ranges, state.beam, pose, range_max, i, point) == 0
+        blind = lay_points(ranges, state.beam, pose, state.mount, range_max, i, point) == 0
         find_walls(point, wraps, noise, state.line)
         for k in range(tracks.shape[0]):
             if tracks[k, _AGE] > F0:
@@ -306,17 +331,18 @@ def _see(state, range_m, twist, begins, drives, increment, range_max, wraps, hol
             if tracks[k, _AGE] > F0:
                 t = tracks[k]
                 if _update(point, ranges, pose, t, np.float32(k), increment, wraps, noise * noise, i) == 0:
-                    _miss(ranges, state.beam, pose, t, range_max, blind, i)
+                    _miss(ranges, state.beam, pose, state.mount, t, range_max, blind, i)
         _begin_tracks(point, pose, tracks, i)
         _drop_doubles(tracks)
-        _tell(state, range_m, wraps, i)
+        _tell(state, range_m, wraps, gap, i)
 
 
 class Tracker:
     """Keeps circles and walls in mind from observation to observation, for all lanes of a batch of worlds.
 
     ``noise_m`` is the standard deviation of a range, and how far points of a wall may lie beside a line;
-    ``acceleration`` (m/s^2) is how fast circles are taken to change their velocity.
+    ``acceleration`` (m/s^2) is how fast circles are taken to change their velocity. On a map, whose walls are of any
+    shape, only what moves is a circle.
     """
 
     def __init__(self, worlds: BatchedWorlds, sight: ScanSight, noise_m: float, acceleration: float) -> None:
@@ -328,8 +354,9 @@ class Tracker:
         self.begins = np.zeros(lanes, bool)
         """(L,) bool: whether what was seen last is the first observation of an episode."""
         increment = sight.beam_angle[1] - sight.beam_angle[0] if beams > 1 else 2.0 * np.pi
-        holonomic = world.robot.drive == "holonomic"
-        numbers = (world.dt_s, noise_m, acceleration)
+        holonomic = world.robot.is_holonomic
+        gap = 0.0 if world.map is None else 2.0 * world.robot.radius_m
+        numbers = (world.dt_s, noise_m, acceleration, gap)
         self._args = (
             np.float32(increment),
             np.float32(sight.range_max),
@@ -347,6 +374,7 @@ class Tracker:
             num_circles=np.zeros(lanes, np.int64),
             fixed=np.zeros((lanes, 2 * beams, 2), np.float32),
             num_fixed=np.zeros(lanes, np.int64),
+            mount=sight.mount,
         )
 
     def see(self, obs: np.ndarray) -> TrackerState:

@@ -18,13 +18,18 @@ _SPAN_M, _GAP_M = np.float32(0.7), np.float32(1.2)
 
 
 @kernel
-def lay_points(ranges, beam, pose, range_max, i, point):
-    """Write the points of a scan (B,) taken at ``pose[i]`` into ``point`` (B, POINT_COLS); return how many returned."""
+def lay_points(ranges, beam, pose, mount, range_max, i, point):
+    """Write the points of a scan (B,) taken at ``pose[i]`` into ``point`` (B, POINT_COLS); return how many returned.
+
+    ``mount`` (2,): where the lidar is in the body frame.
+    """
     c, s, num = pose[i, 2], pose[i, 3], 0
+    mx, my = c * mount[0] - s * mount[1], s * mount[0] + c * mount[1]
     for j in range(ranges.shape[0]):
         r = ranges[j]
         point[j, 0] = pose[i, 0] + r * (c * beam[0, j] - s * beam[1, j])
         point[j, 1] = pose[i, 1] + r * (s * beam[0, j] + c * beam[1, j])
+        point[j, 0], point[j, 1] = point[j, 0] + mx, point[j, 1] + my
         point[j, RETURNED] = F1 if r < range_max * _FAR_FRAC else F0
         point[j, TAKEN_BY] = NOTHING
         num += 1 if point[j, RETURNED] > F0 else 0

@@ -35,6 +35,7 @@ WAY = {
     "time_imputed_s": Column("time", "{:.1f}"),
     "extra_time_s": Column("extra"),
     "path_over_shortest": Column("path"),
+    "barn_score": Column("BARN"),
 }
 MANNERS = {
     "min_clearance_m": Column("least, m"),

@@ -11,10 +11,11 @@ from gymnasium.vector import VectorEnv
 
 from robonav_ray.evaluation.metrics import meter_kernel as mk
 from robonav_ray.worlds.batched import BatchedWorlds
+from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.kernel import FAR
 from robonav_ray.worlds.vector_env import find_own
 
-METER_VERSION = 1
+METER_VERSION = 2
 """Of what the columns mean: raised with every change of one, so that cells of an exam that were measured before are
 played again and never stand beside new ones."""
 LOOK_TENTHS_S = tuple(round(10 * mk.LOOK_BACK_S * k / (mk.NUM_LOOKS - 1)) for k in range(mk.NUM_LOOKS))
@@ -29,12 +30,14 @@ STEP_COLUMNS = (
     "heading_change_rad",
     "standing_s",
     "remaining_m",
+    "top_speed",
 )
 """Columns of every episode. ``near_s``: with less than .45 m to anything. The ``_frac``: parts of the steps with the
 nearest moving body in a zone of Hall. ``mean_clearance_m``: to the nearest thing, walls too.
 ``least_time_to_collision_s``: at constant velocities, NaN where none was ahead. ``heading_change_rad``: sum of absolute
 changes of the heading (of the course, for a holonomic drive). ``standing_s``: neither drives nor turns.
-``remaining_m``: straight legs from the end through the goals that are left."""
+``remaining_m``: straight legs from the end through the goals that are left. ``top_speed``: of the robot,
+m/s."""
 END_COLUMNS = (
     "end_bearing_rad",
     "end_other_speed",
@@ -72,6 +75,7 @@ class Meter:
         """
         lanes, ring = worlds.num_lanes, 1 + max(1, round(mk.LOOK_BACK_S / worlds.config.dt_s))
         self._worlds, self._open, self._cut_off_after = worlds, open_, -1 if cut_off_after is None else cut_off_after
+        self._top_speed = worlds.state.robot[..., lay.OWN_SPEED].ravel().astype(np.float64)
         self._sums = np.zeros((lanes, mk.SUM_COLS))
         self._sums[:, mk.S_TTC], self._sums[:, mk.S_COURSE] = FAR, mk.NO_COURSE
         self._end = np.zeros((lanes, mk.END_COLS))
@@ -103,6 +107,7 @@ class Meter:
             sums[:, mk.S_HEADING],
             sums[:, mk.S_STANDING] * dt_s,
             sums[:, mk.S_REMAINING],
+            self._top_speed,
         )
         end = np.where(self._failed[:, None] & (self._end[:, mk.E_WHAT, None] != mk.NOTHING), self._end, np.nan)
         end[end[:, mk.E_COURSE] == mk.NO_COURSE, mk.E_COURSE] = np.nan

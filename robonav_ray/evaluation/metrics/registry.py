@@ -265,6 +265,19 @@ def extra_time_s(table: EpisodeTable) -> np.ndarray:
     return _told(table, "extra_s")
 
 
+@_metric("", "higher", "time", "BARN score: success, and how fast (Perille et al. 2020)")
+def barn_score(table: EpisodeTable) -> np.ndarray:
+    """Return S T / clip(t, 4 T, 8 T), at most .25, with t the time and T that of the shortest path at the robot's
+    greatest speed.
+    """
+    if table.step_s is None or not table.has_outcomes:
+        return np.full(table.num_episodes, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        best_s = np.float64(table.shortest_path_length_m) / _told(table, "top_speed")
+        taken = np.clip(table.length * table.step_s, 4.0 * best_s, 8.0 * best_s)
+        return np.where(_succeeded(table) | ~np.isfinite(best_s), best_s / taken, 0.0)
+
+
 @_metric("s", "lower", "time", "time in which the robot neither drove nor turned")
 def standing_s(table: EpisodeTable) -> np.ndarray:
     """Return the time with less than .01 m/s and .02 rad/s."""

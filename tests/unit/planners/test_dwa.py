@@ -44,16 +44,22 @@ def planner_of(robot: dict[str, Any], **settings: Any) -> DwaPlanner:
 
 
 @pytest.mark.parametrize(
-    ("robot", "settings"),
+    ("robot", "settings", "num_points"),
     [
-        ({}, {}),
-        ({}, TUNED["dwa"].settings),
-        ({"max_acceleration": 2.0, "max_turn_acceleration": 3.0}, {"predicts": True, "first_s": 0.5, "margin_m": 0.3}),
+        ({}, {}, 0),
+        ({}, {}, 5),
+        ({}, TUNED["dwa"].settings, 0),
+        ({}, TUNED["dwa"].settings, 4),
+        (
+            {"max_acceleration": 2.0, "max_turn_acceleration": 3.0},
+            {"predicts": True, "first_s": 0.5, "margin_m": 0.3},
+            0,
+        ),
     ],
-    ids=["as Nav2", "tuned", "slow to turn"],
+    ids=["as Nav2", "as Nav2, with a path", "tuned", "tuned, with a path", "slow to turn"],
 )
-def test_it_chooses_as_its_slow_twin(robot: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Random circles, walls and goals: what begins with the chosen command costs no more than the cheapest plan."""
+def test_it_chooses_as_its_slow_twin(robot: dict[str, Any], settings: dict[str, Any], num_points: int) -> None:
+    """Random circles, walls, goals, paths: what begins with the chosen command costs no more than the cheapest plan."""
     rng = np.random.default_rng(0)
     planner = planner_of(robot, **settings)
     state, steps = planner._tracker.state, len(planner._ahead)
@@ -66,18 +72,22 @@ def test_it_chooses_as_its_slow_twin(robot: dict[str, Any], settings: dict[str, 
     goals = rng.uniform(-3.0, 3.0, (LANES, 2, 2)).astype(np.float32)
     goals[::3, 0] *= 0.3
     goals[::4, 1] = goals[::4, 0]
+    path = np.cumsum(rng.uniform(-0.4, 0.7, (LANES, num_points, 2)), axis=1).astype(np.float32)
+    corners = np.concatenate([path, goals[:, :1]], axis=1)
+    left = np.cumsum(np.linalg.norm(np.diff(corners, axis=1), axis=2)[:, ::-1], axis=1)[:, ::-1]
+    way = np.ascontiguousarray(np.concatenate([path, left[..., None]], axis=2), np.float32)
     twist = np.stack([rng.uniform(0, 1, LANES), rng.uniform(-1.5, 1.5, LANES)], axis=1).astype(np.float32)
     command = np.ascontiguousarray(planner._driver.choices(twist) * planner._driver.scale, np.float32)
     begins, drives = np.ones((2, LANES), bool)
     dwa._choose(
-        state, goals, twist, command, begins, drives, planner._setting, planner._branch, planner._ahead,
+        state, goals, way, twist, command, begins, drives, planner._setting, planner._branch, planner._ahead,
         planner._fixed, planner._plan, planner._trend, planner._choice,
     )  # fmt: skip
     s = {name: float(planner._setting[column]) for name, column in COLUMNS.items()}
     branches = [int(b) for b in planner._branch[:-1]]
     for i in range(LANES):
         circles, points = state.circle[i, : state.num_circles[i]], state.fixed[i, : state.num_fixed[i]]
-        start = oracle.Plan(circles.astype(float), points.astype(float), goals[i].astype(float), s, twist[i])
+        start = oracle.Plan(circles.astype(float), points.astype(float), goals[i].astype(float), s, twist[i], path[i])
         least = oracle.least_costs(start, command[0].astype(float), branches, steps)
         assert least[planner._choice[i]] <= min(least) + 2e-3 * (1.0 + abs(min(least))), i
     assert len(set(planner._choice.tolist())) > 3, "not all situations are alike"

@@ -18,7 +18,7 @@ EMPTY = LevelConfig(num_static=0, num_dynamic=0, num_goals=2, max_steps=200)
 KNOWS = {
     "random": "nothing",
     "go_to_goal": "goal",
-    **dict.fromkeys(("stop_and_go", "apf", "orca_lidar", "dwa", "mppi"), "scan"),
+    **dict.fromkeys(("stop_and_go", "pure_pursuit", "apf", "orca_lidar", "dwa", "mppi"), "scan and path"),
     **dict.fromkeys(("social_force", "orca", "lookahead"), "true state"),
 }
 BODIES: dict[str, dict[str, Any]] = {

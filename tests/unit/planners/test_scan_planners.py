@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
-from robonav_ray.planners.base import PLANNERS, make_planner
+from robonav_ray.planners.base import PLANNERS, SCAN_AND_PATH, make_planner
 from robonav_ray.planners.sight import ScanSight
 from robonav_ray.planners.tracking import Tracker
 from robonav_ray.records import Outcome
@@ -17,7 +17,9 @@ from robonav_ray.worlds.kernels import layout as lay
 
 ONE_MOVING = LevelConfig(num_static=0, num_dynamic=1, num_goals=1, max_steps=200)
 ONE_STATIC = LevelConfig(num_static=1, num_dynamic=0, num_goals=1, max_steps=200)
-SCAN = [name for name, spec in PLANNERS.items() if spec.knows == "scan"]
+STANDS = ("random", "go_to_goal", "stop_and_go", "pure_pursuit")
+"""Those that do not drive around things."""
+SCAN = [name for name, spec in PLANNERS.items() if spec.knows == SCAN_AND_PATH]
 STAND = 2
 """The action of ``discrete15`` that does nothing."""
 
@@ -95,7 +97,7 @@ def test_a_new_episode_is_seen_as_one() -> None:
     assert np.all(begins)
 
 
-@pytest.mark.parametrize("name", [n for n in PLANNERS if n not in ("random", "go_to_goal", "stop_and_go")])
+@pytest.mark.parametrize("name", [n for n in PLANNERS if n not in STANDS])
 def test_known_situations(name: str) -> None:
     """A circle on the way, one that crosses it, and a wall ahead; driving straight on wins not."""
     ahead = (ONE_STATIC, (-2.0, 0.1, 0.0), (2.5, 0.0), (0.0, 0.0, 0.0, 0.0, 0.35))
