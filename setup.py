@@ -8,7 +8,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHIPPED = ("configs/**/*.yaml", "cluster/cluster.yaml")
+SHIPPED = ("configs/**/*.yaml", "configs/maps/*.png", "cluster/cluster.yaml")
 
 
 class BuildWithConfigs(build_py):

@@ -95,6 +95,7 @@ def test_a_wheel_holds_the_configs_and_not_the_proofs(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         held = {n.removeprefix("robonav_ray/shipped/"): archive.read(n) for n in names if "/shipped/" in n}
-    wanted = [*(REPOSITORY / "configs").rglob("*.yaml"), REPOSITORY / "cluster/cluster.yaml"]
+    configs = REPOSITORY / "configs"
+    wanted = [*configs.rglob("*.yaml"), *configs.glob("maps/*.png"), REPOSITORY / "cluster/cluster.yaml"]
     assert held == {path.relative_to(REPOSITORY).as_posix(): path.read_bytes() for path in wanted}
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"robonav_ray"}

@@ -24,8 +24,8 @@ WINDOW = 5
 MARGIN_M, END_M = 3.5, 0.75
 """Free ground before and behind the field, at most a third of the map; the two ends of the way are so far from the
 edge."""
-_CELLS_AT_ONCE, _ROUNDS = 1 << 17, 32
-"""Places of the fields that are drawn at once, and how often: of BARN's size 4,600 fields."""
+_PLACES_AT_ONCE, _PLACES = 1 << 17, 1 << 22
+"""Places of the fields that are drawn at once, and before less is filled: of BARN's size 4,600 fields."""
 _PIECEWISE_M = 0.06
 """Coarser cells than these draw a cylinder as the square around it."""
 
@@ -41,7 +41,7 @@ def ends(grid: GridMap) -> tuple[tuple[float, float], tuple[float, float]]:
 
 def make_cellular(plan: Plan, rng: np.random.Generator) -> np.ndarray:
     """Return (rows, columns) bool, occupied cells: a field through which a body ``passage_m`` wide gets from the bottom
-    to the top. Fields without such a way are drawn again; where thousands have none, with one percent less filled.
+    to the top. Fields without such a way are drawn again; where thousands have none, with two percent less filled.
 
     Raises:
         NoRoomError: When no field fits.
@@ -54,14 +54,15 @@ def make_cellular(plan: Plan, rng: np.random.Generator) -> np.ndarray:
         raise NoRoomError(f"a field with room to choose takes {(WINDOW + 4) * place_m:.1f} m")
     fill_frac = plan.fill_frac + FILL_FRACS[plan.index // len(SMOOTHINGS) % len(FILL_FRACS)]
     num_smoothings = SMOOTHINGS[plan.index % len(SMOOTHINGS)]
-    at_once = max(_CELLS_AT_ONCE // (along * across), 1)
+    at_once = max(_PLACES_AT_ONCE // (along * across), 1)
+    num_rounds = max(_PLACES // (at_once * along * across), 2)
     while True:
-        for _ in range(_ROUNDS):
+        for _ in range(num_rounds):
             fields = grow(rng.random((at_once, along, across)) < fill_frac, num_smoothings)
             passable = has_way(fields)
             if passable.any():
                 return _drawn(plan, fields[passable.argmax()], place_m)
-        fill_frac -= 0.01
+        fill_frac -= 0.02
 
 
 def grow(fields: np.ndarray, num_smoothings: int) -> np.ndarray:

@@ -21,13 +21,14 @@ def make_forest(plan: Plan, rng: np.random.Generator) -> np.ndarray:
         NoRoomError: When not one stands so.
     """
     height_m, width_m = (num * plan.resolution_m for num in (plan.rows, plan.columns))
-    least_m = 2.0 * (_RADIUS_M[0] + plan.passage_m)
-    if min(height_m, width_m) < least_m:
-        raise NoRoomError(f"a trunk and the ways around it take {least_m:.1f} m")
     gap_m = (plan.passage + 1) * plan.resolution_m  # cells count whole
+    least_m = max(_RADIUS_M[0], 0.75 * plan.resolution_m)  # one cell at least
+    most_m = min(max(_RADIUS_M[1], least_m), 0.5 * min(height_m, width_m) - gap_m)
+    if most_m < least_m:
+        raise NoRoomError(f"a trunk and the ways around it take {2.0 * (least_m + gap_m):.1f} m")
     trunks, num, filled, misses = np.zeros((64, 3)), 0, 0.0, 0
     while filled < plan.fill_frac * height_m * width_m and misses < _MISSES:
-        radius_m = float(rng.uniform(*_RADIUS_M))
+        radius_m = float(rng.uniform(least_m, most_m))
         x, y = rng.uniform(-0.5, 0.5, 2) * (width_m - 2.0 * (gap_m + radius_m), height_m - 2.0 * (gap_m + radius_m))
         at = trunks[:num]
         if (np.hypot(at[:, 0] - x, at[:, 1] - y) < at[:, 2] + radius_m + gap_m).any():
@@ -51,5 +52,5 @@ def _drawn(plan: Plan, trunks: np.ndarray) -> np.ndarray:
         part = grid[low[0] : low[0] + size, low[1] : low[1] + size]
         rows = (low[0] + np.arange(part.shape[0]) + 0.5 - 0.5 * plan.rows) * res - y
         columns = (low[1] + np.arange(part.shape[1]) + 0.5 - 0.5 * plan.columns) * res - x
-        part |= np.square(rows)[:, None] + np.square(columns) <= max(radius_m, 0.75 * res) ** 2
+        part |= np.square(rows)[:, None] + np.square(columns) <= radius_m**2
     return grid
