@@ -109,14 +109,14 @@ WAREHOUSE = Drawing(
     start=(20.0, 3.0),
 )  # fmt: skip
 FLAT = Drawing(
-    about="Question: does a robot find its way in a flat, through doors of 90 cm and between furniture?",
+    about="Question: does a robot find its way in a flat, through doors of a metre and between furniture?",
     size=(11.0, 8.0),
     walls=(
         (4.2, 0, 4.2, 8), (5.7, 0, 5.7, 8), (0, 4.8, 4.2, 4.8), (5.7, 4.0, 11, 4.0), (8.4, 0, 8.4, 4.0),
     ),
     doors=(
-        (4.1, 2.6, 4.3, 3.6), (4.1, 5.4, 4.3, 6.3), (1.2, 4.7, 2.4, 4.9), (5.6, 4.8, 5.8, 5.7),
-        (5.6, 2.4, 5.8, 3.3), (8.3, 2.8, 8.5, 3.7),
+        (4.1, 2.6, 4.3, 3.6), (4.1, 5.4, 4.3, 6.4), (1.2, 4.7, 2.4, 4.9), (5.6, 4.8, 5.8, 5.8),
+        (5.6, 2.3, 5.8, 3.3), (8.3, 2.7, 8.5, 3.7),
     ),
     boxes=(
         (0.1, 0.1, 2.6, 1.0), (1.0, 2.2, 2.2, 2.8), (3.6, 0.1, 4.1, 1.8),

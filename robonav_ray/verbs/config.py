@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
     from robonav_ray.config.described.differences import Difference
     from robonav_ray.config.described.kinds_of_config import KindOfConfig
+    from robonav_ray.config.shipped import ConfigKind
 
-_VERBS = {
+_VERBS: dict[ConfigKind, str] = {
     "run": "train",
     "search": "tune",
     "suite": "compare",
     "pipeline": "pipeline run",
     "robot": "train env.world.robot=",
+    "map": "train env.world.map=",
 }
 _SHOWN = 60
 """Characters of a value in a table at most."""
@@ -34,7 +36,7 @@ def config_list(json: Json = False) -> None:
     """List the configs that come with the package, which the verbs take by name, and the question that each answers."""
     from robonav_ray.config.shipped import shipped_configs
 
-    found = [config for kind in ("run", "search", "suite", "pipeline", "robot") for config in shipped_configs(kind)]
+    found = [config for kind in _VERBS for config in shipped_configs(kind)]
     if json:
         print_json([{"name": c.name, "kind": c.kind, "path": c.path, "question": c.question} for c in found])
         return
@@ -44,7 +46,7 @@ def config_list(json: Json = False) -> None:
     for name in ("verb", "name", "question"):
         table.add_column(name, no_wrap=name != "question")
     for config in found:
-        name = f"env.world.robot={config.name}" if config.kind == "robot" else config.name
+        name = f"env.world.{config.kind}={config.name}" if config.kind in ("robot", "map") else config.name
         table.add_row(_VERBS[config.kind], name, config.question)
     screen_beside(False, soft_wrap=False).print(table)
 

@@ -23,6 +23,8 @@ MAX_PIXELS = 1 << 26
 """The most pixels of an image: 8,192 x 8,192, a map of 400 x 400 m at 5 cm."""
 UNKNOWN, FREE, OCCUPIED = -1, 0, 100
 """Values of an occupancy grid (nav_msgs/OccupancyGrid)."""
+SAVED_UNKNOWN = 205
+"""The grey value as which map_saver writes unknown cells (trinary)."""
 _FORMATS = ("PNG", "PPM")
 """Pillow's names; PPM includes PGM."""
 
@@ -78,6 +80,18 @@ def occupancy(about: MapFile, image: Image.Image) -> np.ndarray:
     if alpha is not None:
         values[alpha < 255] = UNKNOWN
     return np.ascontiguousarray(values[::-1])
+
+
+def unknown_as_free_frac(about: MapFile) -> float:
+    """Return the part of a map's image that has the grey as which map_saver writes unknown cells, where the file's
+    thresholds make it free: with ``free_thresh: 0.25``, which Nav2's map_saver writes, they do. Raises as ``read_map``.
+    """
+    with _opened(about) as image:
+        grey, _ = _channels(image)
+    likely = np.float32(SAVED_UNKNOWN) / np.float32(255.0)
+    likely = likely if about.negate else np.float32(1.0) - likely
+    is_free = about.mode != "raw" and likely <= about.free_thresh
+    return float((grey == SAVED_UNKNOWN).mean()) if is_free else 0.0
 
 
 def image_size(about: MapFile) -> tuple[int, int]:

@@ -10,8 +10,9 @@ from PIL import Image
 from robonav_ray.files.plain_files import replace, replacing_path
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.map_file import Mode
+from robonav_ray.worlds.maps.read_map import SAVED_UNKNOWN
 
-_OCCUPIED, _UNKNOWN, _FREE = 0, 205, 254
+_OCCUPIED, _FREE = 0, 254
 """Grey values of ``trinary``."""
 
 
@@ -21,7 +22,7 @@ def write_map(grid: GridMap, path: Path, mode: Mode = "trinary", *, about: str =
     """
     free, occupied = ~(grid.occupied | grid.unknown), grid.occupied & ~grid.unknown
     if mode == "trinary":
-        cells = np.select([free, occupied], [_FREE, _OCCUPIED], _UNKNOWN).astype(np.uint8)[::-1]
+        cells = np.select([free, occupied], [_FREE, _OCCUPIED], SAVED_UNKNOWN).astype(np.uint8)[::-1]
         image = Image.fromarray(cells)
     elif mode == "scale":
         cells = np.select([free, occupied], [255, 0], 128).astype(np.uint8)[::-1]
