@@ -31,10 +31,10 @@ from robonav_ray.verbs import (
     train,
     tune,
 )
-from robonav_ray.verbs import map as map_verb
 from robonav_ray.verbs.ab_testing import ab, fleet
 from robonav_ray.verbs.deployment import export, serve
 from robonav_ray.verbs.exit_codes import end_with_code
+from robonav_ray.verbs.maps.map import map_app
 from robonav_ray.verbs.pipelines import pipeline
 from robonav_ray.verbs.self_play import league
 
@@ -50,7 +50,7 @@ for verb in (train, evaluate, compare, ab, ablate, report, export, serve, play, 
 for name, group in (
     ("config", config.config_app),
     ("env", env.env_app),
-    ("map", map_verb.map_app),
+    ("map", map_app),
     ("tune", tune.tune_app),
     ("pipeline", pipeline.pipeline_app),
     ("runs", runs.runs_app),

@@ -1,0 +1,1 @@
+"""``robonav map`` and what belongs to it."""
