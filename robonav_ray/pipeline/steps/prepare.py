@@ -12,6 +12,7 @@ from robonav_ray.config.pipeline import PipelineConfig
 from robonav_ray.config.shipped import ConfigKind, find_shipped
 from robonav_ray.files.plain_files import replace
 from robonav_ray.pipeline.hashes import file_sha256
+from robonav_ray.pipeline.maps_of_runs import check_maps, map_file_hashes
 from robonav_ray.pipeline.settings import run_config, search_config, what_is_learned
 from robonav_ray.pipeline.step import Job, Made, Step
 
@@ -25,6 +26,8 @@ def inputs(config: PipelineConfig) -> Mapping[str, Any]:
         found["search"] = search_config(config).model_dump(mode="json", exclude_defaults=True)
     if runs := _runs(config):
         found["train"] = [what_is_learned(run) for run in runs]
+        if maps := map_file_hashes(runs):
+            found["maps"] = maps
     return found
 
 
@@ -37,6 +40,8 @@ def work(job: Job) -> Made:
         check_search(search_config(config))
         job.say(f"the search {config.search.config} can work")
     tasks = [_checked(run) for run in runs]
+    if runs:
+        check_maps(runs[0], job.say)  # all have the same
     seeds = _held_out(config, runs)
     replace(job.folder / SEEDS, json.dumps(seeds, indent=1) + "\n")
     replace(job.folder / MANIFEST, json.dumps(_manifest(config, runs), indent=1) + "\n")
@@ -88,7 +93,7 @@ def _manifest(config: PipelineConfig, runs: list[RunConfig]) -> dict[str, Any]:
     named: list[tuple[Any, ConfigKind]] = [(config.train.config, "run"), (config.search.given, "run")]
     named.append((config.search.config if "search" in config.steps else None, "search"))
     cases: list[tuple[Any, ConfigKind]] = [(run.env.world.cases if run.env.is_native else None, "run") for run in runs]
-    files: dict[str, str] = {}
+    files: dict[str, str] = map_file_hashes(runs)
     for name, kind in named + cases:
         path = None if name is None else find_shipped(Path(str(name)), kind) or Path(str(name))
         if path is not None and path.is_file():

@@ -8,6 +8,7 @@ from typing import Any
 
 from robonav_ray.config.pipeline import PipelineConfig
 from robonav_ray.errors import UserError
+from robonav_ray.pipeline.maps_of_runs import map_file_hashes
 from robonav_ray.pipeline.runs_of_steps import files_of_run, weights_digest
 from robonav_ray.pipeline.settings import dotted, run_config, what_is_learned
 from robonav_ray.pipeline.side_by_side import TrainOrder, check_finished, num_at_once, train_all
@@ -27,10 +28,10 @@ def inputs(config: PipelineConfig) -> Mapping[str, Any]:
         found["budget"] = {"env_steps": config.budget.env_steps}
     if "search" in config.steps:
         return {**found, "overrides": dotted(train.overrides)}
-    return {
-        **found,
-        "run": {k: v for k, v in what_is_learned(run_config(config, train.seeds[0])).items() if k != "seed"},
-    }
+    run = run_config(config, train.seeds[0])
+    if maps := map_file_hashes([run]):
+        found["maps"] = maps
+    return {**found, "run": {k: v for k, v in what_is_learned(run).items() if k != "seed"}}
 
 
 def work(job: Job) -> Made:
