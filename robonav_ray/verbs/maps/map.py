@@ -89,7 +89,7 @@ def _world(path: Path | None, robot: str | None, overrides: list[str]) -> WorldC
 
 def _report(world: WorldConfig, number: int) -> MapReport:
     from robonav_ray.config.yaml_document import ConfigError
-    from robonav_ray.worlds.maps.check_map import check_map
+    from robonav_ray.worlds.maps.check_map import check_map, kept_m
     from robonav_ray.worlds.maps.find_maps import find_maps, map_paths
     from robonav_ray.worlds.maps.map_file import read_map_file
     from robonav_ray.worlds.maps.read_map import unknown_as_free_frac
@@ -99,9 +99,8 @@ def _report(world: WorldConfig, number: int) -> MapReport:
     maps = find_maps(config)
     if number >= len(maps):
         raise ConfigError(f"--number {number}: there are maps 0 to {len(maps) - 1}")
-    keep_m = config.clearance_m if config.clearance_m is not None else world.robot.radius_m + 0.1
     grey = 0.0 if config.generator else unknown_as_free_frac(read_map_file(map_paths(config)[number]))
-    return check_map(maps[number], world.robot, keep_m, grey)
+    return check_map(maps[number], world.robot, kept_m(world), grey)
 
 
 def _print_report(report: MapReport) -> None:

@@ -34,8 +34,8 @@ def test_what_is_wrong_with_a_map_is_said(tmp_path: Path) -> None:
     assert "map m:" in said[0]
     assert "are out of reach" in said[0]
     assert said[1:] == [
-        "1 maps to train in: the robot gets to 18 to 18 m² of each",
-        "1 maps held out: the robot gets to 217 to 217 m² of each",
+        "1 maps to train in: the robot gets to 18 m² at least of each",
+        "1 maps held out: the robot gets to 217 m² at least of each",
     ]
 
 
