@@ -55,6 +55,7 @@ PROGRAMS = {
     "promises": Program("proofs.chaos.stops_and_kills", "stops and kills of the driver, tried on real runs"),
     "prove_cluster": Program("proofs.chaos.cluster_job", "a cluster, a job, a node killed, another added"),
     "reproduce": Program("proofs.reproduction.program", "run published results again and compare"),
+    "robustness_study": Program("proofs.studies.robustness", "what makes one policy good in all weathers"),
     "sim_to_sim": Program("proofs.studies.sim_to_sim", "a bundle in ir-sim, beside the same worlds here"),
     "study_policy": Program("proofs.studies.policy", "what decides the policy's quality on the last stage"),
     "study_presets": Program("proofs.studies.presets", "every preset on environments that are not ours"),

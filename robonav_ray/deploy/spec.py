@@ -16,6 +16,7 @@ from robonav_ray.runs.policies import Ensemble
 from robonav_ray.runs.task import Task
 from robonav_ray.worlds.kernels.actions import action_table
 from robonav_ray.worlds.kernels.layout import GOAL_SCALE_M, GOALS_SCALE
+from robonav_ray.worlds.mix import with_parts
 from robonav_ray.worlds.scan_contract import scan_contract
 
 FRAMES = {
@@ -144,5 +145,5 @@ def _path(world: WorldConfig) -> dict[str, Any]:
 
 def _faults(task: Task) -> Mapping[str, int]:
     """Return what the training was randomised by, each at its strongest level over the stages."""
-    levels = [level.randomization.model_dump() for level in task.levels]
+    levels = [level.randomization.model_dump() for level in with_parts(task.levels)]
     return {name: strongest for name in levels[0] if (strongest := max(level[name] for level in levels))}

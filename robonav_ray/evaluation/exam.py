@@ -38,6 +38,7 @@ from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.actions import action_table, own_speeds
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.randomization import check_levels, max_circles
+from robonav_ray.worlds.mix import with_parts
 from robonav_ray.worlds.redrawn import RedrawnVectorEnv
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
@@ -190,7 +191,7 @@ def seat_of(entrant: Entrant, scenario: Scenario, company: Company | None = None
         return f"the stage does not go with these worlds: {error}"
     levels = (*_room_for(outfit.levels if outfit is not None else (), world, level), level)
     table = action_table(world.robot)
-    obs_dim = ObservationLayout.of(world, max(max_circles(one) for one in levels)).size
+    obs_dim = ObservationLayout.of(world, max(max_circles(one) for one in with_parts(levels))).size
     num_actions = None if table is None else len(table)
     for one in (entrant, *([] if company is None else [company])):
         if (refused := one.refusal(obs_dim, num_actions)) is not None:
@@ -233,7 +234,7 @@ def _room_for(trained: tuple[LevelConfig, ...], world: WorldConfig, level: Level
     """
     if world.observation == "lidar" or not trained:
         return ()
-    fullest = max(trained, key=max_circles)
+    fullest = max(with_parts(trained), key=max_circles)
     return (
         (level.model_copy(update={"num_dynamic": max_circles(fullest), "num_static": 0}),)
         if _fuller(fullest, level)

@@ -22,6 +22,7 @@ from robonav_ray.worlds.kernels.motion import clamp_commands
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
 from robonav_ray.worlds.kernels.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
+from robonav_ray.worlds.mix import Mix, with_parts
 from robonav_ray.worlds.scene import Scene, scene_of
 from robonav_ray.worlds.state_ranges import check_together, declared, widened
 
@@ -53,11 +54,12 @@ class BatchedWorlds:
             raise ValueError(f"gamma must be in (0, 1], got {gamma}")
         levels = levels_for(world, tuple(levels))
         rnd.check_levels(world, levels)
-        self.config, self.levels, self.gamma = world, levels, float(gamma)
+        self.config, self.levels, self.gamma = world, with_parts(levels), float(gamma)
+        self._mix = Mix(levels)
         self.num_worlds, self.num_robots = num_worlds, world.num_robots
         self.num_lanes = num_worlds * world.num_robots
         self.seed, self.first_world = int(seed), int(first_world)
-        self.max_circles = max(rnd.max_circles(level) for level in levels)
+        self.max_circles = max(rnd.max_circles(level) for level in self.levels)
         self.max_goals = max(level.num_goals for level in levels)
         self.layout = ObservationLayout.of(world, self.max_circles)
         self.obs_dim = self.layout.size
@@ -75,6 +77,7 @@ class BatchedWorlds:
         )
         self._is_driven = self._has_obstacles = False
         self._command = np.zeros((num_worlds, self.num_robots, 2), np.float32)
+        self._asked_level = np.zeros(num_worlds, np.int64)
         self._all, self._everyone = np.ones(num_worlds, np.bool_), np.ones(self.num_lanes, np.bool_)
         self._begin(self.seed)
 
@@ -141,6 +144,7 @@ class BatchedWorlds:
         fill_world_keys(self.seed, self.first_world, self.state.world_key)
         self.state.world[:, lay.EPISODE] = -1
         self.state.world[:, lay.INDEX] = self.first_world + np.arange(self.num_worlds)
+        self._spread()
 
     def choose(self, index: np.ndarray) -> None:
         """Be the worlds with the indices ``index`` (N,) from the next reset on, at episode 0.
@@ -151,6 +155,7 @@ class BatchedWorlds:
         for i, number in enumerate(index.tolist()):
             fill_world_keys(self.seed, number, self.state.world_key[i : i + 1])
         self.state.world[: len(index), lay.INDEX] = index
+        self._spread()
 
     @property
     def action_space(self) -> gym.spaces.Space:
@@ -243,9 +248,15 @@ class BatchedWorlds:
         """From their next reset on, run ``worlds`` (all by default) under ``level``; running episodes finish as they
         are.
         """
-        if not 0 <= level < len(self.levels):
-            raise ValueError(f"there is no level {level}; the levels are 0 to {len(self.levels) - 1}")
-        self.state.world[worlds, lay.NEXT_LEVEL] = level
+        if not 0 <= level < self._mix.num_levels:
+            raise ValueError(f"there is no level {level}; the levels are 0 to {self._mix.num_levels - 1}")
+        self._asked_level[worlds] = level
+        self._spread()
+
+    def _spread(self) -> None:
+        """Give every world the part of its level that its number has."""
+        world = self.state.world
+        world[:, lay.NEXT_LEVEL] = self._mix.of_worlds(self._asked_level, world[:, lay.INDEX])
 
     @property
     def level(self) -> np.ndarray:

@@ -26,6 +26,7 @@ from robonav_ray.worlds.goal_vector import (
 from robonav_ray.worlds.kernels.actions import action_space
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.randomization import check_levels, max_circles
+from robonav_ray.worlds.mix import with_parts
 from robonav_ray.worlds.told import TellingEnv, TellingVector, is_own
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
@@ -78,7 +79,7 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
         except ValueError as error:
             raise ValueError(f"curriculum.stages: {error}") from None
         load_cases(env.world)  # a file that cannot be run is told of before anything starts
-        num_circles = max(max_circles(level) for level in levels)
+        num_circles = max(max_circles(level) for level in with_parts(levels))
         size = ObservationLayout.of(env.world, num_circles).size
         actions = action_space(env.world.robot)
         assert isinstance(actions, gym.spaces.Discrete)

@@ -10,6 +10,8 @@ from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
 
+PART_KEYS = ("num_static", "num_dynamic", "behaviours", "randomization")
+"""Of a level, what a part of its worlds may have otherwise."""
 Behaviour = Literal["waypoint", "bounce", "intercept", "orca", "social_force"]
 
 
@@ -56,6 +58,27 @@ def usual_steps(num_goals: int) -> int:
     return max(200, 100 * num_goals)
 
 
+class PartConfig(Section):
+    """What some of a stage's worlds have otherwise; None is as in the others."""
+
+    frac: float = Field(gt=0.0, le=1.0)
+    """Part of the worlds; the same ones as long as the stage lasts, spread over the whole ladder of exploration."""
+    num_static: int | None = Field(default=None, ge=0, le=64)
+    """Circles that stand still."""
+    num_dynamic: int | None = Field(default=None, ge=0, le=64)
+    """Circles that move."""
+    behaviours: tuple[Behaviour, ...] | None = Field(default=None, min_length=1, max_length=8)
+    """What moving circles do; the i-th takes ``behaviours[i % len]``."""
+    randomization: RandomizationConfig | None = None
+    """Noise and faults, all of them: what is not named is off."""
+
+    @model_validator(mode="after")
+    def _has_something_of_its_own(self) -> PartConfig:
+        if all(getattr(self, key) is None for key in PART_KEYS):
+            raise ValueError(f"frac ({self.frac:g}) alone changes nothing: name one of {', '.join(PART_KEYS)}")
+        return self
+
+
 class LevelConfig(Section):
     """What may differ from stage to stage."""
 
@@ -78,6 +101,21 @@ class LevelConfig(Section):
     """Robots that take part are drawn per episode, from this to ``num_robots``, each number as likely as the next; None
     is always ``num_robots``."""
     randomization: RandomizationConfig = RandomizationConfig()
+    mix: tuple[PartConfig, ...] = Field(default=(), max_length=32)
+    """Parts of the worlds that run otherwise, so that one stage practises all of them side by side; worlds in no part
+    are as the keys above say."""
+
+    @model_validator(mode="after")
+    def _parts_are_at_most_all(self) -> LevelConfig:
+        if (total := sum(part.frac for part in self.mix)) > 1.0 + 1e-9:
+            raise ValueError(f"mix: the parts' frac add up to {total:g}, and cannot be more than 1")
+        return self
+
+    @property
+    def of_parts(self) -> tuple[LevelConfig, ...]:
+        """What the worlds of each part run, without a mix of their own."""
+        own = [{key: value for key in PART_KEYS if (value := getattr(part, key)) is not None} for part in self.mix]
+        return tuple(self.model_copy(update={"mix": (), **keys}) for keys in own)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -1,0 +1,40 @@
+"""Which worlds of a stage run which of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from robonav_ray.config.worlds import LevelConfig
+
+GOLDEN = (5.0**0.5 - 1.0) / 2.0
+
+
+def with_parts(levels: Sequence[LevelConfig]) -> tuple[LevelConfig, ...]:
+    """Return the levels and, behind all of them, what the worlds of each one's parts run."""
+    return (*levels, *(part for level in levels for part in level.of_parts))
+
+
+class Mix:
+    """The level in ``with_parts(levels)`` of every world.
+
+    A world's part hangs on its number in the run alone, so that any split of worlds over workers gives the same ones.
+    World i stands at the fractional part of i times the golden ratio: any run of neighbours is spread evenly over the
+    parts (Kronecker's sequence), and so is each part over the ladder of exploration.
+    """
+
+    def __init__(self, levels: Sequence[LevelConfig]) -> None:
+        """Take the levels, each with its parts."""
+        self.num_levels = len(levels)
+        self._edges = [np.cumsum([part.frac for part in level.mix]) for level in levels]
+        sizes = [len(level.mix) for level in levels]
+        self._first = [len(levels) + sum(sizes[:i]) for i in range(len(levels))]
+
+    def of_worlds(self, level: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Return (N,) int64: what the worlds with the numbers ``index`` (N,) run at their levels ``level`` (N,)."""
+        found, spot = level.copy(), (index * GOLDEN) % 1.0
+        for i, edges in enumerate(self._edges):
+            part = np.searchsorted(edges, spot, side="right")
+            np.copyto(found, self._first[i] + part, where=(level == i) & (part < len(edges)))
+        return found
