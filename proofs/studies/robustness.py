@@ -36,7 +36,8 @@ from robonav_ray.errors import UserError
 from robonav_ray.evaluation.exam_summary import summaries
 from robonav_ray.screen import say, write_to
 
-ROWS = ROOT / "docs" / "robustness.jsonl"
+PAGE, ROWS = ROOT / "docs" / "robustness.md", ROOT / "docs" / "robustness.jsonl"
+BEGIN, END = "<!-- summary: begin -->\n", "\n<!-- summary: end -->"
 UPDATES = 180_000
 """Of the navigation preset: over Ray, two cores make 1.23 times the updates of one process on one core
 (docs/measured.md), which made 125 a second where this was measured."""
@@ -216,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ran.add_argument("--updates", type=int, help="in place of --part")
     ran.add_argument("--output", type=Path, default=Path("runs/robustness_study"), help="of runs and exams")
     told = commands.add_parser("summary", help="the table of all lines, beside what must be reached")
+    told.add_argument("--write", action="store_true", help="put the table into docs/robustness.md")
     for command in (ran, told):
         command.add_argument("--only", nargs="+", choices=tuple(VARIANTS), help="these variants; default: all")
         command.add_argument("--rows", type=Path, default=ROWS, help="file of lines")
@@ -232,4 +234,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_to(sys.stderr, f"{error}\n")
         return 2
     say(json.dumps(found) if args.json else markdown(found))
+    if args.command == "summary" and args.write:
+        PAGE.write_text(md.put_between(PAGE.read_text(encoding="utf-8"), BEGIN, END, markdown(found)), encoding="utf-8")
     return 0

@@ -70,7 +70,10 @@ def stage(name: str, *, min_success: float = 0.5, **level: Any) -> dict[str, Any
     }
 
 
-NOISE = {"range_noise": 1, "beam_dropout": 1, "odometry_noise": 1, "odometry_drift": 1, "actuator_gain": 1, "slip": 1}
+NOISE = {
+    "range_noise": 1, "beam_dropout": 1, "blind_sector": 1, "frozen_scan": 1, "blackout": 1, "odometry_noise": 1,
+    "odometry_drift": 1, "dropped_commands": 1, "actuator_gain": 1, "slip": 1,
+}  # fmt: skip
 VARIED = {"obstacle_count": 3, "obstacle_speed": 3, "obstacle_size": 2}
 LATE = {"action_latency": 1, "observation_latency": 1}
 MANY_KINDS = ["waypoint", "waypoint", "bounce", "orca", "waypoint", "intercept"]

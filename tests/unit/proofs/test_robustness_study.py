@@ -70,13 +70,20 @@ def test_every_cell_is_one_line_and_nothing_is_done_twice(
     assert told[0]["success"] == pytest.approx((kept[0].success + kept[2 * len(CELLS)].success) / 2)
 
 
-def test_the_table_says_what_must_be_reached_and_what_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_table_says_what_must_be_reached_and_what_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [
         study.Row("baseline", seed, 1000, "hard", 500, success, 0.2, 0.4, 0.5, 0.2, 1.0, 600)
         for seed, success in enumerate((0.2, 0.3, 0.4))
     ]
     study.append(tmp_path / "rows.jsonl", rows)
-    assert study.main(["summary", "--rows", str(tmp_path / "rows.jsonl")]) == 0
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{study.BEGIN}\nold\n{study.END}\nafter\n")
+    monkeypatch.setattr(study, "PAGE", page)
+    assert study.main(["summary", "--write", "--rows", str(tmp_path / "rows.jsonl")]) == 0
+    assert "**30.0 (18 to 42)**" in page.read_text()
+    assert "old" not in page.read_text()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| Cell | Now | Must | Aim | baseline, 1 k, 3 x 500 |"
     assert "| `hard` | 9 | 25 | 45 | **30.0 (18 to 42)** |" in lines
