@@ -77,7 +77,6 @@ class BatchedWorlds:
         )
         self._is_driven = self._has_obstacles = False
         self._command = np.zeros((num_worlds, self.num_robots, 2), np.float32)
-        self._asked_level = np.zeros(num_worlds, np.int64)
         self._all, self._everyone = np.ones(num_worlds, np.bool_), np.ones(self.num_lanes, np.bool_)
         self._begin(self.seed)
 
@@ -250,13 +249,13 @@ class BatchedWorlds:
         """
         if not 0 <= level < self._mix.num_levels:
             raise ValueError(f"there is no level {level}; the levels are 0 to {self._mix.num_levels - 1}")
-        self._asked_level[worlds] = level
+        self.state.world[worlds, lay.NEXT_LEVEL] = level
         self._spread()
 
     def _spread(self) -> None:
         """Give every world the part of its level that its number has."""
         world = self.state.world
-        world[:, lay.NEXT_LEVEL] = self._mix.of_worlds(self._asked_level, world[:, lay.INDEX])
+        world[:, lay.NEXT_LEVEL] = self._mix.of_worlds(world[:, lay.NEXT_LEVEL], world[:, lay.INDEX])
 
     @property
     def level(self) -> np.ndarray:

@@ -30,10 +30,14 @@ class Mix:
         self._edges = [np.cumsum([part.frac for part in level.mix]) for level in levels]
         sizes = [len(level.mix) for level in levels]
         self._first = [len(levels) + sum(sizes[:i]) for i in range(len(levels))]
+        self._whole = np.concatenate([np.arange(len(levels)), np.repeat(np.arange(len(levels)), sizes)])
 
     def of_worlds(self, level: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """Return (N,) int64: what the worlds with the numbers ``index`` (N,) run at their levels ``level`` (N,)."""
-        found, spot = level.copy(), (index * GOLDEN) % 1.0
+        """Return (N,) int64: what the worlds with the numbers ``index`` (N,) run at their levels ``level`` (N,), parts
+        standing for the levels that they are of.
+        """
+        level, spot = self._whole[level], (index * GOLDEN) % 1.0
+        found = level.copy()
         for i, edges in enumerate(self._edges):
             part = np.searchsorted(edges, spot, side="right")
             np.copyto(found, self._first[i] + part, where=(level == i) & (part < len(edges)))

@@ -79,7 +79,11 @@ def test_a_world_that_is_chosen_keeps_its_part_and_a_saved_batch_goes_on() -> No
         for one in (worlds, again):
             one.step(np.full(4, 12))
     np.testing.assert_array_equal(worlds.out.obs, again.out.obs)
-    assert worlds.state.world[:, lay.LEVEL].max() < len(worlds.levels)
+    again.set_level(0, np.array([True, False, False, False]))
+    np.testing.assert_array_equal(again.state.world[1:, lay.NEXT_LEVEL], expected[1:])
+    again.choose(np.arange(4))
+    wanted = Mix((FIRST, MIXED)).of_worlds(np.array([0, 1, 1, 1]), np.arange(4))
+    np.testing.assert_array_equal(again.state.world[:, lay.NEXT_LEVEL], wanted)
 
 
 @pytest.mark.parametrize(
