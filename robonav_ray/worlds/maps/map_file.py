@@ -54,7 +54,8 @@ def read_map_file(path: Path) -> MapFile:
     except FileNotFoundError:
         raise MapError(f"{one_line(path)}: no such file, and no shipped map of that name") from None
     except OSError as error:
-        raise MapError(one_line(sentence(error))) from None
+        hint = "; name the map's YAML file, not its image" if path.suffix.lower() in (".png", ".pgm") else ""
+        raise MapError(f"{one_line(sentence(error))}{hint}") from None
     document = Document(text, one_line(path))
     if not isinstance(document.data, Mapping):
         raise MapError(f"{one_line(path)}: is no map: it must hold {', '.join(_KEYS[:4])} and so on, each KEY: VALUE")
