@@ -23,8 +23,8 @@ _VERBS: dict[ConfigKind, str] = {
     "search": "tune",
     "suite": "compare",
     "pipeline": "pipeline run",
-    "robot": "train env.world.robot=",
-    "map": "train env.world.map=",
+    "robot": "train",
+    "map": "train",
 }
 _SHOWN = 60
 """Characters of a value in a table at most."""

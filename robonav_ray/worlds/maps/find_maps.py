@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from pathlib import Path
 
 from robonav_ray.config.shipped import find_shipped, shipped_configs
 from robonav_ray.config.worlds.maps import MapConfig
-from robonav_ray.files.plain_files import sentence
+from robonav_ray.files.plain_files import is_plain, sentence
 from robonav_ray.text import one_line
 from robonav_ray.worlds.maps.errors import MapError
 from robonav_ray.worlds.maps.generators.make_map import make_map
@@ -17,8 +18,9 @@ from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.map_file import read_map_file
 from robonav_ray.worlds.maps.read_map import image_size, read_map
 
-BYTES_PER_CELL = 7
-"""What a map takes for every cell, without its routes: occupied and unknown (1 each), clearance (4), free rings (1)."""
+BYTES_PER_CELL, BYTES_AT_ONCE = 7, 32
+"""What a map takes for every cell, without its routes: occupied and unknown (1 each), clearance (4), free rings (1);
+and what one takes besides while these are computed."""
 MAX_FILES = 4096
 """The most map files of a config, those in its folders included."""
 
@@ -33,14 +35,10 @@ def find_maps(config: MapConfig) -> tuple[GridMap, ...]:
     """
     if config.generator is not None:
         plan = plan_of(config, 0)
-        _check_memory(config, config.num_maps * plan.rows * plan.columns, f"{config.num_maps} maps")
+        _check_memory(config, [plan.rows * plan.columns] * config.num_maps)
         return _made(config)  # pyright: ignore[reportArgumentType] (a frozen model has a hash)
     paths = map_paths(config)
-    cells = 0
-    for path in paths:
-        width, height = image_size(read_map_file(path))
-        cells += width * height
-    _check_memory(config, cells, "this map" if len(paths) == 1 else f"these {len(paths)} maps")
+    _check_memory(config, [math.prod(image_size(read_map_file(path))) for path in paths])
     return tuple(read_map(path, config.unknown) for path in paths)
 
 
@@ -53,7 +51,7 @@ def map_paths(config: MapConfig) -> tuple[Path, ...]:
     key = "held_out" if config.split == "held_out" else "files"
     paths = list[Path]()
     for name in config.held_out if config.split == "held_out" else config.files:
-        paths += _in_folder(Path(name), key) if Path(name).is_dir() else [_file(name, key)]
+        paths += _in_folder(Path(name), key) if os.path.isdir(name) else [_file(name, key)]
         if len(paths) > MAX_FILES:
             raise MapError(f"env.world.map.{key}: more than {MAX_FILES} maps")
     return tuple(paths)
@@ -81,15 +79,21 @@ def _in_folder(folder: Path, key: str) -> list[Path]:
         paths = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
     except OSError as error:
         raise MapError(f"env.world.map.{key}: {one_line(sentence(error))}") from None
+    if odd := [path for path in paths if not is_plain(path)]:
+        raise MapError(
+            f"env.world.map.{key}: {one_line(odd[0])} is no plain file: name a map that a link leads to itself"
+        )
     if not paths:
         raise MapError(f"env.world.map.{key}: {one_line(folder)} holds no map (*.yaml)")
     return paths
 
 
-def _check_memory(config: MapConfig, cells: int, what: str) -> None:
-    need_mb = cells * BYTES_PER_CELL / 1e6
+def _check_memory(config: MapConfig, cells: list[int]) -> None:
+    """MapError when maps of so many cells take too much."""
+    need_mb = (sum(cells) * BYTES_PER_CELL + max(cells) * BYTES_AT_ONCE) / 1e6
     if need_mb > config.memory_mb:
+        maps = "one map" if len(cells) == 1 else f"{len(cells)} maps"
         raise MapError(
-            f"env.world.map.memory_mb ({config.memory_mb:g}): {what} take {need_mb:.0f} MB without their routes: name "
-            "fewer or coarser maps, or allow more"
+            f"env.world.map.memory_mb ({config.memory_mb:g}): {maps} of {sum(cells) / 1e6:.3g} million cells take "
+            f"{need_mb:.0f} MB without their routes: take fewer or coarser ones, or allow more"
         )

@@ -50,13 +50,15 @@ def test_generated_maps_are_made_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "told"),
     [
+        ({"files": ("x" * 300,)}, "no such file, and no shipped map"),
+        ({"files": ("links",)}, "env.world.map.files: links/one.yaml is no plain file"),
         (
             {"num_maps": 4096, "width_m": 100, "height_m": 100},
-            "env.world.map.memory_mb (512): 4096 maps take 114688 MB",
+            "env.world.map.memory_mb (512): 4096 maps of 1.64e+04 million cells take 114816 MB",
         ),
         ({"files": ("gone.yaml",)}, "env.world.map.files: gone.yaml: no such file, and no shipped map of that name"),
         ({"files": ("empty",)}, "env.world.map.files: empty holds no map (*.yaml)"),
-        ({"files": ("one.yaml",), "memory_mb": 1e-4}, "env.world.map.memory_mb (0.0001): this map take"),
+        ({"files": ("one.yaml",), "memory_mb": 1e-4}, "env.world.map.memory_mb (0.0001): one map of 2.4e-05 million"),
         ({"files": ("one.yaml",), "held_out": ("two.yaml",), "split": "held_out"}, "env.world.map.held_out: two.yaml"),
     ],
 )
@@ -66,6 +68,8 @@ def test_what_cannot_be_found_is_told_with_its_key(
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "one.yaml")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "one.yaml").symlink_to(tmp_path / "one.yaml")
     with pytest.raises(MapError) as caught:
         find_maps(MapConfig.model_validate(config))
     assert told in str(caught.value)
