@@ -21,8 +21,12 @@ from robonav_ray.worlds.kernels.drivers import drive
 from robonav_ray.worlds.kernels.motion import clamp_commands
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
+from robonav_ray.worlds.kernels.site_layout import PLAN_COLS
 from robonav_ray.worlds.kernels.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
 from robonav_ray.worlds.mix import Mix, with_parts
+from robonav_ray.worlds.maps.atlas import atlas_of
+from robonav_ray.worlds.maps.grid_map import GridMap
+from robonav_ray.worlds.maps.route_of import route_of
 from robonav_ray.worlds.scene import Scene, scene_of
 from robonav_ray.worlds.state_ranges import check_together, declared, widened
 
@@ -65,8 +69,10 @@ class BatchedWorlds:
         self.obs_dim = self.layout.size
         self.action_table = action_table(world.robot)
         self._decoder = Decoder(world, self.num_lanes)
+        self._atlas = atlas_of(world, self.levels)
         self.params = self._make_params()
         self.state = self._make_state()
+        self._place_in_maps()
         self.out = self._make_output()
         others = self.max_circles + self.num_robots + len(self.params.wall)
         self._scratch = lay.Scratch(
@@ -81,7 +87,7 @@ class BatchedWorlds:
         self._begin(self.seed)
 
     def _make_params(self) -> lay.Params:
-        world, const = self.config, constants(self.config, self.gamma)
+        world, const = self.config, constants(self.config, self.gamma, self.maps)
         cases = load_cases(world)
         const[lay.CASE_STRIDE] = case_stride(len(cases[0]))
         angle = const[lay.ANGLE_MIN] + const[lay.ANGLE_INCREMENT] * np.arange(world.lidar.num_beams, dtype=np.float32)
@@ -99,7 +105,17 @@ class BatchedWorlds:
             wall,
             np.array(box, dtype=np.float32).reshape(-1, 4),
             *cases,
+            None if self._atlas is None else self._atlas.site,
         )
+
+    def _place_in_maps(self) -> None:
+        """Let kernels that look maps up find the state's own arrays beside them."""
+        if self._atlas is not None:
+            state = self.state
+            own = {name: getattr(state, name) for name in ("map_of", "goal_mark", "circle_mark", "plan")}
+            beams = self.config.lidar.num_beams
+            march = {"march": np.zeros((5, beams), np.int32), "march_at": np.zeros((3, beams), np.float32)}
+            self.params = self.params._replace(site=self._atlas.site._replace(**own, **march))
 
     def _make_state(self) -> lay.State:
         columns = max(self.max_circles, 1)
@@ -122,6 +138,10 @@ class BatchedWorlds:
             obs_queue=np.zeros((n, r, obs_queue, self.obs_dim if obs_queue > 1 else 1), np.float32),
             command_queue=np.zeros((n, r, command_queue, 2), np.float32),
             driver=np.zeros((n, r), np.int8),
+            map_of=np.zeros(n, np.int32),
+            goal_mark=np.zeros((n, r, self.max_goals), np.int32),
+            circle_mark=np.full((n, columns), -1, np.int32),
+            plan=np.zeros((n, r, PLAN_COLS), np.float32),
         )
 
     def _make_output(self) -> lay.Output:
@@ -276,6 +296,23 @@ class BatchedWorlds:
             -1, 2
         )
 
+    @property
+    def maps(self) -> tuple[GridMap, ...]:
+        """The maps that episodes take place in; none in a bare arena."""
+        return () if self._atlas is None else self._atlas.maps
+
+    @property
+    def map_index(self) -> np.ndarray:
+        """(N,) int32: which of ``maps`` each running episode takes place in."""
+        return self.state.map_of
+
+    def route(self, world: int, robot: int) -> np.ndarray:
+        """Return (P, 2) float64: the route that a robot follows to its goal, in the world frame; straight where there
+        are no maps.
+        """
+        lane = world * self.num_robots + robot
+        return route_of(self.state, self.params, world, robot, self.current_goal[lane])
+
     def scene(self, world: int) -> Scene:
         """Return what a picture of ``world`` needs."""
         return scene_of(self.state, self.params, self.config, self.beam_angle, world)
@@ -288,6 +325,8 @@ class BatchedWorlds:
                 raise ValueError(f"state.{name} holds a value that is not finite")
         there = np.arange(s.circle.shape[2]) < s.world[:, lay.NUM_CIRCLES, None]
         reach = np.abs(s.circle[:, :2]).max(axis=1) + s.circle[:, lay.C_RADIUS]
+        if self.maps:
+            half = float(self.params.const[lay.HALF_SIDE])
         if self.config.placement == "arena" and (there & (reach > half + 1e-4)).any():
             raise ValueError(
                 f"a circle in world {int(np.argmax((there & (reach > half + 1e-4)).any(axis=1)))} leaves the arena"

@@ -6,19 +6,21 @@ import numpy as np
 
 from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.maps.grid_map import GridMap
 
 _NO_LIMIT = 1.0e6
 
 
-def constants(world: WorldConfig, gamma: float) -> np.ndarray:
-    """Return the (CONST_COLS,) float32 row of what all worlds share."""
+def constants(world: WorldConfig, gamma: float, maps: tuple[GridMap, ...] = ()) -> np.ndarray:
+    """Return the (CONST_COLS,) float32 row of what all worlds share, which take place in ``maps``."""
+    half = max((0.5 * max(grid.size_m) for grid in maps), default=world.side_m / 2)
     robot, lidar, circles, reward = world.robot, world.lidar, world.obstacles, world.reward
     full = lidar.field_of_view_rad > 2 * np.pi - 1e-6
     increment = lidar.field_of_view_rad / (lidar.num_beams if full else max(lidar.num_beams - 1, 1))
     value = {
         lay.DT: world.dt_s,
-        lay.HALF_SIDE: world.side_m / 2,
-        lay.WALLS: world.walls,
+        lay.HALF_SIDE: half,
+        lay.WALLS: world.walls and not maps,
         lay.RADIUS: robot.radius_m,
         lay.MAX_SPEED: robot.max_speed,
         lay.MAX_TURN: robot.max_turn_rate,

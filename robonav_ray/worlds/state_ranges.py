@@ -66,6 +66,8 @@ def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str,
     last = len(level) - 1
     world = {lay.EPISODE: (-1, MAX_COUNT), lay.LEVEL: (0, last), lay.NEXT_LEVEL: (0, last), lay.INDEX: (0, MAX_COUNT)}
     pose = {2: _UNIT, 3: _UNIT}
+    site = params.site
+    most_mark = 0 if site is None else max(0, len(site.mark) - 1)
     return {
         "robot": columns(lay.ROBOT_COLS, robot, -MAX_SIZE, MAX_SIZE, np.float32),
         "lane": columns(lay.LANE_COLS, lane, 0, 1, np.int32),
@@ -81,6 +83,10 @@ def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str,
         "obs_queue": (-MAX_SIZE, MAX_SIZE),
         "command_queue": (-MAX_SIZE, MAX_SIZE),
         "driver": (0, OBSTACLE),
+        "map_of": (0, max(0, 0 if site is None else len(site.grid) - 1)),
+        "goal_mark": (0, most_mark),
+        "circle_mark": (-1, most_mark),
+        "plan": (-MAX_SIZE, MAX_SIZE),
     }
 
 

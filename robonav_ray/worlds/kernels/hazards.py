@@ -41,6 +41,7 @@ from robonav_ray.worlds.kernels.layout import (
     X,
     Y,
 )
+from robonav_ray.worlds.kernels.site_motion import map_hazard
 
 _HIT_STATIC, _HIT_DYNAMIC = np.int32(Outcome.COLLISION_STATIC), np.int32(Outcome.COLLISION_DYNAMIC)
 _HIT_WALL, _HIT_ROBOT = np.int32(Outcome.COLLISION_WALL), np.int32(Outcome.COLLISION_ROBOT)
@@ -93,7 +94,7 @@ def nearest_robot(robot, lane, w, r):
 
 
 @hot_kernel
-def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, close, w, r):
+def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, site, close, w, r):
     """Write the clearance of robot (w, r) and its least time to collision; return what it hit in this step
     (``Outcome``).
 
@@ -134,6 +135,7 @@ def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, close, 
         gap = segment_segment_distance(ox, oy, x, y, wall[i, 0], wall[i, 1], wall[i, 2], wall[i, 3]) - radius
         if gap < near:
             near, hit = gap, _HIT_WALL
+    near, hit = map_hazard(site, robot, w, r, near, hit)
     if const[AT_END] > F0:
         near, hit = clearance_at_end(robot, lane, circle, circle_kind, world, wall, const, w, r)
     robot[w, r, CLEARANCE] = near

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from robonav_ray.worlds.kernels.site_layout import Site
+
 # robot (N, R, ROBOT_COLS) float32. V, W: twist (v, omega), for a holonomic drive the body-frame velocity.
 X, Y, YAW, COS, SIN, V, W = 0, 1, 2, 3, 4, 5, 6
 VX, VY = 7, 8  # velocity in the world frame
@@ -185,6 +187,14 @@ class State(NamedTuple):
     """(N, R, A, 2) float32: the last commands, for action latency."""
     driver: np.ndarray
     """(N, R) int8: index into ``DRIVERS``."""
+    map_of: np.ndarray
+    """(N,) int32: the map of the episode; 0 where there are none."""
+    goal_mark: np.ndarray
+    """(N, R, G) int32: which of the maps' goals each goal is."""
+    circle_mark: np.ndarray
+    """(N, M) int32: which place of its map each moving obstacle walks to; -1: to none yet."""
+    plan: np.ndarray
+    """(N, R, PLAN_COLS) float32: where the route begins that each robot is shown, and to which goal it leads."""
 
 
 class Params(NamedTuple):
@@ -206,6 +216,8 @@ class Params(NamedTuple):
     """(C, R, CASE_COLS) float32: cases that worlds go through; none where they draw theirs."""
     case_size: np.ndarray
     """(C,) int64: robots of each case."""
+    site: Site | None
+    """Floor plans; None where there are none, and kernels are compiled without them."""
 
 
 class Scratch(NamedTuple):

@@ -34,6 +34,7 @@ from robonav_ray.worlds.kernels.randomization import (
     FROZEN_SCAN,
     RANGE_NOISE,
 )
+from robonav_ray.worlds.kernels.site_lidar import look_at_map
 
 _TINY = np.float32(1e-12)
 
@@ -80,7 +81,7 @@ def scan_wall(rays, x0, y0, x1, y1):
 
 
 @hot_kernel
-def scan(robot, lane, circle, world, wall, const, beam, rays, near, w, r, out, out_slot):
+def scan(robot, lane, circle, world, wall, const, site, beam, rays, near, w, r, out, out_slot):
     """Write the true ranges of robot (w, r), as parts of range_max, into ``out[w, r, out_slot]``.
 
     Circles in the outer loop, beams inside; what lies beyond the range is skipped; the beam table is turned by the
@@ -97,6 +98,7 @@ def scan(robot, lane, circle, world, wall, const, beam, rays, near, w, r, out, o
         scan_arena(rays, x, y, const[HALF_SIDE], range_max)
     else:
         rays[2, :] = range_max
+    look_at_map(site, robot, const, rays, x, y, w, r)
     for n in range(near_circles(circle, world, x, y, range_max, F0, near, w)):
         i = near[n]
         scan_circle(rays, circle[w, C_X, i] - x, circle[w, C_Y, i] - y, circle[w, C_RADIUS, i])

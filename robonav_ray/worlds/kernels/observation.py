@@ -52,6 +52,7 @@ from robonav_ray.worlds.kernels.layout import (
     Y,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS, ODOMETRY_DRIFT, ODOMETRY_NOISE
+from robonav_ray.worlds.kernels.site_path import write_path
 
 _GOAL_UNIT, _GOALS_UNIT = np.float32(1.0 / GOAL_SCALE_M), np.float32(1.0 / GOALS_SCALE)
 _TINY, _MOST, _QUARTER, _FASTEST = np.float32(1e-6), np.float32(10.0), np.float32(0.25), np.float32(2.0)
@@ -77,7 +78,8 @@ class ObservationLayout:
     """``lidar``: ranges in ``LidarConfig.encoding``, newest scan first, beams from ``angle_min`` counter-clockwise;
     ``goal`` and ``next_goal``: distance / 10 m, cos and sin of the bearing (zeros when there is no next goal);
     ``twist`` and ``previous_action``: parts of their range; ``goals_left``: number / 4; ``time_left``: part of
-    max_steps.
+    max_steps; ``path``, where the config asks for it: the next points of the route, x and y / 10 m in the robot's
+    frame.
 
     True-state observations, in a frame that looks from the robot to its goal, in SI units: ``robot`` (goal distance,
     greatest speed, yaw relative to the goal's bearing, radius, v_x, v_y); ``circles``, nearest first, zeros where there
@@ -108,7 +110,8 @@ class ObservationLayout:
             items = ENCOUNTER_PART * (num_circles + world.num_robots - 1)
             parts = (("self", ENCOUNTER_OWN), ("encounters", items))
         else:
-            parts = (("lidar", world.lidar.stack * world.lidar.num_beams), *_LIDAR_TAIL)
+            path = (("path", 2 * world.path.num_points),) if world.path.num_points else ()
+            parts = (("lidar", world.lidar.stack * world.lidar.num_beams), *_LIDAR_TAIL, *path)
         slices, start = {}, 0
         for name, size in parts:
             slices[name] = slice(start, start + size)
@@ -135,6 +138,8 @@ class ObservationLayout:
             low[self.slices[name]] = 0.0
         for name in ("goal", "next_goal"):
             low[self.slices[name].start], high[self.slices[name].start] = 0.0, _MOST
+        if "path" in self.slices:
+            low[self.slices["path"]], high[self.slices["path"]] = -_MOST, _MOST
         low[self.slices["twist"]], high[self.slices["twist"]] = -_FASTEST, _FASTEST
         high[self.slices["goals_left"]] = 16.0 / GOALS_SCALE
         return low, high
@@ -258,7 +263,7 @@ def align_scan(old, pose, x, y, c, s, const, beam, rays, shown):
 
 
 @hot_kernel
-def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, beam, rays, w, r, k, out, i):
+def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, site, beam, rays, w, r, k, out, i):
     """Write the observation of robot (w, r) into ``out[i]`` (D,)."""
     x, y, c, s = odometry_pose(robot, stream, level, const[DT], w, r, k)
     ring, beams = scan.shape[2], scan.shape[3]
@@ -299,3 +304,4 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, be
     out[i, at + 9] = min(max(robot[w, r, CMD1] * scale1, -F1), F1)
     out[i, at + 10] = np.float32(num_goals - reached) * _GOALS_UNIT
     out[i, at + 11] = F1 - np.float32(lane[w, r, STEP]) / np.float32(lane[w, r, STEP_LIMIT])
+    write_path(site, robot, lane, w, r, g, x, y, c, s, out, i, at + 12)

@@ -43,6 +43,7 @@ from robonav_ray.worlds.kernels.layout import (
     Y,
 )
 from robonav_ray.worlds.kernels.orca import insert_neighbor, orca_velocity
+from robonav_ray.worlds.kernels.site_motion import keep_off_walls, send_circle
 
 ORCA_MARGIN = np.float32(0.01)
 """Metres that CrowdNav adds to every radius in ORCA."""
@@ -54,8 +55,11 @@ _TINY = np.float32(1e-6)
 
 
 @kernel
-def draw_waypoint(circle, stream, const, w, i):
+def draw_waypoint(circle, stream, const, site, w, i):
     """Draw where circle ``i`` goes next and set its velocity towards it."""
+    if site is not None and site.grid.shape[0] > 0:
+        send_circle(site, circle, stream, const, w, i)
+        return
     room = max(const[HALF_SIDE] - circle[w, C_RADIUS, i], F0)
     circle[w, C_TX, i] = between(stream, w, MOTION_STREAM, -room, room)
     circle[w, C_TY, i] = between(stream, w, MOTION_STREAM, -room, room)
@@ -166,20 +170,20 @@ def steer_circles(robot, lane, circle, circle_kind, world, const, neighbor, line
 
 
 @kernel
-def redirect_circles(circle, circle_kind, world, stream, const, w):
+def redirect_circles(circle, circle_kind, world, stream, const, site, w):
     """Give a new target to every circle that is at its own."""
     for i in range(world[w, NUM_CIRCLES]):
         dx, dy = circle[w, C_TX, i] - circle[w, C_X, i], circle[w, C_TY, i] - circle[w, C_Y, i]
         reach = circle[w, C_SPEED, i] * const[DT]
         if dx * dx + dy * dy <= reach * reach and circle_kind[w, KIND, i] != STATIC:
             vx, vy = circle[w, C_VX, i], circle[w, C_VY, i]
-            draw_waypoint(circle, stream, const, w, i)
+            draw_waypoint(circle, stream, const, site, w, i)
             if circle_kind[w, KIND, i] != WAYPOINT:
                 circle[w, C_VX, i], circle[w, C_VY, i] = vx, vy
 
 
 @hot_kernel
-def move_circles(circle, circle_kind, world, stream, const, wall, box, w):
+def move_circles(circle, circle_kind, world, stream, const, wall, box, site, w):
     """Move every circle for one step; all of them stay wholly inside the arena. One that arrives gets a new target."""
     dt, half, arrived = const[DT], const[HALF_SIDE], F0
     for i in range(world[w, NUM_CIRCLES]):
@@ -195,13 +199,14 @@ def move_circles(circle, circle_kind, world, stream, const, wall, box, w):
         dx, dy, reach = circle[w, C_TX, i] - nx, circle[w, C_TY, i] - ny, circle[w, C_SPEED, i] * dt
         arrived = max(arrived, reach * reach - dx * dx - dy * dy)
     if arrived > F0 and const[CIRCLE_CROSSING] <= F0:
-        redirect_circles(circle, circle_kind, world, stream, const, w)
+        redirect_circles(circle, circle_kind, world, stream, const, site, w)
     if wall.shape[0] > 0:
-        turn_at_walls(circle, circle_kind, world, stream, const, wall, box, w)
+        turn_at_walls(circle, circle_kind, world, stream, const, wall, box, site, w)
+    keep_off_walls(site, circle, circle_kind, world, stream, const, w)
 
 
 @kernel
-def turn_at_walls(circle, circle_kind, world, stream, const, wall, box, w):
+def turn_at_walls(circle, circle_kind, world, stream, const, wall, box, site, w):
     """Undo the step of every circle that would touch an inner wall and send it elsewhere."""
     for i in range(world[w, NUM_CIRCLES]):
         kind = circle_kind[w, KIND, i]
@@ -213,6 +218,6 @@ def turn_at_walls(circle, circle_kind, world, stream, const, wall, box, w):
         circle[w, C_X, i], circle[w, C_Y, i] = circle[w, C_OLD_X, i], circle[w, C_OLD_Y, i]
         vx, vy = -circle[w, C_VX, i], -circle[w, C_VY, i]
         if kind != BOUNCE and kind != INTERCEPT:
-            draw_waypoint(circle, stream, const, w, i)
+            draw_waypoint(circle, stream, const, site, w, i)
         if kind != WAYPOINT:
             circle[w, C_VX, i], circle[w, C_VY, i] = vx, vy

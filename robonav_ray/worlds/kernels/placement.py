@@ -95,6 +95,17 @@ from robonav_ray.worlds.kernels.randomization import (
     SPEED_LO,
     TOUR_SLACK,
 )
+from robonav_ray.worlds.kernels.site_lookup import has_map
+from robonav_ray.worlds.kernels.site_motion import leg_length, way_to_mark
+from robonav_ray.worlds.kernels.site_placement import (
+    circle_fits,
+    draw_goal,
+    draw_map,
+    draw_place,
+    fall_back,
+    note_goal,
+    robot_fits,
+)
 
 _TRIES, _TOURS = 64, 16
 _GAP = np.float32(0.1)
@@ -110,14 +121,15 @@ def distance(ax, ay, bx, by):
 
 
 @kernel
-def place_robots(robot, stream, const, wall, box, w, there):
+def place_robots(robot, stream, const, wall, box, site, w, there):
     """Draw a start pose for the first ``there`` robots, apart from each other and from inner walls."""
     for r in range(there):
         best, radius = -FAR, robot[w, r, OWN_RADIUS]
         room = const[HALF_SIDE] - radius - _GAP
+        fall_back(site, robot, stream, w, r)
         for _ in range(_TRIES):
-            x, y = between(stream, w, LAYOUT_STREAM, -room, room), between(stream, w, LAYOUT_STREAM, -room, room)
-            slack = inner_wall_clearance(wall, box, x, y) - radius - _GAP
+            x, y = draw_place(site, stream, const, room, w)
+            slack = min(inner_wall_clearance(wall, box, x, y) - radius - _GAP, robot_fits(site, w, x, y))
             for q in range(r):
                 apart = distance(x, y, robot[w, q, X], robot[w, q, Y]) - radius - robot[w, q, OWN_RADIUS]
                 slack = min(slack, apart - const[START_CLEARANCE])
@@ -129,7 +141,7 @@ def place_robots(robot, stream, const, wall, box, w, there):
 
 
 @kernel
-def add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, kind, reacts, speed, size):
+def add_circle(robot, circle, circle_kind, stream, const, wall, box, site, w, i, kind, reacts, speed, size):
     """Draw circle ``i`` clear of robots and inner walls; False when no try found room (then it is left out)."""
     radius = min(
         between(stream, w, LAYOUT_STREAM, const[RADIUS_MIN], const[RADIUS_MAX]) * size, HALF * const[HALF_SIDE]
@@ -137,8 +149,8 @@ def add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, kind,
     room = const[HALF_SIDE] - radius
     found = False
     for _ in range(_TRIES):
-        x, y = between(stream, w, LAYOUT_STREAM, -room, room), between(stream, w, LAYOUT_STREAM, -room, room)
-        slack = inner_wall_clearance(wall, box, x, y) - radius
+        x, y = draw_place(site, stream, const, room, w)
+        slack = min(inner_wall_clearance(wall, box, x, y) - radius, circle_fits(site, robot, w, x, y, radius, kind))
         for q in range(robot.shape[1]):
             apart = distance(x, y, robot[w, q, X], robot[w, q, Y]) - radius - robot[w, q, OWN_RADIUS]
             slack = min(slack, apart - const[START_CLEARANCE])
@@ -154,7 +166,7 @@ def add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, kind,
 
 @kernel
 def place_dynamic(
-    robot, circle, circle_kind, world, stream, const, behaviour, level, wall, box, w, k, num, speed_factor, size
+    robot, circle, circle_kind, world, stream, const, behaviour, level, wall, box, site, w, k, num, speed_factor, size
 ):
     """Add ``num`` moving circles behind the static ones, each on its way."""
     for m in range(num):
@@ -162,8 +174,8 @@ def place_dynamic(
         speed = between(stream, w, LAYOUT_STREAM, const[SPEED_MIN], const[SPEED_MAX]) * speed_factor
         reacts = np.int32(1) if uniform(stream, w, LAYOUT_STREAM) < const[REACTS_PROB] else np.int32(0)
         i = world[w, NUM_CIRCLES]
-        if add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, kind, reacts, speed, size):
-            draw_waypoint(circle, stream, const, w, i)
+        if add_circle(robot, circle, circle_kind, stream, const, wall, box, site, w, i, kind, reacts, speed, size):
+            draw_waypoint(circle, stream, const, site, w, i)
             if kind not in (WAYPOINT, BOUNCE):
                 circle[w, C_VX, i], circle[w, C_VY, i] = F0, F0
                 world[w, NUM_STEERED] += 1
@@ -173,12 +185,14 @@ def place_dynamic(
 
 
 @kernel
-def goal_slack(robot, circle, goal, world, const, wall, box, w, r, g, x, y):
+def goal_slack(robot, circle, goal, world, const, wall, box, site, w, r, g, x, y):
     """Return how clear a goal at (x, y) is of circles placed so far, inner walls, the arena's edge and others'
     goals.
     """
     need = robot[w, r, OWN_RADIUS] + _GAP
-    slack = min(inner_wall_clearance(wall, box, x, y), const[HALF_SIDE] - max(abs(x), abs(y))) - need
+    slack = inner_wall_clearance(wall, box, x, y) - need
+    if not has_map(site):
+        slack = min(slack, const[HALF_SIDE] - max(abs(x), abs(y)) - need)
     for i in range(world[w, NUM_CIRCLES]):
         slack = min(slack, distance(x, y, circle[w, C_X, i], circle[w, C_Y, i]) - circle[w, C_RADIUS, i] - need)
     for q in range(r):
@@ -188,30 +202,33 @@ def goal_slack(robot, circle, goal, world, const, wall, box, w, r, g, x, y):
 
 
 @kernel
-def draw_tour(robot, circle, goal, world, stream, const, wall, box, w, r, num, budget, bounded):
+def draw_tour(robot, circle, goal, world, stream, const, wall, box, site, w, r, num, budget, bounded):
     """Draw ``num`` goals in sequence, each away from the last; return the length of the tour.
 
     With ``bounded`` every leg is so short that the tour keeps within ``budget`` metres.
     """
-    apart, total = const[MIN_GOAL_DISTANCE], F0
+    apart, total, in_map = const[MIN_GOAL_DISTANCE], F0, has_map(site)
     room = const[HALF_SIDE] - robot[w, r, OWN_RADIUS] - _GAP
     x0, y0 = robot[w, r, X], robot[w, r, Y]
     for g in range(num):
         best, length = -FAR, F0
         longest = max(budget - total - np.float32(num - 1 - g) * apart, apart)
         for _ in range(_TRIES):
-            if bounded:
+            mark = np.int64(-1)
+            if bounded and not in_map:
                 leg = between(stream, w, LAYOUT_STREAM, apart, longest)
                 angle = between(stream, w, LAYOUT_STREAM, -_PI, _PI)
                 x, y = x0 + leg * np.cos(angle), y0 + leg * np.sin(angle)
                 slack = F1
             else:
-                x, y = between(stream, w, LAYOUT_STREAM, -room, room), between(stream, w, LAYOUT_STREAM, -room, room)
-                slack = distance(x, y, x0, y0) - apart
-            slack = min(slack, goal_slack(robot, circle, goal, world, const, wall, box, w, r, g, x, y))
+                mark, x, y = draw_goal(site, stream, const, room, w)
+                far = way_to_mark(site, w, mark, x0, y0, x, y)
+                slack = min(far - apart, longest - far) if bounded else far - apart
+            slack = min(slack, goal_slack(robot, circle, goal, world, const, wall, box, site, w, r, g, x, y))
             if slack > best:
                 best, goal[w, r, g, G_X], goal[w, r, g, G_Y] = slack, x, y
-                length = distance(x, y, x0, y0)
+                length = way_to_mark(site, w, mark, x0, y0, x, y)
+                note_goal(site, w, r, g, mark)
             if slack >= F0:
                 break
         total += length
@@ -220,7 +237,7 @@ def draw_tour(robot, circle, goal, world, stream, const, wall, box, w, r, num, b
 
 
 @kernel
-def place_goals(robot, circle, goal, world, stream, const, level, wall, box, w, k, there):
+def place_goals(robot, circle, goal, world, stream, const, level, wall, box, site, w, k, there):
     """Draw feasible tours: max_steps dt v_max >= 1.5 times their length; after 16 tours too long, legs are bounded
     instead.
     """
@@ -229,7 +246,9 @@ def place_goals(robot, circle, goal, world, stream, const, level, wall, box, w, 
         budget = level[k, MAX_STEPS] * const[DT] * robot[w, r, OWN_SPEED] / _SLACK
         for attempt in range(_TOURS + 1):
             if (
-                draw_tour(robot, circle, goal, world, stream, const, wall, box, w, r, num, budget, attempt == _TOURS)
+                draw_tour(
+                    robot, circle, goal, world, stream, const, wall, box, site, w, r, num, budget, attempt == _TOURS
+                )
                 <= budget
             ):
                 break
@@ -305,7 +324,7 @@ def begin_robots(robot, lane, goal, stream, const, w, there):
 @kernel
 def draw_world(
     robot, lane, circle, circle_kind, goal, world, world_key, stream, tally, const, level, behaviour, wall, box, case,
-    case_size, w,
+    case_size, site, w,
 ):  # fmt: skip
     """Begin the next episode of world ``w`` under its next level: place everything and clear all sums."""
     k = world[w, NEXT_LEVEL]
@@ -314,6 +333,7 @@ def draw_world(
     start_streams(world_key, world[w, EPISODE], stream, w)
     robot[w], lane[w], tally[w], goal[w] = F0, 0, F0, F0
     clear_circles(circle, circle_kind, world, w)
+    draw_map(site, stream, w)
     speed = level[k, SPEED_LO] * (level[k, SPEED_HI] / level[k, SPEED_LO]) ** uniform(stream, w, LAYOUT_STREAM)
     size = level[k, SIZE_LO] * (level[k, SIZE_HI] / level[k, SIZE_LO]) ** uniform(stream, w, LAYOUT_STREAM)
     num_static = varied_count(level[k, NUM_STATIC], level[k, OBSTACLE_COUNT], uniform(stream, w, LAYOUT_STREAM))
@@ -336,38 +356,27 @@ def draw_world(
         if const[EVERETT] > F0:
             place_everett(robot, goal, stream, const, case, w, row, there)
         else:
-            place_robots(robot, stream, const, wall, box, w, there)
+            place_robots(robot, stream, const, wall, box, site, w, there)
         for _ in range(num_static):
             i = world[w, NUM_CIRCLES]
-            if add_circle(robot, circle, circle_kind, stream, const, wall, box, w, i, STATIC, np.int32(0), F0, size):
+            if add_circle(
+                robot, circle, circle_kind, stream, const, wall, box, site, w, i, STATIC, np.int32(0), F0, size
+            ):
                 world[w, NUM_CIRCLES] += 1
         if const[EVERETT] <= F0:
-            place_goals(robot, circle, goal, world, stream, const, level, wall, box, w, k, there)
+            place_goals(robot, circle, goal, world, stream, const, level, wall, box, site, w, k, there)
         place_dynamic(
-            robot,
-            circle,
-            circle_kind,
-            world,
-            stream,
-            const,
-            behaviour,
-            level,
-            wall,
-            box,
-            w,
-            k,
-            num_dynamic,
-            speed,
-            size,
-        )
+            robot, circle, circle_kind, world, stream, const, behaviour, level, wall, box, site, w, k, num_dynamic,
+            speed, size,
+        )  # fmt: skip
     for i in range(world[w, NUM_CIRCLES]):
         circle[w, C_OLD_X, i], circle[w, C_OLD_Y, i] = circle[w, C_X, i], circle[w, C_Y, i]
     for r in range(robot.shape[1]):
-        start_robot(robot, lane, goal, stream, tally, const, level, w, r, k)
+        start_robot(robot, lane, goal, stream, tally, const, level, site, w, r, k)
 
 
 @kernel
-def start_robot(robot, lane, goal, stream, tally, const, level, w, r, k):
+def start_robot(robot, lane, goal, stream, tally, const, level, site, w, r, k):
     """Set what follows from pose and goals: heading, legs, limit of time, potential, actuator gains, blind sector."""
     yaw = robot[w, r, YAW]
     robot[w, r, COS], robot[w, r, SIN] = np.cos(yaw), np.sin(yaw)
@@ -378,7 +387,7 @@ def start_robot(robot, lane, goal, stream, tally, const, level, w, r, k):
         x0, y0 = robot[w, r, X], robot[w, r, Y]
         if g > 0:
             x0, y0 = goal[w, r, g - 1, G_X], goal[w, r, g - 1, G_Y]
-        after += distance(x0, y0, goal[w, r, g, G_X], goal[w, r, g, G_Y])
+        after += leg_length(site, goal, w, r, g, x0, y0)
     tally[w, r, T_SHORTEST], tally[w, r, T_POTENTIAL] = after, const[R_PROGRESS] * (const[PROGRESS_OFFSET] - after)
     tally[w, r, T_CLEARANCE], tally[w, r, T_TTC] = FAR, FAR
     if lane[w, r, GONE] == 0:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.records import Outcome
-from robonav_ray.worlds.kernels.kernel import F0, F1, hot_kernel, kernel
+from robonav_ray.worlds.kernels.kernel import F0, F1, hot_kernel
 from robonav_ray.worlds.kernels.layout import (
     CLEARANCE,
     CMD0,
     CMD1,
     DISCOMFORT_DISTANCE,
-    G_X,
-    G_Y,
     GAMMA,
     GOAL_INDEX,
     GOAL_TOLERANCE,
@@ -37,19 +35,11 @@ from robonav_ray.worlds.kernels.layout import (
     T_TASK,
     T_TERMS,
     T_TOTAL,
-    X,
-    Y,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
+from robonav_ray.worlds.kernels.site_motion import way_to_goal
 
 _SUCCESS, _TIMEOUT, _NONE = np.int32(Outcome.SUCCESS), np.int32(Outcome.TIMEOUT), np.int32(Outcome.NONE)
-
-
-@kernel
-def goal_distance(robot, goal, w, r, g):
-    """Return the true distance of robot (w, r) from its goal ``g``."""
-    dx, dy = goal[w, r, g, G_X] - robot[w, r, X], goal[w, r, g, G_Y] - robot[w, r, Y]
-    return np.sqrt(dx * dx + dy * dy)
 
 
 @hot_kernel
@@ -62,7 +52,7 @@ def command_change(robot, const, w, r, old0, old1):
 
 
 @hot_kernel
-def pay(robot, lane, goal, tally, const, level, w, r, k, hit, change):
+def pay(robot, lane, goal, tally, const, level, site, w, r, k, hit, change):
     """Add up the reward terms of the step, move on to the next goal, and write OUTCOME when the episode ends; return
     the reward.
 
@@ -71,7 +61,7 @@ def pay(robot, lane, goal, tally, const, level, w, r, k, hit, change):
     """
     lane[w, r, STEP] += 1
     g, num_goals = np.int64(lane[w, r, GOAL_INDEX]), np.int64(level[k, NUM_GOALS])
-    distance = goal_distance(robot, goal, w, r, g)
+    distance = way_to_goal(site, robot, goal, w, r, g)
     outcome, reached, finished, collided = hit, F0, F0, F0
     if hit != _NONE:
         collided = F1
@@ -82,7 +72,7 @@ def pay(robot, lane, goal, tally, const, level, w, r, k, hit, change):
         if g == num_goals:
             finished, outcome = F1, _SUCCESS
         else:
-            distance = goal_distance(robot, goal, w, r, g)
+            distance = way_to_goal(site, robot, goal, w, r, g)
     potential = F0
     if outcome == _NONE:
         potential = const[R_PROGRESS] * (const[PROGRESS_OFFSET] - distance - goal[w, r, g, LEGS_AFTER])

@@ -42,13 +42,13 @@ _NONE, _TIMEOUT = np.int32(Outcome.NONE), np.int32(Outcome.TIMEOUT)
 
 
 @hot_kernel
-def sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, rays, near, w, r, k):
+def sense(robot, lane, circle, world, stream, scans, wall, const, level, site, beam, rays, near, w, r, k):
     """Take a new scan into the ring, faults included."""
     stack = scans.shape[2]
     previous = np.int64(lane[w, r, HEAD])
     first = lane[w, r, STEP] == 0
     slot = 0 if first or previous + 1 == stack else previous + 1
-    scan(robot, lane, circle, world, wall, const, beam, rays, near, w, r, scans, slot)
+    scan(robot, lane, circle, world, wall, const, site, beam, rays, near, w, r, scans, slot)
     if level[k, SENSOR_FAULTS] > F0:
         sensor_faults(robot, lane, stream, level, const, beam, scans, w, r, k, slot, -1 if first else previous)
     if first:
@@ -72,6 +72,7 @@ def observe(
     wall,
     const,
     level,
+    site,
     beam,
     rays,
     near,
@@ -87,8 +88,8 @@ def observe(
     if const[TRUE_STATE] > F0:
         write_true_state(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i)
     else:
-        sense(robot, lane, circle, world, stream, scans, wall, const, level, beam, rays, near, w, r, k)
-        write_lidar_obs(robot, lane, goal, stream, scans, scan_pose, const, level, beam, rays, w, r, k, out, i)
+        sense(robot, lane, circle, world, stream, scans, wall, const, level, site, beam, rays, near, w, r, k)
+        write_lidar_obs(robot, lane, goal, stream, scans, scan_pose, const, level, site, beam, rays, w, r, k, out, i)
     if latency > 0:
         step, size = np.int64(lane[w, r, STEP]), queue.shape[2]
         old = max(step - latency, 0) % size
@@ -120,6 +121,7 @@ def observe_world(state, params, scratch, w, only, out):
                 params.wall,
                 params.const,
                 params.level,
+                params.site,
                 params.beam,
                 scratch.rays,
                 scratch.near,
@@ -152,6 +154,7 @@ def reset_world(state, params, scratch, w):
         params.box,
         params.case,
         params.case_size,
+        params.site,
         w,
     )
     for r in range(state.robot.shape[1]):
@@ -166,6 +169,7 @@ def reset_world(state, params, scratch, w):
             state.tally,
             params.wall,
             params.const,
+            params.site,
             scratch.near,
             w,
             r,
@@ -219,7 +223,7 @@ def all_ended(lane, w):
 
 @hot_kernel
 def move_world(
-    robot, lane, circle, kind, goal, world, stream, tally, queue, wall, box, const, level, near, neighbor, line,
+    robot, lane, circle, kind, goal, world, stream, tally, queue, wall, box, const, level, site, near, neighbor, line,
     command, reward, terminated, truncated, parked, finished, w, k,
 ):  # fmt: skip
     """Move everything in world ``w`` for one step and pay for it; return how many robots ended in it."""
@@ -236,12 +240,12 @@ def move_world(
             reward[i] = command_change(robot, const, w, r, old0, old1)  # until the reward is known
     if const[STAYS] > F0:
         rest(robot, lane, w)
-    move_circles(circle, kind, world, stream, const, wall, box, w)
+    move_circles(circle, kind, world, stream, const, wall, box, site, w)
     for r in range(num_robots):
         i = w * num_robots + r
         if not parked[i]:
-            hit = hazards(robot, lane, circle, kind, world, tally, wall, const, near, w, r)
-            reward[i] = pay(robot, lane, goal, tally, const, level, w, r, k, hit, reward[i])
+            hit = hazards(robot, lane, circle, kind, world, tally, wall, const, site, near, w, r)
+            reward[i] = pay(robot, lane, goal, tally, const, level, site, w, r, k, hit, reward[i])
             outcome = lane[w, r, OUTCOME]
             if outcome != _NONE:
                 truncated[i], terminated[i], finished[i] = outcome == _TIMEOUT, outcome != _TIMEOUT, True
@@ -256,6 +260,7 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
     world, stream, tally, scans = state.world, state.stream, state.tally, state.scan
     obs_queue, command_queue = state.obs_queue, state.command_queue
     const, level, beam, wall, box = params.const, params.level, params.beam, params.wall, params.box
+    site = params.site
     rays, near, neighbor, line = scratch.rays, scratch.near, scratch.neighbor, scratch.line
     obs, reward, terminated, truncated = out.obs, out.reward, out.terminated, out.truncated
     parked, finished = out.parked, out.finished
@@ -269,7 +274,7 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
             continue
         k = world[w, LEVEL]
         ended = move_world(
-            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, const, level, near,
+            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, const, level, site, near,
             neighbor, line, command, reward, terminated, truncated, parked, finished, w, k,
         )  # fmt: skip
         if ended > 0:
@@ -283,6 +288,6 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
             if lane[w, r, ENDED] == 0:
                 observe(
                     robot, lane, circle, goal, world, stream, scans, state.scan_pose, obs_queue, wall, const, level,
-                    beam, rays, near, neighbor, w, r, k, obs, w * num_robots + r,
+                    site, beam, rays, near, neighbor, w, r, k, obs, w * num_robots + r,
                 )  # fmt: skip
     return num_ended

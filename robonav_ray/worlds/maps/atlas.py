@@ -1,0 +1,207 @@
+"""The maps of a batch of worlds as kernels look them up: all in flat arrays, one map after another."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.errors import UserError
+from robonav_ray.worlds.kernels import site_layout as at
+from robonav_ray.worlds.kernels.randomization import FACTOR
+from robonav_ray.worlds.kernels.site_lidar import surely_free
+from robonav_ray.worlds.maps.distance_field import clearance_m, closed, free_rings
+from robonav_ray.worlds.maps.find_maps import find_maps
+from robonav_ray.worlds.maps.grid_map import GridMap
+from robonav_ray.worlds.maps.kept import kept_routes
+from robonav_ray.worlds.maps.routes import MARGIN_M, Routes, corner, open_cells, parts_of, route_factor
+
+logger = logging.getLogger(__name__)
+_WALKER_PLACES = 16
+_GOALS_IN_ALL, _LEAST_GOALS = 2048, 8
+_SIGHT_M = 1.7
+"""Clearances are told apart up to this and the robot's radius."""
+_STEPS = 250.0
+_BLOCK_M = 0.2
+"""Side of a block of cells that share what rays surely go."""
+
+
+class Atlas(NamedTuple):
+    """Maps, and what kernels look up of them."""
+
+    maps: tuple[GridMap, ...]
+    site: at.Site
+
+
+class _Needs(NamedTuple):
+    """What of worlds and levels the tables of maps hang on."""
+
+    route_m: float
+    walker_m: float
+    """0: nothing moves."""
+    radius_m: float
+    path: tuple[int, float, float]
+
+
+def route_clearance_m(world: WorldConfig) -> float:
+    """Return how far routes keep a robot's centre from walls."""
+    given = None if world.map is None else world.map.clearance_m
+    return given if given is not None else world.robot.radius_m + MARGIN_M
+
+
+def atlas_of(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> Atlas | None:
+    """Return the maps of ``world``, whose obstacles are those of ``levels``; None where it has none.
+
+    Raises:
+        UserError: When a map cannot be read, has no room for the robot, or all take more memory than they may.
+    """
+    if world.map is None:
+        return None
+    largest = max(FACTOR["obstacle_size"][level.randomization.obstacle_size][1] for level in levels)
+    moves = any(level.num_dynamic for level in levels)
+    walker = float(np.float32(world.obstacles.radius_max_m * largest + MARGIN_M)) if moves else 0.0
+    path = (world.path.num_points, world.path.spacing_m, world.path.replan_m)
+    needs = _Needs(route_clearance_m(world), walker, world.robot.radius_m, path)
+    return _made(world, needs) if world.map.generator is None else _kept_in_mind(_of_maps(world), needs)
+
+
+def _of_maps(world: WorldConfig) -> WorldConfig:
+    """Return a config that differs only where maps do."""
+    return WorldConfig(map=world.map)
+
+
+@lru_cache(maxsize=4)
+def _kept_in_mind(world: WorldConfig, needs: _Needs) -> Atlas:
+    return _made(world, needs)
+
+
+def _made(world: WorldConfig, needs: _Needs) -> Atlas:
+    assert world.map is not None
+    maps = find_maps(world.map)
+    goals = _given_goals(world, maps, needs)
+    num = len(goals) if goals is not None else _num_goals(world.map.num_goals, len(maps))
+    _check_memory(maps, needs, num, world.map.memory_mb)
+    start = time.perf_counter()
+    routes, walks = list[Routes](), list[Routes | None]()
+    for grid in maps:
+        try:
+            routes.append(kept_routes(grid, needs.route_m, num, goals))
+            walks.append(kept_routes(grid, needs.walker_m, _WALKER_PLACES, None) if needs.walker_m else None)
+        except ValueError as error:
+            raise UserError(
+                f"env.world.map: {grid.name}: {error}: take a smaller robot (env.world.robot) or smaller obstacles "
+                "(env.world.obstacles.radius_max_m), a lower env.world.map.clearance_m, or another map"
+            ) from None
+    took = time.perf_counter() - start
+    if took > 2.0:
+        logger.info("routes of %d maps: made in %.0f s, and kept for the next time", len(maps), took)
+    return Atlas(maps, _packed(maps, routes, walks, needs))
+
+
+def _num_goals(asked: int, num_maps: int) -> int:
+    return min(asked, max(_GOALS_IN_ALL // num_maps, _LEAST_GOALS))
+
+
+def _given_goals(world: WorldConfig, maps: tuple[GridMap, ...], needs: _Needs) -> np.ndarray | None:
+    """Return the goals of the config, (G, 2) m in the world frame; None where it gives none."""
+    assert world.map is not None
+    if not world.map.goals:
+        return None
+    if len(maps) != 1:
+        raise UserError(f"env.world.map.goals: they are places of one map, and there are {len(maps)}: leave them out")
+    grid, points = maps[0], np.array([(p.x_m, p.y_m) for p in world.map.goals])
+    field = clearance_m(grid.occupied, grid.resolution_m)
+    is_open = open_cells(field, grid.resolution_m, needs.route_m)
+    labels, part = parts_of(is_open)
+    side = route_factor(field.shape, grid.resolution_m) * grid.resolution_m
+    begin = corner(field.shape, grid.resolution_m)
+    rows, columns = np.nonzero(labels == part)
+    places = grid.to_world(points)
+    for i, (place, given) in enumerate(zip(places, points, strict=True)):
+        column, row = np.clip(np.floor((place - begin) / side).astype(np.int64), 0, np.array(labels.shape[::-1]) - 1)
+        if part and labels[row, column] != part:
+            centres = np.stack([columns, rows], axis=1) * side + 0.5 * side + begin
+            near = grid.to_map(centres[np.square(centres - place).sum(axis=1).argmin()])
+            raise UserError(
+                f"env.world.map.goals[{i}]: the robot cannot reach ({given[0]:g}, {given[1]:g}) in {grid.name}; the "
+                f"nearest place that it reaches is ({near[0]:.2f}, {near[1]:.2f})"
+            )
+    return places
+
+
+def _check_memory(maps: tuple[GridMap, ...], needs: _Needs, num: int, most_mb: float) -> None:
+    total = 0.0
+    for grid in maps:
+        rows, columns = grid.occupied.shape
+        factor = route_factor(grid.occupied.shape, grid.resolution_m)
+        cells = (rows / factor + 3) * (columns / factor + 3)
+        total += 2 * (rows + 2) * (columns + 2) + cells * (1 + 2 * (num + _WALKER_PLACES * (needs.walker_m > 0)))
+    if total > most_mb * 1e6:
+        raise UserError(
+            f"env.world.map: {len(maps)} maps and routes to {num} goals in each take {total / 1e6:.0f} MB, more than "
+            f"env.world.map.memory_mb ({most_mb:g}) allows: name fewer maps, lower env.world.map.num_goals or raise "
+            "env.world.map.memory_mb"
+        )
+
+
+def _packed(maps: tuple[GridMap, ...], routes: list[Routes], walks: list[Routes | None], needs: _Needs) -> at.Site:
+    grid, frame = np.zeros((len(maps), at.GRID_COLS), np.int64), np.zeros((len(maps), at.FRAME_COLS), np.float32)
+    rings: list[np.ndarray] = []
+    near: list[np.ndarray] = []
+    free: list[np.ndarray] = []
+    reach: list[np.ndarray] = []
+    tables: list[Routes] = []
+    sides = max(one.resolution_m for one in maps)
+    step, least = (_SIGHT_M + needs.radius_m + 2 * sides) / _STEPS, -2 * sides
+    cells = places = coarse = blocks_at = 0
+    for k, (one, way, walk) in enumerate(zip(maps, routes, walks, strict=True)):
+        occupied, side = closed(one.occupied), one.resolution_m
+        rings.append(free_rings(occupied).ravel())
+        counts = np.floor((clearance_m(occupied, side) - least) / step)
+        near.append(np.clip(counts, 0, 255).astype(np.uint8).ravel())
+        shift = max(0, round(float(np.log2(_BLOCK_M / side))))
+        size = 1 << shift
+        blocks = -(-occupied.shape[1] // size), -(-occupied.shape[0] // size)
+        free.append(np.zeros((blocks[0] * blocks[1], at.SECTORS), np.uint8))
+        wide = np.minimum(clearance_m(occupied, side) / side, 255.0)
+        surely_free(wide, size, blocks[0], free[-1])
+        both = way.reach.astype(np.uint8) * at.ROBOTS_REACH
+        num_walks = 0 if walk is None else len(walk.mark)
+        if walk is not None:
+            both |= walk.reach.astype(np.uint8) * at.WALKERS_REACH
+        reach.append(both.ravel())
+        marks = places, len(way.mark), places + len(way.mark), num_walks
+        grid[k] = (cells, *occupied.shape[::-1], coarse, *both.shape[::-1], *marks, blocks_at, blocks[0], shift)
+        blocks_at += len(free[-1])
+        factor = route_factor(one.occupied.shape, side)
+        low = -0.5 * np.array(one.size_m) - side
+        begin = corner(one.occupied.shape, side)
+        frame[k] = (*low, side, 1.0 / side, *begin, 1.0 / (factor * side), *(0.5 * np.array(one.size_m)))
+        cells, coarse, places = cells + occupied.size, coarse + both.size, places + len(way.mark) + num_walks
+        tables += [way] if walk is None else [way, walk]
+    mark_at = np.zeros((places, 2), np.int64)
+    turns = bends = row = 0
+    for table in tables:
+        for g in range(len(table.mark)):
+            mark_at[row] = turns, bends + table.bends_at[g]
+            turns, row = turns + table.turn.shape[1], row + 1
+        bends += len(table.bend)
+    return at.Site(
+        grid,
+        frame,
+        np.concatenate(rings),
+        np.concatenate(free),
+        np.concatenate(near),
+        np.concatenate(reach),
+        np.concatenate([table.mark for table in tables]),
+        mark_at,
+        np.concatenate([table.turn.ravel() for table in tables]),
+        np.concatenate([table.bend for table in tables]),
+        np.concatenate([table.bend_next for table in tables]),
+        np.array([step, least, *needs.path], np.float32),
+        *(np.zeros(0) for _ in range(len(at.Site._fields) - 12)),
+    )
