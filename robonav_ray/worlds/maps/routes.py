@@ -145,10 +145,30 @@ def _search(reach: np.ndarray, goals: np.ndarray, places: np.ndarray, begin: np.
         at = np.unique(parent[done])
         at = np.concatenate([[goal], at[at != goal]])
         number[at] = np.arange(len(at))
-        xy = np.stack([at % nx, at // nx], axis=1) * side + 0.5 * side + begin
-        xy[0] = places[g]
-        bends.append(np.column_stack([xy, cost[at] * side]).astype(np.float32))
-        nexts.append(number[parent[at]].astype(np.int32))
+        xy = (np.stack([at % nx, at // nx], axis=1) + 0.5 + _to_corners(reach, at)) * side + begin
+        xy[0], follows = places[g], number[parent[at]]
+        lengths = np.zeros(len(at))
+        for b in np.argsort(cost[at], kind="stable")[1:].tolist():
+            lengths[b] = lengths[follows[b]] + float(np.hypot(*(xy[follows[b]] - xy[b])))
+        bends.append(np.column_stack([xy, lengths]).astype(np.float32))
+        nexts.append(follows.astype(np.int32))
         turn[g] = number[parent[as_cell]]
     bends_at = np.concatenate([[0], np.cumsum([len(bend) for bend in bends])]).astype(np.int64)
     return Routes(reach, places, turn, np.concatenate(bends), np.concatenate(nexts), bends_at)
+
+
+def _to_corners(reach: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Return (B, 2), in cells: from the middle of each cell to the corner of the wall that a route turns around there;
+    zeros where there is none, or several.
+
+    A shortest way touches the corners that it turns around; through the middles of the cells before them it is longer.
+    """
+    nx, offset, found = reach.shape[1], np.zeros((len(cells), 2)), np.zeros(len(cells), np.int64)
+    is_open = reach.ravel()
+    for di in (-1, 1):
+        for dj in (-1, 1):
+            around = ~is_open[cells + dj * nx + di] & is_open[cells + di] & is_open[cells + dj * nx]
+            offset[around] += (0.5 * di, 0.5 * dj)
+            found += around
+    offset[found != 1] = 0.0
+    return offset
