@@ -34,8 +34,8 @@ from robonav_ray.guarded import is_guarded
 
 logger = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).parent
-_ROOMS = ("worlds", "worlds/kernels", "worlds/maps", "planners", "algo", "replay")
-_CONSTANTS = ("layout.py", "site_layout.py", "randomization.py", "kernel.py")
+_ROOMS = ("worlds", "worlds/kernels", "worlds/kernels/site", "worlds/maps", "planners", "algo", "replay")
+_CONSTANTS = ("layout.py", "tables.py", "randomization.py", "kernel.py")
 _MARKS = (b"@njit", b"kernel\ndef ")
 _BROUGHT_BY_A_JOB = "runtime_resources" in _PACKAGE.parts
 """Whether these sources lie where Ray unpacks on each node what jobs bring."""

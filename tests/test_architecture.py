@@ -147,6 +147,7 @@ BARE = re.compile(
 OPENED_ELSEWHERE = {
     "compiled.py": "our own sources, and a folder that is made for its user alone; the lowest layer",
     "config/preset.py": "shipped with the package",
+    "worlds/maps/kept.py": "our own cache: a new file of this user alone, renamed when whole",
     "deploy/graph.py": "into memory",
     "fronts/device_memory.py": "/proc and cgroups",
     "fronts/own_tracking/made_files.py": "inside of replacing",

@@ -21,7 +21,7 @@ from robonav_ray.worlds.kernels.drivers import drive
 from robonav_ray.worlds.kernels.motion import clamp_commands
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
-from robonav_ray.worlds.kernels.site_layout import PLAN_COLS
+from robonav_ray.worlds.kernels.site.tables import PLAN_COLS
 from robonav_ray.worlds.kernels.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
 from robonav_ray.worlds.mix import Mix, with_parts
 from robonav_ray.worlds.maps.atlas import atlas_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.counter_rng import ROLE_WORLD, derive_key, mix64, uniform01
-from robonav_ray.worlds.kernels.kernel import F1, kernel
+from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
 from robonav_ray.worlds.kernels.layout import NUM_STREAMS
 
 _TWO_PI = np.float32(2.0 * np.pi)
@@ -55,3 +55,12 @@ def start_streams(world_key, episode, stream, w):
     for k in range(NUM_STREAMS):
         stream[w, k, 0] = derive_key(base, np.int64(k))  # pyright: ignore[reportArgumentType]
         stream[w, k, 1] = np.uint64(0)
+
+
+@kernel
+def varied_count(base, change, u):
+    """Return ``base`` changed by a whole number in [-change, change], never below 0; 0 stays 0."""
+    c = np.int64(change)
+    if base <= F0:
+        return np.int64(0)
+    return max(np.int64(base) + min(np.int64(u * np.float32(2 * c + 1)), 2 * c) - c, np.int64(0))

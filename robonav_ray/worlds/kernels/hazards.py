@@ -41,7 +41,7 @@ from robonav_ray.worlds.kernels.layout import (
     X,
     Y,
 )
-from robonav_ray.worlds.kernels.site_motion import map_hazard
+from robonav_ray.worlds.kernels.site.walking import map_hazard
 
 _HIT_STATIC, _HIT_DYNAMIC = np.int32(Outcome.COLLISION_STATIC), np.int32(Outcome.COLLISION_DYNAMIC)
 _HIT_WALL, _HIT_ROBOT = np.int32(Outcome.COLLISION_WALL), np.int32(Outcome.COLLISION_ROBOT)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robonav_ray.worlds.kernels.site_layout import Site
+from robonav_ray.worlds.kernels.site.tables import Site
 
 # robot (N, R, ROBOT_COLS) float32. V, W: twist (v, omega), for a holonomic drive the body-frame velocity.
 X, Y, YAW, COS, SIN, V, W = 0, 1, 2, 3, 4, 5, 6

@@ -34,7 +34,7 @@ from robonav_ray.worlds.kernels.randomization import (
     FROZEN_SCAN,
     RANGE_NOISE,
 )
-from robonav_ray.worlds.kernels.site_lidar import look_at_map
+from robonav_ray.worlds.kernels.site.map_lidar import look_at_map
 
 _TINY = np.float32(1e-12)
 

@@ -52,7 +52,7 @@ from robonav_ray.worlds.kernels.layout import (
     Y,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS, ODOMETRY_DRIFT, ODOMETRY_NOISE
-from robonav_ray.worlds.kernels.site_path import write_path
+from robonav_ray.worlds.kernels.site.path_ahead import write_path
 
 _GOAL_UNIT, _GOALS_UNIT = np.float32(1.0 / GOAL_SCALE_M), np.float32(1.0 / GOALS_SCALE)
 _TINY, _MOST, _QUARTER, _FASTEST = np.float32(1e-6), np.float32(10.0), np.float32(0.25), np.float32(2.0)

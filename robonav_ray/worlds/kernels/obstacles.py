@@ -43,7 +43,7 @@ from robonav_ray.worlds.kernels.layout import (
     Y,
 )
 from robonav_ray.worlds.kernels.orca import insert_neighbor, orca_velocity
-from robonav_ray.worlds.kernels.site_motion import keep_off_walls, send_circle
+from robonav_ray.worlds.kernels.site.walking import keep_off_walls, send_circle
 
 ORCA_MARGIN = np.float32(0.01)
 """Metres that CrowdNav adds to every radius in ORCA."""

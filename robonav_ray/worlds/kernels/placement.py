@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robonav_ray.worlds.kernels.draws import between, start_streams, uniform, whole_between
+from robonav_ray.worlds.kernels.draws import between, start_streams, uniform, varied_count, whole_between
 from robonav_ray.worlds.kernels.everett import place_everett
 from robonav_ray.worlds.kernels.geometry import inner_wall_clearance
 from robonav_ray.worlds.kernels.kernel import F0, F1, FAR, HALF, kernel
@@ -95,9 +95,8 @@ from robonav_ray.worlds.kernels.randomization import (
     SPEED_LO,
     TOUR_SLACK,
 )
-from robonav_ray.worlds.kernels.site_lookup import has_map
-from robonav_ray.worlds.kernels.site_motion import leg_length, way_to_mark
-from robonav_ray.worlds.kernels.site_placement import (
+from robonav_ray.worlds.kernels.site.lookup import has_map
+from robonav_ray.worlds.kernels.site.places import (
     circle_fits,
     draw_goal,
     draw_map,
@@ -106,6 +105,7 @@ from robonav_ray.worlds.kernels.site_placement import (
     note_goal,
     robot_fits,
 )
+from robonav_ray.worlds.kernels.site.walking import leg_length, way_to_mark
 
 _TRIES, _TOURS = 64, 16
 _GAP = np.float32(0.1)
@@ -283,15 +283,6 @@ def place_crossing(robot, circle, circle_kind, goal, world, stream, const, w, nu
                 world[w, NUM_CIRCLES] += 1
                 world[w, NUM_STEERED] += 1
                 break
-
-
-@kernel
-def varied_count(base, change, u):
-    """Return ``base`` changed by a whole number in [-change, change], never below 0; 0 stays 0."""
-    c = np.int64(change)
-    if base <= F0:
-        return np.int64(0)
-    return max(np.int64(base) + min(np.int64(u * np.float32(2 * c + 1)), 2 * c) - c, np.int64(0))
 
 
 @kernel

@@ -37,7 +37,7 @@ from robonav_ray.worlds.kernels.layout import (
     T_TOTAL,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
-from robonav_ray.worlds.kernels.site_motion import way_to_goal
+from robonav_ray.worlds.kernels.site.walking import way_to_goal
 
 _SUCCESS, _TIMEOUT, _NONE = np.int32(Outcome.SUCCESS), np.int32(Outcome.TIMEOUT), np.int32(Outcome.NONE)
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.config.worlds import LevelConfig, MapConfig, WorldConfig
 from robonav_ray.errors import UserError
-from robonav_ray.worlds.kernels import site_layout as at
 from robonav_ray.worlds.kernels.randomization import FACTOR
-from robonav_ray.worlds.kernels.site_lidar import surely_free
+from robonav_ray.worlds.kernels.site import tables as at
+from robonav_ray.worlds.kernels.site.map_lidar import surely_free
 from robonav_ray.worlds.maps.distance_field import clearance_m, closed, free_rings
 from robonav_ray.worlds.maps.find_maps import find_maps
 from robonav_ray.worlds.maps.grid_map import GridMap
@@ -66,25 +66,21 @@ def atlas_of(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> Atlas | Non
     walker = float(np.float32(world.obstacles.radius_max_m * largest + MARGIN_M)) if moves else 0.0
     path = (world.path.num_points, world.path.spacing_m, world.path.replan_m)
     needs = _Needs(route_clearance_m(world), walker, world.robot.radius_m, path)
-    return _made(world, needs) if world.map.generator is None else _kept_in_mind(_of_maps(world), needs)
-
-
-def _of_maps(world: WorldConfig) -> WorldConfig:
-    """Return a config that differs only where maps do."""
-    return WorldConfig(map=world.map)
+    if world.map.generator is None:  # files may change
+        return _made(world.map, needs)
+    return _made_once(world.map, needs)  # pyright: ignore[reportArgumentType]  # a frozen model has a hash
 
 
 @lru_cache(maxsize=4)
-def _kept_in_mind(world: WorldConfig, needs: _Needs) -> Atlas:
-    return _made(world, needs)
+def _made_once(config: MapConfig, needs: _Needs) -> Atlas:
+    return _made(config, needs)
 
 
-def _made(world: WorldConfig, needs: _Needs) -> Atlas:
-    assert world.map is not None
-    maps = find_maps(world.map)
-    goals = _given_goals(world, maps, needs)
-    num = len(goals) if goals is not None else _num_goals(world.map.num_goals, len(maps))
-    _check_memory(maps, needs, num, world.map.memory_mb)
+def _made(config: MapConfig, needs: _Needs) -> Atlas:
+    maps = find_maps(config)
+    goals = _given_goals(config, maps, needs)
+    num = len(goals) if goals is not None else _num_goals(config.num_goals, len(maps))
+    _check_memory(maps, needs, num, config.memory_mb)
     start = time.perf_counter()
     routes, walks = list[Routes](), list[Routes | None]()
     for grid in maps:
@@ -106,14 +102,13 @@ def _num_goals(asked: int, num_maps: int) -> int:
     return min(asked, max(_GOALS_IN_ALL // num_maps, _LEAST_GOALS))
 
 
-def _given_goals(world: WorldConfig, maps: tuple[GridMap, ...], needs: _Needs) -> np.ndarray | None:
+def _given_goals(config: MapConfig, maps: tuple[GridMap, ...], needs: _Needs) -> np.ndarray | None:
     """Return the goals of the config, (G, 2) m in the world frame; None where it gives none."""
-    assert world.map is not None
-    if not world.map.goals:
+    if not config.goals:
         return None
     if len(maps) != 1:
         raise UserError(f"env.world.map.goals: they are places of one map, and there are {len(maps)}: leave them out")
-    grid, points = maps[0], np.array([(p.x_m, p.y_m) for p in world.map.goals])
+    grid, points = maps[0], np.array([(p.x_m, p.y_m) for p in config.goals])
     field = clearance_m(grid.occupied, grid.resolution_m)
     is_open = open_cells(field, grid.resolution_m, needs.route_m)
     labels, part = parts_of(is_open)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.worlds.kernels import layout as lay
-from robonav_ray.worlds.kernels import site_layout as at
-from robonav_ray.worlds.kernels.site_lookup import bend_after, next_bend
+from robonav_ray.worlds.kernels.site import tables as at
+from robonav_ray.worlds.kernels.site.lookup import bend_after, next_bend
 
 
 def route_of(state: lay.State, params: lay.Params, world: int, robot: int, goal: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.worlds.kernels.kernel import HALF, kernel
-from robonav_ray.worlds.kernels.site_lidar import sees
+from robonav_ray.worlds.kernels.site.map_lidar import sees
 
 _NONE = np.float32(3.0e38)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.worlds.kernels.kernel import F0, F1, FAR, HALF, kernel
-from robonav_ray.worlds.kernels.site_layout import (
+from robonav_ray.worlds.kernels.site.tables import (
     BEND_LENGTH,
     BEND_X,
     BEND_Y,

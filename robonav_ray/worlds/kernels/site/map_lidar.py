@@ -6,7 +6,7 @@ import numpy as np
 
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
 from robonav_ray.worlds.kernels.layout import ANGLE_INCREMENT, ANGLE_MIN, YAW
-from robonav_ray.worlds.kernels.site_layout import (
+from robonav_ray.worlds.kernels.site.tables import (
     CELL_AT,
     CELL_M,
     CELL_NX,

@@ -13,7 +13,8 @@ from robonav_ray.worlds.kernels.layout import (
     X,
     Y,
 )
-from robonav_ray.worlds.kernels.site_layout import (
+from robonav_ray.worlds.kernels.site.lookup import is_reached, wall_clearance
+from robonav_ray.worlds.kernels.site.tables import (
     HALF_HEIGHT,
     HALF_WIDTH,
     MARK_AT,
@@ -23,7 +24,6 @@ from robonav_ray.worlds.kernels.site_layout import (
     ROBOTS_REACH,
     WALKERS_REACH,
 )
-from robonav_ray.worlds.kernels.site_lookup import is_reached, wall_clearance
 
 _GAP = np.float32(0.1)
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from robonav_ray.worlds.kernels.kernel import F0, F1, hot_kernel, kernel
 from robonav_ray.worlds.kernels.layout import GOAL_SCALE_M, STEP, X, Y
-from robonav_ray.worlds.kernels.site_layout import (
+from robonav_ray.worlds.kernels.site.lookup import bend_after, next_bend
+from robonav_ray.worlds.kernels.site.tables import (
     BEND_X,
     BEND_Y,
     BENDS_AT,
@@ -17,7 +18,6 @@ from robonav_ray.worlds.kernels.site_layout import (
     PLAN_X,
     PLAN_Y,
 )
-from robonav_ray.worlds.kernels.site_lookup import bend_after, next_bend
 
 _GOAL_UNIT, _MOST, _TINY = np.float32(1.0 / GOAL_SCALE_M), np.float32(10.0), np.float32(1e-9)
 _MOST_BENDS = 1000

@@ -34,7 +34,8 @@ from robonav_ray.worlds.kernels.layout import (
     X,
     Y,
 )
-from robonav_ray.worlds.kernels.site_layout import (
+from robonav_ray.worlds.kernels.site.lookup import bend_after, next_bend, route_length, wall_clearance, wall_normal
+from robonav_ray.worlds.kernels.site.tables import (
     BEND_X,
     BEND_Y,
     MARK_X,
@@ -43,7 +44,6 @@ from robonav_ray.worlds.kernels.site_layout import (
     PER_M,
     WALK_AT,
 )
-from robonav_ray.worlds.kernels.site_lookup import bend_after, next_bend, route_length, wall_clearance, wall_normal
 
 _HIT_WALL = np.int32(Outcome.COLLISION_WALL)
 _TINY = np.float32(1e-6)
