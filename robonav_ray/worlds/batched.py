@@ -23,10 +23,10 @@ from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
 from robonav_ray.worlds.kernels.site.tables import PLAN_COLS
 from robonav_ray.worlds.kernels.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
-from robonav_ray.worlds.mix import Mix, with_parts
 from robonav_ray.worlds.maps.atlas import atlas_of
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.route_of import route_of
+from robonav_ray.worlds.mix import Mix, with_parts
 from robonav_ray.worlds.scene import Scene, scene_of
 from robonav_ray.worlds.state_ranges import check_together, declared, widened
 
