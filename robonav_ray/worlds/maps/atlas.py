@@ -14,7 +14,7 @@ from robonav_ray.errors import UserError
 from robonav_ray.worlds.kernels.randomization import FACTOR
 from robonav_ray.worlds.kernels.site import tables as at
 from robonav_ray.worlds.kernels.site.map_lidar import surely_free
-from robonav_ray.worlds.maps.distance_field import clearance_m, closed, free_rings
+from robonav_ray.worlds.maps.distance_field import clearance_m, closed, free_rings, room_m
 from robonav_ray.worlds.maps.find_maps import find_maps
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.kept import kept_routes
@@ -109,7 +109,7 @@ def _given_goals(config: MapConfig, maps: tuple[GridMap, ...], needs: _Needs) ->
     if len(maps) != 1:
         raise UserError(f"env.world.map.goals: they are places of one map, and there are {len(maps)}: leave them out")
     grid, points = maps[0], np.array([(p.x_m, p.y_m) for p in config.goals])
-    field = clearance_m(grid.occupied, grid.resolution_m)
+    field = room_m(grid.occupied, grid.resolution_m)
     is_open = open_cells(field, grid.resolution_m, needs.route_m)
     labels, part = parts_of(is_open)
     side = route_factor(field.shape, grid.resolution_m) * grid.resolution_m

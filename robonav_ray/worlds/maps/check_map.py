@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from robonav_ray.config.worlds import RobotConfig, WorldConfig
-from robonav_ray.worlds.maps.distance_field import clearance_m, closed
+from robonav_ray.worlds.maps.distance_field import room_m
 from robonav_ray.worlds.maps.errors import MapError
 from robonav_ray.worlds.maps.grid_map import GridMap
 
@@ -110,7 +110,7 @@ def check_map(grid: GridMap, robot: RobotConfig, keep_m: float, grey_as_free_fra
     What is reached is the largest part of the ground that is connected for the body. ``grey_as_free_frac`` is the part
     of the image that ``unknown_as_free_frac`` tells of.
     """
-    away = clearance_m(closed(grid.occupied), grid.resolution_m)[1:-1, 1:-1]
+    away = room_m(grid.occupied, grid.resolution_m)
     part, num_parts = _parts(away >= keep_m)
     sizes = np.bincount(part.ravel(), minlength=num_parts + 1)
     sizes[0] = 0

@@ -25,6 +25,11 @@ def clearance_m(occupied: np.ndarray, resolution_m: float) -> np.ndarray:
     return (np.where(occupied, -inside, free) * resolution_m).astype(np.float32)
 
 
+def room_m(occupied: np.ndarray, resolution_m: float) -> np.ndarray:
+    """Return (H, W) float32 as ``clearance_m`` does, where outside of the map is wall too."""
+    return clearance_m(closed(occupied), resolution_m)[1:-1, 1:-1]
+
+
 def _to_squares(where: np.ndarray) -> np.ndarray:
     """Return (H, W) float64, in cells: from every centre in ``where`` to the square of the nearest cell outside it."""
     if where.all():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from robonav_ray.compiled import fingerprint, own_cache
-from robonav_ray.worlds.maps.distance_field import clearance_m
+from robonav_ray.worlds.maps.distance_field import room_m
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.routes import Routes, make_routes, open_cells
 
@@ -26,11 +26,11 @@ def kept_routes(grid: GridMap, need_m: float, num: int, goals: np.ndarray | None
     """
     folder = own_cache("maps")
     given = b"" if goals is None else np.asarray(goals, np.float64).tobytes()
-    told = f"{fingerprint()} {grid.content} {need_m!r} {num}\n".encode() + given
+    told = f"{fingerprint()} walled {grid.content} {need_m!r} {num}\n".encode() + given
     path = None if folder is None else folder / f"{hashlib.sha256(told).hexdigest()}.npz"
     if path is not None and path.exists() and (routes := _read(path, grid, need_m)) is not None:
         return routes
-    field = clearance_m(grid.occupied, grid.resolution_m)
+    field = room_m(grid.occupied, grid.resolution_m)
     routes = make_routes(field, grid.resolution_m, need_m, num, goals)
     if path is not None:
         _write(path, routes)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from robonav_ray.config.worlds.maps import Generator, MapConfig
-from robonav_ray.worlds.maps.distance_field import clearance_m, closed
+from robonav_ray.worlds.maps.distance_field import room_m
 from robonav_ray.worlds.maps.errors import MapError
 from robonav_ray.worlds.maps.generators.cellular import ends, grow, has_way
 from robonav_ray.worlds.maps.generators.make_map import MAKERS, make_map, map_seed
@@ -23,7 +23,7 @@ BARN = MapConfig(generator="cellular", width_m=4.5, height_m=11.5, passage_m=0.7
 
 def parts_for(grid: GridMap, radius_m: float) -> tuple[np.ndarray, int]:
     """Return the parts of the ground in which a disc of this radius fits, and their number."""
-    room = clearance_m(closed(grid.occupied), grid.resolution_m)[1:-1, 1:-1] >= radius_m
+    room = room_m(grid.occupied, grid.resolution_m) >= radius_m
     return ndimage.label(room, np.ones((3, 3)))  # pyright: ignore[reportReturnType]
 
 

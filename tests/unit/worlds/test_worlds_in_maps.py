@@ -12,7 +12,7 @@ from robonav_ray.config.worlds import LevelConfig, MapConfig, WorldConfig
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
-from robonav_ray.worlds.maps.distance_field import clearance_m
+from robonav_ray.worlds.maps.distance_field import room_m
 from robonav_ray.worlds.maps.find_maps import find_maps
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.routes import corner, make_routes, open_cells
@@ -31,7 +31,7 @@ def worlds_in(generator: str = "rooms", num_worlds: int = 48, **level: int) -> B
 
 @functools.lru_cache(maxsize=32)
 def field_of(grid: GridMap) -> np.ndarray:
-    return np.pad(clearance_m(grid.occupied, grid.resolution_m), 1, constant_values=-1.0)
+    return np.pad(room_m(grid.occupied, grid.resolution_m), 1, constant_values=-1.0)
 
 
 def gaps(worlds: BatchedWorlds, points: np.ndarray) -> np.ndarray:
@@ -62,8 +62,9 @@ def test_ranges_are_those_of_a_ray_caster_that_visits_every_cell(generator: str)
     assert (ranges <= exact + 0.05).all()
 
 
-def test_nothing_begins_in_a_wall_and_obstacles_stay_out_of_them() -> None:
-    worlds = worlds_in()
+@pytest.mark.parametrize("generator", ["rooms", "forest"])
+def test_nothing_begins_in_a_wall_and_obstacles_stay_out_of_them(generator: str) -> None:
+    worlds = worlds_in(generator)  # a forest's edge is the map's
     for step in range(300):
         there = np.arange(worlds.state.circle.shape[2]) < worlds.state.world[:, lay.NUM_CIRCLES, None]
         circles = np.where(there, gaps(worlds, np.moveaxis(worlds.state.circle[:, :2], 1, 2)), np.inf)
@@ -95,7 +96,7 @@ def test_routes_are_within_three_percent_of_the_shortest_ways(generator: str, se
 
 
 def check_routes(grid: GridMap, need_m: float) -> None:
-    field = clearance_m(grid.occupied, grid.resolution_m)
+    field = room_m(grid.occupied, grid.resolution_m)
     is_open = open_cells(field, grid.resolution_m, need_m)
     routes = make_routes(field, grid.resolution_m, need_m, 3, None)
     rng = np.random.default_rng(0)
