@@ -20,6 +20,8 @@ from robonav_ray.records import TransitionSpec
 from robonav_ray.runs.run_directory import ENV_JSON, ENV_MARKDOWN, RunDirectory
 from robonav_ray.worlds.env_table import EnvTable
 from robonav_ray.worlds.make import describe_env
+from robonav_ray.worlds.maps.atlas import check_maps
+from robonav_ray.worlds.mix import with_parts
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,16 @@ def keep_table(run: RunDirectory, task: Task) -> None:
     ):
         if not (run.path / name).exists():
             replace(run.path / name, text)
+
+
+def check_places(config: RunConfig, task: Task) -> None:
+    """Refuse maps that worlds cannot take place in, before anything is started.
+
+    Raises:
+        UserError: Naming the map, or the key.
+    """
+    if task.is_native:
+        check_maps(config.env.world, with_parts(task.levels))
 
 
 def check_gates(config: RunConfig, task: Task) -> None:

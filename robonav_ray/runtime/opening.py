@@ -30,7 +30,7 @@ from robonav_ray.runs.stored_runs import (
     stored_checkpoints,
     stored_run,
 )
-from robonav_ray.runs.task import Task, check_gates, describe_task
+from robonav_ray.runs.task import Task, check_gates, check_places, describe_task
 from robonav_ray.runs.which_run import FoundRun, hold_run
 from robonav_ray.runtime.auto_sizes import sizes_of
 from robonav_ray.runtime.budget import check_budget
@@ -175,6 +175,7 @@ def _resolved(
         console.print(Text.assemble("resuming ", (run.shown, "bold"), f" {where}"))
     task = describe_task(config)
     check_sizes(config, task.spec)
+    check_places(config, task)
     check_user_code(config, task)
     check_backends(config.tracking)
     if resumed is None:

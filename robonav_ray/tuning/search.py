@@ -30,7 +30,7 @@ from robonav_ray.files.plain_files import replace
 from robonav_ray.runs.located import refuse_uri
 from robonav_ray.runs.run_directory import RunDirectory, RunDirectoryError
 from robonav_ray.runs.session_facts import command_line
-from robonav_ray.runs.task import check_gates, describe_task
+from robonav_ray.runs.task import check_gates, check_places, describe_task
 from robonav_ray.runtime.budget import check_learns
 from robonav_ray.runtime.signals import StopRequest
 from robonav_ray.runtime.sizes import check_sizes
@@ -139,6 +139,7 @@ def check_search(config: TuningConfig) -> None:
     run = Experiment(Path(), config).run_config({})
     task = describe_task(run)
     check_gates(run, task)
+    check_places(run, task)
     check_user_code(run, task)
     if config.trial.metric == "collision_frac" and not task.has_outcomes:
         raise ConfigError(

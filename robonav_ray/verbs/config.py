@@ -67,7 +67,7 @@ def config_show(arguments: Overrides = None, json: Json = False) -> None:
 @config_app.command("validate", epilog="Example: `robonav config validate mine.yaml`")
 def config_validate(arguments: Overrides = None) -> None:
     """Check a config, the environment that it names included."""
-    from robonav_ray.runs.task import check_gates, describe_task
+    from robonav_ray.runs.task import check_gates, check_places, describe_task
     from robonav_ray.runtime.budget import check_budget
     from robonav_ray.runtime.sizes import check_sizes
     from robonav_ray.runtime.user_parts import check_user_code
@@ -78,6 +78,7 @@ def config_validate(arguments: Overrides = None) -> None:
     check_sizes(config, task.spec)
     check_gates(config, task)
     check_budget(config)
+    check_places(config, task)
     check_user_code(config, task)
     say(f"valid: {task.describe()}")
 

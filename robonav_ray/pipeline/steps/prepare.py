@@ -63,7 +63,7 @@ def _runs(config: PipelineConfig) -> list[RunConfig]:
 
 
 def _checked(run: RunConfig) -> Any:
-    from robonav_ray.runs.task import check_gates, describe_task
+    from robonav_ray.runs.task import check_gates, check_places, describe_task
     from robonav_ray.runtime.budget import check_budget
     from robonav_ray.runtime.sizes import check_sizes
     from robonav_ray.runtime.user_parts import check_user_code
@@ -72,6 +72,7 @@ def _checked(run: RunConfig) -> Any:
     check_sizes(run, task.spec)
     check_gates(run, task)
     check_budget(run)
+    check_places(run, task)
     check_user_code(run, task)
     return task
 

@@ -17,7 +17,7 @@ from robonav_ray.config.load import ConfigError, check_run_config
 from robonav_ray.config.load_suite import load_suite
 from robonav_ray.config.studies.ablation import AblationConfig
 from robonav_ray.evaluation.ablation.table import WHOLE
-from robonav_ray.runs.task import Task, check_gates, describe_task
+from robonav_ray.runs.task import Task, check_gates, check_places, describe_task
 from robonav_ray.runtime.budget import check_learns
 from robonav_ray.runtime.sizes import check_sizes
 from robonav_ray.runtime.user_parts import check_user_code
@@ -216,6 +216,7 @@ def _check(cell: Cell, config: AblationConfig) -> None:
     task: Task = describe_task(cell.config)
     try:
         check_gates(cell.config, task)
+        check_places(cell.config, task)
         check_user_code(cell.config, task)
         check_sizes(cell.config, task.spec)
         check_learns(cell.config, config.budget.env_steps, "budget.env_steps")

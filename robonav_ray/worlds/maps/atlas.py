@@ -21,7 +21,7 @@ from robonav_ray.worlds.maps.kept import kept_routes
 from robonav_ray.worlds.maps.routes import MARGIN_M, Routes, corner, open_cells, parts_of, route_factor
 
 logger = logging.getLogger(__name__)
-_WALKER_PLACES = 16
+_WALKER_PLACES, _LOOKED_AT = 16, 32
 _GOALS_IN_ALL, _LEAST_GOALS = 2048, 8
 _SIGHT_M = 1.7
 """Clearances are told apart up to this and the robot's radius."""
@@ -61,14 +61,52 @@ def atlas_of(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> Atlas | Non
     """
     if world.map is None:
         return None
+    needs = _needs_of(world, levels)
+    if world.map.generator is None:  # files may change
+        return _made(world.map, needs)
+    return _made_once(world.map, needs)  # pyright: ignore[reportArgumentType]  # a frozen model has a hash
+
+
+def check_maps(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> None:
+    """Refuse what ``atlas_of`` refuses, before a search for routes; also maps that are held out.
+
+    Of a generator's maps the first few are looked at for room.
+
+    Raises:
+        UserError: As ``atlas_of`` does.
+    """
+    if world.map is None:
+        return
+    needs = _needs_of(world, levels)
+    configs = [world.map]
+    if world.map.held_out and world.map.split == "train":
+        configs.append(world.map.model_copy(update={"split": "held_out", "goals": ()}))
+    for config in configs:
+        maps = find_maps(config)
+        goals = _given_goals(config, maps, needs)
+        num = len(goals) if goals is not None else _num_goals(config.num_goals, len(maps))
+        _check_memory(maps, needs, num, config.memory_mb)
+        for grid in maps[: _LOOKED_AT if config.generator else len(maps)]:
+            field = room_m(grid.occupied, grid.resolution_m)
+            for need_m in (needs.route_m, needs.walker_m):
+                if not open_cells(field, grid.resolution_m, need_m).any():
+                    raise _no_room(grid, f"there is no place that is {need_m:g} m from all walls")
+
+
+def _needs_of(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> _Needs:
     largest = max(FACTOR["obstacle_size"][level.randomization.obstacle_size][1] for level in levels)
     moves = any(level.num_dynamic for level in levels)
     walker = float(np.float32(world.obstacles.radius_max_m * largest + MARGIN_M)) if moves else 0.0
     path = (world.path.num_points, world.path.spacing_m, world.path.replan_m)
-    needs = _Needs(route_clearance_m(world), walker, world.robot.radius_m, path)
-    if world.map.generator is None:  # files may change
-        return _made(world.map, needs)
-    return _made_once(world.map, needs)  # pyright: ignore[reportArgumentType]  # a frozen model has a hash
+    return _Needs(route_clearance_m(world), walker, world.robot.radius_m, path)
+
+
+def _no_room(grid: GridMap, what: str) -> UserError:
+    """Return the error for a map in which something has no room."""
+    return UserError(
+        f"env.world.map: {grid.name}: {what}: take a smaller robot (env.world.robot) or smaller obstacles "
+        "(env.world.obstacles.radius_max_m), a lower env.world.map.clearance_m, or another map"
+    )
 
 
 @lru_cache(maxsize=4)
@@ -88,10 +126,7 @@ def _made(config: MapConfig, needs: _Needs) -> Atlas:
             routes.append(kept_routes(grid, needs.route_m, num, goals))
             walks.append(kept_routes(grid, needs.walker_m, _WALKER_PLACES, None) if needs.walker_m else None)
         except ValueError as error:
-            raise UserError(
-                f"env.world.map: {grid.name}: {error}: take a smaller robot (env.world.robot) or smaller obstacles "
-                "(env.world.obstacles.radius_max_m), a lower env.world.map.clearance_m, or another map"
-            ) from None
+            raise _no_room(grid, str(error)) from None
     took = time.perf_counter() - start
     if took > 2.0:
         logger.info("routes of %d maps: made in %.0f s, and kept for the next time", len(maps), took)
