@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,16 +82,39 @@ def shown_part_m(maps: Sequence[GridMap], diameter_m: float) -> tuple[float, flo
     return min(width, most), min(height, most)
 
 
-def scene_of(state: lay.State, params: lay.Params, config: WorldConfig, beam_angle: np.ndarray, world: int) -> Scene:
-    """Return what a picture of ``world`` needs."""
+@dataclass(frozen=True)
+class Ground:
+    """The map of one world, and the ways in it."""
+
+    plan: GridMap
+    shown_m: tuple[float, float]
+    """See ``Scene``."""
+    route: Callable[[int], np.ndarray]
+    """Number of a robot -> its way to its goal, (P, 2) float64."""
+    path: np.ndarray | None
+    """(R, K, 2) float64 of all robots: the points that they observe, each in its own frame, m; None where they observe
+    none.
+    """
+
+
+def scene_of(
+    state: lay.State,
+    params: lay.Params,
+    config: WorldConfig,
+    beam_angle: np.ndarray,
+    world: int,
+    ground: Ground | None = None,
+) -> Scene:
+    """Return what a picture of ``world`` needs; ``ground`` where it is in a map."""
     num, level = int(state.world[world, lay.NUM_CIRCLES]), int(state.world[world, lay.LEVEL])
     lane = state.lane[world]
     there = np.flatnonzero((lane[:, lay.STEP_LIMIT] > 0) | (state.world[world, lay.EPISODE] < 0))
     lane, robot, rows = lane[there], state.robot[world, there], state.circle[world, :, :num]
+    pose = robot[:, (lay.X, lay.Y, lay.YAW)]
     return Scene(
-        half_side_m=config.side_m / 2,
+        half_side_m=config.side_m / 2 if ground is None else max(ground.plan.size_m) / 2,
         walls=config.walls,
-        robot_pose=robot[:, (lay.X, lay.Y, lay.YAW)].copy(),
+        robot_pose=pose.copy(),
         robot_radius_m=robot[:, lay.OWN_RADIUS].copy(),
         robot_ended=lane[:, lay.ENDED] != 0,
         goals=state.goal[world, there, : int(params.level[level, rnd.NUM_GOALS]), :2].copy(),
@@ -106,4 +129,18 @@ def scene_of(state: lay.State, params: lay.Params, config: WorldConfig, beam_ang
         level=level,
         episode=int(state.world[world, lay.EPISODE]),
         outcome=lane[:, lay.OUTCOME].copy(),
+        outline=np.array(config.robot.body.corners) if config.robot.body.corners else None,
+        lidar_xy=(config.lidar.x_m, config.lidar.y_m),
+        map=None if ground is None else ground.plan,
+        shown_m=None if ground is None else ground.shown_m,
+        routes=() if ground is None else tuple(ground.route(int(r)) for r in there),
+        path=None if ground is None or ground.path is None else _in_world(ground.path[there], pose),
     )
+
+
+def _in_world(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """Return (R, K, 2) points of the robots' frames in the world frame; ``pose`` is (R, 3)."""
+    c, s = np.cos(pose[:, 2:]), np.sin(pose[:, 2:])
+    ahead, left = points[..., 0], points[..., 1]
+    turned = np.stack([c * ahead - s * left, s * ahead + c * left], axis=-1)
+    return pose[:, None, :2].astype(np.float64) + turned
