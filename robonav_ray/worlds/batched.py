@@ -27,7 +27,7 @@ from robonav_ray.worlds.maps.atlas import atlas_of
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.route_of import route_of
 from robonav_ray.worlds.mix import Mix, with_parts
-from robonav_ray.worlds.scene import Scene, scene_of
+from robonav_ray.worlds.scene import Ground, Scene, scene_of, shown_part_m
 from robonav_ray.worlds.state_ranges import check_together, declared, widened
 
 __all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "BatchedWorlds", "Scene"]
@@ -315,7 +315,19 @@ class BatchedWorlds:
 
     def scene(self, world: int) -> Scene:
         """Return what a picture of ``world`` needs."""
-        return scene_of(self.state, self.params, self.config, self.beam_angle, world)
+        return scene_of(self.state, self.params, self.config, self.beam_angle, world, self._ground(world))
+
+    def _ground(self, world: int) -> Ground | None:
+        """Return the map that ``world`` is in."""
+        if not self.maps:
+            return None
+        path = None
+        if "path" in self.layout.slices:
+            lanes = slice(world * self.num_robots, (world + 1) * self.num_robots)
+            path = self.out.obs[lanes, self.layout.slices["path"]].astype(np.float64) * lay.GOAL_SCALE_M
+            path = path.reshape(self.num_robots, -1, 2)
+        shown_m = shown_part_m(self.maps, 2.0 * self.config.robot.radius_m)
+        return Ground(self.maps[int(self.map_index[world])], shown_m, lambda robot: self.route(world, robot), path)
 
     def check_valid(self) -> None:
         """Raise ValueError when the state breaks an invariant: finite, inside the walls, clear at the start."""
