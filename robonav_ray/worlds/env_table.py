@@ -144,6 +144,12 @@ def _parts(part: str, world: WorldConfig, size: int) -> Iterator[tuple[str, str,
     """Yield (name, unit, how many numbers, meaning) of what makes up one slice of the layout."""
     if part == "lidar":
         yield from _scans(world)
+    elif part == "path":
+        for i in range(size // 2):
+            where = f"of the point {(i + 1) * world.path.spacing_m:g} m farther along the route to the goal"
+            end = "; past its end the goal" if not i else ""
+            yield f"path {i} x", f"{GOAL_SCALE_M:g} m", 1, f"ahead, {where}{end}"
+            yield f"path {i} y", f"{GOAL_SCALE_M:g} m", 1, "to the left, of the same point"
     elif part == "circles":
         for i in range(size // HUMAN_STATE):
             for name, unit, meaning in _CIRCLE:
