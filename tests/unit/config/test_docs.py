@@ -78,7 +78,7 @@ def test_a_wrong_command_would_be_noticed(monkeypatch):
 
 
 def test_the_example_is_the_shipped_file():
-    (example,) = blocks("curriculum.md", "yaml")
+    example, *_ = blocks("curriculum.md", "yaml")
     shipped = yaml.safe_load((ROOT / "configs" / "curriculum" / "two_stages.yaml").read_text(encoding="utf-8"))
     assert yaml.safe_load(example) == {"curriculum": shipped["curriculum"]}
 
