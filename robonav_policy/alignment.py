@@ -61,19 +61,20 @@ class Aligner:
         far = old * self._range_max
         px = tx + far * (tc * self.cos - ts * self.sin)
         py = ty + far * (ts * self.cos + tc * self.sin)
-        at = self._beam_at(bearing(px, py)) * self._per_beam
+        at = self._beam_at(bearing(px, py))
         shown, hit = np.ones(old.size, np.float32), old < _ONE
         self._show_points(px, py, at, hit, shown)
         self._show_lines(px, py, at, hit, shown)
         return shown.reshape(old.shape)
 
     def _beam_at(self, angle: np.ndarray) -> np.ndarray:
-        """Return how far each bearing lies from the first beam, the seam opposite to the middle of the view."""
+        """Return how many beams each bearing lies from the first one, the seam opposite to the middle of the view."""
+        at = (angle - self._angle_min) * self._per_beam
         if self._yaw == _ZERO:
-            return angle - self._angle_min
-        turned = angle - self._yaw
-        turned = np.where(turned > _HALF_TURN, turned - _TURN, turned)
-        return np.where(turned < -_HALF_TURN, turned + _TURN, turned) - (self._angle_min - self._yaw)
+            return at
+        low = (self._yaw - self._angle_min) * self._per_beam - _HALF * self._around
+        at = np.where(at < low, at + self._around, at)
+        return np.where(at > low + self._around, at - self._around, at)
 
     def _show_points(self, px: np.ndarray, py: np.ndarray, at: np.ndarray, hit: np.ndarray, shown: np.ndarray) -> None:
         seen = hit if self._wraps else hit & (at > -_HALF) & (at < np.float32(self._beams - 1) + _HALF)

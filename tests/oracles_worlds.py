@@ -63,6 +63,41 @@ def unicycle(pose: np.ndarray, v: float, omega: float, dt: float) -> np.ndarray:
     )
 
 
+def outline_points(corners: np.ndarray, every_m: float) -> np.ndarray:
+    """Points (P, 2) along the sides of a polygon (E, 2), at most so far apart."""
+    points = []
+    for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        num = max(2, math.ceil(float(np.linalg.norm(b - a)) / every_m) + 1)
+        points.append(a + np.linspace(0.0, 1.0, num)[:, None] * (b - a))
+    return np.concatenate(points)
+
+
+def holds(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Whether a polygon (E, 2) holds each of ``points`` (T, 2): it goes all around those."""
+    to = corners - points[:, None]
+    angle = np.arctan2(to[..., 1], to[..., 0])
+    turn = np.roll(angle, -1, axis=1) - angle
+    return np.abs(((turn + np.pi) % (2 * np.pi) - np.pi).sum(axis=1)) > np.pi
+
+
+def body_gap(
+    corners: np.ndarray, poses: np.ndarray, places: np.ndarray, radius: float, every_m: float = 0.002
+) -> float:
+    """Least space between a polygon (E, 2), in the body frame, at ``poses`` (T, 3) and a disc at ``places`` (T, 2) of
+    the same moments; 0 at most where they overlap.
+    """
+    c, s, (dx, dy) = np.cos(poses[:, 2]), np.sin(poses[:, 2]), (places - poses[:, :2]).T
+    own = np.column_stack([c * dx + s * dy, c * dy - s * dx])
+    apart = np.linalg.norm(outline_points(corners, every_m) - own[:, None], axis=2).min(axis=1)
+    return float(np.where(holds(corners, own), -apart, apart).min()) - radius
+
+
+def poses_of_step(old: np.ndarray, new: np.ndarray, turn: float, num: int = 200) -> np.ndarray:
+    """Poses (num, 3) of a robot on its straight way from ``old`` (2,) to ``new`` (3,), turning by ``turn`` on it."""
+    part = np.linspace(0.0, 1.0, num)
+    return np.column_stack([old + part[:, None] * (new[:2] - old), new[2] - (1.0 - part) * turn])
+
+
 def tour_length(position: np.ndarray, goals: np.ndarray, index: int) -> float:
     """Distance to the current goal and along all legs that follow."""
     points = np.vstack([position, goals[index:]])

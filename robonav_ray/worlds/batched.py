@@ -28,6 +28,7 @@ from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.route_of import route_of
 from robonav_ray.worlds.mix import Mix, with_parts
 from robonav_ray.worlds.scene import Ground, Scene, scene_of, shown_part_m
+from robonav_ray.worlds.site import site_of
 from robonav_ray.worlds.state_ranges import check_together, declared, widened
 
 __all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "BatchedWorlds", "Scene"]
@@ -99,23 +100,21 @@ class BatchedWorlds:
         ]
         return lay.Params(
             const,
-            np.stack([rnd.level_row(level) for level in self.levels]),
+            np.stack([rnd.level_row(level, world) for level in self.levels]),
             np.stack([rnd.behaviour_row(level) for level in self.levels]),
             np.stack([np.cos(angle), np.sin(angle)]).astype(np.float32),
             wall,
             np.array(box, dtype=np.float32).reshape(-1, 4),
             *cases,
-            None if self._atlas is None else self._atlas.site,
+            site_of(world, self._atlas),
         )
 
     def _place_in_maps(self) -> None:
         """Let kernels that look maps up find the state's own arrays beside them."""
-        if self._atlas is not None:
+        if self.params.site is not None:
             state = self.state
             own = {name: getattr(state, name) for name in ("map_of", "goal_mark", "circle_mark", "plan")}
-            beams = self.config.lidar.num_beams
-            march = {"march": np.zeros((5, beams), np.int32), "march_at": np.zeros((3, beams), np.float32)}
-            self.params = self.params._replace(site=self._atlas.site._replace(**own, **march))
+            self.params = self.params._replace(site=self.params.site._replace(**own))
 
     def _make_state(self) -> lay.State:
         columns = max(self.max_circles, 1)

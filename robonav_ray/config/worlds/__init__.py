@@ -124,6 +124,10 @@ class WorldConfig(Section):
                 f"robot.body.shape={shape} goes with placement=arena, and placement is {self.placement}: set "
                 "robot.body.shape=circle"
             )
+        if shape != "circle" and self.collisions != "swept":
+            raise ValueError(
+                f"collisions={self.collisions} is for discs, and robot.body.shape is {shape}: leave one out"
+            )
         return self
 
     @model_validator(mode="after")

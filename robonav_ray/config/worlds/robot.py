@@ -125,7 +125,7 @@ class LidarConfig(Section):
     """Where it stands, ahead of the robot's centre."""
     y_m: float = Field(default=0.0, ge=-2.0, le=2.0)
     """The same, to the left."""
-    yaw_rad: float = Field(default=0.0, ge=-2.0 * math.pi, le=2.0 * math.pi)
+    yaw_rad: float = Field(default=0.0, ge=-math.pi, le=math.pi)
     """Where the middle of its field of view looks, from straight ahead."""
     noise_m: float = Field(default=0.0, ge=0.0, le=1.0)
     """Standard deviation of every range; a stage's ``range_noise`` adds its own."""

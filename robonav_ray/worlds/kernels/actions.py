@@ -34,7 +34,7 @@ def holonomic81(robot: RobotConfig) -> np.ndarray:
 
 def increments9(robot: RobotConfig) -> np.ndarray:
     """Return (9, 2) changes of the last command: -, 0, + a quarter of the range of either part."""
-    second = robot.max_turn_rate if robot.drive == "unicycle" else robot.max_speed
+    second = robot.max_speed if robot.is_holonomic else robot.max_turn_rate
     steps = (-INCREMENT_FRAC, 0.0, INCREMENT_FRAC)
     return np.array([(a * robot.max_speed, b * second) for a in steps for b in steps], dtype=np.float32)
 
@@ -83,7 +83,7 @@ class Decoder:
         """Decode for robots of ``world``."""
         robot = world.robot
         self._robot, self._own_speeds = robot, own_speeds(world)
-        self._increments, self._holonomic = robot.actions == "increments9", robot.drive == "holonomic"
+        self._increments, self._holonomic = robot.actions == "increments9", robot.is_holonomic
         table = action_table(robot)
         if table is not None and self._own_speeds:
             table = table / np.array([robot.max_speed, robot.max_speed if self._holonomic else 1.0], np.float32)

@@ -41,6 +41,7 @@ from robonav_ray.worlds.kernels.layout import (
     X,
     Y,
 )
+from robonav_ray.worlds.kernels.site.body import disc_gap, edge_gap, segment_gap
 from robonav_ray.worlds.kernels.site.walking import map_hazard
 
 _HIT_STATIC, _HIT_DYNAMIC = np.int32(Outcome.COLLISION_STATIC), np.int32(Outcome.COLLISION_DYNAMIC)
@@ -110,7 +111,9 @@ def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, site, c
         i = close[n]
         bx, by = circle[w, C_X, i] - x, circle[w, C_Y, i] - y
         reach = circle[w, C_RADIUS, i] + radius
-        gap = swept_distance(circle[w, C_OLD_X, i] - ox, circle[w, C_OLD_Y, i] - oy, bx, by) - reach
+        ax, ay = circle[w, C_OLD_X, i] - ox, circle[w, C_OLD_Y, i] - oy
+        gap = swept_distance(ax, ay, bx, by) - reach
+        gap = disc_gap(site, robot, const, ax, ay, bx, by, circle[w, C_RADIUS, i], gap, near, w, r)
         ttc = min(ttc, time_to_collision(bx, by, circle[w, C_VX, i] - vx, circle[w, C_VY, i] - vy, reach))
         if gap < near:
             near, hit = gap, (_HIT_STATIC if circle_kind[w, KIND, i] == STATIC else _HIT_DYNAMIC)
@@ -123,19 +126,23 @@ def hazards(robot, lane, circle, circle_kind, world, tally, wall, const, site, c
         for q in range(robot.shape[1]):
             if q != r and lane[w, q, GONE] == 0:
                 bx, by, reach = robot[w, q, X] - x, robot[w, q, Y] - y, radius + radius
-                gap = swept_distance(robot[w, q, OLD_X] - ox, robot[w, q, OLD_Y] - oy, bx, by) - reach
+                ax, ay = robot[w, q, OLD_X] - ox, robot[w, q, OLD_Y] - oy
+                gap = swept_distance(ax, ay, bx, by) - reach
+                gap = disc_gap(site, robot, const, ax, ay, bx, by, radius, gap, near, w, r)
                 ttc = min(ttc, time_to_collision(bx, by, robot[w, q, VX] - vx, robot[w, q, VY] - vy, reach))
                 if gap < near:
                     near, hit = gap, _HIT_ROBOT
     if const[WALLS] > F0:
         gap = const[HALF_SIDE] - max(abs(x), abs(y)) - radius  # the arena is convex: the end of the step decides
+        gap = edge_gap(site, robot, const, gap, near, w, r)
         if gap < near:
             near, hit = gap, _HIT_WALL
     for i in range(wall.shape[0]):
         gap = segment_segment_distance(ox, oy, x, y, wall[i, 0], wall[i, 1], wall[i, 2], wall[i, 3]) - radius
+        gap = segment_gap(site, robot, const, wall, i, gap, near, w, r)
         if gap < near:
             near, hit = gap, _HIT_WALL
-    near, hit = map_hazard(site, robot, w, r, near, hit)
+    near, hit = map_hazard(site, robot, const, w, r, near, hit)
     if const[AT_END] > F0:
         near, hit = clearance_at_end(robot, lane, circle, circle_kind, world, wall, const, w, r)
     robot[w, r, CLEARANCE] = near

@@ -34,6 +34,7 @@ from robonav_ray.worlds.kernels.randomization import (
     FROZEN_SCAN,
     RANGE_NOISE,
 )
+from robonav_ray.worlds.kernels.site.body import hide_near, sensor_place
 from robonav_ray.worlds.kernels.site.map_lidar import look_at_map
 
 _TINY = np.float32(1e-12)
@@ -90,6 +91,7 @@ def scan(robot, lane, circle, world, wall, const, site, beam, rays, near, w, r, 
     """
     x, y, c, s = robot[w, r, X], robot[w, r, Y], robot[w, r, COS], robot[w, r, SIN]
     range_max = const[RANGE_MAX]
+    x, y = sensor_place(site, x, y, c, s)
     for j in range(rays.shape[1]):
         bc, bs = beam[0, j], beam[1, j]
         rays[0, j] = c * bc - s * bs
@@ -110,6 +112,7 @@ def scan(robot, lane, circle, world, wall, const, site, beam, rays, near, w, r, 
     scale, row = F1 / range_max, out[w, r, out_slot]
     for j in range(rays.shape[1]):
         row[j] = min(max(rays[2, j] * scale, F0), F1)
+    hide_near(site, const, row)
 
 
 @kernel

@@ -42,6 +42,7 @@ from robonav_ray.worlds.kernels.layout import (
     Y,
 )
 from robonav_ray.worlds.kernels.randomization import ACTION_LATENCY, DROPPED_COMMANDS, MOTION_FAULTS, SLIP
+from robonav_ray.worlds.kernels.site.body import steerable
 
 _PI, _TWO_PI = np.float32(np.pi), np.float32(2 * np.pi)
 _C2, _C3, _C4, _C5, _C6 = (np.float32(c) for c in (1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720))
@@ -82,7 +83,7 @@ def limited(target, now, most):
 
 
 @hot_kernel
-def move_robot(robot, lane, queue, stream, tally, command, const, level, w, r, k):
+def move_robot(robot, lane, queue, stream, tally, command, const, level, site, w, r, k):
     """Carry out one command (v, omega) or (v_x, v_y) for one step: pose, twist, and the sums that depend on them.
 
     Unicycle, midpoint rule: p += v dt (cos, sin)(yaw + omega dt / 2), yaw += omega dt. Or turn first, where the worlds
@@ -99,6 +100,7 @@ def move_robot(robot, lane, queue, stream, tally, command, const, level, w, r, k
     holonomic = const[HOLONOMIC] > F0
     v = limited(v, robot[w, r, V], const[MAX_ACC] * dt)
     o = limited(o, robot[w, r, W], (const[MAX_ACC] if holonomic else const[MAX_TURN_ACC]) * dt)
+    o = steerable(site, v, o)
     robot[w, r, V], robot[w, r, W] = v, o
     ahead, left = v, (o if holonomic else F0)
     slip = level[k, SLIP]

@@ -52,6 +52,7 @@ from robonav_ray.worlds.kernels.layout import (
     Y,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS, ODOMETRY_DRIFT, ODOMETRY_NOISE
+from robonav_ray.worlds.kernels.site.body import seam_behind, sensor_place
 from robonav_ray.worlds.kernels.site.path_ahead import write_path
 
 _GOAL_UNIT, _GOALS_UNIT = np.float32(1.0 / GOAL_SCALE_M), np.float32(1.0 / GOALS_SCALE)
@@ -209,7 +210,7 @@ def bearing(x, y):
 
 
 @kernel
-def align_scan(old, pose, x, y, c, s, const, beam, rays, shown):
+def align_scan(old, pose, x, y, c, s, const, site, beam, rays, shown):
     """Write what the points of the scan ``old`` (B,), taken at ``pose`` (4,), are as a scan from (x, y) with heading
     (c, s).
 
@@ -228,6 +229,7 @@ def align_scan(old, pose, x, y, c, s, const, beam, rays, shown):
         px, py = tx + far * (tc * bc - ts * bs), ty + far * (ts * bc + tc * bs)
         rays[0, j], rays[1, j], rays[2, j] = px, py, (bearing(px, py) - const[ANGLE_MIN]) * per_beam
         shown[j] = F1
+    seam_behind(site, const, rays, per_beam)
     for j in range(beams):
         if old[j] >= F1:
             continue
@@ -272,12 +274,13 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, si
     aligned, contact = const[ALIGN] > F0, robot[w, r, OWN_RADIUS] / const[RANGE_MAX]
     scale = F1 / (F1 - contact)
     offset = contact * scale
+    sx, sy = sensor_place(site, x, y, c, s)
     if aligned:
-        note_scan_pose(scan_pose, lane[w, r, STEP] == 0, x, y, c, s, w, r, slot)
+        note_scan_pose(scan_pose, lane[w, r, STEP] == 0, sx, sy, c, s, w, r, slot)
     for h in range(stack):
         old, shown = scan[w, r, slot], out[i, at : at + beams]
         if aligned and h > 0:
-            align_scan(old, scan_pose[w, r, slot], x, y, c, s, const, beam, rays, rays[3])
+            align_scan(old, scan_pose[w, r, slot], sx, sy, c, s, const, site, beam, rays, rays[3])
             old = rays[3]
         if const[PROXIMITY] > F0:
             for j in range(beams):

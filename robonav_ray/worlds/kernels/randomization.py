@@ -65,16 +65,21 @@ TOUR_SLACK = 1.5
 """max_steps * dt * v_max must be at least this times the length of the tour."""
 
 
-def level_row(level: LevelConfig) -> np.ndarray:
-    """Return the (LEVEL_COLS,) float32 row of one level."""
+def level_row(level: LevelConfig, world: WorldConfig) -> np.ndarray:
+    """Return the (LEVEL_COLS,) float32 row of one level in ``world``, whose lidar has its own noise and whose robot its
+    own delay.
+    """
     knobs = level.randomization
-    strength = [STRENGTH[name][getattr(knobs, name)] for name in STRENGTH]
+    strength = {name: STRENGTH[name][getattr(knobs, name)] for name in STRENGTH}
+    strength["range_noise"] = math.hypot(strength["range_noise"], world.lidar.noise_m)
+    strength["action_latency"] += round(world.robot.command_delay_s / world.dt_s)
     factors = [*FACTOR["obstacle_speed"][knobs.obstacle_speed], *FACTOR["obstacle_size"][knobs.obstacle_size]]
-    sensor = knobs.range_noise or knobs.beam_dropout or knobs.blind_sector or knobs.frozen_scan or knobs.blackout
-    motion = knobs.action_latency or knobs.dropped_commands or knobs.actuator_gain or knobs.slip
-    row = [level.num_static, level.num_dynamic, level.num_goals, level.max_steps, *strength, *factors]
+    sensor = ("range_noise", "beam_dropout", "blind_sector", "frozen_scan", "blackout")
+    motion = ("action_latency", "dropped_commands", "actuator_gain", "slip")
+    faulty = [any(strength[name] > 0 for name in names) for names in (sensor, motion)]
+    row = [level.num_static, level.num_dynamic, level.num_goals, level.max_steps, *strength.values(), *factors]
     robots = (level.num_robots or 0, level.min_robots or 0)
-    return np.array([*row, sensor > 0, motion > 0, len(level.behaviours), *robots], dtype=np.float32)
+    return np.array([*row, *faulty, len(level.behaviours), *robots], dtype=np.float32)
 
 
 def behaviour_row(level: LevelConfig) -> np.ndarray:

@@ -35,6 +35,7 @@ from robonav_ray.worlds.kernels.obstacles import move_circles, steer_circles
 from robonav_ray.worlds.kernels.placement import draw_world
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS, OBS_LATENCY, SENSOR_FAULTS
 from robonav_ray.worlds.kernels.reward import command_change, pay
+from robonav_ray.worlds.kernels.site.body import scan_stands
 
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
 """When an ended world begins anew: with the next step, in the same step, or when ``reset_batch`` is called."""
@@ -48,9 +49,13 @@ def sense(robot, lane, circle, world, stream, scans, wall, const, level, site, b
     previous = np.int64(lane[w, r, HEAD])
     first = lane[w, r, STEP] == 0
     slot = 0 if first or previous + 1 == stack else previous + 1
-    scan(robot, lane, circle, world, wall, const, site, beam, rays, near, w, r, scans, slot)
-    if level[k, SENSOR_FAULTS] > F0:
-        sensor_faults(robot, lane, stream, level, const, beam, scans, w, r, k, slot, -1 if first else previous)
+    if not first and scan_stands(site, lane[w, r, STEP]):
+        for j in range(scans.shape[3]):
+            scans[w, r, slot, j] = scans[w, r, previous, j]
+    else:
+        scan(robot, lane, circle, world, wall, const, site, beam, rays, near, w, r, scans, slot)
+        if level[k, SENSOR_FAULTS] > F0:
+            sensor_faults(robot, lane, stream, level, const, beam, scans, w, r, k, slot, -1 if first else previous)
     if first:
         for h in range(1, stack):
             for j in range(scans.shape[3]):
@@ -236,7 +241,7 @@ def move_world(
         reward[i], terminated[i], truncated[i], finished[i] = F0, False, False, False
         if not parked[i]:
             old0, old1 = robot[w, r, CMD0], robot[w, r, CMD1]
-            move_robot(robot, lane, queue, stream, tally, command, const, level, w, r, k)
+            move_robot(robot, lane, queue, stream, tally, command, const, level, site, w, r, k)
             reward[i] = command_change(robot, const, w, r, old0, old1)  # until the reward is known
     if const[STAYS] > F0:
         rest(robot, lane, w)

@@ -11,6 +11,7 @@ from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.worlds.batched import BatchedWorlds
 from tests.robot_side import sensed, spec_for
 
+_BOX = {"shape": "rectangle", "length_m": 0.6, "width_m": 0.4}
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
     "180 beams": ({"lidar": {"num_beams": 180}}, {}),
@@ -19,6 +20,17 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "one scan": ({"lidar": {"stack": 1, "num_beams": 24, "range_max_m": 3.5}}, {}),
     "increments, limits": (
         {"robot": {"actions": "increments9", "max_acceleration": 1.0, "max_turn_acceleration": 2.0}},
+        {},
+    ),
+    "its own lidar": (
+        {
+            "lidar": {"x_m": 0.2, "y_m": -0.1, "yaw_rad": 2.0, "range_min_m": 0.3, "rate_hz": 6.0, "num_beams": 48},
+            "robot": {"drive": "bicycle", "min_turn_radius_m": 0.7, "body": _BOX, "command_delay_s": 0.2},
+        },
+        {"num_goals": 2},
+    ),
+    "its own sector": (
+        {"lidar": {"x_m": 0.3, "yaw_rad": -2.8, "field_of_view_rad": 3.5, "num_beams": 50, "noise_m": 0.01}},
         {},
     ),
     "holonomic": (
@@ -63,7 +75,7 @@ def apart(variant: str, num_episodes: int, num_worlds: int) -> tuple[np.ndarray,
     return np.stack(found), num_ended
 
 
-@pytest.mark.parametrize("variant", ["default", "sector", "faults"])
+@pytest.mark.parametrize("variant", ["default", "sector", "faults", "its own lidar"])
 def test_observations_are_those_of_the_worlds(variant: str) -> None:
     distance, _ = apart(variant, num_episodes=3, num_worlds=4)
     assert distance.max() <= 1e-5

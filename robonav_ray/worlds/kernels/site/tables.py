@@ -38,6 +38,11 @@ BEND_COLS = 3
 NEAR_STEP, NEAR_LEAST, PATH_POINTS, PATH_SPACING, PATH_REPLAN = range(5)
 RIG_COLS = 5
 
+# own (OWN_COLS,) float32: where the lidar stands on the robot and looks to, the least that it sees, its scans per step;
+# inverse of the least radius of turns (0: none); distance of the nearest side from the centre (0: the body is a disc).
+LIDAR_X, LIDAR_Y, LIDAR_YAW, RANGE_MIN, SCANS_PER_STEP, CURVATURE, INNER_RADIUS = range(7)
+OWN_COLS = 7
+
 # plan (N, R, PLAN_COLS) float32
 PLAN_X, PLAN_Y, PLAN_GOAL = 0, 1, 2
 PLAN_COLS = 3
@@ -79,6 +84,10 @@ class Site(NamedTuple):
     """(B,) int32: which of the goal's bends comes then; the goal, its bend 0, is followed by itself."""
     rig: np.ndarray
     """(RIG_COLS,) float32."""
+    own: np.ndarray
+    """(OWN_COLS,) float32."""
+    side: np.ndarray
+    """(E, 4) float32: both ends of every side of the body, in its frame, counter-clockwise; none of a disc."""
     map_of: np.ndarray
     """(N,) int32: the map of each world's episode. This and the rest are the state's own arrays."""
     goal_mark: np.ndarray

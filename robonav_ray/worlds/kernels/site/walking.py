@@ -34,6 +34,7 @@ from robonav_ray.worlds.kernels.layout import (
     X,
     Y,
 )
+from robonav_ray.worlds.kernels.site.body import swept_clearance
 from robonav_ray.worlds.kernels.site.lookup import bend_after, next_bend, route_length, wall_clearance, wall_normal
 from robonav_ray.worlds.kernels.site.tables import (
     BEND_X,
@@ -50,7 +51,7 @@ _TINY = np.float32(1e-6)
 
 
 @kernel
-def map_hazard(site, robot, w, r, near, hit):
+def map_hazard(site, robot, const, w, r, near, hit):
     """Return the least of ``near`` and the clearance from the map's walls during the step, and what was hit then.
 
     The clearance is looked up at points of the step that are at most a cell apart.
@@ -58,6 +59,9 @@ def map_hazard(site, robot, w, r, near, hit):
     if site is None or site.grid.shape[0] == 0:
         return near, hit
     m, radius = np.int64(site.map_of[w]), robot[w, r, OWN_RADIUS]
+    if site.side.shape[0] > 0:
+        gap = swept_clearance(site, robot, const, m, near, w, r)
+        return gap, (_HIT_WALL if gap < near else hit)
     x, y = robot[w, r, X], robot[w, r, Y]
     dx, dy = x - robot[w, r, OLD_X], y - robot[w, r, OLD_Y]
     length = np.sqrt(dx * dx + dy * dy)
