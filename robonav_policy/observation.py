@@ -33,7 +33,8 @@ class Observer:
         self._back = np.arange(scan.stack) * scan.stack_interval
         self._scans = np.ones((self._ring, scan.num_beams), np.float32)
         self._poses = np.zeros((self._ring, 4), np.float32)
-        self._contact = np.float32(spec.radius_m) / np.float32(scan.range_max)
+        contact_m = spec.radius_m if scan.contact_m is None else scan.contact_m
+        self._contact = np.float32(contact_m) / np.float32(scan.range_max)
         self._aligner = Aligner(
             scan.num_beams, scan.angle_min, scan.angle_increment, scan.range_max, scan.join_m, scan.yaw
         )

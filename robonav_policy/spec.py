@@ -38,7 +38,8 @@ class ScanSpec:
     align: bool
     """Whether older scans are shown as they lie seen from where the robot is now."""
     encoding: str
-    """``range``: r / range_max; ``proximity``: (R / r - R / range_max) / (1 - R / range_max), R the body's radius."""
+    """``range``: r / range_max; ``proximity``: (R / r - R / range_max) / (1 - R / range_max), R the body's radius or
+    ``contact_m``."""
     join_m: float
     """Points of neighbouring beams nearer to each other than this belong to one thing."""
     mount: tuple[float, float] = (0.0, 0.0)
@@ -47,6 +48,8 @@ class ScanSpec:
     """Where the middle of the field of view looks, rad."""
     range_min: float = 0.0
     """m; what is nearer, the lidar of the training does not see."""
+    contact_m: float | None = None
+    """The range at which the proximity is 1; None: the body's radius."""
 
     @property
     def is_full_circle(self) -> bool:
@@ -218,6 +221,7 @@ def _scan(section: _Section) -> ScanSpec:
         mount=_mount(section),
         yaw=section.real("yaw", -2.0 * math.pi, 2.0 * math.pi) if section.has("yaw") else 0.0,
         range_min=section.real("range_min", 0.0, 1000.0) if section.has("range_min") else 0.0,
+        contact_m=section.real_or_none("contact_m") if section.has("contact_m") else None,
     )
     if scan.angle_increment * (scan.num_beams - 1) > 2.0 * math.pi + 1e-6:
         raise BundleError("spec.json: scan: the beams go round more than once; export the run again")

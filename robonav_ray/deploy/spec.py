@@ -27,7 +27,7 @@ FRAMES = {
     "twist": "in the robot's frame",
 }
 _FROM_MOUNT = "seen from scan.mount (x, y); beam 0 at angle_min from straight ahead, counter-clockwise"
-_AT_THE_CENTRE: Mapping[str, Any] = {"mount": (0.0, 0.0), "yaw": 0.0, "range_min": 0.0}
+_AT_THE_CENTRE: Mapping[str, Any] = {"mount": (0.0, 0.0), "yaw": 0.0, "range_min": 0.0, "contact_m": None}
 """Of a lidar that stands in the middle, looks ahead and sees from 0 m on, none of this is said."""
 _OF_THIS_EXPORT = ("created", "created_s", "created_by", "reason", "name", "number", "content_id")
 """Parts of a provenance that tell of a version, or of a moment, and not of the policy."""

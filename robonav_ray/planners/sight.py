@@ -85,7 +85,7 @@ class ScanSight(GoalSight):
         self.wraps = bool(lidar.field_of_view_rad > 2.0 * np.pi - 1e-6)
         """Whether the last beam and the first one are neighbours."""
         self._newest = slice(self._slices["lidar"].start, self._slices["lidar"].start + lidar.num_beams)
-        self._contact = robot.radius_m / lidar.range_max_m if lidar.encoding == "proximity" else 0.0
+        self._contact = world.contact_m / lidar.range_max_m if lidar.encoding == "proximity" else 0.0
         second = robot.max_speed if robot.is_holonomic else robot.max_turn_rate
         self._scale = np.array([robot.max_speed, second], np.float32)
         self._time_left = np.full(worlds.num_lanes, -1.0, np.float32)

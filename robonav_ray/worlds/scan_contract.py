@@ -26,4 +26,5 @@ def scan_contract(world: WorldConfig) -> ScanSpec:
         mount=(lidar.x_m, lidar.y_m),
         yaw=lidar.yaw_rad,
         range_min=lidar.range_min_m,
+        contact_m=None if world.contact_m == world.robot.radius_m else world.contact_m,
     )

@@ -54,6 +54,7 @@ def _own_numbers(world: WorldConfig) -> np.ndarray:
         at.SCANS_PER_STEP: 0.0 if scans >= 1.0 else scans,
         at.CURVATURE: 0.0 if robot.min_turn_radius_m is None else 1.0 / robot.min_turn_radius_m,
         at.INNER_RADIUS: robot.body.inner_radius_m,
+        at.CONTACT: 0.0 if world.contact_m == robot.radius_m else world.contact_m,
     }
     row = np.zeros(at.OWN_COLS, np.float32)
     for column, number in value.items():

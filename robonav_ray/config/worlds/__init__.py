@@ -193,6 +193,20 @@ class WorldConfig(Section):
         )
 
     @property
+    def contact_m(self) -> float:
+        """The range at which ``lidar.encoding=proximity`` shows 1: the robot's radius; of another body, or a lidar that
+        does not stand in its middle, how far that is from the nearest side, but nothing that it does not see, and no
+        less than 10 cm.
+        """
+        robot, lidar = self.robot, self.lidar
+        aside = math.hypot(lidar.x_m, lidar.y_m)
+        if robot.body.shape == "circle" and aside == 0.0:
+            return robot.radius_m
+        is_disc = robot.body.shape == "circle"
+        nearest = abs(robot.radius_m - aside) if is_disc else robot.body.side_distance_m(lidar.x_m, lidar.y_m)
+        return min(max(nearest, lidar.range_min_m, 0.1), 0.5 * lidar.range_max_m)
+
+    @property
     def obstacle_speed(self) -> float:
         """Greatest obstacle speed in m/s, before randomisation."""
         if self.obstacles.max_speed is not None:

@@ -73,7 +73,12 @@ class BodyConfig(Section):
     @property
     def inner_radius_m(self) -> float:
         """Distance of the nearest side from (0, 0); 0 of a circle."""
-        return min((_distance(a, b) for a, b in _sides(self.corners)), default=0.0)
+        return self.side_distance_m(0.0, 0.0)
+
+    def side_distance_m(self, x: float, y: float) -> float:
+        """Return how far the nearest side is from (x, y); 0 of a circle."""
+        sides = _sides(tuple((a - x, b - y) for a, b in self.corners))
+        return min((_distance(a, b) for a, b in sides), default=0.0)
 
 
 def _sides(corners: Corners) -> list[tuple[tuple[float, float], tuple[float, float]]]:

@@ -138,7 +138,8 @@ class LidarConfig(Section):
     encoding: Literal["range", "proximity"] = "proximity"
     """How a range r is shown: ``range`` as r / range_max, ``proximity`` as (R / r - R / range_max) / (1 - R /
     range_max) with R the robot's radius: 1 at contact, 0 at the greatest range, and finest where a decision hangs on
-    centimetres."""
+    centimetres. Of a body that is no disc, or a lidar that does not stand in its middle, R is how far that is from the
+    nearest side."""
     align: bool = True
     """Show the older scans as their points lie seen from where the robot is now (by its odometry), so that what stands
     still looks the same in all of them and what moves does not."""

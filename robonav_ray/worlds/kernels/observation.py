@@ -52,7 +52,7 @@ from robonav_ray.worlds.kernels.layout import (
     Y,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS, ODOMETRY_DRIFT, ODOMETRY_NOISE
-from robonav_ray.worlds.kernels.site.body import seam_behind, sensor_place
+from robonav_ray.worlds.kernels.site.body import contact_range, seam_behind, sensor_place
 from robonav_ray.worlds.kernels.site.path_ahead import write_path
 
 _GOAL_UNIT, _GOALS_UNIT = np.float32(1.0 / GOAL_SCALE_M), np.float32(1.0 / GOALS_SCALE)
@@ -271,7 +271,7 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, si
     ring, beams = scan.shape[2], scan.shape[3]
     stack, back = np.int64(const[STACK]), np.int64(const[STACK_INTERVAL])
     slot, at = np.int64(lane[w, r, HEAD]), 0
-    aligned, contact = const[ALIGN] > F0, robot[w, r, OWN_RADIUS] / const[RANGE_MAX]
+    aligned, contact = const[ALIGN] > F0, contact_range(site, robot[w, r, OWN_RADIUS]) / const[RANGE_MAX]
     scale = F1 / (F1 - contact)
     offset = contact * scale
     sx, sy = sensor_place(site, x, y, c, s)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from robonav_ray.config.shipped import shipped_configs
-from robonav_ray.config.worlds import LevelConfig, RandomizationConfig, WorldConfig
+from robonav_ray.config.worlds import LevelConfig, LidarConfig, RandomizationConfig, WorldConfig
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
@@ -124,6 +124,17 @@ def test_a_lidar_stands_where_it_is_mounted() -> None:
         twin = oracle.lidar(at, angles, np.column_stack([scene.circles[:, :2], scene.circles[:, 2]]), walls, 5.0)
         hidden += int((twin < 0.35).sum())
         assert scene.ranges[0] == pytest.approx(np.where(twin < 0.35, 5.0, twin), abs=2e-3)
+
+
+def test_the_proximity_is_1_where_the_nearest_side_is() -> None:
+    assert WorldConfig(lidar=LidarConfig(range_min_m=0.2)).contact_m == 0.25
+    assert WorldConfig(lidar=LidarConfig(x_m=0.1)).contact_m == pytest.approx(0.15)
+    box = {"robot": {"body": BODIES["box"]}, "lidar": {"x_m": 0.2}}
+    assert WorldConfig.model_validate(box).contact_m == pytest.approx(0.2)
+    worlds = make(4, **box)
+    shown, ranges = worlds.out.obs[:, :36], worlds.state.scan[:, 0, 0] * 5.0
+    near = np.maximum(ranges, 0.2)
+    assert shown == pytest.approx((0.2 / near - 0.04) / 0.96, abs=1e-5)
 
 
 def test_what_is_too_near_is_not_seen() -> None:

@@ -23,6 +23,7 @@ from robonav_ray.worlds.kernels.layout import (
 )
 from robonav_ray.worlds.kernels.site.lookup import wall_clearance
 from robonav_ray.worlds.kernels.site.tables import (
+    CONTACT,
     CURVATURE,
     INNER_RADIUS,
     LIDAR_X,
@@ -204,6 +205,14 @@ def sensor_place(site, x, y, c, s):
         return x, y
     ahead, left = site.own[LIDAR_X], site.own[LIDAR_Y]
     return np.float32(x + c * ahead - s * left), np.float32(y + s * ahead + c * left)
+
+
+@kernel
+def contact_range(site, radius):
+    """Return the range at which the proximity of a robot of ``radius`` is 1."""
+    if site is None or site.own[CONTACT] <= F0:
+        return radius
+    return site.own[CONTACT]
 
 
 @kernel

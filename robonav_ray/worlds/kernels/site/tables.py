@@ -39,9 +39,10 @@ NEAR_STEP, NEAR_LEAST, PATH_POINTS, PATH_SPACING, PATH_REPLAN = range(5)
 RIG_COLS = 5
 
 # own (OWN_COLS,) float32: where the lidar stands on the robot and looks to, the least that it sees, its scans per step;
-# inverse of the least radius of turns (0: none); distance of the nearest side from the centre (0: the body is a disc).
-LIDAR_X, LIDAR_Y, LIDAR_YAW, RANGE_MIN, SCANS_PER_STEP, CURVATURE, INNER_RADIUS = range(7)
-OWN_COLS = 7
+# inverse of the least radius of turns (0: none); distance of the nearest side from the centre (0: the body is a disc);
+# the range at which the proximity is 1 (0: the robot's radius).
+LIDAR_X, LIDAR_Y, LIDAR_YAW, RANGE_MIN, SCANS_PER_STEP, CURVATURE, INNER_RADIUS, CONTACT = range(8)
+OWN_COLS = 8
 
 # plan (N, R, PLAN_COLS) float32
 PLAN_X, PLAN_Y, PLAN_GOAL = 0, 1, 2
