@@ -27,6 +27,7 @@ class Sensed:
     command: tuple[float, float]
     step: int
     step_limit: int
+    path: np.ndarray | None
 
 
 def sensed(worlds: BatchedWorlds, lane: int) -> Sensed:
@@ -44,6 +45,7 @@ def sensed(worlds: BatchedWorlds, lane: int) -> Sensed:
         (robot[lay.CMD0], robot[lay.CMD1]),
         int(counts[lay.STEP]),
         int(counts[lay.STEP_LIMIT]),
+        worlds.route(w, r) if worlds.config.path.num_points else None,
     )
 
 

@@ -109,7 +109,8 @@ class _Robots:
         num_goals = int(self._worlds.params.level[self._worlds.level[w], NUM_GOALS])
         goals = state.goal[w, r, counts[lay.GOAL_INDEX] : num_goals, :2]
         ranges = state.scan[w, r, counts[lay.HEAD]] * np.float32(self._worlds.config.lidar.range_max_m)
-        policy.act(ranges, pose, goals, (robot[lay.V], robot[lay.W]))
+        path = None if policy.spec.path is None else self._worlds.route(w, r)
+        policy.act(ranges, pose, goals, (robot[lay.V], robot[lay.W]), path)
         if policy.last.action is not None:
             self._action[lane] = policy.last.action
 

@@ -33,6 +33,14 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"lidar": {"x_m": 0.3, "yaw_rad": -2.8, "field_of_view_rad": 3.5, "num_beams": 50, "noise_m": 0.01}},
         {},
     ),
+    "a path": (
+        {
+            "map": {"generator": "rooms", "num_maps": 2, "width_m": 10.0, "height_m": 8.0, "resolution_m": 0.1},
+            "path": {"num_points": 4, "spacing_m": 0.7},
+            "robot": {"radius_m": 0.2},
+        },
+        {"num_static": 0, "num_dynamic": 2, "num_goals": 2},
+    ),
     "holonomic": (
         {"robot": {"drive": "holonomic", "actions": "holonomic81", "max_speed": 1.4, "max_acceleration": 2.0}},
         {},
@@ -66,7 +74,7 @@ def apart(variant: str, num_episodes: int, num_worlds: int) -> tuple[np.ndarray,
             seen = sensed(worlds, lane)
             if seen.step == 0:
                 observer.reset(seen.step_limit)
-            mine = observer.observe(seen.ranges, seen.pose, seen.goals, seen.twist, seen.command)
+            mine = observer.observe(seen.ranges, seen.pose, seen.goals, seen.twist, seen.command, seen.path)
             found.append(np.abs(mine - obs[lane]))
         if step % 5 == 0:  # long enough the same way to get somewhere
             action = rng.integers(0, spec.num_actions, num_worlds)
@@ -75,7 +83,7 @@ def apart(variant: str, num_episodes: int, num_worlds: int) -> tuple[np.ndarray,
     return np.stack(found), num_ended
 
 
-@pytest.mark.parametrize("variant", ["default", "sector", "faults", "its own lidar"])
+@pytest.mark.parametrize("variant", ["default", "sector", "faults", "its own lidar", "a path"])
 def test_observations_are_those_of_the_worlds(variant: str) -> None:
     distance, _ = apart(variant, num_episodes=3, num_worlds=4)
     assert distance.max() <= 1e-5

@@ -13,6 +13,7 @@ from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels import randomization as rnd
 from robonav_ray.worlds.kernels.site.body import outline_distance
+from robonav_ray.worlds.kernels.site.lookup import wall_clearance
 from tests import oracles_worlds as oracle
 
 KITE = [[-0.35, -0.1], [0.1, -0.3], [0.45, 0.05], [0.0, 0.02], [0.05, 0.3]]
@@ -100,6 +101,32 @@ def test_collisions_and_clearances_are_those_of_the_outline(name: str, drive: st
             seen["hit" if hit else "close" if twin < 0.2 else "free"] += 1
         worlds.reset((state.lane[..., lay.ENDED] != 0).all(axis=1))
     assert min(seen.values()) >= 3, seen
+
+
+def test_an_outline_meets_the_walls_of_a_map() -> None:
+    plan = {"generator": "rooms", "num_maps": 2, "width_m": 10.0, "height_m": 8.0, "resolution_m": 0.1}
+    robot = {"body": BODIES["kite"], "max_speed": 1.5, "max_turn_rate": 3.0, "actions": "continuous"}
+    worlds = make(8, level=LevelConfig(num_static=0, num_dynamic=0, num_goals=1), map=plan, robot=robot)
+    worlds.check_valid()
+    outline = oracle.outline_points(np.array(worlds.config.robot.body.corners), 0.01)
+    rng, site, seen = np.random.default_rng(2), worlds.params.site, [0, 0, 0]
+    for _ in range(40):
+        worlds.step(rng.uniform((0.0, -1.0), (1.5, 1.0), (8, 2)), autoreset=DISABLED)
+        for w in np.flatnonzero(~worlds.out.parked):
+            row, least = worlds.state.robot[w, 0], 1.0
+            new = np.array([row[lay.X], row[lay.Y], math.atan2(row[lay.SIN], row[lay.COS])])
+            for x, y, yaw in oracle.poses_of_step(row[[lay.OLD_X, lay.OLD_Y]], new, row[lay.W] * 0.1, num=12):
+                c, s = math.cos(yaw), math.sin(yaw)
+                for at in (outline @ np.array([[c, s], [-s, c]]) + (x, y)).astype(np.float32):
+                    least = min(least, float(wall_clearance(site, np.int64(site.map_of[w]), *at)))
+            clearance, hit = float(row[lay.CLEARANCE]), worlds.state.lane[w, 0, lay.OUTCOME] == Outcome.COLLISION_WALL
+            assert hit == (clearance < 0.0)
+            if abs(least) > 0.05:
+                assert hit == (least < 0.0)
+            assert hit or clearance == pytest.approx(max(least, 0.0), abs=0.06 + 0.2 * abs(least))
+            seen[0 if hit else 1 if clearance < 0.2 else 2] += 1
+        worlds.reset((worlds.state.lane[..., lay.ENDED] != 0).all(axis=1))
+    assert min(seen) >= 3, seen
 
 
 def test_worlds_of_discs_with_a_lidar_in_their_middle_have_no_site() -> None:

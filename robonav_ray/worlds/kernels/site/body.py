@@ -35,7 +35,7 @@ from robonav_ray.worlds.kernels.site.tables import (
 )
 
 _TINY, _HUGE, _INSIDE = np.float32(1e-9), np.float32(1e30), np.float32(1e-3)
-_LEAST_PART, _MOST_PART, _SURE = np.float32(1.0 / 16.0), np.float32(0.25), np.float32(0.9)
+_LEAST_PART, _MOST_PART, _ALONG = np.float32(1.0 / 16.0), np.float32(0.25), np.float32(0.4)
 _TURN = np.float32(2 * np.pi)
 
 
@@ -158,7 +158,8 @@ def outline_segment(side, x0, y0, x1, y1, c, s):
 def outline_clearance(site, m, x, y, c, s, outer, near):
     """Return the space between a body at (x, y) with heading (c, s) and the walls of map ``m``; at most ``near``.
 
-    Along a side, what lies within the clearance of a point need not be looked at.
+    Along a side, points lie as far apart as their clearances allow: nothing is missed, and the least one is told to a
+    fifth of itself.
     """
     centre = wall_clearance(site, m, x, y)
     if centre - outer >= near:
@@ -174,7 +175,7 @@ def outline_clearance(site, m, x, y, c, s, outer, near):
             px, py = ax + along / length * ux, ay + along / length * uy
             free = wall_clearance(site, m, x + c * px - s * py, y + s * px + c * py)
             least = min(least, free)
-            along += max(_SURE * free, half_cell)
+            along += max(_ALONG * free, half_cell)
     return least
 
 
