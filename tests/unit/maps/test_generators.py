@@ -27,7 +27,7 @@ def parts_for(grid: GridMap, radius_m: float) -> tuple[np.ndarray, int]:
     return ndimage.label(room, np.ones((3, 3)))  # pyright: ignore[reportReturnType]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sampled_from(["rooms", "corridors", "maze", "forest"]),
     st.integers(0, 2**31 - 1),
@@ -81,7 +81,7 @@ def test_the_same_numbers_give_the_same_map_and_others_another() -> None:
     assert make_map(MapConfig(), 2).content in made
 
 
-@settings(max_examples=200)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1), st.integers(0, 4095), st.integers(0, 4095))
 def test_training_never_takes_a_seed_that_is_held_out(one: int, other: int, i: int, j: int) -> None:
     assert map_seed(MapConfig(seed=one), i) % 2 == 0

@@ -22,7 +22,7 @@ from robonav_ray.worlds.maps.read_map import occupancy, read_map
 from robonav_ray.worlds.maps.write_map import write_map
 from tests.oracles_maps import occupancy_twin
 
-QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def made(folder: Path, grey: object = None, name: str = "m", **keys: Any) -> Path:
@@ -258,7 +258,7 @@ def test_a_map_of_which_all_is_unknown_is_refused(tmp_path: Path) -> None:
     assert "image (m.png): every cell is unknown" in refused(made(tmp_path, [[205] * 4] * 4))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_image_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     path = made(tmp_path)
