@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.planners.commands import Driver, PlannerError
-from robonav_ray.planners.orca import tracked, turn_first
+from robonav_ray.planners.orca import tracked, tracking_s
 from robonav_ray.planners.sight import ScanSight
 from robonav_ray.planners.tracking import MAX_TRACKS, Tracker
 from robonav_ray.worlds.batched import BatchedWorlds
@@ -41,7 +41,7 @@ def _gather_circles(state, i, margin, share, neighbor):
 
 @kernel
 def _commands(
-    state, goal, twist, drives, radius, top, dt, holonomic, margin, share, horizon, gain, turn_first, neighbor, line,
+    state, goal, twist, drives, radius, top, dt, holonomic, margin, share, horizon, gain, time, turn, neighbor, line,
     command,
 ):  # fmt: skip
     """Write the command (L, 2) of every lane that ``drives``: the ORCA velocity in the body frame, tracked by a
@@ -66,7 +66,7 @@ def _commands(
         if holonomic:
             command[i, 0], command[i, 1] = ux, uy
         else:
-            command[i, 0], command[i, 1] = tracked(ux, uy, gain, turn_first)
+            command[i, 0], command[i, 1] = tracked(line, total, F1, F0, ux, uy, top, turn, gain, time)
 
 
 class OrcaLidarPlanner:
@@ -87,24 +87,24 @@ class OrcaLidarPlanner:
         heading_gain: float = 4.0,
         noise_m: float = 0.03,
         acceleration: float = 1.0,
-        turn_first_rad: float = 0.0,
+        track_s: float = 0.0,
     ) -> None:
         """Drive ``worlds``; PlannerError for observations without a scan, or a setting that is out of range."""
         if (
             min(horizon_s, heading_gain, noise_m) <= 0.0
-            or min(safety_space_m, acceleration, turn_first_rad) < 0.0
+            or min(safety_space_m, acceleration, track_s) < 0.0
             or not 0 < share <= 1
         ):
             raise PlannerError(
                 "planner orca_lidar: horizon_s, heading_gain and noise_m must be above 0, safety_space_m, acceleration "
-                "and turn_first_rad at least 0, and share in (0, 1]"
+                "and track_s at least 0, and share in (0, 1]"
             )
         self._driver, self._sight = Driver(worlds), ScanSight(worlds, "orca_lidar")
         self._tracker = Tracker(worlds, self._sight, noise_m, acceleration)
         robot = worlds.config.robot
         facts = tuple(np.float32(v) for v in (robot.radius_m, robot.max_speed, worlds.config.dt_s))
         numbers = (float(ORCA_MARGIN) + safety_space_m, share, horizon_s, heading_gain)
-        numbers = (*numbers, turn_first(worlds, turn_first_rad))
+        numbers = (*numbers, tracking_s(worlds, track_s), robot.max_turn_rate)
         self._args = (*facts, robot.is_holonomic, *(np.float32(v) for v in numbers))
         rows = _MOST_POINTS + MAX_TRACKS + 1
         self._neighbor = np.zeros((rows, NEIGHBOR_COLS), np.float32)
