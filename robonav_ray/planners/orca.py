@@ -113,9 +113,9 @@ class OrcaPlanner:
 
     The robot's and the others' radii grow by .01 m + ``safety_space_m`` each, as in CrowdNav. ``share`` is the part of
     the avoidance that the robot takes on: .5 as in the paper (and CrowdNav), 1 among those who do not look at it. A
-    unicycle turns to the chosen velocity with ``heading_gain`` (1/s) and drives its forward part; one that turns slowly,
-    or any where ``track_s`` is given, drives the arc of so many seconds that comes nearest to what ORCA allows. Where
-    observations show the path, it drives at a point of that.
+    unicycle turns to the chosen velocity with ``heading_gain`` (1/s) and drives its forward part; one that turns
+    slowly, or any where ``track_s`` is given, drives the arc of so many seconds that comes nearest to what ORCA allows.
+    Where observations show the path, it drives at a point of that.
     """
 
     knows = "true state"
