@@ -133,6 +133,8 @@ class Scenario(Section):
             named = world.get(key, {})
             if key == "robot" and "model" in named:
                 continue  # the scenario's is another body
+            if planner and key == "path" and "map" not in world:
+                continue  # it drives at the goal where there is no path
             world[key] = (
                 {**value, **named} if isinstance(value, Mapping) and isinstance(named, Mapping) else named or value
             )
@@ -189,6 +191,8 @@ class Sweep(Section):
     values: dict[PlainName, Changes] = Field(default_factory=dict)
     """In place of key and levels: the changes of each level, by its name; one that is a number is the level."""
     beside: Beside | None = None
+    """Of each of its scenarios; see ``Scenario``."""
+    planners: Changes = Field(default_factory=dict)
     """Of each of its scenarios; see ``Scenario``."""
     at_once: PlainName | None = None
     """Name under which all factors are swept together too."""
@@ -275,7 +279,7 @@ class Suite(Section):
             ConfigError: When one cannot be.
         """
         points = [
-            {"question": sweep.question, "beside": sweep.beside, **point}
+            {"question": sweep.question, "beside": sweep.beside, "planners": sweep.planners, **point}
             for sweep in self.sweeps
             for point in sweep.points()
         ]

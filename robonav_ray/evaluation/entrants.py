@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,16 +49,20 @@ class Outfit:
     gamma: float = DEFAULT_GAMMA
     levels: tuple[LevelConfig, ...] = ()
     """Stages of the training: a true-state observation has room for the circles of the fullest one."""
+    path: Mapping[str, Any] = field(default_factory=dict)
+    """As ``lidar``; empty where its observations show no path."""
 
     @classmethod
     def of(cls, world: WorldConfig, gamma: float, levels: tuple[LevelConfig, ...]) -> Outfit:
         """Return those of a run."""
-        return cls(world.robot.model_dump(), world.lidar.model_dump(), world.observation, gamma, levels)
+        path = world.path.model_dump() if world.path.num_points else {}
+        return cls(world.robot.model_dump(), world.lidar.model_dump(), world.observation, gamma, levels, path)
 
     @property
     def keys(self) -> dict[str, Any]:
         """As ``Scenario.worlds`` takes them."""
-        return {"robot": dict(self.robot), "lidar": dict(self.lidar), "observation": self.observation}
+        path = {"path": dict(self.path)} if self.path else {}
+        return {"robot": dict(self.robot), "lidar": dict(self.lidar), "observation": self.observation, **path}
 
     @property
     def body(self) -> Body:

@@ -156,7 +156,7 @@ class DwaPlanner:
             sees.WAY: way,
         }
         self._setting = sees.settings_row(worlds, dt, settings)
-        self._ahead, self._fixed = sees.scratch(steps, worlds.config.lidar.num_beams)
+        self._ahead, self._fixed = sees.scratch(steps, self._tracker)
         self._plan = np.zeros((2, PLAN_COLS), np.float32)
         self._trend = np.zeros((worlds.num_lanes, _TREND_COLS), np.float32)
         self._choice = np.zeros(worlds.num_lanes, np.int64)

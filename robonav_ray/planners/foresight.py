@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.config.worlds import RobotConfig
-from robonav_ray.planners.tracking import MAX_TRACKS
+from robonav_ray.planners.tracking import Tracker
+from robonav_ray.planners.tracks import MAX_TRACKS
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels.kernel import F0, F1, FAR, HALF, kernel
 
@@ -92,7 +93,7 @@ def foresee(state, i, setting, ahead, fixed):
     """Write what lane ``i`` could meet; return (number of circles, number of fixed points).
 
     ``ahead`` (T, 3, MAX_TRACKS): x, y and least distance of centres at every step, of circles that could come near;
-    ``fixed`` (2, 2 B): the points of walls that the robot could come near to.
+    ``fixed`` (2, F): the points of walls that the robot could come near to.
     """
     steps, num, num_fixed, thin2 = ahead.shape[0], 0, 0, setting[THIN] * setting[THIN]
     horizon = setting[DT] * np.float32(steps)
@@ -294,6 +295,6 @@ def price(plan, goal, leg, path, setting, steps, end):
     return cost
 
 
-def scratch(steps: int, beams: int) -> tuple[np.ndarray, np.ndarray]:
+def scratch(steps: int, tracker: Tracker) -> tuple[np.ndarray, np.ndarray]:
     """Return the arrays ``ahead`` and ``fixed`` that ``foresee`` fills, for plans of so many steps."""
-    return np.zeros((steps, 3, MAX_TRACKS), np.float32), np.zeros((2, 2 * beams), np.float32)
+    return np.zeros((steps, 3, MAX_TRACKS), np.float32), np.zeros((2, tracker.state.fixed.shape[1]), np.float32)

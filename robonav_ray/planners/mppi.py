@@ -155,7 +155,7 @@ class MppiPlanner:
         self._count = np.zeros(worlds.num_lanes, np.int64)
         shift = np.float32(1.0 / hold)
         self._args = (noise.astype(np.float32), low, scale, setting, per_knot, np.float32(temperature), shift)
-        ahead, fixed = sees.scratch(knots * per_knot, worlds.config.lidar.num_beams)
+        ahead, fixed = sees.scratch(knots * per_knot, self._tracker)
         cost = np.zeros(int(num_samples), np.float32)
         self._work = (ahead, fixed, np.zeros(PLAN_COLS, np.float32), cost, np.zeros((knots, 2), np.float32))
         self._command = np.zeros((worlds.num_lanes, 2), np.float32)

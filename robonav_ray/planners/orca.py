@@ -10,9 +10,10 @@ from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
 from robonav_ray.worlds.kernels.obstacles import ORCA_MARGIN
-from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, violation
+from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, insert_neighbor, violation
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
 from robonav_ray.worlds.kernels.reactive import gather_others, orca_wish, way_to_goal
+from robonav_ray.worlds.kernels.site.lookup import wall_clearance, wall_normal
 
 _STILL = np.float32(1e-6)
 _SLOW_TURN_RATE, _TRACK_S = 1.0, 0.5
@@ -73,6 +74,17 @@ def tracked(line, num, c, s, ux, uy, top, turn, gain, time):
 
 
 @kernel
+def add_map_wall(site, robot, neighbor, num, margin, w, r):
+    """Add the nearest point of the map's walls to the ``neighbor`` rows of robot (w, r); return how many there are."""
+    if site is None or site.grid.shape[0] == 0:
+        return num
+    m, x, y = np.int64(site.map_of[w]), robot[w, r, lay.X], robot[w, r, lay.Y]
+    gap = wall_clearance(site, m, x, y)
+    nx, ny = wall_normal(site, m, x, y)
+    return insert_neighbor(neighbor, num, gap * gap, x - gap * nx, y - gap * ny, F0, F0, margin, F1)
+
+
+@kernel
 def target_of(state, goal, num_goals, target, w, r):
     """Return (dx, dy) from robot (w, r) to its goal in the world frame, or where ``target`` (L, 2), in the body frame,
     has rows, to that.
@@ -96,6 +108,7 @@ def _orca_commands(state, params, target, margin, share, horizon, gain, time, ne
                 robot, lane, state.circle, state.circle_kind, state.world, params.wall, F1, margin, share, neighbor, w,
                 r,
             )  # fmt: skip
+            num = add_map_wall(params.site, robot, neighbor, num, margin, w, r)
             ux, uy = orca_wish(robot, const, neighbor, num, line, dx, dy, F1, margin, F1, horizon, w, r)
             c, s = robot[w, r, lay.COS], robot[w, r, lay.SIN]
             ahead, left = c * ux + s * uy, c * uy - s * ux

@@ -7,7 +7,8 @@ import numpy as np
 from robonav_ray.planners.commands import Driver, PlannerError
 from robonav_ray.planners.orca import tracked, tracking_s
 from robonav_ray.planners.sight import ScanSight
-from robonav_ray.planners.tracking import MAX_TRACKS, Tracker
+from robonav_ray.planners.tracking import Tracker
+from robonav_ray.planners.tracks import MAX_TRACKS
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
 from robonav_ray.worlds.kernels.obstacles import ORCA_MARGIN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.planners.commands import Driver, PlannerError, last_command
-from robonav_ray.planners.orca import target_of, targets_of
+from robonav_ray.planners.orca import add_map_wall, target_of, targets_of
 from robonav_ray.planners.sight import GoalSight
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
@@ -26,6 +26,7 @@ def _commands(state, params, target, strength, fall_off, relaxation, sight, lead
             num = gather_others(
                 robot, lane, state.circle, state.circle_kind, state.world, params.wall, F1, F0, F1, neighbor, w, r
             )
+            num = add_map_wall(params.site, robot, neighbor, num, F0, w, r)
             ux, uy, scale = social_force_wish(
                 robot, const, neighbor, num, dx, dy, strength, fall_off, relaxation, sight, lead, w, r
             )

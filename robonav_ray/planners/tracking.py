@@ -8,22 +8,30 @@ coasts on for a while.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
+from robonav_ray.config.worlds import LidarConfig
 from robonav_ray.planners.sight import ScanSight
-from robonav_ray.planners.walls import NOTHING, POINT_COLS, RETURNED, TAKEN_BY, WALL, find_walls, lay_points
+from robonav_ray.planners.told import remember, tell
+from robonav_ray.planners.tracks import (
+    CIRCLE_COLS,
+    MAX_TRACKS,
+    T_AGE,
+    T_COV,
+    T_MISSED,
+    T_RADIUS,
+    T_VX,
+    T_VY,
+    T_X,
+    T_Y,
+    TRACK_COLS,
+    TrackerState,
+)
+from robonav_ray.planners.walls import NOTHING, POINT_COLS, RETURNED, TAKEN_BY, find_walls, lay_points
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
 
-MAX_TRACKS = 16
-"""Circles that a robot keeps in mind at most."""
-CIRCLE_COLS = 5
-"""Columns of what is told of a circle: x, y, v_x, v_y, radius."""
-_X, _Y, _VX, _VY, _RADIUS, _AGE, _MISSED, _COV = 0, 1, 2, 3, 4, 5, 6, 7
-_TRACK_COLS = _COV + 25
 _TINY, _TWO = np.float32(1e-6), np.float32(2.0)
 _GATE_M = np.float32(0.35)
 """A point farther than this from the edge of every circle begins a new one."""
@@ -36,36 +44,11 @@ _SURPRISE = np.float32(9.0)
 """Squared error, in variances, beyond which a circle must have turned."""
 _COAST_STEPS, _GONE_STEPS = np.float32(15.0), np.float32(4.0)
 """Steps without a point after which a circle is given up; the second where a beam went through it in each."""
-_MOVES_2, _MOVES_AGE, _CERTAIN = np.float32(0.04), np.float32(5.0), np.float32(4.0)
-"""Where walls may have any shape, a circle moves that is seen so often, is so fast, (m/s)^2, and so many times as fast,
-squared, as is uncertain of it; others are points of what stands."""
+_NUM_PAST, _EDGE_RAD = 64, 0.35
+"""A lidar of less than a full circle keeps so many points in mind that it loses sight of, which its outermost beams
+met."""
 _BEAM_SD = np.float32(0.29)
 """Standard deviation of a value that is uniform over one beam's width."""
-
-
-class TrackerState(NamedTuple):
-    """What a tracker remembers; L lanes, K tracks, B beams."""
-
-    pose: np.ndarray
-    """(L, 4) float32: x, y, cos, sin by odometry since the episode began."""
-    track: np.ndarray
-    """(L, K, 32) float32: x, y, v_x, v_y, radius, age (0: no track), steps missed, covariance (5, 5)."""
-    point: np.ndarray
-    """(B, 4) float32, scratch; see ``walls.py``."""
-    line: np.ndarray
-    """(12, 4) float32, scratch: the walls of a scan."""
-    beam: np.ndarray
-    """(2, B) float32: cos and sin of the beam angles."""
-    circle: np.ndarray
-    """(L, K, CIRCLE_COLS) float32: the circles now, in the body frame."""
-    num_circles: np.ndarray
-    """(L,) int64."""
-    fixed: np.ndarray
-    """(L, 2 B, 2) float32: points of what stands still, in the body frame, and those half-way between on a wall."""
-    num_fixed: np.ndarray
-    """(L,) int64."""
-    mount: np.ndarray
-    """(2,) float32: where the lidar is in the body frame."""
 
 
 @kernel
@@ -86,47 +69,47 @@ def _move_on(pose, twist, holonomic, dt, i):
 @kernel
 def _predict(t, dt, jerk2):
     """Carry a track on for ``dt`` s at constant velocity; ``jerk2`` is the variance that either part of it gains."""
-    t[_X] += t[_VX] * dt
-    t[_Y] += t[_VY] * dt
+    t[T_X] += t[T_VX] * dt
+    t[T_Y] += t[T_VY] * dt
     for n in range(5):
-        t[_COV + n] += dt * t[_COV + 10 + n]
-        t[_COV + 5 + n] += dt * t[_COV + 15 + n]
+        t[T_COV + n] += dt * t[T_COV + 10 + n]
+        t[T_COV + 5 + n] += dt * t[T_COV + 15 + n]
     for n in range(5):
-        t[_COV + 5 * n] += dt * t[_COV + 5 * n + 2]
-        t[_COV + 5 * n + 1] += dt * t[_COV + 5 * n + 3]
-    t[_COV + 12] += jerk2
-    t[_COV + 18] += jerk2
-    t[_COV] += _POSITION_DRIFT
-    t[_COV + 6] += _POSITION_DRIFT
-    t[_COV + 24] += _RADIUS_DRIFT
+        t[T_COV + 5 * n] += dt * t[T_COV + 5 * n + 2]
+        t[T_COV + 5 * n + 1] += dt * t[T_COV + 5 * n + 3]
+    t[T_COV + 12] += jerk2
+    t[T_COV + 18] += jerk2
+    t[T_COV] += _POSITION_DRIFT
+    t[T_COV + 6] += _POSITION_DRIFT
+    t[T_COV + 24] += _RADIUS_DRIFT
 
 
 @kernel
 def _correct(t, hx, hy, hr, error, variance):
     """Take a scalar measurement in: its gradient by x, y and radius, measured minus expected, its variance."""
-    g0 = t[_COV] * hx + t[_COV + 1] * hy + t[_COV + 4] * hr
-    g1 = t[_COV + 5] * hx + t[_COV + 6] * hy + t[_COV + 9] * hr
-    g2 = t[_COV + 10] * hx + t[_COV + 11] * hy + t[_COV + 14] * hr
-    g3 = t[_COV + 15] * hx + t[_COV + 16] * hy + t[_COV + 19] * hr
-    g4 = t[_COV + 20] * hx + t[_COV + 21] * hy + t[_COV + 24] * hr
+    g0 = t[T_COV] * hx + t[T_COV + 1] * hy + t[T_COV + 4] * hr
+    g1 = t[T_COV + 5] * hx + t[T_COV + 6] * hy + t[T_COV + 9] * hr
+    g2 = t[T_COV + 10] * hx + t[T_COV + 11] * hy + t[T_COV + 14] * hr
+    g3 = t[T_COV + 15] * hx + t[T_COV + 16] * hy + t[T_COV + 19] * hr
+    g4 = t[T_COV + 20] * hx + t[T_COV + 21] * hy + t[T_COV + 24] * hr
     expected = g0 * hx + g1 * hy + g4 * hr + variance
     if error * error > _SURPRISE * expected:
-        t[_COV + 12] += _TURN_VAR
-        t[_COV + 18] += _TURN_VAR
+        t[T_COV + 12] += _TURN_VAR
+        t[T_COV + 18] += _TURN_VAR
     inverse = F1 / expected
     gain = error * inverse
-    t[_X] += gain * g0
-    t[_Y] += gain * g1
-    t[_VX] += gain * g2
-    t[_VY] += gain * g3
-    t[_RADIUS] = min(max(t[_RADIUS] + gain * g4, _LEAST_RADIUS), _MOST_RADIUS)
+    t[T_X] += gain * g0
+    t[T_Y] += gain * g1
+    t[T_VX] += gain * g2
+    t[T_VY] += gain * g3
+    t[T_RADIUS] = min(max(t[T_RADIUS] + gain * g4, _LEAST_RADIUS), _MOST_RADIUS)
     for a in range(5):
         ga = (g0 if a == 0 else g1 if a == 1 else g2 if a == 2 else g3 if a == 3 else g4) * inverse
-        t[_COV + 5 * a] -= ga * g0
-        t[_COV + 5 * a + 1] -= ga * g1
-        t[_COV + 5 * a + 2] -= ga * g2
-        t[_COV + 5 * a + 3] -= ga * g3
-        t[_COV + 5 * a + 4] -= ga * g4
+        t[T_COV + 5 * a] -= ga * g0
+        t[T_COV + 5 * a + 1] -= ga * g1
+        t[T_COV + 5 * a + 2] -= ga * g2
+        t[T_COV + 5 * a + 3] -= ga * g3
+        t[T_COV + 5 * a + 4] -= ga * g4
 
 
 @kernel
@@ -136,9 +119,9 @@ def _associate(point, tracks):
         if point[j, RETURNED] > F0 and point[j, TAKEN_BY] == NOTHING:
             best = _GATE_M
             for k in range(tracks.shape[0]):
-                if tracks[k, _AGE] > F0:
-                    dx, dy = point[j, 0] - tracks[k, _X], point[j, 1] - tracks[k, _Y]
-                    off = np.sqrt(dx * dx + dy * dy) - tracks[k, _RADIUS]
+                if tracks[k, T_AGE] > F0:
+                    dx, dy = point[j, 0] - tracks[k, T_X], point[j, 1] - tracks[k, T_Y]
+                    off = np.sqrt(dx * dx + dy * dy) - tracks[k, T_RADIUS]
                     off = max(off, -off * HALF)
                     if off < best:
                         best, point[j, TAKEN_BY] = off, np.float32(k)
@@ -162,7 +145,7 @@ def _is_hidden(point, ranges, owner, j, wraps):
 def _update(point, ranges, pose, t, owner, increment, wraps, noise2, i):
     """Take the points of one track in; return how many there are."""
     beams, num, across, hidden = point.shape[0], 0, F0, False
-    cx, cy = t[_X] - pose[i, 0], t[_Y] - pose[i, 1]
+    cx, cy = t[T_X] - pose[i, 0], t[T_Y] - pose[i, 1]
     distance = max(np.sqrt(cx * cx + cy * cy), _TINY)
     ux, uy = cx / distance, cy / distance
     for j in range(beams):
@@ -176,15 +159,15 @@ def _update(point, ranges, pose, t, owner, increment, wraps, noise2, i):
     width = _BEAM_SD * increment * distance
     variance = width * width + noise2
     if hidden:
-        variance += HALF * t[_RADIUS] * t[_RADIUS]
+        variance += HALF * t[T_RADIUS] * t[T_RADIUS]
     _correct(t, -uy, ux, F0, across / np.float32(num) * distance, variance)
     for j in range(beams):
         if point[j, TAKEN_BY] == owner:
-            dx, dy = point[j, 0] - t[_X], point[j, 1] - t[_Y]
+            dx, dy = point[j, 0] - t[T_X], point[j, 1] - t[T_Y]
             off = max(np.sqrt(dx * dx + dy * dy), _TINY)
-            _correct(t, -dx / off, -dy / off, -F1, t[_RADIUS] - off, noise2)
-    t[_AGE] += F1
-    t[_MISSED] = F0
+            _correct(t, -dx / off, -dy / off, -F1, t[T_RADIUS] - off, noise2)
+    t[T_AGE] += F1
+    t[T_MISSED] = F0
     return num
 
 
@@ -195,29 +178,29 @@ def _miss(ranges, beam, pose, mount, t, range_max, blind, i):
     Where the lidar is ``blind``, not a single beam having returned, that says nothing.
     """
     c, s = pose[i, 2], pose[i, 3]
-    gx, gy = t[_X] - pose[i, 0], t[_Y] - pose[i, 1]
+    gx, gy = t[T_X] - pose[i, 0], t[T_Y] - pose[i, 1]
     x, y, gone = c * gx + s * gy - mount[0], c * gy - s * gx - mount[1], False
     for j in range(ranges.shape[0]):
         ahead, aside = x * beam[0, j] + y * beam[1, j], x * beam[1, j] - y * beam[0, j]
-        if ahead > F0 and abs(aside) < HALF * t[_RADIUS] and ranges[j] > ahead + HALF * t[_RADIUS]:
+        if ahead > F0 and abs(aside) < HALF * t[T_RADIUS] and ranges[j] > ahead + HALF * t[T_RADIUS]:
             gone = True
-    t[_MISSED] += _COAST_STEPS / _GONE_STEPS if gone and not blind else F1
+    t[T_MISSED] += _COAST_STEPS / _GONE_STEPS if gone and not blind else F1
     most = range_max + F1
-    if t[_MISSED] >= _COAST_STEPS or t[_AGE] < np.float32(3.0) or gx * gx + gy * gy > most * most:
-        t[_AGE] = F0
+    if t[T_MISSED] >= _COAST_STEPS or t[T_AGE] < np.float32(3.0) or gx * gx + gy * gy > most * most:
+        t[T_AGE] = F0
 
 
 @kernel
 def _begin(tracks, x, y):
     """Begin a track at (x, y) that stands still as far as is known; return its number, or -1 when there is no room."""
     for k in range(tracks.shape[0]):
-        if tracks[k, _AGE] == F0:
+        if tracks[k, T_AGE] == F0:
             t = tracks[k]
             t[:] = F0
-            t[_X], t[_Y], t[_RADIUS], t[_AGE] = x, y, _FIRST_RADIUS, F1
-            t[_COV], t[_COV + 6] = _FIRST_POSITION_VAR, _FIRST_POSITION_VAR
-            t[_COV + 12], t[_COV + 18] = _FIRST_VELOCITY_VAR, _FIRST_VELOCITY_VAR
-            t[_COV + 24] = _FIRST_RADIUS_VAR
+            t[T_X], t[T_Y], t[T_RADIUS], t[T_AGE] = x, y, _FIRST_RADIUS, F1
+            t[T_COV], t[T_COV + 6] = _FIRST_POSITION_VAR, _FIRST_POSITION_VAR
+            t[T_COV + 12], t[T_COV + 18] = _FIRST_VELOCITY_VAR, _FIRST_VELOCITY_VAR
+            t[T_COV + 24] = _FIRST_RADIUS_VAR
             return k
     return -1
 
@@ -251,65 +234,17 @@ def _drop_doubles(tracks):
     """Of two circles that lie in each other, end the younger one."""
     for a in range(tracks.shape[0]):
         for b in range(a + 1, tracks.shape[0]):
-            if tracks[a, _AGE] > F0 and tracks[b, _AGE] > F0:
-                dx, dy = tracks[a, _X] - tracks[b, _X], tracks[a, _Y] - tracks[b, _Y]
-                radii = tracks[a, _RADIUS] + tracks[b, _RADIUS]
+            if tracks[a, T_AGE] > F0 and tracks[b, T_AGE] > F0:
+                dx, dy = tracks[a, T_X] - tracks[b, T_X], tracks[a, T_Y] - tracks[b, T_Y]
+                radii = tracks[a, T_RADIUS] + tracks[b, T_RADIUS]
                 if np.float32(8.0) * (dx * dx + dy * dy) < radii * radii:
-                    tracks[a if tracks[a, _AGE] < tracks[b, _AGE] else b, _AGE] = F0
+                    tracks[a if tracks[a, T_AGE] < tracks[b, T_AGE] else b, T_AGE] = F0
 
 
 @kernel
-def _moves(t):
-    """Whether what is tracked surely moves."""
-    speed2 = t[_VX] * t[_VX] + t[_VY] * t[_VY]
-    return t[_AGE] >= _MOVES_AGE and speed2 > max(_MOVES_2, _CERTAIN * (t[_COV + 12] + t[_COV + 18]))
-
-
-@kernel
-def _stands(point, tracks, j, gap):
-    """Whether point ``j`` is one of what stands; see ``_tell``."""
-    owner = point[j, TAKEN_BY]
-    return point[j, RETURNED] > F0 and (owner < F0 or (gap > F0 and not _moves(tracks[np.int64(owner)])))
-
-
-@kernel
-def _tell(state, range_m, wraps, gap, i):
-    """Write circles and fixed points of lane ``i`` in the body frame.
-
-    Where walls may have any shape ``gap`` is above 0: only what moves is a circle, and half-way between points of what
-    stands that are no farther apart than that is another.
-    """
-    pose, point, beam, num = state.pose, state.point, state.beam, 0
-    mx, my = state.mount[0], state.mount[1]
-    c, s = pose[i, 2], pose[i, 3]
-    for k in range(state.track.shape[1]):
-        t, out = state.track[i, k], state.circle[i, num]
-        if t[_AGE] > F0 and (gap == F0 or _moves(t)):
-            dx, dy = t[_X] - pose[i, 0], t[_Y] - pose[i, 1]
-            out[0], out[1] = c * dx + s * dy, c * dy - s * dx
-            out[2], out[3] = c * t[_VX] + s * t[_VY], c * t[_VY] - s * t[_VX]
-            out[4] = t[_RADIUS]
-            num += 1
-    state.num_circles[i] = num
-    num, beams, fixed = 0, point.shape[0], state.fixed
-    for j in range(beams):
-        if not _stands(point, state.track[i], j, gap):
-            continue
-        x, y = range_m[i, j] * beam[0, j] + mx, range_m[i, j] * beam[1, j] + my
-        fixed[i, num, 0], fixed[i, num, 1] = x, y
-        num += 1
-        q = (j + 1) % beams
-        both = point[j, TAKEN_BY] == WALL and point[q, TAKEN_BY] == WALL
-        if (both if gap == F0 else _stands(point, state.track[i], q, gap)) and (wraps or q > 0):
-            ex, ey = range_m[i, q] * beam[0, q] + mx, range_m[i, q] * beam[1, q] + my
-            if (ex - x) * (ex - x) + (ey - y) * (ey - y) < (F1 if gap == F0 else gap * gap):
-                fixed[i, num, 0], fixed[i, num, 1] = HALF * (x + ex), HALF * (y + ey)
-                num += 1
-    state.num_fixed[i] = num
-
-
-@kernel
-def _see(state, range_m, twist, begins, drives, increment, range_max, wraps, holonomic, dt, noise, acceleration, gap):
+def _see(
+    state, range_m, twist, begins, drives, increment, range_max, wraps, holonomic, edge, dt, noise, acceleration, gap
+):  # fmt: skip
     """Take one scan of every lane that ``drives`` in."""
     pose, point, jerk = state.pose, state.point, acceleration * dt
     for i in range(range_m.shape[0]):
@@ -318,23 +253,26 @@ def _see(state, range_m, twist, begins, drives, increment, range_max, wraps, hol
         tracks, ranges = state.track[i], range_m[i]
         if begins[i]:
             pose[i, 0], pose[i, 1], pose[i, 2], pose[i, 3] = F0, F0, F1, F0
-            tracks[:, _AGE] = F0
+            tracks[:, T_AGE] = F0
+            state.num_past[i] = 0
         else:
             _move_on(pose, twist, holonomic, dt, i)
         blind = lay_points(ranges, state.beam, pose, state.mount, range_max, i, point) == 0
         find_walls(point, wraps, noise, state.line)
         for k in range(tracks.shape[0]):
-            if tracks[k, _AGE] > F0:
+            if tracks[k, T_AGE] > F0:
                 _predict(tracks[k], dt, jerk * jerk)
         _associate(point, tracks)
         for k in range(tracks.shape[0]):
-            if tracks[k, _AGE] > F0:
+            if tracks[k, T_AGE] > F0:
                 t = tracks[k]
                 if _update(point, ranges, pose, t, np.float32(k), increment, wraps, noise * noise, i) == 0:
                     _miss(ranges, state.beam, pose, state.mount, t, range_max, blind, i)
         _begin_tracks(point, pose, tracks, i)
         _drop_doubles(tracks)
-        _tell(state, range_m, wraps, gap, i)
+        tell(state, range_m, wraps, gap, i)
+        if state.past.shape[1] > 0:
+            remember(state, edge, gap, i)
 
 
 class Tracker:
@@ -355,6 +293,7 @@ class Tracker:
         """(L,) bool: whether what was seen last is the first observation of an episode."""
         increment = sight.beam_angle[1] - sight.beam_angle[0] if beams > 1 else 2.0 * np.pi
         holonomic = world.robot.is_holonomic
+        past = 0 if world.map is None or sight.wraps else _NUM_PAST
         gap = 0.0 if world.map is None else 2.0 * world.robot.radius_m
         numbers = (world.dt_s, noise_m, acceleration, gap)
         self._args = (
@@ -362,19 +301,22 @@ class Tracker:
             np.float32(sight.range_max),
             sight.wraps,
             holonomic,
+            min(max(round(_EDGE_RAD / float(increment)), 1), beams),
             *map(np.float32, numbers),
         )
         self.state = TrackerState(
             pose=np.zeros((lanes, 4), np.float32),
-            track=np.zeros((lanes, MAX_TRACKS, _TRACK_COLS), np.float32),
+            track=np.zeros((lanes, MAX_TRACKS, TRACK_COLS), np.float32),
             point=np.zeros((beams, POINT_COLS), np.float32),
             line=np.zeros((12, 4), np.float32),
             beam=np.stack([np.cos(sight.beam_angle), np.sin(sight.beam_angle)]).astype(np.float32),
             circle=np.zeros((lanes, MAX_TRACKS, CIRCLE_COLS), np.float32),
             num_circles=np.zeros(lanes, np.int64),
-            fixed=np.zeros((lanes, 2 * beams, 2), np.float32),
+            fixed=np.zeros((lanes, 2 * beams + past, 2), np.float32),
             num_fixed=np.zeros(lanes, np.int64),
-            mount=sight.mount,
+            mount=np.array([*sight.mount, *_looks(world.lidar)], np.float32),
+            past=np.zeros((lanes, past, 2), np.float32),
+            num_past=np.zeros(lanes, np.int64),
         )
 
     def see(self, obs: np.ndarray) -> TrackerState:
@@ -384,3 +326,7 @@ class Tracker:
         self.begins, self.drives = sight.begins(obs), (self._ended == 0).ravel()
         _see(self.state, sight.ranges(obs), twist, self.begins, self.drives, *self._args)
         return self.state
+
+
+def _looks(lidar: LidarConfig) -> tuple[float, float, float]:
+    return np.cos(lidar.yaw_rad), np.sin(lidar.yaw_rad), np.cos(0.5 * lidar.field_of_view_rad)

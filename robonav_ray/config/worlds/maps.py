@@ -63,6 +63,9 @@ class MapConfig(Section):
     """Places per map that goals are drawn from, spread over what is reachable; routes to each are kept."""
     goals: tuple[Point, ...] = Field(default=(), max_length=256)
     """Places that goals are drawn from instead, in the frame of the one map there is."""
+    course: Literal["free", "ends"] = "free"
+    """``free``: every episode draws its map, start and goal. ``ends``, for ``cellular``: it leads from one end of its
+    map to the other, as in the BARN set, and the maps take turns, world i beginning with map i."""
     memory_mb: float = Field(default=512.0, gt=0.0, le=65536.0)
     """The most that maps and their routes may take in a process; more is refused before anything starts."""
 
@@ -88,7 +91,9 @@ class MapConfig(Section):
                 raise ValueError(f"{idle[0]} is for a generator, and would be ignored with files: leave it out")
             if self.split == "held_out" and not self.held_out:
                 raise ValueError("split=held_out needs maps that were held out: name them in held_out")
-        elif self.goals:
+        if self.course == "ends" and self.generator != "cellular":
+            raise ValueError("course=ends is for maps with two ends: set generator=cellular, or leave course out")
+        if self.generator is not None and self.goals:
             raise ValueError("goals are places of one map; generated maps are all different: leave goals out")
         return self
 

@@ -99,8 +99,10 @@ from robonav_ray.worlds.kernels.site.lookup import has_map
 from robonav_ray.worlds.kernels.site.places import (
     circle_fits,
     draw_goal,
+    draw_heading,
     draw_map,
     draw_place,
+    draw_start,
     fall_back,
     note_goal,
     robot_fits,
@@ -128,7 +130,7 @@ def place_robots(robot, stream, const, wall, box, site, w, there):
         room = const[HALF_SIDE] - radius - _GAP
         fall_back(site, robot, stream, w, r)
         for _ in range(_TRIES):
-            x, y = draw_place(site, stream, const, room, w)
+            x, y = draw_start(site, stream, const, room, w)
             slack = min(inner_wall_clearance(wall, box, x, y) - radius - _GAP, robot_fits(site, w, x, y))
             for q in range(r):
                 apart = distance(x, y, robot[w, q, X], robot[w, q, Y]) - radius - robot[w, q, OWN_RADIUS]
@@ -137,7 +139,7 @@ def place_robots(robot, stream, const, wall, box, site, w, there):
                 best, robot[w, r, X], robot[w, r, Y] = slack, x, y
             if slack >= F0:
                 break
-        robot[w, r, YAW] = between(stream, w, LAYOUT_STREAM, -_PI, _PI)
+        robot[w, r, YAW] = draw_heading(site, stream, w)
 
 
 @kernel
@@ -324,7 +326,7 @@ def draw_world(
     start_streams(world_key, world[w, EPISODE], stream, w)
     robot[w], lane[w], tally[w], goal[w] = F0, 0, F0, F0
     clear_circles(circle, circle_kind, world, w)
-    draw_map(site, stream, w)
+    draw_map(site, stream, world, w)
     speed = level[k, SPEED_LO] * (level[k, SPEED_HI] / level[k, SPEED_LO]) ** uniform(stream, w, LAYOUT_STREAM)
     size = level[k, SIZE_LO] * (level[k, SIZE_HI] / level[k, SIZE_LO]) ** uniform(stream, w, LAYOUT_STREAM)
     num_static = varied_count(level[k, NUM_STATIC], level[k, OBSTACLE_COUNT], uniform(stream, w, LAYOUT_STREAM))

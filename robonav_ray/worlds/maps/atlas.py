@@ -16,6 +16,7 @@ from robonav_ray.worlds.kernels.site import tables as at
 from robonav_ray.worlds.kernels.site.map_lidar import surely_free
 from robonav_ray.worlds.maps.distance_field import clearance_m, closed, free_rings, room_m
 from robonav_ray.worlds.maps.find_maps import find_maps
+from robonav_ray.worlds.maps.generators.cellular import ends
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.kept import kept_routes
 from robonav_ray.worlds.maps.routes import MARGIN_M, Routes, corner, open_cells, parts_of, route_factor
@@ -45,6 +46,8 @@ class _Needs(NamedTuple):
     """0: nothing moves."""
     radius_m: float
     path: tuple[int, float, float]
+    ends: bool
+    """Whether the only places are a map's two ends."""
 
 
 def route_clearance_m(world: WorldConfig) -> float:
@@ -98,7 +101,13 @@ def _needs_of(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> _Needs:
     moves = any(level.num_dynamic for level in levels)
     walker = float(np.float32(world.obstacles.radius_max_m * largest + MARGIN_M)) if moves else 0.0
     path = (world.path.num_points, world.path.spacing_m, world.path.replan_m)
-    return _Needs(route_clearance_m(world), walker, world.robot.radius_m, path)
+    from_end = world.map is not None and world.map.course == "ends"
+    if from_end and (world.num_robots > 1 or any(level.num_goals > 1 for level in levels)):
+        raise UserError(
+            "env.world.map.course=ends has one robot and one goal, the other end: set env.world.num_robots=1 and every "
+            "stage's num_goals=1, or leave it out"
+        )
+    return _Needs(route_clearance_m(world), walker, world.robot.radius_m, path, from_end)
 
 
 def _no_room(grid: GridMap, what: str) -> UserError:
@@ -117,13 +126,14 @@ def _made_once(config: MapConfig, needs: _Needs) -> Atlas:
 def _made(config: MapConfig, needs: _Needs) -> Atlas:
     maps = find_maps(config)
     goals = _given_goals(config, maps, needs)
-    num = len(goals) if goals is not None else _num_goals(config.num_goals, len(maps))
+    num = 2 if needs.ends else len(goals) if goals is not None else _num_goals(config.num_goals, len(maps))
     _check_memory(maps, needs, num, config.memory_mb)
     start = time.perf_counter()
     routes, walks = list[Routes](), list[Routes | None]()
     for grid in maps:
         try:
-            routes.append(kept_routes(grid, needs.route_m, num, goals))
+            places = _two_ends(grid, needs) if needs.ends else goals
+            routes.append(kept_routes(grid, needs.route_m, num, places))
             walks.append(kept_routes(grid, needs.walker_m, _WALKER_PLACES, None) if needs.walker_m else None)
         except ValueError as error:
             raise _no_room(grid, str(error)) from None
@@ -135,6 +145,18 @@ def _made(config: MapConfig, needs: _Needs) -> Atlas:
 
 def _num_goals(asked: int, num_maps: int) -> int:
     return min(asked, max(_GOALS_IN_ALL // num_maps, _LEAST_GOALS))
+
+
+def _two_ends(grid: GridMap, needs: _Needs) -> np.ndarray:
+    """Return the ends of a map, (2, 2) m in the world frame; ValueError where no way leads from one to the other."""
+    places = np.array(ends(grid))
+    field = room_m(grid.occupied, grid.resolution_m)
+    labels, _ = parts_of(open_cells(field, grid.resolution_m, needs.route_m))
+    side = route_factor(field.shape, grid.resolution_m) * grid.resolution_m
+    column, row = np.floor((places - corner(field.shape, grid.resolution_m)) / side).astype(np.int64).T
+    if not 0 != labels[row[0], column[0]] == labels[row[1], column[1]]:
+        raise ValueError(f"no way that is {needs.route_m:g} m from all walls leads from one end to the other")
+    return places
 
 
 def _given_goals(config: MapConfig, maps: tuple[GridMap, ...], needs: _Needs) -> np.ndarray | None:
@@ -232,6 +254,6 @@ def _packed(maps: tuple[GridMap, ...], routes: list[Routes], walks: list[Routes 
         np.concatenate([table.turn.ravel() for table in tables]),
         np.concatenate([table.bend for table in tables]),
         np.concatenate([table.bend_next for table in tables]),
-        np.array([step, least, *needs.path], np.float32),
+        np.array([step, least, *needs.path, needs.ends], np.float32),
         *(np.zeros(0) for _ in range(len(at.Site._fields) - 12)),
     )

@@ -7,6 +7,8 @@ import numpy as np
 from robonav_ray.worlds.kernels.draws import between, uniform
 from robonav_ray.worlds.kernels.kernel import F0, FAR, kernel
 from robonav_ray.worlds.kernels.layout import (
+    EPISODE,
+    INDEX,
     LAYOUT_STREAM,
     OWN_RADIUS,
     STATIC,
@@ -15,6 +17,7 @@ from robonav_ray.worlds.kernels.layout import (
 )
 from robonav_ray.worlds.kernels.site.lookup import is_reached, wall_clearance
 from robonav_ray.worlds.kernels.site.tables import (
+    ENDS,
     HALF_HEIGHT,
     HALF_WIDTH,
     MARK_AT,
@@ -25,7 +28,7 @@ from robonav_ray.worlds.kernels.site.tables import (
     WALKERS_REACH,
 )
 
-_GAP = np.float32(0.1)
+_GAP, _PI = np.float32(0.1), np.float32(np.pi)
 
 
 @kernel
@@ -35,11 +38,14 @@ def draw_number(stream, w, num):
 
 
 @kernel
-def draw_map(site, stream, w):
+def draw_map(site, stream, world, w):
     """Choose the map of the next episode of world ``w``, where worlds have maps."""
     if site is None or site.grid.shape[0] == 0:
         return
-    site.map_of[w] = np.int32(draw_number(stream, w, site.grid.shape[0]))
+    if site.rig[ENDS] > F0:
+        site.map_of[w] = np.int32((world[w, INDEX] + world[w, EPISODE]) % site.grid.shape[0])
+    else:
+        site.map_of[w] = np.int32(draw_number(stream, w, site.grid.shape[0]))
     site.plan[w] = F0
     site.circle_mark[w] = -1
 
@@ -54,6 +60,28 @@ def draw_place(site, stream, const, room, w):
         m = np.int64(site.map_of[w])
         half_x, half_y = site.frame[m, HALF_WIDTH], site.frame[m, HALF_HEIGHT]
     return between(stream, w, LAYOUT_STREAM, -half_x, half_x), between(stream, w, LAYOUT_STREAM, -half_y, half_y)
+
+
+@kernel
+def draw_start(site, stream, const, room, w):
+    """Return a place for a robot that is tried next: the end at which episodes begin, or any."""
+    if site is not None and site.grid.shape[0] > 0 and site.rig[ENDS] > F0:
+        mark = site.grid[np.int64(site.map_of[w]), MARK_AT]
+        return site.mark[mark, MARK_X], site.mark[mark, MARK_Y]
+    return draw_place(site, stream, const, room, w)
+
+
+@kernel
+def draw_heading(site, stream, w):
+    """Return the heading of a robot as it begins: any, or from one end of the map to the other."""
+    if site is not None and site.grid.shape[0] > 0 and site.rig[ENDS] > F0:
+        mark = site.grid[np.int64(site.map_of[w]), MARK_AT]
+        dx, dy = (
+            site.mark[mark + 1, MARK_X] - site.mark[mark, MARK_X],
+            site.mark[mark + 1, MARK_Y] - site.mark[mark, MARK_Y],
+        )
+        return np.arctan2(dy, dx)
+    return between(stream, w, LAYOUT_STREAM, -_PI, _PI)
 
 
 @kernel
@@ -92,8 +120,10 @@ def fall_back(site, robot, stream, w, r):
 
 @kernel
 def draw_mark(site, stream, w):
-    """Return the row of ``mark`` of one of the goals of the map of world ``w``."""
+    """Return the row of ``mark`` of one of the goals of the map of world ``w``, or of the end where episodes end."""
     m = np.int64(site.map_of[w])
+    if site.rig[ENDS] > F0:
+        return site.grid[m, MARK_AT] + 1
     return site.grid[m, MARK_AT] + draw_number(stream, w, site.grid[m, NUM_MARKS])
 
 

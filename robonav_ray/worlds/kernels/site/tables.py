@@ -34,9 +34,10 @@ TURNS_AT, BENDS_AT = 0, 1
 BEND_X, BEND_Y, BEND_LENGTH = 0, 1, 2
 BEND_COLS = 3
 
-# rig (RIG_COLS,) float32: steps of ``near`` in m, the clearance that 0 stands for; how the path is shown.
-NEAR_STEP, NEAR_LEAST, PATH_POINTS, PATH_SPACING, PATH_REPLAN = range(5)
-RIG_COLS = 5
+# rig (RIG_COLS,) float32: steps of ``near`` in m, the clearance that 0 stands for; how the path is shown;
+# whether episodes lead from a map's first mark to its second, and maps take turns.
+NEAR_STEP, NEAR_LEAST, PATH_POINTS, PATH_SPACING, PATH_REPLAN, ENDS = range(6)
+RIG_COLS = 6
 
 # own (OWN_COLS,) float32: where the lidar stands on the robot and looks to, the least that it sees, its scans per step;
 # inverse of the least radius of turns (0: none); distance of the nearest side from the centre (0: the body is a disc);
