@@ -10,8 +10,8 @@ the results, docs/robustness.jsonl a line for each variant, seed and cell.
     python -m proofs robustness_study run --part 0.33 --seeds 1 --worlds 500      # a first look
     python -m proofs robustness_study summary --json
 
-Lines are appended cell by cell. The same command after a stop goes on: finished cells are not played again, finished
-trainings not begun again, and a broken-off one goes on from its last checkpoint.
+Lines are appended run by run. The same command after a stop goes on: finished cells are not played again, finished
+trainings not begun again, and a broken-off one goes on from its last checkpoint, its replay filled anew.
 """
 
 from __future__ import annotations
@@ -96,9 +96,11 @@ def train(variant: Variant, seed: int, updates: int, folder: Path) -> None:
     """Train one run to its end, unless that is done; go on with one that was broken off."""
     if (folder / "evaluation.json").is_file():
         return
-    if folder.exists():
+    if any(folder.glob("checkpoints/*/")):
         result = rn.train(resume=folder)
     else:
+        if folder.exists():  # killed before its first checkpoint
+            folder.rename(folder.with_name(f"{folder.name}-{os.urandom(3).hex()}"))
         changes = {"preset": "navigation", **bounded(updates), **variant.changes, "seed": seed}
         result = rn.train(variant.file, changes, local=True, out=folder)
     say(f"{folder.name}: {result.status} after {result.env_steps:,} env steps")

@@ -32,7 +32,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         folder = out or resume
         assert folder is not None
         words.append(f"{'go on' if resume else 'train'} {folder.name}")
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "checkpoints" / "checkpoint-1").mkdir(parents=True, exist_ok=resume is not None)
         (folder / "summary.json").write_text(json.dumps({"train_s": 12.34, "env_steps_to_pass": 600}))
         (folder / "evaluation.json").write_text("{}")
         return SimpleNamespace(status="finished", env_steps=7)
@@ -65,6 +65,10 @@ def test_every_cell_is_one_line_and_nothing_is_done_twice(
     assert study.main([*SMALL, *where, "--json"]) == 0
     assert done[8:] == [f"go on {runs[-1]}", f"play {runs[-1]}"]
     assert study.read_rows(rows) == kept
+    (tmp_path / "runs" / "baseline-2000-seed0").mkdir()  # killed at once
+    assert study.main(["run", "--only", "baseline", "--seeds", "1", "--worlds", "60", "--updates", "2000", *where]) == 0
+    assert done[10:] == ["train baseline-2000-seed0", "play baseline-2000-seed0"]
+    assert study.main([*SMALL, *where, "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [one["cell"] for one in told[: len(CELLS)]] == list(CELLS)
     assert told[0]["success"] == pytest.approx((kept[0].success + kept[2 * len(CELLS)].success) / 2)
