@@ -14,6 +14,8 @@ from robonav_ray.worlds.pictures.render_human import Window
 
 Act = Callable[[np.ndarray], np.ndarray]
 """obs (R, D) float32 -> action (R,) int or (R, 2) float; R is the number of robots, mostly 1."""
+MAX_PICTURES = 600
+"""Of an episode in a map."""
 HOLD_S = 1.2
 """How long the last picture of an episode stays."""
 
@@ -31,7 +33,8 @@ def film_episodes(
     title: str = "",
 ) -> Iterator[np.ndarray]:
     """Yield one picture (H, W, 3) uint8 per step of episodes 0, 1, ... of world 0 under ``seed``; the last one of each
-    stays a while.
+    stays a while. In a map, where an episode may be of thousands of steps, one of several steps, so that the longest
+    has about ``MAX_PICTURES``.
     """
     worlds = single_world(env, levels, level, seed, gamma)
     yield from film_world(act, worlds, level=level, num_episodes=num_episodes, size_px=size_px, title=title)
@@ -43,11 +46,13 @@ def film_world(
     """As ``film_episodes``, in a world of ``single_world`` that ``act`` may know."""
     if num_episodes < 1:
         raise ValueError(f"num_episodes must be at least 1, got {num_episodes}")
-    renderer = SceneRenderer(size_px, title, max_steps=worlds.levels[level].max_steps)
+    max_steps = worlds.levels[level].max_steps
+    renderer = SceneRenderer(size_px, title, max_steps=max_steps)
+    every = max(1, max_steps // MAX_PICTURES) if worlds.maps else 1
     hold = round(HOLD_S / worlds.config.dt_s)
     for _ in range(num_episodes):
         frame = np.zeros(0, np.uint8)
-        for frame in _episode(act, worlds, renderer):
+        for frame in _episode(act, worlds, renderer, every):
             yield frame
         for _ in range(hold):
             yield frame
@@ -138,8 +143,8 @@ def single_world(env: EnvConfig | WorldLike, levels: LevelsLike, level: int, see
     return worlds
 
 
-def _episode(act: Act, worlds: BatchedWorlds, renderer: SceneRenderer) -> Iterator[np.ndarray]:
-    """Yield a picture after the reset and after every step of the next episode."""
+def _episode(act: Act, worlds: BatchedWorlds, renderer: SceneRenderer, every: int = 1) -> Iterator[np.ndarray]:
+    """Yield a picture after the reset, after each ``every``-th step of the next episode, and at its end."""
     trail = Trail()
     worlds.reset()
     scene = worlds.scene(0)
@@ -149,7 +154,8 @@ def _episode(act: Act, worlds: BatchedWorlds, renderer: SceneRenderer) -> Iterat
         worlds.step(act(worlds.out.obs), DISABLED)
         scene = worlds.scene(0)
         trail.add(scene)
-        yield renderer.render(scene, trail)
+        if scene.step % every == 0 or scene.robot_ended.all():
+            yield renderer.render(scene, trail)
 
 
 def _show_episode(window: Window, frames: Iterator[np.ndarray], fps: float) -> None:

@@ -70,15 +70,17 @@ class Scene:
         return robot if self.player is None else int(self.player[robot])
 
 
-_MOST_SHOWN_M, _LEAST_SHOWN_M, _SHOWN_ROBOTS = 24.0, 10.0, 60.0
+_MOST_SHOWN_M, _LEAST_SHOWN_M, _SHOWN_ROBOTS, _STRETCH = 24.0, 10.0, 60.0, 1.3
 
 
 def shown_part_m(maps: Sequence[GridMap], diameter_m: float) -> tuple[float, float]:
-    """Return ``Scene.shown_m``: the largest map, but never more than 60 diameters of the robot, and 10 to 24 m, that it
-    can be made out.
+    """Return ``Scene.shown_m``: the largest map; where that has more than 1.3 times 60 diameters of the robot (10 to 24
+    m), no more than these 60, so that the robot can be made out.
     """
     most = min(max(_SHOWN_ROBOTS * diameter_m, _LEAST_SHOWN_M), _MOST_SHOWN_M)
     width, height = (max(plan.size_m[axis] for plan in maps) for axis in (0, 1))
+    if max(width, height) <= _STRETCH * most:
+        return width, height
     return min(width, most), min(height, most)
 
 

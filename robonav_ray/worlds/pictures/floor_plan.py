@@ -22,7 +22,7 @@ _OVERVIEW_FRAC = (0.34, 0.28)
 _LEAST_PICTURE_PX = 200
 """Smaller pictures have no overview."""
 _MOST_PX = 2048
-_MOSTLY_SHOWN = 0.6
+_MOSTLY_SHOWN = 0.85
 """Pictures of so much of a map have no overview."""
 _FEWEST_PX_PER_M = 7.0
 """Lines of the floor closer than this are drawn every fifth."""
