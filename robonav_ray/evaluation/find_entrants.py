@@ -218,6 +218,7 @@ def _origin(found: LocatedRun) -> dict[str, Any]:
 def _planner(word: str, name: str) -> PlannerEntrant:
     spec, settings = find_planner(word)
     said = {**spec.defaults, **settings}
+    on_maps = {} if ":" in word or not spec.map_tuning.settings else {"on_maps": spec.map_tuning.settings}
     most = SLOW_EPISODES if spec.name in SLOW else None
     slow = {} if most is None else {"episodes": f"the first {most} of each scenario, because it is slow"}
     facts = EntrantFacts(
@@ -228,7 +229,7 @@ def _planner(word: str, name: str) -> PlannerEntrant:
         train_seed=None,
         source=word,
         provenance={
-            "settings": json.dumps(said, sort_keys=True, default=str),
+            "settings": json.dumps({**said, **on_maps}, sort_keys=True, default=str),
             "what": spec.text,
             "tuned": spec.tuning.how,
             **slow,
@@ -237,7 +238,7 @@ def _planner(word: str, name: str) -> PlannerEntrant:
     return PlannerEntrant(
         facts=facts,
         outfit=None,
-        fingerprint=_hash({"planner": spec.name, **said}),
+        fingerprint=_hash({"planner": spec.name, **said, **on_maps}),
         name=word,
         needs_scan=spec.knows == SCAN_AND_PATH,
         is_planner=True,

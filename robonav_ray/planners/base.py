@@ -21,7 +21,7 @@ from robonav_ray.planners.orca_lidar import OrcaLidarPlanner
 from robonav_ray.planners.pure_pursuit import PurePursuitPlanner
 from robonav_ray.planners.simple import GoToGoalPlanner, RandomPlanner, StopAndGoPlanner
 from robonav_ray.planners.social_force import SocialForcePlanner
-from robonav_ray.planners.tuned import TUNED, Tuning
+from robonav_ray.planners.tuned import TUNED, TUNED_ON_MAPS, Tuning
 from robonav_ray.worlds.batched import BatchedWorlds
 
 SCAN_AND_PATH = "scan and path"
@@ -75,6 +75,11 @@ class PlannerSpec:
         """The settings that were tuned, and how."""
         return TUNED.get(self.name, Tuning(how="it has nothing to tune"))
 
+    @property
+    def map_tuning(self) -> Tuning:
+        """What differs from these in worlds with a map."""
+        return TUNED_ON_MAPS.get(self.name, Tuning(how="as without a map"))
+
 
 def _spec(name: str, make: Callable[..., Planner], text: str) -> PlannerSpec:
     return PlannerSpec(name, make, make.knows, text)  # type: ignore[attr-defined]  # a class that has it
@@ -118,7 +123,8 @@ def find_planner(name: str) -> tuple[PlannerSpec, dict[str, Any]]:
 
 
 def make_planner(name: str, worlds: BatchedWorlds, **settings: Any) -> Planner:
-    """Return the planner ``name`` (``orca``: tuned, ``orca:default``: as it comes) for ``worlds``; ``settings`` win.
+    """Return the planner ``name`` (``orca``: tuned, in worlds with a map also for those, ``orca:default``: as it comes)
+    for ``worlds``; ``settings`` win.
 
     Raises:
         PlannerError: For a name or a setting that is none, a setting out of its range, or worlds that it cannot drive.
@@ -134,4 +140,6 @@ def make_planner(name: str, worlds: BatchedWorlds, **settings: Any) -> Planner:
             raise PlannerError(f"planner {spec.name}: {key} must be {wanted}, got {value!r}")
         if key.endswith("_s") and value > MOST_S:
             raise PlannerError(f"planner {spec.name}: {key} must be at most {MOST_S:g}, got {value:g}")
+    if worlds.config.map is not None and ":" not in name:
+        found |= spec.map_tuning.settings
     return spec.make(worlds, **{**found, **settings})

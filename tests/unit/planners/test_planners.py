@@ -10,6 +10,7 @@ import pytest
 from robonav_ray.config.worlds import CROWDNAV_LEVEL, LevelConfig, WorldConfig
 from robonav_ray.errors import UserError
 from robonav_ray.planners.base import PLANNERS, make_planner
+from robonav_ray.planners.orca import tracked
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
@@ -117,3 +118,17 @@ def test_chance_is_the_same_for_a_world_wherever_it_is_played() -> None:
 def test_what_is_wrong_is_said(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_planner(name, worlds_of(), **settings)
+
+
+def test_a_slow_body_tracks_what_orca_allows() -> None:
+    """At .5 rad/s: straight on where it may, and not into what is forbidden, where it brakes or turns away."""
+    line = np.zeros((2, 4, 4), np.float32)
+    turn, time = np.float32(0.5), np.float32(0.5)
+    one, zero = np.float32(1.0), np.float32(0.0)
+    assert tracked(line, 0, one, zero, one, zero, one, turn, one, time) == (1.0, 0.0)
+    line[0, 0] = 0.2, 0.0, 0.0, 1.0  # velocities ahead of .2 m/s are forbidden
+    v, omega = tracked(line, 1, one, zero, np.float32(0.2), np.float32(0.8), one, turn, one, time)
+    assert v <= 0.25
+    assert omega == 0.5
+    v, omega = tracked(line, 0, one, zero, np.float32(-0.5), np.float32(0.5), one, turn, np.float32(4.0), zero)
+    assert (v, omega) == (0.0, pytest.approx(3.0 * np.pi))

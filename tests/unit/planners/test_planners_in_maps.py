@@ -127,3 +127,10 @@ def test_the_suites_show_planners_the_path_where_there_is_a_map() -> None:
     sweeps = {one.name: one for one in load_suite(Path("generalisation")).all_scenarios()}
     assert sweeps["map_rooms"].worlds(planner=True)[0].path.num_points == 10
     assert sweeps["density_5"].worlds({"path": {"num_points": 4}}, planner=True)[0].path.num_points == 0
+
+
+def test_dwa_has_its_own_settings_on_maps() -> None:
+    on_map, bare = worlds_of(), BatchedWorlds(WorldConfig(), (EMPTY,), 1, 0, 0.99)
+    steps = {name: len(make_planner(name, on_map)._ahead) for name in ("dwa", "dwa:default")}  # type: ignore[attr-defined]
+    assert steps == {"dwa": 6, "dwa:default": 17}, "1.2 s in steps of .2 s, and 1.7 s in steps of .1 s"
+    assert len(make_planner("dwa", bare)._ahead) == 8  # type: ignore[attr-defined]
