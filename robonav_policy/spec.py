@@ -50,6 +50,8 @@ class ScanSpec:
     """m; what is nearer, the lidar of the training does not see."""
     contact_m: float | None = None
     """The range at which the proximity is 1; None: the body's radius."""
+    rate_hz: float | None = None
+    """Scans per second in the training, where there are fewer than decisions: then one scan serves several."""
 
     @property
     def is_full_circle(self) -> bool:
@@ -222,6 +224,7 @@ def _scan(section: _Section) -> ScanSpec:
         yaw=section.real("yaw", -2.0 * math.pi, 2.0 * math.pi) if section.has("yaw") else 0.0,
         range_min=section.real("range_min", 0.0, 1000.0) if section.has("range_min") else 0.0,
         contact_m=section.real_or_none("contact_m") if section.has("contact_m") else None,
+        rate_hz=section.real_or_none("rate_hz") if section.has("rate_hz") else None,
     )
     if scan.angle_increment * (scan.num_beams - 1) > 2.0 * math.pi + 1e-6:
         raise BundleError("spec.json: scan: the beams go round more than once; export the run again")

@@ -27,8 +27,10 @@ FRAMES = {
     "twist": "in the robot's frame",
 }
 _FROM_MOUNT = "seen from scan.mount (x, y); beam 0 at angle_min from straight ahead, counter-clockwise"
-_AT_THE_CENTRE: Mapping[str, Any] = {"mount": (0.0, 0.0), "yaw": 0.0, "range_min": 0.0, "contact_m": None}
-"""Of a lidar that stands in the middle, looks ahead and sees from 0 m on, none of this is said."""
+_USUAL: Mapping[str, Any] = {
+    "mount": (0.0, 0.0), "yaw": 0.0, "range_min": 0.0, "contact_m": None, "rate_hz": None
+}  # fmt: skip
+"""Of a lidar that stands in the middle, looks ahead, sees from 0 m on and at every decision, none of this is said."""
 _OF_THIS_EXPORT = ("created", "created_s", "created_by", "reason", "name", "number", "content_id")
 """Parts of a provenance that tell of a version, or of a moment, and not of the policy."""
 
@@ -82,7 +84,7 @@ def spec_of(subject: Subject, task: Task) -> dict[str, Any]:
     assert commands is not None  # the learner's actions are discrete
     levels = task.levels
     contract = scan_contract(world)
-    scan = {key: value for key, value in asdict(contract).items() if value != _AT_THE_CENTRE.get(key)}
+    scan = {key: value for key, value in asdict(contract).items() if value != _USUAL.get(key)}
     scan |= {"mount": list(contract.mount)} if "mount" in scan else {}
     return {
         "kind": form.KIND,

@@ -12,6 +12,7 @@ from robonav_ray.worlds.kernels.observation import _JOIN_M
 def scan_contract(world: WorldConfig) -> ScanSpec:
     """Return the contract of the scans of ``world``, as its kernels take them."""
     lidar, const = world.lidar, constants(world, 0.99)
+    slow = lidar.rate_hz is not None and lidar.rate_hz * world.dt_s < 1.0
     return ScanSpec(
         num_beams=lidar.num_beams,
         angle_min=float(const[ANGLE_MIN]),
@@ -26,5 +27,6 @@ def scan_contract(world: WorldConfig) -> ScanSpec:
         mount=(lidar.x_m, lidar.y_m),
         yaw=lidar.yaw_rad,
         range_min=lidar.range_min_m,
+        rate_hz=lidar.rate_hz if slow else None,
         contact_m=None if world.contact_m == world.robot.radius_m else world.contact_m,
     )

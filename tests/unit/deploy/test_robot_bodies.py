@@ -18,7 +18,7 @@ from robonav_policy.spec import PathSpec, _outline, _path, _scan, _Section, layo
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.worlds.scan_contract import scan_contract
 from tests.robot_side import spec_for
-from tests.unit.deploy.test_ros_driver import make, odom
+from tests.unit.deploy.test_ros_driver import make, odom, scan
 
 BOX = ((-0.4, -0.2), (0.4, -0.2), (0.4, 0.2), (-0.4, 0.2))
 REACH = math.hypot(0.4, 0.2)
@@ -150,6 +150,25 @@ def test_the_node_hears_a_plan() -> None:
     driver.take_goals([(3.0, 0.0)], "odom")
     driver.take_odometry(odom(0.1), 0.1)
     assert isinstance(driver.decide(0.1).status.message, str)
+
+
+def test_the_node_decides_at_its_rate_where_the_lidar_was_slower() -> None:
+    driver = make(world={"lidar": {"rate_hz": 5.0}})
+    assert driver.on_timer
+    assert driver.timeout_s == pytest.approx(1.8 * 0.2)
+    driver.take_goals([(3.0, 0.0)], "odom")
+    driver.take_odometry(odom(0.1), 0.1)
+    assert driver.take_scan(scan(), 0.1, 0.1) is None
+    for now in (0.1, 0.2, 0.3):
+        driver.take_odometry(odom(now), now)
+        order = driver.be_due(now)
+        assert order is not None
+        assert order.twist == (1.0, 0.0)
+    assert driver.decisions == 3
+    order = driver.be_due(0.5)
+    assert order is not None
+    assert order.status.state == "stopped"
+    assert not make(world={"lidar": {"rate_hz": 12.0}}).on_timer
 
 
 def test_a_bicycle_turns_as_fast_as_it_drives() -> None:

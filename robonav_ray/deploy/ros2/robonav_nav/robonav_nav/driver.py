@@ -56,7 +56,11 @@ class Driver:
         self.policy, self._settings, self._locate = policy, settings, locate
         rate = settings["rate_hz"]
         self.period_s: float = 1.0 / rate if rate else policy.spec.dt_s
-        self.timeout_s: float = settings["timeout_s"] or TIMEOUT_PERIODS * self.period_s
+        slow_hz = policy.spec.scan.rate_hz
+        self.on_timer = settings["decide_on"] == "timer" or slow_hz is not None
+        """Whether decisions come at their rate, and not with scans: those of a slow lidar serve several."""
+        apart_s = self.period_s if slow_hz is None else max(self.period_s, 1.0 / slow_hz)
+        self.timeout_s: float = settings["timeout_s"] or TIMEOUT_PERIODS * apart_s
         self.wait_s = WAIT_PERIODS * self.period_s
         self.limits = Limits(policy.spec, settings, self.period_s)
         self.decisions, self.limited, self.interval_s = 0, 0, self.period_s
@@ -125,7 +129,7 @@ class Driver:
         """Take a scan with its own time ``stamp`` (s), and decide on it when it is time to."""
         before, self._stamp = self._stamp, stamp
         self._scan, self._scan_s = scan, now
-        if self._settings["decide_on"] == "timer":
+        if self.on_timer:
             return None
         elapsed, apart = stamp - self._decided_stamp, stamp - before
         early = apart > 0.0 and 0.0 < elapsed < self.period_s - apart / 2.0  # the next scan is nearer to the moment

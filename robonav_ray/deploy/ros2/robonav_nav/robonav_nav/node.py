@@ -189,7 +189,7 @@ class NavNode(LifecycleNode):
         self._wait = self.create_timer(driver.wait_s, self._on_late, clock=self._steady)
         self._wait.cancel()
         self._clocked = [self._watchdog, self._wait]
-        if settings["decide_on"] == "timer":
+        if driver.on_timer:
             self._clocked.append(self.create_timer(driver.period_s, self._on_time, clock=self._steady))
 
     def _on_scan(self, message: LaserScan) -> None:

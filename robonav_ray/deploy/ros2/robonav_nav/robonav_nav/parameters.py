@@ -89,7 +89,11 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "twist_type": Parameter("TwistStamped", "message type of cmd_vel", _one_of("TwistStamped", "Twist")),
     "base_frame": Parameter("base_link", "frame_id of a TwistStamped", _text),
-    "decide_on": Parameter("scan", "scan: at scans, at most at the rate; timer: at the rate", _one_of("scan", "timer")),
+    "decide_on": Parameter(
+        "scan",
+        "scan: at scans, at most at the rate; timer: at the rate, as for a lidar that was slower in training",
+        _one_of("scan", "timer"),
+    ),
     "rate_hz": Parameter(0.0, "decisions per second; 0: that of the training", _number(0.0, 1000.0)),
     "timeout_s": Parameter(
         0.0, f"seconds without scan or odometry until it stops; 0: {TIMEOUT_PERIODS} periods", _number(0.0, 60.0)
