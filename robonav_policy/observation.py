@@ -83,7 +83,7 @@ class Observer:
         out[at + 10] = min(len(goals), spec.max_goals) / spec.goals_scale
         counted = max(0.0, 1.0 - self.step / self._max_steps)
         out[at + 11] = counted if self._time_left is None else self._time_left
-        if ahead is not None:
+        if ahead is not None and spec.path is not None:
             write_path(where, ahead, spec.path.unit_m, out[at + 12 :])
         self.step += 1
         return out

@@ -218,8 +218,12 @@ def _company_cannot(company: Company | None, env: NavVectorEnv) -> str | None:
 
 
 def _placed_for(entrant: Entrant, scenario: Scenario, world: WorldConfig) -> Body | None:
-    """Return the body for which all entrants' worlds are drawn; None where ``world`` has it, or draws it."""
+    """Return the body for which all entrants' worlds are drawn; None where ``world`` has it, or draws it, and for an
+    outline, which is no larger or smaller disc.
+    """
     if entrant.placed_for is None or world.robot.radius_min_m is not None or own_speeds(world):
+        return None
+    if world.robot.body.shape != "circle":
         return None
     first = entrant.placed_for
     robot = {**world.robot.model_dump(), "radius_m": first.radius_m, "max_speed": first.max_speed}

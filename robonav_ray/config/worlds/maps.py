@@ -103,7 +103,7 @@ def map_section(value: Any) -> Any:
     if isinstance(value, str):
         return {"files": [value]}
     if isinstance(value, list | tuple):
-        return {"files": value}
+        return {"files": value}  # pyright: ignore[reportUnknownVariableType]
     return value  # pyright: ignore[reportUnknownVariableType]
 
 

@@ -1,7 +1,8 @@
 """Robots by name: their figures lie under what is given, and what a stage needs follows from them."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -12,6 +13,9 @@ from robonav_ray.config.load import ConfigError, dump_config, load_run_config
 from robonav_ray.config.shipped import shipped_configs
 from robonav_ray.config.worlds import BodyConfig, LevelConfig, RobotConfig, WorldConfig
 from robonav_ray.config.worlds.limits import levels_for
+from robonav_ray.evaluation.entrants import Entrant
+from robonav_ray.evaluation.exam import _placed_for
+from robonav_ray.evaluation.placed_worlds import Body
 from robonav_ray.runs.task import describe_task
 
 ROBOTS = [robot.name for robot in shipped_configs("robot")]
@@ -168,3 +172,11 @@ def test_a_scenario_may_name_the_robot() -> None:
     assert (world.robot.model, world.robot.max_speed, world.robot.max_turn_rate) == ("turtlebot3_burger", 0.2, 2.84)
     assert world.lidar.num_beams == 12
     assert level.max_steps == 2000
+
+
+def test_worlds_of_an_outline_are_drawn_for_no_other_disc() -> None:
+    own, scenario = {"robot": RobotConfig(model="jackal").model_dump()}, Scenario(name="x", stage="full_challenge")
+    first = cast(Entrant, SimpleNamespace(placed_for=Body(0.25, 1.0)))
+    assert _placed_for(first, scenario, scenario.worlds(own)[0]) is None
+    slow = scenario.worlds({"robot": RobotConfig(max_speed=0.5).model_dump()})[0]
+    assert _placed_for(first, scenario, slow) == Body(0.25, 1.0)
