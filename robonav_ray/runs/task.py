@@ -108,7 +108,7 @@ def describe_task(config: RunConfig) -> Task:
             f"hindsight.strategy={config.hindsight.strategy} needs a goal-env, and env.id={config.env.id!r} is none: "
             "set hindsight.strategy=none, or take an environment with a Dict observation (observation, achieved_goal, "
             "desired_goal) and compute_reward, such as robonav_ray/BitFlip-v0, or our worlds (robonav_ray/Nav-v0) with "
-            "env.world.observation=lidar and env.world.reward.mode=sparse"
+            "env.world.observation=lidar, env.world.reward.mode=sparse and without env.world.map"
         )
     structure = structure_of(config.env, int(env.obs_shape[0]))
     try:

@@ -155,6 +155,11 @@ def _parts(part: str, world: WorldConfig, size: int) -> Iterator[tuple[str, str,
             for name, unit, meaning in _CIRCLE:
                 order = "; the nearest circle first, zeros where there is none" if not i and name == "p_x" else ""
                 yield f"circle {i} {name}", unit, 1, meaning + order
+    elif part == "path":
+        for i in range(size // 2):
+            along = f"the point {(i + 1) * world.path.spacing_m:.4g} m ahead on the route, or the goal before it"
+            yield f"path {i} x", f"{GOAL_SCALE_M:g} m", 1, f"{along}; ahead is positive"
+            yield f"path {i} y", f"{GOAL_SCALE_M:g} m", 1, "of the same point; left is positive"
     elif part == "neighbors":
         for i in range(size // NEIGHBOR_PART):
             for name, unit, meaning in _NEIGHBOR:

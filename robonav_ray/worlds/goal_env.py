@@ -40,11 +40,13 @@ class LegGoals:
     """
 
     def __init__(self, world: WorldConfig) -> None:
-        """ValueError for true-state observations, which lie in the goal's frame as a whole."""
+        """ValueError for true-state observations, which lie in the goal's frame as a whole, and for maps."""
         if world.observation != "lidar":
             raise ValueError(
                 f"goals can be exchanged in lidar observations only; world.observation is {world.observation!r}"
             )
+        if world.map is not None:
+            raise ValueError("goals cannot be exchanged in a map (world.map): its routes lead to its own goals only")
         slices = ObservationLayout.of(world, 0).slices
         self.columns = np.concatenate([np.arange(slices[name].start, slices[name].stop) for name in GOAL_PARTS])
         """(F,) int64: where ``goal_features`` stand in a flat observation."""

@@ -84,7 +84,8 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
         actions = action_space(env.world.robot)
         assert isinstance(actions, gym.spaces.Discrete)
         table = native_table(env.id, env.world, num_circles)
-        return EnvDescription((size,), "float32", int(actions.n), table, True, env.world.observation == "lidar")
+        has_goals = env.world.observation == "lidar" and env.world.map is None  # routes lead to a map's own goals only
+        return EnvDescription((size,), "float32", int(actions.n), table, True, has_goals)
     with telling_if_slow(env.id), same_folder():
         return _describe_foreign(env)
 

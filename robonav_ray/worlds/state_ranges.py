@@ -17,6 +17,8 @@ from robonav_ray.worlds.kernels.kernel import FAR
 from robonav_ray.worlds.kernels.placement import CROSSING_RADIUS_M
 
 _UNIT = (-1.01, 1.01)
+_OF_MAPS = ("map_of", "goal_mark", "circle_mark", "plan")
+"""Arrays that say something only where worlds have maps."""
 _MAX_TALLY = 1.0e12
 _FAR = float(FAR)
 _WORD = (1 << 64) - 1
@@ -116,10 +118,13 @@ def check_together(saved: Mapping[str, Any], params: lay.Params, some_under_way:
 
 
 def widened(saved: Mapping[str, Any], state: lay.State, params: lay.Params, first_world: int) -> Mapping[str, Any]:
-    """Return what worlds saved before robots had bodies, limits of time and drivers of their own as it is saved now.
+    """Return what worlds saved before there were maps, and before robots had bodies, limits of time and drivers of their
+    own, as it is saved now.
 
     Arrays that are not just so much narrower than those of ``state`` are returned as they are, for the check to refuse.
     """
+    if params.site is None:
+        saved = {**{f"state.{name}": getattr(state, name).copy() for name in _OF_MAPS}, **saved}
     names = ("robot", "lane", "world")
     robot, lane, world = (saved.get(f"state.{name}") for name in names)
     for array, name, cols in zip((robot, lane, world), names, (lay.OWN_RADIUS, lay.STEP_LIMIT, lay.INDEX), strict=True):

@@ -112,3 +112,33 @@ def check_routes(grid: GridMap, need_m: float) -> None:
         exact = 0.1 * shortest_lengths(routes.reach, points, (goal - begin) / 0.1)
         assert (lengths >= 0.99 * exact - 0.02).all()
         assert (lengths <= 1.03 * exact + 0.02).all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("generator", ["rooms", "corridors", "maze", "forest"])
+def test_nothing_is_ever_inside_a_wall_over_a_hundred_thousand_episodes(generator: str) -> None:
+    """25,000 episodes of each generator; circles are looked at after every step, starts and goals at every begin."""
+    given = {"generator": generator, "num_maps": 16, "num_goals": 32}
+    world = WorldConfig.model_validate({"map": given, "obstacles": {"radius_min_m": 0.2, "radius_max_m": 0.4}})
+    level = {"num_dynamic": 5, "num_static": 3, "num_goals": 2, "max_steps": 600}
+    levels = (LevelConfig.model_validate({**level, "behaviours": ("waypoint", "bounce", "orca", "social_force")}),)
+    worlds, begun = BatchedWorlds(world, levels, 1024, seed=1, gamma=0.99), 0
+    worlds.reset()
+    rng = np.random.default_rng(0)
+    action = rng.integers(0, 15, 1024)
+    step = 0
+    while begun < 25_000:
+        fresh = worlds.state.lane[:, 0, lay.STEP] == 0
+        begun += int(fresh.sum())
+        robots, goals = gaps(worlds, worlds.state.robot[:, :, :2]), gaps(worlds, worlds.state.goal[:, 0, :, :2])
+        assert (robots[fresh] >= world.robot.radius_m).all()
+        assert (goals >= world.robot.radius_m).all()
+        if step % 10 == 0:
+            there = np.arange(worlds.state.circle.shape[2]) < worlds.state.world[:, lay.NUM_CIRCLES, None]
+            circles = np.where(there, gaps(worlds, np.moveaxis(worlds.state.circle[:, :2], 1, 2)), np.inf)
+            assert (circles >= worlds.state.circle[:, lay.C_RADIUS] - 0.06).all()
+        action = np.where(rng.random(1024) < 0.1, rng.integers(10, 15, 1024), action)
+        worlds.step(action)
+        step += 1
+    assert begun >= 25_000

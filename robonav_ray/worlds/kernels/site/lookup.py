@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robonav_ray.worlds.kernels.kernel import F0, F1, FAR, HALF, kernel
+from robonav_ray.worlds.kernels.kernel import F0, F1, FAR, HALF, hot_kernel, kernel
 from robonav_ray.worlds.kernels.site.tables import (
     BEND_LENGTH,
     BEND_X,
@@ -34,7 +34,7 @@ def has_map(site):
     return site is not None and site.grid.shape[0] > 0
 
 
-@kernel
+@hot_kernel
 def wall_clearance(site, m, x, y):
     """Return the distance of (x, y) from the nearest wall of map ``m``, interpolated between the centres of cells;
     negative inside.
@@ -50,7 +50,7 @@ def wall_clearance(site, m, x, y):
     return (low * (F1 - v) + high * v) * site.rig[NEAR_STEP] + site.rig[NEAR_LEAST]
 
 
-@kernel
+@hot_kernel
 def route_cell(site, m, x, y):
     """Return the number of the routes' cell of map ``m`` that holds (x, y); of the nearest one outside of it."""
     nx, ny, per_m = site.grid[m, ROUTE_NX], site.grid[m, ROUTE_NY], site.frame[m, ROUTES_PER_M]
@@ -59,20 +59,20 @@ def route_cell(site, m, x, y):
     return min(j, ny - 1) * nx + min(i, nx - 1)
 
 
-@kernel
+@hot_kernel
 def is_reached(site, m, x, y, who):
     """Return whether ``who``, a bit of ``reach``, gets to (x, y) of map ``m``."""
     return site.reach[site.grid[m, ROUTE_AT] + route_cell(site, m, x, y)] & who != 0
 
 
-@kernel
+@hot_kernel
 def next_bend(site, m, mark, x, y):
     """Return which row of ``bend`` the route from (x, y) in map ``m`` to ``mark`` goes to first."""
     turns, bends = site.mark_at[mark, TURNS_AT], site.mark_at[mark, BENDS_AT]
     return bends + np.int64(site.turn[turns + route_cell(site, m, x, y)])
 
 
-@kernel
+@hot_kernel
 def route_length(site, m, mark, x, y):
     """Return the length of the route from (x, y) in map ``m`` to ``mark``."""
     b = next_bend(site, m, mark, x, y)
@@ -80,7 +80,7 @@ def route_length(site, m, mark, x, y):
     return np.sqrt(dx * dx + dy * dy) + site.bend[b, BEND_LENGTH]
 
 
-@kernel
+@hot_kernel
 def bend_after(site, mark, b):
     """Return the row of ``bend`` that follows ``b`` on the way to ``mark``."""
     return site.mark_at[mark, BENDS_AT] + np.int64(site.bend_next[b])

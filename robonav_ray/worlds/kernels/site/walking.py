@@ -79,7 +79,11 @@ def map_hazard(site, robot, const, w, r, near, hit):
 @kernel
 def way_to_goal(site, robot, goal, w, r, g):
     """Return how far robot (w, r) has to go to its goal ``g``: along the route in a map, straight elsewhere."""
-    return leg_length(site, goal, w, r, g, robot[w, r, X], robot[w, r, Y])
+    x, y = robot[w, r, X], robot[w, r, Y]
+    if site is not None and site.grid.shape[0] > 0:
+        return route_length(site, np.int64(site.map_of[w]), np.int64(site.goal_mark[w, r, g]), x, y)
+    dx, dy = goal[w, r, g, G_X] - x, goal[w, r, g, G_Y] - y
+    return np.sqrt(dx * dx + dy * dy)
 
 
 @kernel
