@@ -3,8 +3,9 @@
 
 1,024 worlds, 36 beams, 10 circles (3 static, 7 moving) unless told otherwise. ``--map office`` has the worlds take
 place in 32 generated floors of offices, 20 x 20 m in cells of 5 cm, with the 7 moving circles alone, and times beside
-them the lidar alone and a ray caster that visits every cell of the same grid, from the same poses. Repeats alternate with nothing else, and
-the median counts; on a busy machine ``--cpu-time`` counts the process's own time instead of the clock's.
+them the lidar alone and a ray caster that visits every cell of the same grid, from the same poses. Repeats alternate
+with nothing else, and the median counts; on a busy machine ``--cpu-time`` counts the process's own time instead of the
+clock's.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def check_together(saved: Mapping[str, Any], params: lay.Params, some_under_way:
 
 
 def widened(saved: Mapping[str, Any], state: lay.State, params: lay.Params, first_world: int) -> Mapping[str, Any]:
-    """Return what worlds saved before there were maps, and before robots had bodies, limits of time and drivers of their
+    """Return what was saved before there were maps, and before robots had bodies, limits of time and drivers of their
     own, as it is saved now.
 
     Arrays that are not just so much narrower than those of ``state`` are returned as they are, for the check to refuse.

@@ -37,10 +37,10 @@ def field_of(grid: GridMap) -> np.ndarray:
 def gaps(worlds: BatchedWorlds, points: np.ndarray) -> np.ndarray:
     """Return (N, P): how far ``points`` (N, P, 2) are from the nearest wall of each world's map, to half a cell."""
     found = np.zeros(points.shape[:2])
-    for w, which in enumerate(worlds.map_index.tolist()):
-        grid, field = worlds.maps[which], field_of(worlds.maps[which])
-        rows, columns = np.moveaxis(np.clip(grid.cell_of(points[w]), -1, np.array(grid.occupied.shape)), -1, 0)
-        found[w] = field[rows + 1, columns + 1]
+    for which, grid in enumerate(worlds.maps):
+        there, field = worlds.map_index == which, field_of(grid)
+        cells = np.clip(grid.cell_of(points[there]), -1, np.array(grid.occupied.shape))
+        found[there] = field[cells[..., 0] + 1, cells[..., 1] + 1]
     return found
 
 

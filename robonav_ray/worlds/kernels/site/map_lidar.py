@@ -20,12 +20,13 @@ from robonav_ray.worlds.kernels.site.tables import (
 )
 
 _LEAST = np.float32(1.0e-6)
-_ONE, _NONE, _LAST = np.int32(1), np.int32(0), np.int64(SECTORS - 1)
+_ONE, _NONE, _LAST = np.int32(1), np.int32(0), np.int32(SECTORS - 1)
 _PER_RAD = np.float32(SECTORS / (2.0 * np.pi))
 _ROUND = np.float32(16 * SECTORS)
-_OPENS, _SPARE, _MOST = np.float32(np.tan(1.02 * np.pi / SECTORS)), np.float32(1.5), np.float32(255.0)
-_TOGETHER = 3
-"""Steps that all beams take together, before those that are still under way go on alone."""
+_OPENS, _SPARE, _MOST = np.float32(np.tan(1.02 * np.pi / SECTORS)), np.float32(0.75), np.float32(255.0)
+_ALMOST_TWO = np.float32(2.01)
+_WORTH = 6
+"""All beams take a step together as long as more than one in so many is still under way; those then go on alone."""
 _HALF_DIAGONAL = np.float32(0.7072)
 
 
@@ -37,13 +38,15 @@ def begin_beams(free, rays, u, v, at, nx, sector, step, march, march_at):
     ``sector`` is the first beam's direction in sectors, ``step`` the angle between two beams in the same.
     """
     for b in range(rays.shape[1]):
-        c, s = rays[0, b], rays[1, b]
+        march[4, b] = np.int32(sector + np.float32(b) * step) & _LAST
+    for b in range(rays.shape[1]):
+        march_at[2, b] = np.float32(free[march[4, b]])
+    for b in range(rays.shape[1]):
+        c, s, t = rays[0, b], rays[1, b], march_at[2, b]
         c = c if abs(c) > _LEAST else _LEAST
         s = s if abs(s) > _LEAST else _LEAST
         rays[0, b], rays[1, b] = c, s
-        march[4, b] = np.int64(sector + np.float32(b) * step) & _LAST
-        t = np.float32(free[march[4, b]])
-        march_at[0, b], march_at[1, b], march_at[2, b] = F1 / c, F1 / s, t
+        march_at[0, b], march_at[1, b] = F1 / c, F1 / s
         march[0, b], march[1, b] = np.int32(u + t * c), np.int32(v + t * s)
         march[3, b] = march[1, b] * nx + march[0, b] + at
 
@@ -101,9 +104,7 @@ def scan_map(rings, free, grid, frame, m, rays, x, y, sector, step, march, march
     block = grid[m, FREE_AT] + (j >> shift) * grid[m, FREE_NX] + (i >> shift)
     at, nx = np.int32(at), np.int32(nx)
     begin_beams(free[block], rays, u, v, at, nx, sector, step, march, march_at)
-    for _ in range(_TOGETHER):
-        if look_around(rings, rays, per_m, march, march_at) == 0:
-            break
+    while look_around(rings, rays, per_m, march, march_at) * _WORTH > rays.shape[1]:
         advance_beams(rays, u, v, at, nx, march, march_at)
     for b in range(rays.shape[1]):
         if march[2, b] > _NONE:
@@ -171,9 +172,13 @@ def surely_free(clearance, size, num_x, free):
         for d in range(SECTORS):
             c, s, t = np.cos(np.float32(d) / _PER_RAD), np.sin(np.float32(d) / _PER_RAD), F0
             while t < _MOST:
-                i = min(np.int64(u0 + t * c), clearance.shape[1] - 1)
-                j = min(np.int64(v0 + t * s), clearance.shape[0] - 1)
-                rest = clearance[j, i] - wide - t * _OPENS
+                x = min(max(u0 + t * c - HALF, F0), np.float32(clearance.shape[1]) - _ALMOST_TWO)
+                y = min(max(v0 + t * s - HALF, F0), np.float32(clearance.shape[0]) - _ALMOST_TWO)
+                i, j = np.int64(x), np.int64(y)
+                x, y = x - np.float32(i), y - np.float32(j)
+                low = clearance[j, i] * (F1 - x) + clearance[j, i + 1] * x
+                high = clearance[j + 1, i] * (F1 - x) + clearance[j + 1, i + 1] * x
+                rest = low * (F1 - y) + high * y - wide - t * _OPENS
                 if rest < HALF:
                     break
                 t += rest / (F1 + _OPENS)
