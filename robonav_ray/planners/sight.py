@@ -151,7 +151,7 @@ def point_at(path: np.ndarray, distance_m: float | np.ndarray) -> np.ndarray:
     """
     radius = np.broadcast_to(np.asarray(distance_m, np.float32), len(path))[:, None]
     out = np.hypot(path[..., 0], path[..., 1]) >= radius
-    leaves, k, lane = out.any(axis=1), out.argmax(axis=1), np.arange(len(path))
+    leaves, k, lane = np.asarray(out.any(axis=1)), out.argmax(axis=1), np.arange(len(path))
     k[~leaves] = path.shape[1] - 1
     end = path[lane, k]
     begin = np.where((k > 0)[:, None], path[lane, np.maximum(k - 1, 0)], 0.0)

@@ -49,7 +49,7 @@ def test_the_way_goes_round_the_wall_and_is_pulled_tight() -> None:
     route = plan_route(grid, start, goal, 0.3)
     assert route[0].tolist() == list(start)
     assert route[-1].tolist() == list(goal)
-    _, cost = search_grid(wide_enough(grid, 0.3), grid.cell_of(start), grid.cell_of(goal))
+    _, cost = search_grid(wide_enough(grid, 0.3), grid.cell_of(np.array(start)), grid.cell_of(np.array(goal)))
     length = np.hypot(*np.diff(route, axis=0).T).sum()
     assert length <= 0.1 * cost + 1e-9
     corner = np.array([0.05, 1.0])  # of the wall
