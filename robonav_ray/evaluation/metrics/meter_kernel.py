@@ -43,6 +43,7 @@ from robonav_ray.worlds.kernels.layout import (
     Y,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
+from robonav_ray.worlds.kernels.site.lookup import wall_clearance, wall_normal
 
 INTIMATE_M, PERSONAL_M, SOCIAL_M = np.float32(0.45), np.float32(1.2), np.float32(3.6)
 """Outer edges of Hall's zones (Hall 1966), edge to edge."""
@@ -102,9 +103,22 @@ def closest_on_segment(px, py, x0, y0, x1, y1):
 
 
 @kernel
-def nearest_wall(wall, const, x, y):
+def nearest_in_map(site, w, x, y):
+    """Return (distance, x, y) of the nearest point of a wall of the map of world ``w`` from (x, y); distance FAR
+    without maps.
+    """
+    if site is None or site.grid.shape[0] == 0:
+        return FAR, F0, F0
+    m = np.int64(site.map_of[w])
+    near = wall_clearance(site, m, x, y)
+    nx, ny = wall_normal(site, m, x, y)
+    return near, x - near * nx, y - near * ny
+
+
+@kernel
+def nearest_wall(wall, const, site, w, x, y):
     """Return (distance, x, y) of the nearest point of a wall from (x, y); distance FAR without walls."""
-    near, px, py = FAR, F0, F0
+    near, px, py = nearest_in_map(site, w, x, y)
     if const[WALLS] > F0:
         half = const[HALF_SIDE]
         near = half - max(abs(x), abs(y))
@@ -137,7 +151,7 @@ def keep_past(robot, lane, circle, world, past, past_circle, open_, const, w, fi
 
 
 @kernel
-def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, const, level, sums, end, w, r, i):
+def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, const, site, level, sums, end, w, r, i):
     """Add what robot (w, r) has around it now to ``sums[i]``, and name the nearest thing in ``end[i]``."""
     x, y, vx, vy, radius = robot[w, r, X], robot[w, r, Y], robot[w, r, VX], robot[w, r, VY], robot[w, r, OWN_RADIUS]
     near, moving, ttc, what = FAR, FAR, FAR, NOTHING
@@ -158,7 +172,7 @@ def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, con
             moving = min(moving, gap)
             if gap < near:
                 near, what = gap, ROBOT - q
-    distance, px, py = nearest_wall(wall, const, x, y)
+    distance, px, py = nearest_wall(wall, const, site, w, x, y)
     if distance - radius < near:
         near, what = distance - radius, POINT
         end[i, E_X], end[i, E_Y] = px, py
@@ -189,14 +203,14 @@ def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, con
 
 
 @kernel
-def find_hit(robot, circle, kind, world, parked, wall, const, end, w, r, i, outcome):
+def find_hit(robot, circle, kind, world, parked, wall, const, site, end, w, r, i, outcome):
     """Name in ``end[i]`` what robot (w, r) has hit in this step: of its kind, the thing that came nearest during the
     step.
     """
     x, y, ox, oy = robot[w, r, X], robot[w, r, Y], robot[w, r, OLD_X], robot[w, r, OLD_Y]
     near = FAR
     if outcome == _HIT_WALL:
-        _, px, py = nearest_wall(wall, const, x, y)
+        _, px, py = nearest_wall(wall, const, site, w, x, y)
         end[i, E_WHAT], end[i, E_X], end[i, E_Y] = POINT, px, py
     elif outcome == _HIT_ROBOT:
         for q in range(robot.shape[1]):
@@ -314,7 +328,7 @@ def measure_batch(state, params, parked, past, past_circle, open_, sums, end, fa
     was the last of.
     """
     robot, lane, circle, kind, world = state.robot, state.lane, state.circle, state.circle_kind, state.world
-    const, wall = params.const, params.wall
+    const, wall, site = params.const, params.wall, params.site
     for w in range(robot.shape[0]):
         keep_past(robot, lane, circle, world, past, past_circle, open_, const, w, False)
         for r in range(robot.shape[1]):
@@ -332,6 +346,7 @@ def measure_batch(state, params, parked, past, past_circle, open_, sums, end, fa
                 parked,
                 wall,
                 const,
+                params.site,
                 params.level,
                 sums,
                 end,
@@ -343,5 +358,5 @@ def measure_batch(state, params, parked, past, past_circle, open_, sums, end, fa
             if outcome == _SUCCESS or (outcome == _NONE and lane[w, r, STEP] != cut_off_after):
                 continue
             failed[i] = True
-            find_hit(robot, circle, kind, world, parked, wall, const, end, w, r, i, outcome)
+            find_hit(robot, circle, kind, world, parked, wall, const, site, end, w, r, i, outcome)
             conclude(robot, lane, circle, world, past, past_circle, parked, const, end, w, r, i)

@@ -11,6 +11,7 @@ import pytest
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.evaluation.episodes import evaluate_policy
 from robonav_ray.evaluation.metrics.meter import END_COLUMNS, LOOK_COLUMNS, STEP_COLUMNS, Meter, start_meter
+from robonav_ray.evaluation.metrics.meter_kernel import nearest_wall
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
@@ -190,3 +191,16 @@ def test_a_watched_env_goes_on_to_its_next_episodes_as_an_unwatched_one():
             mask = info_a["_final_obs"]
             np.testing.assert_array_equal(info_a["final_obs"][mask], info_b["final_obs"][mask])
         obs = [a, b]
+
+
+def test_the_nearest_wall_of_a_map_is_as_far_as_the_grid_says() -> None:
+    world = WorldConfig.model_validate({"map": {"num_maps": 1, "width_m": 8.0, "height_m": 8.0, "num_goals": 4}})
+    worlds = BatchedWorlds(world, (LevelConfig(num_static=0, num_dynamic=0, num_goals=1),), 16, 3, 0.99)
+    worlds.reset()
+    grid, params = worlds.maps[0], worlds.params
+    walls = grid.centre_of(np.argwhere(grid.occupied))
+    for w in range(16):
+        x, y = worlds.state.robot[w, 0, :2]
+        near, px, py = nearest_wall(params.wall, params.const, params.site, w, x, y)
+        assert abs(near - np.hypot(*(walls - (x, y)).T).min()) < grid.resolution_m
+        assert np.hypot(*(walls - (px, py)).T).min() < 1.5 * grid.resolution_m
