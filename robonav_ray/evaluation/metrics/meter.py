@@ -36,8 +36,8 @@ STEP_COLUMNS = (
 nearest moving body in a zone of Hall. ``mean_clearance_m``: to the nearest thing, walls too.
 ``least_time_to_collision_s``: at constant velocities, NaN where none was ahead. ``heading_change_rad``: sum of absolute
 changes of the heading (of the course, for a holonomic drive). ``standing_s``: neither drives nor turns.
-``remaining_m``: straight legs from the end through the goals that are left. ``top_speed``: of the robot,
-m/s."""
+``remaining_m``: the way from the end through the goals that are left, along the routes of a map. ``top_speed``: of the
+robot, m/s."""
 END_COLUMNS = (
     "end_bearing_rad",
     "end_other_speed",

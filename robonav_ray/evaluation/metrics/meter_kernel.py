@@ -19,8 +19,6 @@ from robonav_ray.worlds.kernels.layout import (
     C_Y,
     COS,
     DT,
-    G_X,
-    G_Y,
     GOAL_INDEX,
     HALF_SIDE,
     HOLONOMIC,
@@ -44,6 +42,7 @@ from robonav_ray.worlds.kernels.layout import (
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
 from robonav_ray.worlds.kernels.site.lookup import wall_clearance, wall_normal
+from robonav_ray.worlds.kernels.site.walking import way_to_goal
 
 INTIMATE_M, PERSONAL_M, SOCIAL_M = np.float32(0.45), np.float32(1.2), np.float32(3.6)
 """Outer edges of Hall's zones (Hall 1966), edge to edge."""
@@ -198,8 +197,7 @@ def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, con
     g, num_goals = lane[w, r, GOAL_INDEX], np.int64(level[world[w, LEVEL], NUM_GOALS])
     sums[i, S_REMAINING] = 0.0
     if g < num_goals:
-        dx, dy = goal[w, r, g, G_X] - x, goal[w, r, g, G_Y] - y
-        sums[i, S_REMAINING] = np.sqrt(dx * dx + dy * dy) + goal[w, r, g, LEGS_AFTER]
+        sums[i, S_REMAINING] = way_to_goal(site, robot, goal, w, r, g) + goal[w, r, g, LEGS_AFTER]
 
 
 @kernel
