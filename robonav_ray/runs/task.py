@@ -20,7 +20,6 @@ from robonav_ray.records import TransitionSpec
 from robonav_ray.runs.run_directory import ENV_JSON, ENV_MARKDOWN, RunDirectory
 from robonav_ray.worlds.env_table import EnvTable
 from robonav_ray.worlds.make import describe_env
-from robonav_ray.worlds.maps.atlas import check_maps
 from robonav_ray.worlds.mix import with_parts
 
 
@@ -150,7 +149,9 @@ def check_places(config: RunConfig, task: Task) -> None:
     Raises:
         UserError: Naming the map, or the key.
     """
-    if task.is_native:
+    if task.is_native and config.env.world.map is not None:
+        from robonav_ray.worlds.maps.atlas import check_maps  # and scipy, without which a training begins sooner
+
         check_maps(config.env.world, with_parts(task.levels))
 
 

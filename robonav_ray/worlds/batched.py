@@ -23,12 +23,11 @@ from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
 from robonav_ray.worlds.kernels.site.tables import PLAN_COLS
 from robonav_ray.worlds.kernels.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
-from robonav_ray.worlds.maps.atlas import atlas_of
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.route_of import route_of
 from robonav_ray.worlds.mix import Mix, with_parts
 from robonav_ray.worlds.scene import Ground, Scene, scene_of, shown_part_m
-from robonav_ray.worlds.site import site_of
+from robonav_ray.worlds.site import maps_for, site_of
 from robonav_ray.worlds.state_ranges import check_together, declared, widened
 
 __all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "BatchedWorlds", "Scene"]
@@ -70,7 +69,7 @@ class BatchedWorlds:
         self.obs_dim = self.layout.size
         self.action_table = action_table(world.robot)
         self._decoder = Decoder(world, self.num_lanes)
-        self._atlas = atlas_of(world, self.levels)
+        self._atlas = maps_for(world, self.levels)
         self.params = self._make_params()
         self.state = self._make_state()
         self._place_in_maps()

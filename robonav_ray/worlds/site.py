@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from robonav_ray.config.worlds import WorldConfig
+from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.worlds.kernels.site import tables as at
-from robonav_ray.worlds.maps.atlas import Atlas
+
+if TYPE_CHECKING:
+    from robonav_ray.worlds.maps.atlas import Atlas
 
 _NO_MAPS: dict[str, np.ndarray] = {
     "grid": np.zeros((0, at.GRID_COLS), np.int64),
@@ -22,6 +26,15 @@ _NO_MAPS: dict[str, np.ndarray] = {
     "bend_next": np.zeros(0, np.int32),
     "rig": np.zeros(at.RIG_COLS, np.float32),
 }
+
+
+def maps_for(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> Atlas | None:
+    """Return the maps of ``world``; None where it has none, and then scipy is not imported, which takes a moment."""
+    if world.map is None:
+        return None
+    from robonav_ray.worlds.maps.atlas import atlas_of
+
+    return atlas_of(world, levels)
 
 
 def site_of(world: WorldConfig, atlas: Atlas | None) -> at.Site | None:

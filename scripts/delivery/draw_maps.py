@@ -13,7 +13,7 @@ import numpy as np
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.write_map import write_map
 
-FOLDER = Path(__file__).parents[1] / "configs" / "maps"
+FOLDER = Path(__file__).parents[2] / "configs" / "maps"
 RESOLUTION_M, WALL_M, AROUND_M = 0.05, 0.15, 0.5
 
 Rect = tuple[float, float, float, float]
