@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,8 @@ def test_a_broken_promise_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
             with process.stdout:
                 assert process.stdout.readline() == "up\n"
             monkeypatch.setattr(run, "_command", process)
+            while len(run.processes()) < 2:  # a process that has just begun shows its environment a little later
+                time.sleep(0.01)
             begun.append((run.path.parent, process, run.processes()))
             assert len(begun[0][2]) == 2
             raise SystemExit("promise broken")
