@@ -9,12 +9,14 @@ import pytest
 from oracles_maps import ray_length, shortest_lengths
 
 from robonav_ray.config.worlds import LevelConfig, MapConfig, WorldConfig
+from robonav_ray.errors import UserError
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.maps.distance_field import room_m
-from robonav_ray.worlds.maps.find_maps import find_maps
+from robonav_ray.worlds.maps.find_maps import find_maps, map_paths
 from robonav_ray.worlds.maps.grid_map import GridMap
+from robonav_ray.worlds.maps.read_map import read_map
 from robonav_ray.worlds.maps.routes import corner, make_routes, open_cells
 
 MAPS = {"generator": "rooms", "num_maps": 4, "width_m": 12.0, "height_m": 9.0, "num_goals": 12}
@@ -142,3 +144,19 @@ def test_nothing_is_ever_inside_a_wall_over_a_hundred_thousand_episodes(generato
         worlds.step(action)
         step += 1
     assert begun >= 25_000
+
+
+def test_a_goal_by_hand_is_where_it_was_given_or_refused_with_the_nearest_that_can_be_reached() -> None:
+    level = (LevelConfig(num_static=0, num_dynamic=0, num_goals=1),)
+
+    def worlds_with(x: float, y: float) -> BatchedWorlds:
+        world = WorldConfig.model_validate({"map": {"files": ["flat"], "goals": [{"x_m": x, "y_m": y}]}})
+        return BatchedWorlds(world, level, 4, seed=0, gamma=0.99)
+
+    corner = read_map(map_paths(MapConfig(files=("flat",)))[0], "occupied").origin
+    with pytest.raises(UserError, match=r"goals\[0\]: the robot cannot reach \(.*the nearest place .* is \(") as told:
+        worlds_with(corner[0] + 0.1, corner[1] + 0.1)
+    x, y = (float(number) for number in str(told.value).rpartition("(")[2].rstrip(")").split(","))
+    worlds = worlds_with(x, y)
+    worlds.reset()
+    np.testing.assert_allclose(worlds.maps[0].to_map(worlds.state.goal[:, 0, 0, :2]), [(x, y)] * 4, atol=1e-4)
