@@ -10,10 +10,11 @@ from robonav_ray.config import RunConfig
 from robonav_ray.config.shipped import shipped_root
 from robonav_ray.config.worlds import MapConfig
 from robonav_ray.pipeline.hashes import file_sha256
-from robonav_ray.worlds.maps.check_map import REACHED, check_map, kept_m, require_room
+from robonav_ray.worlds.maps.check_map import REACHED, check_map, require_room
 from robonav_ray.worlds.maps.find_maps import find_maps, map_paths
 from robonav_ray.worlds.maps.map_file import read_map_file
 from robonav_ray.worlds.maps.read_map import unknown_as_free_frac
+from robonav_ray.worlds.maps.routes import route_clearance_m
 
 SPLITS: tuple[Literal["train", "held_out"], ...] = ("train", "held_out")
 _MAX_SAID = 12
@@ -50,7 +51,7 @@ def check_maps(run: RunConfig, say: Callable[[str], None]) -> None:
         reached_m2 = list[float]()
         for i, grid in enumerate(find_maps(config)):
             grey = 0.0 if paths is None else unknown_as_free_frac(read_map_file(paths[i]))
-            report = check_map(grid, world.robot, kept_m(world), grey)
+            report = check_map(grid, world.robot, route_clearance_m(world), grey)
             require_room(report)
             reached_m2.append(report.area_m2(REACHED))
             for problem in report.problems:

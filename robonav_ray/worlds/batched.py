@@ -27,7 +27,7 @@ from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.route_of import route_of
 from robonav_ray.worlds.mix import Mix, with_parts
 from robonav_ray.worlds.scene import Ground, Scene, scene_of, shown_part_m
-from robonav_ray.worlds.site import maps_for, site_of
+from robonav_ray.worlds.site import OF_STATE, maps_for, site_of
 from robonav_ray.worlds.state_ranges import check_together, declared, widened
 
 __all__ = ["DISABLED", "NEXT_STEP", "SAME_STEP", "BatchedWorlds", "Scene"]
@@ -112,7 +112,7 @@ class BatchedWorlds:
         """Let kernels that look maps up find the state's own arrays beside them."""
         if self.params.site is not None:
             state = self.state
-            own = {name: getattr(state, name) for name in ("map_of", "goal_mark", "circle_mark", "plan")}
+            own = {name: getattr(state, name) for name in OF_STATE}
             self.params = self.params._replace(site=self.params.site._replace(**own))
 
     def _make_state(self) -> lay.State:

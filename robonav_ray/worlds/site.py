@@ -12,6 +12,8 @@ from robonav_ray.worlds.kernels.site import tables as at
 if TYPE_CHECKING:
     from robonav_ray.worlds.maps.atlas import Atlas
 
+OF_STATE = ("map_of", "goal_mark", "circle_mark", "plan")
+"""Arrays of the state that say something only where worlds have maps; kernels find them in ``Site`` too."""
 _NO_MAPS: dict[str, np.ndarray] = {
     "grid": np.zeros((0, at.GRID_COLS), np.int64),
     "frame": np.zeros((0, at.FRAME_COLS), np.float32),
@@ -49,10 +51,8 @@ def site_of(world: WorldConfig, atlas: Atlas | None) -> at.Site | None:
         own[at.SCANS_PER_STEP] = 1.0
     beams = world.lidar.num_beams
     march = {"march": np.zeros((5, beams), np.int32), "march_at": np.zeros((3, beams), np.float32)}
-    if atlas is not None:
-        return atlas.site._replace(own=own, side=side, **march)
-    state = dict.fromkeys(("map_of", "goal_mark", "circle_mark", "plan"), np.zeros(0))
-    return at.Site(**_NO_MAPS, own=own, side=side, **state, **march)
+    tables = _NO_MAPS if atlas is None else atlas.tables
+    return at.Site(**tables, own=own, side=side, **dict.fromkeys(OF_STATE, np.zeros(0)), **march)
 
 
 def _own_numbers(world: WorldConfig) -> np.ndarray:

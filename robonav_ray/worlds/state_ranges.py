@@ -15,10 +15,9 @@ from robonav_ray.worlds.kernels import randomization as rnd
 from robonav_ray.worlds.kernels.adversary import OBSTACLE
 from robonav_ray.worlds.kernels.kernel import FAR
 from robonav_ray.worlds.kernels.placement import CROSSING_RADIUS_M
+from robonav_ray.worlds.site import OF_STATE
 
 _UNIT = (-1.01, 1.01)
-_OF_MAPS = ("map_of", "goal_mark", "circle_mark", "plan")
-"""Arrays that say something only where worlds have maps."""
 _MAX_TALLY = 1.0e12
 _FAR = float(FAR)
 _WORD = (1 << 64) - 1
@@ -124,7 +123,7 @@ def widened(saved: Mapping[str, Any], state: lay.State, params: lay.Params, firs
     Arrays that are not just so much narrower than those of ``state`` are returned as they are, for the check to refuse.
     """
     if params.site is None:
-        saved = {**{f"state.{name}": getattr(state, name).copy() for name in _OF_MAPS}, **saved}
+        saved = {**{f"state.{name}": getattr(state, name).copy() for name in OF_STATE}, **saved}
     names = ("robot", "lane", "world")
     robot, lane, world = (saved.get(f"state.{name}") for name in names)
     for array, name, cols in zip((robot, lane, world), names, (lay.OWN_RADIUS, lay.STEP_LIMIT, lay.INDEX), strict=True):

@@ -89,10 +89,11 @@ def _world(path: Path | None, robot: str | None, overrides: list[str]) -> WorldC
 
 def _report(world: WorldConfig, number: int) -> MapReport:
     from robonav_ray.config.yaml_document import ConfigError
-    from robonav_ray.worlds.maps.check_map import check_map, kept_m
+    from robonav_ray.worlds.maps.check_map import check_map
     from robonav_ray.worlds.maps.find_maps import find_maps, map_paths
     from robonav_ray.worlds.maps.map_file import read_map_file
     from robonav_ray.worlds.maps.read_map import unknown_as_free_frac
+    from robonav_ray.worlds.maps.routes import route_clearance_m
 
     config = world.map
     assert config is not None
@@ -100,7 +101,7 @@ def _report(world: WorldConfig, number: int) -> MapReport:
     if number >= len(maps):
         raise ConfigError(f"--number {number}: there are maps 0 to {len(maps) - 1}")
     grey = 0.0 if config.generator else unknown_as_free_frac(read_map_file(map_paths(config)[number]))
-    return check_map(maps[number], world.robot, kept_m(world), grey)
+    return check_map(maps[number], world.robot, route_clearance_m(world), grey)
 
 
 def _print_report(report: MapReport) -> None:

@@ -19,7 +19,16 @@ from robonav_ray.worlds.maps.find_maps import find_maps
 from robonav_ray.worlds.maps.generators.cellular import ends
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.kept import kept_routes
-from robonav_ray.worlds.maps.routes import MARGIN_M, Routes, corner, open_cells, parts_of, route_factor
+from robonav_ray.worlds.maps.routes import (
+    MARGIN_M,
+    Routes,
+    corner,
+    open_cells,
+    parts_of,
+    route_cells,
+    route_clearance_m,
+    route_factor,
+)
 
 logger = logging.getLogger(__name__)
 _WALKER_PLACES, _LOOKED_AT = 16, 32
@@ -35,7 +44,8 @@ class Atlas(NamedTuple):
     """Maps, and what kernels look up of them."""
 
     maps: tuple[GridMap, ...]
-    site: at.Site
+    tables: dict[str, np.ndarray]
+    """Arrays of ``Site`` by name: those that hang on maps."""
 
 
 class _Needs(NamedTuple):
@@ -48,12 +58,6 @@ class _Needs(NamedTuple):
     path: tuple[int, float, float]
     ends: bool
     """Whether the only places are a map's two ends."""
-
-
-def route_clearance_m(world: WorldConfig) -> float:
-    """Return how far routes keep a robot's centre from walls."""
-    given = None if world.map is None else world.map.clearance_m
-    return given if given is not None else world.robot.radius_m + MARGIN_M
 
 
 def atlas_of(world: WorldConfig, levels: tuple[LevelConfig, ...]) -> Atlas | None:
@@ -152,8 +156,7 @@ def _two_ends(grid: GridMap, needs: _Needs) -> np.ndarray:
     places = np.array(ends(grid))
     field = room_m(grid.occupied, grid.resolution_m)
     labels, _ = parts_of(open_cells(field, grid.resolution_m, needs.route_m))
-    side = route_factor(field.shape, grid.resolution_m) * grid.resolution_m
-    column, row = np.floor((places - corner(field.shape, grid.resolution_m)) / side).astype(np.int64).T
+    column, row = route_cells(places, field.shape, grid.resolution_m).T
     if not 0 != labels[row[0], column[0]] == labels[row[1], column[1]]:
         raise ValueError(f"no way that is {needs.route_m:g} m from all walls leads from one end to the other")
     return places
@@ -173,8 +176,8 @@ def _given_goals(config: MapConfig, maps: tuple[GridMap, ...], needs: _Needs) ->
     begin = corner(field.shape, grid.resolution_m)
     rows, columns = np.nonzero(labels == part)
     places = grid.to_world(points)
-    for i, (place, given) in enumerate(zip(places, points, strict=True)):
-        column, row = np.clip(np.floor((place - begin) / side).astype(np.int64), 0, np.array(labels.shape[::-1]) - 1)
+    cells = np.clip(route_cells(places, field.shape, grid.resolution_m), 0, np.array(labels.shape[::-1]) - 1)
+    for i, (place, given, (column, row)) in enumerate(zip(places, points, cells, strict=True)):
         if part and labels[row, column] != part:
             centres = np.stack([columns, rows], axis=1) * side + 0.5 * side + begin
             near = grid.to_map(centres[np.square(centres - place).sum(axis=1).argmin()])
@@ -200,7 +203,9 @@ def _check_memory(maps: tuple[GridMap, ...], needs: _Needs, num: int, most_mb: f
         )
 
 
-def _packed(maps: tuple[GridMap, ...], routes: list[Routes], walks: list[Routes | None], needs: _Needs) -> at.Site:
+def _packed(
+    maps: tuple[GridMap, ...], routes: list[Routes], walks: list[Routes | None], needs: _Needs
+) -> dict[str, np.ndarray]:
     grid, frame = np.zeros((len(maps), at.GRID_COLS), np.int64), np.zeros((len(maps), at.FRAME_COLS), np.float32)
     rings: list[np.ndarray] = []
     near: list[np.ndarray] = []
@@ -213,14 +218,14 @@ def _packed(maps: tuple[GridMap, ...], routes: list[Routes], walks: list[Routes 
     for k, (one, way, walk) in enumerate(zip(maps, routes, walks, strict=True)):
         occupied, side = closed(one.occupied), one.resolution_m
         rings.append(free_rings(occupied).ravel())
-        counts = np.floor((clearance_m(occupied, side) - least) / step)
+        field = clearance_m(occupied, side)
+        counts = np.floor((field - least) / step)
         near.append(np.clip(counts, 0, 255).astype(np.uint8).ravel())
         shift = max(0, round(float(np.log2(_BLOCK_M / side))))
         size = 1 << shift
         blocks = -(-occupied.shape[1] // size), -(-occupied.shape[0] // size)
         free.append(np.zeros((blocks[0] * blocks[1], at.SECTORS), np.uint8))
-        wide = np.minimum(clearance_m(occupied, side) / side, 255.0)
-        surely_free(wide, size, blocks[0], free[-1])
+        surely_free(np.minimum(field / side, 255.0), size, blocks[0], free[-1])
         both = way.reach.astype(np.uint8) * at.ROBOTS_REACH
         num_walks = 0 if walk is None else len(walk.mark)
         if walk is not None:
@@ -242,18 +247,17 @@ def _packed(maps: tuple[GridMap, ...], routes: list[Routes], walks: list[Routes 
             mark_at[row] = turns, bends + table.bends_at[g]
             turns, row = turns + table.turn.shape[1], row + 1
         bends += len(table.bend)
-    return at.Site(
-        grid,
-        frame,
-        np.concatenate(rings),
-        np.concatenate(free),
-        np.concatenate(near),
-        np.concatenate(reach),
-        np.concatenate([table.mark for table in tables]),
-        mark_at,
-        np.concatenate([table.turn.ravel() for table in tables]),
-        np.concatenate([table.bend for table in tables]),
-        np.concatenate([table.bend_next for table in tables]),
-        np.array([step, least, *needs.path, needs.ends], np.float32),
-        *(np.zeros(0) for _ in range(len(at.Site._fields) - 12)),
-    )
+    return {
+        "grid": grid,
+        "frame": frame,
+        "rings": np.concatenate(rings),
+        "free": np.concatenate(free),
+        "near": np.concatenate(near),
+        "reach": np.concatenate(reach),
+        "mark": np.concatenate([table.mark for table in tables]),
+        "mark_at": mark_at,
+        "turn": np.concatenate([table.turn.ravel() for table in tables]),
+        "bend": np.concatenate([table.bend for table in tables]),
+        "bend_next": np.concatenate([table.bend_next for table in tables]),
+        "rig": np.array([step, least, *needs.path, needs.ends], np.float32),
+    }

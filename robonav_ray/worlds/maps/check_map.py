@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import ndimage
 
-from robonav_ray.config.worlds import RobotConfig, WorldConfig
+from robonav_ray.config.worlds import RobotConfig
 from robonav_ray.worlds.maps.distance_field import room_m
 from robonav_ray.worlds.maps.errors import MapError
 from robonav_ray.worlds.maps.grid_map import GridMap
@@ -96,12 +96,6 @@ class MapReport:
             "num_islands": self.num_islands,
             "problems": [vars(problem) for problem in self.problems],
         }
-
-
-def kept_m(world: WorldConfig) -> float:
-    """Return how far the robot's centre keeps from walls: ``map.clearance_m``, or its outer radius and 10 cm."""
-    given = None if world.map is None else world.map.clearance_m
-    return world.robot.radius_m + 0.1 if given is None else given
 
 
 def check_map(grid: GridMap, robot: RobotConfig, keep_m: float, grey_as_free_frac: float = 0.0) -> MapReport:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy import ndimage
 
+from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.worlds.maps.distance_field import closed, free_rings
 from robonav_ray.worlds.maps.route_search import spread
 
@@ -46,6 +47,12 @@ class Routes:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
+def route_clearance_m(world: WorldConfig) -> float:
+    """Return how far routes keep a robot's centre from walls."""
+    given = None if world.map is None else world.map.clearance_m
+    return given if given is not None else world.robot.radius_m + MARGIN_M
+
+
 def route_factor(shape: tuple[int, ...], resolution_m: float) -> int:
     """Return how many cells of a map (H, W) are a cell of its routes along either side."""
     factor = max(1, round(FINEST_M / resolution_m))
@@ -76,6 +83,14 @@ def corner(shape: tuple[int, ...], resolution_m: float) -> np.ndarray:
     return -0.5 * resolution_m * np.array(shape[::-1]) - route_factor(shape, resolution_m) * resolution_m
 
 
+def route_cells(points: np.ndarray, shape: tuple[int, ...], resolution_m: float) -> np.ndarray:
+    """Return (P, 2) int64 (column, row) in the grid of routes of a map (H, W), ring included, of points (P, 2) of the
+    world frame; outside of the grid where they are.
+    """
+    side = route_factor(shape, resolution_m) * resolution_m
+    return np.floor((points - corner(shape, resolution_m)) / side).astype(np.int64)
+
+
 def make_routes(
     clearance: np.ndarray, resolution_m: float, need_m: float, num: int, goals: np.ndarray | None
 ) -> Routes:
@@ -98,7 +113,7 @@ def make_routes(
     if not is_open.any():
         raise ValueError(f"there is no place that is {need_m:g} m from all walls")
     if goals is not None:
-        column, row = np.floor((goals - begin) / side).astype(np.int64).T
+        column, row = route_cells(goals, clearance.shape, resolution_m).T
         reach = labels == labels[row[0], column[0]]
         cells = row * is_open.shape[1] + column
         places = goals
