@@ -35,6 +35,7 @@ class Observer:
         self._poses = np.zeros((self._ring, 4), np.float32)
         contact_m = spec.radius_m if scan.contact_m is None else scan.contact_m
         self._contact = np.float32(contact_m) / np.float32(scan.range_max)
+        self._commands = np.zeros((spec.recent_commands, 2), np.float32)
         self._aligner = Aligner(
             scan.num_beams, scan.angle_min, scan.angle_increment, scan.range_max, scan.join_m, scan.yaw
         )
@@ -84,9 +85,20 @@ class Observer:
         counted = max(0.0, 1.0 - self.step / self._max_steps)
         out[at + 11] = counted if self._time_left is None else self._time_left
         if ahead is not None and spec.path is not None:
-            write_path(where, ahead, spec.path.unit_m, out[at + 12 :])
+            write_path(where, ahead, spec.path.unit_m, out[at + 12 : at + 12 + 2 * len(ahead)])
+        if spec.recent_commands:
+            self._note_command(out[at + 8 : at + 10])
+            out[-self._commands.size :] = self._commands.ravel()
         self.step += 1
         return out
+
+    def _note_command(self, asked: np.ndarray) -> None:
+        """Put what was asked for last before the commands that were asked for earlier; an episode begins with none."""
+        if self.step == 0:
+            self._commands[:] = _ZERO
+            return
+        self._commands[1:] = self._commands[:-1].copy()
+        self._commands[0] = asked
 
     def _at_sensor(self, where: np.ndarray) -> np.ndarray:
         """Return the pose of the lidar of a robot that is at ``where`` (x, y, cos, sin)."""

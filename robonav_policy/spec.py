@@ -15,7 +15,7 @@ KIND, FORMAT_VERSION = "robonav_policy", 1
 UNITS = {"length": "m", "angle": "rad", "time": "s", "speed": "m/s", "turn_rate": "rad/s"}
 PARTS = ("lidar", "goal", "next_goal", "twist", "previous_action", "goals_left", "time_left")
 _TAIL = {"goal": 3, "next_goal": 3, "twist": 2, "previous_action": 2, "goals_left": 1, "time_left": 1}
-MAX_BEAMS, MAX_STACK, MAX_ACTIONS, MAX_CORNERS, MAX_PATH = 2048, 16, 4096, 64, 64
+MAX_BEAMS, MAX_STACK, MAX_ACTIONS, MAX_CORNERS, MAX_PATH, MAX_COMMANDS = 2048, 16, 4096, 64, 64, 64
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ class Spec:
     """Of a bicycle: the turn rate is at most the speed divided by this."""
     path: PathSpec | None = None
     """None: the policy sees no path."""
+    recent_commands: int = 0
+    """The last commands that the policy sees, newest first."""
 
     @property
     def is_holonomic(self) -> bool:
@@ -141,9 +143,10 @@ def parse_spec(document: Any) -> Spec:
     goal, rate, body = (_Section(document, key) for key in ("goal", "rate", "body"))
     path = _path(document)
     shown = 0 if path is None else path.num_points
-    obs_dim = scan.stack * scan.num_beams + sum(_TAIL.values()) + 2 * shown
+    commands = observation.count("recent_commands", 0, MAX_COMMANDS) if observation.has("recent_commands") else 0
+    obs_dim = scan.stack * scan.num_beams + sum(_TAIL.values()) + 2 * (shown + commands)
     observation.equal("size", obs_dim)
-    observation.equal("layout", layout_of(scan.stack * scan.num_beams, shown))
+    observation.equal("layout", layout_of(scan.stack * scan.num_beams, shown, commands))
     table = _table(actions)
     return Spec(
         name=_Section(document, "").text("name"),
@@ -171,10 +174,11 @@ def parse_spec(document: Any) -> Spec:
     )
 
 
-def layout_of(num_ranges: int, num_path_points: int = 0) -> dict[str, list[int]]:
+def layout_of(num_ranges: int, num_path_points: int = 0, recent_commands: int = 0) -> dict[str, list[int]]:
     """Return name -> [first, number behind the last] of each part of an observation, in order."""
     sizes = {name: num_ranges if name == "lidar" else _TAIL[name] for name in PARTS}
-    sizes |= {"path": 2 * num_path_points} if num_path_points else {}
+    shown = {"path": 2 * num_path_points, "commands": 2 * recent_commands}
+    sizes |= {name: size for name, size in shown.items() if size}
     found, start = {}, 0
     for name, size in sizes.items():
         found[name] = [start, start + size]

@@ -56,7 +56,7 @@ def spec_for(world: WorldConfig, level: LevelConfig) -> Spec:
     scan, robot, path = scan_contract(world), world.robot, world.path
     return Spec(
         name="made up",
-        obs_dim=scan.stack * scan.num_beams + 12 + 2 * path.num_points,
+        obs_dim=scan.stack * scan.num_beams + 12 + 2 * (path.num_points + world.recent_commands),
         num_actions=len(table),
         scan=scan,
         drive=robot.drive,
@@ -76,5 +76,6 @@ def spec_for(world: WorldConfig, level: LevelConfig) -> Spec:
         document={},
         outline=robot.body.corners,
         min_turn_radius_m=robot.min_turn_radius_m,
+        recent_commands=world.recent_commands,
         path=PathSpec(path.num_points, path.spacing_m, lay.GOAL_SCALE_M) if path.num_points else None,
     )

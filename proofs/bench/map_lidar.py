@@ -56,7 +56,7 @@ def _visit_every_cell(site, robot, const, beam, rays):
 def compare_lidars(worlds: BatchedWorlds, cpu_time: bool) -> dict[str, float]:
     """Return the nanoseconds that a beam takes in either way, from where the robots are now, taken in turns."""
     clock = time.process_time if cpu_time else time.perf_counter
-    given = worlds.params.site, worlds.state.robot, worlds.params.const, worlds.params.beam
+    given = worlds.params.site, worlds.state.robot, worlds.params.const[0], worlds.params.beam
     rays = np.zeros((4, worlds.params.beam.shape[1]), np.float32)
     taken: dict[str, list[float]] = {"lidar": [], "ray_caster": []}
     for repeat in range(_REPEATS + 1):

@@ -111,6 +111,12 @@ VARIANTS = {
         "weathers",
         cost=2.4,
     ),
+    "robust": Variant(
+        "a fifth stage with seventeen parts, arenas and walls among them; 72 beams, the last four commands, the forecast",
+        {"env.world.lidar.num_beams": 72, "env.world.recent_commands": 4, "env.world.forecast": True},
+        "robust",
+        cost=1.4,
+    ),
     "beams72": Variant("72 beams", {"env.world.lidar.num_beams": 72}, cost=1.2),
     "ring": Variant("convolutions around the ring of beams", {"algo.encoder": "lidar_conv"}, cost=2.3),
 }

@@ -95,7 +95,8 @@ def spec_of(subject: Subject, task: Task) -> dict[str, Any]:
         "observation": {
             "size": task.obs_dim,
             "dtype": "float32",
-            "layout": form.layout_of(scan["stack"] * scan["num_beams"], world.path.num_points),
+            "layout": form.layout_of(scan["stack"] * scan["num_beams"], world.path.num_points, world.recent_commands),
+            **({"recent_commands": world.recent_commands} if world.recent_commands else {}),
             "numbers": table["observation"],
         },
         "scan": scan,

@@ -51,18 +51,33 @@ class Outfit:
     """Stages of the training: a true-state observation has room for the circles of the fullest one."""
     path: Mapping[str, Any] = field(default_factory=dict)
     """As ``lidar``; empty where its observations show no path."""
+    recent_commands: int = 0
 
     @classmethod
     def of(cls, world: WorldConfig, gamma: float, levels: tuple[LevelConfig, ...]) -> Outfit:
         """Return those of a run."""
         path = world.path.model_dump() if world.path.num_points else {}
-        return cls(world.robot.model_dump(), world.lidar.model_dump(), world.observation, gamma, levels, path)
+        return cls(
+            world.robot.model_dump(),
+            world.lidar.model_dump(),
+            world.observation,
+            gamma,
+            levels,
+            path,
+            world.recent_commands,
+        )
 
     @property
     def keys(self) -> dict[str, Any]:
         """As ``Scenario.worlds`` takes them."""
         path = {"path": dict(self.path)} if self.path else {}
-        return {"robot": dict(self.robot), "lidar": dict(self.lidar), "observation": self.observation, **path}
+        return {
+            "robot": dict(self.robot),
+            "lidar": dict(self.lidar),
+            "observation": self.observation,
+            **path,
+            "recent_commands": self.recent_commands,
+        }
 
     @property
     def body(self) -> Body:

@@ -38,7 +38,7 @@ from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.actions import action_table, own_speeds
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.randomization import check_levels, max_circles
-from robonav_ray.worlds.mix import with_parts
+from robonav_ray.worlds.mix import with_parts, worlds_with_parts
 from robonav_ray.worlds.redrawn import RedrawnVectorEnv
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
@@ -185,6 +185,7 @@ def seat_of(entrant: Entrant, scenario: Scenario, company: Company | None = None
     try:
         world, level = scenario.worlds(own, planner=entrant.is_planner, more=see)
         check_levels(world, (level,))
+        worlds_with_parts(world, (level,))
     except ConfigError as error:
         return str(error)
     except ValueError as error:

@@ -34,12 +34,12 @@ class PlacedWorlds(RedrawnVectorEnv):
         """Begin all worlds; what the robot sees then is what its own body sees from there."""
         worlds = self.worlds
         const = worlds.params.const
-        own = const[[lay.RADIUS, lay.MAX_SPEED]].copy()
-        const[[lay.RADIUS, lay.MAX_SPEED]] = self._placed_for
+        own = const[0, [lay.RADIUS, lay.MAX_SPEED]].copy()
+        const[:, [lay.RADIUS, lay.MAX_SPEED]] = self._placed_for
         try:
             super().reset(**given)
         finally:
-            const[[lay.RADIUS, lay.MAX_SPEED]] = own
+            const[:, [lay.RADIUS, lay.MAX_SPEED]] = own
         worlds.state.robot[..., [lay.OWN_RADIUS, lay.OWN_SPEED]] = own
         thinner = np.float32(self._placed_for.radius_m) - own[0]
         worlds.state.tally[:, :, lay.T_CLEARANCE] += thinner

@@ -109,7 +109,7 @@ def _price(pose, goal, const, nearness, num_goals, survived, horizon_s, w, r):
 
 
 @kernel
-def _lookahead(state, const, level, table, piece, dt, margin, nearness, ahead, pose, action):
+def _lookahead(state, consts, level, table, piece, dt, margin, nearness, ahead, pose, action):
     """Write the action (N, R) int64 that begins the cheapest plan of every robot."""
     robot, lane, circle, goal = state.robot, state.lane, state.circle, state.goal
     steps = ahead.shape[0]
@@ -117,7 +117,8 @@ def _lookahead(state, const, level, table, piece, dt, margin, nearness, ahead, p
     first_pose, end_pose = pose[0], pose[1]
     for w in range(robot.shape[0]):
         num_circles = state.world[w, lay.NUM_CIRCLES]
-        num_goals = np.int64(level[state.world[w, lay.LEVEL], NUM_GOALS])
+        k = state.world[w, lay.LEVEL]
+        num_goals, const = np.int64(level[k, NUM_GOALS]), consts[k]
         if lane[w, 0, lay.ENDED] != 0:
             continue
         _predict(circle, state.circle_kind, state.world, const, dt, w, ahead)
@@ -170,8 +171,8 @@ class LookaheadPlanner:
             or worlds.config.robot.actions != "discrete15"
         ):
             raise PlannerError("the lookahead planner drives unicycles: set env.world.robot.actions=discrete15")
-        world = worlds.config
-        if world.segments or world.boxes or world.map is not None or worlds.num_robots != 1:
+        walled = any(world.segments or world.boxes for world in worlds.worlds_of_levels)
+        if walled or worlds.config.map is not None or worlds.num_robots != 1:
             raise PlannerError("the lookahead planner knows no inner walls and no other robots")
         if horizon_s <= 0.0 or margin_m <= 0.0 or nearness_m_per_s < 0.0:
             raise PlannerError("planner lookahead: horizon_s, margin_m must be above 0, nearness_m_per_s at least 0")

@@ -8,6 +8,7 @@ from robonav_ray.planners.commands import Driver, PlannerError, last_command
 from robonav_ray.planners.sight import GoalSight
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.ground import walls_of
 from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
 from robonav_ray.worlds.kernels.obstacles import ORCA_MARGIN
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, insert_neighbor, violation
@@ -99,14 +100,14 @@ def target_of(state, goal, num_goals, target, w, r):
 @kernel
 def _orca_commands(state, params, target, margin, share, horizon, gain, time, neighbor, line, command):
     """Write the command (N, R, 2) of every robot: the ORCA velocity, tracked by a unicycle."""
-    robot, lane, goal, const, level = state.robot, state.lane, state.goal, params.const, params.level
+    robot, lane, goal, level = state.robot, state.lane, state.goal, params.level
     for w in range(robot.shape[0]):
-        num_goals = np.int64(level[state.world[w, lay.LEVEL], NUM_GOALS])
+        k = state.world[w, lay.LEVEL]
+        num_goals, const, wall = np.int64(level[k, NUM_GOALS]), params.const[k], walls_of(params.wall, params.ground, k)
         for r in range(robot.shape[1]):
             dx, dy = target_of(state, goal, num_goals, target, w, r)
             num = gather_others(
-                robot, lane, state.circle, state.circle_kind, state.world, params.wall, F1, margin, share, neighbor, w,
-                r,
+                robot, lane, state.circle, state.circle_kind, state.world, wall, F1, margin, share, neighbor, w, r,
             )  # fmt: skip
             num = add_map_wall(params.site, robot, neighbor, num, margin, w, r)
             ux, uy = orca_wish(robot, const, neighbor, num, line, dx, dy, F1, margin, F1, horizon, w, r)

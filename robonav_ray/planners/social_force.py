@@ -9,6 +9,7 @@ from robonav_ray.planners.orca import add_map_wall, target_of, targets_of
 from robonav_ray.planners.sight import GoalSight
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.ground import walls_of
 from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
@@ -18,13 +19,14 @@ from robonav_ray.worlds.kernels.reactive import gather_others, social_force_wish
 @kernel
 def _commands(state, params, target, strength, fall_off, relaxation, sight, lead, gain, neighbor, command):
     """Write the command (N, R, 2) of every robot: the velocity at which its forces balance, or towards it."""
-    robot, lane, goal, const, level = state.robot, state.lane, state.goal, params.const, params.level
+    robot, lane, goal, level = state.robot, state.lane, state.goal, params.level
     for w in range(robot.shape[0]):
-        num_goals = np.int64(level[state.world[w, lay.LEVEL], NUM_GOALS])
+        k = state.world[w, lay.LEVEL]
+        num_goals, const, wall = np.int64(level[k, NUM_GOALS]), params.const[k], walls_of(params.wall, params.ground, k)
         for r in range(robot.shape[1]):
             dx, dy = target_of(state, goal, num_goals, target, w, r)
             num = gather_others(
-                robot, lane, state.circle, state.circle_kind, state.world, params.wall, F1, F0, F1, neighbor, w, r
+                robot, lane, state.circle, state.circle_kind, state.world, wall, F1, F0, F1, neighbor, w, r
             )
             num = add_map_wall(params.site, robot, neighbor, num, F0, w, r)
             ux, uy, scale = social_force_wish(

@@ -11,13 +11,14 @@ from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.config.worlds.limits import levels_for
 from robonav_ray.ranges import check_numbers
 from robonav_ray.worlds.cases import case_stride, load_cases
-from robonav_ray.worlds.constants import constants
+from robonav_ray.worlds.constants import constants, grounds
 from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels import randomization as rnd
 from robonav_ray.worlds.kernels.actions import Decoder, action_space, action_table
 from robonav_ray.worlds.kernels.adversary import OBSTACLE, aim_obstacles, settle_obstacles
 from robonav_ray.worlds.kernels.draws import fill_world_keys
 from robonav_ray.worlds.kernels.drivers import drive
+from robonav_ray.worlds.kernels.forecast import SEEN_COLS
 from robonav_ray.worlds.kernels.motion import clamp_commands
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
@@ -25,7 +26,7 @@ from robonav_ray.worlds.kernels.site.tables import PLAN_COLS
 from robonav_ray.worlds.kernels.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
 from robonav_ray.worlds.maps.grid_map import GridMap
 from robonav_ray.worlds.maps.route_of import route_of
-from robonav_ray.worlds.mix import Mix, with_parts
+from robonav_ray.worlds.mix import Mix, with_parts, worlds_with_parts
 from robonav_ray.worlds.scene import Ground, Scene, scene_of, shown_part_m
 from robonav_ray.worlds.site import OF_STATE, maps_for, site_of
 from robonav_ray.worlds.state_ranges import check_together, declared, widened
@@ -59,6 +60,7 @@ class BatchedWorlds:
         levels = levels_for(world, tuple(levels))
         rnd.check_levels(world, levels)
         self.config, self.levels, self.gamma = world, with_parts(levels), float(gamma)
+        self.worlds_of_levels = worlds_with_parts(world, levels)
         self._mix = Mix(levels)
         self.num_worlds, self.num_robots = num_worlds, world.num_robots
         self.num_lanes = num_worlds * world.num_robots
@@ -80,6 +82,7 @@ class BatchedWorlds:
             np.zeros(self.max_circles + 1, np.int64),
             np.zeros((others + 1, NEIGHBOR_COLS), np.float32),
             np.zeros((2, others + 5, 4), np.float32),
+            np.zeros((4, world.lidar.num_beams, SEEN_COLS), np.float32),
         )
         self._is_driven = self._has_obstacles = False
         self._command = np.zeros((num_worlds, self.num_robots, 2), np.float32)
@@ -87,23 +90,18 @@ class BatchedWorlds:
         self._begin(self.seed)
 
     def _make_params(self) -> lay.Params:
-        world, const = self.config, constants(self.config, self.gamma, self.maps)
-        cases = load_cases(world)
-        const[lay.CASE_STRIDE] = case_stride(len(cases[0]))
-        angle = const[lay.ANGLE_MIN] + const[lay.ANGLE_INCREMENT] * np.arange(world.lidar.num_beams, dtype=np.float32)
+        world, cases = self.config, load_cases(self.config)
+        const = np.stack([constants(one, self.gamma, self.maps) for one in self.worlds_of_levels])
+        const[:, lay.CASE_STRIDE] = case_stride(len(cases[0]))
+        first, step = const[0, [lay.ANGLE_MIN, lay.ANGLE_INCREMENT]]
+        angle = first + step * np.arange(world.lidar.num_beams, dtype=np.float32)
         self.beam_angle = angle.astype(np.float32)
-        wall = np.array(world.wall_lines(), dtype=np.float32).reshape(-1, 4)
-        box = [
-            (b.x_m - b.width_m / 2, b.y_m - b.height_m / 2, b.x_m + b.width_m / 2, b.y_m + b.height_m / 2)
-            for b in world.boxes
-        ]
         return lay.Params(
             const,
             np.stack([rnd.level_row(level, world) for level in self.levels]),
             np.stack([rnd.behaviour_row(level) for level in self.levels]),
             np.stack([np.cos(angle), np.sin(angle)]).astype(np.float32),
-            wall,
-            np.array(box, dtype=np.float32).reshape(-1, 4),
+            *grounds(self.worlds_of_levels),
             *cases,
             site_of(world, self._atlas),
         )
@@ -120,7 +118,8 @@ class BatchedWorlds:
         n, r, lidar = self.num_worlds, self.num_robots, self.config.lidar
         scans = (lidar.stack - 1) * lidar.stack_interval + 1
         obs_queue = 1 + int(self.params.level[:, rnd.OBS_LATENCY].max())
-        command_queue = 1 + int(self.params.level[:, rnd.ACTION_LATENCY].max())
+        late = int(self.params.level[:, rnd.ACTION_LATENCY].max())
+        command_queue = 1 + max(late, self.config.recent_commands)
         return lay.State(
             robot=np.zeros((n, r, lay.ROBOT_COLS), np.float32),
             lane=np.zeros((n, r, lay.LANE_COLS), np.int32),
@@ -224,19 +223,19 @@ class BatchedWorlds:
             drive(state, params, scratch.neighbor, scratch.line, self._command)
         if self._has_obstacles:
             return self._step_with_obstacles(autoreset)
-        clamp_commands(self._command, state.robot, params.const)
+        clamp_commands(self._command, state.robot, params.const[0])
         return step_batch(state, params, scratch, self._command, self.out, autoreset, self._everyone)
 
     def _step_with_obstacles(self, autoreset: int) -> int:
         """As ``_step``; worlds begin anew in the same step only when their obstacles have been paid."""
         state, params, out = self.state, self.params, self.out
-        aim_obstacles(state.robot, state.lane, state.goal, state.driver, params.const)
-        clamp_commands(self._command, state.robot, params.const)
+        aim_obstacles(state.robot, state.lane, state.goal, state.driver, params.const[0])
+        clamp_commands(self._command, state.robot, params.const[0])
         mode = DISABLED if autoreset == SAME_STEP else autoreset
         num_ended = step_batch(state, params, self._scratch, self._command, out, mode, self._everyone)
         num_ended += settle_obstacles(
-            state.lane, state.tally, state.world, state.driver, params.const, params.level, out.obs, out.reward,
-            out.terminated, out.parked, out.finished, out.final_obs, out.final_tally, out.final_lane,
+            state.lane, state.tally, state.world, state.driver, params.const[0], params.level, out.obs,
+            out.reward, out.terminated, out.parked, out.finished, out.final_obs, out.final_tally, out.final_lane,
         )  # fmt: skip
         if autoreset == SAME_STEP and num_ended:
             self.reset((state.lane[..., lay.ENDED] != 0).all(axis=1))
@@ -313,7 +312,10 @@ class BatchedWorlds:
 
     def scene(self, world: int) -> Scene:
         """Return what a picture of ``world`` needs."""
-        return scene_of(self.state, self.params, self.config, self.beam_angle, world, self._ground(world))
+        return scene_of(self.state, self.params, self._config_of(world), self.beam_angle, world, self._ground(world))
+
+    def _config_of(self, world: int) -> WorldConfig:
+        return self.worlds_of_levels[int(self.level[world])]
 
     def _ground(self, world: int) -> Ground | None:
         """Return the map that ``world`` is in."""
@@ -329,14 +331,13 @@ class BatchedWorlds:
 
     def check_valid(self) -> None:
         """Raise ValueError when the state breaks an invariant: finite, inside the walls, clear at the start."""
-        s, half = self.state, self.config.side_m / 2
+        s = self.state
+        half = self.params.const[s.world[:, lay.LEVEL], lay.HALF_SIDE, None]
         for name, array in s._asdict().items():
             if array.dtype == np.float32 and not np.isfinite(array).all():
                 raise ValueError(f"state.{name} holds a value that is not finite")
         there = np.arange(s.circle.shape[2]) < s.world[:, lay.NUM_CIRCLES, None]
         reach = np.abs(s.circle[:, :2]).max(axis=1) + s.circle[:, lay.C_RADIUS]
-        if self.maps:
-            half = float(self.params.const[lay.HALF_SIDE])
         if self.config.placement == "arena" and (there & (reach > half + 1e-4)).any():
             raise ValueError(
                 f"a circle in world {int(np.argmax((there & (reach > half + 1e-4)).any(axis=1)))} leaves the arena"

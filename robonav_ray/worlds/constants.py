@@ -1,6 +1,8 @@
-"""The row of numbers that all worlds of a batch share, from their config."""
+"""What the worlds of a batch are like beside their level, from their config: numbers, and what stands in them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,7 +14,7 @@ _NO_LIMIT = 1.0e6
 
 
 def constants(world: WorldConfig, gamma: float, maps: tuple[GridMap, ...] = ()) -> np.ndarray:
-    """Return the (CONST_COLS,) float32 row of what all worlds share, which take place in ``maps``."""
+    """Return the (CONST_COLS,) float32 row of ``world``, which takes place in ``maps``."""
     half = max((0.5 * max(grid.size_m) for grid in maps), default=world.side_m / 2)
     robot, lidar, circles, reward = world.robot, world.lidar, world.obstacles, world.reward
     full = lidar.field_of_view_rad > 2 * np.pi - 1e-6
@@ -63,9 +65,26 @@ def constants(world: WorldConfig, gamma: float, maps: tuple[GridMap, ...] = ()) 
         lay.AT_END: world.collisions == "end_of_step",
         lay.TIME_FACTOR: world.time_limit_factor or 0.0,
         lay.EVERETT: world.placement == "everett",
+        lay.COMMANDS: world.recent_commands,
+        lay.FORECAST: world.forecast,
         lay.NEIGHBOR_OBS: {"neighbors": 1, "encounters": 2}.get(world.observation, 0),
     }
     row = np.zeros(lay.CONST_COLS, dtype=np.float32)
     for column, number in value.items():
         row[column] = number
     return row
+
+
+def grounds(worlds: Sequence[WorldConfig]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ``wall``, ``box`` and ``ground`` of ``Params`` for levels whose worlds are like these."""
+    walls, boxes, rows = [], [], []
+    for world in worlds:
+        begin = len(walls), len(boxes)
+        walls += world.wall_lines()
+        boxes += [
+            (b.x_m - b.width_m / 2, b.y_m - b.height_m / 2, b.x_m + b.width_m / 2, b.y_m + b.height_m / 2)
+            for b in world.boxes
+        ]
+        rows.append((begin[0], len(walls), begin[1], len(boxes)))
+    wall, box = (np.array(lines, dtype=np.float32).reshape(-1, 4) for lines in (walls, boxes))
+    return wall, box, np.array(rows, dtype=np.int64)

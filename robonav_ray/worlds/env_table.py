@@ -6,7 +6,7 @@ The columns are those of ``ObservationLayout``, the commands those of ``action_t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from robonav_ray.worlds.kernels.layout import (
     ANGLE_MIN,
     COURSES,
     ENCOUNTER_PART,
+    FORECAST_SPEEDS,
+    FORECAST_TURNS,
     GOAL_SCALE_M,
     GOALS_SCALE,
     HUMAN_STATE,
@@ -155,11 +157,6 @@ def _parts(part: str, world: WorldConfig, size: int) -> Iterator[tuple[str, str,
             for name, unit, meaning in _CIRCLE:
                 order = "; the nearest circle first, zeros where there is none" if not i and name == "p_x" else ""
                 yield f"circle {i} {name}", unit, 1, meaning + order
-    elif part == "path":
-        for i in range(size // 2):
-            along = f"the point {(i + 1) * world.path.spacing_m:.4g} m ahead on the route, or the goal before it"
-            yield f"path {i} x", f"{GOAL_SCALE_M:g} m", 1, f"{along}; ahead is positive"
-            yield f"path {i} y", f"{GOAL_SCALE_M:g} m", 1, "of the same point; left is positive"
     elif part == "neighbors":
         for i in range(size // NEIGHBOR_PART):
             for name, unit, meaning in _NEIGHBOR:
@@ -170,16 +167,35 @@ def _parts(part: str, world: WorldConfig, size: int) -> Iterator[tuple[str, str,
             for name, unit, meaning in _ENCOUNTER:
                 order = "; all zeros where there is none" if not i and name == "there" else ""
                 yield f"disc {i} {name}", unit, 1, meaning + order
+    elif part == "forecast":
+        for i in range(size // 2):
+            speed, turn = divmod(i, FORECAST_TURNS)
+            v, o = speed / (FORECAST_SPEEDS - 1), 2 * turn / (FORECAST_TURNS - 1) - 1
+            course = f"at {v:g} of the greatest speed and {o:g} of the greatest turn rate"
+            yield f"forecast {i} contact", "", 1, f"1 s / (1 s + time until contact) {course}; 0: none within 2 s"
+            yield f"forecast {i} nearness", "", 1, "0.5 m / (0.5 m + least clearance) on the same course"
+    elif part == "commands":
+        for i in range(size // 2):
+            last = "as last asked for" if i == 0 else f"as asked for {i} steps before that"
+            rows = [(name, unit, f"{meaning}; {last}") for name, unit, meaning in _SPEEDS]
+            yield from _of_robot(f"command {i}", rows, world)
     else:
-        for name, unit, meaning in _NAMED[part]:
-            shown = unit.format(speed=world.robot.max_speed, turn=world.robot.max_turn_rate)
-            if world.robot.is_holonomic:
-                name = {"omega": "v_y", "v": "v_x"}.get(name, name)
-                meaning = meaning.replace("forward speed", "speed ahead").replace(
-                    "turn rate; left is positive", "speed to the left"
-                )
-                shown = shown.replace(f"{world.robot.max_turn_rate:g} rad/s", f"{world.robot.max_speed:g} m/s")
-            yield f"{part} {name}".strip(), shown, 1, meaning
+        yield from _of_robot(part, _NAMED[part], world)
+
+
+def _of_robot(
+    part: str, rows: Sequence[tuple[str, str, str]], world: WorldConfig
+) -> Iterator[tuple[str, str, int, str]]:
+    """Yield ``rows`` (name, unit, meaning) as they are for the robot's drive and its greatest speeds."""
+    for name, unit, meaning in rows:
+        shown = unit.format(speed=world.robot.max_speed, turn=world.robot.max_turn_rate)
+        if world.robot.is_holonomic:
+            name = {"omega": "v_y", "v": "v_x"}.get(name, name)
+            meaning = meaning.replace("forward speed", "speed ahead").replace(
+                "turn rate; left is positive", "speed to the left"
+            )
+            shown = shown.replace(f"{world.robot.max_turn_rate:g} rad/s", f"{world.robot.max_speed:g} m/s")
+        yield f"{part} {name}".strip(), shown, 1, meaning
 
 
 def _scans(world: WorldConfig) -> Iterator[tuple[str, str, int, str]]:

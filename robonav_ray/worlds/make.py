@@ -26,7 +26,7 @@ from robonav_ray.worlds.goal_vector import (
 from robonav_ray.worlds.kernels.actions import action_space
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.randomization import check_levels, max_circles
-from robonav_ray.worlds.mix import with_parts
+from robonav_ray.worlds.mix import with_parts, worlds_with_parts
 from robonav_ray.worlds.told import TellingEnv, TellingVector, is_own
 from robonav_ray.worlds.vector_env import NavVectorEnv
 
@@ -76,6 +76,7 @@ def describe_env(env: EnvConfig, levels: tuple[LevelConfig, ...]) -> EnvDescript
         _check_discrete(env)
         try:
             check_levels(env.world, levels)
+            worlds_with_parts(env.world, levels)
         except ValueError as error:
             raise ValueError(f"curriculum.stages: {error}") from None
         load_cases(env.world)  # a file that cannot be run is told of before anything starts

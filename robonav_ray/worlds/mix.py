@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from pydantic import ValidationError
 
-from robonav_ray.config.worlds import LevelConfig
+from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.config.worlds.level import PartConfig
 
 GOLDEN = (5.0**0.5 - 1.0) / 2.0
 
@@ -14,6 +16,27 @@ GOLDEN = (5.0**0.5 - 1.0) / 2.0
 def with_parts(levels: Sequence[LevelConfig]) -> tuple[LevelConfig, ...]:
     """Return the levels and, behind all of them, what the worlds of each one's parts run."""
     return (*levels, *(part for level in levels for part in level.of_parts))
+
+
+def worlds_with_parts(world: WorldConfig, levels: Sequence[LevelConfig]) -> tuple[WorldConfig, ...]:
+    """Return what the worlds of each level in ``with_parts(levels)`` are like: ``world``, of parts as they have it.
+
+    Raises:
+        ValueError: Naming the part, for one that does not go with ``world``.
+    """
+    parts = [(i, j, part) for i, level in enumerate(levels) for j, part in enumerate(level.mix)]
+    return (*(world for _ in levels), *(_in_part(world, i, j, part) for i, j, part in parts))
+
+
+def _in_part(world: WorldConfig, level: int, number: int, part: PartConfig) -> WorldConfig:
+    own = part.of_world
+    if not own:
+        return world
+    try:
+        return WorldConfig.model_validate({**world.model_dump(), **own})
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ValueError(f"level {level}, mix.{number} ({', '.join(own)}): {said}") from None
 
 
 class Mix:

@@ -123,7 +123,7 @@ def scene_of(
         goal_index=lane[:, lay.GOAL_INDEX].copy(),
         circles=rows[[lay.C_X, lay.C_Y, lay.C_RADIUS, lay.C_VX, lay.C_VY]].T.copy(),
         circle_kind=state.circle_kind[world, lay.KIND, :num].copy(),
-        inner_walls=params.wall.copy(),
+        inner_walls=np.array(config.wall_lines(), np.float32).reshape(-1, 4),
         ranges=state.scan[world, there, lane[:, lay.HEAD]] * config.lidar.range_max_m,
         range_max_m=config.lidar.range_max_m,
         beam_angle=beam_angle,

@@ -59,7 +59,7 @@ def _ranges(state: lay.State, params: lay.Params, max_circles: int) -> dict[str,
     }
     circle = columns(
         lay.CIRCLE_COLS,
-        {lay.C_RADIUS: (0.0, float(const[lay.HALF_SIDE])), lay.C_SPEED: (0.0, _FAR)},
+        {lay.C_RADIUS: (0.0, float(const[:, lay.HALF_SIDE].max())), lay.C_SPEED: (0.0, _FAR)},
         -_FAR,
         _FAR,
         np.float32,
@@ -108,12 +108,12 @@ def check_together(saved: Mapping[str, Any], params: lay.Params, some_under_way:
     num = world[:, lay.NUM_CIRCLES]
     require(world[:, lay.NUM_STEERED] <= num, "state.world: more circles are steered than there are")
     there = np.arange(circle.shape[2]) < num[:, None]
-    const = params.const
-    edge = float(const[lay.HALF_SIDE]) + 1.0
-    if const[lay.CIRCLE_CROSSING] > 0:  # may begin outside of a small arena
-        edge = max(edge, float(CROSSING_RADIUS_M + const[lay.SPEED_MAX] + 2 * const[lay.RADIUS_MAX]) + 1.0)
+    const = params.const[world[:, lay.LEVEL]]
+    edge = const[:, lay.HALF_SIDE] + 1.0
+    crossing = CROSSING_RADIUS_M + const[:, lay.SPEED_MAX] + 2 * const[:, lay.RADIUS_MAX] + 1.0
+    edge = np.where(const[:, lay.CIRCLE_CROSSING] > 0, np.maximum(edge, crossing), edge)  # may begin outside
     reach = np.abs(circle[:, : lay.C_Y + 1]).max(axis=1) + circle[:, lay.C_RADIUS]
-    require(~there | (reach <= edge), "state.circle: a circle is outside of the arena")
+    require(~there | (reach <= edge[:, None]), "state.circle: a circle is outside of the arena")
 
 
 def widened(saved: Mapping[str, Any], state: lay.State, params: lay.Params, first_world: int) -> Mapping[str, Any]:
@@ -134,7 +134,7 @@ def widened(saved: Mapping[str, Any], state: lay.State, params: lay.Params, firs
     assert lane is not None
     assert world is not None
     num_worlds, num_robots = state.driver.shape
-    body = np.broadcast_to(params.const[[lay.RADIUS, lay.MAX_SPEED]], (num_worlds, num_robots, 2))
+    body = np.broadcast_to(params.const[0, [lay.RADIUS, lay.MAX_SPEED]], (num_worlds, num_robots, 2))
     level = np.clip(world[:, lay.LEVEL], 0, len(params.level) - 1).astype(np.int64)
     limit = np.broadcast_to(params.level[level, rnd.MAX_STEPS][:, None], (num_worlds, num_robots))
     index = first_world + np.arange(num_worlds)

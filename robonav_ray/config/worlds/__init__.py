@@ -16,7 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from robonav_ray.config.base import Section
 from robonav_ray.config.words import refuse_secrets
 from robonav_ray.config.worlds.body import BodyConfig
-from robonav_ray.config.worlds.level import Behaviour, LevelConfig, RandomizationConfig
+from robonav_ray.config.worlds.level import Behaviour, Difficulty, LevelConfig, RandomizationConfig
 from robonav_ray.config.worlds.maps import MapConfig, PathConfig, map_section
 from robonav_ray.config.worlds.model_files import robot_section, under_given
 from robonav_ray.config.worlds.profiles import CROWDNAV_LEVEL, EVERETT_LEVEL, PROFILES
@@ -55,7 +55,7 @@ class WorldConfig(Section):
     profile: Literal["navigation", "crowdnav", "everett"] = "navigation"
     """``crowdnav``: circle crossing with ORCA humans (Chen et al., ICRA 2019). ``everett``: robots of several sizes and
     speeds that cross each other's ways (Everett, Chen, How: GA3C-CADRL, IROS 2018)."""
-    difficulty: Literal["standard", "fast", "hard"] = "standard"
+    difficulty: Difficulty = "standard"
     """standard: 10 m, obstacles to .6 m/s; fast: 10 m, 1.2 m/s; hard: 6 m, 1.2 m/s."""
     placement: Literal["arena", "circle_crossing", "everett"] = "arena"
     """``arena``: everything uniform within the walls; ``circle_crossing``: all cross a circle of radius 4 m;
@@ -86,6 +86,12 @@ class WorldConfig(Section):
     map: MapConfig | None = None
     """Floor plans in place of the bare arena; circles, segments and boxes stand in them as they do there."""
     path: PathConfig = PathConfig()
+    recent_commands: int = Field(default=0, ge=0, le=16)
+    """The last commands that the observation of a lidar shows, newest first: what a robot that obeys late will still
+    do. Never late themselves."""
+    forecast: bool = False
+    """Whether the observation of a lidar says, for each of 15 courses (3 speeds, 5 turn rates), how soon the robot
+    would touch something within 2 s, and how near it would come, were all to move on as the last scans show."""
     robot: RobotConfig = RobotConfig()
     lidar: LidarConfig = LidarConfig()
     observation: Literal["lidar", "state", "neighbors", "encounters"] = "lidar"
@@ -157,6 +163,20 @@ class WorldConfig(Section):
             )
         if self.cases_of is not None and self.cases is None:
             raise ValueError(f"cases_of ({self.cases_of}) would be ignored without a file of cases: leave it out")
+        lidar = self.lidar
+        if self.forecast and (
+            self.observation != "lidar" or lidar.stack < 3 or not lidar.align or self.robot.is_holonomic
+        ):
+            raise ValueError(
+                "forecast=true looks along the ways of a robot that turns, and at three scans of a lidar as seen from "
+                "one place: set observation=lidar, lidar.stack=3 or more, lidar.align=true and robot.drive=unicycle or "
+                "bicycle, or leave it out"
+            )
+        if self.recent_commands and self.observation != "lidar":
+            raise ValueError(
+                f"recent_commands ({self.recent_commands}) are shown beside a scan: set observation=lidar, or leave "
+                "them out"
+            )
         self._map_fits()
         if self.min_goal_distance_m <= self.goal_tolerance_m:
             raise ValueError(

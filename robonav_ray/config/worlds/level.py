@@ -9,9 +9,13 @@ from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 
 from robonav_ray.config.base import Section
+from robonav_ray.config.worlds.surroundings import Box, WallSegment
 
 PART_KEYS = ("num_static", "num_dynamic", "behaviours", "randomization")
 """Of a level, what a part of its worlds may have otherwise."""
+ARENA_KEYS = ("difficulty", "arena_size_m", "segments", "boxes")
+"""Of ``env.world``, the same."""
+Difficulty = Literal["standard", "fast", "hard"]
 Behaviour = Literal["waypoint", "bounce", "intercept", "orca", "social_force"]
 
 
@@ -71,11 +75,25 @@ class PartConfig(Section):
     """What moving circles do; the i-th takes ``behaviours[i % len]``."""
     randomization: RandomizationConfig | None = None
     """Noise and faults, all of them: what is not named is off."""
+    difficulty: Difficulty | None = None
+    """As ``env.world.difficulty``."""
+    arena_size_m: float | None = Field(default=None, gt=0.0, le=200.0)
+    """As ``env.world.arena_size_m``."""
+    segments: tuple[WallSegment, ...] | None = Field(default=None, max_length=256)
+    """As ``env.world.segments``."""
+    boxes: tuple[Box, ...] | None = Field(default=None, max_length=64)
+    """As ``env.world.boxes``."""
+
+    @property
+    def of_world(self) -> dict[str, Any]:
+        """What is given of ``env.world``."""
+        return {key: value for key, value in self.model_dump(include=set(ARENA_KEYS)).items() if value is not None}
 
     @model_validator(mode="after")
     def _has_something_of_its_own(self) -> PartConfig:
-        if all(getattr(self, key) is None for key in PART_KEYS):
-            raise ValueError(f"frac ({self.frac:g}) alone changes nothing: name one of {', '.join(PART_KEYS)}")
+        keys = (*PART_KEYS, *ARENA_KEYS)
+        if all(getattr(self, key) is None for key in keys):
+            raise ValueError(f"frac ({self.frac:g}) alone changes nothing: name one of {', '.join(keys)}")
         return self
 
 

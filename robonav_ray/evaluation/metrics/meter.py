@@ -82,7 +82,7 @@ class Meter:
         self._failed = np.zeros(lanes, np.bool_)
         self._past = np.zeros((lanes, ring, mk.PAST_COLS), np.float32)
         self._past_circle = np.zeros((worlds.num_worlds, ring, 2, max(worlds.max_circles, 1)), np.float32)
-        mk.begin_batch(worlds.state, worlds.params.const, self._past, self._past_circle, open_)
+        mk.begin_batch(worlds.state, worlds.params, self._past, self._past_circle, open_)
 
     def observe(self) -> None:
         """Take in the step that the worlds have just made."""

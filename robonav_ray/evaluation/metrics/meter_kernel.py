@@ -8,6 +8,7 @@ import numpy as np
 
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.kernels.geometry import swept_distance, time_to_collision
+from robonav_ray.worlds.kernels.ground import walls_of
 from robonav_ray.worlds.kernels.kernel import F0, F1, FAR, kernel
 from robonav_ray.worlds.kernels.layout import (
     C_OLD_X,
@@ -314,9 +315,10 @@ def look_back(lane, past, past_circle, const, end, w, r, i, what, tx, ty, reach,
 
 
 @kernel
-def begin_batch(state, const, past, past_circle, open_):
+def begin_batch(state, params, past, past_circle, open_):
     """Write the beginning of every episode into the rings."""
     for w in range(state.robot.shape[0]):
+        const = params.const[state.world[w, LEVEL]]
         keep_past(state.robot, state.lane, state.circle, state.world, past, past_circle, open_, const, w, True)
 
 
@@ -326,8 +328,10 @@ def measure_batch(state, params, parked, past, past_circle, open_, sums, end, fa
     was the last of.
     """
     robot, lane, circle, kind, world = state.robot, state.lane, state.circle, state.circle_kind, state.world
-    const, wall, site = params.const, params.wall, params.site
+    site = params.site
     for w in range(robot.shape[0]):
+        k = world[w, LEVEL]
+        const, wall = params.const[k], walls_of(params.wall, params.ground, k)
         keep_past(robot, lane, circle, world, past, past_circle, open_, const, w, False)
         for r in range(robot.shape[1]):
             i = w * robot.shape[1] + r

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.worlds.kernels.adversary import OBSTACLE
+from robonav_ray.worlds.kernels.ground import walls_of
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
 from robonav_ray.worlds.kernels.layout import (
     COS,
@@ -34,9 +35,9 @@ _TINY, _STANDS = np.float32(1e-6), np.float32(1e-5)
 
 
 @kernel
-def wish(state, params, neighbor, line, driver, num_goals, w, r):
+def wish(state, wall, const, neighbor, line, driver, num_goals, w, r):
     """Return the velocity (vx, vy) in the world frame that ``driver`` chooses for robot (w, r)."""
-    robot, const = state.robot, params.const
+    robot = state.robot
     dx, dy = way_to_goal(robot, state.lane, state.goal, num_goals, w, r)
     if driver == DRIVE_STRAIGHT:
         scale = robot[w, r, OWN_SPEED] / max(np.sqrt(dx * dx + dy * dy), _TINY)
@@ -45,14 +46,12 @@ def wish(state, params, neighbor, line, driver, num_goals, w, r):
         return F0, F0
     orca = driver == DRIVE_ORCA
     num = gather_others(
-        robot, state.lane, state.circle, state.circle_kind, state.world, params.wall, ORCA_FACTOR if orca else F1, F0,
-        HALF, neighbor, w, r,
+        robot, state.lane, state.circle, state.circle_kind, state.world, wall, ORCA_FACTOR if orca else F1, F0, HALF,
+        neighbor, w, r,
     )  # fmt: skip
     if orca:
         dx, dy = dx - _ASKEW * dy, dy + _ASKEW * dx
-        return orca_wish(
-            robot, params.const, neighbor, num, line, dx, dy, ORCA_FACTOR, F0, _TINY, const[ORCA_HORIZON], w, r
-        )
+        return orca_wish(robot, const, neighbor, num, line, dx, dy, ORCA_FACTOR, F0, _TINY, const[ORCA_HORIZON], w, r)
     vx, vy, scale = social_force_wish(
         robot, const, neighbor, num, dx, dy, _STRENGTH, _FALL_OFF, _RELAXATION, _SIGHT, F0, w, r
     )
@@ -81,9 +80,11 @@ def set_command(robot, const, vx, vy, command, w, r):
 def drive(state, params, neighbor, line, command):
     """Write into ``command`` (N, R, 2), in SI units, the commands of all robots under way that have a driver."""
     for w in range(command.shape[0]):
-        num_goals = np.int64(params.level[state.world[w, LEVEL], NUM_GOALS])
+        k = state.world[w, LEVEL]
+        num_goals, const = np.int64(params.level[k, NUM_GOALS]), params.const[k]
+        wall = walls_of(params.wall, params.ground, k)
         for r in range(command.shape[1]):
             driver = state.driver[w, r]
             if GIVEN < driver < OBSTACLE and state.lane[w, r, ENDED] == 0:
-                vx, vy = wish(state, params, neighbor, line, driver, num_goals, w, r)
-                set_command(state.robot, params.const, vx, vy, command, w, r)
+                vx, vy = wish(state, wall, const, neighbor, line, driver, num_goals, w, r)
+                set_command(state.robot, const, vx, vy, command, w, r)

@@ -85,7 +85,8 @@ REWARD_TERMS = TASK_TERMS + STEP_TERMS
 """Names of the reward terms; the task terms alone make ``task_return``."""
 TALLY_COLS = T_TERMS + len(REWARD_TERMS)
 
-# const (CONST_COLS,) float32: what all worlds share.
+# const (num_levels, CONST_COLS) float32: body, sensor, reward and arena. Levels differ in the arena only, and only
+# where parts of a stage's worlds have another one.
 (
     DT,
     HALF_SIDE,
@@ -134,13 +135,22 @@ TALLY_COLS = T_TERMS + len(REWARD_TERMS)
     NEIGHBOR_OBS,
     CASE_STRIDE,
     OWN_BODIES,
-) = range(47)
-CONST_COLS = 47
+    COMMANDS,
+    FORECAST,
+) = range(49)
+CONST_COLS = 49
+
+# ground (num_levels, GROUND_COLS) int64: which rows of ``wall`` and of ``box`` stand in the worlds of a level.
+WALLS_FROM, WALLS_TO, BOXES_FROM, BOXES_TO = range(4)
+GROUND_COLS = 4
 
 GOAL_SCALE_M = 10.0
 """Goal distances are shown in this unit."""
 GOALS_SCALE = 4.0
 """The number of goals left is shown in this unit."""
+FORECAST_SPEEDS, FORECAST_TURNS = 3, 5
+"""Courses that a forecast looks along: speeds from 0 to the greatest, turn rates from one greatest to the other."""
+FORECAST_PART = 2 * FORECAST_SPEEDS * FORECAST_TURNS
 SELF_STATE, HUMAN_STATE = 6, 7
 """Columns of the true-state observation: the robot's own, and per circle."""
 OWN_PART, NEIGHBOR_PART = 6, 8
@@ -184,7 +194,8 @@ class State(NamedTuple):
     obs_queue: np.ndarray
     """(N, R, Q, D) float32: the last observations, for observation latency."""
     command_queue: np.ndarray
-    """(N, R, A, 2) float32: the last commands, for action latency."""
+    """(N, R, A, 2) float32: the last commands, for action latency and for observations that show them; row
+    ``step % A`` is the one that was asked for in that step."""
     driver: np.ndarray
     """(N, R) int8: index into ``DRIVERS``."""
     map_of: np.ndarray
@@ -201,7 +212,7 @@ class Params(NamedTuple):
     """What a step only reads."""
 
     const: np.ndarray
-    """(CONST_COLS,) float32."""
+    """(num_levels, CONST_COLS) float32."""
     level: np.ndarray
     """(num_levels, LEVEL_COLS) float32; columns in ``randomization.py``."""
     behaviour: np.ndarray
@@ -209,9 +220,11 @@ class Params(NamedTuple):
     beam: np.ndarray
     """(2, B) float32: cos and sin of the beam angles in the body frame."""
     wall: np.ndarray
-    """(S, 4) float32: inner walls (x0, y0, x1, y1)."""
+    """(S, 4) float32: inner walls (x0, y0, x1, y1) of all levels, one after another."""
     box: np.ndarray
-    """(K, 4) float32: boxes (x_min, y_min, x_max, y_max), used to place nothing inside."""
+    """(K, 4) float32: boxes (x_min, y_min, x_max, y_max) of all levels, used to place nothing inside."""
+    ground: np.ndarray
+    """(num_levels, GROUND_COLS) int64."""
     case: np.ndarray
     """(C, R, CASE_COLS) float32: cases that worlds go through; none where they draw theirs."""
     case_size: np.ndarray
@@ -231,6 +244,8 @@ class Scratch(NamedTuple):
     """(M + R + S, NEIGHBOR_COLS) float32; see ``orca.py``."""
     line: np.ndarray
     """(2, M + R + S + 4, 4) float32: half-planes of ORCA."""
+    seen: np.ndarray
+    """(4, B, SEEN_COLS) float32: what scans show; see ``forecast.py``."""
 
 
 class Output(NamedTuple):

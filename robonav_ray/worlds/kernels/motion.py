@@ -65,7 +65,6 @@ def delayed_command(lane, robot, queue, stream, level, w, r, k):
     latency = np.int64(level[k, ACTION_LATENCY])
     if latency > 0:
         step, size = np.int64(lane[w, r, STEP]), queue.shape[2]
-        queue[w, r, step % size, 0], queue[w, r, step % size, 1] = u0, u1
         if step < latency:
             u0, u1 = F0, F0
         else:
@@ -92,6 +91,9 @@ def move_robot(robot, lane, queue, stream, tally, command, const, level, site, w
     dt = const[DT]
     robot[w, r, CMD0], robot[w, r, CMD1] = command[w, r, 0], command[w, r, 1]
     gain0, gain1 = robot[w, r, GAIN0], robot[w, r, GAIN1]
+    if queue.shape[2] > 1:
+        slot = np.int64(lane[w, r, STEP]) % queue.shape[2]
+        queue[w, r, slot, 0], queue[w, r, slot, 1] = command[w, r, 0], command[w, r, 1]
     if level[k, MOTION_FAULTS] > F0:
         delayed_command(lane, robot, queue, stream, level, w, r, k)
     else:

@@ -8,6 +8,7 @@ import numpy as np
 
 from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.worlds.kernels.draws import normal
+from robonav_ray.worlds.kernels.forecast import find_discs, match_discs, reach_of, write_forecast
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, hot_kernel, kernel
 from robonav_ray.worlds.kernels.layout import (
     ALIGN,
@@ -15,6 +16,7 @@ from robonav_ray.worlds.kernels.layout import (
     ANGLE_MIN,
     CMD0,
     CMD1,
+    COMMANDS,
     COS,
     DRIFT_X,
     DRIFT_Y,
@@ -22,6 +24,8 @@ from robonav_ray.worlds.kernels.layout import (
     DT,
     ENCOUNTER_OWN,
     ENCOUNTER_PART,
+    FORECAST,
+    FORECAST_PART,
     G_X,
     G_Y,
     GOAL_INDEX,
@@ -52,7 +56,7 @@ from robonav_ray.worlds.kernels.layout import (
     Y,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS, ODOMETRY_DRIFT, ODOMETRY_NOISE
-from robonav_ray.worlds.kernels.site.body import contact_range, seam_behind, sensor_place
+from robonav_ray.worlds.kernels.site.body import contact_range, lidar_on_body, seam_behind, sensor_place
 from robonav_ray.worlds.kernels.site.path_ahead import write_path
 
 _GOAL_UNIT, _GOALS_UNIT = np.float32(1.0 / GOAL_SCALE_M), np.float32(1.0 / GOALS_SCALE)
@@ -80,7 +84,9 @@ class ObservationLayout:
     ``goal`` and ``next_goal``: distance / 10 m, cos and sin of the bearing (zeros when there is no next goal);
     ``twist`` and ``previous_action``: parts of their range; ``goals_left``: number / 4; ``time_left``: part of
     max_steps; ``path``, where the config asks for it: the next points of the route, x and y / 10 m in the robot's
-    frame.
+    frame; ``forecast``, likewise: for each of 15 courses 1 s / (1 s + time until contact) and .5 m / (.5 m + least
+    clearance), see ``forecast.py``; ``commands``, likewise: what was asked for in the last steps, newest first, as
+    parts of its range, zeros before the first; never late, however old the rest is.
 
     True-state observations, in a frame that looks from the robot to its goal, in SI units: ``robot`` (goal distance,
     greatest speed, yaw relative to the goal's bearing, radius, v_x, v_y); ``circles``, nearest first, zeros where there
@@ -111,8 +117,13 @@ class ObservationLayout:
             items = ENCOUNTER_PART * (num_circles + world.num_robots - 1)
             parts = (("self", ENCOUNTER_OWN), ("encounters", items))
         else:
-            path = (("path", 2 * world.path.num_points),) if world.path.num_points else ()
-            parts = (("lidar", world.lidar.stack * world.lidar.num_beams), *_LIDAR_TAIL, *path)
+            asked = (
+                ("path", 2 * world.path.num_points),
+                ("forecast", FORECAST_PART * world.forecast),
+                ("commands", 2 * world.recent_commands),
+            )
+            shown = tuple(part for part in asked if part[1])
+            parts = (("lidar", world.lidar.stack * world.lidar.num_beams), *_LIDAR_TAIL, *shown)
         slices, start = {}, 0
         for name, size in parts:
             slices[name] = slice(start, start + size)
@@ -139,6 +150,8 @@ class ObservationLayout:
             low[self.slices[name]] = 0.0
         for name in ("goal", "next_goal"):
             low[self.slices[name].start], high[self.slices[name].start] = 0.0, _MOST
+        if "forecast" in self.slices:
+            low[self.slices["forecast"]] = 0.0
         if "path" in self.slices:
             low[self.slices["path"]], high[self.slices["path"]] = -_MOST, _MOST
         low[self.slices["twist"]], high[self.slices["twist"]] = -_FASTEST, _FASTEST
@@ -265,7 +278,7 @@ def align_scan(old, pose, x, y, c, s, const, site, beam, rays, shown):
 
 
 @hot_kernel
-def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, site, beam, rays, w, r, k, out, i):
+def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, site, beam, rays, seen, w, r, k, out, i):
     """Write the observation of robot (w, r) into ``out[i]`` (D,)."""
     x, y, c, s = odometry_pose(robot, stream, level, const[DT], w, r, k)
     ring, beams = scan.shape[2], scan.shape[3]
@@ -277,11 +290,20 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, si
     sx, sy = sensor_place(site, x, y, c, s)
     if aligned:
         note_scan_pose(scan_pose, lane[w, r, STEP] == 0, sx, sy, c, s, w, r, slot)
+    looks, num, stands, older, oldest = const[FORECAST] > F0, 0, 0, 0, 0
     for h in range(stack):
         old, shown = scan[w, r, slot], out[i, at : at + beams]
         if aligned and h > 0:
             align_scan(old, scan_pose[w, r, slot], sx, sy, c, s, const, site, beam, rays, rays[3])
             old = rays[3]
+        if looks and h < 3:
+            discs, points = find_discs(old, beam, const, seen, h, reach_of(robot, w, r) if h == 0 else F0)
+            if h == 0:
+                num, stands = discs, points
+            elif h == 1:
+                older = discs
+            else:
+                oldest = discs
         if const[PROXIMITY] > F0:
             for j in range(beams):
                 shown[j] = contact / max(old[j], contact) * scale - offset
@@ -290,6 +312,11 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, si
                 shown[j] = old[j]
         at += beams
         slot = slot - back if slot >= back else slot - back + ring
+    if looks:
+        match_discs(seen, num, older, oldest, const)
+        mx, my = lidar_on_body(site)
+        first = out.shape[1] - FORECAST_PART - 2 * np.int64(const[COMMANDS])
+        write_forecast(robot, const, seen, num, stands, mx, my, w, r, out, i, first)
     x, y, c, s = noisy_pose(stream, level[k, ODOMETRY_NOISE], x, y, c, s, w)
     num_goals = np.int64(level[k, NUM_GOALS])
     reached = np.int64(lane[w, r, GOAL_INDEX])
@@ -308,3 +335,20 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, si
     out[i, at + 10] = np.float32(num_goals - reached) * _GOALS_UNIT
     out[i, at + 11] = F1 - np.float32(lane[w, r, STEP]) / np.float32(lane[w, r, STEP_LIMIT])
     write_path(site, robot, lane, w, r, g, x, y, c, s, out, i, at + 12)
+
+
+@kernel
+def write_commands(robot, lane, queue, const, w, r, out, i):
+    """Write the last commands that robot (w, r) was given into the end of ``out[i]``, newest first.
+
+    With them, what a late robot will still do is known (the augmented state of Katsikopoulos and Engelbrecht 2003).
+    """
+    num, size, step = np.int64(const[COMMANDS]), queue.shape[2], np.int64(lane[w, r, STEP])
+    scale0 = F1 / robot[w, r, OWN_SPEED]
+    scale1 = scale0 if const[HOLONOMIC] > F0 else F1 / const[MAX_TURN]
+    at = out.shape[1] - 2 * num
+    for n in range(num):
+        slot = (step - 1 - n) % size
+        there = F1 if n < step else F0
+        out[i, at + 2 * n] = there * min(max(queue[w, r, slot, 0] * scale0, -F1), F1)
+        out[i, at + 2 * n + 1] = there * min(max(queue[w, r, slot, 1] * scale1, -F1), F1)

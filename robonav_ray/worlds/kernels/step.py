@@ -9,17 +9,20 @@ import numpy as np
 
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.kernels.encounter_obs import write_true_state
+from robonav_ray.worlds.kernels.ground import boxes_of, walls_of
 from robonav_ray.worlds.kernels.hazards import hazards
 from robonav_ray.worlds.kernels.kernel import F0, hot_kernel, kernel
 from robonav_ray.worlds.kernels.layout import (
     CLEARANCE,
     CMD0,
     CMD1,
+    COMMANDS,
     ENDED,
     GOAL_INDEX,
     GONE,
     HEAD,
     LEVEL,
+    NEXT_LEVEL,
     NUM_STEERED,
     OUTCOME,
     STAYS,
@@ -30,7 +33,7 @@ from robonav_ray.worlds.kernels.layout import (
 )
 from robonav_ray.worlds.kernels.lidar import scan, sensor_faults
 from robonav_ray.worlds.kernels.motion import move_robot, rest
-from robonav_ray.worlds.kernels.observation import write_lidar_obs
+from robonav_ray.worlds.kernels.observation import write_commands, write_lidar_obs
 from robonav_ray.worlds.kernels.obstacles import move_circles, steer_circles
 from robonav_ray.worlds.kernels.placement import draw_world
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS, OBS_LATENCY, SENSOR_FAULTS
@@ -74,6 +77,7 @@ def observe(
     scans,
     scan_pose,
     queue,
+    commands,
     wall,
     const,
     level,
@@ -82,6 +86,7 @@ def observe(
     rays,
     near,
     neighbor,
+    seen,
     w,
     r,
     k,
@@ -94,13 +99,17 @@ def observe(
         write_true_state(robot, lane, circle, goal, world, const, level, neighbor, w, r, k, out, i)
     else:
         sense(robot, lane, circle, world, stream, scans, wall, const, level, site, beam, rays, near, w, r, k)
-        write_lidar_obs(robot, lane, goal, stream, scans, scan_pose, const, level, site, beam, rays, w, r, k, out, i)
+        write_lidar_obs(
+            robot, lane, goal, stream, scans, scan_pose, const, level, site, beam, rays, seen, w, r, k, out, i
+        )
     if latency > 0:
         step, size = np.int64(lane[w, r, STEP]), queue.shape[2]
         old = max(step - latency, 0) % size
         for j in range(out.shape[1]):
             queue[w, r, step % size, j] = out[i, j]
             out[i, j] = queue[w, r, old, j]
+    if const[COMMANDS] > F0:
+        write_commands(robot, lane, commands, const, w, r, out, i)
 
 
 @kernel
@@ -108,7 +117,8 @@ def observe_world(state, params, scratch, w, only, out):
     """Write the observations of world ``w`` into ``out`` (L, D), for robots with ``only`` (L,) bool; zeros for one that
     takes no part.
     """
-    num_robots = state.robot.shape[1]
+    num_robots, k = state.robot.shape[1], state.world[w, LEVEL]
+    wall, const = walls_of(params.wall, params.ground, k), params.const[k]
     for r in range(num_robots):
         if state.lane[w, r, STEP_LIMIT] == 0:
             out[w * num_robots + r, :] = F0
@@ -123,17 +133,19 @@ def observe_world(state, params, scratch, w, only, out):
                 state.scan,
                 state.scan_pose,
                 state.obs_queue,
-                params.wall,
-                params.const,
+                state.command_queue,
+                wall,
+                const,
                 params.level,
                 params.site,
                 params.beam,
                 scratch.rays,
                 scratch.near,
                 scratch.neighbor,
+                scratch.seen,
                 w,
                 r,
-                state.world[w, LEVEL],
+                k,
                 out,
                 w * num_robots + r,
             )
@@ -142,6 +154,9 @@ def observe_world(state, params, scratch, w, only, out):
 @kernel
 def reset_world(state, params, scratch, w):
     """Begin the next episode of world ``w``, without its first observations."""
+    k = state.world[w, NEXT_LEVEL]
+    wall, box = walls_of(params.wall, params.ground, k), boxes_of(params.box, params.ground, k)
+    const = params.const[k]
     draw_world(
         state.robot,
         state.lane,
@@ -152,11 +167,11 @@ def reset_world(state, params, scratch, w):
         state.world_key,
         state.stream,
         state.tally,
-        params.const,
+        const,
         params.level,
         params.behaviour,
-        params.wall,
-        params.box,
+        wall,
+        box,
         params.case,
         params.case_size,
         params.site,
@@ -172,8 +187,8 @@ def reset_world(state, params, scratch, w):
             state.circle_kind,
             state.world,
             state.tally,
-            params.wall,
-            params.const,
+            wall,
+            const,
             params.site,
             scratch.near,
             w,
@@ -201,7 +216,7 @@ def end_world(state, params, scratch, out, w):
         i = w * num_robots + r
         if out.finished[i]:
             lane[w, r, ENDED] = 1
-            lane[w, r, GONE] = 0 if params.const[STAYS] > F0 else 1
+            lane[w, r, GONE] = 0 if params.const[0, STAYS] > F0 else 1
     observe_world(state, params, scratch, w, out.finished, out.final_obs)
     for r in range(num_robots):
         i = w * num_robots + r
@@ -264,8 +279,8 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
     robot, lane, circle, kind, goal = state.robot, state.lane, state.circle, state.circle_kind, state.goal
     world, stream, tally, scans = state.world, state.stream, state.tally, state.scan
     obs_queue, command_queue = state.obs_queue, state.command_queue
-    const, level, beam, wall, box = params.const, params.level, params.beam, params.wall, params.box
-    site = params.site
+    level, beam, site, ground, last = params.level, params.beam, params.site, params.ground, np.int64(0)
+    const, wall, box = params.const[0], walls_of(params.wall, ground, 0), boxes_of(params.box, ground, 0)
     rays, near, neighbor, line = scratch.rays, scratch.near, scratch.neighbor, scratch.line
     obs, reward, terminated, truncated = out.obs, out.reward, out.terminated, out.truncated
     parked, finished = out.parked, out.finished
@@ -278,6 +293,9 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
                 reward[i], terminated[i], truncated[i], finished[i], parked[i] = F0, False, False, False, False
             continue
         k = world[w, LEVEL]
+        if k != last:
+            const, wall, box = params.const[k], walls_of(params.wall, ground, k), boxes_of(params.box, ground, k)
+            last = k
         ended = move_world(
             robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, const, level, site, near,
             neighbor, line, command, reward, terminated, truncated, parked, finished, w, k,
@@ -292,7 +310,7 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
         for r in range(num_robots):
             if lane[w, r, ENDED] == 0:
                 observe(
-                    robot, lane, circle, goal, world, stream, scans, state.scan_pose, obs_queue, wall, const, level,
-                    site, beam, rays, near, neighbor, w, r, k, obs, w * num_robots + r,
+                    robot, lane, circle, goal, world, stream, scans, state.scan_pose, obs_queue, command_queue, wall,
+                    const, level, site, beam, rays, near, neighbor, scratch.seen, w, r, k, obs, w * num_robots + r,
                 )  # fmt: skip
     return num_ended

@@ -35,6 +35,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "a path": (
         {
+            "recent_commands": 3,
             "map": {"generator": "rooms", "num_maps": 2, "width_m": 10.0, "height_m": 8.0, "resolution_m": 0.1},
             "path": {"num_points": 4, "spacing_m": 0.7},
             "robot": {"radius_m": 0.2},
@@ -46,7 +47,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {},
     ),
     "faults": (
-        {"difficulty": "fast"},
+        {"difficulty": "fast", "recent_commands": 4},
         {
             "randomization": {
                 "range_noise": 2,
@@ -55,6 +56,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                 "frozen_scan": 2,
                 "blackout": 2,
                 "odometry_drift": 2,
+                "action_latency": 2,
             }
         },
     ),

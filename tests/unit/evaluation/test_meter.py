@@ -201,6 +201,6 @@ def test_the_nearest_wall_of_a_map_is_as_far_as_the_grid_says() -> None:
     walls = grid.centre_of(np.argwhere(grid.occupied))
     for w in range(16):
         x, y = worlds.state.robot[w, 0, :2]
-        near, px, py = nearest_wall(params.wall, params.const, params.site, w, x, y)
+        near, px, py = nearest_wall(params.wall, params.const[0], params.site, w, x, y)
         assert abs(near - np.hypot(*(walls - (x, y)).T).min()) < grid.resolution_m
         assert np.hypot(*(walls - (px, py)).T).min() < 1.5 * grid.resolution_m

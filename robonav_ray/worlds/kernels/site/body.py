@@ -209,6 +209,14 @@ def sensor_place(site, x, y, c, s):
 
 
 @kernel
+def lidar_on_body(site):
+    """Return where the lidar stands on the robot, ahead of and to the left of its centre."""
+    if site is None:
+        return F0, F0
+    return site.own[LIDAR_X], site.own[LIDAR_Y]
+
+
+@kernel
 def contact_range(site, radius):
     """Return the range at which the proximity of a robot of ``radius`` is 1."""
     if site is None or site.own[CONTACT] <= F0:
