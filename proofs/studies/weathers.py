@@ -112,7 +112,7 @@ VARIANTS = {
         cost=2.4,
     ),
     "robust": Variant(
-        "a fifth stage with seventeen parts, arenas and walls among them; 72 beams, the last four commands, the forecast",
+        "the preset: a fifth stage with seventeen parts side by side, 72 beams, the last four commands, the forecast",
         {"env.world.lidar.num_beams": 72, "env.world.recent_commands": 4, "env.world.forecast": True},
         "robust",
         cost=1.4,

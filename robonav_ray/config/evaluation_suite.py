@@ -26,7 +26,7 @@ from robonav_ray.config.curriculum import CurriculumConfig, StageConfig, stage_n
 from robonav_ray.config.load import check_section
 from robonav_ray.config.overrides import spelled_out
 from robonav_ray.config.words import ShownName, ShownSentence
-from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.config.worlds import SHOWN_KEYS, LevelConfig, WorldConfig
 from robonav_ray.config.worlds.limits import levels_for
 
 MIN_EPISODES = 50
@@ -135,6 +135,8 @@ class Scenario(Section):
                 continue  # the scenario's is another body
             if planner and key == "path" and "map" not in world:
                 continue  # it drives at the goal where there is no path
+            if planner and key in SHOWN_KEYS:
+                continue  # it finds out by itself
             world[key] = (
                 {**value, **named} if isinstance(value, Mapping) and isinstance(named, Mapping) else named or value
             )

@@ -64,6 +64,11 @@ class RunConfig(Section):
         name, elsewhere = given.get("preset"), not names_ours(given.get("env"))
         if isinstance(name, str):
             preset = load_preset(name)
+            if elsewhere and "env" in preset:
+                raise ValueError(
+                    f"preset: {name} is for robonav's own worlds, whose sensor and stages it sets: take "
+                    "preset=navigation here, or leave env.id out"
+                )
             given = merged(merged(preset, load_elsewhere(name)) if elsewhere else preset, given)
         return _with_stage_numbers(_with_support(given) if elsewhere else given, elsewhere)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from robonav_ray.algo.policy import Policy
-from robonav_ray.config.worlds import LevelConfig, WorldConfig
+from robonav_ray.config.worlds import SHOWN_KEYS, LevelConfig, WorldConfig
 from robonav_ray.errors import UserError
 from robonav_ray.evaluation.episodes import Act
 from robonav_ray.evaluation.exam_table import EntrantFacts
@@ -51,7 +51,8 @@ class Outfit:
     """Stages of the training: a true-state observation has room for the circles of the fullest one."""
     path: Mapping[str, Any] = field(default_factory=dict)
     """As ``lidar``; empty where its observations show no path."""
-    recent_commands: int = 0
+    shown: Mapping[str, Any] = field(default_factory=dict)
+    """Those of ``SHOWN_KEYS`` that are not as usual."""
 
     @classmethod
     def of(cls, world: WorldConfig, gamma: float, levels: tuple[LevelConfig, ...]) -> Outfit:
@@ -64,7 +65,7 @@ class Outfit:
             gamma,
             levels,
             path,
-            world.recent_commands,
+            world.model_dump(include=set(SHOWN_KEYS), exclude_defaults=True),
         )
 
     @property
@@ -76,7 +77,7 @@ class Outfit:
             "lidar": dict(self.lidar),
             "observation": self.observation,
             **path,
-            "recent_commands": self.recent_commands,
+            **self.shown,
         }
 
     @property

@@ -18,7 +18,7 @@ from robonav_ray.worlds.kernels.actions import Decoder, action_space, action_tab
 from robonav_ray.worlds.kernels.adversary import OBSTACLE, aim_obstacles, settle_obstacles
 from robonav_ray.worlds.kernels.draws import fill_world_keys
 from robonav_ray.worlds.kernels.drivers import drive
-from robonav_ray.worlds.kernels.forecast import SEEN_COLS
+from robonav_ray.worlds.kernels.forecast import POINTS, SEEN_COLS
 from robonav_ray.worlds.kernels.motion import clamp_commands
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
@@ -83,6 +83,7 @@ class BatchedWorlds:
             np.zeros((others + 1, NEIGHBOR_COLS), np.float32),
             np.zeros((2, others + 5, 4), np.float32),
             np.zeros((4, world.lidar.num_beams, SEEN_COLS), np.float32),
+            np.zeros((4, POINTS), np.float32),
         )
         self._is_driven = self._has_obstacles = False
         self._command = np.zeros((num_worlds, self.num_robots, 2), np.float32)

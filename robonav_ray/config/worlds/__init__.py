@@ -27,6 +27,7 @@ __all__ = [
     "CROWDNAV_LEVEL",
     "EVERETT_LEVEL",
     "NATIVE_ENV_ID",
+    "SHOWN_KEYS",
     "Behaviour",
     "BodyConfig",
     "Box",
@@ -42,6 +43,10 @@ __all__ = [
     "WallSegment",
     "WorldConfig",
 ]
+
+
+SHOWN_KEYS = ("recent_commands", "forecast")
+"""Of a world, what else the observation of a lidar shows."""
 
 
 class WorldConfig(Section):

@@ -28,6 +28,7 @@ SEEN_STANDS = 3
 """Row of ``seen`` that holds the points of what stands; 0 to 2 hold the discs of the newest scan and two older ones."""
 STEP_S, STEPS = np.float32(0.25), 8
 """Courses are looked along in steps of this, so many of them."""
+POINTS = FORECAST_SPEEDS * FORECAST_TURNS * STEPS
 _JOIN_M, _JOIN_BEAMS, _LONG_M = np.float32(0.35), np.float32(1.6), np.float32(1.2)
 _LEAST_RADIUS_M, _MOST_RADIUS_M = np.float32(0.1), np.float32(0.6)
 _SIGHT_M = np.float32(1.0)
@@ -39,43 +40,48 @@ _TINY = np.float32(1e-6)
 
 
 @kernel
-def _joined(row, beam, range_max, increment, i, j):
-    """Return whether what beams ``i`` and ``j``, its neighbour, have met hangs together."""
-    if row[i] >= F1 or row[j] >= F1:
-        return False
-    a, b = row[i] * range_max, row[j] * range_max
-    dx, dy = a * beam[0, i] - b * beam[0, j], a * beam[1, i] - b * beam[1, j]
-    most = max(_JOIN_M, _JOIN_BEAMS * increment * min(a, b))
-    return dx * dx + dy * dy < most * most
+def _join(row, beam, range_max, increment, wraps, rays):
+    """Write where the beams of ``row`` (B,) end into the first two rows of ``rays`` (4, B), and into the third whether
+    each hangs together with the one before it: -1 where it has met nothing, 0 where it begins something, 1 where not.
+    """
+    beams = row.shape[0]
+    for j in range(beams):
+        rays[0, j], rays[1, j] = row[j] * range_max * beam[0, j], row[j] * range_max * beam[1, j]
+        rays[2, j] = -F1 if row[j] >= F1 else F0
+    for j in range(beams):
+        i = j - 1 if j > 0 else beams - 1
+        dx, dy = rays[0, j] - rays[0, i], rays[1, j] - rays[1, i]
+        most = max(_JOIN_M, _JOIN_BEAMS * increment * min(row[i], row[j]) * range_max)
+        hangs = (row[i] < F1) & (row[j] < F1) & (dx * dx + dy * dy < most * most) & ((j > 0) | wraps)
+        rays[2, j] = F1 if hangs else rays[2, j]
 
 
 @kernel
-def find_discs(row, beam, const, seen, h, reach):
+def find_discs(row, beam, const, rays, seen, h, reach):
     """Write the discs that the scan ``row`` (B,) shows into ``seen[h]``, and the points of what is no disc, up to
     ``reach``, into ``seen[SEEN_STANDS]``; return how many of either. All seen from the lidar, in the body's directions.
+    The first three rows of ``rays`` (4, B) are scratch.
     """
     beams, range_max, increment = row.shape[0], const[RANGE_MAX], const[ANGLE_INCREMENT]
     wraps = increment * np.float32(beams) > _TURN - HALF * increment
+    _join(row, beam, range_max, increment, wraps, rays)
     begin = 0
-    if wraps:
-        while begin < beams - 1 and _joined(
-            row, beam, range_max, increment, beams - 1 if begin == 0 else begin - 1, begin
-        ):
-            begin += 1
+    while begin < beams - 1 and rays[2, begin] > F0:
+        begin += 1
     num, stands, n = 0, 0, 0
     while n < beams:
-        first = (begin + n) % beams
-        if row[first] >= F1:
+        first = begin + n
+        first = first - beams if first >= beams else first
+        if rays[2, first] < F0:
             n += 1
             continue
         last, size, near = first, 1, row[first]
         while n + size < beams:
-            after = (begin + n + size) % beams
-            if (after == 0 and not wraps) or not _joined(row, beam, range_max, increment, last, after):
+            after = last + 1 if last + 1 < beams else 0
+            if rays[2, after] <= F0:
                 break
             last, size, near = after, size + 1, min(near, row[after])
-        ax, ay = row[first] * range_max * beam[0, first], row[first] * range_max * beam[1, first]
-        bx, by = row[last] * range_max * beam[0, last], row[last] * range_max * beam[1, last]
+        ax, ay, bx, by = rays[0, first], rays[1, first], rays[0, last], rays[1, last]
         if (bx - ax) * (bx - ax) + (by - ay) * (by - ay) <= _LONG_M * _LONG_M:
             sine = min(np.sin(HALF * increment * np.float32(size)), _MOST_SINE)
             radius = min(max(near * range_max * sine / (F1 - sine), _LEAST_RADIUS_M), _MOST_RADIUS_M)
@@ -85,13 +91,12 @@ def find_discs(row, beam, const, seen, h, reach):
             seen[h, num, SEEN_VX], seen[h, num, SEEN_VY] = F0, F0
             num += 1
         else:
-            for i in range(size):
-                j = (begin + n + i) % beams
-                if row[j] * range_max > reach:
-                    continue
-                seen[SEEN_STANDS, stands, SEEN_X] = row[j] * range_max * beam[0, j]
-                seen[SEEN_STANDS, stands, SEEN_Y] = row[j] * range_max * beam[1, j]
-                stands += 1
+            j = first
+            for _ in range(size):
+                if row[j] * range_max <= reach:
+                    seen[SEEN_STANDS, stands, SEEN_X], seen[SEEN_STANDS, stands, SEEN_Y] = rays[0, j], rays[1, j]
+                    stands += 1
+                j = j + 1 if j + 1 < beams else 0
         n += size
     return num, stands
 
@@ -145,37 +150,62 @@ def keep_near(seen, num, reach):
 
 
 @kernel
-def write_forecast(robot, const, seen, num, stands, mx, my, w, r, out, i, at):
-    """Write into ``out[i, at:]``, for each speed and turn rate, 1 s / (1 s + time until robot (w, r) touches something)
-    (0: not within the time looked at), and .5 m / (.5 m + least clearance). The lidar stands at (mx, my) on the robot.
+def lay_courses(top, turn, mx, my, course):
+    """Write where the robot is at every step of every course into the first two rows of ``course`` (4, POINTS), its
+    lidar at the origin; ``top`` and ``turn`` are its greatest speed and turn rate.
     """
-    radius, top = robot[w, r, OWN_RADIUS], robot[w, r, OWN_SPEED]
-    num = keep_near(seen, num, reach_of(robot, w, r))
-    for a in range(FORECAST_SPEEDS):
-        v = top * np.float32(a) / np.float32(FORECAST_SPEEDS - 1)
-        for b in range(FORECAST_TURNS):
-            o = const[MAX_TURN] * (np.float32(2 * b) / np.float32(FORECAST_TURNS - 1) - F1)
-            c, s = F1, F0
-            hc, hs = np.cos(HALF * o * STEP_S), np.sin(HALF * o * STEP_S)
-            x, y, least, soon = -mx, -my, _SIGHT_M, F0
-            for n in range(1, STEPS + 1):
-                mc, ms = c * hc - s * hs, s * hc + c * hs
-                x, y = x + v * STEP_S * mc, y + v * STEP_S * ms
-                c, s = mc * hc - ms * hs, ms * hc + mc * hs
-                time = np.float32(n) * STEP_S
-                gap = _FAR2
-                for k in range(num):
-                    dx = seen[0, k, SEEN_X] + time * seen[0, k, SEEN_VX] - x
-                    dy = seen[0, k, SEEN_Y] + time * seen[0, k, SEEN_VY] - y
-                    gap = min(gap, np.sqrt(dx * dx + dy * dy) - seen[0, k, SEEN_RADIUS])
-                near2 = _FAR2
-                for k in range(stands):
-                    dx, dy = seen[SEEN_STANDS, k, SEEN_X] - x, seen[SEEN_STANDS, k, SEEN_Y] - y
-                    near2 = min(near2, dx * dx + dy * dy)
-                gap = min(gap, np.sqrt(near2)) - radius
-                least = min(least, gap)
-                if gap < F0:
-                    soon = F1 / (F1 + time - STEP_S)
-                    break
-            out[i, at], out[i, at + 1] = soon, HALF / (HALF + max(least, F0))
-            at += 2
+    for b in range(FORECAST_TURNS):
+        o = turn * (np.float32(2 * b) / np.float32(FORECAST_TURNS - 1) - F1)
+        c, s, x, y = F1, F0, F0, F0
+        hc, hs = np.cos(HALF * o * STEP_S), np.sin(HALF * o * STEP_S)
+        for n in range(STEPS):
+            mc, ms = c * hc - s * hs, s * hc + c * hs
+            x, y = x + top * STEP_S * mc, y + top * STEP_S * ms
+            c, s = mc * hc - ms * hs, ms * hc + mc * hs
+            for a in range(FORECAST_SPEEDS):
+                part = np.float32(a) / np.float32(FORECAST_SPEEDS - 1)
+                i = (a * FORECAST_TURNS + b) * STEPS + n
+                course[0, i], course[1, i] = part * x - mx, part * y - my
+
+
+@kernel
+def look_along(seen, num, stands, course):
+    """Write the distance of every point of the courses from the nearest disc's edge, where that is then, into the third
+    row of ``course`` (4, POINTS), and the squared distance from what stands into the fourth.
+    """
+    for i in range(POINTS):
+        course[2, i], course[3, i] = _FAR2, _FAR2
+    for k in range(num):
+        x, y, radius = seen[0, k, SEEN_X], seen[0, k, SEEN_Y], seen[0, k, SEEN_RADIUS]
+        vx, vy = seen[0, k, SEEN_VX] * STEP_S, seen[0, k, SEEN_VY] * STEP_S
+        for a in range(0, POINTS, STEPS):
+            for n in range(STEPS):
+                time = np.float32(n + 1)
+                dx, dy = x + time * vx - course[0, a + n], y + time * vy - course[1, a + n]
+                course[2, a + n] = min(course[2, a + n], np.sqrt(dx * dx + dy * dy) - radius)
+    for k in range(stands):
+        x, y = seen[SEEN_STANDS, k, SEEN_X], seen[SEEN_STANDS, k, SEEN_Y]
+        for i in range(POINTS):
+            dx, dy = x - course[0, i], y - course[1, i]
+            course[3, i] = min(course[3, i], dx * dx + dy * dy)
+
+
+@kernel
+def write_forecast(robot, const, seen, num, stands, course, mx, my, w, r, out, i, at):
+    """Write into ``out[i, at:]``, for each speed and turn rate, 1 s / (1 s + time until robot (w, r) touches something)
+    (0: not within the time looked at), and .5 m / (.5 m + least clearance until then). The lidar stands at (mx, my) on
+    the robot.
+    """
+    radius = robot[w, r, OWN_RADIUS]
+    lay_courses(robot[w, r, OWN_SPEED], const[MAX_TURN], mx, my, course)
+    look_along(seen, keep_near(seen, num, reach_of(robot, w, r)), stands, course)
+    for begin in range(0, POINTS, STEPS):
+        least, soon = _SIGHT_M, F0
+        for n in range(STEPS):
+            gap = min(course[2, begin + n], np.sqrt(course[3, begin + n])) - radius
+            least = min(least, gap)
+            if gap < F0:
+                soon = F1 / (F1 + np.float32(n) * STEP_S)
+                break
+        out[i, at], out[i, at + 1] = soon, HALF / (HALF + max(least, F0))
+        at += 2

@@ -246,6 +246,8 @@ class Scratch(NamedTuple):
     """(2, M + R + S + 4, 4) float32: half-planes of ORCA."""
     seen: np.ndarray
     """(4, B, SEEN_COLS) float32: what scans show; see ``forecast.py``."""
+    course: np.ndarray
+    """(4, POINTS) float32: places along the courses of a forecast, and how near things are to them; see there."""
 
 
 class Output(NamedTuple):

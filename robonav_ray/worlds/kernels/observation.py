@@ -278,7 +278,9 @@ def align_scan(old, pose, x, y, c, s, const, site, beam, rays, shown):
 
 
 @hot_kernel
-def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, site, beam, rays, seen, w, r, k, out, i):
+def write_lidar_obs(
+    robot, lane, goal, stream, scan, scan_pose, const, level, site, beam, rays, seen, course, w, r, k, out, i
+):
     """Write the observation of robot (w, r) into ``out[i]`` (D,)."""
     x, y, c, s = odometry_pose(robot, stream, level, const[DT], w, r, k)
     ring, beams = scan.shape[2], scan.shape[3]
@@ -297,7 +299,7 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, si
             align_scan(old, scan_pose[w, r, slot], sx, sy, c, s, const, site, beam, rays, rays[3])
             old = rays[3]
         if looks and h < 3:
-            discs, points = find_discs(old, beam, const, seen, h, reach_of(robot, w, r) if h == 0 else F0)
+            discs, points = find_discs(old, beam, const, rays, seen, h, reach_of(robot, w, r) if h == 0 else F0)
             if h == 0:
                 num, stands = discs, points
             elif h == 1:
@@ -316,7 +318,7 @@ def write_lidar_obs(robot, lane, goal, stream, scan, scan_pose, const, level, si
         match_discs(seen, num, older, oldest, const)
         mx, my = lidar_on_body(site)
         first = out.shape[1] - FORECAST_PART - 2 * np.int64(const[COMMANDS])
-        write_forecast(robot, const, seen, num, stands, mx, my, w, r, out, i, first)
+        write_forecast(robot, const, seen, num, stands, course, mx, my, w, r, out, i, first)
     x, y, c, s = noisy_pose(stream, level[k, ODOMETRY_NOISE], x, y, c, s, w)
     num_goals = np.int64(level[k, NUM_GOALS])
     reached = np.int64(lane[w, r, GOAL_INDEX])

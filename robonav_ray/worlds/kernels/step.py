@@ -87,6 +87,7 @@ def observe(
     near,
     neighbor,
     seen,
+    course,
     w,
     r,
     k,
@@ -100,7 +101,7 @@ def observe(
     else:
         sense(robot, lane, circle, world, stream, scans, wall, const, level, site, beam, rays, near, w, r, k)
         write_lidar_obs(
-            robot, lane, goal, stream, scans, scan_pose, const, level, site, beam, rays, seen, w, r, k, out, i
+            robot, lane, goal, stream, scans, scan_pose, const, level, site, beam, rays, seen, course, w, r, k, out, i
         )
     if latency > 0:
         step, size = np.int64(lane[w, r, STEP]), queue.shape[2]
@@ -143,6 +144,7 @@ def observe_world(state, params, scratch, w, only, out):
                 scratch.near,
                 scratch.neighbor,
                 scratch.seen,
+                scratch.course,
                 w,
                 r,
                 k,
@@ -311,6 +313,7 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
             if lane[w, r, ENDED] == 0:
                 observe(
                     robot, lane, circle, goal, world, stream, scans, state.scan_pose, obs_queue, command_queue, wall,
-                    const, level, site, beam, rays, near, neighbor, scratch.seen, w, r, k, obs, w * num_robots + r,
+                    const, level, site, beam, rays, near, neighbor, scratch.seen, scratch.course, w, r, k,
+                    obs, w * num_robots + r,
                 )  # fmt: skip
     return num_ended
