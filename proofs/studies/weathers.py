@@ -117,6 +117,17 @@ VARIANTS = {
         "robust",
         cost=1.4,
     ),
+    "robust_wide": Variant(
+        "the same with two layers of 512",
+        {
+            "env.world.lidar.num_beams": 72,
+            "env.world.recent_commands": 4,
+            "env.world.forecast": True,
+            "algo.hidden_dims": [512, 512],
+        },
+        "robust",
+        cost=2.2,
+    ),
     "beams72": Variant("72 beams", {"env.world.lidar.num_beams": 72}, cost=1.2),
     "ring": Variant("convolutions around the ring of beams", {"algo.encoder": "lidar_conv"}, cost=2.3),
 }

@@ -1,17 +1,19 @@
 """How soon a robot would touch what its last scans show, were it to take each of several courses.
 
 Whatever of a scan hangs together and is no longer than ``_LONG_M`` is taken for a disc, as most of what moves is; two
-older scans, shown from where the robot is now, say how it moved. What is longer stands still. So a network need not
-find out how things move by itself.
+older scans, shown from where the robot is now, say how it moved. What is longer stands still. What the newest scan
+hides, or has lost, goes on as the older ones had it. So a network need not find out how things move by itself.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from robonav_ray.worlds.kernels.bearing import bearing
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
 from robonav_ray.worlds.kernels.layout import (
     ANGLE_INCREMENT,
+    ANGLE_MIN,
     DT,
     FORECAST_SPEEDS,
     FORECAST_TURNS,
@@ -114,12 +116,16 @@ def _nearest(seen, h, num, x, y, most):
 
 
 @kernel
-def match_discs(seen, num, older, oldest, const):
-    """Give the ``num`` discs of the newest scan the velocity with which they came from those of the older ones."""
-    apart_s = const[DT] * const[STACK_INTERVAL]
-    for i in range(num):
+def match_discs(seen, num, older, oldest, row, const):
+    """Give the ``num`` discs of the newest scan ``row`` (B,) the velocity with which they came from those of the older
+    ones, and put behind them those of the older scan that the newest does not show but may hide, where they would be
+    now; return how many there are.
+    """
+    apart_s, shown = const[DT] * const[STACK_INTERVAL], num
+    reach = _FASTEST * apart_s + _SLACK_M
+    for i in range(shown):
         x, y = seen[0, i, SEEN_X], seen[0, i, SEEN_Y]
-        j = _nearest(seen, 1, older, x, y, _FASTEST * apart_s + _SLACK_M)
+        j = _nearest(seen, 1, older, x, y, reach)
         if j < 0:
             continue
         dx, dy, time = x - seen[1, j, SEEN_X], y - seen[1, j, SEEN_Y], apart_s
@@ -127,6 +133,36 @@ def match_discs(seen, num, older, oldest, const):
         if k >= 0:
             dx, dy, time = x - seen[2, k, SEEN_X], y - seen[2, k, SEEN_Y], apart_s + apart_s
         seen[0, i, SEEN_VX], seen[0, i, SEEN_VY] = dx / time, dy / time
+        seen[1, j, SEEN_VX] = F1
+    for j in range(older):
+        if seen[1, j, SEEN_VX] > F0 or num == seen.shape[1]:
+            continue
+        x, y, dx, dy = seen[1, j, SEEN_X], seen[1, j, SEEN_Y], F0, F0
+        k = _nearest(seen, 2, oldest, x, y, reach)
+        if k >= 0:
+            dx, dy = x - seen[2, k, SEEN_X], y - seen[2, k, SEEN_Y]
+        x, y, radius = x + dx, y + dy, seen[1, j, SEEN_RADIUS]
+        if not _is_hidden(row, const, x, y, radius):
+            continue
+        seen[0, num, SEEN_X], seen[0, num, SEEN_Y], seen[0, num, SEEN_RADIUS] = x, y, radius
+        seen[0, num, SEEN_VX], seen[0, num, SEEN_VY] = dx / apart_s, dy / apart_s
+        num += 1
+    return num
+
+
+@kernel
+def _is_hidden(row, const, x, y, radius):
+    """Return whether a disc at (x, y) could be there though the scan ``row`` (B,) does not show it: nothing came back
+    from there, or something stands before it.
+    """
+    beams, per_beam = row.shape[0], F1 / const[ANGLE_INCREMENT]
+    at = (bearing(x, y) - const[ANGLE_MIN]) * per_beam
+    at = at + per_beam * _TURN if at < -HALF else at
+    j = np.int64(at + HALF)
+    j = j - beams if j >= beams and per_beam * _TURN < np.float32(beams) + HALF else j
+    if j < 0 or j >= beams or row[j] >= F1:
+        return True
+    return row[j] * const[RANGE_MAX] < np.sqrt(x * x + y * y) - radius - _SLACK_M - _SLACK_M
 
 
 @kernel

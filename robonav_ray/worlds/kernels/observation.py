@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robonav_ray.config.worlds import WorldConfig
+from robonav_ray.worlds.kernels.bearing import bearing
 from robonav_ray.worlds.kernels.draws import normal
 from robonav_ray.worlds.kernels.forecast import find_discs, match_discs, reach_of, write_forecast
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, hot_kernel, kernel
@@ -61,8 +62,7 @@ from robonav_ray.worlds.kernels.site.path_ahead import write_path
 
 _GOAL_UNIT, _GOALS_UNIT = np.float32(1.0 / GOAL_SCALE_M), np.float32(1.0 / GOALS_SCALE)
 _TINY, _MOST, _QUARTER, _FASTEST = np.float32(1e-6), np.float32(10.0), np.float32(0.25), np.float32(2.0)
-_TURN, _HALF_TURN, _QUARTER_TURN = np.float32(2 * np.pi), np.float32(np.pi), np.float32(np.pi / 2)
-_A0, _A1, _A2, _A3, _A4 = (np.float32(a) for a in (0.9998660, -0.3302995, 0.1801410, -0.0851330, 0.0208351))
+_TURN = np.float32(2 * np.pi)
 _JOIN_M = np.float32(0.6)
 """Points of neighbouring beams farther apart than this belong to different things."""
 _LIDAR_TAIL: tuple[tuple[str, int], ...] = (
@@ -208,20 +208,6 @@ def note_scan_pose(scan_pose, first, x, y, c, s, w, r, slot):
         scan_pose[w, r, h, 0], scan_pose[w, r, h, 1], scan_pose[w, r, h, 2], scan_pose[w, r, h, 3] = x, y, c, s
 
 
-@hot_kernel
-def bearing(x, y):
-    """Return atan2(y, x) with an error below 2e-5 rad, in arithmetic that vectorises (Abramowitz and Stegun 1964,
-    4.4.49).
-    """
-    ax, ay = abs(x), abs(y)
-    z = min(ax, ay) / max(max(ax, ay), _TINY)
-    z2 = z * z
-    a = z * (_A0 + z2 * (_A1 + z2 * (_A2 + z2 * (_A3 + z2 * _A4))))
-    a = _QUARTER_TURN - a if ay > ax else a
-    a = _HALF_TURN - a if x < F0 else a
-    return -a if y < F0 else a
-
-
 @kernel
 def align_scan(old, pose, x, y, c, s, const, site, beam, rays, shown):
     """Write what the points of the scan ``old`` (B,), taken at ``pose`` (4,), are as a scan from (x, y) with heading
@@ -299,11 +285,12 @@ def write_lidar_obs(
             align_scan(old, scan_pose[w, r, slot], sx, sy, c, s, const, site, beam, rays, rays[3])
             old = rays[3]
         if looks and h < 3:
-            discs, points = find_discs(old, beam, const, rays, seen, h, reach_of(robot, w, r) if h == 0 else F0)
+            blank = h == 0 or (h == 1 and num + stands == 0)  # a scan of which nothing came back: the one before it
+            discs, points = find_discs(old, beam, const, rays, seen, h, reach_of(robot, w, r) if blank else F0)
             if h == 0:
                 num, stands = discs, points
             elif h == 1:
-                older = discs
+                older, stands = discs, stands + points
             else:
                 oldest = discs
         if const[PROXIMITY] > F0:
@@ -315,7 +302,7 @@ def write_lidar_obs(
         at += beams
         slot = slot - back if slot >= back else slot - back + ring
     if looks:
-        match_discs(seen, num, older, oldest, const)
+        num = match_discs(seen, num, older, oldest, scan[w, r, lane[w, r, HEAD]], const)
         mx, my = lidar_on_body(site)
         first = out.shape[1] - FORECAST_PART - 2 * np.int64(const[COMMANDS])
         write_forecast(robot, const, seen, num, stands, course, mx, my, w, r, out, i, first)
