@@ -83,7 +83,7 @@ class BatchedWorlds:
             np.zeros((others + 1, NEIGHBOR_COLS), np.float32),
             np.zeros((2, others + 5, 4), np.float32),
             np.zeros((4, world.lidar.num_beams, SEEN_COLS), np.float32),
-            np.zeros((4, POINTS), np.float32),
+            np.zeros((5, POINTS), np.float32),
         )
         self._is_driven = self._has_obstacles = False
         self._command = np.zeros((num_worlds, self.num_robots, 2), np.float32)

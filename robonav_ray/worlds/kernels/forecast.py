@@ -187,8 +187,9 @@ def keep_near(seen, num, reach):
 
 @kernel
 def lay_courses(top, turn, mx, my, course):
-    """Write where the robot is at every step of every course into the first two rows of ``course`` (4, POINTS), its
-    lidar at the origin; ``top`` and ``turn`` are its greatest speed and turn rate.
+    """Write where the robot is at every step of every course into the first two rows of ``course`` (5, POINTS), its
+    lidar at the origin, and the number of the step into the last; ``top`` and ``turn`` are its greatest speed and turn
+    rate.
     """
     for b in range(FORECAST_TURNS):
         o = turn * (np.float32(2 * b) / np.float32(FORECAST_TURNS - 1) - F1)
@@ -201,24 +202,22 @@ def lay_courses(top, turn, mx, my, course):
             for a in range(FORECAST_SPEEDS):
                 part = np.float32(a) / np.float32(FORECAST_SPEEDS - 1)
                 i = (a * FORECAST_TURNS + b) * STEPS + n
-                course[0, i], course[1, i] = part * x - mx, part * y - my
+                course[0, i], course[1, i], course[4, i] = part * x - mx, part * y - my, np.float32(n + 1)
 
 
 @kernel
 def look_along(seen, num, stands, course):
     """Write the distance of every point of the courses from the nearest disc's edge, where that is then, into the third
-    row of ``course`` (4, POINTS), and the squared distance from what stands into the fourth.
+    row of ``course`` (5, POINTS), and the squared distance from what stands into the fourth.
     """
     for i in range(POINTS):
         course[2, i], course[3, i] = _FAR2, _FAR2
     for k in range(num):
         x, y, radius = seen[0, k, SEEN_X], seen[0, k, SEEN_Y], seen[0, k, SEEN_RADIUS]
         vx, vy = seen[0, k, SEEN_VX] * STEP_S, seen[0, k, SEEN_VY] * STEP_S
-        for a in range(0, POINTS, STEPS):
-            for n in range(STEPS):
-                time = np.float32(n + 1)
-                dx, dy = x + time * vx - course[0, a + n], y + time * vy - course[1, a + n]
-                course[2, a + n] = min(course[2, a + n], np.sqrt(dx * dx + dy * dy) - radius)
+        for i in range(POINTS):
+            dx, dy = x + course[4, i] * vx - course[0, i], y + course[4, i] * vy - course[1, i]
+            course[2, i] = min(course[2, i], np.sqrt(dx * dx + dy * dy) - radius)
     for k in range(stands):
         x, y = seen[SEEN_STANDS, k, SEEN_X], seen[SEEN_STANDS, k, SEEN_Y]
         for i in range(POINTS):

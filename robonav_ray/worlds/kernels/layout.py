@@ -247,7 +247,7 @@ class Scratch(NamedTuple):
     seen: np.ndarray
     """(4, B, SEEN_COLS) float32: what scans show; see ``forecast.py``."""
     course: np.ndarray
-    """(4, POINTS) float32: places along the courses of a forecast, and how near things are to them; see there."""
+    """(5, POINTS) float32: places along the courses of a forecast, and how near things are to them; see there."""
 
 
 class Output(NamedTuple):
