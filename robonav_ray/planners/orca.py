@@ -11,10 +11,9 @@ from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.ground import walls_of
 from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
 from robonav_ray.worlds.kernels.obstacles import ORCA_MARGIN
-from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, insert_neighbor, violation
+from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS, violation
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
-from robonav_ray.worlds.kernels.reactive import gather_others, orca_wish, way_to_goal
-from robonav_ray.worlds.kernels.site.lookup import wall_clearance, wall_normal
+from robonav_ray.worlds.kernels.reactive import add_map_wall, gather_others, orca_wish, way_to_goal
 
 _STILL = np.float32(1e-6)
 _SLOW_TURN_RATE, _TRACK_S = 1.0, 0.5
@@ -72,17 +71,6 @@ def tracked(line, num, c, s, ux, uy, top, turn, gain, time):
         return _tracked_soon(line, num, c, s, ux, uy, top, turn, time)
     omega = gain * np.arctan2(uy, ux) if ux * ux + uy * uy > _STILL else F0
     return max(ux, F0), omega
-
-
-@kernel
-def add_map_wall(site, robot, neighbor, num, margin, w, r):
-    """Add the nearest point of the map's walls to the ``neighbor`` rows of robot (w, r); return how many there are."""
-    if site is None or site.grid.shape[0] == 0:
-        return num
-    m, x, y = np.int64(site.map_of[w]), robot[w, r, lay.X], robot[w, r, lay.Y]
-    gap = wall_clearance(site, m, x, y)
-    nx, ny = wall_normal(site, m, x, y)
-    return insert_neighbor(neighbor, num, gap * gap, x - gap * nx, y - gap * ny, F0, F0, margin, F1)
 
 
 @kernel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robonav_ray.planners.commands import Driver, PlannerError, last_command
-from robonav_ray.planners.orca import add_map_wall, target_of, targets_of
+from robonav_ray.planners.orca import target_of, targets_of
 from robonav_ray.planners.sight import GoalSight
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
@@ -13,7 +13,7 @@ from robonav_ray.worlds.kernels.ground import walls_of
 from robonav_ray.worlds.kernels.kernel import F0, F1, kernel
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
-from robonav_ray.worlds.kernels.reactive import gather_others, social_force_wish
+from robonav_ray.worlds.kernels.reactive import add_map_wall, gather_others, social_force_wish
 
 
 @kernel

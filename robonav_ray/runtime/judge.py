@@ -206,7 +206,9 @@ def _finish(session: RunSession, ending: Ending, console: Screen, stop: StopRequ
         lines.append((command_text("robonav", "league", "rate", run.shown), "all members against each other"))
     lines.append((train_longer_command(session, ending), "train longer"))
     if config.preset == "navigation" and task.is_native and config.env.world.map is None:
-        lines.append((command_text("robonav", "train", "preset=robust"), "for delays, drift, crowds and fast obstacles"))
+        lines.append(
+            (command_text("robonav", "train", "preset=robust"), "for delays, drift, crowds and fast obstacles")
+        )
     if config.tracking.tensorboard is not None:
         lines.append((command_text("tensorboard", "--logdir", path_word(run.path.parent)), "all curves"))
     lines += [(address, f"the run at {name}") for name, address in told_addresses(run.path)]

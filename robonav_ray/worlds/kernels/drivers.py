@@ -23,7 +23,7 @@ from robonav_ray.worlds.kernels.layout import (
     SIN,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
-from robonav_ray.worlds.kernels.reactive import gather_others, orca_wish, social_force_wish, way_to_goal
+from robonav_ray.worlds.kernels.reactive import add_map_wall, gather_others, orca_wish, social_force_wish, way_ahead
 
 ORCA_FACTOR = np.float32(1.05)
 """Every radius grows by this for ORCA, as in the row that was published with Everett's cases."""
@@ -35,10 +35,10 @@ _TINY, _STANDS = np.float32(1e-6), np.float32(1e-5)
 
 
 @kernel
-def wish(state, wall, const, neighbor, line, driver, num_goals, w, r):
+def wish(state, site, wall, const, neighbor, line, driver, num_goals, w, r):
     """Return the velocity (vx, vy) in the world frame that ``driver`` chooses for robot (w, r)."""
     robot = state.robot
-    dx, dy = way_to_goal(robot, state.lane, state.goal, num_goals, w, r)
+    dx, dy = way_ahead(site, robot, state.lane, state.goal, num_goals, robot[w, r, OWN_SPEED] * const[DT], w, r)
     if driver == DRIVE_STRAIGHT:
         scale = robot[w, r, OWN_SPEED] / max(np.sqrt(dx * dx + dy * dy), _TINY)
         return dx * scale, dy * scale
@@ -49,6 +49,7 @@ def wish(state, wall, const, neighbor, line, driver, num_goals, w, r):
         robot, state.lane, state.circle, state.circle_kind, state.world, wall, ORCA_FACTOR if orca else F1, F0, HALF,
         neighbor, w, r,
     )  # fmt: skip
+    num = add_map_wall(site, robot, neighbor, num, F0, w, r)
     if orca:
         dx, dy = dx - _ASKEW * dy, dy + _ASKEW * dx
         return orca_wish(robot, const, neighbor, num, line, dx, dy, ORCA_FACTOR, F0, _TINY, const[ORCA_HORIZON], w, r)
@@ -86,5 +87,5 @@ def drive(state, params, neighbor, line, command):
         for r in range(command.shape[1]):
             driver = state.driver[w, r]
             if GIVEN < driver < OBSTACLE and state.lane[w, r, ENDED] == 0:
-                vx, vy = wish(state, wall, const, neighbor, line, driver, num_goals, w, r)
+                vx, vy = wish(state, params.site, wall, const, neighbor, line, driver, num_goals, w, r)
                 set_command(state.robot, const, vx, vy, command, w, r)

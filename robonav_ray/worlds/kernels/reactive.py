@@ -30,6 +30,8 @@ from robonav_ray.worlds.kernels.layout import (
 )
 from robonav_ray.worlds.kernels.obstacles import NEIGHBOR_DISTANCE_2
 from robonav_ray.worlds.kernels.orca import insert_neighbor, orca_velocity
+from robonav_ray.worlds.kernels.site.lookup import bend_after, next_bend, wall_clearance, wall_normal
+from robonav_ray.worlds.kernels.site.tables import BEND_X, BEND_Y
 
 _TINY = np.float32(1e-6)
 _WALL_FALL_OFF_M = np.float32(0.1)
@@ -76,10 +78,38 @@ def gather_others(robot, lane, circle, circle_kind, world, wall, factor, margin,
 
 
 @kernel
+def add_map_wall(site, robot, neighbor, num, margin, w, r):
+    """Add the nearest point of the map's walls to the ``neighbor`` rows of robot (w, r); return how many there are."""
+    if site is None or site.grid.shape[0] == 0:
+        return num
+    m, x, y = np.int64(site.map_of[w]), robot[w, r, X], robot[w, r, Y]
+    gap = wall_clearance(site, m, x, y)
+    nx, ny = wall_normal(site, m, x, y)
+    return insert_neighbor(neighbor, num, gap * gap, x - gap * nx, y - gap * ny, F0, F0, margin, F1)
+
+
+@kernel
 def way_to_goal(robot, lane, goal, num_goals, w, r):
     """Return (dx, dy) from robot (w, r) to its goal, or to the last one when all are reached."""
     g = min(np.int64(lane[w, r, GOAL_INDEX]), num_goals - 1)
     return goal[w, r, g, G_X] - robot[w, r, X], goal[w, r, g, G_Y] - robot[w, r, Y]
+
+
+@kernel
+def way_ahead(site, robot, lane, goal, num_goals, reach, w, r):
+    """Return (dx, dy) from robot (w, r) to where it drives next: in a map the next bend of its route that is not
+    within ``reach`` m, elsewhere its goal.
+    """
+    if site is None or site.grid.shape[0] == 0:
+        return way_to_goal(robot, lane, goal, num_goals, w, r)
+    m, x, y = np.int64(site.map_of[w]), robot[w, r, X], robot[w, r, Y]
+    mark = np.int64(site.goal_mark[w, r, min(np.int64(lane[w, r, GOAL_INDEX]), num_goals - 1)])
+    b = next_bend(site, m, mark, x, y)
+    dx, dy = site.bend[b, BEND_X] - x, site.bend[b, BEND_Y] - y
+    if dx * dx + dy * dy < reach * reach:
+        b = bend_after(site, mark, b)
+        dx, dy = site.bend[b, BEND_X] - x, site.bend[b, BEND_Y] - y
+    return dx, dy
 
 
 @kernel

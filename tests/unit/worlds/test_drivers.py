@@ -136,3 +136,22 @@ def test_a_state_that_was_saved_before_robots_had_bodies_of_their_own_goes_on() 
     del old["state.robot"]
     with pytest.raises(ValueError, match="worlds"):
         envs().load_state_dict(old)
+
+
+def test_drivers_in_a_map_take_the_way_around_its_walls() -> None:
+    place = {"generator": "rooms", "num_maps": 3, "width_m": 12.0, "height_m": 9.0, "num_goals": 12}
+    world = WorldConfig.model_validate({"map": place, "num_robots": 2, "robot": {"radius_m": 0.2}})
+    level = LevelConfig.model_validate({"num_static": 0, "num_dynamic": 0, "num_goals": 1, "max_steps": 600})
+    arrived = {}
+    for name, driver in (("orca", 1), ("social force", 2), ("straight", 3)):
+        worlds = make(24, world, level)
+        worlds.set_drivers(np.full(worlds.num_lanes, driver, np.int8))
+        behind = worlds.state.tally[..., lay.T_SHORTEST] > 1.2 * np.linalg.norm(
+            worlds.state.goal[:, :, 0, :2] - worlds.state.robot[..., :2], axis=2
+        )
+        outcome = run_out(worlds)
+        arrived[name] = (outcome == Outcome.SUCCESS)[behind].mean()
+        assert behind.mean() > 0.2, "many goals are behind a wall"
+        assert (outcome != Outcome.COLLISION_WALL).mean() > 0.8, name
+    assert arrived["orca"] > 0.7, arrived
+    assert arrived["straight"] > 0.5, arrived
