@@ -10,7 +10,8 @@ import numpy as np
 
 from robonav_policy.alignment import Aligner
 from robonav_policy.errors import ScanError
-from robonav_policy.spec import Spec
+from robonav_policy.forecast import Forecaster
+from robonav_policy.spec import FORECAST_SCANS, FORECAST_SIZE, Spec
 
 _TINY, _MOST, _FASTEST = np.float32(1e-6), np.float32(10.0), np.float32(2.0)
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -39,6 +40,7 @@ class Observer:
         self._aligner = Aligner(
             scan.num_beams, scan.angle_min, scan.angle_increment, scan.range_max, scan.join_m, scan.yaw
         )
+        self._forecaster = Forecaster(spec) if spec.forecast else None
         self._unit = np.array([spec.max_speed, spec.max_speed if spec.is_holonomic else spec.max_turn_rate], np.float32)
         self.step, self._head = 0, 0
 
@@ -73,7 +75,9 @@ class Observer:
         spec, out = self._spec, np.empty(self._spec.obs_dim, np.float32)
         sensor = self._at_sensor(where)
         self._remember(ranges, sensor)
-        at = self._write_scans(sensor, out)
+        shown = self._shown_scans(sensor)
+        at = shown.size
+        out[:at] = self._encoded(shown).ravel()
         write_goal(where, goals[0], spec.goal_scale_m, out[at : at + 3])
         if len(goals) > 1:
             write_goal(where, goals[1], spec.goal_scale_m, out[at + 3 : at + 6])
@@ -84,8 +88,12 @@ class Observer:
         out[at + 10] = min(len(goals), spec.max_goals) / spec.goals_scale
         counted = max(0.0, 1.0 - self.step / self._max_steps)
         out[at + 11] = counted if self._time_left is None else self._time_left
+        end = at + 12
         if ahead is not None and spec.path is not None:
-            write_path(where, ahead, spec.path.unit_m, out[at + 12 : at + 12 + 2 * len(ahead)])
+            write_path(where, ahead, spec.path.unit_m, out[end : end + 2 * len(ahead)])
+            end += 2 * len(ahead)
+        if self._forecaster is not None:
+            out[end : end + FORECAST_SIZE] = self._forecaster(shown[:FORECAST_SCANS])
         if spec.recent_commands:
             self._note_command(out[at + 8 : at + 10])
             out[-self._commands.size :] = self._commands.ravel()
@@ -129,17 +137,20 @@ class Observer:
         self._head = (self._head + 1) % self._ring
         self._scans[self._head], self._poses[self._head] = scan, where
 
-    def _write_scans(self, where: np.ndarray, out: np.ndarray) -> int:
+    def _shown_scans(self, where: np.ndarray) -> np.ndarray:
+        """Return the scans (stack, B) of an observation, parts of the greatest range, as seen from ``where``."""
         spec = self._spec.scan
         slots = (self._head - self._back) % self._ring
         shown = self._scans[slots]
         if spec.align:
             shown[1:] = self._aligner(shown[1:], self._poses[slots[1:]], where)
-        if spec.encoding == "proximity":
-            scale = _ONE / (_ONE - self._contact)
-            shown = self._contact / np.maximum(shown, self._contact) * scale - self._contact * scale
-        out[: shown.size] = shown.ravel()
-        return shown.size
+        return shown
+
+    def _encoded(self, shown: np.ndarray) -> np.ndarray:
+        if self._spec.scan.encoding != "proximity":
+            return shown
+        scale = _ONE / (_ONE - self._contact)
+        return self._contact / np.maximum(shown, self._contact) * scale - self._contact * scale
 
 
 def write_goal(where: np.ndarray, goal: np.ndarray, unit_m: float, out: np.ndarray) -> None:

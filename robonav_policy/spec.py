@@ -15,6 +15,9 @@ KIND, FORMAT_VERSION = "robonav_policy", 1
 UNITS = {"length": "m", "angle": "rad", "time": "s", "speed": "m/s", "turn_rate": "rad/s"}
 PARTS = ("lidar", "goal", "next_goal", "twist", "previous_action", "goals_left", "time_left")
 _TAIL = {"goal": 3, "next_goal": 3, "twist": 2, "previous_action": 2, "goals_left": 1, "time_left": 1}
+FORECAST_SPEEDS, FORECAST_TURNS, FORECAST_SCANS = 3, 5, 3
+"""Courses that a forecast looks along, and scans that it looks at."""
+FORECAST_SIZE = 2 * FORECAST_SPEEDS * FORECAST_TURNS
 MAX_BEAMS, MAX_STACK, MAX_ACTIONS, MAX_CORNERS, MAX_PATH, MAX_COMMANDS = 2048, 16, 4096, 64, 64, 64
 
 
@@ -115,6 +118,8 @@ class Spec:
     """None: the policy sees no path."""
     recent_commands: int = 0
     """The last commands that the policy sees, newest first."""
+    forecast: bool = False
+    """Whether the policy sees how soon the robot would touch something on each of several courses."""
 
     @property
     def is_holonomic(self) -> bool:
@@ -144,9 +149,13 @@ def parse_spec(document: Any) -> Spec:
     path = _path(document)
     shown = 0 if path is None else path.num_points
     commands = observation.count("recent_commands", 0, MAX_COMMANDS) if observation.has("recent_commands") else 0
-    obs_dim = scan.stack * scan.num_beams + sum(_TAIL.values()) + 2 * (shown + commands)
+    forecast = observation.flag("forecast") if observation.has("forecast") else False
+    if forecast:
+        _refuse_forecast(scan, _Section(document, "scan"), actions)
+    layout = layout_of(scan.stack * scan.num_beams, shown, commands, forecast)
+    obs_dim = max(end for _, end in layout.values())
     observation.equal("size", obs_dim)
-    observation.equal("layout", layout_of(scan.stack * scan.num_beams, shown, commands))
+    observation.equal("layout", layout)
     table = _table(actions)
     return Spec(
         name=_Section(document, "").text("name"),
@@ -171,13 +180,17 @@ def parse_spec(document: Any) -> Spec:
         outline=_outline(body),
         min_turn_radius_m=limits.real_or_none("min_turn_radius") if limits.has("min_turn_radius") else None,
         path=path,
+        recent_commands=commands,
+        forecast=forecast,
     )
 
 
-def layout_of(num_ranges: int, num_path_points: int = 0, recent_commands: int = 0) -> dict[str, list[int]]:
+def layout_of(
+    num_ranges: int, num_path_points: int = 0, recent_commands: int = 0, forecast: bool = False
+) -> dict[str, list[int]]:
     """Return name -> [first, number behind the last] of each part of an observation, in order."""
     sizes = {name: num_ranges if name == "lidar" else _TAIL[name] for name in PARTS}
-    shown = {"path": 2 * num_path_points, "commands": 2 * recent_commands}
+    shown = {"path": 2 * num_path_points, "forecast": FORECAST_SIZE * forecast, "commands": 2 * recent_commands}
     sizes |= {name: size for name, size in shown.items() if size}
     found, start = {}, 0
     for name, size in sizes.items():
@@ -190,6 +203,16 @@ def steered(v: float, omega: float, min_turn_radius_m: float | None) -> tuple[fl
     """Return (v, omega) as a robot drives it that turns about circles of at least that radius; None: of any."""
     most = math.inf if min_turn_radius_m is None else abs(v) / min_turn_radius_m
     return v, min(max(omega, -most), most)
+
+
+def _refuse_forecast(scan: ScanSpec, section: _Section, actions: _Section) -> None:
+    """Refuse a scan, or a drive, with which there is no forecast."""
+    if scan.stack < FORECAST_SCANS:
+        raise section.wrong("stack", f"{FORECAST_SCANS} or more with observation.forecast")
+    if not scan.align:
+        raise section.wrong("align", "true with observation.forecast")
+    if actions.get("drive") == "holonomic":
+        raise actions.wrong("drive", "unicycle or bicycle with observation.forecast")
 
 
 def _path(document: Mapping[str, Any]) -> PathSpec | None:
@@ -285,7 +308,7 @@ class _Section:
         """Return a number within [low, high]."""
         value = self.get(key)
         if not _is_real(value) or not low <= value <= high:
-            raise self._wrong(key, value, f"a number from {low:g} to {high:g}")
+            raise self.wrong(key, f"a number from {low:g} to {high:g}")
         return float(value)
 
     def real_or_none(self, key: str) -> float | None:
@@ -296,39 +319,40 @@ class _Section:
         """Return a whole number within [low, high]."""
         value = self.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self._wrong(key, value, f"a whole number from {low} to {high}")
+            raise self.wrong(key, f"a whole number from {low} to {high}")
         return value
 
     def flag(self, key: str) -> bool:
         """Return true or false."""
         value = self.get(key)
         if not isinstance(value, bool):
-            raise self._wrong(key, value, "true or false")
+            raise self.wrong(key, "true or false")
         return value
 
     def text(self, key: str) -> str:
         """Return a text."""
         value = self.get(key)
         if not isinstance(value, str) or len(value) > 4096:
-            raise self._wrong(key, value, "a text")
+            raise self.wrong(key, "a text")
         return value
 
     def one_of(self, key: str, known: tuple[str, ...]) -> str:
         """Return one of ``known``."""
         value = self.get(key)
         if value not in known:
-            raise self._wrong(key, value, " or ".join(known))
+            raise self.wrong(key, " or ".join(known))
         return str(value)
 
     def equal(self, key: str, wanted: Any) -> None:
         """Refuse another value than ``wanted``."""
-        if (value := self.get(key)) != wanted:
-            raise self._wrong(key, value, str(wanted))
+        if self.get(key) != wanted:
+            raise self.wrong(key, str(wanted))
+
+    def wrong(self, key: str, wanted: str) -> BundleError:
+        """Return the error that says what a value is and what it must be."""
+        return BundleError(
+            f"spec.json: {self._key(key)}: is {str(self.get(key))[:80]!r}, and must be {wanted}; export the run again"
+        )
 
     def _key(self, key: str) -> str:
         return f"{self._name}.{key}" if self._name else key
-
-    def _wrong(self, key: str, value: Any, wanted: str) -> BundleError:
-        return BundleError(
-            f"spec.json: {self._key(key)}: is {str(value)[:80]!r}, and must be {wanted}; export the run again"
-        )

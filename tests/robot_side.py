@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robonav_policy.spec import PathSpec, Spec
+from robonav_policy.spec import PathSpec, Spec, layout_of
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.worlds.batched import BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
@@ -54,9 +54,10 @@ def spec_for(world: WorldConfig, level: LevelConfig) -> Spec:
     table = action_table(world.robot)
     assert table is not None
     scan, robot, path = scan_contract(world), world.robot, world.path
+    layout = layout_of(scan.stack * scan.num_beams, path.num_points, world.recent_commands, world.forecast)
     return Spec(
         name="made up",
-        obs_dim=scan.stack * scan.num_beams + 12 + 2 * (path.num_points + world.recent_commands),
+        obs_dim=max(end for _, end in layout.values()),
         num_actions=len(table),
         scan=scan,
         drive=robot.drive,
@@ -77,5 +78,6 @@ def spec_for(world: WorldConfig, level: LevelConfig) -> Spec:
         outline=robot.body.corners,
         min_turn_radius_m=robot.min_turn_radius_m,
         recent_commands=world.recent_commands,
+        forecast=world.forecast,
         path=PathSpec(path.num_points, path.spacing_m, lay.GOAL_SCALE_M) if path.num_points else None,
     )

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from robonav_policy.spec import Spec
+from robonav_policy.spec import FORECAST_SPEEDS, FORECAST_TURNS, Spec
 from robonav_ray.text import markdown_code, markdown_text
 
 README = "README.md"
 _PATH = """
 * `policy.act(..., path=points)`: points (P, 2) of a path to the goal, in the frame of the goals; the policy sees the
   next {} of it, {:g} m apart."""
+_COMMANDS = """
+* It sees the last {} twists that it gave: it remembers them itself."""
+_FORECAST = """
+* It sees how soon the robot would touch something on each of {} courses, as the last scans show: made of `scan` and
+  `pose` alone."""
 
 
 def readme_of(spec: Spec, files: Sequence[str]) -> str:
@@ -26,6 +31,8 @@ def readme_of(spec: Spec, files: Sequence[str]) -> str:
     body = f"a disc of {spec.radius_m:g} m" if not spec.outline else f"an outline within {spec.radius_m:g} m"
     where = "" if spec.scan.mount == (0.0, 0.0) else " from x {:g}, y {:g} m".format(*spec.scan.mount)
     path = "" if spec.path is None else _PATH.format(spec.path.num_points, spec.path.spacing_m)
+    forecast = _FORECAST.format(FORECAST_SPEEDS * FORECAST_TURNS) if spec.forecast else ""
+    commands = _COMMANDS.format(spec.recent_commands) if spec.recent_commands else ""
     fast = f"{spec.max_speed:g} m/s and {spec.max_turn_rate:g} rad/s"
     names = ", ".join(markdown_code(name) for name in (*files, "robonav_policy/"))
     return f"""# {markdown_text(spec.name)}: a policy that drives a robot
@@ -46,7 +53,7 @@ if policy.last.problem:                          # it stands then, and says why
   one of the training: {beams}{where}.
   `Policy.load(".", lidar=Lidar(..., mount=(x, y, yaw)))` says where it stands on the robot.
 * `pose`: x, y (m) and yaw (rad) of the robot's centre in a frame that stands still; `goal`: x and y in that frame, or
-  several pairs in sequence.{path}
+  several pairs in sequence.{path}{forecast}{commands}
 * The robot of the training: {body}, at most {fast}. A larger or faster robot
   is not what the policy has learned to drive.
 

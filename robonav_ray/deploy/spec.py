@@ -95,8 +95,11 @@ def spec_of(subject: Subject, task: Task) -> dict[str, Any]:
         "observation": {
             "size": task.obs_dim,
             "dtype": "float32",
-            "layout": form.layout_of(scan["stack"] * scan["num_beams"], world.path.num_points, world.recent_commands),
+            "layout": form.layout_of(
+                scan["stack"] * scan["num_beams"], world.path.num_points, world.recent_commands, world.forecast
+            ),
             **({"recent_commands": world.recent_commands} if world.recent_commands else {}),
+            **({"forecast": True} if world.forecast else {}),
             "numbers": table["observation"],
         },
         "scan": scan,

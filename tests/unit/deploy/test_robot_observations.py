@@ -14,6 +14,7 @@ from tests.robot_side import sensed, spec_for
 _BOX = {"shape": "rectangle", "length_m": 0.6, "width_m": 0.4}
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
+    "a forecast": ({"forecast": True, "lidar": {"num_beams": 72}}, {"num_dynamic": 5}),
     "180 beams": ({"lidar": {"num_beams": 180}}, {}),
     "sector": ({"lidar": {"num_beams": 90, "field_of_view_rad": 4.2}}, {}),
     "ranges, no alignment": ({"lidar": {"encoding": "range", "align": False, "stack": 5, "stack_interval": 2}}, {}),
@@ -24,18 +25,23 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "its own lidar": (
         {
+            "forecast": True,
             "lidar": {"x_m": 0.2, "y_m": -0.1, "yaw_rad": 2.0, "range_min_m": 0.3, "rate_hz": 6.0, "num_beams": 48},
             "robot": {"drive": "bicycle", "min_turn_radius_m": 0.7, "body": _BOX, "command_delay_s": 0.2},
         },
         {"num_goals": 2},
     ),
     "its own sector": (
-        {"lidar": {"x_m": 0.3, "yaw_rad": -2.8, "field_of_view_rad": 3.5, "num_beams": 50, "noise_m": 0.01}},
+        {
+            "forecast": True,
+            "lidar": {"x_m": 0.3, "yaw_rad": -2.8, "field_of_view_rad": 3.5, "num_beams": 50, "noise_m": 0.01},
+        },
         {},
     ),
     "a path": (
         {
             "recent_commands": 3,
+            "forecast": True,
             "map": {"generator": "rooms", "num_maps": 2, "width_m": 10.0, "height_m": 8.0, "resolution_m": 0.1},
             "path": {"num_points": 4, "spacing_m": 0.7},
             "robot": {"radius_m": 0.2},
@@ -47,7 +53,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {},
     ),
     "faults": (
-        {"difficulty": "fast", "recent_commands": 4},
+        {"difficulty": "fast", "recent_commands": 4, "forecast": True},
         {
             "randomization": {
                 "range_noise": 2,
@@ -63,8 +69,15 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def apart(variant: str, num_episodes: int, num_worlds: int) -> tuple[np.ndarray, int]:
-    """Return how far each number of each observation is from the worlds' own, (T, D), and how many episodes ended."""
+ROUNDING, FORECAST_ROUNDING = 1e-5, 3e-5
+"""How far a number may be from the worlds' own. A forecast divides how far a disc has come by the time between scans
+and goes on for 2 s, so that it multiplies what rounds apart in an aligned scan (1.3e-5 at most, measured)."""
+
+
+def apart(variant: str, num_episodes: int, num_worlds: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return how far each number of each observation is from the worlds' own, that of the forecast (T, 30 or 0) and
+    the others (T, D), and how many episodes ended.
+    """
     world_keys, level_keys = VARIANTS[variant]
     world, level = WorldConfig.model_validate(world_keys), LevelConfig.model_validate(level_keys)
     worlds = BatchedWorlds(world, (level,), num_worlds, seed=11, gamma=0.99)
@@ -82,23 +95,31 @@ def apart(variant: str, num_episodes: int, num_worlds: int) -> tuple[np.ndarray,
             action = rng.integers(0, spec.num_actions, num_worlds)
         num_ended += worlds.step(action)
         obs, step = worlds.out.obs, step + 1
-    return np.stack(found), num_ended
+    distance, forecast = np.stack(found), worlds.layout.slices.get("forecast", slice(0, 0))
+    return distance[:, forecast], np.delete(distance, forecast, axis=1), num_ended
 
 
-@pytest.mark.parametrize("variant", ["default", "sector", "faults", "its own lidar", "a path"])
+@pytest.mark.parametrize("variant", ["default", "sector", "faults", "its own lidar", "a path", "a forecast"])
 def test_observations_are_those_of_the_worlds(variant: str) -> None:
-    distance, _ = apart(variant, num_episodes=3, num_worlds=4)
-    assert distance.max() <= 1e-5
+    forecast, others, _ = apart(variant, num_episodes=3, num_worlds=4)
+    assert forecast.max(initial=0.0) <= FORECAST_ROUNDING
+    assert bool(forecast.size) == ("forecast" in VARIANTS[variant][0])
+    assert others.max() <= ROUNDING
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_observations_of_200_episodes_are_those_of_the_worlds(variant: str) -> None:
-    distance, num_episodes = apart(variant, num_episodes=200, num_worlds=8)
-    off = distance > 1e-5
+    forecast, others, num_episodes = apart(variant, num_episodes=200, num_worlds=8)
+    jumps = (forecast > FORECAST_ROUNDING).any(axis=1)
+    off = others > ROUNDING
     print(
-        f"\n{variant}: {num_episodes} episodes, {off.size} numbers, {off.sum()} beyond 1e-5, most {distance.max():.3g}"
+        f"\n{variant}: {num_episodes} episodes, {off.size} numbers, {off.sum()} beyond 1e-5, most {others.max():.3g}; "
+        f"forecasts: {jumps.sum()} of {jumps.size} jump, most {forecast.max(initial=0.0):.3g}"
     )
+    # two discs may be equally near, or a point be just where beams hang together or a course is touched: the forecast
+    # is another one then. In 70,000 observations none was; it may be in one of 1,000
+    assert jumps.mean() <= 1e-3
     # where a lidar stands is rounded apart, and a point halfway between two beams may fall to either
     assert off.mean() <= (1e-4 if "its own" in variant else 0.0)
 
