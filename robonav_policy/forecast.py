@@ -90,7 +90,7 @@ class Forecaster:
         discs = np.zeros((len(begin), 5), np.float32)
         discs[:, 0], discs[:, 1], discs[:, 2] = ux * scale, uy * scale, radius
         long = beam[~np.repeat(short, end - begin)]
-        return discs[short], point[:, long[row[long] * self._range_max <= self._reach]].T
+        return discs[short], point[:, long[row[long] * self._range_max < self._reach]].T
 
     def match_discs(self, discs: np.ndarray, older: np.ndarray, oldest: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Return the ``discs`` of the newest scan ``row`` (B,) with the velocity with which they came from those of the
@@ -125,10 +125,11 @@ class Forecaster:
         x, y, radius = disc[:3]
         per_beam = _ONE / self._increment
         at = (bearing(x, y) - self._angle_min) * per_beam
-        at = at + per_beam * _TURN if at < -_HALF else at
+        around = per_beam * _TURN
+        at = at + around if at < -_HALF else at
+        at = at - around if at >= around - _HALF else at
         j = int(at + _HALF)
-        j = j - self._beams if j >= self._beams and per_beam * _TURN < np.float32(self._beams) + _HALF else j
-        if j < 0 or j >= self._beams or row[j] >= _ONE:
+        if j >= self._beams or row[j] >= _ONE:
             return True
         return bool(row[j] * self._range_max < np.sqrt(x * x + y * y) - radius - _SLACK_M - _SLACK_M)
 

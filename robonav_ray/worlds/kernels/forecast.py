@@ -95,7 +95,7 @@ def find_discs(row, beam, const, rays, seen, h, reach):
         else:
             j = first
             for _ in range(size):
-                if row[j] * range_max <= reach:
+                if row[j] * range_max < reach:
                     seen[SEEN_STANDS, stands, SEEN_X], seen[SEEN_STANDS, stands, SEEN_Y] = rays[0, j], rays[1, j]
                     stands += 1
                 j = j + 1 if j + 1 < beams else 0
@@ -157,10 +157,11 @@ def _is_hidden(row, const, x, y, radius):
     """
     beams, per_beam = row.shape[0], F1 / const[ANGLE_INCREMENT]
     at = (bearing(x, y) - const[ANGLE_MIN]) * per_beam
-    at = at + per_beam * _TURN if at < -HALF else at
+    around = per_beam * _TURN
+    at = at + around if at < -HALF else at
+    at = at - around if at >= around - HALF else at
     j = np.int64(at + HALF)
-    j = j - beams if j >= beams and per_beam * _TURN < np.float32(beams) + HALF else j
-    if j < 0 or j >= beams or row[j] >= F1:
+    if j >= beams or row[j] >= F1:
         return True
     return row[j] * const[RANGE_MAX] < np.sqrt(x * x + y * y) - radius - _SLACK_M - _SLACK_M
 
