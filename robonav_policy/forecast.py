@@ -1,6 +1,6 @@
 """How soon a robot would touch what its last scans show: the twin of the worlds' kernels in ``kernels/forecast.py``.
 
-Whatever of a scan hangs together and is no longer than ``_LONG_M`` is taken for a disc, as most of what moves is; two
+Neighbouring beams that end near each other show one thing. One no longer than ``_LONG_M`` is taken for a disc; two
 older scans, shown from where the robot is now, say how it moved. What is longer stands still. What the newest scan
 hides, or has lost, goes on as the older ones had it. The robot is thought to take each of 15 courses: three speeds from
 0 to its greatest, five turn rates from the greatest to the right to the greatest to the left.

@@ -113,19 +113,12 @@ VARIANTS = {
     ),
     "robust": Variant(
         "the preset: a fifth stage with seventeen parts side by side, 72 beams, the last four commands, the forecast",
-        {"env.world.lidar.num_beams": 72, "env.world.recent_commands": 4, "env.world.forecast": True},
-        "robust",
+        {"preset": "robust"},
         cost=1.4,
     ),
     "robust_wide": Variant(
         "the same with two layers of 512",
-        {
-            "env.world.lidar.num_beams": 72,
-            "env.world.recent_commands": 4,
-            "env.world.forecast": True,
-            "algo.hidden_dims": [512, 512],
-        },
-        "robust",
+        {"preset": "robust", "algo.hidden_dims": [512, 512]},
         cost=2.2,
     ),
     "beams72": Variant("72 beams", {"env.world.lidar.num_beams": 72}, cost=1.2),

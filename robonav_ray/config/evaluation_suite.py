@@ -136,7 +136,7 @@ class Scenario(Section):
             if planner and key == "path" and "map" not in world:
                 continue  # it drives at the goal where there is no path
             if planner and key in SHOWN_KEYS:
-                continue  # it finds out by itself
+                continue  # planners track obstacles from the scan
             world[key] = (
                 {**value, **named} if isinstance(value, Mapping) and isinstance(named, Mapping) else named or value
             )

@@ -1,8 +1,8 @@
 """How soon a robot would touch what its last scans show, were it to take each of several courses.
 
-Whatever of a scan hangs together and is no longer than ``_LONG_M`` is taken for a disc, as most of what moves is; two
+Neighbouring beams that end near each other show one thing. One no longer than ``_LONG_M`` is taken for a disc; two
 older scans, shown from where the robot is now, say how it moved. What is longer stands still. What the newest scan
-hides, or has lost, goes on as the older ones had it. So a network need not find out how things move by itself.
+hides, or has lost, goes on as the older ones had it. So the network is told how things move.
 """
 
 from __future__ import annotations
