@@ -5,6 +5,7 @@ whole of it.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from oracles_worlds import arena_walls
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
 from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.way_around import way_around
 
 
 class Moment:
@@ -165,10 +167,15 @@ def one_lane(
         "least_time_to_collision_s": ttc if ttc < 1000 else math.nan,
         "heading_change_rad": heading,
         "standing_s": dt * sum(standing),
-        "remaining_m": float(np.linalg.norm(np.diff(legs, axis=0), axis=1).sum()) if len(left) else 0.0,
+        "remaining_m": sum(map(partial(way, worlds), legs[:-1], legs[1:])),
         "top_speed": config.robot.max_speed,
     }
     return row | the_end(worlds, history, parked[-1], r, outcome)
+
+
+def way(worlds: BatchedWorlds, start: np.ndarray, end: np.ndarray) -> float:
+    """Return the length of the way between two points (2,) around inner walls; its own test compares it with a twin."""
+    return float(way_around(worlds.params.wall, worlds.params.corner, *np.float32(start), *np.float32(end)))
 
 
 def the_end(worlds: BatchedWorlds, history: list[Moment], parked: np.ndarray, r: int, outcome: int) -> dict[str, float]:

@@ -8,6 +8,8 @@ import numpy as np
 
 from robonav_ray.config.worlds import WorldConfig
 from robonav_ray.worlds.kernels import layout as lay
+from robonav_ray.worlds.kernels.kernel import FAR
+from robonav_ray.worlds.kernels.way_around import find_corners, lengthen
 from robonav_ray.worlds.maps.grid_map import GridMap
 
 _NO_LIMIT = 1.0e6
@@ -41,6 +43,7 @@ def constants(world: WorldConfig, gamma: float, maps: tuple[GridMap, ...] = ()) 
         lay.R_DISCOMFORT: reward.discomfort,
         lay.DISCOMFORT_DISTANCE: reward.discomfort_distance_m,
         lay.R_TIME: reward.time,
+        lay.R_TIMEOUT: reward.timeout,
         lay.R_EFFORT: reward.effort,
         lay.GOAL_TOLERANCE: world.goal_tolerance_m,
         lay.MIN_GOAL_DISTANCE: world.min_goal_distance_m,
@@ -75,16 +78,26 @@ def constants(world: WorldConfig, gamma: float, maps: tuple[GridMap, ...] = ()) 
     return row
 
 
-def grounds(worlds: Sequence[WorldConfig]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return ``wall``, ``box`` and ``ground`` of ``Params`` for levels whose worlds are like these."""
-    walls, boxes, rows = [], [], []
-    for world in worlds:
-        begin = len(walls), len(boxes)
-        walls += world.wall_lines()
-        boxes += [
-            (b.x_m - b.width_m / 2, b.y_m - b.height_m / 2, b.x_m + b.width_m / 2, b.y_m + b.height_m / 2)
-            for b in world.boxes
-        ]
-        rows.append((begin[0], len(walls), begin[1], len(boxes)))
-    wall, box = (np.array(lines, dtype=np.float32).reshape(-1, 4) for lines in (walls, boxes))
-    return wall, box, np.array(rows, dtype=np.int64)
+def grounds(worlds: Sequence[WorldConfig]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return ``wall``, ``box``, ``corner`` and ``ground`` of ``Params`` for levels whose worlds are like these."""
+    walls, boxes, corners = zip(*map(_ground, worlds), strict=True)
+    width = max(corner.shape[1] for corner in corners)
+    corners = [np.pad(corner, ((0, 0), (0, width - corner.shape[1]))) for corner in corners]
+    ends = np.cumsum([[len(w), len(b), len(c)] for w, b, c in zip(walls, boxes, corners, strict=True)], axis=0)
+    begins = np.concatenate([np.zeros((1, 3), np.int64), ends[:-1]])
+    ground = np.stack([begins, ends], axis=2).reshape(-1, lay.GROUND_COLS).astype(np.int64)
+    return np.concatenate(walls), np.concatenate(boxes), np.concatenate(corners), ground
+
+
+def _ground(world: WorldConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    lines = np.array(world.wall_lines(), np.float32).reshape(-1, 4)
+    boxes = [(b.x_m, b.y_m, b.width_m / 2, b.height_m / 2) for b in world.boxes]
+    box = np.array([(x - w, y - h, x + w, y + h) for x, y, w, h in boxes], np.float32).reshape(-1, 4)
+    wall = np.concatenate([lines, np.zeros((len(lines), lay.WALL_COLS - 4), np.float32)], axis=1)
+    if not len(lines):
+        return wall, box, np.zeros((0, lay.FIRST_WAY), np.float32)
+    radius, half = np.float32(world.robot.radius_m), np.float32(world.side_m / 2 if world.walls else FAR)
+    lengthen(wall, radius)
+    corner = np.zeros((2 * len(lines), lay.FIRST_WAY + 2 * len(lines)), np.float32)
+    num = find_corners(wall, box, radius, half, corner)
+    return wall, box, corner[:num, : lay.FIRST_WAY + num]

@@ -182,6 +182,11 @@ class WorldConfig(Section):
                 f"recent_commands ({self.recent_commands}) are shown beside a scan: set observation=lidar, or leave "
                 "them out"
             )
+        if self.reward.timeout and self.observation == "state":
+            raise ValueError(
+                f"reward.timeout ({self.reward.timeout:g}) ends the task when its time is up, which observation=state "
+                "does not show: take another observation, or leave it out"
+            )
         self._map_fits()
         if self.min_goal_distance_m <= self.goal_tolerance_m:
             raise ValueError(

@@ -49,7 +49,8 @@ class RewardConfig(Section):
     collision: float = -5.0
     """Paid at a collision."""
     progress_per_m: float = Field(default=0.5, ge=0.0)
-    """w of the potential Phi = w (offset - distance to the goal - remaining legs); gamma Phi(s') - Phi(s) is paid."""
+    """w of the potential Phi = w (offset - way to the goal - remaining legs); gamma Phi(s') - Phi(s) is paid. Ways go
+    around inner walls and boxes, and along the routes of a map."""
     progress_offset_m: float = Field(default=10.0, ge=0.0)
     """The offset; about the mean of what lies ahead, so that a collision, where Phi drops to 0, does not pay the way
     not gone."""
@@ -59,6 +60,10 @@ class RewardConfig(Section):
     """Clearance from which on ``discomfort`` is paid."""
     time: float = -0.03
     """Paid per step: standing still is no way out."""
+    timeout: float = Field(default=0.0, le=0.0)
+    """Paid when max_steps are over. 0: the episode is cut off there, and learnt from as if it went on; anything else
+    ends the task, as a collision does, which the part ``time_left`` of the observation lets the robot foresee (Pardo et
+    al. 2018)."""
     effort: float = 0.0
     """Paid per step times the squared change of the command, as a part of its range."""
 
@@ -78,7 +83,7 @@ class RewardConfig(Section):
         return self
 
 
-_SHAPING_TERMS = ("progress_per_m", "discomfort", "time", "effort")
+_SHAPING_TERMS = ("progress_per_m", "discomfort", "time", "timeout", "effort")
 
 
 class WallSegment(Section):

@@ -15,7 +15,7 @@ from robonav_ray.worlds.kernels import layout as lay
 from robonav_ray.worlds.kernels.kernel import FAR
 from robonav_ray.worlds.vector_env import find_own
 
-METER_VERSION = 2
+METER_VERSION = 3
 """Of what the columns mean: raised with every change of one, so that cells of an exam that were measured before are
 played again and never stand beside new ones."""
 LOOK_TENTHS_S = tuple(round(10 * mk.LOOK_BACK_S * k / (mk.NUM_LOOKS - 1)) for k in range(mk.NUM_LOOKS))
@@ -36,8 +36,8 @@ STEP_COLUMNS = (
 nearest moving body in a zone of Hall. ``mean_clearance_m``: to the nearest thing, walls too.
 ``least_time_to_collision_s``: at constant velocities, NaN where none was ahead. ``heading_change_rad``: sum of absolute
 changes of the heading (of the course, for a holonomic drive). ``standing_s``: neither drives nor turns.
-``remaining_m``: the way from the end through the goals that are left, along the routes of a map. ``top_speed``: of the
-robot, m/s."""
+``remaining_m``: the way from the end through the goals that are left, along the routes of a map and around inner walls.
+``top_speed``: of the robot, m/s."""
 END_COLUMNS = (
     "end_bearing_rad",
     "end_other_speed",

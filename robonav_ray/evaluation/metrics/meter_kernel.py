@@ -8,7 +8,7 @@ import numpy as np
 
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.kernels.geometry import swept_distance, time_to_collision
-from robonav_ray.worlds.kernels.ground import walls_of
+from robonav_ray.worlds.kernels.ground import corners_of, walls_of
 from robonav_ray.worlds.kernels.kernel import F0, F1, FAR, kernel
 from robonav_ray.worlds.kernels.layout import (
     C_OLD_X,
@@ -43,7 +43,7 @@ from robonav_ray.worlds.kernels.layout import (
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
 from robonav_ray.worlds.kernels.site.lookup import wall_clearance, wall_normal
-from robonav_ray.worlds.kernels.site.walking import way_to_goal
+from robonav_ray.worlds.kernels.way_around import way_left
 
 INTIMATE_M, PERSONAL_M, SOCIAL_M = np.float32(0.45), np.float32(1.2), np.float32(3.6)
 """Outer edges of Hall's zones (Hall 1966), edge to edge."""
@@ -151,7 +151,9 @@ def keep_past(robot, lane, circle, world, past, past_circle, open_, const, w, fi
 
 
 @kernel
-def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, const, site, level, sums, end, w, r, i):
+def measure_step(
+    robot, lane, circle, kind, goal, world, past, parked, wall, corner, const, site, level, sums, end, w, r, i
+):
     """Add what robot (w, r) has around it now to ``sums[i]``, and name the nearest thing in ``end[i]``."""
     x, y, vx, vy, radius = robot[w, r, X], robot[w, r, Y], robot[w, r, VX], robot[w, r, VY], robot[w, r, OWN_RADIUS]
     near, moving, ttc, what = FAR, FAR, FAR, NOTHING
@@ -198,7 +200,7 @@ def measure_step(robot, lane, circle, kind, goal, world, past, parked, wall, con
     g, num_goals = lane[w, r, GOAL_INDEX], np.int64(level[world[w, LEVEL], NUM_GOALS])
     sums[i, S_REMAINING] = 0.0
     if g < num_goals:
-        sums[i, S_REMAINING] = way_to_goal(site, robot, goal, w, r, g) + goal[w, r, g, LEGS_AFTER]
+        sums[i, S_REMAINING] = way_left(site, robot, goal, wall, corner, w, r, g) + goal[w, r, g, LEGS_AFTER]
 
 
 @kernel
@@ -332,6 +334,7 @@ def measure_batch(state, params, parked, past, past_circle, open_, sums, end, fa
     for w in range(robot.shape[0]):
         k = world[w, LEVEL]
         const, wall = params.const[k], walls_of(params.wall, params.ground, k)
+        corner = corners_of(params.corner, params.ground, k)
         keep_past(robot, lane, circle, world, past, past_circle, open_, const, w, False)
         for r in range(robot.shape[1]):
             i = w * robot.shape[1] + r
@@ -347,6 +350,7 @@ def measure_batch(state, params, parked, past, past_circle, open_, sums, end, fa
                 past,
                 parked,
                 wall,
+                corner,
                 const,
                 params.site,
                 params.level,

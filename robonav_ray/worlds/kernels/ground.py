@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from robonav_ray.worlds.kernels.kernel import hot_kernel
-from robonav_ray.worlds.kernels.layout import BOXES_FROM, BOXES_TO, WALLS_FROM, WALLS_TO
+from robonav_ray.worlds.kernels.layout import (
+    BOXES_FROM,
+    BOXES_TO,
+    CORNERS_FROM,
+    CORNERS_TO,
+    WALLS_FROM,
+    WALLS_TO,
+)
 
 
 @hot_kernel
@@ -16,3 +23,9 @@ def walls_of(wall, ground, k):
 def boxes_of(box, ground, k):
     """Return the rows of ``box`` that stand in worlds of level ``k``."""
     return box[ground[k, BOXES_FROM] : ground[k, BOXES_TO]]
+
+
+@hot_kernel
+def corners_of(corner, ground, k):
+    """Return the rows of ``corner`` around which ways bend in worlds of level ``k``."""
+    return corner[ground[k, CORNERS_FROM] : ground[k, CORNERS_TO]]

@@ -137,12 +137,21 @@ TALLY_COLS = T_TERMS + len(REWARD_TERMS)
     OWN_BODIES,
     COMMANDS,
     FORECAST,
-) = range(49)
-CONST_COLS = 49
+    R_TIMEOUT,
+) = range(50)
+CONST_COLS = 50
 
-# ground (num_levels, GROUND_COLS) int64: which rows of ``wall`` and of ``box`` stand in the worlds of a level.
-WALLS_FROM, WALLS_TO, BOXES_FROM, BOXES_TO = range(4)
-GROUND_COLS = 4
+# wall (S, WALL_COLS) float32: the ends of an inner wall, and of one that is longer by a robot's radius at both ends.
+LONG_X0, LONG_Y0, LONG_X1, LONG_Y1 = 4, 5, 6, 7
+WALL_COLS = 8
+
+# corner (C, FIRST_WAY + most corners of a level) float32: where the ways around inner walls bend, and behind that how
+# far it is to each corner of the same level.
+CORNER_X, CORNER_Y, FIRST_WAY = 0, 1, 2
+
+# ground (num_levels, GROUND_COLS) int64: which rows of ``wall``, ``box`` and ``corner`` belong to the worlds of a level.
+WALLS_FROM, WALLS_TO, BOXES_FROM, BOXES_TO, CORNERS_FROM, CORNERS_TO = range(6)
+GROUND_COLS = 6
 
 GOAL_SCALE_M = 10.0
 """Goal distances are shown in this unit."""
@@ -220,9 +229,11 @@ class Params(NamedTuple):
     beam: np.ndarray
     """(2, B) float32: cos and sin of the beam angles in the body frame."""
     wall: np.ndarray
-    """(S, 4) float32: inner walls (x0, y0, x1, y1) of all levels, one after another."""
+    """(S, WALL_COLS) float32: inner walls (x0, y0, x1, y1, ...) of all levels, one after another."""
     box: np.ndarray
     """(K, 4) float32: boxes (x_min, y_min, x_max, y_max) of all levels, used to place nothing inside."""
+    corner: np.ndarray
+    """(C, FIRST_WAY + C') float32: see ``way_around.py``; C' is the most that a level has."""
     ground: np.ndarray
     """(num_levels, GROUND_COLS) int64."""
     case: np.ndarray

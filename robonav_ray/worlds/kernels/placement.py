@@ -108,6 +108,7 @@ from robonav_ray.worlds.kernels.site.places import (
     robot_fits,
 )
 from robonav_ray.worlds.kernels.site.walking import leg_length, way_to_mark
+from robonav_ray.worlds.kernels.way_around import way_around
 
 _TRIES, _TOURS = 64, 16
 _GAP = np.float32(0.1)
@@ -316,8 +317,8 @@ def begin_robots(robot, lane, goal, stream, const, w, there):
 
 @kernel
 def draw_world(
-    robot, lane, circle, circle_kind, goal, world, world_key, stream, tally, const, level, behaviour, wall, box, case,
-    case_size, site, w,
+    robot, lane, circle, circle_kind, goal, world, world_key, stream, tally, const, level, behaviour, wall, box, corner,
+    case, case_size, site, w,
 ):  # fmt: skip
     """Begin the next episode of world ``w`` under its next level: place everything and clear all sums."""
     k = world[w, NEXT_LEVEL]
@@ -365,11 +366,11 @@ def draw_world(
     for i in range(world[w, NUM_CIRCLES]):
         circle[w, C_OLD_X, i], circle[w, C_OLD_Y, i] = circle[w, C_X, i], circle[w, C_Y, i]
     for r in range(robot.shape[1]):
-        start_robot(robot, lane, goal, stream, tally, const, level, site, w, r, k)
+        start_robot(robot, lane, goal, stream, tally, const, level, wall, corner, site, w, r, k)
 
 
 @kernel
-def start_robot(robot, lane, goal, stream, tally, const, level, site, w, r, k):
+def start_robot(robot, lane, goal, stream, tally, const, level, wall, corner, site, w, r, k):
     """Set what follows from pose and goals: heading, legs, limit of time, potential, actuator gains, blind sector."""
     yaw = robot[w, r, YAW]
     robot[w, r, COS], robot[w, r, SIN] = np.cos(yaw), np.sin(yaw)
@@ -380,7 +381,10 @@ def start_robot(robot, lane, goal, stream, tally, const, level, site, w, r, k):
         x0, y0 = robot[w, r, X], robot[w, r, Y]
         if g > 0:
             x0, y0 = goal[w, r, g - 1, G_X], goal[w, r, g - 1, G_Y]
-        after += leg_length(site, goal, w, r, g, x0, y0)
+        if wall.shape[0] == 0 or has_map(site):
+            after += leg_length(site, goal, w, r, g, x0, y0)
+        else:
+            after += way_around(wall, corner, x0, y0, goal[w, r, g, G_X], goal[w, r, g, G_Y])
     tally[w, r, T_SHORTEST], tally[w, r, T_POTENTIAL] = after, const[R_PROGRESS] * (const[PROGRESS_OFFSET] - after)
     tally[w, r, T_CLEARANCE], tally[w, r, T_TTC] = FAR, FAR
     if lane[w, r, GONE] == 0:

@@ -27,6 +27,7 @@ from robonav_ray.worlds.kernels.layout import (
     R_GOAL,
     R_PROGRESS,
     R_TIME,
+    R_TIMEOUT,
     STEP,
     STEP_LIMIT,
     T_CLEARANCE,
@@ -37,7 +38,7 @@ from robonav_ray.worlds.kernels.layout import (
     T_TOTAL,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
-from robonav_ray.worlds.kernels.site.walking import way_to_goal
+from robonav_ray.worlds.kernels.way_around import way_left
 
 _SUCCESS, _TIMEOUT, _NONE = np.int32(Outcome.SUCCESS), np.int32(Outcome.TIMEOUT), np.int32(Outcome.NONE)
 
@@ -52,16 +53,16 @@ def command_change(robot, const, w, r, old0, old1):
 
 
 @hot_kernel
-def pay(robot, lane, goal, tally, const, level, site, w, r, k, hit, change):
+def pay(robot, lane, goal, tally, const, level, site, wall, corner, w, r, k, hit, change):
     """Add up the reward terms of the step, move on to the next goal, and write OUTCOME when the episode ends; return
     the reward.
 
     Progress pays gamma Phi(s') - Phi(s) with Phi = w (offset - |p - g_k| - remaining legs) and Phi(terminal) = 0 (Ng et
-    al. 1999).
+    al. 1999). Where R_TIMEOUT is not 0 the end of the time is terminal too.
     """
     lane[w, r, STEP] += 1
     g, num_goals = np.int64(lane[w, r, GOAL_INDEX]), np.int64(level[k, NUM_GOALS])
-    distance = way_to_goal(site, robot, goal, w, r, g)
+    distance = way_left(site, robot, goal, wall, corner, w, r, g)
     outcome, reached, finished, collided = hit, F0, F0, F0
     if hit != _NONE:
         collided = F1
@@ -72,9 +73,12 @@ def pay(robot, lane, goal, tally, const, level, site, w, r, k, hit, change):
         if g == num_goals:
             finished, outcome = F1, _SUCCESS
         else:
-            distance = way_to_goal(site, robot, goal, w, r, g)
+            distance = way_left(site, robot, goal, wall, corner, w, r, g)
+    late = F0
+    if outcome == _NONE and lane[w, r, STEP] >= lane[w, r, STEP_LIMIT]:
+        outcome, late = _TIMEOUT, const[R_TIMEOUT]
     potential = F0
-    if outcome == _NONE:
+    if outcome == _NONE or (outcome == _TIMEOUT and late == F0):
         potential = const[R_PROGRESS] * (const[PROGRESS_OFFSET] - distance - goal[w, r, g, LEGS_AFTER])
     progress = const[GAMMA] * potential - tally[w, r, T_POTENTIAL]
     tally[w, r, T_POTENTIAL] = potential
@@ -88,17 +92,15 @@ def pay(robot, lane, goal, tally, const, level, site, w, r, k, hit, change):
     goal_pay, finish_pay = const[R_GOAL] * reached, const[R_FINISH] * finished
     collision_pay = const[R_COLLISION] * collided
     task = goal_pay + finish_pay + collision_pay
-    total = task + progress + discomfort + const[R_TIME] + effort
+    total = task + progress + discomfort + (const[R_TIME] + late) + effort
     tally[w, r, T_TERMS] += goal_pay
     tally[w, r, T_TERMS + 1] += finish_pay
     tally[w, r, T_TERMS + 2] += collision_pay
     tally[w, r, T_TERMS + 3] += progress
     tally[w, r, T_TERMS + 4] += discomfort
-    tally[w, r, T_TERMS + 5] += const[R_TIME]
+    tally[w, r, T_TERMS + 5] += const[R_TIME] + late
     tally[w, r, T_TERMS + 6] += effort
     tally[w, r, T_TASK] += task
     tally[w, r, T_TOTAL] += total
-    if outcome == _NONE and lane[w, r, STEP] >= lane[w, r, STEP_LIMIT]:
-        outcome = _TIMEOUT
     lane[w, r, OUTCOME] = outcome
     return total

@@ -9,7 +9,7 @@ import numpy as np
 
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.kernels.encounter_obs import write_true_state
-from robonav_ray.worlds.kernels.ground import boxes_of, walls_of
+from robonav_ray.worlds.kernels.ground import boxes_of, corners_of, walls_of
 from robonav_ray.worlds.kernels.hazards import hazards
 from robonav_ray.worlds.kernels.kernel import F0, hot_kernel, kernel
 from robonav_ray.worlds.kernels.layout import (
@@ -25,6 +25,7 @@ from robonav_ray.worlds.kernels.layout import (
     NEXT_LEVEL,
     NUM_STEERED,
     OUTCOME,
+    R_TIMEOUT,
     STAYS,
     STEP,
     STEP_LIMIT,
@@ -174,6 +175,7 @@ def reset_world(state, params, scratch, w):
         params.behaviour,
         wall,
         box,
+        corners_of(params.corner, params.ground, k),
         params.case,
         params.case_size,
         params.site,
@@ -245,8 +247,8 @@ def all_ended(lane, w):
 
 @hot_kernel
 def move_world(
-    robot, lane, circle, kind, goal, world, stream, tally, queue, wall, box, const, level, site, near, neighbor, line,
-    command, reward, terminated, truncated, parked, finished, w, k,
+    robot, lane, circle, kind, goal, world, stream, tally, queue, wall, box, corner, const, level, site, near, neighbor,
+    line, command, reward, terminated, truncated, parked, finished, w, k,
 ):  # fmt: skip
     """Move everything in world ``w`` for one step and pay for it; return how many robots ended in it."""
     num_robots, num_ended = robot.shape[1], 0
@@ -267,10 +269,11 @@ def move_world(
         i = w * num_robots + r
         if not parked[i]:
             hit = hazards(robot, lane, circle, kind, world, tally, wall, const, site, near, w, r)
-            reward[i] = pay(robot, lane, goal, tally, const, level, site, w, r, k, hit, reward[i])
+            reward[i] = pay(robot, lane, goal, tally, const, level, site, wall, corner, w, r, k, hit, reward[i])
             outcome = lane[w, r, OUTCOME]
             if outcome != _NONE:
-                truncated[i], terminated[i], finished[i] = outcome == _TIMEOUT, outcome != _TIMEOUT, True
+                cut = outcome == _TIMEOUT and const[R_TIMEOUT] == F0
+                truncated[i], terminated[i], finished[i] = cut, not cut, True
                 num_ended += 1
     return num_ended
 
@@ -283,6 +286,7 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
     obs_queue, command_queue = state.obs_queue, state.command_queue
     level, beam, site, ground, last = params.level, params.beam, params.site, params.ground, np.int64(0)
     const, wall, box = params.const[0], walls_of(params.wall, ground, 0), boxes_of(params.box, ground, 0)
+    corner = corners_of(params.corner, ground, 0)
     rays, near, neighbor, line = scratch.rays, scratch.near, scratch.neighbor, scratch.line
     obs, reward, terminated, truncated = out.obs, out.reward, out.terminated, out.truncated
     parked, finished = out.parked, out.finished
@@ -297,9 +301,9 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
         k = world[w, LEVEL]
         if k != last:
             const, wall, box = params.const[k], walls_of(params.wall, ground, k), boxes_of(params.box, ground, k)
-            last = k
+            corner, last = corners_of(params.corner, ground, k), k
         ended = move_world(
-            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, const, level, site, near,
+            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, corner, const, level, site, near,
             neighbor, line, command, reward, terminated, truncated, parked, finished, w, k,
         )  # fmt: skip
         if ended > 0:
