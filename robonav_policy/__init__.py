@@ -8,7 +8,7 @@
     twist = policy.act(scan, pose, goal)          # every spec.dt_s seconds; Twist(linear m/s, angular rad/s)
 
     laser scan --scans.py--> range per sector --+
-    pose --- alignment.py --- forecast.py ------+--observation.py--> obs --models.py--> Q --policy.py--> twist
+    pose - alignment.py - forecast.py, detour.py +--observation.py--> obs --models.py--> Q --policy.py--> twist
     goals, twist -------------------------------+                   limits, and safety.py where it is on
 
 ``bundle.py`` opens a bundle and holds it against its hashes; ``spec.py`` is what ``spec.json`` says, checked. All is

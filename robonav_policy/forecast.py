@@ -1,4 +1,4 @@
-"""How soon a robot would touch what its last scans show: the twin of the worlds' kernels in ``kernels/forecast.py``.
+"""How soon a robot would touch what its last scans show: the twin of the kernels in ``sight/forecast.py``.
 
 Neighbouring beams that end near each other show one thing. One no longer than ``_LONG_M`` is taken for a disc; two
 older scans, shown from where the robot is now, say how it moved. What is longer stands still. What the newest scan

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from robonav_policy.alignment import Aligner
+from robonav_policy.detour import DetourFinder
 from robonav_policy.errors import ScanError
 from robonav_policy.forecast import Forecaster
-from robonav_policy.spec import FORECAST_SCANS, FORECAST_SIZE, Spec
+from robonav_policy.spec import DETOUR_SIZE, FORECAST_SCANS, FORECAST_SIZE, Spec
 
 _TINY, _MOST, _FASTEST = np.float32(1e-6), np.float32(10.0), np.float32(2.0)
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -41,6 +42,7 @@ class Observer:
             scan.num_beams, scan.angle_min, scan.angle_increment, scan.range_max, scan.join_m, scan.yaw
         )
         self._forecaster = Forecaster(spec) if spec.forecast else None
+        self._find_detour = DetourFinder(spec) if spec.detour else None
         self._unit = np.array([spec.max_speed, spec.max_speed if spec.is_holonomic else spec.max_turn_rate], np.float32)
         self.step, self._head = 0, 0
 
@@ -94,6 +96,11 @@ class Observer:
             end += 2 * len(ahead)
         if self._forecaster is not None:
             out[end : end + FORECAST_SIZE] = self._forecaster(shown[:FORECAST_SCANS])
+            end += FORECAST_SIZE
+        if self._find_detour is not None:
+            x, y, c, s = where
+            dx, dy = np.float32(goals[0, 0]) - x, np.float32(goals[0, 1]) - y
+            out[end : end + DETOUR_SIZE] = self._find_detour(shown[0], np.array([c * dx + s * dy, c * dy - s * dx]))
         if spec.recent_commands:
             self._note_command(out[at + 8 : at + 10])
             out[-self._commands.size :] = self._commands.ravel()
@@ -129,7 +136,8 @@ class Observer:
         return points_ahead(as_path(path), float(pose[0]), float(pose[1]), seen.num_points, seen.spacing_m)
 
     def _remember(self, ranges: np.ndarray, where: np.ndarray) -> None:
-        scan = np.clip(ranges.astype(np.float32) * (_ONE / np.float32(self._spec.scan.range_max)), _ZERO, _ONE)
+        far, most = ranges.astype(np.float32), np.float32(self._spec.scan.range_max)
+        scan = np.where(far >= most, _ONE, np.clip(far * (_ONE / most), _ZERO, _ONE))  # r * (1 / r) may be below 1
         if self.step == 0:
             self._head = 0
             self._scans[:], self._poses[:] = scan, where

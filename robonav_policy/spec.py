@@ -18,6 +18,7 @@ _TAIL = {"goal": 3, "next_goal": 3, "twist": 2, "previous_action": 2, "goals_lef
 FORECAST_SPEEDS, FORECAST_TURNS, FORECAST_SCANS = 3, 5, 3
 """Courses that a forecast looks along, and scans that it looks at."""
 FORECAST_SIZE = 2 * FORECAST_SPEEDS * FORECAST_TURNS
+DETOUR_SIZE = 3
 MAX_BEAMS, MAX_STACK, MAX_ACTIONS, MAX_CORNERS, MAX_PATH, MAX_COMMANDS = 2048, 16, 4096, 64, 64, 64
 
 
@@ -120,6 +121,8 @@ class Spec:
     """The last commands that the policy sees, newest first."""
     forecast: bool = False
     """Whether the policy sees how soon the robot would touch something on each of several courses."""
+    detour: bool = False
+    """Whether the policy sees to which side the way past leads that the scan shows before the goal."""
 
     @property
     def is_holonomic(self) -> bool:
@@ -152,7 +155,8 @@ def parse_spec(document: Any) -> Spec:
     forecast = observation.flag("forecast") if observation.has("forecast") else False
     if forecast:
         _refuse_forecast(scan, _Section(document, "scan"), actions)
-    layout = layout_of(scan.stack * scan.num_beams, shown, commands, forecast)
+    detour = observation.flag("detour") if observation.has("detour") else False
+    layout = layout_of(scan.stack * scan.num_beams, shown, commands, forecast, detour)
     obs_dim = max(end for _, end in layout.values())
     observation.equal("size", obs_dim)
     observation.equal("layout", layout)
@@ -182,15 +186,21 @@ def parse_spec(document: Any) -> Spec:
         path=path,
         recent_commands=commands,
         forecast=forecast,
+        detour=detour,
     )
 
 
 def layout_of(
-    num_ranges: int, num_path_points: int = 0, recent_commands: int = 0, forecast: bool = False
+    num_ranges: int, num_path_points: int = 0, recent_commands: int = 0, forecast: bool = False, detour: bool = False
 ) -> dict[str, list[int]]:
     """Return name -> [first, number behind the last] of each part of an observation, in order."""
     sizes = {name: num_ranges if name == "lidar" else _TAIL[name] for name in PARTS}
-    shown = {"path": 2 * num_path_points, "forecast": FORECAST_SIZE * forecast, "commands": 2 * recent_commands}
+    shown = {
+        "path": 2 * num_path_points,
+        "forecast": FORECAST_SIZE * forecast,
+        "detour": DETOUR_SIZE * detour,
+        "commands": 2 * recent_commands,
+    }
     sizes |= {name: size for name, size in shown.items() if size}
     found, start = {}, 0
     for name, size in sizes.items():

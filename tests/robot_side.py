@@ -54,7 +54,9 @@ def spec_for(world: WorldConfig, level: LevelConfig) -> Spec:
     table = action_table(world.robot)
     assert table is not None
     scan, robot, path = scan_contract(world), world.robot, world.path
-    layout = layout_of(scan.stack * scan.num_beams, path.num_points, world.recent_commands, world.forecast)
+    layout = layout_of(
+        scan.stack * scan.num_beams, path.num_points, world.recent_commands, world.forecast, world.detour
+    )
     return Spec(
         name="made up",
         obs_dim=max(end for _, end in layout.values()),
@@ -79,5 +81,6 @@ def spec_for(world: WorldConfig, level: LevelConfig) -> Spec:
         min_turn_radius_m=robot.min_turn_radius_m,
         recent_commands=world.recent_commands,
         forecast=world.forecast,
+        detour=world.detour,
         path=PathSpec(path.num_points, path.spacing_m, lay.GOAL_SCALE_M) if path.num_points else None,
     )

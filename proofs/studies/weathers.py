@@ -112,14 +112,14 @@ VARIANTS = {
         cost=2.4,
     ),
     "robust": Variant(
-        "the preset: a fifth stage with seventeen parts side by side, 72 beams, the last four commands, the forecast",
+        "the preset: a fifth stage with eighteen parts; 72 beams, the last four commands, forecast and detour",
         {"preset": "robust"},
-        cost=1.4,
+        cost=1.55,
     ),
     "robust_wide": Variant(
         "the same with two layers of 512",
         {"preset": "robust", "algo.hidden_dims": [512, 512]},
-        cost=2.2,
+        cost=2.7,
     ),
     "beams72": Variant("72 beams", {"env.world.lidar.num_beams": 72}, cost=1.2),
     "ring": Variant("convolutions around the ring of beams", {"algo.encoder": "lidar_conv"}, cost=2.3),

@@ -14,6 +14,8 @@ _PATH = """
   next {} of it, {:g} m apart."""
 _COMMANDS = """
 * It sees the last {} twists that it gave: it remembers them itself."""
+_DETOUR = """
+* It sees to which side the way past leads that `scan` shows, where something stands between the robot and its goal."""
 _FORECAST = """
 * It sees how soon the robot would touch something on each of {} courses, as the last scans show: made of `scan` and
   `pose` alone."""
@@ -32,6 +34,7 @@ def readme_of(spec: Spec, files: Sequence[str]) -> str:
     where = "" if spec.scan.mount == (0.0, 0.0) else " from x {:g}, y {:g} m".format(*spec.scan.mount)
     path = "" if spec.path is None else _PATH.format(spec.path.num_points, spec.path.spacing_m)
     forecast = _FORECAST.format(FORECAST_SPEEDS * FORECAST_TURNS) if spec.forecast else ""
+    detour = _DETOUR if spec.detour else ""
     commands = _COMMANDS.format(spec.recent_commands) if spec.recent_commands else ""
     fast = f"{spec.max_speed:g} m/s and {spec.max_turn_rate:g} rad/s"
     names = ", ".join(markdown_code(name) for name in (*files, "robonav_policy/"))
@@ -53,7 +56,7 @@ if policy.last.problem:                          # it stands then, and says why
   one of the training: {beams}{where}.
   `Policy.load(".", lidar=Lidar(..., mount=(x, y, yaw)))` says where it stands on the robot.
 * `pose`: x, y (m) and yaw (rad) of the robot's centre in a frame that stands still; `goal`: x and y in that frame, or
-  several pairs in sequence.{path}{forecast}{commands}
+  several pairs in sequence.{path}{forecast}{detour}{commands}
 * The robot of the training: {body}, at most {fast}. A larger or faster robot
   is not what the policy has learned to drive.
 

@@ -96,10 +96,15 @@ def spec_of(subject: Subject, task: Task) -> dict[str, Any]:
             "size": task.obs_dim,
             "dtype": "float32",
             "layout": form.layout_of(
-                scan["stack"] * scan["num_beams"], world.path.num_points, world.recent_commands, world.forecast
+                scan["stack"] * scan["num_beams"],
+                world.path.num_points,
+                world.recent_commands,
+                world.forecast,
+                world.detour,
             ),
             **({"recent_commands": world.recent_commands} if world.recent_commands else {}),
             **({"forecast": True} if world.forecast else {}),
+            **({"detour": True} if world.detour else {}),
             "numbers": table["observation"],
         },
         "scan": scan,

@@ -18,10 +18,10 @@ from robonav_ray.worlds.kernels.actions import Decoder, action_space, action_tab
 from robonav_ray.worlds.kernels.adversary import OBSTACLE, aim_obstacles, settle_obstacles
 from robonav_ray.worlds.kernels.draws import fill_world_keys
 from robonav_ray.worlds.kernels.drivers import drive
-from robonav_ray.worlds.kernels.forecast import POINTS, SEEN_COLS
 from robonav_ray.worlds.kernels.motion import clamp_commands
 from robonav_ray.worlds.kernels.observation import ObservationLayout
 from robonav_ray.worlds.kernels.orca import NEIGHBOR_COLS
+from robonav_ray.worlds.kernels.sight.forecast import POINTS, SEEN_COLS
 from robonav_ray.worlds.kernels.site.tables import PLAN_COLS
 from robonav_ray.worlds.kernels.step import DISABLED, NEXT_STEP, SAME_STEP, reset_batch, step_batch
 from robonav_ray.worlds.maps.grid_map import GridMap

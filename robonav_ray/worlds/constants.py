@@ -70,6 +70,7 @@ def constants(world: WorldConfig, gamma: float, maps: tuple[GridMap, ...] = ()) 
         lay.EVERETT: world.placement == "everett",
         lay.COMMANDS: world.recent_commands,
         lay.FORECAST: world.forecast,
+        lay.DETOUR: world.detour,
         lay.NEIGHBOR_OBS: {"neighbors": 1, "encounters": 2}.get(world.observation, 0),
     }
     row = np.zeros(lay.CONST_COLS, dtype=np.float32)

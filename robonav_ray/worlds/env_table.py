@@ -174,6 +174,15 @@ def _parts(part: str, world: WorldConfig, size: int) -> Iterator[tuple[str, str,
             course = f"at {v:g} of the greatest speed and {o:g} of the greatest turn rate"
             yield f"forecast {i} contact", "", 1, f"1 s / (1 s + time until contact) {course}; 0: none within 2 s"
             yield f"forecast {i} nearness", "", 1, "0.5 m / (0.5 m + least clearance) on the same course"
+    elif part == "detour":
+        yield (
+            "detour cos",
+            "",
+            1,
+            "bearing to drive to past what the newest scan shows before the goal, else to the goal",
+        )
+        yield "detour sin", "", 1, "of the same bearing"
+        yield "detour longer", "", 1, "what that way has more than the straight one / 5 m; 1: no way past is seen"
     elif part == "commands":
         for i in range(size // 2):
             last = "as last asked for" if i == 0 else f"as asked for {i} steps before that"

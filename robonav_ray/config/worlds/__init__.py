@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 
-SHOWN_KEYS = ("recent_commands", "forecast")
+SHOWN_KEYS = ("recent_commands", "forecast", "detour")
 """Of a world, what else the observation of a lidar shows."""
 
 
@@ -97,6 +97,9 @@ class WorldConfig(Section):
     forecast: bool = False
     """Whether the observation of a lidar says, for each of 15 courses (3 speeds, 5 turn rates), how soon the robot
     would touch something within 2 s, and how near it would come, were all to move on as the last scans show."""
+    detour: bool = False
+    """Whether the observation of a lidar says to which side the way past leads that its newest scan shows, where
+    something stands between robot and goal, and how much longer it is (TangentBug: Kamon, Rivlin and Rimon 1996)."""
     robot: RobotConfig = RobotConfig()
     lidar: LidarConfig = LidarConfig()
     observation: Literal["lidar", "state", "neighbors", "encounters"] = "lidar"
@@ -177,6 +180,8 @@ class WorldConfig(Section):
                 "one place: set observation=lidar, lidar.stack=3 or more, lidar.align=true and robot.drive=unicycle or "
                 "bicycle, or leave it out"
             )
+        if self.detour and self.observation != "lidar":
+            raise ValueError("detour=true looks at a scan: set observation=lidar, or leave it out")
         if self.recent_commands and self.observation != "lidar":
             raise ValueError(
                 f"recent_commands ({self.recent_commands}) are shown beside a scan: set observation=lidar, or leave "

@@ -138,8 +138,9 @@ TALLY_COLS = T_TERMS + len(REWARD_TERMS)
     COMMANDS,
     FORECAST,
     R_TIMEOUT,
-) = range(50)
-CONST_COLS = 50
+    DETOUR,
+) = range(51)
+CONST_COLS = 51
 
 # wall (S, WALL_COLS) float32: the ends of an inner wall, and of one that is longer by a robot's radius at both ends.
 LONG_X0, LONG_Y0, LONG_X1, LONG_Y1 = 4, 5, 6, 7
@@ -149,7 +150,7 @@ WALL_COLS = 8
 # far it is to each corner of the same level.
 CORNER_X, CORNER_Y, FIRST_WAY = 0, 1, 2
 
-# ground (num_levels, GROUND_COLS) int64: which rows of ``wall``, ``box`` and ``corner`` belong to the worlds of a level.
+# ground (num_levels, GROUND_COLS) int64: which rows of ``wall``, ``box`` and ``corner`` belong to worlds of a level.
 WALLS_FROM, WALLS_TO, BOXES_FROM, BOXES_TO, CORNERS_FROM, CORNERS_TO = range(6)
 GROUND_COLS = 6
 
@@ -160,6 +161,8 @@ GOALS_SCALE = 4.0
 FORECAST_SPEEDS, FORECAST_TURNS = 3, 5
 """Courses that a forecast looks along: speeds from 0 to the greatest, turn rates from one greatest to the other."""
 FORECAST_PART = 2 * FORECAST_SPEEDS * FORECAST_TURNS
+DETOUR_PART, DETOUR_SCALE_M = 3, 5.0
+"""Columns of a detour, and the unit in which it tells how much longer a way is."""
 SELF_STATE, HUMAN_STATE = 6, 7
 """Columns of the true-state observation: the robot's own, and per circle."""
 OWN_PART, NEIGHBOR_PART = 6, 8

@@ -111,7 +111,8 @@ def scan(robot, lane, circle, world, wall, const, site, beam, rays, near, w, r, 
         scan_wall(rays, wall[i, 0] - x, wall[i, 1] - y, wall[i, 2] - x, wall[i, 3] - y)
     scale, row = F1 / range_max, out[w, r, out_slot]
     for j in range(rays.shape[1]):
-        row[j] = min(max(rays[2, j] * scale, F0), F1)
+        far = rays[2, j]  # r * (1 / r) may be a hair below 1
+        row[j] = F1 if far >= range_max else min(max(far * scale, F0), F1)
     hide_near(site, const, row)
 
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robonav_ray.config.worlds import WorldConfig
-from robonav_ray.worlds.kernels.bearing import bearing
 from robonav_ray.worlds.kernels.draws import normal
-from robonav_ray.worlds.kernels.forecast import find_discs, match_discs, reach_of, write_forecast
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, hot_kernel, kernel
 from robonav_ray.worlds.kernels.layout import (
     ALIGN,
@@ -19,6 +17,8 @@ from robonav_ray.worlds.kernels.layout import (
     CMD1,
     COMMANDS,
     COS,
+    DETOUR,
+    DETOUR_PART,
     DRIFT_X,
     DRIFT_Y,
     DRIFT_YAW,
@@ -57,6 +57,9 @@ from robonav_ray.worlds.kernels.layout import (
     Y,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS, ODOMETRY_DRIFT, ODOMETRY_NOISE
+from robonav_ray.worlds.kernels.sight.bearing import bearing
+from robonav_ray.worlds.kernels.sight.detour import write_detour
+from robonav_ray.worlds.kernels.sight.forecast import find_discs, match_discs, reach_of, write_forecast
 from robonav_ray.worlds.kernels.site.body import contact_range, lidar_on_body, seam_behind, sensor_place
 from robonav_ray.worlds.kernels.site.path_ahead import write_path
 
@@ -85,8 +88,9 @@ class ObservationLayout:
     ``twist`` and ``previous_action``: parts of their range; ``goals_left``: number / 4; ``time_left``: part of
     max_steps; ``path``, where the config asks for it: the next points of the route, x and y / 10 m in the robot's
     frame; ``forecast``, likewise: for each of 15 courses 1 s / (1 s + time until contact) and .5 m / (.5 m + least
-    clearance), see ``forecast.py``; ``commands``, likewise: what was asked for in the last steps, newest first, as
-    parts of its range, zeros before the first; never late, however old the rest is.
+    clearance), see ``forecast.py``; ``detour``, likewise: cos and sin of the bearing to drive to, and what that way has
+    more than the straight one / 5 m, see ``detour.py``; ``commands``, likewise: what was asked for in the last steps,
+    newest first, as parts of its range, zeros before the first; never late, however old the rest is.
 
     True-state observations, in a frame that looks from the robot to its goal, in SI units: ``robot`` (goal distance,
     greatest speed, yaw relative to the goal's bearing, radius, v_x, v_y); ``circles``, nearest first, zeros where there
@@ -120,6 +124,7 @@ class ObservationLayout:
             asked = (
                 ("path", 2 * world.path.num_points),
                 ("forecast", FORECAST_PART * world.forecast),
+                ("detour", DETOUR_PART * world.detour),
                 ("commands", 2 * world.recent_commands),
             )
             shown = tuple(part for part in asked if part[1])
@@ -152,6 +157,8 @@ class ObservationLayout:
             low[self.slices[name].start], high[self.slices[name].start] = 0.0, _MOST
         if "forecast" in self.slices:
             low[self.slices["forecast"]] = 0.0
+        if "detour" in self.slices:
+            low[self.slices["detour"].stop - 1] = 0.0
         if "path" in self.slices:
             low[self.slices["path"]], high[self.slices["path"]] = -_MOST, _MOST
         low[self.slices["twist"]], high[self.slices["twist"]] = -_FASTEST, _FASTEST
@@ -279,6 +286,7 @@ def write_lidar_obs(
     if aligned:
         note_scan_pose(scan_pose, lane[w, r, STEP] == 0, sx, sy, c, s, w, r, slot)
     looks, num, stands, older, oldest = const[FORECAST] > F0, 0, 0, 0, 0
+    detour_at = out.shape[1] - 2 * np.int64(const[COMMANDS]) - (DETOUR_PART if const[DETOUR] > F0 else 0)
     for h in range(stack):
         old, shown = scan[w, r, slot], out[i, at : at + beams]
         if aligned and h > 0:
@@ -304,13 +312,20 @@ def write_lidar_obs(
     if looks:
         num = match_discs(seen, num, older, oldest, scan[w, r, lane[w, r, HEAD]], const)
         mx, my = lidar_on_body(site)
-        first = out.shape[1] - FORECAST_PART - 2 * np.int64(const[COMMANDS])
+        first = detour_at - FORECAST_PART
         write_forecast(robot, const, seen, num, stands, course, mx, my, w, r, out, i, first)
     x, y, c, s = noisy_pose(stream, level[k, ODOMETRY_NOISE], x, y, c, s, w)
     num_goals = np.int64(level[k, NUM_GOALS])
     reached = np.int64(lane[w, r, GOAL_INDEX])
     g = min(reached, num_goals - 1)
     write_goal(x, y, c, s, goal[w, r, g, G_X], goal[w, r, g, G_Y], out, i, at)
+    if const[DETOUR] > F0:
+        mx, my = lidar_on_body(site)
+        dx, dy = goal[w, r, g, G_X] - x, goal[w, r, g, G_Y] - y
+        write_detour(
+            scan[w, r, lane[w, r, HEAD]], beam, const, rays, robot[w, r, OWN_RADIUS], mx, my,
+            c * dx + s * dy, c * dy - s * dx, out, i, detour_at,
+        )  # fmt: skip
     if g + 1 < num_goals:
         write_goal(x, y, c, s, goal[w, r, g + 1, G_X], goal[w, r, g + 1, G_Y], out, i, at + 3)
     else:

@@ -74,11 +74,8 @@ def pay(robot, lane, goal, tally, const, level, site, wall, corner, w, r, k, hit
             finished, outcome = F1, _SUCCESS
         else:
             distance = way_left(site, robot, goal, wall, corner, w, r, g)
-    late = F0
-    if outcome == _NONE and lane[w, r, STEP] >= lane[w, r, STEP_LIMIT]:
-        outcome, late = _TIMEOUT, const[R_TIMEOUT]
     potential = F0
-    if outcome == _NONE or (outcome == _TIMEOUT and late == F0):
+    if outcome == _NONE:
         potential = const[R_PROGRESS] * (const[PROGRESS_OFFSET] - distance - goal[w, r, g, LEGS_AFTER])
     progress = const[GAMMA] * potential - tally[w, r, T_POTENTIAL]
     tally[w, r, T_POTENTIAL] = potential
@@ -92,15 +89,24 @@ def pay(robot, lane, goal, tally, const, level, site, wall, corner, w, r, k, hit
     goal_pay, finish_pay = const[R_GOAL] * reached, const[R_FINISH] * finished
     collision_pay = const[R_COLLISION] * collided
     task = goal_pay + finish_pay + collision_pay
-    total = task + progress + discomfort + (const[R_TIME] + late) + effort
+    total = task + progress + discomfort + const[R_TIME] + effort
     tally[w, r, T_TERMS] += goal_pay
     tally[w, r, T_TERMS + 1] += finish_pay
     tally[w, r, T_TERMS + 2] += collision_pay
     tally[w, r, T_TERMS + 3] += progress
     tally[w, r, T_TERMS + 4] += discomfort
-    tally[w, r, T_TERMS + 5] += const[R_TIME] + late
+    tally[w, r, T_TERMS + 5] += const[R_TIME]
     tally[w, r, T_TERMS + 6] += effort
     tally[w, r, T_TASK] += task
     tally[w, r, T_TOTAL] += total
+    if outcome == _NONE and lane[w, r, STEP] >= lane[w, r, STEP_LIMIT]:
+        outcome = _TIMEOUT
+        if const[R_TIMEOUT] < F0:
+            lost = const[GAMMA] * potential
+            total += const[R_TIMEOUT] - lost
+            tally[w, r, T_POTENTIAL] = F0
+            tally[w, r, T_TERMS + 3] -= lost
+            tally[w, r, T_TERMS + 5] += const[R_TIMEOUT]
+            tally[w, r, T_TOTAL] += const[R_TIMEOUT] - lost
     lane[w, r, OUTCOME] = outcome
     return total

@@ -303,8 +303,8 @@ def step_batch(state, params, scratch, command, out, autoreset, everyone):
             const, wall, box = params.const[k], walls_of(params.wall, ground, k), boxes_of(params.box, ground, k)
             corner, last = corners_of(params.corner, ground, k), k
         ended = move_world(
-            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, corner, const, level, site, near,
-            neighbor, line, command, reward, terminated, truncated, parked, finished, w, k,
+            robot, lane, circle, kind, goal, world, stream, tally, command_queue, wall, box, corner, const, level, site,
+            near, neighbor, line, command, reward, terminated, truncated, parked, finished, w, k,
         )  # fmt: skip
         if ended > 0:
             num_ended += ended

@@ -69,7 +69,7 @@ def way_around(wall, corner, ax, ay, bx, by):
 
 @hot_kernel
 def way_left(site, robot, goal, wall, corner, w, r, g):
-    """Return how far robot (w, r) has to go to its goal ``g``: along the route in a map, around inner walls elsewhere."""
+    """Return how far robot (w, r) has to go to its goal ``g``: along the route of a map, elsewhere around walls."""
     if wall.shape[0] == 0 or has_map(site):
         return way_to_goal(site, robot, goal, w, r, g)
     return way_around(wall, corner, robot[w, r, X], robot[w, r, Y], goal[w, r, g, G_X], goal[w, r, g, G_Y])

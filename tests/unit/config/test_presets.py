@@ -91,9 +91,11 @@ def test_the_robust_preset_is_its_curriculum_on_the_agent_of_navigation():
     robust, file = load_run_config(None, ["preset=robust"]), ROOT / "configs" / "curriculum" / "robust.yaml"
     plain = load_run_config(file, ["preset=navigation"])
     assert robust.curriculum == plain.curriculum
-    assert (robust.algo, robust.replay, robust.learner) == (plain.algo, plain.replay, plain.learner)
+    assert robust.algo == plain.algo.model_copy(update={"layer_norm": True})
+    assert (robust.replay, robust.learner) == (plain.replay, plain.learner)
     world = robust.env.world
-    assert (world.lidar.num_beams, world.recent_commands, world.forecast) == (72, 4, True)
+    assert (world.lidar.num_beams, world.recent_commands, world.forecast, world.detour) == (72, 4, True, True)
+    assert world.reward.timeout == world.reward.collision
     assert [stage.level.mix == () for stage in robust.curriculum.stages] == [True, True, True, True, False]
     usual = load_run_config(None, ["preset=navigation"]).curriculum.stages
     assert robust.curriculum.stages[:4] == usual, "the first four stages are those of every run"

@@ -11,10 +11,12 @@ from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.worlds.batched import BatchedWorlds
 from tests.robot_side import sensed, spec_for
 
+_WALL = {"x0_m": -1.5, "y0_m": 0.5, "x1_m": 2.0, "y1_m": -0.5}
 _BOX = {"shape": "rectangle", "length_m": 0.6, "width_m": 0.4}
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
-    "a forecast": ({"forecast": True, "lidar": {"num_beams": 72}}, {"num_dynamic": 5}),
+    "a forecast": ({"forecast": True, "detour": True, "lidar": {"num_beams": 72}}, {"num_dynamic": 5}),
+    "a detour": ({"detour": True, "recent_commands": 2, "segments": [_WALL]}, {"num_dynamic": 3}),
     "180 beams": ({"lidar": {"num_beams": 180}}, {}),
     "sector": ({"lidar": {"num_beams": 90, "field_of_view_rad": 4.2}}, {}),
     "ranges, no alignment": ({"lidar": {"encoding": "range", "align": False, "stack": 5, "stack_interval": 2}}, {}),
@@ -26,6 +28,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "its own lidar": (
         {
             "forecast": True,
+            "detour": True,
             "lidar": {"x_m": 0.2, "y_m": -0.1, "yaw_rad": 2.0, "range_min_m": 0.3, "rate_hz": 6.0, "num_beams": 48},
             "robot": {"drive": "bicycle", "min_turn_radius_m": 0.7, "body": _BOX, "command_delay_s": 0.2},
         },
@@ -53,7 +56,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {},
     ),
     "faults": (
-        {"difficulty": "fast", "recent_commands": 4, "forecast": True},
+        {"difficulty": "fast", "recent_commands": 4, "forecast": True, "detour": True},
         {
             "randomization": {
                 "range_noise": 2,
@@ -99,7 +102,9 @@ def apart(variant: str, num_episodes: int, num_worlds: int) -> tuple[np.ndarray,
     return distance[:, forecast], np.delete(distance, forecast, axis=1), num_ended
 
 
-@pytest.mark.parametrize("variant", ["default", "sector", "faults", "its own lidar", "a path", "a forecast"])
+@pytest.mark.parametrize(
+    "variant", ["default", "sector", "faults", "its own lidar", "a path", "a forecast", "a detour"]
+)
 def test_observations_are_those_of_the_worlds(variant: str) -> None:
     forecast, others, _ = apart(variant, num_episodes=3, num_worlds=4)
     assert forecast.max(initial=0.0) <= FORECAST_ROUNDING
@@ -142,3 +147,16 @@ def test_a_policy_that_drives_alone_drives_as_in_the_worlds(variant: str) -> Non
         obs = worlds.out.obs.copy()
         if num_ended == 0:
             assert np.allclose(twist, sensed(worlds, 0).twist, atol=1e-5)
+
+
+def test_a_beam_that_meets_nothing_is_one_whatever_the_greatest_range() -> None:
+    """In float32 20.5 * (1 / 20.5) is below 1, and what is below 1 is a point."""
+    world = WorldConfig.model_validate({"lidar": {"range_max_m": 20.5, "encoding": "range"}, "walls": False})
+    level = LevelConfig.model_validate({"num_dynamic": 0, "num_goals": 1})
+    worlds = BatchedWorlds(world, (level,), 1, seed=0, gamma=0.99)
+    obs = worlds.reset()
+    seen, observer = sensed(worlds, 0), Observer(spec_for(world, level))
+    observer.reset(seen.step_limit)
+    mine = observer.observe(np.full(36, 20.5), seen.pose, seen.goals, seen.twist, seen.command)
+    assert (obs[0, :108] == 1.0).all()
+    assert (mine[:108] == 1.0).all()

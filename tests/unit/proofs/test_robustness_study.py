@@ -78,9 +78,10 @@ def test_the_table_says_what_must_be_reached_and_what_is(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [
-        study.Row("baseline", seed, 1000, "hard", 500, success, 0.2, 0.4, 0.5, 0.2, 1.0, 600)
+        study.Row("baseline", seed, 60_000, "hard", 500, success, 0.2, 0.4, 0.5, 0.2, 1.0, 600)
         for seed, success in enumerate((0.2, 0.3, 0.4))
     ]
+    rows.append(replace(rows[0], updates=1000, success=0.25))
     study.append(tmp_path / "rows.jsonl", rows)
     page = tmp_path / "page.md"
     page.write_text(f"before\n{study.BEGIN}\nold\n{study.END}\nafter\n")
@@ -89,8 +90,9 @@ def test_the_table_says_what_must_be_reached_and_what_is(
     assert "**30.0 (18 to 42)**" in page.read_text()
     assert "old" not in page.read_text()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "| Cell | Now | Must | Aim | baseline, 1 k, 3 x 500 |"
+    assert lines[0] == "| Cell | Now | Must | Aim | baseline, 60 k, 3 x 500 |"
     assert "| `hard` | 9 | 25 | 45 | **30.0 (18 to 42)** |" in lines
+    assert lines[-1].startswith("| `baseline`, 1 k | 25.0 |")
 
 
 def test_the_cells_are_the_suite_and_every_variant_is_a_config() -> None:

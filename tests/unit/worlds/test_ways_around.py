@@ -92,7 +92,9 @@ def test_progress_is_paid_along_the_way() -> None:
         g = state.lane[:, 0, lay.GOAL_INDEX]
         ahead = np.array(
             [
-                way_around(worlds.params.wall, worlds.params.corner, *state.robot[w, 0, :2], *state.goal[w, 0, g[w], :2])
+                way_around(
+                    worlds.params.wall, worlds.params.corner, *state.robot[w, 0, :2], *state.goal[w, 0, g[w], :2]
+                )
                 if running[w]
                 else 0.0
                 for w in range(64)

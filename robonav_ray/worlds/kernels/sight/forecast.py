@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from robonav_ray.worlds.kernels.bearing import bearing
 from robonav_ray.worlds.kernels.kernel import F0, F1, HALF, kernel
 from robonav_ray.worlds.kernels.layout import (
     ANGLE_INCREMENT,
@@ -23,6 +22,7 @@ from robonav_ray.worlds.kernels.layout import (
     RANGE_MAX,
     STACK_INTERVAL,
 )
+from robonav_ray.worlds.kernels.sight.bearing import bearing
 
 SEEN_X, SEEN_Y, SEEN_RADIUS, SEEN_VX, SEEN_VY = 0, 1, 2, 3, 4
 SEEN_COLS = 5

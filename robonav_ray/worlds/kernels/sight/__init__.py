@@ -1,0 +1,1 @@
+"""What is made of scans beside the ranges themselves."""
