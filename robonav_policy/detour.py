@@ -43,13 +43,13 @@ class DetourFinder:
         place, longer = goal.astype(np.float32), _ZERO
         if self._is_blocked(seen, place):
             straight = np.sqrt((place * place).sum())
-            found, best = self._past(row, point, seen, place)
+            found, best = self._best_place(row, point, seen, place)
             place = place if found is None else found
             longer = min(max((best - straight) / _SCALE_M, _ZERO), _ONE)
         bearing = np.clip(place / max(np.sqrt((place * place).sum()), _TINY), -_ONE, _ONE)
         return np.append(bearing, longer).astype(np.float32)
 
-    def _past(
+    def _best_place(
         self, row: np.ndarray, point: np.ndarray, seen: np.ndarray, goal: np.ndarray
     ) -> tuple[np.ndarray | None, np.float32]:
         """Return the place (2,) by which the way to ``goal`` is shortest, None where there is none, and its length."""
@@ -58,10 +58,10 @@ class DetourFinder:
         is_end = np.abs(gap) >= self._wide + self._wide
         near, far = np.where(gap > _ZERO, self._first, second), np.where(gap > _ZERO, second, self._first)
         before = (near + np.where(gap > _ZERO, -1, 1)) % len(row)
-        is_end &= ~_go_on(row, point, before, near, far)
+        is_end &= ~_goes_on(row, point, before, near, far)
         near = near[is_end]
         side = np.where(gap > _ZERO, self._wide, -self._wide)[is_end]
-        places = _past(point[:, near], side)
+        places = _places_beside(point[:, near], side)
         rest = goal[:, None] - places
         length = np.sqrt((places * places).sum(axis=0)) + np.sqrt((rest * rest).sum(axis=0))
         for n in np.argsort(length, kind="stable"):
@@ -77,7 +77,7 @@ class DetourFinder:
         return bool(((along > _ZERO) & (along < length) & (np.abs(aside) < self._radius)).any())
 
 
-def _go_on(row: np.ndarray, point: np.ndarray, before: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:
+def _goes_on(row: np.ndarray, point: np.ndarray, before: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:
     """Return where the ends of three neighbouring beams lie on a line: a wall that is seen along it, which does not end
     between the last two however far they are apart.
     """
@@ -87,7 +87,7 @@ def _go_on(row: np.ndarray, point: np.ndarray, before: np.ndarray, near: np.ndar
     return hit & (along > _ZERO) & (across * across < _STRAIGHT * along * along)
 
 
-def _past(end: np.ndarray, side: np.ndarray) -> np.ndarray:
+def _places_beside(end: np.ndarray, side: np.ndarray) -> np.ndarray:
     """Return the places (2, K) from which the straight line back to the robot passes the points ``end`` (2, K) at the
     distance of ``side`` (K,), with the point to its right where that is positive.
     """

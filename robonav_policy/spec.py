@@ -122,7 +122,7 @@ class Spec:
     forecast: bool = False
     """Whether the policy sees how soon the robot would touch something on each of several courses."""
     detour: bool = False
-    """Whether the policy sees to which side the way past leads that the scan shows before the goal."""
+    """Whether the policy sees the bearing of the shortest way past what the scan shows before the goal."""
 
     @property
     def is_holonomic(self) -> bool:

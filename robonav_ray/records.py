@@ -288,7 +288,7 @@ class EpisodeResults:
     path_length_m: np.ndarray
     """(E,) float32; 0 for environments without a path."""
     shortest_path_length_m: np.ndarray
-    """(E,) float32: straight legs from start through the goals."""
+    """(E,) float32: legs from start through the goals: straight, along the routes of a map, or around inner walls."""
     min_clearance_m: np.ndarray
     """(E,) float32."""
     on_gate: np.ndarray

@@ -82,7 +82,7 @@ class EpisodeTable:
     path_length_m: np.ndarray
     """(E,) float32."""
     shortest_path_length_m: np.ndarray
-    """(E,) float32: straight legs from the start through the goals."""
+    """(E,) float32: legs from start through the goals: straight, along the routes of a map, or around inner walls."""
     min_clearance_m: np.ndarray
     """(E,) float32."""
     step_s: float | None

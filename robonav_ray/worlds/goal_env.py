@@ -40,13 +40,21 @@ class LegGoals:
     """
 
     def __init__(self, world: WorldConfig) -> None:
-        """ValueError for true-state observations, which lie in the goal's frame as a whole, and for maps."""
+        """ValueError for observations of which more than the parts of a goal hangs on it, for maps, and for timeouts
+        that cost: what another goal would have seen, or paid, cannot be told then.
+        """
         if world.observation != "lidar":
             raise ValueError(
                 f"goals can be exchanged in lidar observations only; world.observation is {world.observation!r}"
             )
         if world.map is not None:
             raise ValueError("goals cannot be exchanged in a map (world.map): its routes lead to its own goals only")
+        if world.detour:
+            raise ValueError("goals cannot be exchanged beside world.detour=true, which looks along the way to one")
+        if world.reward.timeout:
+            raise ValueError(
+                f"goals cannot be exchanged where time that is up costs (world.reward.timeout={world.reward.timeout:g})"
+            )
         slices = ObservationLayout.of(world, 0).slices
         self.columns = np.concatenate([np.arange(slices[name].start, slices[name].stop) for name in GOAL_PARTS])
         """(F,) int64: where ``goal_features`` stand in a flat observation."""

@@ -98,8 +98,8 @@ class WorldConfig(Section):
     """Whether the observation of a lidar says, for each of 15 courses (3 speeds, 5 turn rates), how soon the robot
     would touch something within 2 s, and how near it would come, were all to move on as the last scans show."""
     detour: bool = False
-    """Whether the observation of a lidar says to which side the way past leads that its newest scan shows, where
-    something stands between robot and goal, and how much longer it is (TangentBug: Kamon, Rivlin and Rimon 1996)."""
+    """Whether the observation of a lidar holds the bearing of the shortest way past what its newest scan shows between
+    robot and goal, and its extra length (TangentBug: Kamon, Rivlin and Rimon 1996)."""
     robot: RobotConfig = RobotConfig()
     lidar: LidarConfig = LidarConfig()
     observation: Literal["lidar", "state", "neighbors", "encounters"] = "lidar"

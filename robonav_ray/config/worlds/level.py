@@ -111,8 +111,9 @@ class LevelConfig(Section):
     num_goals: int = Field(default=4, ge=1, le=16)
     """Goals to be reached in sequence."""
     max_steps: int = Field(default=400, ge=1, le=1_000_000)
-    """Steps after which an episode is truncated; null follows from the goals, the robot's speed and the map, and so
-    does what is not given where the robot has a model, where there is a map, or where it could not be passed."""
+    """Steps after which an episode is over (truncated, unless reward.timeout costs something); null follows from the
+    goals, the robot's speed and the map, and so does what is not given where the robot has a model, where there is a
+    map, or where it could not be passed."""
     num_robots: int | None = Field(default=None, ge=1, le=64)
     """Robots that take part, at most the world's num_robots; the others are not there. None is all of them."""
     min_robots: int | None = Field(default=None, ge=1, le=64)

@@ -210,7 +210,9 @@ def robots_arrived(table: EpisodeTable) -> np.ndarray:
 
 @_metric("", "higher", "path", "success weighted by path length (Anderson et al. 2018)")
 def spl(table: EpisodeTable) -> np.ndarray:
-    """Return S l / max(p, l), with l the straight legs from the start through the goals and p the path driven."""
+    """Return S l / max(p, l), with l the legs from the start through the goals (straight, along routes or around walls)
+    and p the path driven.
+    """
     value = success_weighted_path_length(_succeeded(table), table.path_length_m, table.shortest_path_length_m)
     return _unless_unknown(table, value, table.has_outcomes & _has_path(table))
 

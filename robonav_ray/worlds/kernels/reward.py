@@ -38,6 +38,7 @@ from robonav_ray.worlds.kernels.layout import (
     T_TOTAL,
 )
 from robonav_ray.worlds.kernels.randomization import NUM_GOALS
+from robonav_ray.worlds.kernels.site.walking import way_to_goal
 from robonav_ray.worlds.kernels.way_around import way_left
 
 _SUCCESS, _TIMEOUT, _NONE = np.int32(Outcome.SUCCESS), np.int32(Outcome.TIMEOUT), np.int32(Outcome.NONE)
@@ -57,12 +58,12 @@ def pay(robot, lane, goal, tally, const, level, site, wall, corner, w, r, k, hit
     """Add up the reward terms of the step, move on to the next goal, and write OUTCOME when the episode ends; return
     the reward.
 
-    Progress pays gamma Phi(s') - Phi(s) with Phi = w (offset - |p - g_k| - remaining legs) and Phi(terminal) = 0 (Ng et
-    al. 1999). Where R_TIMEOUT is not 0 the end of the time is terminal too.
+    Progress pays gamma Phi(s') - Phi(s) with Phi = w (offset - way to g_k - remaining legs) and Phi(terminal) = 0 (Ng
+    et al. 1999). Where R_TIMEOUT is not 0 the end of the time is terminal too.
     """
     lane[w, r, STEP] += 1
     g, num_goals = np.int64(lane[w, r, GOAL_INDEX]), np.int64(level[k, NUM_GOALS])
-    distance = way_left(site, robot, goal, wall, corner, w, r, g)
+    distance = way_to_goal(site, robot, goal, w, r, g)
     outcome, reached, finished, collided = hit, F0, F0, F0
     if hit != _NONE:
         collided = F1
@@ -73,9 +74,11 @@ def pay(robot, lane, goal, tally, const, level, site, wall, corner, w, r, k, hit
         if g == num_goals:
             finished, outcome = F1, _SUCCESS
         else:
-            distance = way_left(site, robot, goal, wall, corner, w, r, g)
+            distance = way_to_goal(site, robot, goal, w, r, g)
     potential = F0
     if outcome == _NONE:
+        if wall.shape[0] > 0:
+            distance = way_left(site, robot, goal, wall, corner, w, r, g)
         potential = const[R_PROGRESS] * (const[PROGRESS_OFFSET] - distance - goal[w, r, g, LEGS_AFTER])
     progress = const[GAMMA] * potential - tally[w, r, T_POTENTIAL]
     tally[w, r, T_POTENTIAL] = potential

@@ -1,7 +1,7 @@
 """The shortest way between two points among inner walls (a visibility graph: Lozano-Perez and Wesley 1979).
 
 A way must not cross a wall, nor pass within a robot's radius of a free end of one. So walls count as that much longer
-at both ends, and ways bend a hand's breadth behind those ends, where the robot has room; boxes are four walls.
+at both ends, and ways bend 2 cm behind those ends, where the robot has room; boxes are four walls.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import pytest
 from robonav_ray.config.worlds import LevelConfig, WorldConfig
 from robonav_ray.records import Outcome
 from robonav_ray.worlds.batched import DISABLED, BatchedWorlds
+from robonav_ray.worlds.goal_env import LegGoals
 from robonav_ray.worlds.kernels import layout as lay
 
 WALLS = [
@@ -97,3 +98,9 @@ def test_driving_to_it_gets_around_walls() -> None:
 def test_it_looks_at_a_scan() -> None:
     with pytest.raises(ValueError, match="detour=true looks at a scan"):
         WorldConfig.model_validate({"detour": True, "observation": "state"})
+
+
+@pytest.mark.parametrize("given", [{"detour": True}, {"reward": {"timeout": -1.0}}])
+def test_goals_are_not_exchanged_where_they_cannot_be(given: dict) -> None:
+    with pytest.raises(ValueError, match="goals cannot be exchanged"):
+        LegGoals(WorldConfig.model_validate(given))

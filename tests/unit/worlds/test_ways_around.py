@@ -149,3 +149,15 @@ def test_a_timeout_that_costs_something_ends_the_task(timeout: float) -> None:
 def test_a_timeout_that_no_robot_foresees_is_refused(given: dict, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         WorldConfig.model_validate(given)
+
+
+def test_a_goal_is_reached_straight_as_before() -> None:
+    """Beside the end of a wall the way around is longer than the tolerance, the goal is within it."""
+    worlds = make({"segments": [wall(-1.5, 0, 0, 0)], "goal_tolerance_m": 0.38}, n=1)
+    state = worlds.state
+    state.robot[0, 0, [lay.X, lay.Y]] = state.robot[0, 0, [lay.OLD_X, lay.OLD_Y]] = 0.2, 0.18
+    state.goal[0, 0, 0, :2] = 0.2, -0.19
+    a, b = np.float32([0.2, 0.18]), np.float32([0.2, -0.19])
+    assert way_around(worlds.params.wall, worlds.params.corner, *a, *b) > 0.38 > np.linalg.norm(a - b)
+    worlds.step(np.array([2]), DISABLED)
+    assert worlds.out.final_lane[0, 0] == Outcome.SUCCESS
