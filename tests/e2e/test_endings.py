@@ -2,7 +2,6 @@
 and exit code 1."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -150,13 +149,10 @@ def test_a_stage_without_a_gate_trains_for_the_budget_in_env_steps(
 def test_a_gate_that_never_opens_is_given_up_by_name(
     moody: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(monkeypatch, "--out", "run", *MOODY, "budget.give_up_s=0.3") == 75
+    assert train(monkeypatch, "--out", "run", *MOODY, "budget.give_up_s=3") == 75
     told = " ".join(capsys.readouterr().out.split())
-    assert "no gate has opened for 0.005 minutes of training (budget.give_up_s)" in told
-    shown = (
-        r"the gate of stage 'never': \d+ of 50 episodes in its window, .*has not opened"  # what a busy machine plays
-    )
-    assert re.search(shown, told), told
+    assert "no gate has opened for 0.05 minutes of training (budget.give_up_s)" in told
+    assert "the gate of stage 'never': 50 of 50 episodes in its window, return 10 (above 99) has not opened" in told
     assert newest(moody / "run").counters.learner_steps > 0
     assert json.loads((moody / "run" / "status.json").read_text())["status"] == "unfinished"
 
